@@ -1,0 +1,266 @@
+"""What an operator may tune, typed and checked: the reader of ``parameters.toml``.
+
+The values live in ``parameters.toml`` alone; this module gives them types and internal units.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+SECOND_MS = 1_000
+DAY_MS = 86_400_000
+_UNITS_MS = {
+    "ms": 1,
+    "s": SECOND_MS,
+    "min": 60 * SECOND_MS,
+    "h": 3_600 * SECOND_MS,
+    "d": DAY_MS,
+    "w": 7 * DAY_MS,
+}
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown or has a value that cannot be used; the message names the fix."""
+
+
+class DurationMs(int):
+    """A duration in milliseconds, written as ``"90s"``, ``"10min"``, ``"72h"`` or ``"28d"``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "DurationMs":
+        """Read a text with a unit, or a bare number of seconds."""
+        match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
+        unit_ms = _UNITS_MS.get((match[2] or "s") if match else "?")
+        if match is None or unit_ms is None:
+            raise ValueError(f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}")
+        return cls(round(float(match[1]) * unit_ms))
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Time(_Section, frozen=True):
+    disorder: DurationMs
+    lateness: DurationMs
+    future: DurationMs
+
+
+class Money(_Section, frozen=True):
+    currency: str
+
+
+class Engagement(_Section, frozen=True):
+    half_life: DurationMs
+    session_gap: DurationMs
+    other: float
+    weights: dict[str, float]
+
+
+class Purchases(_Section, frozen=True):
+    half_lives: tuple[DurationMs, ...]
+
+
+class Rfm(_Section, frozen=True):
+    recency_days: tuple[float, float, float, float]
+    frequency: tuple[float, float, float, float]
+    monetary: tuple[float, float, float, float]
+
+
+class Sla(_Section, frozen=True):
+    urgent: DurationMs
+    high: DurationMs
+    normal: DurationMs
+    low: DurationMs
+
+    def due_after_ms(self, priority: str) -> int:
+        """Time to the first answer for ``priority``; an unknown one counts as normal."""
+        return int(getattr(self, priority, self.normal))
+
+
+class Support(_Section, frozen=True):
+    sla: Sla
+
+
+class Overdue(_Section, frozen=True):
+    multiple: float
+    prior_gap: DurationMs
+    prior_weight: float
+    floor: DurationMs
+
+
+class Satisfaction(_Section, frozen=True):
+    nps: float
+    csat: float
+
+
+class CartAbandoned(_Section, frozen=True):
+    version: int
+    after: DurationMs
+    cooldown: DurationMs
+
+
+class Trigger(_Section, frozen=True):
+    version: int
+    cooldown: DurationMs
+
+
+class Triggers(_Section, frozen=True, rename="kebab"):
+    cart_abandoned: CartAbandoned
+    purchase_overdue: Trigger
+    low_satisfaction: Trigger
+    ticket_overdue: Trigger
+
+
+class Churn(_Section, frozen=True):
+    horizon_days: tuple[float, ...]
+    check_in_days: float
+    prior: float
+
+    @property
+    def check_in_ms(self) -> int:
+        return round(self.check_in_days * DAY_MS)
+
+
+class Learning(_Section, frozen=True):
+    snapshot_every: DurationMs
+    minimum_examples: int
+
+
+class Bounds(_Section, frozen=True):
+    messages: int
+    orders: int
+    sessions: int
+    products: int
+    tickets: int
+
+
+class Parameters(_Section, frozen=True):
+    """Everything the engine may be told; immutable, so that a replay can name what it used."""
+
+    time: Time
+    money: Money
+    engagement: Engagement
+    purchases: Purchases
+    rfm: Rfm
+    support: Support
+    overdue: Overdue
+    satisfaction: Satisfaction
+    triggers: Triggers
+    churn: Churn
+    learning: Learning
+    bounds: Bounds
+
+
+def load_parameters(
+    file: Path | None = None, assignments: Iterable[str] = ()
+) -> Parameters:
+    """Shipped values, then those of ``file``, then ``name=value`` assignments.
+
+    Raises ``ParameterError`` for an unknown name or a value of the wrong kind.
+    """
+    shipped = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
+    values = tomllib.loads(shipped)
+    if file is not None:
+        _merge(values, _read(file), where=str(file))
+    for assignment in assignments:
+        _merge(values, _assignment(assignment), where=f"--set {assignment}")
+    return _typed(values)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{file}: cannot be read ({error.strerror}); check KEEPSTREAM_PARAMETERS") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{file}: not valid TOML: {error}") from None
+
+
+def _assignment(text: str) -> dict[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
+        raise ParameterError(f"--set {text}: write it as name=value, for example time.disorder=60s")
+    tree: Any = _literal(value.strip())
+    for part in reversed(name.strip().split(".", 2 if name.startswith("engagement.weights.") else -1)):
+        tree = {part: tree}
+    assert isinstance(tree, dict)
+    return tree
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return [_literal(part) for part in text.split(",")] if "," in text else text
+
+
+def _merge(values: dict[str, Any], changes: Mapping[str, Any], *, where: str, path: str = "") -> None:
+    for name, value in changes.items():
+        full = f"{path}{name}"
+        # The one table whose names are the operator's own.
+        free = path == "engagement.weights."
+        if name not in values and not free:
+            raise ParameterError(f"{where}: there is no parameter {full}{_suggest(name, values, path)}")
+        known = values.get(name)
+        if isinstance(known, dict):
+            if not isinstance(value, Mapping):
+                raise ParameterError(f"{where}: {full} is a group of parameters, not a value")
+            _merge(known, value, where=where, path=f"{full}.")
+        else:
+            values[name] = value
+
+
+def _suggest(name: str, values: Mapping[str, Any], path: str) -> str:
+    close = difflib.get_close_matches(name, values, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {path}{close[0]}?"
+    return f"; known here: {', '.join(sorted(values))}"
+
+
+def _convert(kind: type, value: object) -> object:
+    if kind is DurationMs:
+        return DurationMs.parse(value)
+    raise NotImplementedError(kind)
+
+
+def _typed(values: dict[str, Any]) -> Parameters:
+    horizons = values["churn"]["horizon_days"]
+    if not isinstance(horizons, list):
+        values["churn"]["horizon_days"] = [horizons]
+    try:
+        parameters = msgspec.convert(values, Parameters, dec_hook=_convert, strict=True)
+    except msgspec.ValidationError as error:
+        raise ParameterError(f"parameters: {error}") from None
+    _check(parameters)
+    return parameters
+
+
+def _check(parameters: Parameters) -> None:
+    """Refuse values of the right type that would make the engine lie or never end."""
+    bounds = msgspec.structs.asdict(parameters.bounds)
+    positive = {
+        **{f"bounds.{name}": value for name, value in bounds.items()},
+        "engagement.half_life": parameters.engagement.half_life,
+        "engagement.session_gap": parameters.engagement.session_gap,
+        "churn.check_in_days": parameters.churn.check_in_days,
+        "overdue.multiple": parameters.overdue.multiple,
+        "overdue.prior_gap": parameters.overdue.prior_gap,
+        "learning.snapshot_every": parameters.learning.snapshot_every,
+        "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
+        "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
+    }
+    for name, value in positive.items():
+        if not value > 0:
+            raise ParameterError(f"parameters: {name} must be more than 0, got {value}")
+    if not 0 < parameters.churn.prior < 1:
+        raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
+    if not re.fullmatch("[A-Z]{3}", parameters.money.currency):
+        raise ParameterError("parameters: money.currency is an ISO 4217 code such as EUR")

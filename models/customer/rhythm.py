@@ -1,0 +1,30 @@
+"""A customer's own clock: how long between purchases is usual, and when silence is too long."""
+
+from math import exp, log
+from statistics import median
+
+from config.parameters import DAY_MS, Parameters
+from models.customer.purchases import Purchases, gaps_days
+
+
+def typical_gap_days(purchases: Purchases, prior_gap_days: float, prior_weight: float) -> float:
+    """The median gap between purchase days, drawn towards the population's.
+
+    A weighted mean of the logarithms: gaps are ratios (twice as long, half as long), and the
+    population's counts as ``prior_weight`` gaps of one's own.
+    """
+    gaps = gaps_days(purchases)
+    if not gaps:
+        return prior_gap_days
+    own = len(gaps) * log(median(gaps))
+    return exp((own + prior_weight * log(prior_gap_days)) / (len(gaps) + prior_weight))
+
+
+def overdue_at_ms(purchases: Purchases, prior_gap_days: float, parameters: Parameters) -> int:
+    """When the silence after the last purchase becomes too long; 0 without a purchase."""
+    last_at_ms = purchases.last_at_ms
+    if not last_at_ms:
+        return 0
+    overdue = parameters.overdue
+    gap_days = typical_gap_days(purchases, prior_gap_days, overdue.prior_weight)
+    return last_at_ms + max(overdue.floor, round(overdue.multiple * gap_days * DAY_MS))

@@ -1,0 +1,96 @@
+"""A customer's row: every part of their state, packed for the changelog.
+
+A row written by an earlier release is read by this one: new fields go to the end, with defaults.
+A row written by a newer release is refused.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from models.customer.cart import Cart
+from models.customer.engagement import Engagement
+from models.customer.purchases import Purchases
+from models.customer.support import Support
+from models.decisions.trigger import Kind
+
+#: Raised when a field changes its meaning or its place.
+ROW_VERSION = 1
+
+
+class RowError(ValueError):
+    """A stored row cannot be used; the message says why."""
+
+
+class NewerRow(RowError):
+    """A row was written by a newer release than this one."""
+
+
+class Deadline(Struct, frozen=True, array_like=True, gc=False):
+    """When silence of one kind becomes due (0: it doesn't), and up to when it has been dealt with."""
+
+    due_ms: int = 0
+    handled_ms: int = 0
+
+
+class Deadlines(Struct, frozen=True, array_like=True, gc=False):
+    """The silences that can fire or be observed."""
+
+    cart: Deadline = Deadline()
+    purchase: Deadline = Deadline()
+    ticket: Deadline = Deadline()
+    check_in: Deadline = Deadline()
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """One customer. ``applied`` is the offset in ``customer-events`` of the last change to it;
+    ``messages`` the latest message ids, eight bytes each; ``fired_ms`` when each kind last fired.
+    """
+
+    version: int = ROW_VERSION
+    applied: int = -1
+    messages: bytes = b""
+    purchases: Purchases = Purchases()
+    engagement: Engagement = Engagement()
+    cart: Cart = Cart()
+    support: Support = Support()
+    deadlines: Deadlines = Deadlines()
+    fired_ms: dict[Kind, int] = {}
+
+    @property
+    def next_due_ms(self) -> int:
+        """The earliest deadline; 0 when there is none."""
+        parts = self.deadlines
+        due = [
+            d.due_ms for d in (parts.cart, parts.purchase, parts.ticket, parts.check_in) if d.due_ms
+        ]
+        return min(due, default=0)
+
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_DECODER = msgspec.msgpack.Decoder(Row)
+
+
+def encode_row(row: Row) -> bytes:
+    """The row's bytes; the same row always gives the same bytes."""
+    return _ENCODER.encode(row)
+
+
+def decode_row(content: bytes) -> Row:
+    """Read a row. Raises ``NewerRow``, or ``RowError`` when it is not a row at all."""
+    try:
+        row = _DECODER.decode(content)
+    except msgspec.DecodeError as error:
+        if _version(content) > ROW_VERSION:
+            raise NewerRow("a row was written by a newer release; upgrade this worker") from None
+        raise RowError(f"not a row: {error}") from None
+    if row.version > ROW_VERSION:
+        raise NewerRow("a row was written by a newer release; upgrade this worker")
+    return row
+
+
+def _version(content: bytes) -> int:
+    try:
+        first = msgspec.msgpack.decode(content, type=list[msgspec.Raw])[0]
+        return msgspec.msgpack.decode(first, type=int)
+    except (msgspec.DecodeError, IndexError):
+        return 0

@@ -1,0 +1,1 @@
+"""What should happen: triggers, each with the receipt of why."""

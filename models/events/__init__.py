@@ -1,0 +1,1 @@
+"""Events: the wire format, what each name may carry, and how a bad one is refused."""

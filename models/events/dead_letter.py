@@ -1,0 +1,59 @@
+"""A refused event, kept whole so that it can be mended and sent again."""
+
+from base64 import b64decode, b64encode
+
+import msgspec
+from msgspec import Struct
+
+from models.events.rejection import Reason, Rejected
+from models.events.wire import Source
+
+
+class DeadLetter(Struct, frozen=True, rename="camel"):
+    """``raw``: the refused bytes in base64; ``path``: where in them the fault is; ``step``: which
+    step refused them and takes them again; ``source``: where they were read (null in a replay,
+    which has ``line`` instead).
+    """
+
+    reason: Reason
+    path: str
+    detail: str
+    step: str
+    raw: str
+    source: Source | None = None
+    line: int | None = None
+
+    def content(self) -> bytes:
+        """The refused bytes as they came."""
+        return b64decode(self.raw)
+
+
+_DECODER = msgspec.json.Decoder(DeadLetter)
+
+
+def dead_letter(
+    rejected: Rejected,
+    raw: bytes,
+    *,
+    step: str,
+    source: Source | None = None,
+    line: int | None = None,
+) -> DeadLetter:
+    return DeadLetter(
+        reason=rejected.reason,
+        path=rejected.path,
+        detail=rejected.detail,
+        step=step,
+        raw=b64encode(raw).decode(),
+        source=source,
+        line=line,
+    )
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    return msgspec.json.encode(letter)
+
+
+def decode_dead_letter(content: bytes) -> DeadLetter:
+    """Raises ``msgspec.DecodeError`` when ``content`` is no dead letter."""
+    return _DECODER.decode(content)

@@ -1,0 +1,1 @@
+"""What customers share: learnt from their check-ins, published as versioned snapshots."""

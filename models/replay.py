@@ -1,0 +1,223 @@
+"""The engine over a log, with no broker: lines in, what would have happened out.
+
+The same log gives the same outputs, and a shorter log gives their beginning: every output of a
+line depends on the lines up to it alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from config.parameters import Parameters
+from models.customer.profile import Profile, profile
+from models.customer.row import Row
+from models.decisions.trigger import Trigger
+from models.engine import Effect, Fate
+from models.events.admission import admit_line
+from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.rejection import Reason, Rejected
+from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
+from models.learning.population import Observation, Population
+from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
+from models.partition import CONTROL_TYPES, Partition, SnapshotSource
+
+
+class Score(Struct, frozen=True, rename="camel"):
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon])."""
+
+    message_id: str
+    user_id: str
+    timestamp: str
+    churn_probability: float
+    horizon_days: float
+    source: str
+    model_version: int
+    value: float | None
+
+
+class Summary(Struct, frozen=True, rename="camel"):
+    """Events by fate (``read`` = the sum of the other four), triggers by kind, and what is left."""
+
+    events: dict[str, int]
+    triggers: dict[str, int]
+    scores: int
+    customers: int
+    model_version: int
+    clock: str | None
+
+
+Output = Trigger | Score | DeadLetter
+
+
+class _MemoryRows:
+    """Rows as live objects."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def get(self, customer: str) -> Row | None:
+        return self.rows.get(customer)
+
+    def put(self, customer: str, row: Row) -> None:
+        self.rows[customer] = row
+
+    def due(self) -> Iterator[tuple[int, str]]:
+        return ((row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms)
+
+
+class _Lane(NamedTuple):
+    partition: Partition
+    rows: _MemoryRows
+
+
+def _no_models(version: int, sha256: str) -> Snapshot:
+    raise SnapshotError(
+        f"the log adopts model {version}: name the folder of its snapshots with --models"
+    )
+
+
+class Replay:
+    """Feeds lines to the partitions they belong to (one, unless the log is an export)."""
+
+    def __init__(self, parameters: Parameters, models: SnapshotSource = _no_models) -> None:
+        self._parameters = parameters
+        self._models = models
+        self._lanes: dict[int, _Lane] = {}
+        self._population = Population(parameters)
+        self._unseen_observations = False
+        # An export brings its own clock and model records; a plain log gets them made from its
+        # events, until a watermark line takes the clock over.
+        self._clock_is_given = False
+        self._models_are_given = False
+        self._latest_ms = 0
+        self._fates: Counter[str] = Counter()
+        self._triggers: Counter[str] = Counter()
+        self._scores = 0
+
+    def feed(self, raw: bytes, number: int) -> list[Output]:
+        """What line ``number`` (from 1) brings about."""
+        try:
+            line = decode_line(raw)
+            if line.type == "score":
+                return [self._score(line, number)]
+            if line.type in CONTROL_TYPES:
+                return self._outputs(self._control(line))
+        except Rejected as rejected:
+            return [self._refused(rejected, raw, number)]
+        return self._event(line, raw, number)
+
+    def profiles(self) -> Iterator[Profile]:
+        """Every customer as of their partition's clock, by id."""
+        where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
+        for customer, (partition, rows) in sorted(where.items()):
+            row, at_ms = rows.rows[customer], partition.state.clock_ms
+            yield profile(customer, row, at_ms, partition.snapshot, self._parameters)
+
+    def rows(self) -> dict[str, Row]:
+        """Every customer's row, for comparison with a live state."""
+        return {key: row for lane in self._lanes.values() for key, row in lane.rows.rows.items()}
+
+    def summary(self) -> Summary:
+        fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
+        clock_ms = max((lane.partition.state.clock_ms for lane in self._lanes.values()), default=0)
+        return Summary(
+            events={"read": sum(fates.values()), **fates},
+            triggers=dict(sorted(self._triggers.items())),
+            scores=self._scores,
+            customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
+            model_version=self._population.snapshot.version,
+            clock=iso(clock_ms) if clock_ms else None,
+        )
+
+    def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
+        try:
+            event = admit_line(line, self._parameters, message_id=f"line-{number}")
+        except Rejected as rejected:
+            return [self._refused(rejected, raw, number)]
+        partition = self._lane(line).partition
+        effects: list[Effect] = []
+        if not self._clock_is_given:
+            self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
+            clock_ms = self._latest_ms - self._parameters.time.disorder
+            effects += self._moved(partition, partition.state.applied + 1, clock_ms)
+        applied = partition.fold(self._offset(partition, line), event)
+        outputs = self._outputs([*effects, *self._learnt(applied.effects)])
+        if applied.fate is not None:
+            self._fates[applied.fate] += 1
+        if applied.fate is Fate.LATE:
+            late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
+            outputs.append(dead_letter(late, raw, step="profile", line=number))
+        return outputs
+
+    def _control(self, line: Line) -> list[Effect]:
+        lane = self._lane(line)
+        offset = self._offset(lane.partition, line)
+        if line.type == "model":
+            self._models_are_given = True
+            return lane.partition.apply(offset, line).effects
+        self._clock_is_given = True
+        effects = self._learnt(lane.partition.apply(offset, line).effects)
+        if line.type == "watermark" and not self._models_are_given and self._has_news():
+            lane.partition.adopt(self._population.draw())
+            self._unseen_observations = False
+        return effects
+
+    def _moved(self, partition: Partition, offset: int, clock_ms: int) -> list[Effect]:
+        """The clock moved by an event of a plain log, and the model that may be due with it."""
+        if clock_ms <= partition.state.clock_ms:
+            return []
+        effects = self._learnt(partition.advance_clock(offset, clock_ms))
+        partition.skip(offset)
+        if self._population.is_due and not self._models_are_given:
+            partition.adopt(self._population.draw())
+        return effects
+
+    def _learnt(self, effects: list[Effect]) -> list[Effect]:
+        for effect in effects:
+            if isinstance(effect, Observation):
+                self._unseen_observations |= self._population.learn(effect)
+        return effects
+
+    def _has_news(self) -> bool:
+        minimum = self._parameters.learning.minimum_examples
+        return self._unseen_observations and self._population.observations >= minimum
+
+    def _outputs(self, effects: list[Effect]) -> list[Output]:
+        triggers = [effect for effect in effects if isinstance(effect, Trigger)]
+        self._triggers.update(str(decided.kind) for decided in triggers)
+        return list(triggers)
+
+    def _refused(self, rejected: Rejected, raw: bytes, number: int) -> DeadLetter:
+        self._fates["deadLettered"] += 1
+        return dead_letter(rejected, raw, step="ingest", line=number)
+
+    def _score(self, line: Line, number: int) -> Score:
+        customer, _ = identity(line)
+        at_ms = timestamp_ms(line)
+        churn = self._parameters.churn
+        self._scores += 1
+        return Score(
+            message_id=line.message_id or f"line-{number}",
+            user_id=customer,
+            timestamp=iso(at_ms),
+            churn_probability=churn.prior,
+            horizon_days=line.horizon_days or churn.horizon_days[0],
+            source="prior",
+            model_version=0,
+            value=None,
+        )
+
+    def _lane(self, line: Line) -> _Lane:
+        number = line.position.partition if line.position is not None else 0
+        lane = self._lanes.get(number)
+        if lane is None:
+            rows = _MemoryRows()
+            prior = prior_snapshot(self._parameters)
+            partition = Partition(number, rows, prior, self._parameters, self._models)
+            lane = self._lanes[number] = _Lane(partition, rows)
+        return lane
+
+    def _offset(self, partition: Partition, line: Line) -> int:
+        return line.position.offset if line.position is not None else partition.state.applied + 1
