@@ -39,12 +39,13 @@ def advance(
 def _after_order(
     row: Row, event: Event, clock_ms: int, snapshot: Snapshot, parameters: Parameters
 ) -> Row:
-    orders = purchases.record_order(row.purchases, event, clock_ms, parameters)
+    before = row.purchases
+    orders = purchases.record_order(before, event, clock_ms, parameters)
     row = replace(row, purchases=orders)
     if event.name == Name.ORDER_COMPLETED:
         row = replace(row, cart=cart.empty(row.cart, event, clock_ms, parameters))
         row = _with_cart_deadline(row, parameters)
-    return _with_purchase_deadlines(row, snapshot, parameters)
+    return _with_purchase_deadlines(row, before, snapshot, parameters)
 
 
 def _with_cart_deadline(row: Row, parameters: Parameters) -> Row:
@@ -54,9 +55,15 @@ def _with_cart_deadline(row: Row, parameters: Parameters) -> Row:
     return _with(row, "cart", due_ms)
 
 
-def _with_purchase_deadlines(row: Row, snapshot: Snapshot, parameters: Parameters) -> Row:
-    row = _with(row, "purchase", overdue_at_ms(row.purchases, snapshot.gap_days, parameters))
-    if row.purchases.first_at_ms and not row.deadlines.check_in.due_ms:
+def _with_purchase_deadlines(
+    row: Row, before: purchases.Purchases, snapshot: Snapshot, parameters: Parameters
+) -> Row:
+    after = row.purchases
+    # News of an older order doesn't begin again a silence that has been dealt with.
+    if row.deadlines.purchase.due_ms or after.last_at_ms != before.last_at_ms:
+        row = _with(row, "purchase", overdue_at_ms(after, snapshot.gap_days, parameters))
+    grid_moved = after.first_at_ms != before.first_at_ms
+    if after.first_at_ms and (grid_moved or not row.deadlines.check_in.due_ms):
         row = _with(row, "check_in", next_check_in_ms(row, parameters))
     return row
 

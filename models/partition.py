@@ -107,6 +107,11 @@ class Partition:
         self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in self._heap}
         heapify(self._heap)
 
+    @property
+    def as_of_ms(self) -> int:
+        """The moment that profiles are read at: the clock, or the latest event if that is later."""
+        return max(self.state.clock_ms, self.state.latest_ms)
+
     def apply(self, offset: int, line: Line) -> Applied:
         """Fold in the record at ``offset``. Raises ``Rejected`` when it is no record of the log."""
         if line.type not in CONTROL_TYPES:
@@ -134,8 +139,10 @@ class Partition:
 
         The clock never goes back: an earlier time changes nothing.
         """
+        if clock_ms < self.state.clock_ms:
+            return []
         effects: list[Effect] = []
-        self.state.clock_ms = max(self.state.clock_ms, clock_ms)
+        self.state.clock_ms = clock_ms
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
         while self._heap and self._heap[0][0] <= clock_ms:
@@ -179,6 +186,8 @@ class Partition:
     def _event(self, offset: int, event: Event) -> Applied:
         if self._is_repeated_source(event):
             return Applied([], Fate.DUPLICATE, event)
+        # Whatever its fate, so that a row that is ahead after a crash makes no difference.
+        self.state.latest_ms = max(self.state.latest_ms, event.occurred_at_ms)
         customer = event.customer
         known = self._rows.get(customer)
         if known is not None and known.applied >= offset:
@@ -189,7 +198,6 @@ class Partition:
         if fate is Fate.APPLIED:
             self._rows.put(customer, replace(row, applied=offset))
             self._schedule(customer, row.next_due_ms)
-            self.state.latest_ms = max(self.state.latest_ms, event.occurred_at_ms)
         return Applied(self._placed(offset, effects), fate, event)
 
     def _is_repeated_source(self, event: Event) -> bool:

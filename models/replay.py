@@ -109,10 +109,10 @@ class Replay:
         return self._event(line, raw, number)
 
     def profiles(self) -> Iterator[Profile]:
-        """Every customer as of their partition's clock, by id."""
+        """Every customer as of their partition's present, by id."""
         where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
         for customer, (partition, rows) in sorted(where.items()):
-            row, at_ms = rows.rows[customer], partition.state.clock_ms
+            row, at_ms = rows.rows[customer], partition.as_of_ms
             yield profile(customer, row, at_ms, partition.snapshot, self._parameters)
 
     def rows(self) -> dict[str, Row]:
@@ -133,12 +133,13 @@ class Replay:
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
         try:
-            event = admit_line(line, self._parameters, message_id=f"line-{number}")
+            event = admit_line(line, self._parameters, message_id=_stand_in_id(line, number))
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
         partition = self._lane(line).partition
         effects: list[Effect] = []
-        if not self._clock_is_given:
+        # A line with a position is an export's: there, clock records alone move the clock.
+        if line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
             effects += self._moved(partition, partition.state.applied + 1, clock_ms)
@@ -154,11 +155,11 @@ class Replay:
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
         offset = self._offset(lane.partition, line)
+        effects = self._learnt(lane.partition.apply(offset, line).effects)
         if line.type == "model":
             self._models_are_given = True
-            return lane.partition.apply(offset, line).effects
+            return effects
         self._clock_is_given = True
-        effects = self._learnt(lane.partition.apply(offset, line).effects)
         if line.type == "watermark" and not self._models_are_given and self._has_news():
             lane.partition.adopt(self._population.draw())
             self._unseen_observations = False
@@ -221,3 +222,9 @@ class Replay:
 
     def _offset(self, partition: Partition, line: Line) -> int:
         return line.position.offset if line.position is not None else partition.state.applied + 1
+
+
+def _stand_in_id(line: Line, number: int) -> str:
+    """The message id of an event that has none: by its place in the live log, if it came from it."""
+    position = line.position
+    return f"line-{number}" if position is None else f"{position.partition}-{position.offset}"

@@ -35,7 +35,9 @@ def run_deadline(
             if part == "ticket":
                 row = _due_again(row, part, next_ticket_ms(row, parameters))
     if _is_due(row, "check_in", due_ms):
-        effects.append(observe(row, due_ms))
+        # Nobody's recency is known whose every order was cancelled.
+        if row.purchases.last_at_ms:
+            effects.append(observe(row, due_ms))
         row = _handled(row, "check_in", due_ms)
         row = _due_again(row, "check_in", next_check_in_ms(row, parameters))
     return row, effects

@@ -53,7 +53,7 @@ def touch(cart: Cart, event: Event, parameters: Parameters) -> Cart:
     items = {item.product: item for item in cart.items}
     product = fingerprint(_product(event.properties))
     items[product] = _moved(items.get(product, Item(product)), event, parameters.money.currency)
-    kept = sorted(items.values(), key=lambda item: max(item.added_at_ms, item.removed_at_ms))
+    kept = sorted(items.values(), key=_recency)
     kept = sorted(kept[-parameters.bounds.products :], key=lambda item: item.product)
     return replace(cart, items=tuple(kept), touched_at_ms=touched_at_ms)
 
@@ -65,6 +65,10 @@ def empty(cart: Cart, event: Event, clock_ms: int, parameters: Parameters) -> Ca
     horizon_ms = min(emptied_at_ms, clock_ms - parameters.time.lateness)
     items = tuple(i for i in cart.items if max(i.added_at_ms, i.removed_at_ms) > horizon_ms)
     return replace(cart, items=items, emptied_at_ms=emptied_at_ms)
+
+
+def _recency(item: Item) -> tuple[int, int]:
+    return max(item.added_at_ms, item.removed_at_ms), item.product
 
 
 def _product(properties: catalogue.CartProduct) -> str:
@@ -80,8 +84,8 @@ def _moved(item: Item, event: Event, currency: str) -> Item:
     properties = event.properties
     assert isinstance(properties, catalogue.CartProduct)
     quantity = 1.0 if properties.quantity is None else properties.quantity
-    return replace(
-        item,
-        added_at_ms=at_ms,
-        value_minor=minor_units((properties.price or 0.0) * quantity, currency),
-    )
+    value_minor = minor_units((properties.price or 0.0) * quantity, currency)
+    if at_ms == item.added_at_ms:
+        # Two values of one moment: which came first is not known, so the higher one stands.
+        value_minor = max(value_minor, item.value_minor)
+    return replace(item, added_at_ms=at_ms, value_minor=value_minor)

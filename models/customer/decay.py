@@ -4,8 +4,11 @@ from math import exp2
 
 
 def decayed(amount: float, lag_ms: int, half_life_ms: int) -> float:
-    """What is left of ``amount`` after ``lag_ms``: half of it every ``half_life_ms``."""
-    return amount * exp2(-lag_ms / half_life_ms)
+    """What is left of ``amount`` after ``lag_ms``: half of it every ``half_life_ms``.
+
+    Of what is still to come, all of it.
+    """
+    return amount * exp2(-lag_ms / half_life_ms) if lag_ms > 0 else amount
 
 
 def added(

@@ -22,7 +22,12 @@ WINDOW_DAYS = (30, 90, 365)
 REFUNDABLE_MS = WINDOW_DAYS[-1] * DAY_MS
 #: The gaps that a customer's own rhythm is read from.
 GAPS_MAX = 12
-_MINOR_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "KWD": 3, "BHD": 3, "OMR": 3, "TND": 3}
+#: No one thing is worth more: sums of it must fit in 64 bits.
+_WORTH_MINOR_MAX = 10**15
+_MINOR_PER_UNIT = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 1),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 1_000),
+}
 
 
 class Order(Struct, frozen=True, array_like=True, gc=False):
@@ -80,7 +85,12 @@ class Purchases(Struct, frozen=True, array_like=True):
 
 def minor_units(amount: float, currency: str) -> int:
     """``amount`` in the currency's smallest unit."""
-    return round(amount * 10 ** _MINOR_DIGITS.get(currency, 2))
+    return min(round(amount * minor_per_unit(currency)), _WORTH_MINOR_MAX)
+
+
+def minor_per_unit(currency: str) -> int:
+    """How many of its smallest units make one of the currency."""
+    return _MINOR_PER_UNIT.get(currency, 100)
 
 
 def record_order(
@@ -123,7 +133,9 @@ def _ended(order: Order, news: catalogue.OrderEnd, event: Event, currency: str) 
     amount = _refunded(news) if event.name == Name.ORDER_REFUNDED else None
     if amount is None:
         return replace(order, void=True, ended_at_ms=ended_at_ms)
-    refunded_minor = order.refunded_minor + minor_units(amount, currency)
+    refunded_minor = min(
+        order.refunded_minor + minor_units(amount, currency), _WORTH_MINOR_MAX
+    )
     return replace(order, refunded_minor=refunded_minor, ended_at_ms=ended_at_ms)
 
 

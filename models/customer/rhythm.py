@@ -6,6 +6,9 @@ from statistics import median
 from config.parameters import DAY_MS, Parameters
 from models.customer.purchases import Purchases, gaps_days
 
+#: A century: no date that follows from a silence is too late to be written down.
+_SILENCE_DAYS_MAX = 36_525.0
+
 
 def typical_gap_days(purchases: Purchases, prior_gap_days: float, prior_weight: float) -> float:
     """The median gap between purchase days, drawn towards the population's.
@@ -27,4 +30,5 @@ def overdue_at_ms(purchases: Purchases, prior_gap_days: float, parameters: Param
         return 0
     overdue = parameters.overdue
     gap_days = typical_gap_days(purchases, prior_gap_days, overdue.prior_weight)
-    return last_at_ms + max(overdue.floor, round(overdue.multiple * gap_days * DAY_MS))
+    silence_days = min(overdue.multiple * gap_days, _SILENCE_DAYS_MAX)
+    return last_at_ms + max(overdue.floor, round(silence_days * DAY_MS))

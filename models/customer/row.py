@@ -40,6 +40,12 @@ class Deadlines(Struct, frozen=True, array_like=True, gc=False):
     ticket: Deadline = Deadline()
     check_in: Deadline = Deadline()
 
+    @property
+    def next_due_ms(self) -> int:
+        """The earliest deadline; 0 when there is none."""
+        due = (self.cart.due_ms, self.purchase.due_ms, self.ticket.due_ms, self.check_in.due_ms)
+        return min((ms for ms in due if ms), default=0)
+
 
 class Row(Struct, frozen=True, array_like=True):
     """One customer. ``applied`` is the offset in ``customer-events`` of the last change to it;
@@ -59,11 +65,7 @@ class Row(Struct, frozen=True, array_like=True):
     @property
     def next_due_ms(self) -> int:
         """The earliest deadline; 0 when there is none."""
-        parts = self.deadlines
-        due = [
-            d.due_ms for d in (parts.cart, parts.purchase, parts.ticket, parts.check_in) if d.due_ms
-        ]
-        return min(due, default=0)
+        return self.deadlines.next_due_ms
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from config.parameters import DAY_MS, Parameters
 from models.customer import support
-from models.customer.purchases import Purchases
+from models.customer.purchases import Purchases, minor_per_unit
 from models.customer.rhythm import typical_gap_days
 from models.customer.row import Row
 from models.customer.support import Answer
@@ -49,11 +49,12 @@ def cart_abandoned(
     contents = row.cart.contents()
     if not contents:
         return None
-    value = row.cart.value_minor / 100
+    currency = parameters.money.currency
+    value = row.cart.value_minor / minor_per_unit(currency)
     idle_hours = (at_ms - row.cart.touched_at_ms) / HOUR_MS
     return (
         ReasonCode("cart_items", float(len(contents)), f"{len(contents)} in the cart"),
-        ReasonCode("cart_value", value, f"worth {value:.2f} {parameters.money.currency}"),
+        ReasonCode("cart_value", value, f"worth {value:.2f} {currency}"),
         ReasonCode("idle_hours", idle_hours, f"untouched for {idle_hours:.1f} hours"),
     )
 

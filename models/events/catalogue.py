@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
+Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Text = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
@@ -103,10 +104,10 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise."""
 
     kind: SurveyKind
-    score: float
+    score: Number
     survey_id: str | None = None
-    scale_min: float | None = None
-    scale_max: float | None = None
+    scale_min: Number | None = None
+    scale_max: Number | None = None
     higher_is_better: bool | None = None
     ticket_id: str | None = None
     order_id: str | None = None

@@ -39,13 +39,14 @@ def rejected_by(error: msgspec.DecodeError, within: str = "$") -> Rejected:
     """Name the reason of a decoding error; ``within`` is the path of what was decoded."""
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        reason = Reason.OUT_OF_RANGE if "out of range" in text else Reason.BAD_JSON
-        return Rejected(reason, within, text)
+        return Rejected(Reason.BAD_JSON, within, text)
     detail, _, path = text.partition(_PATH_MARK)
     path = within + path.rstrip("`").removeprefix("$")
     if "missing required field" in detail:
         return Rejected(Reason.REQUIRED_MISSING, f"{path}.{detail.split('`')[1]}", detail)
     if detail.startswith("Expected `") and (">" in detail or "<" in detail):
+        return Rejected(Reason.OUT_OF_RANGE, path, detail)
+    if "out of range" in detail:
         return Rejected(Reason.OUT_OF_RANGE, path, detail)
     if detail.startswith("Invalid enum value"):
         return Rejected(Reason.OUT_OF_RANGE, path, "not one of the values this field may have")

@@ -18,10 +18,12 @@ from models.events.rejection import Reason, Rejected, rejected_by
 EVENT_BYTES_MAX = 32 * 1024
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 _NOTHING = catalogue.Nothing()
-_KEY = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
+CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
 #: Values that stand for nobody in particular; state kept under them would be everyone's.
 _NOBODY = re.compile(r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.I).fullmatch
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+#: Up to here a deadline that follows from an event can still be written as a date.
+_LATEST_MS = 32_503_680_000_000
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -128,7 +130,7 @@ def identity(line: Line) -> tuple[str, bool]:
     for value, path in ((line.user_id, "$.userId"), (line.anonymous_id, "$.anonymousId")):
         if value is None or _NOBODY(value):
             continue
-        if _KEY(value) is None:
+        if CUSTOMER_ID(value) is None:
             raise Rejected(Reason.OUT_OF_RANGE, path, "letters, digits and _.:@- only, 128 at most")
         return value, path == "$.userId"
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
@@ -139,8 +141,9 @@ def timestamp_ms(line: Line) -> int:
     if line.timestamp is None:
         raise Rejected(Reason.REQUIRED_MISSING, "$.timestamp", "an event says when it happened")
     occurred_at_ms = milliseconds(line.timestamp)
-    if occurred_at_ms < 0:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "before 1970")
+    # State says "never" with 0, and so does a sender whose clock was not set.
+    if not 0 < occurred_at_ms < _LATEST_MS:
+        raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "not after 1970 and before 3000")
     return occurred_at_ms
 
 
@@ -158,6 +161,10 @@ def _properties(
         properties = decoder.decode(b"{}" if content == b"null" else content)
     except msgspec.DecodeError as error:
         raise rejected_by(error, within="$.properties") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise Rejected(
+            Reason.BAD_JSON, "$.properties", "not UTF-8, or nested too deeply"
+        ) from None
     _check(properties, name)
     return properties
 

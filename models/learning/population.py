@@ -1,5 +1,6 @@
 """The trainer's state: what the population looks like at its check-ins."""
 
+import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
@@ -98,3 +99,16 @@ class Population:
             return None
         first, second, third, fourth = quantiles(bins, _QUINTILES)
         return first, second, third, fourth
+
+
+_DECODER = msgspec.json.Decoder(Observation)
+
+
+def encode_observation(observation: Observation) -> bytes:
+    """The observation as it travels to the trainer."""
+    return msgspec.json.encode(observation)
+
+
+def decode_observation(content: bytes) -> Observation:
+    """Raises ``msgspec.DecodeError`` when ``content`` is no observation."""
+    return _DECODER.decode(content)

@@ -1,0 +1,20 @@
+# The image of `keepstream`: workers, topics, publishing. Build it from the repository's root.
+FROM python:3.11-slim-bookworm AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/keepstream
+# First what changes rarely, so that a change of the code does not install it again.
+COPY requirements/runtime.txt /src/requirements/runtime.txt
+RUN /opt/keepstream/bin/pip install --require-hashes --requirement /src/requirements/runtime.txt
+COPY . /src
+RUN /opt/keepstream/bin/pip install --no-deps --no-build-isolation --no-index /src
+
+FROM python:3.11-slim-bookworm
+
+RUN groupadd --system --gid 10001 keepstream \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/keepstream --create-home keepstream
+COPY --from=build /opt/keepstream /opt/keepstream
+ENV PATH=/opt/keepstream/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+WORKDIR /var/lib/keepstream
+CMD ["keepstream", "--help"]

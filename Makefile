@@ -1,0 +1,93 @@
+# Every target that people and the continuous integration use. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# python3 when the lock has wheels for it, else the newest such Python there is.
+# `command -v` alone would not do: version managers leave names that refuse to run.
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
+	then echo "$$python"; break; fi; done)
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= uv
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
+PACKAGES := config models streams agents
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	--annotation-style line pyproject.toml requirements/build.in
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
+	@:
+
+.PHONY: test
+test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, formatting, types, layers; changes no file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: demo
+demo: $(VENV)/installed-runtime ## A simulated shop on a real Kafka, about a minute (SUMMARY=file.json also writes figures)
+	$(BIN)/keepstream demo $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
+
+.PHONY: demo-forever
+demo-forever: $(VENV)/installed-runtime ## The same shop until Ctrl-C
+	$(BIN)/keepstream demo --forever $(ARGS)
+
+.PHONY: lock
+lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt
+	@# Held to dev.txt, so that what is tested is what is run.
+	$(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+
+.PHONY: clean
+clean: ## Remove .venv, caches and build leftovers
+	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are written last: an interrupted installation starts again.
+$(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,runtime)
+	@touch $@
+
+$(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,dev)
+	@touch $(VENV)/installed-runtime $@
+
+define install
+	@echo "Installing requirements/$(1).txt into $(VENV) (the first time fetches about 200 MB)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/$(1).txt
+	@$(PIP_INSTALL) --quiet --no-deps --no-build-isolation --no-index --editable .
+endef
+
+$(VENV)/made:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Keepstream needs Python 3.11, 3.12, 3.13 or 3.14, and none was found (python3 is $$(python3 --version 2>&1))." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Keepstream needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1)." >&2; \
+		echo "Name another: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its venv or ensurepip module is missing." >&2; \
+		echo "On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@

@@ -1,0 +1,1 @@
+"""The programs: the Faust agents, and the doors through which people and monitoring come in."""

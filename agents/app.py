@@ -1,0 +1,239 @@
+"""The worker: builds the Faust app, gives its agents what they need, and runs it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from time import monotonic, time
+from typing import Any
+
+from config import topics
+from config.parameters import Parameters
+from config.settings import Settings
+from agents.deliver import Deliver
+from agents.ingest import Ingest
+from agents.profile import Profile
+from agents.trainer import Trainer
+from agents.web.server import Readiness, routes, serving
+from models.customer.profile import encode_profile, profile
+from streams.batch_consumer import Batching
+from streams.faust_app import KeepstreamApp, Membership, new_faust_app, quiet_libraries, run_worker
+from streams.kafka_clients import broker_credentials, partition_for, running
+from streams.metrics import Metrics
+from streams.outbox import Outbox, new_outbox_producer
+from streams.owned_partitions import OwnedPartitions
+from streams.progress import Progress
+from streams.pulse import Pulse
+from streams.record_batches import RecordBatch
+from streams.redis_views import ProfileViews, TriggerStreams, connect
+from streams.snapshot_store import SnapshotStore
+from streams.topics import require_topics
+
+log = logging.getLogger(__name__)
+
+#: The wall clock drives a partition after this long without an event ...
+IDLE_S = 5.0
+#: ... and only if its own clock is this near: a backfill of last year behaves like last year.
+WALL_CLOCK_REACH_MS = 600_000
+
+
+class Worker:
+    """Everything one worker process holds. Made inside its event loop by `_resources`."""
+
+    def __init__(self, settings: Settings, parameters: Parameters) -> None:
+        self.settings = settings
+        self.parameters = parameters
+        self.metrics = Metrics()
+        self.pulse = Pulse(settings.session_timeout_ms)
+        self.progress = Progress()
+        self.snapshots = SnapshotStore(settings, parameters)
+        self.partitions = OwnedPartitions(self.snapshots, settings, parameters, self.metrics)
+        self.app = build_app(settings)
+        register(self.app, self)
+        self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
+        self.views: ProfileViews | None = None
+
+    @asynccontextmanager
+    async def resources(self) -> AsyncIterator[None]:
+        """Connect to Kafka and Redis, start the background tasks; undo it all at the end."""
+        settings, parameters, metrics = self.settings, self.parameters, self.metrics
+        async with AsyncExitStack() as stack:
+            producer = await stack.enter_async_context(
+                running(new_outbox_producer(settings), settings)
+            )
+            redis = connect(settings)
+            stack.push_async_callback(redis.aclose)
+
+            def outbox() -> Outbox:
+                return Outbox(producer, settings)
+
+            self.views = ProfileViews(redis, settings, metrics, self.customer)
+            profile_agent = Profile(
+                self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
+            )
+            trainer = Trainer(self.snapshots, outbox(), settings, parameters, metrics)
+            deliver = Deliver(TriggerStreams(redis, settings, metrics), metrics)
+            for topic in topics.RAW_TOPICS:
+                self.agents[topic] = Ingest(topic, outbox(), settings, parameters, metrics).take
+            self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
+            self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
+                batch, self.app.batch_consumer
+            )
+            self.agents[topics.RETENTION_TRIGGERS] = deliver.take
+
+            site = routes(metrics, Readiness(self.problems), self.customer, self.refresh)
+            port = await stack.enter_async_context(serving(site, settings))
+            log.info("metrics and health on http://%s:%d", settings.web_host, port)
+            clock_outbox = outbox()
+            for task in (
+                self.pulse.beat(),
+                self._drive_clocks(clock_outbox),
+                self._write_views(),
+            ):
+                stack.push_async_callback(_cancelled, self._watched(task))
+            yield
+
+    def customer(self, customer: str) -> bytes | None:
+        """The profile of a customer this worker owns, as JSON."""
+        number = partition_for(customer.encode(), self.settings.partitions)
+        owned = self.partitions.get(number)
+        row = owned.rows.get(customer) if owned is not None else None
+        if owned is None or row is None:
+            return None
+        fold = owned.fold
+        view = profile(customer, row, fold.as_of_ms, fold.snapshot, self.parameters)
+        return encode_profile(view)
+
+    def problems(self) -> list[str]:
+        """Why this worker is not ready; nothing when it is."""
+        if self.app.rebalancing or self.app.consumer_generation_id < 1:
+            return ["joining the group"]
+        return self.progress.stuck()
+
+    def refresh(self) -> None:
+        """Bring the gauges up to this moment."""
+        consumer = self.app.batch_consumer
+        self.progress.update(consumer.ledger.ended, consumer.lag())
+        self.metrics.forget_positions()
+        for tp, (lag, stuck_s) in self.progress.positions().items():
+            topic = tp.topic.removeprefix(self.settings.topic_prefix)
+            self.metrics.set_position(topic, tp.partition, lag=lag, stuck_s=stuck_s)
+        for owned in self.partitions:
+            state, snapshot = owned.fold.state, owned.fold.snapshot
+            self.metrics.set_partition(
+                owned.fold.number,
+                customers=len(owned.rows),
+                packed_bytes=owned.rows.packed_bytes,
+                clock_ms=state.clock_ms,
+                model_version=snapshot.version,
+                snapshot_age_ms=max(state.clock_ms - snapshot.created_at_ms, 0)
+                if snapshot.version
+                else 0,
+            )
+
+    def on_assigned(self, assigned: set[Any]) -> None:
+        """Let go of the partitions that went to other workers."""
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
+        self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
+
+    async def _drive_clocks(self, outbox: Outbox) -> None:
+        """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.refresh()
+            now_ms = int(time() * 1_000)
+            for owned in self.partitions:
+                idle_s = monotonic() - owned.last_event_s
+                clock_ms = owned.fold.state.clock_ms
+                if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
+                    due_ms = now_ms - self.parameters.time.disorder
+                    Profile.write_clock(owned, due_ms, outbox)
+            await outbox.flush()
+
+    async def _write_views(self) -> None:
+        """Keep Redis up to date, a fifth of the time at most: folding comes first."""
+        assert self.views is not None
+        looked_s = 0.0
+        while True:
+            started_s = monotonic()
+            if started_s - looked_s > IDLE_S:
+                looked_s = started_s
+                if await self.views.was_emptied():
+                    for owned in self.partitions:
+                        self.views.offer(owned.rows.customers())
+            wrote = not self.views.waiting or await self.views.write_some()
+            took_s = monotonic() - started_s
+            await asyncio.sleep(max(4 * took_s, 0.05) if wrote else 1.0)
+
+    def _watched(self, work: Any) -> asyncio.Task[None]:
+        """A background task whose failure ends the worker."""
+        task: asyncio.Task[None] = asyncio.create_task(work)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.critical("background task failed", exc_info=error)
+                self._crash = asyncio.ensure_future(self.app.crash(error))
+
+        task.add_done_callback(ended)
+        return task
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def build_app(settings: Settings) -> KeepstreamApp:
+    """A Faust app with the settings' brokers, group and pace, and no agents yet."""
+    timeout_s = settings.session_timeout_ms / 1_000
+    return new_faust_app(
+        settings.group_id,
+        bootstrap_servers=settings.bootstrap_servers,
+        credentials=broker_credentials(settings),
+        batching=Batching(
+            max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms
+        ),
+        membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
+    )
+
+
+def register(app: KeepstreamApp, worker: Worker) -> None:
+    """Register one agent a topic, by name; nothing is discovered."""
+    names = {
+        **{topic: f"ingest-{topic}" for topic in topics.RAW_TOPICS},
+        topics.CUSTOMER_EVENTS: "profile",
+        topics.LABELLED_EXAMPLES: "trainer",
+        topics.RETENTION_TRIGGERS: "deliver",
+    }
+    for topic, name in names.items():
+        app.agent(app.batch_topic(worker.settings.topic(topic)), name=name)(
+            _agent(worker, topic, name)
+        )
+
+    async def on_assigned(_: Any, assigned: set[Any], **__: Any) -> None:
+        worker.on_assigned(assigned)
+
+    # Faust keeps only weak references to receivers unless told otherwise.
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+
+
+def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
+    async def take_batches(stream: Any) -> None:
+        async for batch in stream:
+            await worker.agents[topic](batch)
+
+    # Faust's log lines name an agent by its function.
+    take_batches.__qualname__ = name
+    return take_batches
+
+
+def run(settings: Settings, parameters: Parameters) -> int:
+    """Run a worker until SIGTERM, SIGINT or a failure; returns the exit code.
+
+    Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
+    """
+    quiet_libraries()
+    require_topics(settings)
+    worker = Worker(settings, parameters)
+    return run_worker(worker.app, around=worker.resources())

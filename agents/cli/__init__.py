@@ -1,0 +1,57 @@
+"""The `keepstream` command: one module for each group of commands.
+
+Faust, Kafka and Redis take long to import, so the command that needs one imports it: help and
+`replay` start at once, and `replay` runs where none of them is.
+"""
+
+import typer
+
+from agents.cli import (
+    configuration,
+    customers,
+    dead_letters,
+    demo,
+    export,
+    publish,
+    replay,
+    topics,
+    worker,
+)
+from agents.cli.errors import ExplainingGroup
+
+app = typer.Typer(
+    cls=ExplainingGroup,
+    help="A real-time stream engine that keeps customers.",
+    no_args_is_help=True,
+    # A traceback that shows local variables would show passwords and customers.
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command("demo", epilog="Example: keepstream demo --summary figures.json")(demo.demo)
+app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
+    worker.worker
+)
+app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
+app.add_typer(topics.app, name="topics")
+app.add_typer(customers.app, name="customers")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
+    export.export
+)
+app.command(
+    "replay",
+    epilog="Example: keepstream replay log.jsonl.gz --out what-if --models models "
+    "--set triggers.cart-abandoned.after=2h",
+)(replay.replay)
+app.command("settings", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream settings")(
+    configuration.settings
+)
+app.command(
+    "parameters", epilog="Example: keepstream parameters --set time.lateness=24h > my.toml"
+)(configuration.parameters)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app(prog_name="keepstream")

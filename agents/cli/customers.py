@@ -1,0 +1,89 @@
+"""`keepstream customers`: what is known about one customer right now."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import RedisUrl, parameters_from, settings_from
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from models.customer.profile import Profile
+
+TIMEOUT_S = 5.0
+
+app = typer.Typer(help="Look at customers.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Look at customers."""
+
+
+@app.command("show", epilog="Example: keepstream customers show c-00042")
+def show(
+    customer: Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the profile as it is.")] = False,
+    redis_url: RedisUrl = None,
+) -> None:
+    """Show the latest profile of a customer, as the workers keep it in Redis.
+
+    Exit code 1: there is no such customer. 2: Redis can't be reached.
+    """
+    settings = settings_from(redis_url=redis_url)
+    content = _read(settings, customer)
+    if content is None:
+        complain(
+            f"no customer {customer!r}: an id is a userId, or an anonymousId for whoever has no "
+            f"userId yet, and letters count. Is a worker running, and has it caught up?"
+        )
+        raise typer.Exit(EXIT_FOUND)
+    if as_json:
+        typer.echo(content)
+        return
+    _print(_decoded(content, customer), settings)
+
+
+def _print(view: "Profile", settings: Settings) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only where something is drawn
+
+    from agents.cli.profile_words import profile_in_words  # noqa: PLC0415
+
+    currency = parameters_from(settings, None).money.currency
+    Console(highlight=False).print(profile_in_words(view, currency))
+
+
+def _read(settings: Settings, customer: str) -> bytes | None:
+    import redis  # noqa: PLC0415 - imported when needed
+
+    from streams.redis_views import customer_key  # noqa: PLC0415
+
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=None,
+        ) as client:
+            content: bytes | None = client.get(customer_key(settings, customer))
+            return content
+    except (redis.RedisError, ValueError) as error:
+        # Only its kind: its text may hold an address with a password.
+        raise CommandError(
+            f"no answer from Redis at {settings.redis_url_redacted} ({type(error).__name__}): "
+            f"start it, or set KEEPSTREAM_REDIS_URL to where it is"
+        ) from None
+
+
+def _decoded(content: bytes, customer: str) -> "Profile":
+    from models.customer.profile import Profile  # noqa: PLC0415 - not for --help
+
+    try:
+        return msgspec.json.decode(content, type=Profile)
+    except msgspec.DecodeError as error:
+        raise CommandError(
+            f"the profile of {customer!r} was written by another release ({error}): "
+            f"use --json, or the release of the workers"
+        ) from None

@@ -1,0 +1,121 @@
+"""`keepstream dead-letters`: what was refused, why, and back with it once that is mended."""
+
+import asyncio
+from heapq import heappush, heappushpop
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agents.cli.options import BootstrapServers, settings_from
+from config.settings import Settings
+from models.events.dead_letter import DeadLetter
+from models.events.rejection import Reason
+from models.events.wire import iso
+
+if TYPE_CHECKING:
+    from streams.dead_letters import StoredLetter
+
+app = typer.Typer(help="Look at dead letters, and retry them.", no_args_is_help=True)
+
+ReasonOption = Annotated[
+    Reason | None, typer.Option("--reason", help="Only those refused for this reason.")
+]
+
+
+@app.command("list", epilog="Example: keepstream dead-letters list --reason wrong_type")
+def list_letters(
+    reason: ReasonOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=100_000, help="How many, the newest ones.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Show the refused content too; it may hold personal data."),
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """List what was refused and why, newest last."""
+    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    letters = asyncio.run(_newest(settings, reason, limit))
+    if not letters and not as_json:
+        typer.echo("no dead letters" + (f" with reason {reason}" if reason else ""))
+    for stored in letters:
+        typer.echo(_as_json(stored, raw=raw) if as_json else _in_words(stored, raw=raw))
+
+
+@app.command("retry", epilog="Example: keepstream dead-letters retry --reason unknown_event")
+def retry(
+    reason: ReasonOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be retried, and send nothing.")
+    ] = False,
+    include_late: Annotated[
+        bool,
+        typer.Option("--include-late", help="Late events too, after time.lateness was raised."),
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Put refused events back on the raw topics they came from.
+
+    Do so when what was wrong is mended, for example after an upgrade that knows more events. What
+    is still wrong becomes a dead letter again; what was retried before counts once.
+    """
+    from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415 - Kafka
+
+    def is_wanted(letter: DeadLetter) -> bool:
+        return reason in (None, letter.reason) and is_retried(letter, include_late=include_late)
+
+    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    counts = asyncio.run(retry_dead_letters(settings, is_wanted, dry_run=dry_run))
+    verb = "would go back" if dry_run else "went back"
+    typer.echo(f"{counts.total():,} dead letters {verb}")
+    for (topic, why), count in sorted(counts.items()):
+        typer.echo(f"  {count:,} to {topic}, refused as {why}")
+
+
+async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "list[StoredLetter]":
+    """The newest ones in the order in which they were written."""
+    from streams.dead_letters import read_dead_letters  # noqa: PLC0415 - Kafka
+
+    heap: list[StoredLetter] = []
+    # With a reason there is no telling how far back the newest ones are.
+    async for stored in read_dead_letters(settings, newest=None if reason else limit):
+        if reason is not None and (stored.letter is None or stored.letter.reason != reason):
+            continue
+        if len(heap) < limit:
+            heappush(heap, stored)
+        else:
+            heappushpop(heap, stored)
+    return sorted(heap)
+
+
+def _in_words(stored: "StoredLetter", *, raw: bool) -> str:
+    when = iso(stored.stored_at_ms)
+    letter = stored.letter
+    if letter is None:
+        return f"{when}  not a dead letter, at {stored.partition}-{stored.offset} of the topic"
+    words = f"{when}  {letter.reason}  {letter.path}  {letter.detail}"
+    if letter.source is not None:
+        source = letter.source
+        words += f"  [{letter.step}, {source.topic}-{source.partition} at {source.offset}]"
+    else:
+        words += f"  [{letter.step}]"
+    return f"{words}\n    {_printable(letter.content())}" if raw else words
+
+
+def _as_json(stored: "StoredLetter", *, raw: bool) -> str:
+    shown: dict[str, Any] = {"storedAt": iso(stored.stored_at_ms)}
+    if stored.letter is not None:
+        shown |= msgspec.to_builtins(stored.letter)
+        shown.pop("line")
+        if not raw:
+            shown.pop("raw")
+    return msgspec.json.encode(shown).decode()
+
+
+def _printable(content: bytes) -> str:
+    """The content as text that can't move the cursor or change the terminal."""
+    text = content.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,42 @@
+"""`keepstream demo`: a simulated shop on a real Kafka."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.options import BootstrapServers, RedisUrl
+
+
+def demo(
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="Also write the figures, as JSON."),
+    ] = None,
+    forever: Annotated[
+        bool, typer.Option("--forever", help="Go on until Ctrl-C, with a cap on its data.")
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+    redis_url: RedisUrl = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed is the same shop.")] = 1,
+    customers: Annotated[
+        int, typer.Option("--customers", min=1, max=100_000, help="How many customers it has.")
+    ] = 2_000,
+) -> None:
+    """Simulate a shop, and show its events become customers and triggers.
+
+    Starts Apache Kafka, Valkey and two workers of its own, unless told where yours are, and
+    leaves nothing behind.
+    """
+    from agents.demo.show import run_demo  # noqa: PLC0415 - Faust takes a second to import
+
+    raise typer.Exit(
+        run_demo(
+            summary=summary,
+            forever=forever,
+            bootstrap_servers=bootstrap_servers,
+            redis_url=redis_url,
+            seed=seed,
+            customers=customers,
+        )
+    )

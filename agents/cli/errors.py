@@ -1,0 +1,50 @@
+"""How an error reaches whoever typed the command: one red line, exit code 2, no traceback."""
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+#: The command ran, and found what it should not have.
+EXIT_FOUND = 1
+#: The command could not run.
+EXIT_FAILED = 2
+
+_OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
+
+
+class CommandError(Exception):
+    """A command can't do what it was asked; the message says why and what to do."""
+
+
+class ExplainingGroup(TyperGroup):
+    """Shows errors that were written for the reader as text, and leaves bugs their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            text = explanation(error)
+            if text is None:
+                raise
+            complain(text)
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, in red where there are colours."""
+    typer.secho(text, fg="red", err=True)
+
+
+def explanation(error: Exception) -> str | None:
+    """The words of an error that has some for the reader; None for a bug."""
+    if isinstance(error, OSError) and error.errno is not None:
+        # Whoever reads our output has enough of it: no error, and dealt with further out.
+        if error.errno == errno.EPIPE:
+            return None
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    # By where it is defined, so that modules that take long to import need not be imported.
+    is_ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
+    return str(error) if is_ours or isinstance(error, OSError) else None

@@ -1,0 +1,129 @@
+"""`keepstream export`: the live log as a file that `keepstream replay` accepts."""
+
+import asyncio
+import gzip
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from agents.cli.errors import complain
+from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.progress import progress
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.log_export import Export, Write
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="LOG",
+            help="Where to write the log; compressed if it ends in .gz; - is standard output.",
+            dir_okay=False,
+            allow_dash=True,
+        ),
+    ],
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            "--models",
+            metavar="DIR",
+            help="Also write the model snapshots here, which a replay of the log needs.",
+            file_okay=False,
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Write customer-events, as it is now, as a log: events, clock and model records.
+
+    Replaying it with the same parameters gives the state and the triggers that the workers gave.
+    """
+    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    with _log_file(out) as write:
+        exported = _export_log(settings, write)
+        # Before the log is in its place, so that a log has its models.
+        written = 0 if models is None else _export_models(settings, models, exported.announced)
+    _tell_outcome(exported, written, settings, has_models=models is not None)
+
+
+@contextmanager
+def _log_file(out: Path) -> "Iterator[Write]":
+    """Write to ``out``, which appears only once it is whole."""
+    if str(out) == "-":
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as cleanup:
+        unfinished = NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}-", delete=False)  # noqa: SIM115 - closed below, renamed or removed
+        cleanup.callback(Path(unfinished.name).unlink, missing_ok=True)
+        cleanup.enter_context(unfinished)
+        file: Any = unfinished
+        if out.suffix == ".gz":
+            # Without a name and a time of its own, the same log is the same file.
+            file = gzip.GzipFile("", "wb", 6, unfinished, mtime=0)
+        with file:
+            yield file.write
+        unfinished.close()
+        Path(unfinished.name).chmod(0o666 & ~_umask())
+        os.replace(unfinished.name, out)
+
+
+def _umask() -> int:
+    # It can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _export_log(settings: Settings, write: "Write") -> "Export":
+    from streams.log_export import export_log  # noqa: PLC0415 - Kafka is imported when needed
+
+    # The total is known when the broker has said it; until then the bar just moves.
+    with progress("export", None) as tell:
+
+        def on_progress(done: int, total: int) -> None:
+            tell(done, f"{done:,} of {total:,} records")
+
+        return asyncio.run(export_log(settings, write, on_progress))
+
+
+def _export_models(settings: Settings, directory: Path, announced: dict[int, str]) -> int:
+    from streams.log_export import read_snapshots  # noqa: PLC0415 - as above
+
+    snapshots = asyncio.run(read_snapshots(settings, announced))
+    directory.mkdir(parents=True, exist_ok=True)
+    for version, content in snapshots.items():
+        unfinished = directory / f".{version}.json"
+        unfinished.write_bytes(content)
+        os.replace(unfinished, directory / f"{version}.json")
+    return len(snapshots)
+
+
+def _tell_outcome(exported: "Export", models: int, settings: Settings, *, has_models: bool) -> None:
+    snapshots = f", {models:,} model snapshots" if has_models else ""
+    typer.echo(
+        f"{exported.records:,} records of {exported.partitions} partitions exported{snapshots}",
+        err=True,
+    )
+    if exported.skipped:
+        complain(f"{exported.skipped:,} records are no JSON objects and were left out")
+    for partition, begin in exported.begins.items():
+        complain(
+            f"partition {partition} begins at offset {begin:,}: the events before it are gone, so "
+            f"a replay starts from less than the workers know"
+        )
+    if exported.announced and not has_models:
+        complain(
+            "the log adopts models: to replay it, export again with --models DIR, "
+            "and give that to `keepstream replay --models DIR`"
+        )

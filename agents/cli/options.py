@@ -1,0 +1,47 @@
+"""Options that several commands share, and the settings and parameters they lead to."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.parameters import Parameters, load_parameters
+from config.settings import Settings, load_settings
+
+BootstrapServers = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap-servers",
+        metavar="HOST:PORT[,…]",
+        help="Kafka brokers to start from, instead of KEEPSTREAM_BOOTSTRAP_SERVERS.",
+    ),
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis-url",
+        metavar="URL",
+        help="Redis or Valkey that serves profiles, instead of KEEPSTREAM_REDIS_URL.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a parameter, for example time.disorder=2min; may be repeated. "
+        "`keepstream parameters` lists them.",
+    ),
+]
+
+
+def settings_from(**overrides: Any) -> Settings:
+    """The environment's settings; an option that was given wins."""
+    return load_settings(os.environ, **overrides)
+
+
+def parameters_from(settings: Settings, assignments: list[str] | None) -> Parameters:
+    """Shipped parameters, then the operator's file, then --set."""
+    file = Path(settings.parameters) if settings.parameters else None
+    return load_parameters(file, assignments or ())

@@ -1,0 +1,126 @@
+"""A profile in words, for whoever asks about one customer."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from models.customer.profile import AnswerView, Profile, RfmView, Segment
+
+_SEGMENTS = {
+    Segment.CHAMPIONS: "buys often and much, and did so lately",
+    Segment.LOYAL: "buys regularly, and still does",
+    Segment.POTENTIAL: "bought lately, and could become loyal",
+    Segment.NEW: "bought once, lately",
+    Segment.AT_RISK: "used to buy more, and has been away",
+    Segment.CANT_LOSE: "was among the best, and has been away for long",
+    Segment.HIBERNATING: "bought little, and some time ago",
+    Segment.LOST: "bought little, and long ago",
+}
+
+
+def profile_in_words(view: Profile, currency: str) -> Group:
+    """The customer as of the profile's moment, a line for each thing that is known."""
+    title = Text.assemble((view.user_id, "bold"), f" as of {_moment(view.as_of)}")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, words in _lines(view, currency):
+        table.add_row(Text(name), Text(words))
+    return Group(title, table)
+
+
+def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
+    yield from _rfm(view.rfm, currency)
+    engagement = view.engagement
+    channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
+    yield (
+        "engagement",
+        f"intensity {engagement.intensity:.1f}: {_counted(engagement.interactions, 'interaction')}, "
+        f"{_counted(engagement.views, 'view')}, {_counted(engagement.sessions, 'session')}",
+    )
+    seen = _ago(engagement.last_seen_at, view.as_of)
+    yield "last seen", f"{seen}{channel}" if seen else "never"
+    yield "cart", _cart(view, currency)
+    yield from _support(view)
+    fired = sorted(view.last_triggers.items(), key=lambda kind_and_time: kind_and_time[1])
+    for kind, at in reversed(fired):
+        yield "trigger", f"{kind}, {_ago(at, view.as_of)}"
+    if view.next_deadline_at:
+        yield "looked at again", _moment(view.next_deadline_at)
+    model = (
+        f"version {view.model_version}" if view.model_version else "none yet: the shipped priors"
+    )
+    yield "shared model", model
+
+
+def _rfm(rfm: RfmView, currency: str) -> Iterator[tuple[str, str]]:
+    if rfm.recency_days is None:
+        yield "purchases", "none"
+        return
+    if rfm.segment is not None:
+        yield "segment", f"{rfm.segment}: {_SEGMENTS[rfm.segment]}"
+        yield (
+            "scores",
+            f"recency {rfm.recency_score}, frequency {rfm.frequency_score}, "
+            f"monetary {rfm.monetary_score}, of 5",
+        )
+    yield "last purchase", f"{rfm.recency_days:.1f} days before ({_moment(rfm.last_order_at)})"
+    yield (
+        "purchases",
+        f"{_counted(rfm.orders, 'order')}, {_money(rfm.net_minor, currency)} net, "
+        f"since {_moment(rfm.first_order_at)}",
+    )
+    for window in rfm.windows:
+        yield (
+            f"last {window.days} days",
+            f"{_counted(window.orders, 'order')}, {_money(window.net_minor, currency)}",
+        )
+
+
+def _cart(view: Profile, currency: str) -> str:
+    cart = view.cart
+    if not cart.items:
+        return "empty"
+    touched = _ago(cart.touched_at, view.as_of)
+    return f"{_counted(cart.items, 'product')}, {_money(cart.value_minor, currency)}, touched {touched}"
+
+
+def _support(view: Profile) -> Iterator[tuple[str, str]]:
+    support = view.support
+    due = f", answer due {_moment(support.answer_due_at)}" if support.answer_due_at else ""
+    yield "support", f"{_counted(support.open_tickets, 'open ticket')} of {support.tickets}{due}"
+    answers = {"NPS": support.nps, "CSAT": support.csat, "CES": support.ces}
+    if words := [_answer(name, answer, view) for name, answer in answers.items() if answer]:
+        yield "surveys", ", ".join(words)
+
+
+def _answer(name: str, answer: AnswerView, view: Profile) -> str:
+    return f"{name} {answer.score:g} ({_ago(answer.at, view.as_of)})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _money(minor: int, currency: str) -> str:
+    return f"{minor / 100:,.2f} {currency}"
+
+
+def _moment(iso: str | None) -> str:
+    return f"{iso[:10]} {iso[11:16]} UTC" if iso else "an unknown time"
+
+
+def _ago(iso: str | None, as_of: str) -> str:
+    """How long before ``as_of``: event time, so that a backfill reads as it was."""
+    if iso is None:
+        return ""
+    seconds = (datetime.fromisoformat(as_of) - datetime.fromisoformat(iso)).total_seconds()
+    if seconds < 0:
+        return f"at {_moment(iso)}, after that"
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{_counted(int(seconds // size), noun)} before"
+    return "just before"

@@ -1,0 +1,180 @@
+"""`keepstream replay`: what would have happened, from a log alone."""
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import IO, Annotated, Self
+
+import msgspec
+import typer
+
+from agents.cli.options import Assignments, parameters_from, settings_from
+from agents.cli.progress import progress, size_of
+from models.customer.profile import Profile, encode_profile
+from models.decisions.trigger import Trigger, encode_trigger
+from models.events.dead_letter import DeadLetter, encode_dead_letter
+from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
+from models.partition import SnapshotSource
+from models.replay import Output, Replay, Summary
+from streams.json_lines import JsonLines
+
+_TELL_EVERY_LINES = 1_000
+_WRITE_BUFFER_BYTES = 256 * 1024
+#: Partitions adopt the same versions at about the same time; older ones are read again.
+_SNAPSHOTS_KEPT_MAX = 64
+
+TRIGGERS = "triggers.jsonl"
+SCORES = "scores.jsonl"
+DEAD_LETTERS = "dead-letters.jsonl"
+CUSTOMERS = "customers.jsonl"
+SUMMARY = "summary.json"
+
+
+def replay(
+    log: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOG", help="JSON lines, gzip or not; - is standard input.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Where to write the outcome.", file_okay=False),
+    ],
+    assignments: Assignments = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            "--models",
+            metavar="DIR",
+            help="Model snapshots that the log names, as `keepstream export --models` writes them.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Run the engine over a log, with no broker, and write what would have happened.
+
+    LOG holds one event a line, score lines, and control lines that move the clock. DIR gets
+    triggers.jsonl, customers.jsonl (their final state), dead-letters.jsonl, summary.json, and
+    scores.jsonl if there are score lines. The same log gives the same bytes.
+    """
+    parameters = parameters_from(settings_from(), assignments)
+    engine = Replay(parameters, snapshots_in(models)) if models else Replay(parameters)
+    with (
+        JsonLines(log) as lines,
+        OutcomeFiles(out) as files,
+        progress("replay", size_of(log)) as tell,
+    ):
+        number = 0
+        for number, raw in enumerate(lines, start=1):
+            if number % _TELL_EVERY_LINES == 0:
+                tell(lines.bytes_read, f"{number:,} lines")
+            if raw and not raw.isspace():
+                files.write(engine.feed(raw, number))
+        summary = engine.summary()
+        files.finish(engine.profiles(), summary)
+    typer.echo(_in_words(number, summary, out))
+
+
+def snapshots_in(directory: Path) -> SnapshotSource:
+    """Read versions from ``directory``; raises `SnapshotError` for a missing or a different one."""
+
+    @lru_cache(maxsize=_SNAPSHOTS_KEPT_MAX)
+    def read(version: int, sha256: str) -> Snapshot:
+        path = directory / f"{version}.json"
+        fix = "take log and models from the same `keepstream export --models`"
+        try:
+            snapshot = decode_snapshot(path.read_bytes(), sha256 or None)
+        except OSError as error:
+            raise SnapshotError(
+                f"the log adopts model {version}, but {path} can't be read ({error.strerror}): {fix}"
+            ) from None
+        except SnapshotError as error:
+            raise SnapshotError(f"{path}: {error}: {fix}") from None
+        if snapshot.version != version:
+            raise SnapshotError(f"{path} holds model {snapshot.version}: {fix}")
+        return snapshot
+
+    return read
+
+
+class OutcomeFiles:
+    """The files of one replay, in their place only once all of them are whole.
+
+    They are written beside it and moved at the end, so that a replay that fails or is stopped
+    leaves what an earlier one wrote.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._unfinished = TemporaryDirectory(prefix=".replay-", dir=directory)
+        self._files: dict[str, IO[bytes]] = {}
+        for name in (TRIGGERS, DEAD_LETTERS):
+            self._open(name)
+
+    def write(self, outputs: Iterable[Output]) -> None:
+        """Append what one line brought about, each to its file."""
+        for output in outputs:
+            match output:
+                case Trigger():
+                    self._append(TRIGGERS, encode_trigger(output))
+                case DeadLetter():
+                    self._append(DEAD_LETTERS, encode_dead_letter(output))
+                case _:
+                    self._append(SCORES, msgspec.json.encode(output))
+
+    def finish(self, profiles: Iterable[Profile], summary: Summary) -> None:
+        """Write how it ended, and put every file in its place."""
+        self._open(CUSTOMERS)
+        for view in profiles:
+            self._append(CUSTOMERS, encode_profile(view))
+        self._append(SUMMARY, msgspec.json.encode(summary))
+        self._close()
+        for name in self._files:
+            os.replace(Path(self._unfinished.name, name), self._directory / name)
+        if SCORES not in self._files:
+            # An earlier replay's scores beside this one's triggers would be a lie.
+            (self._directory / SCORES).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+        self._unfinished.cleanup()
+
+    def _append(self, name: str, content: bytes) -> None:
+        file = self._files.get(name) or self._open(name)
+        file.write(content + b"\n")
+
+    def _open(self, name: str) -> IO[bytes]:
+        path = Path(self._unfinished.name, name)
+        # Closed by _close(): they are written for as long as this object is in use.
+        self._files[name] = path.open("wb", _WRITE_BUFFER_BYTES)
+        return self._files[name]
+
+    def _close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def _in_words(lines: int, summary: Summary, out: Path) -> str:
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if name != "read")
+
+    return (
+        f"{lines:,} lines: {summary.events['read']:,} events ({counted(summary.events)}), "
+        f"{summary.scores:,} scores, {summary.customers:,} customers\n"
+        f"triggers: {counted(summary.triggers) or 'none'}\n"
+        f"written to {out}"
+    )

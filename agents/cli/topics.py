@@ -1,0 +1,37 @@
+"""`keepstream topics`: create them, and say what is wrong with those that exist."""
+
+import typer
+
+from agents.cli.errors import EXIT_FOUND, complain
+from agents.cli.options import BootstrapServers, settings_from
+
+app = typer.Typer(help="Create and check the topics of a deployment.", no_args_is_help=True)
+
+
+@app.command("create", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream topics create")
+def create(bootstrap_servers: BootstrapServers = None) -> None:
+    """Create what is missing, and leave what exists as it is."""
+    from streams.topics import create_topics  # noqa: PLC0415 - Kafka is imported when needed
+
+    for topic in create_topics(settings_from(bootstrap_servers=bootstrap_servers)):
+        typer.echo(f"{topic.outcome:8} {topic.name}")
+
+
+@app.command("check", epilog="Example: keepstream topics check --bootstrap-servers kafka:9092")
+def check(bootstrap_servers: BootstrapServers = None) -> None:
+    """Check that every topic exists, with the right partitions and settings.
+
+    Exit code 0: all is well. 1: something is wrong, listed with what to do. 2: no broker.
+    """
+    from streams.topics import check_topics, declared  # noqa: PLC0415 - as above
+
+    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    problems = check_topics(settings)
+    wrong = {problem.topic for problem in problems}
+    for topic in declared(settings):
+        if topic.name not in wrong:
+            typer.echo(f"ok       {topic.name}")
+    for problem in problems:
+        complain(f"wrong    {problem}")
+    if problems:
+        raise typer.Exit(EXIT_FOUND)

@@ -1,0 +1,38 @@
+"""`keepstream worker`: the engine on Kafka."""
+
+from typing import Annotated
+
+import typer
+
+from agents.cli.options import (
+    Assignments,
+    BootstrapServers,
+    RedisUrl,
+    parameters_from,
+    settings_from,
+)
+
+
+def worker(
+    bootstrap_servers: BootstrapServers = None,
+    redis_url: RedisUrl = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(
+            "--web-port",
+            help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+) -> None:
+    """Run a worker until it is told to stop; start more of them to share the partitions.
+
+    All workers of a deployment need the same parameters.
+    """
+    settings = settings_from(
+        bootstrap_servers=bootstrap_servers, redis_url=redis_url, web_port=web_port
+    )
+    parameters = parameters_from(settings, assignments)
+    from agents.app import run  # noqa: PLC0415 - Faust takes a second to import
+
+    raise typer.Exit(run(settings, parameters))

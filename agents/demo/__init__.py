@@ -1,0 +1,1 @@
+"""The demonstration: a simulated shop and what it takes to watch it live."""

@@ -1,0 +1,78 @@
+"""Metrics, health and live customers over HTTP, apart from Faust's own web server.
+
+Faust's would listen on every address whatever it is told, and one open stream of server-sent
+events keeps it from stopping.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from config.settings import Settings
+from models.events.wire import CUSTOMER_ID
+from streams.metrics import CONTENT_TYPE, Metrics
+
+
+class Readiness:
+    """What /health/ready says: the problems of this moment, none when ready."""
+
+    def __init__(self, problems: Callable[[], list[str]]) -> None:
+        self.problems = problems
+
+
+def routes(
+    metrics: Metrics,
+    readiness: Readiness,
+    customer: Callable[[str], bytes | None],
+    refresh: Callable[[], None],
+) -> web.Application:
+    """The application; ``customer`` gives a profile as JSON if this worker owns the customer."""
+
+    async def expose(_: web.Request) -> web.Response:
+        refresh()
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def ready(_: web.Request) -> web.Response:
+        refresh()
+        problems = readiness.problems()
+        status = {"status": "not ready", "problems": problems} if problems else {"status": "ready"}
+        return web.json_response(status, status=503 if problems else 200)
+
+    async def show(request: web.Request) -> web.Response:
+        customer_id = request.match_info["id"]
+        if CUSTOMER_ID(customer_id) is None:
+            return web.json_response({"message": "not a customer's id"}, status=400)
+        view = customer(customer_id)
+        if view is None:
+            message = "unknown here: no such customer, or another worker owns their partition"
+            return web.json_response({"message": message}, status=404)
+        return web.Response(body=view, content_type="application/json")
+
+    application = web.Application(client_max_size=1024)
+    application.add_routes(
+        [
+            web.get("/metrics", expose),
+            web.get("/health/live", live),
+            web.get("/health/ready", ready),
+            web.get("/customers/{id}", show),
+        ]
+    )
+    return application
+
+
+@asynccontextmanager
+async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
+    """Serve until the end of the block; gives the port, which is a free one for port 0."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.web_host, settings.web_port)
+        await site.start()
+        port: int = runner.addresses[0][1]
+        yield port
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,1 @@
+"""What an operator may change: the environment, the topics, and the parameters of the models."""

@@ -1,0 +1,299 @@
+"""Where Keepstream runs: the settings an operator gives through the environment.
+
+Every variable is one field of `Settings`: its type holds the limits, the description shown by
+the command line, and whether it is a secret.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "KEEPSTREAM_"
+
+_ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
+_ADDRESSES = f"^{_ADDRESS}(,{_ADDRESS})*$"
+_REDIS_URL = r"^(redis|rediss|unix)://\S+$"
+_SECRET = Meta(extra={"secret": True})
+
+# The variables that only the Makefile and the tests read: they are no settings, but setting one
+# is no mistake either.
+TOOLING_VARIABLES: Mapping[str, str] = {}
+
+
+def _doc(description: str, example: str | None = None, pattern: str | None = None) -> Meta:
+    return Meta(description=description, examples=[example] if example else None, pattern=pattern)
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the message names the variable, its value and the fix."""
+
+
+class Variable(NamedTuple):
+    """One line of the table of settings."""
+
+    name: str
+    default: str
+    description: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one process that depends on where it runs."""
+
+    bootstrap_servers: Annotated[
+        str,
+        _doc("Kafka brokers to start from, host:port[,host:port…]", "kafka:9092", _ADDRESSES),
+    ] = "127.0.0.1:9092"
+    redis_url: Annotated[
+        str,
+        _doc("Redis or Valkey that serves profiles", "redis://:password@redis:6379/0", _REDIS_URL),
+        _SECRET,
+    ] = "redis://127.0.0.1:6379/0"
+    group: Annotated[
+        str, _doc("Consumer group of the workers", "keepstream", r"^[a-zA-Z0-9._-]{1,100}$")
+    ] = "keepstream"
+    topic_prefix: Annotated[
+        str,
+        _doc(
+            "Put before every topic and the group, so that deployments can share a broker",
+            "staging.",
+            r"^[a-zA-Z0-9._-]{0,100}$",
+        ),
+    ] = ""
+    partitions: Annotated[
+        int,
+        _doc("Partitions of every partitioned topic; never change it on live topics", "4"),
+        Meta(ge=1, le=1_000),
+    ] = 4
+    replication_factor: Annotated[
+        int, _doc("Copies of every partition; 3 in production", "3"), Meta(ge=1, le=15)
+    ] = 1
+    web_host: Annotated[
+        str, _doc("Address on which a worker serves health and metrics", "127.0.0.1", r"^\S+$")
+    ] = "127.0.0.1"
+    web_port: Annotated[
+        int,
+        _doc("Port of health and metrics; 0 takes a free one", "8080"),
+        Meta(ge=0, le=65_535),
+    ] = 8080
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        _doc("How to talk to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        _doc("How to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+    ] = "PLAIN"
+    sasl_username: Annotated[str, _doc("User for Kafka")] = ""
+    sasl_password: Annotated[str, _doc("Password for Kafka"), _SECRET] = ""
+    sasl_password_file: Annotated[
+        str, _doc("File that holds the password for Kafka, instead of the variable")
+    ] = ""
+    ssl_cafile: Annotated[
+        str, _doc("PEM file of the authority that signed the brokers; empty: the system's")
+    ] = ""
+    parameters: Annotated[
+        str, _doc("TOML file that overrides the shipped parameters; empty: none")
+    ] = ""
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
+    ] = "INFO"
+    session_timeout_ms: Annotated[
+        int,
+        _doc("Silence after which a worker is taken for dead, in ms", "10000"),
+        # The changelog keeps what two owners of a partition wrote for 10 minutes: a zombie must
+        # be found out well before that.
+        Meta(ge=1_000, le=300_000),
+    ] = 10_000
+    data_dir: Annotated[
+        str, _doc("Where the demo keeps its broker, store and files", ".keepstream", r"\S")
+    ] = ".keepstream"
+    pace_ms: Annotated[
+        int,
+        _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
+        Meta(ge=0, le=1_000),
+    ] = 15
+    max_batch_records: Annotated[
+        int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
+    ] = 4_000
+
+    @property
+    def bootstrap_list(self) -> list[str]:
+        """The brokers, one host:port each."""
+        return self.bootstrap_servers.split(",")
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group as the broker knows it."""
+        return self.topic_prefix + self.group
+
+    @property
+    def redis_url_redacted(self) -> str:
+        """The Redis address, fit for a log: without its password."""
+        return redact_url(self.redis_url)
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL")
+
+    def topic(self, name: str) -> str:
+        """The topic `name` as the broker knows it."""
+        return self.topic_prefix + name
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Settings({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The fields as they may be shown: msgspec's own version would show the passwords."""
+        redacted = {
+            "redis_url": self.redis_url_redacted,
+            "sasl_password": "***" if self.sasl_password else "",
+        }
+        return [(n, redacted.get(n, getattr(self, n))) for n in self.__struct_fields__]
+
+
+def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Read the settings from `environ`; an override that is not None wins, by field name.
+
+    Raises `SettingsError` for a variable that doesn't exist, a value that can't be used, and
+    credentials that don't fit the protocol: those would otherwise be ignored without a word.
+    """
+    _refuse_unknown(environ)
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for name in overrides.keys() - fields.keys():
+        raise TypeError(f"{name!r} is not a field of Settings")
+
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        raw = overrides.get(name)
+        if raw is None:
+            raw = environ.get(variable_of(name))
+        if raw is not None:
+            values[name] = _convert(name, raw, field.type)
+    return _with_credentials(Settings(**values))
+
+
+def describe() -> list[Variable]:
+    """The table of settings, in the order in which one reads them."""
+    table = []
+    for field in msgspec.structs.fields(Settings):
+        description = msgspec.json.schema(field.type)["description"]
+        table.append(Variable(variable_of(field.name), str(field.default), description))
+    return table
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable with our prefix that may be set."""
+    settings = {variable_of(name) for name in Settings.__struct_fields__}
+    return frozenset(settings | TOOLING_VARIABLES.keys())
+
+
+def variable_of(field: str) -> str:
+    """The environment variable that sets `field`."""
+    return PREFIX + field.upper()
+
+
+def redact_url(url: str) -> str:
+    """`url` without its password, in the user part or in the query."""
+    # As far as the last @: a password whose / or @ was not escaped is hidden in full, too.
+    url = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&]password=)[^&]*", r"\1***", url)
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = known_variables()
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        nearest = _nearest(name, known)
+        # The value is left out: a misspelled password would otherwise end up in a log.
+        raise SettingsError(
+            f"{name} is not a setting: did you mean {nearest}? Rename it or unset it"
+        )
+
+
+def _nearest(name: str, known: frozenset[str]) -> str:
+    # Without the prefix, which makes all of them look alike.
+    suffixes = sorted(variable.removeprefix(PREFIX) for variable in known)
+    wanted = name.removeprefix(PREFIX).upper()
+    return PREFIX + difflib.get_close_matches(wanted, suffixes, n=1, cutoff=0.0)[0]
+
+
+def _convert(name: str, raw: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        shown = "(hidden)" if _is_secret(kind) else repr(raw)
+        raise SettingsError(f"{variable_of(name)} is {shown}: {_fix(kind, error)}") from None
+
+
+def _fix(kind: Any, error: msgspec.ValidationError) -> str:
+    schema = msgspec.json.schema(kind)
+    if choices := schema.get("enum"):
+        return f"set it to one of {', '.join(choices)}"
+    if schema.get("type") == "integer":
+        limits = f"from {schema['minimum']} to {schema['maximum']}"
+        return f"set it to a whole number {limits}, for example {schema['examples'][0]}"
+    if examples := schema.get("examples"):
+        return f"set it as in {examples[0]!r}, or unset it to get the default"
+    return str(error)
+
+
+def _is_secret(kind: Any) -> bool:
+    return _SECRET in kind.__metadata__
+
+
+def _with_credentials(settings: Settings) -> Settings:
+    """Fail closed: what the operator says about security is used in full, or refused."""
+    settings = _with_password_from_file(settings)
+    protocol = f"KEEPSTREAM_SECURITY_PROTOCOL is {settings.security_protocol!r}"
+    for name in ("sasl_username", "sasl_password"):
+        given = bool(getattr(settings, name))
+        if settings.uses_sasl and not given:
+            hint = " (or KEEPSTREAM_SASL_PASSWORD_FILE)" if name == "sasl_password" else ""
+            raise SettingsError(f"{protocol}, but {variable_of(name)} is empty: set it{hint}")
+        if given and not settings.uses_sasl:
+            raise SettingsError(
+                f"{protocol}, so {variable_of(name)} would be ignored: "
+                f"set the protocol to SASL_SSL or SASL_PLAINTEXT, or unset {variable_of(name)}"
+            )
+    if settings.ssl_cafile and not settings.uses_tls:
+        raise SettingsError(
+            f"{protocol}, so KEEPSTREAM_SSL_CAFILE would be ignored: "
+            f"set the protocol to SSL or SASL_SSL, or unset KEEPSTREAM_SSL_CAFILE"
+        )
+    for name in ("ssl_cafile", "parameters"):
+        path = getattr(settings, name)
+        if path and not Path(path).is_file():
+            raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")
+    return settings
+
+
+def _with_password_from_file(settings: Settings) -> Settings:
+    path = settings.sasl_password_file
+    if not path:
+        return settings
+    if settings.sasl_password:
+        raise SettingsError(
+            "KEEPSTREAM_SASL_PASSWORD and KEEPSTREAM_SASL_PASSWORD_FILE are both set: unset one"
+        )
+    try:
+        password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(
+            f"KEEPSTREAM_SASL_PASSWORD_FILE is {path!r}: can't read it ({reason})"
+        ) from None
+    if not password:
+        raise SettingsError(f"KEEPSTREAM_SASL_PASSWORD_FILE is {path!r}: the file is empty")
+    return msgspec.structs.replace(settings, sasl_password=password)

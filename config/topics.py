@@ -1,0 +1,113 @@
+"""The topics of Keepstream, as data.
+
+Names are without the deployment's prefix: `Settings.topic` puts it there.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+DAY_MS = 24 * 60 * MINUTE_MS
+MEBIBYTE = 1024 * 1024
+
+CLICKSTREAM = "clickstream"
+TRANSACTIONS = "transactions"
+SUPPORT = "support"
+FEEDBACK = "feedback"
+CUSTOMER_EVENTS = "customer-events"
+CUSTOMERS = "customers"
+DEAD_LETTERS = "dead-letters"
+RETENTION_TRIGGERS = "retention-triggers"
+LABELLED_EXAMPLES = "labelled-examples"
+MODEL_SNAPSHOTS = "model-snapshots"
+
+RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
+
+FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+
+# Broker time, not the clock of whoever publishes: an event is judged too far in the future by
+# it, and the latency of a trigger is measured between two of these.
+BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic as it must exist; `config` holds the broker's own names and spellings.
+
+    `is_partitioned` topics all have the same number of partitions; the others have one, because
+    their order matters.
+    """
+
+    name: str
+    partitions: int
+    is_partitioned: bool
+    replication: int
+    config: Mapping[str, str]
+    purpose: str
+
+
+def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
+    """Every topic of a deployment, in the order of the flow."""
+
+    def topic(
+        name: str, config: Mapping[str, str], purpose: str, *, is_partitioned: bool = True
+    ) -> Topic:
+        # With three copies a write waits for two, so that losing one broker loses nothing and
+        # stops nothing.
+        in_sync = {"min.insync.replicas": "2"} if replication >= 3 else {}
+        return Topic(
+            name=name,
+            partitions=partitions if is_partitioned else 1,
+            is_partitioned=is_partitioned,
+            replication=replication,
+            config={**config, **in_sync},
+            purpose=purpose,
+        )
+
+    raw = {**_kept_for(days=7), **BROKER_TIME}
+    return (
+        topic(CLICKSTREAM, raw, "what customers look at, as published"),
+        topic(TRANSACTIONS, raw, "what customers buy and return, as published"),
+        topic(SUPPORT, raw, "tickets, complaints, chats and surveys, as published"),
+        topic(FEEDBACK, raw, "what became of messages and actions, as published"),
+        topic(
+            CUSTOMER_EVENTS,
+            {**FOREVER, "message.timestamp.type": "CreateTime"},
+            "the one order of all events; state is determined by it",
+        ),
+        topic(CUSTOMERS, _changelog(), "changelog of the customers table"),
+        topic(DEAD_LETTERS, _kept_for(days=30), "what could not be used, with its reason"),
+        topic(
+            RETENTION_TRIGGERS,
+            {**_kept_for(days=30), **BROKER_TIME},
+            "customers to act on, once, with a reason",
+        ),
+        topic(
+            LABELLED_EXAMPLES,
+            FOREVER,
+            "features and what became of them, for the trainer",
+            is_partitioned=False,
+        ),
+        topic(
+            MODEL_SNAPSHOTS,
+            {**FOREVER, "max.message.bytes": str(8 * MEBIBYTE)},
+            "every version of what customers share; kept as long as the events it scored",
+            is_partitioned=False,
+        ),
+    )
+
+
+def _kept_for(*, days: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+def _changelog() -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact",
+        # After a takeover the old owner may still write for a session timeout. Both writes must
+        # be there to be compared, so nothing is compacted before that is long over.
+        "min.compaction.lag.ms": str(10 * MINUTE_MS),
+        # The segment being written is never compacted: small ones keep recovery short.
+        "segment.bytes": str(64 * MEBIBYTE),
+    }

@@ -1,0 +1,312 @@
+"""Faust's Kafka consumer, made to deliver record batches.
+
+Faust keeps membership, assignment, the conductor, agents and the rhythm of commits. Ours are
+fetching, batching, acks and positions; they are in `streams.record_batches`, and this module joins
+the two. The hooks are internal to faust, mode and aiokafka: tests/streams/test_faust_contract.py
+fails when an upgrade moves one of them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP, ConsumerMessage, Message
+from mode import ServiceT
+
+from streams.loop_bound_client import (
+    LoopBoundConsumerThread,
+    committed_positions,
+    counted_as_active,
+    fetched_partitions,
+    is_reassigning,
+    raise_membership_errors,
+    take_records,
+    wait_for_records,
+)
+from streams.record_batches import BatchLedger, RecordBatch
+
+log = logging.getLogger(__name__)
+
+LAST_COMMIT_TIMEOUT_S = 2.0
+# A signal can't get lost, but a worker that waits for one for ever would be hard to tell from one
+# that has nothing to do.
+IDLE_CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How records are cut into batches, and how long one may take.
+
+    A batch that wasn't full is followed by the next one ``pace_ms`` later at the earliest, because
+    at a low rate what costs is waking up, not records. ``drain_timeout_s`` is how long a rebalance
+    or a shutdown waits for the batches that agents are working on; keep it below the rebalance
+    timeout. ``stall_warning_s`` is the age of a batch in flight that is worth a line in the log.
+    """
+
+    max_batch_records: int = 4_000
+    pace_ms: int = 15
+    drain_timeout_s: float = 15.0
+    stall_warning_s: float = 60.0
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """A batch on its way through Faust."""
+
+    message: Message
+    delivered_at_s: float
+    warned: bool = False
+
+
+class BatchConsumer(driver.Consumer):
+    """A Faust consumer that delivers one `RecordBatch` a topic at a time."""
+
+    _thread: LoopBoundConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.ledger = BatchLedger(on_end=self._on_batch_end)
+        self._deliveries: dict[str, _Delivery] = {}
+        self._paced_until_s: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._batch_ended = asyncio.Event()
+        self._commit_lock = asyncio.Lock()
+        super().__init__(*args, **kwargs)
+        self.batching: Batching = cast(Any, self.app).batching
+
+    def _new_consumer_thread(self) -> LoopBoundConsumerThread:
+        return LoopBoundConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # --- fetching
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Deliver batches until ``fetcher`` stops: the body of Faust's fetcher service."""
+        client = self._thread.client
+        try:
+            # Held all the time: aiokafka would otherwise leave the group when every topic has a
+            # batch in flight for longer than its max_poll_interval, and then never join again.
+            # Whether a topic makes progress is for a health check to say.
+            with counted_as_active(client):
+                while not (self.should_stop or fetcher.should_stop):
+                    self._wake.clear()
+                    raise_membership_errors(client)
+                    if not await self._deliver_due(client):
+                        await self._wait_until_due(client)
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            # Not re-raised when it was meant: during a rebalance Faust would take it for a crash.
+            if not (fetcher.should_stop or self.app.should_stop):
+                raise
+
+    def _may_fetch(self, client: AIOKafkaConsumer) -> bool:
+        # Between a revocation and the seek that follows it, what the client has fetched may
+        # be from the wrong position; delivering it would put a suffix before its prefix.
+        return self.flow_active and not self.app.rebalancing and not is_reassigning(client)
+
+    def _fetched(self, client: AIOKafkaConsumer) -> dict[str, list[TopicPartition]]:
+        """Partitions, by idle topic, that have records waiting in the client."""
+        waiting: dict[str, list[TopicPartition]] = {}
+        if self._may_fetch(client):
+            for tp in fetched_partitions(client):
+                if (
+                    self.ledger.has_position(tp)
+                    and tp not in self._paused_partitions
+                    and self.ledger.is_idle(tp.topic)
+                ):
+                    waiting.setdefault(tp.topic, []).append(tp)
+        return waiting
+
+    async def _deliver_due(self, client: AIOKafkaConsumer) -> bool:
+        """Deliver a batch of every topic that is due; whether there was any."""
+        any_delivered = False
+        for topic, partitions in self._fetched(client).items():
+            if self._paced_until_s.get(topic, 0.0) > self.loop.time():
+                continue
+            epoch = self.ledger.epoch
+            taken = await take_records(client, partitions, self.batching.max_batch_records)
+            # The records are dropped if anything moved meanwhile: a seek follows.
+            if not taken or epoch != self.ledger.epoch or not self._may_fetch(client):
+                continue
+            batch = self.ledger.admit(topic, taken)
+            if len(batch) < self.batching.max_batch_records:
+                self._paced_until_s[topic] = self.loop.time() + self.batching.pace_ms / 1000
+            await self._deliver(batch)
+            any_delivered = True
+        return any_delivered
+
+    async def _deliver(self, batch: RecordBatch) -> None:
+        first = batch.slices[0]
+        tp = TP(batch.topic, first.partition)
+        timestamp_s = first.records[0].timestamp / 1000
+        message = ConsumerMessage(
+            batch.topic, tp.partition, first.first_offset, timestamp_s,
+            first.records[0].timestamp_type, None, None, cast(Any, batch), None,
+            0, 0, tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        self._deliveries[batch.topic] = _Delivery(message, self.loop.time())
+        await self.callback(message)
+        if message.refcount != 1 and not message.acked:
+            raise RuntimeError(
+                f"{message.refcount} agents take {batch.topic}, and it must be exactly one."
+            )
+
+    async def _wait_until_due(self, client: AIOKafkaConsumer) -> None:
+        """Return when records came in, a batch ended, or a topic's pace allows the next one."""
+        now_s = self.loop.time()
+        due_s = [self._paced_until_s.get(topic, 0.0) for topic in self._fetched(client)]
+        timeout_s = max(0.0, min(due_s) - now_s) if due_s else IDLE_CHECK_S
+        await wait_for_records(client, self._wake, timeout_s)
+
+    def wake(self) -> None:
+        """Look again for something to deliver."""
+        self._wake.set()
+
+    def resume_flow(self) -> None:
+        """Allow delivery."""
+        super().resume_flow()
+        self.wake()
+
+    # --- ending batches
+
+    def ack(self, message: Message) -> bool:
+        """Ack the batch in ``message``: what `event.ack()` ends up doing."""
+        return cast(RecordBatch, message.value).ack()
+
+    def _on_batch_end(self, batch: RecordBatch) -> None:
+        message = self._deliveries.pop(batch.topic).message
+        message.acked = True
+        self._unacked_messages.discard(message)
+        self._batch_ended.set()
+        self.wake()
+
+    def _begin_epoch(self) -> int:
+        self._deliveries.clear()
+        self._paced_until_s.clear()
+        self._batch_ended.set()
+        return self.ledger.begin_epoch()
+
+    def _topics_being_worked_on(self) -> list[str]:
+        # A batch still in its agent's queue is dropped from there by Faust, so it isn't waited for.
+        return [topic for topic, delivery in self._deliveries.items() if delivery.message.tracked]
+
+    async def wait_empty(self) -> None:
+        """Wait for the batches that agents are working on, and commit what they acked.
+
+        Gives up after `Batching.drain_timeout_s`: an agent that waits for a store which is down
+        must not keep the group from rebalancing, nor the process from ending. What it had in hand
+        will be read again.
+        """
+        try:
+            async with asyncio.timeout(self.batching.drain_timeout_s):
+                while self._topics_being_worked_on() and not self.should_stop:
+                    self._batch_ended.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._batch_ended.wait(), IDLE_CHECK_S)
+                await self.force_commit()
+        except TimeoutError:
+            log.warning(
+                "gave up waiting for the agents of %s after %s s; what they have in hand is not "
+                "committed and will be read again",
+                ", ".join(self._topics_being_worked_on()) or "(the commit)",
+                self.batching.drain_timeout_s,
+            )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_COMMIT_TIMEOUT_S):
+                    await self.force_commit()
+
+    async def verify_all_partitions_active(self) -> None:
+        """Say so when a batch has been in flight for too long; Faust calls this now and then."""
+        now_s = self.loop.time()
+        for topic, delivery in self._deliveries.items():
+            age_s = now_s - delivery.delivered_at_s
+            if age_s > self.batching.stall_warning_s and not delivery.warned:
+                delivery.warned = True
+                log.warning(
+                    "the agent of %s has had a batch for %.0f s; %s waits until it is acked or "
+                    "released",
+                    topic, age_s, topic,
+                )  # fmt: skip
+
+    # --- commits
+
+    async def force_commit(
+        self,
+        topics: Any = None,
+        start_new_transaction: bool = True,  # noqa: ARG002  Faust passes it; we have none
+    ) -> bool:
+        """Commit what may be committed. It stays due until the broker has it."""
+        async with self._commit_lock:
+            epoch = self.ledger.epoch
+            due = {
+                tp: offset
+                for tp, offset in self.ledger.commits_due().items()
+                if topics is None or tp in topics or tp.topic in topics
+            }
+            if not due or not await self._commit(due):
+                return False
+            self.ledger.record_commit(due, epoch=epoch)
+            self.app.monitor.on_tp_commit(due)
+            return True
+
+    # --- rebalances and positions
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let agents finish and commit while the partitions are still ours, then forget them."""
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            self._begin_epoch()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Take over; nothing is fetched before `perform_seek`."""
+        self._begin_epoch()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Go on, in every assigned partition, where the group has committed.
+
+        Raises PositionError when a log no longer holds that position, and TimeoutError when the
+        broker doesn't say in time.
+        """
+        epoch = self._begin_epoch()
+        client = self._thread.client
+        # Shorter than Faust's own limit, after which it would stop recovering without a word.
+        async with asyncio.timeout(self.app.conf.broker_request_timeout * 0.8):
+            positions = await committed_positions(client)
+        if epoch != self.ledger.epoch:
+            return  # a rebalance came in between, and it seeks for itself
+        for tp, offset in positions.items():
+            client.seek(TopicPartition(*tp), offset)
+        self.ledger.seek(positions)
+        self.wake()
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Refuse: one partition can't be moved while batches span several."""
+        raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Refuse, like `seek`."""
+        raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
+
+    def lag(self) -> dict[TP, int]:
+        """Records in the log and not yet delivered, by assigned partition with a known end."""
+        client = self._thread.client
+        ends = {tp: client.highwater(TopicPartition(*tp)) for tp in self.ledger.delivered}
+        return {
+            tp: max(0, end - self.ledger.delivered[tp])
+            for tp, end in ends.items()
+            if end is not None
+        }
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer

@@ -1,0 +1,88 @@
+"""The customers table: a partition's rows in memory, packed, and their records in the changelog."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from models.customer.row import Deadlines, Row, decode_row, encode_row
+
+#: The changelog's key of a partition's own state; no customer's id can contain a zero byte.
+STATE_KEY = b"\x00partition"
+#: Rows kept unpacked between batches: the few customers who are active right now.
+HOT_ROWS_MAX = 2_000
+
+
+class RowHead(Struct, frozen=True, array_like=True):
+    """What recovery needs of a row, read without unpacking the rest of it."""
+
+    version: int
+    applied: int
+    messages: msgspec.Raw
+    purchases: msgspec.Raw
+    engagement: msgspec.Raw
+    cart: msgspec.Raw
+    support: msgspec.Raw
+    deadlines: Deadlines = Deadlines()
+
+
+read_head = msgspec.msgpack.Decoder(RowHead).decode
+
+
+class ChangelogRecord(NamedTuple):
+    key: bytes
+    value: bytes
+
+
+class CustomerRows:
+    """One partition's rows. Packed bytes for all, live objects for the hot few: a full garbage
+    collection over hundreds of thousands of live rows would stop the worker for most of a second.
+    """
+
+    def __init__(self, packed: dict[str, bytes] | None = None) -> None:
+        self._packed = packed or {}
+        self._hot: dict[str, Row] = {}
+        self._dirty: dict[str, None] = {}
+        self.packed_bytes = sum(map(len, self._packed.values()))
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def get(self, customer: str) -> Row | None:
+        """The customer's row, or None."""
+        row = self._hot.get(customer)
+        if row is None:
+            packed = self._packed.get(customer)
+            if packed is None:
+                return None
+            row = self._hot[customer] = decode_row(packed)
+        return row
+
+    def put(self, customer: str, row: Row) -> None:
+        """Replace the customer's row; the next `drain` returns it."""
+        self._hot[customer] = row
+        self._dirty[customer] = None
+
+    def due(self) -> Iterator[tuple[int, str]]:
+        """(earliest deadline, customer) of every row that has one."""
+        for customer, packed in self._packed.items():
+            due_ms = read_head(packed).deadlines.next_due_ms
+            if due_ms:
+                yield due_ms, customer
+
+    def customers(self) -> Iterator[str]:
+        """Every customer of this partition."""
+        return iter(list(self._packed))
+
+    def drain(self) -> Iterator[ChangelogRecord]:
+        """Pack what changed since the last call, and return it for the changelog."""
+        for customer in self._dirty:
+            packed = encode_row(self._hot[customer])
+            self.packed_bytes += len(packed) - len(self._packed.get(customer, b""))
+            self._packed[customer] = packed
+            yield ChangelogRecord(customer.encode(), packed)
+        self._dirty = {}
+        if len(self._hot) > HOT_ROWS_MAX:
+            # All at once: choosing whom to keep would cost more than unpacking them again.
+            self._hot = {}

@@ -1,0 +1,190 @@
+"""The dead letters: read them, and put them back to where they were refused."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from hashlib import blake2b
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from config.settings import Settings
+from config.topics import DEAD_LETTERS, RAW_TOPICS
+from models.events.catalogue import topic_of
+from models.events.dead_letter import DeadLetter, decode_dead_letter
+from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
+from streams.topic_scan import scan, spans_of
+
+IN_FLIGHT_MAX = 1_000
+#: A raw event may be as large as a broker takes, and a messageId may be added to it.
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+
+
+class StoredLetter(NamedTuple):
+    """A dead letter and when it was written; ``letter`` is None for a record that is none."""
+
+    stored_at_ms: int
+    partition: int
+    offset: int
+    letter: DeadLetter | None
+
+
+class Parcel(NamedTuple):
+    """What goes back to a raw topic (named without the deployment's prefix)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+    def fingerprint(self) -> bytes:
+        """The same for the same value on the same topic."""
+        return blake2b(self.topic.encode() + b"\0" + self.value, digest_size=16).digest()
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    type: str = ""
+    event: str | None = None
+    message_id: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+Wanted = Callable[[DeadLetter], bool]
+
+
+async def read_dead_letters(
+    settings: Settings, *, newest: int | None = None
+) -> AsyncIterator[StoredLetter]:
+    """Every dead letter there is now, or about the ``newest`` of each partition."""
+    async with running(new_reader(settings), settings) as reader:
+        for span in await spans_of(reader, settings.topic(DEAD_LETTERS)):
+            begin = span.begin if newest is None else max(span.begin, span.end - newest)
+            async for records in scan(reader, span._replace(begin=begin), settings):
+                for record in records:
+                    letter = _letter(record.value)
+                    yield StoredLetter(record.timestamp, record.partition, record.offset, letter)
+
+
+async def retry_dead_letters(
+    settings: Settings, wanted: Wanted, *, dry_run: bool = False
+) -> Counter[tuple[str, str]]:
+    """Put the wanted ones back on the raw topics they came from; how many, by (topic, reason).
+
+    Returns when all are acknowledged. Ingest is stateless, so it takes them as if they were new:
+    what is still wrong becomes a dead letter again. An event without a messageId gets the one it
+    would have had in the first place, so that one which is retried twice counts once; and of what
+    was refused several times, one goes back.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    sent: set[bytes] = set()
+    async with _Mailbox(settings, dry_run=dry_run) as mailbox:
+        async for stored in read_dead_letters(settings):
+            letter = stored.letter
+            if letter is None or not wanted(letter):
+                continue
+            parcel = parcel_of(letter)
+            # Or each retry would double what there is to retry.
+            if (mark := parcel.fingerprint()) in sent:
+                continue
+            sent.add(mark)
+            counts[parcel.topic, str(letter.reason)] += 1
+            await mailbox.send(parcel)
+    return counts
+
+
+def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
+    """Whether ingest can do anything with it: what it refused, and late events if asked for."""
+    return letter.step == "ingest" or (include_late and letter.reason == "too_late")
+
+
+def parcel_of(letter: DeadLetter) -> Parcel:
+    """Where a dead letter goes back to, under which key, and with what in it."""
+    raw = letter.content()
+    try:
+        envelope = _ENVELOPE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        envelope = None
+    source = letter.source
+    topic = source.topic if source is not None else ""
+    if topic not in RAW_TOPICS:
+        topic = topic_of(envelope.type, envelope.event) if envelope else RAW_TOPICS[0]
+    if envelope is None:
+        return Parcel(topic, None, raw)
+    key = (envelope.user_id or envelope.anonymous_id or "").encode() or None
+    if envelope.message_id is None and source is not None:
+        raw = _with_message_id(raw, f"{source.topic}-{source.partition}-{source.offset}")
+    return Parcel(topic, key, raw)
+
+
+def _with_message_id(raw: bytes, message_id: str) -> bytes:
+    # Last, because of two fields of one name the last counts, and a null may be there already.
+    fields = raw.strip(b" \t\r\n")[1:-1].rstrip(b" \t\r\n")
+    comma = b"," if fields else b""
+    return b"{%b%b%b%b}" % (fields, comma, b'"messageId":', msgspec.json.encode(message_id))
+
+
+def _letter(value: bytes | None) -> DeadLetter | None:
+    try:
+        return decode_dead_letter(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class _Mailbox:
+    """Sends parcels, and has them acknowledged when it closes; a dry run sends none."""
+
+    def __init__(self, settings: Settings, *, dry_run: bool) -> None:
+        self._settings = settings
+        self._producer = (
+            None
+            if dry_run
+            else new_producer(settings, linger_ms=5, max_request_size=REQUEST_BYTES_MAX)
+        )
+        self._connection = AsyncExitStack()
+        self._pending: list[Awaitable[object]] = []
+
+    async def send(self, parcel: Parcel) -> None:
+        if self._producer is None:
+            return
+        topic = self._settings.topic(parcel.topic)
+        with self._explained():
+            self._pending.append(await self._producer.send(topic, parcel.value, key=parcel.key))
+        if len(self._pending) >= IN_FLIGHT_MAX:
+            await self._settle()
+
+    async def __aenter__(self) -> Self:
+        if self._producer is not None:
+            await self._connection.enter_async_context(running(self._producer, self._settings))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                await self._settle()
+        finally:
+            await self._connection.aclose()
+
+    async def _settle(self) -> None:
+        pending, self._pending = self._pending, []
+        with self._explained():
+            await asyncio.gather(*pending)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise BrokerUnreachable(
+                f"{self._settings.bootstrap_servers} did not acknowledge everything "
+                f"({type(error).__name__}): check the broker, then retry again"
+            ) from None

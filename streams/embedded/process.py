@@ -1,0 +1,159 @@
+"""A server as a child process that never outlives the process that started it."""
+
+import atexit
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+POLL_INTERVAL_S = 0.05
+LOG_TAIL_LINES = 30
+
+# Waits until its stdin ends, which is when the process that started it has died, however that came
+# about, and then ends the server. The handle is to the process, not to a number that can be reused.
+GUARD = """
+import os, signal, sys
+pid = int(sys.argv[1])
+try:
+    handle = os.pidfd_open(pid)
+    end = lambda: signal.pidfd_send_signal(handle, signal.SIGKILL)
+except (AttributeError, OSError):
+    end = lambda: os.kill(pid, signal.SIGKILL)
+sys.stdin.buffer.read()
+try:
+    end()
+except ProcessLookupError:
+    pass
+"""
+
+
+class ServerFailedError(RuntimeError):
+    """A server ended, or was not ready in time. The message ends with the tail of its log."""
+
+
+class PortTakenError(ServerFailedError):
+    """A server ended because somebody else had taken its port."""
+
+
+class ServerProcess:
+    """One server: its process, its log and its pid file.
+
+    It runs in a session of its own, so that Ctrl-C in a terminal reaches the workers and not the
+    broker they still need. A guard ends it when its parent is gone, even by ``kill -9``.
+    """
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self.log_path = directory / f"{name}.log"
+        self.pid_path = directory / f"{name}.pid"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._log_offset = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._server.pid if self._server and self._server.poll() is None else None
+
+    def start(self, command: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
+        """Run ``command``. Its output is added to the log."""
+        if self.pid:
+            raise RuntimeError(f"{self.name} runs already, as process {self.pid}")
+        self._release()
+        # The guard would do; this way the server has ended before its parent has.
+        atexit.register(self.kill)
+        with self.log_path.open("ab") as log:
+            self._log_offset = log.tell()
+            self._server = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=env,
+            )
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", GUARD, str(self._server.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.pid_path.write_text(f"{self._server.pid}\n")
+
+    def require_alive(self) -> None:
+        """Raise ``PortTakenError`` or another ``ServerFailedError`` if the server has ended."""
+        code = self._server.poll() if self._server else None
+        if self._server and code is None:
+            return
+        lost_its_port = "Address already in use" in self.log_since_start()
+        kind = PortTakenError if lost_its_port else ServerFailedError
+        raise kind(f"{self.name} ended with code {code}. {self.log_tail()}")
+
+    def terminate(self) -> None:
+        """Ask the server to end. ``wait`` waits for it."""
+        if self._server:
+            self._server.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when the server has ended, by SIGKILL if it hasn't after ``timeout_s``."""
+        if self._server:
+            try:
+                self._server.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        self._release()
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would."""
+        if self._server:
+            self._server.kill()
+            self._server.wait()
+        self._release()
+
+    def log_since_start(self) -> str:
+        """Return what the server has written since it was started last."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_offset)
+            return log.read().decode(errors="replace")
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log, with its path, for an error message."""
+        lines = self.log_since_start().splitlines()[-LOG_TAIL_LINES:]
+        return f"The end of {self.log_path}:\n" + "\n".join(lines)
+
+    def _release(self) -> None:
+        """Forget a server that has ended, and its guard with it."""
+        if self._guard:
+            # Killed rather than let go: closing its stdin would make it do what it is there for.
+            self._guard.kill()
+            self._guard.wait()
+            if self._guard.stdin:
+                self._guard.stdin.close()
+        self._server = self._guard = None
+        atexit.unregister(self.kill)
+        self.pid_path.unlink(missing_ok=True)
+
+
+def wait_until(
+    ready: Callable[[], bool], servers: Sequence[ServerProcess], timeout_s: float
+) -> None:
+    """Return when ``ready`` says so.
+
+    Raises ``ServerFailedError`` when it hasn't after ``timeout_s``, or one of the servers ends.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        for server in servers:
+            server.require_alive()
+        if ready():
+            return
+        if time.monotonic() > deadline_s:
+            names = ", ".join(server.name for server in servers)
+            tails = "\n".join(server.log_tail() for server in servers)
+            raise ServerFailedError(f"Not ready after {timeout_s:.0f} s: {names}. {tails}")
+        time.sleep(POLL_INTERVAL_S)

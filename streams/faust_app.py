@@ -1,0 +1,236 @@
+"""The Faust app that delivers record batches, and how a worker process runs it."""
+
+import asyncio
+import logging
+import shutil
+import signal
+import tempfile
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+from faust.agents import Agent
+from faust.app import BootStrategy
+from faust.streams import Stream
+from faust.types.agents import ActorRefT
+from faust.types.transports import TransportT
+from mode.supervisors import CrashingSupervisor
+
+from streams.batch_consumer import BatchConsumer, Batching, BatchTransport
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+
+
+class ManualAckStream(Stream[Any]):
+    """A stream whose events are ended by the agent alone.
+
+    Faust's default acks an event when the next one is asked for, also after an error, and its
+    compiled iterator does so without asking the consumer.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "enable_acks": False})
+
+
+class EndlessAgent(Agent):
+    """An agent that ends the process when it raises or returns."""
+
+    async def _execute_actor(self, coro: Awaitable[Any], aref: ActorRefT) -> None:
+        await super()._execute_actor(coro, aref)
+        if not (self.should_stop or self.app.should_stop or aref.crashed):
+            await aref.crash(
+                RuntimeError(f"Agent {self.name} returned, so nobody would read its topic.")
+            )
+
+
+class ConsumingBoot(BootStrategy):
+    """Start no Faust producer: effects go through idempotent producers of our own."""
+
+    enable_kafka_producer = False
+
+
+class KeepstreamApp(faust.App):
+    """A Faust app whose every topic delivers record batches. Made by `new_faust_app`."""
+
+    BootStrategy = ConsumingBoot
+
+    def __init__(self, group_id: str, *, batching: Batching, **options: Any) -> None:
+        self.batching = batching
+        super().__init__(group_id, **options)
+
+    def _new_transport(self) -> TransportT:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    @property
+    def batch_consumer(self) -> BatchConsumer:
+        """The consumer, for its ledger, its lag and its commits."""
+        return cast(BatchConsumer, self.consumer)
+
+    def batch_topic(self, name: str) -> faust.TopicT:
+        """The topic an agent reads `RecordBatch` from. It must exist already."""
+        return self.topic(name, key_serializer="raw", value_serializer="raw")
+
+    def on_rebalance_end(self) -> None:
+        """Start fetching again."""
+        super().on_rebalance_end()
+        self.batch_consumer.wake()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """How soon the group notices that a worker is gone, and how long it waits for one.
+
+    With ``group_instance_id`` membership is static: a restart within the session timeout causes no
+    rebalance, and a worker that stays away is replaced only after it.
+    """
+
+    session_timeout_s: float = 10.0
+    heartbeat_interval_s: float = 2.0
+    rebalance_timeout_s: float = 30.0
+    request_timeout_s: float = 30.0
+    group_instance_id: str | None = None
+
+
+def new_faust_app(
+    group_id: str,
+    *,
+    bootstrap_servers: str,
+    credentials: Any = None,
+    batching: Batching | None = None,
+    membership: Membership | None = None,
+    commit_interval_s: float = 0.5,
+    max_fetch_bytes: int = 1024 * 1024,
+) -> KeepstreamApp:
+    """Make an app that reads with ``group_id`` from ``bootstrap_servers`` ("host:port,host:port").
+
+    ``credentials`` are Faust's broker credentials, for SASL or TLS; ``max_fetch_bytes`` is for one
+    partition. The app has no tables, no web server and no topics of its own. Its settings are the
+    ones given here: Faust's environment variables are not looked at.
+    """
+    batching = batching or Batching()
+    membership = membership or Membership()
+    if batching.drain_timeout_s >= membership.rebalance_timeout_s:
+        raise ValueError(
+            f"drain_timeout_s ({batching.drain_timeout_s:g}) must be below rebalance_timeout_s "
+            f"({membership.rebalance_timeout_s:g}), or the broker takes a draining worker for dead."
+        )
+    return KeepstreamApp(
+        group_id,
+        batching=batching,
+        env={},
+        broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
+        broker_credentials=credentials,
+        broker_commit_interval=commit_interval_s,
+        broker_session_timeout=membership.session_timeout_s,
+        broker_heartbeat_interval=membership.heartbeat_interval_s,
+        broker_rebalance_timeout=membership.rebalance_timeout_s,
+        broker_request_timeout=membership.request_timeout_s,
+        broker_max_poll_interval=membership.rebalance_timeout_s * 10,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=max_fetch_bytes,
+        consumer_group_instance_id=membership.group_instance_id,
+        # Anything but this would be a second way to lose or repeat records.
+        processing_guarantee="at_least_once",
+        stream_wait_empty=True,
+        stream_publish_on_commit=False,
+        # One batch a topic at a time: never full, so Faust's back-pressure stays out of the way.
+        stream_buffer_maxsize=16,
+        stream_recovery_delay=0.0,
+        store="memory://",
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        autodiscover=False,
+        web_enabled=False,
+        # Faust makes directories for tables that we don't have.
+        datadir=tempfile.mkdtemp(prefix="keepstream-faust-"),
+        agent_supervisor=CrashingSupervisor,
+        Agent=EndlessAgent,
+        Stream=ManualAckStream,
+    )
+
+
+def quiet_libraries(level: int = logging.WARNING) -> None:
+    """Let faust, mode and aiokafka log from ``level`` up, so that our own lines can be seen."""
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(level)
+
+
+def run_worker(
+    app: KeepstreamApp,
+    *,
+    around: AbstractAsyncContextManager[None] | None = None,
+    stop_grace_s: float = 25.0,
+) -> int:
+    """Run ``app`` until SIGTERM, SIGINT or a failure, and return the process's exit code.
+
+    ``around`` is entered before anything is read and left after the last batch has ended; what it
+    raises on entry is raised here.
+
+    On a signal agents finish the batches they have in hand, those are committed, and the code is 0
+    if that took no longer than ``stop_grace_s``. An error in an agent, in the consumer or in a
+    service ends the worker with 1: nothing it had in hand is committed.
+    """
+    try:
+        return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s))
+    finally:
+        # Made for Faust by `new_faust_app`; nothing is ever written there.
+        shutil.rmtree(app.conf.datadir, ignore_errors=True)
+
+
+async def _serve_within(
+    app: KeepstreamApp, around: AbstractAsyncContextManager[None], stop_grace_s: float
+) -> int:
+    async with around:
+        return await _serve(app, stop_grace_s)
+
+
+async def _serve(app: KeepstreamApp, stop_grace_s: float) -> int:
+    loop = asyncio.get_running_loop()
+    signalled = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled.set)
+    app.in_worker = True
+    running = asyncio.create_task(_run(app))
+    signalled_wait = asyncio.create_task(signalled.wait())
+    await asyncio.wait({running, signalled_wait}, return_when=asyncio.FIRST_COMPLETED)
+    signalled_wait.cancel()
+
+    failure = _failure(app, running)
+    if failure is not None:
+        log.critical("worker failed: %s: %s", type(failure).__name__, failure, exc_info=failure)
+    else:
+        log.info("stopping: finishing what is in hand")
+    stopped_in_time = await _stop(app, stop_grace_s)
+    running.cancel()
+    failure = failure or _failure(app, running)
+    return EXIT_OK if failure is None and stopped_in_time else EXIT_FAILED
+
+
+async def _run(app: KeepstreamApp) -> None:
+    await app.start()
+    await app.wait_until_stopped()
+
+
+def _failure(app: KeepstreamApp, running: asyncio.Task[None]) -> BaseException | None:
+    if running.done() and not running.cancelled() and running.exception() is not None:
+        return running.exception()
+    return app.crash_reason
+
+
+async def _stop(app: KeepstreamApp, grace_s: float) -> bool:
+    try:
+        async with asyncio.timeout(grace_s):
+            await app.stop()
+    except TimeoutError:
+        log.critical("did not stop within %s s; ending anyway", grace_s)
+        return False
+    except Exception:
+        log.critical("failed while stopping", exc_info=True)
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""Read JSON lines from a file, a gzip file or standard input, in flat memory."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+# A little under 1 MiB: a record's own header must fit with it into the 1 MiB that a broker
+# takes as it is shipped.
+LINE_BYTES_MAX = 1024 * 1024 - 1024
+
+_READ_AHEAD_BYTES = 256 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class InputError(OSError):
+    """A file that can't be read, or not to its end; the message says which and why."""
+
+
+class JsonLines:
+    """The lines of `path` without their line ends; `-` is standard input.
+
+    A line over the limit is cut to one byte over it, so that whoever judges lines can see that
+    it is too long, and nobody has to hold all of it. Gzip is told by its first bytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            # Closed by close(): it is read for as long as this object is.
+            raw = sys.stdin.buffer if path == "-" else Path(path).open("rb", 0)  # noqa: SIM115
+        except OSError as error:
+            raise InputError(f"{path}: can't read it ({error.strerror})") from None
+        self._raw = _CountingReader(raw, closes=path != "-")
+        self._lines: io.BufferedReader[Any] = io.BufferedReader(self._raw, _READ_AHEAD_BYTES)
+        try:
+            if self._lines.peek(2)[:2] == _GZIP_MAGIC:
+                inflated = gzip.GzipFile(fileobj=self._lines)
+                self._lines = io.BufferedReader(inflated, _READ_AHEAD_BYTES)
+        except OSError as error:
+            self.close()
+            raise InputError(f"{path}: can't read it ({error.strerror})") from None
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the file so far, compressed as they lie there."""
+        return self._raw.count
+
+    def __iter__(self) -> Iterator[bytes]:
+        readline = self._lines.readline
+        number = 0
+        try:
+            while line := readline(LINE_BYTES_MAX + 2):
+                number += 1
+                if len(line) > LINE_BYTES_MAX + 1 and not line.endswith(b"\n"):
+                    self._skip_rest_of_line()
+                yield line.rstrip(b"\r\n")[: LINE_BYTES_MAX + 1]
+        except (OSError, EOFError, zlib.error) as error:
+            reason = str(error).rstrip(".")
+            raise InputError(f"{self.path}: damaged after line {number:,} ({reason})") from None
+
+    def close(self) -> None:
+        self._lines.close()
+        self._raw.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _skip_rest_of_line(self) -> None:
+        while rest := self._lines.readline(64 * 1024):
+            if rest.endswith(b"\n"):
+                return
+
+
+class _CountingReader(io.RawIOBase):
+    """Counts what is read, whether the source can tell its position or not."""
+
+    def __init__(self, source: IO[bytes], *, closes: bool) -> None:
+        self._source = source
+        self._closes = closes
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        # One system call's worth, so that a pipe's lines are published as they come.
+        read_some = getattr(self._source, "read1", self._source.read)
+        chunk = read_some(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self.count += len(chunk)
+        return len(chunk)
+
+    def close(self) -> None:
+        if self._closes:
+            self._source.close()
+        super().close()

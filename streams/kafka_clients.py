@@ -1,0 +1,176 @@
+"""One place that turns settings into Kafka clients: same brokers, same security, same keys.
+
+Ingest, profile, publisher and readers must agree on what a key's partition is, or one customer
+would have two histories. So the partitioner is here too, once.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError as AIOKafkaError
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from faust.types.auth import CredentialsT
+
+REACH_TIMEOUT_MS = 10_000
+KEYS_REMEMBERED_MAX = 65_536
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
+
+
+class BrokerUnreachable(ConnectionError):
+    """No broker answered in time; the message names the addresses and what to do."""
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED_MAX)
+def partition_for(key: bytes, partitions: int) -> int:
+    """The partition of `key`, as Kafka's own default partitioner chooses it."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """A producer that neither loses nor repeats within its session; start it with `running`."""
+    defaults: dict[str, Any] = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 0,
+        "compression_type": None,
+    }
+    return AIOKafkaProducer(**{**defaults, **client_options(settings), **options})
+
+
+def new_reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer of no group, for recovery and export: assign and seek it yourself."""
+    defaults: dict[str, Any] = {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        # Bulk reading: few round trips, yet bounded for each partition.
+        "max_partition_fetch_bytes": 4 * 1024 * 1024,
+    }
+    return AIOKafkaConsumer(**{**defaults, **client_options(settings), **options})
+
+
+def new_admin(settings: Settings) -> KafkaAdminClient:
+    """A connected admin client; close it. Raises `BrokerUnreachable`."""
+    require_broker(settings)
+    with _explained(settings):
+        return KafkaAdminClient(**client_options(settings), bootstrap_timeout_ms=REACH_TIMEOUT_MS)
+
+
+def new_sync_producer(settings: Settings, **options: Any) -> KafkaProducer:
+    """A connected, idempotent producer for threads; close it. Raises `BrokerUnreachable`."""
+    require_broker(settings)
+    defaults: dict[str, Any] = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": REACH_TIMEOUT_MS,
+        "max_block_ms": REACH_TIMEOUT_MS,
+    }
+    with _explained(settings):
+        return KafkaProducer(**{**defaults, **client_options(settings), **options})
+
+
+def faust_brokers(settings: Settings) -> list[str]:
+    """The brokers as Faust's `broker` setting wants them."""
+    return [f"aiokafka://{address}" for address in settings.bootstrap_list]
+
+
+def broker_credentials(settings: Settings) -> "CredentialsT | None":
+    """The security of every other client, as Faust's `broker_credentials` setting."""
+    # Here and not above: command line tools that need no Faust should not wait for its import.
+    from faust import SASLCredentials, SSLCredentials  # noqa: PLC0415
+
+    context = _ssl_context(settings)
+    if settings.uses_sasl:
+        return SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password,
+            mechanism=settings.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)
+
+
+@contextlib.asynccontextmanager
+async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
+    """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end."""
+    try:
+        await asyncio.to_thread(require_broker, settings)
+        with _explained(settings):
+            await asyncio.wait_for(client.start(), REACH_TIMEOUT_MS / 1_000)
+        yield client
+    finally:
+        await client.stop()
+
+
+def require_broker(settings: Settings) -> None:
+    """Raise `BrokerUnreachable` unless at least one broker takes a connection.
+
+    A refused connection is answered at once, while the clients would go on trying until their
+    time is up, and leave threads behind.
+    """
+    deadline = time.monotonic() + REACH_TIMEOUT_MS / 1_000
+    reason = "no address"
+    for address in settings.bootstrap_list:
+        host, _, port = address.rpartition(":")
+        left_s = max(0.1, deadline - time.monotonic())
+        try:
+            # At most half of the time that is left, so that a silent first broker leaves
+            # some for the next.
+            socket.create_connection((host.strip("[]"), int(port)), left_s / 2).close()
+            return
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+    raise BrokerUnreachable(
+        f"no Kafka broker at {settings.bootstrap_servers} ({reason}): start the broker, "
+        f"or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is"
+    )
+
+
+@contextlib.contextmanager
+def _explained(settings: Settings) -> Iterator[None]:
+    """Say what to do when a broker takes the connection but the client can't use it."""
+    try:
+        yield
+    except (KafkaError, AIOKafkaError, TimeoutError, ssl.SSLError) as error:
+        login = f" as {settings.sasl_mechanism} user" if settings.uses_sasl else ""
+        raise BrokerUnreachable(
+            f"{settings.bootstrap_servers} takes connections but does not answer "
+            f"{settings.security_protocol}{login} ({type(error).__name__}): check that it is a "
+            f"Kafka broker, and KEEPSTREAM_SECURITY_PROTOCOL, KEEPSTREAM_SASL_* and "
+            f"KEEPSTREAM_SSL_CAFILE against its listener"
+        ) from None
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.uses_tls:
+        return None
+    return ssl.create_default_context(cafile=settings.ssl_cafile or None)
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Brokers and security: aiokafka and kafka-python spell them alike."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_list,
+        "security_protocol": settings.security_protocol,
+        "ssl_context": _ssl_context(settings),
+    }
+    if settings.uses_sasl:
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = settings.sasl_password
+    return options

@@ -1,0 +1,145 @@
+"""`customer-events` as a log that `replay` accepts, and the model snapshots it names."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+import msgspec
+
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
+from models.learning.snapshot import SnapshotError
+from streams.kafka_clients import new_reader, running
+from streams.topic_scan import Span, scan, spans_of
+
+Write = Callable[[bytes], object]
+OnProgress = Callable[[int, int], object]
+
+_JSON_SPACE = b" \t\r\n"
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+_MODEL_MARK = b'{"type":"model"'
+
+
+class Export(msgspec.Struct):
+    """What became of the log's records; `begins` are the partitions whose first records are gone.
+
+    `announced` has the SHA-256 of every model version that the log adopts.
+    """
+
+    records: int = 0
+    skipped: int = 0
+    partitions: int = 0
+    begins: dict[int, int] = {}
+    announced: dict[int, str] = {}
+
+
+class _Model(msgspec.Struct):
+    version: int
+    sha256: str | None = None
+
+
+async def export_log(
+    settings: Settings, write: Write, on_progress: OnProgress | None = None
+) -> Export:
+    """Write every record of `customer-events` up to its present end, one line each.
+
+    Partition by partition, in order; each line says where it stood. What is no JSON object is no
+    record of the log: it is counted, and left out. ``on_progress(done, total)`` counts records.
+    """
+    export = Export()
+    async with running(new_reader(settings), settings) as reader:
+        spans = await spans_of(reader, settings.topic(CUSTOMER_EVENTS))
+        total = sum(span.end - span.begin for span in spans)
+        for span in spans:
+            _open_partition(export, span, write)
+            async for records in scan(reader, span, settings):
+                for record in records:
+                    _export(export, record.partition, record.offset, record.value, write)
+                if on_progress is not None:
+                    on_progress(export.records + export.skipped, total)
+    return export
+
+
+async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[int, bytes]:
+    """Every snapshot on `model-snapshots` by version; of several, the one that was announced.
+
+    Raises `SnapshotError` when a version that was announced is not among them.
+    """
+    found: dict[int, bytes] = {}
+    async with running(new_reader(settings), settings) as reader:
+        for span in await spans_of(reader, settings.topic(MODEL_SNAPSHOTS)):
+            async for records in scan(reader, span, settings):
+                for record in records:
+                    _keep(found, record.key, record.value, announced)
+    if missing := sorted(announced.keys() - found.keys()):
+        versions = ", ".join(map(str, missing[:10]))
+        raise SnapshotError(
+            f"the log adopts model {versions}, but {settings.topic(MODEL_SNAPSHOTS)} does not have "
+            f"it: its snapshots must be kept as long as {CUSTOMER_EVENTS}"
+        )
+    return found
+
+
+def header_lines(partition: int) -> Iterator[bytes]:
+    """What a partition's lines begin with: this log brings its own clock and its own models.
+
+    At offset -1 they are before everything, so that they change nothing else.
+    """
+    position = {"partition": partition, "offset": -1}
+    yield msgspec.json.encode(
+        {"type": "clock", "timestamp": "1970-01-01T00:00:00.000Z", "position": position}
+    )
+    yield msgspec.json.encode({"type": "model", "version": 0, "position": position})
+
+
+def log_line(value: bytes | None, partition: int, offset: int) -> bytes | None:
+    """A record's line: its own JSON object and where it stood; None for what is no object."""
+    record = (value or b"").strip(_JSON_SPACE)
+    if not (record.startswith(b"{") and record.endswith(b"}")):
+        return None
+    # A line break can only be white space here: within a text JSON does not allow one.
+    fields = record[1:-1].translate(_ONE_LINE).rstrip()
+    # Last, because of two fields of one name the last counts.
+    comma = b"," if fields else b""
+    return b'{%b%b"position":{"partition":%d,"offset":%d}}' % (fields, comma, partition, offset)
+
+
+def _open_partition(export: Export, span: Span, write: Write) -> None:
+    number = span.partition.partition
+    export.partitions += 1
+    if span.begin:
+        export.begins[number] = span.begin
+    for line in header_lines(number):
+        write(line + b"\n")
+
+
+def _export(export: Export, partition: int, offset: int, value: bytes | None, write: Write) -> None:
+    line = log_line(value, partition, offset)
+    if line is None:
+        export.skipped += 1
+        return
+    export.records += 1
+    if line.startswith(_MODEL_MARK):
+        _note_model(export, line)
+    write(line + b"\n")
+
+
+def _note_model(export: Export, line: bytes) -> None:
+    try:
+        model = msgspec.json.decode(line, type=_Model)
+    except msgspec.DecodeError:
+        # Replay says what is wrong with it, as it does with any other line.
+        return
+    if model.version > 0:
+        export.announced[model.version] = model.sha256 or ""
+
+
+def _keep(
+    found: dict[int, bytes], key: bytes | None, value: bytes | None, announced: dict[int, str]
+) -> None:
+    # The version names a file, so nothing but digits will do.
+    if value is None or key is None or not key.isdigit():
+        return
+    version = int(key)
+    # The first is the one that was announced, unless the hash says otherwise.
+    if version not in found or sha256(value).hexdigest() == announced.get(version):
+        found[version] = value

@@ -1,0 +1,172 @@
+"""The Kafka client in the app's own event loop, and all that looks into its insides.
+
+aiokafka's consumer fetches ahead, and keeps what it fetched by partition. Its public interface
+can't say which partitions have something without taking it, nor wait for several things at once;
+the functions here can. tests/streams/test_faust_contract.py watches what they rely on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+from mode.utils.futures import maybe_async
+
+from streams.record_batches import Record, verify_position
+
+if TYPE_CHECKING:
+    from streams.batch_consumer import BatchConsumer
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 5.0
+
+
+class LoopBoundConsumerThread(AIOKafkaConsumerThread):
+    """The Kafka client, in the app's own event loop instead of a thread.
+
+    Faust gives its client a thread, and every fetch, commit and callback hops between two loops.
+    In one loop there are no hops, and no callback of a rebalance can come between two steps of
+    ours. The price: code that blocks the loop also stops the heartbeat.
+    """
+
+    def __init__(self, consumer: "BatchConsumer", **kwargs: Any) -> None:
+        super().__init__(consumer, thread_loop=consumer.loop, **kwargs)
+
+    @property
+    def client(self) -> AIOKafkaConsumer:
+        """The Kafka client; ConsumerNotStarted before the start."""
+        return self._ensure_consumer()
+
+    async def start(self) -> None:
+        """Connect; returns when the client has started."""
+        self._thread_started.set()
+        await self._default_start()
+
+    def _stopped_set(self) -> None:
+        self._stopped.set()
+
+    async def on_stop(self) -> None:
+        """Stop what a thread would have stopped on its way out."""
+        await self._shutdown_thread()
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, but don't wait for ever for a broker that is away."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await super().on_thread_stop()
+        except TimeoutError:
+            log.warning("the Kafka client did not close within %s s; leaving it", CLOSE_TIMEOUT_S)
+
+    async def call_thread(
+        self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call ``fun`` right here."""
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Tell the consumer without a detour through its method queue."""
+        await self.consumer.on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the consumer without a detour through its method queue."""
+        await self.consumer.on_partitions_assigned(assigned, generation_id)
+
+    def close(self) -> None:
+        """Do nothing: `on_stop` closes the client, in order.
+
+        Faust calls this when a rebalance meets a shutdown. Its own version closes the connections
+        first and the group membership after them, so the group would wait for this member until
+        its session times out.
+        """
+
+
+def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Partitions that have records, or an error, waiting in the client."""
+    return list(client._fetcher._records)
+
+
+def is_reassigning(client: AIOKafkaConsumer) -> bool:
+    """Whether the group rebalances; the client would make a fetch wait until it is over."""
+    return cast(bool, client._subscription.reassignment_in_progress)
+
+
+def counted_as_active(client: AIOKafkaConsumer) -> AbstractContextManager[None]:
+    """Keep the client in its group for as long as the context lasts, fetching or not."""
+    return cast(AbstractContextManager[None], client._subscription.fetch_context())
+
+
+def raise_membership_errors(client: AIOKafkaConsumer) -> None:
+    """Raise what keeps the client out of its group, such as a missing permission."""
+    client._coordinator.check_errors()
+
+
+async def take_records(
+    client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
+) -> dict[int, list[Record]]:
+    """What the client has of ``partitions`` (of one topic), up to ``records_max`` records.
+
+    First an equal share each, then the rest to whoever has more: one partition with all the
+    traffic can't keep out the others. What isn't taken stays in the client, in order.
+    """
+    share = max(1, records_max // len(partitions))
+    taken: dict[int, list[Record]] = {}
+    for tp in partitions[:records_max]:
+        taken[tp.partition] = await _take_from(client, tp, share)
+    room = records_max - sum(map(len, taken.values()))
+    for tp in partitions:
+        # Less than its share: it had no more.
+        if room > 0 and len(taken.get(tp.partition, ())) == share:
+            more = await _take_from(client, tp, room)
+            taken[tp.partition].extend(more)
+            room -= len(more)
+    return {partition: records for partition, records in taken.items() if records}
+
+
+async def _take_from(
+    client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
+) -> list[Record]:
+    # One partition a call; without any, the client would take that for all of them.
+    records: list[Record] = (await client.getmany(tp, max_records=records_max)).get(tp, [])
+    return records
+
+
+async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeout_s: float) -> None:
+    """Return when the client has fetched something, ``wake`` is set, or the time is over.
+
+    Raises what ended the client's membership.
+    """
+
+    def on_fetched(_: object) -> None:
+        wake.set()
+
+    fetched = client._fetcher._create_fetch_waiter()
+    fetched.add_done_callback(on_fetched)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await wake.wait()
+        if fetched.done():
+            fetched.result()
+    finally:
+        # Or cancelling it would be a reason to wake up, again and again.
+        fetched.remove_done_callback(on_fetched)
+        fetched.cancel()
+
+
+async def committed_positions(client: AIOKafkaConsumer) -> dict[TP, int]:
+    """Where the group goes on in each assigned partition: see `verify_position`."""
+    assignment: Iterable[TopicPartition] = sorted(client.assignment())
+    beginnings = await client.beginning_offsets(assignment)
+    ends = await client.end_offsets(assignment)
+    committed = await asyncio.gather(*map(client.committed, assignment))
+    return {
+        TP(tp.topic, tp.partition): verify_position(
+            TP(tp.topic, tp.partition), offset, beginnings[tp], ends[tp]
+        )
+        for tp, offset in zip(assignment, committed, strict=True)
+    }

@@ -1,0 +1,160 @@
+"""Every metric, in the one file that knows Prometheus.
+
+Counters take sums, once a batch: what is counted for each event must not cost anything for each
+event. No label ever holds a customer.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
+
+
+class Metrics:
+    """The metrics of one worker, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._events = Counter(
+            "keepstream_events",
+            "Events by the topic they came on and what became of them: applied, duplicate, late "
+            "or dead_letter; each is in exactly one",
+            ["topic", "fate"],
+            registry=registry,
+        )
+        self._dead_letters = Counter(
+            "keepstream_dead_letters", "Refused events by reason", ["reason"], registry=registry
+        )
+        self._triggers = Counter(
+            "keepstream_triggers", "Triggers fired by kind", ["kind"], registry=registry
+        )
+        self.event_to_trigger = Histogram(
+            "keepstream_event_to_trigger_seconds",
+            "From the broker taking an event to its trigger being durable; deadlines left out",
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._batch_records = Histogram(
+            "keepstream_batch_records",
+            "Records in a batch",
+            ["topic"],
+            buckets=_RECORDS,
+            registry=registry,
+        )
+        self._batch_seconds = Histogram(
+            "keepstream_batch_seconds",
+            "From taking a batch to acknowledging it",
+            ["topic"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "keepstream_consumer_lag_records",
+            "Records not yet acknowledged, by assigned partition",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._progress_age = Gauge(
+            "keepstream_partition_progress_age_seconds",
+            "How long an assigned partition has had records waiting without moving on; 0 if none",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._table_customers = Gauge(
+            "keepstream_table_customers", "Customers in the table", ["partition"], registry=registry
+        )
+        self._table_bytes = Gauge(
+            "keepstream_table_bytes", "Bytes of packed rows", ["partition"], registry=registry
+        )
+        self._clock = Gauge(
+            "keepstream_partition_clock_seconds",
+            "Event time a partition has reached, as a Unix time",
+            ["partition"],
+            registry=registry,
+        )
+        self.recovery_seconds = Histogram(
+            "keepstream_recovery_seconds",
+            "Time to recover a partition from its changelog",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+            registry=registry,
+        )
+        self.recovered_records = Counter(
+            "keepstream_recovered_records", "Changelog records read back", registry=registry
+        )
+        self.quarantined_records = Counter(
+            "keepstream_quarantined_records",
+            "Changelog records that were damaged or not ours, and left out",
+            registry=registry,
+        )
+        self.redis_up = Gauge(
+            "keepstream_redis_up", "Whether the last write to Redis succeeded", registry=registry
+        )
+        self._model_version = Gauge(
+            "keepstream_model_version", "Snapshot in use", ["partition"], registry=registry
+        )
+        self._snapshot_age = Gauge(
+            "keepstream_snapshot_age_seconds",
+            "Event time between the snapshot in use and the partition's clock",
+            ["partition"],
+            registry=registry,
+        )
+        Info("keepstream_build", "Release", registry=registry).info({"version": "0.1.0"})
+
+    def count_events(self, fates: Mapping[tuple[str, str], int]) -> None:
+        """Add events by (topic, fate)."""
+        for (topic, fate), count in fates.items():
+            self._events.labels(topic, fate).inc(count)
+
+    def count_dead_letters(self, reasons: Mapping[str, int]) -> None:
+        for reason, count in reasons.items():
+            self._dead_letters.labels(reason).inc(count)
+
+    def count_triggers(self, kinds: Mapping[str, int]) -> None:
+        for kind, count in kinds.items():
+            self._triggers.labels(kind).inc(count)
+
+    def observe_batch(self, topic: str, records: int, seconds: float) -> None:
+        self._batch_records.labels(topic).observe(records)
+        self._batch_seconds.labels(topic).observe(seconds)
+
+    def set_position(self, topic: str, partition: int, *, lag: int, stuck_s: float) -> None:
+        self._lag.labels(topic, partition).set(lag)
+        self._progress_age.labels(topic, partition).set(stuck_s)
+
+    def set_partition(
+        self,
+        partition: int,
+        *,
+        customers: int,
+        packed_bytes: int,
+        clock_ms: int,
+        model_version: int,
+        snapshot_age_ms: int,
+    ) -> None:
+        self._table_customers.labels(partition).set(customers)
+        self._table_bytes.labels(partition).set(packed_bytes)
+        self._clock.labels(partition).set(clock_ms / 1_000)
+        self._model_version.labels(partition).set(model_version)
+        self._snapshot_age.labels(partition).set(snapshot_age_ms / 1_000)
+
+    def forget_positions(self) -> None:
+        """Drop what was said of partitions; the present owner says it anew."""
+        self._lag.clear()
+        self._progress_age.clear()
+
+    def forget_partition(self, partition: int) -> None:
+        for gauge in (
+            self._table_customers,
+            self._table_bytes,
+            self._clock,
+            self._model_version,
+            self._snapshot_age,
+        ):
+            gauge.remove(str(partition))
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

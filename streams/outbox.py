@@ -1,0 +1,73 @@
+"""Records that must be durable together before anything that follows from them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from config.settings import Settings
+from streams.kafka_clients import new_producer
+
+#: The producer allocates a whole buffer a batch: small enough for a handful of records, large
+#: enough that thousands don't need a thousand requests.
+BUFFER_BYTES = 64 * 1024
+#: A dead letter holds its event in base64, and the event may be as large as a broker takes.
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+def new_outbox_producer(settings: Settings) -> AIOKafkaProducer:
+    """The idempotent producer that an `Outbox` writes through."""
+    return new_producer(
+        settings, max_batch_size=BUFFER_BYTES, max_request_size=REQUEST_BYTES_MAX
+    )
+
+
+class Outbox:
+    """Gathers records by partition, in order; `flush` returns once all of them are durable.
+
+    Only one task may use an outbox. After an error the records' fate is unknown: end the process,
+    and the batch they came from is read again.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._buffers: dict[tuple[str, int], list[BatchBuilder]] = {}
+
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
+        """Take one record for ``partition`` of ``topic`` (without the deployment's prefix)."""
+        buffers = self._buffers.setdefault((topic, partition), [])
+        if not buffers or not self._fits(buffers[-1], key, value, headers):
+            buffers.append(self._producer.create_batch())
+            self._fits(buffers[-1], key, value, headers)
+
+    def _fits(
+        self, buffer: BatchBuilder, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> bool:
+        # The first record of a buffer always fits, whatever its size.
+        appended = buffer.append(timestamp=None, key=key, value=value, headers=list(headers))
+        return appended is not None
+
+    async def flush(self) -> None:
+        """Write everything taken so far and wait until the brokers have it in all their copies."""
+        buffers, self._buffers = self._buffers, {}
+        durable = [
+            await self._producer.send_batch(
+                buffer, self._settings.topic(topic), partition=partition
+            )
+            for (topic, partition), filled in buffers.items()
+            for buffer in filled
+        ]
+        if durable:
+            await asyncio.gather(*durable)

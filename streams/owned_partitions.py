@@ -1,0 +1,110 @@
+"""The partitions of the customers table that this worker owns, recovered when first needed."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+from config.parameters import Parameters
+from config.settings import Settings
+from models.partition import Partition
+from streams.customers_table import CustomerRows
+from streams.metrics import Metrics
+from streams.record_batches import PositionError
+from streams.recovery import recover
+from streams.snapshot_store import SnapshotStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """A partition's fold and rows, and what this worker knows of its pace."""
+
+    fold: Partition
+    rows: CustomerRows
+    clock_written_ms: int = 0
+    last_event_s: float = 0.0
+
+
+class OwnedPartitions:
+    """Opens partitions, and forgets those that went to another worker.
+
+    A partition that stays with this worker through a rebalance is kept: rows are a function of the
+    log, so what was folded here is what anyone would have folded.
+    """
+
+    def __init__(
+        self,
+        snapshots: SnapshotStore,
+        settings: Settings,
+        parameters: Parameters,
+        metrics: Metrics,
+    ) -> None:
+        self.snapshots = snapshots
+        self._settings = settings
+        self._parameters = parameters
+        self._metrics = metrics
+        self._owned: dict[int, OwnedPartition] = {}
+
+    def __iter__(self) -> Iterator[OwnedPartition]:
+        return iter(list(self._owned.values()))
+
+    def get(self, number: int) -> OwnedPartition | None:
+        """The partition if it is open."""
+        return self._owned.get(number)
+
+    async def open(self, number: int, first_offset: int) -> OwnedPartition:
+        """The partition, ready for the record at ``first_offset``.
+
+        Raises `PositionError` when records between its state and that offset are missing.
+        """
+        owned = self._owned.get(number)
+        if owned is None or owned.fold.state.applied + 1 < first_offset:
+            # Not here yet, or another worker took it further in the meantime.
+            owned = self._owned[number] = await self._recover(number)
+        applied = owned.fold.state.applied
+        if applied + 1 < first_offset:
+            raise PositionError(
+                f"partition {number} has applied up to offset {applied}, but its next record is "
+                f"{first_offset}: the group's committed offset was moved, or the changelog lost "
+                f"its end. Reset the group's offset of customer-events to {applied + 1}"
+            )
+        return owned
+
+    def retain(self, numbers: Iterable[int]) -> None:
+        """Forget every partition but these: the others have new owners."""
+        self.forget(self._owned.keys() - set(numbers))
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Forget these partitions; they are recovered anew if they come back."""
+        for number in list(numbers):
+            if self._owned.pop(number, None) is not None:
+                self._metrics.forget_partition(number)
+
+    async def _recover(self, number: int) -> OwnedPartition:
+        recovered = await recover(self._settings, number)
+        state = recovered.state
+        await self.snapshots.fetch(state.model_version, state.model_sha256)
+        fold = Partition(
+            number,
+            recovered.rows,
+            self.snapshots.get(state.model_version, state.model_sha256),
+            self._parameters,
+            self.snapshots.get,
+            state,
+        )
+        self._metrics.recovery_seconds.observe(recovered.seconds)
+        self._metrics.recovered_records.inc(recovered.records)
+        self._metrics.quarantined_records.inc(recovered.quarantined)
+        log.info(
+            "partition %d: %d customers from %d records in %.2f s, applied up to %d",
+            number,
+            len(recovered.rows),
+            recovered.records,
+            recovered.seconds,
+            state.applied,
+        )
+        if recovered.quarantined:
+            log.warning("partition %d: left out %d records", number, recovered.quarantined)
+        return OwnedPartition(fold, recovered.rows, last_event_s=monotonic())

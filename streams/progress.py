@@ -1,0 +1,52 @@
+"""Whether every assigned partition moves on: what being alive means for a stream engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from faust.types import TP
+
+#: Records waiting this long in a partition that doesn't move make the worker unready.
+STUCK_S = 30.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    ended: int
+    since_s: float
+    lag: int
+
+
+class Progress:
+    """Remembers how far each partition had come, and since when."""
+
+    def __init__(self) -> None:
+        self._seen: dict[TP, _Seen] = {}
+
+    def update(self, ended: Mapping[TP, int], lag: Mapping[TP, int]) -> None:
+        """Take the positions of this moment; partitions that are gone are forgotten."""
+        now_s = monotonic()
+        seen: dict[TP, _Seen] = {}
+        for tp, offset in ended.items():
+            before = self._seen.get(tp)
+            waiting = lag.get(tp, 0)
+            moved = before is None or before.ended != offset or not before.lag
+            since_s = now_s if moved or before is None else before.since_s
+            seen[tp] = _Seen(offset, since_s, waiting)
+        self._seen = seen
+
+    def positions(self) -> dict[TP, tuple[int, float]]:
+        """(lag in records, seconds without progress while records waited) by partition."""
+        now_s = monotonic()
+        return {
+            tp: (seen.lag, now_s - seen.since_s if seen.lag else 0.0)
+            for tp, seen in self._seen.items()
+        }
+
+    def stuck(self) -> list[str]:
+        """The partitions that have had records waiting for too long, in words."""
+        return [
+            f"{tp.topic}-{tp.partition}: {lag} records waiting, none done for {stuck_s:.0f} s"
+            for tp, (lag, stuck_s) in sorted(self.positions().items())
+            if stuck_s > STUCK_S
+        ]

@@ -1,0 +1,223 @@
+"""Publish events to the raw topics: keyed by customer, acknowledged by every replica.
+
+An event is judged here only as far as it takes to find its topic and its key: what is wrong
+inside becomes a dead letter with its reason, later, where all can see it.
+"""
+
+import contextlib
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import msgspec
+import orjson
+from kafka.errors import KafkaError
+
+from config.settings import Settings
+from config.topics import CLICKSTREAM, RAW_TOPICS
+from streams.json_lines import LINE_BYTES_MAX
+from streams.kafka_clients import new_admin, new_sync_producer, partition_for
+from streams.topics import TopicsError, partition_counts
+
+# kafka-python buffers without limit. These bound what a broker that is away can make it hold.
+IN_FLIGHT_RECORDS_MAX = 20_000
+IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
+
+_TOO_LONG = "over 1 MiB, the most that a topic takes"
+_CONTROL_TYPES = frozenset({"watermark", "clock", "model", "score"})
+
+Route = Callable[[str, str | None], str]
+
+
+class RejectedEventError(ValueError):
+    """An event that can't be published; the message says why, without repeating its content."""
+
+
+class DeliveryError(ConnectionError):
+    """The broker did not acknowledge everything; `failed` may or may not be in the log."""
+
+    def __init__(self, acknowledged: int, failed: int, reason: str) -> None:
+        super().__init__(
+            f"{failed:,} events were not acknowledged ({reason}), {acknowledged:,} were: "
+            f"check the broker, then publish again; events with a messageId count once"
+        )
+        self.acknowledged = acknowledged
+        self.failed = failed
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    """What of an event decides where it goes; the rest is not even decoded."""
+
+    type: str
+    event: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+
+
+class EventPublisher:
+    """Publishes events; use it as a context manager, from as many threads as you like.
+
+    `route(type, event)` names the topic of an event. `publish` returns before the broker has
+    acknowledged; `flush` and `close` wait, and raise `DeliveryError` unless all were.
+    """
+
+    def __init__(self, settings: Settings, route: Route) -> None:
+        self._settings = settings
+        self._route = route
+        self._decode = msgspec.json.Decoder(_Envelope).decode
+        self._partitions = _raw_partitions(settings)
+        self._names = {topic: settings.topic(topic) for topic in self._partitions}
+        self._producer = new_sync_producer(settings, batch_size=128 * 1024, linger_ms=10)
+        self._lock = threading.Lock()
+        self._in_flight: deque[tuple[Any, int]] = deque()
+        self._in_flight_bytes = 0
+        self._acknowledged = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Records known to be in the log, of all that were published so far."""
+        return self._acknowledged
+
+    def publish(self, event: Mapping[str, Any] | bytes, topic: str | None = None) -> str:
+        """Send one event and return its topic; bytes are sent as they are.
+
+        Waits while too much is in flight. Raises `RejectedEventError` for what can't be
+        published, and `DeliveryError` when an earlier event was not acknowledged.
+        """
+        value = event if isinstance(event, bytes) else _encode(event)
+        envelope = self._open(value)
+        key = envelope.user_id or envelope.anonymous_id
+        if not key:
+            raise RejectedEventError("no identity: userId or anonymousId is needed")
+        chosen = topic or self._route(envelope.type, envelope.event)
+        self._send(chosen, key.encode(), value)
+        return chosen
+
+    def publish_raw(self, value: bytes) -> None:
+        """Send to clickstream what is no event, to become a dead letter; keyed if it can be.
+
+        Raises `RejectedEventError` for what no topic takes: too much, or a control line.
+        """
+        key = None
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+            envelope = self._decode(value)
+            _refuse_control(envelope)
+            key = (envelope.user_id or envelope.anonymous_id or "").encode() or None
+        self._send(CLICKSTREAM, key, value)
+
+    def forward(self, topic: str, key: bytes | None, value: bytes) -> None:
+        """Send a record to a raw topic as it is, unread: what is wrong with it becomes a dead
+        letter. For what was on a raw topic before, or is made to look as if.
+        """
+        self._send(topic, key, value)
+
+    def flush(self) -> None:
+        """Wait until everything published is acknowledged."""
+        self._producer.flush()
+        with self._lock:
+            self._reap(0, 0)
+
+    def close(self) -> None:
+        """Flush, and let go of the connection whatever comes of it."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close(timeout=10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            # What already failed should be seen, not what closing says about it.
+            self._producer.close(timeout=10)
+
+    def _open(self, value: bytes) -> _Envelope:
+        if len(value) > LINE_BYTES_MAX:
+            raise RejectedEventError(_TOO_LONG)
+        try:
+            envelope = self._decode(value)
+        except msgspec.ValidationError as error:
+            raise RejectedEventError(str(error)) from None
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise RejectedEventError(f"not JSON: {_reason(error)}") from None
+        _refuse_control(envelope)
+        return envelope
+
+    def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
+        if topic not in self._partitions:
+            raise ValueError(f"{topic!r} is no raw topic; those are {', '.join(RAW_TOPICS)}")
+        size = len(value) + (len(key) if key else 0)
+        if size > LINE_BYTES_MAX:
+            raise RejectedEventError(_TOO_LONG)
+        partition = None if key is None else partition_for(key, self._partitions[topic])
+        with self._lock:
+            self._reap(IN_FLIGHT_RECORDS_MAX - 1, IN_FLIGHT_BYTES_MAX)
+            try:
+                future = self._producer.send(
+                    self._names[topic], value, key=key, partition=partition
+                )
+            except KafkaError as error:
+                self._fail(error)
+            self._in_flight.append((future, size))
+            self._in_flight_bytes += size
+
+    def _reap(self, records_max: int, bytes_max: int) -> None:
+        """Wait for the oldest in flight until no more than that many are."""
+        waiting = self._in_flight
+        while len(waiting) > records_max or self._in_flight_bytes > bytes_max:
+            future, size = waiting[0]
+            try:
+                future.get()
+            except KafkaError as error:
+                self._fail(error)
+            waiting.popleft()
+            self._in_flight_bytes -= size
+            self._acknowledged += 1
+
+    def _fail(self, error: KafkaError) -> NoReturn:
+        """Raise for all in flight at once: what one of them waited for, all of them lack."""
+        outcomes = Counter(future.succeeded() for future, _ in self._in_flight)
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._acknowledged += outcomes[True]
+        raise DeliveryError(self._acknowledged, outcomes[False], _reason(error)) from None
+
+
+def _raw_partitions(settings: Settings) -> dict[str, int]:
+    """How many partitions each raw topic has; raises `TopicsError` for what is missing."""
+    with contextlib.closing(new_admin(settings)) as admin:
+        counts = partition_counts(admin, [settings.topic(name) for name in RAW_TOPICS])
+    if missing := [name for name in RAW_TOPICS if settings.topic(name) not in counts]:
+        names = ", ".join(settings.topic(name) for name in missing)
+        raise TopicsError(f"missing topics: {names}. Run `keepstream topics create`")
+    return {name: counts[settings.topic(name)] for name in RAW_TOPICS}
+
+
+def _encode(event: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(event)
+    except (TypeError, ValueError) as error:
+        raise RejectedEventError(f"can't be written as JSON: {error}") from None
+
+
+def _refuse_control(envelope: _Envelope) -> None:
+    if envelope.type in _CONTROL_TYPES:
+        raise RejectedEventError(
+            f"control line ({envelope.type}): only the engine writes these; "
+            f"`keepstream replay` reads them"
+        )
+
+
+def _reason(error: Exception) -> str:
+    # Of a UnicodeDecodeError only its kind: its text repeats what it found.
+    return "not UTF-8" if isinstance(error, UnicodeError) else str(error)

@@ -1,0 +1,290 @@
+"""Record batches, and the ledger that knows which of them may be committed.
+
+A batch holds consecutive records of one topic, merged over its partitions, so that whatever costs
+something for each message (queues, acks, effects, changelog writes) is paid once a batch. There is
+at most one batch of a topic in flight: completion is then in order, and a commit is a batch's end.
+
+An agent ends every batch in one of two ways::
+
+    async for batch in stream:
+        await write_effects(batch)      # durable first
+        batch.ack()                     # may be committed from now on
+
+    async for batch in stream:
+        learn(batch)
+        batch.release()                 # done, but a restart must read it again, until ...
+        if await publish_snapshot():    # ... what it led to is durable
+            ledger.mark_committable(batch.positions, epoch=batch.epoch)
+
+This module does no I/O and knows no clock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+from faust.types import TP
+
+
+class Record(Protocol):
+    """What a batch's records offer: aiokafka's ConsumerRecord, which ships no types."""
+
+    topic: str
+    partition: int
+    offset: int
+    # Broker or publisher time, as the topic is configured.
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class PositionError(Exception):
+    """A partition doesn't continue where it must: records are missing, repeated or replaced.
+
+    Nothing can be applied exactly after that, so it ends the process.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSlice:
+    """Records of one partition, at least one, without a gap."""
+
+    partition: int
+    records: Sequence[Record]
+
+    @property
+    def first_offset(self) -> int:
+        """The offset of the first record."""
+        return self.records[0].offset
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last record: what a commit of this slice says."""
+        return self.records[-1].offset + 1
+
+
+class RecordBatch:
+    """Consecutive records of one topic, by partition."""
+
+    __slots__ = ("_ledger", "epoch", "slices", "topic")
+
+    def __init__(
+        self, topic: str, slices: tuple[PartitionSlice, ...], epoch: int, ledger: "BatchLedger"
+    ) -> None:
+        self.topic = topic
+        self.slices = slices
+        self.epoch = epoch
+        self._ledger = ledger
+
+    def __len__(self) -> int:
+        return sum(len(piece.records) for piece in self.slices)
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records: in order within a partition, one partition after the other."""
+        return chain.from_iterable(piece.records for piece in self.slices)
+
+    def __repr__(self) -> str:
+        spans = (f"{s.partition}: {s.first_offset}-{s.next_offset - 1}" for s in self.slices)
+        return f"<RecordBatch {self.topic} {{{', '.join(spans)}}} epoch {self.epoch}>"
+
+    @property
+    def positions(self) -> dict[TP, int]:
+        """The next offset of each partition, once this batch is done."""
+        return {TP(self.topic, piece.partition): piece.next_offset for piece in self.slices}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this worker may still act on the batch: ask before producing anything.
+
+        False once the batch is done, or its partitions were taken away or read anew. It can't know
+        of a rebalance that the broker hasn't told this worker about yet.
+        """
+        return self._ledger.is_current(self)
+
+    def ack(self) -> bool:
+        """End the batch and let its positions be committed.
+
+        Returns False, and changes nothing, when the batch is no longer current.
+        """
+        return self._ledger.end(self, commit=True)
+
+    def release(self) -> bool:
+        """End the batch without letting its positions be committed yet.
+
+        The next batch of the topic may come. Positions are committed later, by
+        `BatchLedger.mark_committable` or by the ack of a later batch of the same partition.
+        Returns False, and changes nothing, when the batch is no longer current.
+        """
+        return self._ledger.end(self, commit=False)
+
+
+@dataclass(slots=True)
+class _Position:
+    """Next offsets of one partition; from left to right none is below its neighbour."""
+
+    committed: int
+    committable: int
+    ended: int
+    delivered: int
+
+
+class BatchLedger:
+    """Positions and batches in flight, for the partitions that are assigned at the moment.
+
+    An epoch lasts from one rebalance or seek to the next. Nothing of an older epoch can end or be
+    committed: its records will be read again, by this worker or by another.
+    """
+
+    def __init__(self, on_end: Callable[[RecordBatch], None]) -> None:
+        self.epoch = 0
+        self._on_end = on_end
+        self._positions: dict[TP, _Position] = {}
+        self._in_flight: dict[str, RecordBatch] = {}
+
+    def begin_epoch(self) -> int:
+        """Forget positions, batches and what could have been committed; return the new epoch."""
+        self.epoch += 1
+        self._positions.clear()
+        self._in_flight.clear()
+        return self.epoch
+
+    def seek(self, positions: Mapping[TP, int]) -> None:
+        """Set where each partition goes on. Only partitions with a position are read."""
+        for tp, offset in positions.items():
+            self._positions[tp] = _Position(offset, offset, offset, offset)
+
+    def is_idle(self, topic: str) -> bool:
+        """Whether no batch of ``topic`` is in flight."""
+        return topic not in self._in_flight
+
+    def has_position(self, tp: TP) -> bool:
+        """Whether ``tp`` is assigned and it is known where to go on."""
+        return tp in self._positions
+
+    def is_current(self, batch: RecordBatch) -> bool:
+        """Whether ``batch`` is the one in flight."""
+        return self._in_flight.get(batch.topic) is batch
+
+    @property
+    def delivered(self) -> dict[TP, int]:
+        """The next offset to read, by partition: with the log's end, the lag."""
+        return {tp: position.delivered for tp, position in self._positions.items()}
+
+    @property
+    def ended(self) -> dict[TP, int]:
+        """The next offset that no ended batch holds, by partition: what shows progress."""
+        return {tp: position.ended for tp, position in self._positions.items()}
+
+    def admit(
+        self, topic: str, records_by_partition: Mapping[int, Sequence[Record]]
+    ) -> RecordBatch:
+        """Put the next records of ``topic`` in flight, as one batch.
+
+        Raises PositionError when a partition doesn't go on where it must.
+        """
+        if topic in self._in_flight:
+            raise RuntimeError(f"{self._in_flight[topic]!r} is in flight; there can't be a second.")
+        slices = tuple(
+            PartitionSlice(partition, records)
+            for partition, records in records_by_partition.items()
+        )
+        for piece in slices:
+            self._advance(TP(topic, piece.partition), piece)
+        batch = RecordBatch(topic, slices, self.epoch, self)
+        self._in_flight[topic] = batch
+        return batch
+
+    def _advance(self, tp: TP, piece: PartitionSlice) -> None:
+        position = self._positions[tp]
+        expected, found = position.delivered, piece.first_offset
+        if found != expected:
+            raise PositionError(_explain_break(tp, expected, found))
+        # Offsets only grow, so the two ends tell whether one is missing between them.
+        if piece.next_offset - found != len(piece.records):
+            raise PositionError(
+                f"{tp.topic}-{tp.partition} has a gap between offsets {found} and "
+                f"{piece.next_offset - 1}. Topics that Keepstream reads must not be compacted or "
+                f"written in transactions: check its cleanup.policy and its producers."
+            )
+        position.delivered = piece.next_offset
+
+    def end(self, batch: RecordBatch, *, commit: bool) -> bool:
+        """End ``batch``; True if it was current."""
+        if not self.is_current(batch):
+            return False
+        del self._in_flight[batch.topic]
+        for tp, offset in batch.positions.items():
+            position = self._positions[tp]
+            position.ended = offset
+            if commit:
+                position.committable = offset
+        self._on_end(batch)
+        return True
+
+    def mark_committable(self, positions: Mapping[TP, int], *, epoch: int) -> bool:
+        """Let ``positions`` (next offsets) be committed; they never move back.
+
+        Returns False, and changes nothing, when ``epoch`` is over. Raises ValueError for a position
+        past the batches that have ended.
+        """
+        if epoch != self.epoch:
+            return False
+        for tp, offset in positions.items():
+            ended = self._positions[tp].ended
+            if offset > ended:
+                raise ValueError(
+                    f"{tp.topic}-{tp.partition}: {offset} can't be committed, because batches have "
+                    f"ended only up to {ended}. End the batch first."
+                )
+        for tp, offset in positions.items():
+            position = self._positions[tp]
+            position.committable = max(position.committable, offset)
+        return True
+
+    def commits_due(self) -> dict[TP, int]:
+        """What may be committed and isn't yet."""
+        return {
+            tp: position.committable
+            for tp, position in self._positions.items()
+            if position.committable > position.committed
+        }
+
+    def record_commit(self, positions: Mapping[TP, int], *, epoch: int) -> None:
+        """Remember that the broker has ``positions``, if ``epoch`` is still on."""
+        if epoch == self.epoch:
+            for tp, offset in positions.items():
+                self._positions[tp].committed = offset
+
+
+def _explain_break(tp: TP, expected: int, found: int) -> str:
+    name = f"{tp.topic}-{tp.partition}"
+    if found > expected:
+        return (
+            f"{name} goes on at offset {found}, but {expected} was to be next: the records between "
+            f"are gone, most likely deleted by retention before this group read them. Raise the "
+            f"topic's retention.ms and retention.bytes; to go on without the lost records, stop "
+            f"the workers and reset the group's offset to {found}."
+        )
+    return (
+        f"{name} gives offset {found}, but {expected} was to be next: the topic was deleted and "
+        f"created again, or its log was cut. State no longer belongs to it: stop the workers and "
+        f"start over with a new group (or topic prefix) and empty state."
+    )
+
+
+def verify_position(tp: TP, committed: int | None, beginning: int, end: int) -> int:
+    """Where to go on with ``tp``: at the committed offset, else at the log's beginning.
+
+    Raises PositionError when the log doesn't hold the committed offset any more.
+    """
+    # Zero is a position like any other; only None means that there was no commit.
+    if committed is None:
+        return beginning
+    if committed < beginning:
+        raise PositionError(_explain_break(tp, committed, beginning))
+    if committed > end:
+        raise PositionError(_explain_break(tp, committed, end))
+    return committed

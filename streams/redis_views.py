@@ -1,0 +1,127 @@
+"""Redis for readers in a hurry: the latest profile of each customer, and a stream of each trigger.
+
+Redis is never the source of truth. While it is down the worker goes on; when it is back, empty or
+not, what is missing is written again.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from streams.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+TRIGGERS_KEPT = 100_000
+PROFILES_PER_WRITE = 200
+TIMEOUT_S = 5.0
+
+
+def customer_key(settings: Settings, customer: str) -> str:
+    """Where the profile of ``customer`` is, as a JSON text."""
+    return f"{settings.topic_prefix}keepstream:customer:{customer}"
+
+
+def trigger_stream(settings: Settings, kind: str) -> str:
+    """The Redis stream of one kind of trigger."""
+    return f"{settings.topic_prefix}keepstream:triggers:{kind}"
+
+
+def connect(settings: Settings) -> "redis.Redis":
+    """A client that gives up on a silent server; it connects when it is first used."""
+    return redis.Redis.from_url(
+        settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
+
+
+class TriggerStreams:
+    """Appends triggers to their streams, each entry the trigger's id and its JSON."""
+
+    def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
+        self._client = client
+        self._settings = settings
+        self._metrics = metrics
+
+    async def append(self, triggers: Sequence[tuple[str, str, bytes]]) -> bool:
+        """Add (kind, id, JSON) of each trigger; False when Redis did not take all of them.
+
+        What is tried again may be there twice: readers drop repeated ids.
+        """
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for kind, trigger_id, content in triggers:
+                pipeline.xadd(
+                    trigger_stream(self._settings, kind),
+                    {"id": trigger_id, "trigger": content},
+                    maxlen=TRIGGERS_KEPT,
+                    approximate=True,
+                )
+            return await _written(pipeline.execute, self._metrics)
+
+
+class ProfileViews:
+    """Keeps the profiles in Redis up to date, some time after the rows changed.
+
+    Only the latest row of a customer is ever written, however often it changed in between.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        settings: Settings,
+        metrics: Metrics,
+        render: Callable[[str], bytes | None],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._metrics = metrics
+        self._render = render
+        self._changed: dict[str, None] = {}
+        self._marker = f"{settings.topic_prefix}keepstream:filled"
+
+    def offer(self, customers: Iterable[str]) -> None:
+        """Remember that these customers' rows changed."""
+        self._changed.update(dict.fromkeys(customers))
+
+    @property
+    def waiting(self) -> int:
+        """How many profiles are yet to be written."""
+        return len(self._changed)
+
+    async def write_some(self) -> bool:
+        """Write the profiles that waited longest; False when Redis did not take them."""
+        customers = list(self._changed)[:PROFILES_PER_WRITE]
+        views = {customer: self._render(customer) for customer in customers}
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for customer, view in views.items():
+                if view is not None:
+                    pipeline.set(customer_key(self._settings, customer), view)
+            if not await _written(pipeline.execute, self._metrics):
+                return False
+        for customer in customers:
+            # Changed again meanwhile or not: what was rendered is at least as new as the offer.
+            self._changed.pop(customer, None)
+        return True
+
+    async def was_emptied(self) -> bool:
+        """Whether Redis lost what was written; it is marked as filled from now on."""
+        found: list[bool] = []
+
+        async def mark() -> None:
+            found.append(not await self._client.set(self._marker, b"1", nx=True))
+
+        return await _written(mark, self._metrics) and not found[0]
+
+
+async def _written(write: Callable[[], object], metrics: Metrics) -> bool:
+    try:
+        await write()  # type: ignore[misc]
+    except (RedisError, OSError) as error:
+        metrics.redis_up.set(0)
+        # Its text may hold an address with a password; the kind of error says enough.
+        log.warning("Redis did not take a write (%s); trying again", type(error).__name__)
+        return False
+    metrics.redis_up.set(1)
+    return True

@@ -1,0 +1,118 @@
+"""Snapshots on their topic: published once, read by version wherever the log names one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from hashlib import sha256 as sha256_of
+from time import monotonic
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from config.parameters import Parameters
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
+from models.learning.snapshot import (
+    Snapshot,
+    SnapshotError,
+    decode_snapshot,
+    encode_snapshot,
+    prior_snapshot,
+)
+from streams.kafka_clients import new_reader, running
+from streams.log_records import model_record
+from streams.outbox import Outbox
+
+WAIT_S = 30.0
+KEPT_MAX = 512
+
+
+class SnapshotStore:
+    """Reads `model-snapshots` forward and remembers the latest versions by number."""
+
+    def __init__(self, settings: Settings, parameters: Parameters) -> None:
+        self._settings = settings
+        self.prior = prior_snapshot(parameters)
+        # By hash as well: a trainer that was taken for dead may publish a version once more.
+        self._contents: dict[tuple[int, str], bytes] = {}
+        self._newest = self.prior
+        self._next_offset = 0
+        self._lock = asyncio.Lock()
+
+    def get(self, version: int, sha256: str) -> Snapshot:
+        """A version that `fetch` has brought. Raises `SnapshotError` when it differs from what the
+        log announced, or is not here.
+        """
+        if version == 0:
+            return self.prior
+        content = self._contents.get((version, sha256))
+        if content is None:
+            raise SnapshotError(f"snapshot {version} was announced but not fetched")
+        return decode_snapshot(content, sha256)
+
+    async def fetch(self, version: int, sha256: str) -> None:
+        """Wait until that version is here. Raises `SnapshotError` if it does not come."""
+        wanted = (version, sha256)
+        deadline_s = monotonic() + WAIT_S
+        async with self._lock:
+            if version == 0 or wanted in self._contents:
+                return
+            # A version this old was let go of: read the topic anew.
+            if self._contents and wanted < min(self._contents):
+                self._next_offset = 0
+            async for found in self._read(deadline_s):
+                if found == wanted:
+                    break
+        if wanted not in self._contents:
+            raise SnapshotError(
+                f"the log adopts model {version}, but {MODEL_SNAPSHOTS} does not have it: was the "
+                f"topic deleted? Its snapshots must be kept as long as {CUSTOMER_EVENTS}"
+            )
+
+    async def latest(self) -> Snapshot:
+        """The last snapshot published; version 0 when there is none."""
+        async with self._lock:
+            async for _ in self._read(deadline_s=0.0):
+                pass
+        return self._newest
+
+    async def _read(self, deadline_s: float) -> AsyncIterator[tuple[int, str]]:
+        """Versions and hashes as they are read, at least up to the present end."""
+        async with running(new_reader(self._settings), self._settings) as reader:
+            topic = TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
+            reader.assign([topic])
+            reader.seek(topic, self._next_offset)
+            end = (await reader.end_offsets([topic]))[topic]
+            while self._next_offset < end or monotonic() < deadline_s:
+                async for version in self._read_some(reader, topic):
+                    yield version
+
+    async def _read_some(
+        self, reader: AIOKafkaConsumer, topic: TopicPartition
+    ) -> AsyncIterator[tuple[int, str]]:
+        found = await reader.getmany(topic, timeout_ms=200)
+        for record in found.get(topic, ()):
+            snapshot = decode_snapshot(record.value or b"")
+            if snapshot.version > self._newest.version:
+                self._newest = snapshot
+            name = (snapshot.version, sha256_of(record.value).hexdigest())
+            self._contents[name] = record.value
+            if len(self._contents) > KEPT_MAX:
+                del self._contents[min(self._contents)]
+            self._next_offset = record.offset + 1
+            yield name
+
+
+async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:
+    """Make ``snapshot`` durable, then announce it to every partition of the log."""
+    content, _ = encode_snapshot(snapshot)
+    outbox.add(MODEL_SNAPSHOTS, 0, key=str(snapshot.version).encode(), value=content)
+    await outbox.flush()
+    await announce(snapshot, outbox, settings)
+
+
+async def announce(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:
+    """Write into every partition that scores use ``snapshot`` from there on; repeats do no harm."""
+    _, sha256 = encode_snapshot(snapshot)
+    for partition in range(settings.partitions):
+        record = model_record(snapshot.version, sha256)
+        outbox.add(CUSTOMER_EVENTS, partition, key=None, value=record)
+    await outbox.flush()

@@ -1,0 +1,75 @@
+"""Reading a topic from where it begins to where it ends now, partition by partition."""
+
+from collections.abc import AsyncIterator, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from config.settings import Settings
+from streams.kafka_clients import BrokerUnreachable
+from streams.topics import TopicsError
+
+POLL_MS = 1_000
+STALL_S = 30.0
+
+
+class Span(NamedTuple):
+    """What a partition holds: from offset ``begin`` up to, not including, ``end``."""
+
+    partition: TopicPartition
+    begin: int
+    end: int
+
+
+async def spans_of(reader: AIOKafkaConsumer, topic: str) -> list[Span]:
+    """What ``topic`` (with the deployment's prefix) holds now, by partition.
+
+    Raises `TopicsError` when there is no such topic.
+    """
+    await reader.topics()
+    numbers = reader.partitions_for_topic(topic)
+    if not numbers:
+        raise TopicsError(f"{topic} is missing: run `keepstream topics create`")
+    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+    begins = await reader.beginning_offsets(partitions)
+    ends = await reader.end_offsets(partitions)
+    return [Span(partition, begins[partition], ends[partition]) for partition in partitions]
+
+
+async def scan(
+    reader: AIOKafkaConsumer, span: Span, settings: Settings
+) -> AsyncIterator[Sequence[ConsumerRecord]]:
+    """Yield the records of ``span`` in order, some at a time.
+
+    Raises `BrokerUnreachable` when nothing comes for half a minute.
+    """
+    partition, begin, end = span
+    if begin >= end:
+        return
+    reader.assign([partition])
+    reader.seek(partition, begin)
+    progress_s = monotonic()
+    while True:
+        try:
+            found = await reader.getmany(partition, timeout_ms=POLL_MS)
+            position = await reader.position(partition)
+        except KafkaError as error:
+            raise _stopped(partition, settings, type(error).__name__) from None
+        records = found.get(partition, ())
+        if records:
+            progress_s = monotonic()
+            # What is written meanwhile belongs to the next reading.
+            yield [record for record in records if record.offset < end]
+        elif monotonic() - progress_s > STALL_S:
+            raise _stopped(partition, settings, f"nothing for {STALL_S:.0f} s")
+        if position >= end:
+            return
+
+
+def _stopped(partition: TopicPartition, settings: Settings, reason: str) -> BrokerUnreachable:
+    return BrokerUnreachable(
+        f"{settings.bootstrap_servers} stopped answering for {partition.topic}-"
+        f"{partition.partition} ({reason}): check the broker, then start over"
+    )

@@ -1,0 +1,36 @@
+"""What tests of more than one room need: the real broker and the real store.
+
+Both are started once, when the first test asks for them, on free loopback ports in a temporary
+directory. Tests share them, so a test makes topics and keys of its own and leaves them running; one
+that stops or kills a server starts its own. Mark every test that needs the broker with ``kafka``.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python 3.0.12 leaves a socket to the garbage collector when a connection is refused, as
+    # it is by a broker that a test has killed. Sockets that were connected are still reported.
+    config.addinivalue_line(
+        "filterwarnings",
+        r"ignore:unclosed <socket\.socket .*laddr=\('0\.0\.0\.0', \d+\)>:ResourceWarning",
+    )
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """Apache Kafka, one node."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """Valkey, empty at first."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as running:
+        yield running

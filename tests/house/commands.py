@@ -1,0 +1,28 @@
+"""What a command line written in a file means to the real `keepstream`."""
+
+from typing import Any
+
+import typer.main
+
+from agents.cli import app
+
+
+def unknown_words(command: list[str]) -> list[str]:
+    """The subcommands and options in `command` that `keepstream` does not have.
+
+    `command` begins with the word keepstream. Arguments and the values of options are not looked
+    at.
+    """
+    assert command[0] == "keepstream"
+    node: Any = typer.main.get_command(app)
+    unknown = []
+    for word in command[1:]:
+        if word.startswith("-"):
+            option = word.partition("=")[0]
+            known = {"--help"}.union(*(p.opts + p.secondary_opts for p in node.params))
+            unknown += [option] if option not in known else []
+        elif subcommands := getattr(node, "commands", None):
+            if word not in subcommands:
+                return [*unknown, word]
+            node = subcommands[word]
+    return unknown

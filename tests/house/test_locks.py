@@ -1,0 +1,65 @@
+"""The locks are whole, agree with each other and with pyproject.toml, and name no host."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.house.repository import ROOT
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNTIME = ROOT / "requirements/runtime.txt"
+DEV = ROOT / "requirements/dev.txt"
+
+both = pytest.mark.parametrize("lock", [RUNTIME, DEV], ids=["runtime", "dev"])
+
+
+def entries(lock: Path) -> list[str]:
+    """One text a requirement, its hashes included."""
+    lines = [line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#")]
+    return re.split(r"\n(?=\S)", "\n".join(lines).strip())
+
+
+def pins(lock: Path) -> dict[str, str]:
+    requirements = [Requirement(entry.partition("\\")[0]) for entry in entries(lock)]
+    return {r.name: str(r.specifier).removeprefix("==") for r in requirements}
+
+
+def asked(requirements: list[str], lock: Path) -> list[str]:
+    """Those of `requirements` that `lock` does not fulfil."""
+    locked = pins(lock)
+    wanted = [Requirement(text) for text in requirements]
+    versions = [(r, locked.get(r.name.lower().replace("_", "-"))) for r in wanted]
+    return [str(r) for r, v in versions if v is None or Version(v) not in r.specifier]
+
+
+@both
+def test_every_requirement_is_pinned_and_hashed(lock: Path) -> None:
+    pinned = re.compile(r"[a-z0-9][a-z0-9-]*==\S+ (; .+ )?\\\n    --hash=sha256:[0-9a-f]{64}")
+
+    assert [] == [entry for entry in entries(lock) if not pinned.match(entry)]
+
+
+@both
+def test_no_lock_names_a_place(lock: Path) -> None:
+    assert [] == re.findall(r"https?:|file:|--(?:extra-)?index-url|--find-links", lock.read_text())
+
+
+def test_what_is_tested_is_what_is_run() -> None:
+    assert pins(RUNTIME).items() <= pins(DEV).items()
+
+
+def test_locks_fulfil_the_project() -> None:
+    runtime = PYPROJECT["project"]["dependencies"] + PYPROJECT["build-system"]["requires"]
+    dev = PYPROJECT["project"]["optional-dependencies"]["dev"]
+
+    assert [] == asked(runtime, RUNTIME)
+    assert [] == asked(runtime + dev, DEV)
+
+
+def test_an_unfulfilled_requirement_is_noticed() -> None:
+    assert ["rich<1"] == asked(["rich<1"], RUNTIME)
+    assert ["no-such-package"] == asked(["no-such-package"], RUNTIME)

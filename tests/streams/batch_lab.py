@@ -1,0 +1,192 @@
+"""Topics, workers and questions to the broker, for the tests of record batches."""
+
+import subprocess
+import sys
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
+from kafka.errors import KafkaError
+
+from tests.streams.batch_worker import Behaviour, Configuration
+
+REPOSITORY = Path(__file__).parents[2]
+PARTITIONS = 4
+CHECK_S = 0.05
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, timeout_s: float = 60.0, check_s: float = CHECK_S
+) -> None:
+    """Return when ``condition`` holds; fail with ``what`` when it doesn't in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(check_s)
+
+
+class Worker:
+    """A worker process, its journal and its log."""
+
+    def __init__(self, directory: Path, configuration: Configuration) -> None:
+        self.directory = directory
+        self.log_path = directory / "worker.log"
+        self.journal_path = Path(configuration.journal)
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.streams.batch_worker",
+                    msgspec.json.encode(configuration).decode(),
+                ],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self) -> str:
+        """What it wrote to its log so far."""
+        return self.log_path.read_text(encoding="utf-8")
+
+    def journal(self, step: str, topic: str) -> int:
+        """How many records went through ``step`` of ``topic``, or times, where none are counted."""
+        if not self.journal_path.exists():
+            return 0
+        lines = [line.split() for line in self.journal_path.read_text().splitlines()]
+        return sum(
+            int(line[2]) if len(line) > 2 else 1 for line in lines if line[:2] == [step, topic]
+        )
+
+    def in_hand(self, step: str, topic: str) -> int:
+        """How many records have begun ``step`` of ``topic`` and aren't done."""
+        return self.journal(step, topic) - self.journal("done", topic)
+
+    def exit_code(self, timeout_s: float = 30.0) -> int:
+        """Wait for its end."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not exit in {timeout_s:g} s:\n{self.log()}") from None
+
+    def terminate(self, timeout_s: float = 15.0) -> int:
+        """Ask it to end, as an operator would, and wait for that."""
+        self.process.terminate()
+        return self.exit_code(timeout_s)
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Lab:
+    """Topics and a consumer group of one test's own, on a shared broker."""
+
+    def __init__(self, bootstrap_servers: str, directory: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.directory = directory
+        self.name = uuid.uuid4().hex[:8]
+        self.group_id = f"group-{self.name}"
+        self.gate = directory / "gate"
+        self.workers: list[Worker] = []
+        self.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        self.disconnect()
+
+    def connect(self) -> None:
+        """Make the lab's own clients."""
+        servers = self.bootstrap_servers
+        self.admin = KafkaAdminClient(bootstrap_servers=servers)
+        self.producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5)
+
+    def disconnect(self) -> None:
+        """Close them: what outlives a broker is to be the worker, not they."""
+        self.producer.close()
+        self.admin.close()
+
+    def topic(self, name: str, partitions: int = PARTITIONS) -> str:
+        """Create a topic; returns its full name."""
+        full_name = f"{name}-{self.name}"
+        self.admin.create_topics([NewTopic(full_name, partitions, 1)])
+        return full_name
+
+    def publish(self, topic: str, count: int, value: bytes = b"record") -> None:
+        """Write ``count`` records, in turn to each partition; returns when the broker has them."""
+        for n in range(count):
+            self.producer.send(topic, value=value, partition=n % PARTITIONS)
+        self.producer.flush()
+
+    def start(self, agents: dict[str, Behaviour], **options: Any) -> Worker:
+        """Start a worker."""
+        directory = self.directory / f"worker-{len(self.workers)}"
+        directory.mkdir()
+        configuration = Configuration(
+            bootstrap_servers=self.bootstrap_servers,
+            group_id=self.group_id,
+            agents=agents,
+            journal=str(directory / "journal"),
+            **{"gate": str(self.gate), **options},
+        )
+        worker = Worker(directory, configuration)
+        self.workers.append(worker)
+        return worker
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The group's committed offsets, by partition."""
+        try:
+            offsets = self.admin.list_group_offsets(self.group_id)[self.group_id]
+        except KafkaError as error:
+            # A broker that has just started first finds, or makes, where it keeps offsets.
+            if not error.retriable:
+                raise
+            return {}
+        return {tp.partition: found.offset for tp, found in offsets.items() if tp.topic == topic}
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Where each partition's log ends."""
+        specs = {TopicPartition(topic, p): OffsetSpec.LATEST for p in range(PARTITIONS)}
+        return {
+            tp.partition: found.offset
+            for tp, found in self.admin.list_partition_offsets(specs).items()
+        }
+
+    def all_committed(self, topics: Sequence[str]) -> bool:
+        """Whether the group has committed everything in ``topics``."""
+        return all(self.committed(topic) == self.ends(topic) for topic in topics)
+
+    def copies(self, output: str) -> dict[tuple[str, int], list[int]]:
+        """The source offsets in ``output``, as they came, by source topic and partition."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        partitions = [TopicPartition(output, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        ends = self.ends(output)
+        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+        try:
+            while any(consumer.position(tp) < ends[tp.partition] for tp in partitions):
+                for records in consumer.poll(timeout_ms=500).values():
+                    for record in records:
+                        topic, partition, offset = record.value.decode().rsplit(":", 2)
+                        found[topic, int(partition)].append(int(offset))
+        finally:
+            consumer.close()
+        return found
