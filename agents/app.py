@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
@@ -73,8 +74,9 @@ class Worker:
             )
             trainer = Trainer(self.snapshots, outbox(), settings, parameters, metrics)
             deliver = Deliver(TriggerStreams(redis, settings, metrics), metrics)
+            ingest = Ingest(outbox(), settings, parameters, metrics)
             for topic in topics.RAW_TOPICS:
-                self.agents[topic] = Ingest(topic, outbox(), settings, parameters, metrics).take
+                self.agents[topic] = partial(ingest.take, topic)
             self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
@@ -87,6 +89,7 @@ class Worker:
             clock_outbox = outbox()
             for task in (
                 self.pulse.beat(),
+                ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
             ):
@@ -180,8 +183,8 @@ class Worker:
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    # Its failure, if it failed, ended the worker and was logged there.
+    await asyncio.wait({task})
 
 
 def build_app(settings: Settings) -> KeepstreamApp:
@@ -191,9 +194,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         settings.group_id,
         bootstrap_servers=settings.bootstrap_servers,
         credentials=broker_credentials(settings),
-        batching=Batching(
-            max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms
-        ),
+        batching=Batching(max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms),
         membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
     )
 

@@ -11,7 +11,13 @@ from time import monotonic, time
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS, DEAD_LETTERS, LABELLED_EXAMPLES, RETENTION_TRIGGERS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    LABELLED_EXAMPLES,
+    RETENTION_TRIGGERS,
+)
 from models.decisions.trigger import Trigger, encode_trigger
 from models.engine import Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
@@ -106,9 +112,7 @@ class Profile:
             self._refuse(owned, record, late, step="profile", tally=tally, line=line)
         self._emit(owned, applied, line, tally)
 
-    def _emit(
-        self, owned: OwnedPartition, applied: Applied, line: Line, tally: "_Tally"
-    ) -> None:
+    def _emit(self, owned: OwnedPartition, applied: Applied, line: Line, tally: "_Tally") -> None:
         for effect in applied.effects:
             if not isinstance(effect, Trigger):
                 self._outbox.add(LABELLED_EXAMPLES, 0, key=None, value=encode_observation(effect))

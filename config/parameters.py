@@ -39,7 +39,9 @@ class DurationMs(int):
         match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
         unit_ms = _UNITS_MS.get((match[2] or "s") if match else "?")
         if match is None or unit_ms is None:
-            raise ValueError(f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}")
+            raise ValueError(
+                f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}"
+            )
         return cls(round(float(match[1]) * unit_ms))
 
 
@@ -159,9 +161,7 @@ class Parameters(_Section, frozen=True):
     bounds: Bounds
 
 
-def load_parameters(
-    file: Path | None = None, assignments: Iterable[str] = ()
-) -> Parameters:
+def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -> Parameters:
     """Shipped values, then those of ``file``, then ``name=value`` assignments.
 
     Raises ``ParameterError`` for an unknown name or a value of the wrong kind.
@@ -179,7 +179,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise ParameterError(f"{file}: cannot be read ({error.strerror}); check KEEPSTREAM_PARAMETERS") from None
+        raise ParameterError(
+            f"{file}: cannot be read ({error.strerror}); check KEEPSTREAM_PARAMETERS"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{file}: not valid TOML: {error}") from None
 
@@ -189,7 +191,9 @@ def _assignment(text: str) -> dict[str, Any]:
     if not separator or not name.strip():
         raise ParameterError(f"--set {text}: write it as name=value, for example time.disorder=60s")
     tree: Any = _literal(value.strip())
-    for part in reversed(name.strip().split(".", 2 if name.startswith("engagement.weights.") else -1)):
+    for part in reversed(
+        name.strip().split(".", 2 if name.startswith("engagement.weights.") else -1)
+    ):
         tree = {part: tree}
     assert isinstance(tree, dict)
     return tree
@@ -202,13 +206,17 @@ def _literal(text: str) -> Any:
         return [_literal(part) for part in text.split(",")] if "," in text else text
 
 
-def _merge(values: dict[str, Any], changes: Mapping[str, Any], *, where: str, path: str = "") -> None:
+def _merge(
+    values: dict[str, Any], changes: Mapping[str, Any], *, where: str, path: str = ""
+) -> None:
     for name, value in changes.items():
         full = f"{path}{name}"
         # The one table whose names are the operator's own.
         free = path == "engagement.weights."
         if name not in values and not free:
-            raise ParameterError(f"{where}: there is no parameter {full}{_suggest(name, values, path)}")
+            raise ParameterError(
+                f"{where}: there is no parameter {full}{_suggest(name, values, path)}"
+            )
         known = values.get(name)
         if isinstance(known, dict):
             if not isinstance(value, Mapping):

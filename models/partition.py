@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from config.parameters import Parameters
-from models.customer.row import ROW_VERSION, NewerRow, Row, RowError
+from models.customer.row import ROW_VERSION, NewerRow, Row, RowError, version_of
 from models.engine import Effect, Fate, step
 from models.events.wire import Event, Line, event_of, timestamp_ms
 from models.learning.population import Observation
@@ -64,6 +64,10 @@ def decode_state(content: bytes) -> PartitionState:
     try:
         state = _STATE.decode(content)
     except msgspec.DecodeError as error:
+        if version_of(content) > ROW_VERSION:
+            raise NewerRow(
+                "a partition was written by a newer release; upgrade this worker"
+            ) from None
         raise RowError(f"not a partition's state: {error}") from None
     if state.version > ROW_VERSION:
         raise NewerRow("a partition was written by a newer release; upgrade this worker")

@@ -121,13 +121,14 @@ class Replay:
 
     def summary(self) -> Summary:
         fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
-        clock_ms = max((lane.partition.state.clock_ms for lane in self._lanes.values()), default=0)
+        states = [lane.partition.state for lane in self._lanes.values()]
+        clock_ms = max((state.clock_ms for state in states), default=0)
         return Summary(
             events={"read": sum(fates.values()), **fates},
             triggers=dict(sorted(self._triggers.items())),
             scores=self._scores,
             customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
-            model_version=self._population.snapshot.version,
+            model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
         )
 
@@ -225,6 +226,6 @@ class Replay:
 
 
 def _stand_in_id(line: Line, number: int) -> str:
-    """The message id of an event that has none: by its place in the live log, if it came from it."""
+    """The message id of an event that has none: its place in the live log, if it came from it."""
     position = line.position
     return f"line-{number}" if position is None else f"{position.partition}-{position.offset}"

@@ -73,6 +73,7 @@ class BatchConsumer(driver.Consumer):
         self.ledger = BatchLedger(on_end=self._on_batch_end)
         self._deliveries: dict[str, _Delivery] = {}
         self._paced_until_s: dict[str, float] = {}
+        self._sought_epoch = self._open_epoch = -1
         self._wake = asyncio.Event()
         self._batch_ended = asyncio.Event()
         self._commit_lock = asyncio.Lock()
@@ -81,8 +82,6 @@ class BatchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> LoopBoundConsumerThread:
         return LoopBoundConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    # --- fetching
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Deliver batches until ``fetcher`` stops: the body of Faust's fetcher service."""
@@ -108,7 +107,23 @@ class BatchConsumer(driver.Consumer):
     def _may_fetch(self, client: AIOKafkaConsumer) -> bool:
         # Between a revocation and the seek that follows it, what the client has fetched may
         # be from the wrong position; delivering it would put a suffix before its prefix.
-        return self.flow_active and not self.app.rebalancing and not is_reassigning(client)
+        return (
+            self._open_epoch == self.ledger.epoch
+            and self.flow_active
+            and not self.app.rebalancing
+            and not is_reassigning(client)
+        )
+
+    def allow_fetching(self) -> None:
+        """Open the gate at the end of a rebalance, if positions have been sought since it began.
+
+        Not sooner: Faust clears the agents' queues between the seek and the end, and what was
+        delivered by then would never be ended. And not for an older rebalance, whose end Faust may
+        announce when the next has begun.
+        """
+        if self._sought_epoch == self.ledger.epoch:
+            self._open_epoch = self.ledger.epoch
+            self._wake.set()
 
     def _fetched(self, client: AIOKafkaConsumer) -> dict[str, list[TopicPartition]]:
         """Partitions, by idle topic, that have records waiting in the client."""
@@ -164,17 +179,6 @@ class BatchConsumer(driver.Consumer):
         timeout_s = max(0.0, min(due_s) - now_s) if due_s else IDLE_CHECK_S
         await wait_for_records(client, self._wake, timeout_s)
 
-    def wake(self) -> None:
-        """Look again for something to deliver."""
-        self._wake.set()
-
-    def resume_flow(self) -> None:
-        """Allow delivery."""
-        super().resume_flow()
-        self.wake()
-
-    # --- ending batches
-
     def ack(self, message: Message) -> bool:
         """Ack the batch in ``message``: what `event.ack()` ends up doing."""
         return cast(RecordBatch, message.value).ack()
@@ -184,7 +188,7 @@ class BatchConsumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         self._batch_ended.set()
-        self.wake()
+        self._wake.set()
 
     def _begin_epoch(self) -> int:
         self._deliveries.clear()
@@ -234,8 +238,6 @@ class BatchConsumer(driver.Consumer):
                     topic, age_s, topic,
                 )  # fmt: skip
 
-    # --- commits
-
     async def force_commit(
         self,
         topics: Any = None,
@@ -255,8 +257,6 @@ class BatchConsumer(driver.Consumer):
             self.app.monitor.on_tp_commit(due)
             return True
 
-    # --- rebalances and positions
-
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let agents finish and commit while the partitions are still ours, then forget them."""
         try:
@@ -265,7 +265,7 @@ class BatchConsumer(driver.Consumer):
             self._begin_epoch()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Take over; nothing is fetched before `perform_seek`."""
+        """Take over; nothing is fetched before the rebalance ends."""
         self._begin_epoch()
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -285,7 +285,7 @@ class BatchConsumer(driver.Consumer):
         for tp, offset in positions.items():
             client.seek(TopicPartition(*tp), offset)
         self.ledger.seek(positions)
-        self.wake()
+        self._sought_epoch = epoch
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Refuse: one partition can't be moved while batches span several."""
@@ -297,13 +297,24 @@ class BatchConsumer(driver.Consumer):
 
     def lag(self) -> dict[TP, int]:
         """Records in the log and not yet delivered, by assigned partition with a known end."""
-        client = self._thread.client
-        ends = {tp: client.highwater(TopicPartition(*tp)) for tp in self.ledger.delivered}
+        delivered = self.ledger.delivered
         return {
-            tp: max(0, end - self.ledger.delivered[tp])
-            for tp, end in ends.items()
-            if end is not None
+            tp: max(0, end - delivered[tp]) for tp, end in self._ends().items() if end is not None
         }
+
+    def to_come(self) -> set[TP]:
+        """Assigned partitions with records that were not delivered yet, or may have: the broker
+        hasn't said where they end.
+        """
+        delivered = self.ledger.delivered
+        return {tp for tp, end in self._ends().items() if end is None or end > delivered[tp]}
+
+    def _ends(self) -> dict[TP, int | None]:
+        """Where the logs end, as far as the broker has said; nothing before the first seek."""
+        delivered = self.ledger.delivered
+        # Before there is anything delivered there may be no client to ask.
+        client = self._thread.client if delivered else None
+        return {tp: client.highwater(TopicPartition(*tp)) for tp in delivered} if client else {}
 
 
 class BatchTransport(driver.Transport):

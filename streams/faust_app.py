@@ -78,7 +78,7 @@ class KeepstreamApp(faust.App):
     def on_rebalance_end(self) -> None:
         """Start fetching again."""
         super().on_rebalance_end()
-        self.batch_consumer.wake()
+        self.batch_consumer.allow_fetching()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
+END_TRIES = 3
+END_RETRY_S = 1.0
 
 
 class LoopBoundConsumerThread(AIOKafkaConsumerThread):
@@ -161,12 +163,17 @@ async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeou
 async def committed_positions(client: AIOKafkaConsumer) -> dict[TP, int]:
     """Where the group goes on in each assigned partition: see `verify_position`."""
     assignment: Iterable[TopicPartition] = sorted(client.assignment())
+    committed = dict(
+        zip(assignment, await asyncio.gather(*map(client.committed, assignment)), strict=True)
+    )
     beginnings = await client.beginning_offsets(assignment)
-    ends = await client.end_offsets(assignment)
-    committed = await asyncio.gather(*map(client.committed, assignment))
+    for tries_left in reversed(range(END_TRIES)):
+        # A new leader may know of less than was committed, until its followers have answered.
+        ends = await client.end_offsets(assignment)
+        if not tries_left or all(ends[tp] >= (committed[tp] or 0) for tp in assignment):
+            break
+        await asyncio.sleep(END_RETRY_S)
     return {
-        TP(tp.topic, tp.partition): verify_position(
-            TP(tp.topic, tp.partition), offset, beginnings[tp], ends[tp]
-        )
-        for tp, offset in zip(assignment, committed, strict=True)
+        TP(*tp): verify_position(TP(*tp), committed[tp], beginnings[tp], ends[tp])
+        for tp in assignment
     }

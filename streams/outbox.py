@@ -20,9 +20,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 def new_outbox_producer(settings: Settings) -> AIOKafkaProducer:
     """The idempotent producer that an `Outbox` writes through."""
-    return new_producer(
-        settings, max_batch_size=BUFFER_BYTES, max_request_size=REQUEST_BYTES_MAX
-    )
+    return new_producer(settings, max_batch_size=BUFFER_BYTES, max_request_size=REQUEST_BYTES_MAX)
 
 
 class Outbox:

@@ -26,6 +26,8 @@ app = typer.Typer(
     # A traceback that shows local variables would show passwords and customers.
     pretty_exceptions_enable=False,
     add_completion=False,
+    # Help in boxes takes three times as long to appear.
+    rich_markup_mode=None,
 )
 
 app.command("demo", epilog="Example: keepstream demo --summary figures.json")(demo.demo)

@@ -14,12 +14,16 @@ def settings() -> None:
     from rich.text import Text  # noqa: PLC0415
 
     in_force = {variable_of(name): str(value) for name, value in settings_from().__rich_repr__()}
-    table = Table("variable", "value", "meaning", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # A name that is cut short can't be copied.
+    table.add_column("variable", min_width=max(map(len, in_force)))
+    table.add_column("value", overflow="fold")
+    table.add_column("meaning")
     for variable in describe():
         value = in_force[variable.name]
         is_default = value == variable.default
         table.add_row(
-            Text(variable.name, no_wrap=True),
+            Text(variable.name),
             Text(value, style="" if is_default else "bold green"),
             Text(variable.description),
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 
-app = typer.Typer(help="Look at customers.", no_args_is_help=True)
+app = typer.Typer(help="Look at customers.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

@@ -1,6 +1,5 @@
 """`keepstream dead-letters`: what was refused, why, and back with it once that is mended."""
 
-import asyncio
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,9 @@ from models.events.wire import iso
 if TYPE_CHECKING:
     from streams.dead_letters import StoredLetter
 
-app = typer.Typer(help="Look at dead letters, and retry them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at dead letters, and retry them.", no_args_is_help=True, rich_markup_mode=None
+)
 
 ReasonOption = Annotated[
     Reason | None, typer.Option("--reason", help="Only those refused for this reason.")
@@ -37,6 +38,8 @@ def list_letters(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """List what was refused and why, newest last."""
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     settings = settings_from(bootstrap_servers=bootstrap_servers)
     letters = asyncio.run(_newest(settings, reason, limit))
     if not letters and not as_json:
@@ -62,6 +65,8 @@ def retry(
     Do so when what was wrong is mended, for example after an upgrade that knows more events. What
     is still wrong becomes a dead letter again; what was retried before counts once.
     """
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415 - Kafka
 
     def is_wanted(letter: DeadLetter) -> bool:

@@ -1,6 +1,5 @@
 """`keepstream export`: the live log as a file that `keepstream replay` accepts."""
 
-import asyncio
 import gzip
 import os
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,7 +51,7 @@ def export(
         exported = _export_log(settings, write)
         # Before the log is in its place, so that a log has its models.
         written = 0 if models is None else _export_models(settings, models, exported.announced)
-    _tell_outcome(exported, written, settings, has_models=models is not None)
+    _tell_outcome(exported, written, has_models=models is not None)
 
 
 @contextmanager
@@ -75,7 +74,7 @@ def _log_file(out: Path) -> "Iterator[Write]":
             yield file.write
         unfinished.close()
         Path(unfinished.name).chmod(0o666 & ~_umask())
-        os.replace(unfinished.name, out)
+        Path(unfinished.name).replace(out)
 
 
 def _umask() -> int:
@@ -86,6 +85,8 @@ def _umask() -> int:
 
 
 def _export_log(settings: Settings, write: "Write") -> "Export":
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.log_export import export_log  # noqa: PLC0415 - Kafka is imported when needed
 
     # The total is known when the broker has said it; until then the bar just moves.
@@ -98,6 +99,8 @@ def _export_log(settings: Settings, write: "Write") -> "Export":
 
 
 def _export_models(settings: Settings, directory: Path, announced: dict[int, str]) -> int:
+    import asyncio  # noqa: PLC0415 - as above
+
     from streams.log_export import read_snapshots  # noqa: PLC0415 - as above
 
     snapshots = asyncio.run(read_snapshots(settings, announced))
@@ -105,11 +108,11 @@ def _export_models(settings: Settings, directory: Path, announced: dict[int, str
     for version, content in snapshots.items():
         unfinished = directory / f".{version}.json"
         unfinished.write_bytes(content)
-        os.replace(unfinished, directory / f"{version}.json")
+        unfinished.replace(directory / f"{version}.json")
     return len(snapshots)
 
 
-def _tell_outcome(exported: "Export", models: int, settings: Settings, *, has_models: bool) -> None:
+def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
     snapshots = f", {models:,} model snapshots" if has_models else ""
     typer.echo(
         f"{exported.records:,} records of {exported.partitions} partitions exported{snapshots}",

@@ -36,11 +36,12 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _rfm(view.rfm, currency)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
-    yield (
-        "engagement",
-        f"intensity {engagement.intensity:.1f}: {_counted(engagement.interactions, 'interaction')}, "
-        f"{_counted(engagement.views, 'view')}, {_counted(engagement.sessions, 'session')}",
+    counts = (
+        _counted(engagement.interactions, "interaction"),
+        _counted(engagement.views, "view"),
+        _counted(engagement.sessions, "session"),
     )
+    yield "engagement", f"intensity {engagement.intensity:.1f}: {', '.join(counts)}"
     seen = _ago(engagement.last_seen_at, view.as_of)
     yield "last seen", f"{seen}{channel}" if seen else "never"
     yield "cart", _cart(view, currency)
@@ -62,17 +63,11 @@ def _rfm(rfm: RfmView, currency: str) -> Iterator[tuple[str, str]]:
         return
     if rfm.segment is not None:
         yield "segment", f"{rfm.segment}: {_SEGMENTS[rfm.segment]}"
-        yield (
-            "scores",
-            f"recency {rfm.recency_score}, frequency {rfm.frequency_score}, "
-            f"monetary {rfm.monetary_score}, of 5",
-        )
+        scores = (rfm.recency_score, rfm.frequency_score, rfm.monetary_score)
+        yield "scores", "recency {}, frequency {}, monetary {}, of 5".format(*scores)
     yield "last purchase", f"{rfm.recency_days:.1f} days before ({_moment(rfm.last_order_at)})"
-    yield (
-        "purchases",
-        f"{_counted(rfm.orders, 'order')}, {_money(rfm.net_minor, currency)} net, "
-        f"since {_moment(rfm.first_order_at)}",
-    )
+    bought = f"{_counted(rfm.orders, 'order')}, {_money(rfm.net_minor, currency)} net"
+    yield "purchases", f"{bought}, since {_moment(rfm.first_order_at)}"
     for window in rfm.windows:
         yield (
             f"last {window.days} days",
@@ -85,7 +80,8 @@ def _cart(view: Profile, currency: str) -> str:
     if not cart.items:
         return "empty"
     touched = _ago(cart.touched_at, view.as_of)
-    return f"{_counted(cart.items, 'product')}, {_money(cart.value_minor, currency)}, touched {touched}"
+    contents = f"{_counted(cart.items, 'product')}, {_money(cart.value_minor, currency)}"
+    return f"{contents}, touched {touched}"
 
 
 def _support(view: Profile) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """`keepstream replay`: what would have happened, from a log alone."""
 
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -91,7 +90,7 @@ def snapshots_in(directory: Path) -> SnapshotSource:
             snapshot = decode_snapshot(path.read_bytes(), sha256 or None)
         except OSError as error:
             raise SnapshotError(
-                f"the log adopts model {version}, but {path} can't be read ({error.strerror}): {fix}"
+                f"the log adopts model {version}, but can't read {path} ({error.strerror}): {fix}"
             ) from None
         except SnapshotError as error:
             raise SnapshotError(f"{path}: {error}: {fix}") from None
@@ -136,7 +135,7 @@ class OutcomeFiles:
         self._append(SUMMARY, msgspec.json.encode(summary))
         self._close()
         for name in self._files:
-            os.replace(Path(self._unfinished.name, name), self._directory / name)
+            Path(self._unfinished.name, name).replace(self._directory / name)
         if SCORES not in self._files:
             # An earlier replay's scores beside this one's triggers would be a lie.
             (self._directory / SCORES).unlink(missing_ok=True)
@@ -170,10 +169,14 @@ class OutcomeFiles:
 
 def _in_words(lines: int, summary: Summary, out: Path) -> str:
     def counted(counts: dict[str, int]) -> str:
-        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if name != "read")
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
+    fates = {
+        "dead letters" if name == "deadLettered" else name: n for name, n in summary.events.items()
+    }
+    read = fates.pop("read")
     return (
-        f"{lines:,} lines: {summary.events['read']:,} events ({counted(summary.events)}), "
+        f"{lines:,} lines: {read:,} events ({counted(fates)}), "
         f"{summary.scores:,} scores, {summary.customers:,} customers\n"
         f"triggers: {counted(summary.triggers) or 'none'}\n"
         f"written to {out}"

@@ -5,7 +5,9 @@ import typer
 from agents.cli.errors import EXIT_FOUND, complain
 from agents.cli.options import BootstrapServers, settings_from
 
-app = typer.Typer(help="Create and check the topics of a deployment.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create and check the topics of a deployment.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("create", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream topics create")

@@ -44,7 +44,8 @@ class Engagement(Struct, frozen=True, array_like=True):
 def is_interaction(event: Event) -> bool:
     """Whether the customer did it; what was done to them says nothing about their presence."""
     return event.name not in PASSIVE and not (
-        event.name == Name.TICKET_REPLIED and getattr(event.properties, "author", None) != "customer"
+        event.name == Name.TICKET_REPLIED
+        and getattr(event.properties, "author", None) != "customer"
     )
 
 

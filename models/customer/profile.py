@@ -130,7 +130,9 @@ def segment_of(recency: int, frequency: int, monetary: int, count: int) -> Segme
     if recency >= 4:
         if count == 1:
             return Segment.NEW
-        return Segment.CHAMPIONS if worth >= 4 else Segment.LOYAL if worth >= 3 else Segment.POTENTIAL
+        return (
+            Segment.CHAMPIONS if worth >= 4 else Segment.LOYAL if worth >= 3 else Segment.POTENTIAL
+        )
     if recency == 3:
         return Segment.LOYAL if worth >= 4 else Segment.POTENTIAL
     if worth >= 4 and recency == 1:
@@ -146,7 +148,9 @@ def _score(value: float, cuts: Cuts) -> int:
 
 def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> RfmView:
     bought = row.purchases
-    windows = tuple(Window(days, *orders.window(bought, at_ms, days)) for days in orders.WINDOW_DAYS)
+    windows = tuple(
+        Window(days, *orders.window(bought, at_ms, days)) for days in orders.WINDOW_DAYS
+    )
     recency_days = recency = frequency = monetary = segment = None
     if bought.count:
         recency_days = max(at_ms - bought.last_at_ms, 0) / DAY_MS

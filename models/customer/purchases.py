@@ -106,7 +106,11 @@ def record_order(
         after = _placed(before, properties, event.occurred_at_ms, parameters.money.currency)
     else:
         after = _ended(before, properties, event, parameters.money.currency)
-    rest = purchases.orders if index is None else purchases.orders[:index] + purchases.orders[index + 1 :]
+    rest = (
+        purchases.orders
+        if index is None
+        else purchases.orders[:index] + purchases.orders[index + 1 :]
+    )
     key = (after.known_since_ms, after.id)
     place = bisect_left(rest, key, key=lambda order: (order.known_since_ms, order.id))
     purchases = _account(purchases, before, after, parameters)
@@ -133,9 +137,7 @@ def _ended(order: Order, news: catalogue.OrderEnd, event: Event, currency: str) 
     amount = _refunded(news) if event.name == Name.ORDER_REFUNDED else None
     if amount is None:
         return replace(order, void=True, ended_at_ms=ended_at_ms)
-    refunded_minor = min(
-        order.refunded_minor + minor_units(amount, currency), _WORTH_MINOR_MAX
-    )
+    refunded_minor = min(order.refunded_minor + minor_units(amount, currency), _WORTH_MINOR_MAX)
     return replace(order, refunded_minor=refunded_minor, ended_at_ms=ended_at_ms)
 
 
@@ -176,7 +178,11 @@ def _account(
 
 
 def _shifted(
-    levels: tuple[float, ...], levels_at_ms: int, amount: float, at_ms: int, half_lives: tuple[int, ...]
+    levels: tuple[float, ...],
+    levels_at_ms: int,
+    amount: float,
+    at_ms: int,
+    half_lives: tuple[int, ...],
 ) -> tuple[float, ...]:
     return tuple(
         added(level, levels_at_ms, amount, at_ms, half_life)
@@ -216,15 +222,24 @@ def window(purchases: Purchases, at_ms: int, days: int) -> tuple[int, int]:
     return count, net_minor
 
 
-def levels(purchases: Purchases, at_ms: int, parameters: Parameters) -> Iterator[tuple[int, float, float]]:
+def levels(
+    purchases: Purchases, at_ms: int, parameters: Parameters
+) -> Iterator[tuple[int, float, float]]:
     """(half-life in days, decayed orders, decayed net in minor units) as of ``at_ms``."""
     half_lives = parameters.purchases.half_lives
     zeros = (0.0,) * len(half_lives)
     lag_ms = at_ms - purchases.as_of_ms
     for half_life, orders, net in zip(
-        half_lives, purchases.decayed_orders or zeros, purchases.decayed_net_minor or zeros, strict=True
+        half_lives,
+        purchases.decayed_orders or zeros,
+        purchases.decayed_net_minor or zeros,
+        strict=True,
     ):
-        yield half_life // DAY_MS, decayed(orders, lag_ms, half_life), decayed(net, lag_ms, half_life)
+        yield (
+            half_life // DAY_MS,
+            decayed(orders, lag_ms, half_life),
+            decayed(net, lag_ms, half_life),
+        )
 
 
 def gaps_days(purchases: Purchases) -> list[float]:

@@ -82,7 +82,7 @@ def decode_row(content: bytes) -> Row:
     try:
         row = _DECODER.decode(content)
     except msgspec.DecodeError as error:
-        if _version(content) > ROW_VERSION:
+        if version_of(content) > ROW_VERSION:
             raise NewerRow("a row was written by a newer release; upgrade this worker") from None
         raise RowError(f"not a row: {error}") from None
     if row.version > ROW_VERSION:
@@ -90,7 +90,8 @@ def decode_row(content: bytes) -> Row:
     return row
 
 
-def _version(content: bytes) -> int:
+def version_of(content: bytes) -> int:
+    """The version that stored bytes begin with, whatever follows; 0 when they have none."""
     try:
         first = msgspec.msgpack.decode(content, type=list[msgspec.Raw])[0]
         return msgspec.msgpack.decode(first, type=int)

@@ -131,4 +131,6 @@ def due_at_ms(ticket: Ticket, parameters: Parameters) -> int:
     """When an open ticket's first answer is due; 0 once it has one, or when it is closed."""
     if not ticket.is_open or ticket.answered_at_ms >= ticket.waiting_since_ms:
         return 0
-    return ticket.waiting_since_ms + parameters.support.sla.due_after_ms(ticket.priority or Priority.NORMAL)
+    return ticket.waiting_since_ms + parameters.support.sla.due_after_ms(
+        ticket.priority or Priority.NORMAL
+    )

@@ -24,9 +24,7 @@ def decide(
     if reasons is None:
         return row, []
     cause = Cause(message_id=event.message_id)
-    return fire(
-        Kind.LOW_SATISFACTION, customer, row, at_ms, cause, reasons, snapshot, parameters
-    )
+    return fire(Kind.LOW_SATISFACTION, customer, row, at_ms, cause, reasons, snapshot, parameters)
 
 
 def fire(

@@ -20,7 +20,9 @@ EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"
 _NOTHING = catalogue.Nothing()
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
 #: Values that stand for nobody in particular; state kept under them would be everyone's.
-_NOBODY = re.compile(r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.I).fullmatch
+_NOBODY = re.compile(
+    r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.I
+).fullmatch
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: Up to here a deadline that follows from an event can still be written as a date.
 _LATEST_MS = 32_503_680_000_000
@@ -162,9 +164,7 @@ def _properties(
     except msgspec.DecodeError as error:
         raise rejected_by(error, within="$.properties") from None
     except (UnicodeDecodeError, RecursionError):
-        raise Rejected(
-            Reason.BAD_JSON, "$.properties", "not UTF-8, or nested too deeply"
-        ) from None
+        raise Rejected(Reason.BAD_JSON, "$.properties", "not UTF-8, or nested too deeply") from None
     _check(properties, name)
     return properties
 
@@ -173,7 +173,9 @@ def _check(properties: Properties, name: str) -> None:
     """Rules that a type cannot say."""
     match properties:
         case catalogue.Order(revenue=None, subtotal=None, total=None):
-            raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
+            raise Rejected(
+                Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount"
+            )
         case catalogue.Survey():
             _check_survey(properties)
 
@@ -182,7 +184,9 @@ def _check_survey(survey: catalogue.Survey) -> None:
     low, high = survey_scale(survey)
     if survey.kind is catalogue.SurveyKind.CES and survey.higher_is_better is None:
         raise Rejected(
-            Reason.REQUIRED_MISSING, "$.properties.higher_is_better", "the polarity of CES differs by vendor"
+            Reason.REQUIRED_MISSING,
+            "$.properties.higher_is_better",
+            "the polarity of CES differs by vendor",
         )
     if not low < high:
         raise Rejected(Reason.OUT_OF_RANGE, "$.properties.scale_max", "not above scale_min")
@@ -195,7 +199,11 @@ def survey_scale(survey: catalogue.Survey) -> tuple[float, float]:
     if survey.kind is catalogue.SurveyKind.NPS:
         return 0.0, 10.0
     low = 1.0 if survey.scale_min is None else survey.scale_min
-    high = (5.0 if survey.kind is catalogue.SurveyKind.CSAT else 7.0) if survey.scale_max is None else survey.scale_max
+    high = (
+        (5.0 if survey.kind is catalogue.SurveyKind.CSAT else 7.0)
+        if survey.scale_max is None
+        else survey.scale_max
+    )
     return low, high
 
 

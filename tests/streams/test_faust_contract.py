@@ -194,7 +194,7 @@ OVERRIDES = {
 OWN = {
     "ledger",
     "lag",
-    "wake",
+    "allow_fetching",
     "client",
     "batch_topic",
     "batch_consumer",

@@ -1,0 +1,417 @@
+"""The command line without a broker: replay, parameters, and errors in words."""
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from agents.cli import app
+from agents.cli.parameter_text import parameters_as_toml
+from agents.demo.shop import ShopConfig, simulate
+from config.parameters import load_parameters
+from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
+from models.replay import Replay
+from streams.embedded.ports import free_ports
+from streams.log_export import header_lines, log_line
+
+ROOT = Path(__file__).parents[2]
+START_MS = 1_735_689_600_000
+SHOP = ShopConfig(seed=5, customers=60, start_ms=START_MS, days=90, late=0.01, malformed=0.01)
+OUTCOME = ["customers.jsonl", "dead-letters.jsonl", "summary.json", "triggers.jsonl"]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("KEEPSTREAM_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def shop_lines() -> list[bytes]:
+    """A small shop's records, one a line; those that can't be one line are left out."""
+    return [record.value for record in simulate(SHOP) if b"\n" not in record.value]
+
+
+def invoke(*arguments: str | Path, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+
+
+def replay(directory: Path, lines: list[bytes], *options: str | Path) -> Result:
+    log = directory / "log.jsonl"
+    log.write_bytes(b"".join(line + b"\n" for line in lines))
+    return invoke("replay", log, "--out", directory / "out", *options)
+
+
+def outcome(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((directory / "out").iterdir())}
+
+
+def records(content: bytes) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in content.splitlines()]
+
+
+def track(event: str, at: str, message_id: str, **properties: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "type": "track",
+            "event": event,
+            "messageId": message_id,
+            "userId": "c1",
+            "timestamp": at,
+            "properties": properties,
+        }
+    )
+
+
+def test_the_same_log_gives_the_same_bytes(tmp_path: Path, shop_lines: list[bytes]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        # Two processes, because what differs between runs may well be the same within one.
+        log = tmp_path / name / "log.jsonl"
+        log.write_bytes(b"\n".join(shop_lines))
+        subprocess.run(
+            [sys.executable, "-m", "agents.cli", "replay", log, "--out", tmp_path / name / "out"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": name.encode().hex()},
+        )
+    first = outcome(tmp_path / "a")
+    assert OUTCOME == list(first)
+    assert first == outcome(tmp_path / "b")
+    summary = msgspec.json.decode(first["summary.json"])
+    assert len(shop_lines) == summary["events"]["read"]
+    assert len(records(first["triggers.jsonl"])) == sum(summary["triggers"].values()) > 20
+    refused = summary["events"]["deadLettered"] + summary["events"]["late"]
+    assert len(records(first["dead-letters.jsonl"])) == refused > 20
+    assert len(records(first["customers.jsonl"])) == summary["customers"] > 50
+
+
+def test_a_shorter_log_gives_the_beginning_of_the_triggers(
+    tmp_path: Path, shop_lines: list[bytes]
+) -> None:
+    assert 0 == replay(tmp_path, shop_lines).exit_code
+    whole = outcome(tmp_path)["triggers.jsonl"]
+    lengths = set()
+    for share in (0.1, 0.4, 0.7, 0.95):
+        assert 0 == replay(tmp_path, shop_lines[: int(len(shop_lines) * share)]).exit_code
+        part = outcome(tmp_path)["triggers.jsonl"]
+        assert whole.startswith(part)
+        lengths.add(len(part))
+    assert 4 == len(lengths)
+
+
+@pytest.mark.parametrize("source", ["gzip", "stdin"])
+def test_a_log_may_be_compressed_or_come_from_standard_input(
+    tmp_path: Path, shop_lines: list[bytes], source: str
+) -> None:
+    assert 0 == replay(tmp_path, shop_lines).exit_code
+    expected = outcome(tmp_path)
+    content = b"\n".join(shop_lines)
+    if source == "gzip":
+        # By its first bytes: the name says nothing.
+        (tmp_path / "log").write_bytes(gzip.compress(content))
+        result = invoke("replay", tmp_path / "log", "--out", tmp_path / "out")
+    else:
+        result = invoke("replay", "-", "--out", tmp_path / "out", stdin=content)
+    assert 0 == result.exit_code, result.output
+    assert expected == outcome(tmp_path)
+
+
+def test_every_score_line_is_answered_once(tmp_path: Path) -> None:
+    lines = [
+        track("Product Viewed", "2025-01-01T10:00:00Z", "m1", product_id="p"),
+        b'{"type":"score","messageId":"s1","userId":"c1","timestamp":"2025-01-02T00:00:00Z"}',
+        b"",
+        b'{"type":"score","userId":"c2","timestamp":"2025-01-03T00:00:00Z","horizonDays":7}',
+        b'{"type":"score","timestamp":"2025-01-03T00:00:00Z"}',
+    ]
+    assert 0 == replay(tmp_path, lines).exit_code
+    files = outcome(tmp_path)
+    scores = records(files["scores.jsonl"])
+    # Blank lines are counted, so that a number means the same in every tool.
+    assert ["s1", "line-4"] == [score["messageId"] for score in scores]
+    assert ["prior", "prior"] == [score["source"] for score in scores]
+    assert [28.0, 7.0] == [score["horizonDays"] for score in scores]
+    assert [5] == [letter["line"] for letter in records(files["dead-letters.jsonl"])]
+    assert 2 == msgspec.json.decode(files["summary.json"])["scores"]
+
+
+def test_scores_of_an_earlier_replay_do_not_stay(tmp_path: Path) -> None:
+    score = b'{"type":"score","userId":"c1","timestamp":"2025-01-02T00:00:00Z"}'
+    assert 0 == replay(tmp_path, [score]).exit_code
+    assert "scores.jsonl" in outcome(tmp_path)
+    assert 0 == replay(tmp_path, []).exit_code
+    assert OUTCOME == list(outcome(tmp_path))
+
+
+def test_a_replay_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    view = track("Product Viewed", "2025-01-01T10:00:00Z", "m1", product_id="p")
+    assert 0 == replay(tmp_path, [view]).exit_code
+    before = outcome(tmp_path)
+    model = b'{"type":"model","version":3,"sha256":"00"}'
+    result = replay(tmp_path, [view, view, model])
+    assert 2 == result.exit_code
+    assert "--models" in result.stderr
+    assert before == outcome(tmp_path)
+
+
+def test_a_parameter_changes_what_would_have_fired(tmp_path: Path) -> None:
+    lines = [
+        track("Product Added", "2025-01-01T10:00:00Z", "m1", product_id="p", price=10, quantity=1),
+        b'{"type":"watermark","timestamp":"2025-01-01T12:30:00Z"}',
+    ]
+    for after, fired in (("2h", 1), ("3h", 0)):
+        assert (
+            0
+            == replay(tmp_path, lines, "--set", f"triggers.cart-abandoned.after={after}").exit_code
+        )
+        assert fired == len(records(outcome(tmp_path)["triggers.jsonl"]))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("time.disordr=60s", "did you mean time.disorder?"),
+        ("time.disorder=soon", "expected a duration"),
+        ("time.disorder", "write it as name=value"),
+    ],
+)
+def test_an_unknown_or_unusable_parameter_is_refused(
+    tmp_path: Path, assignment: str, words: str
+) -> None:
+    result = replay(tmp_path, [], "--set", assignment)
+    assert 2 == result.exit_code
+    assert words in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def model() -> Iterator[tuple[Snapshot, bytes, str]]:
+    snapshot = msgspec.structs.replace(prior_snapshot(load_parameters()), version=1, gap_days=5.0)
+    yield snapshot, *encode_snapshot(snapshot)
+
+
+def adopting(digest: str) -> list[bytes]:
+    def placed(offset: int, line: bytes) -> bytes:
+        placed_line = log_line(line, 2, offset)
+        assert placed_line is not None
+        return placed_line
+
+    order = track("Order Completed", "2025-01-01T10:00:00Z", "m1", order_id="o", revenue=20)
+    adopt = msgspec.json.encode({"type": "model", "version": 1, "sha256": digest})
+    clock = b'{"type":"clock","timestamp":"2025-02-01T00:00:00.000Z"}'
+    return [*header_lines(2), placed(0, adopt), placed(1, order), placed(2, clock)]
+
+
+def test_a_log_s_models_come_from_their_folder(
+    tmp_path: Path, model: tuple[Snapshot, bytes, str]
+) -> None:
+    _, content, digest = model
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "1.json").write_bytes(content)
+    result = replay(tmp_path, adopting(digest), "--models", tmp_path / "models")
+    assert 0 == result.exit_code, result.output
+    [trigger] = records(outcome(tmp_path)["triggers.jsonl"])
+    assert ("purchase-overdue", 1) == (trigger["kind"], trigger["modelVersion"])
+    # Twice the snapshot's gap of five days, not the shipped thirty.
+    assert "2025-01-11T10:00:00.000Z" == trigger["timestamp"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "altered", "another version"])
+def test_a_model_that_is_not_the_announced_one_is_refused(
+    tmp_path: Path, model: tuple[Snapshot, bytes, str], fault: str
+) -> None:
+    snapshot, content, digest = model
+    (tmp_path / "models").mkdir()
+    if fault == "altered":
+        (tmp_path / "models" / "1.json").write_bytes(content.replace(b"5.0", b"6.0"))
+    elif fault == "another version":
+        content, digest = encode_snapshot(msgspec.structs.replace(snapshot, version=2))
+        (tmp_path / "models" / "1.json").write_bytes(content)
+    result = replay(tmp_path, adopting(digest), "--models", tmp_path / "models")
+    assert 2 == result.exit_code
+    assert "1.json" in result.stderr
+    assert "keepstream export --models" in result.stderr
+    assert 1 == len(result.stderr.splitlines())
+
+
+def test_the_header_of_an_export_keeps_the_clock_and_the_models_to_its_records() -> None:
+    """Without it a log moves its own clock and draws its own models."""
+    parameters = load_parameters(assignments=["learning.minimum_examples=1"])
+    events = [
+        track(
+            "Order Completed",
+            f"2025-0{month}-01T00:00:00Z",
+            f"m{month}",
+            order_id=f"o{month}",
+            revenue=9,
+        )
+        for month in range(1, 9)
+    ]
+    plain = Replay(parameters)
+    for number, line in enumerate(events, 1):
+        plain.feed(line, number)
+    assert plain.summary().model_version > 0
+
+    exported = Replay(parameters)
+    placed = [log_line(line, 0, offset) for offset, line in enumerate(events)]
+    for number, line in enumerate([*header_lines(0), *placed], 1):
+        assert line is not None
+        exported.feed(line, number)
+    summary = exported.summary()
+    assert (0, None) == (summary.model_version, summary.clock)
+    assert len(events) == summary.events["applied"]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (b'{"a":1}', b'{"a":1,"position":{"partition":3,"offset":7}}'),
+        (b"{}", b'{"position":{"partition":3,"offset":7}}'),
+        (b' {"a":\n1\r\n}\n', b'{"a": 1,"position":{"partition":3,"offset":7}}'),
+        (b'{"a":"}\\n"}', b'{"a":"}\\n","position":{"partition":3,"offset":7}}'),
+        (b"[1]", None),
+        (b"garbage", None),
+        (b"{", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_a_record_becomes_one_line_that_says_where_it_stood(
+    value: bytes | None, line: bytes | None
+) -> None:
+    assert line == log_line(value, 3, 7)
+
+
+def test_a_position_of_its_own_does_not_mislead() -> None:
+    line = log_line(b'{"position":{"partition":9,"offset":9}}', 3, 7)
+    assert line is not None
+    assert {"partition": 3, "offset": 7} == msgspec.json.decode(line)["position"]
+
+
+def test_printed_parameters_are_a_file_that_can_be_used(tmp_path: Path) -> None:
+    changes = ["time.disorder=90s", "churn.horizon_days=28,90", "engagement.weights.page=2.5"]
+    options = [part for change in changes for part in ("--set", change)]
+    result = invoke("parameters", *options)
+    assert 0 == result.exit_code, result.output
+    file = tmp_path / "mine.toml"
+    file.write_text(result.stdout, encoding="utf-8")
+    changed = load_parameters(assignments=changes)
+    assert changed == load_parameters(file)
+    assert changed != load_parameters()
+
+
+@pytest.mark.parametrize("ms", [1, 1_500, 90_000, 5_400_000, 90_000_000, 86_400_000])
+def test_a_duration_survives_being_printed(tmp_path: Path, ms: int) -> None:
+    changed = load_parameters(assignments=[f"time.disorder={ms}ms"])
+    file = tmp_path / "mine.toml"
+    file.write_text(parameters_as_toml(changed), encoding="utf-8")
+    assert ms == load_parameters(file).time.disorder
+
+
+def test_settings_show_what_is_in_force_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("KEEPSTREAM_PARTITIONS", "12")
+    monkeypatch.setenv("KEEPSTREAM_REDIS_URL", "redis://:canary@store:6379/0")
+    result = invoke("settings")
+    assert 0 == result.exit_code, result.output
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert " 12 " in rows["KEEPSTREAM_PARTITIONS"]
+    assert "redis://:***@store" in rows["KEEPSTREAM_REDIS_URL"]
+    assert "canary" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay", "/no/such/log", "--out", "OUT"], "/no/such/log: can't read it"),
+        (["publish", "FILE", "--bootstrap-servers", "CLOSED"], "KEEPSTREAM_BOOTSTRAP_SERVERS"),
+        (["topics", "check", "--bootstrap-servers", "CLOSED"], "KEEPSTREAM_BOOTSTRAP_SERVERS"),
+        (["topics", "create", "--bootstrap-servers", "nonsense"], "127.0.0.1:9092"),
+        (["export", "--out", "OUT/log", "--bootstrap-servers", "CLOSED"], "start the broker"),
+        (["dead-letters", "list", "--bootstrap-servers", "CLOSED"], "start the broker"),
+        (["dead-letters", "retry", "--bootstrap-servers", "CLOSED"], "start the broker"),
+        (["customers", "show", "c1", "--redis-url", "redis://CLOSED/0"], "KEEPSTREAM_REDIS_URL"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    closed = f"127.0.0.1:{free_ports(1)[0]}"
+    (tmp_path / "file").write_bytes(b"{}")
+    named = {"CLOSED": closed, "OUT": str(tmp_path / "out"), "FILE": str(tmp_path / "file")}
+    for name, value in named.items():
+        arguments = [argument.replace(name, value) for argument in arguments]
+    if "nonsense" in arguments:
+        words = "KEEPSTREAM_BOOTSTRAP_SERVERS"
+    result = invoke(*arguments)
+    assert 2 == result.exit_code, result.output
+    assert 1 == len(result.stderr.splitlines()), result.stderr
+    assert words in result.stderr
+    assert not list(tmp_path.glob("**/.*")), "something unfinished was left behind"
+
+
+def test_an_unknown_setting_is_refused_by_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPSTREAM_PARTITION", "3")
+    for arguments in (["settings"], ["replay", "-", "--out", str(tmp_path)], ["topics", "check"]):
+        result = invoke(*arguments)
+        assert 2 == result.exit_code
+        assert "KEEPSTREAM_PARTITIONS" in result.stderr
+
+
+def test_help_and_replay_need_neither_faust_nor_kafka_nor_redis(tmp_path: Path) -> None:
+    """They start at once, and run where none of them can be imported."""
+    program = f"""
+import sys
+from agents.cli import app
+for arguments in (["--help"], ["replay", {str(tmp_path / "log")!r}, "--out", {str(tmp_path)!r}]):
+    try:
+        app(arguments)
+    except SystemExit as done:
+        assert not done.code, done.code
+heavy = {{"faust", "mode", "kafka", "aiokafka", "redis", "prometheus_client", "aiohttp"}}
+sys.exit(", ".join(heavy & set(sys.modules)))
+"""
+    (tmp_path / "log").write_bytes(b"")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_every_command_explains_itself_with_an_example() -> None:
+    commands = [
+        *(["demo"], ["worker"], ["publish"], ["export"], ["replay"], ["settings"], ["parameters"]),
+        *(["topics", "create"], ["topics", "check"], ["customers", "show"]),
+        *(["dead-letters", "list"], ["dead-letters", "retry"]),
+    ]
+    for command in commands:
+        result = invoke(*command, "--help")
+        assert 0 == result.exit_code
+        assert f"keepstream {' '.join(command)}" in " ".join(result.stdout.split())
+        assert "Example:" in result.stdout
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Replay, "feed", broken)
+    result = replay(tmp_path, [b"{}"])
+    assert isinstance(result.exception, KeyError)
+
+
+def test_snapshots_are_named_by_their_hash(model: tuple[Snapshot, bytes, str]) -> None:
+    _, content, digest = model
+    assert digest == sha256(content).hexdigest()

@@ -1,0 +1,387 @@
+"""The wire format: what is read, what is refused and with which words."""
+
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from models.events.admission import admit
+from models.events.catalogue import RAW_TOPICS, TOPIC_BY_NAME, topic_of
+from models.events.dead_letter import dead_letter, decode_dead_letter, encode_dead_letter
+from models.events.rejection import Reason, Rejected
+from models.events.wire import (
+    EVENT_BYTES_MAX,
+    Event,
+    Position,
+    Source,
+    decode_event,
+    decode_line,
+    encode_event,
+    iso,
+    timestamp_ms,
+)
+from tests.models.lines import PARAMETERS
+
+GOOD: dict[str, Any] = {
+    "type": "track",
+    "event": "Product Viewed",
+    "messageId": "m-1",
+    "userId": "ada",
+    "timestamp": "2026-01-01T00:00:00Z",
+}
+
+
+def raw(**changes: Any) -> bytes:
+    """A good event with some fields changed; None takes one away."""
+    return orjson.dumps({k: v for k, v in {**GOOD, **changes}.items() if v is not None})
+
+
+def said(name: str, **properties: Any) -> bytes:
+    return raw(event=name, properties=properties)
+
+
+def refusal(content: bytes, **options: Any) -> tuple[Reason, str]:
+    with pytest.raises(Rejected) as refused:
+        admit(content, PARAMETERS, message_id="stand-in", **options)
+    return refused.value.reason, refused.value.path
+
+
+def survey(**changes: Any) -> bytes:
+    return said("Survey Responded", **{"kind": "nps", "score": 3, **changes})
+
+
+REFUSALS = {
+    # Not a JSON object.
+    "nothing at all": (b"", Reason.BAD_JSON, "$"),
+    "half an object": (b'{"type":"track"', Reason.BAD_JSON, "$"),
+    "two objects": (raw() + raw(), Reason.BAD_JSON, "$"),
+    "not UTF-8": (raw().replace(b"ada", b"\xff\xfe"), Reason.BAD_JSON, "$"),
+    "not UTF-8 within": (
+        said("Ticket Opened", ticket_id="T").replace(b'"T"', b'"\xff"'),
+        Reason.BAD_JSON,
+        "$.properties",
+    ),
+    "NaN": (
+        said("Order Completed", revenue=1).replace(b'"revenue":1', b'"revenue":NaN'),
+        Reason.BAD_JSON,
+        "$",
+    ),
+    "nested without end": (
+        raw(properties=0).replace(b":0}", b":" + b"[" * 15_000 + b"]" * 15_000 + b"}"),
+        Reason.BAD_JSON,
+        "$",
+    ),
+    "a list": (b"[]", Reason.WRONG_TYPE, "$"),
+    "null": (b"null", Reason.WRONG_TYPE, "$"),
+    # Which event.
+    "no type": (raw(type=None), Reason.REQUIRED_MISSING, "$.type"),
+    "unknown type": (raw(type="trakc"), Reason.UNKNOWN_EVENT, "$.type"),
+    "a control line among events": (raw(type="watermark"), Reason.UNKNOWN_EVENT, "$.type"),
+    "no event name": (raw(event=None), Reason.REQUIRED_MISSING, "$.event"),
+    "empty event name": (raw(event=""), Reason.REQUIRED_MISSING, "$.event"),
+    "endless event name": (raw(event="x" * 257), Reason.OUT_OF_RANGE, "$.event"),
+    "event name is a number": (raw(event=5), Reason.WRONG_TYPE, "$.event"),
+    "a promise not kept yet": (raw(event="User Erase Requested"), Reason.UNKNOWN_EVENT, "$.event"),
+    "endless message id": (raw(messageId="x" * 257), Reason.OUT_OF_RANGE, "$.messageId"),
+    "channel is a list": (raw(context={"channel": []}), Reason.WRONG_TYPE, "$.context.channel"),
+    # When.
+    "no timestamp": (raw(timestamp=None), Reason.REQUIRED_MISSING, "$.timestamp"),
+    "naive timestamp": (raw(timestamp="2026-01-01T00:00:00"), Reason.WRONG_TYPE, "$.timestamp"),
+    "timestamp is a number": (raw(timestamp=1767225600), Reason.WRONG_TYPE, "$.timestamp"),
+    "timestamp in words": (raw(timestamp="yesterday"), Reason.WRONG_TYPE, "$.timestamp"),
+    "before 1970": (raw(timestamp="1969-12-31T23:59:59Z"), Reason.OUT_OF_RANGE, "$.timestamp"),
+    "the epoch, which is an unset clock": (
+        raw(timestamp="1970-01-01T00:00:00Z"),
+        Reason.OUT_OF_RANGE,
+        "$.timestamp",
+    ),
+    "year 3000": (raw(timestamp="3000-01-01T00:00:00Z"), Reason.OUT_OF_RANGE, "$.timestamp"),
+    "year 9999 west of Greenwich": (
+        raw(timestamp="9999-12-31T23:59:59-12:00"),
+        Reason.OUT_OF_RANGE,
+        "$.timestamp",
+    ),
+    # Who.
+    "nobody": (raw(userId=None), Reason.NO_IDENTITY, "$.userId"),
+    "user id is a number": (raw(userId=5), Reason.WRONG_TYPE, "$.userId"),
+    "user id with a space": (raw(userId="a b"), Reason.OUT_OF_RANGE, "$.userId"),
+    "user id with a line feed": (raw(userId="ada\n"), Reason.OUT_OF_RANGE, "$.userId"),
+    "endless user id": (raw(userId="x" * 129), Reason.OUT_OF_RANGE, "$.userId"),
+    "bad anonymous id": (
+        raw(userId=None, anonymousId="ä"),
+        Reason.OUT_OF_RANGE,
+        "$.anonymousId",
+    ),
+    # What.
+    "too large": (raw(x="x" * EVENT_BYTES_MAX), Reason.TOO_LARGE, "$"),
+    "properties are a list": (
+        raw(event="Ticket Opened", properties=[]),
+        Reason.WRONG_TYPE,
+        "$.properties",
+    ),
+    "an order without an amount": (
+        said("Order Completed", order_id="O"),
+        Reason.REQUIRED_MISSING,
+        "$.properties.revenue",
+    ),
+    "an order without properties": (
+        raw(event="Order Completed"),
+        Reason.REQUIRED_MISSING,
+        "$.properties.revenue",
+    ),
+    "revenue in words": (
+        said("Order Completed", revenue="5"),
+        Reason.WRONG_TYPE,
+        "$.properties.revenue",
+    ),
+    "negative revenue": (
+        said("Order Completed", revenue=-0.01),
+        Reason.OUT_OF_RANGE,
+        "$.properties.revenue",
+    ),
+    "more revenue than there is money": (
+        said("Order Completed", revenue=1e13),
+        Reason.OUT_OF_RANGE,
+        "$.properties.revenue",
+    ),
+    "revenue beyond all numbers": (
+        said("Order Completed", revenue=1).replace(b'"revenue":1', b'"revenue":1e999'),
+        Reason.OUT_OF_RANGE,
+        "$.properties.revenue",
+    ),
+    "another currency": (
+        said("Order Completed", revenue=5, currency="USD"),
+        Reason.OUT_OF_RANGE,
+        "$.properties.currency",
+    ),
+    "a refund in another currency": (
+        said("Order Refunded", order_id="O", total=5, currency="USD"),
+        Reason.OUT_OF_RANGE,
+        "$.properties.currency",
+    ),
+    "a refund of nothing": (
+        said("Order Refunded", total=5),
+        Reason.REQUIRED_MISSING,
+        "$.properties.order_id",
+    ),
+    "a cancellation of an empty id": (
+        said("Order Cancelled", order_id=""),
+        Reason.OUT_OF_RANGE,
+        "$.properties.order_id",
+    ),
+    "a refunded product's price in words": (
+        said("Order Refunded", order_id="O", products=[{"price": "5"}]),
+        Reason.WRONG_TYPE,
+        "$.properties.products[0].price",
+    ),
+    "a negative quantity in the cart": (
+        said("Product Added", product_id="P", quantity=-1),
+        Reason.OUT_OF_RANGE,
+        "$.properties.quantity",
+    ),
+    "a ticket without an id": (
+        said("Ticket Opened", priority="high"),
+        Reason.REQUIRED_MISSING,
+        "$.properties.ticket_id",
+    ),
+    "a priority that doesn't exist": (
+        said("Ticket Opened", ticket_id="T", priority="whenever"),
+        Reason.OUT_OF_RANGE,
+        "$.properties.priority",
+    ),
+    "a survey of no kind": (
+        said("Survey Responded", score=3),
+        Reason.REQUIRED_MISSING,
+        "$.properties.kind",
+    ),
+    "a survey of an unknown kind": (
+        survey(kind="smileys"),
+        Reason.OUT_OF_RANGE,
+        "$.properties.kind",
+    ),
+    "NPS 11": (survey(score=11), Reason.OUT_OF_RANGE, "$.properties.score"),
+    "NPS -1": (survey(score=-1), Reason.OUT_OF_RANGE, "$.properties.score"),
+    "NPS 11 on a scale of its own": (
+        survey(score=11, scale_min=0, scale_max=20),
+        Reason.OUT_OF_RANGE,
+        "$.properties.score",
+    ),
+    "CSAT 0 on the usual scale": (
+        survey(kind="csat", score=0),
+        Reason.OUT_OF_RANGE,
+        "$.properties.score",
+    ),
+    "CES without its polarity": (
+        survey(kind="ces"),
+        Reason.REQUIRED_MISSING,
+        "$.properties.higher_is_better",
+    ),
+    "a scale upside down": (
+        survey(kind="csat", scale_min=5, scale_max=1),
+        Reason.OUT_OF_RANGE,
+        "$.properties.scale_max",
+    ),
+    "a scale wider than all numbers": (
+        survey(kind="csat", score=1e308, scale_min=-1e308, scale_max=1e308),
+        Reason.OUT_OF_RANGE,
+        "$.properties.score",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "reason", "path"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_bad_event_is_refused_with_a_reason_and_the_place_of_the_fault(
+    content: bytes, reason: Reason, path: str
+) -> None:
+    assert (reason, path) == refusal(content)
+
+
+def test_an_event_of_exactly_the_limit_is_taken() -> None:
+    padding = EVENT_BYTES_MAX - len(raw(x=""))
+
+    assert "ada" == admit(raw(x="x" * padding), PARAMETERS, message_id="").customer
+    assert (Reason.TOO_LARGE, "$") == refusal(raw(x="x" * (padding + 1)))
+
+
+@pytest.mark.parametrize("topic", [t for t in RAW_TOPICS if t != "clickstream"])
+def test_an_unknown_name_is_an_interaction_on_clickstream_and_refused_elsewhere(topic: str) -> None:
+    unknown = raw(event="Confetti Thrown")
+
+    assert "Confetti Thrown" == admit(unknown, PARAMETERS, message_id="").name
+    assert (Reason.UNKNOWN_EVENT, "$.event") == refusal(unknown, topic=topic)
+
+
+def test_an_event_far_ahead_of_its_arrival_is_refused_so_that_one_date_moves_no_clock() -> None:
+    occurred_ms = timestamp_ms(decode_line(raw()))
+    received_ms = occurred_ms - PARAMETERS.time.future
+
+    def arriving(ms: int) -> Source:
+        return Source(topic="clickstream", partition=0, offset=0, received_at=ms)
+
+    admitted = admit(raw(), PARAMETERS, message_id="", source=arriving(received_ms))
+    assert occurred_ms == admitted.occurred_at_ms
+    assert (Reason.OUT_OF_RANGE, "$.timestamp") == refusal(raw(), source=arriving(received_ms - 1))
+
+
+@pytest.mark.parametrize("content", [case[0] for case in REFUSALS.values()], ids=REFUSALS.keys())
+def test_the_words_of_a_refusal_never_quote_what_the_event_says(content: bytes) -> None:
+    canary = b"Tr0ub4dor"
+    for value in (b"ada", b"yesterday", b"whenever", b"smileys", b"USD", b"trakc"):
+        content = content.replace(value, canary + value)
+
+    with pytest.raises(Rejected) as refused:
+        admit(content, PARAMETERS, message_id="")
+
+    assert canary.decode() not in f"{refused.value.path} {refused.value.detail} {refused.value}"
+
+
+@pytest.mark.parametrize(
+    ("user_id", "anonymous_id", "customer", "identified"),
+    [
+        ("ada", None, "ada", True),
+        ("ada", "a-1", "ada", True),
+        (None, "a-1", "a-1", False),
+        ("null", "a-1", "a-1", False),
+        ("Anonymous", "a-1", "a-1", False),
+        ("000-00-0", "a-1", "a-1", False),
+        ("-1", "a-1", "a-1", False),
+        ("undefined", "a-1", "a-1", False),
+        ("10", None, "10", True),
+        ("ada@example.com", None, "ada@example.com", True),
+        ("x" * 128, None, "x" * 128, True),
+    ],
+)
+def test_a_customer_is_the_user_id_else_the_anonymous_id(
+    user_id: str | None, anonymous_id: str | None, customer: str, identified: bool
+) -> None:
+    event = decode_event(raw(userId=user_id, anonymousId=anonymous_id), message_id="")
+
+    assert (customer, identified) == (event.customer, event.identified)
+
+
+@pytest.mark.parametrize("nobody", ["", "0", "-", "0000", "-1", "NULL", "none", "nan", "guest"])
+def test_values_that_stand_for_nobody_are_nobodys_id(nobody: str) -> None:
+    assert (Reason.NO_IDENTITY, "$.userId") == refusal(raw(userId=nobody, anonymousId=nobody))
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "text"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
+        ("2026-01-01T00:00:00.1239Z", "2026-01-01T00:00:00.123Z"),
+        ("2026-01-01T01:30:00+01:30", "2026-01-01T00:00:00.000Z"),
+        ("2024-02-29T23:59:59.999-00:00", "2024-02-29T23:59:59.999Z"),
+        ("1970-01-01T00:00:00.001Z", "1970-01-01T00:00:00.001Z"),
+        ("2999-12-31T23:59:59.999Z", "2999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_time_is_milliseconds_inside_and_iso_8601_in_utc_outside(timestamp: str, text: str) -> None:
+    assert text == iso(timestamp_ms(decode_line(raw(timestamp=timestamp))))
+
+
+def test_a_missing_message_id_is_stood_in_for() -> None:
+    assert "stand-in" == decode_event(raw(messageId=None), message_id="stand-in").message_id
+    assert "stand-in" == decode_event(raw(messageId=""), message_id="stand-in").message_id
+    assert "m-1" == decode_event(raw(), message_id="stand-in").message_id
+
+
+def test_only_what_state_needs_travels_on() -> None:
+    event = admit(
+        raw(
+            event="Ticket Opened",
+            properties={"ticket_id": "T", "text": "I live in Tr0ub4dor street"},
+            context={"ip": "Tr0ub4dor", "channel": "web"},
+            traits={"email": "Tr0ub4dor"},
+        ),
+        PARAMETERS,
+        message_id="",
+    )
+
+    assert b"Tr0ub4dor" not in encode_event(event)
+    assert b'"channel":"web"' in encode_event(event)
+
+
+def test_an_exported_event_names_its_place() -> None:
+    event = decode_event(raw(), message_id="")
+    exported = encode_event(event, Position(partition=3, offset=14))
+
+    assert Position(partition=3, offset=14) == decode_line(exported).position
+    assert event == decode_event(exported, message_id="")
+
+
+@pytest.mark.parametrize("name", sorted(TOPIC_BY_NAME))
+def test_every_known_name_has_the_topic_it_is_published_on(name: str) -> None:
+    assert topic_of("track", name) == TOPIC_BY_NAME[name]
+    assert TOPIC_BY_NAME[name] in RAW_TOPICS
+
+
+def test_whatever_is_not_known_is_clickstream() -> None:
+    assert "clickstream" == topic_of("track", "Confetti Thrown")
+    assert "clickstream" == topic_of("page", None)
+
+
+def test_a_dead_letter_keeps_the_very_bytes_that_were_refused() -> None:
+    content = b'{"type":"track", \xff'
+    letter = dead_letter(
+        Rejected(Reason.BAD_JSON, "$", "no"),
+        content,
+        step="ingest",
+        source=Source(topic="support", partition=1, offset=2, received_at=3),
+    )
+
+    again = decode_dead_letter(encode_dead_letter(letter))
+
+    assert letter == again
+    assert content == again.content()
+
+
+def test_what_is_no_dead_letter_is_not_read_as_one() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_dead_letter(b"{}")
+
+
+def test_an_event_is_immutable() -> None:
+    event: Event = decode_event(raw(), message_id="")
+    with pytest.raises(AttributeError):
+        event.customer = "bob"  # type: ignore[misc]
