@@ -24,7 +24,7 @@ from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line
 from models.learning.population import encode_observation
-from models.partition import Applied, encode_state
+from models.partition import ALREADY_APPLIED, Applied, encode_state
 from streams.cloud_events import trigger_headers
 from streams.customers_table import STATE_KEY
 from streams.log_records import clock_record
@@ -103,6 +103,7 @@ class Profile:
             self._refuse(owned, record, rejected, step="profile", tally=tally)
             owned.fold.skip(record.offset)
             return
+        tally.reread += applied is ALREADY_APPLIED
         if applied.fate is not None:
             owned.last_event_s = monotonic()
             topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
@@ -178,6 +179,7 @@ class Profile:
         self._metrics.count_events(tally.fates)
         self._metrics.count_dead_letters(tally.reasons)
         self._metrics.count_triggers(tally.triggers)
+        self._metrics.reread_records.inc(tally.reread)
         now_ms = time() * 1_000
         for received_at_ms in tally.received_at_ms:
             self._metrics.event_to_trigger.observe(max(now_ms - received_at_ms, 0.0) / 1_000)
@@ -191,3 +193,4 @@ class _Tally:
         self.reasons: Counter[str] = Counter()
         self.triggers: Counter[str] = Counter()
         self.received_at_ms: list[int] = []
+        self.reread = 0

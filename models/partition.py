@@ -84,7 +84,8 @@ class Applied(NamedTuple):
     event: Event | None = None
 
 
-_NOTHING = Applied([])
+#: A record that was folded in before: it changes nothing.
+ALREADY_APPLIED = Applied([])
 
 
 class Partition:
@@ -121,7 +122,7 @@ class Partition:
         if line.type not in CONTROL_TYPES:
             return self.fold(offset, event_of(line, message_id=f"{self.number}-{offset}"))
         if offset <= self.state.applied:
-            return _NOTHING
+            return ALREADY_APPLIED
         applied = Applied(self._control(offset, line))
         self.state.applied = offset
         return applied
@@ -129,7 +130,7 @@ class Partition:
     def fold(self, offset: int, event: Event) -> Applied:
         """``apply`` for an event that is decoded already."""
         if offset <= self.state.applied:
-            return _NOTHING
+            return ALREADY_APPLIED
         applied = self._event(offset, event)
         self.state.applied = offset
         return applied
@@ -181,9 +182,9 @@ class Partition:
 
     def _control(self, offset: int, line: Line) -> list[Effect]:
         if line.type == "model":
-            if line.version and line.version > self.state.model_version:
-                sha256 = line.sha256 or ""
-                self.adopt(self._snapshots(line.version, sha256), sha256)
+            version, sha256 = line.version, line.sha256 or ""
+            if isinstance(version, int) and version > self.state.model_version:
+                self.adopt(self._snapshots(version, sha256), sha256)
             return []
         return self.advance_clock(offset, timestamp_ms(line))
 
@@ -195,7 +196,7 @@ class Partition:
         customer = event.customer
         known = self._rows.get(customer)
         if known is not None and known.applied >= offset:
-            return _NOTHING
+            return ALREADY_APPLIED
         row, fate, effects = step(
             customer, known or Row(), event, self.state.clock_ms, self.snapshot, self._parameters
         )

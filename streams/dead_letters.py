@@ -62,7 +62,7 @@ async def read_dead_letters(
 ) -> AsyncIterator[StoredLetter]:
     """Every dead letter there is now, or about the ``newest`` of each partition."""
     async with running(new_reader(settings), settings) as reader:
-        for span in await spans_of(reader, settings.topic(DEAD_LETTERS)):
+        for span in await spans_of(reader, DEAD_LETTERS, settings):
             begin = span.begin if newest is None else max(span.begin, span.end - newest)
             async for records in scan(reader, span._replace(begin=begin), settings):
                 for record in records:

@@ -47,7 +47,7 @@ async def export_log(
     """
     export = Export()
     async with running(new_reader(settings), settings) as reader:
-        spans = await spans_of(reader, settings.topic(CUSTOMER_EVENTS))
+        spans = await spans_of(reader, CUSTOMER_EVENTS, settings)
         total = sum(span.end - span.begin for span in spans)
         for span in spans:
             _open_partition(export, span, write)
@@ -66,7 +66,7 @@ async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[
     """
     found: dict[int, bytes] = {}
     async with running(new_reader(settings), settings) as reader:
-        for span in await spans_of(reader, settings.topic(MODEL_SNAPSHOTS)):
+        for span in await spans_of(reader, MODEL_SNAPSHOTS, settings):
             async for records in scan(reader, span, settings):
                 for record in records:
                     _keep(found, record.key, record.value, announced)

@@ -84,6 +84,11 @@ class Metrics:
         self.recovered_records = Counter(
             "keepstream_recovered_records", "Changelog records read back", registry=registry
         )
+        self.reread_records = Counter(
+            "keepstream_reread_records",
+            "Records of customer-events that had been applied before: read again after a crash",
+            registry=registry,
+        )
         self.quarantined_records = Counter(
             "keepstream_quarantined_records",
             "Changelog records that were damaged or not ours, and left out",

@@ -1,6 +1,8 @@
 """Reading a topic from where it begins to where it ends now, partition by partition."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from time import monotonic
 from typing import NamedTuple
 
@@ -8,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings
-from streams.kafka_clients import BrokerUnreachable
-from streams.topics import TopicsError
+from streams.kafka_clients import BrokerUnreachable, new_admin
+from streams.topics import TopicsError, partition_counts
 
 POLL_MS = 1_000
 STALL_S = 30.0
@@ -23,16 +25,15 @@ class Span(NamedTuple):
     end: int
 
 
-async def spans_of(reader: AIOKafkaConsumer, topic: str) -> list[Span]:
-    """What ``topic`` (with the deployment's prefix) holds now, by partition.
+async def spans_of(reader: AIOKafkaConsumer, name: str, settings: Settings) -> list[Span]:
+    """What the topic ``name`` (without the deployment's prefix) holds now, by partition.
 
     Raises `TopicsError` when there is no such topic.
     """
-    await reader.topics()
-    numbers = reader.partitions_for_topic(topic)
-    if not numbers:
-        raise TopicsError(f"{topic} is missing: run `keepstream topics create`")
-    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+    topic = settings.topic(name)
+    # The reader itself only learns of topics that are assigned to it.
+    count = await asyncio.to_thread(_partition_count, settings, topic)
+    partitions = [TopicPartition(topic, number) for number in range(count)]
     begins = await reader.beginning_offsets(partitions)
     ends = await reader.end_offsets(partitions)
     return [Span(partition, begins[partition], ends[partition]) for partition in partitions]
@@ -66,6 +67,14 @@ async def scan(
             raise _stopped(partition, settings, f"nothing for {STALL_S:.0f} s")
         if position >= end:
             return
+
+
+def _partition_count(settings: Settings, topic: str) -> int:
+    with closing(new_admin(settings)) as admin:
+        counts = partition_counts(admin, [topic])
+    if topic not in counts:
+        raise TopicsError(f"{topic} is missing: run `keepstream topics create`")
+    return counts[topic]
 
 
 def _stopped(partition: TopicPartition, settings: Settings, reason: str) -> BrokerUnreachable:

@@ -74,7 +74,8 @@ class Line(Struct, rename="camel"):
     context: Context | None = None
     source: Source | None = None
     position: Position | None = None
-    version: int | None = None
+    # A model record's number; in events, what a client library may put there.
+    version: int | float | str | None = None
     sha256: str | None = None
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
 

@@ -4,8 +4,6 @@ import gzip
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -195,9 +193,9 @@ def test_an_unknown_or_unusable_parameter_is_refused(
 
 
 @pytest.fixture
-def model() -> Iterator[tuple[Snapshot, bytes, str]]:
+def model() -> tuple[Snapshot, bytes, str]:
     snapshot = msgspec.structs.replace(prior_snapshot(load_parameters()), version=1, gap_days=5.0)
-    yield snapshot, *encode_snapshot(snapshot)
+    return snapshot, *encode_snapshot(snapshot)
 
 
 def adopting(digest: str) -> list[bytes]:
@@ -381,7 +379,7 @@ for arguments in (["--help"], ["replay", {str(tmp_path / "log")!r}, "--out", {st
     except SystemExit as done:
         assert not done.code, done.code
 heavy = {{"faust", "mode", "kafka", "aiokafka", "redis", "prometheus_client", "aiohttp"}}
-sys.exit(", ".join(heavy & set(sys.modules)))
+sys.exit(", ".join(heavy & set(sys.modules)) or 0)
 """
     (tmp_path / "log").write_bytes(b"")
     done = subprocess.run(
@@ -410,8 +408,3 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Replay, "feed", broken)
     result = replay(tmp_path, [b"{}"])
     assert isinstance(result.exception, KeyError)
-
-
-def test_snapshots_are_named_by_their_hash(model: tuple[Snapshot, bytes, str]) -> None:
-    _, content, digest = model
-    assert digest == sha256(content).hexdigest()

@@ -49,7 +49,7 @@ def line(
 
 
 def happened(
-    name: str, at_ms: int, *, message: str | None = None, channel: str | None = None, **said: Any
+    name: str, at_ms: int, /, *, message: str | None = None, channel: str | None = None, **said: Any
 ) -> Event:
     """An event of the customer ada."""
     raw = line(name, at_ms, message=message, channel=channel, properties=said)

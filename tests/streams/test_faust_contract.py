@@ -195,6 +195,8 @@ OWN = {
     "ledger",
     "lag",
     "allow_fetching",
+    "to_come",
+    "_ends",
     "client",
     "batch_topic",
     "batch_consumer",

@@ -1,0 +1,255 @@
+"""A deployment under test: real workers as processes, on a real broker and a real store."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import monotonic, sleep
+
+from aiokafka import TopicPartition
+from kafka import KafkaAdminClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.demo.shop import Record
+from config import topics
+from config.settings import Settings, load_settings
+from models.events.catalogue import topic_of
+from models.learning.snapshot import Snapshot, decode_snapshot
+from models.replay import Replay
+from streams.embedded.ports import free_ports
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.publisher import EventPublisher
+from streams.recovery import ChangelogFold
+from streams.topics import create_topics
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Worker:
+    """One `keepstream worker` process."""
+
+    def __init__(self, settings: Settings, log: Path, *, arguments: Iterable[str] = ()) -> None:
+        (self.port,) = free_ports(1)
+        self._log = log.open("wb")
+        self.log = log
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")},
+            "KEEPSTREAM_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "KEEPSTREAM_REDIS_URL": settings.redis_url,
+            "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
+            "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+            "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
+            "KEEPSTREAM_WEB_PORT": str(self.port),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "agents.cli", "worker", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body; 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def is_ready(self) -> bool:
+        return self.get("/health/ready")[0] == 200
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        _, body = self.get("/metrics")
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 40.0) -> int:
+        """Signal it, wait for its end, and give its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout_s)
+        self._log.close()
+        return code
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3_000:]
+
+
+class Deployment:
+    """Topics of its own on a shared broker, and the workers started on them."""
+
+    def __init__(
+        self, bootstrap_servers: str, redis_url: str, prefix: str, directory: Path, **overrides: int
+    ) -> None:
+        self.settings = load_settings(
+            {},
+            bootstrap_servers=bootstrap_servers,
+            redis_url=redis_url,
+            topic_prefix=prefix,
+            session_timeout_ms=6_000,
+            **overrides,
+        )
+        self.directory = directory
+        self.workers: list[Worker] = []
+        create_topics(self.settings)
+
+    def start_worker(self, *arguments: str) -> Worker:
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        worker = Worker(self.settings, log, arguments=arguments)
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop(signal.SIGKILL)
+
+    @property
+    def alive(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.process.poll() is None]
+
+    def publish(self, records: Iterable[Record]) -> int:
+        """Publish and wait for every acknowledgement; how many there were."""
+        published = 0
+        with EventPublisher(self.settings, topic_of) as publisher:
+            for record in records:
+                publisher.forward(record.topic, record.key, record.value)
+                published += 1
+        return published
+
+    def wait(self, what: str, condition: Callable[[], bool], *, timeout_s: float = 90.0) -> None:
+        """Wait until ``condition``; fail with the workers' last words when it doesn't come."""
+        deadline_s = monotonic() + timeout_s
+        while not condition():
+            assert monotonic() < deadline_s, f"not within {timeout_s} s: {what}\n{self._words()}"
+            sleep(0.1)
+
+    def _words(self) -> str:
+        return "\n\n".join(f"{w.log.name} ({w.process.poll()}):\n{w.tail()}" for w in self.workers)
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The group's next offset by partition of ``topic``; 0 where there is none."""
+        name = self.settings.topic(topic)
+        with _closing(new_admin(self.settings)) as admin:
+            offsets = admin.list_group_offsets(self.settings.group_id)[self.settings.group_id]
+        return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
+
+    def ends(self, topic: str) -> dict[int, int]:
+        return asyncio.run(_ends(self.settings, topic))
+
+    def is_drained(self) -> bool:
+        """Whether everything is committed up to the end, for every topic that workers read."""
+        read = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS)
+        return all(
+            self.committed(topic).get(partition, 0) >= end
+            for topic in read
+            for partition, end in self.ends(topic).items()
+        )
+
+    def read(self, topic: str) -> list[tuple[int, bytes | None, bytes]]:
+        """Every record of ``topic``: partition, key, value."""
+        return asyncio.run(_read(self.settings, topic))
+
+    def changelog(self) -> dict[int, ChangelogFold]:
+        """The customers table as its changelog has it, by partition."""
+        folds = {partition: ChangelogFold() for partition in range(self.settings.partitions)}
+        for partition, key, value in self.read(topics.CUSTOMERS):
+            folds[partition].add(key, value)
+        return folds
+
+    def run(self, *arguments: str) -> str:
+        """Run the command line against this deployment; its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "agents.cli", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "KEEPSTREAM_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+                "KEEPSTREAM_REDIS_URL": self.settings.redis_url,
+                "KEEPSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
+            },
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def live_customer(self, customer: str) -> bytes | None:
+        """The customer as the worker that owns them sees them now."""
+        for worker in self.alive:
+            status, body = worker.get(f"/customers/{customer}")
+            if status == 200:
+                return body
+        return None
+
+
+def replayed(log: Path, models: Path, parameters: object) -> tuple[Replay, list[object]]:
+    """Replay an export in this process: the engine after it, and everything it put out."""
+
+    def snapshot(version: int, sha256: str) -> Snapshot:
+        return decode_snapshot((models / f"{version}.json").read_bytes(), sha256)
+
+    replay = Replay(parameters, snapshot)  # type: ignore[arg-type]
+    outputs: list[object] = []
+    with log.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            outputs += replay.feed(line.rstrip(b"\n"), number)
+    return replay, outputs
+
+
+def json_lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+class _closing:
+    def __init__(self, admin: KafkaAdminClient) -> None:
+        self._admin = admin
+
+    def __enter__(self) -> KafkaAdminClient:
+        return self._admin
+
+    def __exit__(self, *_: object) -> None:
+        self._admin.close()
+
+
+async def _ends(settings: Settings, topic: str) -> dict[int, int]:
+    async with running(new_reader(settings), settings) as reader:
+        assigned = await _assign(reader, settings.topic(topic))
+        return {tp.partition: end for tp, end in (await reader.end_offsets(assigned)).items()}
+
+
+async def _read(settings: Settings, topic: str) -> list[tuple[int, bytes | None, bytes]]:
+    async with running(new_reader(settings), settings) as reader:
+        assigned = await _assign(reader, settings.topic(topic))
+        ends = await reader.end_offsets(assigned)
+        await reader.seek_to_beginning(*assigned)
+        records: list[tuple[int, bytes | None, bytes]] = []
+        while any([await reader.position(tp) < end for tp, end in ends.items()]):
+            for tp, found in (await reader.getmany(timeout_ms=500)).items():
+                records += [(tp.partition, r.key, r.value) for r in found if r.offset < ends[tp]]
+        return records
+
+
+async def _assign(reader, topic: str) -> list[TopicPartition]:  # type: ignore[no-untyped-def]
+    await reader._client._wait_on_metadata(topic)
+    partitions = [TopicPartition(topic, p) for p in reader.partitions_for_topic(topic) or ()]
+    reader.assign(partitions)
+    return partitions

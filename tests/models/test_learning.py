@@ -1,0 +1,233 @@
+"""The trainer: histograms, snapshots, and a state that can be stopped and resumed anywhere."""
+
+from hashlib import sha256
+from itertools import pairwise
+from random import Random
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from config.parameters import DAY_MS
+from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
+from models.learning.population import (
+    Observation,
+    Population,
+    decode_observation,
+    encode_observation,
+)
+from models.learning.snapshot import (
+    SNAPSHOT_FORMAT,
+    Snapshot,
+    SnapshotError,
+    decode_snapshot,
+    encode_snapshot,
+    prior_snapshot,
+)
+from tests.models.lines import PARAMETERS, PRIOR, at
+
+SHARES = (0.2, 0.4, 0.5, 0.6, 0.8)
+MINIMUM = PARAMETERS.learning.minimum_examples
+
+
+def observations(
+    count: int, *, seed: int = 7, partition: int = 0, every_ms: int = DAY_MS // 100
+) -> list[Observation]:
+    rng = Random(seed)
+    return [
+        Observation(
+            timestamp_ms=at() + n * every_ms,
+            recency_days=rng.expovariate(1 / 40),
+            frequency=rng.randint(1, 9),
+            monetary_minor=round(rng.lognormvariate(9, 1)),
+            gap_days=rng.choice([None, rng.uniform(1, 90)]),
+            partition=partition,
+            offset=n // 3,
+            index=n % 3,
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.expovariate(0.02),
+        lambda rng: rng.lognormvariate(9, 2),
+        lambda rng: float(rng.randint(0, 5)),
+        lambda rng: 42.0,
+        lambda rng: rng.uniform(0, 0.01),
+    ],
+    ids=["exponential", "lognormal", "small counts", "constant", "tiny"],
+)
+@pytest.mark.parametrize("count", [1, 2, 5, 100, 4999])
+def test_a_quantile_lies_in_the_bin_of_the_exact_one(draw: object, count: int) -> None:
+    assert callable(draw)
+    rng = Random(count)
+    values = [draw(rng) for _ in range(count)]
+    histogram: Histogram = {}
+    for value in values:
+        observe(histogram, value)
+
+    exact = np.quantile(values, SHARES, method="inverted_cdf")
+
+    assert [bin_of(float(value)) for value in exact] == [
+        bin_of(found) for found in quantiles(histogram, SHARES)
+    ]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.09, 1.0, 7.0, 1e3, 1e6, 1e15])
+def test_a_bins_middle_is_within_a_tenth_of_what_is_in_it(value: float) -> None:
+    assert abs(middle_of(bin_of(value)) - value) <= 0.1 * (1 + value)
+
+
+def test_bins_are_in_order_and_each_middle_is_in_its_own() -> None:
+    middles = [middle_of(index) for index in range(400)]
+
+    assert list(range(400)) == [bin_of(middle) for middle in middles]
+    assert all(lower < higher for lower, higher in pairwise(middles))
+    assert 0 == bin_of(0.0) == bin_of(-5.0)
+
+
+def test_a_snapshot_is_named_by_its_bytes() -> None:
+    population = Population(PARAMETERS)
+    for observation in observations(50):
+        population.learn(observation)
+    snapshot = population.draw(consumed=50)
+    content, name = encode_snapshot(snapshot)
+
+    assert sha256(content).hexdigest() == name
+    assert snapshot == decode_snapshot(content, name) == decode_snapshot(content)
+    turned = replace(snapshot, histograms=dict(reversed(snapshot.histograms.items())))
+    assert (content, name) == encode_snapshot(turned)
+
+
+def test_an_altered_snapshot_is_refused() -> None:
+    content, name = encode_snapshot(PRIOR)
+
+    with pytest.raises(SnapshotError, match="differs from the one the log announced"):
+        decode_snapshot(content.replace(b"30", b"31"), name)
+
+
+def test_a_newer_snapshot_is_refused_and_says_what_to_do() -> None:
+    content, name = encode_snapshot(replace(PRIOR, version=9, format=SNAPSHOT_FORMAT + 1))
+
+    with pytest.raises(SnapshotError, match="snapshot 9 .* newer release; upgrade"):
+        decode_snapshot(content, name)
+
+
+def test_a_snapshot_of_an_earlier_release_lacks_fields_and_is_read() -> None:
+    content, _ = encode_snapshot(PRIOR)
+    said = msgspec.json.decode(content)
+    for name in ("observations", "positions", "consumed", "histograms", "format"):
+        del said[name]
+
+    assert PRIOR == decode_snapshot(msgspec.json.encode(said))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff"])
+def test_what_is_no_snapshot_is_refused(content: bytes) -> None:
+    with pytest.raises(SnapshotError, match="not a snapshot"):
+        decode_snapshot(content)
+
+
+def test_an_observation_is_read_as_it_was_written() -> None:
+    for observation in observations(20):
+        assert observation == decode_observation(encode_observation(observation))
+
+
+def test_the_prior_says_what_the_parameters_say() -> None:
+    prior = prior_snapshot(PARAMETERS)
+
+    assert (0, 30.0) == (prior.version, prior.gap_days)
+    assert PARAMETERS.rfm.recency_days == prior.recency_days_cuts
+
+
+def test_a_snapshot_is_due_after_enough_examples_and_enough_event_time() -> None:
+    population = Population(PARAMETERS)
+    moments = observations(MINIMUM * 3, every_ms=DAY_MS // MINIMUM)
+    due_at: list[int] = []
+    for n, observation in enumerate(moments):
+        population.learn(observation)
+        if population.is_due:
+            due_at.append(n)
+            population.draw()
+
+    # The first with the minimum, then each with a day more of event time.
+    assert [MINIMUM - 1, 2 * MINIMUM - 1, 3 * MINIMUM - 1] == due_at
+    assert 3 == population.snapshot.version
+
+
+def test_cut_points_come_from_the_population_and_gaps_only_from_who_has_any() -> None:
+    population = Population(PARAMETERS)
+    for n in range(1, 101):
+        population.learn(
+            Observation(
+                timestamp_ms=at(),
+                recency_days=float(n),
+                frequency=1,
+                monetary_minor=n * 100,
+                gap_days=None,
+                offset=n,
+            )
+        )
+    snapshot = population.draw()
+
+    assert [bin_of(float(n)) for n in (20, 40, 60, 80)] == [
+        bin_of(cut) for cut in snapshot.recency_days_cuts
+    ]
+    assert len(set(snapshot.frequency_cuts)) == 1
+    assert PRIOR.gap_days == snapshot.gap_days
+
+
+def test_a_repeat_is_dropped() -> None:
+    population = Population(PARAMETERS)
+    first, second, third = observations(3)
+
+    assert [True, True, False, False, True, False] == [
+        population.learn(o) for o in (first, second, first, second, third, third)
+    ]
+    assert 3 == population.observations
+
+
+def test_a_place_is_of_its_partition_alone() -> None:
+    population = Population(PARAMETERS)
+    (one,) = observations(1)
+
+    assert population.learn(one)
+    assert population.learn(replace(one, partition=1))
+    assert not population.learn(replace(one, partition=1))
+
+
+def drawn(population: Population) -> Snapshot:
+    return population.draw(consumed=0)
+
+
+def test_a_trainer_resumed_from_a_snapshot_goes_on_as_if_it_had_never_stopped() -> None:
+    moments = observations(400)
+    steady = Population(PARAMETERS)
+    for observation in moments[:200]:
+        steady.learn(observation)
+    content, name = encode_snapshot(drawn(steady))
+    resumed = Population(PARAMETERS, decode_snapshot(content, name))
+    # It may read again what the snapshot has seen.
+    for observation in moments[150:]:
+        resumed.learn(observation)
+    for observation in moments[200:]:
+        steady.learn(observation)
+
+    assert encode_snapshot(drawn(steady)) == encode_snapshot(drawn(resumed))
+
+
+def test_a_snapshot_does_not_change_when_the_trainer_goes_on() -> None:
+    population = Population(PARAMETERS)
+    moments = observations(60)
+    for observation in moments[:30]:
+        population.learn(observation)
+    snapshot = population.draw()
+    before = encode_snapshot(snapshot)
+    for observation in moments[30:]:
+        population.learn(observation)
+
+    assert before == encode_snapshot(snapshot)

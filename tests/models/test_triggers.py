@@ -1,0 +1,341 @@
+"""What fires, when, and why: rules, cooldowns and ids."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from config.parameters import DAY_MS
+from models.customer.purchases import Purchases
+from models.customer.rhythm import overdue_at_ms, typical_gap_days
+from models.customer.row import Row
+from models.decisions.rules import cart_abandoned, cooldown_ms, rule_version
+from models.decisions.trigger import Cause, Kind, ReasonCode, Trigger, encode_trigger, trigger
+from models.engine import Effect, step
+from models.events.wire import Event, iso
+from models.learning.population import Observation
+from tests.models.lines import (
+    PARAMETERS,
+    PRIOR,
+    at,
+    happened,
+    lived,
+    lived_with_effects,
+    waited,
+)
+
+OVERDUE = PARAMETERS.overdue
+
+
+def put(days: float, product: str = "P") -> Event:
+    return happened("Product Added", at(days=days), product_id=product, price=20.0)
+
+
+def ordered(days: float, **said: Any) -> Event:
+    said.setdefault("revenue", 10.0)
+    return happened("Order Completed", at(days=days), order_id=f"O-{days}", **said)
+
+
+def answered(days: float, kind: str = "nps", score: float = 3, **said: Any) -> Event:
+    return happened("Survey Responded", at(days=days), kind=kind, score=score, **said)
+
+
+def fired(effects: list[Effect]) -> list[tuple[str, float]]:
+    """(kind, days after the start) of each trigger."""
+    moments = {iso(at(hours=h)): h / 24 for h in range(24 * 800)}
+    return [(str(e.kind), moments[e.timestamp]) for e in effects if isinstance(e, Trigger)]
+
+
+def bought(*days: float) -> Purchases:
+    return lived([ordered(day) for day in days]).purchases
+
+
+@pytest.mark.parametrize(
+    ("days", "prior_days", "expected"),
+    [
+        ([], 30.0, 30.0),
+        ([0], 30.0, 30.0),
+        # One gap of its own against two of the population's: the cube root of 8 * 27 * 27.
+        ([0, 8], 27.0, 18.0),
+        # The median of 4, 4 and 100 is 4, and weighs three.
+        ([0, 4, 104, 108], 4.0, 4.0),
+        ([0, 2, 4], 8.0, 4.0),
+    ],
+)
+def test_a_typical_gap_is_ones_own_drawn_towards_the_populations(
+    days: list[float], prior_days: float, expected: float
+) -> None:
+    assert pytest.approx(expected, rel=1e-12) == typical_gap_days(bought(*days), prior_days, 2.0)
+
+
+def test_without_a_purchase_no_silence_is_too_long() -> None:
+    assert 0 == overdue_at_ms(Purchases(), 30.0, PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("gap_days", "silence_days"),
+    [(30.0, 60.0), (0.01, 3.0), (1e30, 36_525.0), (float("inf"), 36_525.0)],
+)
+def test_a_silence_is_between_the_floor_and_a_century(gap_days: float, silence_days: float) -> None:
+    due_ms = overdue_at_ms(bought(5), gap_days, PARAMETERS)
+
+    assert silence_days == (due_ms - at(days=5)) / DAY_MS
+    assert iso(due_ms)
+
+
+def test_a_cart_left_alone_is_told_once() -> None:
+    row, effects = waited(lived([put(0)]), at(days=300))
+
+    assert [("cart-abandoned", 1 / 24)] == fired(effects)
+    assert 0 == row.next_due_ms
+
+
+def test_each_touch_of_the_cart_begins_the_wait_again() -> None:
+    viewed = happened("Cart Viewed", at(hours=0.5))
+    _, effects = waited(lived([put(0), viewed]), at(days=300))
+
+    assert ["2026-01-01T01:30:00.000Z"] == [e.timestamp for e in effects if isinstance(e, Trigger)]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        happened("Product Removed", at(hours=0.5), product_id="P"),
+        happened("Order Completed", at(hours=0.5), revenue=0),
+    ],
+    ids=lambda event: event.name,
+)
+def test_an_empty_cart_is_not_abandoned(end: Event) -> None:
+    _, effects = waited(lived([put(0), end]), at(hours=5))
+
+    assert [] == fired(effects)
+
+
+def test_an_event_at_the_very_deadline_comes_before_it() -> None:
+    viewed = happened("Cart Viewed", at(hours=1))
+    _, effects = lived_with_effects([put(0), viewed])
+
+    assert [] == fired(effects)
+
+
+def test_silence_is_decided_before_the_event_that_ends_it() -> None:
+    row, effects = lived_with_effects([put(0), ordered(0.5, revenue=99)])
+
+    assert [("cart-abandoned", 1 / 24)] == fired(effects)
+    assert () == row.cart.contents()
+
+
+def test_an_abandoned_cart_tells_what_lay_in_it() -> None:
+    row = lived([put(0), put(0, "Q")])
+
+    assert (
+        ReasonCode("cart_items", 2.0, "2 in the cart"),
+        ReasonCode("cart_value", 40.0, "worth 40.00 EUR"),
+        ReasonCode("idle_hours", 1.5, "untouched for 1.5 hours"),
+    ) == cart_abandoned(row, at(hours=1.5), PRIOR, PARAMETERS)
+
+
+@pytest.mark.parametrize(("currency", "value"), [("JPY", 20.0), ("EUR", 20.0), ("KWD", 20.0)])
+def test_a_carts_value_is_told_in_whole_units_of_any_currency(currency: str, value: float) -> None:
+    parameters = replace(PARAMETERS, money=replace(PARAMETERS.money, currency=currency))
+    row = step("ada", Row(), put(0), 0, PRIOR, parameters).row
+    reasons = cart_abandoned(row, at(days=1), PRIOR, parameters)
+
+    assert reasons is not None
+    assert (value, f"worth 20.00 {currency}") == (reasons[1].value, reasons[1].words)
+
+
+def test_a_purchase_is_overdue_once_by_ones_own_clock() -> None:
+    # Gaps of 10, 10 and the prior's 30 twice: (10^2 * 30^2)^(1/4) = 17.3 days, twice that.
+    row, effects = waited(lived([ordered(0), ordered(10), ordered(20)]), at(days=700))
+    told = [e for e in effects if isinstance(e, Trigger)]
+
+    assert [Kind.PURCHASE_OVERDUE] == [e.kind for e in told]
+    assert iso(at(days=20) + round(2 * 300**0.5 * DAY_MS)) == told[0].timestamp
+    assert ["typical_gap_days", "silent_days", "purchases"] == [r.code for r in told[0].reasons]
+    assert [300**0.5, 2 * 300**0.5, 3.0] == pytest.approx([r.value for r in told[0].reasons])
+    assert 0 == row.next_due_ms
+
+
+def test_a_new_purchase_begins_a_new_silence() -> None:
+    row, first = waited(lived([ordered(0)]), at(days=100))
+    row, _ = lived_with_effects([ordered(100)], row=row)
+    _, second = waited(row, at(days=700))
+
+    assert 1 == len(fired(first))
+    assert ["purchase-overdue"] == [
+        str(e.kind) for e in second if isinstance(e, Trigger)
+    ]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        happened("Order Updated", at(days=75), order_id="O-0", revenue=9.0),
+        happened("Order Refunded", at(days=75), order_id="O-0", total=1.0),
+        happened("Order Cancelled", at(days=75), order_id="O-unheard-of"),
+    ],
+    ids=lambda event: event.name,
+)
+def test_news_of_an_old_order_does_not_tell_the_same_silence_again(news: Event) -> None:
+    row, first = waited(lived([ordered(0)]), at(days=70))
+    slower = replace(PRIOR, version=1, gap_days=300.0)
+    row = step("ada", row, news, at(days=75), slower, PARAMETERS).row
+    _, second = waited(row, at(days=2000))
+
+    assert [("purchase-overdue", 60.0)] == fired(first)
+    assert [] == fired(second)
+
+
+def test_a_cancelled_purchase_is_not_overdue() -> None:
+    cancelled = happened("Order Cancelled", at(days=1), order_id="O-0")
+    _, effects = waited(lived([ordered(0), cancelled]), at(days=700))
+
+    assert [] == effects
+
+
+def test_the_last_purchase_cancelled_leaves_the_silence_after_the_one_before() -> None:
+    cancelled = happened("Order Cancelled", at(days=11), order_id="O-10")
+    _, effects = waited(lived([ordered(0), ordered(10), cancelled]), at(days=700))
+
+    assert [("purchase-overdue", 60.0)] == fired(effects)
+
+
+def test_check_ins_follow_the_first_order_and_end_a_year_after_the_last() -> None:
+    row, effects = lived_with_effects([ordered(0), ordered(10)])
+    _, more = waited(row, at(days=1000))
+    observed = [e for e in (*effects, *more) if isinstance(e, Observation)]
+    days = [(e.timestamp_ms - at()) / DAY_MS for e in observed]
+
+    assert [float(day) for day in range(7, 376, 7)] == days
+    assert (7.0, 1, None) == (
+        observed[0].recency_days,
+        observed[0].frequency,
+        observed[0].gap_days,
+    )
+    assert (4.0, 2, 10.0) == (
+        observed[1].recency_days,
+        observed[1].frequency,
+        observed[1].gap_days,
+    )
+
+
+def test_check_ins_do_not_depend_on_which_order_was_heard_of_first() -> None:
+    orders = [ordered(0), ordered(2), ordered(1)]
+    rows = [lived(orders), lived(reversed(orders)), lived([orders[1], orders[0], orders[2]])]
+
+    assert [at(days=7)] * 3 == [row.deadlines.check_in.due_ms for row in rows]
+
+
+def test_who_has_nothing_left_bought_is_not_observed() -> None:
+    cancelled = happened("Order Cancelled", at(days=1), order_id="O-0")
+    row, effects = waited(lived([ordered(0), cancelled]), at(days=30))
+    row, more = waited(lived([ordered(30)], row=row), at(days=40))
+
+    assert [] == effects
+    assert [5.0] == [e.recency_days for e in more if isinstance(e, Observation)]
+
+
+@pytest.mark.parametrize(
+    ("survey", "words"),
+    [
+        ({"kind": "nps", "score": 6}, "would not recommend: 6 of 10"),
+        ({"kind": "nps", "score": 7}, None),
+        ({"kind": "csat", "score": 2}, "not satisfied: 2"),
+        ({"kind": "csat", "score": 2.1}, None),
+        ({"kind": "csat", "score": 5, "higher_is_better": False}, "not satisfied: 5"),
+        ({"kind": "csat", "score": 1, "higher_is_better": False}, None),
+        ({"kind": "ces", "score": 1, "higher_is_better": True}, None),
+    ],
+    ids=str,
+)
+def test_a_detractor_is_told_by_their_answer(survey: dict[str, Any], words: str | None) -> None:
+    _, effects = lived_with_effects([answered(0, **survey)])
+    told = [e.reasons[0].words for e in effects if isinstance(e, Trigger)]
+
+    assert ([] if words is None else [words]) == told
+
+
+def test_a_kind_stays_silent_within_its_cooldown_and_no_longer() -> None:
+    _, effects = lived_with_effects([answered(day) for day in (0, 1, 6, 7, 8, 14, 20)])
+
+    assert [("low-satisfaction", day) for day in (0.0, 7.0, 14.0)] == fired(effects)
+
+
+def test_a_late_answer_is_within_the_cooldown_of_what_came_after_it() -> None:
+    _, effects = lived_with_effects([answered(10), answered(1)])
+
+    assert [("low-satisfaction", 10.0)] == fired(effects)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_has_a_cooldown_and_a_version(kind: Kind) -> None:
+    assert cooldown_ms(kind, PARAMETERS) > 0
+    assert 1 == rule_version(kind, PARAMETERS)
+
+
+def receipt(
+    kind: Kind = Kind.LOW_SATISFACTION,
+    customer: str = "ada",
+    cause: Cause | None = None,
+    rule_version: int = 1,
+    at_ms: int = at(),
+    model_version: int = 0,
+) -> Trigger:
+    return trigger(
+        kind,
+        rule_version=rule_version,
+        customer=customer,
+        at_ms=at_ms,
+        cause=cause or Cause(message_id="m-1"),
+        reasons=(),
+        model_version=model_version,
+    )
+
+
+def test_a_triggers_id_depends_on_its_rule_its_customer_and_its_cause_alone() -> None:
+    others = [
+        receipt(Kind.CART_ABANDONED),
+        receipt(customer="bob"),
+        receipt(cause=Cause(message_id="m-2")),
+        receipt(cause=Cause(deadline="m-1")),
+        receipt(rule_version=2),
+        receipt(customer="adam", cause=Cause(message_id="-1")),
+    ]
+
+    assert receipt().id == receipt(at_ms=at(days=9), model_version=7).id
+    assert len({receipt().id, *(other.id for other in others)}) == len(others) + 1
+
+
+def test_a_triggers_id_is_the_same_in_every_release() -> None:
+    # BLAKE2b of the rule, its version, the customer and the cause.
+    assert "39cf4d3b6f533dacc606564cc7ff8928" == receipt().id
+
+
+def test_what_a_trigger_says_on_the_wire() -> None:
+    _, effects = waited(lived([put(0)]), at(days=1))
+    [told] = effects
+    assert isinstance(told, Trigger)
+
+    assert (
+        b'{"id":"' + told.id.encode() + b'","kind":"cart-abandoned","ruleVersion":1,'
+        b'"userId":"ada","timestamp":"2026-01-01T01:00:00.000Z",'
+        b'"cause":{"deadline":"cart-abandoned:1767229200000"},'
+        b'"reasons":[{"code":"cart_items","value":1.0,"words":"1 in the cart"},'
+        b'{"code":"cart_value","value":20.0,"words":"worth 20.00 EUR"},'
+        b'{"code":"idle_hours","value":1.0,"words":"untouched for 1.0 hours"}],'
+        b'"modelVersion":0}'
+    ) == encode_trigger(told)
+
+
+def test_deadlines_of_one_customer_run_in_the_order_of_their_time() -> None:
+    ticket = happened("Ticket Opened", at(), ticket_id="T", priority="urgent")
+    row = lived([ordered(0), put(0.1), ticket])
+    _, effects = waited(row, at(days=100))
+    moments = [
+        e.timestamp if isinstance(e, Trigger) else iso(e.timestamp_ms) for e in effects
+    ]
+
+    assert 17 == len(moments)
+    assert all(earlier <= later for earlier, later in pairwise(moments))

@@ -1,0 +1,154 @@
+"""Random lives of customers: every kind of event, with ids and moments that meet."""
+
+from typing import Any
+
+import orjson
+from hypothesis import strategies as st
+
+from config.parameters import DAY_MS
+from models.customer.row import Row, decode_row, encode_row
+from models.events.wire import Source, decode_event, encode_event, iso
+from tests.models.lines import MINUTE_MS, START_MS, line
+
+#: Within the lateness, so that whatever arrives last still counts.
+SPAN_MINUTES = 70 * 60
+CUSTOMERS = ("ada", "bob", "eve")
+
+# Few ids, so that news about one thing meets; few amounts, so that some are equal.
+amounts = st.sampled_from([0.0, 0.01, 5.0, 19.99, 100.0, 499.5])
+order_ids = st.sampled_from(["O-1", "O-2", "O-3"])
+ticket_ids = st.sampled_from(["T-1", "T-2"])
+product_ids = st.sampled_from(["P-1", "P-2", "P-3"])
+channels = st.sampled_from([None, "web", "app", "store", "a channel with quite a long name of its own"])
+
+
+def _said(name: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, Any]]:
+    return st.tuples(st.just(name), st.fixed_dictionaries(fields))
+
+
+def _cart(name: str) -> st.SearchStrategy[tuple[str, Any]]:
+    quantity = st.sampled_from([0.0, 1.0, 3.0])
+    return _said(name, product_id=product_ids, price=amounts, quantity=quantity)
+
+
+_products = st.lists(st.fixed_dictionaries({"price": amounts, "product_id": product_ids}), max_size=2)
+_refund = st.one_of(
+    st.fixed_dictionaries({"order_id": order_ids}),
+    st.fixed_dictionaries({"order_id": order_ids, "total": amounts}),
+    st.fixed_dictionaries({"order_id": order_ids, "products": _products}),
+)
+_surveys = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("nps"), "score": st.integers(0, 10)}),
+    st.fixed_dictionaries(
+        {"kind": st.just("csat"), "score": st.integers(1, 5), "higher_is_better": st.booleans()}
+    ),
+    st.fixed_dictionaries(
+        {"kind": st.just("ces"), "score": st.integers(1, 7), "higher_is_better": st.booleans()}
+    ),
+)
+_priorities = st.sampled_from(["urgent", "high", "normal", "low"])
+_quiet = ["page", "screen", "Product Viewed", "Cart Viewed", "Checkout Started", "Email Opened"]
+_passive = ["Email Delivered", "identify", "Confetti Thrown", "Coupon Applied", "Signed In"]
+
+#: (name, properties) of any event there is.
+said = st.one_of(
+    st.tuples(st.sampled_from(_quiet + _passive), st.just({})),
+    _cart("Product Added"),
+    _cart("Product Removed"),
+    _said("Order Completed", order_id=order_ids, revenue=amounts),
+    _said("Order Completed", order_id=order_ids, total=amounts),
+    _said("Order Updated", order_id=order_ids, revenue=amounts),
+    st.tuples(st.just("Order Refunded"), _refund),
+    _said("Order Cancelled", order_id=order_ids),
+    _said("Ticket Opened", ticket_id=ticket_ids, priority=_priorities),
+    _said("Ticket Opened", ticket_id=ticket_ids),
+    _said("Ticket Replied", ticket_id=ticket_ids, author=st.sampled_from(["agent", "customer"])),
+    _said("Ticket Escalated", ticket_id=ticket_ids),
+    _said("Ticket Reopened", ticket_id=ticket_ids),
+    _said("Ticket Solved", ticket_id=ticket_ids),
+    _said("Complaint Filed", ticket_id=ticket_ids, priority=_priorities),
+    st.tuples(st.just("Survey Responded"), _surveys),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, size_max: int = 25) -> list[bytes]:
+    """Events of three customers within the lateness, in the order of their times."""
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, SPAN_MINUTES), said, st.sampled_from(CUSTOMERS), channels
+            ),
+            min_size=1,
+            max_size=size_max,
+        )
+    )
+    return [
+        line(
+            name,
+            START_MS + minute * MINUTE_MS,
+            customer=customer,
+            message=f"m-{number}",
+            channel=channel,
+            properties=properties,
+        )
+        for number, (minute, (name, properties), customer, channel) in enumerate(
+            sorted(drawn, key=lambda event: event[0])
+        )
+    ]
+
+
+@st.composite
+def canonical_logs(draw: st.DrawFn) -> list[bytes]:
+    """A partition of ``customer-events``: events over some months, some of them late, repeated or
+    broken, between clock and model records.
+    """
+    rng = draw(st.randoms(use_true_random=False))
+    steps = draw(st.lists(st.tuples(said, st.sampled_from(CUSTOMERS)), min_size=8, max_size=60))
+    records: list[bytes] = []
+    now_ms, model, offset = START_MS, 0, 0
+    for number, ((name, properties), customer) in enumerate(steps):
+        now_ms += rng.choice([1_000, MINUTE_MS, 90 * MINUTE_MS, DAY_MS, 9 * DAY_MS])
+        late_ms = rng.choice([0, 0, 0, 0, 1_000, 40 * MINUTE_MS, 2 * DAY_MS, 5 * DAY_MS])
+        raw = line(
+            name,
+            max(now_ms - late_ms, START_MS),
+            customer=customer,
+            message=f"m-{number - rng.choice([0, 0, 0, 0, 1])}",
+            properties=properties,
+        )
+        source = Source(topic="clickstream", partition=0, offset=offset, received_at=now_ms)
+        records.append(encode_event(decode_event(raw, message_id="", source=source)))
+        # Ingest that repeats a record after a crash gives it the same source again.
+        offset += rng.choice([1, 1, 1, 1, 0])
+        if rng.random() < 0.4:
+            records.append(clock_record(now_ms - rng.choice([MINUTE_MS, MINUTE_MS, 3 * DAY_MS])))
+        if rng.random() < 0.1:
+            model += 1
+            records.append(orjson.dumps({"type": "model", "version": model, "sha256": f"{model}"}))
+        if rng.random() < 0.05:
+            records.append(b'{"type":"track","event":')
+    records.append(clock_record(now_ms + rng.choice([0, DAY_MS, 100 * DAY_MS])))
+    return records
+
+
+def clock_record(at_ms: int) -> bytes:
+    return orjson.dumps({"type": "clock", "timestamp": iso(max(at_ms, 1))})
+
+
+class StoredRows:
+    """Rows as the changelog keeps them: bytes by customer."""
+
+    def __init__(self, stored: dict[str, bytes] | None = None) -> None:
+        self.stored = dict(stored or {})
+
+    def get(self, customer: str) -> Row | None:
+        content = self.stored.get(customer)
+        return None if content is None else decode_row(content)
+
+    def put(self, customer: str, row: Row) -> None:
+        self.stored[customer] = encode_row(row)
+
+    def due(self) -> list[tuple[int, str]]:
+        rows = ((customer, decode_row(content)) for customer, content in self.stored.items())
+        return [(row.next_due_ms, customer) for customer, row in rows if row.next_due_ms]
