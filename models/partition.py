@@ -183,7 +183,7 @@ class Partition:
     def _control(self, offset: int, line: Line) -> list[Effect]:
         if line.type == "model":
             version, sha256 = line.version, line.sha256 or ""
-            if isinstance(version, int) and version > self.state.model_version:
+            if version is not None and version > self.state.model_version:
                 self.adopt(self._snapshots(version, sha256), sha256)
             return []
         return self.advance_clock(offset, timestamp_ms(line))

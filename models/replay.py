@@ -72,7 +72,7 @@ class _Lane(NamedTuple):
     rows: _MemoryRows
 
 
-def _no_models(version: int, sha256: str) -> Snapshot:
+def _no_models(version: int, _sha256: str) -> Snapshot:
     raise SnapshotError(
         f"the log adopts model {version}: name the folder of its snapshots with --models"
     )

@@ -89,11 +89,10 @@ def _export_log(settings: Settings, write: "Write") -> "Export":
 
     from streams.log_export import export_log  # noqa: PLC0415 - Kafka is imported when needed
 
-    # The total is known when the broker has said it; until then the bar just moves.
     with progress("export", None) as tell:
 
         def on_progress(done: int, total: int) -> None:
-            tell(done, f"{done:,} of {total:,} records")
+            tell(done, f"{done:,} of {total:,} records", total)
 
         return asyncio.run(export_log(settings, write, on_progress))
 

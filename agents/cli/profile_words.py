@@ -16,8 +16,8 @@ _SEGMENTS = {
     Segment.NEW: "bought once, lately",
     Segment.AT_RISK: "used to buy more, and has been away",
     Segment.CANT_LOSE: "was among the best, and has been away for long",
-    Segment.HIBERNATING: "bought little, and some time ago",
-    Segment.LOST: "bought little, and long ago",
+    Segment.HIBERNATING: "bought little, and has been away",
+    Segment.LOST: "has been away for long, and was not among the best",
 }
 
 

@@ -1,16 +1,21 @@
 """Progress bars, on a terminal alone: a log file has no use for them."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
-Tell = Callable[[int, str], None]
+
+class Tell(Protocol):
+    """Moves the bar to ``done``; a ``total`` that is only known later may come along."""
+
+    def __call__(self, done: int, note: str, total: int | None = None) -> None: ...
 
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Tell]:
-    """Yield ``tell(done, note)``, which moves the bar to ``done`` of ``total`` (None: unknown)."""
+    """Yield what moves a bar towards ``total`` (None: unknown)."""
     if not sys.stderr.isatty():
         yield _tell_nobody
         return
@@ -25,7 +30,11 @@ def progress(description: str, total: int | None) -> Iterator[Tell]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=note)
+
+        def tell(done: int, note: str, total: int | None = None) -> None:
+            bar.update(task, completed=done, note=note, total=total)
+
+        yield tell
 
 
 def size_of(path: str) -> int | None:
@@ -34,5 +43,5 @@ def size_of(path: str) -> int | None:
     return file.stat().st_size if path != "-" and file.is_file() else None
 
 
-def _tell_nobody(done: int, note: str) -> None:
+def _tell_nobody(done: int, note: str, total: int | None = None) -> None:
     pass

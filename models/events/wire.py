@@ -74,10 +74,14 @@ class Line(Struct, rename="camel"):
     context: Context | None = None
     source: Source | None = None
     position: Position | None = None
-    # A model record's number; in events, what a client library may put there.
-    version: int | float | str | None = None
+    stated_version: int | float | str | None = msgspec.field(default=None, name="version")
     sha256: str | None = None
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
+
+    @property
+    def version(self) -> int | None:
+        """A model record's number; a client library may write anything there."""
+        return self.stated_version if isinstance(self.stated_version, int) else None
 
 
 _LINE = msgspec.json.Decoder(Line)

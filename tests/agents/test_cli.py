@@ -242,18 +242,15 @@ def test_a_model_that_is_not_the_announced_one_is_refused(
     assert 1 == len(result.stderr.splitlines())
 
 
-def test_the_header_of_an_export_keeps_the_clock_and_the_models_to_its_records() -> None:
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_the_header_of_an_export_keeps_the_clock_and_the_models_to_its_records(
+    is_placed: bool,
+) -> None:
     """Without it a log moves its own clock and draws its own models."""
     parameters = load_parameters(assignments=["learning.minimum_examples=1"])
     events = [
-        track(
-            "Order Completed",
-            f"2025-0{month}-01T00:00:00Z",
-            f"m{month}",
-            order_id=f"o{month}",
-            revenue=9,
-        )
-        for month in range(1, 9)
+        track("Order Completed", f"2025-0{n}-01T00:00:00Z", f"m{n}", order_id=f"o{n}", revenue=9)
+        for n in range(1, 9)
     ]
     plain = Replay(parameters)
     for number, line in enumerate(events, 1):
@@ -261,10 +258,10 @@ def test_the_header_of_an_export_keeps_the_clock_and_the_models_to_its_records()
     assert plain.summary().model_version > 0
 
     exported = Replay(parameters)
-    placed = [log_line(line, 0, offset) for offset, line in enumerate(events)]
-    for number, line in enumerate([*header_lines(0), *placed], 1):
-        assert line is not None
-        exported.feed(line, number)
+    lines = [log_line(line, 0, at) if is_placed else line for at, line in enumerate(events)]
+    for number, placed in enumerate([*header_lines(0), *lines], 1):
+        assert placed is not None
+        exported.feed(placed, number)
     summary = exported.summary()
     assert (0, None) == (summary.model_version, summary.clock)
     assert len(events) == summary.events["applied"]

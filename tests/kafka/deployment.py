@@ -14,6 +14,7 @@ from time import monotonic, sleep
 
 from aiokafka import TopicPartition
 from kafka import KafkaAdminClient
+from kafka.errors import CoordinatorNotAvailableError
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.demo.shop import Record
@@ -146,8 +147,12 @@ class Deployment:
     def committed(self, topic: str) -> dict[int, int]:
         """The group's next offset by partition of ``topic``; 0 where there is none."""
         name = self.settings.topic(topic)
+        group = self.settings.group_id
         with _closing(new_admin(self.settings)) as admin:
-            offsets = admin.list_group_offsets(self.settings.group_id)[self.settings.group_id]
+            try:
+                offsets = admin.list_group_offsets(group)[group]
+            except CoordinatorNotAvailableError:
+                return {}  # the first group of a new broker is yet to be set up
         return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
 
     def ends(self, topic: str) -> dict[int, int]:

@@ -342,6 +342,13 @@ def test_only_what_state_needs_travels_on() -> None:
     assert b'"channel":"web"' in encode_event(event)
 
 
+@pytest.mark.parametrize("version", ["1.1", 2, 2.0, None])
+def test_a_client_librarys_version_is_no_matter(version: object) -> None:
+    content = orjson.dumps({**GOOD, "version": version})
+
+    assert decode_event(raw(), message_id="") == decode_event(content, message_id="")
+
+
 def test_an_exported_event_names_its_place() -> None:
     event = decode_event(raw(), message_id="")
     exported = encode_event(event, Position(partition=3, offset=14))

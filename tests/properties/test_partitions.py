@@ -1,0 +1,192 @@
+"""Wherever a log is cut, and whatever was written before a crash, the outcome is the same."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from random import Random
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from config.parameters import DAY_MS
+from models.customer.row import decode_row
+from models.decisions.trigger import Trigger, encode_trigger
+from models.engine import Effect
+from models.events.rejection import Rejected
+from models.events.wire import decode_line
+from models.learning.population import Observation, Population
+from models.learning.snapshot import Snapshot, encode_snapshot
+from models.partition import Partition, PartitionState, decode_state, encode_state
+from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, START_MS, line
+from tests.properties.histories import StoredRows, canonical_logs
+
+
+def snapshot_of(version: int, sha256: str = "") -> Snapshot:
+    """Models that differ, so that it matters which one a decision was made by."""
+    return replace(PRIOR, version=version, gap_days=2.0 + 9.0 * version)
+
+
+class Stored(NamedTuple):
+    """What a worker that stops leaves behind."""
+
+    rows: dict[str, bytes]
+    state: bytes
+
+
+NOTHING = Stored({}, encode_state(PartitionState()))
+
+
+class Run(NamedTuple):
+    effects: list[Effect]
+    stored: Stored
+    #: Stored after each record; the first is what the run began with.
+    history: list[Stored]
+
+
+def run(records: Iterable[bytes], start: Stored = NOTHING) -> Run:
+    """Fold the records of one partition from its beginning, skipping what is folded in already."""
+    rows = StoredRows(start.rows)
+    state = decode_state(start.state)
+    partition = Partition(0, rows, snapshot_of(state.model_version), PARAMETERS, snapshot_of, state)
+    effects: list[Effect] = []
+    history = [Stored(dict(rows.stored), encode_state(state))]
+    for offset, content in enumerate(records):
+        try:
+            effects += partition.apply(offset, decode_line(content)).effects
+        except Rejected:
+            partition.skip(offset)
+        history.append(Stored(dict(rows.stored), encode_state(partition.state)))
+    return Run(effects, history[-1], history)
+
+
+def triggers(effects: Iterable[Effect]) -> list[bytes]:
+    return [encode_trigger(effect) for effect in effects if isinstance(effect, Trigger)]
+
+
+def learnt(effects: Iterable[Effect]) -> bytes:
+    population = Population(PARAMETERS)
+    for effect in effects:
+        if isinstance(effect, Observation):
+            population.learn(effect)
+    return encode_snapshot(population.draw())[0]
+
+
+@given(records=canonical_logs(), data=st.data())
+def test_a_partition_resumed_from_what_it_stored_goes_on_as_if_never_stopped(
+    records: list[bytes], data: st.DataObject
+) -> None:
+    whole = run(records)
+    cut = data.draw(st.integers(0, len(records)))
+    before = run(records[:cut])
+    after = run(records, start=before.stored)
+
+    assert whole.stored == after.stored
+    assert whole.effects == [*before.effects, *after.effects]
+
+
+@given(records=canonical_logs(), data=st.data())
+def test_rows_ahead_of_their_partition_after_a_crash_change_nothing(
+    records: list[bytes], data: st.DataObject
+) -> None:
+    whole = run(records)
+    begun = data.draw(st.integers(0, len(records)), label="state as of")
+    reached = data.draw(st.integers(begun, len(records)), label="rows up to")
+    # Effects go out before rows, and rows before the state: each row is as of some record between.
+    crashed = dict(whole.history[begun].rows)
+    for customer in sorted(whole.history[reached].rows):
+        at = data.draw(st.integers(begun, reached), label=f"{customer} as of")
+        if customer in whole.history[at].rows:
+            crashed[customer] = whole.history[at].rows[customer]
+    out_before = run(records[:reached]).effects
+    again = run(records, start=Stored(crashed, whole.history[begun].state))
+
+    assert whole.stored == again.stored
+    together = [*out_before, *again.effects]
+    assert set(triggers(whole.effects)) == set(triggers(together))
+    assert learnt(whole.effects) == learnt(together)
+
+
+@given(records=canonical_logs())
+def test_records_read_again_do_nothing(records: list[bytes]) -> None:
+    whole = run(records)
+    again = run(records, start=whole.stored)
+
+    assert ([], whole.stored) == (again.effects, again.stored)
+
+
+@given(records=canonical_logs())
+def test_a_position_never_goes_back(records: list[bytes]) -> None:
+    for before, after in pairwise(run(records).history):
+        for customer, content in before.rows.items():
+            assert decode_row(content).applied <= decode_row(after.rows[customer]).applied
+        assert decode_state(before.state).applied < decode_state(after.state).applied
+        assert decode_state(before.state).clock_ms <= decode_state(after.state).clock_ms
+
+
+@given(records=canonical_logs())
+def test_every_trigger_has_an_id_of_its_own(records: list[bytes]) -> None:
+    ids = [effect.id for effect in run(records).effects if isinstance(effect, Trigger)]
+
+    assert len(ids) == len(set(ids))
+
+
+@given(records=canonical_logs())
+def test_observations_are_in_the_order_of_their_places(records: list[bytes]) -> None:
+    observed = [e for e in run(records).effects if isinstance(e, Observation)]
+    places = [(o.offset, o.index) for o in observed]
+
+    assert sorted(set(places)) == places
+
+
+@given(seed=st.integers(0, 2**32), hours=st.integers(1, 24 * 90))
+def test_what_silence_brings_comes_in_the_order_of_deadline_and_customer(
+    seed: int, hours: int
+) -> None:
+    rng = Random(seed)
+    rows = StoredRows()
+    partition = Partition(0, rows, PRIOR, PARAMETERS, snapshot_of)
+    names = [f"c-{number}" for number in range(12)]
+    offset = 0
+    for name in rng.sample(names, len(names)):
+        # Few moments, so that customers share deadlines.
+        at_ms = START_MS + rng.randrange(3) * MINUTE_MS
+        for event, properties in (
+            ("Product Added", {"product_id": "P", "price": 1.0}),
+            ("Ticket Opened", {"ticket_id": "T", "priority": rng.choice(["urgent", "low"])}),
+        ):
+            if rng.random() < 0.7:
+                content = line(event, at_ms, customer=name, properties=properties)
+                partition.apply(offset, decode_line(content))
+                offset += 1
+    told = [
+        effect
+        for effect in partition.advance_clock(offset, START_MS + hours * 60 * MINUTE_MS)
+        if isinstance(effect, Trigger)
+    ]
+    order = [(trigger.timestamp, trigger.user_id) for trigger in told]
+
+    assert sorted(order) == order
+    assert [] == partition.advance_clock(offset + 1, START_MS + hours * 60 * MINUTE_MS)
+
+
+@given(records=canonical_logs(), days=st.integers(1, 400))
+def test_the_clock_in_one_leap_or_in_many_steps_decides_the_same(
+    records: list[bytes], days: int
+) -> None:
+    end = run(records)
+    clock_ms = decode_state(end.stored.state).clock_ms
+
+    def silence(moments: list[int]) -> list[bytes]:
+        rows = StoredRows(end.stored.rows)
+        state = decode_state(end.stored.state)
+        snapshot = snapshot_of(state.model_version)
+        partition = Partition(0, rows, snapshot, PARAMETERS, snapshot_of, state)
+        return [
+            told
+            for number, moment in enumerate(moments)
+            for told in triggers(partition.advance_clock(len(records) + number, moment))
+        ]
+
+    steps = [clock_ms + day * DAY_MS for day in range(1, days + 1)]
+    assert silence(steps[-1:]) == silence(steps)
