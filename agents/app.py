@@ -8,14 +8,14 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
-from config import topics
-from config.parameters import Parameters
-from config.settings import Settings
 from agents.deliver import Deliver
 from agents.ingest import Ingest
 from agents.profile import Profile
 from agents.trainer import Trainer
 from agents.web.server import Readiness, routes, serving
+from config import topics
+from config.parameters import Parameters
+from config.settings import Settings
 from models.customer.profile import encode_profile, profile
 from streams.batch_consumer import Batching
 from streams.faust_app import KeepstreamApp, Membership, new_faust_app, quiet_libraries, run_worker

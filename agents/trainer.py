@@ -14,7 +14,8 @@ from faust.types import TP
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
-from models.learning.population import Population, decode_observation
+from models.learning.examples import decode_lesson
+from models.learning.trainer import Trainer as Learner
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox
@@ -40,21 +41,21 @@ class Trainer:
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
-        self._population: Population | None = None
+        self._learner: Learner | None = None
         self._epoch = -1
 
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
         """Learn from ``batch``; publish and announce what becomes due."""
         started_s = monotonic()
-        if self._population is None or batch.epoch != self._epoch:
-            self._population = await self._restored()
+        if self._learner is None or batch.epoch != self._epoch:
+            self._learner = await self._restored()
             self._epoch = batch.epoch
         committable = 0
         for record in batch:
             if not batch.is_current:
                 return
-            if self._learn(self._population, record):
-                snapshot = self._population.draw(consumed=record.offset + 1)
+            if self._learn(self._learner, record):
+                snapshot = self._learner.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
                 committable = snapshot.consumed
         batch.release()
@@ -63,22 +64,22 @@ class Trainer:
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
 
-    async def _restored(self) -> Population:
-        """The population as of the last snapshot, which is announced once more: whoever published
+    async def _restored(self) -> Learner:
+        """The learner as of the last snapshot, which is announced once more: whoever published
         it may have been killed before all partitions heard of it.
         """
         latest = await self._snapshots.latest()
         if latest.version:
             await announce(latest, self._outbox, self._settings)
         log.info("trainer goes on from snapshot %d", latest.version)
-        return Population(self._parameters, latest)
+        return Learner(self._parameters, latest)
 
     @staticmethod
-    def _learn(population: Population, record: Record) -> bool:
+    def _learn(learner: Learner, record: Record) -> bool:
         """Learn from one record; whether a snapshot is due after it."""
         try:
-            learnt = population.learn(decode_observation(record.value or b""))
+            learnt = learner.learn(decode_lesson(record.value or b""))
         except msgspec.DecodeError:
             log.warning("left out an example at offset %d that is not one", record.offset)
             return False
-        return learnt and population.is_due
+        return learnt and learner.is_due

@@ -13,36 +13,14 @@ from typing import Any
 
 import msgspec
 
-SECOND_MS = 1_000
-DAY_MS = 86_400_000
-_UNITS_MS = {
-    "ms": 1,
-    "s": SECOND_MS,
-    "min": 60 * SECOND_MS,
-    "h": 3_600 * SECOND_MS,
-    "d": DAY_MS,
-    "w": 7 * DAY_MS,
-}
-_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
+from config.duration import DAY_MS, DurationMs, convert
+from config.rules import Actions, Triggers, load_actions, load_triggers
+
+HORIZON_DAYS_MAX = 365
 
 
 class ParameterError(ValueError):
     """A parameter is unknown or has a value that cannot be used; the message names the fix."""
-
-
-class DurationMs(int):
-    """A duration in milliseconds, written as ``"90s"``, ``"10min"``, ``"72h"`` or ``"28d"``."""
-
-    @classmethod
-    def parse(cls, value: object) -> "DurationMs":
-        """Read a text with a unit, or a bare number of seconds."""
-        match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
-        unit_ms = _UNITS_MS.get((match[2] or "s") if match else "?")
-        if match is None or unit_ms is None:
-            raise ValueError(
-                f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}"
-            )
-        return cls(round(float(match[1]) * unit_ms))
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,27 +76,13 @@ class Overdue(_Section, frozen=True):
     floor: DurationMs
 
 
-class Satisfaction(_Section, frozen=True):
-    nps: float
-    csat: float
+class Cart(_Section, frozen=True):
+    idle: DurationMs
 
 
-class CartAbandoned(_Section, frozen=True):
-    version: int
-    after: DurationMs
-    cooldown: DurationMs
-
-
-class Trigger(_Section, frozen=True):
-    version: int
-    cooldown: DurationMs
-
-
-class Triggers(_Section, frozen=True, rename="kebab"):
-    cart_abandoned: CartAbandoned
-    purchase_overdue: Trigger
-    low_satisfaction: Trigger
-    ticket_overdue: Trigger
+class Rules(_Section, frozen=True):
+    triggers: str
+    actions: str
 
 
 class Churn(_Section, frozen=True):
@@ -134,6 +98,9 @@ class Churn(_Section, frozen=True):
 class Learning(_Section, frozen=True):
     snapshot_every: DurationMs
     minimum_examples: int
+    refit_every: DurationMs
+    learning_rate: float
+    champion_margin: float
 
 
 class Bounds(_Section, frozen=True):
@@ -142,10 +109,14 @@ class Bounds(_Section, frozen=True):
     sessions: int
     products: int
     tickets: int
+    pending: int
 
 
 class Parameters(_Section, frozen=True):
-    """Everything the engine may be told; immutable, so that a replay can name what it used."""
+    """Everything the engine may be told; immutable, so that a replay can name what it used.
+
+    ``triggers`` and ``actions`` are the marketer's files, which ``rules`` names.
+    """
 
     time: Time
     money: Money
@@ -154,25 +125,36 @@ class Parameters(_Section, frozen=True):
     rfm: Rfm
     support: Support
     overdue: Overdue
-    satisfaction: Satisfaction
-    triggers: Triggers
+    cart: Cart
     churn: Churn
     learning: Learning
     bounds: Bounds
+    rules: Rules
+    triggers: Triggers
+    actions: Actions
 
 
 def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -> Parameters:
     """Shipped values, then those of ``file``, then ``name=value`` assignments.
 
-    Raises ``ParameterError`` for an unknown name or a value of the wrong kind.
+    Raises ``ParameterError`` for an unknown name or a value of the wrong kind, and ``RuleError``
+    for a rule or an action that cannot be used.
     """
+    values = _values(file, assignments)
+    rules = values["rules"]
+    values["triggers"] = load_triggers(Path(rules["triggers"]) if rules["triggers"] else None)
+    values["actions"] = load_actions(Path(rules["actions"]) if rules["actions"] else None)
+    return _typed(values)
+
+
+def _values(file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     shipped = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
     values = tomllib.loads(shipped)
     if file is not None:
         _merge(values, _read(file), where=str(file))
     for assignment in assignments:
         _merge(values, _assignment(assignment), where=f"--set {assignment}")
-    return _typed(values)
+    return values
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -233,18 +215,12 @@ def _suggest(name: str, values: Mapping[str, Any], path: str) -> str:
     return f"; known here: {', '.join(sorted(values))}"
 
 
-def _convert(kind: type, value: object) -> object:
-    if kind is DurationMs:
-        return DurationMs.parse(value)
-    raise NotImplementedError(kind)
-
-
 def _typed(values: dict[str, Any]) -> Parameters:
     horizons = values["churn"]["horizon_days"]
     if not isinstance(horizons, list):
         values["churn"]["horizon_days"] = [horizons]
     try:
-        parameters = msgspec.convert(values, Parameters, dec_hook=_convert, strict=True)
+        parameters = msgspec.convert(values, Parameters, dec_hook=convert, strict=True)
     except msgspec.ValidationError as error:
         raise ParameterError(f"parameters: {error}") from None
     _check(parameters)
@@ -262,12 +238,17 @@ def _check(parameters: Parameters) -> None:
         "overdue.multiple": parameters.overdue.multiple,
         "overdue.prior_gap": parameters.overdue.prior_gap,
         "learning.snapshot_every": parameters.learning.snapshot_every,
+        "learning.refit_every": parameters.learning.refit_every,
+        "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
     }
     for name, value in positive.items():
         if not value > 0:
             raise ParameterError(f"parameters: {name} must be more than 0, got {value}")
+    if max(parameters.churn.horizon_days) > HORIZON_DAYS_MAX:
+        # Orders are kept for as long as a label may have to look back.
+        raise ParameterError(f"parameters: churn.horizon_days is {HORIZON_DAYS_MAX} at most")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
     if not re.fullmatch("[A-Z]{3}", parameters.money.currency):

@@ -3,22 +3,29 @@
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.context import Context
 from models.customer import cart, engagement, purchases, support
+from models.customer.contacts import Outcome, with_outcome
 from models.customer.rhythm import overdue_at_ms
 from models.customer.row import Deadline, Row
+from models.events import catalogue
 from models.events.catalogue import Name
 from models.events.wire import Event
+from models.learning.labels import next_decision_ms
 from models.learning.snapshot import Snapshot
 
 _ORDERS = frozenset(
     {Name.ORDER_COMPLETED, Name.ORDER_UPDATED, Name.ORDER_REFUNDED, Name.ORDER_CANCELLED}
 )
+#: Names that change more than a customer's presence, whoever did it.
+STATE_CHANGING = _ORDERS | support.EVENTS
 
 
-def advance(
-    row: Row, event: Event, clock_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> Row:
+def advance(row: Row, event: Event, context: Context) -> Row:
     """``row`` after ``event``, with the deadlines that follow from it; nothing is decided here."""
+    clock_ms, parameters = context.clock_ms, context.parameters
+    if event.occurred_at_ms > row.latest_ms:
+        row = replace(row, latest_ms=event.occurred_at_ms)
     if engagement.is_interaction(event):
         interactions = engagement.record_interaction(row.engagement, event, clock_ms, parameters)
         row = replace(row, engagement=interactions)
@@ -27,31 +34,38 @@ def advance(
         row = replace(row, cart=cart.touch(row.cart, event, parameters))
         return _with_cart_deadline(row, parameters)
     if name in _ORDERS:
-        return _after_order(row, event, clock_ms, snapshot, parameters)
+        return _after_order(row, event, context)
     if name in support.EVENTS:
         tickets = support.record_ticket(row.support, event, clock_ms, parameters)
         return _with_ticket_deadline(replace(row, support=tickets), parameters)
     if name == Name.SURVEY_RESPONDED:
         return replace(row, support=support.record_survey(row.support, event))
+    if isinstance(event.properties, catalogue.ActionOutcome):
+        return _after_outcome(row, event, event.properties)
     return row
 
 
-def _after_order(
-    row: Row, event: Event, clock_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> Row:
+def _after_outcome(row: Row, event: Event, properties: catalogue.ActionOutcome) -> Row:
+    outcome = catalogue.OUTCOMES[event.name]
+    decisions = with_outcome(row.decisions, properties.decision_id, Outcome(outcome))
+    return row if decisions is None else replace(row, decisions=decisions)
+
+
+def _after_order(row: Row, event: Event, context: Context) -> Row:
+    clock_ms, parameters = context.clock_ms, context.parameters
     before = row.purchases
     orders = purchases.record_order(before, event, clock_ms, parameters)
     row = replace(row, purchases=orders)
     if event.name == Name.ORDER_COMPLETED:
         row = replace(row, cart=cart.empty(row.cart, event, clock_ms, parameters))
         row = _with_cart_deadline(row, parameters)
-    return _with_purchase_deadlines(row, before, snapshot, parameters)
+    return _with_purchase_deadlines(row, before, context.snapshot, parameters)
 
 
 def _with_cart_deadline(row: Row, parameters: Parameters) -> Row:
     due_ms = 0
     if row.cart.contents():
-        due_ms = row.cart.touched_at_ms + parameters.triggers.cart_abandoned.after
+        due_ms = row.cart.touched_at_ms + parameters.cart.idle
     return _with(row, "cart", due_ms)
 
 
@@ -62,10 +76,7 @@ def _with_purchase_deadlines(
     # News of an older order doesn't begin again a silence that has been dealt with.
     if row.deadlines.purchase.due_ms or after.last_at_ms != before.last_at_ms:
         row = _with(row, "purchase", overdue_at_ms(after, snapshot.gap_days, parameters))
-    grid_moved = after.first_at_ms != before.first_at_ms
-    if after.first_at_ms and (grid_moved or not row.deadlines.check_in.due_ms):
-        row = _with(row, "check_in", next_check_in_ms(row, parameters))
-    return row
+    return _with(row, "decision", next_decision_of(row, parameters))
 
 
 def _with_ticket_deadline(row: Row, parameters: Parameters) -> Row:
@@ -74,20 +85,11 @@ def _with_ticket_deadline(row: Row, parameters: Parameters) -> Row:
     return _with(row, "ticket", min((ms for ms in due if ms > handled_ms), default=0))
 
 
-def next_check_in_ms(row: Row, parameters: Parameters) -> int:
-    """The next check-in on the customer's own grid: every so many days after the first order.
-
-    A silent customer is looked at for a year after the last purchase, then left alone until the
-    next one.
+def next_decision_of(row: Row, parameters: Parameters) -> int:
+    """The customer's next decision point; 0 for none. A silent customer is looked at for as long
+    as a window reaches back, then left alone until the next purchase.
     """
-    every_ms = parameters.churn.check_in_ms
-    purchased = row.purchases
-    since_ms = max(row.deadlines.check_in.handled_ms, purchased.last_at_ms, purchased.first_at_ms)
-    steps = (since_ms - purchased.first_at_ms) // every_ms + 1
-    due_ms = purchased.first_at_ms + steps * every_ms
-    if due_ms > purchased.last_at_ms + purchases.REFUNDABLE_MS:
-        return 0
-    return due_ms
+    return next_decision_ms(row, parameters.churn.check_in_ms, purchases.REFUNDABLE_MS)
 
 
 def next_ticket_ms(row: Row, parameters: Parameters) -> int:

@@ -8,18 +8,21 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from config.parameters import Parameters
+from models.advance import STATE_CHANGING, advance
+from models.context import Context
+from models.customer.engagement import is_interaction
 from models.customer.fingerprint import fingerprint_bytes
 from models.customer.row import Row
-from models.decisions.decide import decide
-from models.decisions.trigger import Trigger
+from models.customer.support import Answer, answer_of
+from models.decisions.facts import Scene
+from models.decisions.policy import SCORE, SURVEY
+from models.decisions.trigger import Decision
+from models.events.catalogue import CLICKSTREAM, TOPIC_BY_NAME, Survey, SurveyKind
 from models.events.wire import Event
-from models.advance import advance
-from models.learning.population import Observation
-from models.learning.snapshot import Snapshot
-from models.silence import run_deadline
+from models.learning.examples import Lesson
+from models.silence import decide, run_deadline
 
-Effect = Trigger | Observation
+Effect = Decision | Lesson
 
 
 class Fate(StrEnum):
@@ -38,39 +41,54 @@ class Step(NamedTuple):
     effects: list[Effect]
 
 
-def step(
-    customer: str,
-    row: Row,
-    event: Event,
-    clock_ms: int,
-    snapshot: Snapshot,
-    parameters: Parameters,
-) -> Step:
+def step(row: Row, event: Event, context: Context) -> Step:
     """Advance one customer by one event."""
     message = fingerprint_bytes(event.message_id)
     if _is_repeat(row, message):
         return Step(row, Fate.DUPLICATE, [])
-    if event.occurred_at_ms < clock_ms - parameters.time.lateness:
+    parameters = context.parameters
+    if event.occurred_at_ms < context.clock_ms - parameters.time.lateness:
         return Step(row, Fate.LATE, [])
 
     # Silence first: what was due before this event must not see it.
-    row, effects = run_deadlines(customer, row, event.occurred_at_ms, snapshot, parameters)
+    row, effects = run_deadlines(row, event.occurred_at_ms, context)
 
-    row = advance(row, event, clock_ms, snapshot, parameters)
+    sessions = row.engagement.session_count
+    row = advance(row, event, context)
     row = replace(row, messages=(row.messages + message)[-8 * parameters.bounds.messages :])
-    row, decisions = decide(customer, row, event, snapshot, parameters)
-    return Step(row, Fate.APPLIED, [*effects, *decisions])
+    moments = _moments(event, begins_session=row.engagement.session_count > sessions)
+    if moments:
+        scene = Scene(row, event.occurred_at_ms, context, _survey(event))
+        row, decisions = decide(scene, moments, event.message_id)
+        effects += decisions
+    return Step(row, Fate.APPLIED, effects)
 
 
-def run_deadlines(
-    customer: str, row: Row, before_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> tuple[Row, list[Effect]]:
+def run_deadlines(row: Row, before_ms: int, context: Context) -> tuple[Row, list[Effect]]:
     """Run this customer's deadlines earlier than ``before_ms``, each at its own time."""
     effects: list[Effect] = []
     while 0 < (due_ms := row.next_due_ms) < before_ms:
-        row, more = run_deadline(customer, row, due_ms, snapshot, parameters)
+        row, more = run_deadline(row, due_ms, context)
         effects += more
     return row, effects
+
+
+def _moments(event: Event, *, begins_session: bool) -> list[str]:
+    """Which rules an event makes worth looking at: a score is asked for when something it depends
+    on has changed; one more page view changes only the state.
+    """
+    moments = [SURVEY] if isinstance(event.properties, Survey) else []
+    elsewhere = TOPIC_BY_NAME.get(event.name, CLICKSTREAM) != CLICKSTREAM
+    if begins_session or (elsewhere and (event.name in STATE_CHANGING or is_interaction(event))):
+        moments.append(SCORE)
+    return moments
+
+
+def _survey(event: Event) -> tuple[SurveyKind, Answer] | None:
+    survey = event.properties
+    if not isinstance(survey, Survey):
+        return None
+    return survey.kind, answer_of(survey, event.occurred_at_ms)
 
 
 def _is_repeat(row: Row, message: bytes) -> bool:

@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.context import Context
 from models.customer.row import ROW_VERSION, NewerRow, Row, RowError, version_of
+from models.decisions.policy import Policy, compile_policy
 from models.engine import Effect, Fate, step
 from models.events.wire import Event, Line, event_of, timestamp_ms
-from models.learning.population import Observation
+from models.learning.examples import Example, Observation
 from models.learning.snapshot import Snapshot
 from models.silence import run_deadline
 
@@ -39,7 +41,8 @@ class PartitionState(Struct, array_like=True):
     """What a partition knows beside its customers' rows.
 
     ``applied``: the last offset that is folded in. ``sources``: the highest offset seen of each
-    partition of a raw topic, which drops what ingest repeated after a crash.
+    partition of a raw topic, which drops what ingest repeated after a crash. ``is_delivered``: the
+    log says with each clock record that everything up to it has come (a watermark).
     """
 
     version: int = ROW_VERSION
@@ -49,6 +52,7 @@ class PartitionState(Struct, array_like=True):
     model_version: int = 0
     model_sha256: str = ""
     sources: dict[str, int] = {}
+    is_delivered: bool = False
 
 
 def encode_state(state: PartitionState) -> bytes:
@@ -99,12 +103,14 @@ class Partition:
         parameters: Parameters,
         snapshots: SnapshotSource,
         state: PartitionState | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.number = number
         self.state = state or PartitionState()
         self.snapshot = snapshot
         self._rows = rows
         self._parameters = parameters
+        self._policy = policy or compile_policy(parameters)
         self._snapshots = snapshots
         # Customers by earliest deadline. An entry may be out of date: it is checked when it comes
         # up, and a customer is pushed again only for an earlier deadline than the one scheduled.
@@ -163,7 +169,7 @@ class Partition:
                 ahead.append((customer, row))
                 continue
             if row.next_due_ms == due_ms:
-                row, more = run_deadline(customer, row, due_ms, self.snapshot, self._parameters)
+                row, more = run_deadline(row, due_ms, self._context(customer))
                 row = replace(row, applied=offset)
                 self._rows.put(customer, row)
                 ran.add(customer)
@@ -186,6 +192,7 @@ class Partition:
             if version is not None and version > self.state.model_version:
                 self.adopt(self._snapshots(version, sha256), sha256)
             return []
+        self.state.is_delivered |= line.type == "watermark"
         return self.advance_clock(offset, timestamp_ms(line))
 
     def _event(self, offset: int, event: Event) -> Applied:
@@ -197,9 +204,7 @@ class Partition:
         known = self._rows.get(customer)
         if known is not None and known.applied >= offset:
             return ALREADY_APPLIED
-        row, fate, effects = step(
-            customer, known or Row(), event, self.state.clock_ms, self.snapshot, self._parameters
-        )
+        row, fate, effects = step(known or Row(), event, self._context(customer))
         if fate is Fate.APPLIED:
             self._rows.put(customer, replace(row, applied=offset))
             self._schedule(customer, row.next_due_ms)
@@ -215,6 +220,12 @@ class Partition:
         self.state.sources[name] = source.offset
         return False
 
+    def _context(self, customer: str) -> Context:
+        delay_ms = 0 if self.state.is_delivered else self._parameters.time.lateness
+        return Context(
+            customer, self.state.clock_ms, self.snapshot, self._parameters, self._policy, delay_ms
+        )
+
     def _schedule(self, customer: str, due_ms: int) -> None:
         if not due_ms:
             return
@@ -224,10 +235,10 @@ class Partition:
             heappush(self._heap, (due_ms, customer))
 
     def _placed(self, offset: int, effects: list[Effect]) -> list[Effect]:
-        """The effects with each observation's place in the log, by which repeats are dropped."""
+        """The effects with each lesson's place in the log, by which repeats are dropped."""
         return [
             replace(effect, partition=self.number, offset=offset, index=index)
-            if isinstance(effect, Observation)
+            if isinstance(effect, Observation | Example)
             else effect
             for index, effect in enumerate(effects)
         ]

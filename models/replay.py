@@ -11,16 +11,21 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.context import Context
 from models.customer.profile import Profile, profile
 from models.customer.row import Row
-from models.decisions.trigger import Trigger
+from models.decisions.policy import compile_policy
+from models.decisions.trigger import NextBestAction, Trigger
 from models.engine import Effect, Fate
 from models.events.admission import admit_line
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
-from models.learning.population import Observation, Population
-from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
+from models.hindsight import Hindsight
+from models.learning.churn import score
+from models.learning.examples import Example, Observation
+from models.learning.snapshot import Quality, Snapshot, SnapshotError, prior_snapshot
+from models.learning.trainer import Trainer
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
 
 
@@ -38,7 +43,8 @@ class Score(Struct, frozen=True, rename="camel"):
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers by kind, and what is left."""
+    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
+    left, and how good the scores were."""
 
     events: dict[str, int]
     triggers: dict[str, int]
@@ -46,9 +52,10 @@ class Summary(Struct, frozen=True, rename="camel"):
     customers: int
     model_version: int
     clock: str | None
+    quality: tuple[Quality, ...] = ()
 
 
-Output = Trigger | Score | DeadLetter
+Output = Trigger | NextBestAction | Score | DeadLetter
 
 
 class _MemoryRows:
@@ -85,8 +92,12 @@ class Replay:
         self._parameters = parameters
         self._models = models
         self._lanes: dict[int, _Lane] = {}
-        self._population = Population(parameters)
-        self._unseen_observations = False
+        self._trainer = Trainer(parameters)
+        self._has_news = False
+        self._policy = compile_policy(parameters)
+        self._prior = prior_snapshot(parameters)
+        self._hindsight = Hindsight()
+        self._hindsight.adopted(self._prior)
         # An export brings its own clock and model records; a plain log gets them made from its
         # events, until a watermark line takes the clock over.
         self._clock_is_given = False
@@ -130,6 +141,7 @@ class Replay:
             customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
             model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
+            quality=self._trainer.snapshot.quality,
         )
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
@@ -148,6 +160,8 @@ class Replay:
         outputs = self._outputs([*effects, *self._learnt(applied.effects)])
         if applied.fate is not None:
             self._fates[applied.fate] += 1
+        if applied.fate is Fate.APPLIED:
+            self._hindsight.record(event)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             outputs.append(dead_letter(late, raw, step="profile", line=number))
@@ -159,11 +173,11 @@ class Replay:
         effects = self._learnt(lane.partition.apply(offset, line).effects)
         if line.type == "model":
             self._models_are_given = True
+            self._hindsight.adopted(lane.partition.snapshot)
             return effects
         self._clock_is_given = True
-        if line.type == "watermark" and not self._models_are_given and self._has_news():
-            lane.partition.adopt(self._population.draw())
-            self._unseen_observations = False
+        if line.type == "watermark" and self._has_news and self._trainer.knows_enough:
+            self._adopt(lane.partition)
         return effects
 
     def _moved(self, partition: Partition, offset: int, clock_ms: int) -> list[Effect]:
@@ -172,52 +186,71 @@ class Replay:
             return []
         effects = self._learnt(partition.advance_clock(offset, clock_ms))
         partition.skip(offset)
-        if self._population.is_due and not self._models_are_given:
-            partition.adopt(self._population.draw())
+        if self._has_news and self._trainer.is_due:
+            self._adopt(partition)
         return effects
 
     def _learnt(self, effects: list[Effect]) -> list[Effect]:
+        """Teach the trainer, unless the log brings its models; gives back what is left."""
         for effect in effects:
-            if isinstance(effect, Observation):
-                self._unseen_observations |= self._population.learn(effect)
+            if isinstance(effect, Observation | Example) and not self._models_are_given:
+                self._has_news |= self._trainer.learn(effect)
         return effects
 
-    def _has_news(self) -> bool:
-        minimum = self._parameters.learning.minimum_examples
-        return self._unseen_observations and self._population.observations >= minimum
+    def _adopt(self, partition: Partition) -> None:
+        snapshot = self._trainer.draw()
+        partition.adopt(snapshot)
+        self._hindsight.adopted(snapshot)
+        self._has_news = False
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
-        triggers = [effect for effect in effects if isinstance(effect, Trigger)]
-        self._triggers.update(str(decided.kind) for decided in triggers)
-        return list(triggers)
+        decisions = [e for e in effects if isinstance(e, Trigger | NextBestAction)]
+        self._triggers.update(decided.kind for decided in decisions)
+        return list(decisions)
 
     def _refused(self, rejected: Rejected, raw: bytes, number: int) -> DeadLetter:
         self._fates["deadLettered"] += 1
         return dead_letter(rejected, raw, step="ingest", line=number)
 
     def _score(self, line: Line, number: int) -> Score:
+        """Answer from what was applied so far and had happened by the line's time."""
         customer, _ = identity(line)
         at_ms = timestamp_ms(line)
-        churn = self._parameters.churn
+        horizon_days = line.horizon_days or self._parameters.churn.horizon_days[0]
+        row, current = self._find(customer)
+        snapshot = self._hindsight.snapshot(current, at_ms)
+        context = Context(customer, 0, snapshot, self._parameters, self._policy, 0)
+        earlier = self._hindsight.row(row, at_ms, context)
+        churn = score(earlier, at_ms, horizon_days, snapshot, self._parameters)
         self._scores += 1
         return Score(
             message_id=line.message_id or f"line-{number}",
             user_id=customer,
             timestamp=iso(at_ms),
-            churn_probability=churn.prior,
-            horizon_days=line.horizon_days or churn.horizon_days[0],
-            source="prior",
-            model_version=0,
+            churn_probability=churn.probability,
+            horizon_days=horizon_days,
+            source=churn.source,
+            model_version=churn.model_version,
             value=None,
         )
+
+    def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
+        """The customer's row and the snapshot their partition decides by."""
+        for partition, rows in self._lanes.values():
+            row = rows.get(customer)
+            if row is not None:
+                return row, partition.snapshot
+        first = next(iter(self._lanes.values()), None)
+        return None, first.partition.snapshot if first is not None else self._prior
 
     def _lane(self, line: Line) -> _Lane:
         number = line.position.partition if line.position is not None else 0
         lane = self._lanes.get(number)
         if lane is None:
             rows = _MemoryRows()
-            prior = prior_snapshot(self._parameters)
-            partition = Partition(number, rows, prior, self._parameters, self._models)
+            partition = Partition(
+                number, rows, self._prior, self._parameters, self._models, policy=self._policy
+            )
             lane = self._lanes[number] = _Lane(partition, rows)
         return lane
 

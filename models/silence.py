@@ -1,60 +1,77 @@
 """What happens when nothing does: deadlines that passed without the event that would end them."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS, Parameters
-from models.advance import next_check_in_ms, next_ticket_ms
-from models.customer.purchases import WINDOW_DAYS, gaps_days, window
+from models.advance import next_decision_of, next_ticket_ms
+from models.context import Context
 from models.customer.row import Deadline, Row
-from models.decisions import rules
-from models.decisions.decide import fire
-from models.decisions.trigger import Cause, Kind, Trigger
-from models.learning.population import Observation
-from models.learning.snapshot import Snapshot
+from models.decisions.actions import next_best_action
+from models.decisions.decide import look
+from models.decisions.facts import Scene
+from models.decisions.policy import CART_IDLE, SCORE, SILENCE, TICKET_WAITING
+from models.decisions.trigger import Cause, Decision
+from models.learning.examples import Lesson
+from models.learning.labels import CHECK_IN, kind_of, mature, observe, with_pending
 
-_RULES: dict[str, tuple[Kind, rules.Rule]] = {
-    "cart": (Kind.CART_ABANDONED, rules.cart_abandoned),
-    "purchase": (Kind.PURCHASE_OVERDUE, rules.purchase_overdue),
-    "ticket": (Kind.TICKET_OVERDUE, rules.ticket_overdue),
-}
+_MOMENTS = {"cart": CART_IDLE, "purchase": SILENCE, "ticket": TICKET_WAITING}
 
 
-def run_deadline(
-    customer: str, row: Row, due_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> tuple[Row, list[Trigger | Observation]]:
-    """Run everything of this customer's that is due at exactly ``due_ms``."""
-    effects: list[Trigger | Observation] = []
-    for part, (kind, rule) in _RULES.items():
+def run_deadline(row: Row, due_ms: int, context: Context) -> tuple[Row, list[Decision | Lesson]]:
+    """Run everything of this customer's that is due at exactly ``due_ms``: first the labels, then
+    what silence fires, then the decision point of the day.
+    """
+    effects: list[Decision | Lesson] = []
+    if row.deadlines.label.due_ms == due_ms:
+        row, examples = mature(row, due_ms)
+        effects += examples
+    moments = []
+    for part, moment in _MOMENTS.items():
         if _is_due(row, part, due_ms):
+            moments.append(moment)
             row = _handled(row, part, due_ms)
-            cause = Cause(deadline=f"{kind}:{due_ms}")
-            reasons = rule(row, due_ms, snapshot, parameters)
-            if reasons is not None:
-                row, fired = fire(kind, customer, row, due_ms, cause, reasons, snapshot, parameters)
-                effects += fired
-            if part == "ticket":
-                row = _due_again(row, part, next_ticket_ms(row, parameters))
-    if _is_due(row, "check_in", due_ms):
-        # Nobody's recency is known whose every order was cancelled.
-        if row.purchases.last_at_ms:
-            effects.append(observe(row, due_ms))
-        row = _handled(row, "check_in", due_ms)
-        row = _due_again(row, "check_in", next_check_in_ms(row, parameters))
+    if TICKET_WAITING in moments:
+        row = _due_again(row, "ticket", next_ticket_ms(row, context.parameters))
+    if _is_due(row, "decision", due_ms):
+        row, lessons = _decision_point(row, due_ms, context)
+        effects += lessons
+        moments.append(SCORE)
+    if moments:
+        row, decisions = decide(Scene(row, due_ms, context), moments, None)
+        effects += decisions
     return row, effects
 
 
-def observe(row: Row, at_ms: int) -> Observation:
-    """The customer as a check-in at ``at_ms`` finds them."""
-    purchases = row.purchases
-    frequency, monetary_minor = window(purchases, at_ms, WINDOW_DAYS[-1])
-    gaps = gaps_days(purchases)
-    return Observation(
-        timestamp_ms=at_ms,
-        recency_days=max(at_ms - purchases.last_at_ms, 0) / DAY_MS,
-        frequency=frequency,
-        monetary_minor=monetary_minor,
-        gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
-    )
+def decide(
+    scene: Scene, moments: Sequence[str], message_id: str | None
+) -> tuple[Row, list[Decision]]:
+    """Look at the rules of ``moments``, and choose one action for all that they fire."""
+    decisions: list[Decision] = []
+    triggers = []
+    for moment in moments:
+        deadline = f"{moment}:{scene.at_ms}" if message_id is None else None
+        triggers += look(scene, moment, Cause(message_id, deadline))
+    decisions += triggers
+    if triggers:
+        action = next_best_action(scene, triggers, triggers[0].cause)
+        if action is not None:
+            decisions.append(action)
+    return scene.row, decisions
+
+
+def _decision_point(row: Row, at_ms: int, context: Context) -> tuple[Row, list[Lesson]]:
+    """Wait for this moment's labels, and let the population count the customer."""
+    row = _handled(row, "decision", at_ms)
+    lessons: list[Lesson] = []
+    scene = Scene(row, at_ms, context)
+    if scene.assessment is not None:
+        past = scene.assessment.history
+        row = with_pending(row, scene.assessment, at_ms, context)
+        if kind_of(past, at_ms) == CHECK_IN:
+            row, observation = observe(row, past, at_ms)
+            lessons.append(observation)
+    return _due_again(row, "decision", next_decision_of(row, context.parameters)), lessons
 
 
 def _is_due(row: Row, part: str, due_ms: int) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from config.parameters import DAY_MS, SECOND_MS, DurationMs, Parameters
+from config.duration import DAY_MS
+from config.parameters import SECOND_MS, DurationMs, Parameters
 
 _UNITS = (
     ("d", DAY_MS),

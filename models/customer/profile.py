@@ -1,30 +1,20 @@
 """What is read of a customer: everything decayed to one moment, scored and named."""
 
-from bisect import bisect_left
-from enum import StrEnum
-
 import msgspec
 from msgspec import Struct
 
-from config.parameters import DAY_MS, Parameters
+from config.duration import DAY_MS
+from config.parameters import Parameters
 from models.customer import purchases as orders
 from models.customer import support as tickets
+from models.customer.contacts import CONTROL, TREATED, Decided
 from models.customer.engagement import intensity_at
 from models.customer.row import Row
+from models.customer.scores import Segment, rfm_scores
 from models.customer.support import Answer
 from models.events.wire import iso
-from models.learning.snapshot import Cuts, Snapshot
-
-
-class Segment(StrEnum):
-    CHAMPIONS = "champions"
-    LOYAL = "loyal"
-    POTENTIAL = "potential"
-    NEW = "new"
-    AT_RISK = "at risk"
-    CANT_LOSE = "can't lose"
-    HIBERNATING = "hibernating"
-    LOST = "lost"
+from models.learning.churn import Churn, assess
+from models.learning.snapshot import Snapshot
 
 
 class _View(Struct, frozen=True, rename="camel"):
@@ -89,6 +79,16 @@ class SupportView(_View, frozen=True):
     ces: AnswerView | None
 
 
+class DecisionView(_View, frozen=True):
+    """An action that was decided, and what became of it."""
+
+    action: str
+    channel: str
+    at: str
+    group: str
+    outcome: str
+
+
 class Profile(_View, frozen=True):
     """A customer as of a moment of event time."""
 
@@ -98,6 +98,8 @@ class Profile(_View, frozen=True):
     engagement: EngagementView
     cart: CartView
     support: SupportView
+    churn: tuple[Churn, ...]
+    decisions: tuple[DecisionView, ...]
     next_deadline_at: str | None
     last_triggers: dict[str, str]
     model_version: int
@@ -107,6 +109,7 @@ def profile(
     customer: str, row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters
 ) -> Profile:
     """The customer as of ``at_ms``; windows end and levels have decayed there."""
+    assessed = assess(row, at_ms, snapshot, parameters)
     return Profile(
         user_id=customer,
         as_of=iso(at_ms),
@@ -114,6 +117,8 @@ def profile(
         engagement=_engagement(row, at_ms, parameters),
         cart=CartView(len(row.cart.contents()), row.cart.value_minor, _iso(row.cart.touched_at_ms)),
         support=_support(row, parameters),
+        churn=assessed.churn if assessed is not None else (),
+        decisions=tuple(_decision(decided) for decided in row.decisions),
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
         model_version=snapshot.version,
@@ -124,40 +129,13 @@ def encode_profile(view: Profile) -> bytes:
     return msgspec.json.encode(view)
 
 
-def segment_of(recency: int, frequency: int, monetary: int, count: int) -> Segment:
-    """The named segment of three scores: recency against the mean of frequency and money."""
-    worth = (frequency + monetary) / 2
-    if recency >= 4:
-        if count == 1:
-            return Segment.NEW
-        return (
-            Segment.CHAMPIONS if worth >= 4 else Segment.LOYAL if worth >= 3 else Segment.POTENTIAL
-        )
-    if recency == 3:
-        return Segment.LOYAL if worth >= 4 else Segment.POTENTIAL
-    if worth >= 4 and recency == 1:
-        return Segment.CANT_LOSE
-    if recency == 2:
-        return Segment.AT_RISK if worth >= 3 else Segment.HIBERNATING
-    return Segment.LOST
-
-
-def _score(value: float, cuts: Cuts) -> int:
-    return 1 + bisect_left(cuts, value)
-
-
 def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> RfmView:
     bought = row.purchases
     windows = tuple(
         Window(days, *orders.window(bought, at_ms, days)) for days in orders.WINDOW_DAYS
     )
-    recency_days = recency = frequency = monetary = segment = None
-    if bought.count:
-        recency_days = max(at_ms - bought.last_at_ms, 0) / DAY_MS
-        recency = 6 - _score(recency_days, snapshot.recency_days_cuts)
-        frequency = _score(float(windows[-1].orders), snapshot.frequency_cuts)
-        monetary = _score(float(windows[-1].net_minor), snapshot.monetary_minor_cuts)
-        segment = segment_of(recency, frequency, monetary, bought.count)
+    scores = rfm_scores(bought, at_ms, snapshot)
+    recency_days = max(at_ms - bought.last_at_ms, 0) / DAY_MS if bought.count else None
     return RfmView(
         recency_days=recency_days,
         orders=bought.count,
@@ -166,10 +144,10 @@ def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> Rf
         last_order_at=_iso(bought.last_at_ms),
         windows=windows,
         decayed=tuple(Level(*level) for level in orders.levels(bought, at_ms, parameters)),
-        recency_score=recency,
-        frequency_score=frequency,
-        monetary_score=monetary,
-        segment=segment,
+        recency_score=scores.recency if scores else None,
+        frequency_score=scores.frequency if scores else None,
+        monetary_score=scores.monetary if scores else None,
+        segment=scores.segment if scores else None,
     )
 
 
@@ -198,6 +176,16 @@ def _support(row: Row, parameters: Parameters) -> SupportView:
         nps=_answer(helped.nps),
         csat=_answer(helped.csat),
         ces=_answer(helped.ces),
+    )
+
+
+def _decision(decided: Decided) -> DecisionView:
+    return DecisionView(
+        action=decided.action,
+        channel=decided.channel,
+        at=iso(decided.at_ms),
+        group=TREATED if decided.treated else CONTROL,
+        outcome=decided.outcome,
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS, Parameters
+from config.duration import DAY_MS
+from config.parameters import Parameters
 from models.customer.decay import added, decayed
 from models.customer.fingerprint import fingerprint
 from models.events import catalogue
@@ -25,8 +26,28 @@ GAPS_MAX = 12
 #: No one thing is worth more: sums of it must fit in 64 bits.
 _WORTH_MINOR_MAX = 10**15
 _MINOR_PER_UNIT = {
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 1),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 1_000),
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        1,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 1_000),
 }
 
 
@@ -62,6 +83,7 @@ class Purchases(Struct, frozen=True, array_like=True):
     """A customer's orders and what they add up to.
 
     ``orders`` are sorted by (time, id) and reach back as far as a window or a refund can.
+    ``retired_days`` counts the purchase days of orders that are no longer kept.
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
 
@@ -73,6 +95,7 @@ class Purchases(Struct, frozen=True, array_like=True):
     decayed_orders: tuple[float, ...] = ()
     decayed_net_minor: tuple[float, ...] = ()
     as_of_ms: int = 0
+    retired_days: int = 0
 
     @property
     def last_at_ms(self) -> int:
@@ -203,10 +226,13 @@ def _retire(purchases: Purchases, settled_ms: int, orders_max: int) -> Purchases
     if not keep_from:
         return purchases
     retired = [order.placed_at_ms for order in orders[:keep_from] if order.is_purchase]
+    kept_days = {order.placed_at_ms // DAY_MS for order in orders[keep_from:] if order.is_purchase}
+    retired_days = {at_ms // DAY_MS for at_ms in retired} - kept_days
     return replace(
         purchases,
         orders=orders[keep_from:],
-        retired_last_at_ms=max(retired + [purchases.retired_last_at_ms]),
+        retired_last_at_ms=max([*retired, purchases.retired_last_at_ms]),
+        retired_days=purchases.retired_days + len(retired_days),
     )
 
 

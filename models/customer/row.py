@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from models.customer.cart import Cart
+from models.customer.contacts import Decided
 from models.customer.engagement import Engagement
+from models.customer.pending import Pending
 from models.customer.purchases import Purchases
 from models.customer.support import Support
-from models.decisions.trigger import Kind
 
 #: Raised when a field changes its meaning or its place.
 ROW_VERSION = 1
@@ -38,18 +39,28 @@ class Deadlines(Struct, frozen=True, array_like=True, gc=False):
     cart: Deadline = Deadline()
     purchase: Deadline = Deadline()
     ticket: Deadline = Deadline()
-    check_in: Deadline = Deadline()
+    decision: Deadline = Deadline()
+    label: Deadline = Deadline()
 
     @property
     def next_due_ms(self) -> int:
         """The earliest deadline; 0 when there is none."""
-        due = (self.cart.due_ms, self.purchase.due_ms, self.ticket.due_ms, self.check_in.due_ms)
+        due = (
+            self.cart.due_ms,
+            self.purchase.due_ms,
+            self.ticket.due_ms,
+            self.decision.due_ms,
+            self.label.due_ms,
+        )
         return min((ms for ms in due if ms), default=0)
 
 
 class Row(Struct, frozen=True, array_like=True):
     """One customer. ``applied`` is the offset in ``customer-events`` of the last change to it;
-    ``messages`` the latest message ids, eight bytes each; ``fired_ms`` when each kind last fired.
+    ``messages`` the latest message ids, eight bytes each; ``fired_ms`` when each trigger last
+    fired; ``latest_ms`` the time of the latest event; ``pending`` the labels that wait, earliest
+    first; ``counted`` the cell of the population's count table the customer is in; ``at_risk``
+    the triggers whose threshold the customer is above; ``decisions`` the latest actions.
     """
 
     version: int = ROW_VERSION
@@ -60,7 +71,12 @@ class Row(Struct, frozen=True, array_like=True):
     cart: Cart = Cart()
     support: Support = Support()
     deadlines: Deadlines = Deadlines()
-    fired_ms: dict[Kind, int] = {}
+    fired_ms: dict[str, int] = {}
+    latest_ms: int = 0
+    pending: tuple[Pending, ...] = ()
+    counted: tuple[int, int, int] | None = None
+    at_risk: tuple[str, ...] = ()
+    decisions: tuple[Decided, ...] = ()
 
     @property
     def next_due_ms(self) -> int:

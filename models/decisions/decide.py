@@ -1,53 +1,108 @@
-"""Turning reasons into triggers, under their cooldowns."""
+"""Rules looked at: which triggers fire, under their thresholds and cooldowns, and why."""
+
+from math import isnan
 
 from msgspec.structs import replace
 
-from config.parameters import Parameters
-from models.customer.row import Row
-from models.customer.support import answer_of
-from models.decisions import rules
-from models.decisions.trigger import Cause, Kind, ReasonCode, Trigger, trigger
-from models.events.catalogue import Survey
-from models.events.wire import Event
-from models.learning.snapshot import Snapshot
+from models.decisions.facts import FACTS, Scene
+from models.decisions.policy import CompiledTrigger
+from models.decisions.trigger import Cause, ChurnReceipt, ReasonCode, Trigger, decision_id
+from models.events.wire import iso
+from models.learning.churn import Churn, contributions
+
+#: How many of a score's features a receipt names.
+CONTRIBUTIONS_MAX = 3
 
 
-def decide(
-    customer: str, row: Row, event: Event, snapshot: Snapshot, parameters: Parameters
-) -> tuple[Row, list[Trigger]]:
-    """What ``event`` itself calls for, beyond what silence will."""
-    survey = event.properties
-    if not isinstance(survey, Survey):
-        return row, []
-    at_ms = event.occurred_at_ms
-    reasons = rules.low_satisfaction(answer_of(survey, at_ms), survey.kind, parameters)
-    if reasons is None:
-        return row, []
-    cause = Cause(message_id=event.message_id)
-    return fire(Kind.LOW_SATISFACTION, customer, row, at_ms, cause, reasons, snapshot, parameters)
+def look(scene: Scene, moment: str, cause: Cause) -> list[Trigger]:
+    """The triggers that fire at ``moment``; ``scene.row`` remembers that they did."""
+    fired: list[Trigger] = []
+    for compiled in scene.context.policy.triggers[moment]:
+        gates = _gates_passed(scene, compiled)
+        if gates is not None:
+            fired.append(_trigger(scene, compiled, cause, gates))
+            name = compiled.rule.name
+            fired_ms = {**scene.row.fired_ms, name: scene.at_ms}
+            scene.row = replace(scene.row, fired_ms=fired_ms)
+    return fired
 
 
-def fire(
-    kind: Kind,
-    customer: str,
-    row: Row,
-    at_ms: int,
-    cause: Cause,
-    reasons: tuple[ReasonCode, ...],
-    snapshot: Snapshot,
-    parameters: Parameters,
-) -> tuple[Row, list[Trigger]]:
-    """The trigger, unless its kind fired for this customer within its cooldown."""
-    last_ms = row.fired_ms.get(kind)
-    if last_ms is not None and at_ms < last_ms + rules.cooldown_ms(kind, parameters):
-        return row, []
-    decided = trigger(
-        kind,
-        rule_version=rules.rule_version(kind, parameters),
-        customer=customer,
-        at_ms=at_ms,
+def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | None:
+    """The gates that were open, or None when one was shut."""
+    rule = compiled.rule
+    if not compiled.when.holds(scene):
+        return None
+    gates = ["condition"]
+    if rule.rises is not None:
+        if not _rose(scene, compiled):
+            return None
+        gates.append("threshold")
+    last_ms = scene.row.fired_ms.get(rule.name)
+    if last_ms is not None and scene.at_ms < last_ms + rule.cooldown:
+        return None
+    return (*gates, "cooldown")
+
+
+def _rose(scene: Scene, compiled: CompiledTrigger) -> bool:
+    """Whether the fact has just climbed over the threshold; it must fall well below it again
+    before it can climb once more.
+    """
+    rule = compiled.rule
+    assert rule.rises is not None
+    value, above = scene[rule.rises.fact], scene.row.at_risk
+    assert isinstance(value, float)
+    if rule.name in above:
+        if value <= rule.rises.rearm:
+            rest = tuple(name for name in above if name != rule.name)
+            scene.row = replace(scene.row, at_risk=rest)
+        return False
+    if not value >= rule.rises.to:
+        return False
+    scene.row = replace(scene.row, at_risk=(*above, rule.name))
+    return True
+
+
+def _trigger(
+    scene: Scene, compiled: CompiledTrigger, cause: Cause, gates: tuple[str, ...]
+) -> Trigger:
+    rule, context = compiled.rule, scene.context
+    return Trigger(
+        id=decision_id(rule.name, rule.version, context.customer, cause),
+        kind=rule.name,
+        rule_version=rule.version,
+        user_id=context.customer,
+        timestamp=iso(scene.at_ms),
         cause=cause,
-        reasons=reasons,
-        model_version=snapshot.version,
+        reasons=reasons(scene, rule.because),
+        churn=churn_receipt(scene.churn),
+        value_at_stake=value_at_stake(scene),
+        gates=gates,
+        model_version=context.snapshot.version,
     )
-    return replace(row, fired_ms={**row.fired_ms, kind: at_ms}), [decided]
+
+
+def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
+    """The facts in words; a churn score brings the features that moved it most."""
+    told: list[ReasonCode] = []
+    for name in names:
+        value = scene[name]
+        if isinstance(value, str) or not isnan(value):
+            told.append(ReasonCode(name, value, FACTS[name].words.format(value)))
+        if name == "churn_probability" and scene.assessment is not None:
+            parts = contributions(scene.assessment, scene.context.snapshot)[:CONTRIBUTIONS_MAX]
+            told += [ReasonCode(p.feature, p.value, p.words, p.contribution) for p in parts]
+    return tuple(told)
+
+
+def churn_receipt(churn: Churn | None) -> ChurnReceipt | None:
+    if churn is None:
+        return None
+    return ChurnReceipt(
+        churn.probability, churn.horizon_days, str(churn.source), churn.model_version
+    )
+
+
+def value_at_stake(scene: Scene) -> float:
+    value = scene["value_at_stake"]
+    assert isinstance(value, float)
+    return value

@@ -113,7 +113,23 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     order_id: str | None = None
 
 
-Properties = Nothing | CartProduct | Order | OrderEnd | Ticket | Survey
+class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What became of an action; ``decision_id`` is the id of the decision it was taken for."""
+
+    decision_id: Text
+
+
+#: How far an action came, by the event that says so.
+OUTCOMES: dict[str, str] = {
+    "Action Delivered": "delivered",
+    "Action Opened": "opened",
+    "Action Clicked": "clicked",
+    "Action Accepted": "accepted",
+    "Action Rejected": "rejected",
+    "Action Failed": "failed",
+}
+
+Properties = Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome
 
 _SHAPES: dict[str, type[Struct]] = {
     Name.PRODUCT_ADDED: CartProduct,
@@ -129,6 +145,7 @@ _SHAPES: dict[str, type[Struct]] = {
     Name.TICKET_SOLVED: Ticket,
     Name.COMPLAINT_FILED: Ticket,
     Name.SURVEY_RESPONDED: Survey,
+    **dict.fromkeys(OUTCOMES, ActionOutcome),
 }
 
 #: Decoders of ``properties`` by event name; a name that is missing here needs none.

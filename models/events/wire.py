@@ -21,7 +21,7 @@ _NOTHING = catalogue.Nothing()
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
 #: Values that stand for nobody in particular; state kept under them would be everyone's.
 _NOBODY = re.compile(
-    r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.I
+    r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.IGNORECASE
 ).fullmatch
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: Up to here a deadline that follows from an event can still be written as a date.

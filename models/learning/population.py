@@ -1,114 +1,70 @@
-"""The trainer's state: what the population looks like at its check-ins."""
+"""What the population looks like: histograms at check-ins, and the count table of BG/NBD."""
 
-import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.learning.bgnbd import BgNbd, Cell, fit
+from models.learning.examples import Observation
 from models.learning.histogram import Histogram, observe, quantiles
-from models.learning.snapshot import Snapshot, prior_snapshot
+from models.learning.snapshot import Cuts
 
 _QUINTILES = (0.2, 0.4, 0.6, 0.8)
+MEASURES = ("recency_days", "frequency", "monetary_minor", "gap_days")
 
 
-class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_field="type"):
-    """One customer as a check-in found them; says nothing about who.
+class Population(Struct, rename="camel"):
+    """Sums over observations: exact in any order, so that partitions may interleave as they like.
 
-    ``offset`` and ``index`` place it in its partition of ``customer-events``: the trainer drops
-    what it has seen by them.
+    ``cells``: customers by (x, t_x, T) of their latest check-in, keyed ``"x t_x T"``.
     """
 
-    timestamp_ms: int
-    recency_days: float
-    frequency: int
-    monetary_minor: int
-    gap_days: float | None
-    partition: int = 0
-    offset: int = 0
-    index: int = 0
+    histograms: dict[str, Histogram] = {}
+    cells: dict[str, int] = {}
+    fitted: BgNbd | None = None
+    fitted_at_ms: int = 0
 
-
-class Population:
-    """Histograms of recency, frequency, money and gaps, and the snapshots drawn from them.
-
-    A function of the observations in their order: folding the topic again gives every snapshot
-    bit for bit.
-    """
-
-    def __init__(self, parameters: Parameters, snapshot: Snapshot | None = None) -> None:
-        self._parameters = parameters
-        self.snapshot = snapshot or prior_snapshot(parameters)
-        self._histograms: dict[str, Histogram] = {
-            name: {int(index): count for index, count in bins.items()}
-            for name, bins in self.snapshot.histograms.items()
-        }
-        self._positions = dict(self.snapshot.positions)
-        self.observations = self.snapshot.observations
-        self._latest_ms = self.snapshot.created_at_ms
-
-    def learn(self, observation: Observation) -> bool:
-        """Count an observation; False when it is a repeat."""
-        partition, position = str(observation.partition), (observation.offset, observation.index)
-        if position <= self._positions.get(partition, (-1, -1)):
-            return False
-        self._positions[partition] = position
+    def learn(self, observation: Observation) -> None:
+        """Count one customer's check-in."""
         self._observe("recency_days", observation.recency_days)
         self._observe("frequency", float(observation.frequency))
         self._observe("monetary_minor", float(observation.monetary_minor))
         if observation.gap_days is not None:
             self._observe("gap_days", observation.gap_days)
-        self.observations += 1
-        self._latest_ms = max(self._latest_ms, observation.timestamp_ms)
-        return True
+        self._move(observation.enters, 1)
+        if observation.leaves is not None:
+            self._move(observation.leaves, -1)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether enough was seen, and enough event time went by, for the next snapshot."""
-        learning = self._parameters.learning
-        return (
-            self.observations >= learning.minimum_examples
-            and self._latest_ms >= self.snapshot.created_at_ms + learning.snapshot_every
-        )
-
-    def draw(self, consumed: int = 0) -> Snapshot:
-        """The next snapshot; ``consumed`` is the next position of the topic of observations."""
-        prior = prior_snapshot(self._parameters)
-        gaps = self._histograms.get("gap_days")
-        self.snapshot = Snapshot(
-            version=self.snapshot.version + 1,
-            created_at_ms=self._latest_ms,
-            recency_days_cuts=self._cuts("recency_days") or prior.recency_days_cuts,
-            frequency_cuts=self._cuts("frequency") or prior.frequency_cuts,
-            monetary_minor_cuts=self._cuts("monetary_minor") or prior.monetary_minor_cuts,
-            gap_days=quantiles(gaps, (0.5,))[0] if gaps else prior.gap_days,
-            observations=self.observations,
-            positions=dict(self._positions),
-            consumed=consumed,
-            histograms={
-                name: {str(index): count for index, count in sorted(bins.items())}
-                for name, bins in sorted(self._histograms.items())
-            },
-        )
-        return self.snapshot
-
-    def _observe(self, name: str, value: float) -> None:
-        observe(self._histograms.setdefault(name, {}), value)
-
-    def _cuts(self, name: str) -> tuple[float, float, float, float] | None:
-        bins = self._histograms.get(name)
+    def cuts(self, measure: str) -> Cuts | None:
+        """The four cut points between quintiles; None while nothing was seen."""
+        bins = self.histograms.get(measure)
         if not bins:
             return None
         first, second, third, fourth = quantiles(bins, _QUINTILES)
         return first, second, third, fourth
 
+    def median_gap_days(self) -> float | None:
+        bins = self.histograms.get("gap_days")
+        return quantiles(bins, (0.5,))[0] if bins else None
 
-_DECODER = msgspec.json.Decoder(Observation)
+    def refit(self, now_ms: int, parameters: Parameters) -> None:
+        """Fit BG/NBD anew if the last fit is old enough."""
+        if self.fitted is None or now_ms >= self.fitted_at_ms + parameters.learning.refit_every:
+            counts = {_cell(key): count for key, count in self.cells.items()}
+            self.fitted = fit(counts, self.fitted)
+            self.fitted_at_ms = now_ms
+
+    def _observe(self, measure: str, value: float) -> None:
+        observe(self.histograms.setdefault(measure, {}), value)
+
+    def _move(self, cell: Cell, change: int) -> None:
+        key = " ".join(map(str, cell))
+        count = self.cells.get(key, 0) + change
+        if count:
+            self.cells[key] = count
+        else:
+            self.cells.pop(key, None)
 
 
-def encode_observation(observation: Observation) -> bytes:
-    """The observation as it travels to the trainer."""
-    return msgspec.json.encode(observation)
-
-
-def decode_observation(content: bytes) -> Observation:
-    """Raises ``msgspec.DecodeError`` when ``content`` is no observation."""
-    return _DECODER.decode(content)
+def _cell(key: str) -> Cell:
+    repeats, last, life = map(int, key.split())
+    return repeats, last, life

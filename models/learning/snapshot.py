@@ -5,11 +5,12 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
-from config.parameters import DAY_MS, Parameters
-from models.customer.purchases import minor_units
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.learning.bgnbd import BgNbd
 
 #: Raised when a field changes its meaning; a newer snapshot is refused, an older one is read.
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 
 Cuts = tuple[float, float, float, float]
 
@@ -18,11 +19,36 @@ class SnapshotError(ValueError):
     """A snapshot cannot be used; the message says why."""
 
 
-class Snapshot(Struct, frozen=True, rename="camel"):
-    """Cut points and priors as of ``created_at_ms`` of event time.
+class LinearModel(Struct, frozen=True, rename="camel"):
+    """A logistic model over standardized features, in the order of `features.NAMES`.
 
-    ``positions`` holds, per partition of ``customer-events``, the (offset, index) of the last
-    observation in it; ``consumed`` the next position of the topic of observations.
+    ``serves``: whether its scores are the ones acted on; a model that loses to the baseline is
+    kept, learns on, and is not listened to.
+    """
+
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    weights: tuple[float, ...]
+    intercept: float
+    examples: int
+    serves: bool
+
+
+class Quality(Struct, frozen=True, rename="camel"):
+    """How one scorer did for one horizon and kind of decision; None where it cannot be told."""
+
+    horizon_days: float
+    kind: str
+    scorer: str
+    examples: int
+    log_loss: float | None
+    auc: float | None
+    calibration_error: float | None
+
+
+class Snapshot(Struct, frozen=True, rename="camel"):
+    """What decisions are made with: cut points, priors and models, as of ``created_at_ms`` of
+    event time. ``trainer`` is what the trainer goes on from; nobody else reads it.
     """
 
     version: int
@@ -31,17 +57,17 @@ class Snapshot(Struct, frozen=True, rename="camel"):
     frequency_cuts: Cuts
     monetary_minor_cuts: Cuts
     gap_days: float
-    observations: int = 0
-    positions: dict[str, tuple[int, int]] = {}
-    consumed: int = 0
-    histograms: dict[str, dict[str, int]] = {}
+    bgnbd: BgNbd | None = None
+    churn: dict[str, LinearModel] = {}
+    quality: tuple[Quality, ...] = ()
+    trainer: msgspec.Raw = msgspec.Raw(b"null")
     format: int = SNAPSHOT_FORMAT
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:
     """Version 0: what the operator's parameters say before anything is learnt."""
     rfm = parameters.rfm
-    minor = tuple(float(minor_units(amount, parameters.money.currency)) for amount in rfm.monetary)
+    minor = tuple(amount * 100.0 for amount in rfm.monetary)
     assert len(minor) == 4
     return Snapshot(
         version=0,
@@ -58,7 +84,7 @@ _DECODER = msgspec.json.Decoder(Snapshot)
 
 def encode_snapshot(snapshot: Snapshot) -> tuple[bytes, str]:
     """The snapshot's bytes and their SHA-256; the same snapshot always gives the same bytes."""
-    content = msgspec.json.encode(snapshot, order="deterministic")
+    content = msgspec.json.encode(snapshot)
     return content, sha256(content).hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.demo.shop import ShopConfig, simulate
-from config.parameters import DAY_MS, load_parameters
+from config.parameters import load_parameters
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RETENTION_TRIGGERS
 from models.customer.profile import encode_profile
 from models.customer.row import decode_row, encode_row

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from config.parameters import DAY_MS, load_parameters
+from config.duration import DAY_MS
+from config.parameters import load_parameters
 from models.customer.profile import Profile, profile
 from models.customer.row import Row
 from models.engine import Effect, Fate, run_deadlines, step

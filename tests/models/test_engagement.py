@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.customer.engagement import is_interaction
 from models.events.wire import Event
 from tests.models.lines import MINUTE_MS, PARAMETERS, at, happened, lived, seen

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
 from models.learning.population import (
     Observation,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.customer.decay import added, decayed
 from models.customer.profile import RfmView
 from models.customer.purchases import (

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.customer.row import Row, decode_row, encode_row
 from models.events.wire import Source, decode_event, encode_event, iso
 from tests.models.lines import MINUTE_MS, START_MS, line
@@ -19,7 +19,9 @@ amounts = st.sampled_from([0.0, 0.01, 5.0, 19.99, 100.0, 499.5])
 order_ids = st.sampled_from(["O-1", "O-2", "O-3"])
 ticket_ids = st.sampled_from(["T-1", "T-2"])
 product_ids = st.sampled_from(["P-1", "P-2", "P-3"])
-channels = st.sampled_from([None, "web", "app", "store", "a channel with quite a long name of its own"])
+channels = st.sampled_from(
+    [None, "web", "app", "store", "a channel with quite a long name of its own"]
+)
 
 
 def _said(name: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, Any]]:
@@ -31,7 +33,9 @@ def _cart(name: str) -> st.SearchStrategy[tuple[str, Any]]:
     return _said(name, product_id=product_ids, price=amounts, quantity=quantity)
 
 
-_products = st.lists(st.fixed_dictionaries({"price": amounts, "product_id": product_ids}), max_size=2)
+_products = st.lists(
+    st.fixed_dictionaries({"price": amounts, "product_id": product_ids}), max_size=2
+)
 _refund = st.one_of(
     st.fixed_dictionaries({"order_id": order_ids}),
     st.fixed_dictionaries({"order_id": order_ids, "total": amounts}),
@@ -76,9 +80,7 @@ def histories(draw: st.DrawFn, *, size_max: int = 25) -> list[bytes]:
     """Events of three customers within the lateness, in the order of their times."""
     drawn = draw(
         st.lists(
-            st.tuples(
-                st.integers(0, SPAN_MINUTES), said, st.sampled_from(CUSTOMERS), channels
-            ),
+            st.tuples(st.integers(0, SPAN_MINUTES), said, st.sampled_from(CUSTOMERS), channels),
             min_size=1,
             max_size=size_max,
         )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.customer.row import decode_row
 from models.decisions.trigger import Trigger, encode_trigger
 from models.engine import Effect

@@ -1,0 +1,37 @@
+"""Durations as an operator writes them, and as the engine counts them."""
+
+import re
+
+SECOND_MS = 1_000
+DAY_MS = 86_400_000
+_UNITS_MS = {
+    "ms": 1,
+    "s": SECOND_MS,
+    "min": 60 * SECOND_MS,
+    "h": 3_600 * SECOND_MS,
+    "d": DAY_MS,
+    "w": 7 * DAY_MS,
+}
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
+
+
+class DurationMs(int):
+    """A duration in milliseconds, written as ``"90s"``, ``"10min"``, ``"72h"`` or ``"28d"``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "DurationMs":
+        """Read a text with a unit, or a bare number of seconds."""
+        match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
+        unit_ms = _UNITS_MS.get((match[2] or "s") if match else "?")
+        if match is None or unit_ms is None:
+            raise ValueError(
+                f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}"
+            )
+        return cls(round(float(match[1]) * unit_ms))
+
+
+def convert(kind: type, value: object) -> object:
+    """Let msgspec read a `DurationMs`; its ``dec_hook``."""
+    if kind is DurationMs:
+        return DurationMs.parse(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,214 @@
+"""The facts that rules may name: what each says, where it comes from, and how it reads."""
+
+from collections.abc import Callable
+from functools import cached_property
+from math import nan
+from typing import TYPE_CHECKING, NamedTuple
+
+from config.duration import DAY_MS
+from models.customer import purchases as orders
+from models.customer import support
+from models.customer.engagement import intensity_at
+from models.customer.rhythm import typical_gap_days
+from models.customer.row import Row
+from models.customer.scores import rfm_scores
+from models.customer.support import Answer
+from models.events.catalogue import SurveyKind
+from models.learning.churn import Assessment, Churn, assess
+
+if TYPE_CHECKING:
+    from models.context import Context
+
+HOUR_MS = 3_600_000
+
+
+class Scene:
+    """A customer at one moment, as rules see them; each fact is read when it is asked for."""
+
+    def __init__(
+        self,
+        row: Row,
+        at_ms: int,
+        context: "Context",
+        survey: tuple[SurveyKind, Answer] | None = None,
+    ) -> None:
+        self.row = row
+        self.at_ms = at_ms
+        self.context = context
+        self.survey = survey
+
+    def __getitem__(self, name: str) -> float | str:
+        return FACTS[name].read(self)
+
+    @cached_property
+    def assessment(self) -> Assessment | None:
+        """Features and scores; None for somebody who has not bought."""
+        return assess(self.row, self.at_ms, self.context.snapshot, self.context.parameters)
+
+    @property
+    def churn(self) -> Churn | None:
+        """The score for the first horizon."""
+        return self.assessment.churn[0] if self.assessment is not None else None
+
+    def window(self, days: int) -> tuple[int, float]:
+        """(orders, net in the shop's currency) of the last days."""
+        count, net_minor = orders.window(self.row.purchases, self.at_ms, days)
+        return count, self.money(net_minor)
+
+    def money(self, minor: float) -> float:
+        return minor / orders.minor_units(1.0, self.context.parameters.money.currency)
+
+
+class Fact(NamedTuple):
+    """``words`` is how a receipt tells it; ``about`` how the list of facts does."""
+
+    read: Callable[[Scene], float | str]
+    words: str
+    about: str
+    kind: type = float
+
+
+def _cart_idle_hours(scene: Scene) -> float:
+    touched_ms = scene.row.cart.touched_at_ms
+    return (scene.at_ms - touched_ms) / HOUR_MS if touched_ms else nan
+
+
+def _silent_days(scene: Scene) -> float:
+    last_ms = scene.row.purchases.last_at_ms
+    return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
+
+
+def _typical_gap(scene: Scene) -> float:
+    weight = scene.context.parameters.overdue.prior_weight
+    return typical_gap_days(scene.row.purchases, scene.context.snapshot.gap_days, weight)
+
+
+def _average_order(scene: Scene) -> float:
+    bought = scene.row.purchases
+    return scene.money(bought.net_minor) / bought.count if bought.count else 0.0
+
+
+def _churn_probability(scene: Scene) -> float:
+    return scene.churn.probability if scene.churn is not None else nan
+
+
+def _value_at_stake(scene: Scene) -> float:
+    """What a year like the last would bring, times the probability that it does not come."""
+    churn = scene.churn
+    return scene.window(365)[1] * churn.probability if churn is not None else 0.0
+
+
+def _overdue(scene: Scene) -> list[int]:
+    parameters = scene.context.parameters
+    return [
+        ticket.waiting_since_ms
+        for ticket in scene.row.support.open_tickets()
+        if 0 < support.due_at_ms(ticket, parameters) <= scene.at_ms
+    ]
+
+
+def _waiting_hours(scene: Scene) -> float:
+    return (scene.at_ms - min(_overdue(scene), default=scene.at_ms)) / HOUR_MS
+
+
+def _survey(scene: Scene, read: Callable[[Answer], float]) -> float:
+    return read(scene.survey[1]) if scene.survey is not None else nan
+
+
+def _last(answer: Answer | None) -> float:
+    return answer.score if answer is not None else nan
+
+
+def _segment(scene: Scene) -> str:
+    scores = rfm_scores(scene.row.purchases, scene.at_ms, scene.context.snapshot)
+    return str(scores.segment) if scores is not None else ""
+
+
+def _intensity(scene: Scene, index: int) -> float:
+    return intensity_at(scene.row.engagement, scene.at_ms, scene.context.parameters)[index]
+
+
+def _unseen_days(scene: Scene) -> float:
+    seen_ms = scene.row.engagement.last_at_ms
+    return max(scene.at_ms - seen_ms, 0) / DAY_MS if seen_ms else nan
+
+
+FACTS: dict[str, Fact] = {
+    "cart_items": Fact(
+        lambda s: float(len(s.row.cart.contents())), "{:.0f} in the cart", "products in the cart"
+    ),
+    "cart_value": Fact(
+        lambda s: s.money(s.row.cart.value_minor), "worth {:.2f}", "what the cart is worth"
+    ),
+    "cart_idle_hours": Fact(
+        _cart_idle_hours, "untouched for {:.1f} hours", "hours since the cart was last touched"
+    ),
+    "orders": Fact(
+        lambda s: float(s.row.purchases.count), "{:.0f} purchases so far", "purchases ever"
+    ),
+    "orders_30d": Fact(lambda s: float(s.window(30)[0]), "{:.0f} in 30 days", "purchases, 30 days"),
+    "orders_90d": Fact(lambda s: float(s.window(90)[0]), "{:.0f} in 90 days", "purchases, 90 days"),
+    "orders_365d": Fact(lambda s: float(s.window(365)[0]), "{:.0f} in a year", "purchases, a year"),
+    "net_30d": Fact(lambda s: s.window(30)[1], "spent {:.2f} in 30 days", "net spend, 30 days"),
+    "net_90d": Fact(lambda s: s.window(90)[1], "spent {:.2f} in 90 days", "net spend, 90 days"),
+    "net_365d": Fact(lambda s: s.window(365)[1], "spent {:.2f} in a year", "net spend, a year"),
+    "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order"),
+    "silent_days": Fact(_silent_days, "now {:.0f} days", "days since the last purchase"),
+    "typical_gap_days": Fact(
+        _typical_gap, "usually every {:.0f} days", "the customer's own usual gap"
+    ),
+    "overdue_ratio": Fact(
+        lambda s: _silent_days(s) / _typical_gap(s),
+        "{:.1f} times the usual gap",
+        "silence over the usual gap",
+    ),
+    "churn_probability": Fact(
+        _churn_probability,
+        "{:.0%} likely not to buy",
+        "probability of no purchase within the first horizon",
+    ),
+    "value_at_stake": Fact(
+        _value_at_stake, "{:.2f} at stake", "a year's net spend times the churn probability"
+    ),
+    "intensity": Fact(
+        lambda s: _intensity(s, 0), "activity {:.1f}", "decayed weight of interactions"
+    ),
+    "views": Fact(lambda s: _intensity(s, 1), "{:.1f} recent views", "decayed count of views"),
+    "sessions": Fact(
+        lambda s: float(s.row.engagement.session_count), "{:.0f} sessions", "sessions ever"
+    ),
+    "unseen_days": Fact(_unseen_days, "not seen for {:.0f} days", "days since the last activity"),
+    "open_tickets": Fact(
+        lambda s: float(len(s.row.support.open_tickets())), "{:.0f} open tickets", "open tickets"
+    ),
+    "tickets_overdue": Fact(
+        lambda s: float(len(_overdue(s))),
+        "{:.0f} past the promised time",
+        "open tickets without an answer in time",
+    ),
+    "ticket_waiting_hours": Fact(
+        _waiting_hours, "waiting for {:.1f} hours", "hours the longest of them has waited"
+    ),
+    "nps": Fact(lambda s: _last(s.row.support.nps), "{:g} of 10", "last NPS answer"),
+    "csat": Fact(lambda s: _last(s.row.support.csat), "CSAT {:g}", "last CSAT answer"),
+    "survey_score": Fact(
+        lambda s: _survey(s, lambda answer: answer.score), "answered {:g}", "the answer just given"
+    ),
+    "survey_share": Fact(
+        lambda s: _survey(s, lambda answer: answer.share),
+        "{:.0%} of the scale",
+        "the answer just given as a share of its scale; 1 is happiest",
+    ),
+    "survey_kind": Fact(
+        lambda s: str(s.survey[0]) if s.survey is not None else "",
+        "{}",
+        "nps, csat or ces",
+        str,
+    ),
+    "segment": Fact(_segment, "{}", "named segment, empty for somebody who has not bought", str),
+    "last_channel": Fact(
+        lambda s: s.row.engagement.last_channel, "last seen on {}", "channel last used", str
+    ),
+}
+
+KINDS: dict[str, type] = {name: fact.kind for name, fact in FACTS.items()}

@@ -1,0 +1,111 @@
+"""BG/NBD: how likely somebody is to buy again, from how often and how lately they bought.
+
+P. Fader, B. Hardie, K. L. Lee (2005), "Counting Your Customers the Easy Way: An Alternative to the
+Pareto/NBD Model", Marketing Science 24(2). Time is in weeks, purchases are counted by day: x repeat
+purchase days, the last of them at t_x, after a life of T.
+"""
+
+from collections.abc import Mapping
+from math import exp, log, log1p
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+#: (x, t_x, T), the times in whole weeks.
+Cell = tuple[int, int, int]
+_WEEKS_MAX = 520
+_REPEATS_MAX = 255
+
+
+class BgNbd(Struct, frozen=True):
+    """The four parameters: purchase rates are gamma(r, α), dropout is beta(a, b)."""
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+
+
+def cell_of(repeats: int, last_weeks: float, life_weeks: float) -> Cell:
+    """The cell of the count table a customer is in."""
+    life = min(int(life_weeks), _WEEKS_MAX)
+    return min(repeats, _REPEATS_MAX), min(int(last_weeks), life), life
+
+
+def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
+    """The probability of not having dropped out; 1 before the first repeat, as the model has it."""
+    if repeats == 0:
+        return 1.0
+    odds_log = (
+        log(model.a)
+        - log(model.b + repeats - 1)
+        + (model.r + repeats) * log((model.alpha + life_weeks) / (model.alpha + last_weeks))
+    )
+    return 1.0 / (1.0 + exp(min(odds_log, 700.0)))
+
+
+def p_no_purchase(
+    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
+) -> float:
+    """P0(H): the probability of no purchase within the horizon, dropped out or not.
+
+    Not 1 - P(alive): a one-time buyer's is 1 by construction, however long ago it was.
+    """
+    alive = p_alive(model, repeats, last_weeks, life_weeks)
+    quiet = exp(-(model.r + repeats) * log1p(horizon_weeks / (model.alpha + life_weeks)))
+    return 1.0 - alive + alive * quiet
+
+
+def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
+    """The most likely parameters for a table of customers by cell; None where it has none.
+
+    Deterministic: cells are taken in order, and the search has no randomness.
+    """
+    cells = [(cell, count) for cell, count in sorted(counts.items()) if count > 0]
+    if not cells:
+        return None
+    table = np.array([(*cell, count) for cell, count in cells], dtype=np.float64)
+    # Whole weeks stand for their middles, except that nobody lived for no time at all.
+    repeats, last, life, weight = table.T
+    last = np.where(repeats > 0, np.minimum(last + 0.5, life + 0.5), 0.0)
+    life = life + 0.5
+    begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
+    found = minimize(
+        _cost,
+        np.log([begin.r, begin.alpha, begin.a, begin.b]),
+        args=(repeats, last, life, weight),
+        method="L-BFGS-B",
+        bounds=[(-6.0, 6.0)] * 4,
+        options={"maxiter": 200},
+    )
+    if not np.isfinite(found.fun):
+        return start
+    r, alpha, a, b = (float(value) for value in np.exp(found.x))
+    return BgNbd(r, alpha, a, b)
+
+
+_Vector = NDArray[np.float64]
+
+
+def _cost(
+    parameters: _Vector, repeats: _Vector, last: _Vector, life: _Vector, weight: _Vector
+) -> float:
+    """Minus the mean log-likelihood, and a whisper of a prior that keeps a small table finite."""
+    r, alpha, a, b = np.exp(parameters)
+    common = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha)
+    beta = gammaln(a + b) + gammaln(b + repeats) - gammaln(b) - gammaln(a + b + repeats)
+    stayed = -(r + repeats) * np.log(alpha + life)
+    left = np.where(
+        repeats > 0,
+        np.log(a)
+        - np.log(b + np.maximum(repeats, 1.0) - 1.0)
+        - (r + repeats) * np.log(alpha + last),
+        -np.inf,
+    )
+    likelihood = common + beta + np.logaddexp(stayed, left)
+    total = float(np.sum(weight * likelihood))
+    penalty = 0.01 * float(np.sum(parameters**2))
+    return (penalty - total) / float(np.sum(weight))

@@ -1,0 +1,74 @@
+"""What travels to the trainer: observations at check-ins, and examples whose label has matured.
+
+Neither says who it is about. Each is placed by (partition, offset, index) in ``customer-events``,
+by which the trainer drops what it has seen.
+"""
+
+from base64 import b64decode, b64encode
+
+import msgspec
+from msgspec import Struct
+
+from models.learning.bgnbd import Cell
+from models.learning.features import unpack
+
+
+class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_field="type"):
+    """One customer as a check-in found them.
+
+    The customer leaves one cell of the count table and enters another: the table is always that of
+    every customer's latest check-in, with nobody in it twice.
+    """
+
+    timestamp_ms: int
+    recency_days: float
+    frequency: int
+    monetary_minor: int
+    gap_days: float | None
+    enters: Cell
+    leaves: Cell | None = None
+    partition: int = 0
+    offset: int = 0
+    index: int = 0
+
+
+class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="type"):
+    """A decision point and what became of it: whether nothing was bought in the horizon after it.
+
+    ``features``: as they were then, packed, in base64. ``champion`` and ``baseline``: what either
+    said then, if it could.
+    """
+
+    timestamp_ms: int
+    horizon_days: float
+    kind: str
+    churned: bool
+    features: str
+    champion: float | None = None
+    baseline: float | None = None
+    partition: int = 0
+    offset: int = 0
+    index: int = 0
+
+    def values(self) -> tuple[float, ...]:
+        """The features as numbers."""
+        return unpack(b64decode(self.features))
+
+
+Lesson = Observation | Example
+
+_DECODER: msgspec.json.Decoder[Lesson] = msgspec.json.Decoder(Lesson)
+
+
+def encode_lesson(lesson: Lesson) -> bytes:
+    """The lesson as it travels."""
+    return msgspec.json.encode(lesson)
+
+
+def decode_lesson(content: bytes) -> Lesson:
+    """Raises ``msgspec.DecodeError`` when ``content`` is neither."""
+    return _DECODER.decode(content)
+
+
+def packed_text(features: bytes) -> str:
+    return b64encode(features).decode()

@@ -1,0 +1,168 @@
+"""What a churn model sees of a customer at one moment.
+
+Only what happened up to that moment counts: an order after it, already in the row, is left out.
+"""
+
+from itertools import pairwise
+from math import exp, log, log1p, sqrt
+from struct import Struct as Layout
+from typing import NamedTuple
+
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.customer.decay import decayed
+from models.customer.engagement import intensity_at
+from models.customer.purchases import GAPS_MAX, Purchases, levels
+from models.customer.rhythm import shrunk_gap_days
+from models.customer.row import Row
+from models.learning.bgnbd import BgNbd, p_no_purchase
+from models.learning.snapshot import Snapshot
+
+NAMES = (
+    "orders_7d",
+    "orders_28d",
+    "orders_84d",
+    "spend_7d",
+    "spend_28d",
+    "spend_84d",
+    "recency",
+    "recency_squared",
+    "tenure",
+    "frequency",
+    "spend",
+    "trend",
+    "recency_over_gap",
+    "overdue",
+    "gap_variation",
+    "one_timer",
+    "bgnbd",
+    "intensity",
+    "views",
+    "unseen",
+    "open_tickets",
+    "unhappy",
+)
+_LAYOUT = Layout(f"<{len(NAMES)}f")
+#: The horizon whose BG/NBD probability is a feature.
+_BGNBD_WEEKS = 4.0
+_LOGIT_MAX = 6.0
+
+
+class History(NamedTuple):
+    """A customer's purchase days up to a moment, in BG/NBD's terms; times in days."""
+
+    days: list[int]
+    repeats: int
+    last: float
+    life: float
+    recency: float
+
+
+def history(purchases: Purchases, at_ms: int) -> History | None:
+    """None for somebody who had not bought by ``at_ms``."""
+    days: list[int] = []
+    for order in purchases.orders:
+        if order.is_purchase and order.placed_at_ms <= at_ms:
+            day = order.placed_at_ms // DAY_MS
+            if not days or days[-1] != day:
+                days.append(day)
+    bought = len(days) + purchases.retired_days
+    if not bought:
+        return None
+    first_day = min(purchases.first_at_ms // DAY_MS, days[0] if days else 1 << 40)
+    last_day = days[-1] if days else purchases.retired_last_at_ms // DAY_MS
+    today = at_ms / DAY_MS
+    return History(
+        days=days,
+        repeats=bought - 1,
+        last=float(last_day - first_day),
+        life=max(today - first_day, float(last_day - first_day)),
+        recency=max(today - last_day, 0.0),
+    )
+
+
+def baseline(past: History, model: BgNbd, horizon_days: float) -> float:
+    """BG/NBD's probability of no purchase within the horizon."""
+    return p_no_purchase(model, past.repeats, past.last / 7.0, past.life / 7.0, horizon_days / 7.0)
+
+
+def extract(
+    row: Row, past: History, at_ms: int, snapshot: Snapshot, parameters: Parameters
+) -> tuple[float, ...]:
+    """The features in the order of `NAMES`, rounded to what `pack` keeps of them.
+
+    A model is trained on the very numbers that it scores.
+    """
+    orders, spend = _levels(row.purchases, at_ms, parameters)
+    gaps = [float(b - a) for a, b in pairwise(past.days[-GAPS_MAX - 1 :])]
+    typical = shrunk_gap_days(gaps, snapshot.gap_days, parameters.overdue.prior_weight)
+    mean = sum(gaps) / len(gaps) if gaps else typical
+    variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps) if gaps else typical**2
+    recency = log1p(past.recency)
+    intensity, views = intensity_at(row.engagement, at_ms, parameters)
+    unseen_days = max(at_ms - row.engagement.last_at_ms, 0) / DAY_MS
+    model = snapshot.bgnbd
+    silent = baseline(past, model, 7 * _BGNBD_WEEKS) if model is not None else 0.5
+    values = (
+        *(log1p(max(level, 0.0)) for level in orders),
+        *(log1p(max(level, 0.0) / 100.0) for level in spend),
+        recency,
+        recency * recency,
+        log1p(past.life),
+        log1p(past.repeats),
+        log1p(max(row.purchases.net_minor, 0) / 100.0),
+        log((orders[1] + 0.1) / (orders[2] + 0.3)),
+        log((past.recency + 1.0) / (typical + 1.0)),
+        min(max((past.recency - mean) / sqrt(variance + 1.0), -10.0), 10.0),
+        sqrt(variance) / (mean + 1.0),
+        1.0 if past.repeats == 0 else 0.0,
+        logit(silent),
+        log1p(max(intensity, 0.0)),
+        log1p(max(views, 0.0)),
+        log1p(unseen_days),
+        float(len(row.support.open_tickets())),
+        _unhappiness(row),
+    )
+    return unpack(pack(values))
+
+
+def pack(values: tuple[float, ...]) -> bytes:
+    """Features as single precision floats: half the bytes, and more than data tells."""
+    return _LAYOUT.pack(*values)
+
+
+def unpack(content: bytes) -> tuple[float, ...]:
+    return _LAYOUT.unpack(content)
+
+
+def logit(probability: float) -> float:
+    """Log odds, within ±6: beyond it a model says no more than "certainly"."""
+    bound = 1.0 / (1.0 + exp(_LOGIT_MAX))
+    clipped = min(max(probability, bound), 1.0 - bound)
+    return log(clipped / (1.0 - clipped))
+
+
+def _levels(
+    purchases: Purchases, at_ms: int, parameters: Parameters
+) -> tuple[list[float], list[float]]:
+    """Decayed orders and net spend, one level a half-life, of the orders up to ``at_ms``."""
+    half_lives = parameters.purchases.half_lives
+    if purchases.as_of_ms <= at_ms:
+        running = list(levels(purchases, at_ms, parameters))
+        return [level[1] for level in running], [level[2] for level in running]
+    # The running levels hold orders that were yet to come: add up those that had come.
+    orders, spend = [0.0] * len(half_lives), [0.0] * len(half_lives)
+    for order in purchases.orders:
+        if order.is_purchase and order.placed_at_ms <= at_ms:
+            lag_ms, net_minor = at_ms - order.placed_at_ms, order.net_minor
+            for index, half_life in enumerate(half_lives):
+                left = decayed(1.0, lag_ms, half_life)
+                orders[index] += left
+                spend[index] += left * net_minor
+    return orders, spend
+
+
+def _unhappiness(row: Row) -> float:
+    """0 for a content customer or an unknown one, to 1 for the worst last answer."""
+    shares = [a.share for a in (row.support.nps, row.support.csat) if a is not None]
+    return 1.0 - min(shares) if shares else 0.0

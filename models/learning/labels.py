@@ -1,0 +1,129 @@
+"""Labels by silence: a decision point becomes an example when its horizon has gone by.
+
+Every label is released at the end of its horizon and never earlier, whatever happened in between:
+telling "came back" at the next purchase and "left" only at the end would leak nothing and be badly
+biased all the same.
+"""
+
+from msgspec.structs import replace
+
+from config.duration import DAY_MS
+from models.context import Context
+from models.customer.fingerprint import fingerprint
+from models.customer.pending import Pending
+from models.customer.purchases import WINDOW_DAYS, Purchases, gaps_days, window
+from models.customer.row import Deadline, Row
+from models.learning.bgnbd import cell_of
+from models.learning.churn import Assessment
+from models.learning.examples import Example, Observation, packed_text
+from models.learning.features import History, pack
+
+PURCHASE, CHECK_IN = "purchase", "check-in"
+#: The end of a day is its last whole second but one; a day is a UTC day.
+_DAY_END_MS = DAY_MS - 1_000
+
+
+def day_end_ms(at_ms: int) -> int:
+    """The decision point of the day that ``at_ms`` is in."""
+    return at_ms // DAY_MS * DAY_MS + _DAY_END_MS
+
+
+def next_decision_ms(row: Row, check_in_ms: int, give_up_ms: int) -> int:
+    """The next decision point not yet dealt with: the end of the last purchase's day, or the next
+    check-in on the grid that begins with the first purchase.
+
+    0 without a purchase, and once the last one is ``give_up_ms`` ago.
+    """
+    bought = row.purchases
+    last_at_ms = bought.last_at_ms
+    if not last_at_ms:
+        return 0
+    handled_ms = row.deadlines.decision.handled_ms
+    first_ms, purchase_ms = day_end_ms(bought.first_at_ms), day_end_ms(last_at_ms)
+    steps = max((handled_ms - first_ms) // check_in_ms + 1, 1)
+    grid_ms = first_ms + steps * check_in_ms
+    due_ms = purchase_ms if handled_ms < purchase_ms <= grid_ms else grid_ms
+    return due_ms if due_ms <= last_at_ms + give_up_ms else 0
+
+
+def kind_of(past: History, at_ms: int) -> str:
+    """Whether a decision point ends a purchase day or is a check-in."""
+    bought_today = bool(past.days) and past.days[-1] == at_ms // DAY_MS
+    return PURCHASE if bought_today else CHECK_IN
+
+
+def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context) -> Row:
+    """``row`` with a label to wait for at each horizon, as far as there is room for it."""
+    kind = kind_of(assessment.history, at_ms)
+    features = pack(assessment.features)
+    pending = row.pending
+    for churn in assessment.churn:
+        horizon_ms = round(churn.horizon_days * DAY_MS)
+        new = Pending(
+            due_ms=at_ms + horizon_ms + context.label_delay_ms,
+            decided_at_ms=at_ms,
+            horizon_days=churn.horizon_days,
+            kind=kind,
+            rank=fingerprint(f"{context.customer}:{at_ms}:{churn.horizon_days:g}") >> 31,
+            features=features,
+            champion=churn.champion,
+            baseline=churn.baseline,
+        )
+        pending = _sampled(pending, new, context.parameters.bounds.pending)
+    return _waiting(row, pending)
+
+
+def _sampled(pending: tuple[Pending, ...], new: Pending, most: int) -> tuple[Pending, ...]:
+    same = [p for p in pending if p.horizon_days == new.horizon_days]
+    if len(same) >= most:
+        worst = max([*same, new], key=lambda p: p.rank)
+        if worst is new:
+            return pending
+        pending = tuple(p for p in pending if p is not worst)
+    return tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
+
+
+def mature(row: Row, due_ms: int) -> tuple[Row, list[Example]]:
+    """Release the labels that are due at ``due_ms``."""
+    ripe = [p for p in row.pending if p.due_ms <= due_ms]
+    rest = row.pending[len(ripe) :]
+    return _waiting(row, rest), [_example(row.purchases, p) for p in ripe]
+
+
+def _example(bought: Purchases, pending: Pending) -> Example:
+    start_ms = pending.decided_at_ms
+    end_ms = start_ms + round(pending.horizon_days * DAY_MS)
+    churned = not any(
+        order.is_purchase and start_ms < order.placed_at_ms <= end_ms for order in bought.orders
+    )
+    return Example(
+        timestamp_ms=pending.due_ms,
+        horizon_days=pending.horizon_days,
+        kind=pending.kind,
+        churned=churned,
+        features=packed_text(pending.features),
+        champion=pending.champion,
+        baseline=pending.baseline,
+    )
+
+
+def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:
+    label = Deadline(pending[0].due_ms if pending else 0)
+    return replace(row, pending=pending, deadlines=replace(row.deadlines, label=label))
+
+
+def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
+    """The customer as a check-in finds them; ``row`` remembers the cell they are counted in."""
+    frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
+    gaps = gaps_days(row.purchases)
+    cell = cell_of(past.repeats, past.last / 7.0, past.life / 7.0)
+    observation = Observation(
+        timestamp_ms=at_ms,
+        recency_days=past.recency,
+        frequency=frequency,
+        monetary_minor=monetary_minor,
+        gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
+        enters=cell,
+        leaves=row.counted,
+    )
+    return replace(row, counted=cell), observation

@@ -1,0 +1,122 @@
+"""How good scores are: log loss, AUC and calibration, from one mergeable histogram.
+
+Each score is counted in a bin of its logit, so that quality can be told at any time without
+keeping the scores; AUC and calibration are exact up to the width of a bin.
+"""
+
+from math import floor, inf, log
+
+from msgspec import Struct
+
+BINS = 256
+_LOGIT_MAX = 8.0
+_EPSILON = 1e-6
+#: Calibration error is told over this many bins of equal count.
+CALIBRATION_BINS = 15
+
+
+class Bin(Struct, array_like=True):
+    """Scores in one bin: how many, how many came true, and their sum."""
+
+    count: int = 0
+    positives: int = 0
+    scores: float = 0.0
+
+
+class Reliability(Struct, rename="camel"):
+    """Scores against what came true."""
+
+    bins: dict[int, Bin] = {}
+    count: int = 0
+    positives: int = 0
+    log_loss_sum: float = 0.0
+
+    def learn(self, score: float, came_true: bool) -> None:
+        """Count one score."""
+        found = self.bins.setdefault(bin_of(score), Bin())
+        found.count += 1
+        found.positives += came_true
+        found.scores += score
+        self.count += 1
+        self.positives += came_true
+        self.log_loss_sum += log_loss(score, came_true)
+
+    @property
+    def mean_log_loss(self) -> float | None:
+        """Mean log loss; None without scores."""
+        return self.log_loss_sum / self.count if self.count else None
+
+    @property
+    def auc(self) -> float | None:
+        """P(a score that came true is above one that didn't), ties counting half; None while there
+        is only one kind.
+        """
+        negatives = self.count - self.positives
+        if not negatives or not self.positives:
+            return None
+        below, wins = 0, 0.0
+        for _, found in sorted(self.bins.items()):
+            losers = found.count - found.positives
+            wins += found.positives * (below + losers / 2)
+            below += losers
+        return wins / (self.positives * negatives)
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Mean gap between what was said and what came true, over bins of equal count."""
+        if not self.count:
+            return None
+        size = self.count / CALIBRATION_BINS
+        error = room = 0.0
+        said = true = held = 0.0
+        room = size
+        for _, found in sorted(self.bins.items()):
+            left = float(found.count)
+            while left > 0:
+                # A histogram bin that crosses the edge of an equal-count bin is shared out.
+                part = min(left, room)
+                said += found.scores * part / found.count
+                true += found.positives * part / found.count
+                held += part
+                left -= part
+                room -= part
+                if room <= 1e-9:
+                    error += abs(said - true)
+                    said = true = held = 0.0
+                    room = size
+        return (error + (abs(said - true) if held else 0.0)) / self.count
+
+    def merged(self, other: "Reliability") -> "Reliability":
+        """Both together."""
+        bins = {
+            index: _sum(self.bins.get(index), other.bins.get(index))
+            for index in sorted(self.bins.keys() | other.bins.keys())
+        }
+        return Reliability(
+            bins,
+            self.count + other.count,
+            self.positives + other.positives,
+            self.log_loss_sum + other.log_loss_sum,
+        )
+
+
+def _sum(one: Bin | None, other: Bin | None) -> Bin:
+    found = [part for part in (one, other) if part is not None]
+    return Bin(
+        sum(part.count for part in found),
+        sum(part.positives for part in found),
+        sum(part.scores for part in found),
+    )
+
+
+def log_loss(score: float, came_true: bool) -> float:
+    """Minus the logarithm of the probability given to what happened; bounded."""
+    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
+    return -log(score if came_true else 1.0 - score)
+
+
+def bin_of(score: float) -> int:
+    """The bin of a score in (0, 1)."""
+    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
+    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
+    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)

@@ -1,0 +1,149 @@
+"""The trainer: lessons in, snapshots out.
+
+A function of the lessons in their order: folding the topic again gives every snapshot bit for bit.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from config.parameters import Parameters
+from models.learning.examples import Example, Lesson, Observation
+from models.learning.online import OnlineLearner, OnlineState
+from models.learning.population import Population
+from models.learning.reliability import Reliability, log_loss
+from models.learning.snapshot import Quality, Snapshot, prior_snapshot
+
+CHAMPION, BASELINE = "champion", "baseline"
+ALL_KINDS = "all"
+
+
+class TrainerState(Struct, rename="camel"):
+    """What a trainer goes on from.
+
+    ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
+    ``consumed``: the next position of the topic of lessons; ``reliability``: by "horizon kind
+    scorer", of the scores that were given at the decisions, on the examples that have both.
+    """
+
+    observations: int = 0
+    examples: int = 0
+    latest_ms: int = 0
+    consumed: int = 0
+    positions: dict[str, tuple[int, int]] = {}
+    population: Population = msgspec.field(default_factory=Population)
+    learners: dict[str, OnlineState] = {}
+    reliability: dict[str, Reliability] = {}
+
+
+class Trainer:
+    """Learns, and draws the next snapshot when one is due."""
+
+    def __init__(self, parameters: Parameters, snapshot: Snapshot | None = None) -> None:
+        self._parameters = parameters
+        self.snapshot = snapshot or prior_snapshot(parameters)
+        restored = msgspec.json.decode(self.snapshot.trainer, type=TrainerState | None)
+        self._state = restored or TrainerState()
+        self._learners = {
+            horizon: OnlineLearner(state, parameters)
+            for horizon, state in self._state.learners.items()
+        }
+
+    @property
+    def lessons(self) -> int:
+        """How many lessons were learnt."""
+        return self._state.observations + self._state.examples
+
+    def learn(self, lesson: Lesson) -> bool:
+        """Learn one lesson; False when it is a repeat."""
+        state = self._state
+        partition, position = str(lesson.partition), (lesson.offset, lesson.index)
+        if position <= state.positions.get(partition, (-1, -1)):
+            return False
+        state.positions[partition] = position
+        if isinstance(lesson, Observation):
+            state.observations += 1
+            state.population.learn(lesson)
+        else:
+            state.examples += 1
+            self._learn_example(lesson)
+        state.latest_ms = max(state.latest_ms, lesson.timestamp_ms)
+        return True
+
+    @property
+    def knows_enough(self) -> bool:
+        """Whether enough of the population was seen to say anything about it."""
+        return self._state.observations >= self._parameters.learning.minimum_examples
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough is known, and enough event time went by, for the next snapshot."""
+        age_ms = self._state.latest_ms - self.snapshot.created_at_ms
+        return self.knows_enough and age_ms >= self._parameters.learning.snapshot_every
+
+    def draw(self, consumed: int = 0) -> Snapshot:
+        """The next snapshot; ``consumed`` is the next position of the topic of lessons."""
+        state, prior = self._state, prior_snapshot(self._parameters)
+        population = state.population
+        population.refit(state.latest_ms, self._parameters)
+        state.consumed = consumed
+        state.learners = {name: learner.state() for name, learner in self._learners.items()}
+        models = {name: learner.model() for name, learner in self._learners.items()}
+        self.snapshot = Snapshot(
+            version=self.snapshot.version + 1,
+            created_at_ms=state.latest_ms,
+            recency_days_cuts=population.cuts("recency_days") or prior.recency_days_cuts,
+            frequency_cuts=population.cuts("frequency") or prior.frequency_cuts,
+            monetary_minor_cuts=population.cuts("monetary_minor") or prior.monetary_minor_cuts,
+            gap_days=population.median_gap_days() or prior.gap_days,
+            bgnbd=population.fitted,
+            churn={name: model for name, model in models.items() if model is not None},
+            quality=tuple(self._quality()),
+            # In the order in which things were first seen, which a restored state keeps.
+            trainer=msgspec.Raw(msgspec.json.encode(state)),
+        )
+        return self.snapshot
+
+    def _learn_example(self, example: Example) -> None:
+        horizon = f"{example.horizon_days:g}"
+        learner = self._learners.get(horizon)
+        if learner is None:
+            learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
+        features = example.values()
+        if example.baseline is not None:
+            self._judge(learner, example, features)
+        learner.learn(features, example.churned)
+
+    def _judge(self, learner: OnlineLearner, example: Example, features: tuple[float, ...]) -> None:
+        """Score before learning: who serves is decided by what the learner would say by now, and
+        quality is told of what was said at the decision.
+        """
+        assert example.baseline is not None
+        champion_loss = log_loss(learner.predict(features), example.churned)
+        learner.judge(champion_loss, log_loss(example.baseline, example.churned))
+        if example.champion is not None:
+            for scorer, said in ((CHAMPION, example.champion), (BASELINE, example.baseline)):
+                name = f"{example.horizon_days:g} {example.kind} {scorer}"
+                found = self._state.reliability.setdefault(name, Reliability())
+                found.learn(said, example.churned)
+
+    def _quality(self) -> list[Quality]:
+        """By horizon, kind of decision and scorer, and over all kinds."""
+        tables = dict(self._state.reliability)
+        for name, found in self._state.reliability.items():
+            horizon, _, scorer = name.split()
+            pooled = f"{horizon} {ALL_KINDS} {scorer}"
+            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+        return [_told(name, found) for name, found in sorted(tables.items())]
+
+
+def _told(name: str, found: Reliability) -> Quality:
+    horizon, kind, scorer = name.split()
+    return Quality(
+        horizon_days=float(horizon),
+        kind=kind,
+        scorer=scorer,
+        examples=found.count,
+        log_loss=found.mean_log_loss,
+        auc=found.auc,
+        calibration_error=found.calibration_error,
+    )
