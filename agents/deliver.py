@@ -6,6 +6,7 @@ nothing else.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 import msgspec
@@ -18,7 +19,7 @@ from streams.redis_views import TriggerStreams
 
 log = logging.getLogger(__name__)
 
-RETRY_S_MAX = 5.0
+RETRY_S = 0.5
 
 _decode = msgspec.json.Decoder(Trigger).decode
 
@@ -26,12 +27,24 @@ _decode = msgspec.json.Decoder(Trigger).decode
 class Deliver:
     """The agent of `retention-triggers`."""
 
-    def __init__(self, streams: TriggerStreams, metrics: Metrics) -> None:
+    def __init__(
+        self, streams: TriggerStreams, metrics: Metrics, is_leaving: Callable[[], bool]
+    ) -> None:
         self._streams = streams
         self._metrics = metrics
+        self._is_leaving = is_leaving
+        self._left_epoch = -1
 
     async def take(self, batch: RecordBatch) -> None:
-        """Append every trigger to its stream; try until Redis takes them or the batch is gone."""
+        """Append every trigger to its stream; try until Redis takes them or the batch is gone.
+
+        A worker that leaves, or whose group rebalances, does not wait for Redis: all its
+        partitions would wait with it.
+        """
+        if batch.epoch == self._left_epoch:
+            # After one that was let go of: to ack this one would commit that one, too.
+            batch.release()
+            return
         started_s = monotonic()
         triggers = []
         for record in batch:
@@ -41,10 +54,12 @@ class Deliver:
                 log.warning("left out a record at offset %d that is no trigger", record.offset)
                 continue
             triggers.append((str(decided.kind), decided.id, record.value or b""))
-        wait_s = 0.1
         while triggers and not await self._streams.append(triggers):
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_S_MAX)
+            if self._is_leaving():
+                self._left_epoch = batch.epoch
+                batch.release()
+                return
+            await asyncio.sleep(RETRY_S)
             if not batch.is_current:
                 return
         batch.ack()

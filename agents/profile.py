@@ -70,7 +70,8 @@ class Profile:
         self._pulse.require()
         if not batch.is_current:
             # Taken away meanwhile: the rows in memory are ahead of the log's owner. Nothing of it
-            # was written, and whoever owns the partitions reads the batch again.
+            # is written, and whoever owns the partitions reads the batch again.
+            self._outbox.discard()
             self._partitions.forget(piece.partition for piece in batch.slices)
             return
         await self._outbox.flush()

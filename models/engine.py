@@ -9,12 +9,12 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.advance import advance
 from models.customer.fingerprint import fingerprint_bytes
 from models.customer.row import Row
 from models.decisions.decide import decide
 from models.decisions.trigger import Trigger
 from models.events.wire import Event
-from models.advance import advance
 from models.learning.population import Observation
 from models.learning.snapshot import Snapshot
 from models.silence import run_deadline

@@ -10,7 +10,16 @@ from models.customer.support import answer_of, due_at_ms
 from models.decisions.trigger import Kind, Trigger
 from models.events.catalogue import Survey
 from models.events.wire import Event
-from tests.models.lines import HOUR_MS, PARAMETERS, at, happened, lived, lived_with_effects, seen, waited
+from tests.models.lines import (
+    HOUR_MS,
+    PARAMETERS,
+    at,
+    happened,
+    lived,
+    lived_with_effects,
+    seen,
+    waited,
+)
 
 SLA = PARAMETERS.support.sla
 

@@ -164,9 +164,7 @@ def test_a_new_purchase_begins_a_new_silence() -> None:
     _, second = waited(row, at(days=700))
 
     assert 1 == len(fired(first))
-    assert ["purchase-overdue"] == [
-        str(e.kind) for e in second if isinstance(e, Trigger)
-    ]
+    assert ["purchase-overdue"] == [str(e.kind) for e in second if isinstance(e, Trigger)]
 
 
 @pytest.mark.parametrize(
@@ -333,9 +331,7 @@ def test_deadlines_of_one_customer_run_in_the_order_of_their_time() -> None:
     ticket = happened("Ticket Opened", at(), ticket_id="T", priority="urgent")
     row = lived([ordered(0), put(0.1), ticket])
     _, effects = waited(row, at(days=100))
-    moments = [
-        e.timestamp if isinstance(e, Trigger) else iso(e.timestamp_ms) for e in effects
-    ]
+    moments = [e.timestamp if isinstance(e, Trigger) else iso(e.timestamp_ms) for e in effects]
 
     assert 17 == len(moments)
     assert all(earlier <= later for earlier, later in pairwise(moments))

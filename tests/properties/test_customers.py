@@ -66,9 +66,7 @@ def test_shuffled_late_and_repeated_events_end_in_the_state_of_an_orderly_stream
 
 
 @given(history=histories(), data=st.data())
-def test_so_they_do_while_the_clock_stands_still(
-    history: list[bytes], data: st.DataObject
-) -> None:
+def test_so_they_do_while_the_clock_stands_still(history: list[bytes], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(history))
     still = watermark(START_MS)
 
@@ -123,9 +121,7 @@ def _stamped(timestamp: str) -> bytes:
 
 
 def tight() -> Parameters:
-    bounds = replace(
-        PARAMETERS.bounds, messages=8, orders=6, sessions=5, products=4, tickets=3
-    )
+    bounds = replace(PARAMETERS.bounds, messages=8, orders=6, sessions=5, products=4, tickets=3)
     return replace(PARAMETERS, bounds=bounds)
 
 
@@ -211,7 +207,11 @@ def test_whatever_is_read_of_anybody_at_any_time_is_a_finite_number(
             numbers = [
                 told["engagement"]["intensity"],
                 told["engagement"]["recentViews"],
-                *(level[field] for level in told["rfm"]["decayed"] for field in ("orders", "netMinor")),
+                *(
+                    level[field]
+                    for level in told["rfm"]["decayed"]
+                    for field in ("orders", "netMinor")
+                ),
                 told["rfm"]["recencyDays"] if told["rfm"]["orders"] else 0.0,
             ]
             assert all(isinstance(value, float) for value in numbers)

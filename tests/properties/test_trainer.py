@@ -14,7 +14,9 @@ facts = st.tuples(
 partitions = st.lists(st.lists(facts, max_size=12), min_size=1, max_size=4)
 
 
-def placed(number: int, drawn: list[tuple[int, float, int, int, float | None]]) -> list[Observation]:
+def placed(
+    number: int, drawn: list[tuple[int, float, int, int, float | None]]
+) -> list[Observation]:
     return [
         Observation(
             timestamp_ms=at() + later_ms,
