@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from time import monotonic, time
@@ -32,6 +32,10 @@ from streams.topics import require_topics
 
 log = logging.getLogger(__name__)
 
+#: What makes a worker unready when it does not move on.
+FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
+#: What Redis gets from Kafka.
+DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this long without an event ...
 IDLE_S = 5.0
 #: ... and only if its own clock is this near: a backfill of last year behaves like last year.
@@ -73,7 +77,7 @@ class Worker:
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
             trainer = Trainer(self.snapshots, outbox(), settings, parameters, metrics)
-            deliver = Deliver(TriggerStreams(redis, settings, metrics), metrics)
+            streams = TriggerStreams(redis, settings, metrics)
             ingest = Ingest(outbox(), settings, parameters, metrics)
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
@@ -81,9 +85,11 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            self.agents[topics.RETENTION_TRIGGERS] = deliver.take
+            for topic in DELIVERED_TOPICS:
+                self.agents[topic] = Deliver(topic, streams, metrics, self.is_leaving).take
 
-            site = routes(metrics, Readiness(self.problems), self.customer, self.refresh)
+            readiness = Readiness(self.problems, self.delays)
+            site = routes(metrics, readiness, self.customer, self.refresh)
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             clock_outbox = outbox()
@@ -111,7 +117,15 @@ class Worker:
         """Why this worker is not ready; nothing when it is."""
         if self.app.rebalancing or self.app.consumer_generation_id < 1:
             return ["joining the group"]
-        return self.progress.stuck()
+        return self.progress.stuck(self._topics(FOLDED_TOPICS))
+
+    def delays(self) -> list[str]:
+        """What waits for Redis; folding goes on without it, here as anywhere."""
+        return self.progress.stuck(self._topics(DELIVERED_TOPICS))
+
+    def is_leaving(self) -> bool:
+        """Whether partitions are about to be taken away, or the worker is about to end."""
+        return self.app.rebalancing or self.app.should_stop
 
     def refresh(self) -> None:
         """Bring the gauges up to this moment."""
@@ -133,6 +147,16 @@ class Worker:
                 if snapshot.version
                 else 0,
             )
+        newest = max(
+            (owned.fold.snapshot for owned in self.partitions),
+            key=lambda snapshot: snapshot.version,
+            default=None,
+        )
+        if newest is not None:
+            self.metrics.set_model(newest)
+
+    def _topics(self, names: Iterable[str]) -> set[str]:
+        return {self.settings.topic(name) for name in names}
 
     def on_assigned(self, assigned: set[Any]) -> None:
         """Let go of the partitions that went to other workers."""
@@ -143,6 +167,7 @@ class Worker:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
         while True:
             await asyncio.sleep(1.0)
+            await self._open_idle()
             self.refresh()
             now_ms = int(time() * 1_000)
             for owned in self.partitions:
@@ -153,6 +178,18 @@ class Worker:
                     Profile.write_clock(owned, due_ms, outbox)
             await outbox.flush()
 
+    async def _open_idle(self) -> None:
+        """Open partitions that have nothing to read: silence is due in them, too."""
+        consumer = self.app.batch_consumer
+        for tp, offset in consumer.ledger.delivered.items():
+            if tp.topic != self.settings.topic(topics.CUSTOMER_EVENTS):
+                continue
+            if self.partitions.get(tp.partition) is None and tp not in consumer.to_come():
+                await self.partitions.open(tp.partition, offset)
+                if not consumer.ledger.has_position(tp):
+                    # Taken away while it was read.
+                    self.partitions.forget([tp.partition])
+
     async def _write_views(self) -> None:
         """Keep Redis up to date, a fifth of the time at most: folding comes first."""
         assert self.views is not None
@@ -161,9 +198,11 @@ class Worker:
             started_s = monotonic()
             if started_s - looked_s > IDLE_S:
                 looked_s = started_s
-                if await self.views.was_emptied():
-                    for owned in self.partitions:
+                was_emptied = await self.views.was_emptied()
+                for owned in self.partitions:
+                    if was_emptied or not owned.is_shown:
                         self.views.offer(owned.rows.customers())
+                        owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
             took_s = monotonic() - started_s
             await asyncio.sleep(max(4 * took_s, 0.05) if wrote else 1.0)
@@ -205,14 +244,15 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
         **{topic: f"ingest-{topic}" for topic in topics.RAW_TOPICS},
         topics.CUSTOMER_EVENTS: "profile",
         topics.LABELLED_EXAMPLES: "trainer",
-        topics.RETENTION_TRIGGERS: "deliver",
+        topics.RETENTION_TRIGGERS: "deliver-triggers",
+        topics.NEXT_BEST_ACTIONS: "deliver-actions",
     }
     for topic, name in names.items():
         app.agent(app.batch_topic(worker.settings.topic(topic)), name=name)(
             _agent(worker, topic, name)
         )
 
-    async def on_assigned(_: Any, assigned: set[Any], **__: Any) -> None:
+    async def on_assigned(_: Any, assigned: set[Any], *__: Any, signal: Any, **___: Any) -> None:
         worker.on_assigned(assigned)
 
     # Faust keeps only weak references to receivers unless told otherwise.

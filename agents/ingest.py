@@ -64,6 +64,10 @@ class Ingest:
             self._full.clear()
             self._epoch = batch.epoch
         started_s = monotonic()
+        if not len(self._alignment):
+            # Nobody was waiting, so nobody's patience has been tried: not by an idle hour, and
+            # not by the seconds it took to join the group.
+            self._moved_s = started_s
         reasons: Counter[str] = Counter()
         for piece in batch.slices:
             waiting = [self._checked(topic, record, reasons) for record in piece.records]

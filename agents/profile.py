@@ -16,16 +16,18 @@ from config.topics import (
     CUSTOMERS,
     DEAD_LETTERS,
     LABELLED_EXAMPLES,
+    NEXT_BEST_ACTIONS,
     RETENTION_TRIGGERS,
 )
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import Decision, NextBestAction, encode_decision
 from models.engine import Fate
+from models.events.catalogue import OUTCOMES
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line
-from models.learning.population import encode_observation
+from models.learning.examples import Example, Observation, encode_lesson
 from models.partition import ALREADY_APPLIED, Applied, encode_state
-from streams.cloud_events import trigger_headers
+from streams.cloud_events import decision_headers
 from streams.customers_table import STATE_KEY
 from streams.log_records import clock_record
 from streams.metrics import Metrics
@@ -70,7 +72,8 @@ class Profile:
         self._pulse.require()
         if not batch.is_current:
             # Taken away meanwhile: the rows in memory are ahead of the log's owner. Nothing of it
-            # was written, and whoever owns the partitions reads the batch again.
+            # is written, and whoever owns the partitions reads the batch again.
+            self._outbox.discard()
             self._partitions.forget(piece.partition for piece in batch.slices)
             return
         await self._outbox.flush()
@@ -108,6 +111,8 @@ class Profile:
             owned.last_event_s = monotonic()
             topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
             tally.fates[topic, str(applied.fate)] += 1
+            if applied.event is not None and applied.event.name in OUTCOMES:
+                tally.outcomes[OUTCOMES[applied.event.name]] += applied.fate is Fate.APPLIED
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self._refuse(owned, record, late, step="profile", tally=tally, line=line)
@@ -115,21 +120,28 @@ class Profile:
 
     def _emit(self, owned: OwnedPartition, applied: Applied, line: Line, tally: "_Tally") -> None:
         for effect in applied.effects:
-            if not isinstance(effect, Trigger):
-                self._outbox.add(LABELLED_EXAMPLES, 0, key=None, value=encode_observation(effect))
-                continue
-            received_at_ms = None
-            if effect.cause.message_id is not None and line.source is not None:
-                received_at_ms = line.source.received_at
-                tally.received_at_ms.append(received_at_ms)
-            tally.triggers[str(effect.kind)] += 1
-            self._outbox.add(
-                RETENTION_TRIGGERS,
-                owned.fold.number,
-                key=effect.user_id.encode(),
-                value=encode_trigger(effect),
-                headers=trigger_headers(effect, received_at_ms),
-            )
+            if isinstance(effect, Observation | Example):
+                self._outbox.add(LABELLED_EXAMPLES, 0, key=None, value=encode_lesson(effect))
+            else:
+                self._emit_decision(owned, effect, line, tally)
+
+    def _emit_decision(
+        self, owned: OwnedPartition, decision: Decision, line: Line, tally: "_Tally"
+    ) -> None:
+        received_at_ms = None
+        # A deadline that ran before an event was not caused by it.
+        if decision.cause.message_id is not None and line.source is not None:
+            received_at_ms = line.source.received_at
+            tally.received_at_ms.append(received_at_ms)
+        is_action = isinstance(decision, NextBestAction)
+        tally.count_decision(decision)
+        self._outbox.add(
+            NEXT_BEST_ACTIONS if is_action else RETENTION_TRIGGERS,
+            owned.fold.number,
+            key=decision.user_id.encode(),
+            value=encode_decision(decision),
+            headers=decision_headers(decision, received_at_ms),
+        )
 
     def _refuse(
         self,
@@ -178,7 +190,7 @@ class Profile:
     def _count(self, tally: "_Tally") -> None:
         self._metrics.count_events(tally.fates)
         self._metrics.count_dead_letters(tally.reasons)
-        self._metrics.count_triggers(tally.triggers)
+        self._metrics.count_decisions(tally.decisions, tally.suppressed, tally.outcomes)
         self._metrics.reread_records.inc(tally.reread)
         now_ms = time() * 1_000
         for received_at_ms in tally.received_at_ms:
@@ -191,6 +203,16 @@ class _Tally:
     def __init__(self) -> None:
         self.fates: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[str] = Counter()
-        self.triggers: Counter[str] = Counter()
+        self.decisions: Counter[tuple[str, str]] = Counter()
+        self.suppressed: Counter[tuple[str, str]] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self.received_at_ms: list[int] = []
         self.reread = 0
+
+    def count_decision(self, decision: Decision) -> None:
+        """Count a decision by kind and fate, and the actions it passed over by the gate."""
+        if isinstance(decision, NextBestAction):
+            self.decisions[decision.kind, decision.group] += 1
+            self.suppressed.update((other.action, other.by) for other in decision.suppressed)
+        else:
+            self.decisions[decision.kind, "fired"] += 1

@@ -5,6 +5,7 @@ due is asked after each example. Offsets are committed only up to the last snaps
 restores it and reads on from there.
 """
 
+import asyncio
 import logging
 from time import monotonic
 
@@ -23,6 +24,9 @@ from streams.record_batches import Record, RecordBatch
 from streams.snapshot_store import SnapshotStore, announce, publish
 
 log = logging.getLogger(__name__)
+
+#: Lessons learnt before heartbeats and the other agents get a turn.
+RECORDS_PER_TURN = 200
 
 
 class Trainer:
@@ -51,13 +55,15 @@ class Trainer:
             self._learner = await self._restored()
             self._epoch = batch.epoch
         committable = 0
-        for record in batch:
+        for index, record in enumerate(batch):
+            if not index % RECORDS_PER_TURN:
+                await asyncio.sleep(0)
             if not batch.is_current:
                 return
             if self._learn(self._learner, record):
                 snapshot = self._learner.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
-                committable = snapshot.consumed
+                committable = record.offset + 1
         batch.release()
         if committable:
             position = {TP(batch.topic, 0): committable}

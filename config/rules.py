@@ -78,13 +78,14 @@ class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_triggers(file: Path | None = None) -> Triggers:
     """The rules of ``file``, or the shipped ones. Raises `RuleError`."""
     name, tree = _tree(file, "triggers.yaml")
-    return _typed(tree, Triggers, name, "triggers", TriggerRule)
+    triggers: Triggers = _typed(tree, Triggers, name, "triggers", TriggerRule)
+    return triggers
 
 
 def load_actions(file: Path | None = None) -> Actions:
     """The catalogue of ``file``, or the shipped one. Raises `RuleError`."""
     name, tree = _tree(file, "actions.yaml")
-    actions = _typed(tree, Actions, name, "actions", ActionRule)
+    actions: Actions = _typed(tree, Actions, name, "actions", ActionRule)
     if not 0 <= actions.holdout < 1:
         raise RuleError(f"{name}: holdout is a share of customers, from 0 to less than 1")
     return actions

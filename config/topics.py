@@ -20,6 +20,7 @@ CUSTOMER_EVENTS = "customer-events"
 CUSTOMERS = "customers"
 DEAD_LETTERS = "dead-letters"
 RETENTION_TRIGGERS = "retention-triggers"
+NEXT_BEST_ACTIONS = "next-best-actions"
 LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
 
@@ -82,6 +83,11 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
             RETENTION_TRIGGERS,
             {**_kept_for(days=30), **BROKER_TIME},
             "customers to act on, once, with a reason",
+        ),
+        topic(
+            NEXT_BEST_ACTIONS,
+            {**_kept_for(days=30), **BROKER_TIME},
+            "what to do for them, of everything that could be done",
         ),
         topic(
             LABELLED_EXAMPLES,

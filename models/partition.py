@@ -93,7 +93,7 @@ ALREADY_APPLIED = Applied([])
 
 
 class Partition:
-    """Folds records in the order of their offsets. Not thread-safe, and needs no lock: one owner."""
+    """Folds records in the order of their offsets. Not thread-safe: it has one owner."""
 
     def __init__(
         self,

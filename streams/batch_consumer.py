@@ -296,11 +296,12 @@ class BatchConsumer(driver.Consumer):
         raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
 
     def lag(self) -> dict[TP, int]:
-        """Records in the log and not yet delivered, by assigned partition with a known end."""
-        delivered = self.ledger.delivered
-        return {
-            tp: max(0, end - delivered[tp]) for tp, end in self._ends().items() if end is not None
-        }
+        """Records in the log that no ended batch holds, by assigned partition with a known end.
+
+        What an agent has in hand counts, or one that gets nowhere would look as if it were done.
+        """
+        ended = self.ledger.ended
+        return {tp: max(0, end - ended[tp]) for tp, end in self._ends().items() if end is not None}
 
     def to_come(self) -> set[TP]:
         """Assigned partitions with records that were not delivered yet, or may have: the broker

@@ -1,21 +1,25 @@
-"""Triggers as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, plain JSON as value."""
+"""Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, plain JSON as value."""
 
-from models.decisions.trigger import Trigger
+from models.decisions.trigger import Decision, NextBestAction
 
 SOURCE = "/keepstream"
 
 
-def trigger_headers(decided: Trigger, received_at_ms: int | None) -> list[tuple[str, bytes]]:
-    """The headers of a trigger's record.
+def decision_headers(decided: Decision, received_at_ms: int | None) -> list[tuple[str, bytes]]:
+    """The headers of a decision's record.
 
     ``received_at_ms``: when the broker took the event that caused it; it travels as the extension
     attribute ``causedat`` (None for a deadline), so that anyone can measure the latency.
     """
+    if isinstance(decided, NextBestAction):
+        kind = f"keepstream.{decided.kind}.v1"
+    else:
+        kind = f"keepstream.retention-trigger.{decided.kind}.v1"
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": decided.id,
         "ce_source": SOURCE,
-        "ce_type": f"keepstream.retention-trigger.{decided.kind}.v1",
+        "ce_type": kind,
         "ce_subject": decided.user_id,
         "ce_time": decided.timestamp,
         "content-type": "application/json",

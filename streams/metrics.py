@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from models.learning.snapshot import Snapshot
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
@@ -28,8 +30,24 @@ class Metrics:
         self._dead_letters = Counter(
             "keepstream_dead_letters", "Refused events by reason", ["reason"], registry=registry
         )
-        self._triggers = Counter(
-            "keepstream_triggers", "Triggers fired by kind", ["kind"], registry=registry
+        self._decisions = Counter(
+            "keepstream_decisions",
+            "Decisions by kind (the trigger's name, or next-best-action) and fate: fired, or "
+            "treated and control",
+            ["kind", "fate"],
+            registry=registry,
+        )
+        self._suppressed = Counter(
+            "keepstream_suppressed_actions",
+            "Actions that were not to be, by the gate that was shut",
+            ["action", "gate"],
+            registry=registry,
+        )
+        self._outcomes = Counter(
+            "keepstream_action_outcomes",
+            "What came back about actions",
+            ["outcome"],
+            registry=registry,
         )
         self.event_to_trigger = Histogram(
             "keepstream_event_to_trigger_seconds",
@@ -100,6 +118,31 @@ class Metrics:
         self._model_version = Gauge(
             "keepstream_model_version", "Snapshot in use", ["partition"], registry=registry
         )
+        scorer = ["horizon_days", "kind", "scorer"]
+        self._model_log_loss = Gauge(
+            "keepstream_model_log_loss",
+            "Mean log loss of matured decisions, each scored before it was learnt from",
+            scorer,
+            registry=registry,
+        )
+        self._model_auc = Gauge(
+            "keepstream_model_auc", "AUC of matured decisions", scorer, registry=registry
+        )
+        self._model_calibration_error = Gauge(
+            "keepstream_model_calibration_error",
+            "Mean gap between scores and outcomes, over 15 bins of equal count",
+            scorer,
+            registry=registry,
+        )
+        self._model_examples = Gauge(
+            "keepstream_model_examples", "Matured decisions scored", scorer, registry=registry
+        )
+        self._model_serves = Gauge(
+            "keepstream_model_serves",
+            "Whether the champion's scores are acted on (1) or the baseline's (0)",
+            ["horizon_days"],
+            registry=registry,
+        )
         self._snapshot_age = Gauge(
             "keepstream_snapshot_age_seconds",
             "Event time between the snapshot in use and the partition's clock",
@@ -117,9 +160,19 @@ class Metrics:
         for reason, count in reasons.items():
             self._dead_letters.labels(reason).inc(count)
 
-    def count_triggers(self, kinds: Mapping[str, int]) -> None:
-        for kind, count in kinds.items():
-            self._triggers.labels(kind).inc(count)
+    def count_decisions(
+        self,
+        decisions: Mapping[tuple[str, str], int],
+        suppressed: Mapping[tuple[str, str], int],
+        outcomes: Mapping[str, int],
+    ) -> None:
+        """Add decisions by (kind, fate), actions passed over by (action, gate), and outcomes."""
+        for (kind, fate), count in decisions.items():
+            self._decisions.labels(kind, fate).inc(count)
+        for (action, gate), count in suppressed.items():
+            self._suppressed.labels(action, gate).inc(count)
+        for outcome, count in outcomes.items():
+            self._outcomes.labels(outcome).inc(count)
 
     def observe_batch(self, topic: str, records: int, seconds: float) -> None:
         self._batch_records.labels(topic).observe(records)
@@ -144,6 +197,21 @@ class Metrics:
         self._clock.labels(partition).set(clock_ms / 1_000)
         self._model_version.labels(partition).set(model_version)
         self._snapshot_age.labels(partition).set(snapshot_age_ms / 1_000)
+
+    def set_model(self, snapshot: Snapshot) -> None:
+        """Tell how good the models of ``snapshot`` have been."""
+        for horizon, model in snapshot.churn.items():
+            self._model_serves.labels(horizon).set(model.serves)
+        for told in snapshot.quality:
+            labels = (f"{told.horizon_days:g}", told.kind, told.scorer)
+            self._model_examples.labels(*labels).set(told.examples)
+            for gauge, value in (
+                (self._model_log_loss, told.log_loss),
+                (self._model_auc, told.auc),
+                (self._model_calibration_error, told.calibration_error),
+            ):
+                if value is not None:
+                    gauge.labels(*labels).set(value)
 
     def forget_positions(self) -> None:
         """Drop what was said of partitions; the present owner says it anew."""

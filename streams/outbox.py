@@ -57,6 +57,10 @@ class Outbox:
         appended = buffer.append(timestamp=None, key=key, value=value, headers=list(headers))
         return appended is not None
 
+    def discard(self) -> None:
+        """Forget everything taken since the last `flush`: it is not this worker's to write."""
+        self._buffers = {}
+
     async def flush(self) -> None:
         """Write everything taken so far and wait until the brokers have it in all their copies."""
         buffers, self._buffers = self._buffers, {}

@@ -1,5 +1,6 @@
 """The partitions of the customers table that this worker owns, recovered when first needed."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,12 +20,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """A partition's fold and rows, and what this worker knows of its pace."""
+    """A partition's fold and rows, and what this worker knows of its pace.
+
+    ``is_shown``: whether all its profiles were put up for Redis. Their last owner may have died
+    before it had written the latest ones.
+    """
 
     fold: Partition
     rows: CustomerRows
     clock_written_ms: int = 0
     last_event_s: float = 0.0
+    is_shown: bool = False
 
 
 class OwnedPartitions:
@@ -46,6 +52,7 @@ class OwnedPartitions:
         self._parameters = parameters
         self._metrics = metrics
         self._owned: dict[int, OwnedPartition] = {}
+        self._opening = asyncio.Lock()
 
     def __iter__(self) -> Iterator[OwnedPartition]:
         return iter(list(self._owned.values()))
@@ -59,10 +66,11 @@ class OwnedPartitions:
 
         Raises `PositionError` when records between its state and that offset are missing.
         """
-        owned = self._owned.get(number)
-        if owned is None or owned.fold.state.applied + 1 < first_offset:
-            # Not here yet, or another worker took it further in the meantime.
-            owned = self._owned[number] = await self._recover(number)
+        async with self._opening:
+            owned = self._owned.get(number)
+            if owned is None or owned.fold.state.applied + 1 < first_offset:
+                # Not here yet, or another worker took it further in the meantime.
+                owned = self._owned[number] = await self._recover(number)
         applied = owned.fold.state.applied
         if applied + 1 < first_offset:
             raise PositionError(

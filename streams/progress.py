@@ -1,12 +1,12 @@
 """Whether every assigned partition moves on: what being alive means for a stream engine."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
 from faust.types import TP
 
-#: Records waiting this long in a partition that doesn't move make the worker unready.
+#: Records waiting this long in a partition that doesn't move are stuck.
 STUCK_S = 30.0
 
 
@@ -20,7 +20,8 @@ class _Seen:
 class Progress:
     """Remembers how far each partition had come, and since when."""
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_s: float = STUCK_S) -> None:
+        self._stuck_s = stuck_s
         self._seen: dict[TP, _Seen] = {}
 
     def update(self, ended: Mapping[TP, int], lag: Mapping[TP, int]) -> None:
@@ -43,10 +44,10 @@ class Progress:
             for tp, seen in self._seen.items()
         }
 
-    def stuck(self) -> list[str]:
-        """The partitions that have had records waiting for too long, in words."""
+    def stuck(self, topics: Container[str]) -> list[str]:
+        """The partitions of ``topics`` that have had records waiting for too long, in words."""
         return [
             f"{tp.topic}-{tp.partition}: {lag} records waiting, none done for {stuck_s:.0f} s"
             for tp, (lag, stuck_s) in sorted(self.positions().items())
-            if stuck_s > STUCK_S
+            if tp.topic in topics and stuck_s > self._stuck_s
         ]

@@ -6,6 +6,8 @@ not, what is missing is written again.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from secrets import token_hex
+from typing import Any
 
 import redis.asyncio as redis
 from redis.exceptions import RedisError
@@ -79,7 +81,10 @@ class ProfileViews:
         self._metrics = metrics
         self._render = render
         self._changed: dict[str, None] = {}
+        # Every worker looks for itself whether the mark is still the one it saw: the first to put
+        # a new one must not hide from the others that the old one is gone.
         self._marker = f"{settings.topic_prefix}keepstream:filled"
+        self._mark: bytes | None = None
 
     def offer(self, customers: Iterable[str]) -> None:
         """Remember that these customers' rows changed."""
@@ -106,13 +111,17 @@ class ProfileViews:
         return True
 
     async def was_emptied(self) -> bool:
-        """Whether Redis lost what was written; it is marked as filled from now on."""
-        found: list[bool] = []
+        """Whether Redis lost what was written since the last call; the first call can't tell."""
+        found: list[Any] = []
 
         async def mark() -> None:
-            found.append(not await self._client.set(self._marker, b"1", nx=True))
+            await self._client.set(self._marker, token_hex(8), nx=True)
+            found.append(await self._client.get(self._marker))
 
-        return await _written(mark, self._metrics) and not found[0]
+        if not await _written(mark, self._metrics):
+            return False
+        before, self._mark = self._mark, found[0]
+        return before is not None and before != self._mark
 
 
 async def _written(write: Callable[[], object], metrics: Metrics) -> bool:

@@ -1,16 +1,20 @@
 """Snapshots on their topic: published once, read by version wherever the log names one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from hashlib import sha256 as sha256_of
 from time import monotonic
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import msgspec
+from aiokafka import ConsumerRecord, TopicPartition
 
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
 from models.learning.snapshot import (
+    SNAPSHOT_FORMAT,
     Snapshot,
     SnapshotError,
     decode_snapshot,
@@ -21,8 +25,20 @@ from streams.kafka_clients import new_reader, running
 from streams.log_records import model_record
 from streams.outbox import Outbox
 
-WAIT_S = 30.0
+log = logging.getLogger(__name__)
+
+#: A snapshot is durable before the log names it, so what does not come soon does not come at all.
+WAIT_S = 10.0
 KEPT_MAX = 512
+
+
+class _Format(msgspec.Struct):
+    """What tells a snapshot of a newer release from a record that is none."""
+
+    format: int = 0
+
+
+_FORMAT = msgspec.json.Decoder(_Format)
 
 
 class SnapshotStore:
@@ -55,12 +71,15 @@ class SnapshotStore:
         async with self._lock:
             if version == 0 or wanted in self._contents:
                 return
-            # A version this old was let go of: read the topic anew.
             if self._contents and wanted < min(self._contents):
+                # A version this old was let go of: read the topic anew, and let the younger ones
+                # go, or it would be the first to go again.
+                self._contents.clear()
                 self._next_offset = 0
-            async for found in self._read(deadline_s):
-                if found == wanted:
-                    break
+            async with aclosing(self._read(deadline_s)) as names:
+                async for found in names:
+                    if found == wanted:
+                        break
         if wanted not in self._contents:
             raise SnapshotError(
                 f"the log adopts model {version}, but {MODEL_SNAPSHOTS} does not have it: was the "
@@ -74,31 +93,50 @@ class SnapshotStore:
                 pass
         return self._newest
 
-    async def _read(self, deadline_s: float) -> AsyncIterator[tuple[int, str]]:
+    async def _read(self, deadline_s: float) -> AsyncGenerator[tuple[int, str], None]:
         """Versions and hashes as they are read, at least up to the present end."""
         async with running(new_reader(self._settings), self._settings) as reader:
             topic = TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
             reader.assign([topic])
-            reader.seek(topic, self._next_offset)
             end = (await reader.end_offsets([topic]))[topic]
+            # What was deleted in front of it will never be read.
+            begin = (await reader.beginning_offsets([topic]))[topic]
+            self._next_offset = max(self._next_offset, begin)
+            reader.seek(topic, self._next_offset)
             while self._next_offset < end or monotonic() < deadline_s:
-                async for version in self._read_some(reader, topic):
-                    yield version
+                found = await reader.getmany(topic, timeout_ms=200)
+                for record in found.get(topic, ()):
+                    self._next_offset = record.offset + 1
+                    if (name := self._keep(record)) is not None:
+                        yield name
 
-    async def _read_some(
-        self, reader: AIOKafkaConsumer, topic: TopicPartition
-    ) -> AsyncIterator[tuple[int, str]]:
-        found = await reader.getmany(topic, timeout_ms=200)
-        for record in found.get(topic, ()):
-            snapshot = decode_snapshot(record.value or b"")
-            if snapshot.version > self._newest.version:
-                self._newest = snapshot
-            name = (snapshot.version, sha256_of(record.value).hexdigest())
-            self._contents[name] = record.value
-            if len(self._contents) > KEPT_MAX:
-                del self._contents[min(self._contents)]
-            self._next_offset = record.offset + 1
-            yield name
+    def _keep(self, record: ConsumerRecord) -> tuple[int, str] | None:
+        """Remember a snapshot by its name; a record that is none has no name.
+
+        Raises `SnapshotError` for a newer release's.
+        """
+        content = record.value or b""
+        try:
+            snapshot = decode_snapshot(content)
+        except SnapshotError:
+            if _is_newer(content):
+                raise
+            log.warning("left out a record at offset %d that is no snapshot", record.offset)
+            return None
+        if snapshot.version > self._newest.version:
+            self._newest = snapshot
+        name = (snapshot.version, sha256_of(content).hexdigest())
+        self._contents[name] = content
+        if len(self._contents) > KEPT_MAX:
+            del self._contents[min(self._contents)]
+        return name
+
+
+def _is_newer(content: bytes) -> bool:
+    try:
+        return _FORMAT.decode(content).format > SNAPSHOT_FORMAT
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:

@@ -44,7 +44,7 @@ app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --mo
 app.command(
     "replay",
     epilog="Example: keepstream replay log.jsonl.gz --out what-if --models models "
-    "--set triggers.cart-abandoned.after=2h",
+    "--set cart.idle=2h",
 )(replay.replay)
 app.command("settings", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream settings")(
     configuration.settings

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from config.duration import DAY_MS
-from config.parameters import SECOND_MS, DurationMs, Parameters
+from config.duration import DAY_MS, SECOND_MS, DurationMs
+from config.parameters import Parameters
 
+_FILES = ("triggers", "actions")
 _UNITS = (
     ("d", DAY_MS),
     ("h", 3_600 * SECOND_MS),
@@ -20,7 +21,10 @@ _UNITS = (
 
 def parameters_as_toml(parameters: Parameters) -> str:
     """Every parameter with its value, by section."""
-    return "\n".join(_section((), _named(parameters))).lstrip("\n") + "\n"
+    sections = _named(parameters)
+    # The marketer's files are files of their own; `rules` names them.
+    values = {name: value for name, value in sections.items() if name not in _FILES}
+    return "\n".join(_section((), values)).lstrip("\n") + "\n"
 
 
 def _section(path: tuple[str, ...], values: dict[str, Any]) -> Iterator[str]:

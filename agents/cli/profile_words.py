@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from models.customer.profile import AnswerView, Profile, RfmView, Segment
+from models.customer.profile import AnswerView, Profile, RfmView
+from models.customer.scores import Segment
 
 _SEGMENTS = {
     Segment.CHAMPIONS: "buys often and much, and did so lately",

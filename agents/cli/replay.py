@@ -13,7 +13,7 @@ import typer
 from agents.cli.options import Assignments, parameters_from, settings_from
 from agents.cli.progress import progress, size_of
 from models.customer.profile import Profile, encode_profile
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import SnapshotSource
@@ -120,8 +120,8 @@ class OutcomeFiles:
         """Append what one line brought about, each to its file."""
         for output in outputs:
             match output:
-                case Trigger():
-                    self._append(TRIGGERS, encode_trigger(output))
+                case Trigger() | NextBestAction():
+                    self._append(TRIGGERS, encode_decision(output))
                 case DeadLetter():
                     self._append(DEAD_LETTERS, encode_dead_letter(output))
                 case _:

@@ -15,10 +15,17 @@ from streams.metrics import CONTENT_TYPE, Metrics
 
 
 class Readiness:
-    """What /health/ready says: the problems of this moment, none when ready."""
+    """What /health/ready says at this moment.
 
-    def __init__(self, problems: Callable[[], list[str]]) -> None:
+    ``problems`` take the worker out of service. ``delays`` are only told: what waits for a store
+    that is down would wait in every other worker, too.
+    """
+
+    def __init__(
+        self, problems: Callable[[], list[str]], delays: Callable[[], list[str]] = list
+    ) -> None:
         self.problems = problems
+        self.delays = delays
 
 
 def routes(
@@ -38,9 +45,11 @@ def routes(
 
     async def ready(_: web.Request) -> web.Response:
         refresh()
-        problems = readiness.problems()
-        status = {"status": "not ready", "problems": problems} if problems else {"status": "ready"}
-        return web.json_response(status, status=503 if problems else 200)
+        problems, delays = readiness.problems(), readiness.delays()
+        answer: dict[str, object] = {"status": "not ready" if problems else "ready"}
+        answer |= {"problems": problems} if problems else {}
+        answer |= {"delays": delays} if delays else {}
+        return web.json_response(answer, status=503 if problems else 200)
 
     async def show(request: web.Request) -> web.Response:
         customer_id = request.match_info["id"]

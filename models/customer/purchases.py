@@ -25,29 +25,27 @@ REFUNDABLE_MS = WINDOW_DAYS[-1] * DAY_MS
 GAPS_MAX = 12
 #: No one thing is worth more: sums of it must fit in 64 bits.
 _WORTH_MINOR_MAX = 10**15
+_WHOLE_CURRENCIES = (
+    "BIF",
+    "CLP",
+    "DJF",
+    "GNF",
+    "ISK",
+    "JPY",
+    "KMF",
+    "KRW",
+    "PYG",
+    "RWF",
+    "UGX",
+    "VND",
+    "VUV",
+    "XAF",
+    "XOF",
+    "XPF",
+)
 _MINOR_PER_UNIT = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        1,
-    ),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 1_000),
+    **dict.fromkeys(_WHOLE_CURRENCIES, 1),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 1_000),
 }
 
 

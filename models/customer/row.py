@@ -27,7 +27,7 @@ class NewerRow(RowError):
 
 
 class Deadline(Struct, frozen=True, array_like=True, gc=False):
-    """When silence of one kind becomes due (0: it doesn't), and up to when it has been dealt with."""
+    """When silence of one kind becomes due (0: it doesn't), and until when it was dealt with."""
 
     due_ms: int = 0
     handled_ms: int = 0

@@ -117,7 +117,7 @@ def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Ev
             raise Rejected(Reason.OUT_OF_RANGE, "$.event", "more than 256 characters")
     customer, identified = identity(line)
     decoder = catalogue.DECODERS.get(name)
-    properties = _NOTHING if decoder is None else _properties(decoder, line.properties, name)
+    properties = _NOTHING if decoder is None else _properties(decoder, line.properties)
     if line.message_id is not None and len(line.message_id) > 256:
         raise Rejected(Reason.OUT_OF_RANGE, "$.messageId", "more than 256 characters")
     return Event(
@@ -160,9 +160,7 @@ def milliseconds(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
 
 
-def _properties(
-    decoder: "msgspec.json.Decoder[Properties]", raw: msgspec.Raw, name: str
-) -> Properties:
+def _properties(decoder: "msgspec.json.Decoder[Properties]", raw: msgspec.Raw) -> Properties:
     content = bytes(raw)
     try:
         properties = decoder.decode(b"{}" if content == b"null" else content)
@@ -170,11 +168,11 @@ def _properties(
         raise rejected_by(error, within="$.properties") from None
     except (UnicodeDecodeError, RecursionError):
         raise Rejected(Reason.BAD_JSON, "$.properties", "not UTF-8, or nested too deeply") from None
-    _check(properties, name)
+    _check(properties)
     return properties
 
 
-def _check(properties: Properties, name: str) -> None:
+def _check(properties: Properties) -> None:
     """Rules that a type cannot say."""
     match properties:
         case catalogue.Order(revenue=None, subtotal=None, total=None):

@@ -1,6 +1,7 @@
 """River's scaler and logistic regression for one horizon, and whether it is to be listened to."""
 
 from collections import Counter, defaultdict
+from typing import Any
 
 from msgspec import Struct
 from river.linear_model import LogisticRegression
@@ -36,8 +37,9 @@ class OnlineLearner:
     def __init__(self, state: OnlineState, parameters: Parameters) -> None:
         self._parameters = parameters
         self._state = state
-        self._scaler = StandardScaler()
-        self._model = LogisticRegression(SGD(parameters.learning.learning_rate), l2=0.0)
+        # River's methods have no types.
+        self._scaler: Any = StandardScaler()
+        self._model: Any = LogisticRegression(SGD(parameters.learning.learning_rate), l2=0.0)
         if state.count:
             # River has no way to hand it a state; these are its own attributes, and a test fails
             # when a restored learner and one that never stopped differ in a bit.

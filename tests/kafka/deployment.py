@@ -8,9 +8,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any, Self
 
 from aiokafka import TopicPartition
 from kafka import KafkaAdminClient
@@ -21,8 +22,6 @@ from agents.demo.shop import Record
 from config import topics
 from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of
-from models.learning.snapshot import Snapshot, decode_snapshot
-from models.replay import Replay
 from streams.embedded.ports import free_ports
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.publisher import EventPublisher
@@ -32,26 +31,21 @@ from streams.topics import create_topics
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Worker:
-    """One `keepstream worker` process."""
+#: What follows from examples: the log once more, for the models, and what it decides.
+DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
-    def __init__(self, settings: Settings, log: Path, *, arguments: Iterable[str] = ()) -> None:
+
+class Worker:
+    """One `keepstream worker` process, told everything by its environment."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path, arguments: Iterable[str]) -> None:
         (self.port,) = free_ports(1)
         self._log = log.open("wb")
         self.log = log
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")},
-            "KEEPSTREAM_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "KEEPSTREAM_REDIS_URL": settings.redis_url,
-            "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
-            "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
-            "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
-            "KEEPSTREAM_WEB_PORT": str(self.port),
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "agents.cli", "worker", *arguments],
             cwd=ROOT,
-            env=environment,
+            env={**environment, "KEEPSTREAM_WEB_PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -71,26 +65,35 @@ class Worker:
     def is_ready(self) -> bool:
         return self.get("/health/ready")[0] == 200
 
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that carry these labels."""
+    def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
+        """The sum of a metric's samples with these labels; of several values, any will do."""
         _, body = self.get("/metrics")
         return sum(
             sample.value
             for family in text_string_to_metric_families(body.decode())
             for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
+            if sample.name == name
+            and all(sample.labels[key] in _several(value) for key, value in labels.items())
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 40.0) -> int:
         """Signal it, wait for its end, and give its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        self.process.send_signal(number)
+        return self.wait(timeout_s=timeout_s)
+
+    def wait(self, *, timeout_s: float = 40.0) -> int:
+        """Wait for its end, and give its exit code."""
         code = self.process.wait(timeout_s)
         self._log.close()
         return code
 
-    def tail(self) -> str:
-        return self.log.read_text(errors="replace")[-3_000:]
+    @property
+    def is_over(self) -> bool:
+        """Whether its end was waited for."""
+        return self._log.closed
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace")
 
 
 class Deployment:
@@ -111,19 +114,62 @@ class Deployment:
         self.workers: list[Worker] = []
         create_topics(self.settings)
 
-    def start_worker(self, *arguments: str) -> Worker:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of this deployment is told."""
+        settings = self.settings
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")},
+            # What a killed process leaves behind goes with the test's directory.
+            "TMPDIR": str(self.directory),
+            "KEEPSTREAM_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "KEEPSTREAM_REDIS_URL": settings.redis_url,
+            "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
+            "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+            "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
+        }
+
+    def start_worker(self, *arguments: str, **environment: str) -> Worker:
         log = self.directory / f"worker-{len(self.workers)}.log"
-        worker = Worker(self.settings, log, arguments=arguments)
+        worker = Worker({**self.environment, **environment}, log, arguments)
         self.workers.append(worker)
         return worker
+
+    def start_workers(self, number: int, *arguments: str) -> list[Worker]:
+        """Start this many, and return when all are ready."""
+        workers = [self.start_worker(*arguments) for _ in range(number)]
+        self.wait("workers are ready", lambda: all(worker.is_ready() for worker in workers))
+        return workers
+
+    def restart_ended(self) -> int:
+        """Start a worker for each one that ended by itself, as a supervisor would; how many."""
+        ended = [w for w in self.workers if w.process.poll() is not None and not w.is_over]
+        for worker in ended:
+            worker.stop()
+            self.start_worker()
+        return len(ended)
 
     def close(self) -> None:
         for worker in self.workers:
             worker.stop(signal.SIGKILL)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @property
     def alive(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.process.poll() is None]
+
+    def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
+        """The sum of a metric's samples over the workers that are alive."""
+        return sum(worker.metric(name, **labels) for worker in self.alive)
+
+    def folded(self) -> float:
+        """Events that the workers alive have folded."""
+        return self.metric("keepstream_events_total", fate=("applied", "duplicate", "late"))
 
     def publish(self, records: Iterable[Record]) -> int:
         """Publish and wait for every acknowledgement; how many there were."""
@@ -142,7 +188,9 @@ class Deployment:
             sleep(0.1)
 
     def _words(self) -> str:
-        return "\n\n".join(f"{w.log.name} ({w.process.poll()}):\n{w.tail()}" for w in self.workers)
+        return "\n\n".join(
+            f"{w.log.name} ({w.process.poll()}):\n{w.log_text()[-3_000:]}" for w in self.workers
+        )
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's next offset by partition of ``topic``; 0 where there is none."""
@@ -159,13 +207,21 @@ class Deployment:
         return asyncio.run(_ends(self.settings, topic))
 
     def is_drained(self) -> bool:
-        """Whether everything is committed up to the end, for every topic that workers read."""
-        read = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS)
-        return all(
-            self.committed(topic).get(partition, 0) >= end
-            for topic in read
-            for partition, end in self.ends(topic).items()
+        """Whether everything is done, in the order of the flow.
+
+        Examples are committed only up to a snapshot, so the trainer is asked; and what it
+        announces is read by everybody once more.
+        """
+        return (
+            all(map(self.is_committed, (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS)))
+            and self.metric("keepstream_consumer_lag_records", topic=topics.LABELLED_EXAMPLES) == 0
+            and all(map(self.is_committed, DECIDED_TOPICS))
         )
+
+    def is_committed(self, topic: str) -> bool:
+        """Whether the group has committed ``topic`` up to its end."""
+        committed = self.committed(topic)
+        return all(committed.get(number, 0) >= end for number, end in self.ends(topic).items())
 
     def read(self, topic: str) -> list[tuple[int, bytes | None, bytes]]:
         """Every record of ``topic``: partition, key, value."""
@@ -183,12 +239,7 @@ class Deployment:
         done = subprocess.run(
             [sys.executable, "-m", "agents.cli", *arguments],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "KEEPSTREAM_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
-                "KEEPSTREAM_REDIS_URL": self.settings.redis_url,
-                "KEEPSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
-            },
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=240,
@@ -206,25 +257,15 @@ class Deployment:
         return None
 
 
-def replayed(log: Path, models: Path, parameters: object) -> tuple[Replay, list[object]]:
-    """Replay an export in this process: the engine after it, and everything it put out."""
-
-    def snapshot(version: int, sha256: str) -> Snapshot:
-        return decode_snapshot((models / f"{version}.json").read_bytes(), sha256)
-
-    replay = Replay(parameters, snapshot)  # type: ignore[arg-type]
-    outputs: list[object] = []
-    with log.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            outputs += replay.feed(line.rstrip(b"\n"), number)
-    return replay, outputs
-
-
-def json_lines(path: Path) -> list[dict[str, object]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-class _closing:
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+class _closing:  # noqa: N801 - like contextlib.closing
     def __init__(self, admin: KafkaAdminClient) -> None:
         self._admin = admin
 

@@ -1,5 +1,6 @@
 """Whatever arrives is an event or a rejection, and an event is what it was after any journey."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -82,9 +83,11 @@ def test_any_bytes_are_an_event_or_a_rejection(content: bytes) -> None:
     try:
         event = admit(content, PARAMETERS, message_id="m")
     except Rejected as rejected:
-        assert rejected.path.startswith("$")
+        fault = rejected.path
     else:
+        fault = "$"
         assert event == decode_event(encode_event(event), message_id="other")
+    assert fault.startswith("$")
 
 
 @given(lines=st.lists(anything, min_size=1, max_size=12))
@@ -129,18 +132,14 @@ def test_an_event_is_read_as_it_was_written(lines: list[bytes]) -> None:
 
 @given(content=st.binary(max_size=80))
 def test_any_bytes_are_a_row_or_say_that_they_are_none(content: bytes) -> None:
-    try:
+    with contextlib.suppress(RowError):
         assert isinstance(decode_row(content), Row)
-    except RowError:
-        pass
 
 
 @given(content=st.binary(max_size=80))
 def test_any_bytes_are_a_state_or_say_that_they_are_none(content: bytes) -> None:
-    try:
+    with contextlib.suppress(RowError):
         decode_state(content)
-    except RowError:
-        pass
 
 
 @given(content=st.binary(max_size=80) | json.map(orjson.dumps))

@@ -1,0 +1,168 @@
+"""The acts of a demonstration, once everything stands: publish, account for all of it, go on."""
+
+from collections.abc import Callable
+from time import monotonic, sleep, time
+
+from agents.demo.failure import DemoFailed
+from agents.demo.pace import Pace
+from agents.demo.positions import Broker, is_reached
+from agents.demo.present import going_on
+from agents.demo.screen import Screen, View
+from agents.demo.shop import ShopConfig, estimate_events, simulate
+from agents.demo.summary import Summary, summarize
+from agents.demo.watch import Watch
+from agents.demo.workers import Workers
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS, RETENTION_TRIGGERS
+from streams.embedded.process import ServerFailedError
+from streams.publisher import EventPublisher
+
+#: What two workers, the broker and the publisher sustain together on two shared cores.
+RATE_PER_S = 4000
+#: Any faster, and a moment between two fetches is days in a small shop, so that events would be
+#: late which are not.
+DAYS_PER_S_MAX = 10
+#: In the present: slow enough to be followed.
+GENTLE_PER_S = 10
+#: The log is kept for ever, so that the cap of its size is one on what is published.
+EVENTS_MAX = 1_000_000
+READY_TIMEOUT_S = 60.0
+#: Without any progress for this long, nothing more is to be expected.
+STALL_S = 20.0
+PROFILES_TIMEOUT_S = 5.0
+TICK_S = 0.05
+FOREVER_LINES_EVERY_S = 30.0
+
+
+class Performance:
+    """Everything that takes part, and what it does in turn."""
+
+    def __init__(
+        self,
+        shop: ShopConfig,
+        settings: Settings,
+        workers: Workers,
+        watch: Watch,
+        broker: Broker,
+        publisher: EventPublisher,
+        screen: Screen,
+    ) -> None:
+        self.shop = shop
+        self.settings = settings
+        self.watch = watch
+        self.screen = screen
+        self._workers = workers
+        self._broker = broker
+        self._publisher = publisher
+        self._pace = Pace(publisher, watch.figures, self._tick)
+        self._view = View(watch.figures, _title(shop), estimate_events(shop))
+
+    def wait_for_workers(self) -> None:
+        """Return when every partition has its worker; what is read from now on is read once."""
+        self.screen.say("Starting two workers")
+        deadline_s = monotonic() + READY_TIMEOUT_S
+        while not self.watch.is_everything_owned:
+            self._require_all()
+            if monotonic() > deadline_s:
+                raise DemoFailed(
+                    f"the workers did not share the partitions within {READY_TIMEOUT_S:.0f} s. "
+                    f"{self._workers.last_words()}"
+                )
+            sleep(TICK_S)
+
+    def publish_history(self) -> None:
+        """Publish the shop's days, as fast as the workers can follow."""
+        at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
+        self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
+        self._publisher.flush()
+        self._view.total_words = f"{self._pace.sent:,}"
+        self._view.expected = self._pace.sent
+
+    def settle(self) -> Summary:
+        """Wait until every record has its fate and every trigger is out, and sum up.
+
+        Raises ``DemoFailed`` when the figures don't come out.
+        """
+        figures = self.watch.figures
+        ends = self._broker.ends(RAW_TOPICS)
+        published = sum(ends.values())
+        if published != self._pace.sent:
+            raise DemoFailed(
+                f"{self._pace.sent:,} records were acknowledged, but {published:,} are on the raw "
+                f"topics: is somebody else publishing there?"
+            )
+        self._wait(
+            "every record to have its fate", lambda: figures.accounted >= published, published
+        )
+        seconds = monotonic() - self._pace.started_s
+        ends |= self._broker.ends([CUSTOMER_EVENTS])
+        self._wait(
+            "the workers to commit", lambda: is_reached(self._broker.committed(), ends), published
+        )
+        outputs = self._broker.ends([RETENTION_TRIGGERS, DEAD_LETTERS])
+        self._wait(
+            "the last triggers", lambda: is_reached(self.watch.positions, outputs), published
+        )
+        self._await_profiles()
+        return summarize(published, figures, seconds)
+
+    def go_on(self) -> None:
+        """Go on in the present until interrupted, within a cap."""
+        self.screen.say(
+            f"The shop goes on in the present: {GENTLE_PER_S} events a second, and no more than "
+            f"{EVENTS_MAX:,} in all, which caps the log. Ctrl-C ends it."
+        )
+        view = self._view
+        view.title = f"{_title(self.shop)}, now in the present; Ctrl-C ends it"
+        view.plain_every_s = FOREVER_LINES_EVERY_S
+        view.total_words, view.expected = f"at most {EVENTS_MAX:,}", EVENTS_MAX
+        present = going_on(self.shop, lambda: int(time() * 1_000))
+        if self._pace.sent < EVENTS_MAX:
+            self._pace.send(present, GENTLE_PER_S, records_max=EVENTS_MAX - self._pace.sent)
+        view.title = f"{_title(self.shop)}: the cap is reached, nothing more is published"
+        while True:
+            self._tick()
+            sleep(TICK_S)
+
+    def _tick(self) -> None:
+        self._require_all()
+        self._view.sent = self._pace.sent
+        self.screen.show(self._view)
+
+    def _require_all(self) -> None:
+        try:
+            self._workers.require_alive()
+        except ServerFailedError as error:
+            raise DemoFailed(str(error)) from None
+        self.watch.require_sight()
+
+    def _wait(self, what: str, is_done: Callable[[], bool], published: int) -> None:
+        figures = self.watch.figures
+        accounted, moved_s = figures.accounted, monotonic()
+        while not is_done():
+            self._tick()
+            if figures.accounted != accounted:
+                accounted, moved_s = figures.accounted, monotonic()
+            if monotonic() - moved_s > STALL_S:
+                fates = ", ".join(f"{count:,} {fate}" for fate, count in figures.fates.items())
+                raise DemoFailed(
+                    f"waited {STALL_S:.0f} s in vain for {what}: {published:,} records are "
+                    f"published and {accounted:,} accounted for ({fates}). "
+                    f"{self._workers.last_words()}"
+                )
+            sleep(TICK_S)
+
+    def _await_profiles(self) -> None:
+        """The store follows at its leisure; the figures don't depend on it."""
+        deadline_s = monotonic() + PROFILES_TIMEOUT_S
+        figures = self.watch.figures
+        while figures.profiles < len(figures.customers) and monotonic() < deadline_s:
+            self._tick()
+            sleep(TICK_S)
+
+
+def _title(shop: ShopConfig) -> str:
+    return (
+        f"A simulated shop (nobody in it is real): {shop.customers:,} customers, {shop.days} days, "
+        f"seed {shop.seed}"
+    )

@@ -1,0 +1,61 @@
+"""How far the log goes, and how far the workers' group has come in it."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorNotAvailableError
+
+from config.settings import Settings
+from streams.kafka_clients import new_admin
+
+Positions = dict[tuple[str, int], int]
+
+
+class Broker:
+    """Asks the broker for positions, by (topic without the deployment's prefix, partition)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = new_admin(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._admin.close()
+
+    def ends(self, topics: Iterable[str]) -> Positions:
+        """The offset that the next record of each partition will have."""
+        asked = {
+            TopicPartition(self._settings.topic(topic), partition): OffsetSpec.LATEST
+            for topic in topics
+            for partition in range(self._settings.partitions)
+        }
+        found = self._admin.list_partition_offsets(asked)
+        return {self._named(tp): at.offset for tp, at in found.items()}
+
+    def committed(self) -> Positions:
+        """The next offset the group will read, where it has committed one."""
+        group = self._settings.group_id
+        try:
+            found = self._admin.list_group_offsets(group)[group]
+        except CoordinatorNotAvailableError:
+            # A new broker has yet to set up its first group.
+            return {}
+        return {self._named(tp): at.offset for tp, at in found.items()}
+
+    def _named(self, tp: TopicPartition) -> tuple[str, int]:
+        return tp.topic.removeprefix(self._settings.topic_prefix), tp.partition
+
+
+def is_reached(positions: Positions, ends: Positions) -> bool:
+    """Whether every partition has come to its end, or past it."""
+    return all(positions.get(place, 0) >= end for place, end in ends.items())

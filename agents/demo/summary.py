@@ -1,0 +1,105 @@
+"""The figures of a demonstration, counted so that they have to add up."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from agents.demo.failure import DemoFailed
+from agents.demo.watch import Figures
+
+
+class Events(Struct, frozen=True, rename="camel"):
+    """Records on the raw topics, repeats included; the last four add up to the first."""
+
+    published: int
+    applied: int
+    duplicate: int
+    late: int
+    dead_lettered: int
+
+
+class Latency(Struct, frozen=True):
+    """From the broker taking an event to it taking the trigger; null where there was none."""
+
+    p50: int | None
+    p99: int | None
+
+
+class Summary(Struct, frozen=True, rename="camel"):
+    """``triggers`` counts different triggers by kind, over all output topics."""
+
+    events: Events
+    triggers: dict[str, int]
+    events_per_second: float
+    latency_ms: Latency
+
+
+def summarize(published: int, figures: Figures, seconds: float) -> Summary:
+    """Raises ``DemoFailed`` unless every record that was published has exactly one fate.
+
+    What was refused or late is counted by the raw records that the dead letters name, and has to
+    agree with what the workers counted.
+    """
+    fates = figures.fates
+    events = Events(
+        published=published,
+        applied=fates["applied"],
+        duplicate=fates["duplicate"],
+        late=len(figures.late),
+        dead_lettered=len(figures.refused),
+    )
+    total = events.applied + events.duplicate + events.late + events.dead_lettered
+    agrees = events.late == fates["late"] and events.dead_lettered == fates["dead_letter"]
+    if total != published or not agrees:
+        raise DemoFailed(
+            f"the figures do not add up: {published:,} records are on the raw topics; the workers "
+            f"counted {fates['applied']:,} applied, {fates['duplicate']:,} duplicate, "
+            f"{fates['late']:,} late and {fates['dead_letter']:,} dead letters; the dead letters "
+            f"name {events.late:,} late and {events.dead_lettered:,} refused records"
+        )
+    return Summary(
+        events=events,
+        triggers=dict(figures.triggers),
+        events_per_second=round(published / seconds, 1),
+        latency_ms=Latency(
+            p50=percentile(figures.latencies_ms, 0.5), p99=percentile(figures.latencies_ms, 0.99)
+        ),
+    )
+
+
+def percentile(values: Sequence[int], share: float) -> int | None:
+    """The smallest value that at least ``share`` of the values don't exceed; None without any."""
+    if not values:
+        return None
+    return sorted(values)[max(ceil(share * len(values)), 1) - 1]
+
+
+def require_writable(path: Path) -> None:
+    """Raise ``DemoFailed`` for what can't be written, before it takes a minute to find out."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            reason = "it is a directory" if path.is_dir() else None
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason is not None:
+        raise DemoFailed(f"{path} can't be written ({reason}): name a file elsewhere")
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write it as JSON; the file appears whole or not at all."""
+    content = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+    handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

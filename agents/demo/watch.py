@@ -1,0 +1,224 @@
+"""What can be seen of a deployment from outside: its metrics, its topics, its store."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import redis.asyncio as redis
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+from redis.exceptions import RedisError
+
+from agents.demo.failure import DemoFailed
+from agents.demo.positions import Positions
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS, RETENTION_TRIGGERS
+from models.decisions.trigger import Trigger
+from models.events.dead_letter import decode_dead_letter
+from models.events.rejection import Reason
+from streams.kafka_clients import new_reader, running
+from streams.redis_views import connect, customer_key
+
+METRICS_EVERY_S = 0.25
+PROFILES_EVERY_S = 1.0
+RECENT_MAX = 8
+TIMEOUT_S = 5.0
+
+_EVENTS = "keepstream_events_total"
+_LAG = "keepstream_consumer_lag_records"
+
+_decode_trigger = msgspec.json.Decoder(Trigger).decode
+
+
+class Figures:
+    """What was seen so far. One thread writes; another may read at any time.
+
+    ``fates`` is what the workers counted; ``refused`` and ``late`` are the raw records that
+    dead letters name, and ``triggers`` counts different ids, so that repeats change nothing.
+    """
+
+    def __init__(self) -> None:
+        self.fates: Counter[str] = Counter()
+        self.refused: set[tuple[str, int, int]] = set()
+        self.late: set[tuple[str, int, int]] = set()
+        # Every kind from the start, so that the size never changes under a reader.
+        self.triggers: dict[str, int] = {}
+        self.recent: tuple[Trigger, ...] = ()
+        self.latencies_ms: list[int] = []
+        self.kinds_by_customer: dict[str, frozenset[str]] = {}
+        #: Told by whoever publishes.
+        self.customers: set[str] = set()
+        self.profiles = 0
+
+    @property
+    def accounted(self) -> int:
+        """How many raw records the workers are done with."""
+        return self.fates.total()
+
+
+class Watch:
+    """Follows the workers at ``urls`` and what they write, in a thread of its own."""
+
+    def __init__(self, settings: Settings, urls: Sequence[str]) -> None:
+        self.figures = Figures()
+        self._settings = settings
+        self._urls = urls
+        self._owned: list[set[tuple[str, int]]] = [set() for _ in urls]
+        self._fates: list[Counter[str]] = [Counter() for _ in urls]
+        self._read: Positions = {}
+        self._seen: set[str] = set()
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(2 * TIMEOUT_S)
+
+    def require_sight(self) -> None:
+        """Raise what ended the watching, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def is_everything_owned(self) -> bool:
+        """Whether every partition of the flow has one owner, and every worker has some."""
+        flow = {
+            (topic, partition)
+            for topic in (*RAW_TOPICS, CUSTOMER_EVENTS)
+            for partition in range(self._settings.partitions)
+        }
+        owned = [mine & flow for mine in self._owned]
+        return all(owned) and set().union(*owned) == flow and sum(map(len, owned)) == len(flow)
+
+    @property
+    def positions(self) -> Positions:
+        """How far triggers and dead letters were read."""
+        return self._read
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._follow())
+        # Whatever it is, the thread that waits has to hear of it.
+        except* Exception as failures:  # noqa: BLE001
+            self._failure = _first(failures)
+
+    async def _follow(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with (
+            running(new_reader(self._settings), self._settings) as reader,
+            aiohttp.ClientSession(timeout=timeout) as session,
+            connect(self._settings) as store,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._read_records(reader))
+            group.create_task(self._every(METRICS_EVERY_S, lambda: self._ask_workers(session)))
+            group.create_task(self._every(PROFILES_EVERY_S, lambda: self._count_profiles(store)))
+
+    async def _every(self, interval_s: float, look: Callable[[], Awaitable[None]]) -> None:
+        while not self._stop.is_set():
+            started_s = monotonic()
+            await look()
+            took_s = monotonic() - started_s
+            # What takes long is done more seldom: watching must not cost what is watched.
+            await asyncio.sleep(max(interval_s - took_s, 4 * took_s))
+
+    async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
+        for number, url in enumerate(self._urls):
+            try:
+                async with session.get(f"{url}/metrics") as answer:
+                    text = await answer.text()
+            except (aiohttp.ClientError, TimeoutError):
+                # Not there yet. One that has ended is noticed by whoever started it.
+                continue
+            self._fates[number], self._owned[number] = parse_metrics(text)
+        self.figures.fates = sum(self._fates, Counter())
+
+    async def _count_profiles(self, store: "redis.Redis") -> None:
+        known = tuple(self.figures.customers)
+        keys = [customer_key(self._settings, customer) for customer in known]
+        try:
+            self.figures.profiles = int(await store.exists(*keys)) if keys else 0
+        except (RedisError, OSError) as error:
+            # Its text may hold an address with a password.
+            raise DemoFailed(f"the store stopped answering ({type(error).__name__})") from None
+
+    async def _read_records(self, reader: AIOKafkaConsumer) -> None:
+        partitions = [
+            TopicPartition(self._settings.topic(topic), partition)
+            for topic in (RETENTION_TRIGGERS, DEAD_LETTERS)
+            for partition in range(self._settings.partitions)
+        ]
+        reader.assign(partitions)
+        await reader.seek_to_beginning(*partitions)
+        while not self._stop.is_set():
+            found = await reader.getmany(timeout_ms=100)
+            for tp, records in found.items():
+                topic = tp.topic.removeprefix(self._settings.topic_prefix)
+                take = self._take_trigger if topic == RETENTION_TRIGGERS else self._take_letter
+                for record in records:
+                    take(record)
+                self._read[topic, tp.partition] = records[-1].offset + 1
+
+    def _take_trigger(self, record: ConsumerRecord) -> None:
+        trigger = _decode_trigger(record.value)
+        if trigger.id in self._seen:
+            return
+        self._seen.add(trigger.id)
+        figures = self.figures
+        figures.triggers[trigger.kind] += 1
+        figures.recent = (*figures.recent, trigger)[-RECENT_MAX:]
+        kinds = figures.kinds_by_customer.get(trigger.user_id, frozenset())
+        figures.kinds_by_customer[trigger.user_id] = kinds | {str(trigger.kind)}
+        caused_at = dict(record.headers).get("ce_causedat")
+        # A deadline has no event that caused it, so no latency either.
+        if caused_at is not None:
+            figures.latencies_ms.append(record.timestamp - int(caused_at))
+
+    def _take_letter(self, record: ConsumerRecord) -> None:
+        letter = decode_dead_letter(record.value)
+        source = letter.source
+        if source is None:
+            return
+        kept = self.figures.late if letter.reason is Reason.TOO_LATE else self.figures.refused
+        kept.add((source.topic, source.partition, source.offset))
+
+
+def parse_metrics(text: str) -> tuple[Counter[str], set[tuple[str, int]]]:
+    """What a worker counted by fate, and the (topic, partition) it owns."""
+    # Few of the lines: reading all of them takes longer than the worker needs to write them.
+    lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG))]
+    fates: Counter[str] = Counter()
+    owned: set[tuple[str, int]] = set()
+    for name, labels, value in _samples(lines):
+        if name == _EVENTS:
+            fates[labels["fate"]] += int(value)
+        else:
+            owned.add((labels["topic"], int(labels["partition"])))
+    return fates, owned
+
+
+def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]]:
+    for family in text_string_to_metric_families("\n".join([*lines, ""])):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
+
+
+def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

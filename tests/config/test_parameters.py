@@ -1,0 +1,215 @@
+"""What an operator may tune: read, merged and checked, with errors that name the fix."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.parameters import (
+    DAY_MS,
+    SECOND_MS,
+    DurationMs,
+    ParameterError,
+    Parameters,
+    load_parameters,
+)
+
+MINUTE_MS = 60 * SECOND_MS
+
+
+def value_of(parameters: Parameters, name: str) -> Any:
+    value: Any = parameters
+    for part in name.split("."):
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    return value
+
+
+def test_the_shipped_values_are_complete_and_good() -> None:
+    shipped = load_parameters()
+
+    assert (MINUTE_MS, 3 * DAY_MS, 10 * MINUTE_MS) == (
+        shipped.time.disorder,
+        shipped.time.lateness,
+        shipped.time.future,
+    )
+    assert (7 * DAY_MS, 28 * DAY_MS, 84 * DAY_MS) == shipped.purchases.half_lives
+    assert (28.0,) == shipped.churn.horizon_days
+    assert 7 * DAY_MS == shipped.churn.check_in_ms
+    assert shipped == load_parameters()
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("250ms", 250),
+        ("90s", 90_000),
+        ("10min", 600_000),
+        ("72h", 3 * DAY_MS),
+        ("28d", 28 * DAY_MS),
+        ("2w", 14 * DAY_MS),
+        ("1.5h", 5_400_000),
+        (" 5 min ", 300_000),
+        ("90", 90_000),
+        (90, 90_000),
+        (0.5, 500),
+        ("0s", 0),
+    ],
+)
+def test_a_duration_has_a_unit_or_counts_seconds(text: object, ms: int) -> None:
+    assert ms == DurationMs.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "5 fortnights", "-5s", "5m", "1e3s", "5s5s", "s", True, None, [1], -1]
+)
+def test_what_is_no_duration_is_answered_with_examples_of_one(text: object) -> None:
+    with pytest.raises(ValueError, match="such as '90s', '10min', '72h' or '28d'"):
+        DurationMs.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "name", "value"),
+    [
+        ("time.disorder=2min", "time.disorder", 2 * MINUTE_MS),
+        ("time.disorder = 90", "time.disorder", 90_000),
+        ('time.disorder="2min"', "time.disorder", 2 * MINUTE_MS),
+        ("money.currency=USD", "money.currency", "USD"),
+        ("bounds.orders=10", "bounds.orders", 10),
+        ("satisfaction.nps=5", "satisfaction.nps", 5.0),
+        ("churn.horizon_days=28", "churn.horizon_days", (28.0,)),
+        ("churn.horizon_days=28,56", "churn.horizon_days", (28.0, 56.0)),
+        ("churn.horizon_days=[28, 90.5]", "churn.horizon_days", (28.0, 90.5)),
+        ("purchases.half_lives=7d,30d", "purchases.half_lives", (7 * DAY_MS, 30 * DAY_MS)),
+        ("purchases.half_lives=['7d']", "purchases.half_lives", (7 * DAY_MS,)),
+        ("rfm.monetary=1,2,3,4", "rfm.monetary", (1.0, 2.0, 3.0, 4.0)),
+        ("support.sla.urgent=1h", "support.sla.urgent", 60 * MINUTE_MS),
+        ("triggers.cart-abandoned.after=2h", "triggers.cart_abandoned.after", 120 * MINUTE_MS),
+    ],
+)
+def test_an_assignment_changes_one_value_and_nothing_else(
+    assignment: str, name: str, value: object
+) -> None:
+    changed = load_parameters(assignments=[assignment])
+
+    assert value == value_of(changed, name)
+    for section in Parameters.__struct_fields__:
+        if section != name.split(".", maxsplit=1)[0]:
+            assert getattr(load_parameters(), section) == getattr(changed, section)
+
+
+def test_the_weights_are_a_table_of_the_operators_own() -> None:
+    weights = load_parameters(
+        assignments=["engagement.weights.Product Viewed=2", "engagement.weights.My v1.2 event=3"]
+    ).engagement.weights
+
+    assert (2.0, 3.0, 0.5) == (
+        weights["Product Viewed"],
+        weights["My v1.2 event"],
+        weights["page"],
+    )
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_file_is_laid_over_the_shipped_values_and_assignments_over_the_file(
+    tmp_path: Path,
+) -> None:
+    file = written(
+        tmp_path,
+        """
+        [time]
+        disorder = "2min"
+        lateness = "1d"
+        [engagement.weights]
+        "Video Watched" = 1.5
+        [triggers.cart-abandoned]
+        after = "30min"
+        """,
+    )
+    parameters = load_parameters(file, ["time.lateness=2d", "time.lateness=3h"])
+
+    assert 2 * MINUTE_MS == parameters.time.disorder
+    assert 180 * MINUTE_MS == parameters.time.lateness
+    assert 10 * MINUTE_MS == parameters.time.future
+    assert 1.5 == parameters.engagement.weights["Video Watched"]
+    assert 0.5 == parameters.engagement.weights["page"]
+    assert 30 * MINUTE_MS == parameters.triggers.cart_abandoned.after
+    assert 7 * DAY_MS == parameters.triggers.cart_abandoned.cooldown
+
+
+def complaint(*assignments: str, file: Path | None = None) -> str:
+    with pytest.raises(ParameterError) as refused:
+        load_parameters(file, assignments)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        # Unknown names: the nearest one, else all there are.
+        ("time.disordr=60s", "there is no parameter time.disordr; did you mean time.disorder?"),
+        ("tme.disorder=60s", "there is no parameter tme; did you mean time?"),
+        ("time.zzz=1", "known here: disorder, future, lateness"),
+        ("triggers.cart_abandoned.after=1h", "did you mean triggers.cart-abandoned?"),
+        # Not an assignment.
+        ("time.disorder", "write it as name=value, for example time.disorder=60s"),
+        ("=60s", "write it as name=value"),
+        # The wrong kind of value, with the place of it.
+        ("time.disorder=soon", "such as '90s', '10min', '72h' or '28d', got 'soon'"),
+        ("time.disorder=soon", "$.time.disorder"),
+        ("time=60s", "time is a group of parameters, not a value"),
+        ("bounds.orders=many", "$.bounds.orders"),
+        ("bounds.orders=1.5", "$.bounds.orders"),
+        ("bounds.orders=true", "$.bounds.orders"),
+        ("rfm.monetary=1,2,3", "$.rfm.monetary"),
+        ("rfm.monetary=1,2,3,x", "$.rfm.monetary"),
+        ("engagement.weights.page=heavy", "$.engagement.weights"),
+        ("money.currency=5", "$.money.currency"),
+        # The right kind, and yet no good.
+        ("bounds.orders=0", "bounds.orders must be more than 0, got 0"),
+        ("bounds.messages=-1", "bounds.messages must be more than 0, got -1"),
+        ("engagement.half_life=0s", "engagement.half_life must be more than 0"),
+        ("purchases.half_lives=7d,0d", "purchases.half_lives must be more than 0"),
+        ("purchases.half_lives=[]", "purchases.half_lives must be more than 0"),
+        ("churn.horizon_days=0", "churn.horizon_days must be more than 0"),
+        ("churn.horizon_days=[]", "churn.horizon_days must be more than 0"),
+        ("churn.check_in_days=0", "churn.check_in_days must be more than 0"),
+        ("overdue.multiple=-2", "overdue.multiple must be more than 0"),
+        ("overdue.multiple=nan", "overdue.multiple must be more than 0"),
+        ("churn.prior=1", "churn.prior is a probability: between 0 and 1"),
+        ("churn.prior=0", "churn.prior is a probability: between 0 and 1"),
+        ("money.currency=euro", "money.currency is an ISO 4217 code such as EUR"),
+    ],
+)
+def test_a_mistake_is_answered_with_its_place_and_the_fix(assignment: str, words: str) -> None:
+    assert words in complaint(assignment)
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
+    unknown = complaint(file=written(tmp_path, "[time]\ndisordr = 5\n"))
+    assert str(tmp_path / "mine.toml") in unknown
+    assert "did you mean time.disorder?" in unknown
+
+    broken = complaint(file=written(tmp_path, "[time\n"))
+    assert str(tmp_path / "mine.toml") in broken
+    assert "not valid TOML" in broken
+
+    missing = complaint(file=tmp_path / "none.toml")
+    assert str(tmp_path / "none.toml") in missing
+    assert "check KEEPSTREAM_PARAMETERS" in missing
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+
+    assert "not valid TOML" in complaint(file=file)
+
+
+def test_parameters_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        load_parameters().time.disorder = 5  # type: ignore[misc, assignment]

@@ -1,0 +1,276 @@
+"""A partition: positions, fates, the clock and the model, and what a repeat may not do."""
+
+from collections.abc import Iterable
+
+import orjson
+import pytest
+
+from config.parameters import DAY_MS
+from models.customer.row import Row
+from models.decisions.trigger import Trigger
+from models.engine import Fate
+from models.events.rejection import Reason, Rejected
+from models.events.wire import Source, decode_line, encode_event, iso
+from models.learning.snapshot import Snapshot
+from models.partition import Applied, Partition, PartitionState
+from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line
+
+
+class LiveRows:
+    """Rows as a worker keeps them hot, and which of them were written."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.written: list[str] = []
+
+    def get(self, customer: str) -> Row | None:
+        return self.rows.get(customer)
+
+    def put(self, customer: str, row: Row) -> None:
+        self.rows[customer] = row
+        self.written.append(customer)
+
+    def due(self) -> Iterable[tuple[int, str]]:
+        return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
+
+
+class Log:
+    """A partition and the records appended to it."""
+
+    def __init__(self) -> None:
+        self.rows = LiveRows()
+        self.asked_for: list[tuple[int, str]] = []
+        self.partition = Partition(3, self.rows, PRIOR, PARAMETERS, self._snapshot)
+
+    def _snapshot(self, version: int, sha256: str) -> Snapshot:
+        self.asked_for.append((version, sha256))
+        return Snapshot(version, 0, (1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 4), 30.0)
+
+    @property
+    def state(self) -> PartitionState:
+        return self.partition.state
+
+    def append(self, content: bytes) -> Applied:
+        return self.partition.apply(self.state.applied + 1, decode_line(content))
+
+    def clock(self, at_ms: int) -> list[str]:
+        applied = self.append(orjson.dumps({"type": "clock", "timestamp": iso(at_ms)}))
+        return [f"{e.user_id} {e.kind}" for e in applied.effects if isinstance(e, Trigger)]
+
+    def model(self, version: object) -> None:
+        self.append(orjson.dumps({"type": "model", "version": version, "sha256": "ab"}))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def page(at_ms: int, message: str = "m-1") -> bytes:
+    return line("page", at_ms, message=message)
+
+
+def put(at_ms: int, customer: str = "ada") -> bytes:
+    return line("Product Added", at_ms, customer=customer, properties={"product_id": "P"})
+
+
+def from_source(offset: int, message: str, topic: str = "clickstream", partition: int = 0) -> bytes:
+    source = Source(topic=topic, partition=partition, offset=offset, received_at=at())
+    event = happened("page", at(), message=message)
+    return (
+        encode_event(event)[:-1]
+        + b',"source":'
+        + orjson.dumps(
+            {
+                "topic": source.topic,
+                "partition": source.partition,
+                "offset": source.offset,
+                "receivedAt": source.received_at,
+            }
+        )
+        + b"}"
+    )
+
+
+def test_every_event_has_one_fate(log: Log) -> None:
+    assert Fate.APPLIED is log.append(page(at(days=9))).fate
+    log.clock(at(days=9))
+
+    assert Fate.DUPLICATE is log.append(page(at(days=9))).fate
+    assert Fate.LATE is log.append(page(at(days=6, ms=-1), "m-2")).fate
+    assert Fate.APPLIED is log.append(page(at(days=6), "m-3")).fate
+    assert 2 == log.rows.rows["ada"].engagement.interactions
+
+
+def test_a_message_is_a_repeat_of_a_whole_one_only(log: Log) -> None:
+    fates = [log.append(page(at(ms=n), f"m-{n}")).fate for n in range(200)]
+
+    assert {Fate.APPLIED} == set(fates)
+    assert Fate.DUPLICATE is log.append(page(at(), "m-199")).fate
+    remembered = PARAMETERS.bounds.messages
+    assert Fate.DUPLICATE is log.append(page(at(), f"m-{200 - remembered}")).fate
+    assert Fate.APPLIED is log.append(page(at(), f"m-{199 - remembered}")).fate
+
+
+def test_eight_bytes_across_two_messages_are_none_of_them(log: Log) -> None:
+    log.append(page(at(), "m-1"))
+    row = log.rows.rows["ada"]
+    # As if two messages met so that a third one's bytes lie across them.
+    across = b"\0\0\0" + row.messages + b"\0\0\0\0\0"
+    log.rows.rows["ada"] = Row(messages=across)
+
+    assert Fate.APPLIED is log.append(page(at(), "m-1")).fate
+    assert Fate.DUPLICATE is log.append(page(at(), "m-1")).fate
+
+
+def test_what_ingest_repeats_after_a_crash_is_dropped_by_its_source(log: Log) -> None:
+    fates = [
+        log.append(from_source(*place)).fate
+        for place in (
+            (5, "m-1"),
+            (6, "m-2"),
+            (5, "m-3"),
+            (6, "m-4"),
+            (7, "m-5"),
+        )
+    ]
+
+    applied, duplicate = Fate.APPLIED, Fate.DUPLICATE
+    assert [applied, applied, duplicate, duplicate, applied] == fates
+    assert applied is log.append(from_source(5, "m-6", partition=1)).fate
+    assert applied is log.append(from_source(5, "m-7", topic="support")).fate
+    assert {"clickstream-0": 7, "clickstream-1": 5, "support-0": 5} == log.state.sources
+
+
+def test_a_record_that_is_folded_in_does_nothing_again(log: Log) -> None:
+    log.append(put(at()))
+    log.rows.written.clear()
+
+    again = log.partition.apply(0, decode_line(put(at())))
+
+    assert ([], None, None) == (again.effects, again.fate, again.event)
+    assert [] == log.rows.written
+
+
+def test_a_repeat_and_a_late_event_write_no_row(log: Log) -> None:
+    log.append(page(at()))
+    log.clock(at(days=30))
+    log.rows.written.clear()
+
+    log.append(page(at()))
+    log.append(page(at(), "m-2"))
+
+    assert [] == log.rows.written
+    assert 3 == log.state.applied
+
+
+def test_a_row_carries_the_offset_of_its_last_change(log: Log) -> None:
+    log.append(put(at()))
+    log.append(line("page", at(), customer="bob"))
+    log.clock(at(minutes=59))
+    assert (0, 1) == (log.rows.rows["ada"].applied, log.rows.rows["bob"].applied)
+
+    log.clock(at(minutes=60))
+    assert (3, 1) == (log.rows.rows["ada"].applied, log.rows.rows["bob"].applied)
+
+
+def test_what_is_no_record_of_the_log_is_refused_and_can_be_skipped(log: Log) -> None:
+    log.append(page(at()))
+    for content, reason in (
+        (b'{"type":"score"}', Reason.UNKNOWN_EVENT),
+        (b'{"type":"clock"}', Reason.REQUIRED_MISSING),
+    ):
+        with pytest.raises(Rejected) as refused:
+            log.append(content)
+        assert reason is refused.value.reason
+        assert 0 == log.state.applied
+
+    log.partition.skip(1)
+    log.partition.skip(0)
+    assert 1 == log.state.applied
+
+
+def test_the_clock_runs_what_is_due_in_the_order_of_deadline_and_customer(log: Log) -> None:
+    for customer, minute in (("eve", 1), ("bob", 2), ("ada", 2), ("dan", 3), ("joe", 9)):
+        log.append(put(at(minutes=minute), customer))
+
+    assert [] == log.clock(at(minutes=60))
+    assert [f"{name} cart-abandoned" for name in ("eve", "ada", "bob", "dan")] == log.clock(
+        at(minutes=63)
+    )
+    assert [] == log.clock(at(minutes=63))
+    assert ["joe cart-abandoned"] == log.clock(at(days=300))
+
+
+def test_a_deadline_that_moves_is_run_when_it_is_due_and_not_before(log: Log) -> None:
+    log.append(put(at()))
+    log.append(line("Cart Viewed", at(minutes=30)))
+    assert [] == log.clock(at(minutes=60))
+    assert ["ada cart-abandoned"] == log.clock(at(minutes=90))
+
+
+def test_a_deadline_that_comes_first_after_all_is_run_first(log: Log) -> None:
+    log.append(line("Order Completed", at(), properties={"revenue": 1}))
+    log.append(put(at(minutes=1)))
+
+    assert ["ada cart-abandoned"] == log.clock(at(minutes=61))
+
+
+def test_the_clock_never_goes_back(log: Log) -> None:
+    log.clock(at(days=2))
+    log.append(put(at(days=1)))
+
+    assert [] == log.clock(at(days=1, hours=5))
+    assert at(days=2) == log.state.clock_ms
+    assert ["ada cart-abandoned"] == log.clock(at(days=2))
+
+
+def test_profiles_are_as_of_the_clock_or_of_an_event_ahead_of_it(log: Log) -> None:
+    log.clock(at(days=1))
+    assert at(days=1) == log.partition.as_of_ms
+    log.append(page(at(days=1, minutes=1)))
+    assert at(days=1) + MINUTE_MS == log.partition.as_of_ms
+    log.append(page(at(), "m-2"))
+    assert at(days=1) + MINUTE_MS == log.partition.as_of_ms
+
+
+@pytest.mark.parametrize(
+    ("announced", "asked_for", "version"),
+    [
+        ([1], [(1, "ab")], 1),
+        ([1, 1], [(1, "ab")], 1),
+        ([2, 1], [(2, "ab")], 2),
+        ([1, 5], [(1, "ab"), (5, "ab")], 5),
+        ([0], [], 0),
+        ([None], [], 0),
+        (["1"], [], 0),
+    ],
+)
+def test_a_model_is_adopted_once_and_never_an_older_one(
+    log: Log, announced: list[object], asked_for: list[tuple[int, str]], version: int
+) -> None:
+    for number in announced:
+        log.model(number)
+
+    assert asked_for == log.asked_for
+    assert (version, version) == (log.state.model_version, log.partition.snapshot.version)
+
+
+def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None:
+    log.append(put(at()))
+    log.append(line("Order Completed", at(), customer="bob", properties={"revenue": 1}))
+    log.clock(at(minutes=60))
+    log.model(1)
+    applied = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at(days=60))}))
+
+    versions = {e.user_id: e.model_version for e in applied.effects if isinstance(e, Trigger)}
+    assert {"bob": 1} == versions
+
+
+def test_an_observation_names_its_place_in_the_log(log: Log) -> None:
+    for customer in ("ada", "bob"):
+        log.append(line("Order Completed", at(), customer=customer, properties={"revenue": 1}))
+    moved = orjson.dumps({"type": "clock", "timestamp": iso(at() + 7 * DAY_MS)})
+    effects = log.append(moved).effects
+
+    assert [(3, 2, 0), (3, 2, 1)] == [(e.partition, e.offset, e.index) for e in effects]  # type: ignore[union-attr]

@@ -1,0 +1,139 @@
+"""What becomes of each story: its triggers as they fire, and its customers in the end."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from models.customer.profile import encode_profile
+from models.decisions.trigger import Trigger, encode_trigger
+from models.replay import Output, Replay
+from tests.models.lines import PARAMETERS
+
+FOLDER = Path(__file__).parent
+STORIES = sorted(
+    path.stem for path in FOLDER.glob("*.jsonl") if not path.stem.endswith(".expected")
+)
+
+
+def told(story: str) -> list[bytes]:
+    return (FOLDER / f"{story}.jsonl").read_bytes().splitlines()
+
+
+def replayed(story: str) -> tuple[Replay, list[Output]]:
+    replay = Replay(PARAMETERS)
+    outputs: list[Output] = []
+    for number, content in enumerate(told(story), 1):
+        outputs += replay.feed(content, number)
+    return replay, outputs
+
+
+def fired(story: str) -> list[tuple[str, str, str]]:
+    """(moment, customer, kind) of each trigger."""
+    _, outputs = replayed(story)
+    return [(o.timestamp, o.user_id, str(o.kind)) for o in outputs if isinstance(o, Trigger)]
+
+
+def rounded(value: Any) -> Any:
+    """Nine digits: the last ones of a logarithm are the platform's own."""
+    match value:
+        case float():
+            return float(f"{value:.9g}")
+        case dict():
+            return {name: rounded(inner) for name, inner in value.items()}
+        case list():
+            return [rounded(inner) for inner in value]
+    return value
+
+
+def outcome(story: str) -> bytes:
+    replay, outputs = replayed(story)
+    lines: list[dict[str, Any]] = [
+        {"trigger": orjson.loads(encode_trigger(o))} for o in outputs if isinstance(o, Trigger)
+    ]
+    lines += [{"customer": orjson.loads(encode_profile(view))} for view in replay.profiles()]
+    lines.append({"events": {str(fate): n for fate, n in replay.summary().events.items()}})
+    return b"".join(orjson.dumps(rounded(line)) + b"\n" for line in lines)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_ends_as_expected(story: str, regenerate: bool) -> None:
+    expected = FOLDER / f"{story}.expected.jsonl"
+    if regenerate:
+        expected.write_bytes(outcome(story))
+
+    assert expected.read_bytes().splitlines() == outcome(story).splitlines(), (
+        "if this is how it should be: pytest tests/replay --regenerate, and read the diff"
+    )
+
+
+def test_every_story_is_told_and_none_is_left_over() -> None:
+    expected = {
+        path.name.removesuffix(".expected.jsonl") for path in FOLDER.glob("*.expected.jsonl")
+    }
+
+    assert set(STORIES) == expected
+    assert len(STORIES) >= 7
+
+
+def test_an_idle_shop_fires_what_silence_should_fire_and_nothing_else() -> None:
+    """Events on the first day only, then a year of nothing but the time."""
+    events = [orjson.loads(content) for content in told("idle-shop")]
+    days = {event["timestamp"][:10] for event in events if event["type"] != "watermark"}
+    assert 1 == len(days)
+    by_customer: dict[str, list[str]] = {}
+    for event in events:
+        if event["type"] == "track":
+            by_customer.setdefault(event["userId"], []).append(event["event"])
+    expected: Counter[tuple[str, str]] = Counter()
+    for customer, names in by_customer.items():
+        # The order, where there is one, came before the last product or after it.
+        bought_last = names[::-1].index("Order Completed") if "Order Completed" in names else 99
+        if "Product Added" in names and names[::-1].index("Product Added") < bought_last:
+            expected[customer, "cart-abandoned"] = 1
+        if "Order Completed" in names:
+            expected[customer, "purchase-overdue"] = 1
+        if "Ticket Opened" in names and "Ticket Replied" not in names:
+            expected[customer, "ticket-overdue"] = 1
+        if "Survey Responded" in names:
+            expected[customer, "low-satisfaction"] = 1
+
+    found = fired("idle-shop")
+
+    assert expected == Counter((customer, kind) for _, customer, kind in found)
+    assert 4 == len({kind for _, _, kind in found})
+    silent = [moment for moment, _, kind in found if kind != "low-satisfaction"]
+    assert sorted(silent) == silent
+    # Sixty days of silence are too long by the prior; after that the shop is quiet for good.
+    assert silent[-1] < "2026-03-03"
+
+
+def test_an_abandoned_cart_fires_when_it_is_left_and_not_within_its_cooldown() -> None:
+    assert [
+        ("2026-01-01T10:08:00.000Z", "ada", "cart-abandoned"),
+        ("2026-01-10T19:00:00.000Z", "ada", "cart-abandoned"),
+    ] == fired("abandoned-cart-then-return")
+
+
+def test_each_customer_is_overdue_by_their_own_rhythm() -> None:
+    first: dict[str, str] = {}
+    for moment, customer, kind in fired("overdue-by-own-rhythm"):
+        assert "purchase-overdue" == kind
+        first.setdefault(customer, moment)
+
+    # Twice 10.6 days after 5 February, where five gaps of 7 days were drawn towards two of 30.
+    assert "2026-02-26T17:14:02.173Z" == first["weekly"]
+    assert "2026-05-31T15:00:00.000Z" == first["monthly"]
+    assert "2026-03-12T08:00:00.000Z" == first["once"]
+
+
+def test_shuffled_and_repeated_events_end_like_the_orderly_ones() -> None:
+    replay, _ = replayed("late-and-shuffled")
+    views = {view.user_id: orjson.loads(encode_profile(view)) for view in replay.profiles()}
+    # Ada's came in order, and one page more, late but in time; bob's are the same, shuffled.
+    for part in ("rfm", "cart", "support"):
+        assert rounded(views["ada"][part]) == rounded(views["bob"][part])
+    events = replay.summary().events
+    assert (3, 1, 0) == (events["duplicate"], events["late"], events["deadLettered"])  # type: ignore[index]
