@@ -36,7 +36,7 @@ class Hindsight:
             self._adopted.append(replace(snapshot, trainer=msgspec.Raw(b"null")))
 
     def row(self, row: Row | None, at_ms: int, context: Context) -> Row | None:
-        """The customer's row as of ``at_ms``, of the events applied so far; None if there is none."""
+        """The customer's row as of ``at_ms``, of the events applied so far; None for none."""
         if row is None or row.latest_ms <= at_ms:
             return row
         earlier = None

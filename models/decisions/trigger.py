@@ -62,7 +62,7 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
 
 
 class Priority(Struct, frozen=True, rename="camel"):
-    """priority = propensity × context weight × value × lever − cost, with each factor."""
+    """priority = propensity * context weight * value * lever - cost, with each factor."""
 
     propensity: float
     context_weight: float
