@@ -252,8 +252,8 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
             _agent(worker, topic, name)
         )
 
-    async def on_assigned(_: Any, *assigned: Any, **__: Any) -> None:
-        worker.on_assigned(assigned[0])
+    async def on_assigned(_: Any, /, *arguments: Any, **__: Any) -> None:
+        worker.on_assigned(arguments[0])
 
     # Faust keeps only weak references to receivers unless told otherwise.
     app.on_partitions_assigned.connect(on_assigned, weak=False)

@@ -47,7 +47,7 @@ class Hindsight:
         return earlier
 
     def snapshot(self, current: Snapshot, at_ms: int) -> Snapshot:
-        """The latest snapshot that was drawn by ``at_ms``; version 0 knows nothing and is always."""
+        """The latest snapshot drawn by ``at_ms``; version 0, which knows nothing, is always."""
         if current.created_at_ms <= at_ms:
             return current
         drawn = [snapshot.created_at_ms for snapshot in self._adopted]

@@ -1,4 +1,4 @@
-"""Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, plain JSON as value."""
+"""Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, JSON as value."""
 
 from models.decisions.trigger import Decision, NextBestAction
 

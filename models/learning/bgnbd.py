@@ -21,7 +21,7 @@ _REPEATS_MAX = 255
 
 
 class BgNbd(Struct, frozen=True):
-    """The four parameters: purchase rates are gamma(r, α), dropout is beta(a, b)."""
+    """The four parameters: purchase rates are gamma(r, alpha), dropout is beta(a, b)."""
 
     r: float
     alpha: float
