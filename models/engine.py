@@ -59,8 +59,8 @@ def step(row: Row, event: Event, context: Context) -> Step:
     moments = _moments(event, begins_session=row.engagement.session_count > sessions)
     if moments:
         scene = Scene(row, event.occurred_at_ms, context, _survey(event))
-        row, decisions = decide(scene, moments, event.message_id)
-        effects += decisions
+        effects += decide(scene, moments, event.message_id)
+        row = scene.row
     return Step(row, Fate.APPLIED, effects)
 
 

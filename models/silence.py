@@ -33,20 +33,19 @@ def run_deadline(row: Row, due_ms: int, context: Context) -> tuple[Row, list[Dec
             row = _handled(row, part, due_ms)
     if TICKET_WAITING in moments:
         row = _due_again(row, "ticket", next_ticket_ms(row, context.parameters))
+    # One scene for all of it: a score is computed once a moment.
+    scene = Scene(row, due_ms, context)
     if _is_due(row, "decision", due_ms):
-        row, lessons = _decision_point(row, due_ms, context)
-        effects += lessons
+        effects += _decision_point(scene)
         moments.append(SCORE)
-    if moments:
-        row, decisions = decide(Scene(row, due_ms, context), moments, None)
-        effects += decisions
-    return row, effects
+    effects += decide(scene, moments, None)
+    return scene.row, effects
 
 
-def decide(
-    scene: Scene, moments: Sequence[str], message_id: str | None
-) -> tuple[Row, list[Decision]]:
-    """Look at the rules of ``moments``, and choose one action for all that they fire."""
+def decide(scene: Scene, moments: Sequence[str], message_id: str | None) -> list[Decision]:
+    """Look at the rules of ``moments``, and choose one action for all that they fire; what must be
+    remembered of it is in ``scene.row``.
+    """
     decisions: list[Decision] = []
     triggers = []
     for moment in moments:
@@ -57,21 +56,22 @@ def decide(
         action = next_best_action(scene, triggers, triggers[0].cause)
         if action is not None:
             decisions.append(action)
-    return scene.row, decisions
+    return decisions
 
 
-def _decision_point(row: Row, at_ms: int, context: Context) -> tuple[Row, list[Lesson]]:
+def _decision_point(scene: Scene) -> list[Lesson]:
     """Wait for this moment's labels, and let the population count the customer."""
-    row = _handled(row, "decision", at_ms)
+    at_ms, context = scene.at_ms, scene.context
+    row = _handled(scene.row, "decision", at_ms)
     lessons: list[Lesson] = []
-    scene = Scene(row, at_ms, context)
     if scene.assessment is not None:
         past = scene.assessment.history
         row = with_pending(row, scene.assessment, at_ms, context)
         if kind_of(past, at_ms) == CHECK_IN:
             row, observation = observe(row, past, at_ms)
             lessons.append(observation)
-    return _due_again(row, "decision", next_decision_of(row, context.parameters)), lessons
+    scene.row = _due_again(row, "decision", next_decision_of(row, context.parameters))
+    return lessons
 
 
 def _is_due(row: Row, part: str, due_ms: int) -> bool:
