@@ -6,6 +6,7 @@ the news came. Each piece of news replaces what the order contributed before.
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -270,4 +271,4 @@ def gaps_days(purchases: Purchases) -> list[float]:
                 days.append(day)
             if len(days) > GAPS_MAX:
                 break
-    return [float(later - earlier) for later, earlier in zip(days, days[1:], strict=False)][::-1]
+    return [float(later - earlier) for later, earlier in pairwise(days)][::-1]

@@ -42,9 +42,7 @@ def rule_version(kind: Kind, parameters: Parameters) -> int:
     }[kind]
 
 
-def cart_abandoned(
-    row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> Reasons | None:
+def cart_abandoned(row: Row, at_ms: int, _: Snapshot, parameters: Parameters) -> Reasons | None:
     """A cart that is not empty, and that nobody touched for a while."""
     contents = row.cart.contents()
     if not contents:
@@ -75,9 +73,7 @@ def purchase_overdue(
     )
 
 
-def ticket_overdue(
-    row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> Reasons | None:
+def ticket_overdue(row: Row, at_ms: int, _: Snapshot, parameters: Parameters) -> Reasons | None:
     """An open ticket without an answer in the time its priority allows."""
     late = [
         ticket
