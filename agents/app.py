@@ -78,7 +78,7 @@ class Worker:
             )
             trainer = Trainer(self.snapshots, outbox(), settings, parameters, metrics)
             streams = TriggerStreams(redis, settings, metrics)
-            ingest = Ingest(outbox(), settings, parameters, metrics)
+            ingest = Ingest(outbox(), settings, parameters, metrics, self.is_leaving)
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
             self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
@@ -274,6 +274,9 @@ def run(settings: Settings, parameters: Parameters) -> int:
 
     Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
     """
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     quiet_libraries()
     require_topics(settings)
     worker = Worker(settings, parameters)

@@ -6,6 +6,7 @@ crash, and the fold drops what was passed on twice by its source.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from models.events.admission import admit
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Rejected
 from models.events.wire import Source, encode_event
-from streams.alignment import Alignment, Passed, Waiting
+from streams.alignment import Alignment, Backlog, Passed, Waiting
 from streams.batch_consumer import BatchConsumer
 from streams.kafka_clients import partition_for
 from streams.metrics import Metrics
@@ -26,7 +27,7 @@ from streams.outbox import Outbox
 from streams.record_batches import Record, RecordBatch
 
 #: A topic whose next records don't come for this long no longer holds the others back.
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 #: How often to look again while waiting for a topic: the broker may say that nothing is to come.
 LOOK_S = 0.05
 
@@ -41,44 +42,42 @@ class Outgoing(NamedTuple):
 
 
 class Ingest:
-    """The agents of the raw topics, and the task that passes on what they took."""
+    """The agents of the raw topics, and the task that passes on what they took.
+
+    ``is_leaving``: whether partitions are about to be taken away. Then nothing more comes in that
+    could be waited for, so what is held back is let go of: it would go on in the wrong order.
+    """
 
     def __init__(
-        self, outbox: Outbox, settings: Settings, parameters: Parameters, metrics: Metrics
+        self,
+        outbox: Outbox,
+        settings: Settings,
+        parameters: Parameters,
+        metrics: Metrics,
+        is_leaving: Callable[[], bool],
     ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
+        self._is_leaving = is_leaving
         self._alignment: Alignment[Outgoing] = Alignment(RAW_TOPICS)
-        self._epoch = -1
+        self._epoch = self._left_epoch = -1
         self._full: dict[str, RecordBatch] = {}
+        self._passed: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._moved_s = monotonic()
 
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and line it up."""
-        if batch.epoch != self._epoch:
-            # What was held is uncommitted, so whoever owns the partitions now reads it again.
-            self._alignment.clear()
-            self._full.clear()
-            self._epoch = batch.epoch
         started_s = monotonic()
-        if not len(self._alignment):
-            # Nobody was waiting, so nobody's patience has been tried: not by an idle hour, and
-            # not by the seconds it took to join the group.
-            self._moved_s = started_s
         reasons: Counter[str] = Counter()
+        checked: list[tuple[int, list[Waiting[Outgoing]]]] = []
         for piece in batch.slices:
             waiting = [self._checked(topic, record, reasons) for record in piece.records]
-            self._alignment.offer(topic, piece.partition, waiting)
+            checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
-        if self._alignment.held(topic) > self._settings.max_batch_records:
-            # Full: the topic's next batch comes when this one has moved on.
-            self._full[topic] = batch
-        else:
-            batch.release()
-        self._arrived.set()
+        self._line_up(topic, batch, checked)
         self._metrics.count_events({(topic, "dead_letter"): reasons.total()})
         self._metrics.count_dead_letters(reasons)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
@@ -87,13 +86,14 @@ class Ingest:
         """Pass on what its turn has come for, until cancelled."""
         while True:
             epoch = self._epoch
-            positions = self._send_ready(consumer)
-            if positions:
+            if self._is_leaving() or epoch != consumer.ledger.epoch:
+                self._let_go()
+            elif self._send_ready(consumer):
                 await self._outbox.flush()
                 self._moved_s = monotonic()
-                if epoch == self._epoch == consumer.ledger.epoch:
-                    self._make_room(consumer, positions, epoch)
+                self._commit(consumer, epoch)
                 continue
+            self._make_room(consumer)
             self._arrived.clear()
             try:
                 # Without anything held back there is nothing to look at again.
@@ -102,33 +102,85 @@ class Ingest:
             except TimeoutError:
                 continue
 
-    def _send_ready(self, consumer: BatchConsumer) -> dict[TP, int]:
-        """Put what may go into the outbox; the next offset of each partition it came from."""
-        patient = monotonic() - self._moved_s < PATIENCE_S
-        to_come = consumer.to_come() if patient else set()
+    def _line_up(
+        self, topic: str, batch: RecordBatch, checked: list[tuple[int, list[Waiting[Outgoing]]]]
+    ) -> None:
+        """Hold a batch's records until their turn. At once: none is sent before all are here."""
+        if not batch.is_current:
+            return
+        if batch.epoch == self._left_epoch:
+            # After one that was let go of: it would leave a gap.
+            batch.release()
+            return
+        if batch.epoch != self._epoch:
+            self._let_go()
+            self._epoch = batch.epoch
+        if not len(self._alignment):
+            # Nobody was waiting, so nobody's patience has been tried: not by an idle hour, and
+            # not by the seconds it took to join the group.
+            self._moved_s = monotonic()
+        for partition, waiting in checked:
+            self._alignment.offer(topic, partition, waiting)
+        if self._alignment.held(topic) > self._settings.max_batch_records:
+            # Full: the topic's next batch comes when this one has moved on.
+            self._full[topic] = batch
+        else:
+            batch.release()
+        self._arrived.set()
+
+    def _let_go(self) -> None:
+        """Forget what is held: it is uncommitted, so whoever owns it next reads it again."""
+        for batch in self._full.values():
+            batch.release()
+        self._full.clear()
+        self._passed.clear()
+        self._alignment.clear()
+        self._left_epoch = self._epoch
+
+    def _backlog(self, consumer: BatchConsumer) -> Backlog:
+        to_come = consumer.to_come()
 
         def backlog(topic: str, partition: int) -> bool:
             return TP(self._settings.topic(topic), partition) in to_come
 
-        positions: dict[TP, int] = {}
-        passed: Passed[Outgoing]
+        return backlog
+
+    def _send_ready(self, consumer: BatchConsumer) -> bool:
+        """Put what may go into the outbox; whether there was any."""
+        patient = monotonic() - self._moved_s < PATIENCE_S
+        backlog = self._backlog(consumer) if patient else _nothing_to_come
+        passed: Passed[Outgoing] | None = None
         for passed in self._alignment.release(backlog):
             outgoing = passed.item
             self._outbox.add(
                 outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value
             )
             source = TP(self._settings.topic(passed.topic), passed.partition)
-            positions[source] = passed.offset + 1
-        return positions
+            self._passed[source] = passed.offset + 1
+        return passed is not None
 
-    def _make_room(self, consumer: BatchConsumer, positions: dict[TP, int], epoch: int) -> None:
+    def _commit(self, consumer: BatchConsumer, epoch: int) -> None:
+        """Let the positions of what was passed on be committed."""
+        if not epoch == self._epoch == consumer.ledger.epoch:
+            return
+        self._make_room(consumer)
+        held_back = {self._settings.topic(topic) for topic in self._full}
+        done = {tp: offset for tp, offset in self._passed.items() if tp.topic not in held_back}
+        consumer.ledger.mark_committable(done, epoch=epoch)
+        for tp in done:
+            del self._passed[tp]
+
+    def _make_room(self, consumer: BatchConsumer) -> None:
+        """Ask for more of a full topic when it has moved on, or when others wait for it: what they
+        wait for may be in a partition that it has nothing of.
+        """
+        if not self._full:
+            return
+        awaited = self._alignment.awaited(self._backlog(consumer))
         for topic, batch in list(self._full.items()):
-            if self._alignment.held(topic) <= self._settings.max_batch_records:
+            if topic in awaited or self._alignment.held(topic) <= self._settings.max_batch_records:
                 batch.release()
                 del self._full[topic]
-        held_back = {self._settings.topic(topic) for topic in self._full}
-        done = {tp: offset for tp, offset in positions.items() if tp.topic not in held_back}
-        consumer.ledger.mark_committable(done, epoch=epoch)
 
     def _checked(self, topic: str, record: Record, reasons: Counter[str]) -> Waiting[Outgoing]:
         source = Source(topic, record.partition, record.offset, record.timestamp)
@@ -150,3 +202,7 @@ class Ingest:
         partition = partition_for(key, self._settings.partitions)
         outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
         return Waiting(event.occurred_at_ms, record.offset, outgoing)
+
+
+def _nothing_to_come(_topic: str, _partition: int) -> bool:
+    return False

@@ -106,6 +106,7 @@ class Replay:
         self._fates: Counter[str] = Counter()
         self._triggers: Counter[str] = Counter()
         self._scores = 0
+        self._events_read = 0
 
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """What line ``number`` (from 1) brings about."""
@@ -145,8 +146,10 @@ class Replay:
         )
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
+        self._events_read += 1
+        stand_in = _stand_in_id(line, self._events_read)
         try:
-            event = admit_line(line, self._parameters, message_id=_stand_in_id(line, number))
+            event = admit_line(line, self._parameters, message_id=stand_in)
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
         partition = self._lane(line).partition
@@ -259,6 +262,8 @@ class Replay:
 
 
 def _stand_in_id(line: Line, number: int) -> str:
-    """The message id of an event that has none: its place in the live log, if it came from it."""
+    """The message id of an event that has none: its place in the live log if it came from it, else
+    its number among the events, which score lines between them don't change.
+    """
     position = line.position
-    return f"line-{number}" if position is None else f"{position.partition}-{position.offset}"
+    return f"event-{number}" if position is None else f"{position.partition}-{position.offset}"

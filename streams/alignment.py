@@ -68,6 +68,16 @@ class Alignment(Generic[Item]):
         self._reached_ms.clear()
         self._held = dict.fromkeys(self._topics, 0)
 
+    def awaited(self, backlog: Backlog) -> set[str]:
+        """The topics that others wait for: nothing of them is here, and more is to come."""
+        return {
+            topic
+            for partition, queues in self._queues.items()
+            if any(queues.values())
+            for topic, queue in queues.items()
+            if not queue and backlog(topic, partition)
+        }
+
     def release(self, backlog: Backlog) -> Iterator[Passed[Item]]:
         """What may go on now, oldest first in each partition."""
         for partition, queues in self._queues.items():

@@ -156,8 +156,8 @@ def new_faust_app(
 
 
 def quiet_libraries(level: int = logging.WARNING) -> None:
-    """Let faust, mode and aiokafka log from ``level`` up, so that our own lines can be seen."""
-    for name in ("faust", "mode", "aiokafka"):
+    """Let the libraries log from ``level`` up, so that our own lines can be seen."""
+    for name in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(name).setLevel(level)
 
 
@@ -202,13 +202,14 @@ async def _serve(app: KeepstreamApp, stop_grace_s: float) -> int:
     signalled_wait.cancel()
 
     failure = _failure(app, running)
-    if failure is not None:
-        log.critical("worker failed: %s: %s", type(failure).__name__, failure, exc_info=failure)
-    else:
+    if failure is None:
         log.info("stopping: finishing what is in hand")
     stopped_in_time = await _stop(app, stop_grace_s)
     running.cancel()
+    # Only now: Faust may stop an app that crashes before it says what crashed it.
     failure = failure or _failure(app, running)
+    if failure is not None:
+        log.critical("worker failed: %s: %s", type(failure).__name__, failure, exc_info=failure)
     return EXIT_OK if failure is None and stopped_in_time else EXIT_FAILED
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
@@ -43,6 +44,16 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
     def client(self) -> AIOKafkaConsumer:
         """The Kafka client; ConsumerNotStarted before the start."""
         return self._ensure_consumer()
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        """Make the client, and have the group give a partition of all topics to one member.
+
+        Faust's choice, round robin, gives the raw topics of a customer to different workers, and
+        none of them could put their events in order.
+        """
+        client = super()._create_worker_consumer(transport)
+        client._partition_assignment_strategy = (RangePartitionAssignor,)
+        return client
 
     async def start(self) -> None:
         """Connect; returns when the client has started."""

@@ -55,6 +55,7 @@ class Performance:
         self._broker = broker
         self._publisher = publisher
         self._pace = Pace(publisher, watch.figures, self._tick)
+        self._accounted, self._moved_s = 0, 0.0
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -91,18 +92,15 @@ class Performance:
                 f"{self._pace.sent:,} records were acknowledged, but {published:,} are on the raw "
                 f"topics: is somebody else publishing there?"
             )
-        self._wait(
-            "every record to have its fate", lambda: figures.accounted >= published, published
-        )
+        # However long it takes, as long as it goes on.
+        while figures.accounted < published:
+            self._tick()
+            sleep(TICK_S)
         seconds = monotonic() - self._pace.started_s
         ends |= self._broker.ends([CUSTOMER_EVENTS])
-        self._wait(
-            "the workers to commit", lambda: is_reached(self._broker.committed(), ends), published
-        )
+        self._wait("the workers to commit", lambda: is_reached(self._broker.committed(), ends))
         outputs = self._broker.ends([RETENTION_TRIGGERS, DEAD_LETTERS])
-        self._wait(
-            "the last triggers", lambda: is_reached(self.watch.positions, outputs), published
-        )
+        self._wait("the last triggers", lambda: is_reached(self.watch.positions, outputs))
         self._await_profiles()
         return summarize(published, figures, seconds)
 
@@ -110,7 +108,7 @@ class Performance:
         """Go on in the present until interrupted, within a cap."""
         self.screen.say(
             f"The shop goes on in the present: {GENTLE_PER_S} events a second, and no more than "
-            f"{EVENTS_MAX:,} in all, which caps the log. Ctrl-C ends it."
+            f"{EVENTS_MAX:,} in all, which caps the log at about 1 GB. Ctrl-C ends it."
         )
         view = self._view
         view.title = f"{_title(self.shop)}, now in the present; Ctrl-C ends it"
@@ -126,6 +124,7 @@ class Performance:
 
     def _tick(self) -> None:
         self._require_all()
+        self._require_progress()
         self._view.sent = self._pace.sent
         self.screen.show(self._view)
 
@@ -136,21 +135,30 @@ class Performance:
             raise DemoFailed(str(error)) from None
         self.watch.require_sight()
 
-    def _wait(self, what: str, is_done: Callable[[], bool], published: int) -> None:
-        figures = self.watch.figures
-        accounted, moved_s = figures.accounted, monotonic()
+    def _require_progress(self) -> None:
+        """Raise ``DemoFailed`` when records have waited for too long without one being done."""
+        accounted, now_s = self.watch.figures.accounted, monotonic()
+        if accounted != self._accounted or accounted >= self._pace.sent:
+            self._accounted, self._moved_s = accounted, now_s
+        elif now_s - self._moved_s > STALL_S:
+            raise self._stalled("the next record to have its fate")
+
+    def _wait(self, what: str, is_done: Callable[[], bool]) -> None:
+        deadline_s = monotonic() + STALL_S
         while not is_done():
             self._tick()
-            if figures.accounted != accounted:
-                accounted, moved_s = figures.accounted, monotonic()
-            if monotonic() - moved_s > STALL_S:
-                fates = ", ".join(f"{count:,} {fate}" for fate, count in figures.fates.items())
-                raise DemoFailed(
-                    f"waited {STALL_S:.0f} s in vain for {what}: {published:,} records are "
-                    f"published and {accounted:,} accounted for ({fates}). "
-                    f"{self._workers.last_words()}"
-                )
+            if monotonic() > deadline_s:
+                raise self._stalled(what)
             sleep(TICK_S)
+
+    def _stalled(self, what: str) -> DemoFailed:
+        figures = self.watch.figures
+        fates = ", ".join(f"{count:,} {fate}" for fate, count in sorted(figures.fates.items()))
+        return DemoFailed(
+            f"waited {STALL_S:.0f} s in vain for {what}: {self._pace.sent:,} records are published "
+            f"and {figures.accounted:,} accounted for ({fates or 'none'}). "
+            f"{self._workers.last_words()}"
+        )
 
     def _await_profiles(self) -> None:
         """The store follows at its leisure; the figures don't depend on it."""

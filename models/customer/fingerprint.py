@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 
 def fingerprint(text: str) -> int:
-    """63 bits of ``text``'s BLAKE2b; two of one customer's ids practically never meet."""
+    """63 bits of ``text``'s BLAKE2b; a customer's few thousand ids practically never meet."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
@@ -17,18 +19,27 @@ from aiokafka import TopicPartition
 from kafka import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
-from agents.demo.shop import Record
+from agents.demo.shop import Record, ShopConfig, simulate
 from config import topics
 from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of
 from streams.embedded.ports import free_ports
-from streams.kafka_clients import new_admin, new_reader, running
+from streams.kafka_clients import new_admin, new_producer, new_reader, running
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.topics import create_topics
 
 ROOT = Path(__file__).resolve().parents[2]
+START_MS = 1_700_000_000_000
+
+
+def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[Record]:
+    """What a shop sends that never sends anything late: whatever is late, a fault made so."""
+    return list(
+        simulate(ShopConfig(seed=3, customers=customers, start_ms=start_ms, days=days, late=0))
+    )
 
 
 #: What follows from examples: the log once more, for the models, and what it decides.
@@ -42,6 +53,7 @@ class Worker:
         (self.port,) = free_ports(1)
         self._log = log.open("wb")
         self.log = log
+        self.is_paused = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "agents.cli", "worker", *arguments],
             cwd=ROOT,
@@ -67,14 +79,25 @@ class Worker:
 
     def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
         """The sum of a metric's samples with these labels; of several values, any will do."""
-        _, body = self.get("/metrics")
         return sum(
             sample.value
-            for family in text_string_to_metric_families(body.decode())
-            for sample in family.samples
-            if sample.name == name
-            and all(sample.labels[key] in _several(value) for key, value in labels.items())
+            for sample in self.samples(name)
+            if all(sample.labels[key] in _several(value) for key, value in labels.items())
         )
+
+    def samples(self, name: str) -> list[Sample]:
+        """A metric's samples; none while it doesn't answer."""
+        _, body = self.get("/metrics")
+        families = text_string_to_metric_families(body.decode())
+        return [sample for family in families for sample in family.samples if sample.name == name]
+
+    def lag(self, topic: str) -> dict[int, int]:
+        """Records that are not done, by partition of ``topic`` that it is assigned."""
+        return {
+            int(sample.labels["partition"]): int(sample.value)
+            for sample in self.samples("keepstream_consumer_lag_records")
+            if sample.labels["topic"] == topic
+        }
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 40.0) -> int:
         """Signal it, wait for its end, and give its exit code."""
@@ -86,6 +109,15 @@ class Worker:
         code = self.process.wait(timeout_s)
         self._log.close()
         return code
+
+    def pause(self) -> None:
+        """Stop its time; it is in nobody's count of the living until `resume`."""
+        self.process.send_signal(signal.SIGSTOP)
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.is_paused = False
 
     @property
     def is_over(self) -> bool:
@@ -161,7 +193,7 @@ class Deployment:
 
     @property
     def alive(self) -> list[Worker]:
-        return [worker for worker in self.workers if worker.process.poll() is None]
+        return [w for w in self.workers if w.process.poll() is None and not w.is_paused]
 
     def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
         """The sum of a metric's samples over the workers that are alive."""
@@ -170,6 +202,32 @@ class Deployment:
     def folded(self) -> float:
         """Events that the workers alive have folded."""
         return self.metric("keepstream_events_total", fate=("applied", "duplicate", "late"))
+
+    @contextmanager
+    def under_load(self, records: Sequence[Record], *, per_second: int) -> Iterator[None]:
+        """Publish at a steady rate during the block, and what is left at its end."""
+        ended = threading.Event()
+        size = per_second // 10
+        slices = [records[at : at + size] for at in range(0, len(records), size)]
+
+        def run() -> None:
+            for piece in slices:
+                self.publish(piece)
+                ended.wait(0.1)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def write(
+        self, topic: str, partition: int, *written: tuple[bytes | None, bytes | None]
+    ) -> None:
+        """Write keys and values straight to a partition, as no publisher would."""
+        asyncio.run(_write(self.settings, self.settings.topic(topic), partition, written))
 
     def publish(self, records: Iterable[Record]) -> int:
         """Publish and wait for every acknowledgement; how many there were."""
@@ -274,6 +332,17 @@ class _closing:  # noqa: N801 - like contextlib.closing
 
     def __exit__(self, *_: object) -> None:
         self._admin.close()
+
+
+async def _write(
+    settings: Settings,
+    topic: str,
+    partition: int,
+    written: Iterable[tuple[bytes | None, bytes | None]],
+) -> None:
+    async with running(new_producer(settings, max_request_size=2**21), settings) as producer:
+        for key, value in written:
+            await producer.send_and_wait(topic, value, key=key, partition=partition)
 
 
 async def _ends(settings: Settings, topic: str) -> dict[int, int]:

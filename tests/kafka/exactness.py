@@ -97,10 +97,11 @@ def _assert_state(deployment: Deployment, replay: Replay, quarantined: int) -> N
 
 def _assert_live(deployment: Deployment, replay: Replay) -> None:
     """I2 once more: what workers hold in memory is that state, too."""
+    deployment.wait("all are ready", lambda: all(w.is_ready() for w in deployment.alive))
     profiles = {p.user_id: encode_profile(p) for p in replay.profiles()}
     live = {customer: deployment.live_customer(customer) for customer in profiles}
     different = [c for c in profiles if profiles[c] != live[c]]
-    assert [] == [(profiles[c], live[c]) for c in different[:1]], f"{len(different)} differ"
+    assert [] == [(len(different), profiles[c], live[c]) for c in different[:1]]
 
 
 def _assert_decisions(

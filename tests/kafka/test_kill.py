@@ -9,13 +9,12 @@ import pytest
 from agents.demo.shop import ShopConfig, simulate
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
-from tests.kafka.deployment import Deployment
+from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_commits_are_durable, assert_exact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
 
 EVENTS_MIN = 100_000
-START_MS = 1_700_000_000_000
 
 
 def test_killed_workers_change_neither_state_nor_triggers(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from config.parameters import DAY_MS
 from models.customer.row import Row
@@ -254,6 +255,14 @@ def test_a_model_is_adopted_once_and_never_an_older_one(
 
     assert asked_for == log.asked_for
     assert (version, version) == (log.state.model_version, log.partition.snapshot.version)
+
+
+def test_an_older_snapshot_is_not_adopted(log: Log) -> None:
+    log.partition.adopt(replace(PRIOR, version=3), "cd")
+    log.partition.adopt(replace(PRIOR, version=2), "ef")
+
+    assert (3, "cd") == (log.state.model_version, log.state.model_sha256)
+    assert 3 == log.partition.snapshot.version
 
 
 def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None:

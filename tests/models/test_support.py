@@ -166,7 +166,7 @@ def test_the_bound_on_tickets_prefers_open_and_recent_ones() -> None:
     [
         ({"kind": "nps", "score": 10}, 1.0),
         ({"kind": "nps", "score": 0}, 0.0),
-        ({"kind": "nps", "score": 5, "scale_max": 5, "higher_is_better": False}, 0.5),
+        ({"kind": "nps", "score": 9, "scale_max": 5, "higher_is_better": False}, 0.9),
         ({"kind": "csat", "score": 1}, 0.0),
         ({"kind": "csat", "score": 2}, 0.25),
         ({"kind": "csat", "score": 5}, 1.0),

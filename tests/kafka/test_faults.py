@@ -1,0 +1,138 @@
+"""Workers that end, stand still, come and go: nothing is lost, nothing is done twice."""
+
+from itertools import pairwise
+from time import monotonic
+
+import pytest
+
+from agents.demo.shop import Record
+from config.parameters import load_parameters
+from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
+from models.events.wire import decode_line, iso
+from models.learning.population import Population, decode_observation
+from models.learning.snapshot import encode_snapshot
+from streams.kafka_clients import partition_for
+from tests.kafka.deployment import Deployment, orderly_shop
+from tests.kafka.exactness import assert_exact
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+
+GRACE_S = 25.0
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
+    deployment: Deployment,
+) -> None:
+    records = orderly_shop(450)
+    deployment.publish(records)
+    first, second = deployment.start_workers(2)
+    deployment.wait("a fifth is folded", lambda: deployment.folded() > len(records) / 5)
+
+    stopped_s = monotonic()
+    assert 0 == first.stop()
+    assert monotonic() - stopped_s < GRACE_S
+    assert second.metric("keepstream_events_total") < len(records)
+
+    deployment.wait("all is read", deployment.is_drained)
+    exact = assert_exact(deployment, published=len(records))
+    assert 0 == exact.summary.events["late"]
+
+
+def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
+    records = orderly_shop(450)
+    half = len(records) // 2
+    deployment.publish(records[:half])
+    zombie, heir = deployment.start_workers(2)
+    deployment.wait("a tenth is folded", lambda: deployment.folded() > len(records) / 10)
+    zombie.pause()
+    deployment.wait("the other took over", lambda: len(heir.lag(CUSTOMER_EVENTS)) == 4)
+    deployment.publish(records[half:])
+    before = deployment.committed(CUSTOMER_EVENTS)
+
+    zombie.resume()
+    assert 1 == zombie.wait()
+    assert "stood still for more than its session timeout" in zombie.log_text()
+    after = deployment.committed(CUSTOMER_EVENTS)
+    assert all(after[partition] >= offset for partition, offset in before.items())
+
+    deployment.wait("all is read", deployment.is_drained)
+    exact = assert_exact(deployment, published=len(records))
+    assert 0 == exact.summary.events["late"]
+
+
+def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None:
+    records = orderly_shop(600)
+    (steady,) = deployment.start_workers(1)
+    with deployment.under_load(records, per_second=2_000):
+        for _ in range(4):
+            (passing,) = deployment.start_workers(1)
+            deployment.wait("they share", lambda: len(steady.lag(CUSTOMER_EVENTS)) == 2)
+            assert 0 == passing.stop()
+    deployment.wait("all is read", deployment.is_drained)
+    exact = assert_exact(deployment, published=len(records))
+    assert 0 == exact.summary.events["late"]
+
+
+def test_one_busy_customer_does_not_keep_the_others_waiting(deployment: Deployment) -> None:
+    hot = b"hot"
+    quiet = orderly_shop(60)
+    busy = [
+        Record(CLICKSTREAM, hot, _page(hot, quiet[0].occurred_at_ms + number), 0)
+        for number in range(9 * len(quiet))
+    ]
+    deployment.publish([*busy, *quiet])
+    (worker,) = deployment.start_workers(1)
+    hot_partition = partition_for(hot, 4)
+
+    def others_are_done() -> bool:
+        lag, folded = worker.lag(CLICKSTREAM), worker.lag(CUSTOMER_EVENTS)
+        others = lag.keys() - {hot_partition}
+        return bool(others) and not any(lag[p] + folded[p] for p in others)
+
+    deployment.wait("the others are done", others_are_done)
+    left = worker.lag(CLICKSTREAM)[hot_partition] + worker.lag(CUSTOMER_EVENTS)[hot_partition]
+    assert left > len(busy) / 10
+
+    deployment.wait("all is read", deployment.is_drained)
+    assert_exact(deployment, published=len(busy) + len(quiet))
+
+
+def _page(customer: bytes, at_ms: int) -> bytes:
+    return b'{"type":"page","userId":"%b","timestamp":"%b"}' % (customer, iso(at_ms).encode())
+
+
+def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment) -> None:
+    records = orderly_shop(600)
+    deployment.publish(records)
+    (first,) = deployment.start_workers(1)
+    deployment.wait("a few are published", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= 10)
+    first.process.kill()
+    first.wait()
+    before = deployment.ends(MODEL_SNAPSHOTS)[0]
+    deployment.start_workers(1)
+    deployment.wait("all is read", deployment.is_drained)
+
+    # The oracle of the snapshots: the examples from the start, and the rule for when to draw.
+    population = Population(load_parameters())
+    expected = []
+    for offset, (_, _, value) in enumerate(deployment.read(LABELLED_EXAMPLES)):
+        if population.learn(decode_observation(value)) and population.is_due:
+            content, _ = encode_snapshot(population.draw(consumed=offset + 1))
+            expected.append((str(population.snapshot.version).encode(), content))
+    published = [(key, value) for _, key, value in deployment.read(MODEL_SNAPSHOTS)]
+    assert before < len(expected)
+    assert expected == list(dict.fromkeys(published))
+
+    for versions in _announced(deployment).values():
+        assert all(earlier <= later for earlier, later in pairwise(versions))
+        assert set(versions) == set(range(1, len(expected) + 1))
+    assert_exact(deployment, published=len(records))
+
+
+def _announced(deployment: Deployment) -> dict[int, list[int]]:
+    versions: dict[int, list[int]] = {}
+    for partition, _, value in deployment.read(CUSTOMER_EVENTS):
+        line = decode_line(value)
+        if line.type == "model":
+            versions.setdefault(partition, []).append(line.version or 0)
+    return versions
