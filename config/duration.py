@@ -12,6 +12,7 @@ _UNITS_MS = {
     "d": DAY_MS,
     "w": 7 * DAY_MS,
 }
+_DURATION_MAX_DAYS = 36_500
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
 
 
@@ -27,7 +28,10 @@ class DurationMs(int):
             raise ValueError(
                 f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}"
             )
-        return cls(round(float(match[1]) * unit_ms))
+        duration_ms = round(float(match[1]) * unit_ms)
+        if duration_ms > _DURATION_MAX_DAYS * DAY_MS:
+            raise ValueError(f"expected at most '{_DURATION_MAX_DAYS}d', got {value!r}")
+        return cls(duration_ms)
 
 
 def convert(kind: type, value: object) -> object:

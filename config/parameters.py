@@ -4,6 +4,7 @@ The values live in ``parameters.toml`` alone; this module gives them types and i
 """
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -45,7 +46,7 @@ class Engagement(_Section, frozen=True):
 
 
 class Purchases(_Section, frozen=True):
-    half_lives: tuple[DurationMs, ...]
+    half_lives: tuple[DurationMs, DurationMs, DurationMs]
 
 
 class Rfm(_Section, frozen=True):
@@ -229,6 +230,8 @@ def _typed(values: dict[str, Any]) -> Parameters:
 
 def _check(parameters: Parameters) -> None:
     """Refuse values of the right type that would make the engine lie or never end."""
+    _check_finite(parameters)
+    _check_ranges(parameters)
     bounds = msgspec.structs.asdict(parameters.bounds)
     positive = {
         **{f"bounds.{name}": value for name, value in bounds.items()},
@@ -249,7 +252,41 @@ def _check(parameters: Parameters) -> None:
     if max(parameters.churn.horizon_days) > HORIZON_DAYS_MAX:
         # Orders are kept for as long as a label may have to look back.
         raise ParameterError(f"parameters: churn.horizon_days is {HORIZON_DAYS_MAX} at most")
+    # Shorter than this, a silent year would be a million looks at one customer.
+    if parameters.churn.check_in_days < 0.01:
+        raise ParameterError("parameters: churn.check_in_days must be at least 0.01")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
     if not re.fullmatch("[A-Z]{3}", parameters.money.currency):
         raise ParameterError("parameters: money.currency is an ISO 4217 code such as EUR")
+
+
+def _check_finite(value: object, path: str = "") -> None:
+    match value:
+        case msgspec.Struct():
+            _check_finite(msgspec.structs.asdict(value), path)
+        case dict():
+            for name, inner in value.items():
+                _check_finite(inner, f"{path}.{name}" if path else name)
+        case tuple():
+            for inner in value:
+                _check_finite(inner, path)
+        case float() if not math.isfinite(value):
+            raise ParameterError(f"parameters: {path} must be a finite number, got {value}")
+
+
+def _check_ranges(parameters: Parameters) -> None:
+    tuning = parameters.engagement
+    weights = {f"engagement.weights.{name}": weight for name, weight in tuning.weights.items()}
+    not_negative = {
+        **weights,
+        "engagement.other": tuning.other,
+        "overdue.prior_weight": parameters.overdue.prior_weight,
+        "learning.minimum_examples": parameters.learning.minimum_examples,
+    }
+    for name, value in not_negative.items():
+        if value < 0:
+            raise ParameterError(f"parameters: {name} must not be negative, got {value}")
+    for name, cuts in msgspec.structs.asdict(parameters.rfm).items():
+        if list(cuts) != sorted(cuts):
+            raise ParameterError(f"parameters: rfm.{name} must ascend, as in 1, 2, 4, 8")

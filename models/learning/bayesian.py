@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from river import base
+from river.base.typing import ClfTarget
 
 _BIAS = "\x00bias"
 _LOGIT_MAX = 30.0
@@ -46,7 +47,7 @@ class BayesianLogisticRegression(base.Classifier):
     def _multiclass(self) -> bool:
         return False
 
-    def learn_one(self, x: dict[Any, float], y: bool) -> None:
+    def learn_one(self, x: dict[Any, float], y: ClfTarget) -> None:
         """Condition the weights on one example."""
         self._grow(x)
         self.learn_vector(self._vector(x), bool(y))
@@ -64,7 +65,7 @@ class BayesianLogisticRegression(base.Classifier):
         # After the update the covariance times the example is the gain over its curvature.
         self.mean = self.mean + gain / curvature * (float(y) - probability)
 
-    def predict_proba_one(self, x: dict[Any, float], **_: Any) -> dict[bool, float]:
+    def predict_proba_one(self, x: dict[Any, float], **_: Any) -> dict[ClfTarget, float]:
         """The probability moderated by what is not known yet: nearer to a half where it is much."""
         vector = self._vector(x)
         center, variance = float((self.mean * vector).sum()), self._variance(vector)
