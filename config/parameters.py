@@ -143,8 +143,8 @@ def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -
     """
     values = _values(file, assignments)
     rules = values["rules"]
-    values["triggers"] = load_triggers(Path(rules["triggers"]) if rules["triggers"] else None)
-    values["actions"] = load_actions(Path(rules["actions"]) if rules["actions"] else None)
+    values["triggers"] = load_triggers(Path(str(rules["triggers"])) if rules["triggers"] else None)
+    values["actions"] = load_actions(Path(str(rules["actions"])) if rules["actions"] else None)
     return _typed(values)
 
 

@@ -6,7 +6,7 @@ Conditions stay texts here; ``models.decisions.policy`` knows the facts they may
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
@@ -77,17 +77,18 @@ class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_triggers(file: Path | None = None) -> Triggers:
     """The rules of ``file``, or the shipped ones. Raises `RuleError`."""
-    name, tree = _tree(file, "triggers.yaml")
-    triggers: Triggers = _typed(tree, Triggers, name, "triggers", TriggerRule)
+    tree = _tree(file, "triggers.yaml")
+    triggers: Triggers = _typed(tree, Triggers, {"triggers": TriggerRule})
     return triggers
 
 
 def load_actions(file: Path | None = None) -> Actions:
     """The catalogue of ``file``, or the shipped one. Raises `RuleError`."""
-    name, tree = _tree(file, "actions.yaml")
-    actions: Actions = _typed(tree, Actions, name, "actions", ActionRule)
+    tree = _tree(file, "actions.yaml")
+    actions: Actions = _typed(tree, Actions, {"caps": Cap, "actions": ActionRule})
     if not 0 <= actions.holdout < 1:
-        raise RuleError(f"{name}: holdout is a share of customers, from 0 to less than 1")
+        where = f"{tree.file}:{tree.lines['holdout']}"
+        raise RuleError(f"{where}: holdout is a share of customers, from 0 to less than 1")
     return actions
 
 
@@ -105,45 +106,96 @@ def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
     return values
 
 
+def _fields(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A mapping in which nothing is said twice: the second would silently win."""
+    seen = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key.value!r} is there already", key.start_mark
+            )
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
 _Loader.add_constructor("tag:yaml.org,2002:seq", _entries)
+_Loader.add_constructor("tag:yaml.org,2002:map", _fields)
 
 
-def _tree(file: Path | None, shipped: str) -> tuple[str, dict[str, Any]]:
+class _Tree(NamedTuple):
+    """A file's values, its name in messages, and the line of each of its own names."""
+
+    file: str
+    values: dict[Any, Any]
+    lines: dict[Any, int]
+
+
+def _tree(file: Path | None, shipped: str) -> _Tree:
     name = str(file or f"config/{shipped}")
     try:
         source = file or resources.files("config").joinpath(shipped)
-        tree = yaml.load(source.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        loader = _Loader(source.read_text("utf-8"))
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else None
     except OSError as error:
         raise RuleError(f"{name}: cannot be read ({error.strerror})") from None
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise RuleError(f"{name}:{line}: not valid YAML: {error.problem}") from None
-    if not isinstance(tree, dict):
+        mark = error.problem_mark
+        raise RuleError(f"{name}:{mark.line + 1 if mark else 0}: {_problem(error)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise RuleError(f"{name}: not valid YAML: it holds what is no text in UTF-8") from None
+    except RecursionError:
+        raise RuleError(f"{name}: not valid YAML: nested too deeply") from None
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
         raise RuleError(f"{name}: expected `{shipped.removesuffix('.yaml')}:` at the top")
-    return name, tree
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+    return _Tree(name, values, lines)
 
 
-def _typed(tree: dict[str, Any], kind: Any, name: str, entries: str, entry_kind: Any) -> Any:
-    for entry in tree.get(entries) or ():
-        _check_entry(entry, entry_kind, name)
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    context = f" {error.context}" if error.context else ""
+    return f"not valid YAML: {error.problem}{context}"
+
+
+def _typed(tree: _Tree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
+    _check_names(tree.values, kind, tree.file, tree.lines)
+    for name, entry_kind in entry_kinds.items():
+        where = f"{tree.file}:{tree.lines.get(name, 1)}"
+        entries = tree.values.get(name)
+        if not isinstance(entries, list):
+            raise RuleError(f"{where}: {name} is a list, each entry begins with `- name:`")
+        for entry in entries:
+            _check_entry(entry, entry_kind, tree.file, where)
     try:
-        return msgspec.convert({**tree, "file": name}, kind, dec_hook=convert, strict=True)
+        return msgspec.convert({**tree.values, "file": tree.file}, kind, dec_hook=convert)
     except msgspec.ValidationError as error:
-        raise RuleError(f"{name}: {error}") from None
+        name = str(error).partition("$.")[2].rstrip("`")
+        raise RuleError(f"{tree.file}:{tree.lines.get(name, 1)}: {error}") from None
 
 
-def _check_entry(entry: Any, kind: Any, name: str) -> None:
+def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
     """Convert one entry by itself first, so that its error can name its line."""
     if not isinstance(entry, dict):
-        raise RuleError(f"{name}: an entry is a group of `name: value` lines, got {entry!r}")
-    where = f"{name}:{entry.get('line', 0)}: {entry.get('name', 'an entry')}"
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    for key in entry:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-            raise RuleError(f"{where}: there is no {key!r}; {hint}")
+        raise RuleError(f"{where}: an entry is a group of `name: value` lines")
+    line: int = entry["line"]
+    _check_names(entry, kind, file, dict.fromkeys(entry, line), entry.get("name", "an entry"))
     try:
-        msgspec.convert(entry, kind, dec_hook=convert, strict=True)
+        msgspec.convert(entry, kind, dec_hook=convert)
     except msgspec.ValidationError as error:
-        raise RuleError(f"{where}: {error}") from None
+        raise RuleError(f"{file}:{line}: {entry.get('name', 'an entry')}: {error}") from None
+
+
+def _check_names(
+    values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
+) -> None:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"file"}
+    for key in values:
+        if key in known:
+            continue
+        close = difflib.get_close_matches(str(key), known - {"line"}, n=1, cutoff=0.5)
+        names = ", ".join(sorted(known - {"line"}))
+        fix = f"did you mean {close[0]}?" if close else f"known: {names}"
+        of = f"{whose}: " if whose else ""
+        raise RuleError(f"{file}:{lines.get(key, 1)}: {of}there is no {key!r}; {fix}")

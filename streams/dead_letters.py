@@ -66,7 +66,7 @@ async def read_dead_letters(
             begin = span.begin if newest is None else max(span.begin, span.end - newest)
             async for records in scan(reader, span._replace(begin=begin), settings):
                 for record in records:
-                    letter = _letter(record.value)
+                    letter = decode_letter(record.value)
                     yield StoredLetter(record.timestamp, record.partition, record.offset, letter)
 
 
@@ -128,7 +128,8 @@ def _with_message_id(raw: bytes, message_id: str) -> bytes:
     return b"{%b%b%b%b}" % (fields, comma, b'"messageId":', msgspec.json.encode(message_id))
 
 
-def _letter(value: bytes | None) -> DeadLetter | None:
+def decode_letter(value: bytes | None) -> DeadLetter | None:
+    """The dead letter in a record's value, or None for what is none."""
     try:
         return decode_dead_letter(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -11,9 +11,12 @@ from agents.cli import (
     customers,
     dead_letters,
     demo,
+    doctor,
     export,
     publish,
     replay,
+    rules,
+    schema,
     topics,
     worker,
 )
@@ -46,6 +49,12 @@ app.command(
     epilog="Example: keepstream replay log.jsonl.gz --out what-if --models models "
     "--set cart.idle=2h",
 )(replay.replay)
+app.command("doctor", epilog="Example: keepstream doctor --bootstrap-servers kafka:9092")(
+    doctor.doctor
+)
+app.command("schema", epilog="Example: keepstream schema 'Order Completed'")(schema.schema)
+app.command("facts", epilog="Example: keepstream facts")(rules.facts)
+app.add_typer(rules.app, name="rules")
 app.command("settings", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream settings")(
     configuration.settings
 )

@@ -42,6 +42,13 @@ def settings_from(**overrides: Any) -> Settings:
 
 
 def parameters_from(settings: Settings, assignments: list[str] | None) -> Parameters:
-    """Shipped parameters, then the operator's file, then --set."""
+    """Shipped parameters, then the operator's file, then --set.
+
+    Raises `RuleError` for rules that can't be used, before anything is read or written.
+    """
+    from models.decisions.policy import compile_policy  # noqa: PLC0415 - not for --help
+
     file = Path(settings.parameters) if settings.parameters else None
-    return load_parameters(file, assignments or ())
+    parameters = load_parameters(file, assignments or ())
+    compile_policy(parameters)
+    return parameters

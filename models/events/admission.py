@@ -6,7 +6,7 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import EVENT_TYPES, Event, Line, Source, decode_line, event_of
 
 #: Promises this engine does not keep yet; taking them in silence would be a lie.
-_NOT_SUPPORTED = frozenset({"User Erase Requested"})
+NOT_SUPPORTED = frozenset({"User Erase Requested"})
 
 
 def admit(
@@ -39,7 +39,7 @@ def admit_line(
     """``admit`` for a line that is decoded already."""
     event = event_of(line, message_id=message_id, source=source)
     known = event.name in catalogue.TOPIC_BY_NAME or event.name in EVENT_TYPES
-    if event.name in _NOT_SUPPORTED:
+    if event.name in NOT_SUPPORTED:
         raise Rejected(Reason.UNKNOWN_EVENT, "$.event", "not supported")
     if not known and topic != catalogue.CLICKSTREAM:
         raise Rejected(Reason.UNKNOWN_EVENT, "$.event", f"not an event of {topic}")

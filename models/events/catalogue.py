@@ -131,7 +131,8 @@ OUTCOMES: dict[str, str] = {
 
 Properties = Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome
 
-_SHAPES: dict[str, type[Struct]] = {
+#: What an event of each name carries, where that matters.
+SHAPES: dict[str, type[Struct]] = {
     Name.PRODUCT_ADDED: CartProduct,
     Name.PRODUCT_REMOVED: CartProduct,
     Name.ORDER_COMPLETED: Order,
@@ -150,7 +151,7 @@ _SHAPES: dict[str, type[Struct]] = {
 
 #: Decoders of ``properties`` by event name; a name that is missing here needs none.
 DECODERS: dict[str, msgspec.json.Decoder[Properties]] = {
-    str(name): msgspec.json.Decoder(shape) for name, shape in _SHAPES.items()
+    str(name): msgspec.json.Decoder(shape) for name, shape in SHAPES.items()
 }
 
 CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK = RAW_TOPICS = (

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer.purchases import minor_units
 from models.learning.bgnbd import BgNbd
 
 #: Raised when a field changes its meaning; a newer snapshot is refused, an older one is read.
@@ -67,7 +68,7 @@ class Snapshot(Struct, frozen=True, rename="camel"):
 def prior_snapshot(parameters: Parameters) -> Snapshot:
     """Version 0: what the operator's parameters say before anything is learnt."""
     rfm = parameters.rfm
-    minor = tuple(amount * 100.0 for amount in rfm.monetary)
+    minor = tuple(float(minor_units(amount, parameters.money.currency)) for amount in rfm.monetary)
     assert len(minor) == 4
     return Snapshot(
         version=0,

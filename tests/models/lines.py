@@ -6,12 +6,14 @@ from typing import Any
 import orjson
 
 from config.duration import DAY_MS
-from config.parameters import load_parameters
+from config.parameters import Parameters, load_parameters
+from models.context import Context
 from models.customer.profile import Profile, profile
 from models.customer.row import Row
+from models.decisions.policy import compile_policy
 from models.engine import Effect, Fate, run_deadlines, step
 from models.events.wire import Event, decode_event, iso
-from models.learning.snapshot import prior_snapshot
+from models.learning.snapshot import Snapshot, prior_snapshot
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -20,6 +22,7 @@ START_MS = 1_767_225_600_000
 
 PARAMETERS = load_parameters()
 PRIOR = prior_snapshot(PARAMETERS)
+POLICY = compile_policy(PARAMETERS)
 TYPES = frozenset({"identify", "page", "screen", "group", "alias"})
 
 
@@ -61,26 +64,51 @@ def watermark(at_ms: int) -> bytes:
     return orjson.dumps({"type": "watermark", "timestamp": iso(at_ms)})
 
 
-def lived(events: Iterable[Event], *, row: Row | None = None, clock_ms: int = 0) -> Row:
+def context(
+    clock_ms: int = 0,
+    *,
+    customer: str = "ada",
+    snapshot: Snapshot = PRIOR,
+    parameters: Parameters = PARAMETERS,
+    label_delay_ms: int = 0,
+) -> Context:
+    """What a step may read; all is said to be delivered unless a delay is given."""
+    policy = POLICY if parameters is PARAMETERS else compile_policy(parameters)
+    return Context(customer, clock_ms, snapshot, parameters, policy, label_delay_ms)
+
+
+def lived(
+    events: Iterable[Event],
+    *,
+    row: Row | None = None,
+    clock_ms: int = 0,
+    within: Context | None = None,
+) -> Row:
     """The row after ``events``, all of which must be applied."""
-    return lived_with_effects(events, row=row, clock_ms=clock_ms)[0]
+    return lived_with_effects(events, row=row, clock_ms=clock_ms, within=within)[0]
 
 
 def lived_with_effects(
-    events: Iterable[Event], *, row: Row | None = None, clock_ms: int = 0
+    events: Iterable[Event],
+    *,
+    row: Row | None = None,
+    clock_ms: int = 0,
+    within: Context | None = None,
 ) -> tuple[Row, list[Effect]]:
+    within = within or context(clock_ms)
     row = row or Row()
     effects: list[Effect] = []
     for event in events:
-        row, fate, more = step("ada", row, event, clock_ms, PRIOR, PARAMETERS)
+        row, fate, more = step(row, event, within)
         assert fate is Fate.APPLIED
         effects += more
     return row, effects
 
 
-def waited(row: Row, until_ms: int) -> tuple[Row, list[Effect]]:
+def waited(row: Row, until_ms: int, *, within: Context | None = None) -> tuple[Row, list[Effect]]:
     """The row after silence up to ``until_ms``, deadlines at that moment included."""
-    return run_deadlines("ada", row, until_ms + 1, PRIOR, PARAMETERS)
+    within = (within or context())._replace(clock_ms=until_ms)
+    return run_deadlines(row, until_ms + 1, within)
 
 
 def seen(row: Row, at_ms: int) -> Profile:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from config.parameters import DAY_MS
+from config.duration import DAY_MS
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Fate
@@ -279,7 +279,7 @@ def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None
 def test_an_observation_names_its_place_in_the_log(log: Log) -> None:
     for customer in ("ada", "bob"):
         log.append(line("Order Completed", at(), customer=customer, properties={"revenue": 1}))
-    moved = orjson.dumps({"type": "clock", "timestamp": iso(at() + 7 * DAY_MS)})
+    moved = orjson.dumps({"type": "clock", "timestamp": iso(at() + 8 * DAY_MS)})
     effects = log.append(moved).effects
 
     assert [(3, 2, 0), (3, 2, 1)] == [(e.partition, e.offset, e.index) for e in effects]  # type: ignore[union-attr]

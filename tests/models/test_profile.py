@@ -7,8 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from config.parameters import Parameters
-from models.customer.profile import Segment, encode_profile, profile, segment_of
+from models.customer.profile import encode_profile, profile
 from models.customer.row import Row
+from models.customer.scores import Segment, segment_of
 from models.learning.snapshot import prior_snapshot
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived, seen, waited
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.customer.row import Row
 from models.customer.support import answer_of, due_at_ms
-from models.decisions.trigger import Kind, Trigger
+from models.decisions.trigger import Trigger
 from models.events.catalogue import Survey
 from models.events.wire import Event
 from tests.models.lines import (
@@ -130,7 +130,7 @@ def test_a_ticket_past_its_time_is_told_once() -> None:
     row, effects = waited(lived([opened(1)]), at(days=300))
     again, more = waited(lived([replied(26)], row=row), at(days=400))
 
-    assert [Kind.TICKET_OVERDUE] == [e.kind for e in effects if isinstance(e, Trigger)]
+    assert ["ticket-overdue"] == [e.kind for e in effects if isinstance(e, Trigger)]
     assert ([], 0) == (more, again.next_due_ms)
 
 

@@ -15,17 +15,17 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.profile import encode_profile
 from models.customer.row import Row, decode_row, encode_row
-from models.decisions.rules import cooldown_ms
 from models.decisions.trigger import Trigger
 from models.engine import Fate, step
 from models.events.wire import decode_event, decode_line, encode_event, iso, timestamp_ms
 from models.replay import Replay
-from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, START_MS, line, watermark
+from tests.models.lines import MINUTE_MS, PARAMETERS, START_MS, context, line, watermark
 from tests.properties.histories import CUSTOMERS, SPAN_MINUTES, histories, said
 
 END_MS = START_MS + SPAN_MINUTES * MINUTE_MS
 #: What is decided on the way may differ: a decision once made is not recalled.
-DECIDED = ("lastTriggers", "nextDeadlineAt")
+DECIDED = ("lastTriggers", "nextDeadlineAt", "decisions")
+COOLDOWNS_MS = {rule.name: rule.cooldown for rule in PARAMETERS.triggers.triggers}
 
 
 def profiles(lines: list[bytes]) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_no_kind_fires_within_its_cooldown(history: list[bytes], days: list[int]
 
     for (_, kind), moments in fired.items():
         for earlier_ms, later_ms in pairwise(moments):
-            assert later_ms - earlier_ms >= cooldown_ms(kind, PARAMETERS)  # type: ignore[arg-type]
+            assert later_ms - earlier_ms >= COOLDOWNS_MS[kind]
 
 
 def _stamped(timestamp: str) -> bytes:
@@ -141,11 +141,12 @@ def assert_within(row: Row, parameters: Parameters) -> None:
 @given(history=histories(size_max=60), day=st.integers(0, 3))
 def test_every_collection_stays_within_its_bound(history: list[bytes], day: int) -> None:
     parameters = tight()
+    within = context(START_MS, parameters=parameters)
     row = Row()
     for content in history:
         event = decode_event(content, message_id="")
         event = replace(event, occurred_at_ms=event.occurred_at_ms + day * DAY_MS)
-        row = step("ada", row, event, START_MS, PRIOR, parameters).row
+        row = step(row, event, within).row
         assert_within(row, parameters)
 
 
@@ -160,7 +161,7 @@ def test_thousands_of_events_with_ids_of_their_own_leave_a_small_row(shuffled: b
         at_ms = START_MS + number * 31 * MINUTE_MS
         name, properties = _of_its_own(number)
         event = decode_event(line(name, at_ms, properties=properties), message_id="")
-        row = step("ada", row, event, clock_ms, PRIOR, PARAMETERS).row
+        row = step(row, event, context(clock_ms)).row
         if not shuffled:
             clock_ms = at_ms - MINUTE_MS
         if number % 100 == 0:
@@ -222,12 +223,13 @@ def test_whatever_is_read_of_anybody_at_any_time_is_a_finite_number(
 
 @given(history=histories())
 def test_a_step_changes_neither_the_row_nor_the_event_it_was_given(history: list[bytes]) -> None:
+    within = context(START_MS)
     row = Row()
     for content in history:
         event = decode_event(content, message_id="")
         row_before, event_before = encode_row(row), encode_event(event)
-        first = step("ada", row, event, START_MS, PRIOR, PARAMETERS)
-        second = step("ada", row, event, START_MS, PRIOR, PARAMETERS)
+        first = step(row, event, within)
+        second = step(row, event, within)
 
         assert first == second
         assert (row_before, event_before) == (encode_row(row), encode_event(event))

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.customer.row import decode_row
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
-from models.learning.population import Observation, Population
+from models.learning.examples import Example, Observation
 from models.learning.snapshot import Snapshot, encode_snapshot
+from models.learning.trainer import Trainer
 from models.partition import Partition, PartitionState, decode_state, encode_state
 from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line
 from tests.models.lines import PARAMETERS as SHIPPED
@@ -68,16 +69,17 @@ def states(run: Run) -> list[bytes]:
     return [stored.state for stored in run.history]
 
 
-def triggers(effects: Iterable[Effect]) -> list[bytes]:
-    return [encode_trigger(effect) for effect in effects if isinstance(effect, Trigger)]
+def decided(effects: Iterable[Effect]) -> list[bytes]:
+    """Triggers and next best actions, as they go out."""
+    return [encode_decision(e) for e in effects if isinstance(e, Trigger | NextBestAction)]
 
 
 def learnt(effects: Iterable[Effect]) -> bytes:
-    population = Population(PARAMETERS)
+    trainer = Trainer(PARAMETERS)
     for effect in effects:
-        if isinstance(effect, Observation):
-            population.learn(effect)
-    return encode_snapshot(population.draw())[0]
+        if isinstance(effect, Observation | Example):
+            trainer.learn(effect)
+    return encode_snapshot(trainer.draw())[0]
 
 
 @given(records=canonical_logs(), data=st.data())
@@ -114,7 +116,7 @@ def test_rows_ahead_of_their_partition_after_a_crash_change_nothing(
     assert whole.history[reached:] == again.history[reached:]
     assert states(whole)[begun:] == states(again)[begun:]
     together = [*out_before, *again.effects]
-    assert set(triggers(whole.effects)) == set(triggers(together))
+    assert set(decided(whole.effects)) == set(decided(together))
     assert learnt(whole.effects) == learnt(together)
 
 
@@ -136,15 +138,15 @@ def test_a_position_never_goes_back(records: list[bytes]) -> None:
 
 
 @given(records=canonical_logs())
-def test_every_trigger_has_an_id_of_its_own(records: list[bytes]) -> None:
-    ids = [effect.id for effect in run(records).effects if isinstance(effect, Trigger)]
+def test_every_decision_has_an_id_of_its_own(records: list[bytes]) -> None:
+    ids = [e.id for e in run(records).effects if isinstance(e, Trigger | NextBestAction)]
 
     assert len(ids) == len(set(ids))
 
 
 @given(records=canonical_logs())
-def test_observations_are_in_the_order_of_their_places(records: list[bytes]) -> None:
-    observed = [e for e in run(records).effects if isinstance(e, Observation)]
+def test_lessons_are_in_the_order_of_their_places(records: list[bytes]) -> None:
+    observed = [e for e in run(records).effects if isinstance(e, Observation | Example)]
     places = [(o.offset, o.index) for o in observed]
 
     assert sorted(set(places)) == places
@@ -196,7 +198,7 @@ def test_the_clock_in_one_leap_or_in_many_steps_decides_the_same(
         return [
             told
             for number, moment in enumerate(moments)
-            for told in triggers(partition.advance_clock(len(records) + number, moment))
+            for told in decided(partition.advance_clock(len(records) + number, moment))
         ]
 
     steps = [clock_ms + day * DAY_MS for day in range(1, days + 1)]

@@ -1,72 +1,146 @@
-"""The trainer learns the same from the same observations, however partitions are interleaved."""
+"""The trainer learns the same from the same lessons, wherever it is stopped and resumed."""
 
-from hypothesis import given
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from models.learning.population import Observation, Population
+from models.learning.bgnbd import cell_of
+from models.learning.examples import Example, Lesson, Observation, packed_text
+from models.learning.features import NAMES, pack
+from models.learning.population import Population
 from models.learning.snapshot import decode_snapshot, encode_snapshot
-from tests.models.lines import PARAMETERS, at
+from models.learning.trainer import Trainer, TrainerState
+from tests.models.lines import PARAMETERS as SHIPPED
+from tests.models.lines import at
+
+#: So that a few lessons are enough for every part of a snapshot.
+PARAMETERS = replace(SHIPPED, learning=replace(SHIPPED.learning, minimum_examples=3))
 
 amounts = st.floats(0, 1e9, allow_nan=False)
-facts = st.tuples(
-    st.integers(0, 10**9), amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
+chances = st.floats(0, 1)
+
+
+class Seen(NamedTuple):
+    """What a check-in found."""
+
+    later_ms: int
+    recency: float
+    frequency: int
+    monetary: int
+    gap: float | None
+
+
+class Matured(NamedTuple):
+    """What became of a decision point."""
+
+    later_ms: int
+    horizon: float
+    churned: bool
+    features: list[float]
+    champion: float | None
+    baseline: float | None
+
+
+times = st.integers(0, 10**9)
+checks = st.builds(
+    Seen, times, amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
 )
-partitions = st.lists(st.lists(facts, max_size=12), min_size=1, max_size=4)
+values = st.lists(st.floats(-20, 20, width=32), min_size=len(NAMES), max_size=len(NAMES))
+labels = st.builds(
+    Matured,
+    times,
+    st.sampled_from([28.0, 90.0]),
+    st.booleans(),
+    values,
+    st.none() | chances,
+    st.none() | chances,
+)
 
 
-def placed(
-    number: int, drawn: list[tuple[int, float, int, int, float | None]]
-) -> list[Observation]:
-    return [
-        Observation(
-            timestamp_ms=at() + later_ms,
-            recency_days=recency,
-            frequency=frequency,
-            monetary_minor=monetary,
-            gap_days=gap,
-            partition=number,
-            offset=place // 2,
-            index=place % 2,
+def lanes_of(facts: st.SearchStrategy[Seen | Matured]) -> st.SearchStrategy[list[list[Lesson]]]:
+    """The lessons of several partitions, each in its own order."""
+    drawn = st.lists(st.lists(facts, max_size=12), min_size=1, max_size=4)
+    return drawn.map(
+        lambda lanes: [
+            [_lesson(fact, number, place) for place, fact in enumerate(lane)]
+            for number, lane in enumerate(lanes)
+        ]
+    )
+
+
+def _lesson(fact: Seen | Matured, partition: int, place: int) -> Lesson:
+    at_ms, offset, index = at() + fact.later_ms, place // 2, place % 2
+    if isinstance(fact, Seen):
+        return Observation(
+            timestamp_ms=at_ms,
+            recency_days=fact.recency,
+            frequency=fact.frequency,
+            monetary_minor=fact.monetary,
+            gap_days=fact.gap,
+            enters=cell_of(fact.frequency, fact.frequency / 7, 40.0),
+            partition=partition,
+            offset=offset,
+            index=index,
         )
-        for place, (later_ms, recency, frequency, monetary, gap) in enumerate(drawn)
-    ]
+    return Example(
+        timestamp_ms=at_ms,
+        horizon_days=fact.horizon,
+        kind="purchase" if fact.churned else "check-in",
+        churned=fact.churned,
+        features=packed_text(pack(tuple(fact.features))),
+        champion=fact.champion,
+        baseline=fact.baseline,
+        partition=partition,
+        offset=offset,
+        index=index,
+    )
 
 
 @st.composite
-def interleaved(draw: st.DrawFn, lanes: list[list[Observation]]) -> list[Observation]:
+def interleaved(draw: st.DrawFn, lanes: list[list[Lesson]]) -> list[Lesson]:
     """One order of all, in which each lane keeps its own."""
     turns = [number for number, lane in enumerate(lanes) for _ in lane]
     waiting = [iter(lane) for lane in lanes]
     return [next(waiting[turn]) for turn in draw(st.permutations(turns))]
 
 
-def learnt(population: Population, observations: list[Observation]) -> bytes:
-    for observation in observations:
-        population.learn(observation)
-    return encode_snapshot(population.draw(consumed=9))[0]
+def learnt(trainer: Trainer, lessons: list[Lesson]) -> bytes:
+    for lesson in lessons:
+        trainer.learn(lesson)
+    return encode_snapshot(trainer.draw(consumed=9))[0]
 
 
-@given(drawn=partitions, data=st.data())
-def test_any_interleaving_of_partitions_teaches_the_same(
-    drawn: list[list[tuple[int, float, int, int, float | None]]], data: st.DataObject
+def told(content: bytes) -> tuple[object, Population]:
+    """What a snapshot says, and the sums it says it from, in whatever order they are kept."""
+    snapshot = decode_snapshot(content)
+    state = msgspec.json.decode(snapshot.trainer, type=TrainerState)
+    return replace(snapshot, trainer=msgspec.Raw(b"null")), state.population
+
+
+@given(lanes=lanes_of(checks), data=st.data())
+def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
+    lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:
-    lanes = [placed(number, lane) for number, lane in enumerate(drawn)]
     one = data.draw(interleaved(lanes))
     other = data.draw(interleaved(lanes))
 
-    assert learnt(Population(PARAMETERS), one) == learnt(Population(PARAMETERS), other)
+    assert told(learnt(Trainer(PARAMETERS), one)) == told(learnt(Trainer(PARAMETERS), other))
 
 
-@given(drawn=partitions, data=st.data())
-def test_resuming_anywhere_and_reading_some_again_teaches_the_same(
-    drawn: list[list[tuple[int, float, int, int, float | None]]], data: st.DataObject
+@given(lanes=lanes_of(checks | labels), data=st.data())
+@settings(max_examples=100)
+def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
+    lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:
-    order = data.draw(interleaved([placed(number, lane) for number, lane in enumerate(drawn)]))
+    order = data.draw(interleaved(lanes))
     cut = data.draw(st.integers(0, len(order)))
     again = data.draw(st.integers(0, cut))
-    steady = Population(PARAMETERS)
+    steady = Trainer(PARAMETERS)
     content = learnt(steady, order[:cut])
-    resumed = Population(PARAMETERS, decode_snapshot(content))
+    resumed = Trainer(PARAMETERS, decode_snapshot(content))
 
     assert learnt(steady, order[cut:]) == learnt(resumed, order[again:])
-    assert steady.observations == resumed.observations == len(order)
+    assert steady.lessons == resumed.lessons == len(order)

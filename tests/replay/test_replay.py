@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agents.demo.shop import ShopConfig, simulate
 from models.customer.profile import encode_profile
 from models.customer.row import encode_row
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.engine import Fate
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.events.rejection import Reason
@@ -54,8 +54,8 @@ def replayed(lines: Iterable[bytes]) -> Outcome:
     for number, content in enumerate(lines, 1):
         for output in replay.feed(content, number):
             match output:
-                case Trigger():
-                    outcome.triggers.append(encode_trigger(output))
+                case Trigger() | NextBestAction():
+                    outcome.triggers.append(encode_decision(output))
                 case DeadLetter():
                     outcome.dead_letters.append(encode_dead_letter(output))
                 case Score():

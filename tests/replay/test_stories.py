@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models.customer.profile import encode_profile
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.replay import Output, Replay
 from tests.models.lines import PARAMETERS
 
@@ -51,7 +51,9 @@ def rounded(value: Any) -> Any:
 def outcome(story: str) -> bytes:
     replay, outputs = replayed(story)
     lines: list[dict[str, Any]] = [
-        {"trigger": orjson.loads(encode_trigger(o))} for o in outputs if isinstance(o, Trigger)
+        {o.__struct_config__.tag: orjson.loads(encode_decision(o))}
+        for o in outputs
+        if isinstance(o, Trigger | NextBestAction)
     ]
     lines += [{"customer": orjson.loads(encode_profile(view))} for view in replay.profiles()]
     lines.append({"events": {str(fate): n for fate, n in replay.summary().events.items()}})

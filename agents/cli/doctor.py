@@ -1,0 +1,89 @@
+"""`keepstream doctor`: whether a deployment is alive, current and right, in words."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agents.cli.errors import EXIT_FOUND
+from agents.cli.options import (
+    Assignments,
+    BootstrapServers,
+    RedisUrl,
+    parameters_from,
+    settings_from,
+)
+from agents.cli.progress import progress
+
+if TYPE_CHECKING:
+    from streams.diagnosis import Facts, Finding
+
+_STEPS = 4
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print findings and facts as one JSON object.")
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+    redis_url: RedisUrl = None,
+    assignments: Assignments = None,
+) -> None:
+    """Look at broker, topics, workers, models, Redis, clocks and dead letters.
+
+    Exit code 0: all is well, notices included. 1: there are problems, each with its fix. 2: it
+    can't run, for example with a setting that does not exist.
+    """
+    settings = settings_from(bootstrap_servers=bootstrap_servers, redis_url=redis_url)
+    parameters = parameters_from(settings, assignments)
+    from streams.diagnosis import Level, diagnose  # noqa: PLC0415 - Kafka, when it is needed
+    from streams.examination import examine  # noqa: PLC0415
+
+    with progress("doctor", _STEPS) as tell:
+        done = 0
+
+        def on_step(step: str) -> None:
+            nonlocal done
+            tell(done, step)
+            done += 1
+
+        facts = examine(settings, on_step)
+    findings = diagnose(facts, parameters)
+    is_well = all(finding.level is not Level.PROBLEM for finding in findings)
+    if as_json:
+        typer.echo(_as_json(facts, findings, is_well=is_well))
+    else:
+        _print(findings)
+    if not is_well:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _print(findings: "list[Finding]") -> None:
+    from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    styles = {"ok": "green", "notice": "yellow", "problem": "bold red"}
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        level = Text(str(finding.level), style=styles[finding.level])
+        table.add_row(level, Text(finding.check), Text(finding.words))
+        if finding.fix:
+            table.add_row("", "", Text(f"→ {finding.fix}"))
+    Console(highlight=False).print(table)
+    counts = {level: sum(f.level == level for f in findings) for level in ("problem", "notice")}
+    told = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()]
+    typer.echo(", ".join(told))
+
+
+def _as_json(facts: "Facts", findings: "list[Finding]", *, is_well: bool) -> str:
+    shown: dict[str, Any] = msgspec.structs.asdict(facts)
+    if facts.snapshot is not None:
+        # What the trainer goes on from is large, and nobody's business here.
+        names = ("version", "created_at_ms", "quality")
+        shown["snapshot"] = {name: getattr(facts.snapshot, name) for name in names}
+    answer = {"isWell": is_well, "findings": findings, "facts": shown}
+    return msgspec.json.encode(answer).decode()

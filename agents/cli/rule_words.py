@@ -1,0 +1,95 @@
+"""Rules in words, for whoever wrote them and wants to see how they were understood."""
+
+from collections.abc import Iterator
+
+from config.duration import DAY_MS, SECOND_MS
+from config.parameters import Parameters
+from models.decisions.facts import Fact
+from models.decisions.policy import (
+    CART_IDLE,
+    SCORE,
+    SILENCE,
+    SURVEY,
+    TICKET_WAITING,
+    CompiledAction,
+    CompiledTrigger,
+    Policy,
+)
+
+_MOMENTS = {
+    CART_IDLE: "when a cart was left alone",
+    SILENCE: "when a purchase is overdue by the customer's own rhythm",
+    TICKET_WAITING: "when an open ticket is past its time",
+    SURVEY: "when a survey is answered",
+    SCORE: "when the churn score may have changed",
+}
+_UNITS = (("day", DAY_MS), ("hour", 3_600_000), ("minute", 60_000), ("second", SECOND_MS))
+
+
+def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
+    """Every trigger in the order of its file, then the catalogue's caps and actions."""
+    compiled = [trigger for found in policy.triggers.values() for trigger in found]
+    yield f"{parameters.triggers.file}: {_counted(len(compiled), 'trigger')}"
+    for trigger in sorted(compiled, key=lambda found: found.rule.line):
+        yield from _trigger(trigger)
+    catalogue = parameters.actions
+    held = f"{catalogue.holdout:.0%} of customers are never treated"
+    yield ""
+    yield f"{catalogue.file}: {_counted(len(policy.actions), 'action')}, {held}"
+    for cap in catalogue.caps:
+        yield f"  at most {_counted(cap.at_most, 'contact')} in {duration(cap.per)}"
+    for action in policy.actions:
+        yield from _action(action)
+
+
+def duration(ms: int) -> str:
+    """A time span as one says it, in the largest unit that divides it."""
+    for noun, size in _UNITS:
+        if ms >= size and ms % size == 0:
+            return _counted(ms // size, noun)
+    return f"{ms} ms"
+
+
+def kind_of(fact: Fact) -> str:
+    """What kind of value a rule can compare the fact with."""
+    return "text" if fact.kind is str else "number"
+
+
+def example_of(fact: Fact) -> str:
+    """How a receipt tells the fact, for a value that shows its digits."""
+    return fact.words.format("…" if fact.kind is str else _sample(fact.words))
+
+
+def _sample(words: str) -> float:
+    return 0.42 if "%" in words else 12.5
+
+
+def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
+    rule = compiled.rule
+    yield f"  {rule.name} (version {rule.version}, line {rule.line})"
+    yield f"    looked at {_MOMENTS[rule.moment]}"
+    yield f"    fires if {rule.when}"
+    if rule.rises is not None:
+        rises = rule.rises
+        yield (
+            f"    once {rises.fact} climbs to {rises.to:g}, "
+            f"and again only after it fell to {rises.rearm:g}"
+        )
+    yield f"    then stays silent for {duration(rule.cooldown)}"
+    yield f"    because of {', '.join(rule.because) or 'nothing it names'}"
+
+
+def _action(compiled: CompiledAction) -> Iterator[str]:
+    rule = compiled.rule
+    service = ", a service message: exempt from the caps" if rule.service else ""
+    yield f"  {rule.name} (line {rule.line}): {rule.channel}{service}"
+    answers = ", ".join(f"{name} (weight {weight:g})" for name, weight in rule.contexts.items())
+    yield f"    answers {answers}"
+    yield f"    allowed if {rule.when}"
+    lever = f", lever {rule.lever:g}" if rule.lever != 1 else ""
+    yield f"    works {rule.propensity:.0%} of the time, worth {rule.value}, costs {rule.cost:g}{lever}"
+    yield f"    {rule.owner} has {duration(rule.due)}; not again within {duration(rule.cooldown)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,71 @@
+"""`keepstream facts` and `keepstream rules`: what rules may name, and what they say."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.options import Assignments, settings_from
+from config.parameters import load_parameters
+
+app = typer.Typer(
+    help="Check the rules of triggers and actions.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Check the rules of triggers and actions."""
+
+
+@app.command("check", epilog="Example: keepstream rules check --triggers my-triggers.yaml")
+def check(
+    triggers: Annotated[
+        Path | None,
+        typer.Option("--triggers", metavar="FILE", help="Instead of the ones in force."),
+    ] = None,
+    actions: Annotated[
+        Path | None,
+        typer.Option("--actions", metavar="FILE", help="Instead of the ones in force."),
+    ] = None,
+    assignments: Assignments = None,
+) -> None:
+    """Compile the rules, and say in words what each does.
+
+    Exit code 2: something can't be used; the message names the file, the line and the fix.
+    """
+    from agents.cli.rule_words import policy_in_words  # noqa: PLC0415 - not for --help
+    from models.decisions.policy import compile_policy  # noqa: PLC0415
+
+    file = settings_from().parameters
+    # The files that are asked about take the place of the ones in force, which may be broken.
+    named = {"triggers": triggers, "actions": actions}
+    instead = [
+        f"rules.{name}={json.dumps(str(path))}" for name, path in named.items() if path is not None
+    ]
+    parameters = load_parameters(Path(file) if file else None, [*(assignments or ()), *instead])
+    policy = compile_policy(parameters)
+    for line in policy_in_words(policy, parameters):
+        typer.echo(line)
+
+
+def facts() -> None:
+    """List the facts that the conditions and values of rules may name."""
+    from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from agents.cli.rule_words import example_of, kind_of  # noqa: PLC0415 - not for --help
+    from models.decisions.facts import FACTS  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    # A name that is cut short can't be copied.
+    table.add_column("name", min_width=max(map(len, FACTS)))
+    table.add_column("kind")
+    table.add_column("about")
+    table.add_column("in a receipt")
+    for name, fact in FACTS.items():
+        row = (name, kind_of(fact), fact.about, example_of(fact))
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)

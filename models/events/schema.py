@@ -1,0 +1,166 @@
+"""JSON Schema of what may be sent: each event by its name, and the lines that only a log has.
+
+What a schema accepts, ingest accepts, but for what depends on the deployment: the shop's currency,
+how late is too late, how large an event may be.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from models.events.admission import NOT_SUPPORTED
+from models.events.catalogue import (
+    CLICKSTREAM,
+    SHAPES,
+    TOPIC_BY_NAME,
+    Nothing,
+    Order,
+    Survey,
+    SurveyKind,
+)
+from models.events.wire import EVENT_TYPES, Line
+
+Schema = dict[str, Any]
+
+#: The schema of an event whose name is not known, which clickstream takes.
+ANY_EVENT: Final = "event"
+
+#: What every event may have, in the order in which one writes it.
+_ENVELOPE = ("message_id", "user_id", "anonymous_id", "timestamp", "context")
+_ABOUT = {
+    "message_id": "Tells a repeat from a second event; without one, each delivery counts.",
+    "user_id": "Whose event it is.",
+    "anonymous_id": "Whose event it is while there is no userId yet.",
+    "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
+    "context": "How it came about.",
+}
+_ID: Schema = {
+    "pattern": "^[A-Za-z0-9_.:@-]{1,128}$",
+    # Values that client libraries send for nobody in particular.
+    "not": {
+        "pattern": "^([0-]*|-1|[nN][uU][lL][lL]|[nN][oO][nN][eE]|[nN][iI][lL]|[nN][aA][nN]"
+        "|[uU][nN][dD][eE][fF][iI][nN][eE][dD]|[aA][nN][oO][nN][yY][mM][oO][uU][sS]"
+        "|[gG][uU][eE][sS][tT]|[uU][nN][kK][nN][oO][wW][nN])$"
+    },
+}
+_LIMITS: dict[str, Schema] = {
+    "message_id": {"maxLength": 256},
+    "user_id": _ID,
+    "anonymous_id": _ID,
+}
+
+
+def event_names() -> list[str]:
+    """Every event that means something of its own, by topic; then the types, then any other."""
+    return [*TOPIC_BY_NAME, *sorted(EVENT_TYPES - {"track"}), ANY_EVENT]
+
+
+def about_event(name: str) -> str:
+    """What an event of this name is, in a line."""
+    if name == ANY_EVENT:
+        return f"any other event, on {CLICKSTREAM}: it counts as an interaction"
+    return f"an event of {TOPIC_BY_NAME.get(name, CLICKSTREAM)}"
+
+
+def event_schema(name: str) -> Schema:
+    """The JSON Schema of an event as it is published; ``name`` is one of `event_names`."""
+    fields: Schema = {"type": {"const": name if name in EVENT_TYPES else "track"}}
+    required = ["type", "timestamp"]
+    if name == ANY_EVENT:
+        # Those have schemas of their own, or are not taken at all.
+        others = sorted({*TOPIC_BY_NAME, *NOT_SUPPORTED})
+        text = {"type": "string", "minLength": 1, "maxLength": 256}
+        fields["event"] = {**text, "not": {"enum": others}}
+    elif name not in EVENT_TYPES:
+        fields["event"] = {"const": name}
+    if "event" in fields:
+        required.append("event")
+    shape = SHAPES.get(name, Nothing)
+    properties, parts = _properties(shape)
+    if shape is not Nothing and "null" not in str(properties.get("anyOf", "")):
+        required.append("properties")
+    lines, line_parts = _envelope()
+    about = about_event(name)
+    text = shape.__doc__ if shape is not Nothing and shape.__doc__ else ""
+    return {
+        "title": name,
+        "description": f"{about[0].upper()}{about[1:]}. {text}".strip(),
+        "type": "object",
+        "properties": {**fields, **lines, "properties": properties},
+        "required": required,
+        "anyOf": [_stated("userId", "string"), _stated("anonymousId", "string")],
+        "$defs": {**parts, **line_parts},
+    }
+
+
+def score_line_schema() -> Schema:
+    """The JSON Schema of a line that asks a replay for a score, and changes nothing."""
+    fields, parts = _envelope()
+    del fields["context"]
+    horizon = _field("horizon_days", "The first of `churn.horizon_days` unless given.")[0]
+    return {
+        "description": "Asks a replay for a customer's score as of a moment.",
+        "type": "object",
+        "properties": {"type": {"const": "score"}, **fields, "horizonDays": horizon},
+        "required": ["type", "timestamp"],
+        "anyOf": [_stated("userId", "string"), _stated("anonymousId", "string")],
+        "$defs": {name: part for name, part in parts.items() if name != "Context"},
+    }
+
+
+def _envelope() -> tuple[Schema, Schema]:
+    fields: Schema = {}
+    parts: Schema = {}
+    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(Line)}
+    for name in _ENVELOPE:
+        fields[encoded[name]], more = _field(name, _ABOUT[name])
+        parts |= more
+    return fields, parts
+
+
+def _field(name: str, about: str) -> tuple[Schema, Schema]:
+    """One field of the wire format, and the parts it refers to."""
+    [kind] = [field.type for field in msgspec.structs.fields(Line) if field.name == name]
+    [found], parts = msgspec.json.schema_components([kind])
+    # Null is what some client libraries write for "not given"; an event always has a time.
+    kinds = [dict(one) for one in found["anyOf"]]
+    if name == "timestamp":
+        kinds = [one for one in kinds if one.get("type") != "null"]
+    for one in kinds:
+        if one.get("type") == "string":
+            one.update(_LIMITS.get(name, {}))
+    return {"description": about, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}, parts
+
+
+def _properties(shape: type[Struct]) -> tuple[Schema, Schema]:
+    if shape is Nothing:
+        return {"type": ["object", "null"], "description": "Not looked at."}, {}
+    [found], parts = msgspec.json.schema_components([shape])
+    if shape is Order:
+        parts["Order"]["anyOf"] = [_stated(n, "number") for n in ("revenue", "subtotal", "total")]
+    elif shape is Survey:
+        parts["Survey"]["allOf"] = _survey_rules()
+    is_optional = not parts[shape.__name__].get("required") and shape is not Order
+    return {"anyOf": [found, {"type": "null"}]} if is_optional else found, parts
+
+
+def _survey_rules() -> list[Schema]:
+    """Polarity and scales, as far as a schema can say them: one field can't limit another."""
+    ces = _is_kind(SurveyKind.CES)
+    rules = [{"if": ces, "then": _stated("higher_is_better", "boolean")}]
+    no_scale = {"properties": {"scale_min": {"type": "null"}, "scale_max": {"type": "null"}}}
+    for kind, low, high in ((SurveyKind.CSAT, 1, 5), (SurveyKind.CES, 1, 7)):
+        within = {"properties": {"score": {"minimum": low, "maximum": high}}}
+        rules.append({"if": {"allOf": [_is_kind(kind), no_scale]}, "then": within})
+    within = {"properties": {"score": {"minimum": 0, "maximum": 10}}}
+    return [*rules, {"if": _is_kind(SurveyKind.NPS), "then": within}]
+
+
+def _is_kind(kind: SurveyKind) -> Schema:
+    return {"properties": {"kind": {"const": str(kind)}}}
+
+
+def _stated(name: str, kind: str) -> Schema:
+    """``name`` is there, and not null."""
+    return {"required": [name], "properties": {name: {"type": kind}}}

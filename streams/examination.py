@@ -1,0 +1,310 @@
+"""Gathers the facts for `streams.diagnosis`: asks the broker, the store and the clock.
+
+It writes nothing to Kafka, and to the store one key that expires by itself.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from time import sleep, time
+from typing import Any, NamedTuple
+
+import redis
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as ReaderPartition
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorNotAvailableError, KafkaError, UnsupportedVersionError
+
+from config import topics
+from config.settings import Settings
+from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
+from models.partition import PartitionState, decode_state
+from streams.customers_table import STATE_KEY
+from streams.dead_letters import decode_letter
+from streams.diagnosis import LOOK_AGAIN_S, Facts, Group, Letters, PartitionFact, Position, Store
+from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
+from streams.redis_views import TIMEOUT_S, customer_key
+from streams.topic_scan import Span, scan
+from streams.topics import TopicsError, check_topics, partition_counts
+
+OnStep = Callable[[str], object]
+HOUR_MS = 3_600_000
+#: A partition's state is written after its batch's rows, so it is among the last records.
+STATE_LOOK_BACK = 64
+SNAPSHOTS_LOOK_BACK = 3
+LETTERS_READ_MAX = 5_000
+#: Keys looked at to find one profile, in a store that others may use as well.
+KEYS_SCANNED_MAX = 100_000
+#: What the group takes.
+TAKEN = (
+    *topics.RAW_TOPICS,
+    topics.CUSTOMER_EVENTS,
+    topics.LABELLED_EXAMPLES,
+    topics.RETENTION_TRIGGERS,
+    topics.NEXT_BEST_ACTIONS,
+)
+
+Offsets = dict[TopicPartition, int]
+
+
+class _Log(NamedTuple):
+    """Where partitions begin and end, and where the last hour begins in them."""
+
+    begins: Offsets
+    ends: Offsets
+    hour: Offsets
+    newest_ms: int | None
+
+    def span(self, partition: TopicPartition, begin: int) -> Span:
+        begin = max(begin, self.begins[partition])
+        return Span(ReaderPartition(*partition), begin, self.ends[partition])
+
+
+def examine(settings: Settings, on_step: OnStep = lambda _: None) -> Facts:
+    """Look at everything once, and at what waits twice; takes some seconds.
+
+    What can't be reached is a fact, too. Raises nothing but bugs.
+    """
+    on_step("Redis")
+    store = examine_store(settings)
+    try:
+        return _examine_broker(settings, store, on_step)
+    except BrokerUnreachable as error:
+        text = str(error)
+    except (KafkaError, TopicsError) as error:
+        text = (
+            f"{settings.bootstrap_servers} refused a question ({type(error).__name__}): see that "
+            f"the user may describe the cluster, its topics and the group {settings.group_id}"
+        )
+    return Facts(at_ms=_now_ms(), store=store, broker_error=text)
+
+
+def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Facts:
+    with closing(new_admin(settings)) as admin:
+        on_step("topics")
+        problems = tuple(str(problem) for problem in check_topics(settings))
+        names = [settings.topic(topic.name) for topic in topics.topics(1, 1)]
+        partitions = _partitions(partition_counts(admin, names))
+        log = _offsets(admin, partitions)
+        on_step("group")
+        group, positions = _progress(admin, settings, log)
+        on_step("partitions")
+        read = asyncio.run(_read(settings, log))
+        return Facts(
+            at_ms=_now_ms(),
+            store=store,
+            broker_version=".".join(map(str, _broker_version(admin))),
+            brokers=len(admin.describe_cluster()["brokers"]),
+            topic_problems=problems,
+            group=group,
+            positions=positions,
+            partitions=read.partitions,
+            snapshot=read.snapshot,
+            snapshot_error=read.snapshot_error,
+            lessons=sum(
+                end
+                for partition, end in log.ends.items()
+                if partition.topic == settings.topic(topics.LABELLED_EXAMPLES)
+            ),
+            newest_record_ms=log.newest_ms,
+            letters=read.letters,
+        )
+
+
+def _partitions(counts: dict[str, int]) -> list[TopicPartition]:
+    return [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+
+
+def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition]) -> _Log:
+    def asked(spec: Any) -> dict[TopicPartition, Any]:
+        if not partitions:
+            return {}
+        found: dict[TopicPartition, Any] = admin.list_partition_offsets(
+            dict.fromkeys(partitions, spec)
+        )
+        return found
+
+    begins = {tp: found.offset for tp, found in asked(OffsetSpec.EARLIEST).items()}
+    ends = {tp: found.offset for tp, found in asked(OffsetSpec.LATEST).items()}
+    since = asked(_now_ms() - HOUR_MS)
+    # Nothing since then: the hour begins where the partition ends.
+    hour = {tp: since[tp].offset if since[tp].offset >= 0 else ends[tp] for tp in partitions}
+    try:
+        # Only what is stamped by the broker tells of its clock.
+        raw = [
+            found.timestamp
+            for tp, found in asked(OffsetSpec.MAX_TIMESTAMP).items()
+            if tp.topic.endswith(topics.RAW_TOPICS)
+        ]
+    except UnsupportedVersionError:
+        raw = []
+    return _Log(begins, ends, hour, max((ms for ms in raw if ms >= 0), default=None))
+
+
+def _progress(
+    admin: KafkaAdminClient, settings: Settings, log: _Log
+) -> tuple[Group, tuple[Position, ...]]:
+    """The group, and how far it is; looked at twice when something waits."""
+    taken = [tp for tp in log.ends if tp.topic in {settings.topic(name) for name in TAKEN}]
+    before = _committed(admin, settings, log, taken)
+    now = before
+    if any(before[tp] < log.ends[tp] for tp in taken):
+        sleep(LOOK_AGAIN_S)
+        now = _committed(admin, settings, log, taken)
+    positions = tuple(
+        Position(tp.topic, tp.partition, now[tp], log.ends[tp], before[tp]) for tp in sorted(taken)
+    )
+    return _group(admin, settings.group_id), positions
+
+
+def _committed(
+    admin: KafkaAdminClient, settings: Settings, log: _Log, taken: Iterable[TopicPartition]
+) -> Offsets:
+    """Committed offsets; where there is none, the group will begin at the beginning."""
+    try:
+        found = admin.list_group_offsets(settings.group_id)[settings.group_id]
+    except CoordinatorNotAvailableError:
+        found = {}  # the first group of a new broker is yet to be set up
+    at = {tp: found[tp].offset if tp in found else -1 for tp in taken}
+    return {tp: offset if offset >= 0 else log.begins[tp] for tp, offset in at.items()}
+
+
+def _group(admin: KafkaAdminClient, name: str) -> Group:
+    try:
+        found = admin.describe_groups([name])[name]
+    except CoordinatorNotAvailableError:
+        return Group(name, "Dead", 0)
+    return Group(name, str(found["group_state"]), len(found["members"] or ()))
+
+
+class _Read(NamedTuple):
+    partitions: tuple[PartitionFact, ...]
+    snapshot: Snapshot | None
+    snapshot_error: str | None
+    letters: Letters | None
+
+
+async def _read(settings: Settings, log: _Log) -> _Read:
+    async with running(new_reader(settings), settings) as reader:
+        partitions = [
+            PartitionFact(tp.partition, state.clock_ms, state.latest_ms, state.model_version)
+            for tp in _of(log, settings, topics.CUSTOMERS)
+            if (state := await _state(reader, settings, log, tp)) is not None
+        ]
+        snapshot, error = await _snapshot(reader, settings, log)
+        letters = await _letters(reader, settings, log)
+        return _Read(tuple(partitions), snapshot, error, letters)
+
+
+async def _state(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log, tp: TopicPartition
+) -> PartitionState | None:
+    """The last state in a partition's changelog, looked for further and further back."""
+    back, end = STATE_LOOK_BACK, log.ends[tp]
+    while True:
+        state = None
+        span = log.span(tp, end - back)
+        async for records in scan(reader, span, settings):
+            for record in records:
+                if record.key == STATE_KEY and record.value is not None:
+                    state = decode_state(record.value)
+        if state is not None or span.begin == log.begins[tp]:
+            return state
+        back *= 16
+
+
+async def _snapshot(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log
+) -> tuple[Snapshot | None, str | None]:
+    """The latest snapshot, or why the last record is none."""
+    newest: Snapshot | None = None
+    error: str | None = None
+    for tp in _of(log, settings, topics.MODEL_SNAPSHOTS):
+        span = log.span(tp, log.ends[tp] - SNAPSHOTS_LOOK_BACK)
+        async for records in scan(reader, span, settings):
+            for record in records:
+                try:
+                    found = decode_snapshot(record.value or b"")
+                except SnapshotError as refused:
+                    error = f"the record at offset {record.offset} can't be used ({refused})"
+                    continue
+                error = None
+                if newest is None or found.version > newest.version:
+                    newest = found
+    return newest, error
+
+
+async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> Letters | None:
+    partitions = _of(log, settings, topics.DEAD_LETTERS)
+    if not partitions:
+        return None
+    reasons: Counter[str] = Counter()
+    for tp in partitions:
+        begin = max(log.hour[tp], log.ends[tp] - LETTERS_READ_MAX)
+        async for records in scan(reader, log.span(tp, begin), settings):
+            letters = [decode_letter(record.value) for record in records]
+            reasons.update(str(found.reason) if found else "no dead letter" for found in letters)
+    raw = {settings.topic(name) for name in topics.RAW_TOPICS}
+    return Letters(
+        count=sum(log.ends[tp] - log.hour[tp] for tp in partitions),
+        events=sum(end - log.hour[tp] for tp, end in log.ends.items() if tp.topic in raw),
+        reasons=dict(reasons),
+        read=reasons.total(),
+    )
+
+
+def _of(log: _Log, settings: Settings, topic: str) -> list[TopicPartition]:
+    return sorted(tp for tp in log.ends if tp.topic == settings.topic(topic))
+
+
+def examine_store(settings: Settings) -> Store:
+    """Whether Redis can be read and written, what it does when it is full, and what it holds."""
+    address = settings.redis_url_redacted
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=None,
+        ) as client:
+            probe = f"{settings.topic_prefix}keepstream:doctor"
+            client.set(probe, b"well", ex=60)
+            if client.get(probe) != b"well":
+                return Store(address, error="what was written is not there")
+            return _store(client, settings, address)
+    except (redis.RedisError, OSError, ValueError) as error:
+        # Only its kind: its text may hold an address with a password.
+        return Store(address, error=type(error).__name__)
+
+
+def _store(client: Any, settings: Settings, address: str) -> Store:
+    server: dict[str, Any] = client.info()
+    pattern = customer_key(settings, "*")
+    has_profiles, cursor, seen = False, 0, 0
+    while seen < KEYS_SCANNED_MAX:
+        cursor, found = client.scan(cursor, match=pattern, count=1_000)
+        seen += 1_000
+        has_profiles = has_profiles or bool(found)
+        if has_profiles or not cursor:
+            break
+    version = server.get("valkey_version") or server.get("redis_version", "")
+    return Store(
+        address,
+        version=f"{server.get('server_name', 'redis')} {version}",
+        policy=str(server.get("maxmemory_policy", "noeviction")),
+        memory_max_bytes=int(server.get("maxmemory", 0)),
+        memory_bytes=int(server.get("used_memory", 0)),
+        has_profiles=has_profiles,
+    )
+
+
+def _now_ms() -> int:
+    return int(time() * 1_000)
+
+
+def _broker_version(admin: KafkaAdminClient) -> tuple[int, ...]:
+    """The newest release whose protocol the broker speaks: brokers do not say their own."""
+    version: tuple[int, ...] = admin._manager.broker_version
+    return version

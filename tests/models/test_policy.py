@@ -1,0 +1,161 @@
+"""The marketer's rules, compiled: what a rule may not say, and that the message names its line."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from config.parameters import Parameters
+from config.rules import RuleError, load_actions, load_triggers
+from models.decisions.facts import FACTS, KINDS
+from models.decisions.policy import MOMENTS, compile_policy
+from tests.models.lines import PARAMETERS
+
+RULE = """\
+triggers:
+  - name: quiet
+    version: 1
+    moment: silence
+    when: orders > 0
+    cooldown: 7d
+    because: [orders]
+"""
+ACTION = """\
+version: 1
+holdout: 0
+caps: []
+actions:
+  - name: call
+    channel: phone
+    owner: desk
+    due: 2d
+    for: {quiet: 1.0}
+    when: orders >= 1
+    propensity: 0.3
+    value: average_order
+    cost: 3
+    cooldown: 3d
+"""
+
+
+def parameters_of(directory: Path, triggers: str = RULE, actions: str = ACTION) -> Parameters:
+    """The shipped parameters with these rules."""
+    files = directory / "triggers.yaml", directory / "actions.yaml"
+    for file, text in zip(files, (triggers, actions), strict=True):
+        file.write_text(text)
+    return replace(PARAMETERS, triggers=load_triggers(files[0]), actions=load_actions(files[1]))
+
+
+def test_what_is_shipped_compiles_and_every_moment_is_looked_at() -> None:
+    policy = compile_policy(PARAMETERS)
+
+    assert set(MOMENTS) == {moment for moment, found in policy.triggers.items() if found}
+    assert len(PARAMETERS.actions.actions) == len(policy.actions)
+
+
+def test_rules_are_kept_by_their_moment_in_the_order_of_the_file(tmp_path: Path) -> None:
+    _, _, entry = RULE.partition("\n")
+    second = entry.replace("quiet", "quieter")
+    other = entry.replace("quiet", "scored").replace("moment: silence", "moment: score")
+    policy = compile_policy(parameters_of(tmp_path, RULE + other + second))
+
+    names = {moment: [t.rule.name for t in found] for moment, found in policy.triggers.items()}
+    assert {"silence": ["quiet", "quieter"], "score": ["scored"]} == {
+        moment: found for moment, found in names.items() if found
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        ("moment: silence", "moment: silent", "moment is one of cart-idle, silence, "),
+        ("because: [orders]", "because: [order]", "because names 'order', which is no fact; did "),
+        ("when: orders > 0", "when: order > 0", "when: there is no fact 'order'; did you mean o"),
+        ("when: orders > 0", "when: orders >", "when: cannot be read (invalid syntax): 'orders >"),
+        ("when: orders > 0", "when: orders > 'a'", "a number and a text do not go together"),
+        ("when: orders > 0", "when: orders", "needs a condition, and orders is a number"),
+        ("when: orders > 0", "when: abs(orders) > 0", "no calls"),
+        ("when: orders > 0", "when: survey_score > 0", "known at the moment survey alone"),
+        ("name: quiet", "name: Quiet Customers", "a name is lower case letters, digits and -"),
+        ("name: quiet", "name: next-best-action", "rename it"),
+        (
+            "cooldown: 7d",
+            "rises: {fact: orders, to: 1, rearm: 2}\n    cooldown: 7d",
+            "rearm must not be above `to`",
+        ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: orders, to: .nan, rearm: 2}\n    cooldown: 7d",
+            "rearm must not be above `to`",
+        ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: segment, to: 1, rearm: 0}\n    cooldown: 7d",
+            "needs a fact that is a number, segment is a text",
+        ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: churn, to: 1, rearm: 0}\n    cooldown: 7d",
+            "rises names 'churn', which is no fact; did you mean churn_probability?",
+        ),
+    ],
+)
+def test_a_rule_that_can_not_be_used_is_refused_with_its_line(
+    tmp_path: Path, wrong: str, right: str, words: str
+) -> None:
+    assert wrong in RULE
+    with pytest.raises(RuleError) as refused:
+        compile_policy(parameters_of(tmp_path, RULE.replace(wrong, right)))
+
+    assert str(refused.value).startswith(f"{tmp_path / 'triggers.yaml'}:2: ")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        ("for: {quiet: 1.0}", "for: {quite: 1.0}", "for names 'quite', which is no trigger: quiet"),
+        ("for: {quiet: 1.0}", "for: {}", "for names no trigger"),
+        ("for: {quiet: 1.0}", "for: {quiet: -1}", "the weight of quiet is a number, 0 or more"),
+        ("propensity: 0.3", "propensity: 1.3", "propensity is a probability, from 0 to 1"),
+        ("propensity: 0.3", "propensity: .nan", "propensity is a probability, from 0 to 1"),
+        ("cost: 3", "cost: .inf", "cost is a number, 0 or more, not inf"),
+        ("cost: 3", "cost: 3\n    lever: -1", "lever is a number, 0 or more, not -1"),
+        ("value: average_order", "value: orders > 1", "value: needs a number, and orders > 1 is"),
+        ("value: average_order", "value: segment", "value: needs a number, and segment is a text"),
+        ("when: orders >= 1", "when: average_order", "when: needs a condition"),
+    ],
+)
+def test_an_action_that_can_not_be_used_is_refused_with_its_line(
+    tmp_path: Path, wrong: str, right: str, words: str
+) -> None:
+    assert 1 == ACTION.count(wrong)
+    with pytest.raises(RuleError) as refused:
+        compile_policy(parameters_of(tmp_path, actions=ACTION.replace(wrong, right)))
+
+    assert str(refused.value).startswith(f"{tmp_path / 'actions.yaml'}:5: call")
+    assert words in str(refused.value)
+
+
+def test_a_name_may_be_there_once(tmp_path: Path) -> None:
+    _, _, rule = RULE.partition("\n")
+    with pytest.raises(RuleError, match=r"triggers.yaml:8: quiet is there already, on line 2"):
+        compile_policy(parameters_of(tmp_path, RULE + rule))
+    action = ACTION.partition("actions:\n")[2]
+    with pytest.raises(RuleError, match=r"actions.yaml:15: call is there already, on line 5"):
+        compile_policy(parameters_of(tmp_path, actions=ACTION + action))
+
+
+@pytest.mark.parametrize("cap", ["{at_most: -1, per: 1d}", "{at_most: 1, per: 0d}"])
+def test_a_cap_that_can_not_be_kept_is_refused(tmp_path: Path, cap: str) -> None:
+    with pytest.raises(RuleError, match=r"actions.yaml:4: a cap is at_most 0 or more, per a time"):
+        compile_policy(
+            parameters_of(tmp_path, actions=ACTION.replace("caps: []", f"caps:\n  - {cap}"))
+        )
+
+
+def test_every_fact_can_be_named_and_is_told_apart() -> None:
+    words = [fact.about for fact in FACTS.values()]
+
+    assert len(words) == len(set(words))
+    assert {float, str} == set(KINDS.values())
