@@ -65,12 +65,21 @@ def step(row: Row, event: Event, context: Context) -> Step:
 
 
 def run_deadlines(row: Row, before_ms: int, context: Context) -> tuple[Row, list[Effect]]:
-    """Run this customer's deadlines earlier than ``before_ms``, each at its own time."""
+    """Run this customer's deadlines earlier than ``before_ms``, each at its own time.
+
+    A label waits for the clock all the same: an event does not say that what is older has come.
+    """
     effects: list[Effect] = []
-    while 0 < (due_ms := row.next_due_ms) < before_ms:
+    while 0 < (due_ms := _next_ms(row, context.clock_ms)) < before_ms:
         row, more = run_deadline(row, due_ms, context)
         effects += more
     return row, effects
+
+
+def _next_ms(row: Row, clock_ms: int) -> int:
+    deadlines = row.deadlines
+    is_ripe = deadlines.label.due_ms <= clock_ms
+    return deadlines.next_due_ms if is_ripe else deadlines.next_decided_ms
 
 
 def _moments(event: Event, *, begins_session: bool) -> list[str]:

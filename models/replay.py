@@ -97,7 +97,7 @@ class Replay:
         self._policy = compile_policy(parameters)
         self._prior = prior_snapshot(parameters)
         self._hindsight = Hindsight()
-        self._hindsight.adopted(self._prior)
+        self._hindsight.adopted(self._prior, 0)
         # An export brings its own clock and model records; a plain log gets them made from its
         # events, until a watermark line takes the clock over.
         self._clock_is_given = False
@@ -164,7 +164,7 @@ class Replay:
         if applied.fate is not None:
             self._fates[applied.fate] += 1
         if applied.fate is Fate.APPLIED:
-            self._hindsight.record(event)
+            self._hindsight.record(event, partition.state.clock_ms)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             outputs.append(dead_letter(late, raw, step="profile", line=number))
@@ -175,12 +175,12 @@ class Replay:
         offset = self._offset(lane.partition, line)
         effects = self._learnt(lane.partition.apply(offset, line).effects)
         if line.type == "model":
-            self._models_are_given = True
-            self._hindsight.adopted(lane.partition.snapshot)
+            self._models_are_given, self._has_news = True, False
+            self._hindsight.adopted(lane.partition.snapshot, lane.partition.state.clock_ms)
             return effects
         self._clock_is_given = True
         if line.type == "watermark" and self._has_news and self._trainer.knows_enough:
-            self._adopt(lane.partition)
+            self._adopt(lane.partition, lane.partition.state.clock_ms)
         return effects
 
     def _moved(self, partition: Partition, offset: int, clock_ms: int) -> list[Effect]:
@@ -190,7 +190,7 @@ class Replay:
         effects = self._learnt(partition.advance_clock(offset, clock_ms))
         partition.skip(offset)
         if self._has_news and self._trainer.is_due:
-            self._adopt(partition)
+            self._adopt(partition, self._latest_ms)
         return effects
 
     def _learnt(self, effects: list[Effect]) -> list[Effect]:
@@ -200,10 +200,10 @@ class Replay:
                 self._has_news |= self._trainer.learn(effect)
         return effects
 
-    def _adopt(self, partition: Partition) -> None:
+    def _adopt(self, partition: Partition, at_ms: int) -> None:
         snapshot = self._trainer.draw()
         partition.adopt(snapshot)
-        self._hindsight.adopted(snapshot)
+        self._hindsight.adopted(snapshot, at_ms)
         self._has_news = False
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:

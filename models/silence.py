@@ -23,7 +23,7 @@ def run_deadline(row: Row, due_ms: int, context: Context) -> tuple[Row, list[Dec
     what silence fires, then the decision point of the day.
     """
     effects: list[Decision | Lesson] = []
-    if row.deadlines.label.due_ms == due_ms:
+    if row.deadlines.label.due_ms == due_ms <= context.clock_ms:
         row, examples = mature(row, due_ms)
         effects += examples
     moments = []

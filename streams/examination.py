@@ -10,24 +10,26 @@ from contextlib import closing
 from time import sleep, time
 from typing import Any, NamedTuple
 
-import redis
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as ReaderPartition
+from aiokafka.errors import KafkaError as ReaderError
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import CoordinatorNotAvailableError, KafkaError, UnsupportedVersionError
 
 from config import topics
 from config.settings import Settings
+from models.customer.row import NewerRow, RowError
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
 from streams.customers_table import STATE_KEY
 from streams.dead_letters import decode_letter
-from streams.diagnosis import LOOK_AGAIN_S, Facts, Group, Letters, PartitionFact, Position, Store
+from streams.diagnosis import LOOK_AGAIN_S
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
-from streams.redis_views import TIMEOUT_S, customer_key
+from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
+from streams.vitals import Facts, Group, Letters, PartitionFact, Position, Store
 
 OnStep = Callable[[str], object]
 HOUR_MS = 3_600_000
@@ -35,8 +37,6 @@ HOUR_MS = 3_600_000
 STATE_LOOK_BACK = 64
 SNAPSHOTS_LOOK_BACK = 3
 LETTERS_READ_MAX = 5_000
-#: Keys looked at to find one profile, in a store that others may use as well.
-KEYS_SCANNED_MAX = 100_000
 #: What the group takes.
 TAKEN = (
     *topics.RAW_TOPICS,
@@ -65,7 +65,7 @@ class _Log(NamedTuple):
 def examine(settings: Settings, on_step: OnStep = lambda _: None) -> Facts:
     """Look at everything once, and at what waits twice; takes some seconds.
 
-    What can't be reached is a fact, too. Raises nothing but bugs.
+    What can't be reached is a fact, too. Raises `NewerRow` for what a newer release wrote.
     """
     on_step("Redis")
     store = examine_store(settings)
@@ -73,7 +73,7 @@ def examine(settings: Settings, on_step: OnStep = lambda _: None) -> Facts:
         return _examine_broker(settings, store, on_step)
     except BrokerUnreachable as error:
         text = str(error)
-    except (KafkaError, TopicsError) as error:
+    except (KafkaError, ReaderError, TopicsError) as error:
         text = (
             f"{settings.bootstrap_servers} refused a question ({type(error).__name__}): see that "
             f"the user may describe the cluster, its topics and the group {settings.group_id}"
@@ -87,7 +87,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Facts:
         problems = tuple(str(problem) for problem in check_topics(settings))
         names = [settings.topic(topic.name) for topic in topics.topics(1, 1)]
         partitions = _partitions(partition_counts(admin, names))
-        log = _offsets(admin, partitions)
+        log = _offsets(admin, partitions, {settings.topic(name) for name in topics.RAW_TOPICS})
         on_step("group")
         group, positions = _progress(admin, settings, log)
         on_step("partitions")
@@ -117,7 +117,7 @@ def _partitions(counts: dict[str, int]) -> list[TopicPartition]:
     return [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
 
 
-def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition]) -> _Log:
+def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition], raw: set[str]) -> _Log:
     def asked(spec: Any) -> dict[TopicPartition, Any]:
         if not partitions:
             return {}
@@ -133,28 +133,29 @@ def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition]) -> _Log:
     hour = {tp: since[tp].offset if since[tp].offset >= 0 else ends[tp] for tp in partitions}
     try:
         # Only what is stamped by the broker tells of its clock.
-        raw = [
-            found.timestamp
-            for tp, found in asked(OffsetSpec.MAX_TIMESTAMP).items()
-            if tp.topic.endswith(topics.RAW_TOPICS)
-        ]
+        newest = asked(OffsetSpec.MAX_TIMESTAMP)
     except UnsupportedVersionError:
-        raw = []
-    return _Log(begins, ends, hour, max((ms for ms in raw if ms >= 0), default=None))
+        newest = {}
+    stamps = [found.timestamp for tp, found in newest.items() if tp.topic in raw]
+    return _Log(begins, ends, hour, max((ms for ms in stamps if ms >= 0), default=None))
 
 
 def _progress(
     admin: KafkaAdminClient, settings: Settings, log: _Log
 ) -> tuple[Group, tuple[Position, ...]]:
     """The group, and how far it is; looked at twice when something waits."""
-    taken = [tp for tp in log.ends if tp.topic in {settings.topic(name) for name in TAKEN}]
+
+    def name(tp: TopicPartition) -> str:
+        return str(tp.topic.removeprefix(settings.topic_prefix))
+
+    taken = [tp for tp in log.ends if name(tp) in TAKEN]
     before = _committed(admin, settings, log, taken)
     now = before
     if any(before[tp] < log.ends[tp] for tp in taken):
         sleep(LOOK_AGAIN_S)
         now = _committed(admin, settings, log, taken)
     positions = tuple(
-        Position(tp.topic, tp.partition, now[tp], log.ends[tp], before[tp]) for tp in sorted(taken)
+        Position(name(tp), tp.partition, now[tp], log.ends[tp], before[tp]) for tp in sorted(taken)
     )
     return _group(admin, settings.group_id), positions
 
@@ -208,11 +209,21 @@ async def _state(
         span = log.span(tp, end - back)
         async for records in scan(reader, span, settings):
             for record in records:
-                if record.key == STATE_KEY and record.value is not None:
-                    state = decode_state(record.value)
+                if record.key == STATE_KEY:
+                    state = _decoded(record.value) or state
         if state is not None or span.begin == log.begins[tp]:
             return state
         back *= 16
+
+
+def _decoded(value: bytes | None) -> PartitionState | None:
+    """A partition's state, or None for a damaged one. Raises `NewerRow`."""
+    try:
+        return decode_state(value or b"")
+    except NewerRow:
+        raise
+    except RowError:
+        return None
 
 
 async def _snapshot(
@@ -257,47 +268,6 @@ async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> L
 
 def _of(log: _Log, settings: Settings, topic: str) -> list[TopicPartition]:
     return sorted(tp for tp in log.ends if tp.topic == settings.topic(topic))
-
-
-def examine_store(settings: Settings) -> Store:
-    """Whether Redis can be read and written, what it does when it is full, and what it holds."""
-    address = settings.redis_url_redacted
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        ) as client:
-            probe = f"{settings.topic_prefix}keepstream:doctor"
-            client.set(probe, b"well", ex=60)
-            if client.get(probe) != b"well":
-                return Store(address, error="what was written is not there")
-            return _store(client, settings, address)
-    except (redis.RedisError, OSError, ValueError) as error:
-        # Only its kind: its text may hold an address with a password.
-        return Store(address, error=type(error).__name__)
-
-
-def _store(client: Any, settings: Settings, address: str) -> Store:
-    server: dict[str, Any] = client.info()
-    pattern = customer_key(settings, "*")
-    has_profiles, cursor, seen = False, 0, 0
-    while seen < KEYS_SCANNED_MAX:
-        cursor, found = client.scan(cursor, match=pattern, count=1_000)
-        seen += 1_000
-        has_profiles = has_profiles or bool(found)
-        if has_profiles or not cursor:
-            break
-    version = server.get("valkey_version") or server.get("redis_version", "")
-    return Store(
-        address,
-        version=f"{server.get('server_name', 'redis')} {version}",
-        policy=str(server.get("maxmemory_policy", "noeviction")),
-        memory_max_bytes=int(server.get("maxmemory", 0)),
-        memory_bytes=int(server.get("used_memory", 0)),
-        has_profiles=has_profiles,
-    )
 
 
 def _now_ms() -> int:

@@ -16,7 +16,8 @@ from agents.cli.options import (
 from agents.cli.progress import progress
 
 if TYPE_CHECKING:
-    from streams.diagnosis import Facts, Finding
+    from streams.findings import Finding
+    from streams.vitals import Facts
 
 _STEPS = 4
 
@@ -36,8 +37,9 @@ def doctor(
     """
     settings = settings_from(bootstrap_servers=bootstrap_servers, redis_url=redis_url)
     parameters = parameters_from(settings, assignments)
-    from streams.diagnosis import Level, diagnose  # noqa: PLC0415 - Kafka, when it is needed
+    from streams.diagnosis import diagnose  # noqa: PLC0415 - Kafka, when it is needed
     from streams.examination import examine  # noqa: PLC0415
+    from streams.findings import Level  # noqa: PLC0415
 
     with progress("doctor", _STEPS) as tell:
         done = 0

@@ -7,8 +7,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from models.customer.profile import AnswerView, Profile, RfmView
+from models.customer.contacts import CONTROL, Outcome
+from models.customer.profile import AnswerView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
+from models.learning.churn import Churn, Source
 
 _SEGMENTS = {
     Segment.CHAMPIONS: "buys often and much, and did so lately",
@@ -20,6 +22,20 @@ _SEGMENTS = {
     Segment.HIBERNATING: "bought little, and has been away",
     Segment.LOST: "has been away for long, and was not among the best",
 }
+
+
+_SOURCES = {
+    Source.CHAMPION: "says the model that learnt from this shop",
+    Source.CHALLENGER: "says a model on trial",
+    Source.BASELINE: "says the formula over the rhythm of purchases",
+    Source.PRIOR: "assumed, as nothing was learnt yet",
+}
+_OUTCOMES = {
+    Outcome.NONE: "nothing heard of it yet",
+    Outcome.FAILED: "could not be delivered",
+}
+#: Older decisions are in --json.
+_DECISIONS_SHOWN = 5
 
 
 def profile_in_words(view: Profile, currency: str) -> Group:
@@ -35,6 +51,8 @@ def profile_in_words(view: Profile, currency: str) -> Group:
 
 def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _rfm(view.rfm, currency)
+    for churn in view.churn:
+        yield "churn", _churn(churn)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
     counts = (
@@ -50,6 +68,9 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     fired = sorted(view.last_triggers.items(), key=lambda kind_and_time: kind_and_time[1])
     for kind, at in reversed(fired):
         yield "trigger", f"{kind}, {_ago(at, view.as_of)}"
+    # The latest first, as with triggers.
+    for decided in view.decisions[: -_DECISIONS_SHOWN - 1 : -1]:
+        yield "action", _decision(decided, view)
     if view.next_deadline_at:
         yield "looked at again", _moment(view.next_deadline_at)
     model = (
@@ -74,6 +95,21 @@ def _rfm(rfm: RfmView, currency: str) -> Iterator[tuple[str, str]]:
             f"last {window.days} days",
             f"{_counted(window.orders, 'order')}, {_money(window.net_minor, currency)}",
         )
+
+
+def _churn(churn: Churn) -> str:
+    """The probability of silence, and whose word it is."""
+    words = f"{churn.probability:.0%} likely to buy nothing within {churn.horizon_days:g} days"
+    version = f", version {churn.model_version}" if churn.model_version else ""
+    return f"{words}: {_SOURCES[churn.source]} ({churn.source}{version})"
+
+
+def _decision(decided: DecisionView, view: Profile) -> str:
+    words = f"{decided.action} by {decided.channel}, {_ago(decided.at, view.as_of)}"
+    if decided.group == CONTROL:
+        return f"{words}: not taken, for the customer is in the control group"
+    outcome = Outcome(decided.outcome)
+    return f"{words}: {_OUTCOMES.get(outcome, str(outcome))}"
 
 
 def _cart(view: Profile, currency: str) -> str:

@@ -61,7 +61,7 @@ def example_of(fact: Fact) -> str:
 
 
 def _sample(words: str) -> float:
-    return 0.42 if "%" in words else 12.5
+    return 0.42 if "%" in words else 12.0
 
 
 def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
@@ -87,7 +87,8 @@ def _action(compiled: CompiledAction) -> Iterator[str]:
     yield f"    answers {answers}"
     yield f"    allowed if {rule.when}"
     lever = f", lever {rule.lever:g}" if rule.lever != 1 else ""
-    yield f"    works {rule.propensity:.0%} of the time, worth {rule.value}, costs {rule.cost:g}{lever}"
+    works = f"works {rule.propensity:.0%} of the time, worth {rule.value}"
+    yield f"    {works}, costs {rule.cost:g}{lever}"
     yield f"    {rule.owner} has {duration(rule.due)}; not again within {duration(rule.cooldown)}"
 
 

@@ -45,13 +45,13 @@ class Deadlines(Struct, frozen=True, array_like=True, gc=False):
     @property
     def next_due_ms(self) -> int:
         """The earliest deadline; 0 when there is none."""
-        due = (
-            self.cart.due_ms,
-            self.purchase.due_ms,
-            self.ticket.due_ms,
-            self.decision.due_ms,
-            self.label.due_ms,
-        )
+        due_ms, label_ms = self.next_decided_ms, self.label.due_ms
+        return min(due_ms, label_ms) if due_ms and label_ms else due_ms or label_ms
+
+    @property
+    def next_decided_ms(self) -> int:
+        """The earliest at which something is decided, which a label is not; 0 for none."""
+        due = (self.cart.due_ms, self.purchase.due_ms, self.ticket.due_ms, self.decision.due_ms)
         return min((ms for ms in due if ms), default=0)
 
 

@@ -70,8 +70,8 @@ def event_schema(name: str) -> Schema:
     if name == ANY_EVENT:
         # Those have schemas of their own, or are not taken at all.
         others = sorted({*TOPIC_BY_NAME, *NOT_SUPPORTED})
-        text = {"type": "string", "minLength": 1, "maxLength": 256}
-        fields["event"] = {**text, "not": {"enum": others}}
+        name_of_their_own = {"type": "string", "minLength": 1, "maxLength": 256}
+        fields["event"] = {**name_of_their_own, "not": {"enum": others}}
     elif name not in EVENT_TYPES:
         fields["event"] = {"const": name}
     if "event" in fields:

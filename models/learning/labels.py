@@ -32,7 +32,8 @@ def next_decision_ms(row: Row, check_in_ms: int, give_up_ms: int) -> int:
     """The next decision point not yet dealt with: the end of the last purchase's day, or the next
     check-in on the grid that begins with the first purchase.
 
-    0 without a purchase, and once the last one is ``give_up_ms`` ago.
+    0 without a purchase, and once the last one is ``give_up_ms`` ago. Who comes back after that is
+    not looked at in hindsight: check-ins before the last purchase that were left out stay so.
     """
     bought = row.purchases
     last_at_ms = bought.last_at_ms
@@ -40,9 +41,11 @@ def next_decision_ms(row: Row, check_in_ms: int, give_up_ms: int) -> int:
         return 0
     handled_ms = row.deadlines.decision.handled_ms
     first_ms, purchase_ms = day_end_ms(bought.first_at_ms), day_end_ms(last_at_ms)
-    steps = max((handled_ms - first_ms) // check_in_ms + 1, 1)
-    grid_ms = first_ms + steps * check_in_ms
-    due_ms = purchase_ms if handled_ms < purchase_ms <= grid_ms else grid_ms
+    # Not of a purchase in the very last second of a day, which its decision point cannot see.
+    if handled_ms < purchase_ms and last_at_ms <= purchase_ms:
+        return purchase_ms
+    since_ms = max(handled_ms, purchase_ms)
+    due_ms = first_ms + ((since_ms - first_ms) // check_in_ms + 1) * check_in_ms
     return due_ms if due_ms <= last_at_ms + give_up_ms else 0
 
 

@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.decisions.trigger import NEXT_BEST_ACTION
+from models.learning.trainer import BASELINE, CHAMPION
+from streams.metrics import Metrics
 from tests.house.commands import unknown_words
 from tests.house.repository import ROOT, files
 from tests.house.test_compose import SERVICES
@@ -22,6 +26,16 @@ def exported_names() -> str:
     """The code that can name a metric."""
     sources = [path for path in files("streams", "agents") if path.suffix == ".py"]
     return "\n".join(path.read_text() for path in sources)
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels of a metric as a worker exposes it."""
+    collectors = {
+        found: collector
+        for collector, names in Metrics().registry._collector_to_names.items()
+        for found in names
+    }
+    return set(collectors[name]._labelnames)  # type: ignore[attr-defined]
 
 
 @every_rule
@@ -46,6 +60,47 @@ def test_commands_it_names_exist(rule: dict[str, Any]) -> None:
     named = re.findall(r"`(keepstream [^`]+)`", rule["annotations"]["description"])
 
     assert [] == [word for command in named for word in unknown_words(command.split())]
+
+
+@every_rule
+def test_labels_are_ones_the_metric_has(rule: dict[str, Any]) -> None:
+    """A rule that asks for a label which a metric lacks never fires, and nobody hears of it."""
+    asked = re.findall(r"(keepstream_\w+)\{([^}]*)\}", rule["expr"])
+    missing = [
+        (name, label)
+        for name, matchers in asked
+        for label in re.findall(r"(\w+)=", matchers)
+        if label not in labels_of(name)
+    ]
+
+    assert [] == missing
+    shown = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) - {"instance"}
+    kept = {
+        label.strip()
+        for labels in re.findall(r"by \(([^)]*)\)", rule["expr"])
+        for label in labels.split(",")
+    }
+    assert shown <= kept
+
+
+@every_rule
+def test_values_of_labels_are_ones_we_give(rule: dict[str, Any]) -> None:
+    values = {
+        "kind": {"all", "purchase", "check-in", NEXT_BEST_ACTION},
+        "scorer": {CHAMPION, BASELINE},
+        "outcome": {str(outcome) for outcome in Outcome},
+        "fate": {"applied", "duplicate", "late", "dead_letter", "fired", TREATED, CONTROL},
+    }
+    asked = re.findall(r"(\w+)=\"([^\"]*)\"", rule["expr"])
+
+    assert [] == [(label, value) for label, value in asked if value not in values.get(label, value)]
+
+
+def test_what_models_and_decisions_need_watching_is_watched() -> None:
+    watched = " ".join(rule["expr"] for rule in RULES)
+    names = ("model_serves", "model_calibration_error", "model_version", "snapshot_age_seconds")
+
+    assert [] == [name for name in names if f"keepstream_{name}" not in watched]
 
 
 @every_rule

@@ -15,8 +15,8 @@ from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
-from models.learning.examples import Example, Observation
-from models.learning.snapshot import Snapshot, encode_snapshot
+from models.learning.examples import Example, Observation, encode_lesson
+from models.learning.snapshot import Snapshot
 from models.learning.trainer import Trainer
 from models.partition import Partition, PartitionState, decode_state, encode_state
 from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line
@@ -74,12 +74,11 @@ def decided(effects: Iterable[Effect]) -> list[bytes]:
     return [encode_decision(e) for e in effects if isinstance(e, Trigger | NextBestAction)]
 
 
-def learnt(effects: Iterable[Effect]) -> bytes:
+def learnt(effects: Iterable[Effect]) -> list[bytes]:
+    """The lessons that a trainer takes, which drops those whose place it has seen."""
     trainer = Trainer(PARAMETERS)
-    for effect in effects:
-        if isinstance(effect, Observation | Example):
-            trainer.learn(effect)
-    return encode_snapshot(trainer.draw())[0]
+    lessons = [e for e in effects if isinstance(e, Observation | Example)]
+    return [encode_lesson(lesson) for lesson in lessons if trainer.learn(lesson)]
 
 
 @given(records=canonical_logs(), data=st.data())

@@ -94,7 +94,7 @@ def test_the_shop_has_something_of_everything(shop: list[bytes], whole: Outcome)
     assert len(shop) == summary.events["read"]
     for fate in (*Fate, "deadLettered"):
         assert summary.events[fate] > 0
-    assert 4 == len(summary.triggers)
+    assert 6 == len(summary.triggers)
     assert summary.model_version > 1
     assert len(whole.triggers) == sum(summary.triggers.values())
 
@@ -321,7 +321,7 @@ def test_an_event_without_an_id_gets_one_from_its_place_in_the_live_log() -> Non
 
     assert isinstance(told, Trigger)
     assert isinstance(plain, Trigger)
-    assert ("2-14", "line-99") == (told.cause.message_id, plain.cause.message_id)
+    assert ("2-14", "event-1") == (told.cause.message_id, plain.cause.message_id)
 
 
 def test_a_model_in_the_log_is_taken_from_the_folder_and_none_is_made() -> None:

@@ -51,7 +51,7 @@ def rounded(value: Any) -> Any:
 def outcome(story: str) -> bytes:
     replay, outputs = replayed(story)
     lines: list[dict[str, Any]] = [
-        {o.__struct_config__.tag: orjson.loads(encode_decision(o))}
+        {"trigger" if isinstance(o, Trigger) else "action": orjson.loads(encode_decision(o))}
         for o in outputs
         if isinstance(o, Trigger | NextBestAction)
     ]

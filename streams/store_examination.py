@@ -1,0 +1,53 @@
+"""Looks at Redis or Valkey as the workers and their readers would find it."""
+
+from typing import Any
+
+import redis
+
+from config.settings import Settings
+from streams.redis_views import TIMEOUT_S, customer_key
+from streams.vitals import Store
+
+#: Keys looked at to find one profile, in a store that others may use as well.
+KEYS_SCANNED_MAX = 100_000
+
+
+def examine_store(settings: Settings) -> Store:
+    """Whether Redis can be read and written, what it does when it is full, and what it holds."""
+    address = settings.redis_url_redacted
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=None,
+        ) as client:
+            probe = f"{settings.topic_prefix}keepstream:doctor"
+            client.set(probe, b"well", ex=60)
+            if client.get(probe) != b"well":
+                return Store(address, error="what was written is not there")
+            return _store(client, settings, address)
+    except (redis.RedisError, OSError, ValueError) as error:
+        # Only its kind: its text may hold an address with a password.
+        return Store(address, error=type(error).__name__)
+
+
+def _store(client: Any, settings: Settings, address: str) -> Store:
+    server: dict[str, Any] = client.info()
+    pattern = customer_key(settings, "*")
+    has_profiles, cursor, seen = False, 0, 0
+    while seen < KEYS_SCANNED_MAX:
+        cursor, found = client.scan(cursor, match=pattern, count=1_000)
+        seen += 1_000
+        has_profiles = has_profiles or bool(found)
+        if has_profiles or not cursor:
+            break
+    version = server.get("valkey_version") or server.get("redis_version", "")
+    return Store(
+        address,
+        version=f"{server.get('server_name', 'redis')} {version}",
+        policy=str(server.get("maxmemory_policy", "noeviction")),
+        memory_max_bytes=int(server.get("maxmemory", 0)),
+        memory_bytes=int(server.get("used_memory", 0)),
+        has_profiles=has_profiles,
+    )

@@ -1,0 +1,80 @@
+"""What a diagnosis goes by: everything about a deployment that was looked at, as data."""
+
+from msgspec import Struct
+
+from models.learning.snapshot import Snapshot
+
+
+class Group(Struct, frozen=True):
+    """The workers' consumer group, as its coordinator has it."""
+
+    name: str
+    state: str
+    members: int
+
+
+class Position(Struct, frozen=True):
+    """How far the group has committed a partition, now and at the look before."""
+
+    topic: str
+    partition: int
+    committed: int
+    end: int
+    committed_before: int
+
+    @property
+    def waiting(self) -> int:
+        return max(self.end - self.committed, 0)
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.waiting > 0 and self.committed <= self.committed_before
+
+
+class PartitionFact(Struct, frozen=True):
+    """A partition of `customer-events` as its changelog says it is."""
+
+    number: int
+    clock_ms: int
+    latest_ms: int
+    model_version: int
+
+
+class Store(Struct, frozen=True):
+    """Redis or Valkey; ``error`` is why it can't be used, without its address."""
+
+    address: str
+    error: str | None = None
+    version: str = ""
+    policy: str = "noeviction"
+    memory_max_bytes: int = 0
+    memory_bytes: int = 0
+    has_profiles: bool = False
+
+
+class Letters(Struct, frozen=True):
+    """Dead letters of the last hour; the reasons are those of the newest ``read`` ones."""
+
+    count: int
+    events: int
+    reasons: dict[str, int]
+    read: int
+
+
+class Facts(Struct, frozen=True):
+    """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty."""
+
+    at_ms: int
+    store: Store
+    broker_error: str | None = None
+    broker_version: str = ""
+    brokers: int = 0
+    topic_problems: tuple[str, ...] = ()
+    group: Group | None = None
+    positions: tuple[Position, ...] = ()
+    partitions: tuple[PartitionFact, ...] = ()
+    snapshot: Snapshot | None = None
+    snapshot_error: str | None = None
+    lessons: int = 0
+    newest_record_ms: int | None = None
+    letters: Letters | None = None

@@ -1,0 +1,217 @@
+"""`keepstream doctor`, and what else a deployment tells of its models, on a live deployment."""
+
+import itertools
+import json
+import re
+import signal
+from pathlib import Path
+from time import time
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from agents.cli import app
+from agents.demo.shop import Record, ShopConfig, simulate
+from config.topics import FEEDBACK, MODEL_SNAPSHOTS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from models.customer.profile import Profile
+from models.decisions.trigger import NEXT_BEST_ACTION
+from models.events.wire import iso
+from models.schemas import document_schema, documents
+from streams.embedded.ports import free_ports
+from streams.embedded.valkey import EmbeddedValkey
+from tests.kafka.deployment import Deployment
+from tests.models.schemas import faults
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+DAYS = 60
+#: A model early, so that a short log has one.
+LEARNING = tuple(
+    part
+    for assignment in (
+        "learning.minimum_examples=50",
+        "time.lateness=1h",
+        "churn.horizon_days=7",
+        "churn.check_in_days=3",
+    )
+    for part in ("--set", assignment)
+)
+
+
+def shop_until_now() -> list[Record]:
+    start_ms = int(time() * 1_000) - (DAYS + 1) * 86_400_000
+    shop = ShopConfig(seed=3, customers=120, start_ms=start_ms, days=DAYS, malformed=0.01, late=0)
+    return list(simulate(shop))
+
+
+class Visit:
+    """What the doctor said: the exit code, and findings by what was looked at."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        result = CliRunner().invoke(app, ["doctor", "--json", *arguments], env=environment)
+        self.code = result.exit_code
+        assert self.code in (0, 1), result.output
+        self.answer: dict[str, Any] = json.loads(result.stdout)
+
+    def said(self, check: str, level: str) -> list[str]:
+        return [
+            f"{found['words']} → {found['fix']}"
+            for found in self.answer["findings"]
+            if (found["check"], found["level"]) == (check, level)
+        ]
+
+    @property
+    def problems(self) -> list[str]:
+        return [f["check"] for f in self.answer["findings"] if f["level"] == "problem"]
+
+
+def test_a_deployment_that_comes_to_life_and_loses_its_worker(deployment: Deployment) -> None:
+    before = Visit(deployment.environment, *LEARNING)
+    assert (1, ["workers"]) == (before.code, before.problems)
+    [words] = before.said("workers", "problem")
+    assert "keepstream worker" in words
+    assert before.said("redis", "ok")
+
+    records = shop_until_now()
+    [worker] = deployment.start_workers(1, *LEARNING)
+    # In parts: what a model says of the next can only be judged once it is there.
+    for begin, end in itertools.pairwise((0, 0.6, 0.7, 0.8, 0.9, 1)):
+        deployment.publish(records[int(begin * len(records)) : int(end * len(records))])
+        deployment.wait("all is read", deployment.is_drained)
+    deployment.wait("it learnt", lambda: deployment.metric("keepstream_model_version") >= 2)
+    deployment.wait("profiles are shown", lambda: not Visit(deployment.environment).problems)
+
+    well = Visit(deployment.environment, *LEARNING)
+    assert (0, True, []) == (well.code, well.answer["isWell"], well.problems)
+    [model] = well.said("model", "ok")
+    snapshot = well.answer["facts"]["snapshot"]
+    assert f"snapshot {snapshot['version']} as of" in model
+    assert deployment.ends(MODEL_SNAPSHOTS) == {0: snapshot["version"]}
+    assert well.said("scores", "ok") or well.said("scores", "notice")
+    # A shop of days gone by: nothing is wrong with its clocks, but silence waits for events.
+    [clock] = well.said("clock", "notice")
+    assert clock.startswith("partitions 0, 1, 2, 3 are up to 1 day")
+    [letters] = well.said("dead letters", "notice")
+    refused = deployment.metric("keepstream_dead_letters_total")
+    assert letters.startswith(f"{refused:.0f} in the last hour: ")
+    _customers_and_metrics_tell_of_decisions(deployment)
+
+    shown = CliRunner().invoke(app, ["doctor", *LEARNING], env=deployment.environment)
+    assert 0 == shown.exit_code
+    assert shown.stdout.splitlines()[-1].startswith("0 problems, ")
+    # Shown by pytest -s.
+    print(f"\n{shown.stdout}")  # noqa: T201
+
+    worker.stop(signal.SIGTERM)
+    deployment.publish(records[:50])
+    alone = Visit(deployment.environment, *LEARNING)
+    assert (1, ["workers"]) == (alone.code, alone.problems)
+    assert any("to be taken" in words for words in alone.said("lag", "notice"))
+
+
+def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
+    decided = [
+        msgspec.json.decode(value)["userId"] for _, _, value in deployment.read(NEXT_BEST_ACTIONS)
+    ]
+    assert decided
+    [schema] = [document for document in documents() if document.name == "profile"]
+    for customer in decided[:5]:
+        content = deployment.live_customer(customer)
+        assert content is not None
+        assert [] == faults(document_schema(schema), json.loads(content))
+        view = msgspec.json.decode(content, type=Profile)
+        assert view.decisions
+        if view.rfm.orders:
+            assert 0 < view.churn[0].probability < 1
+        assert {"treated", "control"} >= {decision.group for decision in view.decisions}
+
+    fates = {"treated": 0.0, "control": 0.0}
+    for fate in fates:
+        fates[fate] = deployment.metric(
+            "keepstream_decisions_total", kind=NEXT_BEST_ACTION, fate=fate
+        )
+    assert len(decided) == sum(fates.values())
+    fired = deployment.metric("keepstream_decisions_total", fate="fired")
+    assert len(deployment.read(RETENTION_TRIGGERS)) == fired
+    assert deployment.metric("keepstream_suppressed_actions_total") > 0
+    for metric in ("examples", "log_loss", "auc", "calibration_error"):
+        for scorer in ("champion", "baseline"):
+            labels = {"horizon_days": "7", "kind": "all", "scorer": scorer}
+            assert deployment.metric(f"keepstream_model_{metric}", **labels) > 0, (metric, scorer)
+    [worker] = deployment.alive
+    exposed = worker.get("/metrics")[1].decode()
+    assert re.search(
+        r'^keepstream_model_serves\{horizon_days="7"\} [01]\.0$', exposed, re.MULTILINE
+    )
+    _an_outcome_is_recorded(deployment)
+
+
+def _an_outcome_is_recorded(deployment: Deployment) -> None:
+    """What came back about an action is seen where its customer is, and counted."""
+    *_, (_, _, latest) = deployment.read(NEXT_BEST_ACTIONS)
+    decision = msgspec.json.decode(latest)
+    clicked = {
+        "type": "track",
+        "event": "Action Clicked",
+        "messageId": "click-1",
+        "userId": decision["userId"],
+        "timestamp": iso(int(time() * 1_000)),
+        "properties": {"decision_id": decision["id"]},
+    }
+    key = decision["userId"].encode()
+    deployment.publish([Record(FEEDBACK, key, msgspec.json.encode(clicked), 0)])
+    deployment.wait("it is read", deployment.is_drained)
+    assert 1 == deployment.metric("keepstream_action_outcomes_total", outcome="clicked")
+    content = deployment.live_customer(decision["userId"])
+    assert content is not None
+    view = msgspec.json.decode(content, type=Profile)
+    outcomes = {found.at: found.outcome for found in view.decisions}
+    assert "clicked" == outcomes[decision["timestamp"]]
+
+
+def test_topics_that_are_missing_are_named(deployment: Deployment) -> None:
+    elsewhere = {**deployment.environment, "KEEPSTREAM_TOPIC_PREFIX": "nowhere-at-all."}
+    visit = Visit(elsewhere)
+
+    assert 1 == visit.code
+    missing = visit.said("topics", "problem")
+    assert 11 == len(missing)
+    assert all("keepstream topics create" in words for words in missing)
+
+
+def test_what_can_not_be_reached_is_a_problem_and_the_rest_is_looked_at(
+    deployment: Deployment,
+) -> None:
+    closed = f"127.0.0.1:{free_ports(1)[0]}"
+    no_broker = Visit(deployment.environment, "--bootstrap-servers", closed)
+    assert (1, ["broker"]) == (no_broker.code, no_broker.problems)
+    assert no_broker.said("redis", "ok")
+    [words] = no_broker.said("broker", "problem")
+    assert "start the broker" in words
+
+    no_store = Visit(deployment.environment, "--redis-url", f"redis://:canary@{closed}/0")
+    assert {"redis", "workers"} == set(no_store.problems)
+    [words] = no_store.said("redis", "problem")
+    assert "KEEPSTREAM_REDIS_URL" in words
+    assert "canary" not in json.dumps(no_store.answer)
+
+
+def test_a_store_that_forgets_by_itself_is_a_problem(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    with EmbeddedValkey(tmp_path / "store") as store, redis.Redis.from_url(store.url) as client:
+        client.config_set("maxmemory", 100_000_000)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        visit = Visit(deployment.environment, "--redis-url", store.url)
+        [words] = visit.said("redis", "problem")
+        assert "allkeys-lru" in words
+
+        client.config_set("maxmemory-policy", "noeviction")
+        assert not Visit(deployment.environment, "--redis-url", store.url).said("redis", "problem")
+
+        client.config_set("maxmemory", 1_000)
+        full = Visit(deployment.environment, "--redis-url", store.url)
+        assert full.said("redis", "problem")
