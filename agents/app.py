@@ -181,10 +181,14 @@ class Worker:
     async def _open_idle(self) -> None:
         """Open partitions that have nothing to read: silence is due in them, too."""
         consumer = self.app.batch_consumer
-        for tp, offset in consumer.ledger.delivered.items():
-            if tp.topic != self.settings.topic(topics.CUSTOMER_EVENTS):
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
+        # A batch in flight opens its partitions itself, and may be ahead of the changelog.
+        if not consumer.ledger.is_idle(events):
+            return
+        for tp, offset in consumer.ledger.ended.items():
+            if tp.topic != events or self.partitions.get(tp.partition) is not None:
                 continue
-            if self.partitions.get(tp.partition) is None and tp not in consumer.to_come():
+            if tp not in consumer.to_come() and consumer.ledger.is_idle(events):
                 await self.partitions.open(tp.partition, offset)
                 if not consumer.ledger.has_position(tp):
                     # Taken away while it was read.

@@ -28,7 +28,7 @@ from streams.outbox import Outbox
 log = logging.getLogger(__name__)
 
 #: A snapshot is durable before the log names it, so what does not come soon does not come at all.
-WAIT_S = 10.0
+WAIT_S = 5.0
 KEPT_MAX = 512
 
 

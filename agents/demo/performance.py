@@ -8,11 +8,11 @@ from agents.demo.pace import Pace
 from agents.demo.positions import Broker, is_reached
 from agents.demo.present import going_on
 from agents.demo.screen import Screen, View
+from agents.demo.services import Deployment
 from agents.demo.shop import ShopConfig, estimate_events, simulate
 from agents.demo.summary import Summary, summarize
 from agents.demo.watch import Watch
 from agents.demo.workers import Workers
-from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS, RETENTION_TRIGGERS
 from streams.embedded.process import ServerFailedError
 from streams.publisher import EventPublisher
@@ -40,7 +40,7 @@ class Performance:
     def __init__(
         self,
         shop: ShopConfig,
-        settings: Settings,
+        place: Deployment,
         workers: Workers,
         watch: Watch,
         broker: Broker,
@@ -48,14 +48,15 @@ class Performance:
         screen: Screen,
     ) -> None:
         self.shop = shop
-        self.settings = settings
+        self.settings = place.settings
+        self._place = place
         self.watch = watch
         self.screen = screen
         self._workers = workers
         self._broker = broker
         self._publisher = publisher
         self._pace = Pace(publisher, watch.figures, self._tick)
-        self._accounted, self._moved_s = 0, 0.0
+        self._accounted, self._moved_s = 0, monotonic()
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -73,6 +74,7 @@ class Performance:
 
     def publish_history(self) -> None:
         """Publish the shop's days, as fast as the workers can follow."""
+        self._moved_s = monotonic()
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()
@@ -130,6 +132,7 @@ class Performance:
 
     def _require_all(self) -> None:
         try:
+            self._place.require_alive()
             self._workers.require_alive()
         except ServerFailedError as error:
             raise DemoFailed(str(error)) from None

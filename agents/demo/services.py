@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import strftime
@@ -14,6 +14,8 @@ from kafka.errors import KafkaError
 from agents.demo.failure import DemoFailed
 from config.settings import Settings, load_settings, variable_of
 from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.ports import HOST
+from streams.embedded.process import ServerProcess
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_admin, require_broker
 from streams.topics import declared
@@ -43,10 +45,19 @@ _ABOUT_THE_BROKER = (
 
 
 class Deployment(NamedTuple):
-    """Where the demonstration runs; ``environ`` says the same to a worker process."""
+    """Where the demonstration runs; ``environ`` says the same to a worker process.
+
+    ``servers`` are the processes that were started for it.
+    """
 
     settings: Settings
     environ: Mapping[str, str]
+    servers: Sequence[ServerProcess]
+
+    def require_alive(self) -> None:
+        """Raise `ServerFailedError`, with the end of its log, when a server has ended."""
+        for server in self.servers:
+            server.require_alive()
 
 
 @contextmanager
@@ -57,52 +68,70 @@ def deployment(
 
     On services that are not ours everything is under a prefix of its own, and removed at the end.
     """
+    servers = bootstrap_servers or os.environ.get(variable_of("bootstrap_servers"))
+    store = redis_url or os.environ.get(variable_of("redis_url"))
+    environ = _environment(has_broker=servers is not None, has_store=store is not None)
+    # What can't be used is said before anything is started.
+    known = load_settings(environ, bootstrap_servers=servers, redis_url=store)
+    if servers is not None:
+        require_broker(known)
+    if store is not None:
+        _require_store(known)
+    started: list[ServerProcess] = []
+    with ExitStack() as stack:
+        if store is None:
+            valkey = stack.enter_context(_embedded_store(directory / "valkey", say))
+            started.append(valkey.process)
+            store = valkey.url
+        else:
+            stack.callback(_remove_keys, known, say)
+        if servers is None:
+            kafka = stack.enter_context(_embedded_broker(directory / "kafka", say))
+            started += [node.process for node in kafka.nodes.values()]
+            servers = kafka.bootstrap_servers
+        else:
+            stack.callback(_remove_topics, known, say)
+        environ |= {
+            variable_of("bootstrap_servers"): servers,
+            variable_of("redis_url"): store,
+        }
+        settings = load_settings(environ)
+        if settings.topic_prefix:
+            begin = settings.topic_prefix
+            say(f"Using your services: topics and keys begin with {begin} and are removed later")
+        yield Deployment(settings, environ, started)
+
+
+def _environment(*, has_broker: bool, has_store: bool) -> dict[str, str]:
+    """What a worker is told, but for the addresses."""
     environ = dict(os.environ)
-    servers = bootstrap_servers or environ.get(variable_of("bootstrap_servers"))
-    store = redis_url or environ.get(variable_of("redis_url"))
-    if servers is None:
+    if not has_broker:
         for name in _ABOUT_THE_BROKER:
             environ.pop(variable_of(name), None)
-    prefix = environ.get(variable_of("topic_prefix"), "")
-    if servers is not None or store is not None:
-        prefix += f"demo-{strftime('%Y%m%d-%H%M%S')}-{os.getpid()}."
-    with ExitStack() as stack:
-        # What can't be used is said before anything is started.
-        known = load_settings(environ, bootstrap_servers=servers, redis_url=store)
-        if servers is not None:
-            require_broker(known)
-        if store is not None:
-            _require_store(known)
-        url = store or stack.enter_context(_embedded_store(directory / "valkey", say))
-        address = servers or stack.enter_context(_embedded_broker(directory / "kafka", say))
-        given = {"bootstrap_servers": address, "redis_url": url, "topic_prefix": prefix}
-        settings = load_settings(environ, **given, web_host="127.0.0.1")
-        environ |= {variable_of(name): value for name, value in given.items()}
-        environ[variable_of("web_host")] = settings.web_host
-        if prefix:
-            say(f"Using your services: topics and keys begin with {prefix} and are removed later")
-        if store is not None:
-            stack.callback(_remove_keys, settings, say)
-        if servers is not None:
-            stack.callback(_remove_topics, settings, say)
-        yield Deployment(settings, environ)
+    if has_broker or has_store:
+        prefix = environ.get(variable_of("topic_prefix"), "")
+        own = f"demo-{strftime('%Y%m%d-%H%M%S')}-{os.getpid()}."
+        environ[variable_of("topic_prefix")] = prefix + own
+    # Nobody but the demonstration looks at its workers.
+    environ[variable_of("web_host")] = HOST
+    return environ
 
 
 @contextmanager
-def _embedded_broker(directory: Path, say: Say) -> Iterator[str]:
+def _embedded_broker(directory: Path, say: Say) -> Iterator[EmbeddedKafka]:
     properties = {"group.initial.rebalance.delay.ms": str(JOIN_DELAY_MS)}
     with EmbeddedKafka(directory, properties=properties, on_progress=say) as kafka:
-        yield kafka.bootstrap_servers
+        yield kafka
 
 
 @contextmanager
-def _embedded_store(directory: Path, say: Say) -> Iterator[str]:
+def _embedded_store(directory: Path, say: Say) -> Iterator[EmbeddedValkey]:
     say("Starting Valkey")
     with EmbeddedValkey(directory) as valkey:
         with redis.Redis.from_url(valkey.url, socket_timeout=TIMEOUT_S) as client:
             for name, value in STORE_LIMITS.items():
                 client.config_set(name, value)
-        yield valkey.url
+        yield valkey
 
 
 def _require_store(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from time import time
 from types import FrameType
 
 import typer
+from kafka.errors import KafkaError
 from rich.console import Console
 
 from agents.demo.agenda import DAY_MS
@@ -24,7 +25,7 @@ from agents.demo.shop import ShopConfig
 from agents.demo.summary import require_writable, write_summary
 from agents.demo.watch import Watch
 from agents.demo.workers import Workers
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of
 from streams.publisher import EventPublisher
 from streams.topics import create_topics
@@ -71,6 +72,10 @@ def run_demo(
     except DemoFailed as failed:
         typer.secho(str(failed), fg="red", err=True)
         return EXIT_UNFINISHED
+    except KafkaError as error:
+        reason = type(error).__name__
+        typer.secho(f"the broker stopped answering ({reason})", fg="red", err=True)
+        return EXIT_UNFINISHED
     return EXIT_OK
 
 
@@ -92,8 +97,8 @@ def _open(
     broker = stack.enter_context(Broker(settings))
     workers = stack.enter_context(Workers(WORKERS, place.environ, directory))
     watch = stack.enter_context(Watch(settings, workers.urls))
-    publisher = stack.enter_context(EventPublisher(settings, topic_of))
-    return Performance(shop, settings, workers, watch, broker, publisher, shown)
+    publisher = stack.enter_context(_publishing(settings))
+    return Performance(shop, place, workers, watch, broker, publisher, shown)
 
 
 def _play(show: Performance, console: Console, path: Path | None, *, forever: bool) -> None:
@@ -108,6 +113,19 @@ def _play(show: Performance, console: Console, path: Path | None, *, forever: bo
         console.print(f"The figures are in {path}", soft_wrap=True)
     if forever:
         show.go_on()
+
+
+@contextmanager
+def _publishing(settings: Settings) -> Iterator[EventPublisher]:
+    """A publisher whose closing doesn't hide why it is closed."""
+    publisher = EventPublisher(settings, topic_of)
+    try:
+        yield publisher
+    except BaseException as error:
+        with suppress(KafkaError):
+            publisher.__exit__(type(error), error, error.__traceback__)
+        raise
+    publisher.close()
 
 
 @contextmanager

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 import msgspec
 import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 
@@ -114,9 +115,10 @@ class Watch:
     def _run(self) -> None:
         try:
             asyncio.run(self._follow())
-        # Whatever it is, the thread that waits has to hear of it.
-        except* Exception as failures:  # noqa: BLE001
-            self._failure = _first(failures)
+        # Whatever it is, the thread that waits has to hear of it: cancellations, too, which a
+        # client that lost its broker can raise while it is stopped.
+        except BaseException as failure:  # noqa: BLE001
+            self._failure = _first(failure)
 
     async def _follow(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -219,6 +221,9 @@ def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]
             yield sample.name, sample.labels, sample.value
 
 
-def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(failure: BaseException) -> BaseException:
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    if isinstance(failure, KafkaError | asyncio.CancelledError):
+        return DemoFailed(f"the broker stopped answering ({type(failure).__name__})")
+    return failure

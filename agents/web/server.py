@@ -4,6 +4,7 @@ Faust's would listen on every address whatever it is told, and one open stream o
 events keeps it from stopping.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,10 @@ from aiohttp import web
 from config.settings import Settings
 from models.events.wire import CUSTOMER_ID
 from streams.metrics import CONTENT_TYPE, Metrics
+
+
+class AddressRefused(OSError):
+    """Health and metrics can't be served where they should be; the message says what to do."""
 
 
 class Readiness:
@@ -80,7 +85,14 @@ async def serving(application: web.Application, settings: Settings) -> AsyncIter
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.web_host, settings.web_port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise AddressRefused(
+                f"can't serve health and metrics at {settings.web_host}:{settings.web_port} "
+                f"({os.strerror(error.errno or 0)}): set KEEPSTREAM_WEB_PORT to a free port, or to "
+                f"0, and KEEPSTREAM_WEB_HOST to an address of this machine"
+            ) from None
         port: int = runner.addresses[0][1]
         yield port
     finally:

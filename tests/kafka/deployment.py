@@ -7,32 +7,29 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
 
 from aiokafka import TopicPartition
-from kafka import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from agents.demo.shop import Record, ShopConfig, simulate
 from config import topics
 from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of
-from streams.embedded.ports import free_ports
-from streams.kafka_clients import new_admin, new_producer, new_reader, running
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.outbox import Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.topics import create_topics
+from tests.kafka.worker import ROOT, Worker
 
-ROOT = Path(__file__).resolve().parents[2]
 START_MS = 1_700_000_000_000
+#: What follows from examples: the log once more, for the models, and what it decides.
+DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
 
 def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[Record]:
@@ -40,92 +37,6 @@ def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -
     return list(
         simulate(ShopConfig(seed=3, customers=customers, start_ms=start_ms, days=days, late=0))
     )
-
-
-#: What follows from examples: the log once more, for the models, and what it decides.
-DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
-
-
-class Worker:
-    """One `keepstream worker` process, told everything by its environment."""
-
-    def __init__(self, environment: Mapping[str, str], log: Path, arguments: Iterable[str]) -> None:
-        (self.port,) = free_ports(1)
-        self._log = log.open("wb")
-        self.log = log
-        self.is_paused = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "agents.cli", "worker", *arguments],
-            cwd=ROOT,
-            env={**environment, "KEEPSTREAM_WEB_PORT": str(self.port)},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body; 0 while nobody listens."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
-        except OSError:
-            return 0, b""
-
-    def is_ready(self) -> bool:
-        return self.get("/health/ready")[0] == 200
-
-    def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
-        """The sum of a metric's samples with these labels; of several values, any will do."""
-        return sum(
-            sample.value
-            for sample in self.samples(name)
-            if all(sample.labels[key] in _several(value) for key, value in labels.items())
-        )
-
-    def samples(self, name: str) -> list[Sample]:
-        """A metric's samples; none while it doesn't answer."""
-        _, body = self.get("/metrics")
-        families = text_string_to_metric_families(body.decode())
-        return [sample for family in families for sample in family.samples if sample.name == name]
-
-    def lag(self, topic: str) -> dict[int, int]:
-        """Records that are not done, by partition of ``topic`` that it is assigned."""
-        return {
-            int(sample.labels["partition"]): int(sample.value)
-            for sample in self.samples("keepstream_consumer_lag_records")
-            if sample.labels["topic"] == topic
-        }
-
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 40.0) -> int:
-        """Signal it, wait for its end, and give its exit code."""
-        self.process.send_signal(number)
-        return self.wait(timeout_s=timeout_s)
-
-    def wait(self, *, timeout_s: float = 40.0) -> int:
-        """Wait for its end, and give its exit code."""
-        code = self.process.wait(timeout_s)
-        self._log.close()
-        return code
-
-    def pause(self) -> None:
-        """Stop its time; it is in nobody's count of the living until `resume`."""
-        self.process.send_signal(signal.SIGSTOP)
-        self.is_paused = True
-
-    def resume(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.is_paused = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its end was waited for."""
-        return self._log.closed
-
-    def log_text(self) -> str:
-        return self.log.read_text(errors="replace")
 
 
 class Deployment:
@@ -207,13 +118,13 @@ class Deployment:
     def under_load(self, records: Sequence[Record], *, per_second: int) -> Iterator[None]:
         """Publish at a steady rate during the block, and what is left at its end."""
         ended = threading.Event()
-        size = per_second // 10
-        slices = [records[at : at + size] for at in range(0, len(records), size)]
 
         def run() -> None:
-            for piece in slices:
-                self.publish(piece)
-                ended.wait(0.1)
+            with EventPublisher(self.settings, topic_of) as publisher:
+                for number, record in enumerate(records, 1):
+                    publisher.forward(record.topic, record.key, record.value)
+                    if not number % (per_second // 10):
+                        ended.wait(0.1)
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -227,7 +138,7 @@ class Deployment:
         self, topic: str, partition: int, *written: tuple[bytes | None, bytes | None]
     ) -> None:
         """Write keys and values straight to a partition, as no publisher would."""
-        asyncio.run(_write(self.settings, self.settings.topic(topic), partition, written))
+        asyncio.run(_write(self.settings, topic, partition, written))
 
     def publish(self, records: Iterable[Record]) -> int:
         """Publish and wait for every acknowledgement; how many there were."""
@@ -254,7 +165,7 @@ class Deployment:
         """The group's next offset by partition of ``topic``; 0 where there is none."""
         name = self.settings.topic(topic)
         group = self.settings.group_id
-        with _closing(new_admin(self.settings)) as admin:
+        with closing(new_admin(self.settings)) as admin:
             try:
                 offsets = admin.list_group_offsets(group)[group]
             except CoordinatorNotAvailableError:
@@ -319,30 +230,17 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-class _closing:  # noqa: N801 - like contextlib.closing
-    def __init__(self, admin: KafkaAdminClient) -> None:
-        self._admin = admin
-
-    def __enter__(self) -> KafkaAdminClient:
-        return self._admin
-
-    def __exit__(self, *_: object) -> None:
-        self._admin.close()
-
-
 async def _write(
     settings: Settings,
     topic: str,
     partition: int,
     written: Iterable[tuple[bytes | None, bytes | None]],
 ) -> None:
-    async with running(new_producer(settings, max_request_size=2**21), settings) as producer:
+    async with running(new_outbox_producer(settings), settings) as producer:
+        outbox = Outbox(producer, settings)
         for key, value in written:
-            await producer.send_and_wait(topic, value, key=key, partition=partition)
+            outbox.add(topic, partition, key=key, value=value)
+        await outbox.flush()
 
 
 async def _ends(settings: Settings, topic: str) -> dict[int, int]:

@@ -61,7 +61,7 @@ def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
 
 
 def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None:
-    records = orderly_shop(600)
+    records = orderly_shop(400)
     (steady,) = deployment.start_workers(1)
     with deployment.under_load(records, per_second=2_000):
         for _ in range(4):

@@ -1,0 +1,200 @@
+"""The broker or Redis goes away, or the shop falls silent: what waits is caught up with."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep, time
+
+import msgspec
+import pytest
+import redis
+
+from agents.demo.shop import Record
+from config.parameters import DAY_MS, load_parameters
+from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, RAW_TOPICS, RETENTION_TRIGGERS
+from models.decisions.trigger import Kind, Trigger
+from models.events.wire import iso
+from models.replay import Replay
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from streams.kafka_clients import partition_for
+from streams.redis_views import customer_key, trigger_stream
+from tests.kafka.deployment import Deployment, orderly_shop
+from tests.kafka.exactness import assert_exact
+from tests.kafka.worker import Worker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+
+OUTAGE_S = 5.0
+
+
+def test_workers_outlive_a_broker_that_crashes(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    records = orderly_shop(450)
+    half = len(records) // 2
+    with (
+        EmbeddedKafka(tmp_path / "kafka") as kafka,
+        Deployment(
+            kafka.bootstrap_servers, valkey.url, "crash.", tmp_path, max_batch_records=500
+        ) as deployment,
+    ):
+        deployment.publish(records[:half])
+        deployment.start_workers(2)
+        deployment.wait("a tenth is folded", lambda: deployment.folded() > len(records) / 10)
+        kafka.kill()
+        sleep(OUTAGE_S)
+        kafka.start()
+        deployment.publish(records[half:])
+
+        def is_drained() -> bool:
+            deployment.restart_ended()
+            return len(deployment.alive) == 2 and deployment.is_drained()
+
+        deployment.wait("all is read", is_drained)
+        exact = assert_exact(deployment, published=len(records))
+        assert 0 == exact.summary.events["late"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A store of the test's own, to be killed."""
+    with EmbeddedValkey(tmp_path / "valkey") as running:
+        yield running
+
+
+def test_folding_goes_on_without_redis_and_redis_gets_everything_later(
+    kafka: EmbeddedKafka, store: EmbeddedValkey, tmp_path: Path
+) -> None:
+    records = orderly_shop(300)
+    half = len(records) // 2
+    servers = kafka.bootstrap_servers
+    with Deployment(servers, store.url, "redis.", tmp_path, max_batch_records=500) as deployment:
+        first, second = deployment.start_workers(2)
+        deployment.publish(records[:half])
+        deployment.wait("half is read", deployment.is_drained)
+        delivered = set(_triggers(deployment))
+        store.kill()
+
+        deployment.publish(records[half:])
+        deployment.wait("all is folded", lambda: _is_folded(deployment))
+        assert not deployment.is_committed(RETENTION_TRIGGERS)
+        assert 0 == first.metric("keepstream_redis_up")
+        assert 0 < sum(first.lag(RETENTION_TRIGGERS).values())
+        assert first.is_ready()
+        # Whoever leaves does not wait for Redis, and leaves what it could not deliver to others.
+        stopped_s = monotonic()
+        assert 0 == second.stop()
+        assert monotonic() - stopped_s < 10
+        deployment.start_workers(1)
+
+        store.start()
+        deployment.wait("all is read", deployment.is_drained)
+        assert_exact(deployment, published=len(records))
+        missed = set(_triggers(deployment)) - delivered
+        assert missed
+        with redis.Redis.from_url(store.url) as client:
+            assert missed == _streamed(client, deployment)
+            customers = [f for fold in deployment.changelog().values() for f in fold.packed]
+            deployment.wait("profiles are back", lambda: _are_shown(client, deployment, customers))
+            client.flushall()
+            deployment.wait("and once more", lambda: _are_shown(client, deployment, customers))
+
+
+def _is_folded(deployment: Deployment) -> bool:
+    return all(map(deployment.is_committed, (*RAW_TOPICS, CUSTOMER_EVENTS)))
+
+
+def _triggers(deployment: Deployment) -> dict[str, Trigger]:
+    """Every trigger on Kafka, by id."""
+    found = [_trigger(value) for _, _, value in deployment.read(RETENTION_TRIGGERS)]
+    return {trigger.id: trigger for trigger in found}
+
+
+def _trigger(value: bytes) -> Trigger:
+    return msgspec.json.decode(value, type=Trigger)
+
+
+def _streamed(client: redis.Redis, deployment: Deployment) -> set[str]:
+    """The ids in all Redis streams."""
+    entries = [
+        fields
+        for kind in Kind
+        for _, fields in client.xrange(trigger_stream(deployment.settings, str(kind)))
+    ]
+    assert all(fields[b"id"].decode() == _trigger(fields[b"trigger"]).id for fields in entries)
+    return {fields[b"id"].decode() for fields in entries}
+
+
+def _are_shown(client: redis.Redis, deployment: Deployment, customers: list[str]) -> bool:
+    """Whether Redis has the profile of each customer that the worker has."""
+    keys = [customer_key(deployment.settings, customer) for customer in customers]
+    shown = dict(zip(customers, client.mget(keys), strict=True))
+    return all(shown.values()) and shown == {c: deployment.live_customer(c) for c in customers}
+
+
+CART_AFTER_S = 50
+SILENT = (f"triggers.cart-abandoned.after={CART_AFTER_S}s", "time.disorder=1s")
+
+
+def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -> None:
+    """An idle shop: a day of events, and then none. The wall clock goes on alone."""
+    now_ms = int(time() * 1_000)
+    last_ms = now_ms - 30_000
+    shop = orderly_shop(60, days=1, start_ms=last_ms - DAY_MS)
+    # One cart is due while the first worker runs, the other while the second one does, which
+    # never sees an event. And somebody's visit in every partition: the wall clock drives those
+    # alone that were near it.
+    carts = [_cart("soon", last_ms - 30_000), _cart("later", last_ms)]
+    visits = [_visit(f"visitor-{number}", last_ms) for number in range(20)]
+    assert 4 == len({partition_for(visit.key or b"", 4) for visit in visits})
+    records = sorted([*shop, *carts, *visits], key=lambda record: record.occurred_at_ms)
+    arguments = [word for name in SILENT for word in ("--set", name)]
+    deployment.publish(records)
+    (first,) = deployment.start_workers(1, *arguments)
+    deployment.wait("the first cart fires", lambda: "soon" in _abandoned(deployment))
+    assert "later" not in _abandoned(deployment)
+    assert 0 == first.stop()
+    (second,) = deployment.start_workers(1, *arguments)
+    deployment.wait("the second cart fires", lambda: "later" in _abandoned(deployment))
+    assert 0 == second.metric("keepstream_events_total")
+    until_ms = _clock_ms(second) + 3_000
+    deployment.wait("the clock goes on", lambda: _clock_ms(second) >= until_ms)
+    assert 0 == second.stop()
+
+    exact = assert_exact(deployment, published=len(records), assignments=SILENT, is_live=False)
+    # Nothing but the events and the time: no broker, no records of the log.
+    replay = Replay(load_parameters(assignments=SILENT))
+    lines = [record.value for record in records]
+    lines.append(json.dumps({"type": "watermark", "timestamp": exact.summary.clock}).encode())
+    outputs = [
+        output for number, line in enumerate(lines, 1) for output in replay.feed(line, number)
+    ]
+    expected = {output.id for output in outputs if isinstance(output, Trigger)}
+    assert expected == {trigger.id for trigger in exact.triggers}
+
+
+def _cart(customer: str, at_ms: int) -> Record:
+    properties = {"product_id": "p-1", "price": 20, "quantity": 1}
+    return _click(customer, at_ms, type="track", event="Product Added", properties=properties)
+
+
+def _visit(customer: str, at_ms: int) -> Record:
+    return _click(customer, at_ms, type="page")
+
+
+def _click(customer: str, at_ms: int, **fields: object) -> Record:
+    event = {**fields, "userId": customer, "messageId": f"of-{customer}", "timestamp": iso(at_ms)}
+    return Record(CLICKSTREAM, customer.encode(), msgspec.json.encode(event), at_ms)
+
+
+def _abandoned(deployment: Deployment) -> set[str]:
+    return {
+        trigger.user_id
+        for trigger in _triggers(deployment).values()
+        if trigger.kind is Kind.CART_ABANDONED
+    }
+
+
+def _clock_ms(worker: Worker) -> float:
+    """The clock of the partition that is the furthest behind."""
+    clocks = [sample.value for sample in worker.samples("keepstream_partition_clock_seconds")]
+    return min(clocks, default=0) * 1_000

@@ -1,0 +1,123 @@
+"""A worker that can't do right refuses, says what to do, and ends with a code that is not 0."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+from kafka import TopicPartition
+
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS
+from models.customer.row import ROW_VERSION, Row, encode_row
+from streams.kafka_clients import new_admin
+from streams.topics import create_topics
+from tests.kafka.deployment import Deployment, orderly_shop
+from tests.kafka.worker import ROOT
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+
+def refused(deployment: Deployment, *arguments: str, **environment: str) -> str:
+    """What a worker says that is expected to end with 2, before it has done anything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.cli", "worker", *arguments],
+        cwd=ROOT,
+        env={**deployment.environment, "KEEPSTREAM_WEB_PORT": "0", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 2 == done.returncode, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "" == done.stdout
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("environment", "fix"),
+    [
+        ({"KEEPSTREAM_PARTITIONS": "8"}, "set KEEPSTREAM_PARTITIONS=4 or recreate it"),
+        ({"KEEPSTREAM_TOPIC_PREFIX": "nowhere."}, "run `keepstream topics create`"),
+        (
+            {"KEEPSTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+            "start the broker, or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is",
+        ),
+        ({"KEEPSTREAM_REDIS_URI": "redis://r"}, "did you mean KEEPSTREAM_REDIS_URL?"),
+        ({"KEEPSTREAM_SESSION_TIMEOUT_MS": "1"}, "set it to a whole number from 1000 to 300000"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    deployment: Deployment, environment: dict[str, str], fix: str
+) -> None:
+    assert fix in refused(deployment, **environment)
+
+
+def test_a_password_for_a_broker_that_asks_for_none_is_refused_and_not_told(
+    deployment: Deployment,
+) -> None:
+    text = refused(
+        deployment,
+        KEEPSTREAM_SECURITY_PROTOCOL="SASL_PLAINTEXT",
+        KEEPSTREAM_SASL_USERNAME="keepstream",
+        KEEPSTREAM_SASL_PASSWORD="canary-7b1e",
+    )
+    assert "KEEPSTREAM_SECURITY_PROTOCOL" in text
+    assert "canary" not in text
+
+
+def test_a_parameter_that_does_not_exist_is_refused(deployment: Deployment) -> None:
+    assert "time.disorder" in refused(deployment, "--set", "time.disordre=1s")
+
+
+def test_a_port_that_is_taken_is_refused_by_name(deployment: Deployment) -> None:
+    (first,) = deployment.start_workers(1)
+    text = refused(deployment, KEEPSTREAM_WEB_PORT=str(first.port))
+    assert f"{first.port}" in text
+    assert "KEEPSTREAM_WEB_PORT" in text
+
+
+def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment) -> None:
+    (worker,) = deployment.start_workers(1, "--set", "learning.minimum_examples=20")
+    deployment.publish(orderly_shop(60))
+    deployment.wait("all is read", deployment.is_drained)
+    assert 0 == worker.stop()
+
+    _empty_snapshots(deployment)
+    assert "model-snapshots does not have it" in last_words(deployment)
+
+    _create_anew(deployment, CUSTOMER_EVENTS)
+    text = last_words(deployment)
+    assert "the topic was deleted and created again" in text
+    assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
+
+    newer = encode_row(Row(version=ROW_VERSION + 1, applied=1))
+    deployment.write(CUSTOMERS, 0, (b"c-1", newer))
+    assert "a newer release; upgrade this worker" in last_words(deployment)
+
+
+def last_words(deployment: Deployment) -> str:
+    """What a worker says that finds out what is wrong when it has begun to work."""
+    worker = deployment.start_worker()
+    assert 1 == worker.wait()
+    return worker.log_text()
+
+
+def _empty_snapshots(deployment: Deployment) -> None:
+    topic = TopicPartition(deployment.settings.topic(MODEL_SNAPSHOTS), 0)
+    end = deployment.ends(MODEL_SNAPSHOTS)[0]
+    assert end > 0
+    with contextlib.closing(new_admin(deployment.settings)) as admin:
+        admin.delete_records({topic: end})
+
+
+def _create_anew(deployment: Deployment, topic: str) -> None:
+    name = deployment.settings.topic(topic)
+    with contextlib.closing(new_admin(deployment.settings)) as admin:
+        admin.delete_topics([name])
+
+    def is_created() -> bool:
+        # What is being deleted is still there for a moment.
+        return any(topic.is_new for topic in create_topics(deployment.settings))
+
+    deployment.wait("it is there again", is_created)
