@@ -104,6 +104,11 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
     )
 
 
+def partitions_of(name: str, partitions: int) -> int:
+    """How many partitions topic ``name`` has where the partitioned ones have ``partitions``."""
+    return next(topic.partitions for topic in topics(partitions, 1) if topic.name == name)
+
+
 def _kept_for(*, days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
 

@@ -21,7 +21,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="The same seed is the same shop.")] = 1,
     customers: Annotated[
         int, typer.Option("--customers", min=1, max=100_000, help="How many customers it has.")
-    ] = 1_500,
+    ] = 1_000,
 ) -> None:
     """Simulate a shop, and show its events become customers and triggers.
 

@@ -53,6 +53,10 @@ def summary_in_words(
     table.add_row("events a second", f"{summary.events_per_second:,.0f}", "paced")
     if latency.p50 is not None:
         table.add_row("event to trigger", f"{latency.p50:,} ms", f"median; p99 {latency.p99:,} ms")
+    model = summary.model
+    if model.auc is not None and model.baseline_auc is not None:
+        told = f"on {model.examples:,} decisions; the formula alone {model.baseline_auc:.3f}"
+        table.add_row("churn model, AUC", f"{model.auc:.3f}", told)
     table.add_row("profiles in Redis", f"{figures.profiles:,}")
     parts: list[RenderableType] = [
         Text(f"{shop.days} days of a simulated shop, accounted for in full", style="bold"),

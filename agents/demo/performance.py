@@ -11,9 +11,9 @@ from agents.demo.screen import Screen, View
 from agents.demo.services import Deployment
 from agents.demo.shop import ShopConfig, estimate_events, simulate
 from agents.demo.summary import Summary, summarize
-from agents.demo.watch import Watch
+from agents.demo.watch import WATCHED_TOPICS, Watch
 from agents.demo.workers import Workers
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS, RETENTION_TRIGGERS
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
 from streams.embedded.process import ServerFailedError
 from streams.publisher import EventPublisher
 
@@ -101,7 +101,8 @@ class Performance:
         seconds = monotonic() - self._pace.started_s
         ends |= self._broker.ends([CUSTOMER_EVENTS])
         self._wait("the workers to commit", lambda: is_reached(self._broker.committed(), ends))
-        outputs = self._broker.ends([RETENTION_TRIGGERS, DEAD_LETTERS])
+        self._wait("the trainer", lambda: self.watch.is_all_learnt)
+        outputs = self._broker.ends(WATCHED_TOPICS)
         self._wait("the last triggers", lambda: is_reached(self.watch.positions, outputs))
         self._await_profiles()
         return summarize(published, figures, seconds)

@@ -9,6 +9,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import CoordinatorNotAvailableError
 
 from config.settings import Settings
+from config.topics import partitions_of
 from streams.kafka_clients import new_admin
 
 Positions = dict[tuple[str, int], int]
@@ -37,7 +38,7 @@ class Broker:
         asked = {
             TopicPartition(self._settings.topic(topic), partition): OffsetSpec.LATEST
             for topic in topics
-            for partition in range(self._settings.partitions)
+            for partition in range(partitions_of(topic, self._settings.partitions))
         }
         found = self._admin.list_partition_offsets(asked)
         return {self._named(tp): at.offset for tp, at in found.items()}

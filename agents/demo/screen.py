@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.demo.watch import RECENT_MAX, Figures
-from models.decisions.trigger import Trigger
+from models.decisions.trigger import Decision, NextBestAction
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 2.0
@@ -121,7 +121,7 @@ class PlainScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown_s = 0.0
-        self._last: Trigger | None = None
+        self._last: Decision | None = None
         self._title = ""
 
     def say(self, text: str) -> None:
@@ -154,16 +154,19 @@ class PlainScreen:
         self._console.file.flush()
 
 
-def in_words(trigger: Trigger) -> str:
+def in_words(trigger: Decision) -> str:
     """A trigger in a line: when, in the shop's time, who, what and why."""
     return "  ".join((_when(trigger), trigger.user_id, f"{_words(trigger.kind)}: {_why(trigger)}"))
 
 
-def _when(trigger: Trigger) -> str:
+def _when(trigger: Decision) -> str:
     return trigger.timestamp[:16].replace("T", " ")
 
 
-def _why(trigger: Trigger) -> str:
+def _why(trigger: Decision) -> str:
+    if isinstance(trigger, NextBestAction):
+        worth = f"worth {trigger.priority.priority:.2f}"
+        return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
     return ", ".join(reason.words for reason in trigger.reasons)
 
 
@@ -171,7 +174,7 @@ def _words(kind: str) -> str:
     return kind.replace("-", " ")
 
 
-def _after(recent: Sequence[Trigger], last: Trigger | None) -> Sequence[Trigger]:
+def _after(recent: Sequence[Decision], last: Decision | None) -> Sequence[Decision]:
     for index, trigger in enumerate(recent):
         if trigger is last:
             return recent[index + 1 :]
@@ -215,7 +218,7 @@ def _counts(title: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _latest(triggers: Sequence[Trigger]) -> Table:
+def _latest(triggers: Sequence[Decision]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for style in ("dim", "cyan", "yellow"):
         table.add_column(style=style, no_wrap=True)

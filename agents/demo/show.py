@@ -43,7 +43,7 @@ def run_demo(
     bootstrap_servers: str | None = None,
     redis_url: str | None = None,
     seed: int = 1,
-    customers: int = 1_500,
+    customers: int = 1_000,
 ) -> int:
     """Run the demonstration and return its exit code; nothing of it is left behind.
 

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from agents.demo.failure import DemoFailed
 from agents.demo.watch import Figures
+from models.learning.snapshot import Snapshot
+from models.learning.trainer import ALL_KINDS, BASELINE, CHAMPION
 
 
 class Events(Struct, frozen=True, rename="camel"):
@@ -30,13 +32,26 @@ class Latency(Struct, frozen=True):
     p99: int | None
 
 
+class Model(Struct, frozen=True, rename="camel"):
+    """How good the champion and the baseline were on the same matured decisions, each scored
+    before it was learnt from; null where the shop was too small to tell.
+    """
+
+    auc: float | None
+    log_loss: float | None
+    calibration_error: float | None
+    baseline_auc: float | None
+    examples: int
+
+
 class Summary(Struct, frozen=True, rename="camel"):
-    """``triggers`` counts different triggers by kind, over all output topics."""
+    """``triggers`` counts different decisions by kind, over all output topics."""
 
     events: Events
     triggers: dict[str, int]
     events_per_second: float
     latency_ms: Latency
+    model: Model
 
 
 def summarize(published: int, figures: Figures, seconds: float) -> Summary:
@@ -69,6 +84,22 @@ def summarize(published: int, figures: Figures, seconds: float) -> Summary:
         latency_ms=Latency(
             p50=percentile(figures.latencies_ms, 0.5), p99=percentile(figures.latencies_ms, 0.99)
         ),
+        model=model_quality(figures.snapshot),
+    )
+
+
+def model_quality(snapshot: Snapshot | None) -> Model:
+    """The quality of the shortest horizon, over all kinds of decisions."""
+    told = [q for q in (snapshot.quality if snapshot else ()) if q.kind == ALL_KINDS]
+    shortest = min((q.horizon_days for q in told), default=0.0)
+    by_scorer = {q.scorer: q for q in told if q.horizon_days == shortest}
+    champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(BASELINE)
+    return Model(
+        auc=champion.auc if champion else None,
+        log_loss=champion.log_loss if champion else None,
+        calibration_error=champion.calibration_error if champion else None,
+        baseline_auc=baseline.auc if baseline else None,
+        examples=champion.examples if champion else 0,
     )
 
 

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import aiohttp
-import msgspec
 import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,11 +17,22 @@ from redis.exceptions import RedisError
 
 from agents.demo.failure import DemoFailed
 from agents.demo.positions import Positions
+from config.parameters import load_parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS, RETENTION_TRIGGERS
-from models.decisions.trigger import Trigger
+from config.topics import (
+    CUSTOMER_EVENTS,
+    DEAD_LETTERS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+    partitions_of,
+)
+from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Reason
+from models.learning.snapshot import Snapshot, decode_snapshot
 from streams.kafka_clients import new_reader, running
 from streams.redis_views import connect, customer_key
 
@@ -34,7 +44,9 @@ TIMEOUT_S = 5.0
 _EVENTS = "keepstream_events_total"
 _LAG = "keepstream_consumer_lag_records"
 
-_decode_trigger = msgspec.json.Decoder(Trigger).decode
+DECIDED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
+#: What is read while it is written; where it ends is where a demonstration ends.
+WATCHED_TOPICS = (*DECIDED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
 
 
 class Figures:
@@ -49,8 +61,10 @@ class Figures:
         self.refused: set[tuple[str, int, int]] = set()
         self.late: set[tuple[str, int, int]] = set()
         # Every kind from the start, so that the size never changes under a reader.
-        self.triggers: dict[str, int] = {}
-        self.recent: tuple[Trigger, ...] = ()
+        names = [rule.name for rule in load_parameters().triggers.triggers]
+        self.triggers: dict[str, int] = dict.fromkeys((*names, NEXT_BEST_ACTION), 0)
+        self.recent: tuple[Decision, ...] = ()
+        self.snapshot: Snapshot | None = None
         self.latencies_ms: list[int] = []
         self.kinds_by_customer: dict[str, frozenset[str]] = {}
         #: Told by whoever publishes.
@@ -72,6 +86,7 @@ class Watch:
         self._urls = urls
         self._owned: list[set[tuple[str, int]]] = [set() for _ in urls]
         self._fates: list[Counter[str]] = [Counter() for _ in urls]
+        self._unlearnt: list[int] = [0 for _ in urls]
         self._read: Positions = {}
         self._seen: set[str] = set()
         self._stop = threading.Event()
@@ -108,8 +123,13 @@ class Watch:
         return all(owned) and set().union(*owned) == flow and sum(map(len, owned)) == len(flow)
 
     @property
+    def is_all_learnt(self) -> bool:
+        """Whether the trainer has nothing left to read."""
+        return not any(self._unlearnt)
+
+    @property
     def positions(self) -> Positions:
-        """How far triggers and dead letters were read."""
+        """How far decisions, dead letters and snapshots were read."""
         return self._read
 
     def _run(self) -> None:
@@ -148,7 +168,9 @@ class Watch:
             except (aiohttp.ClientError, TimeoutError):
                 # Not there yet. One that has ended is noticed by whoever started it.
                 continue
-            self._fates[number], self._owned[number] = parse_metrics(text)
+            seen = parse_metrics(text)
+            self._fates[number], self._owned[number] = seen.fates, seen.owned
+            self._unlearnt[number] = seen.unlearnt
         self.figures.fates = sum(self._fates, Counter())
 
     async def _count_profiles(self, store: "redis.Redis") -> None:
@@ -163,22 +185,33 @@ class Watch:
     async def _read_records(self, reader: AIOKafkaConsumer) -> None:
         partitions = [
             TopicPartition(self._settings.topic(topic), partition)
-            for topic in (RETENTION_TRIGGERS, DEAD_LETTERS)
-            for partition in range(self._settings.partitions)
+            for topic in WATCHED_TOPICS
+            for partition in range(partitions_of(topic, self._settings.partitions))
         ]
         reader.assign(partitions)
         await reader.seek_to_beginning(*partitions)
+        takers: dict[str, Callable[[ConsumerRecord], None]] = {
+            **dict.fromkeys(DECIDED_TOPICS, self._take_decision),
+            DEAD_LETTERS: self._take_letter,
+            MODEL_SNAPSHOTS: self._take_snapshot,
+        }
         while not self._stop.is_set():
             found = await reader.getmany(timeout_ms=100)
             for tp, records in found.items():
                 topic = tp.topic.removeprefix(self._settings.topic_prefix)
-                take = self._take_trigger if topic == RETENTION_TRIGGERS else self._take_letter
+                take = takers[topic]
                 for record in records:
                     take(record)
                 self._read[topic, tp.partition] = records[-1].offset + 1
 
-    def _take_trigger(self, record: ConsumerRecord) -> None:
-        trigger = _decode_trigger(record.value)
+    def _take_snapshot(self, record: ConsumerRecord) -> None:
+        snapshot = decode_snapshot(record.value)
+        last = self.figures.snapshot
+        if last is None or snapshot.version > last.version:
+            self.figures.snapshot = snapshot
+
+    def _take_decision(self, record: ConsumerRecord) -> None:
+        trigger = decode_decision(record.value)
         if trigger.id in self._seen:
             return
         self._seen.add(trigger.id)
@@ -201,18 +234,28 @@ class Watch:
         kept.add((source.topic, source.partition, source.offset))
 
 
-def parse_metrics(text: str) -> tuple[Counter[str], set[tuple[str, int]]]:
-    """What a worker counted by fate, and the (topic, partition) it owns."""
+class Seen(NamedTuple):
+    """What a worker counted by fate, the (topic, partition) it owns, and its trainer's lag."""
+
+    fates: Counter[str]
+    owned: set[tuple[str, int]]
+    unlearnt: int
+
+
+def parse_metrics(text: str) -> Seen:
+    """What a worker's metrics say that a demonstration looks at."""
     # Few of the lines: reading all of them takes longer than the worker needs to write them.
     lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG))]
     fates: Counter[str] = Counter()
     owned: set[tuple[str, int]] = set()
+    unlearnt = 0
     for name, labels, value in _samples(lines):
         if name == _EVENTS:
             fates[labels["fate"]] += int(value)
         else:
             owned.add((labels["topic"], int(labels["partition"])))
-    return fates, owned
+            unlearnt += int(value) if labels["topic"] == LABELLED_EXAMPLES else 0
+    return Seen(fates, owned, unlearnt)
 
 
 def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]]:

@@ -1,0 +1,104 @@
+"""A profile in words: the score and whose word it is, and what was decided and came of it."""
+
+import io
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from agents.cli.profile_words import profile_in_words
+from config.parameters import load_parameters
+from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.customer.profile import DecisionView, Profile
+from models.learning.churn import Churn, Source
+from models.replay import Replay
+from tests.models.lines import at, line
+
+
+@pytest.fixture(scope="module")
+def view() -> Profile:
+    """A customer who bought now and then, and left a cart alone."""
+    replay = Replay(load_parameters())
+    cart = {"product_id": "p", "price": 30, "quantity": 2}
+    lines = [
+        line("Order Completed", at(0), properties={"revenue": 40}),
+        line("Order Completed", at(20), properties={"revenue": 60}),
+        line("Product Added", at(40), properties=cart),
+        b'{"type":"watermark","timestamp":"2026-02-12T00:00:00Z"}',
+    ]
+    for number, raw in enumerate(lines, 1):
+        replay.feed(raw, number)
+    [found] = replay.profiles()
+    return found
+
+
+def rows(view: Profile) -> list[tuple[str, str]]:
+    """(name, words) of every line."""
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(profile_in_words(view, "EUR"))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    found = [text_line.split("  ", 1) for text_line in text.splitlines()[1:]]
+    return [(name.strip(), words.strip()) for name, words in found]
+
+
+def said(view: Profile, name: str) -> list[str]:
+    return [words for found, words in rows(view) if found == name]
+
+
+def test_what_was_decided_is_told_with_what_came_of_it(view: Profile) -> None:
+    [decision] = view.decisions
+    [words] = said(view, "action")
+    assert words.startswith(f"{decision.action} by {decision.channel}, ")
+    assert "before" in words
+    [churn] = said(view, "churn")
+    assert "30% likely to buy nothing within 28 days: assumed, as nothing was learnt yet" in churn
+
+
+@pytest.mark.parametrize(
+    ("group", "outcome", "words"),
+    [
+        (TREATED, Outcome.NONE, "nothing heard of it yet"),
+        (TREATED, Outcome.CLICKED, "clicked"),
+        (TREATED, Outcome.FAILED, "could not be delivered"),
+        (CONTROL, Outcome.NONE, "not taken, for the customer is in the control group"),
+    ],
+)
+def test_every_outcome_and_both_groups_have_words(
+    view: Profile, group: str, outcome: Outcome, words: str
+) -> None:
+    made = DecisionView("call", "phone", view.as_of, group, str(outcome))
+
+    assert [f"call by phone, just before: {words}"] == said(
+        replace(view, decisions=(made,)), "action"
+    )
+
+
+def test_the_latest_decisions_come_first_and_not_all_of_them(view: Profile) -> None:
+    made = tuple(
+        DecisionView(f"a{n}", "email", f"2026-01-{n:02d}T00:00:00.000Z", TREATED, "none")
+        for n in range(1, 9)
+    )
+
+    shown = [words.split(" ")[0] for words in said(replace(view, decisions=made), "action")]
+    assert ["a8", "a7", "a6", "a5", "a4"] == shown
+
+
+@pytest.mark.parametrize("source", list(Source))
+def test_a_score_says_whose_word_it_is(view: Profile, source: Source) -> None:
+    scores = (Churn(0.734, 28.0, source, 12), Churn(0.2, 90.0, source, 0))
+    first, second = said(replace(view, churn=scores), "churn")
+
+    assert first.startswith("73% likely to buy nothing within 28 days: ")
+    assert first.endswith(f"({source}, version 12)")
+    assert second.endswith(f"({source})")
+
+
+def test_whoever_has_not_bought_has_no_score(view: Profile) -> None:
+    assert [] == said(replace(view, churn=()), "churn")
+
+
+def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> None:
+    stored = msgspec.json.decode(msgspec.json.encode(view), type=Profile)
+
+    assert rows(view) == rows(stored)
