@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from models.customer.fingerprint import fingerprint
 
-DECISIONS_MAX = 16
+DECISIONS_MAX = 24
 #: Whether the customer is treated, or in the holdout that shows what would have happened anyway.
 TREATED, CONTROL = "treated", "control"
 
@@ -39,8 +39,17 @@ class Decided(Struct, frozen=True, array_like=True, gc=False):
 
 
 def remembered(decisions: tuple[Decided, ...], new: Decided) -> tuple[Decided, ...]:
-    """The latest decisions with one more."""
-    return (*decisions, new)[-DECISIONS_MAX:]
+    """The latest decisions with one more.
+
+    Of too many, the oldest goes of those whose action was decided again since: a cooldown is
+    counted from an action's last time, however long ago that was.
+    """
+    kept = [*decisions, new]
+    if len(kept) > DECISIONS_MAX:
+        last = {decided.action: index for index, decided in enumerate(kept)}
+        repeated = (index for index, decided in enumerate(kept) if last[decided.action] > index)
+        del kept[next(repeated, 0)]
+    return tuple(kept)
 
 
 def with_outcome(

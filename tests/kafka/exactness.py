@@ -104,9 +104,7 @@ def _assert_live(deployment: Deployment, replay: Replay) -> None:
     assert [] == [(len(different), profiles[c], live[c]) for c in different[:1]]
 
 
-def _assert_decisions(
-    deployment: Deployment, outputs: list[Output]
-) -> tuple[list[Decision], int]:
+def _assert_decisions(deployment: Deployment, outputs: list[Output]) -> tuple[list[Decision], int]:
     """I3: the same decisions, receipts and scores in them included, each id once or more."""
     decisions = [output for output in outputs if isinstance(output, Trigger | NextBestAction)]
     oracle = {decision.id: decision for decision in decisions}

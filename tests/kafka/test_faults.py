@@ -9,8 +9,9 @@ from agents.demo.shop import Record
 from config.parameters import load_parameters
 from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from models.events.wire import decode_line, iso
-from models.learning.population import Population, decode_observation
+from models.learning.examples import decode_lesson
 from models.learning.snapshot import encode_snapshot
+from models.learning.trainer import Trainer
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
@@ -113,12 +114,12 @@ def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment)
     deployment.wait("all is read", deployment.is_drained)
 
     # The oracle of the snapshots: the examples from the start, and the rule for when to draw.
-    population = Population(load_parameters())
+    learner = Trainer(load_parameters())
     expected = []
     for offset, (_, _, value) in enumerate(deployment.read(LABELLED_EXAMPLES)):
-        if population.learn(decode_observation(value)) and population.is_due:
-            content, _ = encode_snapshot(population.draw(consumed=offset + 1))
-            expected.append((str(population.snapshot.version).encode(), content))
+        if learner.learn(decode_lesson(value)) and learner.is_due:
+            content, _ = encode_snapshot(learner.draw(consumed=offset + 1))
+            expected.append((str(learner.snapshot.version).encode(), content))
     published = [(key, value) for _, key, value in deployment.read(MODEL_SNAPSHOTS)]
     assert before < len(expected)
     assert expected == list(dict.fromkeys(published))

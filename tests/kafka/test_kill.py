@@ -1,4 +1,4 @@
-"""Killing workers changes nothing: not the state, not the triggers."""
+"""Killing workers changes nothing: not the state, not the scores, not the decisions."""
 
 import random
 import signal
@@ -7,17 +7,27 @@ from pathlib import Path
 import pytest
 
 from agents.demo.shop import ShopConfig, simulate
+from config.topics import LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_commits_are_durable, assert_exact
+from tests.kafka.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
 
 EVENTS_MIN = 100_000
 
 
-def test_killed_workers_change_neither_state_nor_triggers(
+def trainer(deployment: Deployment) -> Worker:
+    """The worker whose turn it is to learn."""
+    deployment.wait(
+        "somebody learns", lambda: any(worker.lag(LABELLED_EXAMPLES) for worker in deployment.alive)
+    )
+    return next(worker for worker in deployment.alive if worker.lag(LABELLED_EXAMPLES))
+
+
+def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor_decisions(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     shop = ShopConfig(seed=11, customers=1_750, start_ms=START_MS, days=200)
@@ -27,7 +37,7 @@ def test_killed_workers_change_neither_state_nor_triggers(
         # Before there are workers: a kill that finds them idle would prove nothing.
         most = len(records) * 9 // 10
         deployment.publish(records[:most])
-        first, second = deployment.start_workers(2)
+        first, _ = deployment.start_workers(2)
         share = random.Random(5).uniform(0.15, 0.45)
         deployment.wait(
             f"{share:.0%} are applied",
@@ -38,10 +48,18 @@ def test_killed_workers_change_neither_state_nor_triggers(
         first.stop(signal.SIGKILL)
         assert_commits_are_durable(deployment)
 
-        third = deployment.start_worker()
+        deployment.start_worker()
+        snapshots = deployment.ends(MODEL_SNAPSHOTS)[0]
+        deployment.wait(
+            "the trainer goes on", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= snapshots + 5
+        )
+        trainer(deployment).stop(signal.SIGKILL)
+        assert_commits_are_durable(deployment)
+
+        deployment.start_worker()
         deployment.publish(records[most:])
         deployment.wait("all is read", deployment.is_drained, timeout_s=180)
-        deployment.wait("workers are ready", lambda: second.is_ready() and third.is_ready())
+        deployment.wait("workers are ready", lambda: all(w.is_ready() for w in deployment.alive))
         reread = deployment.metric("keepstream_reread_records_total")
         assert reread >= 1
         exact = assert_exact(deployment, published=len(records))

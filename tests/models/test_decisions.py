@@ -1,0 +1,355 @@
+"""What is decided for a customer: when the risk rises, what is done about it, and how often."""
+
+from itertools import pairwise, permutations
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.customer.contacts import DECISIONS_MAX, Decided, Outcome, remembered, with_outcome
+from models.customer.fingerprint import fingerprint
+from models.customer.row import Row
+from models.decisions.actions import is_control
+from models.decisions.trigger import (
+    NextBestAction,
+    Priority,
+    Trigger,
+    decode_decision,
+    encode_decision,
+)
+from models.engine import Effect, step
+from models.events.wire import Event, decode_event, iso
+from tests.models.lines import PARAMETERS, at, context, happened, line, lived, waited
+
+CUSTOMER = "ada"
+
+
+def ordered(days: float, revenue: float = 100.0) -> Event:
+    return happened("Order Completed", at(days=days), order_id=f"O-{days}", revenue=revenue)
+
+
+def said_to_leave(probability: float, parameters: Parameters = PARAMETERS) -> Parameters:
+    """Nothing is learnt yet, so that a customer's score is what the operator says."""
+    churn = replace(parameters.churn, prior=probability, check_in_days=365.0)
+    return replace(parameters, churn=churn)
+
+
+def triggered(effects: list[Effect], kind: str = "churn-risk") -> list[Trigger]:
+    return [e for e in effects if isinstance(e, Trigger) and e.kind == kind]
+
+
+def chosen(effects: list[Effect]) -> list[NextBestAction]:
+    return [e for e in effects if isinstance(e, NextBestAction)]
+
+
+def looked_at(row: Row, days: float, probability: float) -> tuple[Row, list[Effect]]:
+    """A session begins, at a time when the customer's score is so high."""
+    within = context(parameters=said_to_leave(probability))
+    after, _, effects = step(row, happened("page", at(days=days)), within)
+    return after, effects
+
+
+def risen(moments: list[tuple[float, float]], row: Row | None = None) -> list[float]:
+    """The days on which churn-risk fires along (day, probability)."""
+    calm = context(parameters=said_to_leave(0.1))
+    row = row or lived([ordered(0), ordered(0.1)], within=calm)
+    row, days = waited(row, at(days=1, ms=-1), within=calm)[0], []
+    for day, probability in moments:
+        row, effects = looked_at(row, day, probability)
+        if triggered(effects):
+            days.append(day)
+    return days
+
+
+@pytest.mark.parametrize(
+    ("moments", "fires"),
+    [
+        ([(1, 0.5), (2, 0.69), (3, 0.7), (4, 0.8), (5, 0.9)], [3]),
+        ([(1, 0.7), (40, 0.71), (90, 0.95)], [1]),
+        # Above `rearm` it is still the same rise.
+        ([(1, 0.7), (40, 0.61), (41, 0.9)], [1]),
+        ([(1, 0.7), (40, 0.6), (41, 0.7)], [1, 41]),
+        # A second rise within the cooldown is passed over.
+        ([(1, 0.7), (5, 0.5), (6, 0.9), (40, 0.9)], [1]),
+        ([(1, 0.7), (5, 0.5), (6, 0.9), (40, 0.5), (41, 0.9)], [1, 41]),
+        ([(1, 0.7), (5, 0.5), (28.9, 0.9)], [1]),
+        ([(1, 0.7), (5, 0.5), (29, 0.9)], [1, 29]),
+    ],
+)
+def test_churn_risk_fires_once_when_the_score_rises(
+    moments: list[tuple[float, float]], fires: list[float]
+) -> None:
+    assert fires == risen(moments)
+
+
+def test_churn_risk_is_of_customers_who_bought_twice() -> None:
+    assert [] == risen([(1, 0.9)], row=lived([happened("page", at())]))
+    assert [] == risen([(1, 0.9)], row=lived([ordered(0)]))
+
+
+def test_a_risk_that_rises_in_silence_is_told_at_the_decision_point() -> None:
+    calm = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.1)))
+    gloomy = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9)))
+    row = lived([ordered(0), ordered(0.1)], within=calm)
+    row, before = waited(row, at(days=6), within=calm)
+    _, after = waited(row, at(days=20), within=gloomy)
+
+    assert [] == triggered(before)
+    [told] = triggered(after)
+    assert (iso(at(days=8, ms=-1_000)), f"score:{at(days=8, ms=-1_000)}") == (
+        told.timestamp,
+        told.cause.deadline,
+    )
+
+
+def test_a_page_within_a_session_asks_for_no_score() -> None:
+    row = lived([ordered(0), ordered(0.1), happened("page", at(days=1))])
+    within = context(parameters=said_to_leave(0.9))
+    _, _, effects = step(row, happened("page", at(days=1, minutes=5)), within)
+
+    assert [] == triggered(effects)
+
+
+def eager(**changes: Any) -> Parameters:
+    """Every trigger fires each time, and no action has a cooldown; ``changes`` of the catalogue."""
+    rules = PARAMETERS.triggers
+    triggers = tuple(replace(rule, cooldown=0) for rule in rules.triggers)
+    actions = tuple(
+        replace(a, cooldown=0, propensity=1.0, cost=0.01) for a in PARAMETERS.actions.actions
+    )
+    return replace(
+        PARAMETERS,
+        triggers=replace(rules, triggers=triggers),
+        actions=replace(PARAMETERS.actions, actions=actions, **changes),
+    )
+
+
+def carts(hours: list[float], parameters: Parameters, row: Row | None = None) -> list[Effect]:
+    """A cart left alone at each of these hours."""
+    within = context(parameters=parameters)
+    row, found = row or Row(), []
+    for hour in hours:
+        put = happened("Product Added", at(hours=hour), product_id=f"P-{hour}", price=60.0)
+        row, _, effects = step(row, put, within)
+        found += effects
+        row, more = waited(row, at(hours=hour + 1), within=within)
+        found += more
+    return found
+
+
+def test_nobody_is_contacted_more_often_than_the_caps_allow() -> None:
+    found = carts([2.0 * n for n in range(12 * 70)], eager())
+    times = [_ms(action.timestamp) for action in chosen(found)]
+
+    assert 12 * 70 == len(triggered(found, "cart-abandoned"))
+    # Three in 28 days, a day apart, and again as soon as the first of them is 28 days ago.
+    assert [n * DAY_MS for n in (0, 1, 2, 28, 29, 30, 56, 57, 58)] == [
+        ms - times[0] for ms in times
+    ]
+    assert all(action.suppressed for action in chosen(found))
+
+
+def _ms(timestamp: str) -> int:
+    raw = line("page", at()).replace(iso(at()).encode(), timestamp.encode())
+    return decode_event(raw, message_id="").occurred_at_ms
+
+
+def test_the_cap_is_named_as_what_suppressed_the_others() -> None:
+    """A ticket and a cart fall due at one moment, hours after a contact."""
+    parameters = eager()
+    within = context(parameters=parameters)
+    row = lived([ordered(0)], within=within)
+    events = [
+        happened("Product Added", at(hours=1), product_id="P", price=60.0),
+        happened("Ticket Opened", at(hours=3), ticket_id="T", priority="urgent"),
+        happened("Product Added", at(hours=6), product_id="Q", price=60.0),
+    ]
+    found: list[Effect] = []
+    for event in events:
+        row, _, effects = step(row, event, within)
+        found += effects
+    row, more = waited(row, at(hours=7), within=within)
+    first, second = chosen([*found, *more])
+
+    assert ("cart-reminder", at(hours=2)) == (first.action, _ms(first.timestamp))
+    assert ("service-recovery", at(hours=7)) == (second.action, _ms(second.timestamp))
+    by = {gate.action: gate.by for gate in second.suppressed}
+    assert "contact-cap" == by["cart-reminder"]
+    # An open ticket shuts a gate before the cap does.
+    assert "eligibility" == by["cart-coupon"]
+    assert ("cart-abandoned", "ticket-overdue") == second.triggers
+
+
+def test_service_messages_are_exempt_from_the_caps_and_do_not_count() -> None:
+    parameters = eager()
+    within = context(parameters=parameters)
+    row, found = lived([ordered(0)], within=within), []
+    for number in range(20):
+        opened = happened(
+            "Ticket Opened", at(hours=5 * number), ticket_id=f"T-{number}", priority="urgent"
+        )
+        row, _, effects = step(row, opened, within)
+        found += effects
+        row, more = waited(row, at(hours=5 * number + 4), within=within)
+        found += more
+        solved = happened("Ticket Solved", at(hours=5 * number + 4.5), ticket_id=f"T-{number}")
+        row = step(row, solved, within).row
+    contacts = chosen(carts([110.0], parameters, row=row))
+
+    assert ["service-recovery"] * 20 == [action.action for action in chosen(found)]
+    assert 1 == len(contacts)
+
+
+def test_an_action_waits_for_its_own_cooldown() -> None:
+    shipped = {action.name: action for action in PARAMETERS.actions.actions}
+    parameters = eager(caps=())
+    catalogue = parameters.actions
+    slow = tuple(replace(a, cooldown=shipped[a.name].cooldown) for a in catalogue.actions)
+    parameters = replace(parameters, actions=replace(catalogue, actions=slow))
+    found = chosen(carts([2.0 * n for n in range(12 * 70)], parameters))
+
+    assert {"cart-reminder", "cart-coupon"} == {action.action for action in found}
+    for name in ("cart-reminder", "cart-coupon"):
+        times = [_ms(action.timestamp) for action in found if action.action == name]
+        gaps = {later - earlier for earlier, later in pairwise(times)}
+        assert {shipped[name].cooldown} == gaps
+
+
+def test_a_cooldown_outlasts_however_many_other_decisions() -> None:
+    decisions: tuple[Decided, ...] = (Decided(0, "personal-call", "phone", at(), True),)
+    for number in range(1, 100):
+        made = Decided(number, "service-recovery", "phone", at(hours=number), True)
+        decisions = remembered(decisions, made)
+        assert len(decisions) <= DECISIONS_MAX
+        assert list(decisions) == sorted(decisions, key=lambda d: d.at_ms)
+
+    assert "personal-call" == decisions[0].action
+    assert 99 == decisions[-1].id
+    for number in range(100, 200):
+        decisions = remembered(decisions, Decided(number, f"a-{number}", "email", at(), True))
+        assert len(decisions) <= DECISIONS_MAX
+    assert 199 == decisions[-1].id
+
+
+def test_priority_is_its_factors_and_the_highest_wins() -> None:
+    for action in chosen(carts([2.0, 40.0], eager(), row=lived([ordered(0)]))):
+        for priority in (action.priority, *(other.priority for other in action.outranked)):
+            assert pytest.approx(recomputed(priority), rel=1e-12) == priority.priority
+            assert priority.priority > 0
+        assert all(action.priority.priority >= o.priority.priority for o in action.outranked)
+
+
+def recomputed(p: Priority) -> float:
+    return p.propensity * p.context_weight * p.value * p.lever - p.cost
+
+
+def test_a_lever_moves_an_action_up() -> None:
+    def winner(lever: float) -> str:
+        parameters = eager()
+        actions = tuple(
+            replace(a, lever=lever) if a.name == "cart-reminder" else a
+            for a in parameters.actions.actions
+        )
+        parameters = replace(parameters, actions=replace(parameters.actions, actions=actions))
+        return chosen(carts([2.0], parameters))[0].action
+
+    assert "cart-reminder" == winner(1.0)
+    assert "cart-coupon" == winner(0.5)
+
+
+def test_an_action_that_costs_more_than_it_brings_is_not_taken() -> None:
+    parameters = eager()
+    actions = tuple(replace(a, cost=1_000.0) for a in parameters.actions.actions)
+    parameters = replace(parameters, actions=replace(parameters.actions, actions=actions))
+    found = carts([2.0], parameters)
+
+    assert 1 == len(triggered(found, "cart-abandoned"))
+    assert [] == chosen(found)
+
+
+def test_a_tenth_of_all_customers_is_held_out_for_good() -> None:
+    customers = [f"c-{number}" for number in range(10_000)]
+    control = {customer for customer in customers if is_control(customer, 0.1)}
+
+    # Three standard deviations are 90.
+    assert abs(len(control) - 1_000) < 90
+    assert control == {customer for customer in customers if is_control(customer, 0.1)}
+    # A larger share keeps those who were in it, and none has nobody.
+    assert control < {customer for customer in customers if is_control(customer, 0.2)}
+    assert set() == {customer for customer in customers if is_control(customer, 0.0)}
+
+
+def test_control_decisions_are_made_and_marked_and_count_like_the_others() -> None:
+    everybody, nobody = eager(holdout=0.9999), eager(holdout=0.0)
+    hours = [2.0 * n for n in range(12 * 30)]
+    held_out, treated = chosen(carts(hours, everybody)), chosen(carts(hours, nobody))
+
+    assert {"control"} == {action.group for action in held_out}
+    assert {"treated"} == {action.group for action in treated}
+    assert [replace(action, group="treated") for action in held_out] == treated
+
+
+def decided() -> tuple[Row, NextBestAction]:
+    within = context(parameters=eager())
+    put = happened("Product Added", at(), product_id="P", price=60.0)
+    row, effects = waited(lived([put], within=within), at(hours=1), within=within)
+    [action] = chosen(effects)
+    return row, action
+
+
+def outcome(name: str, hours: float, decision_id: str) -> Event:
+    return happened(f"Action {name}", at(hours=hours), decision_id=decision_id)
+
+
+@pytest.mark.parametrize(
+    ("heard", "stands"),
+    [
+        (["Delivered"], Outcome.DELIVERED),
+        (["Delivered", "Opened", "Clicked"], Outcome.CLICKED),
+        (["Delivered", "Opened", "Accepted"], Outcome.ACCEPTED),
+        (["Opened", "Rejected"], Outcome.REJECTED),
+        (["Failed"], Outcome.FAILED),
+    ],
+)
+def test_an_outcome_is_recorded_in_whatever_order_it_is_heard_of(
+    heard: list[str], stands: Outcome
+) -> None:
+    row, action = decided()
+    for arrival in permutations(enumerate(heard)):
+        events = [outcome(name, 2 + hour, action.id) for hour, name in arrival]
+        after = lived(events, row=row)
+
+        assert [stands] == [decision.outcome for decision in after.decisions]
+        assert [replace(d, outcome="none") for d in after.decisions] == list(row.decisions)
+
+
+def test_an_outcome_of_a_decision_never_heard_of_changes_no_decision() -> None:
+    row, action = decided()
+
+    for name in ("Delivered", "Clicked", "Failed"):
+        after = lived([outcome(name, 2, "somebody else's")], row=row)
+        assert row.decisions == after.decisions
+    assert with_outcome(row.decisions, "somebody else's", Outcome.CLICKED) is None
+    assert fingerprint(action.id) == row.decisions[0].id
+    assert () == lived([outcome("Clicked", 2, action.id)]).decisions
+
+
+def test_an_outcome_finds_its_decision_among_others() -> None:
+    decisions: tuple[Decided, ...] = ()
+    for name in ("a", "b", "c"):
+        made = Decided(fingerprint(name), "cart-reminder", "email", at(), True)
+        decisions = remembered(decisions, made)
+    after = with_outcome(decisions, "b", Outcome.ACCEPTED)
+
+    assert after is not None
+    assert ["none", "accepted", "none"] == [decision.outcome for decision in after]
+
+
+def test_decisions_are_read_as_they_were_written() -> None:
+    found = [e for e in carts([2.0, 40.0], eager()) if isinstance(e, Trigger | NextBestAction)]
+
+    assert {Trigger, NextBestAction} == {type(decision) for decision in found}
+    for decision in found:
+        assert decision == decode_decision(encode_decision(decision))
