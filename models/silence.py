@@ -13,7 +13,7 @@ from models.decisions.facts import Scene
 from models.decisions.policy import CART_IDLE, SCORE, SILENCE, TICKET_WAITING
 from models.decisions.trigger import Cause, Decision
 from models.learning.examples import Lesson
-from models.learning.labels import CHECK_IN, kind_of, mature, observe, with_pending
+from models.learning.labels import is_check_in, mature, observe, with_pending
 
 _MOMENTS = {"cart": CART_IDLE, "purchase": SILENCE, "ticket": TICKET_WAITING}
 
@@ -67,7 +67,7 @@ def _decision_point(scene: Scene) -> list[Lesson]:
     if scene.assessment is not None:
         past = scene.assessment.history
         row = with_pending(row, scene.assessment, at_ms, context)
-        if kind_of(past, at_ms) == CHECK_IN:
+        if is_check_in(row, at_ms, context.parameters.churn.check_in_ms):
             row, observation = observe(row, past, at_ms)
             lessons.append(observation)
     scene.row = _due_again(row, "decision", next_decision_of(row, context.parameters))

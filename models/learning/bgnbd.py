@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
-#: (x, t_x, T), the times in whole weeks.
+#: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
+#: bits above, so that a table stays small however many customers there are.
 Cell = tuple[int, int, int]
-_WEEKS_MAX = 520
-_REPEATS_MAX = 255
+_DAYS_MAX = 3_660
+_BITS = 4
 
 
 class BgNbd(Struct, frozen=True):
@@ -29,10 +30,22 @@ class BgNbd(Struct, frozen=True):
     b: float
 
 
-def cell_of(repeats: int, last_weeks: float, life_weeks: float) -> Cell:
+def cell_of(repeats: int, last_days: float, life_days: float) -> Cell:
     """The cell of the count table a customer is in."""
-    life = min(int(life_weeks), _WEEKS_MAX)
-    return min(repeats, _REPEATS_MAX), min(int(last_weeks), life), life
+    silence = max(round(life_days - last_days), 0)
+    return _binned(repeats), _binned(min(silence, _DAYS_MAX)), min(round(life_days), _DAYS_MAX)
+
+
+def _binned(number: int) -> int:
+    """The lower end of the bin of ``number``: all but its leading bits cleared."""
+    spare = max(number.bit_length() - _BITS, 0)
+    return number >> spare << spare
+
+
+def _middles(bins: "_Vector") -> "_Vector":
+    """The middle of each bin that `_binned` names."""
+    _, bits = np.frexp(bins)
+    return bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
 
 
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
@@ -68,10 +81,10 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     if not cells:
         return None
     table = np.array([(*cell, count) for cell, count in cells], dtype=np.float64)
-    # Whole weeks stand for their middles, except that nobody lived for no time at all.
-    repeats, last, life, weight = table.T
-    last = np.where(repeats > 0, np.minimum(last + 0.5, life + 0.5), 0.0)
-    life = life + 0.5
+    repeats, silence, life, weight = table.T
+    # Nobody lived for no time at all.
+    repeats, life = _middles(repeats), np.maximum(life, 1.0) / 7.0
+    last = np.where(repeats > 0, np.maximum(life - _middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
     found = minimize(
         _cost,

@@ -35,6 +35,7 @@ class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_fi
 class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="type"):
     """A decision point and what became of it: whether nothing was bought in the horizon after it.
 
+    ``weight``: how many decision points like it there were, of which this one was kept.
     ``features``: as they were then, packed, in base64. ``champion`` and ``baseline``: what either
     said then, if it could.
     """
@@ -44,6 +45,7 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     kind: str
     churned: bool
     features: str
+    weight: int = 1
     champion: float | None = None
     baseline: float | None = None
     partition: int = 0

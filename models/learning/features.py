@@ -3,6 +3,7 @@
 Only what happened up to that moment counts: an order after it, already in the row, is left out.
 """
 
+from bisect import bisect_right
 from itertools import pairwise
 from math import exp, log, log1p, sqrt
 from struct import Struct as Layout
@@ -36,6 +37,9 @@ NAMES = (
     "gap_variation",
     "one_timer",
     "bgnbd",
+    "days_28d",
+    "recency_by_orders",
+    "bgnbd_by_orders",
     "intensity",
     "views",
     "unseen",
@@ -45,6 +49,7 @@ NAMES = (
 _LAYOUT = Layout(f"<{len(NAMES)}f")
 #: The horizon whose BG/NBD probability is a feature.
 _BGNBD_WEEKS = 4.0
+_RECENT_MS = 28 * DAY_MS
 _LOGIT_MAX = 6.0
 
 
@@ -117,6 +122,10 @@ def extract(
         sqrt(variance) / (mean + 1.0),
         1.0 if past.repeats == 0 else 0.0,
         logit(silent),
+        log1p(_days_since(past, at_ms - _RECENT_MS)),
+        # Silence says more the more often somebody used to buy.
+        recency * log1p(max(orders[1], 0.0)),
+        logit(silent) * log1p(max(orders[1], 0.0)),
         log1p(max(intensity, 0.0)),
         log1p(max(views, 0.0)),
         log1p(unseen_days),
@@ -140,6 +149,11 @@ def logit(probability: float) -> float:
     bound = 1.0 / (1.0 + exp(_LOGIT_MAX))
     clipped = min(max(probability, bound), 1.0 - bound)
     return log(clipped / (1.0 - clipped))
+
+
+def _days_since(past: History, since_ms: int) -> int:
+    """How many purchase days there were after the day of ``since_ms``."""
+    return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)
 
 
 def _levels(

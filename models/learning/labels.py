@@ -5,9 +5,13 @@ telling "came back" at the next purchase and "left" only at the end would leak n
 biased all the same.
 """
 
+from bisect import bisect_right
+from math import ceil
+
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
+from config.parameters import Parameters
 from models.context import Context
 from models.customer.fingerprint import fingerprint
 from models.customer.pending import Pending
@@ -55,35 +59,52 @@ def kind_of(past: History, at_ms: int) -> str:
     return PURCHASE if bought_today else CHECK_IN
 
 
+def is_check_in(row: Row, at_ms: int, check_in_ms: int) -> bool:
+    """Whether a decision point is on the grid of check-ins, whatever was bought that day: counting
+    the silent alone would make a population of people who buy less.
+    """
+    since_ms = at_ms - day_end_ms(row.purchases.first_at_ms)
+    return since_ms > 0 and not since_ms % check_in_ms
+
+
 def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context) -> Row:
-    """``row`` with a label to wait for at each horizon, as far as there is room for it."""
-    kind = kind_of(assessment.history, at_ms)
+    """``row`` with a label to wait for at each horizon, as far as there is room for it.
+
+    Whether a decision point is kept follows from a hash and from what was before it. Giving up one
+    for a later one would not do: who comes back often has more of them to come, so that those whom
+    we lose would be kept more often.
+    """
+    kind, past = kind_of(assessment.history, at_ms), assessment.history
     features = pack(assessment.features)
     pending = row.pending
+    draw = fingerprint(f"{context.customer}:{at_ms}")
     for churn in assessment.churn:
-        horizon_ms = round(churn.horizon_days * DAY_MS)
+        wait_ms = round(churn.horizon_days * DAY_MS) + context.label_delay_ms
+        weight = _stride(past, at_ms, wait_ms, context.parameters)
+        waiting = sum(p.horizon_days == churn.horizon_days for p in pending)
+        if draw % weight or waiting >= context.parameters.bounds.pending:
+            continue
         new = Pending(
-            due_ms=at_ms + horizon_ms + context.label_delay_ms,
+            due_ms=at_ms + wait_ms,
             decided_at_ms=at_ms,
             horizon_days=churn.horizon_days,
             kind=kind,
-            rank=fingerprint(f"{context.customer}:{at_ms}:{churn.horizon_days:g}") >> 31,
+            weight=weight,
             features=features,
             champion=churn.champion,
             baseline=churn.baseline,
         )
-        pending = _sampled(pending, new, context.parameters.bounds.pending)
+        pending = tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
     return _waiting(row, pending)
 
 
-def _sampled(pending: tuple[Pending, ...], new: Pending, most: int) -> tuple[Pending, ...]:
-    same = [p for p in pending if p.horizon_days == new.horizon_days]
-    if len(same) >= most:
-        worst = max([*same, new], key=lambda p: p.rank)
-        if worst is new:
-            return pending
-        pending = tuple(p for p in pending if p is not worst)
-    return tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
+def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> int:
+    """One of how many decision points to keep, going by how many there were in the time that a
+    label waits; an eighth of the room is left for chance.
+    """
+    days = len(past.days) - bisect_right(past.days, (at_ms - wait_ms) // DAY_MS)
+    lately = days + wait_ms / parameters.churn.check_in_ms
+    return ceil(lately / (0.875 * parameters.bounds.pending))
 
 
 def mature(row: Row, due_ms: int) -> tuple[Row, list[Example]]:
@@ -105,6 +126,7 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         kind=pending.kind,
         churned=churned,
         features=packed_text(pending.features),
+        weight=pending.weight,
         champion=pending.champion,
         baseline=pending.baseline,
     )
@@ -119,7 +141,7 @@ def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
     """The customer as a check-in finds them; ``row`` remembers the cell they are counted in."""
     frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
     gaps = gaps_days(row.purchases)
-    cell = cell_of(past.repeats, past.last / 7.0, past.life / 7.0)
+    cell = cell_of(past.repeats, past.last, past.life)
     observation = Observation(
         timestamp_ms=at_ms,
         recency_days=past.recency,

@@ -15,16 +15,20 @@ MEASURES = ("recency_days", "frequency", "monetary_minor", "gap_days")
 class Population(Struct, rename="camel"):
     """Sums over observations: exact in any order, so that partitions may interleave as they like.
 
-    ``cells``: customers by (x, t_x, T) of their latest check-in, keyed ``"x t_x T"``.
+    ``cells``: customers by the `Cell` of their latest check-in, its numbers joined by blanks.
+    ``counted`` and ``fitted_on``: observations so far, and those at the last fit of BG/NBD.
     """
 
     histograms: dict[str, Histogram] = {}
     cells: dict[str, int] = {}
     fitted: BgNbd | None = None
     fitted_at_ms: int = 0
+    counted: int = 0
+    fitted_on: int = 0
 
     def learn(self, observation: Observation) -> None:
         """Count one customer's check-in."""
+        self.counted += 1
         self._observe("recency_days", observation.recency_days)
         self._observe("frequency", float(observation.frequency))
         self._observe("monetary_minor", float(observation.monetary_minor))
@@ -47,11 +51,15 @@ class Population(Struct, rename="camel"):
         return quantiles(bins, (0.5,))[0] if bins else None
 
     def refit(self, now_ms: int, parameters: Parameters) -> None:
-        """Fit BG/NBD anew if the last fit is old enough."""
-        if self.fitted is None or now_ms >= self.fitted_at_ms + parameters.learning.refit_every:
+        """Fit BG/NBD anew if the last fit is old enough, or was made of half of what there is: the
+        first weeks say little of silence.
+        """
+        is_old = now_ms >= self.fitted_at_ms + parameters.learning.refit_every
+        if self.fitted is None or is_old or self.counted >= 2 * self.fitted_on:
             counts = {_cell(key): count for key, count in self.cells.items()}
             self.fitted = fit(counts, self.fitted)
             self.fitted_at_ms = now_ms
+            self.fitted_on = self.counted
 
     def _observe(self, measure: str, value: float) -> None:
         observe(self.histograms.setdefault(measure, {}), value)

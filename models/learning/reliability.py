@@ -24,22 +24,24 @@ class Bin(Struct, array_like=True):
 
 
 class Reliability(Struct, rename="camel"):
-    """Scores against what came true."""
+    """Scores against what came true. All but ``examples`` count each score by its weight."""
 
     bins: dict[int, Bin] = {}
     count: int = 0
     positives: int = 0
     log_loss_sum: float = 0.0
+    examples: int = 0
 
-    def learn(self, score: float, came_true: bool) -> None:
-        """Count one score."""
+    def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
+        """Count one score, as many times as ``weight`` says."""
         found = self.bins.setdefault(bin_of(score), Bin())
-        found.count += 1
-        found.positives += came_true
-        found.scores += score
-        self.count += 1
-        self.positives += came_true
-        self.log_loss_sum += log_loss(score, came_true)
+        found.count += weight
+        found.positives += weight * came_true
+        found.scores += weight * score
+        self.count += weight
+        self.positives += weight * came_true
+        self.log_loss_sum += weight * log_loss(score, came_true)
+        self.examples += 1
 
     @property
     def mean_log_loss(self) -> float | None:
@@ -97,6 +99,7 @@ class Reliability(Struct, rename="camel"):
             self.count + other.count,
             self.positives + other.positives,
             self.log_loss_sum + other.log_loss_sum,
+            self.examples + other.examples,
         )
 
 

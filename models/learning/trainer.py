@@ -124,7 +124,7 @@ class Trainer:
             for scorer, said in ((CHAMPION, example.champion), (BASELINE, example.baseline)):
                 name = f"{example.horizon_days:g} {example.kind} {scorer}"
                 found = self._state.reliability.setdefault(name, Reliability())
-                found.learn(said, example.churned)
+                found.learn(said, example.churned, example.weight)
 
     def _quality(self) -> list[Quality]:
         """By horizon, kind of decision and scorer, and over all kinds."""
@@ -142,7 +142,7 @@ def _told(name: str, found: Reliability) -> Quality:
         horizon_days=float(horizon),
         kind=kind,
         scorer=scorer,
-        examples=found.count,
+        examples=found.examples,
         log_loss=found.mean_log_loss,
         auc=found.auc,
         calibration_error=found.calibration_error,

@@ -1,67 +1,30 @@
 """The engine over a log: exact, causal, and the same however often it is asked."""
 
-from collections.abc import Iterable
 from itertools import pairwise
 from random import Random
-from typing import NamedTuple
 
+import msgspec
 import orjson
 import pytest
 from msgspec.structs import replace
 
-from agents.demo.shop import ShopConfig, simulate
-from models.customer.profile import encode_profile
+from agents.demo.shop import simulate
 from models.customer.row import encode_row
-from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import Trigger
 from models.engine import Fate
-from models.events.dead_letter import DeadLetter, encode_dead_letter
+from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.wire import iso
 from models.learning.snapshot import Snapshot, SnapshotError
 from models.replay import Replay, Score
-from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, line, watermark
-
-#: Enough mishaps that each kind is in the log.
-SHOP = ShopConfig(
-    seed=11,
-    customers=60,
-    start_ms=START_MS,
-    days=60,
-    shuffled=0.02,
-    duplicates=0.02,
-    late=0.005,
-    malformed=0.01,
+from tests.models.lines import PARAMETERS, PRIOR, at, line, watermark
+from tests.replay.shops import (
+    PARAMETERS_OF_A_SMALL_SHOP,
+    SHOP,
+    Outcome,
+    replayed,
+    with_watermarks,
 )
-#: A population that is small enough to be learnt from.
-PARAMETERS_OF_A_SMALL_SHOP = replace(
-    PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=20)
-)
-
-
-class Outcome(NamedTuple):
-    """What replay writes, as the bytes of its files."""
-
-    triggers: list[bytes]
-    dead_letters: list[bytes]
-    scores: list[Score]
-    customers: list[bytes]
-    replay: Replay
-
-
-def replayed(lines: Iterable[bytes]) -> Outcome:
-    replay = Replay(PARAMETERS_OF_A_SMALL_SHOP)
-    outcome = Outcome([], [], [], [], replay)
-    for number, content in enumerate(lines, 1):
-        for output in replay.feed(content, number):
-            match output:
-                case Trigger() | NextBestAction():
-                    outcome.triggers.append(encode_decision(output))
-                case DeadLetter():
-                    outcome.dead_letters.append(encode_dead_letter(output))
-                case Score():
-                    outcome.scores.append(output)
-    outcome.customers.extend(encode_profile(view) for view in replay.profiles())
-    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +35,7 @@ def shop() -> list[bytes]:
 @pytest.fixture(scope="module")
 def watched() -> list[bytes]:
     """The shop's log with a watermark a day."""
-    lines: list[bytes] = []
-    day = 1
-    for record in simulate(SHOP):
-        # Not before everything of that day has come, but for what comes days late.
-        while record.occurred_at_ms > at(days=day, hours=1):
-            lines.append(watermark(at(days=day)))
-            day += 1
-        lines.append(record.value)
-    return lines
+    return with_watermarks(SHOP)
 
 
 @pytest.fixture(scope="module")
@@ -174,19 +129,16 @@ def test_score_lines_are_answered_and_change_nothing(watched: list[bytes]) -> No
     assert without.customers == with_them.customers
     assert asked == len(with_them.scores) == with_them.replay.summary().scores
     assert without.replay.summary().events == with_them.replay.summary().events
-    assert (
-        Score(
-            message_id="s-1",
-            user_id="c-00007",
-            timestamp="2026-01-02T00:00:00.000Z",
-            churn_probability=PARAMETERS.churn.prior,
-            horizon_days=56.0,
-            source="prior",
-            model_version=0,
-            value=None,
-        )
-        == with_them.scores[0]
-    )
+    assert Score(
+        message_id="s-1",
+        user_id="c-00007",
+        timestamp="2026-01-02T00:00:00.000Z",
+        churn_probability=PARAMETERS.churn.prior,
+        horizon_days=56.0,
+        source="prior",
+        model_version=0,
+        value=None,
+    ) == msgspec.json.decode(with_them.scores[0], type=Score)
 
 
 @pytest.mark.parametrize(
