@@ -168,10 +168,7 @@ def test_a_parameter_changes_what_would_have_fired(tmp_path: Path) -> None:
         b'{"type":"watermark","timestamp":"2025-01-01T12:30:00Z"}',
     ]
     for after, fired in (("2h", 1), ("3h", 0)):
-        assert (
-            0
-            == replay(tmp_path, lines, "--set", f"triggers.cart-abandoned.after={after}").exit_code
-        )
+        assert 0 == replay(tmp_path, lines, "--set", f"cart.idle={after}").exit_code
         assert fired == len(records(outcome(tmp_path)["triggers.jsonl"]))
 
 

@@ -38,8 +38,8 @@ def test_every_folder_with_modules_is_a_package(package: str) -> None:
     assert [] == [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()]
 
 
-def test_config_imports_the_standard_library_and_msgspec_alone() -> None:
-    allowed = sys.stdlib_module_names | {"config", "msgspec"}
+def test_config_imports_the_standard_library_msgspec_and_a_yaml_reader_alone() -> None:
+    allowed = sys.stdlib_module_names | {"config", "msgspec", "yaml"}
     modules = [path for path in files("config") if path.suffix == ".py"]
 
     assert [] == [

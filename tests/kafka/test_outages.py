@@ -132,7 +132,7 @@ def _are_shown(client: redis.Redis, deployment: Deployment, customers: list[str]
 
 
 CART_AFTER_S = 50
-SILENT = (f"triggers.cart-abandoned.after={CART_AFTER_S}s", "time.disorder=1s")
+SILENT = (f"cart.idle={CART_AFTER_S}s", "time.disorder=1s")
 
 
 def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -> None:
