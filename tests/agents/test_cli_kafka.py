@@ -26,7 +26,7 @@ from config.topics import (
 )
 from models.customer.profile import Profile, encode_profile, profile
 from models.customer.row import Row
-from models.decisions.trigger import Trigger, encode_trigger
+from models.decisions.trigger import Decision, NextBestAction, Trigger, encode_decision
 from models.events.admission import admit
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Reason, Rejected
@@ -139,9 +139,9 @@ def shop_log(settings: Settings, parameters: Parameters, model: bytes) -> list[S
 
 def folded(
     log: list[Sent], snapshot: Snapshot, parameters: Parameters
-) -> tuple[list[Trigger], list[Profile]]:
+) -> tuple[list[Decision], list[Profile]]:
     """What a worker's fold makes of ``log``: triggers by partition, and profiles by customer."""
-    triggers: list[Trigger] = []
+    triggers: list[Decision] = []
     profiles: list[Profile] = []
     by_partition: dict[int, list[bytes]] = defaultdict(list)
     for _, number, _, value in log:
@@ -157,7 +157,9 @@ def folded(
             except Rejected:
                 fold.skip(offset)
                 continue
-            triggers += [effect for effect in effects if isinstance(effect, Trigger)]
+            triggers += [
+                effect for effect in effects if isinstance(effect, Trigger | NextBestAction)
+            ]
         profiles += [
             profile(customer, row, fold.as_of_ms, fold.snapshot, parameters)
             for customer, row in rows.rows.items()
@@ -189,7 +191,9 @@ def test_a_replay_of_an_export_is_what_the_workers_did(
     assert {0, 1} == {trigger.model_version for trigger in triggers}
     assert len(triggers) > 10
     out = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert [encode_trigger(trigger) for trigger in triggers] == out["triggers.jsonl"].splitlines()
+    assert [encode_decision(decision) for decision in triggers] == out[
+        "triggers.jsonl"
+    ].splitlines()
     assert [encode_profile(view) for view in profiles] == out["customers.jsonl"].splitlines()
 
 

@@ -26,10 +26,10 @@ from agents.demo.shop import ShopConfig
 from agents.demo.summary import Summary, percentile, require_writable, summarize, write_summary
 from agents.demo.watch import Figures, parse_metrics
 from config.parameters import load_parameters
-from models.decisions.trigger import Cause, Kind, ReasonCode, trigger
+from models.decisions.trigger import NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
 from models.events.admission import admit
 from models.events.rejection import Rejected
-from models.events.wire import Source
+from models.events.wire import Source, iso
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
@@ -155,13 +155,17 @@ def test_what_happens_is_shown_in_words(is_terminal: bool) -> None:
     )
     figures = figures_of(**FIGURES)
     figures.recent = (
-        trigger(
-            Kind.CART_ABANDONED,
+        Trigger(
+            id="1",
+            kind="cart-abandoned",
             rule_version=1,
-            customer="c-00007",
-            at_ms=NOW_MS,
-            cause=Cause(deadline="cart-abandoned:1"),
+            user_id="c-00007",
+            timestamp=iso(NOW_MS),
+            cause=Cause(deadline="cart-idle:1"),
             reasons=(ReasonCode("cart_items", 2.0, "2 in the cart"),),
+            churn=None,
+            value_at_stake=0.0,
+            gates=("condition", "cooldown"),
             model_version=0,
         ),
     )
@@ -292,7 +296,8 @@ def test_a_small_shop_is_accounted_for_within_a_minute(tmp_path: Path, demos: li
     )
     assert events.duplicate > 0
     assert events.dead_lettered > 0
-    assert {str(kind) for kind in Kind} == summary.triggers.keys()
+    rules = {rule.name for rule in load_parameters().triggers.triggers}
+    assert {*rules, NEXT_BEST_ACTION} == summary.triggers.keys()
     assert summary.triggers["cart-abandoned"] > 50
     assert summary.triggers["purchase-overdue"] > 20
     assert 0 < summary.events_per_second < events.published

@@ -1,0 +1,234 @@
+"""Every decision of a simulated shop carries its receipt, and the receipt is true."""
+
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+from math import isfinite
+from typing import NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+from agents.demo.shop import ShopConfig, simulate
+from models.customer.contacts import CONTROL, TREATED
+from models.decisions.actions import is_control
+from models.decisions.facts import FACTS
+from models.decisions.trigger import (
+    NEXT_BEST_ACTION,
+    Decision,
+    NextBestAction,
+    Priority,
+    Trigger,
+    decision_id,
+)
+from models.events.wire import decode_line, timestamp_ms
+from models.learning.churn import Source
+from models.learning.features import NAMES
+from models.replay import Replay
+from tests.models.lines import PARAMETERS, START_MS
+
+SHOP = ShopConfig(seed=5, customers=110, start_ms=START_MS, days=130)
+SMALL = replace(PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=50))
+TRIGGERS = {rule.name: rule for rule in PARAMETERS.triggers.triggers}
+ACTIONS = {action.name: action for action in PARAMETERS.actions.actions}
+
+
+class Shop(NamedTuple):
+    decisions: list[Decision]
+    triggers: list[Trigger]
+    actions: list[NextBestAction]
+    replay: Replay
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    replay = Replay(SMALL)
+    decisions: list[Decision] = []
+    for number, record in enumerate(simulate(SHOP), 1):
+        for output in replay.feed(record.value, number):
+            if isinstance(output, Trigger | NextBestAction):
+                decisions.append(output)
+    return Shop(
+        decisions,
+        [d for d in decisions if isinstance(d, Trigger)],
+        [d for d in decisions if isinstance(d, NextBestAction)],
+        replay,
+    )
+
+
+def ms(timestamp: str) -> int:
+    return timestamp_ms(decode_line(b'{"type":"page","timestamp":"%s"}' % timestamp.encode()))
+
+
+def test_the_shop_fires_all_kinds_and_takes_most_actions(shop: Shop) -> None:
+    fired = Counter(trigger.kind for trigger in shop.triggers)
+
+    assert TRIGGERS.keys() == fired.keys()
+    assert {"churn-risk", "purchase-overdue"} < {k for k, count in fired.items() if count > 10}
+    assert len({action.action for action in shop.actions}) >= 5
+    assert {TREATED, CONTROL} == {action.group for action in shop.actions}
+
+
+def test_every_decision_has_what_a_receipt_promises(shop: Shop) -> None:
+    for decision in shop.decisions:
+        assert re.fullmatch("[0-9a-f]{32}", decision.id)
+        assert re.fullmatch(r"c-\d{5}", decision.user_id)
+        assert ms(decision.timestamp) >= START_MS
+        assert (decision.cause.message_id is None) != (decision.cause.deadline is None)
+        assert decision.reasons
+        assert "cooldown" in decision.gates
+        assert isfinite(decision.value_at_stake)
+        assert decision.value_at_stake >= 0
+    assert len({d.id for d in shop.decisions}) == len(shop.decisions)
+
+
+def test_a_churn_score_says_whose_word_it_is_and_of_which_model(shop: Shop) -> None:
+    scored = [d for d in shop.decisions if d.churn is not None]
+
+    for decision in scored:
+        assert decision.churn is not None
+        assert 0 < decision.churn.probability < 1
+        assert 28.0 == decision.churn.horizon_days
+        assert decision.model_version == decision.churn.model_version
+    sources = {d.churn.source for d in scored if d.churn is not None}
+    assert {Source.PRIOR, Source.BASELINE, Source.CHAMPION} == sources
+    # Models are made along the way, and each decision is by the latest.
+    versions = [decision.model_version for decision in shop.decisions]
+    assert sorted(versions) == versions
+    assert versions[-1] > 10
+
+
+def test_ids_follow_from_the_rule_the_customer_and_the_cause(shop: Shop) -> None:
+    for trigger in shop.triggers:
+        rule = TRIGGERS[trigger.kind]
+        assert rule.version == trigger.rule_version
+        assert trigger.id == decision_id(rule.name, rule.version, trigger.user_id, trigger.cause)
+    for action in shop.actions:
+        version = PARAMETERS.actions.version
+        assert version == action.catalogue_version
+        assert action.id == decision_id(NEXT_BEST_ACTION, version, action.user_id, action.cause)
+
+
+def test_a_trigger_names_its_gates_and_stays_silent_within_its_cooldown(shop: Shop) -> None:
+    last: dict[tuple[str, str], int] = {}
+    for trigger in shop.triggers:
+        rule, at_ms = TRIGGERS[trigger.kind], ms(trigger.timestamp)
+        threshold = ("threshold",) if rule.rises is not None else ()
+        assert ("condition", *threshold, "cooldown") == trigger.gates
+        before_ms = last.get((trigger.user_id, trigger.kind))
+        assert before_ms is None or at_ms - before_ms >= rule.cooldown
+        last[trigger.user_id, trigger.kind] = at_ms
+        if trigger.kind == "churn-risk":
+            assert trigger.churn is not None
+            assert trigger.churn.probability >= 0.7
+
+
+def test_reasons_can_be_read_and_computed_with(shop: Shop) -> None:
+    features = {name.replace("_", " ") for name in NAMES}
+    for decision in shop.decisions:
+        for reason in decision.reasons:
+            assert reason.words.strip()
+            assert not re.search(r"[{}_]|nan|inf\b|None", reason.words)
+            if reason.contribution is not None:
+                said, side = reason.words.rsplit(" ", 2)[0], reason.words.split()[-2]
+                assert said in features
+                assert side in {"above", "below"}
+                continue
+            assert reason.code in FACTS
+            assert isinstance(reason.value, float)
+            assert isfinite(reason.value)
+            assert FACTS[reason.code].words.format(reason.value) == reason.words
+
+
+def test_reasons_are_those_that_the_rule_gives_and_a_champions_score_names_its_features(
+    shop: Shop,
+) -> None:
+    named = 0
+    for trigger in shop.triggers:
+        facts = [reason.code for reason in trigger.reasons if reason.contribution is None]
+        assert list(TRIGGERS[trigger.kind].because) == facts
+        parts = [r.contribution for r in trigger.reasons if r.contribution is not None]
+        is_champions = trigger.churn is not None and trigger.churn.source == Source.CHAMPION
+        assert (3 if is_champions and trigger.kind == "churn-risk" else 0) == len(parts)
+        assert sorted(parts, key=lambda part: -abs(part)) == parts
+        named += len(parts)
+    assert named > 0
+
+
+def test_chosen_outranked_and_suppressed_are_all_actions_once(shop: Shop) -> None:
+    gates = set()
+    for decision in shop.actions:
+        others = [ranked.action for ranked in decision.outranked]
+        shut = [suppressed.action for suppressed in decision.suppressed]
+        assert sorted(ACTIONS) == sorted([decision.action, *others, *shut])
+        gates |= {suppressed.by for suppressed in decision.suppressed}
+        assert set(decision.gates) >= {suppressed.by for suppressed in decision.suppressed}
+    assert {"answers", "eligibility", "contact-cap", "priority"} <= gates
+    assert any(decision.outranked for decision in shop.actions)
+
+
+def recomputed(found: Priority) -> float:
+    return found.propensity * found.context_weight * found.value * found.lever - found.cost
+
+
+def test_a_priority_is_recomputed_from_its_factors_and_the_highest_was_chosen(shop: Shop) -> None:
+    for decision in shop.actions:
+        ranked = [(decision.action, decision.priority)]
+        ranked += [(other.action, other.priority) for other in decision.outranked]
+        for name, priority in ranked:
+            rule = ACTIONS[name]
+            assert pytest.approx(recomputed(priority), rel=1e-12) == priority.priority
+            assert 0 < priority.priority <= decision.priority.priority
+            assert (rule.propensity, rule.lever, rule.cost) == (
+                priority.propensity,
+                priority.lever,
+                priority.cost,
+            )
+            weights = [rule.contexts.get(kind, 0.0) for kind in decision.triggers]
+            assert max(weights) == priority.context_weight
+        assert 1.0 == decision.chosen_probability
+
+
+def test_an_action_says_who_takes_it_how_and_until_when(shop: Shop) -> None:
+    for decision in shop.actions:
+        rule = ACTIONS[decision.action]
+        assert (rule.channel, rule.owner) == (decision.channel, decision.owner)
+        assert rule.due == ms(decision.due_at) - ms(decision.timestamp)
+
+
+def test_an_action_answers_the_triggers_of_its_moment(shop: Shop) -> None:
+    moments: dict[tuple[str, str], list[Trigger]] = defaultdict(list)
+    for trigger in shop.triggers:
+        moments[trigger.user_id, trigger.timestamp].append(trigger)
+    for decision in shop.actions:
+        answered = moments[decision.user_id, decision.timestamp]
+        assert [trigger.kind for trigger in answered] == list(decision.triggers)
+        assert [r for trigger in answered for r in trigger.reasons] == list(decision.reasons)
+
+
+def test_nobody_is_contacted_beyond_the_caps_or_within_a_cooldown(shop: Shop) -> None:
+    by_customer: dict[str, list[NextBestAction]] = defaultdict(list)
+    for decision in shop.actions:
+        by_customer[decision.user_id].append(decision)
+    for decisions in by_customer.values():
+        contacts = [ms(d.timestamp) for d in decisions if not ACTIONS[d.action].service]
+        for cap in PARAMETERS.actions.caps:
+            for first, beyond in zip(contacts, contacts[cap.at_most :], strict=False):
+                assert beyond - first >= cap.per
+        for name, rule in ACTIONS.items():
+            times = [ms(d.timestamp) for d in decisions if d.action == name]
+            assert all(later - earlier >= rule.cooldown for earlier, later in pairwise(times))
+    assert max(map(len, by_customer.values())) > 5
+
+
+def test_the_holdout_stands_and_is_decided_for_like_everybody_else(shop: Shop) -> None:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for decision in shop.actions:
+        groups[decision.user_id].add(decision.group)
+        held_out = is_control(decision.user_id, PARAMETERS.actions.holdout)
+        assert (CONTROL if held_out else TREATED) == decision.group
+    assert {1} == {len(found) for found in groups.values()}
+    treated_of = {row_id: row.decisions for row_id, row in shop.replay.rows().items()}
+    for decision in shop.actions:
+        kept = treated_of[decision.user_id]
+        assert {decision.group == TREATED} == {made.treated for made in kept}
