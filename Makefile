@@ -52,12 +52,17 @@ demo: $(VENV)/installed-runtime ## A simulated shop on a real Kafka, about a min
 demo-forever: $(VENV)/installed-runtime ## The same shop until Ctrl-C
 	$(BIN)/keepstream demo --forever $(ARGS)
 
+.PHONY: demo-real
+demo-real: $(VENV)/installed-real ## A year of real purchases through the same Kafka, and how good the models were (SUMMARY=file.json)
+	$(BIN)/keepstream demo-real $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra real --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
 	$(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
@@ -71,6 +76,10 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/mad
 
 $(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,dev)
+	@touch $(VENV)/installed-runtime $(VENV)/installed-real $@
+
+$(VENV)/installed-real: requirements/real.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,real)
 	@touch $(VENV)/installed-runtime $@
 
 define install

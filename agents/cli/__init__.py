@@ -14,6 +14,7 @@ from agents.cli import (
     doctor,
     export,
     publish,
+    real,
     replay,
     rules,
     schema,
@@ -34,6 +35,9 @@ app = typer.Typer(
 )
 
 app.command("demo", epilog="Example: keepstream demo --summary figures.json")(demo.demo)
+app.command("demo-real", epilog="Example: keepstream demo-real --summary figures.json")(
+    real.demo_real
+)
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker
 )

@@ -45,7 +45,8 @@ def _binned(number: int) -> int:
 def _middles(bins: "_Vector") -> "_Vector":
     """The middle of each bin that `_binned` names."""
     _, bits = np.frexp(bins)
-    return bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
+    middles: _Vector = bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
+    return middles
 
 
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:

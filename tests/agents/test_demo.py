@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import redis
 from kafka import KafkaAdminClient
+from msgspec.structs import replace
 from rich.console import Console
 
 from agents.demo.agenda import DAY_MS
@@ -30,6 +31,7 @@ from models.decisions.trigger import NEXT_BEST_ACTION, Cause, ReasonCode, Trigge
 from models.events.admission import admit
 from models.events.rejection import Rejected
 from models.events.wire import Source, iso
+from models.learning.snapshot import Quality, Snapshot, prior_snapshot
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
@@ -49,6 +51,17 @@ def figures_of(**fates: int) -> Figures:
     return figures
 
 
+def snapshot_of(**auc: float) -> Snapshot:
+    """A snapshot that tells of two horizons and two kinds."""
+    quality = [
+        Quality(horizon, kind, scorer, 40, 0.5, value if kind == "all" else 0.5, 0.01)
+        for horizon in (28.0, 90.0)
+        for kind in ("all", "purchase")
+        for scorer, value in auc.items()
+    ]
+    return replace(prior_snapshot(load_parameters()), version=3, quality=tuple(quality))
+
+
 FIGURES = {"applied": 90, "duplicate": 5, "late": 2, "dead_letter": 3}
 
 
@@ -56,6 +69,7 @@ def test_the_figures_are_those_of_the_log_and_of_the_workers() -> None:
     figures = figures_of(**FIGURES)
     figures.triggers["cart-abandoned"] = 7
     figures.latencies_ms = [30, 10, 20, 40]
+    figures.snapshot = snapshot_of(champion=0.7, baseline=0.6)
 
     summary = summarize(100, figures, 4.0)
 
@@ -67,14 +81,16 @@ def test_the_figures_are_those_of_the_log_and_of_the_workers() -> None:
             "late": 2,
             "deadLettered": 3,
         },
-        "triggers": {
-            "cart-abandoned": 7,
-            "purchase-overdue": 0,
-            "low-satisfaction": 0,
-            "ticket-overdue": 0,
-        },
+        "triggers": {**dict.fromkeys(figures.triggers, 0), "cart-abandoned": 7},
         "eventsPerSecond": 25.0,
         "latencyMs": {"p50": 20, "p99": 40},
+        "model": {
+            "auc": 0.7,
+            "logLoss": 0.5,
+            "calibrationError": 0.01,
+            "baselineAuc": 0.6,
+            "examples": 40,
+        },
     } == msgspec.to_builtins(summary)
 
 

@@ -26,7 +26,7 @@ def simulated(model: BgNbd, customers: int, seed: int) -> Counter[Cell]:
             if rng.random() < leaves:
                 break
             now += rng.exponential(1 / rate)
-        counts[cell_of(repeats, last, life)] += 1
+        counts[cell_of(repeats, 7 * last, 7 * life)] += 1
     return counts
 
 
@@ -128,8 +128,11 @@ def test_silence_makes_it_likelier_and_so_does_a_shorter_horizon() -> None:
 
 
 def test_long_lives_and_many_purchases_share_the_last_cell() -> None:
-    assert (255, 520, 520) == cell_of(9_999, 9_999.0, 9_999.0)
-    assert (0, 0, 0) == cell_of(0, 0.0, 0.99)
-    assert (3, 1, 1) == cell_of(3, 1.99, 1.99)
-    # Weeks are rounded down one by one: the last purchase is never after the life's end.
-    assert (1, 2, 2) == cell_of(1, 2.5, 2.4)
+    assert cell_of(9_999, 0.0, 9_999.0) == cell_of(9_998, 0.0, 5_000.0)
+    assert (0, 0, 0) == cell_of(0, 0.0, 0.4)
+    assert (3, 2, 9) == cell_of(3, 7.0, 9.0)
+    # The last purchase is never after the life's end.
+    assert (1, 0, 2) == cell_of(1, 2.5, 2.4)
+    # Small numbers are exact, of larger ones the first four bits are kept.
+    assert list(range(16)) == [cell_of(n, 0.0, 9.0)[0] for n in range(16)]
+    assert {16, 18, 20, 22, 24, 26, 28, 30} == {cell_of(n, 0.0, 9.0)[0] for n in range(16, 32)}

@@ -73,7 +73,9 @@ def lives(events: Iterable[Event], until_ms: int, within: Context) -> tuple[Row,
     return row, [*effects, *more]
 
 
-WITHIN = context()
+#: With room for every decision point, so that each can be looked at.
+ROOMY = replace(PARAMETERS, bounds=replace(PARAMETERS.bounds, pending=10_000))
+WITHIN = context(parameters=ROOMY)
 
 
 def test_a_silent_customer_is_decided_on_at_the_first_days_end_and_then_weekly_for_a_year() -> None:
@@ -254,34 +256,55 @@ DAILY = replace(
 
 
 def test_labels_that_wait_are_bounded_for_each_horizon() -> None:
-    within = context(parameters=DAILY)
-    row = lived([ordered(0.4)], within=within)
-    sizes = set()
-    for day in range(1, 120):
-        row, _ = waited(row, at(days=day), within=within)
-        waiting = [pending.horizon_days for pending in row.pending]
-        sizes.add((waiting.count(28.0), waiting.count(60.0)))
-        assert list(row.pending) == sorted(row.pending, key=lambda p: (p.due_ms, p.horizon_days))
+    most = {28.0: 0, 60.0: 0}
+    for customer in ("ada", "bob", "eve", "dan"):
+        within = context(customer=customer, parameters=DAILY)
+        row = lived([ordered(0.4)], within=within)
+        for day in range(1, 120):
+            row, _ = waited(row, at(days=day), within=within)
+            assert list(row.pending) == sorted(
+                row.pending, key=lambda p: (p.due_ms, p.horizon_days)
+            )
+            for horizon in most:
+                waiting = sum(p.horizon_days == horizon for p in row.pending)
+                most[horizon] = max(most[horizon], waiting)
 
-    assert max(sizes) == (5, 5)
-    assert all(few <= 5 and many <= 5 for few, many in sizes)
+    # And the room is used.
+    assert {28.0: 5, 60.0: 5} == most
 
 
 @pytest.mark.parametrize("customer", [f"c-{n}" for n in range(8)])
 def test_which_labels_are_kept_has_nothing_to_do_with_how_they_turn_out(customer: str) -> None:
-    # With a look a day the decision points are the same days whether anything is bought or not.
     within = context(customer=customer, parameters=DAILY)
-    quiet = lives([ordered(0.4)], at(days=200), within)[1]
-    again = lives([ordered(0.4), ordered(40.2), ordered(41.7), ordered(90)], at(days=200), within)[
-        1
-    ]
+    futures = [[], [ordered(40.2)], [ordered(40.2 + n / 3) for n in range(60)]]
+    # Up to day 40 all lives are the same; what the labels say of them is not.
+    kept, outcomes = [], []
+    for future in futures:
+        _, effects = lives([ordered(0.4), *future], at(days=140), within)
+        before = [e for e in examples(effects) if e.timestamp_ms < at(days=40 + e.horizon_days)]
+        kept.append([(e.timestamp_ms, e.horizon_days, e.weight, e.features) for e in before])
+        outcomes.append([e.churned for e in before])
 
-    for horizon in (28.0, 60.0):
-        kept = decided_on(quiet, horizon).keys()
-        assert kept == decided_on(again, horizon).keys()
-        assert 5 < len(kept) < 60
-    outcomes = {e.churned for e in examples(again)}
-    assert {True, False} == outcomes
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]) >= 5
+    assert all(outcomes[0])
+    assert outcomes[0] != outcomes[2]
+
+
+@pytest.mark.parametrize("every", [1, 3, 20], ids="a purchase every {} days".format)
+def test_kept_labels_weigh_as_much_as_the_decision_points_they_stand_for(every: int) -> None:
+    """So that those who buy often, of whom a smaller share is kept, are not fewer for it."""
+    weighed = points = 0
+    events = [ordered(day + 0.4) for day in range(0, 200, every)]
+    for number in range(12):
+        within = context(customer=f"c-{number}")
+        released = examples(lives(events, at(days=260), within)[1])
+        weighed += sum(e.weight for e in released if e.timestamp_ms < at(days=228))
+    roomy = examples(lives(events, at(days=260), WITHIN)[1])
+    points = 12 * sum(e.timestamp_ms < at(days=228) for e in roomy)
+
+    assert {1} == {e.weight for e in roomy}
+    assert pytest.approx(1.0, abs=0.2) == weighed / points
 
 
 def test_another_customer_keeps_others() -> None:
@@ -302,7 +325,7 @@ def test_labels_that_wait_survive_being_stored() -> None:
     row, _ = lives([ordered(0.4), ordered(9.2), page(12)], at(days=20), within)
     stored = decode_row(encode_row(row))
 
-    assert len(row.pending) >= 8
+    assert {28.0, 90.0} == {pending.horizon_days for pending in row.pending}
     assert row == stored
     assert waited(row, at(days=200), within=within) == waited(stored, at(days=200), within=within)
 

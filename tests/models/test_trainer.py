@@ -348,18 +348,19 @@ def test_a_customer_moves_from_cell_to_cell_and_is_in_one_at_a_time() -> None:
     } == population.cells
 
 
-def test_the_formula_is_fitted_anew_only_every_so_often() -> None:
+def test_the_formula_is_fitted_anew_when_it_is_old_or_made_of_half_of_what_there_is() -> None:
     trainer = Trainer(replace(FEW, learning=replace(FEW.learning, minimum_examples=1)))
-    trainer.learn(seen(0, (0, 0, 5), None))
-    first = trainer.draw().bgnbd
-    trainer.learn(seen(13, (4, 4, 5), None))
-    second = trainer.draw().bgnbd
-    trainer.learn(seen(14, (4, 3, 5), None))
-    third = trainer.draw().bgnbd
+    for number in range(10):
+        trainer.learn(replace(seen(number, (number % 3, 3, 35), None), timestamp_ms=at()))
+    fits = [trainer.draw().bgnbd]
+    # Nine more within two weeks; then a tenth; then one two weeks later.
+    for number, days in [*((n, 13) for n in range(10, 19)), (19, 13), (20, 27)]:
+        trainer.learn(replace(seen(number, (0, 0, 90), None), timestamp_ms=at(days=days)))
+        fits.append(trainer.draw().bgnbd)
 
-    assert first is not None
-    assert first == second
-    assert first != third
+    assert [fits[0]] * 10 == fits[:10]
+    assert fits[0] != fits[10] != fits[11]
+    assert None not in fits
 
 
 def test_a_snapshot_says_nothing_of_what_the_trainer_goes_on_from_to_anyone_else() -> None:

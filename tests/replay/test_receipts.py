@@ -45,9 +45,8 @@ def shop() -> Shop:
     replay = Replay(SMALL)
     decisions: list[Decision] = []
     for number, record in enumerate(simulate(SHOP), 1):
-        for output in replay.feed(record.value, number):
-            if isinstance(output, Trigger | NextBestAction):
-                decisions.append(output)
+        outputs = replay.feed(record.value, number)
+        decisions += [o for o in outputs if isinstance(o, Trigger | NextBestAction)]
     return Shop(
         decisions,
         [d for d in decisions if isinstance(d, Trigger)],

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agents.demo.shop import simulate
 from models.customer.row import encode_row
-from models.decisions.trigger import Trigger
+from models.decisions.trigger import NEXT_BEST_ACTION, Trigger
 from models.engine import Fate
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
@@ -49,7 +49,9 @@ def test_the_shop_has_something_of_everything(shop: list[bytes], whole: Outcome)
     assert len(shop) == summary.events["read"]
     for fate in (*Fate, "deadLettered"):
         assert summary.events[fate] > 0
-    assert 6 == len(summary.triggers)
+    kinds = {rule.name for rule in PARAMETERS.triggers.triggers} | {NEXT_BEST_ACTION}
+    # Too few customers for too short a time for anybody to be at risk.
+    assert kinds - {"churn-risk"} <= summary.triggers.keys() <= kinds
     assert summary.model_version > 1
     assert len(whole.triggers) == sum(summary.triggers.values())
 
