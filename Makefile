@@ -53,7 +53,7 @@ demo-forever: $(VENV)/installed-runtime ## The same shop until Ctrl-C
 	$(BIN)/keepstream demo --forever $(ARGS)
 
 .PHONY: demo-real
-demo-real: $(VENV)/installed-real ## A year of real purchases through the same Kafka, and how good the models were (SUMMARY=file.json)
+demo-real: $(VENV)/installed-real ## The same with a year of real purchases, and how good the models were (SUMMARY=file.json)
 	$(BIN)/keepstream demo-real $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
 
 .PHONY: lock

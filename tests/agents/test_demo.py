@@ -127,11 +127,13 @@ def test_what_a_worker_counted_and_owns_is_read_from_its_metrics() -> None:
     metrics.count_events({("clickstream", "applied"): 7, ("support", "applied"): 2})
     metrics.count_events({("support", "late"): 1})
     metrics.set_position("customer-events", 3, lag=12, stuck_s=0.0)
+    metrics.set_position("labelled-examples", 0, lag=5, stuck_s=0.0)
 
-    fates, owned = parse_metrics(metrics.exposition().decode())
+    seen = parse_metrics(metrics.exposition().decode())
 
-    assert Counter(applied=9, late=1) == fates
-    assert {("customer-events", 3)} == owned
+    assert Counter(applied=9, late=1) == seen.fates
+    assert {("customer-events", 3), ("labelled-examples", 0)} == seen.owned
+    assert 5 == seen.unlearnt
 
 
 def test_positions_are_reached_when_no_partition_is_behind() -> None:

@@ -265,9 +265,9 @@ def test_labels_that_wait_are_bounded_for_each_horizon() -> None:
             assert list(row.pending) == sorted(
                 row.pending, key=lambda p: (p.due_ms, p.horizon_days)
             )
-            for horizon in most:
+            for horizon, before in most.items():
                 waiting = sum(p.horizon_days == horizon for p in row.pending)
-                most[horizon] = max(most[horizon], waiting)
+                most[horizon] = max(before, waiting)
 
     # And the room is used.
     assert {28.0: 5, 60.0: 5} == most

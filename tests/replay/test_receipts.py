@@ -28,7 +28,10 @@ from models.replay import Replay
 from tests.models.lines import PARAMETERS, START_MS
 
 SHOP = ShopConfig(seed=5, customers=110, start_ms=START_MS, days=130)
-SMALL = replace(PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=50))
+#: So that the champion comes to serve within the log.
+SMALL = replace(
+    PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=50, learning_rate=0.01)
+)
 TRIGGERS = {rule.name: rule for rule in PARAMETERS.triggers.triggers}
 ACTIONS = {action.name: action for action in PARAMETERS.actions.actions}
 
