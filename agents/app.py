@@ -248,8 +248,10 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
     async def on_assigned(_: Any, assigned: set[Any], **__: Any) -> None:
         worker.on_assigned(assigned)
 
+    # No function fits the type that mode gives to receivers.
+    signal: Any = app.on_partitions_assigned
     # Faust keeps only weak references to receivers unless told otherwise.
-    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    signal.connect(on_assigned, weak=False)
 
 
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
