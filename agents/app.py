@@ -259,8 +259,10 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
     async def on_assigned(_: Any, /, *arguments: Any, **__: Any) -> None:
         worker.on_assigned(arguments[0])
 
+    # No function fits the type that mode gives to receivers.
+    signal: Any = app.on_partitions_assigned
     # Faust keeps only weak references to receivers unless told otherwise.
-    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    signal.connect(on_assigned, weak=False)
 
 
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:

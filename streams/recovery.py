@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import ROW_VERSION, NewerRow, RowError
+from models.events.wire import CUSTOMER_ID
 from models.partition import PartitionState, decode_state
 from streams.customers_table import STATE_KEY, CustomerRows, read_head
 from streams.kafka_clients import new_reader, running
@@ -69,7 +70,7 @@ class ChangelogFold:
             self.state = state
 
     def _add_row(self, customer: str, value: bytes | None) -> None:
-        if not customer or value is None:
+        if value is None or CUSTOMER_ID(customer) is None:
             raise RowError("neither a row nor a state")
         head = read_head(value)
         if head.version > ROW_VERSION:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from hashlib import sha256 as sha256_of
 from time import monotonic
 
@@ -76,10 +74,7 @@ class SnapshotStore:
                 # go, or it would be the first to go again.
                 self._contents.clear()
                 self._next_offset = 0
-            async with aclosing(self._read(deadline_s)) as names:
-                async for found in names:
-                    if found == wanted:
-                        break
+            await self._read(wanted, deadline_s)
         if wanted not in self._contents:
             raise SnapshotError(
                 f"the log adopts model {version}, but {MODEL_SNAPSHOTS} does not have it: was the "
@@ -89,12 +84,15 @@ class SnapshotStore:
     async def latest(self) -> Snapshot:
         """The last snapshot published; version 0 when there is none."""
         async with self._lock:
-            async for _ in self._read(deadline_s=0.0):
-                pass
+            await self._read(None, deadline_s=0.0)
         return self._newest
 
-    async def _read(self, deadline_s: float) -> AsyncGenerator[tuple[int, str], None]:
-        """Versions and hashes as they are read, at least up to the present end."""
+    async def _read(self, wanted: tuple[int, str] | None, deadline_s: float) -> None:
+        """Read to the present end, and on until ``wanted`` has come or the time is up.
+
+        All at once, because a worker that is behind needs the next versions soon; but no further
+        than there is room without letting go of ``wanted``.
+        """
         async with running(new_reader(self._settings), self._settings) as reader:
             topic = TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
             reader.assign([topic])
@@ -103,18 +101,21 @@ class SnapshotStore:
             begin = (await reader.beginning_offsets([topic]))[topic]
             self._next_offset = max(self._next_offset, begin)
             reader.seek(topic, self._next_offset)
-            while self._next_offset < end or monotonic() < deadline_s:
+            while self._next_offset < end or (
+                wanted is not None and wanted not in self._contents and monotonic() < deadline_s
+            ):
                 found = await reader.getmany(topic, timeout_ms=200)
                 for record in found.get(topic, ()):
-                    self._next_offset = record.offset + 1
-                    if (name := self._keep(record)) is not None:
-                        yield name
+                    if wanted in self._contents and len(self._contents) >= KEPT_MAX:
+                        return
+                    self._keep(record)
 
-    def _keep(self, record: ConsumerRecord) -> tuple[int, str] | None:
-        """Remember a snapshot by its name; a record that is none has no name.
+    def _keep(self, record: ConsumerRecord) -> None:
+        """Remember a snapshot, and leave out what is none.
 
         Raises `SnapshotError` for a newer release's.
         """
+        self._next_offset = record.offset + 1
         content = record.value or b""
         try:
             snapshot = decode_snapshot(content)
@@ -122,14 +123,12 @@ class SnapshotStore:
             if _is_newer(content):
                 raise
             log.warning("left out a record at offset %d that is no snapshot", record.offset)
-            return None
+            return
         if snapshot.version > self._newest.version:
             self._newest = snapshot
-        name = (snapshot.version, sha256_of(content).hexdigest())
-        self._contents[name] = content
+        self._contents[snapshot.version, sha256_of(content).hexdigest()] = content
         if len(self._contents) > KEPT_MAX:
             del self._contents[min(self._contents)]
-        return name
 
 
 def _is_newer(content: bytes) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
 
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
 from agents.demo.shop import Record, ShopConfig, simulate
@@ -194,6 +194,10 @@ class Deployment:
 
     def read(self, topic: str) -> list[tuple[int, bytes | None, bytes]]:
         """Every record of ``topic``: partition, key, value."""
+        return [(record.partition, record.key, record.value) for record in self.records(topic)]
+
+    def records(self, topic: str) -> list[ConsumerRecord]:
+        """Every record of ``topic``, partition by partition."""
         return asyncio.run(_read(self.settings, topic))
 
     def changelog(self) -> dict[int, ChangelogFold]:
@@ -249,16 +253,16 @@ async def _ends(settings: Settings, topic: str) -> dict[int, int]:
         return {tp.partition: end for tp, end in (await reader.end_offsets(assigned)).items()}
 
 
-async def _read(settings: Settings, topic: str) -> list[tuple[int, bytes | None, bytes]]:
+async def _read(settings: Settings, topic: str) -> list[ConsumerRecord]:
     async with running(new_reader(settings), settings) as reader:
         assigned = await _assign(reader, settings.topic(topic))
         ends = await reader.end_offsets(assigned)
         await reader.seek_to_beginning(*assigned)
-        records: list[tuple[int, bytes | None, bytes]] = []
+        records: dict[TopicPartition, list[ConsumerRecord]] = {tp: [] for tp in assigned}
         while any([await reader.position(tp) < end for tp, end in ends.items()]):
             for tp, found in (await reader.getmany(timeout_ms=500)).items():
-                records += [(tp.partition, r.key, r.value) for r in found if r.offset < ends[tp]]
-        return records
+                records[tp] += [record for record in found if record.offset < ends[tp]]
+        return [record for tp in sorted(records) for record in records[tp]]
 
 
 async def _assign(reader, topic: str) -> list[TopicPartition]:  # type: ignore[no-untyped-def]

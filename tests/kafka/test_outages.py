@@ -42,7 +42,7 @@ OUTAGE_S = 5.0
 
 
 def test_workers_outlive_a_broker_that_crashes(valkey: EmbeddedValkey, tmp_path: Path) -> None:
-    records = orderly_shop(450)
+    records = orderly_shop(320)
     half = len(records) // 2
     with (
         EmbeddedKafka(tmp_path / "kafka") as kafka,

@@ -92,7 +92,8 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
 
     newer = encode_row(Row(version=ROW_VERSION + 1, applied=1))
-    deployment.write(CUSTOMERS, 0, (b"c-1", newer))
+    for partition in range(4):
+        deployment.write(CUSTOMERS, partition, (b"c-1", newer))
     assert "a newer release; upgrade this worker" in last_words(deployment)
 
 

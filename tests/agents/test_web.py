@@ -1,0 +1,141 @@
+"""What a worker answers over HTTP, and what it refuses."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+from faust.types import TP
+from yarl import URL
+
+from agents.web.server import AddressRefused, Readiness, routes, serving
+from config.settings import Settings, load_settings
+from streams.metrics import Metrics
+from streams.progress import Progress
+
+Answer = tuple[int, str, bytes]
+PROFILES = {"c-1": b'{"userId":"c-1"}', "a.b_c:d@e-f": b"{}"}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings({}, web_port=0)
+
+
+def answers(
+    settings: Settings,
+    *paths: str,
+    problems: Callable[[], list[str]] = list,
+    delays: Callable[[], list[str]] = list,
+    method: str = "GET",
+) -> list[Answer]:
+    """Status, content type and body of each path, exactly as written."""
+    refreshed: list[bool] = []
+    site = routes(
+        Metrics(), Readiness(problems, delays), PROFILES.get, lambda: refreshed.append(True)
+    )
+
+    async def ask() -> list[Answer]:
+        found: list[Answer] = []
+        async with serving(site, settings) as port, aiohttp.ClientSession() as session:
+            for path in paths:
+                url = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
+                async with session.request(method, url) as answer:
+                    found.append((answer.status, answer.content_type, await answer.read()))
+        return found
+
+    return asyncio.run(ask())
+
+
+def test_a_customer_of_this_worker_is_shown(settings: Settings) -> None:
+    paths = ("/customers/c-1", "/customers/a.b_c:d@e-f")
+    assert [
+        (200, "application/json", PROFILES["c-1"]),
+        (200, "application/json", PROFILES["a.b_c:d@e-f"]),
+    ] == answers(settings, *paths)
+
+
+def test_a_customer_that_is_not_here_is_not_found(settings: Settings) -> None:
+    ((status, _, body),) = answers(settings, "/customers/c-2")
+    assert 404 == status
+    assert "another worker owns their partition" in json.loads(body)["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/customers/with%20space",
+        "/customers/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/customers/%00partition",
+        "/customers/%C3%A9",
+        "/customers/" + "x" * 129,
+    ],
+)
+def test_what_can_be_no_customer_is_a_bad_request(settings: Settings, path: str) -> None:
+    assert [(400, "application/json", b'{"message": "not a customer\'s id"}')] == answers(
+        settings, path
+    )
+
+
+def test_nothing_else_is_served_and_nothing_is_taken(settings: Settings) -> None:
+    unknown = ("/", "/customers", "/customers/", "/customers/c-1/more", "/table", "/router")
+    assert [404] * len(unknown) == [status for status, _, _ in answers(settings, *unknown)]
+    known = ("/metrics", "/health/ready", "/customers/c-1")
+    refused = answers(settings, *known, method="POST")
+    assert [405] * len(known) == [status for status, _, _ in refused]
+
+
+def test_metrics_are_in_prometheus_text_format(settings: Settings) -> None:
+    ((status, kind, body),) = answers(settings, "/metrics")
+    assert (200, "text/plain") == (status, kind)
+    assert b"# TYPE keepstream_events_total counter" in body
+
+
+def test_a_worker_with_problems_lives_and_is_not_ready(settings: Settings) -> None:
+    live, ready = answers(
+        settings, "/health/live", "/health/ready", problems=lambda: ["joining the group"]
+    )
+    assert (200, {"status": "live"}) == (live[0], json.loads(live[2]))
+    expected = {"status": "not ready", "problems": ["joining the group"]}
+    assert (503, expected) == (ready[0], json.loads(ready[2]))
+
+
+def test_what_waits_for_redis_is_told_and_takes_no_worker_out_of_service(
+    settings: Settings,
+) -> None:
+    progress = Progress(stuck_s=0.0)
+    folded, delivered = TP("customer-events", 0), TP("retention-triggers", 0)
+    for _ in range(2):
+        progress.update({folded: 7, delivered: 3}, {folded: 0, delivered: 12})
+
+    def problems() -> list[str]:
+        return progress.stuck([folded.topic])
+
+    def delays() -> list[str]:
+        return progress.stuck([delivered.topic])
+
+    ((status, _, body),) = answers(settings, "/health/ready", problems=problems, delays=delays)
+    assert 200 == status
+    (delay,) = json.loads(body)["delays"]
+    assert delay.startswith("retention-triggers-0: 12 records waiting, none done for ")
+
+    progress.update({folded: 7, delivered: 3}, {folded: 1, delivered: 12})
+    ((status, _, body),) = answers(settings, "/health/ready", problems=problems, delays=delays)
+    assert 503 == status
+    assert 1 == len(json.loads(body)["problems"])
+
+
+def test_a_port_that_is_taken_is_refused_in_words(settings: Settings) -> None:
+    site = routes(Metrics(), Readiness(list), PROFILES.get, lambda: None)
+
+    async def serve_twice() -> None:
+        async with serving(site, settings) as port:
+            taken = load_settings({}, web_port=port)
+            with pytest.raises(
+                AddressRefused, match=f"127.0.0.1:{port} .*: set KEEPSTREAM_WEB_PORT"
+            ):
+                async with serving(routes(Metrics(), Readiness(list), PROFILES.get, list), taken):
+                    pass
+
+    asyncio.run(serve_twice())

@@ -1,0 +1,131 @@
+"""Records of several topics leave in the order of their times, as far as they have come."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from streams.alignment import Alignment, Passed, Waiting
+
+CLICKS, ORDERS = "clicks", "orders"
+
+
+def nothing_to_come(topic: str, partition: int) -> bool:
+    return False
+
+
+def to_come(*places: tuple[str, int]) -> Callable[[str, int], bool]:
+    return lambda topic, partition: (topic, partition) in places
+
+
+@pytest.fixture
+def alignment() -> Alignment[str]:
+    return Alignment([CLICKS, ORDERS])
+
+
+def waiting(*times_ms: int, first_offset: int = 0) -> list[Waiting[str]]:
+    return [Waiting(at, first_offset + n, f"at {at}") for n, at in enumerate(times_ms)]
+
+
+def times(passed: list[Passed[str]]) -> list[tuple[str, int]]:
+    return [(record.topic, int(record.item.removeprefix("at "))) for record in passed]
+
+
+def test_topics_are_merged_by_time(alignment: Alignment[str]) -> None:
+    alignment.offer(CLICKS, 0, waiting(1, 4, 5))
+    alignment.offer(ORDERS, 0, waiting(2, 3, 9))
+    passed = list(alignment.release(nothing_to_come))
+    assert [(CLICKS, 1), (ORDERS, 2), (ORDERS, 3), (CLICKS, 4), (CLICKS, 5), (ORDERS, 9)] == times(
+        passed
+    )
+    assert Passed(ORDERS, 0, 2, "at 9") == passed[-1]
+    assert 0 == len(alignment)
+
+
+def test_a_topic_keeps_its_own_order_whatever_its_times(alignment: Alignment[str]) -> None:
+    alignment.offer(CLICKS, 0, waiting(5, 1, 7))
+    alignment.offer(ORDERS, 0, waiting(6))
+    passed = times(list(alignment.release(nothing_to_come)))
+    assert [(CLICKS, 5), (CLICKS, 1), (ORDERS, 6), (CLICKS, 7)] == passed
+
+
+def test_who_has_more_to_come_holds_the_others_back(alignment: Alignment[str]) -> None:
+    alignment.offer(ORDERS, 0, waiting(1, 8))
+    backlog = to_come((CLICKS, 0))
+    # Nothing is known of the clicks yet: any of them may be older than what is here.
+    assert [] == list(alignment.release(backlog))
+    alignment.offer(CLICKS, 0, waiting(2, 3))
+    assert [(ORDERS, 1), (CLICKS, 2), (CLICKS, 3)] == times(list(alignment.release(backlog)))
+    # The next click may be of the time of the last.
+    alignment.offer(ORDERS, 0, waiting(3, first_offset=2))
+    assert [] == list(alignment.release(backlog))
+    alignment.offer(CLICKS, 0, waiting(9, first_offset=2))
+    assert [(ORDERS, 8), (ORDERS, 3), (CLICKS, 9)] == times(list(alignment.release(backlog)))
+
+
+def test_who_has_nothing_to_come_holds_nobody_back(alignment: Alignment[str]) -> None:
+    alignment.offer(ORDERS, 0, waiting(1, 8))
+    assert 2 == len(list(alignment.release(nothing_to_come)))
+
+
+def test_a_partition_waits_for_no_other(alignment: Alignment[str]) -> None:
+    alignment.offer(ORDERS, 0, waiting(1))
+    alignment.offer(ORDERS, 1, waiting(7))
+    passed = list(alignment.release(to_come((CLICKS, 0))))
+    assert [(ORDERS, 7)] == times(passed)
+    assert [1] == [record.partition for record in passed]
+
+
+def test_a_topic_that_others_wait_for_is_known(alignment: Alignment[str]) -> None:
+    """Or two full topics would each wait for what the other may not fetch."""
+    backlog = to_come((CLICKS, 0), (ORDERS, 1), (ORDERS, 2))
+    alignment.offer(ORDERS, 0, waiting(1))
+    assert {CLICKS} == alignment.awaited(backlog)
+    alignment.offer(CLICKS, 1, waiting(1))
+    assert {CLICKS, ORDERS} == alignment.awaited(backlog)
+    alignment.offer(ORDERS, 1, waiting(1))
+    assert {CLICKS} == alignment.awaited(backlog)
+    assert set() == alignment.awaited(nothing_to_come)
+
+
+def test_what_is_held_is_counted_and_forgotten(alignment: Alignment[str]) -> None:
+    alignment.offer(CLICKS, 0, waiting(1, 2))
+    alignment.offer(CLICKS, 3, waiting(1))
+    alignment.offer(ORDERS, 0, waiting(1))
+    assert (3, 1, 4) == (alignment.held(CLICKS), alignment.held(ORDERS), len(alignment))
+    alignment.clear()
+    assert (0, 0, 0) == (alignment.held(CLICKS), alignment.held(ORDERS), len(alignment))
+    assert [] == list(alignment.release(nothing_to_come))
+    # Where a topic was before counts no longer: the records are read again.
+    alignment.offer(ORDERS, 0, waiting(1))
+    assert [] == list(alignment.release(to_come((CLICKS, 0))))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_however_records_come_in_all_leave_in_order_and_none_starves(seed: int) -> None:
+    chance = random.Random(seed)
+    topics = [CLICKS, ORDERS, "calls"]
+    partitions = range(3)
+    left = {
+        (topic, partition): waiting(*sorted(chance.choices(range(1_000), k=chance.randint(0, 60))))
+        for topic in topics
+        for partition in partitions
+    }
+    total = sum(map(len, left.values()))
+    alignment: Alignment[str] = Alignment(topics)
+    passed: list[Passed[str]] = []
+
+    def backlog(topic: str, partition: int) -> bool:
+        return bool(left[topic, partition])
+
+    while any(left.values()):
+        place = chance.choice([place for place, records in left.items() if records])
+        size = chance.randint(1, 20)
+        alignment.offer(*place, left[place][:size])
+        del left[place][:size]
+        passed += alignment.release(backlog)
+    assert total == len(passed)
+    assert 0 == len(alignment)
+    for partition in partitions:
+        order = times([record for record in passed if record.partition == partition])
+        assert sorted(at_ms for _, at_ms in order) == [at_ms for _, at_ms in order]

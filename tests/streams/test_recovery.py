@@ -1,0 +1,138 @@
+"""A partition comes back from its changelog as it was, whoever wrote there and in which order."""
+
+import asyncio
+import random
+import uuid
+
+import pytest
+
+from config.settings import Settings, load_settings
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.row import ROW_VERSION, NewerRow, Row, encode_row
+from models.partition import PartitionState, encode_state
+from streams.customers_table import STATE_KEY
+from streams.embedded.kafka import EmbeddedKafka
+from streams.kafka_clients import running
+from streams.outbox import Outbox, new_outbox_producer
+from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover
+from streams.topics import create_topics
+
+Written = tuple[bytes | None, bytes | None]
+
+
+def row(applied: int, **fields: object) -> bytes:
+    return encode_row(Row(applied=applied, **fields))  # type: ignore[arg-type]
+
+
+def state(applied: int, **fields: object) -> bytes:
+    return encode_state(PartitionState(applied=applied, **fields))  # type: ignore[arg-type]
+
+
+def folded(*written: Written) -> ChangelogFold:
+    fold = ChangelogFold()
+    for key, value in written:
+        fold.add(key, value)
+    return fold
+
+
+def test_the_higher_applied_position_wins_not_the_later_record() -> None:
+    fold = folded(
+        (b"c-1", row(7)), (b"c-2", row(1)), (b"c-1", row(3)), (b"c-2", row(2)),
+        (STATE_KEY, state(9, clock_ms=9)), (STATE_KEY, state(4, clock_ms=4)),
+    )  # fmt: skip
+    assert {"c-1": row(7), "c-2": row(2)} == fold.packed
+    assert PartitionState(applied=9, clock_ms=9) == fold.state
+    assert 0 == fold.quarantined
+
+
+def test_any_order_of_what_two_owners_wrote_is_the_same_state() -> None:
+    """Rows at the same position are the same row, so which of them stays makes no difference."""
+    one = [(f"c-{n % 7}".encode(), row(n, messages=bytes([n]))) for n in range(60)]
+    other = [(STATE_KEY, state(n, clock_ms=n)) for n in range(60)]
+    written = [*one, *other, *one[20:], *other[20:]]
+    expected = folded(*one, *other)
+    chance = random.Random(1)
+    for _ in range(20):
+        chance.shuffle(written)
+        fold = folded(*written)
+        assert (expected.packed, expected.state) == (fold.packed, fold.state)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"c-1", None),
+        (b"c-1", b""),
+        (b"c-1", row(9)[:-3]),
+        (b"c-1", b'{"json": true}'),
+        (b"c-1", b"\x93\x01\x02\x03"),
+        (b"\xff\xfe", row(9)),
+        (b"not an id", row(9)),
+        (b"", row(9)),
+        (None, row(9)),
+        (STATE_KEY, None),
+        (STATE_KEY, state(9)[:-3]),
+        (STATE_KEY, b"foreign"),
+    ],
+)
+def test_what_is_not_ours_is_left_out_and_counted(key: bytes | None, value: bytes | None) -> None:
+    fold = folded((b"c-1", row(5)), (STATE_KEY, state(5)), (key, value), (b"c-2", row(6)))
+    assert {"c-1": row(5), "c-2": row(6)} == fold.packed
+    assert 5 == fold.state.applied
+    assert 1 == fold.quarantined
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"c-1", row(5, version=ROW_VERSION + 1)),
+        (STATE_KEY, state(5, version=ROW_VERSION + 1)),
+    ],
+)
+def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: bytes) -> None:
+    with pytest.raises(NewerRow, match="upgrade this worker"):
+        folded((key, value))
+
+
+@pytest.fixture
+def settings(kafka: EmbeddedKafka) -> Settings:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    settings = load_settings({}, bootstrap_servers=kafka.bootstrap_servers, topic_prefix=prefix)
+    create_topics(settings)
+    return settings
+
+
+async def _recovered(
+    settings: Settings, events: int, changelog: list[tuple[bytes, bytes]]
+) -> Recovered:
+    """Recover partition 2 from ``changelog``, beside so many events."""
+    async with running(new_outbox_producer(settings), settings) as producer:
+        outbox = Outbox(producer, settings)
+        for _ in range(events):
+            outbox.add(CUSTOMER_EVENTS, 2, key=None, value=b"{}")
+        for key, value in changelog:
+            outbox.add(CUSTOMERS, 2, key=key, value=value)
+        await outbox.flush()
+    return await recover(settings, 2)
+
+
+@pytest.mark.kafka
+def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
+    rows = [(f"c-{number}".encode(), row(number)) for number in range(3_000)]
+    changelog = [*rows, (STATE_KEY, state(2_999, clock_ms=17)), (b"torn", b"foreign")]
+    recovered = asyncio.run(_recovered(settings, 3_000, changelog))
+    assert (3_000, 3_002, 1) == (len(recovered.rows), recovered.records, recovered.quarantined)
+    assert PartitionState(applied=2_999, clock_ms=17) == recovered.state
+    assert Row(applied=123) == recovered.rows.get("c-123")
+
+
+@pytest.mark.kafka
+def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
+    recovered = asyncio.run(_recovered(settings, 0, []))
+    assert (0, 0, PartitionState()) == (len(recovered.rows), recovered.records, recovered.state)
+
+
+@pytest.mark.kafka
+def test_state_that_is_ahead_of_its_events_is_refused(settings: Settings) -> None:
+    with pytest.raises(RecoveryError, match="has applied offset 10, .* ends at 10: the topic was"):
+        asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(10))]))

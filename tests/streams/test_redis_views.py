@@ -1,0 +1,133 @@
+"""Redis gets what it lacks, however often it was away and whatever it has lost."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from config.settings import Settings, load_settings
+from streams.embedded.valkey import EmbeddedValkey
+from streams.metrics import Metrics
+from streams.redis_views import (
+    PROFILES_PER_WRITE,
+    ProfileViews,
+    TriggerStreams,
+    connect,
+    customer_key,
+    trigger_stream,
+)
+
+
+@pytest.fixture
+def settings(valkey: EmbeddedValkey) -> Settings:
+    return load_settings({}, redis_url=valkey.url, topic_prefix=f"{uuid.uuid4().hex[:8]}.")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def gone(tmp_path: Path) -> Settings:
+    """The settings of a store that has ended."""
+    with EmbeddedValkey(tmp_path) as valkey:
+        url = valkey.url
+    return load_settings({}, redis_url=url)
+
+
+@asynccontextmanager
+async def views_of(settings: Settings, profiles: dict[str, bytes]) -> AsyncIterator[ProfileViews]:
+    """A worker's views, with a client of their own."""
+    async with connect(settings) as client:
+        yield ProfileViews(client, settings, Metrics(), profiles.get)
+
+
+def test_only_the_latest_profile_is_written(settings: Settings, store: redis.Redis) -> None:
+    profiles = {"c-1": b"old", "c-2": b"other"}
+
+    async def write() -> None:
+        async with views_of(settings, profiles) as views:
+            views.offer(["c-1", "c-2", "of another worker by now"])
+            profiles["c-1"] = b"new"
+            views.offer(["c-1"])
+            assert 3 == views.waiting
+            assert await views.write_some()
+            assert 0 == views.waiting
+
+    asyncio.run(write())
+    assert b"new" == store.get(customer_key(settings, "c-1"))
+    assert b"other" == store.get(customer_key(settings, "c-2"))
+    assert 2 == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+def test_profiles_that_waited_longest_come_first(settings: Settings, store: redis.Redis) -> None:
+    profiles = {f"c-{number}": b"{}" for number in range(PROFILES_PER_WRITE + 1)}
+
+    async def write() -> None:
+        async with views_of(settings, profiles) as views:
+            views.offer(profiles)
+            assert await views.write_some()
+            assert 1 == views.waiting
+            assert not store.exists(customer_key(settings, f"c-{PROFILES_PER_WRITE}"))
+            assert await views.write_some()
+            assert 0 == views.waiting
+
+    asyncio.run(write())
+    assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+def test_every_worker_notices_that_the_store_was_emptied(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """The first one to look must not hide it from the others."""
+
+    async def look() -> None:
+        async with views_of(settings, {}) as one, views_of(settings, {}) as other:
+            assert [False, False] == [await one.was_emptied(), await other.was_emptied()]
+            assert [False, False] == [await one.was_emptied(), await other.was_emptied()]
+            store.delete(*store.keys(f"{settings.topic_prefix}*"))
+            assert [True, True] == [await one.was_emptied(), await other.was_emptied()]
+            assert [False, False] == [await one.was_emptied(), await other.was_emptied()]
+
+    asyncio.run(look())
+
+
+def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
+    metrics = Metrics()
+
+    async def write() -> None:
+        async with views_of(gone, {"c-1": b"{}"}) as views, connect(gone) as client:
+            views.offer(["c-1"])
+            assert not await views.write_some()
+            assert 1 == views.waiting
+            assert not await views.was_emptied()
+            streams = TriggerStreams(client, gone, metrics)
+            assert not await streams.append([("cart-abandoned", "t-1", b"{}")])
+
+    asyncio.run(write())
+    assert b"keepstream_redis_up 0.0" in metrics.exposition()
+
+
+def test_triggers_are_appended_to_the_stream_of_their_kind(
+    settings: Settings, store: redis.Redis
+) -> None:
+    triggers = [("cart-abandoned", "t-1", b"1"), ("ticket-overdue", "t-2", b"2")]
+    metrics = Metrics()
+
+    async def append() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, metrics)
+            assert await streams.append(triggers)
+            assert await streams.append(triggers[:1])
+
+    asyncio.run(append())
+    carts = store.xrange(trigger_stream(settings, "cart-abandoned"))
+    assert [{b"id": b"t-1", b"trigger": b"1"}] * 2 == [fields for _, fields in carts]
+    assert 1 == store.xlen(trigger_stream(settings, "ticket-overdue"))
+    assert b"keepstream_redis_up 1.0" in metrics.exposition()

@@ -1,0 +1,172 @@
+"""Snapshots are found by version and hash, and what is no snapshot is in nobody's way."""
+
+import asyncio
+import uuid
+from contextlib import closing
+
+import pytest
+from kafka import TopicPartition
+from msgspec.structs import replace
+
+from config.parameters import load_parameters
+from config.settings import Settings, load_settings
+from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
+from models.learning.snapshot import (
+    SNAPSHOT_FORMAT,
+    Snapshot,
+    SnapshotError,
+    encode_snapshot,
+    prior_snapshot,
+)
+from streams import snapshot_store
+from streams.embedded.kafka import EmbeddedKafka
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.outbox import Outbox, new_outbox_producer
+from streams.snapshot_store import SnapshotStore, publish
+from streams.topic_scan import scan, spans_of
+from streams.topics import create_topics
+
+pytestmark = pytest.mark.kafka
+
+PARAMETERS = load_parameters()
+
+
+@pytest.fixture
+def settings(kafka: EmbeddedKafka) -> Settings:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    settings = load_settings({}, bootstrap_servers=kafka.bootstrap_servers, topic_prefix=prefix)
+    create_topics(settings)
+    return settings
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_store, "WAIT_S", 0.5)
+
+
+def snapshot(version: int, *, gap_days: float = 30.0) -> Snapshot:
+    return replace(prior_snapshot(PARAMETERS), version=version, gap_days=gap_days)
+
+
+def hash_of(wanted: Snapshot) -> str:
+    return encode_snapshot(wanted)[1]
+
+
+async def store_of(settings: Settings, *contents: bytes | None) -> SnapshotStore:
+    """A store whose topic holds these."""
+    async with running(new_outbox_producer(settings), settings) as producer:
+        outbox = Outbox(producer, settings)
+        for content in contents:
+            outbox.add(MODEL_SNAPSHOTS, 0, key=b"1", value=content)
+        await outbox.flush()
+    return SnapshotStore(settings, PARAMETERS)
+
+
+async def found(store: SnapshotStore, wanted: Snapshot) -> Snapshot:
+    await store.fetch(wanted.version, hash_of(wanted))
+    return store.get(wanted.version, hash_of(wanted))
+
+
+def test_a_version_published_twice_is_told_apart_by_its_hash(settings: Settings) -> None:
+    """A trainer that was taken for dead may publish a version that its heir published, too."""
+    one, other = snapshot(1), snapshot(1, gap_days=12.0)
+
+    async def read() -> None:
+        store = await store_of(settings, *(encode_snapshot(s)[0] for s in (one, other)))
+        assert other == await found(store, other)
+        assert one == await found(store, one)
+        assert 1 == (await store.latest()).version
+        with pytest.raises(SnapshotError, match="announced but not fetched"):
+            store.get(1, "0" * 64)
+
+    asyncio.run(read())
+
+
+def test_version_0_is_the_prior_and_needs_no_topic(settings: Settings) -> None:
+    async def read() -> None:
+        store = await store_of(settings)
+        await store.fetch(0, "")
+        assert prior_snapshot(PARAMETERS) == store.get(0, "") == await store.latest()
+
+    asyncio.run(read())
+
+
+def test_foreign_records_are_passed_over(settings: Settings) -> None:
+    wanted = snapshot(2)
+
+    async def read() -> None:
+        content, _ = encode_snapshot(wanted)
+        foreign = [b"foreign", b"\xff", b"{}", None, content[:-5]]
+        store = await store_of(settings, *foreign, content, *foreign)
+        assert wanted == await found(store, wanted)
+        assert wanted == await store.latest()
+
+    asyncio.run(read())
+
+
+def test_a_newer_release_is_not_passed_over(settings: Settings) -> None:
+    """Learning from an older snapshot, and in the place of it, would be a step back."""
+    newer = replace(snapshot(3), format=SNAPSHOT_FORMAT + 1)
+
+    async def read() -> None:
+        store = await store_of(settings, encode_snapshot(newer)[0])
+        with pytest.raises(SnapshotError, match="newer release; upgrade"):
+            await store.latest()
+
+    asyncio.run(read())
+
+
+def test_a_snapshot_that_is_gone_is_an_error_that_says_so(settings: Settings) -> None:
+    wanted = snapshot(1)
+
+    async def read() -> None:
+        store = await store_of(settings, *[encode_snapshot(wanted)[0]] * 3)
+        topic = TopicPartition(settings.topic(MODEL_SNAPSHOTS), 0)
+        with closing(new_admin(settings)) as admin:
+            admin.delete_records({topic: 3})
+        with pytest.raises(SnapshotError, match="must be kept as long as customer-events"):
+            await store.fetch(1, hash_of(wanted))
+        assert 0 == (await store.latest()).version
+
+    asyncio.run(read())
+
+
+def test_old_versions_are_read_again_when_they_were_let_go(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_store, "KEPT_MAX", 3)
+    versions = [snapshot(number) for number in range(1, 11)]
+
+    async def read() -> None:
+        store = await store_of(settings, *(encode_snapshot(s)[0] for s in versions))
+        assert versions[-1] == await store.latest()
+        # As partitions do that have come less far than others.
+        for wanted in (versions[0], versions[1], versions[9], versions[2]):
+            assert wanted == await found(store, wanted)
+        assert versions[-1] == await store.latest()
+
+    asyncio.run(read())
+
+
+def test_a_published_snapshot_is_announced_everywhere_after_it_is_durable(
+    settings: Settings,
+) -> None:
+    wanted = snapshot(4)
+
+    async def read() -> dict[int, bytes]:
+        async with running(new_outbox_producer(settings), settings) as producer:
+            await publish(wanted, Outbox(producer, settings), settings)
+        assert wanted == await found(SnapshotStore(settings, PARAMETERS), wanted)
+        announced = {}
+        async with running(new_reader(settings), settings) as reader:
+            for span in await spans_of(reader, CUSTOMER_EVENTS, settings):
+                async for records in scan(reader, span, settings):
+                    for record in records:
+                        announced[record.partition] = record.value
+        return announced
+
+    announced = asyncio.run(read())
+    assert [0, 1, 2, 3] == sorted(announced)
+    (content,) = set(announced.values())
+    assert hash_of(wanted).encode() in content
+    assert b'"version":4' in content
