@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer.days import Days, purchase_days, with_news
 from models.customer.decay import added, decayed
 from models.customer.fingerprint import fingerprint
 from models.events import catalogue
@@ -83,6 +84,7 @@ class Purchases(Struct, frozen=True, array_like=True):
 
     ``orders`` are sorted by (time, id) and reach back as far as a window or a refund can.
     ``retired_days`` counts the purchase days of orders that are no longer kept.
+    ``days`` are the days of the purchases among ``orders``.
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
 
@@ -95,6 +97,12 @@ class Purchases(Struct, frozen=True, array_like=True):
     decayed_net_minor: tuple[float, ...] = ()
     as_of_ms: int = 0
     retired_days: int = 0
+    days: Days = ()
+
+    @property
+    def purchase_days(self) -> Days:
+        """``days``, whoever wrote the row: an earlier release did not keep them."""
+        return self.days or purchase_days(self.orders)
 
     @property
     def last_at_ms(self) -> int:
@@ -136,7 +144,9 @@ def record_order(
     key = (after.known_since_ms, after.id)
     place = bisect_left(rest, key, key=lambda order: (order.known_since_ms, order.id))
     purchases = _account(purchases, before, after, parameters)
-    purchases = replace(purchases, orders=(*rest[:place], after, *rest[place:]))
+    orders = (*rest[:place], after, *rest[place:])
+    days = with_news(purchases.purchase_days, before, after, orders)
+    purchases = replace(purchases, orders=orders, days=days)
     return _retire(purchases, clock_ms - parameters.time.lateness, parameters.bounds.orders)
 
 
@@ -225,25 +235,29 @@ def _retire(purchases: Purchases, settled_ms: int, orders_max: int) -> Purchases
     if not keep_from:
         return purchases
     retired = [order.placed_at_ms for order in orders[:keep_from] if order.is_purchase]
-    kept_days = {order.placed_at_ms // DAY_MS for order in orders[keep_from:] if order.is_purchase}
-    retired_days = {at_ms // DAY_MS for at_ms in retired} - kept_days
+    kept_days = purchase_days(orders[keep_from:])
+    retired_days = {at_ms // DAY_MS for at_ms in retired}.difference(kept_days)
     return replace(
         purchases,
         orders=orders[keep_from:],
         retired_last_at_ms=max([*retired, purchases.retired_last_at_ms]),
         retired_days=purchases.retired_days + len(retired_days),
+        days=kept_days,
     )
 
 
 def window(purchases: Purchases, at_ms: int, days: int) -> tuple[int, int]:
     """(count, net in minor units) of the purchases in (at - days, at]."""
     count = net_minor = 0
+    begin_ms = at_ms - days * DAY_MS
     for order in reversed(purchases.orders):
-        if order.known_since_ms <= at_ms - days * DAY_MS:
+        placed_at_ms = order.placed_at_ms
+        if (placed_at_ms or order.ended_at_ms) <= begin_ms:
             break
-        if order.is_purchase and order.placed_at_ms <= at_ms:
+        if placed_at_ms <= at_ms and order.is_purchase:
             count += 1
-            net_minor += order.net_minor
+            # As `net_minor` has it, without asking once more whether it is a purchase.
+            net_minor += max(order.gross_minor - order.refunded_minor, 0)
     return count, net_minor
 
 
@@ -269,12 +283,5 @@ def levels(
 
 def gaps_days(purchases: Purchases) -> list[float]:
     """Days between the latest purchases, oldest first; several on one UTC day are one."""
-    days: list[int] = []
-    for order in reversed(purchases.orders):
-        if order.is_purchase:
-            day = order.placed_at_ms // DAY_MS
-            if not days or day != days[-1]:
-                days.append(day)
-            if len(days) > GAPS_MAX:
-                break
-    return [float(later - earlier) for later, earlier in pairwise(days)][::-1]
+    latest = purchases.purchase_days[-GAPS_MAX - 1 :]
+    return [float(later - earlier) for earlier, later in pairwise(latest)]

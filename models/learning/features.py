@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer.days import Days, purchase_days
 from models.customer.decay import decayed
 from models.customer.engagement import intensity_at
 from models.customer.purchases import GAPS_MAX, Purchases, levels
@@ -56,7 +57,7 @@ _LOGIT_MAX = 6.0
 class History(NamedTuple):
     """A customer's purchase days up to a moment, in BG/NBD's terms; times in days."""
 
-    days: list[int]
+    days: Days
     repeats: int
     last: float
     life: float
@@ -65,12 +66,7 @@ class History(NamedTuple):
 
 def history(purchases: Purchases, at_ms: int) -> History | None:
     """None for somebody who had not bought by ``at_ms``."""
-    days: list[int] = []
-    for order in purchases.orders:
-        if order.is_purchase and order.placed_at_ms <= at_ms:
-            day = order.placed_at_ms // DAY_MS
-            if not days or days[-1] != day:
-                days.append(day)
+    days = _days_until(purchases, at_ms)
     bought = len(days) + purchases.retired_days
     if not bought:
         return None
@@ -84,6 +80,12 @@ def history(purchases: Purchases, at_ms: int) -> History | None:
         life=max(today - first_day, float(last_day - first_day)),
         recency=max(today - last_day, 0.0),
     )
+
+
+def _days_until(purchases: Purchases, at_ms: int) -> Days:
+    if purchases.last_at_ms <= at_ms:
+        return purchases.purchase_days
+    return purchase_days(order for order in purchases.orders if order.placed_at_ms <= at_ms)
 
 
 def baseline(past: History, model: BgNbd, horizon_days: float) -> float:
@@ -107,10 +109,11 @@ def extract(
     intensity, views = intensity_at(row.engagement, at_ms, parameters)
     unseen_days = max(at_ms - row.engagement.last_at_ms, 0) / DAY_MS
     model = snapshot.bgnbd
-    silent = baseline(past, model, 7 * _BGNBD_WEEKS) if model is not None else 0.5
+    silent = logit(baseline(past, model, 7 * _BGNBD_WEEKS) if model is not None else 0.5)
+    often = [log1p(max(level, 0.0)) for level in orders]
     values = (
-        *(log1p(max(level, 0.0)) for level in orders),
-        *(log1p(max(level, 0.0) / 100.0) for level in spend),
+        *often,
+        *[log1p(max(level, 0.0) / 100.0) for level in spend],
         recency,
         recency * recency,
         log1p(past.life),
@@ -121,11 +124,11 @@ def extract(
         min(max((past.recency - mean) / sqrt(variance + 1.0), -10.0), 10.0),
         sqrt(variance) / (mean + 1.0),
         1.0 if past.repeats == 0 else 0.0,
-        logit(silent),
+        silent,
         log1p(_days_since(past, at_ms - _RECENT_MS)),
         # Silence says more the more often somebody used to buy.
-        recency * log1p(max(orders[1], 0.0)),
-        logit(silent) * log1p(max(orders[1], 0.0)),
+        recency * often[1],
+        silent * often[1],
         log1p(max(intensity, 0.0)),
         log1p(max(views, 0.0)),
         log1p(unseen_days),

@@ -117,9 +117,7 @@ def mature(row: Row, due_ms: int) -> tuple[Row, list[Example]]:
 def _example(bought: Purchases, pending: Pending) -> Example:
     start_ms = pending.decided_at_ms
     end_ms = start_ms + round(pending.horizon_days * DAY_MS)
-    churned = not any(
-        order.is_purchase and start_ms < order.placed_at_ms <= end_ms for order in bought.orders
-    )
+    churned = not _bought_within(bought, start_ms, end_ms)
     return Example(
         timestamp_ms=pending.due_ms,
         horizon_days=pending.horizon_days,
@@ -130,6 +128,17 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         champion=pending.champion,
         baseline=pending.baseline,
     )
+
+
+def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> bool:
+    """Whether there was a purchase in (start, end]."""
+    for order in reversed(bought.orders):
+        if order.known_since_ms <= start_ms:
+            # Orders are kept in the order of time.
+            return False
+        if start_ms < order.placed_at_ms <= end_ms and order.is_purchase:
+            return True
+    return False
 
 
 def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:

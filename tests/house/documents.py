@@ -10,6 +10,7 @@ from tests.house.repository import ROOT
 
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+LEARNING = ROOT / "docs/learning.md"
 ADRS = sorted((ROOT / "docs/adr").glob("*.md"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 

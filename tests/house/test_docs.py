@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from tests.house.repository import ROOT, files
 ADR_SECTIONS = ["Status", "Context", "Decision", "Consequences", "How we would know it was wrong"]
 ADR_WORDS_MAX = 600
 #: File names that are no parameters, though they have a dot in them.
-FILE = re.compile(r".*\.(toml|py|jsonl?|md)")
+FILE = re.compile(r".*\.(toml|yaml|py|jsonl?|md)")
 
 every_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS]
@@ -129,7 +130,12 @@ def test_modules_run_by_name_exist(document: Path) -> None:
 
 
 @every_document
-def test_parameters_that_are_set_can_be_set(document: Path) -> None:
+def test_parameters_that_are_set_can_be_set(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file that the reader is told to make from the shipped one.
+    copy(ROOT / "config/triggers.yaml", tmp_path / "my-triggers.yaml")
+    monkeypatch.chdir(tmp_path)
     for command in commands(document.read_text(), "keepstream"):
         load_parameters(None, [value for option, value in pairwise(command) if option == "--set"])
 

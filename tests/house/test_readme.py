@@ -1,24 +1,35 @@
 """What the README shows is what happens."""
 
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 from kafka import KafkaConsumer, KafkaProducer
+from msgspec.structs import replace
 
 from config.parameters import load_parameters
 from config.settings import Settings, load_settings
-from config.topics import RETENTION_TRIGGERS, TRANSACTIONS
-from models.decisions.trigger import Kind, Trigger, encode_trigger
+from config.topics import FEEDBACK, RETENTION_TRIGGERS, TRANSACTIONS
+from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.decisions.policy import compile_policy
+from models.decisions.trigger import (
+    NEXT_BEST_ACTION,
+    NextBestAction,
+    Trigger,
+    decode_decision,
+    encode_decision,
+)
 from models.events.admission import admit
+from models.learning.churn import Source
 from models.replay import Output, Replay
-from streams.cloud_events import trigger_headers
+from streams.cloud_events import decision_headers
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.redis_views import trigger_stream
 from streams.topics import create_topics
 from tests.house.documents import README, blocks, commands
+from tests.house.repository import ROOT
 
 TEXT = README.read_text()
 
@@ -30,20 +41,40 @@ def example(language: str, holding: str) -> str:
 
 
 def shown_trigger() -> Trigger:
-    return msgspec.json.decode(example("json", '"ruleVersion"'), type=Trigger)
+    shown = decode_decision(example("json", '"ruleVersion"').encode())
+    assert isinstance(shown, Trigger)
+    return shown
 
 
-def replayed(assignments: list[str]) -> list[Output]:
-    """What the README's log brings about under these parameters."""
-    replay = Replay(load_parameters(assignments=assignments))
-    lines = example("json", '"watermark"').splitlines()
+def shown_action() -> NextBestAction:
+    shown = decode_decision(example("json", '"catalogueVersion"').encode())
+    assert isinstance(shown, NextBestAction)
+    return shown
+
+
+def fed(replay: Replay, lines: list[str]) -> list[Output]:
     return [
         out for number, line in enumerate(lines, 1) for out in replay.feed(line.encode(), number)
     ]
 
 
-def test_every_kind_of_trigger_is_described() -> None:
-    assert [] == [kind for kind in Kind if f"\n| `{kind}` |" not in TEXT]
+def replayed(assignments: list[str]) -> list[Output]:
+    """What the README's log brings about under these parameters."""
+    replay = Replay(load_parameters(assignments=assignments))
+    return fed(replay, example("json", '"watermark"').splitlines())
+
+
+def test_every_kind_of_decision_is_described() -> None:
+    kinds = [*(rule.name for rule in load_parameters().triggers.triggers), NEXT_BEST_ACTION]
+
+    assert [] == [kind for kind in kinds if f"\n| `{kind}` |" not in TEXT]
+
+
+def test_every_source_of_a_score_is_described() -> None:
+    # The challenger's name is kept for one that there is not yet.
+    sources = set(Source) - {Source.CHALLENGER}
+
+    assert [] == [source for source in sources if f"\n| `{source}` |" not in TEXT]
 
 
 def test_the_commands_one_needs_are_there() -> None:
@@ -52,19 +83,47 @@ def test_the_commands_one_needs_are_there() -> None:
 
     assert {"demo", "setup", "test", "check"} <= targets
     assert {"publish", "customers", "replay", "export", "settings", "parameters"} <= ours
-    assert {"topics", "worker", "dead-letters"} <= ours
+    assert {"topics", "worker", "dead-letters", "doctor", "rules", "schema", "facts"} <= ours
 
 
-def test_the_log_fires_the_trigger_that_is_shown() -> None:
-    assert [shown_trigger()] == replayed([])
-    assert example("json", '"ruleVersion"').encode() == encode_trigger(shown_trigger()) + b"\n"
+@pytest.mark.parametrize("holding", ['"ruleVersion"', '"catalogueVersion"'])
+def test_a_decision_is_shown_as_it_is_written(holding: str) -> None:
+    shown = example("json", holding).encode()
+
+    assert shown == encode_decision(decode_decision(shown)) + b"\n"
+
+
+def test_the_log_brings_the_decisions_that_are_shown() -> None:
+    assert [shown_trigger(), shown_action()] == replayed([])
+
+
+def test_the_outcome_that_is_shown_is_one_of_the_action_that_is_shown() -> None:
+    replay = Replay(load_parameters())
+    outcome = example("json", '"Action Delivered"')
+    fed(replay, [*example("json", '"watermark"').splitlines(), outcome])
+
+    event = admit(outcome.encode(), load_parameters(), message_id="none", topic=FEEDBACK)
+    [decided] = replay.rows()["ada"].decisions
+    assert ("Action Delivered", Outcome.DELIVERED) == (event.name, decided.outcome)
+
+
+def test_the_rule_that_is_shown_can_be_added_to_the_shipped_ones(tmp_path: Path) -> None:
+    shipped = load_parameters().triggers.triggers
+    mine = tmp_path / "my-triggers.yaml"
+    rules = (ROOT / "config/triggers.yaml").read_text()
+    mine.write_text(f"{rules}\n{example('yaml', 'going-quiet')}")
+    parameters = load_parameters(assignments=[f"rules.triggers={mine}"])
+    compile_policy(parameters)
+
+    names = [rule.name for rule in parameters.triggers.triggers]
+    assert [*(rule.name for rule in shipped), "going-quiet"] == names
 
 
 def test_the_log_fires_nothing_with_the_parameter_that_is_shown() -> None:
     [assignments] = [
         line[line.index("--set") + 1 :]
         for line in commands(TEXT, "keepstream")
-        if "shop.jsonl" in line and "--set" in line
+        if "shop.jsonl" in line and "--set" in line and "what-if" not in line
     ]
 
     assert [] == replayed(assignments)
@@ -126,9 +185,9 @@ def test_the_program_that_reads_kafka_reads_a_trigger(
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers)
     producer.send(
         settings.topic(RETENTION_TRIGGERS),
-        encode_trigger(fired),
+        encode_decision(fired),
         key=fired.user_id.encode(),
-        headers=trigger_headers(fired, None),
+        headers=decision_headers(fired, None),
     )
     producer.close()
 
@@ -139,16 +198,18 @@ def test_the_program_that_reads_kafka_reads_a_trigger(
 
 
 @pytest.mark.kafka
-def test_the_program_that_reads_redis_acts_once_on_what_is_there_twice(
+def test_the_program_that_reads_redis_acts_once_and_only_where_it_may(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fired = shown_trigger()
-    stream = trigger_stream(settings, fired.kind)
+    treated = shown_action()
+    control = replace(treated, id="another", user_id="bob", group=CONTROL)
+    stream = trigger_stream(settings, NEXT_BEST_ACTION)
     with redis.Redis.from_url(settings.redis_url) as store:
-        for _ in range(2):
-            store.xadd(stream, {"id": fired.id, "trigger": encode_trigger(fired)})
+        for decided in (treated, control, treated):
+            store.xadd(stream, {"id": decided.id, "trigger": encode_decision(decided)})
 
         Program(settings).run("xreadgroup")
 
-        assert "ada 1 in the cart\n" == capsys.readouterr().out
+        assert TREATED == treated.group
+        assert "cart-coupon by email for ada\n" == capsys.readouterr().out
         assert 0 == store.xpending(stream, "marketing")["pending"]

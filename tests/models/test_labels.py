@@ -18,9 +18,8 @@ from models.learning.churn import assess
 from models.learning.examples import Example, Observation, decode_lesson, encode_lesson
 from models.learning.features import NAMES, pack
 from models.partition import Partition, PartitionState
-from models.replay import _no_models
 from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, line, lived, waited
-from tests.models.test_partition import LiveRows
+from tests.properties.histories import LiveRows, no_models
 
 H_DAYS = 28
 HORIZON_MS = H_DAYS * DAY_MS
@@ -349,7 +348,7 @@ def test_in_a_partition_a_label_waits_for_the_lateness_unless_the_log_has_waterm
     kind: str, delay_ms: int
 ) -> None:
     rows = LiveRows()
-    partition = Partition(0, rows, PRIOR, PARAMETERS, _no_models, PartitionState())
+    partition = Partition(0, rows, PRIOR, PARAMETERS, no_models, PartitionState())
     records = [
         clock(at(), kind),
         line("Order Completed", at(days=0.4), properties={"order_id": "O", "revenue": 9}),

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from config.duration import DAY_MS
 from models.customer.row import Row, decode_row, encode_row
+from models.events.catalogue import OUTCOMES
 from models.events.wire import Source, decode_event, encode_event, iso
+from models.learning.snapshot import Snapshot
 from tests.models.lines import MINUTE_MS, START_MS, line
 
 #: Within the lateness, so that whatever arrives last still counts.
@@ -73,6 +75,7 @@ said = st.one_of(
     _said("Ticket Solved", ticket_id=ticket_ids),
     _said("Complaint Filed", ticket_id=ticket_ids, priority=_priorities),
     st.tuples(st.just("Survey Responded"), _surveys),
+    *(_said(name, decision_id=st.sampled_from(["d-1", "d-2"])) for name in OUTCOMES),
 )
 
 
@@ -105,7 +108,8 @@ def _anything_said(rng: Random) -> tuple[str, dict[str, Any]]:
     """An event in which what can become due is frequent."""
     name = rng.choice(
         ["Product Added"] * 3
-        + ["Order Completed", "Ticket Opened", "Survey Responded"] * 2
+        + ["Order Completed"] * 4
+        + ["Ticket Opened", "Survey Responded"] * 2
         + ["Product Removed", "Cart Viewed", "page", "Email Delivered", "Ticket Replied"]
         + ["Ticket Solved", "Ticket Reopened", "Order Refunded", "Order Cancelled"]
     )
@@ -122,16 +126,20 @@ def _anything_said(rng: Random) -> tuple[str, dict[str, Any]]:
     return name, {}
 
 
-@st.composite
-def canonical_logs(draw: st.DrawFn) -> list[bytes]:
-    """A partition of ``customer-events``: events over some months, some of them late, repeated or
-    broken, between clock and model records.
-    """
+def canonical_logs() -> st.SearchStrategy[list[bytes]]:
     # A seed mixes better than many small draws, of which most would be the simplest.
-    rng = Random(draw(st.integers(0, 2**64)))
+    return st.builds(canonical_log, st.integers(0, 2**64), st.integers(5, 60))
+
+
+def canonical_log(seed: int, events: int) -> list[bytes]:
+    """A partition of ``customer-events``: events over some months, some of them late, repeated or
+    broken, between clock (or watermark) and model records.
+    """
+    rng = Random(seed)
     records: list[bytes] = []
     now_ms, model, offset = START_MS, 0, 0
-    for number in range(draw(st.integers(5, 60))):
+    kind = rng.choice(["clock", "clock", "watermark"])
+    for number in range(events):
         now_ms += rng.choice([1_000, MINUTE_MS, 40 * MINUTE_MS, DAY_MS, 9 * DAY_MS])
         late_ms = rng.choice([0, 0, 0, 1_000, 90 * MINUTE_MS, 2 * DAY_MS, 5 * DAY_MS])
         name, properties = _anything_said(rng)
@@ -147,18 +155,39 @@ def canonical_logs(draw: st.DrawFn) -> list[bytes]:
         # Ingest that repeats a record after a crash gives it the same source again.
         offset += rng.choice([1, 1, 1, 1, 0])
         if rng.random() < 0.6:
-            records.append(clock_record(now_ms - rng.choice([MINUTE_MS, MINUTE_MS, 3 * DAY_MS])))
+            behind_ms = rng.choice([MINUTE_MS, MINUTE_MS, 3 * DAY_MS])
+            records.append(clock_record(now_ms - behind_ms, kind))
         if rng.random() < 0.1:
             model += 1
             records.append(orjson.dumps({"type": "model", "version": model, "sha256": f"{model}"}))
         if rng.random() < 0.05:
             records.append(b'{"type":"track","event":')
-    records.append(clock_record(now_ms + rng.choice([0, DAY_MS, 100 * DAY_MS])))
+    records.append(clock_record(now_ms + rng.choice([0, DAY_MS, 100 * DAY_MS]), kind))
     return records
 
 
-def clock_record(at_ms: int) -> bytes:
-    return orjson.dumps({"type": "clock", "timestamp": iso(max(at_ms, 1))})
+def clock_record(at_ms: int, kind: str = "clock") -> bytes:
+    return orjson.dumps({"type": kind, "timestamp": iso(max(at_ms, 1))})
+
+
+def no_models(version: int, _sha256: str) -> Snapshot:
+    raise AssertionError(f"nothing adopts model {version}")
+
+
+class LiveRows:
+    """Rows as a worker keeps them hot."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def get(self, customer: str) -> Row | None:
+        return self.rows.get(customer)
+
+    def put(self, customer: str, row: Row) -> None:
+        self.rows[customer] = row
+
+    def due(self) -> list[tuple[int, str]]:
+        return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
 
 
 class StoredRows:

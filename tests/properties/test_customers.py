@@ -13,14 +13,24 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer.contacts import DECISIONS_MAX
 from models.customer.profile import encode_profile
 from models.customer.row import Row, decode_row, encode_row
 from models.decisions.trigger import Trigger
 from models.engine import Fate, step
 from models.events.wire import decode_event, decode_line, encode_event, iso, timestamp_ms
+from models.learning.examples import Example
+from models.partition import Partition
 from models.replay import Replay
-from tests.models.lines import MINUTE_MS, PARAMETERS, START_MS, context, line, watermark
-from tests.properties.histories import CUSTOMERS, SPAN_MINUTES, histories, said
+from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, START_MS, context, line, watermark
+from tests.properties.histories import (
+    CUSTOMERS,
+    SPAN_MINUTES,
+    LiveRows,
+    histories,
+    no_models,
+    said,
+)
 
 END_MS = START_MS + SPAN_MINUTES * MINUTE_MS
 #: What is decided on the way may differ: a decision once made is not recalled.
@@ -122,8 +132,20 @@ def _stamped(timestamp: str) -> bytes:
 
 
 def tight() -> Parameters:
-    bounds = replace(PARAMETERS.bounds, messages=8, orders=6, sessions=5, products=4, tickets=3)
-    return replace(PARAMETERS, bounds=bounds)
+    bounds = replace(
+        PARAMETERS.bounds, messages=8, orders=6, sessions=5, products=4, tickets=3, pending=2
+    )
+    # Every trigger fires each time, and every action may follow.
+    rules, catalogue = PARAMETERS.triggers, PARAMETERS.actions
+    triggers = tuple(replace(rule, cooldown=0) for rule in rules.triggers)
+    actions = tuple(replace(action, cooldown=0, cost=0.0) for action in catalogue.actions)
+    return replace(
+        PARAMETERS,
+        bounds=bounds,
+        churn=replace(PARAMETERS.churn, prior=0.8, horizon_days=(28.0, 90.0)),
+        triggers=replace(rules, triggers=triggers),
+        actions=replace(catalogue, actions=actions, caps=()),
+    )
 
 
 def assert_within(row: Row, parameters: Parameters) -> None:
@@ -134,20 +156,99 @@ def assert_within(row: Row, parameters: Parameters) -> None:
     assert len(row.cart.items) <= bounds.products
     assert len(row.support.tickets) <= bounds.tickets
     assert len(row.purchases.decayed_orders) <= len(parameters.purchases.half_lives)
-    assert len(row.fired_ms) <= 4
+    assert len(row.fired_ms) <= len(parameters.triggers.triggers)
+    assert len(row.at_risk) <= len(parameters.triggers.triggers)
+    assert len(row.decisions) <= DECISIONS_MAX
+    for horizon in parameters.churn.horizon_days:
+        assert sum(p.horizon_days == horizon for p in row.pending) <= bounds.pending
+    assert {p.horizon_days for p in row.pending} <= set(parameters.churn.horizon_days)
     assert len(row.engagement.last_channel) <= 32
 
 
-@given(history=histories(size_max=60), day=st.integers(0, 3))
-def test_every_collection_stays_within_its_bound(history: list[bytes], day: int) -> None:
-    parameters = tight()
-    within = context(START_MS, parameters=parameters)
+TIGHT = tight()
+
+
+@given(
+    history=histories(size_max=60),
+    stretched=st.sampled_from([1, 1, 30, 200]),
+    days_behind=st.sampled_from([0, 3]),
+)
+def test_every_collection_stays_within_its_bound(
+    history: list[bytes], stretched: int, days_behind: int
+) -> None:
+    within = context(START_MS, parameters=TIGHT)
     row = Row()
     for content in history:
         event = decode_event(content, message_id="")
-        event = replace(event, occurred_at_ms=event.occurred_at_ms + day * DAY_MS)
-        row = step(row, event, within).row
-        assert_within(row, parameters)
+        # Over months, so that decision points come and go.
+        at_ms = START_MS + (event.occurred_at_ms - START_MS) * stretched
+        within = within._replace(clock_ms=max(at_ms - days_behind * DAY_MS, START_MS))
+        row = step(row, replace(event, occurred_at_ms=at_ms), within).row
+        assert_within(row, TIGHT)
+
+
+def test_a_busy_life_fills_what_a_row_may_keep_and_no_more() -> None:
+    rng = Random(4)
+    row, most = Row(), dict.fromkeys(("decisions", "pending"), 0)
+    for number in range(1_500):
+        at_ms = START_MS + number * 5 * 60 * MINUTE_MS
+        name, properties = rng.choice(
+            [
+                ("Product Added", {"product_id": f"P-{number}", "price": 90.0}),
+                ("Order Completed", {"order_id": f"O-{number}", "revenue": 9.5}),
+                ("Ticket Opened", {"ticket_id": f"T-{number}", "priority": "urgent"}),
+            ]
+        )
+        event = decode_event(line(name, at_ms, properties=properties), message_id="")
+        row = step(row, event, context(at_ms, parameters=TIGHT)).row
+        assert_within(row, TIGHT)
+        for part in most:
+            most[part] = max(most[part], len(getattr(row, part)))
+
+    assert {"decisions": DECISIONS_MAX, "pending": 2 * TIGHT.bounds.pending} == most
+    assert row == decode_row(encode_row(row))
+
+
+#: Horizons short enough to end within the histories and after them, and room for every label.
+LABELLED = replace(
+    PARAMETERS,
+    churn=replace(PARAMETERS.churn, horizon_days=(0.5, 1.0), check_in_days=1.0),
+    bounds=replace(PARAMETERS.bounds, pending=1_000),
+)
+
+
+def labelled(lines: list[bytes]) -> tuple[dict[str, Row], list[tuple[str, Example]]]:
+    """Rows some days after all is delivered, and every label with whose it is."""
+    rows, examples = LiveRows(), []
+    for customer in CUSTOMERS:
+        partition = Partition(0, rows, PRIOR, LABELLED, no_models)
+        theirs = [content for content in lines if f'"userId":"{customer}"'.encode() in content]
+        # The watermark stands at the beginning until all is delivered.
+        records = [watermark(START_MS), *theirs, watermark(END_MS), watermark(END_MS + 3 * DAY_MS)]
+        for offset, content in enumerate(records):
+            effects = partition.apply(offset, decode_line(content)).effects
+            examples += [(customer, e) for e in effects if isinstance(e, Example)]
+    return dict(rows.rows), examples
+
+
+@given(history=histories(), data=st.data())
+def test_in_whatever_order_events_come_every_label_says_what_happened(
+    history: list[bytes], data: st.DataObject
+) -> None:
+    orderly, expected = labelled(history)
+    rows, examples = labelled(data.draw(st.permutations(history)))
+
+    for customer, example in (*expected, *examples):
+        horizon_ms = round(example.horizon_days * DAY_MS)
+        decided_ms = example.timestamp_ms - horizon_ms
+        bought = any(
+            order.is_purchase and decided_ms < order.placed_at_ms <= decided_ms + horizon_ms
+            for order in orderly[customer].purchases.orders
+        )
+        assert DAY_MS - 1_000 == decided_ms % DAY_MS
+        assert example.churned is not bought
+    for customer, row in orderly.items():
+        assert row.deadlines.decision.due_ms == rows[customer].deadlines.decision.due_ms
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -15,13 +15,15 @@ from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
+from models.learning.bgnbd import BgNbd
 from models.learning.examples import Example, Observation, encode_lesson
-from models.learning.snapshot import Snapshot
+from models.learning.features import NAMES
+from models.learning.snapshot import LinearModel, Snapshot
 from models.learning.trainer import Trainer
 from models.partition import Partition, PartitionState, decode_state, encode_state
 from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line
 from tests.models.lines import PARAMETERS as SHIPPED
-from tests.properties.histories import CUSTOMERS, StoredRows, canonical_logs
+from tests.properties.histories import CUSTOMERS, StoredRows, canonical_log, canonical_logs
 
 #: So few messages are remembered that positions must tell what was folded in already.
 PARAMETERS = replace(SHIPPED, bounds=replace(SHIPPED.bounds, messages=1))
@@ -29,7 +31,22 @@ PARAMETERS = replace(SHIPPED, bounds=replace(SHIPPED.bounds, messages=1))
 
 def snapshot_of(version: int, sha256: str = "") -> Snapshot:
     """Models that differ, so that it matters which one a decision was made by."""
-    return replace(PRIOR, version=version, gap_days=2.0 + 9.0 * version)
+    size = len(NAMES)
+    model = LinearModel(
+        means=(1.0,) * size,
+        deviations=(2.0,) * size,
+        weights=tuple(0.3 * (-1) ** (n + version) for n in range(size)),
+        intercept=0.4,
+        examples=500,
+        serves=version % 2 == 0,
+    )
+    return replace(
+        PRIOR,
+        version=version,
+        gap_days=2.0 + 9.0 * version,
+        bgnbd=BgNbd(0.5, 2.0 + version, 0.8, 1.5),
+        churn={"28": model},
+    )
 
 
 class Stored(NamedTuple):
@@ -39,6 +56,8 @@ class Stored(NamedTuple):
     state: bytes
 
 
+#: What a row keeps of decisions and of labels that wait.
+PARTS = ("pending", "decisions", "at_risk", "counted", "fired_ms")
 NOTHING = Stored({}, encode_state(PartitionState()))
 
 
@@ -79,6 +98,23 @@ def learnt(effects: Iterable[Effect]) -> list[bytes]:
     trainer = Trainer(PARAMETERS)
     lessons = [e for e in effects if isinstance(e, Observation | Example)]
     return [encode_lesson(lesson) for lesson in lessons if trainer.learn(lesson)]
+
+
+def test_the_logs_bring_about_everything_that_can_be() -> None:
+    kinds: set[str] = set()
+    effects: set[type] = set()
+    parts: set[str] = set()
+    for seed in range(30):
+        whole = run(canonical_log(seed, 50))
+        effects |= {type(effect) for effect in whole.effects}
+        kinds |= {effect.kind for effect in whole.effects if isinstance(effect, Trigger)}
+        for stored in whole.history:
+            rows = [decode_row(content) for content in stored.rows.values()]
+            parts |= {part for part in PARTS for row in rows if getattr(row, part)}
+
+    assert {Trigger, NextBestAction, Observation, Example} == effects
+    assert {rule.name for rule in PARAMETERS.triggers.triggers} == kinds
+    assert set(PARTS) == parts
 
 
 @given(records=canonical_logs(), data=st.data())
@@ -189,15 +225,18 @@ def test_the_clock_in_one_leap_or_in_many_steps_decides_the_same(
     end = run(records)
     clock_ms = decode_state(end.stored.state).clock_ms
 
-    def silence(moments: list[int]) -> list[bytes]:
+    def silence(moments: list[int]) -> tuple[list[bytes], list[bytes]]:
         rows = StoredRows(end.stored.rows)
         state = decode_state(end.stored.state)
         snapshot = snapshot_of(state.model_version)
         partition = Partition(0, rows, snapshot, PARAMETERS, snapshot_of, state)
-        return [
-            told
-            for number, moment in enumerate(moments)
-            for told in decided(partition.advance_clock(len(records) + number, moment))
+        effects: list[Effect] = []
+        for number, moment in enumerate(moments):
+            effects += partition.advance_clock(len(records) + number, moment)
+        lessons = [e for e in effects if isinstance(e, Observation | Example)]
+        # But for their places, which follow from how many steps there were.
+        return decided(effects), [
+            encode_lesson(replace(lesson, offset=0, index=0)) for lesson in lessons
         ]
 
     steps = [clock_ms + day * DAY_MS for day in range(1, days + 1)]

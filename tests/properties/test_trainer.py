@@ -121,6 +121,7 @@ def told(content: bytes) -> tuple[object, Population]:
 
 
 @given(lanes=lanes_of(checks), data=st.data())
+@settings(max_examples=25)
 def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:
@@ -131,7 +132,7 @@ def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
 
 
 @given(lanes=lanes_of(checks | labels), data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
     lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:

@@ -12,9 +12,13 @@ from msgspec.structs import replace
 from agents.demo.shop import ShopConfig, simulate
 from config.duration import DAY_MS
 from config.parameters import load_parameters
-from models.events.wire import decode_line, iso, timestamp_ms
-from models.replay import Replay, Score
-from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, line, watermark
+from models.customer.row import Row
+from models.engine import step
+from models.events.wire import decode_event, decode_line, iso, timestamp_ms
+from models.hindsight import Hindsight
+from models.learning.churn import assess
+from models.replay import Score
+from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line
 from tests.replay.shops import replayed, with_watermarks
 
 #: A week is short enough that several models are made within the log.
@@ -166,12 +170,23 @@ def bought(day: float) -> bytes:
 
 def test_a_question_asked_late_does_not_bring_back_orders_that_were_let_go_of() -> None:
     """An order of long ago counts no more among the gaps, whenever the question is asked."""
-    log = [bought(0), bought(1), bought(500), bought(507), bought(520)]
-    question = asked(0, "ada", at(days=510))
-    late = replayed([*log, question])
-    in_time = replayed([*log[:-1], question, log[-1]])
+    hindsight, row, known = Hindsight(), Row(), {}
+    for day in (0, 1, 500, 507, 520):
+        event = decode_event(bought(day), message_id="")
+        now = context(event.occurred_at_ms)
+        row = step(row, event, now).row
+        hindsight.record(event, now.clock_ms)
+        known[day] = row
+    then = hindsight.row(row, at(days=510), context())
 
-    assert in_time.scores == late.scores
+    assert (2, 2) == (len(known[507].purchases.orders), known[507].purchases.retired_days)
+    assert then is not None
+    assert known[507].purchases == then.purchases
+    assert assess(known[507], at(days=510), PRIOR, PARAMETERS) == assess(
+        then, at(days=510), PRIOR, PARAMETERS
+    )
+    assert hindsight.row(row, at(days=520), context()) is row
+    assert hindsight.row(row, at(days=-1), context()) is None
 
 
 @pytest.mark.parametrize(
@@ -211,16 +226,3 @@ def test_a_later_question_is_no_less_certain_that_a_silent_customer_is_gone() ->
     said = [answer.churn_probability for answer in answers]
     assert sorted(said) == said
     assert said[-1] > said[0] + 0.05
-
-
-def test_a_log_that_names_its_models_has_none_made_of_what_was_learnt_before() -> None:
-    clocks = [
-        content.replace(b'"type":"watermark"', b'"type":"clock"')
-        for content in [watermark(START_MS), *with_watermarks(SHOP)]
-    ]
-    named = b'{"type":"model","version":1,"sha256":"x"}'
-    replay = Replay(PARAMETERS_OF_A_SHORT_LOG, lambda version, _: replace(PRIOR, version=version))
-    for number, content in enumerate([*clocks, named, watermark(at(days=90))], 1):
-        replay.feed(content, number)
-
-    assert 1 == replay.summary().model_version
