@@ -1,4 +1,4 @@
-"""Triggers as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, plain JSON as value."""
+"""Triggers as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, JSON as value."""
 
 from models.decisions.trigger import Trigger
 

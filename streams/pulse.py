@@ -6,7 +6,7 @@ from time import monotonic
 TICK_S = 1.0
 
 
-class StoodStill(RuntimeError):  # noqa: N818 - it reads as what happened
+class StoodStill(RuntimeError):
     """This process may have lost its partitions without having been told."""
 
 
