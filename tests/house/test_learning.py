@@ -14,9 +14,11 @@ from tests.house.repository import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TEXT = LEARNING.read_text()
+# The real purchases take minutes; tests/replay/test_journey.py judges them.
+[CHECK] = re.findall(r"^## Check it yourself$.*?(?=^## )", TEXT, re.MULTILINE | re.DOTALL)
 PROGRAMS = {
     found[1]: block.text
-    for block in blocks(TEXT)
+    for block in blocks(CHECK)
     if block.language == "python" and (found := re.match(r"# (\w+\.py)\n", block.text))
 }
 #: How far a figure may be off, for another machine's last digits to make no difference.
@@ -32,7 +34,7 @@ def figures(text: str) -> list[tuple[str, list[float]]]:
 def test_the_commands_that_are_shown_print_the_figures_that_are_shown(tmp_path: Path) -> None:
     for name, program in PROGRAMS.items():
         (tmp_path / name).write_text(program)
-    script = "\n".join(block.text for block in blocks(TEXT) if block.language == "sh")
+    script = "\n".join(block.text for block in blocks(CHECK) if block.language == "sh")
     run = subprocess.run(
         ["bash", "-euo", "pipefail"],
         input=f'keepstream() {{ "{sys.executable}" -m agents.cli "$@"; }}\n'
@@ -45,7 +47,7 @@ def test_the_commands_that_are_shown_print_the_figures_that_are_shown(tmp_path: 
     )
     assert 0 == run.returncode, run.stderr
 
-    [shown] = [b.text for b in blocks(TEXT) if b.language == "text" and "decisions, AUC" in b.text]
+    [shown] = [b.text for b in blocks(CHECK) if b.language == "text" and "decisions, AUC" in b.text]
     assert 6 == len(figures(shown))
     assert [kind for kind, _ in figures(shown)] == [kind for kind, _ in figures(run.stdout)]
     for (kind, expected), (_, found) in zip(figures(shown), figures(run.stdout), strict=True):

@@ -33,7 +33,11 @@ DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT
 
 
 def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[Record]:
-    """What a shop sends that never sends anything late: whatever is late, a fault made so."""
+    """What a shop sends that never sends anything late.
+
+    Published before there are workers, none of it may become late. While they run, what takes the
+    shop days takes the publisher milliseconds, so that one topic may well be days ahead.
+    """
     return list(
         simulate(ShopConfig(seed=3, customers=customers, start_ms=start_ms, days=days, late=0))
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.demo.shop import ShopConfig, simulate
-from config.topics import LABELLED_EXAMPLES, MODEL_SNAPSHOTS
+from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
@@ -43,7 +43,14 @@ def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor
             f"{share:.0%} are applied",
             lambda: deployment.folded() >= share * len(records),
         )
-        done = deployment.folded()
+        done = 0.0
+
+        def is_stopped_in_the_middle() -> bool:
+            nonlocal done
+            done = deployment.folded()
+            return _is_stopped_in_the_middle(first, deployment)
+
+        deployment.wait("a kill finds something in hand", is_stopped_in_the_middle)
         assert 0.1 * len(records) <= done <= 0.9 * len(records)
         first.stop(signal.SIGKILL)
         assert_commits_are_durable(deployment)
@@ -67,3 +74,17 @@ def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor
     # Shown by pytest -s.
     print(f"\n{len(records)} events, killed at {done:.0f}, {reread:.0f} records read again")  # noqa: T201
     print(exact)  # noqa: T201
+
+
+def _is_stopped_in_the_middle(worker: Worker, deployment: Deployment) -> bool:
+    """Stop its time, for good if it has applied what it has not committed.
+
+    A worker that is killed just after a commit leaves nothing to read again.
+    """
+    partitions = worker.lag(CUSTOMER_EVENTS)
+    worker.pause()
+    committed, folds = deployment.committed(CUSTOMER_EVENTS), deployment.changelog()
+    if any(folds[number].state.applied >= committed.get(number, 0) for number in partitions):
+        return True
+    worker.resume()
+    return False
