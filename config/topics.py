@@ -78,7 +78,12 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
             "the one order of all events; state is determined by it",
         ),
         topic(CUSTOMERS, _changelog(), "changelog of the customers table"),
-        topic(DEAD_LETTERS, _kept_for(days=30), "what could not be used, with its reason"),
+        topic(
+            DEAD_LETTERS,
+            # A dead letter holds its event in base64, and a raw topic takes a mebibyte.
+            {**_kept_for(days=30), "max.message.bytes": str(4 * MEBIBYTE)},
+            "what could not be used, with its reason",
+        ),
         topic(
             RETENTION_TRIGGERS,
             {**_kept_for(days=30), **BROKER_TIME},

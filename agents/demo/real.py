@@ -60,7 +60,7 @@ class Year(Performance):
         super().__init__(shop, place, workers, watch, broker, publisher, screen)
         self._year = year
         self.title = (
-            f"Complete Journey (real purchases, by 84.51°): {shop.customers:,} households, "
+            f"Complete Journey (real purchases): {shop.customers:,} households, "
             f"{day_of(first_ms)} to {day_of(last_ms)}"
         )
         self._view = View(watch.figures, self.title, len(year))
