@@ -85,7 +85,7 @@ class Trainer:
         """Learn from one record; whether a snapshot is due after it."""
         try:
             learnt = learner.learn(decode_lesson(record.value or b""))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError):
             log.warning("left out an example at offset %d that is not one", record.offset)
             return False
         return learnt and learner.is_due

@@ -144,6 +144,9 @@ def pack(values: tuple[float, ...]) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[float, ...]:
+    """Raises ``ValueError`` for the features of a release that had other ones."""
+    if len(content) != _LAYOUT.size:
+        raise ValueError(f"not the {len(NAMES)} features of this release")
     return _LAYOUT.unpack(content)
 
 

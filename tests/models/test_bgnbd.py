@@ -104,8 +104,8 @@ def test_no_purchase_is_as_likely_as_among_simulated_customers_with_the_same_his
 ) -> None:
     """Customers are drawn, and weighed by how likely each was to have that history."""
     rng = np.random.default_rng(11)
-    rate = rng.gamma(model.r, 1 / model.alpha, 2_000_000)
-    leaves = rng.beta(model.a, model.b, 2_000_000)
+    rate = rng.gamma(model.r, 1 / model.alpha, 1_000_000)
+    leaves = rng.beta(model.a, model.b, 1_000_000)
     stayed = (1 - leaves) ** repeats * rate**repeats * np.exp(-rate * life)
     left = np.zeros_like(rate)
     if repeats:
