@@ -1,6 +1,7 @@
 """The worker: builds the Faust app, gives its agents what they need, and runs it."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -285,5 +286,8 @@ def run(settings: Settings, parameters: Parameters) -> int:
     )
     quiet_libraries()
     require_topics(settings)
+    # Rows are many and make no cycles; what is imported stays. Full collections would only stall.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
     worker = Worker(settings, parameters)
     return run_worker(worker.app, around=worker.resources())

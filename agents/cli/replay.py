@@ -1,5 +1,6 @@
 """`keepstream replay`: what would have happened, from a log alone."""
 
+import gc
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -62,6 +63,9 @@ def replay(
     scores.jsonl if there are score lines. The same log gives the same bytes.
     """
     parameters = parameters_from(settings_from(), assignments)
+    # Rows are many and make no cycles: looking through all of them again and again finds nothing.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
     engine = Replay(parameters, snapshots_in(models)) if models else Replay(parameters)
     with (
         JsonLines(log) as lines,

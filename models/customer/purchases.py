@@ -130,7 +130,8 @@ def record_order(
     properties = event.properties
     assert isinstance(properties, catalogue.Order | catalogue.OrderEnd)
     order_id = fingerprint(properties.order_id or event.message_id)
-    index = next((i for i, known in enumerate(purchases.orders) if known.id == order_id), None)
+    ids = [known.id for known in purchases.orders]
+    index = ids.index(order_id) if order_id in ids else None
     before = Order(order_id) if index is None else purchases.orders[index]
     if isinstance(properties, catalogue.Order):
         after = _placed(before, properties, event.occurred_at_ms, parameters.money.currency)

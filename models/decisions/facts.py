@@ -36,6 +36,7 @@ class Scene:
         self.at_ms = at_ms
         self.context = context
         self.survey = survey
+        self._windows: dict[int, tuple[int, float]] = {}
 
     def __getitem__(self, name: str) -> float | str:
         return FACTS[name].read(self)
@@ -52,8 +53,12 @@ class Scene:
 
     def window(self, days: int) -> tuple[int, float]:
         """(orders, net in the shop's currency) of the last days."""
-        count, net_minor = orders.window(self.row.purchases, self.at_ms, days)
-        return count, self.money(net_minor)
+        # Several facts ask for the same one, and a decision changes no purchase.
+        found = self._windows.get(days)
+        if found is None:
+            count, net_minor = orders.window(self.row.purchases, self.at_ms, days)
+            found = self._windows[days] = count, self.money(net_minor)
+        return found
 
     def money(self, minor: float) -> float:
         return minor / orders.minor_units(1.0, self.context.parameters.money.currency)
