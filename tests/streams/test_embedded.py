@@ -175,7 +175,9 @@ def test_a_restarted_store_has_its_address_and_nothing_else(tmp_path: Path) -> N
 
 
 PARENT = """
-import sys
+import signal, sys
+# Whoever runs the tests may ignore it (nohup does), and children would too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from streams.embedded.valkey import EmbeddedValkey
 server = EmbeddedValkey()
 server.start()
