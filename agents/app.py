@@ -210,7 +210,8 @@ class Worker:
                         owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
             took_s = monotonic() - started_s
-            await asyncio.sleep(max(4 * took_s, 0.05) if wrote else 1.0)
+            # A stall is not the cost of writing: it must not keep Redis waiting for long.
+            await asyncio.sleep(min(max(4 * took_s, 0.05), 1.0) if wrote else 1.0)
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""

@@ -33,7 +33,6 @@ LEARNING = tuple(
     part
     for assignment in (
         "learning.minimum_examples=50",
-        "time.lateness=1h",
         "churn.horizon_days=7",
         "churn.check_in_days=3",
     )
