@@ -91,7 +91,7 @@ def run_real(
     try:
         if summary is not None:
             require_writable(summary)
-        with show._interruptible() as finish, screen(console) as shown, ExitStack() as stack:
+        with show.interruptible() as finish, screen(console) as shown, ExitStack() as stack:
             try:
                 shown.say("Reading the purchases")
                 year = _open(baskets(), shown, stack, bootstrap_servers, redis_url)
@@ -119,7 +119,7 @@ def _open(
     redis_url: str | None,
 ) -> Year:
     """Start everything; ``stack`` undoes it in the opposite order."""
-    directory = stack.enter_context(show._scratch_directory())
+    directory = stack.enter_context(show.scratch_directory())
     place = stack.enter_context(
         deployment(directory, shown.say, bootstrap_servers=bootstrap_servers, redis_url=redis_url)
     )
@@ -130,7 +130,7 @@ def _open(
     broker = stack.enter_context(Broker(settings))
     workers = stack.enter_context(Workers(show.WORKERS, environ, directory))
     watch = stack.enter_context(Watch(settings, workers.urls))
-    publisher = stack.enter_context(show._publishing(settings))
+    publisher = stack.enter_context(show.publishing(settings))
     return Year(year, place, workers, watch, broker, publisher, shown)
 
 

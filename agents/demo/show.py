@@ -60,7 +60,7 @@ def run_demo(
     try:
         if summary is not None:
             require_writable(summary)
-        with _interruptible() as finish, screen(console) as shown, ExitStack() as stack:
+        with interruptible() as finish, screen(console) as shown, ExitStack() as stack:
             try:
                 show = _open(shop, shown, stack, bootstrap_servers, redis_url)
                 _play(show, console, summary, forever=forever)
@@ -87,7 +87,7 @@ def _open(
     redis_url: str | None,
 ) -> Performance:
     """Start everything; ``stack`` undoes it in the opposite order."""
-    directory = stack.enter_context(_scratch_directory())
+    directory = stack.enter_context(scratch_directory())
     place = stack.enter_context(
         deployment(directory, shown.say, bootstrap_servers=bootstrap_servers, redis_url=redis_url)
     )
@@ -97,7 +97,7 @@ def _open(
     broker = stack.enter_context(Broker(settings))
     workers = stack.enter_context(Workers(WORKERS, place.environ, directory))
     watch = stack.enter_context(Watch(settings, workers.urls))
-    publisher = stack.enter_context(_publishing(settings))
+    publisher = stack.enter_context(publishing(settings))
     return Performance(shop, place, workers, watch, broker, publisher, shown)
 
 
@@ -116,7 +116,7 @@ def _play(show: Performance, console: Console, path: Path | None, *, forever: bo
 
 
 @contextmanager
-def _publishing(settings: Settings) -> Iterator[EventPublisher]:
+def publishing(settings: Settings) -> Iterator[EventPublisher]:
     """A publisher whose closing doesn't hide why it is closed."""
     publisher = EventPublisher(settings, topic_of)
     try:
@@ -129,7 +129,7 @@ def _publishing(settings: Settings) -> Iterator[EventPublisher]:
 
 
 @contextmanager
-def _scratch_directory() -> Iterator[Path]:
+def scratch_directory() -> Iterator[Path]:
     """A directory that is gone afterwards, and so is its parent if it was made for it."""
     parent = Path(load_settings(os.environ).data_dir)
     is_ours = not parent.exists()
@@ -145,7 +145,7 @@ def _scratch_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Let signals raise ``Stopped`` until the given function is called: cleaning up is left alone.
 
     What was ignored before, as Ctrl-C is by a job in the background, stays ignored.
