@@ -101,6 +101,8 @@ class Learning(_Section, frozen=True):
     minimum_examples: int
     refit_every: DurationMs
     learning_rate: float
+    prior_variance: float
+    forgetting: float
     champion_margin: float
 
 
@@ -242,6 +244,7 @@ def _check(parameters: Parameters) -> None:
         "overdue.prior_gap": parameters.overdue.prior_gap,
         "learning.snapshot_every": parameters.learning.snapshot_every,
         "learning.refit_every": parameters.learning.refit_every,
+        "learning.prior_variance": parameters.learning.prior_variance,
         "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
@@ -255,6 +258,8 @@ def _check(parameters: Parameters) -> None:
     # Shorter than this, a silent year would be a million looks at one customer.
     if parameters.churn.check_in_days < 0.01:
         raise ParameterError("parameters: churn.check_in_days must be at least 0.01")
+    if not 0 < parameters.learning.forgetting <= 1:
+        raise ParameterError("parameters: learning.forgetting is more than 0 and at most 1")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
     if not re.fullmatch("[A-Z]{3}", parameters.money.currency):

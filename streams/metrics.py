@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from models.learning.scorers import SCORERS
 from models.learning.snapshot import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -139,8 +140,8 @@ class Metrics:
         )
         self._model_serves = Gauge(
             "keepstream_model_serves",
-            "Whether the champion's scores are acted on (1) or the baseline's (0)",
-            ["horizon_days"],
+            "Whether this scorer's word is acted on (1) or only judged (0)",
+            ["horizon_days", "scorer"],
             registry=registry,
         )
         self._snapshot_age = Gauge(
@@ -201,7 +202,8 @@ class Metrics:
     def set_model(self, snapshot: Snapshot) -> None:
         """Tell how good the models of ``snapshot`` have been."""
         for horizon, model in snapshot.churn.items():
-            self._model_serves.labels(horizon).set(model.serves)
+            for scorer in SCORERS:
+                self._model_serves.labels(horizon, scorer).set(scorer == model.champion)
         for told in snapshot.quality:
             labels = (f"{told.horizon_days:g}", told.kind, told.scorer)
             self._model_examples.labels(*labels).set(told.examples)

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from models.customer.contacts import CONTROL, Outcome
-from models.customer.profile import AnswerView, DecisionView, Profile, RfmView
+from models.customer.profile import AnswerView, ChurnView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
-from models.learning.churn import Churn, Source
+from models.learning.churn import Source
 
 _SEGMENTS = {
     Segment.CHAMPIONS: "buys often and much, and did so lately",
@@ -97,11 +97,12 @@ def _rfm(rfm: RfmView, currency: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def _churn(churn: Churn) -> str:
+def _churn(churn: ChurnView) -> str:
     """The probability of silence, and whose word it is."""
     words = f"{churn.probability:.0%} likely to buy nothing within {churn.horizon_days:g} days"
+    who = f"{churn.source} {churn.scorer}" if churn.source == Source.CHAMPION else churn.source
     version = f", version {churn.model_version}" if churn.model_version else ""
-    return f"{words}: {_SOURCES[churn.source]} ({churn.source}{version})"
+    return f"{words}: {_SOURCES[Source(churn.source)]} ({who}{version})"
 
 
 def _decision(decided: DecisionView, view: Profile) -> str:

@@ -79,6 +79,17 @@ class SupportView(_View, frozen=True):
     ces: AnswerView | None
 
 
+class ChurnView(_View, frozen=True):
+    """P(no purchase within the horizon), whose word it is, and what every scorer says."""
+
+    probability: float
+    horizon_days: float
+    source: str
+    model_version: int
+    scorer: str | None
+    scores: dict[str, float]
+
+
 class DecisionView(_View, frozen=True):
     """An action that was decided, and what became of it."""
 
@@ -98,7 +109,7 @@ class Profile(_View, frozen=True):
     engagement: EngagementView
     cart: CartView
     support: SupportView
-    churn: tuple[Churn, ...]
+    churn: tuple[ChurnView, ...]
     decisions: tuple[DecisionView, ...]
     next_deadline_at: str | None
     last_triggers: dict[str, str]
@@ -117,7 +128,7 @@ def profile(
         engagement=_engagement(row, at_ms, parameters),
         cart=CartView(len(row.cart.contents()), row.cart.value_minor, _iso(row.cart.touched_at_ms)),
         support=_support(row, parameters),
-        churn=assessed.churn if assessed is not None else (),
+        churn=tuple(_churn(churn) for churn in assessed.churn) if assessed is not None else (),
         decisions=tuple(_decision(decided) for decided in row.decisions),
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
@@ -176,6 +187,17 @@ def _support(row: Row, parameters: Parameters) -> SupportView:
         nps=_answer(helped.nps),
         csat=_answer(helped.csat),
         ces=_answer(helped.ces),
+    )
+
+
+def _churn(churn: Churn) -> ChurnView:
+    return ChurnView(
+        probability=churn.probability,
+        horizon_days=churn.horizon_days,
+        source=churn.source,
+        model_version=churn.model_version,
+        scorer=churn.scorer,
+        scores=churn.scores(),
     )
 
 

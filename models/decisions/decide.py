@@ -98,7 +98,12 @@ def churn_receipt(churn: Churn | None) -> ChurnReceipt | None:
     if churn is None:
         return None
     return ChurnReceipt(
-        churn.probability, churn.horizon_days, str(churn.source), churn.model_version
+        churn.probability,
+        churn.horizon_days,
+        churn.source,
+        churn.model_version,
+        churn.scorer,
+        churn.scores(),
     )
 
 

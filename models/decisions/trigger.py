@@ -33,12 +33,14 @@ class ReasonCode(Struct, frozen=True, omit_defaults=True):
 
 
 class ChurnReceipt(Struct, frozen=True, rename="camel"):
-    """The churn score at the decision, and whose word it is."""
+    """The churn score at the decision, whose word it is, and what every scorer said."""
 
     probability: float
     horizon_days: float
     source: str
     model_version: int
+    scorer: str | None = None
+    scores: dict[str, float] = {}
 
 
 class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from models.learning.bgnbd import Cell
 from models.learning.features import unpack
+from models.learning.scorers import Said, unpack_said
 
 
 class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_field="type"):
@@ -36,8 +37,7 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     """A decision point and what became of it: whether nothing was bought in the horizon after it.
 
     ``weight``: how many decision points like it there were, of which this one was kept.
-    ``features``: as they were then, packed, in base64. ``champion`` and ``baseline``: what either
-    said then, if it could.
+    ``features`` and ``said``: as they were, and what each scorer said, then; packed, in base64.
     """
 
     timestamp_ms: int
@@ -46,8 +46,7 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     churned: bool
     features: str
     weight: int = 1
-    champion: float | None = None
-    baseline: float | None = None
+    said: str = ""
     partition: int = 0
     offset: int = 0
     index: int = 0
@@ -55,6 +54,10 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     def values(self) -> tuple[float, ...]:
         """The features as numbers."""
         return unpack(b64decode(self.features))
+
+    def scorers_said(self) -> Said | None:
+        """What the scorers said; None if nobody did."""
+        return unpack_said(b64decode(self.said)) if self.said else None
 
 
 Lesson = Observation | Example
@@ -72,5 +75,5 @@ def decode_lesson(content: bytes) -> Lesson:
     return _DECODER.decode(content)
 
 
-def packed_text(features: bytes) -> str:
-    return b64encode(features).decode()
+def packed_text(packed: bytes) -> str:
+    return b64encode(packed).decode()

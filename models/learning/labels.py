@@ -21,6 +21,7 @@ from models.learning.bgnbd import cell_of
 from models.learning.churn import Assessment
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import History, pack
+from models.learning.scorers import pack_said
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
 #: The end of a day is its last whole second but one; a day is a UTC day.
@@ -91,8 +92,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
             kind=kind,
             weight=weight,
             features=features,
-            champion=churn.champion,
-            baseline=churn.baseline,
+            said=pack_said(churn.said),
         )
         pending = tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
     return _waiting(row, pending)
@@ -125,8 +125,7 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         churned=churned,
         features=packed_text(pending.features),
         weight=pending.weight,
-        champion=pending.champion,
-        baseline=pending.baseline,
+        said=packed_text(pending.said),
     )
 
 

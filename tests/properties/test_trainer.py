@@ -11,6 +11,7 @@ from models.learning.bgnbd import cell_of
 from models.learning.examples import Example, Lesson, Observation, packed_text
 from models.learning.features import NAMES, pack
 from models.learning.population import Population
+from models.learning.scorers import SCORERS, Said, combined, pack_said
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from models.learning.trainer import Trainer, TrainerState
 from tests.models.lines import PARAMETERS as SHIPPED
@@ -40,8 +41,7 @@ class Matured(NamedTuple):
     horizon: float
     churned: bool
     features: list[float]
-    champion: float | None
-    baseline: float | None
+    said: Said
 
 
 times = st.integers(0, 10**9)
@@ -49,14 +49,22 @@ checks = st.builds(
     Seen, times, amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
 )
 values = st.lists(st.floats(-20, 20, width=32), min_size=len(NAMES), max_size=len(NAMES))
+odds = st.floats(-12, 12, width=32)
+#: Nobody yet, the formula alone, everybody.
+spoken = st.builds(
+    Said,
+    st.just((None,) * len(SCORERS))
+    | st.tuples(odds, *[st.none()] * (len(SCORERS) - 1))
+    | st.builds(combined, odds, odds, odds, odds),
+    st.sampled_from(range(len(SCORERS))),
+)
 labels = st.builds(
     Matured,
     times,
     st.sampled_from([28.0, 90.0]),
     st.booleans(),
     values,
-    st.none() | chances,
-    st.none() | chances,
+    spoken,
 )
 
 
@@ -91,8 +99,7 @@ def _lesson(fact: Seen | Matured, partition: int, place: int) -> Lesson:
         kind="purchase" if fact.churned else "check-in",
         churned=fact.churned,
         features=packed_text(pack(tuple(fact.features))),
-        champion=fact.champion,
-        baseline=fact.baseline,
+        said=packed_text(pack_said(fact.said)),
         partition=partition,
         offset=offset,
         index=index,
