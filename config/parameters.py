@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,6 +18,10 @@ from config.duration import DAY_MS, DurationMs, convert
 from config.rules import Actions, Triggers, load_actions, load_triggers
 
 HORIZON_DAYS_MAX = 365
+#: Tables of weights by event; one event may be moved from one of them to another.
+_EVIDENCE_TABLES = ("price", "product", "service", "about")
+#: Tables whose names are the operator's own.
+_FREE = ("engagement.weights.", "evidence.words.", *(f"evidence.{n}." for n in _EVIDENCE_TABLES))
 
 
 class ParameterError(ValueError):
@@ -96,6 +100,24 @@ class Churn(_Section, frozen=True):
         return round(self.check_in_days * DAY_MS)
 
 
+class Evidence(_Section, frozen=True):
+    """``price``, ``product`` and ``service``: weights of events by what their name says; ``about``:
+    of those that say themselves what they are about, in a word of ``words``.
+    """
+
+    half_life: DurationMs
+    least: float
+    at_risk: float
+    late_ticket: float
+    detractor: float
+    poor: float
+    price: dict[str, float]
+    product: dict[str, float]
+    service: dict[str, float]
+    about: dict[str, float]
+    words: dict[str, Literal["price", "product", "service", "none"]]
+
+
 class Learning(_Section, frozen=True):
     snapshot_every: DurationMs
     minimum_examples: int
@@ -128,6 +150,7 @@ class Parameters(_Section, frozen=True):
     overdue: Overdue
     cart: Cart
     churn: Churn
+    evidence: Evidence
     learning: Learning
     bounds: Bounds
     rules: Rules
@@ -151,11 +174,21 @@ def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -
 def _values(file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     shipped = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
     values = tomllib.loads(shipped)
+    evidence = _evidence_names(values)
     if file is not None:
         _merge(values, _read(file), where=str(file))
     for assignment in assignments:
         _merge(values, _assignment(assignment), where=f"--set {assignment}")
+    for name in sorted(_evidence_names(values) - evidence):
+        raise ParameterError(
+            f"parameters: evidence: {name!r} is no event that may be evidence"
+            f"{_suggest(name, dict.fromkeys(evidence), '')}"
+        )
     return values
+
+
+def _evidence_names(values: Mapping[str, Any]) -> set[str]:
+    return {name for kind in _EVIDENCE_TABLES for name in values["evidence"][kind]}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -174,9 +207,7 @@ def _assignment(text: str) -> dict[str, Any]:
     if not separator or not name.strip():
         raise ParameterError(f"--set {text}: write it as name=value, for example time.disorder=60s")
     tree: Any = _literal(value.strip())
-    for part in reversed(
-        name.strip().split(".", 2 if name.startswith("engagement.weights.") else -1)
-    ):
+    for part in reversed(name.strip().split(".", 2 if name.strip().startswith(_FREE) else -1)):
         tree = {part: tree}
     assert isinstance(tree, dict)
     return tree
@@ -194,9 +225,7 @@ def _merge(
 ) -> None:
     for name, value in changes.items():
         full = f"{path}{name}"
-        # The one table whose names are the operator's own.
-        free = path == "engagement.weights."
-        if name not in values and not free:
+        if name not in values and path not in _FREE:
             raise ParameterError(
                 f"{where}: there is no parameter {full}{_suggest(name, values, path)}"
             )
@@ -238,6 +267,8 @@ def _check(parameters: Parameters) -> None:
         "engagement.half_life": parameters.engagement.half_life,
         "engagement.session_gap": parameters.engagement.session_gap,
         "churn.check_in_days": parameters.churn.check_in_days,
+        "evidence.half_life": parameters.evidence.half_life,
+        "evidence.least": parameters.evidence.least,
         "overdue.multiple": parameters.overdue.multiple,
         "overdue.prior_gap": parameters.overdue.prior_gap,
         "learning.snapshot_every": parameters.learning.snapshot_every,
@@ -278,8 +309,12 @@ def _check_finite(value: object, path: str = "") -> None:
 def _check_ranges(parameters: Parameters) -> None:
     tuning = parameters.engagement
     weights = {f"engagement.weights.{name}": weight for name, weight in tuning.weights.items()}
+    evidence = parameters.evidence
+    for table in _EVIDENCE_TABLES:
+        weights |= {f"evidence.{table}.{n}": w for n, w in getattr(evidence, table).items()}
     not_negative = {
         **weights,
+        "evidence.late_ticket": evidence.late_ticket,
         "engagement.other": tuning.other,
         "overdue.prior_weight": parameters.overdue.prior_weight,
         "learning.minimum_examples": parameters.learning.minimum_examples,
@@ -287,6 +322,12 @@ def _check_ranges(parameters: Parameters) -> None:
     for name, value in not_negative.items():
         if value < 0:
             raise ParameterError(f"parameters: {name} must not be negative, got {value}")
+    for word in evidence.words:
+        if not re.fullmatch(r"\w+", word) or word != word.lower():
+            raise ParameterError(
+                f"parameters: evidence.words: {word!r} is compared with what is written in lower "
+                f"case with _ for all but letters and digits; write it so"
+            )
     for name, cuts in msgspec.structs.asdict(parameters.rfm).items():
         if list(cuts) != sorted(cuts):
             raise ParameterError(f"parameters: rfm.{name} must ascend, as in 1, 2, 4, 8")

@@ -3,15 +3,20 @@
 Only the fields named here travel on: no names, addresses or free text.
 """
 
+import re
 from enum import StrEnum
+from math import isfinite, nan
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Text = Annotated[str, Meta(min_length=1, max_length=256)]
+#: A choice of a list, as systems name them: one word, letters first.
+_CODE = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}").fullmatch
 
 
 class Name(StrEnum):
@@ -33,6 +38,8 @@ class Name(StrEnum):
     TICKET_SOLVED = "Ticket Solved"
     COMPLAINT_FILED = "Complaint Filed"
     SURVEY_RESPONDED = "Survey Responded"
+    PRODUCT_REVIEWED = "Product Reviewed"
+    SUBSCRIPTION_CANCELLED = "Subscription Cancelled"
 
 
 class Nothing(Struct, frozen=True, gc=False):
@@ -85,13 +92,16 @@ class Priority(StrEnum):
 
 
 class Ticket(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A support ticket's life; ``author`` tells an agent's reply from the customer's own."""
+    """A support ticket's life; ``author`` tells an agent's reply from the customer's own; a
+    complaint may say what it is about in ``complaint``.
+    """
 
     ticket_id: Text
     priority: Priority | None = None
     author: str | None = None
     category: str | None = None
     resolution: str | None = None
+    complaint: str | None = msgspec.field(default=None, name="type")
 
 
 class SurveyKind(StrEnum):
@@ -101,7 +111,9 @@ class SurveyKind(StrEnum):
 
 
 class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise."""
+    """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise. A reason
+    travels if it is a code such as ``too_expensive``; anything else may be personal.
+    """
 
     kind: SurveyKind
     score: Number
@@ -111,6 +123,56 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     higher_is_better: bool | None = None
     ticket_id: str | None = None
     order_id: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", _code(self.reason))
+
+
+class Review(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A rating of a product, from 1 to 5 unless it says up to what; a number, or one as a text.
+
+    Nothing that was written travels.
+    """
+
+    product_id: str | None = None
+    rating: float | str | None = None
+    scale_max: Number | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "rating", _finite(self.rating))
+
+    @property
+    def share(self) -> float | None:
+        """How far up its scale the rating is, 0 to 1; None for one that is not on it."""
+        top = 5.0 if self.scale_max is None else self.scale_max
+        if not isinstance(self.rating, float) or not 0 <= self.rating <= top or top <= 1:
+            return None
+        return max(self.rating - 1.0, 0.0) / (top - 1.0)
+
+
+class Cancellation(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A subscription given up. A reason travels if it is a code such as ``too_expensive``;
+    anything else may be personal.
+    """
+
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", _code(self.reason))
+
+
+def _code(text: str | None) -> str | None:
+    """``text`` if it is one of somebody's list, and nothing that a person wrote."""
+    return text if text is not None and _CODE(text) else None
+
+
+def _finite(rating: float | str | None) -> float | None:
+    try:
+        number = float(rating) if rating is not None else nan
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -129,7 +191,17 @@ OUTCOMES: dict[str, str] = {
     "Action Failed": "failed",
 }
 
-Properties = Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome
+Properties = (
+    Nothing
+    | CartProduct
+    | Order
+    | OrderEnd
+    | Ticket
+    | Survey
+    | Review
+    | Cancellation
+    | ActionOutcome
+)
 
 #: What an event of each name carries, where that matters.
 SHAPES: dict[str, type[Struct]] = {
@@ -146,6 +218,8 @@ SHAPES: dict[str, type[Struct]] = {
     Name.TICKET_SOLVED: Ticket,
     Name.COMPLAINT_FILED: Ticket,
     Name.SURVEY_RESPONDED: Survey,
+    Name.PRODUCT_REVIEWED: Review,
+    Name.SUBSCRIPTION_CANCELLED: Cancellation,
     **dict.fromkeys(OUTCOMES, ActionOutcome),
 }
 

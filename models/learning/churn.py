@@ -1,14 +1,17 @@
 """The probability that a customer does not buy within a horizon, and who says so."""
 
 from enum import StrEnum
-from math import exp
+from math import exp, log
 
 from msgspec import Struct
 
 from config.parameters import Parameters
 from models.customer.row import Row
-from models.learning.features import NAMES, History, baseline, extract, history
+from models.learning.features import History, baseline, extract, history
 from models.learning.snapshot import LinearModel, Snapshot
+
+#: No score is surer than this: beyond it, all but the last bits of a probability are the same.
+LOG_ODDS_MAX = 30.0
 
 
 class Source(StrEnum):
@@ -93,41 +96,11 @@ def linear(model: LinearModel, features: tuple[float, ...]) -> float:
     ):
         if deviation:
             total += weight * ((value - mean) / deviation)
-    return 1.0 / (1.0 + exp(-min(max(total, -30.0), 30.0)))
+    return 1.0 / (1.0 + exp(-min(max(total, -LOG_ODDS_MAX), LOG_ODDS_MAX)))
 
 
-class Contribution(Struct, frozen=True):
-    """What one feature added to the log odds, against an average customer."""
-
-    feature: str
-    value: float
-    contribution: float
-    words: str
-
-
-def contributions(assessment: Assessment, snapshot: Snapshot) -> list[Contribution]:
-    """The champion's features by how much they moved the score, the strongest first.
-
-    Empty when the score is not the champion's: a formula has no features to name.
-    """
-    churn = assessment.churn[0]
-    model = snapshot.churn.get(f"{churn.horizon_days:g}")
-    if churn.source is not Source.CHAMPION or model is None:
-        return []
-    parts = [
-        Contribution(name, value, weight * ((value - mean) / deviation), _words(name, value - mean))
-        for name, value, mean, deviation, weight in zip(
-            NAMES,
-            assessment.features,
-            model.means,
-            model.deviations,
-            model.weights,
-            strict=True,
-        )
-        if deviation
-    ]
-    return sorted(parts, key=lambda part: -abs(part.contribution))
-
-
-def _words(name: str, difference: float) -> str:
-    return f"{name.replace('_', ' ')} {'above' if difference > 0 else 'below'} average"
+def log_odds(probability: float) -> float:
+    """The log odds of a probability, as far from 0 as those of a score may be."""
+    if not 0.0 < probability < 1.0:
+        return LOG_ODDS_MAX if probability > 0.5 else -LOG_ODDS_MAX
+    return min(max(log(probability / (1.0 - probability)), -LOG_ODDS_MAX), LOG_ODDS_MAX)

@@ -14,7 +14,7 @@ from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
 from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Source, assess, contributions, linear, score
+from models.learning.churn import Source, assess, linear, score
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import NAMES, pack, unpack
 from models.learning.online import OnlineLearner, OnlineState
@@ -287,21 +287,6 @@ def test_who_has_not_bought_by_then_has_the_prior() -> None:
         found = score(row, at(days=0.1), 28.0, SERVED, PARAMETERS)
         assert (Source.PRIOR, PARAMETERS.churn.prior) == (found.source, found.probability)
     assert assess(visitor, at(days=1), SERVED, PARAMETERS) is None
-
-
-def test_contributions_add_up_to_the_score_and_come_strongest_first() -> None:
-    assessed = assess(BUYER, at(days=30), SERVED, PARAMETERS)
-    assert assessed is not None
-    parts = contributions(assessed, SERVED)
-    total = MODEL.intercept + sum(part.contribution for part in parts)
-
-    # The last feature never varied: it moves nothing.
-    assert set(NAMES[:-1]) == {part.feature for part in parts}
-    assert pytest.approx(assessed.churn[0].probability, abs=1e-12) == 1 / (1 + exp(-total))
-    sizes = [abs(part.contribution) for part in parts]
-    assert sorted(sizes, reverse=True) == sizes
-    assert all(part.words.split()[-2] in {"above", "below"} for part in parts)
-    assert [] == contributions(assess(BUYER, at(days=30), SIDELINED, PARAMETERS) or assessed, PRIOR)
 
 
 def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
