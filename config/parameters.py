@@ -10,18 +10,17 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from config.duration import DAY_MS, DurationMs, convert
+from config.evidence import TABLES, Evidence, events_named
 from config.rules import Actions, Triggers, load_actions, load_triggers
 
 HORIZON_DAYS_MAX = 365
-#: Tables of weights by event; one event may be moved from one of them to another.
-_EVIDENCE_TABLES = ("price", "product", "service", "about")
 #: Tables whose names are the operator's own.
-_FREE = ("engagement.weights.", "evidence.words.", *(f"evidence.{n}." for n in _EVIDENCE_TABLES))
+_FREE = ("engagement.weights.", "evidence.words.", *(f"evidence.{n}." for n in TABLES))
 
 
 class ParameterError(ValueError):
@@ -100,24 +99,6 @@ class Churn(_Section, frozen=True):
         return round(self.check_in_days * DAY_MS)
 
 
-class Evidence(_Section, frozen=True):
-    """``price``, ``product`` and ``service``: weights of events by what their name says; ``about``:
-    of those that say themselves what they are about, in a word of ``words``.
-    """
-
-    half_life: DurationMs
-    least: float
-    at_risk: float
-    late_ticket: float
-    detractor: float
-    poor: float
-    price: dict[str, float]
-    product: dict[str, float]
-    service: dict[str, float]
-    about: dict[str, float]
-    words: dict[str, Literal["price", "product", "service", "none"]]
-
-
 class Learning(_Section, frozen=True):
     snapshot_every: DurationMs
     minimum_examples: int
@@ -174,21 +155,17 @@ def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -
 def _values(file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     shipped = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
     values = tomllib.loads(shipped)
-    evidence = _evidence_names(values)
+    evidence = events_named(values)
     if file is not None:
         _merge(values, _read(file), where=str(file))
     for assignment in assignments:
         _merge(values, _assignment(assignment), where=f"--set {assignment}")
-    for name in sorted(_evidence_names(values) - evidence):
+    for name in sorted(events_named(values) - evidence):
         raise ParameterError(
             f"parameters: evidence: {name!r} is no event that may be evidence"
             f"{_suggest(name, dict.fromkeys(evidence), '')}"
         )
     return values
-
-
-def _evidence_names(values: Mapping[str, Any]) -> set[str]:
-    return {name for kind in _EVIDENCE_TABLES for name in values["evidence"][kind]}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -309,12 +286,9 @@ def _check_finite(value: object, path: str = "") -> None:
 def _check_ranges(parameters: Parameters) -> None:
     tuning = parameters.engagement
     weights = {f"engagement.weights.{name}": weight for name, weight in tuning.weights.items()}
-    evidence = parameters.evidence
-    for table in _EVIDENCE_TABLES:
-        weights |= {f"evidence.{table}.{n}": w for n, w in getattr(evidence, table).items()}
     not_negative = {
         **weights,
-        "evidence.late_ticket": evidence.late_ticket,
+        **parameters.evidence.weights(),
         "engagement.other": tuning.other,
         "overdue.prior_weight": parameters.overdue.prior_weight,
         "learning.minimum_examples": parameters.learning.minimum_examples,
@@ -322,12 +296,11 @@ def _check_ranges(parameters: Parameters) -> None:
     for name, value in not_negative.items():
         if value < 0:
             raise ParameterError(f"parameters: {name} must not be negative, got {value}")
-    for word in evidence.words:
-        if not re.fullmatch(r"\w+", word) or word != word.lower():
-            raise ParameterError(
-                f"parameters: evidence.words: {word!r} is compared with what is written in lower "
-                f"case with _ for all but letters and digits; write it so"
-            )
+    if (word := parameters.evidence.unusable_word()) is not None:
+        raise ParameterError(
+            f"parameters: evidence.words: {word!r} is compared with what is written in lower case "
+            f"with _ for all but letters and digits; write it so"
+        )
     for name, cuts in msgspec.structs.asdict(parameters.rfm).items():
         if list(cuts) != sorted(cuts):
             raise ParameterError(f"parameters: rfm.{name} must ascend, as in 1, 2, 4, 8")

@@ -15,6 +15,7 @@ from models.customer.row import Row
 #: Silence means something once there is a gap to compare it with.
 _ORDERS_MIN = 2
 _WORDS_MAX = 3
+_NO_WORD = "and nothing heard that says why"
 #: How a sign reads where its event's name would not say what was meant.
 _WORDS = {
     "Survey Responded": "poor answer to a survey",
@@ -73,7 +74,8 @@ def churn_reason(
 
 
 def _level(sign: Sign, at_ms: int, half_life_ms: int) -> float:
-    return decayed(sign.level, at_ms - sign.at_ms, half_life_ms)
+    # The order of arrival shows in the last bits, and must not decide what is the larger.
+    return round(decayed(sign.level, at_ms - sign.at_ms, half_life_ms), 9)
 
 
 def _told(signs: tuple[Sign, ...], kind: Kind, at_ms: int, half_life_ms: int) -> list[str]:
@@ -97,8 +99,10 @@ def _silence(
     if bought.count < _ORDERS_MIN:
         return ""
     is_overdue = 0 < overdue_at_ms(bought, gap_days, parameters) <= at_ms
-    if not is_overdue and not (probability or 0.0) >= parameters.evidence.at_risk:
-        return ""
-    usual = typical_gap_days(bought, gap_days, parameters.overdue.prior_weight)
-    silent = max(at_ms - bought.last_at_ms, 0) / DAY_MS
-    return f"usually every {usual:.0f} days, now {silent:.0f}, and nothing heard that says why"
+    if is_overdue:
+        usual = typical_gap_days(bought, gap_days, parameters.overdue.prior_weight)
+        silent = max(at_ms - bought.last_at_ms, 0) / DAY_MS
+        return f"usually every {usual:.0f} days, now {silent:.0f}, {_NO_WORD}"
+    if probability is not None and probability >= parameters.evidence.at_risk:
+        return f"{probability:.0%} likely not to buy, {_NO_WORD}"
+    return ""

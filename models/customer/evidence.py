@@ -4,11 +4,12 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from config.parameters import Evidence
+from config.evidence import Evidence
 from models.customer.decay import added
 from models.customer.support import answer_of
 from models.events import catalogue
 from models.events.catalogue import Name, SurveyKind
+from models.events.opinion import Cancellation, Review
 from models.events.wire import Event
 
 
@@ -96,7 +97,7 @@ def _is_complaint(event: Event, tuning: Evidence) -> bool:
             return score <= tuning.detractor
         case catalogue.Survey():
             return answer_of(event.properties, event.occurred_at_ms).share <= tuning.poor
-        case catalogue.Review():
+        case Review():
             share = event.properties.share
             return share is not None and share <= tuning.poor
     return event.name != Name.PRODUCT_REVIEWED
@@ -106,7 +107,7 @@ def _word(event: Event) -> str | None:
     match event.properties:
         case catalogue.Ticket():
             return event.properties.category or event.properties.complaint
-        case catalogue.Survey() | catalogue.Cancellation():
+        case catalogue.Survey() | Cancellation():
             return event.properties.reason
     return None
 

@@ -3,20 +3,18 @@
 Only the fields named here travel on: no names, addresses or free text.
 """
 
-import re
 from enum import StrEnum
-from math import isfinite, nan
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
+from models.events.opinion import Cancellation, Review, code
+
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Text = Annotated[str, Meta(min_length=1, max_length=256)]
-#: A choice of a list, as systems name them: one word, letters first.
-_CODE = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}").fullmatch
 
 
 class Name(StrEnum):
@@ -126,53 +124,7 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        force_setattr(self, "reason", _code(self.reason))
-
-
-class Review(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A rating of a product, from 1 to 5 unless it says up to what; a number, or one as a text.
-
-    Nothing that was written travels.
-    """
-
-    product_id: str | None = None
-    rating: float | str | None = None
-    scale_max: Number | None = None
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "rating", _finite(self.rating))
-
-    @property
-    def share(self) -> float | None:
-        """How far up its scale the rating is, 0 to 1; None for one that is not on it."""
-        top = 5.0 if self.scale_max is None else self.scale_max
-        if not isinstance(self.rating, float) or not 0 <= self.rating <= top or top <= 1:
-            return None
-        return max(self.rating - 1.0, 0.0) / (top - 1.0)
-
-
-class Cancellation(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A subscription given up. A reason travels if it is a code such as ``too_expensive``;
-    anything else may be personal.
-    """
-
-    reason: str | None = None
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "reason", _code(self.reason))
-
-
-def _code(text: str | None) -> str | None:
-    """``text`` if it is one of somebody's list, and nothing that a person wrote."""
-    return text if text is not None and _CODE(text) else None
-
-
-def _finite(rating: float | str | None) -> float | None:
-    try:
-        number = float(rating) if rating is not None else nan
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
+        force_setattr(self, "reason", code(self.reason))
 
 
 class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
