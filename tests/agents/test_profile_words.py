@@ -9,9 +9,12 @@ from rich.console import Console
 
 from agents.cli.profile_words import profile_in_words
 from config.parameters import load_parameters
+from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.customer.profile import DecisionView, Profile
 from models.learning.churn import Churn, Source
+from models.learning.explanation import Direction, Explanation, GroupContribution
+from models.learning.explanation_words import Group
 from models.replay import Replay
 from tests.models.lines import at, line
 
@@ -94,8 +97,29 @@ def test_a_score_says_whose_word_it_is(view: Profile, source: Source) -> None:
     assert second.endswith(f"({source})")
 
 
+def test_a_score_is_told_as_a_sum_and_with_the_reason_to_leave(view: Profile) -> None:
+    groups = (
+        GroupContribution(Group.RHYTHM, 1.25, Direction.RAISES, "late: usually every 9 days"),
+        GroupContribution(Group.SERVICE, -0.5, Direction.LOWERS, "no open tickets"),
+    )
+    reason = ChurnReason(
+        ReasonKind.PRICE, ("coupon denied, 2 days ago",), {"price": 0.75, "product": 0.25}
+    )
+    told = replace(view, explanations=(Explanation(-1.0, groups, -0.25),), churn_reason=reason)
+
+    assert ["+1.25 rhythm: late: usually every 9 days"] == said(told, "raises")
+    assert ["-0.50 service: no open tickets"] == said(told, "lowers")
+    assert ["-0.25, of which everybody has -1.00"] == said(told, "log odds")
+    assert ["price (price 75%, product 25% of what was heard)"] == said(told, "reason to leave")
+    assert ["coupon denied, 2 days ago"] == said(told, "evidence")
+
+
 def test_whoever_has_not_bought_has_no_score(view: Profile) -> None:
-    assert [] == said(replace(view, churn=()), "churn")
+    visitor = replace(view, churn=(), explanations=(), churn_reason=None)
+
+    for name in ("churn", "log odds", "reason to leave"):
+        assert [] == said(visitor, name)
+        assert 1 == len(said(view, name))
 
 
 def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> None:
