@@ -53,6 +53,7 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _rfm(view.rfm, currency)
     for churn in view.churn:
         yield "churn", _churn(churn)
+    yield from _why(view)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
     counts = (
@@ -103,6 +104,21 @@ def _churn(churn: ChurnView) -> str:
     who = f"{churn.source} {churn.scorer}" if churn.source == Source.CHAMPION else churn.source
     version = f", version {churn.model_version}" if churn.model_version else ""
     return f"{words}: {_SOURCES[Source(churn.source)]} ({who}{version})"
+
+
+def _why(view: Profile) -> Iterator[tuple[str, str]]:
+    """The reason to leave, and what the first score is the sum of."""
+    if view.churn_reason is not None:
+        reason = view.churn_reason
+        shares = [f"{kind} {share:.0%}" for kind, share in reason.shares.items() if share]
+        heard = f" ({', '.join(shares)} of what was heard)" if shares else ""
+        yield "reason to leave", f"{reason.kind}{heard}"
+        for words in reason.evidence:
+            yield "evidence", words
+    for told in view.explanations[:1]:
+        for part in told.groups:
+            yield str(part.direction), f"{part.contribution:+.2f} {part.group}: {part.words}"
+        yield "log odds", f"{told.log_odds:+.2f}, of which everybody has {told.base:+.2f}"
 
 
 def _decision(decided: DecisionView, view: Profile) -> str:

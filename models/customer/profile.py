@@ -7,13 +7,15 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import purchases as orders
 from models.customer import support as tickets
+from models.customer.churn_reason import ChurnReason, churn_reason
 from models.customer.contacts import CONTROL, TREATED, Decided
 from models.customer.engagement import intensity_at
 from models.customer.row import Row
 from models.customer.scores import Segment, rfm_scores
 from models.customer.support import Answer
 from models.events.wire import iso
-from models.learning.churn import Churn, assess
+from models.learning.churn import Assessment, Churn, assess
+from models.learning.explanation import Explanation, explanations
 from models.learning.snapshot import Snapshot
 
 
@@ -101,7 +103,10 @@ class DecisionView(_View, frozen=True):
 
 
 class Profile(_View, frozen=True):
-    """A customer as of a moment of event time."""
+    """A customer as of a moment of event time.
+
+    ``explanations`` are of the scores in ``churn``, in their order.
+    """
 
     user_id: str
     as_of: str
@@ -114,6 +119,8 @@ class Profile(_View, frozen=True):
     next_deadline_at: str | None
     last_triggers: dict[str, str]
     model_version: int
+    explanations: tuple[Explanation, ...] = ()
+    churn_reason: ChurnReason | None = None
 
 
 def profile(
@@ -133,11 +140,22 @@ def profile(
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
         model_version=snapshot.version,
+        explanations=explanations(row, at_ms, assessed, snapshot, parameters) if assessed else (),
+        churn_reason=_churn_reason(row, at_ms, assessed, snapshot, parameters),
     )
 
 
 def encode_profile(view: Profile) -> bytes:
     return msgspec.json.encode(view)
+
+
+def _churn_reason(
+    row: Row, at_ms: int, assessed: Assessment | None, snapshot: Snapshot, parameters: Parameters
+) -> ChurnReason | None:
+    if assessed is None:
+        return None
+    probability = assessed.churn[0].probability
+    return churn_reason(row, at_ms, probability, snapshot.gap_days, parameters)
 
 
 def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> RfmView:

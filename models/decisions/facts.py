@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from config.duration import DAY_MS
 from models.customer import purchases as orders
 from models.customer import support
+from models.customer.churn_reason import ChurnReason, churn_reason
 from models.customer.engagement import intensity_at
 from models.customer.rhythm import typical_gap_days
 from models.customer.row import Row
@@ -15,6 +16,7 @@ from models.customer.scores import rfm_scores
 from models.customer.support import Answer
 from models.events.catalogue import SurveyKind
 from models.learning.churn import Assessment, Churn, assess
+from models.learning.explanation import Explanation, explanation
 
 if TYPE_CHECKING:
     from models.context import Context
@@ -50,6 +52,21 @@ class Scene:
     def churn(self) -> Churn | None:
         """The score for the first horizon."""
         return self.assessment.churn[0] if self.assessment is not None else None
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """Why the first horizon's score is what it is: for receipts, not for rules."""
+        if self.assessment is None or self.churn is None:
+            return None
+        snapshot, parameters = self.context.snapshot, self.context.parameters
+        return explanation(self.row, self.at_ms, self.assessment, self.churn, snapshot, parameters)
+
+    @cached_property
+    def churn_reason(self) -> ChurnReason:
+        """Why the customer may leave, with or without a score."""
+        probability = self.churn.probability if self.churn is not None else None
+        gap_days, parameters = self.context.snapshot.gap_days, self.context.parameters
+        return churn_reason(self.row, self.at_ms, probability, gap_days, parameters)
 
     def window(self, days: int) -> tuple[int, float]:
         """(orders, net in the shop's currency) of the last days."""
@@ -104,12 +121,8 @@ def _value_at_stake(scene: Scene) -> float:
 
 
 def _overdue(scene: Scene) -> list[int]:
-    parameters = scene.context.parameters
-    return [
-        ticket.waiting_since_ms
-        for ticket in scene.row.support.open_tickets()
-        if 0 < support.due_at_ms(ticket, parameters) <= scene.at_ms
-    ]
+    late = support.late_tickets(scene.row.support, scene.at_ms, scene.context.parameters)
+    return [ticket.waiting_since_ms for ticket in late]
 
 
 def _waiting_hours(scene: Scene) -> float:
@@ -171,6 +184,12 @@ FACTS: dict[str, Fact] = {
         _churn_probability,
         "{:.0%} likely not to buy",
         "probability of no purchase within the first horizon",
+    ),
+    "churn_reason": Fact(
+        lambda s: str(s.churn_reason.kind),
+        "reason to leave: {}",
+        "price, product, service, silent or unknown",
+        str,
     ),
     "value_at_stake": Fact(
         _value_at_stake, "{:.2f} at stake", "a year's net spend times the churn probability"

@@ -1,22 +1,13 @@
 """The probability that a customer does not buy within a horizon, and who says so."""
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from config.parameters import Parameters
 from models.customer.row import Row
-from models.learning.features import NAMES, History, baseline, extract, history
-from models.learning.scorers import (
-    SCORERS,
-    Said,
-    Scorer,
-    log_odds_of,
-    probability_of,
-    say,
-    shares,
-)
+from models.learning.features import History, baseline, extract, history
+from models.learning.scorers import SCORERS, Said, Scorer, probability_of, say
 from models.learning.snapshot import Snapshot
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
@@ -106,79 +97,3 @@ def _churn(
         source = Source.BASELINE if served == _BASELINE else Source.CHAMPION
     said = Said(log_odds, served)
     return Churn(probability, horizon_days, source, snapshot.version, said)
-
-
-class Breakdown(NamedTuple):
-    """What the log odds of a score are made of: ``base + sum(terms) + formula``, up to rounding
-    and to the bounds of log odds.
-
-    ``terms``: what each feature adds against an average customer, in the order of
-    `features.NAMES`; ``formula``: what BG/NBD adds.
-    """
-
-    base: float
-    terms: tuple[float, ...]
-    formula: float
-    log_odds: float
-
-
-def breakdown(churn: Churn, features: tuple[float, ...], snapshot: Snapshot) -> Breakdown:
-    """Take a score apart. A prior is all base; the formula has no features to name."""
-    served = churn.said.log_odds[churn.said.served]
-    models = snapshot.churn.get(f"{churn.horizon_days:g}")
-    none = (0.0,) * len(NAMES)
-    if churn.source is Source.PRIOR or served is None:
-        log_odds = log_odds_of(churn.probability)
-        return Breakdown(log_odds, none, 0.0, log_odds)
-    if churn.scorer is Scorer.BASELINE or models is None:
-        return Breakdown(0.0, none, served, served)
-    formula = churn.said.log_odds[_BASELINE]
-    logistic, bayesian, by_formula = shares(Scorer(churn.scorer or ""), formula is not None)
-    base = logistic * models.logistic.intercept + bayesian * models.bayesian.intercept
-    if churn.scorer is Scorer.RECALIBRATED:
-        base += models.shift
-    terms = tuple(
-        (logistic * one + bayesian * other) * ((value - mean) / deviation) if deviation else 0.0
-        for value, mean, deviation, one, other in zip(
-            features,
-            models.means,
-            models.deviations,
-            models.logistic.weights,
-            models.bayesian.weights,
-            strict=True,
-        )
-    )
-    return Breakdown(base, terms, by_formula * (formula or 0.0), served)
-
-
-class Contribution(Struct, frozen=True):
-    """What one feature added to the log odds, against an average customer."""
-
-    feature: str
-    value: float
-    contribution: float
-    words: str
-
-
-def contributions(assessment: Assessment, snapshot: Snapshot) -> list[Contribution]:
-    """The champion's features by how much they moved the score, the strongest first.
-
-    Empty when the score is not the champion's: a formula has no features to name.
-    """
-    churn = assessment.churn[0]
-    models = snapshot.churn.get(f"{churn.horizon_days:g}")
-    if churn.source is not Source.CHAMPION or models is None:
-        return []
-    terms = breakdown(churn, assessment.features, snapshot).terms
-    parts = [
-        Contribution(name, value, term, _words(name, value - mean))
-        for name, value, term, mean in zip(
-            NAMES, assessment.features, terms, models.means, strict=True
-        )
-        if term
-    ]
-    return sorted(parts, key=lambda part: -abs(part.contribution))
-
-
-def _words(name: str, difference: float) -> str:
-    return f"{name.replace('_', ' ')} {'above' if difference > 0 else 'below'} average"
