@@ -13,20 +13,20 @@ is in ``weights``: its ``mean`` and ``covariance``, exact doubles, can be taken 
 """
 
 from collections.abc import Hashable, Mapping
-from math import exp, isfinite, log, pi, sqrt
+from math import exp, inf, isfinite, log, pi, sqrt
 from typing import Any
 
 from river import base
 from river.base.typing import ClfTarget
 
 from models.learning.gaussian_weights import INTERCEPT, GaussianWeights, Vector
+from models.learning.log_odds import clipped, sigmoid
 
 __all__ = ["INTERCEPT", "BayesianLogisticRegression", "BayesianPoissonRegression"]
 
-_LOGIT_MAX = 30.0
 #: e to this is 7e10: more than one customer spends in minor units.
 _LOG_MEAN_MAX = 25.0
-_STEPS_MAX = 50
+_STEPS_MAX = 100
 _TOLERANCE = 1e-12
 
 
@@ -37,12 +37,12 @@ class BayesianLogisticRegression(base.Classifier):
     >>> for x, y in [({"late": 1.0}, True), ({"late": -1.0}, False)] * 20:
     ...     model.learn_one(x, y)
     >>> round(model.predict_proba_one({"late": 1.0})[True], 2)
-    0.85
+    0.9
     """
 
     def __init__(
         self,
-        names: tuple[Hashable, ...] = (),
+        names: tuple[Hashable, ...] | None = None,
         prior_mean: Mapping[Hashable, float] | None = None,
         prior_variance: float = 1.0,
         forgetting: float = 1.0,
@@ -51,7 +51,7 @@ class BayesianLogisticRegression(base.Classifier):
         self.prior_mean = prior_mean
         self.prior_variance = prior_variance
         self.forgetting = forgetting
-        self.weights = GaussianWeights(names, prior_mean, prior_variance, forgetting)
+        self.weights = GaussianWeights(names or (), prior_mean, prior_variance, forgetting)
 
     def learn_one(self, x: dict[Any, Any], y: ClfTarget, w: float = 1.0) -> None:
         """Condition the weights on one example, which counts as ``w`` of them."""
@@ -63,7 +63,6 @@ class BayesianLogisticRegression(base.Classifier):
         ``weights.names``.
         """
         weights = self.weights
-        weights.forget()
         projection = weights.project(vector)
         probability = sigmoid(projection.center)
         information = w * probability * (1.0 - probability)
@@ -81,14 +80,13 @@ class BayesianLogisticRegression(base.Classifier):
         sqrt(1 + pi / 8 of their variance). D. MacKay (1992), "The Evidence Framework Applied to
         Classification Networks", Neural Computation 4(5).
         """
-        variance = self.predict_variance_one(x)
-        center = self.center(self.weights.vector(x))
+        center, variance = self.weights.believed(x)
         probability = sigmoid(center / sqrt(1.0 + pi * variance / 8.0))
         return {False: 1.0 - probability, True: probability}
 
     def predict_variance_one(self, x: dict[Any, Any]) -> float:
         """The posterior variance of the log odds."""
-        return self.weights.variance(x)
+        return self.weights.believed(x)[1]
 
 
 class BayesianPoissonRegression(base.Regressor):
@@ -109,7 +107,7 @@ class BayesianPoissonRegression(base.Regressor):
 
     def __init__(
         self,
-        names: tuple[Hashable, ...] = (),
+        names: tuple[Hashable, ...] | None = None,
         prior_mean: Mapping[Hashable, float] | None = None,
         prior_variance: float = 1.0,
         forgetting: float = 1.0,
@@ -122,7 +120,7 @@ class BayesianPoissonRegression(base.Regressor):
         self.prior_variance = prior_variance
         self.forgetting = forgetting
         self.dispersion = dispersion
-        self.weights = GaussianWeights(names, prior_mean, prior_variance, forgetting)
+        self.weights = GaussianWeights(names or (), prior_mean, prior_variance, forgetting)
 
     def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
         """Condition the weights on one example, which counts as ``w`` of them.
@@ -136,15 +134,16 @@ class BayesianPoissonRegression(base.Regressor):
         """`learn_one` for a vector in the order of the weights: 1 for the intercept, then
         ``weights.names``.
         """
-        if not 0.0 <= y < float("inf"):
+        if not 0.0 <= y < inf:
             raise ValueError(f"a Poisson regression learns finite amounts of 0 or more, not {y}")
         weights = self.weights
-        weights.forget()
         projection = weights.project(vector)
+        center, variance, _ = projection
         trust = w / self.dispersion
-        mode = _log_mean_mode(projection.center, projection.variance * trust, y)
-        mean = exp(mode)
-        weights.condition(projection, trust * mean, trust * (y - mean))
+        mode = _log_mean_mode(center, variance * trust, y)
+        # The same as trust * (y - exp(mode)), without the difference of two large numbers.
+        step = (mode - center) / variance if variance > 0.0 else 0.0
+        weights.condition(projection, trust * exp(mode), step)
 
     def center(self, vector: Vector) -> float:
         """The log of the expectation by the mean of the weights, for a vector in their order."""
@@ -152,34 +151,24 @@ class BayesianPoissonRegression(base.Regressor):
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """The expectation by the mean of the weights, at most e to 25."""
-        return exp(_clipped(self.center(self.weights.vector(x)), _LOG_MEAN_MAX))
+        return exp(clipped(self.center(self.weights.vector(x)), _LOG_MEAN_MAX))
 
     def predict_variance_one(self, x: dict[Any, Any]) -> float:
         """The posterior variance of the log of the expectation."""
-        return self.weights.variance(x)
-
-
-def sigmoid(logit: float) -> float:
-    """The probability of log odds, which are clipped to 30 either way."""
-    return 1.0 / (1.0 + exp(-_clipped(logit, _LOGIT_MAX)))
-
-
-def _clipped(value: float, limit: float) -> float:
-    return min(max(value, -limit), limit)
+        return self.weights.believed(x)[1]
 
 
 def _log_mean_mode(center: float, reach: float, y: float) -> float:
     """Where a log mean believed to be ``center`` goes when ``y`` is seen: the solution of
-    mode = center + reach * (y - exp(mode)).
+    mode = center + reach * (y - exp(mode)), at most 25.
 
     By Newton's method from above, where it falls to the only solution without overshooting.
     """
-    begin = _clipped(center, _LOG_MEAN_MAX)
-    mode = max(begin, min(log(y), _LOG_MEAN_MAX)) if y > 0.0 else begin
+    mode = min(max(center, log(y)) if y > 0.0 else center, _LOG_MEAN_MAX)
     for _ in range(_STEPS_MAX):
         mean = exp(mode)
-        change = (mode - begin - reach * (y - mean)) / (1.0 + reach * mean)
-        mode -= change
+        change = (mode - center - reach * (y - mean)) / (1.0 + reach * mean)
+        mode = min(mode - change, _LOG_MEAN_MAX)
         if abs(change) < _TOLERANCE:
             break
     return mode

@@ -6,7 +6,7 @@ weights predict, and how an example's target speaks about them, is the regressio
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from math import isfinite, sqrt
+from math import hypot, inf, isfinite, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ Vector = NDArray[np.float64]
 #: The weight that every example has a 1 for; a name that no feature can have by accident.
 INTERCEPT = "(intercept)"
 _VARIANCE_MIN = 1e-300
+_LENGTH_MAX = 1e100
 
 
 class Projection(NamedTuple):
@@ -32,10 +33,9 @@ class Projection(NamedTuple):
 class GaussianWeights:
     """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
 
-    Bit for bit the same on every machine: products are summed element by element, never by a
-    matrix library, whose last bits depend on where in memory a vector begins. What is subtracted
-    from the covariance is the outer product of one vector with itself, so it stays exactly
-    symmetric.
+    The same examples give the same bits: products are summed element by element, never by a matrix
+    library, whose last bits depend on where in memory a vector begins. What is subtracted from the
+    covariance is the outer product of one vector with itself, so it stays exactly symmetric.
     """
 
     def __init__(
@@ -116,19 +116,35 @@ class GaussianWeights:
         """Raises ``ValueError`` for an example that is not finite, which would spoil every weight
         for good.
         """
+        if not hypot(*vector.tolist()) <= _LENGTH_MAX:
+            raise ValueError("an example has a value that is missing, infinite or above 1e100")
         spread = (self._covariance * vector).sum(axis=1)
         variance = float((spread * vector).sum())
-        if not isfinite(variance):
-            raise ValueError("an example has a value that is missing, infinite or above 1e150")
         return Projection(self.center(vector), max(variance, 0.0), spread)
 
-    def variance(self, x: Mapping[Any, float]) -> float:
-        """The variance of the linear predictor; a feature that was never seen adds its prior's."""
+    def believed(self, x: Mapping[Any, float]) -> tuple[float, float]:
+        """Center and variance of the linear predictor; a feature that was never seen adds its
+        prior's variance.
+        """
+        center, variance, _ = self.project(self.vector(x))
         new = (float(value) for name, value in x.items() if name not in self._places)
-        unseen = self._prior_variance * sum(value * value for value in new)
-        return self.project(self.vector(x)).variance + unseen
+        return center, variance + self._prior_variance * sum(value * value for value in new)
 
-    def forget(self) -> None:
+    def condition(self, projection: Projection, information: float, step: float) -> None:
+        """Take in what an example says of its linear predictor.
+
+        ``information``: the negative second derivative of its log-likelihood; ``step``: how far
+        the mean moves along the spread.
+        """
+        if not 0.0 <= information < inf:
+            raise ValueError("the weight of an example must be finite and 0 or more")
+        _, variance, spread = projection
+        gain = spread * sqrt(information / (1.0 + information * variance))
+        self._covariance -= gain[:, None] * gain
+        self._mean += spread * step
+        self._forget()
+
+    def _forget(self) -> None:
         """Inflate the covariance by 1 / forgetting: about the last 1 / (1 - forgetting) examples
         count. No weight becomes less certain than its prior, else one that is never needed would
         grow without bound; rows and columns are scaled alike, which keeps the matrix positive.
@@ -142,17 +158,6 @@ class GaussianWeights:
         room = self._prior_variance / np.maximum(variances, _VARIANCE_MIN)
         scale = np.sqrt(np.minimum(np.maximum(room, 1.0), inflation))
         self._covariance *= scale[:, None] * scale
-
-    def condition(self, projection: Projection, information: float, step: float) -> None:
-        """Take in what an example says of its linear predictor.
-
-        ``information``: the negative second derivative of its log-likelihood; ``step``: how far
-        the mean moves along the spread.
-        """
-        _, variance, spread = projection
-        gain = spread * sqrt(information / (1.0 + information * variance))
-        self._covariance -= gain[:, None] * gain
-        self._mean += spread * step
 
     @staticmethod
     def _checked(values: object, shape: tuple[int, ...]) -> Vector:

@@ -16,8 +16,8 @@ from config.parameters import Parameters
 from models.learning.bayesian import BayesianLogisticRegression
 from models.learning.contest import Contest
 from models.learning.features import NAMES
+from models.learning.recalibration import Shift
 from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
-from models.learning.shift import Shift
 from models.learning.snapshot import ChurnModels, LinearModel
 
 _BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
