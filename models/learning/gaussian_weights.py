@@ -33,9 +33,9 @@ class Projection(NamedTuple):
 class GaussianWeights:
     """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
 
-    The same examples give the same bits: products are summed element by element, never by a matrix
-    library, whose last bits depend on where in memory a vector begins. What is subtracted from the
-    covariance is the outer product of one vector with itself, so it stays exactly symmetric.
+    The same examples give the same bits: products are rounded, then added in one order; a matrix
+    library would fuse and add as the processor suggests. What is subtracted from the covariance is
+    the outer product of one vector with itself, so it stays exactly symmetric.
     """
 
     def __init__(
