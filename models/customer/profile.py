@@ -7,13 +7,15 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import purchases as orders
 from models.customer import support as tickets
+from models.customer.anomaly import Anomaly, activity_anomaly, purchase_anomaly
 from models.customer.contacts import CONTROL, TREATED, Decided
 from models.customer.engagement import intensity_at
 from models.customer.row import Row
 from models.customer.scores import Segment, rfm_scores
 from models.customer.support import Answer
 from models.events.wire import iso
-from models.learning.churn import Churn, assess
+from models.learning.churn import Assessment, Churn, assess
+from models.learning.silent import silent_churn
 from models.learning.snapshot import Snapshot
 
 
@@ -103,6 +105,9 @@ class Profile(_View, frozen=True):
     next_deadline_at: str | None
     last_triggers: dict[str, str]
     model_version: int
+    silent_churn: float | None = None
+    activity_anomaly: Anomaly | None = None
+    purchase_anomaly: Anomaly | None = None
 
 
 def profile(
@@ -122,7 +127,16 @@ def profile(
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
         model_version=snapshot.version,
+        silent_churn=_silent(assessed, at_ms),
+        activity_anomaly=activity_anomaly(row.engagement.active_days, at_ms),
+        purchase_anomaly=purchase_anomaly(assessed.history, at_ms) if assessed else None,
     )
+
+
+def _silent(assessed: Assessment | None, at_ms: int) -> float | None:
+    if assessed is None:
+        return None
+    return silent_churn(assessed.history, assessed.churn[0].probability, at_ms)
 
 
 def encode_profile(view: Profile) -> bytes:
