@@ -43,11 +43,11 @@ STREAMS = (RESIDUAL_GAP, *FEATURES)
 #: shop grows, and the churn score is there for them.
 SETTLED_DAYS = 56.0
 #: An alarm is a mean that moved by this many standard deviations.
-EFFECT_MIN = 0.2
+EFFECT_MIN = 0.15
 WARM_UP_COUNT = 500
 #: Values of a new window that make its mean worth comparing.
 MOVED_COUNT = 256
-WARM_UP_MS = 28 * DAY_MS
+WARM_UP_MS = 56 * DAY_MS
 COOLDOWN_MS = 28 * DAY_MS
 ALARMS_MAX = 100
 
@@ -74,36 +74,53 @@ class DriftAlarm(Struct, frozen=True, rename="camel"):
 
 
 class _Stream:
-    """One stream's detector, and the mean that was last taken for granted."""
+    """One stream's detector, and the mean that was last taken for granted.
+
+    Customers are looked at on the weekday on which they began, and those who begin on a Saturday
+    are others than those of a Monday: what each weekday's mean was in the warm-up is taken off.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.detector = _ADWIN(delta=DELTA)
-        self.count = 0
         self.began_ms = 0
         self.quiet_until_ms = 0
-        self.is_moving = False
         self.reference: float | None = None
+        self.is_moving = False
+        self.counts = [0] * 7
+        self.means = [0.0] * 7
 
     def learn(self, value: float, at_ms: int) -> DriftAlarm | None:
         """Count one value; an alarm if it shows that the mean has moved for good."""
-        if not self.count:
-            self.began_ms = at_ms
-        self.count += 1
-        detector = self.detector
-        detector.update(value)
+        weekday = at_ms // DAY_MS % 7
         if self.reference is None:
-            if self.count >= WARM_UP_COUNT and at_ms >= self.began_ms + WARM_UP_MS:
-                self.reference = float(detector.estimation)
-        elif detector.drift_detected:
+            self._warm_up(value, weekday, at_ms)
+            return None
+        detector = self.detector
+        detector.update(value - self.means[weekday])
+        if detector.drift_detected:
             # ADWIN notices while its window still mixes before and after, and then begins a new
             # one: what that one comes to tells how far the mean has moved.
             self.is_moving = True
             return self._moved(at_ms)
-        elif self.is_moving and detector.width >= MOVED_COUNT:
+        if self.is_moving and detector.width >= MOVED_COUNT:
             self.is_moving = False
             return self._moved(at_ms)
         return None
+
+    def _warm_up(self, value: float, weekday: int, at_ms: int) -> None:
+        self.began_ms = self.began_ms or at_ms
+        self.counts[weekday] += 1
+        self.means[weekday] += (value - self.means[weekday]) / self.counts[weekday]
+        count = sum(self.counts)
+        if count >= WARM_UP_COUNT and at_ms >= self.began_ms + WARM_UP_MS:
+            pairs = zip(self.means, self.counts, strict=True)
+            self.reference = sum(mean * seen for mean, seen in pairs) / count
+            # As much above the mean as below it, so that a weekday without anybody says nothing.
+            self.means = [
+                mean - self.reference if seen else 0.0
+                for mean, seen in zip(self.means, self.counts, strict=True)
+            ]
 
     def _moved(self, at_ms: int) -> DriftAlarm | None:
         before, after = self.reference, float(self.detector.estimation)
@@ -150,7 +167,7 @@ class DriftMonitor:
         return {
             name: float(stream.detector.estimation)
             for name, stream in self._streams.items()
-            if stream.count
+            if stream.reference is not None
         }
 
 
