@@ -93,11 +93,12 @@ class Trainer:
             log.warning("left out an example at offset %d that is not one", record.offset)
             return False
         if learnt and isinstance(lesson, Observation):
-            self._watch(lesson)
+            watch(self._drift, lesson, self._metrics)
         return learnt and learner.is_due
 
-    def _watch(self, observation: Observation) -> None:
-        """Tell of drift, which the snapshots know nothing of."""
-        for alarm in self._drift.observe(observation):
-            log.warning("%s (%s)", alarm.words, alarm.timestamp)
-            self._metrics.count_drift_alarm(alarm.stream)
+
+def watch(monitor: DriftMonitor, observation: Observation, metrics: Metrics) -> None:
+    """Tell of drift, which the snapshots know nothing of."""
+    for alarm in monitor.observe(observation):
+        log.warning("%s (%s)", alarm.words, alarm.timestamp)
+        metrics.count_drift_alarm(alarm.stream)

@@ -24,7 +24,8 @@ from models.learning.drift import (
 from models.learning.examples import Observation, packed_text
 from models.learning.features import NAMES, pack
 from models.learning.gaps import OWN_GAPS_MIN, RESIDUALS_MAX, gap_residuals
-from tests.models.lines import at
+from models.replay import Replay
+from tests.models.lines import PARAMETERS, at, line
 
 TENURE = NAMES.index("tenure")
 
@@ -44,8 +45,8 @@ def featured(days: float, values: dict[str, float], tenure: float = 6.0) -> Obse
 
 
 def day_of(alarm: DriftAlarm) -> float:
-    line = decode_line(b'{"type":"page","timestamp":"%s"}' % alarm.timestamp.encode())
-    return (timestamp_ms(line) - at()) / DAY_MS
+    moment = decode_line(b'{"type":"page","timestamp":"%s"}' % alarm.timestamp.encode())
+    return (timestamp_ms(moment) - at()) / DAY_MS
 
 
 def bought(rng: Random, until: int, thin_from: int, pace: float) -> tuple[int, ...]:
@@ -221,3 +222,32 @@ def test_alarms_are_bounded_and_every_stream_is_a_feature_or_the_gap() -> None:
 
 def test_the_same_lessons_give_the_same_alarms() -> None:
     assert watched(stepped(150, 0.6, from_day=90)) == watched(stepped(150, 0.6, from_day=90))
+
+
+def test_a_replay_tells_of_drift_and_a_shorter_log_of_its_beginning() -> None:
+    rng = Random(9)
+    orders = sorted(
+        (day, customer)
+        for customer in range(150)
+        for day in bought(rng, 105, thin_from=70, pace=2.0)
+    )
+    lines = [
+        line(
+            "Order Completed",
+            at(days=day, minutes=customer),
+            customer=f"c-{customer}",
+            properties={"revenue": 20.0},
+        )
+        for day, customer in orders
+    ]
+
+    def told(lines: list[bytes]) -> tuple[DriftAlarm, ...]:
+        replay = Replay(PARAMETERS)
+        for number, raw in enumerate(lines, 1):
+            replay.feed(raw, number)
+        return replay.summary().drift
+
+    whole, shorter = told(lines), told(lines[: len(lines) * 7 // 8])
+    assert RESIDUAL_GAP in {alarm.stream for alarm in whole}
+    assert all(day_of(alarm) > 70 for alarm in whole)
+    assert whole[: len(shorter)] == shorter
