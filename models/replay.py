@@ -23,14 +23,19 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
 from models.hindsight import Hindsight
 from models.learning.churn import score
+from models.learning.drift import DriftAlarm, DriftMonitor
 from models.learning.examples import Example, Observation
+from models.learning.features import history
+from models.learning.silent import silent_churn
 from models.learning.snapshot import Quality, Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
 
 
 class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon])."""
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]), and how much
+    speaks for the customer thinning out; null for who has too little history.
+    """
 
     message_id: str
     user_id: str
@@ -40,11 +45,12 @@ class Score(Struct, frozen=True, rename="camel"):
     source: str
     model_version: int
     value: float | None
+    silent_churn: float | None = None
 
 
 class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
-    left, and how good the scores were."""
+    left, how good the scores were, and the latest alarms of drift."""
 
     events: dict[str, int]
     triggers: dict[str, int]
@@ -53,6 +59,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     model_version: int
     clock: str | None
     quality: tuple[Quality, ...] = ()
+    drift: tuple[DriftAlarm, ...] = ()
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -93,6 +100,7 @@ class Replay:
         self._models = models
         self._lanes: dict[int, _Lane] = {}
         self._trainer = Trainer(parameters)
+        self._drift = DriftMonitor()
         self._has_news = False
         self._policy = compile_policy(parameters)
         self._prior = prior_snapshot(parameters)
@@ -143,6 +151,7 @@ class Replay:
             model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
             quality=self._trainer.snapshot.quality,
+            drift=tuple(self._drift.alarms),
         )
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
@@ -197,7 +206,10 @@ class Replay:
         """Teach the trainer, unless the log brings its models; gives back what is left."""
         for effect in effects:
             if isinstance(effect, Observation | Example) and not self._models_are_given:
-                self._has_news |= self._trainer.learn(effect)
+                if self._trainer.learn(effect):
+                    self._has_news = True
+                    if isinstance(effect, Observation):
+                        self._drift.observe(effect)
         return effects
 
     def _adopt(self, partition: Partition, at_ms: int) -> None:
@@ -235,7 +247,17 @@ class Replay:
             source=churn.source,
             model_version=churn.model_version,
             value=None,
+            silent_churn=self._silent(earlier, at_ms, snapshot),
         )
+
+    def _silent(self, row: Row | None, at_ms: int, snapshot: Snapshot) -> float | None:
+        past = None if row is None else history(row.purchases, at_ms)
+        if past is None:
+            return None
+        # By the first horizon, whichever was asked for: rules see the same number.
+        first_days = self._parameters.churn.horizon_days[0]
+        churn = score(row, at_ms, first_days, snapshot, self._parameters)
+        return silent_churn(past, churn.probability, at_ms)
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
         """The customer's row and the snapshot their partition decides by."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from models.learning.drift import STREAMS
 from models.learning.scorers import SCORERS
 from models.learning.snapshot import Snapshot
 
@@ -144,6 +145,21 @@ class Metrics:
             ["horizon_days", "scorer"],
             registry=registry,
         )
+        self._drift_alarms = Counter(
+            "keepstream_drift_alarms",
+            "Alarms of drift since the trainer began, by what drifted",
+            ["stream"],
+            registry=registry,
+        )
+        self._drift_mean = Gauge(
+            "keepstream_drift_mean",
+            "Mean of what is watched for drift, over as long as it has had one mean",
+            ["stream"],
+            registry=registry,
+        )
+        for stream in STREAMS:
+            # At zero from the start, for increase() to see the first one.
+            self._drift_alarms.labels(stream)
         self._snapshot_age = Gauge(
             "keepstream_snapshot_age_seconds",
             "Event time between the snapshot in use and the partition's clock",
@@ -214,6 +230,13 @@ class Metrics:
             ):
                 if value is not None:
                     gauge.labels(*labels).set(value)
+
+    def count_drift_alarm(self, stream: str) -> None:
+        self._drift_alarms.labels(stream).inc()
+
+    def set_drift_means(self, means: Mapping[str, float]) -> None:
+        for stream, mean in means.items():
+            self._drift_mean.labels(stream).set(mean)
 
     def forget_positions(self) -> None:
         """Drop what was said of partitions; the present owner says it anew."""

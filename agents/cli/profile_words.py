@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from models.customer.anomaly import Anomaly
 from models.customer.contacts import CONTROL, Outcome
 from models.customer.profile import AnswerView, ChurnView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
@@ -54,6 +55,8 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     for churn in view.churn:
         yield "churn", _churn(churn)
     yield from _why(view)
+    if view.silent_churn is not None:
+        yield "silent churn", _silent(view.silent_churn)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
     counts = (
@@ -62,6 +65,9 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
         _counted(engagement.sessions, "session"),
     )
     yield "engagement", f"intensity {engagement.intensity:.1f}: {', '.join(counts)}"
+    for name, found in (("activity", view.activity_anomaly), ("buying", view.purchase_anomaly)):
+        if found is not None:
+            yield name, _anomaly(found)
     seen = _ago(engagement.last_seen_at, view.as_of)
     yield "last seen", f"{seen}{channel}" if seen else "never"
     yield "cart", _cart(view, currency)
@@ -119,6 +125,31 @@ def _why(view: Profile) -> Iterator[tuple[str, str]]:
         for part in told.groups:
             yield str(part.direction), f"{part.contribution:+.2f} {part.group}: {part.words}"
         yield "log odds", f"{told.log_odds:+.2f}, of which everybody has {told.base:+.2f}"
+
+
+def _silent(silent_churn: float) -> str:
+    """In words by the thresholds of the shipped rule, which fires at 0.8 and rearms at 0.6."""
+    words = "keeps to their own rhythm"
+    if silent_churn >= 0.6:
+        words = "buys less than by their own rhythm"
+    if silent_churn >= 0.8:
+        words = "is thinning out, by their own rhythm"
+    return f"{silent_churn:.2f} of 1: {words}"
+
+
+def _anomaly(found: Anomaly) -> str:
+    """As people say it; within two standard deviations it is no news."""
+    times = found.ratio
+    if abs(found.deviations) < 2.0:
+        words = "as usual for this customer"
+    elif not times:
+        return f"nothing in the last 14 days, unlike usual ({found.deviations:+.1f} deviations)"
+    elif times < 1.0:
+        words = "half as often" if 0.4 < times < 0.6 else f"{times:.0%} as often"
+        words += " as usual for this customer"
+    else:
+        words = f"{times:.1f} times as often as usual for this customer"
+    return f"last 14 days {words} ({found.deviations:+.1f} deviations)"
 
 
 def _decision(decided: DecisionView, view: Profile) -> str:

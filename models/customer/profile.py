@@ -7,6 +7,7 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import purchases as orders
 from models.customer import support as tickets
+from models.customer.anomaly import Anomaly, activity_anomaly, purchase_anomaly
 from models.customer.churn_reason import ChurnReason, churn_reason
 from models.customer.contacts import CONTROL, TREATED, Decided
 from models.customer.engagement import intensity_at
@@ -16,6 +17,7 @@ from models.customer.support import Answer
 from models.events.wire import iso
 from models.learning.churn import Assessment, Churn, assess
 from models.learning.explanation import Explanation, explanations
+from models.learning.silent import silent_churn
 from models.learning.snapshot import Snapshot
 
 
@@ -121,6 +123,9 @@ class Profile(_View, frozen=True):
     model_version: int
     explanations: tuple[Explanation, ...] = ()
     churn_reason: ChurnReason | None = None
+    silent_churn: float | None = None
+    activity_anomaly: Anomaly | None = None
+    purchase_anomaly: Anomaly | None = None
 
 
 def profile(
@@ -142,7 +147,16 @@ def profile(
         model_version=snapshot.version,
         explanations=explanations(row, at_ms, assessed, snapshot, parameters) if assessed else (),
         churn_reason=_churn_reason(row, at_ms, assessed, snapshot, parameters),
+        silent_churn=_silent(assessed, at_ms),
+        activity_anomaly=activity_anomaly(row.engagement.active_days, at_ms),
+        purchase_anomaly=purchase_anomaly(assessed.history, at_ms) if assessed else None,
     )
+
+
+def _silent(assessed: Assessment | None, at_ms: int) -> float | None:
+    if assessed is None:
+        return None
+    return silent_churn(assessed.history, assessed.churn[0].probability, at_ms)
 
 
 def encode_profile(view: Profile) -> bytes:

@@ -19,6 +19,9 @@ class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_fi
 
     The customer leaves one cell of the count table and enters another: the table is always that of
     every customer's latest check-in, with nobody in it twice.
+
+    ``features``: as they are now, packed, in base64; ``gap_residuals``: `gap_residuals` of the
+    purchase days since the last check-in. Drift is seen in both, without a label's delay.
     """
 
     timestamp_ms: int
@@ -31,6 +34,12 @@ class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_fi
     partition: int = 0
     offset: int = 0
     index: int = 0
+    features: str = ""
+    gap_residuals: tuple[float, ...] = ()
+
+    def values(self) -> tuple[float, ...]:
+        """The features as numbers. Raises ``ValueError`` for another release's, or none."""
+        return unpack(b64decode(self.features))
 
 
 class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="type"):

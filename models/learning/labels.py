@@ -21,6 +21,7 @@ from models.learning.bgnbd import cell_of
 from models.learning.churn import Assessment
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import History, pack
+from models.learning.gaps import gap_residuals
 from models.learning.scorers import pack_said
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
@@ -145,8 +146,11 @@ def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:
     return replace(row, pending=pending, deadlines=replace(row.deadlines, label=label))
 
 
-def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
+def observe(
+    row: Row, assessment: Assessment, at_ms: int, check_in_ms: int
+) -> tuple[Row, Observation]:
     """The customer as a check-in finds them; ``row`` remembers the cell they are counted in."""
+    past, today = assessment.history, at_ms // DAY_MS
     frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
     gaps = gaps_days(row.purchases)
     cell = cell_of(past.repeats, past.last, past.life)
@@ -158,5 +162,7 @@ def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=row.counted,
+        features=packed_text(pack(assessment.features)),
+        gap_residuals=gap_residuals(past.days, today - check_in_ms // DAY_MS, today),
     )
     return replace(row, counted=cell), observation

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from agents.cli.profile_words import profile_in_words
 from config.parameters import load_parameters
+from models.customer.anomaly import Anomaly
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.customer.profile import ChurnView, DecisionView, Profile
@@ -130,3 +131,36 @@ def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> Non
     stored = msgspec.json.decode(msgspec.json.encode(view), type=Profile)
 
     assert rows(view) == rows(stored)
+
+
+@pytest.mark.parametrize(
+    ("silent", "words"),
+    [
+        (0.1, "0.10 of 1: keeps to their own rhythm"),
+        (0.7, "0.70 of 1: buys less than by their own rhythm"),
+        (0.9, "0.90 of 1: is thinning out, by their own rhythm"),
+    ],
+)
+def test_silent_churn_has_words(view: Profile, silent: float, words: str) -> None:
+    assert [] == said(view, "silent churn")
+    assert [words] == said(replace(view, silent_churn=silent), "silent churn")
+
+
+@pytest.mark.parametrize(
+    ("deviations", "ratio", "words"),
+    [
+        (-1.2, 0.5, "last 14 days as usual for this customer (-1.2 deviations)"),
+        (-5.0, 0.5, "last 14 days half as often as usual for this customer (-5.0 deviations)"),
+        (-3.0, 0.25, "last 14 days 25% as often as usual for this customer (-3.0 deviations)"),
+        (-4.0, 0.0, "nothing in the last 14 days, unlike usual (-4.0 deviations)"),
+        (3.0, 2.5, "last 14 days 2.5 times as often as usual for this customer (+3.0 deviations)"),
+    ],
+)
+def test_what_is_unusual_has_words(
+    view: Profile, deviations: float, ratio: float, words: str
+) -> None:
+    found = Anomaly(deviations, ratio)
+    both = replace(view, activity_anomaly=found, purchase_anomaly=found)
+
+    assert [words] == said(both, "activity") == said(both, "buying")
+    assert [] == said(view, "activity") == said(view, "buying")
