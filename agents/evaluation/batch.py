@@ -5,13 +5,15 @@ decisions of day R - horizon and before, and answers those of day R and after, u
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.evaluation.decisions import Bools, Decisions, Floats
 from agents.evaluation.failure import not_installed
+from agents.evaluation.features import Features, Fit
 
 LOGISTIC_REFIT_DAYS = 28
 BOOSTING_REFIT_DAYS = 56
@@ -21,63 +23,82 @@ _LABELS_MIN = 50
 Model = Any
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """Keeps scikit-learn to one thread: the same figures on any number of cores.
+
+    Raises ``EvaluationFailed`` when it is not installed.
+    """
+    try:
+        import sklearn.ensemble  # noqa: F401, PLC0415 - optional, and a second to import
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
+    except ImportError:
+        raise not_installed("scikit-learn") from None
+    limited: AbstractContextManager[Any] = threadpool_limits(limits=1)
+    return limited
+
+
 def logistic() -> Model:
-    """Standardized features, next to no penalty."""
-    _require_sklearn()
+    """Standardized features, and a penalty: in its first months a cohort is always older than all
+    that there is to learn from.
+    """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1_000))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1_000))
 
 
 def boosting() -> Model:
-    """Gradient boosted trees of histograms: small steps and large leaves, for labels are noisy."""
-    _require_sklearn()
+    """Gradient boosted trees of histograms: small steps, small trees and large leaves, for labels are
+    noisy and features alike."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
 
     return HistGradientBoostingClassifier(
         learning_rate=0.05,
-        max_iter=150,
-        max_leaf_nodes=15,
-        min_samples_leaf=100,
-        l2_regularization=1.0,
+        max_iter=80,
+        max_leaf_nodes=8,
+        min_samples_leaf=200,
+        max_features=0.3,
         early_stopping=False,
         random_state=0,
     )
 
 
-def refit_scores(
-    make: Callable[[], Model],
-    features: Floats,
-    at: Decisions,
-    churned: Bools,
-    horizon_days: int,
-    refit_days: int,
-) -> Floats:
+class Lessons(NamedTuple):
+    """What batch models learn from: decisions, what was seen at them, and what came of them."""
+
+    at: Decisions
+    features: Features
+    made: list[Fit]
+    churned: Bools
+    horizon_days: int
+
+    def matured(self, day: int) -> Bools:
+        """The decisions whose horizon had ended by the end of ``day``."""
+        found: Bools = self.at.day + self.horizon_days <= day
+        return found
+
+
+def refit_scores(make: Callable[[], Model], lessons: Lessons, refit_days: int) -> Floats:
     """The probability of churn by the latest model of a decision's day or before; NaN before the
-    first. ``churned`` is read at decisions whose horizon had ended by the day of a model alone.
+    first. Outcomes are read at decisions that had matured by the day of a model alone.
     """
+    at = lessons.at
     scores = np.full(len(at.day), np.nan)
-    last_day = int(at.day.max())
-    for day in range(refit_days, last_day + 1, refit_days):
-        asked = (at.day >= day) & (at.day < day + refit_days)
-        matured = at.day + horizon_days <= day
-        labels = churned[matured]
+    for fit in lessons.made:
+        if fit.day % refit_days:
+            continue
+        asked = (at.day >= fit.day) & (at.day < fit.day + refit_days)
+        matured = lessons.matured(fit.day)
+        labels = lessons.churned[matured]
         if min(labels.sum(), (~labels).sum()) < _LABELS_MIN or not asked.any():
             continue
-        model = make().fit(features[matured], labels)
-        scores[asked] = _p_churned(model, features[asked])
+        table = lessons.features.table(fit)
+        model = make().fit(table[matured], labels)
+        scores[asked] = _p_churned(model, table[asked])
     return scores
 
 
 def _p_churned(model: Model, features: NDArray[np.float64]) -> Floats:
     found: Floats = model.predict_proba(features)[:, 1]
     return found
-
-
-def _require_sklearn() -> None:
-    try:
-        import sklearn  # noqa: F401, PLC0415
-    except ImportError:
-        raise not_installed("scikit-learn") from None

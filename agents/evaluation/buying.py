@@ -41,8 +41,9 @@ def histories(seen: Past) -> Histories:
 def most_likely(likelihood: LogLikelihood, seen: Histories, begin: Floats) -> Floats:
     """The parameters, all positive, under which the histories are the most likely.
 
-    Searched on the logarithms of the parameters, within e^±9: a parameter that would run off to
-    infinity on little data stays where it makes no difference any more.
+    Searched on the logarithms of the parameters, between e^-6 and e^5: one that would run off to
+    infinity on little data stays where it hardly makes a difference, and where scipy's
+    hypergeometric function still has an answer.
     """
 
     def cost(logs: Floats) -> float:
@@ -53,7 +54,7 @@ def most_likely(likelihood: LogLikelihood, seen: Histories, begin: Floats) -> Fl
         cost,
         np.log(begin),
         method="L-BFGS-B",
-        bounds=[(-9.0, 9.0)] * len(begin),
+        bounds=[(-6.0, 5.0)] * len(begin),
         options={"maxiter": 300, "ftol": 1e-10},
     )
     fitted: Floats = np.exp(found.x)
@@ -66,5 +67,7 @@ def p_no_purchase(
     """P0(H) of each history."""
     last, life = seen.last / DAYS_A_WEEK, seen.life / DAYS_A_WEEK
     later = likelihood(parameters, seen.repeats, last, life + horizon_days / DAYS_A_WEEK)
-    ratio: Floats = np.exp(np.minimum(later - likelihood(parameters, seen.repeats, last, life), 0.0))
+    ratio: Floats = np.exp(
+        np.minimum(later - likelihood(parameters, seen.repeats, last, life), 0.0)
+    )
     return ratio

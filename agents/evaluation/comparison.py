@@ -32,8 +32,8 @@ LOGISTIC, BOOSTING = "batch logistic regression", "batch gradient boosting"
 FORMULA, CEILING = BGNBD, BOOSTING
 #: A score by which one may rank, and which is no probability.
 _NO_PROBABILITY = frozenset({RECENCY})
-#: The first weeks after the first label, in which everybody has learnt from next to nothing.
-WARM_UP_DAYS = 28
+#: After the first label; before that, whoever learns from labels has learnt from next to nothing.
+WARM_UP_DAYS = 56
 
 
 class Told(Struct, frozen=True, rename="camel"):

@@ -33,9 +33,8 @@ from agents.evaluation.decisions import (
     outcomes,
     past,
     purchases,
-    spent,
 )
-from agents.evaluation.features import Fit, bgnbd_scores, extract, fits
+from agents.evaluation.features import Features, bgnbd_scores, fits
 from agents.evaluation.log import everybody, log_lines
 from agents.evaluation.perturbation import Guise, disguise
 from agents.evaluation.served import Served, Tell, dealt, serve
@@ -101,10 +100,8 @@ class Material(NamedTuple):
     data: DataSet
     bought: Purchases
     at: Decisions
-    seen: Past
     outcome: Outcomes
-    made: list[Fit]
-    features: Floats
+    lessons: batch.Lessons
     seed: int
     labels_dealt: bool
 
@@ -116,8 +113,9 @@ def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[Verdict, Ju
         data, guise = disguise(data, options.seed)
     material = prepare(data, options)
     served, value = ask(material, options, watch)
-    with watch(f"{data.name}: batch models", 5) as tell:
+    with batch.one_thread(), watch(f"{data.name}: the others", 4) as tell:
         scores = {KEEPSTREAM: served.churn, **competitors(material, tell)}
+        values = None if options.deals_labels else _values(material, value)
     rows = rows_to_judge(material.at, material.outcome, scores, data.horizon_days)
     judged = Judged(
         material.at.only(rows.judged),
@@ -128,7 +126,6 @@ def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[Verdict, Ju
         churn = compare(*judged, material.seed)
         tell(1)
         silent = _thinning(material, served, scores)
-    values = None if options.deals_labels else _values(material, value)
     return _verdict(material, options, guise, rows, churn, values, silent, served), judged
 
 
@@ -137,13 +134,12 @@ def prepare(data: DataSet, options: Options) -> Material:
     seed = options.seed or 0
     bought = purchases(data.orders)
     at = decisions(bought, data.check_in_days)
-    seen = past(bought, at)
     outcome = outcomes(bought, at, data.horizon_days)
     if options.deals_labels:
         outcome = deal(outcome, seed)
-    made = fits(bought)
-    features = extract(bought, at, seen, made, data.horizon_days)
-    return Material(data, bought, at, seen, outcome, made, features, seed, options.deals_labels)
+    features = Features(bought, at, data.horizon_days)
+    lessons = batch.Lessons(at, features, fits(bought), outcome.churned, data.horizon_days)
+    return Material(data, bought, at, outcome, lessons, seed, options.deals_labels)
 
 
 def deal(outcome: Outcomes, seed: int) -> Outcomes:
@@ -177,28 +173,26 @@ def ask(material: Material, options: Options, watch: Watch) -> tuple[Served, Flo
 
 def competitors(material: Material, tell: Tell) -> dict[str, Floats]:
     """The scores of everybody else, by name; NaN before somebody's first fit."""
-    data, at, seen = material.data, material.at, material.seen
-    horizon_days, churned = data.horizon_days, material.outcome.churned
+    lessons = material.lessons
+    at, seen = lessons.at, lessons.features.seen
     scores = {RECENCY: seen.recency}
-    scores[BGNBD] = bgnbd_scores(at, seen, material.made, horizon_days)
+    scores[BGNBD] = bgnbd_scores(at, seen, lessons.made, lessons.horizon_days)
     tell(1)
     scores[PARETONBD] = _pareto_scores(material)
     tell(2)
-    learning = (material.features, at, churned, horizon_days)
-    scores[LOGISTIC] = batch.refit_scores(batch.logistic, *learning, batch.LOGISTIC_REFIT_DAYS)
+    scores[LOGISTIC] = batch.refit_scores(batch.logistic, lessons, batch.LOGISTIC_REFIT_DAYS)
     tell(3)
-    scores[BOOSTING] = batch.refit_scores(batch.boosting, *learning, batch.BOOSTING_REFIT_DAYS)
+    scores[BOOSTING] = batch.refit_scores(batch.boosting, lessons, batch.BOOSTING_REFIT_DAYS)
     tell(4)
     return scores
 
 
 def _pareto_scores(material: Material) -> Floats:
-    bought, at, seen = material.bought, material.at, material.seen
+    bought, at, seen = material.bought, material.at, material.lessons.features.seen
     scores = np.full(len(at.day), np.nan)
-    parameters = paretonbd.BEGIN
     for day in range(PARETO_REFIT_DAYS, bought.last_day + 1, PARETO_REFIT_DAYS):
         known = histories(past(bought, everybody(bought, day)))
-        parameters = most_likely(paretonbd.log_likelihood, known, parameters)
+        parameters = most_likely(paretonbd.log_likelihood, known, paretonbd.BEGIN)
         rows = (at.day >= day) & (at.day < day + PARETO_REFIT_DAYS)
         of_these = Past(*(column[rows] for column in seen))
         scores[rows] = p_no_purchase(
@@ -208,22 +202,16 @@ def _pareto_scores(material: Material) -> Floats:
 
 
 def _values(material: Material, served: Floats) -> ValueComparison | None:
-    data, bought, at = material.data, material.bought, material.at
-    day, horizon_days = data.value_day, data.horizon_days
-    if day is None:
+    data, bought = material.data, material.bought
+    if data.value_day is None:
         return None
-    asked = everybody(bought, day)
-    made = [fit for fit in material.made if fit.day <= day]
-    features = extract(bought, asked, past(bought, asked), made, horizon_days)
-    after = spent(bought, at, horizon_days)
+    asked = everybody(bought, data.value_day)
     forecasts = {
         KEEPSTREAM: served,
-        GAMMA_GAMMA: formula_forecast(bought, asked, horizon_days),
-        POISSON: regression_forecast(
-            material.features, after, at, features, day, horizon_days
-        ),
+        GAMMA_GAMMA: formula_forecast(bought, asked, data.horizon_days),
+        POISSON: regression_forecast(bought, asked, material.lessons, data.check_in_days),
     }
-    return compare_values(bought, asked, horizon_days, forecasts)
+    return compare_values(bought, asked, data.horizon_days, forecasts)
 
 
 def _thinning(
@@ -232,7 +220,7 @@ def _thinning(
     days = material.data.silent_days
     if days is None:
         return None
-    outcome = thinning(material.bought, material.at, material.seen, days)
+    outcome = thinning(material.bought, material.at, material.lessons.features.seen, days)
     if material.labels_dealt:
         outcome = deal(outcome, material.seed)
     judged = outcome.is_known & np.isfinite(scores[KEEPSTREAM])

@@ -31,7 +31,6 @@ NAMES = (
 REFIT_DAYS = 28
 #: How many own gaps the population's median is worth.
 _GAP_WEIGHT = 2.0
-_GAP_BEFORE_ANY_DAYS = 28.0
 _OVERDUE_MAX = 10.0
 _LOGIT_MAX = 6.0
 
@@ -45,15 +44,16 @@ class Fit(NamedTuple):
 
 
 def fits(bought: Purchases) -> list[Fit]:
-    """One every `REFIT_DAYS`, of the purchases up to then."""
-    found = []
+    """One every `REFIT_DAYS`, of the purchases up to then; none before somebody bought twice."""
+    found: list[Fit] = []
     gaps, ends = _gaps(bought)
     for day in range(REFIT_DAYS, bought.last_day + 1, REFIT_DAYS):
-        seen = histories(past(bought, everybody(bought, day)))
-        begin = found[-1].parameters if found else bgnbd.BEGIN
         earlier = gaps[ends <= day]
-        gap_days = float(np.median(earlier)) if len(earlier) else _GAP_BEFORE_ANY_DAYS
-        found.append(Fit(day, most_likely(bgnbd.log_likelihood, seen, begin), gap_days))
+        if not len(earlier):
+            continue
+        seen = histories(past(bought, everybody(bought, day)))
+        parameters = most_likely(bgnbd.log_likelihood, seen, bgnbd.BEGIN)
+        found.append(Fit(day, parameters, float(np.median(earlier))))
     return found
 
 
@@ -70,46 +70,56 @@ def bgnbd_scores(at: Decisions, seen: Past, made: list[Fit], horizon_days: float
     for fit, end in zip(made, [*(fit.day for fit in made[1:]), None], strict=True):
         rows = at.day >= fit.day if end is None else (at.day >= fit.day) & (at.day < end)
         of_these = Past(*(column[rows] for column in seen))
-        scores[rows] = p_no_purchase(
-            bgnbd.log_likelihood, fit.parameters, of_these, horizon_days
-        )
+        scores[rows] = p_no_purchase(bgnbd.log_likelihood, fit.parameters, of_these, horizon_days)
     return scores
 
 
-def extract(
-    bought: Purchases, at: Decisions, seen: Past, made: list[Fit], horizon_days: float
-) -> Floats:
-    """One row a decision, in the order of `NAMES`."""
-    orders, spend = (_decayed(bought, seen, amounts) for amounts in (bought.orders, bought.spend))
-    gap_days = _latest(at.day, [(fit.day, fit.gap_days) for fit in made])
-    median, mean, deviation = (table[seen.place] for table in _gap_statistics(bought))
-    is_one_timer = seen.repeats == 0
-    # Drawn towards the population's while there are few.
-    typical = np.where(
-        is_one_timer,
-        gap_days,
-        (seen.repeats * median + _GAP_WEIGHT * gap_days) / (seen.repeats + _GAP_WEIGHT),
-    )
-    mean = np.where(is_one_timer, typical, mean)
-    deviation = np.where(is_one_timer, typical, deviation)
-    recency = np.log1p(seen.recency)
-    silent = np.nan_to_num(bgnbd_scores(at, seen, made, horizon_days), nan=0.5)
-    columns = (
-        *(np.log1p(level) for level in orders),
-        *(np.log1p(level) for level in spend),
-        recency,
-        recency**2,
-        np.log1p(seen.life),
-        np.log1p(seen.repeats),
-        np.log1p(_total_spend(bought)[seen.place]),
-        np.log((orders[1] + 0.1) / (orders[2] + 0.3)),
-        np.log((seen.recency + 1.0) / (typical + 1.0)),
-        np.clip((seen.recency - mean) / np.sqrt(deviation**2 + 1.0), -_OVERDUE_MAX, _OVERDUE_MAX),
-        deviation / (mean + 1.0),
-        is_one_timer.astype(np.float64),
-        _logit(silent),
-    )
-    return np.column_stack(columns)
+class Features:
+    """One row a decision, in the order of `NAMES`, as seen with any one fit of the population.
+
+    A batch model computes its training rows anew with the fit it will answer by: rows of the first
+    weeks have no fit of their own.
+    """
+
+    def __init__(self, bought: Purchases, at: Decisions, horizon_days: float) -> None:
+        self.seen = past(bought, at)
+        self._horizon_days = horizon_days
+        seen = self.seen
+        self._orders = _decayed(bought, seen, bought.orders)
+        self._spend = _decayed(bought, seen, bought.spend)
+        self._total = _total_spend(bought)[seen.place]
+        self._gaps = [table[seen.place] for table in _gap_statistics(bought)]
+
+    def table(self, fit: Fit) -> Floats:
+        """All rows, by ``fit``."""
+        seen, orders = self.seen, self._orders
+        median, mean, deviation = self._gaps
+        is_one_timer = seen.repeats == 0
+        # Drawn towards the population's while there are few.
+        typical = (seen.repeats * median + _GAP_WEIGHT * fit.gap_days) / (
+            seen.repeats + _GAP_WEIGHT
+        )
+        mean = np.where(is_one_timer, typical, mean)
+        deviation = np.where(is_one_timer, typical, deviation)
+        overdue = (seen.recency - mean) / np.sqrt(deviation**2 + 1.0)
+        recency = np.log1p(seen.recency)
+        silent = p_no_purchase(bgnbd.log_likelihood, fit.parameters, seen, self._horizon_days)
+        columns = (
+            *(np.log1p(level) for level in orders),
+            *(np.log1p(level) for level in self._spend),
+            recency,
+            recency**2,
+            np.log1p(seen.life),
+            np.log1p(seen.repeats),
+            np.log1p(self._total),
+            np.log((orders[1] + 0.1) / (orders[2] + 0.3)),
+            np.log((seen.recency + 1.0) / (typical + 1.0)),
+            np.clip(overdue, -_OVERDUE_MAX, _OVERDUE_MAX),
+            deviation / (mean + 1.0),
+            is_one_timer.astype(np.float64),
+            _logit(silent),
+        )
+        return np.column_stack(columns)
 
 
 def _decayed(bought: Purchases, seen: Past, amounts: Floats) -> list[Floats]:
@@ -145,14 +155,6 @@ def _gap_statistics(bought: Purchases) -> tuple[Floats, Floats, Floats]:
         squares = np.cumsum(gaps**2) / counts
         deviation[start + 1 : end] = np.sqrt(np.maximum(squares - means**2, 0.0))
     return median, mean, deviation
-
-
-def _latest(day: Ints, known: list[tuple[int, float]]) -> Floats:
-    """For each day what was known last by then; a guess before anything was."""
-    days = np.array([at for at, _ in known])
-    values = np.array([_GAP_BEFORE_ANY_DAYS, *(value for _, value in known)])
-    found: Floats = values[np.searchsorted(days, day, side="right")]
-    return found
 
 
 def _logit(probability: Floats) -> Floats:

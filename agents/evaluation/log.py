@@ -32,9 +32,7 @@ def log_lines(data: DataSet, bought: Purchases, asked: Decisions) -> Iterator[by
         yield _line("watermark", start_ms + _DAY_END_MS)
         for row in questions[day]:
             customer = bought.customers[asked.customer[row]]
-            yield _line(
-                "score", start_ms + _DECISION_MS, messageId=f"row-{row}", userId=customer
-            )
+            yield _line("score", start_ms + _DECISION_MS, messageId=f"row-{row}", userId=customer)
 
 
 def everybody(bought: Purchases, day: int) -> Decisions:

@@ -6,11 +6,12 @@ import numpy as np
 from msgspec import Struct
 
 from agents.evaluation import bgnbd, gammagamma
-from agents.evaluation.batch import Model
+from agents.evaluation.batch import Lessons, Model
 from agents.evaluation.buying import histories, most_likely
 from agents.evaluation.decisions import Decisions, Floats, Past, Purchases, past, spent
+from agents.evaluation.features import Features
 
-GAMMA_GAMMA = "BG/NBD × gamma-gamma"
+GAMMA_GAMMA = "BG/NBD x gamma-gamma"
 POISSON = "batch Poisson regression"
 _DECILES = 10
 
@@ -69,7 +70,7 @@ def judge_value(scorer: str, forecast: Floats, actual: Floats) -> ValueTold:
 
 
 def formula_forecast(bought: Purchases, at: Decisions, horizon_days: int) -> Floats:
-    """Expected purchase days × what is expected of each, both fitted on the day itself."""
+    """Expected purchase days x what is expected of each, both fitted on the day itself."""
     seen = past(bought, at)
     parameters = most_likely(bgnbd.log_likelihood, histories(seen), bgnbd.BEGIN)
     mean = _repeat_spend(bought, at, seen)
@@ -89,14 +90,21 @@ def _repeat_spend(bought: Purchases, at: Decisions, seen: Past) -> Floats:
 
 
 def regression_forecast(
-    features: Floats, spend_after: Floats, at: Decisions, asked: Floats, day: int, horizon_days: int
+    bought: Purchases, asked: Decisions, lessons: Lessons, check_in_days: int
 ) -> Floats:
-    """Poisson regression with a log link on the spend after each decision of ``at`` whose horizon
-    had ended by ``day``; answers for the features in ``asked``.
+    """Poisson regression with a log link on the spend after every customer's latest check-in whose
+    horizon had ended: the population as it was asked about, a horizon ago.
     """
-    matured = at.day + horizon_days <= day
-    model = _poisson().fit(features[matured], spend_after[matured])
-    found: Floats = model.predict(asked)
+    day = int(asked.day[0])
+    fit = [fit for fit in lessons.made if fit.day <= day][-1]
+    at, matured = lessons.at, lessons.matured(day)
+    rows = matured & at.is_check_in & (at.day + lessons.horizon_days > day - check_in_days)
+    spend = spent(bought, at.only(rows), lessons.horizon_days)
+    # In terms of the mean, so that the penalty is the same in every currency.
+    unit = float(spend.mean())
+    model = _poisson().fit(lessons.features.table(fit)[rows], spend / unit)
+    table = Features(bought, asked, lessons.horizon_days).table(fit)
+    found: Floats = model.predict(table) * unit
     return found
 
 
@@ -105,4 +113,4 @@ def _poisson() -> Model:
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
-    return make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1_000))
+    return make_pipeline(StandardScaler(), PoissonRegressor(alpha=0.1, max_iter=1_000))
