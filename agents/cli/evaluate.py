@@ -49,27 +49,25 @@ def evaluate(
     decision point. The others get the same rows: recency, BG/NBD, Pareto/NBD, and a logistic
     regression and gradient boosting that are trained anew every few weeks on the labels there are.
     """
-    # numpy, scipy, River and scikit-learn take seconds to import.
-    from rich.console import Console  # noqa: PLC0415
-
+    # numpy, scipy and River take seconds to import.
     from agents.evaluation.datasets import DATA_SETS  # noqa: PLC0415
     from agents.evaluation.evaluation import Options  # noqa: PLC0415
     from agents.evaluation.evaluation import evaluate as judge  # noqa: PLC0415
     from agents.evaluation.plots import draw  # noqa: PLC0415
-    from agents.evaluation.report import show, write_results  # noqa: PLC0415
+    from agents.evaluation.report import console, show, write_results  # noqa: PLC0415
 
     names = list(DATA_SETS) if data is Data.ALL else [data.value]
     # Everything that may be missing is missed now, not after minutes.
     purchases = {name: DATA_SETS[name]() for name in names}
-    console = Console()
+    screen = console()
     verdicts = []
     for read in purchases.values():
         verdict, judged = judge(read, Options(seed, shuffle_labels), _watch)
-        show(verdict, console)
+        show(verdict, screen)
         draw(verdict, judged, out)
         verdicts.append(verdict)
     write_results(verdicts, out)
-    console.print(f"\nwritten to {out}", highlight=False)
+    screen.print(f"\nwritten to {out}")
 
 
 @contextmanager

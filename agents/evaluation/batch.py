@@ -49,8 +49,9 @@ def logistic() -> Model:
 
 
 def boosting() -> Model:
-    """Gradient boosted trees of histograms: small steps, small trees and large leaves, for labels are
-    noisy and features alike."""
+    """Gradient boosting of histograms: small steps, small trees and large leaves, for labels are
+    noisy and features alike.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
 
     return HistGradientBoostingClassifier(

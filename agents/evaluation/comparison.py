@@ -28,8 +28,6 @@ from agents.evaluation.metrics import (
 KEEPSTREAM, RECENCY = "Keepstream", "recency"
 BGNBD, PARETONBD = "BG/NBD", "Pareto/NBD"
 LOGISTIC, BOOSTING = "batch logistic regression", "batch gradient boosting"
-#: What Keepstream is compared with in particular.
-FORMULA, CEILING = BGNBD, BOOSTING
 #: A score by which one may rank, and which is no probability.
 _NO_PROBABILITY = frozenset({RECENCY})
 #: After the first label; before that, whoever learns from labels has learnt from next to nothing.
@@ -37,17 +35,20 @@ WARM_UP_DAYS = 56
 
 
 class Told(Struct, frozen=True, rename="camel"):
-    """How one scorer did; without log loss and calibration error if it gives no probabilities."""
+    """How one scorer did; without log loss and calibration error if it gives no probabilities.
+    ``lead``: Keepstream's AUC minus its, paired.
+    """
 
     scorer: str
     auc: Interval
+    lead: Interval
     log_loss: float | None
     calibration_error: float | None
 
 
 class Comparison(Struct, frozen=True, rename="camel"):
-    """All scorers on the decisions of one kind; ``gain`` and ``ratio``: Keepstream's AUC minus the
-    formula's, and over gradient boosting's, paired.
+    """All scorers on the decisions of one kind; ``ratio``: Keepstream's AUC over gradient
+    boosting's, paired.
     """
 
     kind: str
@@ -55,7 +56,6 @@ class Comparison(Struct, frozen=True, rename="camel"):
     customers: int
     churned_share: float
     scorers: tuple[Told, ...]
-    gain: Interval
     ratio: Interval
 
 
@@ -115,6 +115,7 @@ def _of_kind(
             Told(
                 name,
                 interval(aucs[name], drawn[name]),
+                interval(aucs[KEEPSTREAM] - aucs[name], drawn[KEEPSTREAM] - drawn[name]),
                 log_loss(said[rows], came_true) if is_probability else None,
                 calibration_error(said[rows], came_true) if is_probability else None,
             )
@@ -125,6 +126,5 @@ def _of_kind(
         customers=bootstrap.customers,
         churned_share=float(came_true.mean()),
         scorers=tuple(told),
-        gain=interval(aucs[KEEPSTREAM] - aucs[FORMULA], drawn[KEEPSTREAM] - drawn[FORMULA]),
-        ratio=interval(aucs[KEEPSTREAM] / aucs[CEILING], drawn[KEEPSTREAM] / drawn[CEILING]),
+        ratio=interval(aucs[KEEPSTREAM] / aucs[BOOSTING], drawn[KEEPSTREAM] / drawn[BOOSTING]),
     )

@@ -6,7 +6,7 @@ directions from the same place in `Purchases`.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +80,15 @@ class Decisions(NamedTuple):
     is_check_in: Bools
 
     def of_kind(self, kind: str) -> Bools:
-        """Which rows are of a kind: purchase days, check-ins on which nothing was bought, or all."""
+        """Which rows are of a kind: purchase days, check-ins without a purchase, or all."""
         if kind == ALL_KINDS:
             return np.ones(len(self.day), dtype=np.bool_)
         return self.is_purchase if kind == PURCHASE else ~self.is_purchase
 
-    def only(self, rows: NDArray[Any]) -> "Decisions":
-        return Decisions(*(column[rows] for column in self))
+    def only(self, rows: Bools) -> "Decisions":
+        return Decisions(
+            self.customer[rows], self.day[rows], self.is_purchase[rows], self.is_check_in[rows]
+        )
 
 
 def decisions(bought: Purchases, check_in_days: int) -> Decisions:
@@ -99,12 +101,12 @@ def decisions(bought: Purchases, check_in_days: int) -> Decisions:
         grid = range(int(first), bought.last_day + 1, check_in_days)
         points.update((day, customer) for day in grid)
     ordered = sorted(points)
-    day = np.array([day for day, _ in ordered], dtype=np.int64)
-    customer = np.array([customer for _, customer in ordered], dtype=np.int64)
-    since = day - bought.days[bought.starts[customer]]
+    days = np.array([day for day, _ in ordered], dtype=np.int64)
+    customers = np.array([customer for _, customer in ordered], dtype=np.int64)
+    since = days - bought.days[bought.starts[customers]]
     return Decisions(
-        customer,
-        day,
+        customers,
+        days,
         np.array([point in bought_on for point in ordered], dtype=np.bool_),
         (since > 0) & (since % check_in_days == 0),
     )
@@ -118,6 +120,15 @@ class Past(NamedTuple):
     last: Floats
     life: Floats
     recency: Floats
+
+    def only(self, rows: Bools) -> "Past":
+        return Past(
+            self.place[rows],
+            self.repeats[rows],
+            self.last[rows],
+            self.life[rows],
+            self.recency[rows],
+        )
 
 
 def past(bought: Purchases, at: Decisions) -> Past:

@@ -27,7 +27,6 @@ from agents.evaluation.decisions import (
     Decisions,
     Floats,
     Outcomes,
-    Past,
     Purchases,
     decisions,
     outcomes,
@@ -194,9 +193,8 @@ def _pareto_scores(material: Material) -> Floats:
         known = histories(past(bought, everybody(bought, day)))
         parameters = most_likely(paretonbd.log_likelihood, known, paretonbd.BEGIN)
         rows = (at.day >= day) & (at.day < day + PARETO_REFIT_DAYS)
-        of_these = Past(*(column[rows] for column in seen))
         scores[rows] = p_no_purchase(
-            paretonbd.log_likelihood, parameters, of_these, material.data.horizon_days
+            paretonbd.log_likelihood, parameters, seen.only(rows), material.data.horizon_days
         )
     return scores
 

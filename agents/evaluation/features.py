@@ -69,8 +69,9 @@ def bgnbd_scores(at: Decisions, seen: Past, made: list[Fit], horizon_days: float
     scores = np.full(len(at.day), np.nan)
     for fit, end in zip(made, [*(fit.day for fit in made[1:]), None], strict=True):
         rows = at.day >= fit.day if end is None else (at.day >= fit.day) & (at.day < end)
-        of_these = Past(*(column[rows] for column in seen))
-        scores[rows] = p_no_purchase(bgnbd.log_likelihood, fit.parameters, of_these, horizon_days)
+        scores[rows] = p_no_purchase(
+            bgnbd.log_likelihood, fit.parameters, seen.only(rows), horizon_days
+        )
     return scores
 
 

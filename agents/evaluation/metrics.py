@@ -59,7 +59,7 @@ def log_loss(scores: Floats, outcomes: Bools) -> float:
 class CalibrationBin(NamedTuple):
     """Rows of similar scores: how many, what was said on average, and what came true."""
 
-    count: int
+    rows: int
     said: float
     true: float
 
@@ -79,7 +79,7 @@ def calibration(
 def calibration_error(scores: Floats, outcomes: Bools) -> float:
     """Mean gap between what was said and what came true, over bins of equal count."""
     bins = calibration(scores, outcomes)
-    return sum(b.count * abs(b.said - b.true) for b in bins) / sum(b.count for b in bins)
+    return sum(b.rows * abs(b.said - b.true) for b in bins) / sum(b.rows for b in bins)
 
 
 class Bootstrap:

@@ -22,7 +22,9 @@ PURCHASE_DAYS_MIN = 8
 
 
 class ThinningTold(Struct, frozen=True, rename="camel"):
-    """One scorer's AUC, and its lead over the churn score on the same rows; None without answers."""
+    """One scorer's AUC, and its lead over the first scorer's on the same rows; None without
+    answers.
+    """
 
     scorer: str
     auc: Interval | None = None
