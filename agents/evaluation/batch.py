@@ -24,7 +24,8 @@ Model = Any
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Keeps scikit-learn to one thread: the same figures on any number of cores.
+    """Keeps scikit-learn and scipy to one thread: the same figures on any number of cores, and no
+    threads that wait for each other over the few numbers of a fit.
 
     Raises ``EvaluationFailed`` when it is not installed.
     """

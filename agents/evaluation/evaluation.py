@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from agents.evaluation import batch, paretonbd
+from agents.evaluation.batch import one_thread
 from agents.evaluation.buying import histories, most_likely, p_no_purchase
 from agents.evaluation.comparison import (
     BGNBD,
@@ -106,13 +107,24 @@ class Material(NamedTuple):
 
 
 def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[Verdict, Judged]:
-    """Ask Keepstream and the others at every decision point, and judge them by what came."""
+    """Ask Keepstream and the others at every decision point, and judge them by what came.
+
+    Raises ``EvaluationFailed`` without scikit-learn.
+    """
     guise = None
     if options.seed is not None:
         data, guise = disguise(data, options.seed)
-    material = prepare(data, options)
+    with one_thread():
+        material = prepare(data, options)
+        return _evaluated(material, options, guise, watch)
+
+
+def _evaluated(
+    material: Material, options: Options, guise: Guise | None, watch: Watch
+) -> tuple[Verdict, Judged]:
+    data = material.data
     served, value = ask(material, options, watch)
-    with batch.one_thread(), watch(f"{data.name}: the others", 4) as tell:
+    with watch(f"{data.name}: the others", 4) as tell:
         scores = {KEEPSTREAM: served.churn, **competitors(material, tell)}
         values = None if options.deals_labels else _values(material, value)
     rows = rows_to_judge(material.at, material.outcome, scores, data.horizon_days)
