@@ -95,11 +95,17 @@ def _no_models(version: int, _sha256: str) -> Snapshot:
 class Replay:
     """Feeds lines to the partitions they belong to (one, unless the log is an export)."""
 
-    def __init__(self, parameters: Parameters, models: SnapshotSource = _no_models) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        models: SnapshotSource = _no_models,
+        trainer: Trainer | None = None,
+    ) -> None:
+        """``trainer``: who learns from the log, if not a new one; it must know nothing yet."""
         self._parameters = parameters
         self._models = models
         self._lanes: dict[int, _Lane] = {}
-        self._trainer = Trainer(parameters)
+        self._trainer = trainer or Trainer(parameters)
         self._drift = DriftMonitor()
         self._has_news = False
         self._policy = compile_policy(parameters)
