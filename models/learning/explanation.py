@@ -43,6 +43,7 @@ GROUP_OF: dict[str, Group] = {
     "days_28d": Group.FREQUENCY,
     "recency_by_orders": Group.RHYTHM,
     "bgnbd_by_orders": Group.PATTERN,
+    "longer_gaps": Group.RHYTHM,
     "intensity": Group.ENGAGEMENT,
     "views": Group.ENGAGEMENT,
     "unseen": Group.ENGAGEMENT,

@@ -4,6 +4,7 @@ Only what happened up to that moment counts: an order after it, already in the r
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import pairwise
 from math import exp, log, log1p, sqrt
 from struct import Struct as Layout
@@ -41,6 +42,7 @@ NAMES = (
     "days_28d",
     "recency_by_orders",
     "bgnbd_by_orders",
+    "longer_gaps",
     "intensity",
     "views",
     "unseen",
@@ -129,6 +131,7 @@ def extract(
         # Silence says more the more often somebody used to buy.
         recency * often[1],
         silent * often[1],
+        _longer_gaps(gaps, past.recency),
         log1p(max(intensity, 0.0)),
         log1p(max(views, 0.0)),
         log1p(unseen_days),
@@ -160,6 +163,15 @@ def logit(probability: float) -> float:
 def days_since(past: History, since_ms: int) -> int:
     """How many purchase days there were after the day of ``since_ms``."""
     return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)
+
+
+def _longer_gaps(gaps: Sequence[float], recency_days: float) -> float:
+    """The log odds that a silence as long as this one goes on for four more weeks, by those of the
+    customer's own gaps that lasted as long; without any, one to three.
+    """
+    lasted = [gap for gap in gaps if gap > recency_days]
+    went_on = sum(gap > recency_days + 7.0 * _BGNBD_WEEKS for gap in lasted)
+    return logit((went_on + 0.5) / (len(lasted) + 2.0))
 
 
 def _levels(

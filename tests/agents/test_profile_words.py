@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agents.cli.profile_words import profile_in_words
-from config.parameters import load_parameters
 from models.customer.anomaly import Anomaly
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.contacts import CONTROL, TREATED, Outcome
@@ -17,13 +16,13 @@ from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, GroupContribution
 from models.learning.explanation_words import Group
 from models.replay import Replay
-from tests.models.lines import at, line
+from tests.models.lines import PARAMETERS, at, line
 
 
 @pytest.fixture(scope="module")
 def view() -> Profile:
     """A customer who bought now and then, and left a cart alone."""
-    replay = Replay(load_parameters())
+    replay = Replay(PARAMETERS)
     cart = {"product_id": "p", "price": 30, "quantity": 2}
     lines = [
         line("Order Completed", at(0), properties={"revenue": 40}),

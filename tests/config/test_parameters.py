@@ -27,7 +27,7 @@ def test_the_shipped_values_are_complete_and_good() -> None:
         shipped.time.future,
     )
     assert (7 * DAY_MS, 28 * DAY_MS, 84 * DAY_MS) == shipped.purchases.half_lives
-    assert (28.0,) == shipped.churn.horizon_days
+    assert (28.0, 90.0) == shipped.churn.horizon_days
     assert 7 * DAY_MS == shipped.churn.check_in_ms
     assert shipped == load_parameters()
 

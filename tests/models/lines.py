@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters, load_parameters
@@ -20,7 +21,9 @@ MINUTE_MS = 60_000
 #: 2026-01-01T00:00:00Z, a Thursday.
 START_MS = 1_767_225_600_000
 
-PARAMETERS = load_parameters()
+SHIPPED = load_parameters()
+#: One horizon, so that one decision point is one label; who needs several asks for them.
+PARAMETERS = replace(SHIPPED, churn=replace(SHIPPED.churn, horizon_days=(28.0,)))
 PRIOR = prior_snapshot(PARAMETERS)
 POLICY = compile_policy(PARAMETERS)
 TYPES = frozenset({"identify", "page", "screen", "group", "alias"})
