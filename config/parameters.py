@@ -96,6 +96,10 @@ class Churn(_Section, frozen=True):
         return round(self.check_in_days * DAY_MS)
 
 
+class Value(_Section, frozen=True):
+    typical_order: float
+
+
 class Learning(_Section, frozen=True):
     snapshot_every: DurationMs
     minimum_examples: int
@@ -128,6 +132,7 @@ class Parameters(_Section, frozen=True):
     overdue: Overdue
     cart: Cart
     churn: Churn
+    value: Value
     learning: Learning
     bounds: Bounds
     rules: Rules
@@ -245,6 +250,7 @@ def _check(parameters: Parameters) -> None:
         "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
+        "value.typical_order": parameters.value.typical_order,
     }
     for name, value in positive.items():
         if not value > 0:

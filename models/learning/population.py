@@ -17,6 +17,7 @@ class Population(Struct, rename="camel"):
 
     ``cells``: customers by the `Cell` of their latest check-in, its numbers joined by blanks.
     ``counted`` and ``fitted_on``: observations so far, and those at the last fit of BG/NBD.
+    ``orders`` and ``net_minor``: totals over the windows that observations tell.
     """
 
     histograms: dict[str, Histogram] = {}
@@ -25,10 +26,14 @@ class Population(Struct, rename="camel"):
     fitted_at_ms: int = 0
     counted: int = 0
     fitted_on: int = 0
+    orders: int = 0
+    net_minor: int = 0
 
     def learn(self, observation: Observation) -> None:
         """Count one customer's check-in."""
         self.counted += 1
+        self.orders += observation.frequency
+        self.net_minor += observation.monetary_minor
         self._observe("recency_days", observation.recency_days)
         self._observe("frequency", float(observation.frequency))
         self._observe("monetary_minor", float(observation.monetary_minor))
@@ -49,6 +54,10 @@ class Population(Struct, rename="camel"):
     def median_gap_days(self) -> float | None:
         bins = self.histograms.get("gap_days")
         return quantiles(bins, (0.5,))[0] if bins else None
+
+    def order_minor(self) -> float | None:
+        """What an order brings, in minor units; None while none brought anything."""
+        return self.net_minor / self.orders if self.net_minor else None
 
     def refit(self, now_ms: int, parameters: Parameters) -> None:
         """Fit BG/NBD anew if the last fit is old enough, or was made of half of what there is: the

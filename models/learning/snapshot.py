@@ -49,7 +49,9 @@ class Quality(Struct, frozen=True, rename="camel"):
 
 class Snapshot(Struct, frozen=True, rename="camel"):
     """What decisions are made with: cut points, priors and models, as of ``created_at_ms`` of
-    event time. ``trainer`` is what the trainer goes on from; nobody else reads it.
+    event time. ``order_minor``: what an order typically brings, which amounts are told in relation
+    to, so that scores do not depend on the currency. ``trainer`` is what the trainer goes on from;
+    nobody else reads it.
     """
 
     version: int
@@ -63,6 +65,7 @@ class Snapshot(Struct, frozen=True, rename="camel"):
     quality: tuple[Quality, ...] = ()
     trainer: msgspec.Raw = msgspec.Raw(b"null")
     format: int = SNAPSHOT_FORMAT
+    order_minor: float = 5_000.0
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:
@@ -70,6 +73,7 @@ def prior_snapshot(parameters: Parameters) -> Snapshot:
     rfm = parameters.rfm
     minor = tuple(float(minor_units(amount, parameters.money.currency)) for amount in rfm.monetary)
     assert len(minor) == 4
+    typical_order_minor = minor_units(parameters.value.typical_order, parameters.money.currency)
     return Snapshot(
         version=0,
         created_at_ms=0,
@@ -77,6 +81,7 @@ def prior_snapshot(parameters: Parameters) -> Snapshot:
         frequency_cuts=rfm.frequency,
         monetary_minor_cuts=minor,
         gap_days=parameters.overdue.prior_gap / DAY_MS,
+        order_minor=float(max(typical_order_minor, 1)),
     )
 
 

@@ -95,6 +95,7 @@ class Trainer:
             frequency_cuts=population.cuts("frequency") or prior.frequency_cuts,
             monetary_minor_cuts=population.cuts("monetary_minor") or prior.monetary_minor_cuts,
             gap_days=population.median_gap_days() or prior.gap_days,
+            order_minor=population.order_minor() or prior.order_minor,
             bgnbd=population.fitted,
             churn={name: model for name, model in models.items() if model is not None},
             quality=tuple(self._quality()),
