@@ -97,6 +97,10 @@ class Churn(_Section, frozen=True):
 
 
 class Value(_Section, frozen=True):
+    gross_margin: float
+    lifetime_max: DurationMs
+    acquisition_cost: float
+    challenger_margin: float
     typical_order: float
 
 
@@ -250,6 +254,7 @@ def _check(parameters: Parameters) -> None:
         "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
+        "value.lifetime_max": parameters.value.lifetime_max,
         "value.typical_order": parameters.value.typical_order,
     }
     for name, value in positive.items():
@@ -263,6 +268,8 @@ def _check(parameters: Parameters) -> None:
         raise ParameterError("parameters: churn.check_in_days must be at least 0.01")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
+    if not 0 <= parameters.value.gross_margin <= 1:
+        raise ParameterError("parameters: value.gross_margin is a part of revenue: from 0 to 1")
     if not re.fullmatch("[A-Z]{3}", parameters.money.currency):
         raise ParameterError("parameters: money.currency is an ISO 4217 code such as EUR")
 
@@ -288,6 +295,8 @@ def _check_ranges(parameters: Parameters) -> None:
         **weights,
         "engagement.other": tuning.other,
         "overdue.prior_weight": parameters.overdue.prior_weight,
+        "value.acquisition_cost": parameters.value.acquisition_cost,
+        "value.challenger_margin": parameters.value.challenger_margin,
         "learning.minimum_examples": parameters.learning.minimum_examples,
     }
     for name, value in not_negative.items():

@@ -23,14 +23,18 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
 from models.hindsight import Hindsight
 from models.learning.churn import score
-from models.learning.examples import Example, Observation
-from models.learning.snapshot import Quality, Snapshot, SnapshotError, prior_snapshot
+from models.learning.examples import Lesson
+from models.learning.snapshot import Quality, Snapshot, SnapshotError, SpendQuality, prior_snapshot
 from models.learning.trainer import Trainer
+from models.learning.value import expected_revenue
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
 
 
 class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon])."""
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]), and as
+    ``value`` the net revenue expected in it, in the shop's currency. Null while nothing was learnt,
+    and for who has not bought.
+    """
 
     message_id: str
     user_id: str
@@ -44,7 +48,9 @@ class Score(Struct, frozen=True, rename="camel"):
 
 class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
-    left, and how good the scores were."""
+    left, how good the scores were, and what part of a year's net revenue the best fifth of
+    customers brought.
+    """
 
     events: dict[str, int]
     triggers: dict[str, int]
@@ -53,6 +59,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     model_version: int
     clock: str | None
     quality: tuple[Quality, ...] = ()
+    spend_quality: tuple[SpendQuality, ...] = ()
+    revenue_share_top_fifth: float | None = None
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -143,6 +151,8 @@ class Replay:
             model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
             quality=self._trainer.snapshot.quality,
+            spend_quality=self._trainer.snapshot.spend_quality,
+            revenue_share_top_fifth=self._trainer.snapshot.revenue_share_top_fifth,
         )
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
@@ -196,7 +206,7 @@ class Replay:
     def _learnt(self, effects: list[Effect]) -> list[Effect]:
         """Teach the trainer, unless the log brings its models; gives back what is left."""
         for effect in effects:
-            if isinstance(effect, Observation | Example) and not self._models_are_given:
+            if isinstance(effect, Lesson) and not self._models_are_given:
                 self._has_news |= self._trainer.learn(effect)
         return effects
 
@@ -234,7 +244,7 @@ class Replay:
             horizon_days=horizon_days,
             source=churn.source,
             model_version=churn.model_version,
-            value=None,
+            value=expected_revenue(earlier, at_ms, horizon_days, snapshot, self._parameters),
         )
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:

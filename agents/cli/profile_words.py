@@ -11,6 +11,7 @@ from models.customer.contacts import CONTROL, Outcome
 from models.customer.profile import AnswerView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
 from models.learning.churn import Churn, Source
+from models.learning.value import ValueView, Worth
 
 _SEGMENTS = {
     Segment.CHAMPIONS: "buys often and much, and did so lately",
@@ -29,6 +30,10 @@ _SOURCES = {
     Source.CHALLENGER: "says a model on trial",
     Source.BASELINE: "says the formula over the rhythm of purchases",
     Source.PRIOR: "assumed, as nothing was learnt yet",
+}
+_WORTHS = {
+    Worth.FORMULA: "says the formula over rhythm and amounts (formula)",
+    Worth.CHALLENGER: "says the model that learnt from this shop (challenger)",
 }
 _OUTCOMES = {
     Outcome.NONE: "nothing heard of it yet",
@@ -53,6 +58,8 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _rfm(view.rfm, currency)
     for churn in view.churn:
         yield "churn", _churn(churn)
+    if view.value is not None:
+        yield from _value(view.value, currency)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
     counts = (
@@ -102,6 +109,21 @@ def _churn(churn: Churn) -> str:
     words = f"{churn.probability:.0%} likely to buy nothing within {churn.horizon_days:g} days"
     version = f", version {churn.model_version}" if churn.model_version else ""
     return f"{words}: {_SOURCES[churn.source]} ({churn.source}{version})"
+
+
+def _value(value: ValueView, currency: str) -> Iterator[tuple[str, str]]:
+    """The lifetime value with each of its terms, and what is expected soon."""
+    terms = (
+        f"{value.annual_revenue:,.2f} a year x {value.gross_margin:.0%} margin x "
+        f"{value.lifetime_years:.2f} years - {value.acquisition_cost:,.2f} to win them"
+    )
+    yield "lifetime value", f"{value.clv:,.2f} {currency} = {terms}"
+    for expected in value.horizons:
+        words = f"{expected.purchases:.2f} purchases, {expected.spend:,.2f} {currency}"
+        yield (
+            "expected",
+            f"{words} within {expected.horizon_days:g} days: {_WORTHS[expected.source]}",
+        )
 
 
 def _decision(decided: DecisionView, view: Profile) -> str:

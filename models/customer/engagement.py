@@ -8,6 +8,8 @@ from models.customer.decay import added, decayed
 from models.events.catalogue import PASSIVE, Name
 from models.events.wire import Event
 
+#: Longer names of channels are cut.
+CHANNEL_MAX = 32
 #: Names that count as a view.
 VIEWS = frozenset({"page", "screen", str(Name.PRODUCT_VIEWED)})
 
@@ -35,6 +37,8 @@ class Engagement(Struct, frozen=True, array_like=True):
     last_at_ms: int = 0
     last_channel: str = ""
     last_channel_at_ms: int = 0
+    first_channel: str = ""
+    first_channel_at_ms: int = 0
 
     @property
     def session_count(self) -> int:
@@ -62,7 +66,8 @@ def record_interaction(
     )
     channel, channel_at_ms = engagement.last_channel, engagement.last_channel_at_ms
     if event.channel and (at_ms, event.channel) > (channel_at_ms, channel):
-        channel, channel_at_ms = event.channel[:32], at_ms
+        channel, channel_at_ms = event.channel[:CHANNEL_MAX], at_ms
+    first_channel, first_channel_at_ms = _first_channel(engagement, event)
     as_of_ms, half_life_ms = engagement.as_of_ms, tuning.half_life
     return Engagement(
         intensity=added(engagement.intensity, as_of_ms, weight, at_ms, half_life_ms),
@@ -76,7 +81,19 @@ def record_interaction(
         last_at_ms=max(engagement.last_at_ms, at_ms),
         last_channel=channel,
         last_channel_at_ms=channel_at_ms,
+        first_channel=first_channel,
+        first_channel_at_ms=first_channel_at_ms,
     )
+
+
+def _first_channel(engagement: Engagement, event: Event) -> tuple[str, int]:
+    """The channel of the earliest event that names one, and when that was."""
+    known = engagement.first_channel_at_ms, engagement.first_channel
+    if not event.channel:
+        return known[1], known[0]
+    new = event.occurred_at_ms, event.channel[:CHANNEL_MAX]
+    at_ms, channel = min(known, new) if known[0] else new
+    return channel, at_ms
 
 
 def _with_session(

@@ -13,8 +13,9 @@ from models.customer.row import Row
 from models.customer.scores import Segment, rfm_scores
 from models.customer.support import Answer
 from models.events.wire import iso
-from models.learning.churn import Churn, assess
+from models.learning.churn import Assessment, Churn, assess
 from models.learning.snapshot import Snapshot
+from models.learning.value import ValueView, value
 
 
 class _View(Struct, frozen=True, rename="camel"):
@@ -103,6 +104,7 @@ class Profile(_View, frozen=True):
     next_deadline_at: str | None
     last_triggers: dict[str, str]
     model_version: int
+    value: ValueView | None = None
 
 
 def profile(
@@ -122,11 +124,20 @@ def profile(
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
         model_version=snapshot.version,
+        value=_value(row, assessed, at_ms, snapshot, parameters),
     )
 
 
 def encode_profile(view: Profile) -> bytes:
     return msgspec.json.encode(view)
+
+
+def _value(
+    row: Row, assessed: Assessment | None, at_ms: int, snapshot: Snapshot, parameters: Parameters
+) -> ValueView | None:
+    if assessed is None:
+        return None
+    return value(row, assessed.history, at_ms, snapshot, parameters)
 
 
 def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> RfmView:

@@ -77,6 +77,7 @@ class Row(Struct, frozen=True, array_like=True):
     counted: tuple[int, int, int] | None = None
     at_risk: tuple[str, ...] = ()
     decisions: tuple[Decided, ...] = ()
+    spend_counted: tuple[int, int, int] | None = None
 
     @property
     def next_due_ms(self) -> int:

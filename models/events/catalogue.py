@@ -33,6 +33,7 @@ class Name(StrEnum):
     TICKET_SOLVED = "Ticket Solved"
     COMPLAINT_FILED = "Complaint Filed"
     SURVEY_RESPONDED = "Survey Responded"
+    CAMPAIGN_COST = "Campaign Cost"
 
 
 class Nothing(Struct, frozen=True, gc=False):
@@ -119,6 +120,16 @@ class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
     decision_id: Text
 
 
+class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What was spent on winning customers through a channel; it belongs to nobody, so it needs no
+    userId.
+    """
+
+    channel: Text
+    amount: Amount
+    currency: str | None = None
+
+
 #: How far an action came, by the event that says so.
 OUTCOMES: dict[str, str] = {
     "Action Delivered": "delivered",
@@ -129,7 +140,9 @@ OUTCOMES: dict[str, str] = {
     "Action Failed": "failed",
 }
 
-Properties = Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome
+Properties = (
+    Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome | CampaignCost
+)
 
 #: What an event of each name carries, where that matters.
 SHAPES: dict[str, type[Struct]] = {
@@ -146,6 +159,7 @@ SHAPES: dict[str, type[Struct]] = {
     Name.TICKET_SOLVED: Ticket,
     Name.COMPLAINT_FILED: Ticket,
     Name.SURVEY_RESPONDED: Survey,
+    Name.CAMPAIGN_COST: CampaignCost,
     **dict.fromkeys(OUTCOMES, ActionOutcome),
 }
 

@@ -21,6 +21,8 @@ from models.learning.bgnbd import cell_of
 from models.learning.churn import Assessment
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import History, pack
+from models.learning.gamma_gamma import cell_of as spend_cell_of
+from models.learning.value import expect, net_until
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
 #: The end of a day is its last whole second but one; a day is a UTC day.
@@ -76,7 +78,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
     """
     kind, past = kind_of(assessment.history, at_ms), assessment.history
     features = pack(assessment.features)
-    pending = row.pending
+    pending, net_minor = row.pending, net_until(row.purchases, at_ms)
     draw = fingerprint(f"{context.customer}:{at_ms}")
     for churn in assessment.churn:
         wait_ms = round(churn.horizon_days * DAY_MS) + context.label_delay_ms
@@ -84,6 +86,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
         waiting = sum(p.horizon_days == churn.horizon_days for p in pending)
         if draw % weight or waiting >= context.parameters.bounds.pending:
             continue
+        expected = expect(past, net_minor, churn.horizon_days, context.snapshot)
         new = Pending(
             due_ms=at_ms + wait_ms,
             decided_at_ms=at_ms,
@@ -93,6 +96,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
             features=features,
             champion=churn.champion,
             baseline=churn.baseline,
+            forecast=None if expected is None else expected.forecast,
         )
         pending = tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
     return _waiting(row, pending)
@@ -127,6 +131,8 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         weight=pending.weight,
         champion=pending.champion,
         baseline=pending.baseline,
+        spent_minor=_spent_within(bought, start_ms, end_ms),
+        forecast=pending.forecast,
     )
 
 
@@ -141,6 +147,17 @@ def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> bool:
     return False
 
 
+def _spent_within(bought: Purchases, start_ms: int, end_ms: int) -> int:
+    """Net revenue of the orders in (start, end], in minor units."""
+    spent_minor = 0
+    for order in reversed(bought.orders):
+        if order.known_since_ms <= start_ms:
+            break
+        if start_ms < order.placed_at_ms <= end_ms:
+            spent_minor += order.net_minor
+    return spent_minor
+
+
 def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:
     label = Deadline(pending[0].due_ms if pending else 0)
     return replace(row, pending=pending, deadlines=replace(row.deadlines, label=label))
@@ -151,6 +168,8 @@ def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
     frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
     gaps = gaps_days(row.purchases)
     cell = cell_of(past.repeats, past.last, past.life)
+    spend = spend_cell_of(past.repeats + 1, net_until(row.purchases, at_ms))
+    counted = (*spend, monetary_minor)
     observation = Observation(
         timestamp_ms=at_ms,
         recency_days=past.recency,
@@ -159,5 +178,8 @@ def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=row.counted,
+        spend_enters=counted,
+        spend_leaves=row.spend_counted,
+        acquired=row.engagement.first_channel if row.spend_counted is None else None,
     )
-    return replace(row, counted=cell), observation
+    return replace(row, counted=cell, spend_counted=counted), observation

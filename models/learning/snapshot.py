@@ -9,6 +9,7 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.purchases import minor_units
 from models.learning.bgnbd import BgNbd
+from models.learning.gamma_gamma import GammaGamma
 
 #: Raised when a field changes its meaning; a newer snapshot is refused, an older one is read.
 SNAPSHOT_FORMAT = 2
@@ -35,6 +36,28 @@ class LinearModel(Struct, frozen=True, rename="camel"):
     serves: bool
 
 
+class SpendModel(Struct, frozen=True, rename="camel"):
+    """The weights of what a customer spends, as `spend.expected_orders` adds them up: the
+    intercept's first. ``serves``: whether it is listened to, and not the formula.
+    """
+
+    weights: tuple[float, ...]
+    examples: int
+    serves: bool
+
+
+class SpendQuality(Struct, frozen=True, rename="camel"):
+    """How one scorer foretold spend: ``ratio`` is all it expected over all that came, ``deviance``
+    the Poisson deviance of a forecast, in typical orders; over forecasts that both had made.
+    """
+
+    horizon_days: float
+    scorer: str
+    examples: int
+    ratio: float | None
+    deviance: float | None
+
+
 class Quality(Struct, frozen=True, rename="camel"):
     """How one scorer did for one horizon and kind of decision; None where it cannot be told."""
 
@@ -50,8 +73,9 @@ class Quality(Struct, frozen=True, rename="camel"):
 class Snapshot(Struct, frozen=True, rename="camel"):
     """What decisions are made with: cut points, priors and models, as of ``created_at_ms`` of
     event time. ``order_minor``: what an order typically brings, which amounts are told in relation
-    to, so that scores do not depend on the currency. ``trainer`` is what the trainer goes on from;
-    nobody else reads it.
+    to, so that scores do not depend on the currency. ``acquisition_cost_minor``: of one customer,
+    by channel. ``revenue_share_top_fifth``: the part of a year's net revenue that the best fifth
+    of customers brought. ``trainer`` is what the trainer goes on from; nobody else reads it.
     """
 
     version: int
@@ -66,6 +90,11 @@ class Snapshot(Struct, frozen=True, rename="camel"):
     trainer: msgspec.Raw = msgspec.Raw(b"null")
     format: int = SNAPSHOT_FORMAT
     order_minor: float = 5_000.0
+    gamma_gamma: GammaGamma | None = None
+    spend: dict[str, SpendModel] = {}
+    spend_quality: tuple[SpendQuality, ...] = ()
+    acquisition_cost_minor: dict[str, float] = {}
+    revenue_share_top_fifth: float | None = None
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:

@@ -33,6 +33,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "Order Refunded": {"order_id": "o"},
     "Order Cancelled": {"order_id": "o"},
     "Survey Responded": {"kind": "nps", "score": 9},
+    "Campaign Cost": {"channel": "search", "amount": 20},
     **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
     **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
 }

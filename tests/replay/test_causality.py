@@ -108,7 +108,8 @@ def test_every_score_line_is_answered_once_and_in_order(log: list[bytes]) -> Non
     assert all(0 < a["churnProbability"] < 1 for a in answers)
     assert all(a["source"] == "prior" for a in answers if a["userId"] >= "c-00060")
     assert all(a["source"] != "champion" for a in answers if a["horizonDays"] in (56, 13.5))
-    assert all(a["value"] is None for a in answers)
+    assert all(a["value"] is None for a in answers if a["source"] == "prior")
+    assert all(a["value"] > 0 for a in answers if a["source"] != "prior")
 
 
 def test_a_shorter_log_gives_the_beginning_of_what_a_longer_one_gives(log: list[bytes]) -> None:
