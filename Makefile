@@ -56,13 +56,19 @@ demo-forever: $(VENV)/installed-runtime ## The same shop until Ctrl-C
 demo-real: $(VENV)/installed-real ## The same with a year of real purchases, and how good the models were (SUMMARY=file.json)
 	$(BIN)/keepstream demo-real $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
 
+.PHONY: evaluate
+evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, beside other models (SEED=n, SHUFFLE_LABELS=1, OUT=dir)
+	$(BIN)/keepstream evaluate $(if $(SEED),--seed "$(SEED)") $(if $(filter-out 0,$(SHUFFLE_LABELS)),--shuffle-labels) \
+		$(if $(OUT),--out "$(OUT)") $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra real --output-file requirements/dev.txt
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
 	$(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt
 	$(LOCK) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
+	$(LOCK) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
@@ -76,11 +82,15 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/mad
 
 $(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,dev)
-	@touch $(VENV)/installed-runtime $(VENV)/installed-real $@
+	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench $@
 
 $(VENV)/installed-real: requirements/real.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,real)
 	@touch $(VENV)/installed-runtime $@
+
+$(VENV)/installed-bench: requirements/bench.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,bench)
+	@touch $(VENV)/installed-runtime $(VENV)/installed-real $@
 
 define install
 	@echo "Installing requirements/$(1).txt into $(VENV) (the first time fetches about 200 MB)"

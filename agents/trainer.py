@@ -15,7 +15,8 @@ from faust.types import TP
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
-from models.learning.examples import decode_lesson
+from models.learning.drift import DriftMonitor
+from models.learning.examples import Observation, decode_lesson
 from models.learning.trainer import Trainer as Learner
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
@@ -46,6 +47,7 @@ class Trainer:
         self._parameters = parameters
         self._metrics = metrics
         self._learner: Learner | None = None
+        self._drift = DriftMonitor()
         self._epoch = -1
 
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
@@ -53,6 +55,7 @@ class Trainer:
         started_s = monotonic()
         if self._learner is None or batch.epoch != self._epoch:
             self._learner = await self._restored()
+            self._drift = DriftMonitor()
             self._epoch = batch.epoch
         committable = 0
         for index, record in enumerate(batch):
@@ -64,6 +67,7 @@ class Trainer:
                 snapshot = self._learner.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
                 committable = record.offset + 1
+        self._metrics.set_drift_means(self._drift.means())
         batch.release()
         if committable:
             position = {TP(batch.topic, 0): committable}
@@ -80,12 +84,21 @@ class Trainer:
         log.info("trainer goes on from snapshot %d", latest.version)
         return Learner(self._parameters, latest)
 
-    @staticmethod
-    def _learn(learner: Learner, record: Record) -> bool:
+    def _learn(self, learner: Learner, record: Record) -> bool:
         """Learn from one record; whether a snapshot is due after it."""
         try:
-            learnt = learner.learn(decode_lesson(record.value or b""))
+            lesson = decode_lesson(record.value or b"")
+            learnt = learner.learn(lesson)
         except (msgspec.DecodeError, ValueError):
             log.warning("left out an example at offset %d that is not one", record.offset)
             return False
+        if learnt and isinstance(lesson, Observation):
+            watch(self._drift, lesson, self._metrics)
         return learnt and learner.is_due
+
+
+def watch(monitor: DriftMonitor, observation: Observation, metrics: Metrics) -> None:
+    """Tell of drift, which the snapshots know nothing of."""
+    for alarm in monitor.observe(observation):
+        log.warning("%s (%s)", alarm.words, alarm.timestamp)
+        metrics.count_drift_alarm(alarm.stream)

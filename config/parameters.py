@@ -15,9 +15,12 @@ from typing import Any
 import msgspec
 
 from config.duration import DAY_MS, DurationMs, convert
+from config.evidence import TABLES, Evidence, events_named
 from config.rules import Actions, Triggers, load_actions, load_triggers
 
 HORIZON_DAYS_MAX = 365
+#: Tables whose names are the operator's own.
+_FREE = ("engagement.weights.", "evidence.words.", *(f"evidence.{n}." for n in TABLES))
 
 
 class ParameterError(ValueError):
@@ -109,6 +112,8 @@ class Learning(_Section, frozen=True):
     minimum_examples: int
     refit_every: DurationMs
     learning_rate: float
+    prior_variance: float
+    forgetting: float
     champion_margin: float
 
 
@@ -136,6 +141,7 @@ class Parameters(_Section, frozen=True):
     overdue: Overdue
     cart: Cart
     churn: Churn
+    evidence: Evidence
     value: Value
     learning: Learning
     bounds: Bounds
@@ -160,10 +166,16 @@ def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -
 def _values(file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     shipped = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
     values = tomllib.loads(shipped)
+    evidence = events_named(values)
     if file is not None:
         _merge(values, _read(file), where=str(file))
     for assignment in assignments:
         _merge(values, _assignment(assignment), where=f"--set {assignment}")
+    for name in sorted(events_named(values) - evidence):
+        raise ParameterError(
+            f"parameters: evidence: {name!r} is no event that may be evidence"
+            f"{_suggest(name, dict.fromkeys(evidence), '')}"
+        )
     return values
 
 
@@ -183,9 +195,7 @@ def _assignment(text: str) -> dict[str, Any]:
     if not separator or not name.strip():
         raise ParameterError(f"--set {text}: write it as name=value, for example time.disorder=60s")
     tree: Any = _literal(value.strip())
-    for part in reversed(
-        name.strip().split(".", 2 if name.startswith("engagement.weights.") else -1)
-    ):
+    for part in reversed(name.strip().split(".", 2 if name.strip().startswith(_FREE) else -1)):
         tree = {part: tree}
     assert isinstance(tree, dict)
     return tree
@@ -203,9 +213,7 @@ def _merge(
 ) -> None:
     for name, value in changes.items():
         full = f"{path}{name}"
-        # The one table whose names are the operator's own.
-        free = path == "engagement.weights."
-        if name not in values and not free:
+        if name not in values and path not in _FREE:
             raise ParameterError(
                 f"{where}: there is no parameter {full}{_suggest(name, values, path)}"
             )
@@ -247,10 +255,13 @@ def _check(parameters: Parameters) -> None:
         "engagement.half_life": parameters.engagement.half_life,
         "engagement.session_gap": parameters.engagement.session_gap,
         "churn.check_in_days": parameters.churn.check_in_days,
+        "evidence.half_life": parameters.evidence.half_life,
+        "evidence.least": parameters.evidence.least,
         "overdue.multiple": parameters.overdue.multiple,
         "overdue.prior_gap": parameters.overdue.prior_gap,
         "learning.snapshot_every": parameters.learning.snapshot_every,
         "learning.refit_every": parameters.learning.refit_every,
+        "learning.prior_variance": parameters.learning.prior_variance,
         "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
@@ -266,6 +277,8 @@ def _check(parameters: Parameters) -> None:
     # Shorter than this, a silent year would be a million looks at one customer.
     if parameters.churn.check_in_days < 0.01:
         raise ParameterError("parameters: churn.check_in_days must be at least 0.01")
+    if not 0 < parameters.learning.forgetting <= 1:
+        raise ParameterError("parameters: learning.forgetting is more than 0 and at most 1")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
     if not 0 <= parameters.value.gross_margin <= 1:
@@ -293,6 +306,7 @@ def _check_ranges(parameters: Parameters) -> None:
     weights = {f"engagement.weights.{name}": weight for name, weight in tuning.weights.items()}
     not_negative = {
         **weights,
+        **parameters.evidence.weights(),
         "engagement.other": tuning.other,
         "overdue.prior_weight": parameters.overdue.prior_weight,
         "value.acquisition_cost": parameters.value.acquisition_cost,
@@ -302,6 +316,11 @@ def _check_ranges(parameters: Parameters) -> None:
     for name, value in not_negative.items():
         if value < 0:
             raise ParameterError(f"parameters: {name} must not be negative, got {value}")
+    if (word := parameters.evidence.unusable_word()) is not None:
+        raise ParameterError(
+            f"parameters: evidence.words: {word!r} is compared with what is written in lower case "
+            f"with _ for all but letters and digits; write it so"
+        )
     for name, cuts in msgspec.structs.asdict(parameters.rfm).items():
         if list(cuts) != sorted(cuts):
             raise ParameterError(f"parameters: rfm.{name} must ascend, as in 1, 2, 4, 8")

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.context import Context
-from models.customer import cart, engagement, purchases, support
+from models.customer import cart, engagement, evidence, purchases, support
 from models.customer.contacts import Outcome, with_outcome
 from models.customer.rhythm import overdue_at_ms
 from models.customer.row import Deadline, Row
@@ -30,6 +30,9 @@ def advance(row: Row, event: Event, context: Context) -> Row:
         interactions = engagement.record_interaction(row.engagement, event, clock_ms, parameters)
         row = replace(row, engagement=interactions)
     name = event.name
+    if name in evidence.EVENTS:
+        signs = evidence.record_evidence(row.evidence, event, parameters.evidence)
+        row = replace(row, evidence=signs)
     if name in cart.TOUCHES:
         row = replace(row, cart=cart.touch(row.cart, event, parameters))
         return _with_cart_deadline(row, parameters)

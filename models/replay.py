@@ -23,7 +23,10 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
 from models.hindsight import Hindsight
 from models.learning.churn import score
-from models.learning.examples import Lesson
+from models.learning.drift import DriftAlarm, DriftMonitor
+from models.learning.examples import Lesson, Observation
+from models.learning.features import history
+from models.learning.silent import silent_churn
 from models.learning.snapshot import Quality, Snapshot, SnapshotError, SpendQuality, prior_snapshot
 from models.learning.trainer import Trainer
 from models.learning.value import expected_revenue
@@ -31,9 +34,10 @@ from models.partition import CONTROL_TYPES, Partition, SnapshotSource
 
 
 class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]), and as
-    ``value`` the net revenue expected in it, in the shop's currency. Null while nothing was learnt,
-    and for who has not bought.
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]); as ``value``
+    the net revenue expected in it, in the shop's currency, null while nothing was learnt and for
+    who has not bought; and how much speaks for the customer thinning out, null for who has too
+    little history.
     """
 
     message_id: str
@@ -44,12 +48,13 @@ class Score(Struct, frozen=True, rename="camel"):
     source: str
     model_version: int
     value: float | None
+    silent_churn: float | None = None
 
 
 class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
-    left, how good the scores were, and what part of a year's net revenue the best fifth of
-    customers brought.
+    left, how good the scores were, the latest alarms of drift, and what part of a year's net
+    revenue the best fifth of customers brought.
     """
 
     events: dict[str, int]
@@ -59,6 +64,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     model_version: int
     clock: str | None
     quality: tuple[Quality, ...] = ()
+    drift: tuple[DriftAlarm, ...] = ()
     spend_quality: tuple[SpendQuality, ...] = ()
     revenue_share_top_fifth: float | None = None
 
@@ -96,11 +102,18 @@ def _no_models(version: int, _sha256: str) -> Snapshot:
 class Replay:
     """Feeds lines to the partitions they belong to (one, unless the log is an export)."""
 
-    def __init__(self, parameters: Parameters, models: SnapshotSource = _no_models) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        models: SnapshotSource = _no_models,
+        trainer: Trainer | None = None,
+    ) -> None:
+        """``trainer``: who learns from the log, if not a new one; it must know nothing yet."""
         self._parameters = parameters
         self._models = models
         self._lanes: dict[int, _Lane] = {}
-        self._trainer = Trainer(parameters)
+        self._trainer = trainer or Trainer(parameters)
+        self._drift = DriftMonitor()
         self._has_news = False
         self._policy = compile_policy(parameters)
         self._prior = prior_snapshot(parameters)
@@ -151,6 +164,7 @@ class Replay:
             model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
             quality=self._trainer.snapshot.quality,
+            drift=tuple(self._drift.alarms),
             spend_quality=self._trainer.snapshot.spend_quality,
             revenue_share_top_fifth=self._trainer.snapshot.revenue_share_top_fifth,
         )
@@ -207,7 +221,10 @@ class Replay:
         """Teach the trainer, unless the log brings its models; gives back what is left."""
         for effect in effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
-                self._has_news |= self._trainer.learn(effect)
+                if self._trainer.learn(effect):
+                    self._has_news = True
+                    if isinstance(effect, Observation):
+                        self._drift.observe(effect)
         return effects
 
     def _adopt(self, partition: Partition, at_ms: int) -> None:
@@ -245,7 +262,17 @@ class Replay:
             source=churn.source,
             model_version=churn.model_version,
             value=expected_revenue(earlier, at_ms, horizon_days, snapshot, self._parameters),
+            silent_churn=self._silent(earlier, at_ms, snapshot),
         )
+
+    def _silent(self, row: Row | None, at_ms: int, snapshot: Snapshot) -> float | None:
+        past = None if row is None else history(row.purchases, at_ms)
+        if past is None:
+            return None
+        # By the first horizon, whichever was asked for: rules see the same number.
+        first_days = self._parameters.churn.horizon_days[0]
+        churn = score(row, at_ms, first_days, snapshot, self._parameters)
+        return silent_churn(past, churn.probability, at_ms)
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
         """The customer's row and the snapshot their partition decides by."""

@@ -65,10 +65,10 @@ def _decision_point(scene: Scene) -> list[Lesson]:
     row = _handled(scene.row, "decision", at_ms)
     lessons: list[Lesson] = []
     if scene.assessment is not None:
-        past = scene.assessment.history
         row = with_pending(row, scene.assessment, at_ms, context)
-        if is_check_in(row, at_ms, context.parameters.churn.check_in_ms):
-            row, observation = observe(row, past, at_ms)
+        check_in_ms = context.parameters.churn.check_in_ms
+        if is_check_in(row, at_ms, check_in_ms):
+            row, observation = observe(row, scene.assessment, at_ms, check_in_ms)
             lessons.append(observation)
     scene.row = _due_again(row, "decision", next_decision_of(row, context.parameters))
     return lessons

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from models.learning.drift import STREAMS
+from models.learning.scorers import SCORERS
 from models.learning.snapshot import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -139,10 +141,25 @@ class Metrics:
         )
         self._model_serves = Gauge(
             "keepstream_model_serves",
-            "Whether the champion's scores are acted on (1) or the baseline's (0)",
-            ["horizon_days"],
+            "Whether this scorer's word is acted on (1) or only judged (0)",
+            ["horizon_days", "scorer"],
             registry=registry,
         )
+        self._drift_alarms = Counter(
+            "keepstream_drift_alarms",
+            "Alarms of drift since the trainer began, by what drifted",
+            ["stream"],
+            registry=registry,
+        )
+        self._drift_mean = Gauge(
+            "keepstream_drift_mean",
+            "Mean of what is watched for drift, over as long as it has had one mean",
+            ["stream"],
+            registry=registry,
+        )
+        for stream in STREAMS:
+            # At zero from the start, for increase() to see the first one.
+            self._drift_alarms.labels(stream)
         spend_scorer = ["horizon_days", "scorer"]
         self._spend_ratio = Gauge(
             "keepstream_spend_expected_ratio",
@@ -225,7 +242,8 @@ class Metrics:
     def set_model(self, snapshot: Snapshot) -> None:
         """Tell how good the models of ``snapshot`` have been."""
         for horizon, model in snapshot.churn.items():
-            self._model_serves.labels(horizon).set(model.serves)
+            for scorer in SCORERS:
+                self._model_serves.labels(horizon, scorer).set(scorer == model.champion)
         for told in snapshot.quality:
             labels = (f"{told.horizon_days:g}", told.kind, told.scorer)
             self._model_examples.labels(*labels).set(told.examples)
@@ -236,8 +254,14 @@ class Metrics:
             ):
                 if value is not None:
                     gauge.labels(*labels).set(value)
-
         self._set_spend(snapshot)
+
+    def count_drift_alarm(self, stream: str) -> None:
+        self._drift_alarms.labels(stream).inc()
+
+    def set_drift_means(self, means: Mapping[str, float]) -> None:
+        for stream, mean in means.items():
+            self._drift_mean.labels(stream).set(mean)
 
     def _set_spend(self, snapshot: Snapshot) -> None:
         for horizon, spend in snapshot.spend.items():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from config.parameters import Parameters
+from models.learning.scorers import Scorer
 from models.learning.snapshot import Quality
 from streams.findings import Finding, listed, moment, notice, ok, problem, span
 from streams.vitals import Facts
@@ -60,20 +61,20 @@ def quality_findings(facts: Facts) -> Iterator[Finding]:
         }
         champion, baseline = told.get("champion"), told.get("baseline")
         about = f"{horizon} days: {_quality_in_words(champion, baseline)}"
-        if not model.serves:
+        if model.champion == Scorer.BASELINE:
             yield notice(
                 "scores",
-                f"the baseline serves, for the champion has yet to beat it; {about}",
+                f"the baseline serves, for nothing learnt has yet beaten it; {about}",
                 "nothing while it is young; later, see what changed in the data it learns from",
             )
         elif _is_uncalibrated(champion):
             yield notice(
                 "scores",
-                f"the champion serves, but its probabilities are off; {about}",
+                f"the {model.champion} model serves, but its probabilities are off; {about}",
                 "trust the order of customers more than thresholds, and see what changed",
             )
         else:
-            yield ok("scores", f"the champion serves; {about}")
+            yield ok("scores", f"the {model.champion} model serves; {about}")
 
 
 def _quality_in_words(champion: Quality | None, baseline: Quality | None) -> str:

@@ -12,6 +12,7 @@ from agents.cli import (
     dead_letters,
     demo,
     doctor,
+    evaluate,
     export,
     publish,
     real,
@@ -37,6 +38,9 @@ app = typer.Typer(
 app.command("demo", epilog="Example: keepstream demo --summary figures.json")(demo.demo)
 app.command("demo-real", epilog="Example: keepstream demo-real --summary figures.json")(
     real.demo_real
+)
+app.command("evaluate", epilog="Example: keepstream evaluate --data cdnow --seed 3")(
+    evaluate.evaluate
 )
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker

@@ -7,10 +7,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from models.customer.anomaly import Anomaly
 from models.customer.contacts import CONTROL, Outcome
-from models.customer.profile import AnswerView, DecisionView, Profile, RfmView
+from models.customer.profile import AnswerView, ChurnView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
-from models.learning.churn import Churn, Source
+from models.learning.churn import Source
 from models.learning.value import ValueView, Worth
 
 _SEGMENTS = {
@@ -58,6 +59,9 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _rfm(view.rfm, currency)
     for churn in view.churn:
         yield "churn", _churn(churn)
+    yield from _why(view)
+    if view.silent_churn is not None:
+        yield "silent churn", _silent(view.silent_churn)
     if view.value is not None:
         yield from _value(view.value, currency)
     engagement = view.engagement
@@ -68,6 +72,9 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
         _counted(engagement.sessions, "session"),
     )
     yield "engagement", f"intensity {engagement.intensity:.1f}: {', '.join(counts)}"
+    for name, found in (("activity", view.activity_anomaly), ("buying", view.purchase_anomaly)):
+        if found is not None:
+            yield name, _anomaly(found)
     seen = _ago(engagement.last_seen_at, view.as_of)
     yield "last seen", f"{seen}{channel}" if seen else "never"
     yield "cart", _cart(view, currency)
@@ -104,11 +111,52 @@ def _rfm(rfm: RfmView, currency: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def _churn(churn: Churn) -> str:
+def _churn(churn: ChurnView) -> str:
     """The probability of silence, and whose word it is."""
     words = f"{churn.probability:.0%} likely to buy nothing within {churn.horizon_days:g} days"
+    who = f"{churn.source} {churn.scorer}" if churn.source == Source.CHAMPION else churn.source
     version = f", version {churn.model_version}" if churn.model_version else ""
-    return f"{words}: {_SOURCES[churn.source]} ({churn.source}{version})"
+    return f"{words}: {_SOURCES[Source(churn.source)]} ({who}{version})"
+
+
+def _why(view: Profile) -> Iterator[tuple[str, str]]:
+    """The reason to leave, and what the first score is the sum of."""
+    if view.churn_reason is not None:
+        reason = view.churn_reason
+        shares = [f"{kind} {share:.0%}" for kind, share in reason.shares.items() if share]
+        heard = f" ({', '.join(shares)} of what was heard)" if shares else ""
+        yield "reason to leave", f"{reason.kind}{heard}"
+        for words in reason.evidence:
+            yield "evidence", words
+    for told in view.explanations[:1]:
+        for part in told.groups:
+            yield str(part.direction), f"{part.contribution:+.2f} {part.group}: {part.words}"
+        yield "log odds", f"{told.log_odds:+.2f}, of which everybody has {told.base:+.2f}"
+
+
+def _silent(silent_churn: float) -> str:
+    """In words by the thresholds of the shipped rule, which fires at 0.8 and rearms at 0.6."""
+    words = "keeps to their own rhythm"
+    if silent_churn >= 0.6:
+        words = "buys less than by their own rhythm"
+    if silent_churn >= 0.8:
+        words = "is thinning out, by their own rhythm"
+    return f"{silent_churn:.2f} of 1: {words}"
+
+
+def _anomaly(found: Anomaly) -> str:
+    """As people say it; within two standard deviations it is no news."""
+    times = found.ratio
+    if abs(found.deviations) < 2.0:
+        words = "as usual for this customer"
+    elif not times:
+        return f"nothing in the last 14 days, unlike usual ({found.deviations:+.1f} deviations)"
+    elif times < 1.0:
+        words = "half as often" if 0.4 < times < 0.6 else f"{times:.0%} as often"
+        words += " as usual for this customer"
+    else:
+        words = f"{times:.1f} times as often as usual for this customer"
+    return f"last 14 days {words} ({found.deviations:+.1f} deviations)"
 
 
 def _value(value: ValueView, currency: str) -> Iterator[tuple[str, str]]:

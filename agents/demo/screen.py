@@ -21,6 +21,7 @@ PLAIN_EVERY_S = 2.0
 #: Triggers told of in plain lines, each time: the others would only scroll by.
 PLAIN_TRIGGERS = 3
 RATE_OVER_S = 2.0
+_PARTS_SHOWN = 2
 
 FATES = {
     "applied": "applied",
@@ -167,7 +168,10 @@ def _why(trigger: Decision) -> str:
     if isinstance(trigger, NextBestAction):
         worth = f"worth {trigger.priority.priority:.2f}"
         return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
-    return ", ".join(reason.words for reason in trigger.reasons)
+    facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
+    # A receipt has all that the score is the sum of, which no line has room for.
+    moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]
+    return ", ".join(facts + moved[:_PARTS_SHOWN])
 
 
 def _words(kind: str) -> str:

@@ -4,6 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.customer.active_days import ActiveDays, with_activity
 from models.customer.decay import added, decayed
 from models.events.catalogue import PASSIVE, Name
 from models.events.wire import Event
@@ -24,6 +25,7 @@ class Engagement(Struct, frozen=True, array_like=True):
 
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
     late event could still change, in order; ``settled_sessions`` counts the ones before.
+    ``active_days`` are the days of interactions.
     """
 
     intensity: float = 0.0
@@ -37,6 +39,7 @@ class Engagement(Struct, frozen=True, array_like=True):
     last_at_ms: int = 0
     last_channel: str = ""
     last_channel_at_ms: int = 0
+    active_days: ActiveDays = ActiveDays()
     first_channel: str = ""
     first_channel_at_ms: int = 0
 
@@ -81,6 +84,7 @@ def record_interaction(
         last_at_ms=max(engagement.last_at_ms, at_ms),
         last_channel=channel,
         last_channel_at_ms=channel_at_ms,
+        active_days=with_activity(engagement.active_days, at_ms),
         first_channel=first_channel,
         first_channel_at_ms=first_channel_at_ms,
     )

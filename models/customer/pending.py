@@ -17,7 +17,7 @@ class Forecast(Struct, frozen=True, array_like=True, gc=False):
 class Pending(Struct, frozen=True, array_like=True, gc=False):
     """One decision point and one horizon.
 
-    ``features`` are packed as they were; ``champion`` and ``baseline`` are what either said then.
+    ``features`` are packed as they were; ``said`` is what each scorer said then, packed.
     ``weight`` is how many decision points of this customer it stands for: of many, some are kept.
     ``forecast`` is None where there was no model of value yet.
     """
@@ -28,6 +28,5 @@ class Pending(Struct, frozen=True, array_like=True, gc=False):
     kind: str
     weight: int
     features: bytes
-    champion: float | None = None
-    baseline: float | None = None
+    said: bytes = b""
     forecast: Forecast | None = None

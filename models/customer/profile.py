@@ -7,6 +7,8 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import purchases as orders
 from models.customer import support as tickets
+from models.customer.anomaly import Anomaly, activity_anomaly, purchase_anomaly
+from models.customer.churn_reason import ChurnReason, churn_reason
 from models.customer.contacts import CONTROL, TREATED, Decided
 from models.customer.engagement import intensity_at
 from models.customer.row import Row
@@ -14,6 +16,8 @@ from models.customer.scores import Segment, rfm_scores
 from models.customer.support import Answer
 from models.events.wire import iso
 from models.learning.churn import Assessment, Churn, assess
+from models.learning.explanation import Explanation, explanations
+from models.learning.silent import silent_churn
 from models.learning.snapshot import Snapshot
 from models.learning.value import ValueView, value
 
@@ -80,6 +84,17 @@ class SupportView(_View, frozen=True):
     ces: AnswerView | None
 
 
+class ChurnView(_View, frozen=True):
+    """P(no purchase within the horizon), whose word it is, and what every scorer says."""
+
+    probability: float
+    horizon_days: float
+    source: str
+    model_version: int
+    scorer: str | None
+    scores: dict[str, float]
+
+
 class DecisionView(_View, frozen=True):
     """An action that was decided, and what became of it."""
 
@@ -91,7 +106,10 @@ class DecisionView(_View, frozen=True):
 
 
 class Profile(_View, frozen=True):
-    """A customer as of a moment of event time."""
+    """A customer as of a moment of event time.
+
+    ``explanations`` are of the scores in ``churn``, in their order.
+    """
 
     user_id: str
     as_of: str
@@ -99,11 +117,16 @@ class Profile(_View, frozen=True):
     engagement: EngagementView
     cart: CartView
     support: SupportView
-    churn: tuple[Churn, ...]
+    churn: tuple[ChurnView, ...]
     decisions: tuple[DecisionView, ...]
     next_deadline_at: str | None
     last_triggers: dict[str, str]
     model_version: int
+    explanations: tuple[Explanation, ...] = ()
+    churn_reason: ChurnReason | None = None
+    silent_churn: float | None = None
+    activity_anomaly: Anomaly | None = None
+    purchase_anomaly: Anomaly | None = None
     value: ValueView | None = None
 
 
@@ -119,17 +142,37 @@ def profile(
         engagement=_engagement(row, at_ms, parameters),
         cart=CartView(len(row.cart.contents()), row.cart.value_minor, _iso(row.cart.touched_at_ms)),
         support=_support(row, parameters),
-        churn=assessed.churn if assessed is not None else (),
+        churn=tuple(_churn(churn) for churn in assessed.churn) if assessed is not None else (),
         decisions=tuple(_decision(decided) for decided in row.decisions),
         next_deadline_at=_iso(row.next_due_ms),
         last_triggers={str(kind): iso(ms) for kind, ms in sorted(row.fired_ms.items())},
         model_version=snapshot.version,
+        explanations=explanations(row, at_ms, assessed, snapshot, parameters) if assessed else (),
+        churn_reason=_churn_reason(row, at_ms, assessed, snapshot, parameters),
+        silent_churn=_silent(assessed, at_ms),
+        activity_anomaly=activity_anomaly(row.engagement.active_days, at_ms),
+        purchase_anomaly=purchase_anomaly(assessed.history, at_ms) if assessed else None,
         value=_value(row, assessed, at_ms, snapshot, parameters),
     )
 
 
+def _silent(assessed: Assessment | None, at_ms: int) -> float | None:
+    if assessed is None:
+        return None
+    return silent_churn(assessed.history, assessed.churn[0].probability, at_ms)
+
+
 def encode_profile(view: Profile) -> bytes:
     return msgspec.json.encode(view)
+
+
+def _churn_reason(
+    row: Row, at_ms: int, assessed: Assessment | None, snapshot: Snapshot, parameters: Parameters
+) -> ChurnReason | None:
+    if assessed is None:
+        return None
+    probability = assessed.churn[0].probability
+    return churn_reason(row, at_ms, probability, snapshot.gap_days, parameters)
 
 
 def _value(
@@ -187,6 +230,17 @@ def _support(row: Row, parameters: Parameters) -> SupportView:
         nps=_answer(helped.nps),
         csat=_answer(helped.csat),
         ces=_answer(helped.ces),
+    )
+
+
+def _churn(churn: Churn) -> ChurnView:
+    return ChurnView(
+        probability=churn.probability,
+        horizon_days=churn.horizon_days,
+        source=churn.source,
+        model_version=churn.model_version,
+        scorer=churn.scorer,
+        scores=churn.scores(),
     )
 
 

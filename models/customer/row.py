@@ -10,6 +10,7 @@ from msgspec import Struct
 from models.customer.cart import Cart
 from models.customer.contacts import Decided
 from models.customer.engagement import Engagement
+from models.customer.evidence import Sign
 from models.customer.pending import Pending
 from models.customer.purchases import Purchases
 from models.customer.support import Support
@@ -60,7 +61,8 @@ class Row(Struct, frozen=True, array_like=True):
     ``messages`` the latest message ids, eight bytes each; ``fired_ms`` when each trigger last
     fired; ``latest_ms`` the time of the latest event; ``pending`` the labels that wait, earliest
     first; ``counted`` the cell of the population's count table the customer is in; ``at_risk``
-    the triggers whose threshold the customer is above; ``decisions`` the latest actions.
+    the triggers whose threshold the customer is above; ``decisions`` the latest actions;
+    ``evidence`` what they ran into that people leave for.
     """
 
     version: int = ROW_VERSION
@@ -77,6 +79,7 @@ class Row(Struct, frozen=True, array_like=True):
     counted: tuple[int, int, int] | None = None
     at_risk: tuple[str, ...] = ()
     decisions: tuple[Decided, ...] = ()
+    evidence: tuple[Sign, ...] = ()
     spend_counted: tuple[int, int, int] | None = None
 
     @property

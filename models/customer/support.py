@@ -127,6 +127,13 @@ def answer_of(survey: catalogue.Survey, at_ms: int) -> Answer:
     return Answer(survey.score, 1.0 - share if turned else share, at_ms)
 
 
+def late_tickets(support: Support, at_ms: int, parameters: Parameters) -> list[Ticket]:
+    """The open tickets that should have had an answer by ``at_ms``."""
+    return [
+        ticket for ticket in support.open_tickets() if 0 < due_at_ms(ticket, parameters) <= at_ms
+    ]
+
+
 def due_at_ms(ticket: Ticket, parameters: Parameters) -> int:
     """When an open ticket's first answer is due; 0 once it has one, or when it is closed."""
     if not ticket.is_open or ticket.answered_at_ms >= ticket.waiting_since_ms:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from models.customer.contacts import CONTROL, TREATED, Decided, remembered
 from models.customer.fingerprint import fingerprint
-from models.decisions.decide import churn_receipt, value_at_stake
+from models.decisions.decide import churn_reason_receipt, churn_receipt, value_at_stake
 from models.decisions.facts import Scene
 from models.decisions.policy import CompiledAction
 from models.decisions.trigger import (
@@ -127,4 +127,5 @@ def _decided(
         churn=churn_receipt(scene.churn),
         value_at_stake=value_at_stake(scene),
         model_version=context.snapshot.version,
+        churn_reason=churn_reason_receipt(scene),
     )

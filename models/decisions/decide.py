@@ -4,14 +4,16 @@ from math import isnan
 
 from msgspec.structs import replace
 
+from models.customer.churn_reason import ChurnReason
 from models.decisions.facts import FACTS, Scene
 from models.decisions.policy import CompiledTrigger
 from models.decisions.trigger import Cause, ChurnReceipt, ReasonCode, Trigger, decision_id
 from models.events.wire import iso
-from models.learning.churn import Churn, contributions
+from models.learning.churn import Churn
+from models.learning.explanation import Explanation
 
-#: How many of a score's features a receipt names.
-CONTRIBUTIONS_MAX = 3
+#: The part of a score that is the same for everybody.
+BASE = "base"
 
 
 def look(scene: Scene, moment: str, cause: Cause) -> list[Trigger]:
@@ -78,28 +80,47 @@ def _trigger(
         value_at_stake=value_at_stake(scene),
         gates=gates,
         model_version=context.snapshot.version,
+        churn_reason=churn_reason_receipt(scene),
     )
 
 
 def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
-    """The facts in words; a churn score brings the features that moved it most."""
+    """The facts in words; a churn score brings all that it is the sum of."""
     told: list[ReasonCode] = []
     for name in names:
         value = scene[name]
         if isinstance(value, str) or not isnan(value):
             told.append(ReasonCode(name, value, FACTS[name].words.format(value)))
-        if name == "churn_probability" and scene.assessment is not None:
-            parts = contributions(scene.assessment, scene.context.snapshot)[:CONTRIBUTIONS_MAX]
-            told += [ReasonCode(p.feature, p.value, p.words, p.contribution) for p in parts]
+        if name == "churn_probability" and scene.explanation is not None:
+            told += _parts(scene.explanation)
     return tuple(told)
+
+
+def _parts(explanation: Explanation) -> list[ReasonCode]:
+    """The groups of features, the strongest first, then the base: together the score's log odds."""
+    groups = [
+        ReasonCode(str(part.group), str(part.direction), part.words, part.contribution)
+        for part in explanation.groups
+    ]
+    return [*groups, ReasonCode(BASE, None, "where everybody starts", explanation.base)]
 
 
 def churn_receipt(churn: Churn | None) -> ChurnReceipt | None:
     if churn is None:
         return None
     return ChurnReceipt(
-        churn.probability, churn.horizon_days, str(churn.source), churn.model_version
+        churn.probability,
+        churn.horizon_days,
+        churn.source,
+        churn.model_version,
+        churn.scorer,
+        churn.scores(),
     )
+
+
+def churn_reason_receipt(scene: Scene) -> ChurnReason | None:
+    """Why the customer may leave; None without a score that says how likely that is."""
+    return scene.churn_reason if scene.churn is not None else None
 
 
 def value_at_stake(scene: Scene) -> float:

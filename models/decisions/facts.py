@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from config.duration import DAY_MS
 from models.customer import purchases as orders
 from models.customer import support
+from models.customer.anomaly import Anomaly, activity_anomaly, purchase_anomaly
+from models.customer.churn_reason import ChurnReason, churn_reason
 from models.customer.engagement import intensity_at
 from models.customer.rhythm import typical_gap_days
 from models.customer.row import Row
@@ -15,6 +17,8 @@ from models.customer.scores import rfm_scores
 from models.customer.support import Answer
 from models.events.catalogue import SurveyKind
 from models.learning.churn import Assessment, Churn, assess
+from models.learning.explanation import Explanation, explanation
+from models.learning.silent import silent_churn
 from models.learning.value import ValueView, value
 
 if TYPE_CHECKING:
@@ -62,6 +66,21 @@ class Scene:
         """The score for the first horizon."""
         return self.assessment.churn[0] if self.assessment is not None else None
 
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """Why the first horizon's score is what it is: for receipts, not for rules."""
+        if self.assessment is None or self.churn is None:
+            return None
+        snapshot, parameters = self.context.snapshot, self.context.parameters
+        return explanation(self.row, self.at_ms, self.assessment, self.churn, snapshot, parameters)
+
+    @cached_property
+    def churn_reason(self) -> ChurnReason:
+        """Why the customer may leave, with or without a score."""
+        probability = self.churn.probability if self.churn is not None else None
+        gap_days, parameters = self.context.snapshot.gap_days, self.context.parameters
+        return churn_reason(self.row, self.at_ms, probability, gap_days, parameters)
+
     def window(self, days: int) -> tuple[int, float]:
         """(orders, net in the shop's currency) of the last days."""
         # Several facts ask for the same one, and a decision changes no purchase.
@@ -108,6 +127,27 @@ def _churn_probability(scene: Scene) -> float:
     return scene.churn.probability if scene.churn is not None else nan
 
 
+def _silent_churn(scene: Scene) -> float:
+    assessed = scene.assessment
+    if assessed is None:
+        return nan
+    found = silent_churn(assessed.history, assessed.churn[0].probability, scene.at_ms)
+    return nan if found is None else found
+
+
+def _anomaly(scene: Scene) -> Anomaly | None:
+    return activity_anomaly(scene.row.engagement.active_days, scene.at_ms)
+
+
+def _purchase_anomaly(scene: Scene) -> Anomaly | None:
+    assessed = scene.assessment
+    return purchase_anomaly(assessed.history, scene.at_ms) if assessed is not None else None
+
+
+def _deviations(found: Anomaly | None) -> float:
+    return found.deviations if found is not None else nan
+
+
 def _value_at_stake(scene: Scene) -> float:
     """What a year like the last would bring, times the probability that it does not come."""
     churn = scene.churn
@@ -123,12 +163,8 @@ def _expected_spend(scene: Scene) -> float:
 
 
 def _overdue(scene: Scene) -> list[int]:
-    parameters = scene.context.parameters
-    return [
-        ticket.waiting_since_ms
-        for ticket in scene.row.support.open_tickets()
-        if 0 < support.due_at_ms(ticket, parameters) <= scene.at_ms
-    ]
+    late = support.late_tickets(scene.row.support, scene.at_ms, scene.context.parameters)
+    return [ticket.waiting_since_ms for ticket in late]
 
 
 def _waiting_hours(scene: Scene) -> float:
@@ -190,6 +226,32 @@ FACTS: dict[str, Fact] = {
         _churn_probability,
         "{:.0%} likely not to buy",
         "probability of no purchase within the first horizon",
+    ),
+    "churn_reason": Fact(
+        lambda s: str(s.churn_reason.kind),
+        "reason to leave: {}",
+        "price, product, service, silent or unknown",
+        str,
+    ),
+    "silent_churn": Fact(
+        _silent_churn,
+        "buys less than by their own rhythm: {:.2f} of 1",
+        "how much speaks for thinning out, 0 to 1; none in the first 84 days and 8 purchase days",
+    ),
+    "anomaly": Fact(
+        lambda s: _deviations(_anomaly(s)),
+        "activity {:+.1f} deviations from their usual",
+        "active days of the last 14 against the customer's own usual, in standard deviations",
+    ),
+    "activity_ratio": Fact(
+        lambda s: found.ratio if (found := _anomaly(s)) is not None else nan,
+        "{:.1f} times as active as usual for them",
+        "active days of the last 14 over the customer's own usual",
+    ),
+    "purchase_anomaly": Fact(
+        lambda s: _deviations(_purchase_anomaly(s)),
+        "purchases {:+.1f} deviations from their usual",
+        "purchase days of the last 14 against the customer's own usual, in standard deviations",
     ),
     "value_at_stake": Fact(
         _value_at_stake, "{:.2f} at stake", "a year's net spend times the churn probability"

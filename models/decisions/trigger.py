@@ -6,6 +6,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from models.customer.churn_reason import ChurnReason
+
 NEXT_BEST_ACTION: Final = "next-best-action"
 
 
@@ -23,7 +25,8 @@ class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
 class ReasonCode(Struct, frozen=True, omit_defaults=True):
     """One fact that led to the decision: a code to compute with, words to read.
 
-    ``contribution``: what it added to the churn score's log odds, where it is one of its features.
+    ``contribution``: what a part of the churn score adds to its log odds; of such a part, ``value``
+    says whether it raises or lowers it, and the one called base has none.
     """
 
     code: str
@@ -33,12 +36,14 @@ class ReasonCode(Struct, frozen=True, omit_defaults=True):
 
 
 class ChurnReceipt(Struct, frozen=True, rename="camel"):
-    """The churn score at the decision, and whose word it is."""
+    """The churn score at the decision, whose word it is, and what every scorer said."""
 
     probability: float
     horizon_days: float
     source: str
     model_version: int
+    scorer: str | None = None
+    scores: dict[str, float] = {}
 
 
 class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):
@@ -59,6 +64,7 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     value_at_stake: float
     gates: tuple[str, ...]
     model_version: int
+    churn_reason: ChurnReason | None = None
 
 
 class Priority(Struct, frozen=True, rename="camel"):
@@ -112,6 +118,7 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     churn: ChurnReceipt | None
     value_at_stake: float
     model_version: int
+    churn_reason: ChurnReason | None = None
 
 
 Decision = Trigger | NextBestAction

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from models.events.opinion import Cancellation, Review, code
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -33,6 +36,8 @@ class Name(StrEnum):
     TICKET_SOLVED = "Ticket Solved"
     COMPLAINT_FILED = "Complaint Filed"
     SURVEY_RESPONDED = "Survey Responded"
+    PRODUCT_REVIEWED = "Product Reviewed"
+    SUBSCRIPTION_CANCELLED = "Subscription Cancelled"
     CAMPAIGN_COST = "Campaign Cost"
 
 
@@ -86,13 +91,16 @@ class Priority(StrEnum):
 
 
 class Ticket(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A support ticket's life; ``author`` tells an agent's reply from the customer's own."""
+    """A support ticket's life; ``author`` tells an agent's reply from the customer's own; a
+    complaint may say what it is about in ``complaint``.
+    """
 
     ticket_id: Text
     priority: Priority | None = None
     author: str | None = None
     category: str | None = None
     resolution: str | None = None
+    complaint: str | None = msgspec.field(default=None, name="type")
 
 
 class SurveyKind(StrEnum):
@@ -102,7 +110,9 @@ class SurveyKind(StrEnum):
 
 
 class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise."""
+    """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise. A reason
+    travels if it is a code such as ``too_expensive``; anything else may be personal.
+    """
 
     kind: SurveyKind
     score: Number
@@ -112,6 +122,10 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     higher_is_better: bool | None = None
     ticket_id: str | None = None
     order_id: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", code(self.reason))
 
 
 class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -141,7 +155,16 @@ OUTCOMES: dict[str, str] = {
 }
 
 Properties = (
-    Nothing | CartProduct | Order | OrderEnd | Ticket | Survey | ActionOutcome | CampaignCost
+    Nothing
+    | CartProduct
+    | Order
+    | OrderEnd
+    | Ticket
+    | Survey
+    | Review
+    | Cancellation
+    | ActionOutcome
+    | CampaignCost
 )
 
 #: What an event of each name carries, where that matters.
@@ -159,6 +182,8 @@ SHAPES: dict[str, type[Struct]] = {
     Name.TICKET_SOLVED: Ticket,
     Name.COMPLAINT_FILED: Ticket,
     Name.SURVEY_RESPONDED: Survey,
+    Name.PRODUCT_REVIEWED: Review,
+    Name.SUBSCRIPTION_CANCELLED: Cancellation,
     Name.CAMPAIGN_COST: CampaignCost,
     **dict.fromkeys(OUTCOMES, ActionOutcome),
 }

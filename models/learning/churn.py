@@ -1,14 +1,16 @@
 """The probability that a customer does not buy within a horizon, and who says so."""
 
 from enum import StrEnum
-from math import exp
 
 from msgspec import Struct
 
 from config.parameters import Parameters
 from models.customer.row import Row
-from models.learning.features import NAMES, History, baseline, extract, history
-from models.learning.snapshot import LinearModel, Snapshot
+from models.learning.features import History, baseline, extract, history
+from models.learning.scorers import SCORERS, Said, Scorer, probability_of, say
+from models.learning.snapshot import Snapshot
+
+_BASELINE = SCORERS.index(Scorer.BASELINE)
 
 
 class Source(StrEnum):
@@ -20,15 +22,27 @@ class Source(StrEnum):
     PRIOR = "prior"
 
 
-class Churn(Struct, frozen=True, rename="camel"):
-    """P(no purchase in (t, t + horizon]); ``champion`` and ``baseline`` are what either said."""
+class Churn(Struct, frozen=True):
+    """P(no purchase in (t, t + horizon]), and what each scorer said."""
 
     probability: float
     horizon_days: float
     source: Source
     model_version: int
-    champion: float | None = None
-    baseline: float | None = None
+    said: Said
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """Whose word the probability is; None for the prior."""
+        return None if self.source is Source.PRIOR else SCORERS[self.said.served]
+
+    def scores(self) -> dict[str, float]:
+        """The probability by each scorer that had one."""
+        return {
+            scorer: probability_of(log_odds)
+            for scorer, log_odds in zip(SCORERS, self.said.log_odds, strict=True)
+            if log_odds is not None
+        }
 
 
 class Assessment(Struct, frozen=True):
@@ -56,7 +70,8 @@ def score(
     """The score for one horizon, kept or not: BG/NBD knows every horizon, the champion its own."""
     past = None if row is None else history(row.purchases, at_ms)
     if row is None or past is None:
-        return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version)
+        said = Said(say(None, (), None), 0)
+        return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, said)
     features = extract(row, past, at_ms, snapshot, parameters)
     return _churn(features, past, horizon_days, snapshot, parameters)
 
@@ -68,66 +83,17 @@ def _churn(
     snapshot: Snapshot,
     parameters: Parameters,
 ) -> Churn:
-    learner = snapshot.churn.get(f"{horizon_days:g}")
-    model = snapshot.bgnbd
-    by_formula = None if model is None else baseline(past, model, horizon_days)
-    by_champion = None if learner is None else linear(learner, features)
-    if by_champion is not None and learner is not None and learner.serves:
-        probability, source = by_champion, Source.CHAMPION
-    elif by_formula is not None:
-        probability, source = by_formula, Source.BASELINE
-    else:
+    models = snapshot.churn.get(f"{horizon_days:g}")
+    formula = None
+    if snapshot.bgnbd is not None:
+        formula = baseline(past, snapshot.bgnbd, horizon_days)
+    log_odds = say(models, features, formula)
+    served = _BASELINE if models is None else SCORERS.index(Scorer(models.champion))
+    answer = log_odds[served]
+    if answer is None:
         probability, source = parameters.churn.prior, Source.PRIOR
-    return Churn(probability, horizon_days, source, snapshot.version, by_champion, by_formula)
-
-
-def linear(model: LinearModel, features: tuple[float, ...]) -> float:
-    """The logistic model's probability, added up in the order of the features.
-
-    One fixed order for every row: a product over many rows may differ in its last bits with their
-    number.
-    """
-    total = model.intercept
-    for value, mean, deviation, weight in zip(
-        features, model.means, model.deviations, model.weights, strict=True
-    ):
-        if deviation:
-            total += weight * ((value - mean) / deviation)
-    return 1.0 / (1.0 + exp(-min(max(total, -30.0), 30.0)))
-
-
-class Contribution(Struct, frozen=True):
-    """What one feature added to the log odds, against an average customer."""
-
-    feature: str
-    value: float
-    contribution: float
-    words: str
-
-
-def contributions(assessment: Assessment, snapshot: Snapshot) -> list[Contribution]:
-    """The champion's features by how much they moved the score, the strongest first.
-
-    Empty when the score is not the champion's: a formula has no features to name.
-    """
-    churn = assessment.churn[0]
-    model = snapshot.churn.get(f"{churn.horizon_days:g}")
-    if churn.source is not Source.CHAMPION or model is None:
-        return []
-    parts = [
-        Contribution(name, value, weight * ((value - mean) / deviation), _words(name, value - mean))
-        for name, value, mean, deviation, weight in zip(
-            NAMES,
-            assessment.features,
-            model.means,
-            model.deviations,
-            model.weights,
-            strict=True,
-        )
-        if deviation
-    ]
-    return sorted(parts, key=lambda part: -abs(part.contribution))
-
-
-def _words(name: str, difference: float) -> str:
-    return f"{name.replace('_', ' ')} {'above' if difference > 0 else 'below'} average"
+    else:
+        probability = probability_of(answer)
+        source = Source.BASELINE if served == _BASELINE else Source.CHAMPION
+    said = Said(log_odds, served)
+    return Churn(probability, horizon_days, source, snapshot.version, said)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from models.customer.pending import Forecast
 from models.learning.bgnbd import Cell
 from models.learning.features import unpack
+from models.learning.scorers import Said, unpack_said
 
 #: Where a customer's money is counted: purchase days and mean spend as `gamma_gamma.SpendCell` has
 #: them, and the net of the longest window in minor units.
@@ -25,6 +26,9 @@ class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_fi
     every customer's latest check-in, with nobody in it twice. ``spend_enters`` and ``spend_leaves``
     are the same for their money. ``acquired``: at the first check-in, the channel of their first
     event, which may be empty.
+
+    ``features``: as they are now, packed, in base64; ``gap_residuals``: `gap_residuals` of the
+    purchase days since the last check-in. Drift is seen in both, without a label's delay.
     """
 
     timestamp_ms: int
@@ -37,18 +41,23 @@ class Observation(Struct, frozen=True, rename="camel", tag="observation", tag_fi
     partition: int = 0
     offset: int = 0
     index: int = 0
+    features: str = ""
+    gap_residuals: tuple[float, ...] = ()
     spend_enters: Counted | None = None
     spend_leaves: Counted | None = None
     acquired: str | None = None
+
+    def values(self) -> tuple[float, ...]:
+        """The features as numbers. Raises ``ValueError`` for another release's, or none."""
+        return unpack(b64decode(self.features))
 
 
 class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="type"):
     """A decision point and what became of it: whether nothing was bought in the horizon after it.
 
     ``weight``: how many decision points like it there were, of which this one was kept.
-    ``features``: as they were then, packed, in base64. ``champion`` and ``baseline``: what either
-    said then, if it could. ``spent_minor``: net revenue within the horizon; ``forecast``: what was
-    expected of it.
+    ``features`` and ``said``: as they were, and what each scorer said, then; packed, in base64.
+    ``spent_minor``: net revenue within the horizon; ``forecast``: what was expected of it.
     """
 
     timestamp_ms: int
@@ -57,8 +66,7 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     churned: bool
     features: str
     weight: int = 1
-    champion: float | None = None
-    baseline: float | None = None
+    said: str = ""
     partition: int = 0
     offset: int = 0
     index: int = 0
@@ -68,6 +76,10 @@ class Example(Struct, frozen=True, rename="camel", tag="example", tag_field="typ
     def values(self) -> tuple[float, ...]:
         """The features as numbers."""
         return unpack(b64decode(self.features))
+
+    def scorers_said(self) -> Said | None:
+        """What the scorers said; None if nobody did."""
+        return unpack_said(b64decode(self.said)) if self.said else None
 
 
 class Cost(Struct, frozen=True, rename="camel", tag="cost", tag_field="type"):
@@ -96,5 +108,5 @@ def decode_lesson(content: bytes) -> Lesson:
     return _DECODER.decode(content)
 
 
-def packed_text(features: bytes) -> str:
-    return b64encode(features).decode()
+def packed_text(packed: bytes) -> str:
+    return b64encode(packed).decode()

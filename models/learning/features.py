@@ -125,7 +125,7 @@ def extract(
         sqrt(variance) / (mean + 1.0),
         1.0 if past.repeats == 0 else 0.0,
         silent,
-        log1p(_days_since(past, at_ms - _RECENT_MS)),
+        log1p(days_since(past, at_ms - _RECENT_MS)),
         # Silence says more the more often somebody used to buy.
         recency * often[1],
         silent * often[1],
@@ -157,7 +157,7 @@ def logit(probability: float) -> float:
     return log(clipped / (1.0 - clipped))
 
 
-def _days_since(past: History, since_ms: int) -> int:
+def days_since(past: History, since_ms: int) -> int:
     """How many purchase days there were after the day of ``since_ms``."""
     return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)
 

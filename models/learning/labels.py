@@ -22,6 +22,8 @@ from models.learning.churn import Assessment
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import History, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
+from models.learning.gaps import gap_residuals
+from models.learning.scorers import pack_said
 from models.learning.value import expect, net_until
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
@@ -94,8 +96,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
             kind=kind,
             weight=weight,
             features=features,
-            champion=churn.champion,
-            baseline=churn.baseline,
+            said=pack_said(churn.said),
             forecast=None if expected is None else expected.forecast,
         )
         pending = tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
@@ -129,8 +130,7 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         churned=churned,
         features=packed_text(pending.features),
         weight=pending.weight,
-        champion=pending.champion,
-        baseline=pending.baseline,
+        said=packed_text(pending.said),
         spent_minor=_spent_within(bought, start_ms, end_ms),
         forecast=pending.forecast,
     )
@@ -163,8 +163,11 @@ def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:
     return replace(row, pending=pending, deadlines=replace(row.deadlines, label=label))
 
 
-def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
+def observe(
+    row: Row, assessment: Assessment, at_ms: int, check_in_ms: int
+) -> tuple[Row, Observation]:
     """The customer as a check-in finds them; ``row`` remembers the cell they are counted in."""
+    past, today = assessment.history, at_ms // DAY_MS
     frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
     gaps = gaps_days(row.purchases)
     cell = cell_of(past.repeats, past.last, past.life)
@@ -178,6 +181,8 @@ def observe(row: Row, past: History, at_ms: int) -> tuple[Row, Observation]:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=row.counted,
+        features=packed_text(pack(assessment.features)),
+        gap_residuals=gap_residuals(past.days, today - check_in_ms // DAY_MS, today),
         spend_enters=counted,
         spend_leaves=row.spend_counted,
         acquired=row.engagement.first_channel if row.spend_counted is None else None,

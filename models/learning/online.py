@@ -1,100 +1,143 @@
-"""River's scaler and logistic regression for one horizon, and whether it is to be listened to."""
+"""All that is learnt of one horizon, one example at a time: two logistic models over the same
+standardized features, a recalibration of their blend, and who of them serves.
+"""
 
 from collections import Counter, defaultdict
 from typing import Any
 
+import msgspec
+import numpy as np
 from msgspec import Struct
 from river.linear_model import LogisticRegression
 from river.optim import SGD
 from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
+from models.learning.bayesian import BayesianLogisticRegression
+from models.learning.contest import Contest
 from models.learning.features import NAMES
-from models.learning.snapshot import LinearModel
+from models.learning.recalibration import Shift
+from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
+from models.learning.snapshot import ChurnModels, LinearModel
 
-#: Weight of the latest example in the running losses: about the last thousand count.
-_LOSS_RATE = 0.001
-_JUDGED_MIN = 100
+_BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
 
 
 class OnlineState(Struct, rename="camel"):
-    """All that a learner is, as numbers: a restored one learns on bit for bit."""
+    """All that a learner is, as numbers: a restored one learns on bit for bit.
+
+    ``belief`` and ``covariance`` are the Bayesian model's, the intercept's first, as packed
+    doubles: written as text they would be most of a snapshot.
+    """
 
     count: int = 0
     means: tuple[float, ...] = (0.0,) * len(NAMES)
     variances: tuple[float, ...] = (0.0,) * len(NAMES)
     weights: tuple[float, ...] = (0.0,) * len(NAMES)
     intercept: float = 0.0
-    judged: int = 0
-    champion_loss: float = 0.0
-    baseline_loss: float = 0.0
-    serves: bool = False
+    belief: bytes = b""
+    covariance: bytes = b""
+    shift: Shift = msgspec.field(default_factory=Shift)
+    contest: Contest = msgspec.field(default_factory=Contest)
 
 
 class OnlineLearner:
-    """Standardizes and learns one example at a time."""
+    """Standardizes, is judged, and learns, one example at a time."""
 
     def __init__(self, state: OnlineState, parameters: Parameters) -> None:
+        learning = parameters.learning
         self._parameters = parameters
         self._state = state
         # River's methods have no types.
         self._scaler: Any = StandardScaler()
-        self._model: Any = LogisticRegression(SGD(parameters.learning.learning_rate), l2=0.0)
+        self._logistic: Any = LogisticRegression(SGD(learning.learning_rate), l2=0.0)
+        self._bayesian = BayesianLogisticRegression(
+            names=NAMES, prior_variance=learning.prior_variance, forgetting=learning.forgetting
+        )
         if state.count:
-            # River has no way to hand it a state; these are its own attributes, and a test fails
-            # when a restored learner and one that never stopped differ in a bit.
-            self._scaler.counts = Counter(dict.fromkeys(NAMES, state.count))
-            self._scaler.means = defaultdict(float, zip(NAMES, state.means, strict=True))
-            self._scaler.vars = defaultdict(float, zip(NAMES, state.variances, strict=True))
-            for name, weight in zip(NAMES, state.weights, strict=True):
-                self._model._weights[name] = weight
-            self._model.intercept = state.intercept
+            self._restore(state)
 
-    def predict(self, features: tuple[float, ...]) -> float:
-        """The probability by what has been learnt so far."""
-        x = self._scaler.transform_one(dict(zip(NAMES, features, strict=True)))
-        return float(self._model.predict_proba_one(x)[True])
+    def _restore(self, state: OnlineState) -> None:
+        # River has no way to hand it a state; these are its own attributes, and a test fails
+        # when a restored learner and one that never stopped differ in a bit.
+        self._scaler.counts = Counter(dict.fromkeys(NAMES, state.count))
+        self._scaler.means = defaultdict(float, zip(NAMES, state.means, strict=True))
+        self._scaler.vars = defaultdict(float, zip(NAMES, state.variances, strict=True))
+        for name, weight in zip(NAMES, state.weights, strict=True):
+            self._logistic._weights[name] = weight
+        self._logistic.intercept = state.intercept
+        size = len(NAMES) + 1
+        self._bayesian.weights.mean = np.frombuffer(state.belief)
+        self._bayesian.weights.covariance = np.frombuffer(state.covariance).reshape(size, size)
 
-    def learn(self, features: tuple[float, ...], churned: bool) -> None:
-        """Learn from one example."""
+    @property
+    def examples(self) -> int:
+        """How many it has learnt from."""
+        return self._state.count
+
+    def learn(
+        self, features: tuple[float, ...], churned: bool, said: LogOdds | None = None
+    ) -> None:
+        """Be judged by one example, then learn from it.
+
+        ``said``: what the scorers said at the decision. Where the models had nothing to say then,
+        they are judged by what they say now, before they learn from it; without a word of the
+        baseline nobody is judged.
+        """
         x = dict(zip(NAMES, features, strict=True))
+        if said is not None and said[_BASELINE] is not None:
+            self._judge(self._now(x, said) if None in said else said, churned)
         self._scaler.learn_one(x)
-        self._model.learn_one(self._scaler.transform_one(x), churned)
+        standardized = self._scaler.transform_one(x)
+        self._logistic.learn_one(standardized, churned)
+        self._bayesian.learn_vector(_with_intercept(standardized), churned)
         self._state.count += 1
 
-    def judge(self, champion_loss: float, baseline_loss: float) -> None:
-        """Compare the two scorers on one example; a lead must be clear to change who serves."""
+    def _judge(self, said: LogOdds, churned: bool) -> None:
         state = self._state
-        state.judged += 1
-        rate = max(_LOSS_RATE, 1.0 / state.judged)
-        state.champion_loss += rate * (champion_loss - state.champion_loss)
-        state.baseline_loss += rate * (baseline_loss - state.baseline_loss)
-        if state.judged < _JUDGED_MIN:
-            return
-        lead = state.baseline_loss - state.champion_loss
-        margin = self._parameters.learning.champion_margin
-        state.serves = lead > (-margin if state.serves else margin)
+        log_odds = [odds for odds in said if odds is not None]
+        assert len(log_odds) == len(SCORERS)
+        # The recalibration of now: it is one number, and the blend's word is on record.
+        log_odds[-1] = state.shift.apply(log_odds[_BLEND])
+        losses = [loss_of(odds, churned) for odds in log_odds]
+        state.contest.judge(losses, self._parameters.learning.champion_margin)
+        state.shift.learn(log_odds[_BLEND], churned)
+
+    def _now(self, x: dict[str, float], said: LogOdds) -> LogOdds:
+        """What the models say by now, beside what the baseline said then."""
+        standardized = self._scaler.transform_one(x)
+        logistic = log_odds_of(self._logistic.predict_proba_one(standardized)[True])
+        bayesian = self._bayesian.center(_with_intercept(standardized))
+        return combined(said[_BASELINE], logistic, bayesian, self._state.shift.mean)
 
     def state(self) -> OnlineState:
         """Everything there is to restore it from."""
-        scaler, model, before = self._scaler, self._model, self._state
-        if before.count:
-            before.means = tuple(scaler.means[name] for name in NAMES)
-            before.variances = tuple(scaler.vars[name] for name in NAMES)
-            before.weights = tuple(float(model._weights[name]) for name in NAMES)
-            before.intercept = float(model.intercept)
-        return before
+        state = self._state
+        if state.count:
+            state.means = tuple(self._scaler.means[name] for name in NAMES)
+            state.variances = tuple(self._scaler.vars[name] for name in NAMES)
+            state.weights = tuple(float(self._logistic._weights[name]) for name in NAMES)
+            state.intercept = float(self._logistic.intercept)
+            state.belief = self._bayesian.weights.mean.tobytes()
+            state.covariance = self._bayesian.weights.covariance.tobytes()
+        return state
 
-    def model(self) -> LinearModel | None:
+    def models(self) -> ChurnModels | None:
         """What scores are made with; None until enough was learnt to say anything."""
         state = self.state()
         if state.count < self._parameters.learning.minimum_examples:
             return None
-        return LinearModel(
+        belief = self._bayesian.weights.mean.tolist()
+        return ChurnModels(
             means=state.means,
             deviations=tuple(variance**0.5 for variance in state.variances),
-            weights=state.weights,
-            intercept=state.intercept,
+            logistic=LinearModel(state.intercept, state.weights),
+            bayesian=LinearModel(belief[0], tuple(belief[1:])),
+            shift=state.shift.mean,
+            champion=state.contest.scorer,
             examples=state.count,
-            serves=state.serves,
         )
+
+
+def _with_intercept(standardized: dict[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.fromiter((1.0, *standardized.values()), np.float64, len(NAMES) + 1)

@@ -22,18 +22,26 @@ class SnapshotError(ValueError):
 
 
 class LinearModel(Struct, frozen=True, rename="camel"):
-    """A logistic model over standardized features, in the order of `features.NAMES`.
+    """Weights of standardized features, in the order of `features.NAMES`, and an intercept."""
 
-    ``serves``: whether its scores are the ones acted on; a model that loses to the baseline is
-    kept, learns on, and is not listened to.
+    intercept: float
+    weights: tuple[float, ...]
+
+
+class ChurnModels(Struct, frozen=True, rename="camel"):
+    """What is known of one horizon: two logistic models over the same standardized features.
+
+    ``shift``: what recalibration adds to the log odds of the blend. ``champion``: the name of the
+    scorer whose word is acted on; all others learn on, are judged, and are not listened to.
     """
 
     means: tuple[float, ...]
     deviations: tuple[float, ...]
-    weights: tuple[float, ...]
-    intercept: float
+    logistic: LinearModel
+    bayesian: LinearModel
+    shift: float
+    champion: str
     examples: int
-    serves: bool
 
 
 class SpendModel(Struct, frozen=True, rename="camel"):
@@ -85,7 +93,7 @@ class Snapshot(Struct, frozen=True, rename="camel"):
     monetary_minor_cuts: Cuts
     gap_days: float
     bgnbd: BgNbd | None = None
-    churn: dict[str, LinearModel] = {}
+    churn: dict[str, ChurnModels] = {}
     quality: tuple[Quality, ...] = ()
     trainer: msgspec.Raw = msgspec.Raw(b"null")
     format: int = SNAPSHOT_FORMAT

@@ -10,11 +10,14 @@ from config.parameters import Parameters
 from models.learning.examples import Cost, Example, Lesson, Observation
 from models.learning.online import OnlineLearner, OnlineState
 from models.learning.population import Population
-from models.learning.reliability import Reliability, log_loss
+from models.learning.reliability import Reliability
+from models.learning.scorers import SCORERS, Said, Scorer, probability_of
 from models.learning.snapshot import Quality, Snapshot, SpendModel, prior_snapshot
 from models.learning.spend import SpendState, learn_spend, model_of, spend_quality
 
-CHAMPION, BASELINE = "champion", "baseline"
+#: What was served, whoever said it.
+CHAMPION = "champion"
+BASELINE = Scorer.BASELINE
 ALL_KINDS = "all"
 #: Whose part of the revenue is told: does a fifth of the customers bring four fifths of it?
 TOP_SHARE = 0.2
@@ -95,7 +98,7 @@ class Trainer:
         population.refit(state.latest_ms, self._parameters)
         state.consumed = consumed
         state.learners = {name: learner.state() for name, learner in self._learners.items()}
-        models = {name: learner.model() for name, learner in self._learners.items()}
+        models = {name: learner.models() for name, learner in self._learners.items()}
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,
@@ -122,10 +125,10 @@ class Trainer:
         learner = self._learners.get(horizon)
         if learner is None:
             learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
-        features = example.values()
-        if example.baseline is not None:
-            self._judge(learner, example, features)
-        learner.learn(features, example.churned)
+        said = example.scorers_said()
+        if said is not None and said.is_complete:
+            self._judge(example, said)
+        learner.learn(example.values(), example.churned, said.log_odds if said else None)
         self._learn_spend(horizon, example)
 
     def _learn_spend(self, horizon: str, example: Example) -> None:
@@ -139,18 +142,15 @@ class Trainer:
         models = {name: model_of(state, minimum) for name, state in self._state.spend.items()}
         return {name: model for name, model in models.items() if model is not None}
 
-    def _judge(self, learner: OnlineLearner, example: Example, features: tuple[float, ...]) -> None:
-        """Score before learning: who serves is decided by what the learner would say by now, and
-        quality is told of what was said at the decision.
-        """
-        assert example.baseline is not None
-        champion_loss = log_loss(learner.predict(features), example.churned)
-        learner.judge(champion_loss, log_loss(example.baseline, example.churned))
-        if example.champion is not None:
-            for scorer, said in ((CHAMPION, example.champion), (BASELINE, example.baseline)):
-                name = f"{example.horizon_days:g} {example.kind} {scorer}"
-                found = self._state.reliability.setdefault(name, Reliability())
-                found.learn(said, example.churned, example.weight)
+    def _judge(self, example: Example, said: Said) -> None:
+        """Count what each scorer said at the decision, and what was served."""
+        served = said.log_odds[said.served]
+        told = [*zip(SCORERS, said.log_odds, strict=True), (CHAMPION, served)]
+        for scorer, log_odds in told:
+            assert log_odds is not None
+            name = f"{example.horizon_days:g} {example.kind} {scorer}"
+            found = self._state.reliability.setdefault(name, Reliability())
+            found.learn(probability_of(log_odds), example.churned, example.weight)
 
     def _quality(self) -> list[Quality]:
         """By horizon, kind of decision and scorer, and over all kinds."""

@@ -9,9 +9,13 @@ from rich.console import Console
 
 from agents.cli.profile_words import profile_in_words
 from config.parameters import load_parameters
+from models.customer.anomaly import Anomaly
+from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.contacts import CONTROL, TREATED, Outcome
-from models.customer.profile import DecisionView, Profile
-from models.learning.churn import Churn, Source
+from models.customer.profile import ChurnView, DecisionView, Profile
+from models.learning.churn import Source
+from models.learning.explanation import Direction, Explanation, GroupContribution
+from models.learning.explanation_words import Group
 from models.replay import Replay
 from tests.models.lines import at, line
 
@@ -86,19 +90,77 @@ def test_the_latest_decisions_come_first_and_not_all_of_them(view: Profile) -> N
 
 @pytest.mark.parametrize("source", list(Source))
 def test_a_score_says_whose_word_it_is(view: Profile, source: Source) -> None:
-    scores = (Churn(0.734, 28.0, source, 12), Churn(0.2, 90.0, source, 0))
+    scores = (
+        ChurnView(0.734, 28.0, source, 12, "blend", {"blend": 0.734}),
+        ChurnView(0.2, 90.0, source, 0, None, {}),
+    )
     first, second = said(replace(view, churn=scores), "churn")
 
     assert first.startswith("73% likely to buy nothing within 28 days: ")
-    assert first.endswith(f"({source}, version 12)")
-    assert second.endswith(f"({source})")
+    named = "champion blend" if source is Source.CHAMPION else source
+    assert first.endswith(f"({named}, version 12)")
+    assert second.startswith("20% likely to buy nothing within 90 days: ")
+
+
+def test_a_score_is_told_as_a_sum_and_with_the_reason_to_leave(view: Profile) -> None:
+    groups = (
+        GroupContribution(Group.RHYTHM, 1.25, Direction.RAISES, "late: usually every 9 days"),
+        GroupContribution(Group.SERVICE, -0.5, Direction.LOWERS, "no open tickets"),
+    )
+    reason = ChurnReason(
+        ReasonKind.PRICE, ("coupon denied, 2 days ago",), {"price": 0.75, "product": 0.25}
+    )
+    told = replace(view, explanations=(Explanation(-1.0, groups, -0.25),), churn_reason=reason)
+
+    assert ["+1.25 rhythm: late: usually every 9 days"] == said(told, "raises")
+    assert ["-0.50 service: no open tickets"] == said(told, "lowers")
+    assert ["-0.25, of which everybody has -1.00"] == said(told, "log odds")
+    assert ["price (price 75%, product 25% of what was heard)"] == said(told, "reason to leave")
+    assert ["coupon denied, 2 days ago"] == said(told, "evidence")
 
 
 def test_whoever_has_not_bought_has_no_score(view: Profile) -> None:
-    assert [] == said(replace(view, churn=()), "churn")
+    visitor = replace(view, churn=(), explanations=(), churn_reason=None)
+
+    for name in ("churn", "log odds", "reason to leave"):
+        assert [] == said(visitor, name)
+        assert 1 == len(said(view, name))
 
 
 def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(view), type=Profile)
 
     assert rows(view) == rows(stored)
+
+
+@pytest.mark.parametrize(
+    ("silent", "words"),
+    [
+        (0.1, "0.10 of 1: keeps to their own rhythm"),
+        (0.7, "0.70 of 1: buys less than by their own rhythm"),
+        (0.9, "0.90 of 1: is thinning out, by their own rhythm"),
+    ],
+)
+def test_silent_churn_has_words(view: Profile, silent: float, words: str) -> None:
+    assert [] == said(view, "silent churn")
+    assert [words] == said(replace(view, silent_churn=silent), "silent churn")
+
+
+@pytest.mark.parametrize(
+    ("deviations", "ratio", "words"),
+    [
+        (-1.2, 0.5, "last 14 days as usual for this customer (-1.2 deviations)"),
+        (-5.0, 0.5, "last 14 days half as often as usual for this customer (-5.0 deviations)"),
+        (-3.0, 0.25, "last 14 days 25% as often as usual for this customer (-3.0 deviations)"),
+        (-4.0, 0.0, "nothing in the last 14 days, unlike usual (-4.0 deviations)"),
+        (3.0, 2.5, "last 14 days 2.5 times as often as usual for this customer (+3.0 deviations)"),
+    ],
+)
+def test_what_is_unusual_has_words(
+    view: Profile, deviations: float, ratio: float, words: str
+) -> None:
+    found = Anomaly(deviations, ratio)
+    both = replace(view, activity_anomaly=found, purchase_anomaly=found)
+
+    assert [words] == said(both, "activity") == said(both, "buying")
+    assert [] == said(view, "activity") == said(view, "buying")

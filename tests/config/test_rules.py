@@ -62,7 +62,7 @@ def test_what_is_shipped_can_be_used() -> None:
     names = {rule.name for rule in load_triggers().triggers}
     kinds = {"cart-abandoned", "purchase-overdue", "ticket-overdue", "low-satisfaction"}
 
-    assert kinds | {"churn-risk"} == names
+    assert kinds | {"churn-risk", "silent-churn"} == names
     assert len(load_actions().actions) >= 5
 
 

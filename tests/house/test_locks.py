@@ -13,8 +13,13 @@ from tests.house.repository import ROOT
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = ROOT / "requirements/runtime.txt"
 DEV = ROOT / "requirements/dev.txt"
+REAL = ROOT / "requirements/real.txt"
+BENCH = ROOT / "requirements/bench.txt"
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
-both = pytest.mark.parametrize("lock", [RUNTIME, DEV], ids=["runtime", "dev"])
+every_lock = pytest.mark.parametrize(
+    "lock", [RUNTIME, DEV, REAL, BENCH], ids=["runtime", "dev", "real", "bench"]
+)
 
 
 def entries(lock: Path) -> list[str]:
@@ -36,28 +41,34 @@ def asked(requirements: list[str], lock: Path) -> list[str]:
     return [str(r) for r, v in versions if v is None or Version(v) not in r.specifier]
 
 
-@both
+@every_lock
 def test_every_requirement_is_pinned_and_hashed(lock: Path) -> None:
     pinned = re.compile(r"[a-z0-9][a-z0-9-]*==\S+ (; .+ )?\\\n    --hash=sha256:[0-9a-f]{64}")
 
     assert [] == [entry for entry in entries(lock) if not pinned.match(entry)]
 
 
-@both
+@every_lock
 def test_no_lock_names_a_place(lock: Path) -> None:
     assert [] == re.findall(r"https?:|file:|--(?:extra-)?index-url|--find-links", lock.read_text())
 
 
 def test_what_is_tested_is_what_is_run() -> None:
-    assert pins(RUNTIME).items() <= pins(DEV).items()
+    assert pins(RUNTIME).items() <= pins(REAL).items() <= pins(BENCH).items()
+    assert pins(BENCH).items() <= pins(DEV).items()
 
 
 def test_locks_fulfil_the_project() -> None:
     runtime = PYPROJECT["project"]["dependencies"] + PYPROJECT["build-system"]["requires"]
-    dev = PYPROJECT["project"]["optional-dependencies"]["dev"]
 
     assert [] == asked(runtime, RUNTIME)
-    assert [] == asked(runtime + dev, DEV)
+    assert [] == asked(runtime + EXTRAS["real"], REAL)
+    assert [] == asked(runtime + EXTRAS["bench"], BENCH)
+    assert [] == asked(runtime + [text for extra in EXTRAS.values() for text in extra], DEV)
+
+
+def test_the_evaluation_reads_the_same_data_as_the_demonstration() -> None:
+    assert set(EXTRAS["real"]) <= set(EXTRAS["bench"])
 
 
 def test_an_unfulfilled_requirement_is_noticed() -> None:

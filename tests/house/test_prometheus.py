@@ -8,7 +8,8 @@ import yaml
 
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.trigger import NEXT_BEST_ACTION
-from models.learning.trainer import BASELINE, CHAMPION
+from models.learning.scorers import SCORERS
+from models.learning.trainer import CHAMPION
 from streams.metrics import Metrics
 from tests.house.commands import unknown_words
 from tests.house.repository import ROOT, files
@@ -87,7 +88,7 @@ def test_labels_are_ones_the_metric_has(rule: dict[str, Any]) -> None:
 def test_values_of_labels_are_ones_we_give(rule: dict[str, Any]) -> None:
     values = {
         "kind": {"all", "purchase", "check-in", NEXT_BEST_ACTION},
-        "scorer": {CHAMPION, BASELINE},
+        "scorer": {CHAMPION, *SCORERS},
         "outcome": {str(outcome) for outcome in Outcome},
         "fate": {"applied", "duplicate", "late", "dead_letter", "fired", TREATED, CONTROL},
     }

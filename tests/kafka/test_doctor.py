@@ -143,7 +143,9 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
     [worker] = deployment.alive
     exposed = worker.get("/metrics")[1].decode()
     assert re.search(
-        r'^keepstream_model_serves\{horizon_days="7"\} [01]\.0$', exposed, re.MULTILINE
+        r'^keepstream_model_serves\{horizon_days="7",scorer="blend"\} [01]\.0$',
+        exposed,
+        re.MULTILINE,
     )
     _an_outcome_is_recorded(deployment)
 

@@ -14,12 +14,25 @@ from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
 from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Source, assess, contributions, linear, score
+from models.learning.churn import Source, assess, score
+from models.learning.contest import Contest
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import NAMES, pack, unpack
 from models.learning.online import OnlineLearner, OnlineState
 from models.learning.population import Population
+from models.learning.scorers import (
+    SCORERS,
+    Said,
+    Scorer,
+    combined,
+    log_odds_of,
+    pack_said,
+    probability_of,
+    say,
+    unpack_said,
+)
 from models.learning.snapshot import (
+    ChurnModels,
     LinearModel,
     Snapshot,
     decode_snapshot,
@@ -50,16 +63,24 @@ def example(
     horizon_days: float = 28.0,
     kind: str = "check-in",
 ) -> Example:
+    """``champion`` is what both models said, and the blend of them served."""
     return Example(
         timestamp_ms=at(days=number / 20),
         horizon_days=horizon_days,
         kind=kind,
         churned=churned,
         features=packed_text(pack(features)),
-        champion=champion,
-        baseline=baseline,
+        said=packed_text(pack_said(said_of(baseline, champion))),
         offset=number,
     )
+
+
+def said_of(baseline: float | None, champion: float | None) -> Said:
+    formula = None if baseline is None else log_odds_of(baseline)
+    if champion is None:
+        return Said(say(None, (), baseline), 0)
+    learnt = log_odds_of(champion)
+    return Said(combined(formula, learnt, learnt, 0.0), SCORERS.index(Scorer.LOGISTIC))
 
 
 def drawn(count: int, *, seed: int = 5, **said: Any) -> list[Example]:
@@ -82,15 +103,21 @@ def taught(examples: list[Example], parameters: Parameters = FEW) -> Trainer:
     return trainer
 
 
-def champion_of(snapshot: Snapshot, horizon: str = "28") -> LinearModel:
+def models_of(snapshot: Snapshot, horizon: str = "28") -> ChurnModels:
     return snapshot.churn[horizon]
+
+
+def logistic(models: ChurnModels, features: tuple[float, ...]) -> float:
+    said = say(models, features, None)[SCORERS.index(Scorer.LOGISTIC)]
+    assert said is not None
+    return said
 
 
 def test_what_is_served_is_what_river_itself_says() -> None:
     examples = drawn(600)
     # Nothing of the trainer's: River's own pipeline, told of one example after the other.
     pipeline: Any = StandardScaler() | LogisticRegression(SGD(RATE), l2=0.0)
-    model = champion_of(taught(examples).draw())
+    model = models_of(taught(examples).draw())
     for one in examples:
         pipeline.learn_one(dict(zip(NAMES, one.values(), strict=True)), one.churned)
 
@@ -98,7 +125,7 @@ def test_what_is_served_is_what_river_itself_says() -> None:
         pipeline.predict_proba_one(dict(zip(NAMES, one.values(), strict=True)))[True]
         for one in examples
     ]
-    served = [linear(model, one.values()) for one in examples]
+    served = [probability_of(logistic(model, one.values())) for one in examples]
     assert said == pytest.approx(served, abs=1e-12)
     assert 0.4 < max(said) - min(said)
     assert 600 == model.examples
@@ -111,22 +138,41 @@ def test_what_is_served_is_added_up_in_the_order_of_the_features() -> None:
         # Large parts that all but cancel out: another order of additions would show.
         parts = [rng.gauss(0, 1e6) for _ in NAMES]
         size = len(NAMES)
-        model = LinearModel(
+        weights = LinearModel(-sum(parts[:-1]), (1.0,) * size)
+        model = replace(
+            MODELS,
             means=tuple(value - part for value, part in zip(one.values(), parts, strict=True)),
             deviations=(*(1.0,) * (size - 1), 0.0),
-            weights=(1.0,) * size,
-            intercept=-sum(parts[:-1]),
-            examples=50,
-            serves=True,
+            logistic=weights,
+            bayesian=weights,
         )
         # The last never varied, and counts nothing.
         added = [value - mean for value, mean in zip(one.values(), model.means, strict=True)][:-1]
-        *_, total = accumulate(added, initial=model.intercept)
-        *_, turned = accumulate(reversed(added), initial=model.intercept)
+        *_, total = accumulate(added, initial=weights.intercept)
+        *_, turned = accumulate(reversed(added), initial=weights.intercept)
 
-        assert 1.0 / (1.0 + exp(-total)) == linear(model, one.values())
+        assert total == logistic(model, one.values())
         differed += total != turned
     assert differed > 25
+
+
+def test_the_blend_is_the_mean_of_the_log_odds_and_recalibration_shifts_it() -> None:
+    assert (-1.0, 2.0, 5.0, 2.0, 2.5) == combined(-1.0, 2.0, 5.0, 0.5)
+    assert (None, 2.0, 5.0, 3.5, 3.0) == combined(None, 2.0, 5.0, -0.5)
+    assert all(abs(odds) <= 12 for odds in combined(-1.0, 99.0, -99.0, 40.0) if odds is not None)
+
+
+def test_what_scorers_said_is_kept_as_it_is_packed() -> None:
+    for said in (said_of(None, None), said_of(0.25, None), said_of(0.25, 0.75)):
+        kept = unpack_said(pack_said(said))
+        assert kept == unpack_said(pack_said(kept))
+        assert kept.served == said.served
+        for before, after_it in zip(said.log_odds, kept.log_odds, strict=True):
+            assert (before is None) == (after_it is None)
+            assert (before or 0.0) == pytest.approx(after_it or 0.0, rel=1e-6)
+    assert unpack_said(pack_said(said_of(None, None))).log_odds == (None,) * len(SCORERS)
+    with pytest.raises(ValueError, match="scorers of this release"):
+        unpack_said(b"1234")
 
 
 def test_features_are_kept_as_they_are_packed() -> None:
@@ -156,65 +202,89 @@ def test_a_learner_resumed_from_a_snapshot_goes_on_bit_for_bit(cut: int) -> None
         assert resumed.learn(one) is (one.offset >= cut)
     never_stopped, picked_up = steady.draw(), resumed.draw()
 
-    assert champion_of(never_stopped) == champion_of(picked_up)
+    assert models_of(never_stopped) == models_of(picked_up)
     assert encode_snapshot(never_stopped) == encode_snapshot(picked_up)
-    weights = champion_of(never_stopped).weights
-    assert [w.hex() for w in weights] == [w.hex() for w in champion_of(picked_up).weights]
-    assert len(set(weights)) == len(NAMES)
+    for one, other in (
+        (models_of(never_stopped).logistic, models_of(picked_up).logistic),
+        (models_of(never_stopped).bayesian, models_of(picked_up).bayesian),
+    ):
+        assert [w.hex() for w in one.weights] == [w.hex() for w in other.weights]
+        assert len(set(one.weights)) == len(NAMES)
 
 
-def test_scoring_changes_nothing_in_a_learner() -> None:
-    quiet, asked = OnlineLearner(OnlineState(), FEW), OnlineLearner(OnlineState(), FEW)
+def test_being_judged_changes_nothing_of_what_is_learnt() -> None:
+    quiet, judged = OnlineLearner(OnlineState(), FEW), OnlineLearner(OnlineState(), FEW)
     for one in drawn(80):
         quiet.learn(one.values(), one.churned)
-        asked.predict(one.values())
-        asked.learn(one.values(), one.churned)
-        asked.predict((99.0,) * len(NAMES))
+        judged.learn(one.values(), one.churned, combined(0.0, 1.0, -1.0, 0.0))
+    ours, theirs = quiet.state(), judged.state()
 
-    assert quiet.state() == asked.state()
+    assert (0, 80) == (ours.contest.judged, theirs.contest.judged)
+    assert (ours.weights, ours.covariance) == (theirs.weights, theirs.covariance)
 
 
-def judged(learner: OnlineLearner, times: int, lead: float) -> bool:
-    """Whether the champion serves after it was better by ``lead`` so many times."""
+def after(contest: Contest, times: int, lead: float) -> Scorer:
+    """Who serves after the Bayesian model was better than the others by ``lead`` so many times."""
+    losses = [0.5 - lead * (scorer is Scorer.BAYESIAN) for scorer in SCORERS]
     for _ in range(times):
-        learner.judge(0.5 - lead, 0.5)
-    return learner.state().serves
+        contest.judge(losses, MARGIN)
+    return contest.scorer
 
 
 def test_a_lead_must_be_clear_to_change_who_serves() -> None:
-    learner = OnlineLearner(OnlineState(), FEW)
+    contest = Contest()
 
-    assert not judged(learner, 99, 1.0)
-    assert judged(learner, 1, 1.0)
+    assert after(contest, 99, 1.0) is Scorer.BASELINE
+    assert after(contest, 1, 1.0) is Scorer.BAYESIAN
     # Its lead melts, and is still one; then it is behind, but not by enough; then it is.
-    assert judged(learner, 20_000, MARGIN / 2)
-    assert judged(learner, 20_000, -MARGIN / 2)
-    assert not judged(learner, 20_000, -2 * MARGIN)
+    assert after(contest, 60_000, MARGIN / 2) is Scorer.BAYESIAN
+    assert after(contest, 60_000, -MARGIN / 2) is Scorer.BAYESIAN
+    # Of equals, the first.
+    assert after(contest, 60_000, -2 * MARGIN) is Scorer.BASELINE
     # The way back is as long.
-    assert not judged(learner, 20_000, -MARGIN / 2)
-    assert not judged(learner, 20_000, MARGIN / 2)
-    assert judged(learner, 20_000, 2 * MARGIN)
+    assert after(contest, 60_000, MARGIN / 2) is Scorer.BASELINE
+    assert after(contest, 60_000, 2 * MARGIN) is Scorer.BAYESIAN
 
 
 def test_a_champion_that_loses_to_the_baseline_is_not_listened_to_and_learns_on() -> None:
     good = drawn(1_500, baseline=0.5)
     trainer = taught(good)
-    won = champion_of(trainer.draw())
-    # From now on the baseline knows everything.
-    for one in drawn(1_500, seed=8):
-        said = 0.99 if one.churned else 0.01
-        trainer.learn(replace(one, offset=one.offset + len(good), baseline=said))
-    lost = champion_of(trainer.draw())
+    won = models_of(trainer.draw())
+    # From now on the baseline knows everything, and the blend is not asked.
+    for one in drawn(9_000, seed=8):
+        formula = 12.0 if one.churned else -12.0
+        said = Said(combined(formula, -formula, -formula, 0.0), SCORERS.index(Scorer.BLEND))
+        packed = packed_text(pack_said(said))
+        trainer.learn(replace(one, offset=one.offset + len(good), said=packed))
+    lost = models_of(trainer.draw())
 
-    assert (True, False) == (won.serves, lost.serves)
-    assert 3_000 == lost.examples
-    assert won.weights != lost.weights
+    assert won.champion != Scorer.BASELINE == lost.champion
+    assert 10_500 == lost.examples
+    assert won.logistic != lost.logistic
+    assert won.bayesian != lost.bayesian
 
 
-def test_without_a_baseline_to_beat_a_champion_does_not_serve() -> None:
-    model = champion_of(taught(drawn(300, baseline=None)).draw())
+def test_without_a_baseline_to_beat_nothing_else_serves() -> None:
+    model = models_of(taught(drawn(300, baseline=None)).draw())
 
-    assert not model.serves
+    assert Scorer.BASELINE == model.champion
+
+
+def test_recalibration_makes_what_is_said_come_true_as_often() -> None:
+    """The models and the formula say a half, of what comes true nine times in ten."""
+    trainer = Trainer(FEW)
+    for number, one in enumerate(drawn(4_000)):
+        trainer.learn(
+            replace(
+                one,
+                churned=number % 10 != 0,
+                said=packed_text(pack_said(Said((0.0,) * len(SCORERS), 0))),
+            )
+        )
+    models = models_of(trainer.draw())
+
+    assert Scorer.RECALIBRATED == models.champion
+    assert pytest.approx(0.9, abs=0.015) == probability_of(models.shift)
 
 
 def test_there_is_no_champion_before_there_are_enough_examples() -> None:
@@ -229,16 +299,17 @@ BUYER = lived(
     ]
 )
 FORMULA = BgNbd(0.5, 5.0, 0.6, 2.5)
-MODEL = LinearModel(
+MODELS = ChurnModels(
     means=(0.5,) * len(NAMES),
     deviations=(1.0,) * (len(NAMES) - 1) + (0.0,),
-    weights=tuple(0.1 * (-1) ** n for n in range(len(NAMES))),
-    intercept=0.3,
+    logistic=LinearModel(0.3, tuple(0.1 * (-1) ** n for n in range(len(NAMES)))),
+    bayesian=LinearModel(-0.2, tuple(0.07 * (-1) ** (n // 2) for n in range(len(NAMES)))),
+    shift=0.25,
+    champion="recalibrated",
     examples=500,
-    serves=True,
 )
-SERVED = replace(PRIOR, version=3, bgnbd=FORMULA, churn={"28": MODEL})
-SIDELINED = replace(SERVED, churn={"28": replace(MODEL, serves=False)})
+SERVED = replace(PRIOR, version=3, bgnbd=FORMULA, churn={"28": MODELS})
+SIDELINED = replace(SERVED, churn={"28": replace(MODELS, champion="baseline")})
 WITHOUT_FORMULA = replace(SIDELINED, bgnbd=None)
 
 
@@ -275,8 +346,11 @@ def test_a_score_says_whose_word_it_is(
         case Source.CHAMPION:
             assessed = assess(BUYER, at(days=30), snapshot, PARAMETERS)
             assert assessed is not None
-            assert linear(MODEL, assessed.features) == found.probability
-            assert pytest.approx(by_formula, rel=1e-12) == found.baseline
+            said = say(MODELS, assessed.features, by_formula)[-1]
+            assert said is not None
+            assert pytest.approx(probability_of(said), rel=1e-12) == found.probability
+            assert pytest.approx(by_formula, rel=1e-12) == found.scores()["baseline"]
+            assert (Scorer.RECALIBRATED, len(SCORERS)) == (found.scorer, len(found.scores()))
     assert 0 < found.probability < 1
 
 
@@ -287,21 +361,6 @@ def test_who_has_not_bought_by_then_has_the_prior() -> None:
         found = score(row, at(days=0.1), 28.0, SERVED, PARAMETERS)
         assert (Source.PRIOR, PARAMETERS.churn.prior) == (found.source, found.probability)
     assert assess(visitor, at(days=1), SERVED, PARAMETERS) is None
-
-
-def test_contributions_add_up_to_the_score_and_come_strongest_first() -> None:
-    assessed = assess(BUYER, at(days=30), SERVED, PARAMETERS)
-    assert assessed is not None
-    parts = contributions(assessed, SERVED)
-    total = MODEL.intercept + sum(part.contribution for part in parts)
-
-    # The last feature never varied: it moves nothing.
-    assert set(NAMES[:-1]) == {part.feature for part in parts}
-    assert pytest.approx(assessed.churn[0].probability, abs=1e-12) == 1 / (1 + exp(-total))
-    sizes = [abs(part.contribution) for part in parts]
-    assert sorted(sizes, reverse=True) == sizes
-    assert all(part.words.split()[-2] in {"above", "below"} for part in parts)
-    assert [] == contributions(assess(BUYER, at(days=30), SIDELINED, PARAMETERS) or assessed, PRIOR)
 
 
 def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
@@ -321,13 +380,13 @@ def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
         )
     quality = {(q.kind, q.scorer): q for q in trainer.draw().quality}
 
-    assert {(k, s) for k in ("all", "purchase", "check-in") for s in (CHAMPION, BASELINE)} == set(
-        quality
-    )
+    scorers = (CHAMPION, *SCORERS)
+    assert {(k, s) for k in ("all", "purchase", "check-in") for s in scorers} == set(quality)
     assert (400, 300, 100) == tuple(
         quality[kind, CHAMPION].examples for kind in ("all", "purchase", "check-in")
     )
     assert pytest.approx(5 / 6, abs=0.04) == quality["all", CHAMPION].auc
+    assert quality["all", CHAMPION].auc == quality["all", Scorer.LOGISTIC].auc
     assert 0.5 == quality["all", BASELINE].auc
     assert pytest.approx(0.6931, abs=0.001) == quality["all", BASELINE].log_loss
 

@@ -327,7 +327,8 @@ def test_what_a_trigger_says_on_the_wire() -> None:
         b'"reasons":[{"code":"cart_items","value":1.0,"words":"1 in the cart"},'
         b'{"code":"cart_value","value":20.0,"words":"worth 20.00"},'
         b'{"code":"cart_idle_hours","value":1.0,"words":"untouched for 1.0 hours"}],'
-        b'"churn":null,"valueAtStake":0.0,"gates":["condition","cooldown"],"modelVersion":0}'
+        b'"churn":null,"valueAtStake":0.0,"gates":["condition","cooldown"],"modelVersion":0,'
+        b'"churnReason":null}'
     ) == encode_decision(told)
 
 

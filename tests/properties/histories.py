@@ -68,13 +68,16 @@ said = st.one_of(
     st.tuples(st.just("Order Refunded"), _refund),
     _said("Order Cancelled", order_id=order_ids),
     _said("Ticket Opened", ticket_id=ticket_ids, priority=_priorities),
-    _said("Ticket Opened", ticket_id=ticket_ids),
+    _said("Ticket Opened", ticket_id=ticket_ids, category=st.sampled_from(["Billing", "other"])),
     _said("Ticket Replied", ticket_id=ticket_ids, author=st.sampled_from(["agent", "customer"])),
     _said("Ticket Escalated", ticket_id=ticket_ids),
     _said("Ticket Reopened", ticket_id=ticket_ids),
     _said("Ticket Solved", ticket_id=ticket_ids),
     _said("Complaint Filed", ticket_id=ticket_ids, priority=_priorities),
     st.tuples(st.just("Survey Responded"), _surveys),
+    _said("Product Reviewed", rating=st.sampled_from([1, 2.0, "1", 5, "good", None])),
+    _said("Subscription Cancelled", reason=st.sampled_from(["too_expensive", "I am Ada", None])),
+    st.tuples(st.sampled_from(["Coupon Denied", "Payment Failed"]), st.just({})),
     *(_said(name, decision_id=st.sampled_from(["d-1", "d-2"])) for name in OUTCOMES),
 )
 

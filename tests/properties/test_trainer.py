@@ -13,6 +13,7 @@ from models.learning.examples import Cost, Example, Lesson, Observation, packed_
 from models.learning.features import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.population import Population
+from models.learning.scorers import SCORERS, Said, combined, pack_said
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from models.learning.spend import NAMES as SPEND_NAMES
 from models.learning.trainer import Trainer, TrainerState
@@ -43,8 +44,7 @@ class Matured(NamedTuple):
     horizon: float
     churned: bool
     features: list[float]
-    champion: float | None
-    baseline: float | None
+    said: Said
 
 
 class Paid(NamedTuple):
@@ -60,6 +60,15 @@ checks = st.builds(
     Seen, times, amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
 )
 values = st.lists(st.floats(-20, 20, width=32), min_size=len(NAMES), max_size=len(NAMES))
+odds = st.floats(-12, 12, width=32)
+#: Nobody yet, the formula alone, everybody.
+spoken = st.builds(
+    Said,
+    st.just((None,) * len(SCORERS))
+    | st.tuples(odds, *[st.none()] * (len(SCORERS) - 1))
+    | st.builds(combined, odds, odds, odds, odds),
+    st.sampled_from(range(len(SCORERS))),
+)
 costs = st.builds(Paid, times, st.sampled_from(["search", "letters"]), st.integers(0, 10**9))
 labels = st.builds(
     Matured,
@@ -67,8 +76,7 @@ labels = st.builds(
     st.sampled_from([28.0, 90.0]),
     st.booleans(),
     values,
-    st.none() | chances,
-    st.none() | chances,
+    spoken,
 )
 
 
@@ -86,10 +94,13 @@ def lanes_of(
 
 
 def forecast_of(fact: Matured) -> Forecast | None:
-    if fact.baseline is None:
+    """Of the formula alone, of both, or of nobody, as with the scorers."""
+    formula, *_, last = fact.said.log_odds
+    if formula is None:
         return None
-    said = None if fact.champion is None else 9_000 * fact.champion
-    return Forecast(9_000 * fact.baseline, said, 5_000.0, tuple(fact.features[: len(SPEND_NAMES)]))
+    corrected = None if last is None else 2_000.0 + 100.0 * last
+    seen = tuple(fact.features[: len(SPEND_NAMES)])
+    return Forecast(4_000.0 + 100.0 * formula, corrected, 5_000.0, seen)
 
 
 def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
@@ -116,8 +127,7 @@ def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
         kind="purchase" if fact.churned else "check-in",
         churned=fact.churned,
         features=packed_text(pack(tuple(fact.features))),
-        champion=fact.champion,
-        baseline=fact.baseline,
+        said=packed_text(pack_said(fact.said)),
         spent_minor=0 if fact.churned else 7_000,
         forecast=forecast_of(fact),
         partition=partition,

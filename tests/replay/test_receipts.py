@@ -3,15 +3,17 @@
 import re
 from collections import Counter, defaultdict
 from itertools import pairwise
-from math import isfinite
+from math import exp, isfinite
 from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
 from agents.demo.shop import ShopConfig, simulate
+from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import CONTROL, TREATED
 from models.decisions.actions import is_control
+from models.decisions.decide import BASE
 from models.decisions.facts import FACTS
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
@@ -23,7 +25,8 @@ from models.decisions.trigger import (
 )
 from models.events.wire import decode_line, timestamp_ms
 from models.learning.churn import Source
-from models.learning.features import NAMES
+from models.learning.explanation import Direction
+from models.learning.explanation_words import Group
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, START_MS
 
@@ -126,15 +129,14 @@ def test_a_trigger_names_its_gates_and_stays_silent_within_its_cooldown(shop: Sh
 
 
 def test_reasons_can_be_read_and_computed_with(shop: Shop) -> None:
-    features = {name.replace("_", " ") for name in NAMES}
     for decision in shop.decisions:
         for reason in decision.reasons:
             assert reason.words.strip()
             assert not re.search(r"[{}_]|nan|inf\b|None", reason.words)
             if reason.contribution is not None:
-                said, side = reason.words.rsplit(" ", 2)[0], reason.words.split()[-2]
-                assert said in features
-                assert side in {"above", "below"}
+                sign = Direction.RAISES if reason.contribution > 0 else Direction.LOWERS
+                assert (None if reason.code == BASE else sign) == reason.value
+                assert reason.code in {*Group, BASE}
                 continue
             assert reason.code in FACTS
             assert isinstance(reason.value, float)
@@ -142,19 +144,36 @@ def test_reasons_can_be_read_and_computed_with(shop: Shop) -> None:
             assert FACTS[reason.code].words.format(reason.value) == reason.words
 
 
-def test_reasons_are_those_that_the_rule_gives_and_a_champions_score_names_its_features(
+def test_reasons_are_those_that_the_rule_gives_and_what_the_score_is_the_sum_of(
     shop: Shop,
 ) -> None:
-    named = 0
+    sources = set()
     for trigger in shop.triggers:
         facts = [reason.code for reason in trigger.reasons if reason.contribution is None]
         assert list(TRIGGERS[trigger.kind].because) == facts
-        parts = [r.contribution for r in trigger.reasons if r.contribution is not None]
-        is_champions = trigger.churn is not None and trigger.churn.source == Source.CHAMPION
-        assert (3 if is_champions and trigger.kind == "churn-risk" else 0) == len(parts)
-        assert sorted(parts, key=lambda part: -abs(part)) == parts
-        named += len(parts)
-    assert named > 0
+        parts = {r.code: r.contribution for r in trigger.reasons if r.contribution is not None}
+        assert ("churn_probability" in facts) == (BASE in parts)
+        if trigger.churn is None or BASE not in parts:
+            continue
+        total = sum(parts.values())
+        assert pytest.approx(trigger.churn.probability, rel=1e-9) == 1 / (1 + exp(-total))
+        moved = [part for code, part in parts.items() if code != BASE]
+        assert sorted(moved, key=lambda part: -abs(part)) == moved
+        assert len(moved) >= 6 or trigger.churn.source != Source.CHAMPION
+        sources.add(trigger.churn.source)
+    assert {Source.BASELINE, Source.CHAMPION} <= sources
+
+
+def test_a_decision_with_a_score_says_why_the_customer_may_leave(shop: Shop) -> None:
+    found = Counter[str]()
+    for decision in shop.decisions:
+        assert (decision.churn is None) == (decision.churn_reason is None)
+        if decision.churn_reason is not None:
+            found[decision.churn_reason.kind] += 1
+            shares = decision.churn_reason.shares
+            assert not shares or pytest.approx(1) == sum(shares.values())
+    # The shop's tickets are about payments and products, and some wait for too long.
+    assert set(ReasonKind) == set(found)
 
 
 def test_chosen_outranked_and_suppressed_are_all_actions_once(shop: Shop) -> None:

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from agents.demo.shop import ShopConfig
 from config.duration import DAY_MS
 from models.events.wire import decode_line
-from models.learning.churn import linear
-from models.learning.examples import Example, Lesson, Observation
-from models.learning.snapshot import LinearModel, Quality
+from models.learning.examples import Example, Lesson, Observation, packed_text
+from models.learning.scorers import SCORERS, Said, Scorer, pack_said, probability_of, say
+from models.learning.snapshot import ChurnModels, Quality
 from models.learning.trainer import Trainer
 from models.partition import Partition
 from tests.models.lines import PARAMETERS, PRIOR, START_MS
@@ -59,14 +59,20 @@ def prequential(examples: list[Example]) -> dict[tuple[str, str], Quality]:
     """
     trainer = Trainer(SMALL)
     drawn_at_ms: list[int] = []
-    models: list[LinearModel | None] = []
+    models: list[ChurnModels | None] = []
     for day, released in groupby(examples, key=lambda e: e.timestamp_ms // DAY_MS):
         for example in released:
             decided_ms = example.timestamp_ms - round(example.horizon_days * DAY_MS)
             place = bisect_right(drawn_at_ms, decided_ms) - 1
             model = models[place] if place >= 0 else None
-            said = None if model is None else linear(model, example.values())
-            trainer.learn(replace(example, champion=said))
+            said = example.scorers_said()
+            if said is not None and said.log_odds[0] is not None:
+                formula = probability_of(said.log_odds[0])
+                log_odds = say(model, example.values(), formula)
+                served = 0 if model is None else SCORERS.index(Scorer.BLEND)
+                packed = packed_text(pack_said(Said(log_odds, served)))
+                example = replace(example, said=packed)  # noqa: PLW2901
+            trainer.learn(example)
         drawn_at_ms.append((day + 1) * DAY_MS)
         models.append(trainer.draw().churn.get("28"))
     return {(q.kind, q.scorer): q for q in trainer.draw().quality}

@@ -131,6 +131,22 @@ def test_each_customer_is_overdue_by_their_own_rhythm() -> None:
     assert "2026-03-12T08:00:00.000Z" == first["once"]
 
 
+def test_everybody_leaves_for_a_reason_of_their_own() -> None:
+    replay, _ = replayed("why-they-leave")
+    found = {view.user_id: view.churn_reason for view in replay.profiles()}
+    kinds = {customer: reason.kind for customer, reason in found.items() if reason is not None}
+
+    # Each is called by the reason that the story gives them; what one wrote is not looked at.
+    assert kinds == {
+        "price": "price",
+        "product": "product",
+        "service": "service",
+        "silent": "silent",
+        "moving": "unknown",
+    }
+    assert b"town" not in b"".join(encode_profile(view) for view in replay.profiles())
+
+
 def test_shuffled_and_repeated_events_end_like_the_orderly_ones() -> None:
     replay, _ = replayed("late-and-shuffled")
     views = {view.user_id: orjson.loads(encode_profile(view)) for view in replay.profiles()}

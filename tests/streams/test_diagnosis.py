@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import load_parameters
-from models.learning.snapshot import LinearModel, Quality, Snapshot, prior_snapshot
+from models.learning.snapshot import ChurnModels, LinearModel, Quality, Snapshot, prior_snapshot
 from streams.diagnosis import LAG_RECORDS_MANY, diagnose
 from streams.findings import Finding, Level
 from streams.vitals import Facts, Group, Letters, PartitionFact, Position, Store
@@ -15,6 +15,11 @@ from streams.vitals import Facts, Group, Letters, PartitionFact, Position, Store
 PARAMETERS = load_parameters()
 NOW_MS = 1_767_225_600_000
 HOUR_MS = 3_600_000
+
+
+def models_of(champion: str, examples: int) -> ChurnModels:
+    nothing = LinearModel(0.0, ())
+    return ChurnModels((), (), nothing, nothing, 0.0, champion, examples)
 
 
 def snapshot(
@@ -28,7 +33,7 @@ def snapshot(
         prior_snapshot(PARAMETERS),
         version=7,
         created_at_ms=NOW_MS - age_ms,
-        churn={"28": LinearModel((), (), (), 0.0, examples, serves)},
+        churn={"28": models_of("blend" if serves else "baseline", examples)},
         quality=quality if examples else (),
     )
 
@@ -210,10 +215,14 @@ def test_a_snapshot_that_can_not_be_read_is_a_problem() -> None:
 @pytest.mark.parametrize(
     ("changed", "level", "words"),
     [
-        (snapshot(), Level.OK, "the champion serves; 28 days: 2,000 matured, AUC 0.810, log loss"),
+        (
+            snapshot(),
+            Level.OK,
+            "the blend model serves; 28 days: 2,000 matured, AUC 0.810, log",
+        ),
         (snapshot(serves=False), Level.NOTICE, "the baseline serves"),
         (snapshot(error=0.2), Level.NOTICE, "its probabilities are off"),
-        (snapshot(error=0.2, examples=20), Level.OK, "the champion serves; 28 days: 20 matured"),
+        (snapshot(error=0.2, examples=20), Level.OK, "the blend model serves; 28 days: 20 matured"),
         (snapshot(examples=0), Level.OK, "no decision has matured yet"),
     ],
 )

@@ -1,0 +1,182 @@
+"""Drift: whether customers still behave as those that the models were taught by.
+
+ADWIN (A. Bifet and R. Gavaldà, 2007, "Learning from Time-Changing Data with Adaptive Windowing",
+SIAM SDM) keeps as much of a stream as has one mean, and notices when it no longer has. What it
+notices is an alarm only if it is large, for with enough customers every difference is certain.
+"""
+
+from collections import deque
+from math import log1p, sqrt
+from typing import Any
+
+from msgspec import Struct
+from river.drift import ADWIN
+
+from config.duration import DAY_MS
+from models.events.wire import iso
+from models.learning.examples import Observation
+from models.learning.features import NAMES
+
+# River's methods have no types.
+_ADWIN: Any = ADWIN
+DELTA = 0.002
+RESIDUAL_GAP = "residual_gap"
+#: Left out is what grows with a shop's age whatever its customers do, and what a new fit moves.
+FEATURES = (
+    "orders_7d",
+    "orders_28d",
+    "spend_7d",
+    "spend_28d",
+    "recency",
+    "recency_over_gap",
+    "overdue",
+    "gap_variation",
+    "days_28d",
+    "intensity",
+    "views",
+    "unseen",
+    "open_tickets",
+    "unhappy",
+)
+STREAMS = (RESIDUAL_GAP, *FEATURES)
+#: Features are watched of customers who are neither new nor gone: the shares of both change as a
+#: shop grows, and the churn score is there for them.
+SETTLED_DAYS = 56.0
+#: An alarm is a mean that moved by this many standard deviations.
+EFFECT_MIN = 0.15
+WARM_UP_COUNT = 500
+#: Values of a new window that make its mean worth comparing.
+MOVED_COUNT = 256
+WARM_UP_MS = 56 * DAY_MS
+COOLDOWN_MS = 28 * DAY_MS
+ALARMS_MAX = 100
+
+_PLACES = tuple((name, NAMES.index(name)) for name in FEATURES)
+_TENURE = NAMES.index("tenure")
+_SETTLED = log1p(SETTLED_DAYS)
+
+
+class DriftAlarm(Struct, frozen=True, rename="camel"):
+    """The mean of a stream has moved from ``before`` to ``after``, as noticed at ``timestamp``."""
+
+    stream: str
+    timestamp: str
+    before: float
+    after: float
+    direction: str
+
+    @property
+    def words(self) -> str:
+        name = self.stream.replace("_", " ")
+        return (
+            f"{name} drifted {self.direction}: its mean was {self.before:.3g}, now {self.after:.3g}"
+        )
+
+
+class _Stream:
+    """One stream's detector, and the mean that was last taken for granted.
+
+    Customers are looked at on the weekday on which they began, and those who begin on a Saturday
+    are others than those of a Monday: what each weekday's mean was in the warm-up is taken off.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.detector = _ADWIN(delta=DELTA)
+        self.began_ms = 0
+        self.quiet_until_ms = 0
+        self.reference: float | None = None
+        self.is_moving = False
+        self.counts = [0] * 7
+        self.means = [0.0] * 7
+
+    def learn(self, value: float, at_ms: int) -> DriftAlarm | None:
+        """Count one value; an alarm if it shows that the mean has moved for good."""
+        weekday = at_ms // DAY_MS % 7
+        if self.reference is None:
+            self._warm_up(value, weekday, at_ms)
+            return None
+        detector = self.detector
+        detector.update(value - self.means[weekday])
+        if detector.drift_detected:
+            # ADWIN notices while its window still mixes before and after, and then begins a new
+            # one: what that one comes to tells how far the mean has moved.
+            self.is_moving = True
+            return self._moved(at_ms)
+        if self.is_moving and detector.width >= MOVED_COUNT:
+            self.is_moving = False
+            return self._moved(at_ms)
+        return None
+
+    def _warm_up(self, value: float, weekday: int, at_ms: int) -> None:
+        self.began_ms = self.began_ms or at_ms
+        self.counts[weekday] += 1
+        self.means[weekday] += (value - self.means[weekday]) / self.counts[weekday]
+        count = sum(self.counts)
+        if count >= WARM_UP_COUNT and at_ms >= self.began_ms + WARM_UP_MS:
+            pairs = zip(self.means, self.counts, strict=True)
+            self.reference = sum(mean * seen for mean, seen in pairs) / count
+            # As much above the mean as below it, so that a weekday without anybody says nothing.
+            self.means = [
+                mean - self.reference if seen else 0.0
+                for mean, seen in zip(self.means, self.counts, strict=True)
+            ]
+
+    def _moved(self, at_ms: int) -> DriftAlarm | None:
+        before, after = self.reference, float(self.detector.estimation)
+        assert before is not None
+        if at_ms < self.quiet_until_ms:
+            # What is still on its way to the level of the last alarm is no second one.
+            self.reference = after
+            return None
+        # River's `variance` is the sum of squared deviations over the window.
+        deviation = sqrt(max(self.detector.variance, 0.0) / self.detector.width)
+        if abs(after - before) < max(EFFECT_MIN * deviation, 1e-9):
+            # The reference stays: small steps one way add up to an alarm all the same.
+            return None
+        self.reference, self.quiet_until_ms = after, at_ms + COOLDOWN_MS
+        direction = "up" if after > before else "down"
+        return DriftAlarm(self.name, iso(at_ms), before, after, direction)
+
+
+class DriftMonitor:
+    """Watches the lessons that a trainer learns, in their order.
+
+    It is no part of a snapshot, for ADWIN's state cannot be written down: a new one starts with an
+    empty window, and needs its warm-up again before it says anything.
+    """
+
+    def __init__(self) -> None:
+        self._streams = {name: _Stream(name) for name in STREAMS}
+        self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
+
+    def observe(self, observation: Observation) -> list[DriftAlarm]:
+        """The alarms that one check-in brings, which are remembered as well."""
+        at_ms = observation.timestamp_ms
+        residual = self._streams[RESIDUAL_GAP]
+        told = [residual.learn(value, at_ms) for value in observation.gap_residuals]
+        values = _settled(observation)
+        if values is not None:
+            told += [self._streams[name].learn(values[at], at_ms) for name, at in _PLACES]
+        alarms = [alarm for alarm in told if alarm is not None]
+        self.alarms.extend(alarms)
+        return alarms
+
+    def means(self) -> dict[str, float]:
+        """The present mean of every stream that has one."""
+        return {
+            name: float(stream.detector.estimation)
+            for name, stream in self._streams.items()
+            if stream.reference is not None
+        }
+
+
+def _settled(observation: Observation) -> tuple[float, ...] | None:
+    """The features of a settled customer; None for others, and for those of another release."""
+    if not observation.features or observation.recency_days > SETTLED_DAYS:
+        return None
+    try:
+        values = observation.values()
+    except ValueError:
+        return None
+    return values if values[_TENURE] >= _SETTLED else None

@@ -1,0 +1,170 @@
+"""A Gaussian over the weights of a linear predictor, conditioned on one example at a time.
+
+The core that the Bayesian regressions share: what is believed of the weights (mean, covariance),
+which feature has which weight, and the rank-one update of an extended Kalman filter. What the
+weights predict, and how an example's target speaks about them, is the regression's own.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from math import hypot, inf, isfinite, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+#: The weight that every example has a 1 for; a name that no feature can have by accident.
+INTERCEPT = "(intercept)"
+_VARIANCE_MIN = 1e-300
+_LENGTH_MAX = 1e100
+
+
+class Projection(NamedTuple):
+    """The linear predictor of one example: its ``center`` and ``variance`` by what is believed,
+    and its covariance with each weight (``spread``).
+    """
+
+    center: float
+    variance: float
+    spread: Vector
+
+
+class GaussianWeights:
+    """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
+
+    The same examples give the same bits: products are rounded, then added in one order; a matrix
+    library would fuse and add as the processor suggests. What is subtracted from the covariance is
+    the outer product of one vector with itself, so it stays exactly symmetric.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[Hashable],
+        prior_mean: Mapping[Hashable, float] | None,
+        prior_variance: float,
+        forgetting: float,
+    ) -> None:
+        if not (isfinite(prior_variance) and prior_variance > 0.0):
+            raise ValueError(f"prior_variance must be above 0, not {prior_variance}")
+        if not 0.0 < forgetting <= 1.0:
+            raise ValueError(f"forgetting must be above 0 and at most 1, not {forgetting}")
+        self._prior_mean = dict(prior_mean or {})
+        self._prior_variance = prior_variance
+        self._forgetting = forgetting
+        self._places: dict[Hashable, int] = {}
+        self._mean: Vector = np.zeros(0)
+        self._covariance: Vector = np.zeros((0, 0))
+        # What a prior speaks of is known from the start: a prediction before the first example
+        # already counts it.
+        self.grow((INTERCEPT, *names, *self._prior_mean))
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """The features in the order of their weights, without the intercept."""
+        return tuple(self._places)[1:]
+
+    @property
+    def mean(self) -> Vector:
+        """A copy; what is assigned is copied too."""
+        return self._mean.copy()
+
+    @mean.setter
+    def mean(self, values: object) -> None:
+        self._mean = self._checked(values, self._mean.shape)
+
+    @property
+    def covariance(self) -> Vector:
+        """A copy; what is assigned is copied too."""
+        return self._covariance.copy()
+
+    @covariance.setter
+    def covariance(self, values: object) -> None:
+        found = self._checked(values, self._covariance.shape)
+        if not np.array_equal(found, found.T):
+            raise ValueError("a covariance must be symmetric to the last bit")
+        self._covariance = found
+
+    def grow(self, names: Iterable[Hashable]) -> None:
+        """Give each name that is new a weight of its own, as its prior has it."""
+        new = [name for name in dict.fromkeys(names) if name not in self._places]
+        if not new:
+            return
+        known = len(self._places)
+        self._places.update({name: known + place for place, name in enumerate(new)})
+        size = known + len(new)
+        mean, covariance = np.zeros(size), np.eye(size) * self._prior_variance
+        mean[:known], covariance[:known, :known] = self._mean, self._covariance
+        mean[known:] = [self._prior_mean.get(name, 0.0) for name in new]
+        self._mean, self._covariance = mean, covariance
+
+    def vector(self, x: Mapping[Any, float]) -> Vector:
+        """The example in the order of the weights, 0 for what it lacks; a new name is left out."""
+        vector = np.zeros(len(self._places))
+        for name, value in x.items():
+            place = self._places.get(name)
+            if place is not None:
+                vector[place] = value
+        vector[0] = 1.0
+        return vector
+
+    def center(self, vector: Vector) -> float:
+        """The linear predictor by the mean of the weights."""
+        return float((self._mean * vector).sum())
+
+    def project(self, vector: Vector) -> Projection:
+        """Raises ``ValueError`` for an example that is not finite, which would spoil every weight
+        for good.
+        """
+        if not hypot(*vector.tolist()) <= _LENGTH_MAX:
+            raise ValueError("an example has a value that is missing, infinite or above 1e100")
+        spread = (self._covariance * vector).sum(axis=1)
+        variance = float((spread * vector).sum())
+        return Projection(self.center(vector), max(variance, 0.0), spread)
+
+    def believed(self, x: Mapping[Any, float]) -> tuple[float, float]:
+        """Center and variance of the linear predictor; a feature that was never seen adds its
+        prior's variance.
+        """
+        center, variance, _ = self.project(self.vector(x))
+        new = (float(value) for name, value in x.items() if name not in self._places)
+        return center, variance + self._prior_variance * sum(value * value for value in new)
+
+    def condition(self, projection: Projection, information: float, step: float) -> None:
+        """Take in what an example says of its linear predictor.
+
+        ``information``: the negative second derivative of its log-likelihood; ``step``: how far
+        the mean moves along the spread.
+        """
+        if not 0.0 <= information < inf:
+            raise ValueError("the weight of an example must be finite and 0 or more")
+        _, variance, spread = projection
+        gain = spread * sqrt(information / (1.0 + information * variance))
+        self._covariance -= gain[:, None] * gain
+        self._mean += spread * step
+        self._forget()
+
+    def _forget(self) -> None:
+        """Inflate the covariance by 1 / forgetting: about the last 1 / (1 - forgetting) examples
+        count. No weight becomes less certain than its prior, else one that is never needed would
+        grow without bound; rows and columns are scaled alike, which keeps the matrix positive.
+        """
+        if self._forgetting == 1.0:
+            return
+        inflation, variances = 1.0 / self._forgetting, self._covariance.diagonal()
+        if float(variances.max()) * inflation <= self._prior_variance:
+            self._covariance *= inflation
+            return
+        room = self._prior_variance / np.maximum(variances, _VARIANCE_MIN)
+        scale = np.sqrt(np.minimum(np.maximum(room, 1.0), inflation))
+        self._covariance *= scale[:, None] * scale
+
+    @staticmethod
+    def _checked(values: object, shape: tuple[int, ...]) -> Vector:
+        found = np.array(values, dtype=np.float64)
+        if found.shape != shape or not np.isfinite(found).all():
+            raise ValueError(
+                f"expected finite numbers of shape {shape}, got {found.shape}: name the features "
+                "with `names`, in the order they were learnt in, before restoring their weights"
+            )
+        return found

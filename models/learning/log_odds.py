@@ -1,0 +1,30 @@
+"""Between probabilities and log odds."""
+
+from collections.abc import Mapping
+from math import exp, log
+from typing import Any
+
+#: Log odds are clipped to this, either way; a probability is never nearer to 0 or 1 than 1e-13.
+LOGIT_MAX = 30.0
+
+
+def clipped(value: float, limit: float) -> float:
+    """``value``, or what is nearest to it within ``limit`` of 0."""
+    return min(max(value, -limit), limit)
+
+
+def sigmoid(logit: float) -> float:
+    """The probability of log odds."""
+    return 1.0 / (1.0 + exp(-clipped(logit, LOGIT_MAX)))
+
+
+def logit_of(probabilities: Mapping[Any, float]) -> float:
+    """The log odds of what a binary classifier says; 0 when that is nothing, which some say before
+    they have learnt.
+    """
+    true, false = probabilities.get(True, 0.0), probabilities.get(False, 0.0)
+    if true == false:
+        return 0.0
+    if true <= 0.0 or false <= 0.0:
+        return LOGIT_MAX if true > false else -LOGIT_MAX
+    return clipped(log(true / false), LOGIT_MAX)
