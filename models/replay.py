@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.answer import Score, answer
 from models.context import Context
 from models.customer.profile import Profile, profile
 from models.customer.row import Row
@@ -22,33 +23,11 @@ from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
 from models.hindsight import Hindsight
-from models.learning.churn import score
 from models.learning.drift import DriftAlarm, DriftMonitor
 from models.learning.examples import Lesson, Observation
-from models.learning.features import history
-from models.learning.silent import silent_churn
 from models.learning.snapshot import Quality, Snapshot, SnapshotError, SpendQuality, prior_snapshot
 from models.learning.trainer import Trainer
-from models.learning.value import expected_revenue
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
-
-
-class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]); as ``value``
-    the net revenue expected in it, in the shop's currency, null while nothing was learnt and for
-    who has not bought; and how much speaks for the customer thinning out, null for who has too
-    little history.
-    """
-
-    message_id: str
-    user_id: str
-    timestamp: str
-    churn_probability: float
-    horizon_days: float
-    source: str
-    model_version: int
-    value: float | None
-    silent_churn: float | None = None
 
 
 class Summary(Struct, frozen=True, rename="camel"):
@@ -251,28 +230,16 @@ class Replay:
         snapshot = self._hindsight.snapshot(current, at_ms)
         context = Context(customer, 0, snapshot, self._parameters, self._policy, 0)
         earlier = self._hindsight.row(row, at_ms, context)
-        churn = score(earlier, at_ms, horizon_days, snapshot, self._parameters)
         self._scores += 1
-        return Score(
+        return answer(
             message_id=line.message_id or f"line-{number}",
-            user_id=customer,
-            timestamp=iso(at_ms),
-            churn_probability=churn.probability,
+            customer=customer,
+            at_ms=at_ms,
             horizon_days=horizon_days,
-            source=churn.source,
-            model_version=churn.model_version,
-            value=expected_revenue(earlier, at_ms, horizon_days, snapshot, self._parameters),
-            silent_churn=self._silent(earlier, at_ms, snapshot),
+            row=earlier,
+            snapshot=snapshot,
+            parameters=self._parameters,
         )
-
-    def _silent(self, row: Row | None, at_ms: int, snapshot: Snapshot) -> float | None:
-        past = None if row is None else history(row.purchases, at_ms)
-        if past is None:
-            return None
-        # By the first horizon, whichever was asked for: rules see the same number.
-        first_days = self._parameters.churn.horizon_days[0]
-        churn = score(row, at_ms, first_days, snapshot, self._parameters)
-        return silent_churn(past, churn.probability, at_ms)
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
         """The customer's row and the snapshot their partition decides by."""

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from agents.demo.shop import ShopConfig, simulate
 from config.duration import DAY_MS
 from config.parameters import load_parameters
+from models.answer import Score
 from models.customer.row import Row
 from models.engine import step
 from models.events.wire import decode_event, decode_line, iso, timestamp_ms
 from models.hindsight import Hindsight
 from models.learning.churn import assess
-from models.replay import Score
 from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line
 from tests.replay.shops import replayed, with_watermarks
 
