@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
 from models.customer.profile import profile
 from models.customer.row import Row
 from models.decisions.facts import FACTS, Scene
