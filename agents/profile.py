@@ -25,7 +25,7 @@ from models.events.catalogue import OUTCOMES
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line
-from models.learning.examples import Example, Observation, encode_lesson
+from models.learning.examples import Lesson, encode_lesson
 from models.partition import ALREADY_APPLIED, Applied, encode_state
 from streams.cloud_events import decision_headers
 from streams.customers_table import STATE_KEY
@@ -120,7 +120,7 @@ class Profile:
 
     def _emit(self, owned: OwnedPartition, applied: Applied, line: Line, tally: "_Tally") -> None:
         for effect in applied.effects:
-            if isinstance(effect, Observation | Example):
+            if isinstance(effect, Lesson):
                 self._outbox.add(LABELLED_EXAMPLES, 0, key=None, value=encode_lesson(effect))
             else:
                 self._emit_decision(owned, effect, line, tally)

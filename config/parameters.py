@@ -99,6 +99,14 @@ class Churn(_Section, frozen=True):
         return round(self.check_in_days * DAY_MS)
 
 
+class Value(_Section, frozen=True):
+    gross_margin: float
+    lifetime_max: DurationMs
+    acquisition_cost: float
+    challenger_margin: float
+    typical_order: float
+
+
 class Learning(_Section, frozen=True):
     snapshot_every: DurationMs
     minimum_examples: int
@@ -134,6 +142,7 @@ class Parameters(_Section, frozen=True):
     cart: Cart
     churn: Churn
     evidence: Evidence
+    value: Value
     learning: Learning
     bounds: Bounds
     rules: Rules
@@ -256,6 +265,8 @@ def _check(parameters: Parameters) -> None:
         "cart.idle": parameters.cart.idle,
         "purchases.half_lives": min(parameters.purchases.half_lives, default=0),
         "churn.horizon_days": min(parameters.churn.horizon_days, default=0),
+        "value.lifetime_max": parameters.value.lifetime_max,
+        "value.typical_order": parameters.value.typical_order,
     }
     for name, value in positive.items():
         if not value > 0:
@@ -270,6 +281,8 @@ def _check(parameters: Parameters) -> None:
         raise ParameterError("parameters: learning.forgetting is more than 0 and at most 1")
     if not 0 < parameters.churn.prior < 1:
         raise ParameterError("parameters: churn.prior is a probability: between 0 and 1")
+    if not 0 <= parameters.value.gross_margin <= 1:
+        raise ParameterError("parameters: value.gross_margin is a part of revenue: from 0 to 1")
     if not re.fullmatch("[A-Z]{3}", parameters.money.currency):
         raise ParameterError("parameters: money.currency is an ISO 4217 code such as EUR")
 
@@ -296,6 +309,8 @@ def _check_ranges(parameters: Parameters) -> None:
         **parameters.evidence.weights(),
         "engagement.other": tuning.other,
         "overdue.prior_weight": parameters.overdue.prior_weight,
+        "value.acquisition_cost": parameters.value.acquisition_cost,
+        "value.challenger_margin": parameters.value.challenger_margin,
         "learning.minimum_examples": parameters.learning.minimum_examples,
     }
     for name, value in not_negative.items():

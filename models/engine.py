@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from config.parameters import Parameters
 from models.advance import STATE_CHANGING, advance
 from models.context import Context
-from models.customer.engagement import is_interaction
+from models.customer.engagement import CHANNEL_MAX, is_interaction
 from models.customer.fingerprint import fingerprint_bytes
+from models.customer.purchases import minor_units
 from models.customer.row import Row
 from models.customer.support import Answer, answer_of
 from models.decisions.facts import Scene
 from models.decisions.policy import SCORE, SURVEY
 from models.decisions.trigger import Decision
-from models.events.catalogue import CLICKSTREAM, TOPIC_BY_NAME, Survey, SurveyKind
+from models.events.catalogue import CLICKSTREAM, TOPIC_BY_NAME, CampaignCost, Survey, SurveyKind
 from models.events.wire import Event
-from models.learning.examples import Lesson
+from models.learning.examples import Cost, Lesson
 from models.silence import decide, run_deadline
 
 Effect = Decision | Lesson
@@ -56,12 +58,19 @@ def step(row: Row, event: Event, context: Context) -> Step:
     sessions = row.engagement.session_count
     row = advance(row, event, context)
     row = replace(row, messages=(row.messages + message)[-8 * parameters.bounds.messages :])
+    if isinstance(event.properties, CampaignCost):
+        effects.append(_cost(event, event.properties, parameters))
     moments = _moments(event, begins_session=row.engagement.session_count > sessions)
     if moments:
         scene = Scene(row, event.occurred_at_ms, context, _survey(event))
         effects += decide(scene, moments, event.message_id)
         row = scene.row
     return Step(row, Fate.APPLIED, effects)
+
+
+def _cost(event: Event, cost: CampaignCost, parameters: Parameters) -> Cost:
+    amount_minor = minor_units(cost.amount, parameters.money.currency)
+    return Cost(event.occurred_at_ms, cost.channel[:CHANNEL_MAX], amount_minor)
 
 
 def run_deadlines(row: Row, before_ms: int, context: Context) -> tuple[Row, list[Effect]]:

@@ -17,7 +17,7 @@ from models.customer.row import ROW_VERSION, NewerRow, Row, RowError, version_of
 from models.decisions.policy import Policy, compile_policy
 from models.engine import Effect, Fate, step
 from models.events.wire import Event, Line, event_of, timestamp_ms
-from models.learning.examples import Example, Observation
+from models.learning.examples import Lesson
 from models.learning.snapshot import Snapshot
 from models.silence import run_deadline
 
@@ -238,7 +238,7 @@ class Partition:
         """The effects with each lesson's place in the log, by which repeats are dropped."""
         return [
             replace(effect, partition=self.number, offset=offset, index=index)
-            if isinstance(effect, Observation | Example)
+            if isinstance(effect, Lesson)
             else effect
             for index, effect in enumerate(effects)
         ]

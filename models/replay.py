@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.answer import Score, answer
 from models.context import Context
 from models.customer.profile import Profile, profile
 from models.customer.row import Row
@@ -22,35 +23,18 @@ from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
 from models.hindsight import Hindsight
-from models.learning.churn import score
 from models.learning.drift import DriftAlarm, DriftMonitor
-from models.learning.examples import Example, Observation
-from models.learning.features import history
-from models.learning.silent import silent_churn
-from models.learning.snapshot import Quality, Snapshot, SnapshotError, prior_snapshot
+from models.learning.examples import Lesson, Observation
+from models.learning.snapshot import Quality, Snapshot, SnapshotError, SpendQuality, prior_snapshot
 from models.learning.trainer import Trainer
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
 
 
-class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]), and how much
-    speaks for the customer thinning out; null for who has too little history.
-    """
-
-    message_id: str
-    user_id: str
-    timestamp: str
-    churn_probability: float
-    horizon_days: float
-    source: str
-    model_version: int
-    value: float | None
-    silent_churn: float | None = None
-
-
 class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
-    left, how good the scores were, and the latest alarms of drift."""
+    left, how good the scores were, the latest alarms of drift, and what part of a year's net
+    revenue the best fifth of customers brought.
+    """
 
     events: dict[str, int]
     triggers: dict[str, int]
@@ -60,6 +44,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     clock: str | None
     quality: tuple[Quality, ...] = ()
     drift: tuple[DriftAlarm, ...] = ()
+    spend_quality: tuple[SpendQuality, ...] = ()
+    revenue_share_top_fifth: float | None = None
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -158,6 +144,8 @@ class Replay:
             clock=iso(clock_ms) if clock_ms else None,
             quality=self._trainer.snapshot.quality,
             drift=tuple(self._drift.alarms),
+            spend_quality=self._trainer.snapshot.spend_quality,
+            revenue_share_top_fifth=self._trainer.snapshot.revenue_share_top_fifth,
         )
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
@@ -211,7 +199,7 @@ class Replay:
     def _learnt(self, effects: list[Effect]) -> list[Effect]:
         """Teach the trainer, unless the log brings its models; gives back what is left."""
         for effect in effects:
-            if isinstance(effect, Observation | Example) and not self._models_are_given:
+            if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
                     self._has_news = True
                     if isinstance(effect, Observation):
@@ -242,28 +230,16 @@ class Replay:
         snapshot = self._hindsight.snapshot(current, at_ms)
         context = Context(customer, 0, snapshot, self._parameters, self._policy, 0)
         earlier = self._hindsight.row(row, at_ms, context)
-        churn = score(earlier, at_ms, horizon_days, snapshot, self._parameters)
         self._scores += 1
-        return Score(
+        return answer(
             message_id=line.message_id or f"line-{number}",
-            user_id=customer,
-            timestamp=iso(at_ms),
-            churn_probability=churn.probability,
+            customer=customer,
+            at_ms=at_ms,
             horizon_days=horizon_days,
-            source=churn.source,
-            model_version=churn.model_version,
-            value=None,
-            silent_churn=self._silent(earlier, at_ms, snapshot),
+            row=earlier,
+            snapshot=snapshot,
+            parameters=self._parameters,
         )
-
-    def _silent(self, row: Row | None, at_ms: int, snapshot: Snapshot) -> float | None:
-        past = None if row is None else history(row.purchases, at_ms)
-        if past is None:
-            return None
-        # By the first horizon, whichever was asked for: rules see the same number.
-        first_days = self._parameters.churn.horizon_days[0]
-        churn = score(row, at_ms, first_days, snapshot, self._parameters)
-        return silent_churn(past, churn.probability, at_ms)
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
         """The customer's row and the snapshot their partition decides by."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from models.answer import Score
 from models.customer.profile import Profile
 from models.decisions.trigger import NextBestAction, Trigger
 from models.events.dead_letter import DeadLetter
@@ -19,7 +20,6 @@ from models.events.schema import (
     score_line_schema,
 )
 from models.learning.snapshot import Snapshot
-from models.replay import Score
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

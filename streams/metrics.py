@@ -160,6 +160,30 @@ class Metrics:
         for stream in STREAMS:
             # At zero from the start, for increase() to see the first one.
             self._drift_alarms.labels(stream)
+        spend_scorer = ["horizon_days", "scorer"]
+        self._spend_ratio = Gauge(
+            "keepstream_spend_expected_ratio",
+            "All spend expected at matured decisions over all that came",
+            spend_scorer,
+            registry=registry,
+        )
+        self._spend_deviance = Gauge(
+            "keepstream_spend_deviance",
+            "Mean Poisson deviance of expected spend, in typical orders",
+            spend_scorer,
+            registry=registry,
+        )
+        self._spend_serves = Gauge(
+            "keepstream_spend_serves",
+            "Whether the challenger's expected spend is served (1) or the formula's (0)",
+            ["horizon_days"],
+            registry=registry,
+        )
+        self._revenue_share = Gauge(
+            "keepstream_revenue_share_top_fifth",
+            "Part of a year's net revenue that the best fifth of customers brought",
+            registry=registry,
+        )
         self._snapshot_age = Gauge(
             "keepstream_snapshot_age_seconds",
             "Event time between the snapshot in use and the partition's clock",
@@ -230,6 +254,7 @@ class Metrics:
             ):
                 if value is not None:
                     gauge.labels(*labels).set(value)
+        self._set_spend(snapshot)
 
     def count_drift_alarm(self, stream: str) -> None:
         self._drift_alarms.labels(stream).inc()
@@ -237,6 +262,19 @@ class Metrics:
     def set_drift_means(self, means: Mapping[str, float]) -> None:
         for stream, mean in means.items():
             self._drift_mean.labels(stream).set(mean)
+
+    def _set_spend(self, snapshot: Snapshot) -> None:
+        for horizon, spend in snapshot.spend.items():
+            self._spend_serves.labels(horizon).set(spend.serves)
+        for told in snapshot.spend_quality:
+            for gauge, value in (
+                (self._spend_ratio, told.ratio),
+                (self._spend_deviance, told.deviance),
+            ):
+                if value is not None:
+                    gauge.labels(f"{told.horizon_days:g}", told.scorer).set(value)
+        if snapshot.revenue_share_top_fifth is not None:
+            self._revenue_share.set(snapshot.revenue_share_top_fifth)
 
     def forget_positions(self) -> None:
         """Drop what was said of partitions; the present owner says it anew."""

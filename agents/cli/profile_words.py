@@ -12,6 +12,7 @@ from models.customer.contacts import CONTROL, Outcome
 from models.customer.profile import AnswerView, ChurnView, DecisionView, Profile, RfmView
 from models.customer.scores import Segment
 from models.learning.churn import Source
+from models.learning.value import ValueView, Worth
 
 _SEGMENTS = {
     Segment.CHAMPIONS: "buys often and much, and did so lately",
@@ -30,6 +31,10 @@ _SOURCES = {
     Source.CHALLENGER: "says a model on trial",
     Source.BASELINE: "says the formula over the rhythm of purchases",
     Source.PRIOR: "assumed, as nothing was learnt yet",
+}
+_WORTHS = {
+    Worth.FORMULA: "says the formula over rhythm and amounts (formula)",
+    Worth.CHALLENGER: "says the model that learnt from this shop (challenger)",
 }
 _OUTCOMES = {
     Outcome.NONE: "nothing heard of it yet",
@@ -57,6 +62,8 @@ def _lines(view: Profile, currency: str) -> Iterator[tuple[str, str]]:
     yield from _why(view)
     if view.silent_churn is not None:
         yield "silent churn", _silent(view.silent_churn)
+    if view.value is not None:
+        yield from _value(view.value, currency)
     engagement = view.engagement
     channel = f", last by {engagement.last_channel}" if engagement.last_channel else ""
     counts = (
@@ -150,6 +157,21 @@ def _anomaly(found: Anomaly) -> str:
     else:
         words = f"{times:.1f} times as often as usual for this customer"
     return f"last 14 days {words} ({found.deviations:+.1f} deviations)"
+
+
+def _value(value: ValueView, currency: str) -> Iterator[tuple[str, str]]:
+    """The lifetime value with each of its terms, and what is expected soon."""
+    terms = (
+        f"{value.annual_revenue:,.2f} a year x {value.gross_margin:.0%} margin x "
+        f"{value.lifetime_years:.2f} years - {value.acquisition_cost:,.2f} to win them"
+    )
+    yield "lifetime value", f"{value.clv:,.2f} {currency} = {terms}"
+    for expected in value.horizons:
+        words = f"{expected.purchases:.2f} purchases, {expected.spend:,.2f} {currency}"
+        yield (
+            "expected",
+            f"{words} within {expected.horizon_days:g} days: {_WORTHS[expected.source]}",
+        )
 
 
 def _decision(decided: DecisionView, view: Profile) -> str:

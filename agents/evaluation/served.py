@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from agents.evaluation.decisions import Floats
 from config.parameters import Parameters
+from models.answer import Score
 from models.learning.churn import Source
 from models.learning.examples import Example, Lesson
 from models.learning.trainer import Trainer
-from models.replay import Replay, Score, Summary
+from models.replay import Replay, Summary
 
 _TELL_EVERY_LINES = 500
 #: Told how many lines were read.

@@ -9,6 +9,8 @@ from models.customer.decay import added, decayed
 from models.events.catalogue import PASSIVE, Name
 from models.events.wire import Event
 
+#: Longer names of channels are cut.
+CHANNEL_MAX = 32
 #: Names that count as a view.
 VIEWS = frozenset({"page", "screen", str(Name.PRODUCT_VIEWED)})
 
@@ -38,6 +40,8 @@ class Engagement(Struct, frozen=True, array_like=True):
     last_channel: str = ""
     last_channel_at_ms: int = 0
     active_days: ActiveDays = ActiveDays()
+    first_channel: str = ""
+    first_channel_at_ms: int = 0
 
     @property
     def session_count(self) -> int:
@@ -65,7 +69,8 @@ def record_interaction(
     )
     channel, channel_at_ms = engagement.last_channel, engagement.last_channel_at_ms
     if event.channel and (at_ms, event.channel) > (channel_at_ms, channel):
-        channel, channel_at_ms = event.channel[:32], at_ms
+        channel, channel_at_ms = event.channel[:CHANNEL_MAX], at_ms
+    first_channel, first_channel_at_ms = _first_channel(engagement, event)
     as_of_ms, half_life_ms = engagement.as_of_ms, tuning.half_life
     return Engagement(
         intensity=added(engagement.intensity, as_of_ms, weight, at_ms, half_life_ms),
@@ -80,7 +85,19 @@ def record_interaction(
         last_channel=channel,
         last_channel_at_ms=channel_at_ms,
         active_days=with_activity(engagement.active_days, at_ms),
+        first_channel=first_channel,
+        first_channel_at_ms=first_channel_at_ms,
     )
+
+
+def _first_channel(engagement: Engagement, event: Event) -> tuple[str, int]:
+    """The channel of the earliest event that names one, and when that was."""
+    known = engagement.first_channel_at_ms, engagement.first_channel
+    if not event.channel:
+        return known[1], known[0]
+    new = event.occurred_at_ms, event.channel[:CHANNEL_MAX]
+    at_ms, channel = min(known, new) if known[0] else new
+    return channel, at_ms
 
 
 def _with_session(

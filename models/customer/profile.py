@@ -19,6 +19,7 @@ from models.learning.churn import Assessment, Churn, assess
 from models.learning.explanation import Explanation, explanations
 from models.learning.silent import silent_churn
 from models.learning.snapshot import Snapshot
+from models.learning.value import ValueView, value
 
 
 class _View(Struct, frozen=True, rename="camel"):
@@ -126,6 +127,7 @@ class Profile(_View, frozen=True):
     silent_churn: float | None = None
     activity_anomaly: Anomaly | None = None
     purchase_anomaly: Anomaly | None = None
+    value: ValueView | None = None
 
 
 def profile(
@@ -150,6 +152,7 @@ def profile(
         silent_churn=_silent(assessed, at_ms),
         activity_anomaly=activity_anomaly(row.engagement.active_days, at_ms),
         purchase_anomaly=purchase_anomaly(assessed.history, at_ms) if assessed else None,
+        value=_value(row, assessed, at_ms, snapshot, parameters),
     )
 
 
@@ -170,6 +173,14 @@ def _churn_reason(
         return None
     probability = assessed.churn[0].probability
     return churn_reason(row, at_ms, probability, snapshot.gap_days, parameters)
+
+
+def _value(
+    row: Row, assessed: Assessment | None, at_ms: int, snapshot: Snapshot, parameters: Parameters
+) -> ValueView | None:
+    if assessed is None:
+        return None
+    return value(row, assessed.history, at_ms, snapshot, parameters)
 
 
 def _rfm(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> RfmView:

@@ -80,6 +80,7 @@ class Row(Struct, frozen=True, array_like=True):
     at_risk: tuple[str, ...] = ()
     decisions: tuple[Decided, ...] = ()
     evidence: tuple[Sign, ...] = ()
+    spend_counted: tuple[int, int, int] | None = None
 
     @property
     def next_due_ms(self) -> int:

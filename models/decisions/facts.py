@@ -19,6 +19,7 @@ from models.events.catalogue import SurveyKind
 from models.learning.churn import Assessment, Churn, assess
 from models.learning.explanation import Explanation, explanation
 from models.learning.silent import silent_churn
+from models.learning.value import ValueView, value
 
 if TYPE_CHECKING:
     from models.context import Context
@@ -49,6 +50,16 @@ class Scene:
     def assessment(self) -> Assessment | None:
         """Features and scores; None for somebody who has not bought."""
         return assess(self.row, self.at_ms, self.context.snapshot, self.context.parameters)
+
+    @cached_property
+    def value(self) -> ValueView | None:
+        """What the customer is expected to bring; None before there is a model, and for somebody
+        who has not bought.
+        """
+        if self.assessment is None:
+            return None
+        past, context = self.assessment.history, self.context
+        return value(self.row, past, self.at_ms, context.snapshot, context.parameters)
 
     @property
     def churn(self) -> Churn | None:
@@ -141,6 +152,14 @@ def _value_at_stake(scene: Scene) -> float:
     """What a year like the last would bring, times the probability that it does not come."""
     churn = scene.churn
     return scene.window(365)[1] * churn.probability if churn is not None else 0.0
+
+
+def _clv(scene: Scene) -> float:
+    return scene.value.clv if scene.value is not None else nan
+
+
+def _expected_spend(scene: Scene) -> float:
+    return scene.value.horizons[0].spend if scene.value is not None else nan
 
 
 def _overdue(scene: Scene) -> list[int]:
@@ -236,6 +255,12 @@ FACTS: dict[str, Fact] = {
     ),
     "value_at_stake": Fact(
         _value_at_stake, "{:.2f} at stake", "a year's net spend times the churn probability"
+    ),
+    "clv": Fact(_clv, "a lifetime value of {:.2f}", "margin still to come, less acquisition cost"),
+    "expected_spend": Fact(
+        _expected_spend,
+        "expected to spend {:.2f}",
+        "net spend expected within the first horizon",
     ),
     "intensity": Fact(
         lambda s: _intensity(s, 0), "activity {:.1f}", "decayed weight of interactions"

@@ -53,7 +53,7 @@ def admit_line(
 
 def _check_currency(event: Event, currency: str) -> None:
     properties = event.properties
-    if isinstance(properties, catalogue.Order | catalogue.OrderEnd):
+    if isinstance(properties, catalogue.Order | catalogue.OrderEnd | catalogue.CampaignCost):
         named = properties.currency
         if named is not None and named.upper() != currency:
             raise Rejected(

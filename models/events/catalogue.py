@@ -38,6 +38,7 @@ class Name(StrEnum):
     SURVEY_RESPONDED = "Survey Responded"
     PRODUCT_REVIEWED = "Product Reviewed"
     SUBSCRIPTION_CANCELLED = "Subscription Cancelled"
+    CAMPAIGN_COST = "Campaign Cost"
 
 
 class Nothing(Struct, frozen=True, gc=False):
@@ -133,6 +134,16 @@ class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
     decision_id: Text
 
 
+class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What was spent on winning customers through a channel; it belongs to nobody, so it needs no
+    userId.
+    """
+
+    channel: Text
+    amount: Amount
+    currency: str | None = None
+
+
 #: How far an action came, by the event that says so.
 OUTCOMES: dict[str, str] = {
     "Action Delivered": "delivered",
@@ -153,6 +164,7 @@ Properties = (
     | Review
     | Cancellation
     | ActionOutcome
+    | CampaignCost
 )
 
 #: What an event of each name carries, where that matters.
@@ -172,6 +184,7 @@ SHAPES: dict[str, type[Struct]] = {
     Name.SURVEY_RESPONDED: Survey,
     Name.PRODUCT_REVIEWED: Review,
     Name.SUBSCRIPTION_CANCELLED: Cancellation,
+    Name.CAMPAIGN_COST: CampaignCost,
     **dict.fromkeys(OUTCOMES, ActionOutcome),
 }
 

@@ -14,6 +14,7 @@ from models.events.catalogue import (
     CLICKSTREAM,
     SHAPES,
     TOPIC_BY_NAME,
+    CampaignCost,
     Nothing,
     Order,
     Survey,
@@ -83,13 +84,15 @@ def event_schema(name: str) -> Schema:
     lines, line_parts = _envelope()
     about = about_event(name)
     text = shape.__doc__ if shape is not Nothing and shape.__doc__ else ""
+    # A cost is nobody's.
+    anybody = {} if shape is CampaignCost else {"anyOf": _whose()}
     return {
         "title": name,
         "description": f"{about[0].upper()}{about[1:]}. {text}".strip(),
         "type": "object",
         "properties": {**fields, **lines, "properties": properties},
         "required": required,
-        "anyOf": [_stated("userId", "string"), _stated("anonymousId", "string")],
+        **anybody,
         "$defs": {**parts, **line_parts},
     }
 
@@ -104,7 +107,7 @@ def score_line_schema() -> Schema:
         "type": "object",
         "properties": {"type": {"const": "score"}, **fields, "horizonDays": horizon},
         "required": ["type", "timestamp"],
-        "anyOf": [_stated("userId", "string"), _stated("anonymousId", "string")],
+        "anyOf": _whose(),
         "$defs": {name: part for name, part in parts.items() if name != "Context"},
     }
 
@@ -164,3 +167,7 @@ def _is_kind(kind: SurveyKind) -> Schema:
 def _stated(name: str, kind: str) -> Schema:
     """``name`` is there, and not null."""
     return {"required": [name], "properties": {name: {"type": kind}}}
+
+
+def _whose() -> list[Schema]:
+    return [_stated("userId", "string"), _stated("anonymousId", "string")]

@@ -19,6 +19,7 @@ EVENT_BYTES_MAX = 32 * 1024
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 _NOTHING = catalogue.Nothing()
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
 #: Values that stand for nobody in particular; state kept under them would be everyone's.
 _NOBODY = re.compile(
     r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.IGNORECASE
@@ -115,9 +116,12 @@ def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Ev
         name = line.event
         if len(name) > 256:
             raise Rejected(Reason.OUT_OF_RANGE, "$.event", "more than 256 characters")
-    customer, identified = identity(line)
+    is_cost = name == catalogue.Name.CAMPAIGN_COST
+    customer, identified = ("", False) if is_cost else identity(line)
     decoder = catalogue.DECODERS.get(name)
     properties = _NOTHING if decoder is None else _properties(decoder, line.properties)
+    if isinstance(properties, catalogue.CampaignCost):
+        customer, identified = _identity_of_cost(line, properties)
     if line.message_id is not None and len(line.message_id) > 256:
         raise Rejected(Reason.OUT_OF_RANGE, "$.messageId", "more than 256 characters")
     return Event(
@@ -141,6 +145,18 @@ def identity(line: Line) -> tuple[str, bool]:
             raise Rejected(Reason.OUT_OF_RANGE, path, "letters, digits and _.:@- only, 128 at most")
         return value, path == "$.userId"
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
+
+
+def _identity_of_cost(line: Line, cost: catalogue.CampaignCost) -> tuple[str, bool]:
+    """A cost is nobody's: unless the line names somebody, it is kept with its channel, so that
+    repeats of it meet.
+    """
+    try:
+        return identity(line)
+    except Rejected as rejected:
+        if rejected.reason is not Reason.NO_IDENTITY:
+            raise
+        return f"channel:{_NOT_IN_ID.sub('_', cost.channel)[:100]}", False
 
 
 def timestamp_ms(line: Line) -> int:

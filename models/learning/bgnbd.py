@@ -33,20 +33,20 @@ class BgNbd(Struct, frozen=True):
 def cell_of(repeats: int, last_days: float, life_days: float) -> Cell:
     """The cell of the count table a customer is in."""
     silence = max(round(life_days - last_days), 0)
-    return _binned(repeats), _binned(min(silence, _DAYS_MAX)), min(round(life_days), _DAYS_MAX)
+    return binned(repeats), binned(min(silence, _DAYS_MAX)), min(round(life_days), _DAYS_MAX)
 
 
-def _binned(number: int) -> int:
+def binned(number: int) -> int:
     """The lower end of the bin of ``number``: all but its leading bits cleared."""
     spare = max(number.bit_length() - _BITS, 0)
     return number >> spare << spare
 
 
-def _middles(bins: "_Vector") -> "_Vector":
-    """The middle of each bin that `_binned` names."""
+def middles(bins: "_Vector") -> "_Vector":
+    """The middle of each bin that `binned` names."""
     _, bits = np.frexp(bins)
-    middles: _Vector = bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
-    return middles
+    found: _Vector = bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
+    return found
 
 
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
@@ -84,8 +84,8 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     table = np.array([(*cell, count) for cell, count in cells], dtype=np.float64)
     repeats, silence, life, weight = table.T
     # Nobody lived for no time at all.
-    repeats, life = _middles(repeats), np.maximum(life, 1.0) / 7.0
-    last = np.where(repeats > 0, np.maximum(life - _middles(silence) / 7.0, 0.0), 0.0)
+    repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
+    last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
     found = minimize(
         _cost,

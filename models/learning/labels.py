@@ -21,8 +21,10 @@ from models.learning.bgnbd import cell_of
 from models.learning.churn import Assessment
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import History, pack
+from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.gaps import gap_residuals
 from models.learning.scorers import pack_said
+from models.learning.value import expect, net_until
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
 #: The end of a day is its last whole second but one; a day is a UTC day.
@@ -78,7 +80,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
     """
     kind, past = kind_of(assessment.history, at_ms), assessment.history
     features = pack(assessment.features)
-    pending = row.pending
+    pending, net_minor = row.pending, net_until(row.purchases, at_ms)
     draw = fingerprint(f"{context.customer}:{at_ms}")
     for churn in assessment.churn:
         wait_ms = round(churn.horizon_days * DAY_MS) + context.label_delay_ms
@@ -86,6 +88,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
         waiting = sum(p.horizon_days == churn.horizon_days for p in pending)
         if draw % weight or waiting >= context.parameters.bounds.pending:
             continue
+        expected = expect(past, net_minor, churn.horizon_days, context.snapshot)
         new = Pending(
             due_ms=at_ms + wait_ms,
             decided_at_ms=at_ms,
@@ -94,6 +97,7 @@ def with_pending(row: Row, assessment: Assessment, at_ms: int, context: Context)
             weight=weight,
             features=features,
             said=pack_said(churn.said),
+            forecast=None if expected is None else expected.forecast,
         )
         pending = tuple(sorted((*pending, new), key=lambda p: (p.due_ms, p.horizon_days)))
     return _waiting(row, pending)
@@ -127,6 +131,8 @@ def _example(bought: Purchases, pending: Pending) -> Example:
         features=packed_text(pending.features),
         weight=pending.weight,
         said=packed_text(pending.said),
+        spent_minor=_spent_within(bought, start_ms, end_ms),
+        forecast=pending.forecast,
     )
 
 
@@ -139,6 +145,17 @@ def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> bool:
         if start_ms < order.placed_at_ms <= end_ms and order.is_purchase:
             return True
     return False
+
+
+def _spent_within(bought: Purchases, start_ms: int, end_ms: int) -> int:
+    """Net revenue of the orders in (start, end], in minor units."""
+    spent_minor = 0
+    for order in reversed(bought.orders):
+        if order.known_since_ms <= start_ms:
+            break
+        if start_ms < order.placed_at_ms <= end_ms:
+            spent_minor += order.net_minor
+    return spent_minor
 
 
 def _waiting(row: Row, pending: tuple[Pending, ...]) -> Row:
@@ -154,6 +171,8 @@ def observe(
     frequency, monetary_minor = window(row.purchases, at_ms, WINDOW_DAYS[-1])
     gaps = gaps_days(row.purchases)
     cell = cell_of(past.repeats, past.last, past.life)
+    spend = spend_cell_of(past.repeats + 1, net_until(row.purchases, at_ms))
+    counted = (*spend, monetary_minor)
     observation = Observation(
         timestamp_ms=at_ms,
         recency_days=past.recency,
@@ -164,5 +183,8 @@ def observe(
         leaves=row.counted,
         features=packed_text(pack(assessment.features)),
         gap_residuals=gap_residuals(past.days, today - check_in_ms // DAY_MS, today),
+        spend_enters=counted,
+        spend_leaves=row.spend_counted,
+        acquired=row.engagement.first_channel if row.spend_counted is None else None,
     )
-    return replace(row, counted=cell), observation
+    return replace(row, counted=cell, spend_counted=counted), observation

@@ -9,6 +9,7 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.purchases import minor_units
 from models.learning.bgnbd import BgNbd
+from models.learning.gamma_gamma import GammaGamma
 
 #: Raised when a field changes its meaning; a newer snapshot is refused, an older one is read.
 SNAPSHOT_FORMAT = 2
@@ -43,6 +44,28 @@ class ChurnModels(Struct, frozen=True, rename="camel"):
     examples: int
 
 
+class SpendModel(Struct, frozen=True, rename="camel"):
+    """The weights of what a customer spends, as `spend.expected_orders` adds them up: the
+    intercept's first. ``serves``: whether it is listened to, and not the formula.
+    """
+
+    weights: tuple[float, ...]
+    examples: int
+    serves: bool
+
+
+class SpendQuality(Struct, frozen=True, rename="camel"):
+    """How one scorer foretold spend: ``ratio`` is all it expected over all that came, ``deviance``
+    the Poisson deviance of a forecast, in typical orders; over forecasts that both had made.
+    """
+
+    horizon_days: float
+    scorer: str
+    examples: int
+    ratio: float | None
+    deviance: float | None
+
+
 class Quality(Struct, frozen=True, rename="camel"):
     """How one scorer did for one horizon and kind of decision; None where it cannot be told."""
 
@@ -57,7 +80,10 @@ class Quality(Struct, frozen=True, rename="camel"):
 
 class Snapshot(Struct, frozen=True, rename="camel"):
     """What decisions are made with: cut points, priors and models, as of ``created_at_ms`` of
-    event time. ``trainer`` is what the trainer goes on from; nobody else reads it.
+    event time. ``order_minor``: what an order typically brings, which amounts are told in relation
+    to, so that scores do not depend on the currency. ``acquisition_cost_minor``: of one customer,
+    by channel. ``revenue_share_top_fifth``: the part of a year's net revenue that the best fifth
+    of customers brought. ``trainer`` is what the trainer goes on from; nobody else reads it.
     """
 
     version: int
@@ -71,6 +97,12 @@ class Snapshot(Struct, frozen=True, rename="camel"):
     quality: tuple[Quality, ...] = ()
     trainer: msgspec.Raw = msgspec.Raw(b"null")
     format: int = SNAPSHOT_FORMAT
+    order_minor: float = 5_000.0
+    gamma_gamma: GammaGamma | None = None
+    spend: dict[str, SpendModel] = {}
+    spend_quality: tuple[SpendQuality, ...] = ()
+    acquisition_cost_minor: dict[str, float] = {}
+    revenue_share_top_fifth: float | None = None
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:
@@ -78,6 +110,7 @@ def prior_snapshot(parameters: Parameters) -> Snapshot:
     rfm = parameters.rfm
     minor = tuple(float(minor_units(amount, parameters.money.currency)) for amount in rfm.monetary)
     assert len(minor) == 4
+    typical_order_minor = minor_units(parameters.value.typical_order, parameters.money.currency)
     return Snapshot(
         version=0,
         created_at_ms=0,
@@ -85,6 +118,7 @@ def prior_snapshot(parameters: Parameters) -> Snapshot:
         frequency_cuts=rfm.frequency,
         monetary_minor_cuts=minor,
         gap_days=parameters.overdue.prior_gap / DAY_MS,
+        order_minor=float(max(typical_order_minor, 1)),
     )
 
 

@@ -7,17 +7,20 @@ import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.learning.examples import Example, Lesson, Observation
+from models.learning.examples import Cost, Example, Lesson, Observation
 from models.learning.online import OnlineLearner, OnlineState
 from models.learning.population import Population
 from models.learning.reliability import Reliability
 from models.learning.scorers import SCORERS, Said, Scorer, probability_of
-from models.learning.snapshot import Quality, Snapshot, prior_snapshot
+from models.learning.snapshot import Quality, Snapshot, SpendModel, prior_snapshot
+from models.learning.spend import SpendState, learn_spend, model_of, spend_quality
 
 #: What was served, whoever said it.
 CHAMPION = "champion"
 BASELINE = Scorer.BASELINE
 ALL_KINDS = "all"
+#: Whose part of the revenue is told: does a fifth of the customers bring four fifths of it?
+TOP_SHARE = 0.2
 
 
 class TrainerState(Struct, rename="camel"):
@@ -36,6 +39,8 @@ class TrainerState(Struct, rename="camel"):
     population: Population = msgspec.field(default_factory=Population)
     learners: dict[str, OnlineState] = {}
     reliability: dict[str, Reliability] = {}
+    spend: dict[str, SpendState] = {}
+    costs: int = 0
 
 
 class Trainer:
@@ -54,7 +59,7 @@ class Trainer:
     @property
     def lessons(self) -> int:
         """How many lessons were learnt."""
-        return self._state.observations + self._state.examples
+        return self._state.observations + self._state.examples + self._state.costs
 
     def learn(self, lesson: Lesson) -> bool:
         """Learn one lesson; False when it is a repeat."""
@@ -66,6 +71,9 @@ class Trainer:
         if isinstance(lesson, Observation):
             state.observations += 1
             state.population.learn(lesson)
+        elif isinstance(lesson, Cost):
+            state.costs += 1
+            state.population.acquisition.spend(lesson.channel, lesson.amount_minor)
         else:
             state.examples += 1
             self._learn_example(lesson)
@@ -98,6 +106,12 @@ class Trainer:
             frequency_cuts=population.cuts("frequency") or prior.frequency_cuts,
             monetary_minor_cuts=population.cuts("monetary_minor") or prior.monetary_minor_cuts,
             gap_days=population.median_gap_days() or prior.gap_days,
+            gamma_gamma=population.worth.fitted,
+            spend=self._spend_models(),
+            spend_quality=tuple(spend_quality(state.spend)),
+            acquisition_cost_minor=population.acquisition.costs_minor(),
+            revenue_share_top_fifth=population.worth.share_of_top(TOP_SHARE),
+            order_minor=population.order_minor() or prior.order_minor,
             bgnbd=population.fitted,
             churn={name: model for name, model in models.items() if model is not None},
             quality=tuple(self._quality()),
@@ -115,6 +129,18 @@ class Trainer:
         if said is not None and said.is_complete:
             self._judge(example, said)
         learner.learn(example.values(), example.churned, said.log_odds if said else None)
+        self._learn_spend(horizon, example)
+
+    def _learn_spend(self, horizon: str, example: Example) -> None:
+        if example.forecast is not None:
+            state = self._state.spend.setdefault(horizon, SpendState())
+            margin = self._parameters.value.challenger_margin
+            learn_spend(state, example.forecast, example.spent_minor, example.timestamp_ms, margin)
+
+    def _spend_models(self) -> dict[str, SpendModel]:
+        minimum = self._parameters.learning.minimum_examples
+        models = {name: model_of(state, minimum) for name, state in self._state.spend.items()}
+        return {name: model for name, model in models.items() if model is not None}
 
     def _judge(self, example: Example, said: Said) -> None:
         """Count what each scorer said at the decision, and what was served."""

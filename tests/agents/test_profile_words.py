@@ -15,6 +15,7 @@ from models.customer.profile import ChurnView, DecisionView, Profile
 from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, GroupContribution
 from models.learning.explanation_words import Group
+from models.learning.value import HorizonView, ValueView, Worth
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, at, line
 
@@ -163,3 +164,19 @@ def test_what_is_unusual_has_words(
 
     assert [words] == said(both, "activity") == said(both, "buying")
     assert [] == said(view, "activity") == said(view, "buying")
+
+
+def test_a_lifetime_value_is_told_with_its_terms(view: Profile) -> None:
+    horizons = (
+        HorizonView(28.0, 0.4, 13.5, Worth.CHALLENGER),
+        HorizonView(90.0, 1.25, 41.0, Worth.FORMULA),
+    )
+    valued = replace(view, value=ValueView(1_204.5, 0.3, 2.5, 12.0, 891.375, horizons))
+
+    assert ["891.38 EUR = 1,204.50 a year x 30% margin x 2.50 years - 12.00 to win them"] == said(
+        valued, "lifetime value"
+    )
+    first, second = said(valued, "expected")
+    assert first.startswith("0.40 purchases, 13.50 EUR within 28 days: says the model")
+    assert second.startswith("1.25 purchases, 41.00 EUR within 90 days: says the formula")
+    assert [] == said(view, "lifetime value")

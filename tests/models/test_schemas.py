@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from config.parameters import load_parameters
+from models.answer import Score
 from models.customer.profile import encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.admission import NOT_SUPPORTED, admit
@@ -18,7 +19,7 @@ from models.events.schema import event_names
 from models.events.wire import EVENT_TYPES, Source
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer
-from models.replay import Replay, Score
+from models.replay import Replay
 from models.schemas import document_schema, documents, slug
 from streams.log_records import clock_record, model_record
 from tests.models.lines import PARAMETERS, at, line
@@ -33,6 +34,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "Order Refunded": {"order_id": "o"},
     "Order Cancelled": {"order_id": "o"},
     "Survey Responded": {"kind": "nps", "score": 9},
+    "Campaign Cost": {"channel": "search", "amount": 20},
     **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
     **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
 }

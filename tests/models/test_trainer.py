@@ -404,6 +404,18 @@ def seen(number: int, enters: tuple[int, int, int], leaves: tuple[int, int, int]
     )
 
 
+def test_a_typical_order_is_the_mean_of_all_orders_that_check_ins_saw() -> None:
+    trainer = Trainer(FEW)
+    assert 5_000 == trainer.draw().order_minor
+
+    trainer.learn(replace(seen(0, (0, 0, 28), None), frequency=0, monetary_minor=0))
+    assert 5_000 == trainer.draw().order_minor
+    trainer.learn(replace(seen(1, (0, 0, 28), None), frequency=3, monetary_minor=900))
+    trainer.learn(replace(seen(2, (0, 0, 28), None), frequency=1, monetary_minor=100))
+
+    assert 250 == trainer.draw().order_minor
+
+
 def test_a_customer_moves_from_cell_to_cell_and_is_in_one_at_a_time() -> None:
     rng = Random(2)
     population = Population()

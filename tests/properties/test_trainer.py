@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from models.customer.pending import Forecast
 from models.learning.bgnbd import cell_of
-from models.learning.examples import Example, Lesson, Observation, packed_text
+from models.learning.examples import Cost, Example, Lesson, Observation, packed_text
 from models.learning.features import NAMES, pack
+from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.population import Population
 from models.learning.scorers import SCORERS, Said, combined, pack_said
 from models.learning.snapshot import decode_snapshot, encode_snapshot
+from models.learning.spend import NAMES as SPEND_NAMES
 from models.learning.trainer import Trainer, TrainerState
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.models.lines import at
@@ -44,6 +47,14 @@ class Matured(NamedTuple):
     said: Said
 
 
+class Paid(NamedTuple):
+    """A campaign's cost."""
+
+    later_ms: int
+    channel: str
+    amount_minor: int
+
+
 times = st.integers(0, 10**9)
 checks = st.builds(
     Seen, times, amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
@@ -58,6 +69,7 @@ spoken = st.builds(
     | st.builds(combined, odds, odds, odds, odds),
     st.sampled_from(range(len(SCORERS))),
 )
+costs = st.builds(Paid, times, st.sampled_from(["search", "letters"]), st.integers(0, 10**9))
 labels = st.builds(
     Matured,
     times,
@@ -68,7 +80,9 @@ labels = st.builds(
 )
 
 
-def lanes_of(facts: st.SearchStrategy[Seen | Matured]) -> st.SearchStrategy[list[list[Lesson]]]:
+def lanes_of(
+    facts: st.SearchStrategy[Seen | Matured | Paid],
+) -> st.SearchStrategy[list[list[Lesson]]]:
     """The lessons of several partitions, each in its own order."""
     drawn = st.lists(st.lists(facts, max_size=12), min_size=1, max_size=4)
     return drawn.map(
@@ -79,7 +93,17 @@ def lanes_of(facts: st.SearchStrategy[Seen | Matured]) -> st.SearchStrategy[list
     )
 
 
-def _lesson(fact: Seen | Matured, partition: int, place: int) -> Lesson:
+def forecast_of(fact: Matured) -> Forecast | None:
+    """Of the formula alone, of both, or of nobody, as with the scorers."""
+    formula, *_, last = fact.said.log_odds
+    if formula is None:
+        return None
+    corrected = None if last is None else 2_000.0 + 100.0 * last
+    seen = tuple(fact.features[: len(SPEND_NAMES)])
+    return Forecast(4_000.0 + 100.0 * formula, corrected, 5_000.0, seen)
+
+
+def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
     at_ms, offset, index = at() + fact.later_ms, place // 2, place % 2
     if isinstance(fact, Seen):
         return Observation(
@@ -89,10 +113,14 @@ def _lesson(fact: Seen | Matured, partition: int, place: int) -> Lesson:
             monetary_minor=fact.monetary,
             gap_days=fact.gap,
             enters=cell_of(fact.frequency, fact.frequency / 7, 40.0),
+            spend_enters=(*spend_cell_of(fact.frequency + 1, fact.monetary), fact.monetary),
+            acquired="search" if fact.frequency % 2 else "",
             partition=partition,
             offset=offset,
             index=index,
         )
+    if isinstance(fact, Paid):
+        return Cost(at_ms, fact.channel, fact.amount_minor, partition, offset, index)
     return Example(
         timestamp_ms=at_ms,
         horizon_days=fact.horizon,
@@ -100,6 +128,8 @@ def _lesson(fact: Seen | Matured, partition: int, place: int) -> Lesson:
         churned=fact.churned,
         features=packed_text(pack(tuple(fact.features))),
         said=packed_text(pack_said(fact.said)),
+        spent_minor=0 if fact.churned else 7_000,
+        forecast=forecast_of(fact),
         partition=partition,
         offset=offset,
         index=index,
@@ -127,7 +157,7 @@ def told(content: bytes) -> tuple[object, Population]:
     return replace(snapshot, trainer=msgspec.Raw(b"null")), state.population
 
 
-@given(lanes=lanes_of(checks), data=st.data())
+@given(lanes=lanes_of(checks | costs), data=st.data())
 @settings(max_examples=25)
 def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     lanes: list[list[Lesson]], data: st.DataObject
@@ -138,7 +168,7 @@ def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     assert told(learnt(Trainer(PARAMETERS), one)) == told(learnt(Trainer(PARAMETERS), other))
 
 
-@given(lanes=lanes_of(checks | labels), data=st.data())
+@given(lanes=lanes_of(checks | labels | costs), data=st.data())
 @settings(max_examples=40)
 def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
     lanes: list[list[Lesson]], data: st.DataObject

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from agents.demo.shop import ShopConfig, simulate
 from config.parameters import Parameters
+from models.answer import Score
 from models.customer.profile import encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
-from models.replay import Replay, Score
+from models.replay import Replay
 from tests.models.lines import PARAMETERS, START_MS, at, watermark
 
 #: Enough mishaps that each kind is in the log.

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from agents.demo.shop import simulate
+from models.answer import Score
 from models.customer.row import encode_row
 from models.decisions.trigger import NEXT_BEST_ACTION, Trigger
 from models.engine import Fate
@@ -16,7 +17,7 @@ from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.wire import iso
 from models.learning.snapshot import Snapshot, SnapshotError
-from models.replay import Replay, Score
+from models.replay import Replay
 from tests.models.lines import PARAMETERS, PRIOR, at, line, watermark
 from tests.replay.shops import (
     PARAMETERS_OF_A_SMALL_SHOP,

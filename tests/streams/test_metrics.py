@@ -1,0 +1,34 @@
+"""What a snapshot says of value, as Prometheus reads it."""
+
+from msgspec.structs import replace
+
+from models.learning.snapshot import SpendModel, SpendQuality
+from streams.metrics import Metrics
+from tests.models.lines import PRIOR
+
+
+def test_forecasts_of_spend_and_the_best_fifth_are_told() -> None:
+    metrics = Metrics()
+    weights = (0.0,) * 7
+    snapshot = replace(
+        PRIOR,
+        spend={"28": SpendModel(weights, 500, True), "90": SpendModel(weights, 500, False)},
+        spend_quality=(
+            SpendQuality(28.0, "challenger", 400, 0.97, 1.25),
+            SpendQuality(28.0, "formula", 400, 0.75, 1.5),
+            SpendQuality(90.0, "formula", 0, None, None),
+        ),
+        revenue_share_top_fifth=0.62,
+    )
+    metrics.set_model(snapshot)
+
+    told = metrics.exposition().decode()
+    for line in (
+        'keepstream_spend_expected_ratio{horizon_days="28",scorer="challenger"} 0.97',
+        'keepstream_spend_deviance{horizon_days="28",scorer="formula"} 1.5',
+        'keepstream_spend_serves{horizon_days="28"} 1.0',
+        'keepstream_spend_serves{horizon_days="90"} 0.0',
+        "keepstream_revenue_share_top_fifth 0.62",
+    ):
+        assert line in told
+    assert 'keepstream_spend_expected_ratio{horizon_days="90"' not in told
