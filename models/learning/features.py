@@ -115,12 +115,12 @@ def extract(
     often = [log1p(max(level, 0.0)) for level in orders]
     values = (
         *often,
-        *[log1p(max(level, 0.0) / 100.0) for level in spend],
+        *[log1p(max(level, 0.0) / snapshot.order_minor) for level in spend],
         recency,
         recency * recency,
         log1p(past.life),
         log1p(past.repeats),
-        log1p(max(row.purchases.net_minor, 0) / 100.0),
+        log1p(max(row.purchases.net_minor, 0) / snapshot.order_minor),
         log((orders[1] + 0.1) / (orders[2] + 0.3)),
         log((past.recency + 1.0) / (typical + 1.0)),
         min(max((past.recency - mean) / sqrt(variance + 1.0), -10.0), 10.0),
