@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import CLICKSTREAM, RAW_TOPICS
+from models.events.catalogue import Name
 from streams.json_lines import LINE_BYTES_MAX
 from streams.kafka_clients import new_admin, new_sync_producer, partition_for
 from streams.topics import TopicsError, partition_counts
@@ -89,6 +90,9 @@ class EventPublisher:
         value = event if isinstance(event, bytes) else _encode(event)
         envelope = self._open(value)
         key = envelope.user_id or envelope.anonymous_id
+        if not key and envelope.event == Name.CAMPAIGN_COST:
+            # A cost is nobody's.
+            key = str(envelope.event)
         if not key:
             raise RejectedEventError("no identity: userId or anonymousId is needed")
         chosen = topic or self._route(envelope.type, envelope.event)

@@ -133,6 +133,13 @@ def test_an_anonymous_visitor_is_the_key_until_there_is_a_user(
     assert {b"a1", b"a2", b"c3"} == {record.key for record in read_back(settings)}
 
 
+def test_a_cost_is_published_without_anybody(settings: Settings, publisher: EventPublisher) -> None:
+    cost = line(None, "Campaign Cost", properties={"channel": "search", "amount": 12.5})
+    publish_lines(publisher, [cost])
+
+    assert [(b"Campaign Cost", cost)] == [(r.key, r.value) for r in read_back(settings)]
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
