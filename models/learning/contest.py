@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from models.learning.scorers import SCORERS, Scorer
 
-#: Weight of the latest example in the running losses: about the last five thousand count.
-_LOSS_RATE = 0.0002
+#: Weight of the latest example in the running losses: about the last thousand count.
+_LOSS_RATE = 0.001
 _JUDGED_MIN = 100
 
 
