@@ -136,6 +136,13 @@ class Metrics:
             scorer,
             registry=registry,
         )
+        self._model_reliability = Gauge(
+            "keepstream_model_reliability",
+            "Reliability curve of what was served: mean score (of = said) and share that came true "
+            "(of = came_true) by bin of equal count, the lowest scores in bin 1",
+            ["horizon_days", "kind", "bin", "of"],
+            registry=registry,
+        )
         self._model_examples = Gauge(
             "keepstream_model_examples", "Matured decisions scored", scorer, registry=registry
         )
@@ -254,6 +261,9 @@ class Metrics:
             ):
                 if value is not None:
                     gauge.labels(*labels).set(value)
+            for number, (said, came_true) in enumerate(told.curve, start=1):
+                self._model_reliability.labels(*labels[:2], number, "said").set(said)
+                self._model_reliability.labels(*labels[:2], number, "came_true").set(came_true)
         self._set_spend(snapshot)
 
     def count_drift_alarm(self, stream: str) -> None:

@@ -5,6 +5,7 @@ keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
 from math import floor, inf, log
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -21,6 +22,14 @@ class Bin(Struct, array_like=True):
     count: int = 0
     positives: int = 0
     scores: float = 0.0
+
+
+class Point(NamedTuple):
+    """Scores of about one height: their mean, the share that came true, and how many there are."""
+
+    said: float
+    came_true: float
+    scores: float
 
 
 class Reliability(Struct, rename="camel"):
@@ -68,8 +77,12 @@ class Reliability(Struct, rename="camel"):
         """Mean gap between what was said and what came true, over bins of equal count."""
         if not self.count:
             return None
+        return sum(abs(p.said - p.came_true) * p.scores for p in self.curve()) / self.count
+
+    def curve(self) -> "list[Point]":
+        """The reliability curve: bins of equal count, the lowest scores first."""
         size = self.count / CALIBRATION_BINS
-        error = room = 0.0
+        points: list[Point] = []
         said = true = held = 0.0
         room = size
         for _, found in sorted(self.bins.items()):
@@ -83,10 +96,10 @@ class Reliability(Struct, rename="camel"):
                 left -= part
                 room -= part
                 if room <= 1e-9:
-                    error += abs(said - true)
+                    points.append(Point(said / held, true / held, held))
                     said = true = held = 0.0
                     room = size
-        return (error + (abs(said - true) if held else 0.0)) / self.count
+        return [*points, Point(said / held, true / held, held)] if held else points
 
     def merged(self, other: "Reliability") -> "Reliability":
         """Both together."""

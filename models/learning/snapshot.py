@@ -67,7 +67,10 @@ class SpendQuality(Struct, frozen=True, rename="camel"):
 
 
 class Quality(Struct, frozen=True, rename="camel"):
-    """How one scorer did for one horizon and kind of decision; None where it cannot be told."""
+    """How one scorer did for one horizon and kind of decision; None where it cannot be told.
+
+    ``curve``: of what was served, (mean score, share that came true) in bins of equal count.
+    """
 
     horizon_days: float
     kind: str
@@ -76,6 +79,7 @@ class Quality(Struct, frozen=True, rename="camel"):
     log_loss: float | None
     auc: float | None
     calibration_error: float | None
+    curve: tuple[tuple[float, float], ...] = ()
 
 
 class Snapshot(Struct, frozen=True, rename="camel"):

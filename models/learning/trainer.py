@@ -164,6 +164,7 @@ class Trainer:
 
 def _told(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
+    curve = found.curve() if scorer == CHAMPION else ()
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
@@ -172,4 +173,5 @@ def _told(name: str, found: Reliability) -> Quality:
         log_loss=found.mean_log_loss,
         auc=found.auc,
         calibration_error=found.calibration_error,
+        curve=tuple((point.said, point.came_true) for point in curve),
     )

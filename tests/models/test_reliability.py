@@ -1,6 +1,7 @@
 """Quality from a histogram: against what it is when every score is kept."""
 
 from collections.abc import Callable
+from random import Random
 
 import msgspec
 import numpy as np
@@ -133,3 +134,22 @@ def test_its_size_does_not_grow_with_what_it_has_seen() -> None:
     found = learnt(rng.random(30_000), rng.random(30_000) < 0.5)
 
     assert len(found.bins) <= BINS
+
+
+def test_a_curve_has_bins_of_equal_count_and_its_gaps_are_the_calibration_error() -> None:
+    rng = Random(4)
+    found = Reliability()
+    for _ in range(3_000):
+        said = rng.random()
+        # Too sure: what is said to be likely is less so, and what unlikely more.
+        found.learn(said, rng.random() < 0.25 + said / 2)
+    curve = found.curve()
+
+    assert CALIBRATION_BINS == len(curve)
+    assert [3_000 / CALIBRATION_BINS] * len(curve) == pytest.approx([p.scores for p in curve])
+    assert sorted(p.said for p in curve) == [p.said for p in curve]
+    for point in curve:
+        assert pytest.approx(0.25 + point.said / 2, abs=0.12) == point.came_true
+    gaps = [abs(p.said - p.came_true) * p.scores for p in curve]
+    assert found.calibration_error == pytest.approx(sum(gaps) / 3_000)
+    assert [] == Reliability().curve()
