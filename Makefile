@@ -11,6 +11,9 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	then echo "$$python"; break; fi; done)
 endif
 
+# As the programs have it: see agents/__init__.py.
+export OPENBLAS_NUM_THREADS ?= 1
+
 VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv

@@ -5,8 +5,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.customer.row import Row
 from models.events.wire import iso
-from models.learning.churn import score
-from models.learning.features import history
+from models.learning.churn import score, see
 from models.learning.silent import silent_churn
 from models.learning.snapshot import Snapshot
 from models.learning.value import expected_revenue
@@ -41,7 +40,17 @@ def answer(
     parameters: Parameters,
 ) -> Score:
     """Every score of the customer as ``row`` has them, as of ``at_ms``."""
-    churn = score(row, at_ms, horizon_days, snapshot, parameters)
+    seen = see(row, at_ms, snapshot, parameters)
+    churn = score(seen, horizon_days, snapshot, parameters)
+    value = silent = None
+    if row is not None and seen is not None:
+        value = expected_revenue(row, seen.history, at_ms, horizon_days, snapshot, parameters)
+        first_days = parameters.churn.horizon_days[0]
+        first = churn
+        if horizon_days != first_days:
+            # By the first horizon, whichever was asked for: rules see the same number.
+            first = score(seen, first_days, snapshot, parameters)
+        silent = silent_churn(seen.history, first.probability, at_ms)
     return Score(
         message_id=message_id,
         user_id=customer,
@@ -50,17 +59,6 @@ def answer(
         horizon_days=horizon_days,
         source=churn.source,
         model_version=churn.model_version,
-        value=expected_revenue(row, at_ms, horizon_days, snapshot, parameters),
-        silent_churn=_silent(row, at_ms, snapshot, parameters),
+        value=value,
+        silent_churn=silent,
     )
-
-
-def _silent(
-    row: Row | None, at_ms: int, snapshot: Snapshot, parameters: Parameters
-) -> float | None:
-    past = None if row is None else history(row.purchases, at_ms)
-    if past is None:
-        return None
-    # By the first horizon, whichever was asked for: rules see the same number.
-    churn = score(row, at_ms, parameters.churn.horizon_days[0], snapshot, parameters)
-    return silent_churn(past, churn.probability, at_ms)

@@ -16,7 +16,7 @@ from models.customer.row import Row
 from models.customer.scores import rfm_scores
 from models.customer.support import Answer
 from models.events.catalogue import SurveyKind
-from models.learning.churn import Assessment, Churn, assess
+from models.learning.churn import Assessment, Churn, Seen, assessed, score, see
 from models.learning.explanation import Explanation, explanation
 from models.learning.silent import silent_churn
 from models.learning.value import ValueView, value
@@ -47,24 +47,36 @@ class Scene:
         return FACTS[name].read(self)
 
     @cached_property
+    def seen(self) -> Seen | None:
+        """What a model sees; None for somebody who has not bought."""
+        return see(self.row, self.at_ms, self.context.snapshot, self.context.parameters)
+
+    @cached_property
+    def churn(self) -> Churn | None:
+        """The score for the first horizon, the one that rules know."""
+        if self.seen is None:
+            return None
+        snapshot, parameters = self.context.snapshot, self.context.parameters
+        return score(self.seen, parameters.churn.horizon_days[0], snapshot, parameters)
+
+    @cached_property
     def assessment(self) -> Assessment | None:
-        """Features and scores; None for somebody who has not bought."""
-        return assess(self.row, self.at_ms, self.context.snapshot, self.context.parameters)
+        """Features and the scores of every horizon; None for somebody who has not bought."""
+        if self.seen is None or self.churn is None:
+            return None
+        snapshot, parameters = self.context.snapshot, self.context.parameters
+        others = parameters.churn.horizon_days[1:]
+        return assessed(self.seen, self.churn, others, snapshot, parameters)
 
     @cached_property
     def value(self) -> ValueView | None:
         """What the customer is expected to bring; None before there is a model, and for somebody
         who has not bought.
         """
-        if self.assessment is None:
+        if self.seen is None:
             return None
-        past, context = self.assessment.history, self.context
+        past, context = self.seen.history, self.context
         return value(self.row, past, self.at_ms, context.snapshot, context.parameters)
-
-    @property
-    def churn(self) -> Churn | None:
-        """The score for the first horizon."""
-        return self.assessment.churn[0] if self.assessment is not None else None
 
     @cached_property
     def explanation(self) -> Explanation | None:
@@ -128,10 +140,9 @@ def _churn_probability(scene: Scene) -> float:
 
 
 def _silent_churn(scene: Scene) -> float:
-    assessed = scene.assessment
-    if assessed is None:
+    if scene.seen is None or scene.churn is None:
         return nan
-    found = silent_churn(assessed.history, assessed.churn[0].probability, scene.at_ms)
+    found = silent_churn(scene.seen.history, scene.churn.probability, scene.at_ms)
     return nan if found is None else found
 
 
@@ -140,8 +151,8 @@ def _anomaly(scene: Scene) -> Anomaly | None:
 
 
 def _purchase_anomaly(scene: Scene) -> Anomaly | None:
-    assessed = scene.assessment
-    return purchase_anomaly(assessed.history, scene.at_ms) if assessed is not None else None
+    seen = scene.seen
+    return purchase_anomaly(seen.history, scene.at_ms) if seen is not None else None
 
 
 def _deviations(found: Anomaly | None) -> float:

@@ -1,6 +1,8 @@
 """The probability that a customer does not buy within a horizon, and who says so."""
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -11,6 +13,8 @@ from models.learning.scorers import SCORERS, Said, Scorer, probability_of, say
 from models.learning.snapshot import Snapshot
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
+#: What is said of somebody who has not bought.
+_NOBODY = Said((None,) * len(SCORERS), _BASELINE)
 
 
 class Source(StrEnum):
@@ -45,6 +49,13 @@ class Churn(Struct, frozen=True):
         }
 
 
+class Seen(NamedTuple):
+    """What a model sees of a customer at a moment."""
+
+    features: tuple[float, ...]
+    history: History
+
+
 class Assessment(Struct, frozen=True):
     """A customer's features at a moment, and the scores of every horizon."""
 
@@ -53,41 +64,49 @@ class Assessment(Struct, frozen=True):
     history: History
 
 
+def see(row: Row | None, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> Seen | None:
+    """None for somebody who has not bought."""
+    past = None if row is None else history(row.purchases, at_ms)
+    if row is None or past is None:
+        return None
+    return Seen(extract(row, past, at_ms, snapshot, parameters), past)
+
+
 def assess(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> Assessment | None:
     """Score every horizon kept; None for somebody who has not bought."""
-    past = history(row.purchases, at_ms)
-    if past is None:
+    seen = see(row, at_ms, snapshot, parameters)
+    if seen is None:
         return None
-    features = extract(row, past, at_ms, snapshot, parameters)
-    horizons = parameters.churn.horizon_days
-    scores = tuple(_churn(features, past, days, snapshot, parameters) for days in horizons)
-    return Assessment(features, scores, past)
+    first, *others = parameters.churn.horizon_days
+    return assessed(seen, score(seen, first, snapshot, parameters), others, snapshot, parameters)
+
+
+def assessed(
+    seen: Seen,
+    first: Churn,
+    others: Iterable[float],
+    snapshot: Snapshot,
+    parameters: Parameters,
+) -> Assessment:
+    """What was seen, with the first horizon's score and those of the ``others``."""
+    rest = [score(seen, horizon_days, snapshot, parameters) for horizon_days in others]
+    return Assessment(seen.features, (first, *rest), seen.history)
 
 
 def score(
-    row: Row | None, at_ms: int, horizon_days: float, snapshot: Snapshot, parameters: Parameters
+    seen: Seen | None, horizon_days: float, snapshot: Snapshot, parameters: Parameters
 ) -> Churn:
-    """The score for one horizon, kept or not: BG/NBD knows every horizon, the champion its own."""
-    past = None if row is None else history(row.purchases, at_ms)
-    if row is None or past is None:
-        said = Said(say(None, (), None), 0)
-        return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, said)
-    features = extract(row, past, at_ms, snapshot, parameters)
-    return _churn(features, past, horizon_days, snapshot, parameters)
+    """The score for one horizon, kept or not: BG/NBD knows every horizon, the models their own.
 
-
-def _churn(
-    features: tuple[float, ...],
-    past: History,
-    horizon_days: float,
-    snapshot: Snapshot,
-    parameters: Parameters,
-) -> Churn:
+    The prior for somebody who has not bought.
+    """
+    if seen is None:
+        return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, _NOBODY)
     models = snapshot.churn.get(f"{horizon_days:g}")
     formula = None
     if snapshot.bgnbd is not None:
-        formula = baseline(past, snapshot.bgnbd, horizon_days)
-    log_odds = say(models, features, formula)
+        formula = baseline(seen.history, snapshot.bgnbd, horizon_days)
+    log_odds = say(models, seen.features, formula)
     served = _BASELINE if models is None else SCORERS.index(Scorer(models.champion))
     answer = log_odds[served]
     if answer is None:

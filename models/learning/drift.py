@@ -10,15 +10,12 @@ from math import log1p, sqrt
 from typing import Any
 
 from msgspec import Struct
-from river.drift import ADWIN
 
 from config.duration import DAY_MS
 from models.events.wire import iso
 from models.learning.examples import Observation
 from models.learning.features import NAMES
 
-# River's methods have no types.
-_ADWIN: Any = ADWIN
 DELTA = 0.002
 RESIDUAL_GAP = "residual_gap"
 #: Left out is what grows with a shop's age whatever its customers do, and what a new fit moves.
@@ -82,7 +79,12 @@ class _Stream:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.detector = _ADWIN(delta=DELTA)
+        # Importing it takes a second or two, which a command that learns nothing need not wait for.
+        from river.drift import ADWIN  # noqa: PLC0415
+
+        # River's methods have no types.
+        adwin: Any = ADWIN
+        self.detector = adwin(delta=DELTA)
         self.began_ms = 0
         self.quiet_until_ms = 0
         self.reference: float | None = None

@@ -1,13 +1,12 @@
 """What a customer did, told by group of features: the numbers that a marketer would check."""
 
 from enum import StrEnum
-from itertools import pairwise
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import support
 from models.customer.purchases import GAPS_MAX, minor_per_unit, window
-from models.customer.rhythm import shrunk_gap_days
+from models.customer.rhythm import rhythm_of, shrunk_gap_days
 from models.customer.row import Row
 from models.learning.churn import Churn
 from models.learning.features import History
@@ -69,9 +68,9 @@ class Words:
                 return "a score is never surer than this"
 
     def _rhythm(self) -> str:
-        gaps = [float(b - a) for a, b in pairwise(self._past.days[-GAPS_MAX - 1 :])]
+        rhythm = rhythm_of(self._past.days[-GAPS_MAX - 1 :])
         overdue = self._parameters.overdue
-        usual = shrunk_gap_days(gaps, self._gap_days, overdue.prior_weight)
+        usual = shrunk_gap_days(rhythm, self._gap_days, overdue.prior_weight)
         silent = self._silent_days()
         if not self._past.repeats:
             return f"bought once, {days(silent)} ago; others usually again after {days(usual)}"

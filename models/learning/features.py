@@ -5,7 +5,6 @@ Only what happened up to that moment counts: an order after it, already in the r
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from math import exp, log, log1p, sqrt
 from struct import Struct as Layout
 from typing import NamedTuple
@@ -15,8 +14,8 @@ from config.parameters import Parameters
 from models.customer.days import Days, purchase_days
 from models.customer.decay import decayed
 from models.customer.engagement import intensity_at
-from models.customer.purchases import GAPS_MAX, Purchases, levels
-from models.customer.rhythm import shrunk_gap_days
+from models.customer.purchases import GAPS_MAX, Purchases
+from models.customer.rhythm import rhythm_of, shrunk_gap_days
 from models.customer.row import Row
 from models.learning.bgnbd import BgNbd, p_no_purchase
 from models.learning.snapshot import Snapshot
@@ -103,10 +102,9 @@ def extract(
     A model is trained on the very numbers that it scores.
     """
     orders, spend = _levels(row.purchases, at_ms, parameters)
-    gaps = [float(b - a) for a, b in pairwise(past.days[-GAPS_MAX - 1 :])]
-    typical = shrunk_gap_days(gaps, snapshot.gap_days, parameters.overdue.prior_weight)
-    mean = sum(gaps) / len(gaps) if gaps else typical
-    variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps) if gaps else typical**2
+    rhythm = rhythm_of(past.days[-GAPS_MAX - 1 :])
+    typical = shrunk_gap_days(rhythm, snapshot.gap_days, parameters.overdue.prior_weight)
+    mean, variance = (rhythm.mean, rhythm.variance) if rhythm.gaps else (typical, typical**2)
     recency = log1p(past.recency)
     intensity, views = intensity_at(row.engagement, at_ms, parameters)
     unseen_days = max(at_ms - row.engagement.last_at_ms, 0) / DAY_MS
@@ -131,7 +129,7 @@ def extract(
         # Silence says more the more often somebody used to buy.
         recency * often[1],
         silent * often[1],
-        _longer_gaps(gaps, past.recency),
+        _longer_gaps(rhythm.gaps, past.recency),
         log1p(max(intensity, 0.0)),
         log1p(max(views, 0.0)),
         log1p(unseen_days),
@@ -180,8 +178,12 @@ def _levels(
     """Decayed orders and net spend, one level a half-life, of the orders up to ``at_ms``."""
     half_lives = parameters.purchases.half_lives
     if purchases.as_of_ms <= at_ms:
-        running = list(levels(purchases, at_ms, parameters))
-        return [level[1] for level in running], [level[2] for level in running]
+        zeros = (0.0,) * len(half_lives)
+        lag_ms = at_ms - purchases.as_of_ms
+        shares = [decayed(1.0, lag_ms, half_life) for half_life in half_lives]
+        running = purchases.decayed_orders or zeros, purchases.decayed_net_minor or zeros
+        counted, earned = ([x * share for x, share in zip(r, shares, strict=True)] for r in running)
+        return counted, earned
     # The running levels hold orders that were yet to come: add up those that had come.
     orders, spend = [0.0] * len(half_lives), [0.0] * len(half_lives)
     for order in purchases.orders:

@@ -8,7 +8,7 @@ from math import floor, inf, log
 
 from msgspec import Struct
 
-BINS = 256
+BINS = 128
 _LOGIT_MAX = 8.0
 _EPSILON = 1e-6
 #: Calibration error is told over this many bins of equal count.

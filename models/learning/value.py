@@ -9,7 +9,7 @@ from config.parameters import Parameters
 from models.customer.pending import Forecast
 from models.customer.purchases import Purchases, minor_per_unit
 from models.customer.row import Row
-from models.learning.features import History, history
+from models.learning.features import History
 from models.learning.gamma_gamma import expected_spend_minor
 from models.learning.purchases_ahead import expected_purchases, lifetime_years, yearly_purchases
 from models.learning.snapshot import Snapshot
@@ -91,14 +91,16 @@ def expect(
 
 
 def expected_revenue(
-    row: Row | None, at_ms: int, horizon_days: float, snapshot: Snapshot, parameters: Parameters
+    row: Row,
+    past: History,
+    at_ms: int,
+    horizon_days: float,
+    snapshot: Snapshot,
+    parameters: Parameters,
 ) -> float | None:
     """Net revenue expected in (t, t + horizon], in the shop's currency; None before there is a
-    model, and for somebody who has not bought.
+    model.
     """
-    past = None if row is None else history(row.purchases, at_ms)
-    if row is None or past is None:
-        return None
     found = expect(past, net_until(row.purchases, at_ms), horizon_days, snapshot)
     return None if found is None else found.spend_minor / _minor(parameters)
 

@@ -248,8 +248,8 @@ def test_a_score_that_decides_nothing_is_not_explained() -> None:
     scene = Scene(BUYER, at(days=30), context(snapshot=calm))
 
     assert [] == look(scene, SCORE, Cause("m"))
-    assert "assessment" in vars(scene)
-    assert not {"explanation", "churn_reason"} & vars(scene).keys()
+    assert "churn" in vars(scene)
+    assert not {"assessment", "explanation", "churn_reason"} & vars(scene).keys()
 
 
 def test_a_profile_explains_each_of_its_scores() -> None:

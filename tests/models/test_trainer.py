@@ -13,8 +13,9 @@ from river.optim import SGD
 from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
+from models.customer.row import Row
 from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Source, assess, score
+from models.learning.churn import Churn, Source, assess, score, see
 from models.learning.contest import Contest
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import NAMES, pack, unpack
@@ -313,6 +314,11 @@ SIDELINED = replace(SERVED, churn={"28": replace(MODELS, champion="baseline")})
 WITHOUT_FORMULA = replace(SIDELINED, bgnbd=None)
 
 
+def scored(row: Row | None, at_ms: int, horizon_days: float, snapshot: Snapshot) -> Churn:
+    seen = see(row, at_ms, snapshot, PARAMETERS)
+    return score(seen, horizon_days, snapshot, PARAMETERS)
+
+
 @pytest.mark.parametrize(
     ("snapshot", "horizon_days", "source"),
     [
@@ -329,7 +335,7 @@ WITHOUT_FORMULA = replace(SIDELINED, bgnbd=None)
 def test_a_score_says_whose_word_it_is(
     snapshot: Snapshot, horizon_days: float, source: Source
 ) -> None:
-    found = score(BUYER, at(days=30), horizon_days, snapshot, PARAMETERS)
+    found = scored(BUYER, at(days=30), horizon_days, snapshot)
     # Days are whole: two repeats, the last of them on day 21, and 30 days of life.
     by_formula = p_no_purchase(FORMULA, 2, 21 / 7, 30 / 7, horizon_days / 7)
 
@@ -358,7 +364,7 @@ def test_who_has_not_bought_by_then_has_the_prior() -> None:
     visitor = lived([happened("page", at())])
 
     for row in (None, visitor, BUYER):
-        found = score(row, at(days=0.1), 28.0, SERVED, PARAMETERS)
+        found = scored(row, at(days=0.1), 28.0, SERVED)
         assert (Source.PRIOR, PARAMETERS.churn.prior) == (found.source, found.probability)
     assert assess(visitor, at(days=1), SERVED, PARAMETERS) is None
 
@@ -454,7 +460,5 @@ def test_a_snapshot_says_nothing_of_what_the_trainer_goes_on_from_to_anyone_else
 
     assert 61 == msgspec.json.decode(snapshot.trainer)["consumed"]
     for row in (BUYER, None):
-        assert score(row, at(days=30), 28.0, snapshot, FEW) == score(
-            row, at(days=30), 28.0, without, FEW
-        )
+        assert scored(row, at(days=30), 28.0, snapshot) == scored(row, at(days=30), 28.0, without)
     assert prior_snapshot(FEW).churn == {}

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from models.answer import answer
 from models.customer.profile import profile
 from models.customer.row import Row
 from models.decisions.facts import FACTS, Scene
@@ -32,7 +33,13 @@ def bought() -> Row:
 
 
 def expected_by(snapshot: Snapshot, horizon_days: float = 28.0) -> float | None:
-    return expected_revenue(bought(), NOW_MS, horizon_days, snapshot, PARAMETERS)
+    return expected_of(bought(), snapshot, horizon_days)
+
+
+def expected_of(row: Row, snapshot: Snapshot, horizon_days: float = 28.0) -> float | None:
+    past = history(row.purchases, NOW_MS)
+    assert past is not None
+    return expected_revenue(row, past, NOW_MS, horizon_days, snapshot, PARAMETERS)
 
 
 @pytest.mark.parametrize("horizon_days", [1.0, 28.0, 90.0, 1_000.0])
@@ -46,9 +53,18 @@ def test_the_formula_answers_for_any_horizon(horizon_days: float) -> None:
 def test_nobody_can_say_before_there_is_a_model_or_a_purchase() -> None:
     assert expected_by(PRIOR) is None
     assert expected_by(replace(KNOWING, gamma_gamma=None)) is None
-    assert expected_revenue(None, NOW_MS, 28.0, KNOWING, PARAMETERS) is None
     visitor = lived([happened("page", at(1))])
-    assert expected_revenue(visitor, NOW_MS, 28.0, KNOWING, PARAMETERS) is None
+    for row in (None, visitor):
+        answered = answer(
+            message_id="m",
+            customer="ada",
+            at_ms=NOW_MS,
+            horizon_days=28.0,
+            row=row,
+            snapshot=KNOWING,
+            parameters=PARAMETERS,
+        )
+        assert (None, None) == (answered.value, answered.silent_churn)
 
 
 def test_the_challenger_answers_for_the_horizon_it_has_learnt_while_it_serves() -> None:
@@ -87,9 +103,7 @@ def test_a_lifetime_value_is_the_product_of_the_terms_that_are_shown() -> None:
     lifetime = found.annual_revenue * found.gross_margin * found.lifetime_years
     assert (0.4, 3.0) == (found.gross_margin, found.acquisition_cost)
     assert lifetime - 3.0 == pytest.approx(found.clv)
-    within = expected_revenue(
-        row, NOW_MS, PARAMETERS.value.lifetime_max / 86_400_000, KNOWING, tuned
-    )
+    within = expected_of(row, KNOWING, PARAMETERS.value.lifetime_max / 86_400_000)
     assert within == pytest.approx(found.annual_revenue * found.lifetime_years)
 
 
@@ -131,7 +145,7 @@ def test_orders_of_later_are_not_seen() -> None:
 
     assert 12_000 == net_until(later.purchases, NOW_MS)
     assert 52_000 == net_until(later.purchases, at(63))
-    assert expected_by(KNOWING) == expected_revenue(later, NOW_MS, 28.0, KNOWING, PARAMETERS)
+    assert expected_by(KNOWING) == expected_of(later, KNOWING)
 
 
 def test_an_example_says_what_was_spent_in_its_horizon_and_what_had_been_expected() -> None:
