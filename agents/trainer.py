@@ -8,6 +8,7 @@ restores it and reads on from there.
 import asyncio
 import logging
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import msgspec
 from faust.types import TP
@@ -17,12 +18,14 @@ from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
 from models.learning.drift import DriftMonitor
 from models.learning.examples import Observation, decode_lesson
-from models.learning.trainer import Trainer as Learner
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.record_batches import Record, RecordBatch
 from streams.snapshot_store import SnapshotStore, announce, publish
+
+if TYPE_CHECKING:
+    from models.learning.trainer import Trainer as Learner
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +50,13 @@ class Trainer:
         self._parameters = parameters
         self._metrics = metrics
         self._learner: Learner | None = None
-        self._drift = DriftMonitor()
+        self._drift: DriftMonitor | None = None
         self._epoch = -1
 
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
         """Learn from ``batch``; publish and announce what becomes due."""
         started_s = monotonic()
-        if self._learner is None or batch.epoch != self._epoch:
+        if self._learner is None or self._drift is None or batch.epoch != self._epoch:
             self._learner = await self._restored()
             self._drift = DriftMonitor()
             self._epoch = batch.epoch
@@ -63,7 +66,7 @@ class Trainer:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            if self._learn(self._learner, record):
+            if self._learn(self._learner, self._drift, record):
                 snapshot = self._learner.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
                 committable = record.offset + 1
@@ -74,7 +77,7 @@ class Trainer:
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
 
-    async def _restored(self) -> Learner:
+    async def _restored(self) -> "Learner":
         """The learner as of the last snapshot, which is announced once more: whoever published
         it may have been killed before all partitions heard of it.
         """
@@ -82,9 +85,12 @@ class Trainer:
         if latest.version:
             await announce(latest, self._outbox, self._settings)
         log.info("trainer goes on from snapshot %d", latest.version)
+        # River takes a second or two to import: only the worker whose turn it is pays for it.
+        from models.learning.trainer import Trainer as Learner  # noqa: PLC0415
+
         return Learner(self._parameters, latest)
 
-    def _learn(self, learner: Learner, record: Record) -> bool:
+    def _learn(self, learner: "Learner", drift: DriftMonitor, record: Record) -> bool:
         """Learn from one record; whether a snapshot is due after it."""
         try:
             lesson = decode_lesson(record.value or b"")
@@ -93,7 +99,7 @@ class Trainer:
             log.warning("left out an example at offset %d that is not one", record.offset)
             return False
         if learnt and isinstance(lesson, Observation):
-            watch(self._drift, lesson, self._metrics)
+            watch(drift, lesson, self._metrics)
         return learnt and learner.is_due
 
 

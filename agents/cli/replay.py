@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import IO, Annotated, Self
+from typing import IO, TYPE_CHECKING, Annotated, Self
 
 import msgspec
 import typer
@@ -18,8 +18,10 @@ from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import SnapshotSource
-from models.replay import Output, Replay, Summary
 from streams.json_lines import JsonLines
+
+if TYPE_CHECKING:
+    from models.replay import Output, Summary
 
 _TELL_EVERY_LINES = 1_000
 _WRITE_BUFFER_BYTES = 256 * 1024
@@ -62,6 +64,9 @@ def replay(
     triggers.jsonl, customers.jsonl (their final state), dead-letters.jsonl, summary.json, and
     scores.jsonl if there are score lines. The same log gives the same bytes.
     """
+    # River takes a second or two to import, which other commands need not wait for.
+    from models.replay import Replay  # noqa: PLC0415
+
     parameters = parameters_from(settings_from(), assignments)
     # Rows are many and make no cycles: looking through all of them again and again finds nothing.
     gc.freeze()
@@ -120,7 +125,7 @@ class OutcomeFiles:
         for name in (TRIGGERS, DEAD_LETTERS):
             self._open(name)
 
-    def write(self, outputs: Iterable[Output]) -> None:
+    def write(self, outputs: "Iterable[Output]") -> None:
         """Append what one line brought about, each to its file."""
         for output in outputs:
             match output:
@@ -131,7 +136,7 @@ class OutcomeFiles:
                 case _:
                     self._append(SCORES, msgspec.json.encode(output))
 
-    def finish(self, profiles: Iterable[Profile], summary: Summary) -> None:
+    def finish(self, profiles: Iterable[Profile], summary: "Summary") -> None:
         """Write how it ended, and put every file in its place."""
         self._open(CUSTOMERS)
         for view in profiles:
@@ -171,7 +176,7 @@ class OutcomeFiles:
             file.close()
 
 
-def _in_words(lines: int, summary: Summary, out: Path) -> str:
+def _in_words(lines: int, summary: "Summary", out: Path) -> str:
     def counted(counts: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.customer.row import Row
 from models.learning.features import History, baseline, extract, history
-from models.learning.scorers import SCORERS, Said, Scorer, probability_of, say
+from models.learning.log_odds import sigmoid
+from models.learning.scorers import SCORERS, Said, Scorer, say
 from models.learning.snapshot import Snapshot
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
@@ -43,7 +44,7 @@ class Churn(Struct, frozen=True):
     def scores(self) -> dict[str, float]:
         """The probability by each scorer that had one."""
         return {
-            scorer: probability_of(log_odds)
+            scorer: sigmoid(log_odds)
             for scorer, log_odds in zip(SCORERS, self.said.log_odds, strict=True)
             if log_odds is not None
         }
@@ -112,7 +113,7 @@ def score(
     if answer is None:
         probability, source = parameters.churn.prior, Source.PRIOR
     else:
-        probability = probability_of(answer)
+        probability = sigmoid(answer)
         source = Source.BASELINE if served == _BASELINE else Source.CHAMPION
     said = Said(log_odds, served)
     return Churn(probability, horizon_days, source, snapshot.version, said)

@@ -5,7 +5,7 @@ Only what happened up to that moment counts: an order after it, already in the r
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import exp, log, log1p, sqrt
+from math import log, log1p, sqrt
 from struct import Struct as Layout
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from models.customer.purchases import GAPS_MAX, Purchases
 from models.customer.rhythm import rhythm_of, shrunk_gap_days
 from models.customer.row import Row
 from models.learning.bgnbd import BgNbd, p_no_purchase
+from models.learning.log_odds import logit
 from models.learning.snapshot import Snapshot
 
 NAMES = (
@@ -52,6 +53,7 @@ _LAYOUT = Layout(f"<{len(NAMES)}f")
 #: The horizon whose BG/NBD probability is a feature.
 _BGNBD_WEEKS = 4.0
 _RECENT_MS = 28 * DAY_MS
+#: Beyond it a model says no more than "certainly".
 _LOGIT_MAX = 6.0
 
 
@@ -109,7 +111,8 @@ def extract(
     intensity, views = intensity_at(row.engagement, at_ms, parameters)
     unseen_days = max(at_ms - row.engagement.last_at_ms, 0) / DAY_MS
     model = snapshot.bgnbd
-    silent = logit(baseline(past, model, 7 * _BGNBD_WEEKS) if model is not None else 0.5)
+    quiet = baseline(past, model, 7 * _BGNBD_WEEKS) if model is not None else 0.5
+    silent = logit(quiet, _LOGIT_MAX)
     often = [log1p(max(level, 0.0)) for level in orders]
     values = (
         *often,
@@ -151,13 +154,6 @@ def unpack(content: bytes) -> tuple[float, ...]:
     return _LAYOUT.unpack(content)
 
 
-def logit(probability: float) -> float:
-    """Log odds, within ±6: beyond it a model says no more than "certainly"."""
-    bound = 1.0 / (1.0 + exp(_LOGIT_MAX))
-    clipped = min(max(probability, bound), 1.0 - bound)
-    return log(clipped / (1.0 - clipped))
-
-
 def days_since(past: History, since_ms: int) -> int:
     """How many purchase days there were after the day of ``since_ms``."""
     return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)
@@ -169,7 +165,7 @@ def _longer_gaps(gaps: Sequence[float], recency_days: float) -> float:
     """
     lasted = [gap for gap in gaps if gap > recency_days]
     went_on = sum(gap > recency_days + 7.0 * _BGNBD_WEEKS for gap in lasted)
-    return logit((went_on + 0.5) / (len(lasted) + 2.0))
+    return logit((went_on + 0.5) / (len(lasted) + 2.0), _LOGIT_MAX)
 
 
 def _levels(

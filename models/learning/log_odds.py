@@ -18,6 +18,13 @@ def sigmoid(logit: float) -> float:
     return 1.0 / (1.0 + exp(-clipped(logit, LOGIT_MAX)))
 
 
+def logit(probability: float, limit: float = LOGIT_MAX) -> float:
+    """The log odds of a probability, within ``limit`` of 0."""
+    if not 0.0 < probability < 1.0:
+        return limit if probability >= 1.0 else -limit
+    return clipped(log(probability / (1.0 - probability)), limit)
+
+
 def logit_of(probabilities: Mapping[Any, float]) -> float:
     """The log odds of what a binary classifier says; 0 when that is nothing, which some say before
     they have learnt.

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from math import exp, isnan, log, log1p, nan
+from math import exp, isnan, log1p, nan
 from struct import Struct as Layout
 from typing import NamedTuple
 
+from models.learning.log_odds import clipped, logit
 from models.learning.snapshot import ChurnModels
 
 #: Beyond it a scorer says no more than "certainly".
@@ -101,15 +102,9 @@ def unpack_said(content: bytes) -> Said:
     return Said(tuple(None if isnan(odds) else odds for odds in log_odds), served)
 
 
-def probability_of(log_odds: float) -> float:
-    return 1.0 / (1.0 + exp(-log_odds))
-
-
 def log_odds_of(probability: float) -> float:
     """Within ±`LOG_ODDS_MAX`."""
-    if not 0.0 < probability < 1.0:
-        return LOG_ODDS_MAX if probability >= 1.0 else -LOG_ODDS_MAX
-    return _bounded(log(probability / (1.0 - probability)))
+    return logit(probability, LOG_ODDS_MAX)
 
 
 def loss_of(log_odds: float, came_true: bool) -> float:
@@ -119,4 +114,4 @@ def loss_of(log_odds: float, came_true: bool) -> float:
 
 
 def _bounded(log_odds: float) -> float:
-    return min(max(log_odds, -LOG_ODDS_MAX), LOG_ODDS_MAX)
+    return clipped(log_odds, LOG_ODDS_MAX)

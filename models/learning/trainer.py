@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from models.learning.examples import Cost, Example, Lesson, Observation
+from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
 from models.learning.population import Population
 from models.learning.reliability import Reliability
-from models.learning.scorers import SCORERS, Said, Scorer, probability_of
+from models.learning.scorers import SCORERS, Said, Scorer
 from models.learning.snapshot import Quality, Snapshot, SpendModel, prior_snapshot
 from models.learning.spend import SpendState, learn_spend, model_of, spend_quality
 
@@ -150,7 +151,7 @@ class Trainer:
             assert log_odds is not None
             name = f"{example.horizon_days:g} {example.kind} {scorer}"
             found = self._state.reliability.setdefault(name, Reliability())
-            found.learn(probability_of(log_odds), example.churned, example.weight)
+            found.learn(sigmoid(log_odds), example.churned, example.weight)
 
     def _quality(self) -> list[Quality]:
         """By horizon, kind of decision and scorer, and over all kinds."""

@@ -19,6 +19,7 @@ from models.learning.churn import Churn, Source, assess, score, see
 from models.learning.contest import Contest
 from models.learning.examples import Example, Observation, packed_text
 from models.learning.features import NAMES, pack, unpack
+from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
 from models.learning.population import Population
 from models.learning.scorers import (
@@ -28,7 +29,6 @@ from models.learning.scorers import (
     combined,
     log_odds_of,
     pack_said,
-    probability_of,
     say,
     unpack_said,
 )
@@ -126,7 +126,7 @@ def test_what_is_served_is_what_river_itself_says() -> None:
         pipeline.predict_proba_one(dict(zip(NAMES, one.values(), strict=True)))[True]
         for one in examples
     ]
-    served = [probability_of(logistic(model, one.values())) for one in examples]
+    served = [sigmoid(logistic(model, one.values())) for one in examples]
     assert said == pytest.approx(served, abs=1e-12)
     assert 0.4 < max(said) - min(said)
     assert 600 == model.examples
@@ -285,7 +285,7 @@ def test_recalibration_makes_what_is_said_come_true_as_often() -> None:
     models = models_of(trainer.draw())
 
     assert Scorer.RECALIBRATED == models.champion
-    assert pytest.approx(0.9, abs=0.015) == probability_of(models.shift)
+    assert pytest.approx(0.9, abs=0.015) == sigmoid(models.shift)
 
 
 def test_there_is_no_champion_before_there_are_enough_examples() -> None:
@@ -354,7 +354,7 @@ def test_a_score_says_whose_word_it_is(
             assert assessed is not None
             said = say(MODELS, assessed.features, by_formula)[-1]
             assert said is not None
-            assert pytest.approx(probability_of(said), rel=1e-12) == found.probability
+            assert pytest.approx(sigmoid(said), rel=1e-12) == found.probability
             assert pytest.approx(by_formula, rel=1e-12) == found.scores()["baseline"]
             assert (Scorer.RECALIBRATED, len(SCORERS)) == (found.scorer, len(found.scores()))
     assert 0 < found.probability < 1

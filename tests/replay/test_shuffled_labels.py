@@ -16,7 +16,8 @@ from agents.demo.shop import ShopConfig
 from config.duration import DAY_MS
 from models.events.wire import decode_line
 from models.learning.examples import Example, Lesson, Observation, packed_text
-from models.learning.scorers import SCORERS, Said, Scorer, pack_said, probability_of, say
+from models.learning.log_odds import sigmoid
+from models.learning.scorers import SCORERS, Said, Scorer, pack_said, say
 from models.learning.snapshot import ChurnModels, Quality
 from models.learning.trainer import Trainer
 from models.partition import Partition
@@ -67,7 +68,7 @@ def prequential(examples: list[Example]) -> dict[tuple[str, str], Quality]:
             model = models[place] if place >= 0 else None
             said = example.scorers_said()
             if said is not None and said.log_odds[0] is not None:
-                formula = probability_of(said.log_odds[0])
+                formula = sigmoid(said.log_odds[0])
                 log_odds = say(model, example.values(), formula)
                 served = 0 if model is None else SCORERS.index(Scorer.BLEND)
                 packed = packed_text(pack_said(Said(log_odds, served)))
