@@ -7,6 +7,7 @@ restores it and reads on from there.
 
 import asyncio
 import logging
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,9 @@ class Trainer:
         if latest.version:
             await announce(latest, self._outbox, self._settings)
         log.info("trainer goes on from snapshot %d", latest.version)
-        # River takes a second or two to import: only the worker whose turn it is pays for it.
+        # River takes a second or two to import: only the worker whose turn it is pays for it, and
+        # not in the loop that heartbeats and the other agents wait for.
+        await asyncio.to_thread(import_module, "models.learning.trainer")
         from models.learning.trainer import Trainer as Learner  # noqa: PLC0415
 
         return Learner(self._parameters, latest)

@@ -1,0 +1,68 @@
+"""CPU that one score and one lesson take.
+
+    python -m tests.benchmarks.learning [--examples 20000] [--rounds 5]
+
+A score is everything that all five scorers say of one horizon, from features that are there; a
+lesson is that an example's scorers are judged and both models learn from it. Features and labels
+are drawn at random: what they are makes no difference to the time. The median of the rounds counts.
+"""
+
+import argparse
+import statistics
+from math import exp
+from random import Random
+from time import process_time
+
+from msgspec.structs import replace
+
+from models.learning.bgnbd import BgNbd
+from models.learning.churn import Seen, score
+from models.learning.features import NAMES, History
+from models.learning.online import OnlineLearner, OnlineState
+from models.learning.scorers import combined
+from tests.models.lines import PARAMETERS, PRIOR
+
+Example = tuple[tuple[float, ...], bool]
+
+
+def drawn(count: int) -> list[Example]:
+    rng = Random(7)
+    examples = []
+    for _ in range(count):
+        features = tuple(rng.gauss(0.0, 1.0) for _ in NAMES)
+        examples.append((features, rng.random() < 1.0 / (1.0 + exp(-sum(features[:3])))))
+    return examples
+
+
+def measure(examples: list[Example]) -> tuple[float, float]:
+    """CPU microseconds of a score and of a lesson."""
+    learner = OnlineLearner(OnlineState(), PARAMETERS)
+    said = combined(0.1, -0.2, 0.3, 0.05)
+    started_s = process_time()
+    for features, churned in examples:
+        learner.learn(features, churned, said)
+    lesson_us = (process_time() - started_s) / len(examples) * 1e6
+
+    models = learner.models()
+    assert models is not None
+    snapshot = replace(PRIOR, bgnbd=BgNbd(0.5, 5.0, 0.6, 2.5), churn={"28": models})
+    past = History((20_000, 20_010, 20_020), 2, 20.0, 40.0, 20.0)
+    started_s = process_time()
+    for features, _ in examples:
+        score(Seen(features, past), 28.0, snapshot, PARAMETERS)
+    return (process_time() - started_s) / len(examples) * 1e6, lesson_us
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    examples = drawn(asked.examples)
+    rounds = [measure(examples) for _ in range(asked.rounds)]
+    scores, lessons = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(f"a score {scores:.1f} us, a lesson {lessons:.1f} us, together {scores + lessons:.1f} us")
+
+
+if __name__ == "__main__":
+    main()
