@@ -12,7 +12,7 @@ from typing import Any
 from agents.deliver import Deliver
 from agents.ingest import Ingest
 from agents.profile import Profile
-from agents.trainer import Trainer
+from agents.trainer import Trainer, ready_to_learn
 from agents.web.server import Readiness, routes, serving
 from config import topics
 from config.parameters import Parameters
@@ -159,10 +159,14 @@ class Worker:
     def _topics(self, names: Iterable[str]) -> set[str]:
         return {self.settings.topic(name) for name in names}
 
-    def on_assigned(self, assigned: set[Any]) -> None:
-        """Let go of the partitions that went to other workers."""
+    async def on_assigned(self, assigned: set[Any]) -> None:
+        """Let go of the partitions that went to other workers; make ready to learn, if it is this
+        one's turn, before there are lessons that wait.
+        """
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
+        if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
+            await ready_to_learn()
 
     async def _drive_clocks(self, outbox: Outbox) -> None:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
@@ -259,7 +263,7 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
         )
 
     async def on_assigned(_: Any, /, *arguments: Any, **__: Any) -> None:
-        worker.on_assigned(arguments[0])
+        await worker.on_assigned(arguments[0])
 
     # No function fits the type that mode gives to receivers.
     signal: Any = app.on_partitions_assigned

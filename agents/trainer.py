@@ -86,9 +86,7 @@ class Trainer:
         if latest.version:
             await announce(latest, self._outbox, self._settings)
         log.info("trainer goes on from snapshot %d", latest.version)
-        # River takes a second or two to import: only the worker whose turn it is pays for it, and
-        # not in the loop that heartbeats and the other agents wait for.
-        await asyncio.to_thread(import_module, "models.learning.trainer")
+        await ready_to_learn()
         from models.learning.trainer import Trainer as Learner  # noqa: PLC0415
 
         return Learner(self._parameters, latest)
@@ -104,6 +102,13 @@ class Trainer:
         if learnt and isinstance(lesson, Observation):
             watch(drift, lesson, self._metrics)
         return learnt and learner.is_due
+
+
+async def ready_to_learn() -> None:
+    """Import what learning needs: a second or two that only the worker whose turn it is pays,
+    beside the loop that heartbeats and the other agents wait for.
+    """
+    await asyncio.to_thread(import_module, "models.learning.trainer")
 
 
 def watch(monitor: DriftMonitor, observation: Observation, metrics: Metrics) -> None:

@@ -18,7 +18,7 @@ from streams.metrics import Metrics
 log = logging.getLogger(__name__)
 
 TRIGGERS_KEPT = 100_000
-PROFILES_PER_WRITE = 200
+PROFILES_PER_WRITE = 50
 TIMEOUT_S = 5.0
 
 

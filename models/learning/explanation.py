@@ -101,8 +101,8 @@ def explanation(
     parameters: Parameters,
 ) -> Explanation:
     """Why ``churn``, one of the assessment's scores, is what it is."""
-    parts = parts_of(assessment.features, churn, snapshot, parameters)
     words = Words(row, assessment.history, at_ms, snapshot.gap_days, parameters)
+    parts = parts_of(assessment.features, churn, snapshot, parameters)
     return explained(parts, lambda group: words.of(group, churn))
 
 
@@ -110,10 +110,13 @@ def explanations(
     row: Row, at_ms: int, assessment: Assessment, snapshot: Snapshot, parameters: Parameters
 ) -> tuple[Explanation, ...]:
     """Why the scores are what they are, in the order of ``assessment.churn``."""
-    return tuple(
-        explanation(row, at_ms, assessment, churn, snapshot, parameters)
-        for churn in assessment.churn
-    )
+    words = Words(row, assessment.history, at_ms, snapshot.gap_days, parameters)
+
+    def told(churn: Churn) -> Explanation:
+        parts = parts_of(assessment.features, churn, snapshot, parameters)
+        return explained(parts, lambda group: words.of(group, churn))
+
+    return tuple(told(churn) for churn in assessment.churn)
 
 
 def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:

@@ -44,9 +44,19 @@ class Words:
         self._at_ms = at_ms
         self._gap_days = gap_days
         self._parameters = parameters
+        self._told: dict[Group, str] = {}
 
     def of(self, group: Group, churn: Churn) -> str:
         """What stands behind a group's contribution to ``churn``."""
+        if group is Group.PATTERN:
+            return _pattern(churn)
+        # The same for every horizon.
+        words = self._told.get(group)
+        if words is None:
+            words = self._told[group] = self._words(group)
+        return words
+
+    def _words(self, group: Group) -> str:
         match group:
             case Group.RHYTHM:
                 return self._rhythm()
@@ -58,13 +68,11 @@ class Words:
                 return self._trend()
             case Group.TENURE:
                 return f"customer for {_age(self._past.life)}"
-            case Group.PATTERN:
-                return _pattern(churn)
             case Group.ENGAGEMENT:
                 return self._engagement()
             case Group.SERVICE:
                 return self._service()
-            case Group.LIMIT:
+            case _:
                 return "a score is never surer than this"
 
     def _rhythm(self) -> str:
