@@ -1,6 +1,7 @@
 """Which scorer serves: the one that did best on decisions that have matured, by a clear lead."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 from msgspec import Struct
 
@@ -9,16 +10,21 @@ from models.learning.scorers import SCORERS, Scorer
 #: Weight of the latest example in the running losses: about the last thousand count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
+#: Standard errors by which a lead must be more than luck.
+_LUCK = 2.0
+_BLEND = SCORERS.index(Scorer.BLEND)
 
 
 class Contest(Struct, rename="camel"):
     """Running mean log losses in the order of `SCORERS`, and the place of the one that serves.
 
+    ``spreads``: the running mean square of what each loses more than the blend on one example.
     The formula serves first, and again whenever what was learnt falls behind it.
     """
 
     judged: int = 0
     losses: tuple[float, ...] = (0.0,) * len(SCORERS)
+    spreads: tuple[float, ...] = (0.0,) * len(SCORERS)
     champion: int = SCORERS.index(Scorer.BASELINE)
 
     @property
@@ -28,15 +34,27 @@ class Contest(Struct, rename="camel"):
 
     def judge(self, losses: Sequence[float], margin: float) -> None:
         """Count one example. Who leads must do so by ``margin`` to take the place of who serves:
-        scorers that are all but equal don't take turns.
+        scorers that are all but equal don't take turns. The blend is everybody's second best, so
+        that others must also lead it by more than luck.
         """
         self.judged += 1
         rate = max(_LOSS_RATE, 1.0 / self.judged)
+        blend = losses[_BLEND]
         self.losses = tuple(
             mean + rate * (loss - mean) for mean, loss in zip(self.losses, losses, strict=True)
         )
+        self.spreads = tuple(
+            mean + rate * ((loss - blend) ** 2 - mean)
+            for mean, loss in zip(self.spreads, losses, strict=True)
+        )
         if self.judged < _JUDGED_MIN:
             return
-        best = min(range(len(SCORERS)), key=self.losses.__getitem__)
-        if self.losses[self.champion] - self.losses[best] > margin:
+        # The standard error of an exponentially weighted mean.
+        weight = _LUCK * sqrt(rate / (2.0 - rate))
+        claims = [
+            loss + weight * sqrt(spread)
+            for loss, spread in zip(self.losses, self.spreads, strict=True)
+        ]
+        best = min(range(len(SCORERS)), key=claims.__getitem__)
+        if claims[self.champion] - claims[best] > margin:
             self.champion = best
