@@ -21,6 +21,7 @@ from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds
 from models.learning.snapshot import ChurnModels, LinearModel
 
 _BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
+_RECALIBRATED = SCORERS.index(Scorer.RECALIBRATED)
 
 
 class OnlineState(Struct, rename="camel"):
@@ -70,11 +71,6 @@ class OnlineLearner:
         self._bayesian.weights.mean = np.frombuffer(state.belief)
         self._bayesian.weights.covariance = np.frombuffer(state.covariance).reshape(size, size)
 
-    @property
-    def examples(self) -> int:
-        """How many it has learnt from."""
-        return self._state.count
-
     def learn(
         self, features: tuple[float, ...], churned: bool, said: LogOdds | None = None
     ) -> None:
@@ -98,7 +94,7 @@ class OnlineLearner:
         log_odds = [odds for odds in said if odds is not None]
         assert len(log_odds) == len(SCORERS)
         # The recalibration of now: it is one number, and the blend's word is on record.
-        log_odds[-1] = state.shift.apply(log_odds[_BLEND])
+        log_odds[_RECALIBRATED] = state.shift.apply(log_odds[_BLEND])
         losses = [loss_of(odds, churned) for odds in log_odds]
         state.contest.judge(losses, self._parameters.learning.champion_margin)
         state.shift.learn(log_odds[_BLEND], churned)

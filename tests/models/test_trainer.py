@@ -247,6 +247,21 @@ def test_a_lead_must_be_clear_to_change_who_serves() -> None:
     assert after(contest, 60_000, 2 * MARGIN) is Scorer.BAYESIAN
 
 
+@pytest.mark.parametrize(("swing", "winner"), [(0.05, Scorer.BAYESIAN), (0.5, Scorer.BLEND)])
+def test_whoever_serves_in_the_place_of_the_blend_leads_it_by_more_than_luck(
+    swing: float, winner: Scorer
+) -> None:
+    """The same lead, of which little or much may be luck."""
+    contest, rng = Contest(), Random(9)
+    for _ in range(5_000):
+        losses = dict.fromkeys(SCORERS, 0.6)
+        losses[Scorer.BLEND] = 0.5
+        losses[Scorer.BAYESIAN] = 0.49 + rng.choice((-swing, swing))
+        contest.judge([losses[scorer] for scorer in SCORERS], MARGIN)
+
+    assert winner is contest.scorer
+
+
 def test_a_champion_that_loses_to_the_baseline_is_not_listened_to_and_learns_on() -> None:
     good = drawn(1_500, baseline=0.5)
     trainer = taught(good)

@@ -1,8 +1,8 @@
-"""What a snapshot says of value, as Prometheus reads it."""
+"""What a snapshot says of its models, as Prometheus reads it."""
 
 from msgspec.structs import replace
 
-from models.learning.snapshot import SpendModel, SpendQuality
+from models.learning.snapshot import Quality, SpendModel, SpendQuality
 from streams.metrics import Metrics
 from tests.models.lines import PRIOR
 
@@ -32,3 +32,18 @@ def test_forecasts_of_spend_and_the_best_fifth_are_told() -> None:
     ):
         assert line in told
     assert 'keepstream_spend_expected_ratio{horizon_days="90"' not in told
+
+
+def test_the_reliability_curve_of_what_was_served_is_told_bin_by_bin() -> None:
+    metrics = Metrics()
+    served = Quality(28.0, "all", "champion", 300, 0.3, 0.8, 0.01, ((0.125, 0.25), (0.5, 0.375)))
+    other = Quality(28.0, "all", "baseline", 300, 0.4, 0.7, 0.02)
+    metrics.set_model(replace(PRIOR, quality=(served, other)))
+
+    told = metrics.exposition().decode()
+    values = {("1", "said"): 0.125, ("1", "came_true"): 0.25}
+    values |= {("2", "said"): 0.5, ("2", "came_true"): 0.375}
+    for (number, of), value in values.items():
+        labels = f'bin="{number}",horizon_days="28",kind="all",of="{of}"'
+        assert f"keepstream_model_reliability{{{labels}}} {value}" in told
+    assert len(values) == told.count("keepstream_model_reliability{")
