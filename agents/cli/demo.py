@@ -28,7 +28,7 @@ def demo(
     Starts Apache Kafka, Valkey and two workers of its own, unless told where yours are, and
     leaves nothing behind.
     """
-    from agents.demo.show import run_demo  # noqa: PLC0415 - Faust takes a second to import
+    from agents.trials.demo.show import run_demo  # noqa: PLC0415 - Faust takes a second to import
 
     raise typer.Exit(
         run_demo(

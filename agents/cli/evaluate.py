@@ -50,11 +50,11 @@ def evaluate(
     regression and gradient boosting that are trained anew every few weeks on the labels there are.
     """
     # numpy, scipy and River take seconds to import.
-    from agents.evaluation.datasets import DATA_SETS  # noqa: PLC0415
-    from agents.evaluation.evaluation import Options  # noqa: PLC0415
-    from agents.evaluation.evaluation import evaluate as judge  # noqa: PLC0415
-    from agents.evaluation.plots import draw  # noqa: PLC0415
-    from agents.evaluation.report import console, show, write_results  # noqa: PLC0415
+    from agents.trials.evaluation.datasets import DATA_SETS  # noqa: PLC0415
+    from agents.trials.evaluation.evaluation import Options  # noqa: PLC0415
+    from agents.trials.evaluation.evaluation import evaluate as judge  # noqa: PLC0415
+    from agents.trials.evaluation.plots import draw  # noqa: PLC0415
+    from agents.trials.evaluation.report import console, show, write_results  # noqa: PLC0415
 
     names = list(DATA_SETS) if data is Data.ALL else [data.value]
     # Everything that may be missing is missed now, not after minutes.

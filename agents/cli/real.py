@@ -22,7 +22,7 @@ def demo_real(
     it). Starts Apache Kafka, Valkey and the workers like `keepstream demo`, prints the same
     figures, and tells how good the models were on labels that came later.
     """
-    from agents.demo.real import run_real  # noqa: PLC0415 - Faust takes a second to import
+    from agents.trials.demo.real import run_real  # noqa: PLC0415 - Faust takes a second to import
 
     raise typer.Exit(
         run_real(summary=summary, bootstrap_servers=bootstrap_servers, redis_url=redis_url)

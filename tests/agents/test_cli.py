@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from agents.cli import app
 from agents.cli.parameter_text import parameters_as_toml
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from config.parameters import load_parameters
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
 from models.replay import Replay

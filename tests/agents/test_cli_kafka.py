@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from config.parameters import Parameters, load_parameters
 from config.settings import Settings, load_settings
 from config.topics import (

@@ -16,7 +16,7 @@ from time import monotonic
 
 import psutil
 
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import Deployment

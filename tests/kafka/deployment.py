@@ -16,7 +16,7 @@ from typing import Any, Self
 from aiokafka import ConsumerRecord, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
-from agents.demo.shop import Record, ShopConfig, simulate
+from agents.trials.demo.shop import Record, ShopConfig, simulate
 from config import topics
 from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of

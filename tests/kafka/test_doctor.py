@@ -14,7 +14,7 @@ import redis
 from typer.testing import CliRunner
 
 from agents.cli import app
-from agents.demo.shop import Record, ShopConfig, simulate
+from agents.trials.demo.shop import Record, ShopConfig, simulate
 from config.topics import FEEDBACK, MODEL_SNAPSHOTS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.customer.profile import Profile
 from models.decisions.trigger import NEXT_BEST_ACTION

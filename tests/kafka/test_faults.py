@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from agents.demo.shop import Record
+from agents.trials.demo.shop import Record
 from config.parameters import load_parameters
 from config.topics import (
     CLICKSTREAM,

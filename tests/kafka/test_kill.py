@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from agents.demo.shop import Record
+from agents.trials.demo.shop import Record
 from config.duration import DAY_MS
 from config.parameters import load_parameters
 from config.topics import (

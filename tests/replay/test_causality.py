@@ -9,7 +9,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from config.duration import DAY_MS
 from config.parameters import load_parameters
 from models.answer import Score

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from agents.demo.agenda import DAY_MS
-from agents.demo.journey import Basket, baskets, customer_of, replay_lines
+from agents.trials.demo.agenda import DAY_MS
+from agents.trials.demo.journey import Basket, baskets, customer_of, replay_lines
 from models.events.wire import decode_line, timestamp_ms
 from tests.house.repository import ROOT
 

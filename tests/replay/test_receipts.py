@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from agents.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, simulate
 from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import CONTROL, TREATED
 from models.decisions.actions import is_control

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from agents.demo.shop import simulate
+from agents.trials.demo.shop import simulate
 from models.answer import Score
 from models.customer.row import encode_row
 from models.decisions.trigger import NEXT_BEST_ACTION, Trigger

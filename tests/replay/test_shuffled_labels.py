@@ -12,7 +12,7 @@ from statistics import mean
 import pytest
 from msgspec.structs import replace
 
-from agents.demo.shop import ShopConfig
+from agents.trials.demo.shop import ShopConfig
 from config.duration import DAY_MS
 from models.events.wire import decode_line
 from models.learning.examples import Example, Lesson, Observation, packed_text

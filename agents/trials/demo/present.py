@@ -1,0 +1,33 @@
+"""The shop goes on in the present: what customers do now, at the time they do it."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, count
+
+import orjson
+from msgspec.structs import replace
+
+from agents.trials.demo.agenda import Record, iso_timestamp
+from agents.trials.demo.shop import ShopConfig, simulate
+
+
+def going_on(config: ShopConfig, now_ms: Callable[[], int]) -> Iterator[Record]:
+    """Yield what the customers of ``config`` go on to do, without end, at the time it is taken.
+
+    What fills days in the shop happens within minutes here, so the rhythm of one customer is no
+    longer lifelike; everything else is. Nothing is late, because nothing is of another day.
+    """
+    seasons = (simulate(replace(config, seed=config.seed + n)) for n in count(1))
+    for record in chain.from_iterable(seasons):
+        at_ms = now_ms()
+        yield record._replace(value=_at(record.value, at_ms), occurred_at_ms=at_ms)
+
+
+def _at(value: bytes, at_ms: int) -> bytes:
+    """The event with another time; what has no good one stays as it is."""
+    try:
+        event = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
+    if not str(event.get("timestamp", "")).endswith("Z"):
+        return value
+    return orjson.dumps({**event, "timestamp": iso_timestamp(at_ms)})

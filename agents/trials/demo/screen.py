@@ -1,0 +1,235 @@
+"""What is seen while it happens: a live picture on a terminal, plain lines anywhere else."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from agents.trials.demo.watch import RECENT_MAX, Figures
+from models.decisions.trigger import Decision, NextBestAction
+
+LIVE_EVERY_S = 0.2
+PLAIN_EVERY_S = 2.0
+#: Triggers told of in plain lines, each time: the others would only scroll by.
+PLAIN_TRIGGERS = 3
+RATE_OVER_S = 2.0
+_PARTS_SHOWN = 2
+
+FATES = {
+    "applied": "applied",
+    "duplicate": "repeats dropped",
+    "late": "too late",
+    "dead_letter": "refused (dead letters)",
+}
+
+
+class View:
+    """What there is to show at a moment. ``total_words`` says how sure ``expected`` is."""
+
+    def __init__(self, figures: Figures, title: str, expected: int) -> None:
+        self.figures = figures
+        self.title = title
+        self.expected = expected
+        self.total_words = f"about {expected:,}"
+        self.plain_every_s = PLAIN_EVERY_S
+        self.sent = 0
+        self._accounted: deque[tuple[float, int]] = deque()
+
+    def rate_per_s(self, now_s: float) -> float:
+        """Events a second that the workers were done with lately."""
+        self._accounted.append((now_s, self.figures.accounted))
+        while now_s - self._accounted[0][0] > RATE_OVER_S and len(self._accounted) > 2:
+            self._accounted.popleft()
+        (then_s, then), (now_s, now) = self._accounted[0], self._accounted[-1]
+        return (now - then) / (now_s - then_s) if now_s > then_s else 0.0
+
+
+class Screen(Protocol):
+    """Where a demonstration is shown."""
+
+    def say(self, text: str) -> None:
+        """Tell of a step that takes a moment."""
+
+    def show(self, view: View) -> None:
+        """Show ``view``, unless that was done a moment ago."""
+
+    def end(self) -> None:
+        """Stop showing; what comes after stays below."""
+
+
+@contextmanager
+def screen(console: Console) -> Iterator[Screen]:
+    """The screen that fits the console, until the end of the block."""
+    shown = LiveScreen(console) if _is_live(console) else PlainScreen(console)
+    try:
+        yield shown
+    finally:
+        shown.end()
+
+
+def _is_live(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+class LiveScreen:
+    """Redraws one picture in its place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._live: Live | None = None
+        self._shown_s = 0.0
+
+    def say(self, text: str) -> None:
+        if self._live is not None:
+            self._console.print(text)
+        elif self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def show(self, view: View) -> None:
+        now_s = monotonic()
+        if now_s - self._shown_s < LIVE_EVERY_S:
+            return
+        self._shown_s = now_s
+        picture = _picture(view, now_s)
+        if self._live is None:
+            self.end()
+            self._live = Live(picture, console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(picture, refresh=True)
+
+    def end(self) -> None:
+        for shown in (self._status, self._live):
+            if shown is not None:
+                shown.stop()
+        self._status = self._live = None
+
+
+class PlainScreen:
+    """Prints a line now and then, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown_s = 0.0
+        self._last: Decision | None = None
+        self._title = ""
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def show(self, view: View) -> None:
+        now_s = monotonic()
+        if now_s - self._shown_s < view.plain_every_s:
+            return
+        if view.title != self._title:
+            self._title = view.title
+            self._print(view.title)
+        self._shown_s = now_s
+        figures = view.figures
+        self._print(
+            f"{view.sent:,} of {view.total_words} published, {figures.accounted:,} done "
+            f"({view.rate_per_s(now_s):,.0f} a second), "
+            f"{sum(figures.triggers.values()):,} triggers, {figures.profiles:,} profiles in Redis"
+        )
+        for trigger in _after(figures.recent, self._last)[-PLAIN_TRIGGERS:]:
+            self._print(f"  {in_words(trigger)}")
+        self._last = figures.recent[-1] if figures.recent else None
+
+    def end(self) -> None:
+        pass
+
+    def _print(self, text: str) -> None:
+        # Whoever reads this wraps lines as they like; a log is read while it is written.
+        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.file.flush()
+
+
+def in_words(trigger: Decision) -> str:
+    """A trigger in a line: when, in the shop's time, who, what and why."""
+    return "  ".join((_when(trigger), trigger.user_id, f"{_words(trigger.kind)}: {_why(trigger)}"))
+
+
+def _when(trigger: Decision) -> str:
+    return trigger.timestamp[:16].replace("T", " ")
+
+
+def _why(trigger: Decision) -> str:
+    if isinstance(trigger, NextBestAction):
+        worth = f"worth {trigger.priority.priority:.2f}"
+        return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
+    facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
+    # A receipt has all that the score is the sum of, which no line has room for.
+    moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]
+    return ", ".join(facts + moved[:_PARTS_SHOWN])
+
+
+def _words(kind: str) -> str:
+    return kind.replace("-", " ")
+
+
+def _after(recent: Sequence[Decision], last: Decision | None) -> Sequence[Decision]:
+    for index, trigger in enumerate(recent):
+        if trigger is last:
+            return recent[index + 1 :]
+    return recent
+
+
+def _picture(view: View, now_s: float) -> RenderableType:
+    figures = view.figures
+    customers = {"seen": len(figures.customers), "profiles in Redis": figures.profiles}
+    columns = Table.grid(padding=(0, 6, 0, 0))
+    columns.add_row(
+        _counts("Events", {words: figures.fates[fate] for fate, words in FATES.items()}),
+        _counts("Triggers", {_words(kind): count for kind, count in figures.triggers.items()}),
+        _counts("Customers", customers),
+    )
+    title = Text(view.title, style="bold")
+    heading = Text("Latest triggers, at the shop's time", style="bold")
+    return Group(
+        title, _bar(view, now_s), Text(), columns, Text(), heading, _latest(figures.recent)
+    )
+
+
+def _bar(view: View, now_s: float) -> Table:
+    expected = max(view.expected, view.sent, 1)
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    bar.add_row(
+        ProgressBar(total=expected, completed=view.figures.accounted, width=40),
+        f"{view.figures.accounted:,} of {view.total_words} events",
+        f"{view.rate_per_s(now_s):,.0f} a second",
+    )
+    return bar
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column()
+    table.add_column(justify="right", style="green")
+    table.add_row(Text(title, style="bold"), "")
+    for words, count in counts.items():
+        table.add_row(words, f"{count:,}")
+    return table
+
+
+def _latest(triggers: Sequence[Decision]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for style in ("dim", "cyan", "yellow"):
+        table.add_column(style=style, no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for trigger in reversed(triggers):
+        table.add_row(_when(trigger), trigger.user_id, _words(trigger.kind), Text(_why(trigger)))
+    for _ in range(RECENT_MAX - len(triggers)):
+        # As high as it will be, so that what is above stays in its place.
+        table.add_row()
+    return table

@@ -1,0 +1,136 @@
+"""The figures of a demonstration, counted so that they have to add up."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from agents.trials.demo.failure import DemoFailed
+from agents.trials.demo.watch import Figures
+from models.learning.snapshot import Snapshot
+from models.learning.trainer import ALL_KINDS, BASELINE, CHAMPION
+
+
+class Events(Struct, frozen=True, rename="camel"):
+    """Records on the raw topics, repeats included; the last four add up to the first."""
+
+    published: int
+    applied: int
+    duplicate: int
+    late: int
+    dead_lettered: int
+
+
+class Latency(Struct, frozen=True):
+    """From the broker taking an event to it taking the trigger; null where there was none."""
+
+    p50: int | None
+    p99: int | None
+
+
+class Model(Struct, frozen=True, rename="camel"):
+    """How good the champion and the baseline were on the same matured decisions, each scored
+    before it was learnt from; null where the shop was too small to tell.
+    """
+
+    auc: float | None
+    log_loss: float | None
+    calibration_error: float | None
+    baseline_auc: float | None
+    examples: int
+
+
+class Summary(Struct, frozen=True, rename="camel"):
+    """``triggers`` counts different decisions by kind, over all output topics."""
+
+    events: Events
+    triggers: dict[str, int]
+    events_per_second: float
+    latency_ms: Latency
+    model: Model
+
+
+def summarize(published: int, figures: Figures, seconds: float) -> Summary:
+    """Raises ``DemoFailed`` unless every record that was published has exactly one fate.
+
+    What was refused or late is counted by the raw records that the dead letters name, and has to
+    agree with what the workers counted.
+    """
+    fates = figures.fates
+    events = Events(
+        published=published,
+        applied=fates["applied"],
+        duplicate=fates["duplicate"],
+        late=len(figures.late),
+        dead_lettered=len(figures.refused),
+    )
+    total = events.applied + events.duplicate + events.late + events.dead_lettered
+    agrees = events.late == fates["late"] and events.dead_lettered == fates["dead_letter"]
+    if total != published or not agrees:
+        raise DemoFailed(
+            f"the figures do not add up: {published:,} records are on the raw topics; the workers "
+            f"counted {fates['applied']:,} applied, {fates['duplicate']:,} duplicate, "
+            f"{fates['late']:,} late and {fates['dead_letter']:,} dead letters; the dead letters "
+            f"name {events.late:,} late and {events.dead_lettered:,} refused records"
+        )
+    return Summary(
+        events=events,
+        triggers=dict(figures.triggers),
+        events_per_second=round(published / seconds, 1),
+        latency_ms=Latency(
+            p50=percentile(figures.latencies_ms, 0.5), p99=percentile(figures.latencies_ms, 0.99)
+        ),
+        model=model_quality(figures.snapshot),
+    )
+
+
+def model_quality(snapshot: Snapshot | None) -> Model:
+    """The quality of the shortest horizon, over all kinds of decisions."""
+    told = [q for q in (snapshot.quality if snapshot else ()) if q.kind == ALL_KINDS]
+    shortest = min((q.horizon_days for q in told), default=0.0)
+    by_scorer = {q.scorer: q for q in told if q.horizon_days == shortest}
+    champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(BASELINE)
+    return Model(
+        auc=champion.auc if champion else None,
+        log_loss=champion.log_loss if champion else None,
+        calibration_error=champion.calibration_error if champion else None,
+        baseline_auc=baseline.auc if baseline else None,
+        examples=champion.examples if champion else 0,
+    )
+
+
+def percentile(values: Sequence[int], share: float) -> int | None:
+    """The smallest value that at least ``share`` of the values don't exceed; None without any."""
+    if not values:
+        return None
+    return sorted(values)[max(ceil(share * len(values)), 1) - 1]
+
+
+def require_writable(path: Path) -> None:
+    """Raise ``DemoFailed`` for what can't be written, before it takes a minute to find out."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            reason = "it is a directory" if path.is_dir() else None
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason is not None:
+        raise DemoFailed(f"{path} can't be written ({reason}): name a file elsewhere")
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write it as JSON; the file appears whole or not at all."""
+    content = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+    handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,272 @@
+"""What can be seen of a deployment from outside: its metrics, its topics, its store."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+import redis.asyncio as redis
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client.parser import text_string_to_metric_families
+from redis.exceptions import RedisError
+
+from agents.trials.demo.failure import DemoFailed
+from agents.trials.demo.positions import Positions
+from config.parameters import load_parameters
+from config.settings import Settings
+from config.topics import (
+    CUSTOMER_EVENTS,
+    DEAD_LETTERS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+    partitions_of,
+)
+from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision
+from models.events.dead_letter import decode_dead_letter
+from models.events.rejection import Reason
+from models.learning.snapshot import Snapshot, decode_snapshot
+from streams.kafka_clients import new_reader, running
+from streams.redis_views import connect, customer_key
+
+METRICS_EVERY_S = 0.25
+PROFILES_EVERY_S = 1.0
+RECENT_MAX = 8
+TIMEOUT_S = 5.0
+
+_EVENTS = "keepstream_events_total"
+_LAG = "keepstream_consumer_lag_records"
+
+DECIDED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
+#: What is read while it is written; where it ends is where a demonstration ends.
+WATCHED_TOPICS = (*DECIDED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
+
+
+class Figures:
+    """What was seen so far. One thread writes; another may read at any time.
+
+    ``fates`` is what the workers counted; ``refused`` and ``late`` are the raw records that
+    dead letters name, and ``triggers`` counts different ids, so that repeats change nothing.
+    """
+
+    def __init__(self) -> None:
+        self.fates: Counter[str] = Counter()
+        self.refused: set[tuple[str, int, int]] = set()
+        self.late: set[tuple[str, int, int]] = set()
+        # Every kind from the start, so that the size never changes under a reader.
+        names = [rule.name for rule in load_parameters().triggers.triggers]
+        self.triggers: dict[str, int] = dict.fromkeys((*names, NEXT_BEST_ACTION), 0)
+        self.recent: tuple[Decision, ...] = ()
+        self.snapshot: Snapshot | None = None
+        self.latencies_ms: list[int] = []
+        self.kinds_by_customer: dict[str, frozenset[str]] = {}
+        #: Told by whoever publishes.
+        self.customers: set[str] = set()
+        self.profiles = 0
+
+    @property
+    def accounted(self) -> int:
+        """How many raw records the workers are done with."""
+        return self.fates.total()
+
+
+class Watch:
+    """Follows the workers at ``urls`` and what they write, in a thread of its own."""
+
+    def __init__(self, settings: Settings, urls: Sequence[str]) -> None:
+        self.figures = Figures()
+        self._settings = settings
+        self._urls = urls
+        self._owned: list[set[tuple[str, int]]] = [set() for _ in urls]
+        self._fates: list[Counter[str]] = [Counter() for _ in urls]
+        self._unlearnt: list[int] = [0 for _ in urls]
+        self._read: Positions = {}
+        self._seen: set[str] = set()
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(2 * TIMEOUT_S)
+
+    def require_sight(self) -> None:
+        """Raise what ended the watching, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def is_everything_owned(self) -> bool:
+        """Whether every partition of the flow has one owner, and every worker has some."""
+        flow = {
+            (topic, partition)
+            for topic in (*RAW_TOPICS, CUSTOMER_EVENTS)
+            for partition in range(self._settings.partitions)
+        }
+        owned = [mine & flow for mine in self._owned]
+        return all(owned) and set().union(*owned) == flow and sum(map(len, owned)) == len(flow)
+
+    @property
+    def is_all_learnt(self) -> bool:
+        """Whether the trainer has nothing left to read."""
+        return not any(self._unlearnt)
+
+    @property
+    def positions(self) -> Positions:
+        """How far decisions, dead letters and snapshots were read."""
+        return self._read
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._follow())
+        # Whatever it is, the thread that waits has to hear of it: cancellations, too, which a
+        # client that lost its broker can raise while it is stopped.
+        except BaseException as failure:  # noqa: BLE001
+            self._failure = _first(failure)
+
+    async def _follow(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with (
+            running(new_reader(self._settings), self._settings) as reader,
+            aiohttp.ClientSession(timeout=timeout) as session,
+            connect(self._settings) as store,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._read_records(reader))
+            group.create_task(self._every(METRICS_EVERY_S, lambda: self._ask_workers(session)))
+            group.create_task(self._every(PROFILES_EVERY_S, lambda: self._count_profiles(store)))
+
+    async def _every(self, interval_s: float, look: Callable[[], Awaitable[None]]) -> None:
+        while not self._stop.is_set():
+            started_s = monotonic()
+            await look()
+            took_s = monotonic() - started_s
+            # What takes long is done more seldom: watching must not cost what is watched.
+            await asyncio.sleep(max(interval_s - took_s, 4 * took_s))
+
+    async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
+        for number, url in enumerate(self._urls):
+            try:
+                async with session.get(f"{url}/metrics") as answer:
+                    text = await answer.text()
+            except (aiohttp.ClientError, TimeoutError):
+                # Not there yet. One that has ended is noticed by whoever started it.
+                continue
+            seen = parse_metrics(text)
+            self._fates[number], self._owned[number] = seen.fates, seen.owned
+            self._unlearnt[number] = seen.unlearnt
+        self.figures.fates = sum(self._fates, Counter())
+
+    async def _count_profiles(self, store: "redis.Redis") -> None:
+        known = tuple(self.figures.customers)
+        keys = [customer_key(self._settings, customer) for customer in known]
+        try:
+            self.figures.profiles = int(await store.exists(*keys)) if keys else 0
+        except (RedisError, OSError) as error:
+            # Its text may hold an address with a password.
+            raise DemoFailed(f"the store stopped answering ({type(error).__name__})") from None
+
+    async def _read_records(self, reader: AIOKafkaConsumer) -> None:
+        partitions = [
+            TopicPartition(self._settings.topic(topic), partition)
+            for topic in WATCHED_TOPICS
+            for partition in range(partitions_of(topic, self._settings.partitions))
+        ]
+        reader.assign(partitions)
+        await reader.seek_to_beginning(*partitions)
+        takers: dict[str, Callable[[ConsumerRecord], None]] = {
+            **dict.fromkeys(DECIDED_TOPICS, self._take_decision),
+            DEAD_LETTERS: self._take_letter,
+            MODEL_SNAPSHOTS: self._take_snapshot,
+        }
+        while not self._stop.is_set():
+            found = await reader.getmany(timeout_ms=100)
+            for tp, records in found.items():
+                topic = tp.topic.removeprefix(self._settings.topic_prefix)
+                take = takers[topic]
+                for record in records:
+                    take(record)
+                self._read[topic, tp.partition] = records[-1].offset + 1
+
+    def _take_snapshot(self, record: ConsumerRecord) -> None:
+        snapshot = decode_snapshot(record.value)
+        last = self.figures.snapshot
+        if last is None or snapshot.version > last.version:
+            self.figures.snapshot = snapshot
+
+    def _take_decision(self, record: ConsumerRecord) -> None:
+        trigger = decode_decision(record.value)
+        if trigger.id in self._seen:
+            return
+        self._seen.add(trigger.id)
+        figures = self.figures
+        figures.triggers[trigger.kind] += 1
+        figures.recent = (*figures.recent, trigger)[-RECENT_MAX:]
+        kinds = figures.kinds_by_customer.get(trigger.user_id, frozenset())
+        figures.kinds_by_customer[trigger.user_id] = kinds | {str(trigger.kind)}
+        caused_at = dict(record.headers).get("ce_causedat")
+        # A deadline has no event that caused it, so no latency either.
+        if caused_at is not None:
+            figures.latencies_ms.append(record.timestamp - int(caused_at))
+
+    def _take_letter(self, record: ConsumerRecord) -> None:
+        letter = decode_dead_letter(record.value)
+        source = letter.source
+        if source is None:
+            return
+        kept = self.figures.late if letter.reason is Reason.TOO_LATE else self.figures.refused
+        kept.add((source.topic, source.partition, source.offset))
+
+
+class Seen(NamedTuple):
+    """What a worker counted by fate, the (topic, partition) it owns, and its trainer's lag."""
+
+    fates: Counter[str]
+    owned: set[tuple[str, int]]
+    unlearnt: int
+
+
+def parse_metrics(text: str) -> Seen:
+    """What a worker's metrics say that a demonstration looks at."""
+    # Few of the lines: reading all of them takes longer than the worker needs to write them.
+    lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG))]
+    fates: Counter[str] = Counter()
+    owned: set[tuple[str, int]] = set()
+    unlearnt = 0
+    for name, labels, value in _samples(lines):
+        if name == _EVENTS:
+            fates[labels["fate"]] += int(value)
+        else:
+            owned.add((labels["topic"], int(labels["partition"])))
+            unlearnt += int(value) if labels["topic"] == LABELLED_EXAMPLES else 0
+    return Seen(fates, owned, unlearnt)
+
+
+def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]]:
+    for family in text_string_to_metric_families("\n".join([*lines, ""])):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
+
+
+def _first(failure: BaseException) -> BaseException:
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    if isinstance(failure, KafkaError | asyncio.CancelledError):
+        return DemoFailed(f"the broker stopped answering ({type(failure).__name__})")
+    return failure

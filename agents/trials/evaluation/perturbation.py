@@ -1,0 +1,44 @@
+"""The same purchases in another guise, which must make no difference to how good a score is."""
+
+from itertools import groupby
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agents.trials.demo.agenda import DAY_MS
+from agents.trials.evaluation.datasets import DataSet, Order
+
+_WEEKS_MAX = 260
+_FACTOR_MAX = 4.0
+
+
+class Guise(Struct, frozen=True):
+    """What was done to a log: moved by weeks, amounts multiplied, each day's lines shuffled."""
+
+    seed: int
+    weeks: int
+    factor: float
+
+
+def disguise(data: DataSet, seed: int) -> tuple[DataSet, Guise]:
+    """``data`` moved by whole weeks, in another price level, and shuffled within each day.
+
+    Who bought on which day of the week is what it was, and so is every gap. Orders are no longer in
+    the order of time within a day.
+    """
+    chance = Random(f"{data.name}-{seed}")
+    weeks = chance.choice([-1, 1]) * chance.randint(1, _WEEKS_MAX)
+    factor = round(_FACTOR_MAX ** chance.uniform(-1.0, 1.0), 3)
+    orders: list[Order] = []
+    for _, day in groupby(data.orders, key=lambda order: order.placed_at_ms // DAY_MS):
+        moved = [
+            order._replace(
+                placed_at_ms=order.placed_at_ms + weeks * 7 * DAY_MS,
+                revenue_minor=round(order.revenue_minor * factor),
+            )
+            for order in day
+        ]
+        chance.shuffle(moved)
+        orders += moved
+    return replace(data, orders=tuple(orders)), Guise(seed, weeks, factor)

@@ -1,0 +1,406 @@
+"""The demonstration: its figures add up or it says so, and it leaves nothing behind."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import msgspec
+import pytest
+import redis
+from kafka import KafkaAdminClient
+from msgspec.structs import replace
+from rich.console import Console
+
+from agents.trials.demo.agenda import DAY_MS
+from agents.trials.demo.closing import summary_in_words
+from agents.trials.demo.failure import DemoFailed
+from agents.trials.demo.positions import is_reached
+from agents.trials.demo.present import going_on
+from agents.trials.demo.screen import View, screen
+from agents.trials.demo.shop import ShopConfig
+from agents.trials.demo.summary import (
+    Summary,
+    percentile,
+    require_writable,
+    summarize,
+    write_summary,
+)
+from agents.trials.demo.watch import Figures, parse_metrics
+from config.parameters import load_parameters
+from models.decisions.trigger import NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
+from models.events.admission import admit
+from models.events.rejection import Rejected
+from models.events.wire import Source, iso
+from models.learning.snapshot import Quality, Snapshot, prior_snapshot
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from streams.metrics import Metrics
+
+ROOT = Path(__file__).parents[3]
+NOW_MS = 1_800_000_000_000
+SHOP = ShopConfig(seed=5, customers=20, start_ms=NOW_MS - 30 * DAY_MS, days=30, malformed=0.02)
+PROCESSES = {"kafka-1", "valkey", "worker-1", "worker-2"}
+
+
+def figures_of(**fates: int) -> Figures:
+    """Figures whose dead letters name as many records as the workers counted."""
+    figures = Figures()
+    figures.fates = Counter(fates)
+    figures.late = {("clickstream", 0, offset) for offset in range(fates.get("late", 0))}
+    figures.refused = {("support", 1, offset) for offset in range(fates.get("dead_letter", 0))}
+    return figures
+
+
+def snapshot_of(**auc: float) -> Snapshot:
+    """A snapshot that tells of two horizons and two kinds."""
+    quality = [
+        Quality(horizon, kind, scorer, 40, 0.5, value if kind == "all" else 0.5, 0.01)
+        for horizon in (28.0, 90.0)
+        for kind in ("all", "purchase")
+        for scorer, value in auc.items()
+    ]
+    return replace(prior_snapshot(load_parameters()), version=3, quality=tuple(quality))
+
+
+FIGURES = {"applied": 90, "duplicate": 5, "late": 2, "dead_letter": 3}
+
+
+def test_the_figures_are_those_of_the_log_and_of_the_workers() -> None:
+    figures = figures_of(**FIGURES)
+    figures.triggers["cart-abandoned"] = 7
+    figures.latencies_ms = [30, 10, 20, 40]
+    figures.snapshot = snapshot_of(champion=0.7, baseline=0.6)
+
+    summary = summarize(100, figures, 4.0)
+
+    assert {
+        "events": {
+            "published": 100,
+            "applied": 90,
+            "duplicate": 5,
+            "late": 2,
+            "deadLettered": 3,
+        },
+        "triggers": {**dict.fromkeys(figures.triggers, 0), "cart-abandoned": 7},
+        "eventsPerSecond": 25.0,
+        "latencyMs": {"p50": 20, "p99": 40},
+        "model": {
+            "auc": 0.7,
+            "logLoss": 0.5,
+            "calibrationError": 0.01,
+            "baselineAuc": 0.6,
+            "examples": 40,
+        },
+    } == msgspec.to_builtins(summary)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"applied": 89},
+        {"applied": 91},
+        {"duplicate": 6},
+        {"applied": 91, "duplicate": 5, "late": 1},
+    ],
+)
+def test_figures_that_do_not_add_up_are_refused(change: dict[str, int]) -> None:
+    figures = figures_of(**FIGURES)
+    figures.fates.update({fate: count - FIGURES[fate] for fate, count in change.items()})
+
+    with pytest.raises(DemoFailed, match="do not add up: 100 records"):
+        summarize(100, figures, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.5, 50), (0.99, 99), (0.991, 100), (1.0, 100), (0.0, 1)]
+)
+def test_a_percentile_is_a_value_that_was_measured(share: float, expected: int) -> None:
+    assert expected == percentile(list(range(100, 0, -1)), share)
+
+
+def test_there_is_no_percentile_of_nothing() -> None:
+    assert None is percentile([], 0.5)
+
+
+def test_what_a_worker_counted_and_owns_is_read_from_its_metrics() -> None:
+    metrics = Metrics()
+    metrics.count_events({("clickstream", "applied"): 7, ("support", "applied"): 2})
+    metrics.count_events({("support", "late"): 1})
+    metrics.set_position("customer-events", 3, lag=12, stuck_s=0.0)
+    metrics.set_position("labelled-examples", 0, lag=5, stuck_s=0.0)
+
+    seen = parse_metrics(metrics.exposition().decode())
+
+    assert Counter(applied=9, late=1) == seen.fates
+    assert {("customer-events", 3), ("labelled-examples", 0)} == seen.owned
+    assert 5 == seen.unlearnt
+
+
+def test_positions_are_reached_when_no_partition_is_behind() -> None:
+    ends = {("clickstream", 0): 5, ("clickstream", 1): 0}
+    assert is_reached({("clickstream", 0): 6}, ends)
+    assert not is_reached({("clickstream", 0): 4, ("clickstream", 1): 9}, ends)
+
+
+def test_in_the_present_events_happen_when_they_are_taken() -> None:
+    clock = iter(range(NOW_MS, NOW_MS + 10_000))
+    parameters = load_parameters()
+    records = going_on(SHOP, lambda: next(clock))
+    at_ms = []
+    refused = 0
+    for number in range(1_000):
+        record = next(records)
+        source = Source(record.topic, 0, number, record.occurred_at_ms)
+        try:
+            event = admit(record.value, parameters, message_id=f"m{number}", source=source)
+        except Rejected:
+            refused += 1
+            continue
+        assert record.occurred_at_ms == event.occurred_at_ms
+        at_ms.append(event.occurred_at_ms)
+
+    # More than one season of such a small shop, the mishaps included.
+    assert sorted(at_ms) == at_ms
+    assert NOW_MS <= at_ms[0] < at_ms[-1] < NOW_MS + 1_000
+    assert 0 < refused < 100
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_happens_is_shown_in_words(is_terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=is_terminal, width=120, color_system=None, _environ={}
+    )
+    figures = figures_of(**FIGURES)
+    figures.recent = (
+        Trigger(
+            id="1",
+            kind="cart-abandoned",
+            rule_version=1,
+            user_id="c-00007",
+            timestamp=iso(NOW_MS),
+            cause=Cause(deadline="cart-idle:1"),
+            reasons=(ReasonCode("cart_items", 2.0, "2 in the cart"),),
+            churn=None,
+            value_at_stake=0.0,
+            gates=("condition", "cooldown"),
+            model_version=0,
+        ),
+    )
+    view = View(figures, "A simulated shop", 120)
+    view.sent = 110
+    with screen(console) as shown:
+        shown.say("Starting")
+        shown.show(view)
+
+    text = out.getvalue()
+    assert "A simulated shop" in text
+    assert "about 120" in text
+    assert "cart abandoned" in text
+    assert "2 in the cart" in text
+    assert is_terminal == ("\x1b" in text)
+
+
+def test_a_summary_is_written_whole_and_only_where_that_is_possible(tmp_path: Path) -> None:
+    summary = summarize(100, figures_of(**FIGURES), 4.0)
+    path = tmp_path / "new" / "figures.json"
+    require_writable(path)
+    write_summary(summary, path)
+    assert summary == msgspec.json.decode(path.read_bytes(), type=Summary)
+    assert [path] == list(path.parent.iterdir())
+    with pytest.raises(DemoFailed, match="directory"):
+        require_writable(tmp_path)
+    with pytest.raises(DemoFailed, match="can't be written"):
+        require_writable(path / "below-a-file.json")
+
+
+def test_the_closing_words_hold_every_figure() -> None:
+    figures = figures_of(**FIGURES)
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(summary_in_words(summarize(100, figures, 4.0), SHOP, figures, None))
+    text = capture.get()
+    assert "simulated" in text
+    for words, count in (("published", 100), ("applied", 90), ("duplicate", 5), ("late", 2)):
+        assert any(line.split()[:2] == [words, str(count)] for line in text.splitlines()), words
+
+
+class Demo:
+    """`keepstream demo` as a process, in a directory of its own."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.data_dir = directory / "data"
+        self.err = directory / "stderr"
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")}
+        self.started_s = monotonic()
+        with (directory / "stdout").open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agents.cli", "demo", *arguments],
+                cwd=directory,
+                env={
+                    **environ,
+                    "PYTHONPATH": str(ROOT),
+                    "KEEPSTREAM_DATA_DIR": str(self.data_dir),
+                    "PYTHONUNBUFFERED": "1",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        self.out = directory / "stdout"
+        self.pids: dict[str, int] = {}
+
+    def wait_until_seen(self, processes: set[str], words: str = "") -> None:
+        """Return when these processes run and ``words`` were printed."""
+        deadline_s = monotonic() + 60
+        while not (processes <= self.pids.keys() and words in self.out.read_text()):
+            assert self.process.poll() is None, self.err.read_text()
+            assert monotonic() < deadline_s, self.out.read_text()
+            self._look()
+            sleep(0.05)
+
+    def _look(self) -> None:
+        for path in self.data_dir.rglob("*.pid"):
+            # Written and removed while this looks.
+            try:
+                self.pids[path.stem] = int(path.read_text())
+            except (OSError, ValueError):
+                continue
+
+    def end(self) -> tuple[int, float]:
+        """Wait for its end; the exit code and how long it has run."""
+        code = self.process.wait(90)
+        return code, monotonic() - self.started_s
+
+    def left_behind(self) -> list[str]:
+        """Processes that still run, and files that are still there."""
+        files = [str(path) for path in self.data_dir.rglob("*")] if self.data_dir.exists() else []
+        return [name for name, pid in self.pids.items() if is_running(pid)] + files
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def demos(tmp_path: Path) -> Iterator[list[Demo]]:
+    """Demos to be ended whatever happens; their own guards end the rest."""
+    started: list[Demo] = []
+    yield started
+    for demo in started:
+        demo.process.kill()
+        demo.process.wait()
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_small_shop_is_accounted_for_within_a_minute(tmp_path: Path, demos: list[Demo]) -> None:
+    demo = Demo(tmp_path, "--customers", "100", "--seed", "3", "--summary", "figures.json")
+    demos.append(demo)
+    demo.wait_until_seen(PROCESSES)
+    code, took_s = demo.end()
+
+    assert (0, "") == (code, demo.err.read_text())
+    assert took_s < 60
+    summary = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=Summary)
+    events = summary.events
+    assert events.published > 4_000
+    assert events.published == (
+        events.applied + events.duplicate + events.late + events.dead_lettered
+    )
+    assert events.duplicate > 0
+    assert events.dead_lettered > 0
+    rules = {rule.name for rule in load_parameters().triggers.triggers}
+    assert {*rules, NEXT_BEST_ACTION} == summary.triggers.keys()
+    assert summary.triggers["cart-abandoned"] > 50
+    assert summary.triggers["purchase-overdue"] > 20
+    assert 0 < summary.events_per_second < events.published
+    assert summary.latency_ms.p50 is not None
+    assert 0 < summary.latency_ms.p50 < 5_000
+    said = demo.out.read_text()
+    assert "simulated shop" in said
+    assert f"{events.published:,}" in said
+    assert "One of its customers" in said
+    assert [] == demo.left_behind()
+    assert not demo.data_dir.exists()
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_demo_with_its_last_words(
+    tmp_path: Path, demos: list[Demo]
+) -> None:
+    demo = Demo(tmp_path, "--customers", "100")
+    demos.append(demo)
+    demo.wait_until_seen(PROCESSES, " published, ")
+    os.kill(demo.pids["worker-2"], signal.SIGKILL)
+    code, _ = demo.end()
+
+    assert 1 == code
+    assert "worker-2 ended with code -9" in demo.err.read_text()
+    assert [] == demo.left_behind()
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_ctrl_c_removes_what_was_put_on_somebody_elses_services(
+    tmp_path: Path, demos: list[Demo], kafka: EmbeddedKafka, valkey: EmbeddedValkey
+) -> None:
+    services = ("--bootstrap-servers", kafka.bootstrap_servers, "--redis-url", valkey.url)
+    demo = Demo(tmp_path, "--customers", "100", "--forever", *services)
+    demos.append(demo)
+    demo.wait_until_seen({"worker-1", "worker-2"}, "profiles in Redis")
+    while not any(":customer:" in name for name in demo_traces(kafka, valkey)):
+        assert demo.process.poll() is None
+        sleep(0.1)
+    demo.process.send_signal(signal.SIGINT)
+    code, _ = demo.end()
+
+    assert (130, "") == (code, demo.err.read_text())
+    assert {"worker-1", "worker-2"} == demo.pids.keys()
+    assert [] == demo.left_behind()
+    assert [] == demo_traces(kafka, valkey)
+
+
+def demo_traces(kafka: EmbeddedKafka, valkey: EmbeddedValkey) -> list[str]:
+    """The topics, groups and keys of demos."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    try:
+        names = [*admin.list_topics(), *(group["group_id"] for group in admin.list_groups())]
+    finally:
+        admin.close()
+    with redis.Redis.from_url(valkey.url) as client:
+        names += [key.decode() for key in client.scan_iter("demo-*")]
+    return [name for name in names if name.startswith("demo-")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--redis-url", "redis://:canary@127.0.0.1:1/0"], "no answer from Redis"),
+        (["--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker at 127.0.0.1:1"),
+        (["--summary", "."], "can't be written"),
+    ],
+)
+def test_what_can_not_be_used_is_said_before_anything_is_started(
+    tmp_path: Path, demos: list[Demo], arguments: list[str], words: str
+) -> None:
+    demo = Demo(tmp_path, *arguments)
+    demos.append(demo)
+    code, _ = demo.end()
+
+    assert code in (1, 2)
+    assert words in demo.err.read_text()
+    assert "canary" not in demo.err.read_text()
+    assert "" == demo.out.read_text()
+    assert not demo.data_dir.exists()
