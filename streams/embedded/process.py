@@ -1,10 +1,16 @@
-"""A server as a child process that never outlives the process that started it."""
+"""A server as a child process that never outlives the process that started it.
+
+Brokers, stores and workers, in demonstrations and in tests, are all started, waited for and stopped
+by what is here.
+"""
 
 import atexit
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 POLL_INTERVAL_S = 0.05
@@ -29,7 +35,7 @@ except ProcessLookupError:
 
 
 class ServerFailedError(RuntimeError):
-    """A server ended, or was not ready in time. The message ends with the tail of its log."""
+    """A server ended, or was not in time. The message ends with the tail of its log."""
 
 
 class PortTakenError(ServerFailedError):
@@ -56,7 +62,18 @@ class ServerProcess:
         """The server's process id while it runs."""
         return self._server.pid if self._server and self._server.poll() is None else None
 
-    def start(self, command: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
+    @property
+    def exit_code(self) -> int | None:
+        """The code it ended with; None while it runs, and before it was started."""
+        return self._server.poll() if self._server else None
+
+    def start(
+        self,
+        command: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        *,
+        cwd: Path | None = None,
+    ) -> None:
         """Run ``command``. Its output is added to the log."""
         if self.pid:
             raise RuntimeError(f"{self.name} runs already, as process {self.pid}")
@@ -72,6 +89,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=env,
+                cwd=cwd,
             )
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", GUARD, str(self._server.pid)],
@@ -84,27 +102,31 @@ class ServerProcess:
 
     def require_alive(self) -> None:
         """Raise ``PortTakenError`` or another ``ServerFailedError`` if the server has ended."""
-        code = self._server.poll() if self._server else None
-        if self._server and code is None:
+        if self.pid:
             return
         lost_its_port = "Address already in use" in self.log_since_start()
         kind = PortTakenError if lost_its_port else ServerFailedError
-        raise kind(f"{self.name} ended with code {code}. {self.log_tail()}")
+        raise kind(f"{self.name} ended with code {self.exit_code}. {self.log_tail()}")
 
-    def terminate(self) -> None:
-        """Ask the server to end. ``wait`` waits for it."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the server a signal, if it runs."""
         if self._server:
-            self._server.terminate()
+            self._server.send_signal(number)
 
-    def wait(self, timeout_s: float) -> None:
-        """Return when the server has ended, by SIGKILL if it hasn't after ``timeout_s``."""
+    def wait(self, timeout_s: float) -> int | None:
+        """Return the server's exit code when it has ended; None if it was never started.
+
+        Raises ``ServerFailedError`` if it still runs after ``timeout_s``.
+        """
         if self._server:
             try:
                 self._server.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+                raise ServerFailedError(
+                    f"{self.name} still runs after {timeout_s:g} s. {self.log_tail()}"
+                ) from None
         self._release()
+        return self.exit_code
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
@@ -127,33 +149,68 @@ class ServerProcess:
         return f"The end of {self.log_path}:\n" + "\n".join(lines)
 
     def _release(self) -> None:
-        """Forget a server that has ended, and its guard with it."""
+        """Let go of the guard of a server that has ended, and of its pid file."""
         if self._guard:
             # Killed rather than let go: closing its stdin would make it do what it is there for.
             self._guard.kill()
             self._guard.wait()
             if self._guard.stdin:
                 self._guard.stdin.close()
-        self._server = self._guard = None
+        self._guard = None
         atexit.unregister(self.kill)
         self.pid_path.unlink(missing_ok=True)
 
 
 def wait_until(
-    ready: Callable[[], bool], servers: Sequence[ServerProcess], timeout_s: float
+    condition: Callable[[], object], what: str, timeout_s: float, servers: Sequence[ServerProcess]
 ) -> None:
-    """Return when ``ready`` says so.
+    """Return when ``condition`` holds.
+
+    Raises ``ServerFailedError`` with ``what``, and the ends of the servers' logs, when it doesn't
+    after ``timeout_s``.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            tails = "\n".join(server.log_tail() for server in servers)
+            raise ServerFailedError(f"Not within {timeout_s:g} s: {what}. {tails}")
+        time.sleep(POLL_INTERVAL_S)
+
+
+def wait_until_ready(
+    servers: Sequence[ServerProcess], is_ready: Callable[[], bool], timeout_s: float
+) -> None:
+    """Return when ``is_ready`` says so.
 
     Raises ``ServerFailedError`` when it hasn't after ``timeout_s``, or one of the servers ends.
     """
-    deadline_s = time.monotonic() + timeout_s
-    while True:
+
+    def all_run_and_are_ready() -> bool:
         for server in servers:
             server.require_alive()
-        if ready():
-            return
-        if time.monotonic() > deadline_s:
-            names = ", ".join(server.name for server in servers)
-            tails = "\n".join(server.log_tail() for server in servers)
-            raise ServerFailedError(f"Not ready after {timeout_s:.0f} s: {names}. {tails}")
-        time.sleep(POLL_INTERVAL_S)
+        return is_ready()
+
+    names = ", ".join(server.name for server in servers)
+    wait_until(all_run_and_are_ready, f"{names} ready", timeout_s, servers)
+
+
+def stop_all(servers: Sequence[ServerProcess], timeout_s: float) -> None:
+    """Ask all servers to end; end those by SIGKILL that haven't after ``timeout_s``."""
+    for server in servers:
+        server.send_signal(signal.SIGTERM)
+    for server in servers:
+        try:
+            server.wait(timeout_s)
+        except ServerFailedError:
+            server.kill()
+
+
+@contextmanager
+def killed_on_failure(servers: Sequence[ServerProcess]) -> Iterator[None]:
+    """Leave none of the servers behind when the block, which starts them, fails."""
+    try:
+        yield
+    except BaseException:
+        for server in servers:
+            server.kill()
+        raise

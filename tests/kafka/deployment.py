@@ -3,14 +3,12 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -20,6 +18,7 @@ from agents.trials.demo.shop import Record, ShopConfig, simulate
 from config import topics
 from config.settings import Settings, load_settings
 from models.events.catalogue import topic_of
+from streams.embedded.process import ServerProcess, wait_until
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.outbox import Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
@@ -77,8 +76,8 @@ class Deployment:
         }
 
     def start_worker(self, *arguments: str, **environment: str) -> Worker:
-        log = self.directory / f"worker-{len(self.workers)}.log"
-        worker = Worker({**self.environment, **environment}, log, arguments)
+        process = ServerProcess(f"worker-{len(self.workers)}", self.directory)
+        worker = Worker(process, {**self.environment, **environment}, arguments)
         self.workers.append(worker)
         return worker
 
@@ -90,15 +89,15 @@ class Deployment:
 
     def restart_ended(self) -> int:
         """Start a worker for each one that ended by itself, as a supervisor would; how many."""
-        ended = [w for w in self.workers if w.process.poll() is not None and not w.is_over]
+        ended = [w for w in self.workers if not w.process.pid and not w.is_over]
         for worker in ended:
-            worker.stop()
+            worker.wait()
             self.start_worker()
         return len(ended)
 
     def close(self) -> None:
         for worker in self.workers:
-            worker.stop(signal.SIGKILL)
+            worker.process.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +107,7 @@ class Deployment:
 
     @property
     def alive(self) -> list[Worker]:
-        return [w for w in self.workers if w.process.poll() is None and not w.is_paused]
+        return [w for w in self.workers if w.process.pid and not w.is_paused]
 
     def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
         """The sum of a metric's samples over the workers that are alive."""
@@ -154,16 +153,8 @@ class Deployment:
         return published
 
     def wait(self, what: str, condition: Callable[[], bool], *, timeout_s: float = 90.0) -> None:
-        """Wait until ``condition``; fail with the workers' last words when it doesn't come."""
-        deadline_s = monotonic() + timeout_s
-        while not condition():
-            assert monotonic() < deadline_s, f"not within {timeout_s} s: {what}\n{self._words()}"
-            sleep(0.1)
-
-    def _words(self) -> str:
-        return "\n\n".join(
-            f"{w.log.name} ({w.process.poll()}):\n{w.log_text()[-3_000:]}" for w in self.workers
-        )
+        """Wait until ``condition``; fail with the ends of the workers' logs when it isn't."""
+        wait_until(condition, what, timeout_s, [worker.process for worker in self.workers])
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's next offset by partition of ``topic``; 0 where there is none."""

@@ -1,7 +1,6 @@
 """A worker under test: a process of its own, told everything by its environment."""
 
 import signal
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -12,25 +11,27 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from streams.embedded.ports import free_ports
+from streams.embedded.process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
+STOP_TIMEOUT_S = 40.0
 
 
 class Worker:
     """One `keepstream worker` process, told everything by its environment."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, arguments: Iterable[str]) -> None:
+    def __init__(
+        self, process: ServerProcess, environment: Mapping[str, str], arguments: Iterable[str]
+    ) -> None:
         (self.port,) = free_ports(1)
-        self._log = log.open("wb")
-        self.log = log
         self.is_paused = False
-        self.process = subprocess.Popen(
+        #: Whether its end was waited for.
+        self.is_over = False
+        self.process = process
+        process.start(
             [sys.executable, "-m", "agents.cli", "worker", *arguments],
+            {**environment, "KEEPSTREAM_WEB_PORT": str(self.port)},
             cwd=ROOT,
-            env={**environment, "KEEPSTREAM_WEB_PORT": str(self.port)},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
         )
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -69,15 +70,15 @@ class Worker:
             if sample.labels["topic"] == topic
         }
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 40.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int | None:
         """Signal it, wait for its end, and give its exit code."""
         self.process.send_signal(number)
-        return self.wait(timeout_s=timeout_s)
+        return self.wait()
 
-    def wait(self, *, timeout_s: float = 40.0) -> int:
+    def wait(self) -> int | None:
         """Wait for its end, and give its exit code."""
-        code = self.process.wait(timeout_s)
-        self._log.close()
+        code = self.process.wait(STOP_TIMEOUT_S)
+        self.is_over = True
         return code
 
     def pause(self) -> None:
@@ -89,13 +90,8 @@ class Worker:
         self.process.send_signal(signal.SIGCONT)
         self.is_paused = False
 
-    @property
-    def is_over(self) -> bool:
-        """Whether its end was waited for."""
-        return self._log.closed
-
     def log_text(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.process.log_since_start()
 
 
 def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:

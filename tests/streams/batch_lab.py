@@ -1,8 +1,7 @@
 """Topics, workers and questions to the broker, for the tests of record batches."""
 
-import subprocess
+import signal
 import sys
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,48 +13,21 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
 from kafka.errors import KafkaError
 
+from streams.embedded.process import ServerProcess, wait_until
 from tests.streams.batch_worker import Behaviour, Configuration
 
 REPOSITORY = Path(__file__).parents[2]
 PARTITIONS = 4
-CHECK_S = 0.05
 
 
-def wait_until(
-    condition: Callable[[], object], what: str, timeout_s: float = 60.0, check_s: float = CHECK_S
-) -> None:
-    """Return when ``condition`` holds; fail with ``what`` when it doesn't in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(check_s)
-
-
-class Worker:
-    """A worker process, its journal and its log."""
+class Worker(ServerProcess):
+    """A worker process and its journal."""
 
     def __init__(self, directory: Path, configuration: Configuration) -> None:
-        self.directory = directory
-        self.log_path = directory / "worker.log"
+        super().__init__("worker", directory)
         self.journal_path = Path(configuration.journal)
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.streams.batch_worker",
-                    msgspec.json.encode(configuration).decode(),
-                ],
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def log(self) -> str:
-        """What it wrote to its log so far."""
-        return self.log_path.read_text(encoding="utf-8")
+        text = msgspec.json.encode(configuration).decode()
+        self.start([sys.executable, "-m", "tests.streams.batch_worker", text], cwd=REPOSITORY)
 
     def journal(self, step: str, topic: str) -> int:
         """How many records went through ``step`` of ``topic``, or times, where none are counted."""
@@ -70,22 +42,10 @@ class Worker:
         """How many records have begun ``step`` of ``topic`` and aren't done."""
         return self.journal(step, topic) - self.journal("done", topic)
 
-    def exit_code(self, timeout_s: float = 30.0) -> int:
-        """Wait for its end."""
-        try:
-            return self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not exit in {timeout_s:g} s:\n{self.log()}") from None
-
-    def terminate(self, timeout_s: float = 15.0) -> int:
-        """Ask it to end, as an operator would, and wait for that."""
-        self.process.terminate()
-        return self.exit_code(timeout_s)
-
-    def kill(self) -> None:
-        """End it without a warning."""
-        self.process.kill()
-        self.process.wait()
+    def stop(self, timeout_s: float = 15.0) -> int | None:
+        """Ask it to end, as an operator would, and wait for that; its exit code."""
+        self.send_signal(signal.SIGTERM)
+        return self.wait(timeout_s)
 
 
 class Lab:
@@ -105,8 +65,7 @@ class Lab:
 
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:
-            if worker.process.poll() is None:
-                worker.kill()
+            worker.kill()
         self.disconnect()
 
     def connect(self) -> None:
@@ -146,6 +105,10 @@ class Lab:
         worker = Worker(directory, configuration)
         self.workers.append(worker)
         return worker
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Return when ``condition`` holds; fail with ``what`` when it doesn't in a minute."""
+        wait_until(condition, what, 60.0, self.workers)
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's committed offsets, by partition."""

@@ -9,7 +9,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streams.embedded.kafka import EmbeddedKafka
-from tests.streams.batch_lab import PARTITIONS, Lab, wait_until
+from tests.streams.batch_lab import PARTITIONS, Lab
 
 pytestmark = pytest.mark.kafka
 
@@ -36,19 +36,19 @@ def test_nothing_is_lost_or_reordered_when_one_of_two_workers_is_killed(lab: Lab
         published += 400
         for source in sources:
             lab.publish(source, 400)
-        wait_until(lambda: lab.all_committed(sources), "the first records are committed")
+        lab.wait_until(lambda: lab.all_committed(sources), "the first records are committed")
 
     # It dies with one batch read but not yet copied, and another copied but not yet acked.
     lab.gate.unlink()
     for source in sources:
         lab.publish(source, 10_000 - published)
-    wait_until(lambda: doomed.in_hand("holding", left), "it has a batch of one topic in hand")
-    wait_until(lambda: doomed.in_hand("lingering", right), "and of the other")
+    lab.wait_until(lambda: doomed.in_hand("holding", left), "it has a batch of one topic in hand")
+    lab.wait_until(lambda: doomed.in_hand("lingering", right), "and of the other")
     doomed.kill()
     for source in sources:
         lab.publish(source, 5_000)
     lab.start(dict.fromkeys(sources, "copy"), **options)
-    wait_until(lambda: lab.all_committed(sources), "all is committed")
+    lab.wait_until(lambda: lab.all_committed(sources), "all is committed")
 
     copies = lab.copies(output)
     expected = list(range(15_000 // PARTITIONS))
@@ -63,18 +63,18 @@ def test_a_worker_outlives_its_broker(tmp_path: Path) -> None:
         source, output = lab.topic("source"), lab.topic("copies")
         worker = lab.start({source: "copy"}, output=output, max_batch_records=50)
         lab.publish(source, 2_000)
-        wait_until(lambda: worker.journal("done", source), "it copies")
+        lab.wait_until(lambda: worker.journal("done", source), "it copies")
         lab.disconnect()
         kafka.kill()
         kafka.restart()
         lab.connect()
         lab.publish(source, 2_000)
-        wait_until(lambda: lab.all_committed([source]), "it went on by itself")
-        assert worker.process.poll() is None
+        lab.wait_until(lambda: lab.all_committed([source]), "it went on by itself")
+        assert worker.pid
         assert {(source, p): list(range(1_000)) for p in range(4)} == {
             key: first_occurrences(offsets) for key, offsets in lab.copies(output).items()
         }
-        assert 0 == worker.terminate()
+        assert 0 == worker.stop()
 
 
 @pytest.mark.slow
@@ -82,36 +82,36 @@ def test_a_worker_that_slept_through_its_session_changes_nothing(lab: Lab) -> No
     source, output = lab.topic("source"), lab.topic("copies")
     lab.publish(source, 400)
     sleeper = lab.start({source: "hold"}, output=output, max_batch_records=100)
-    wait_until(lambda: sleeper.journal("holding", source), "a batch is in hand")
-    sleeper.process.send_signal(signal.SIGSTOP)
+    lab.wait_until(lambda: sleeper.journal("holding", source), "a batch is in hand")
+    sleeper.send_signal(signal.SIGSTOP)
     lab.start({source: "copy"}, output=output)
-    wait_until(lambda: lab.all_committed([source]), "another has taken over")
+    lab.wait_until(lambda: lab.all_committed([source]), "another has taken over")
     lab.gate.touch()
-    sleeper.process.send_signal(signal.SIGCONT)
+    sleeper.send_signal(signal.SIGCONT)
     # It ends the batch that is no longer its own, and finds that out; then it joins again.
-    wait_until(lambda: sleeper.journal("done", source), "it went on")
+    lab.wait_until(lambda: sleeper.journal("done", source), "it went on")
     assert lab.all_committed([source])
     while sleeper.journal("done", source) == sleeper.journal("holding", source) == 100:
         lab.publish(source, 40)
-        wait_until(lambda: lab.all_committed([source]), "all is committed")
-    assert sleeper.process.poll() is None
+        lab.wait_until(lambda: lab.all_committed([source]), "all is committed")
+    assert sleeper.pid
 
 
 def test_sigterm_finishes_the_batch_in_hand_and_nothing_is_repeated(lab: Lab) -> None:
     source, output = lab.topic("source"), lab.topic("copies")
     lab.publish(source, 2_000)
     first = lab.start({source: "hold"}, output=output, max_batch_records=400)
-    wait_until(lambda: first.journal("holding", source), "a batch is in hand")
-    first.process.terminate()
-    wait_until(lambda: "stopping" in first.log(), "it stops")
+    lab.wait_until(lambda: first.journal("holding", source), "a batch is in hand")
+    first.send_signal(signal.SIGTERM)
+    lab.wait_until(lambda: "stopping" in first.log_since_start(), "it stops")
     lab.gate.touch()
-    assert 0 == first.exit_code(5.0)
+    assert 0 == first.wait(5.0)
     in_hand = first.journal("holding", source)
     assert in_hand == first.journal("done", source) == sum(lab.committed(source).values())
     assert 0 < in_hand < 2_000
 
     lab.start({source: "copy"}, output=output)
-    wait_until(lambda: lab.all_committed([source]), "the rest is committed")
+    lab.wait_until(lambda: lab.all_committed([source]), "the rest is committed")
     assert {(source, p): list(range(500)) for p in range(4)} == lab.copies(output)
 
 
@@ -119,9 +119,9 @@ def test_a_blocked_agent_delays_the_end_only_so_long_and_is_not_committed(lab: L
     source = lab.topic("source")
     lab.publish(source, 100)
     worker = lab.start({source: "hold"}, output=lab.topic("copies"), drain_timeout_s=1.0)
-    wait_until(lambda: worker.journal("holding", source), "a batch is in hand")
-    assert 0 == worker.terminate(timeout_s=8.0)
-    assert "gave up waiting for the agents of" in worker.log()
+    lab.wait_until(lambda: worker.journal("holding", source), "a batch is in hand")
+    assert 0 == worker.stop(8.0)
+    assert "gave up waiting for the agents of" in worker.log_since_start()
     assert {} == lab.committed(source)
 
 
@@ -129,15 +129,15 @@ def test_an_agent_that_raises_ends_the_process_and_its_batch_is_not_committed(la
     source, output = lab.topic("source"), lab.topic("copies")
     lab.publish(source, 40)
     worker = lab.start({source: "fail"}, output=output)
-    wait_until(lambda: lab.all_committed([source]), "what came before is committed")
+    lab.wait_until(lambda: lab.all_committed([source]), "what came before is committed")
     lab.publish(source, 40, b"poison")
-    assert 1 == worker.exit_code(15.0)
-    assert "worker failed: RuntimeError: the agent met poison" in worker.log()
+    assert 1 == worker.wait(15.0)
+    assert "worker failed: RuntimeError: the agent met poison" in worker.log_since_start()
     assert 1 == worker.journal("raising", source)
     assert dict.fromkeys(range(4), 10) == lab.committed(source)
     # And again after a restart: it isn't skipped.
     again = lab.start({source: "fail"}, output=output)
-    assert 1 == again.exit_code(15.0)
+    assert 1 == again.wait(15.0)
     assert dict.fromkeys(range(4), 10) == lab.committed(source)
 
 
@@ -145,36 +145,36 @@ def test_an_agent_that_returns_ends_the_process(lab: Lab) -> None:
     source = lab.topic("source")
     lab.publish(source, 40)
     worker = lab.start({source: "return"})
-    assert 1 == worker.exit_code(15.0)
-    assert f"Agent take-{source} returned" in worker.log()
+    assert 1 == worker.wait(15.0)
+    assert f"Agent take-{source} returned" in worker.log_since_start()
 
 
 def test_a_blocked_topic_does_not_stop_another(lab: Lab) -> None:
     blocked, free, output = lab.topic("blocked"), lab.topic("free"), lab.topic("copies")
     lab.publish(blocked, 2_000)
     worker = lab.start({blocked: "hold", free: "copy"}, output=output, max_batch_records=400)
-    wait_until(lambda: worker.journal("holding", blocked), "one topic is blocked")
+    lab.wait_until(lambda: worker.journal("holding", blocked), "one topic is blocked")
     lab.publish(free, 4_000)
-    wait_until(lambda: lab.all_committed([free]), "the other topic is done")
+    lab.wait_until(lambda: lab.all_committed([free]), "the other topic is done")
     assert 0 == worker.journal("done", blocked)
     assert {} == lab.committed(blocked)
     lab.gate.touch()
-    wait_until(lambda: lab.all_committed([blocked]), "the blocked topic goes on")
+    lab.wait_until(lambda: lab.all_committed([blocked]), "the blocked topic goes on")
 
 
 def test_released_batches_are_committed_only_when_told_to(lab: Lab) -> None:
     source = lab.topic("source")
     lab.publish(source, 2_000)
     first = lab.start({source: "release"}, max_batch_records=400)
-    wait_until(lambda: first.journal("done", source) == 2_000, "all is read")
-    assert 0 == first.terminate()
+    lab.wait_until(lambda: first.journal("done", source) == 2_000, "all is read")
+    assert 0 == first.stop()
     assert {} == lab.committed(source)
 
     second = lab.start({source: "release"}, max_batch_records=400)
-    wait_until(lambda: second.journal("done", source) == 2_000, "all is read again")
+    lab.wait_until(lambda: second.journal("done", source) == 2_000, "all is read again")
     lab.gate.touch()
     lab.publish(source, 4)
-    wait_until(lambda: lab.all_committed([source]), "all is committed")
+    lab.wait_until(lambda: lab.all_committed([source]), "all is committed")
 
 
 @pytest.mark.slow
@@ -192,9 +192,9 @@ def test_lag_reaches_zero_after_workers_joined_and_left_all_the_time(lab: Lab) -
         if round_ == 2:
             passing.kill()
         else:
-            assert 0 == passing.terminate()
-    wait_until(lambda: lab.all_committed([source]), "lag is zero")
-    assert staying.process.poll() is None
+            assert 0 == passing.stop()
+    lab.wait_until(lambda: lab.all_committed([source]), "lag is zero")
+    assert staying.pid
     assert {(source, p): list(range(published // 4)) for p in range(4)} == {
         key: first_occurrences(offsets) for key, offsets in lab.copies(output).items()
     }
@@ -207,9 +207,9 @@ def test_records_deleted_before_they_were_read_end_the_process(lab: Lab) -> None
     lab.admin.alter_group_offsets(lab.group_id, {tp: OffsetAndMetadata(10, "", -1)})
     lab.admin.delete_records({tp: 50})
     worker = lab.start({source: "count"})
-    assert 1 == worker.exit_code(15.0)
-    assert f"{source}-1 goes on at offset 50, but 10 was to be next" in worker.log()
-    assert "retention.ms" in worker.log()
+    assert 1 == worker.wait(15.0)
+    assert f"{source}-1 goes on at offset 50, but 10 was to be next" in worker.log_since_start()
+    assert "retention.ms" in worker.log_since_start()
 
 
 def test_a_topic_made_anew_ends_the_process(lab: Lab) -> None:
@@ -218,5 +218,5 @@ def test_a_topic_made_anew_ends_the_process(lab: Lab) -> None:
     tp = TopicPartition(source, 2)
     lab.admin.alter_group_offsets(lab.group_id, {tp: OffsetAndMetadata(1_000, "", -1)})
     worker = lab.start({source: "count"})
-    assert 1 == worker.exit_code(15.0)
-    assert "created again" in worker.log()
+    assert 1 == worker.wait(15.0)
+    assert "created again" in worker.log_since_start()

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaTimeoutError
 
-import streams.embedded.kafka
+import streams.embedded.server
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import HOST, free_ports
 from streams.embedded.process import ServerFailedError
@@ -138,7 +138,7 @@ def test_a_broker_whose_port_is_taken_is_started_on_others(
         taken = rival.getsockname()[1]
         offers = iter([[taken, *free_ports(1)]])
         monkeypatch.setattr(
-            streams.embedded.kafka, "free_ports", lambda count: next(offers, free_ports(count))
+            streams.embedded.server, "free_ports", lambda count: next(offers, free_ports(count))
         )
         with EmbeddedKafka(tmp_path) as own:
             assert f"{HOST}:{taken}" != own.bootstrap_servers

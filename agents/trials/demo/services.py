@@ -81,13 +81,13 @@ def deployment(
     with ExitStack() as stack:
         if store is None:
             valkey = stack.enter_context(_embedded_store(directory / "valkey", say))
-            started.append(valkey.process)
+            started += valkey.processes
             store = valkey.url
         else:
             stack.callback(_remove_keys, known, say)
         if servers is None:
             kafka = stack.enter_context(_embedded_broker(directory / "kafka", say))
-            started += [node.process for node in kafka.nodes.values()]
+            started += kafka.processes
             servers = kafka.bootstrap_servers
         else:
             stack.callback(_remove_topics, known, say)

@@ -4,12 +4,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from config.settings import variable_of
 from streams.embedded.ports import HOST, free_ports
-from streams.embedded.process import ServerProcess
+from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 
 STOP_TIMEOUT_S = 10.0
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,27 +39,13 @@ class Workers:
         return "\n".join(process.log_tail() for process in self.processes)
 
     def __enter__(self) -> Self:
-        try:
+        with killed_on_failure(self.processes):
             for process, port in zip(self.processes, self._ports, strict=True):
                 process.start([sys.executable, "-m", "agents.cli", "worker"], self._said_to(port))
-        except BaseException:
-            self._stop()
-            raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            process.wait(STOP_TIMEOUT_S)
+    def __exit__(self, *_: object) -> None:
+        stop_all(self.processes, STOP_TIMEOUT_S)
 
     def _said_to(self, port: int) -> dict[str, str]:
         # The code of this demonstration, wherever it is started and whatever is installed.

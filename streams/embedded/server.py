@@ -1,0 +1,85 @@
+"""A server for trying and testing: a directory, loopback ports that stay its own, processes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from streams.embedded.ports import free_ports
+from streams.embedded.process import PortTakenError, ServerProcess
+
+PORT_TRIES_MAX = 3
+
+
+class EmbeddedServer(ABC):
+    """What the embedded broker and store have in common. Usable as a context manager.
+
+    Without ``directory`` a temporary one is used, and removed by ``close``.
+    """
+
+    #: Whether they run or not.
+    processes: Sequence[ServerProcess]
+
+    def __init__(self, name: str, directory: Path | None, *, port_count: int) -> None:
+        self._temporary: TemporaryDirectory[str] | None = None
+        if directory is None:
+            self._temporary = TemporaryDirectory(prefix=f"keepstream-{name}-")
+            directory = Path(self._temporary.name)
+        self.directory = directory.resolve()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._port_count = port_count
+        self._ports: Sequence[int] = ()
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes that run."""
+        return [process.pid for process in self.processes if process.pid]
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The ports it has been given; raises before it is started."""
+        if not self._ports:
+            raise RuntimeError(f"The {type(self).__name__} has no address before it is started.")
+        return self._ports
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, unless it runs, and return when it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, by SIGKILL if it isn't done in time."""
+
+    def close(self) -> None:
+        """Stop everything, and remove the directory if it is a temporary one."""
+        self.stop()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def launch_on_ports(self, launch: Callable[[], None]) -> None:
+        """Call ``launch`` on the ports it had, or the first time on free ones."""
+        if self._ports:
+            # Clients know these ports, so others would be no help.
+            launch()
+            return
+        for tries_left in reversed(range(PORT_TRIES_MAX)):
+            self._ports = free_ports(self._port_count)
+            try:
+                launch()
+                return
+            except PortTakenError:
+                self._ports = ()
+                if not tries_left:
+                    raise
