@@ -33,10 +33,13 @@ class MeanLogit(base.Ensemble[base.Classifier], base.Classifier):
         shares = (1.0,) * len(self.models) if weights is None else weights
         if len(shares) != len(self.models):
             raise ValueError(f"{len(self.models)} models need as many weights, not {len(shares)}")
-        if not all(isfinite(share) and share >= 0.0 for share in shares) or sum(shares) <= 0.0:
+        total = 0.0
+        for share in shares:
+            total += share
+        if not all(isfinite(share) and share >= 0.0 for share in shares) or total <= 0.0:
             raise ValueError(f"weights must be 0 or more, and one of them above 0, not {shares}")
         self.weights = weights
-        self._shares = tuple(share / sum(shares) for share in shares)
+        self._shares = tuple(share / total for share in shares)
 
     def learn_one(self, x: dict[Any, Any], y: ClfTarget, **kwargs: Any) -> None:
         """Teach every member."""

@@ -116,8 +116,10 @@ class _Stream:
         self.means[weekday] += (value - self.means[weekday]) / self.counts[weekday]
         count = sum(self.counts)
         if count >= WARM_UP_COUNT and at_ms >= self.began_ms + WARM_UP_MS:
-            pairs = zip(self.means, self.counts, strict=True)
-            self.reference = sum(mean * seen for mean, seen in pairs) / count
+            total = 0.0
+            for mean, seen in zip(self.means, self.counts, strict=True):
+                total += mean * seen
+            self.reference = total / count
             # As much above the mean as below it, so that a weekday without anybody says nothing.
             self.means = [
                 mean - self.reference if seen else 0.0

@@ -27,5 +27,8 @@ def gap_residuals(days: Days, after_day: int, until_day: int) -> tuple[float, ..
     told = []
     for index in range(max(len(logs) - (last - first), OWN_GAPS_MIN), len(logs)):
         own = logs[max(index - OWN_GAPS_MAX, 0) : index]
-        told.append(logs[index] - sum(own) / len(own))
+        total = 0.0
+        for gap in own:
+            total += gap
+        told.append(logs[index] - total / len(own))
     return tuple(told)

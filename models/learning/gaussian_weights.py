@@ -127,8 +127,11 @@ class GaussianWeights:
         prior's variance.
         """
         center, variance, _ = self.project(self.vector(x))
-        new = (float(value) for name, value in x.items() if name not in self._places)
-        return center, variance + self._prior_variance * sum(value * value for value in new)
+        squares = 0.0
+        for name, value in x.items():
+            if name not in self._places:
+                squares += float(value) * float(value)
+        return center, variance + self._prior_variance * squares
 
     def condition(self, projection: Projection, information: float, step: float) -> None:
         """Take in what an example says of its linear predictor.

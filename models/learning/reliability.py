@@ -77,7 +77,10 @@ class Reliability(Struct, rename="camel"):
         """Mean gap between what was said and what came true, over bins of equal count."""
         if not self.count:
             return None
-        return sum(abs(p.said - p.came_true) * p.scores for p in self.curve()) / self.count
+        gaps = 0.0
+        for point in self.curve():
+            gaps += abs(point.said - point.came_true) * point.scores
+        return gaps / self.count
 
     def curve(self) -> "list[Point]":
         """The reliability curve: bins of equal count, the lowest scores first."""
@@ -117,12 +120,8 @@ class Reliability(Struct, rename="camel"):
 
 
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    found = [part for part in (one, other) if part is not None]
-    return Bin(
-        sum(part.count for part in found),
-        sum(part.positives for part in found),
-        sum(part.scores for part in found),
-    )
+    one, other = one or Bin(), other or Bin()
+    return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
 
 
 def log_loss(score: float, came_true: bool) -> float:

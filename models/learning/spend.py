@@ -7,7 +7,7 @@ Journal of the American Statistical Association 80(389). It begins as the formul
 is a feature of weight 1, and learns in what the formula errs. Amounts are told in typical orders.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log, log1p
 
 from msgspec import Struct
@@ -134,8 +134,8 @@ def _update(state: SpendState, x: tuple[float, ...], came: float, days: float) -
     covariance = [list(row) for row in state.covariance]
     for place in range(_SIZE):
         covariance[place][place] += looser
-    spread = [sum(c * value for c, value in zip(row, x, strict=True)) for row in covariance]
-    variance = sum(s * value for s, value in zip(spread, x, strict=True))
+    spread = [_product(row, x) for row in covariance]
+    variance = _product(spread, x)
     said = expected_orders(state.weights, x[1:])
     noise = _DISPERSION / said
     gain = (came - said) / said / (variance + noise)
@@ -144,6 +144,14 @@ def _update(state: SpendState, x: tuple[float, ...], came: float, days: float) -
         tuple(c - s * other / (variance + noise) for c, other in zip(row, spread, strict=True))
         for row, s in zip(covariance, spread, strict=True)
     )
+
+
+def _product(row: Sequence[float], x: Sequence[float]) -> float:
+    """The dot product, added from left to right: ``sum`` compensates from Python 3.12 on."""
+    total = 0.0
+    for one, other in zip(row, x, strict=True):
+        total += one * other
+    return total
 
 
 def model_of(state: SpendState, minimum_examples: int) -> SpendModel | None:
