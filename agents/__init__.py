@@ -1,7 +1,7 @@
-"""The programs: the Faust agents, and the doors through which people and monitoring come in."""
+"""The programs: the Faust agents, the command line and the web server."""
 
 import os
 
-# Before anything imports numpy. The matrices here have thirty rows at most: threads of the linear
-# algebra would wait for each other longer than they compute, on cores that others need.
+# Before numpy is imported. The matrices here have thirty rows at most: linear algebra threads would
+# wait for each other longer than they compute, on cores that others need.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

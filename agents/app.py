@@ -9,38 +9,53 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
-from agents.deliver import Deliver
-from agents.ingest import Ingest
-from agents.profile import Profile
-from agents.trainer import Trainer, ready_to_learn
+from agents.deliver import DeliverAgent
+from agents.ingest import IngestAgent
+from agents.profile import ProfileAgent
+from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.server import Readiness, routes, serving
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
 from models.customer.profile import encode_profile, profile
+from models.customer.row import NewerRow, OlderRow
+from models.events.wire import LogFormatError
+from models.learning.snapshot import SnapshotError
+from models.plan import plan_for
+from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
-from streams.faust_app import KeepstreamApp, Membership, new_faust_app, quiet_libraries, run_worker
+from streams.faust_app import (
+    KeepstreamApp,
+    Membership,
+    WithoutTraceback,
+    new_faust_app,
+    quiet_libraries,
+    run_worker,
+)
 from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.progress import Progress
 from streams.pulse import Pulse
-from streams.record_batches import RecordBatch
+from streams.record_batches import PositionError, RecordBatch
+from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
 from streams.topics import require_topics
 
 log = logging.getLogger(__name__)
 
-#: What makes a worker unready when it does not move on.
+#: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: What Redis gets from Kafka.
+#: The topics that are delivered to Redis.
 DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
-#: The wall clock drives a partition after this long without an event ...
+#: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
-#: ... and only if its own clock is this near: a backfill of last year behaves like last year.
+#: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
+#: Errors about unusable data in Kafka, whose text says what to do.
+EXPLAINED = (NewerRow, OlderRow, SnapshotError, LogFormatError, RecoveryError, PositionError)
 
 
 class Worker:
@@ -53,7 +68,9 @@ class Worker:
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
         self.snapshots = SnapshotStore(settings, parameters)
-        self.partitions = OwnedPartitions(self.snapshots, settings, parameters, self.metrics)
+        self.partitions = OwnedPartitions(
+            self.snapshots, settings, plan_for(parameters), self.metrics
+        )
         self.app = build_app(settings)
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
@@ -74,12 +91,12 @@ class Worker:
                 return Outbox(producer, settings)
 
             self.views = ProfileViews(redis, settings, metrics, self.customer)
-            profile_agent = Profile(
+            profile_agent = ProfileAgent(
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
-            trainer = Trainer(self.snapshots, outbox(), settings, parameters, metrics)
+            trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             streams = TriggerStreams(redis, settings, metrics)
-            ingest = Ingest(outbox(), settings, parameters, metrics, self.is_leaving)
+            ingest = IngestAgent(outbox(), settings, parameters, metrics, self.is_leaving)
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
             self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
@@ -87,7 +104,7 @@ class Worker:
                 batch, self.app.batch_consumer
             )
             for topic in DELIVERED_TOPICS:
-                self.agents[topic] = Deliver(topic, streams, metrics, self.is_leaving).take
+                self.agents[topic] = DeliverAgent(topic, streams, metrics, self.is_leaving).take
 
             readiness = Readiness(self.problems, self.delays)
             site = routes(metrics, readiness, self.customer, self.refresh)
@@ -110,18 +127,16 @@ class Worker:
         row = owned.rows.get(customer) if owned is not None else None
         if owned is None or row is None:
             return None
-        fold = owned.fold
-        view = profile(customer, row, fold.as_of_ms, fold.snapshot, self.parameters)
-        return encode_profile(view)
+        return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
     def problems(self) -> list[str]:
-        """Why this worker is not ready; nothing when it is."""
+        """The reasons why this worker is not ready; empty if it is ready."""
         if self.app.rebalancing or self.app.consumer_generation_id < 1:
             return ["joining the group"]
         return self.progress.stuck(self._topics(FOLDED_TOPICS))
 
     def delays(self) -> list[str]:
-        """What waits for Redis; folding goes on without it, here as anywhere."""
+        """The partitions that wait for Redis. Folding goes on without it, on every worker."""
         return self.progress.stuck(self._topics(DELIVERED_TOPICS))
 
     def is_leaving(self) -> bool:
@@ -129,7 +144,7 @@ class Worker:
         return self.app.rebalancing or self.app.should_stop
 
     def refresh(self) -> None:
-        """Bring the gauges up to this moment."""
+        """Update the gauges."""
         consumer = self.app.batch_consumer
         self.progress.update(consumer.ledger.ended, consumer.lag())
         self.metrics.forget_positions()
@@ -154,14 +169,14 @@ class Worker:
             default=None,
         )
         if newest is not None:
-            self.metrics.set_model(newest)
+            self.metrics.set_samples(MEASURES, samples_of(newest))
 
     def _topics(self, names: Iterable[str]) -> set[str]:
         return {self.settings.topic(name) for name in names}
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Let go of the partitions that went to other workers; make ready to learn, if it is this
-        one's turn, before there are lessons that wait.
+        """Drop the partitions that went to other workers. If this worker is now the trainer, import
+        what learning needs before lessons wait for it.
         """
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
@@ -180,11 +195,11 @@ class Worker:
                 clock_ms = owned.fold.state.clock_ms
                 if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
                     due_ms = now_ms - self.parameters.time.disorder
-                    Profile.write_clock(owned, due_ms, outbox)
+                    ProfileAgent.write_clock(owned, due_ms, outbox)
             await outbox.flush()
 
     async def _open_idle(self) -> None:
-        """Open partitions that have nothing to read: silence is due in them, too."""
+        """Open partitions that have nothing to read, because timers are due in them, too."""
         consumer = self.app.batch_consumer
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         # A batch in flight opens its partitions itself, and may be ahead of the changelog.
@@ -196,11 +211,11 @@ class Worker:
             if tp not in consumer.to_come() and consumer.ledger.is_idle(events):
                 await self.partitions.open(tp.partition, offset)
                 if not consumer.ledger.has_position(tp):
-                    # Taken away while it was read.
+                    # Reassigned while it was being recovered.
                     self.partitions.forget([tp.partition])
 
     async def _write_views(self) -> None:
-        """Keep Redis up to date, a fifth of the time at most: folding comes first."""
+        """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
         assert self.views is not None
         looked_s = 0.0
         while True:
@@ -214,7 +229,7 @@ class Worker:
                         owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
             took_s = monotonic() - started_s
-            # A stall is not the cost of writing: it must not keep Redis waiting for long.
+            # The pause is bounded, because a long write may be a stall and not the cost of writing.
             await asyncio.sleep(min(max(4 * took_s, 0.05), 1.0) if wrote else 1.0)
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
@@ -223,7 +238,9 @@ class Worker:
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
-                log.critical("background task failed", exc_info=error)
+                log.critical(
+                    "background task failed: %s: %s", type(error).__name__, error, exc_info=error
+                )
                 self._crash = asyncio.ensure_future(self.app.crash(error))
 
         task.add_done_callback(ended)
@@ -232,7 +249,7 @@ class Worker:
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    # Its failure, if it failed, ended the worker and was logged there.
+    # If it failed, that was logged and ended the worker.
     await asyncio.wait({task})
 
 
@@ -290,8 +307,10 @@ def run(settings: Settings, parameters: Parameters) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     quiet_libraries()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(WithoutTraceback(*EXPLAINED))
     require_topics(settings)
-    # Rows are many and make no cycles; what is imported stays. Full collections would only stall.
+    # Rows make no reference cycles and imported modules stay, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     worker = Worker(settings, parameters)

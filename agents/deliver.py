@@ -1,7 +1,6 @@
 """Deliver: decisions from Kafka to the Redis streams that marketing automation reads.
 
-It reads its own topic with its own position, so that a Redis that is down delays deliveries and
-nothing else.
+It reads its own topic at its own position, so that a Redis outage delays only deliveries.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.5
 
 
-class Deliver:
+class DeliverAgent:
     """The agent of one topic of decisions."""
 
     def __init__(
@@ -38,13 +37,14 @@ class Deliver:
         self._left_epoch = -1
 
     async def take(self, batch: RecordBatch) -> None:
-        """Append every decision to its stream; try until Redis takes them or the batch is gone.
+        """Append every decision to its stream; retry until Redis accepts them or the batch is not
+        ours any more.
 
         A worker that leaves, or whose group rebalances, does not wait for Redis: all its
         partitions would wait with it.
         """
         if batch.epoch == self._left_epoch:
-            # After one that was let go of: to ack this one would commit that one, too.
+            # An earlier batch was given up: an ack of this one would commit that one, too.
             batch.release()
             return
         started_s = monotonic()
@@ -52,7 +52,7 @@ class Deliver:
         for record in batch:
             try:
                 decided = decode_decision(record.value or b"")
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 log.warning("left out a record at offset %d that is no decision", record.offset)
                 continue
             decisions.append((decided.kind, decided.id, record.value or b""))

@@ -1,7 +1,7 @@
 """Ingest: raw topics in, checked events on `customer-events` out, in the order of event time.
 
-It keeps no state that matters: what it holds back is not committed and is read again after a
-crash, and the fold drops what was passed on twice by its source.
+It keeps no durable state: records that it holds back are not committed and are read again after a
+crash, and the fold drops events that were passed on twice, by their source.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from faust.types import TP
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
-from models.events.admission import admit
+from models.admission import admit
 from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import Source, encode_event
-from streams.alignment import Alignment, Backlog, Passed, Waiting
+from models.events.wire import encode_event
+from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.kafka_clients import partition_for
 from streams.metrics import Metrics
@@ -28,12 +29,12 @@ from streams.record_batches import Record, RecordBatch
 
 #: A topic whose next records don't come for this long no longer holds the others back.
 PATIENCE_S = 10.0
-#: How often to look again while waiting for a topic: the broker may say that nothing is to come.
+#: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
 
 
 class Outgoing(NamedTuple):
-    """A record on its way out: an event for a customer's partition, or a dead letter."""
+    """A record to write: an event for a customer's partition, or a dead letter."""
 
     topic: str
     partition: int
@@ -41,11 +42,11 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
-class Ingest:
+class IngestAgent:
     """The agents of the raw topics, and the task that passes on what they took.
 
-    ``is_leaving``: whether partitions are about to be taken away. Then nothing more comes in that
-    could be waited for, so what is held back is let go of: it would go on in the wrong order.
+    ``is_leaving``: whether partitions are about to be taken away. Then no more records arrive, so
+    those held back are dropped: without the missing ones they would be passed on out of order.
     """
 
     def __init__(
@@ -69,10 +70,10 @@ class Ingest:
         self._moved_s = monotonic()
 
     async def take(self, topic: str, batch: RecordBatch) -> None:
-        """Check every record of ``batch`` and line it up."""
+        """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
         reasons: Counter[str] = Counter()
-        checked: list[tuple[int, list[Waiting[Outgoing]]]] = []
+        checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
             waiting = [self._checked(topic, record, reasons) for record in piece.records]
             checked.append((piece.partition, waiting))
@@ -83,7 +84,7 @@ class Ingest:
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
-        """Pass on what its turn has come for, until cancelled."""
+        """Pass on records when their turn has come, until cancelled."""
         while True:
             epoch = self._epoch
             if self._is_leaving() or epoch != consumer.ledger.epoch:
@@ -96,40 +97,40 @@ class Ingest:
             self._make_room(consumer)
             self._arrived.clear()
             try:
-                # Without anything held back there is nothing to look at again.
+                # If no record is held back, wait until one arrives.
                 wait_s = LOOK_S if len(self._alignment) else None
                 await asyncio.wait_for(self._arrived.wait(), wait_s)
             except TimeoutError:
                 continue
 
     def _line_up(
-        self, topic: str, batch: RecordBatch, checked: list[tuple[int, list[Waiting[Outgoing]]]]
+        self, topic: str, batch: RecordBatch, checked: list[tuple[int, list[Queued[Outgoing]]]]
     ) -> None:
-        """Hold a batch's records until their turn. At once: none is sent before all are here."""
+        """Queue all records of a batch at once, so that none is sent before all are queued."""
         if not batch.is_current:
             return
         if batch.epoch == self._left_epoch:
-            # After one that was let go of: it would leave a gap.
+            # An earlier batch was dropped, so passing on this one would leave a gap.
             batch.release()
             return
         if batch.epoch != self._epoch:
             self._let_go()
             self._epoch = batch.epoch
         if not len(self._alignment):
-            # Nobody was waiting, so nobody's patience has been tried: not by an idle hour, and
-            # not by the seconds it took to join the group.
+            # No record was waiting, so patience starts now: neither an idle hour nor the time it
+            # took to join the group counts.
             self._moved_s = monotonic()
         for partition, waiting in checked:
             self._alignment.offer(topic, partition, waiting)
         if self._alignment.held(topic) > self._settings.max_batch_records:
-            # Full: the topic's next batch comes when this one has moved on.
+            # Full: the topic's next batch is read when enough of this one was passed on.
             self._full[topic] = batch
         else:
             batch.release()
         self._arrived.set()
 
     def _let_go(self) -> None:
-        """Forget what is held: it is uncommitted, so whoever owns it next reads it again."""
+        """Drop the records held back: they are uncommitted, so the next owner reads them again."""
         for batch in self._full.values():
             batch.release()
         self._full.clear()
@@ -146,7 +147,7 @@ class Ingest:
         return backlog
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
-        """Put what may go into the outbox; whether there was any."""
+        """Put the records whose turn has come into the outbox; return whether there were any."""
         patient = monotonic() - self._moved_s < PATIENCE_S
         backlog = self._backlog(consumer) if patient else _nothing_to_come
         passed: Passed[Outgoing] | None = None
@@ -160,7 +161,7 @@ class Ingest:
         return passed is not None
 
     def _commit(self, consumer: BatchConsumer, epoch: int) -> None:
-        """Let the positions of what was passed on be committed."""
+        """Mark the positions of records that were passed on as committable."""
         if not epoch == self._epoch == consumer.ledger.epoch:
             return
         self._make_room(consumer)
@@ -171,8 +172,8 @@ class Ingest:
             del self._passed[tp]
 
     def _make_room(self, consumer: BatchConsumer) -> None:
-        """Ask for more of a full topic when it has moved on, or when others wait for it: what they
-        wait for may be in a partition that it has nothing of.
+        """Read on in a full topic when enough of it was passed on, or when other topics wait for
+        it: they may wait for a partition of which it has no records here.
         """
         if not self._full:
             return
@@ -182,7 +183,7 @@ class Ingest:
                 batch.release()
                 del self._full[topic]
 
-    def _checked(self, topic: str, record: Record, reasons: Counter[str]) -> Waiting[Outgoing]:
+    def _checked(self, topic: str, record: Record, reasons: Counter[str]) -> Queued[Outgoing]:
         source = Source(topic, record.partition, record.offset, record.timestamp)
         raw = record.value or b""
         try:
@@ -197,11 +198,11 @@ class Ingest:
             reasons[rejected.reason] += 1
             letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
             # It has no time that could be relied on: it goes at once.
-            return Waiting(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
+            return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
         key = event.customer.encode()
         partition = partition_for(key, self._settings.partitions)
         outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
-        return Waiting(event.occurred_at_ms, record.offset, outgoing)
+        return Queued(event.occurred_at_ms, record.offset, outgoing)
 
 
 def _nothing_to_come(_topic: str, _partition: int) -> bool:

@@ -1,13 +1,14 @@
-"""Profile: folds `customer-events` into the customers table and emits what should happen.
+"""Profile: folds `customer-events` into the customers table and emits the effects.
 
-The order of a batch is the guarantee: effects durable, then rows durable, then the ack. A crash
-between any two of them leads to reading the batch again; rows that were written know how far they
-are, and what was emitted has the same ids.
+The order of writes in a batch gives the delivery guarantee: effects durable, then rows durable,
+then the ack. After a crash between two of them the batch is read again: rows know the last offset
+they applied, and repeated effects have the same ids.
 """
 
 import asyncio
 from collections import Counter
 from time import monotonic, time
+from typing import Any
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -15,35 +16,31 @@ from config.topics import (
     CUSTOMER_EVENTS,
     CUSTOMERS,
     DEAD_LETTERS,
-    LABELLED_EXAMPLES,
-    NEXT_BEST_ACTIONS,
-    RETENTION_TRIGGERS,
 )
-from models.decisions.trigger import Decision, NextBestAction, encode_decision
-from models.engine import Fate
-from models.events.catalogue import OUTCOMES
+from models.customer.contacts import OUTCOMES
+from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line
-from models.learning.examples import Lesson, encode_lesson
-from models.partition import ALREADY_APPLIED, Applied, encode_state
+from models.events.wire import Line, decode_line, require_log_format
+from models.partition import ALREADY_APPLIED, encode_state
 from streams.cloud_events import decision_headers
 from streams.customers_table import STATE_KEY
 from streams.log_records import clock_record
 from streams.metrics import Metrics
-from streams.outbox import Outbox
+from streams.outbox import Headers, Outbox
+from streams.outputs import OUTPUTS, Output
 from streams.owned_partitions import OwnedPartition, OwnedPartitions
 from streams.pulse import Pulse
 from streams.record_batches import PartitionSlice, Record, RecordBatch
 from streams.redis_views import ProfileViews
 
-#: The clock is written into the log when it has moved by this much.
+#: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
 #: Records folded before heartbeats and health answers get a turn.
 RECORDS_PER_TURN = 500
 
 
-class Profile:
+class ProfileAgent:
     """The agent of `customer-events`."""
 
     def __init__(
@@ -65,14 +62,14 @@ class Profile:
         self._metrics = metrics
 
     async def take(self, batch: RecordBatch) -> None:
-        """Fold every record of ``batch`` and make what follows from it durable."""
+        """Fold every record of ``batch``, and make its effects and rows durable."""
         started_s = monotonic()
-        tally = _Tally()
-        owned = [await self._fold(piece, tally) for piece in batch.slices]
+        counts = _Counts()
+        owned = [await self._fold(piece, counts) for piece in batch.slices]
         self._pulse.require()
         if not batch.is_current:
-            # Taken away meanwhile: the rows in memory are ahead of the log's owner. Nothing of it
-            # is written, and whoever owns the partitions reads the batch again.
+            # The partitions were taken away meanwhile: their new owner reads the batch again, so
+            # nothing of it is written, and the rows in memory are dropped.
             self._outbox.discard()
             self._partitions.forget(piece.partition for piece in batch.slices)
             return
@@ -82,66 +79,65 @@ class Profile:
         await self._outbox.flush()
         batch.ack()
         self._views.offer(changed)
-        self._count(tally)
+        self._count(counts)
         self._metrics.observe_batch(CUSTOMER_EVENTS, len(batch), monotonic() - started_s)
 
-    async def _fold(self, piece: PartitionSlice, tally: "_Tally") -> OwnedPartition:
+    async def _fold(self, piece: PartitionSlice, counts: "_Counts") -> OwnedPartition:
         owned = await self._partitions.open(piece.partition, piece.first_offset)
         for index, record in enumerate(piece.records, 1):
-            await self._apply(owned, record, tally)
+            await self._apply(owned, record, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
         self._write_clock(owned)
         return owned
 
-    async def _apply(self, owned: OwnedPartition, record: Record, tally: "_Tally") -> None:
+    async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
         raw = record.value or b""
         try:
             line = decode_line(raw)
+            require_log_format(line)
             if line.type == "model":
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
             applied = owned.fold.apply(record.offset, line)
         except Rejected as rejected:
-            # Not written by ingest; it changes nothing, in a replay either.
-            self._refuse(owned, record, rejected, step="profile", tally=tally)
+            # A record that ingest did not write; it changes nothing, nor does it in a replay.
+            self._refuse(owned, record, rejected, step="profile", counts=counts)
             owned.fold.skip(record.offset)
             return
-        tally.reread += applied is ALREADY_APPLIED
+        counts.reread += applied is ALREADY_APPLIED
         if applied.fate is not None:
             owned.last_event_s = monotonic()
             topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
-            tally.fates[topic, str(applied.fate)] += 1
+            counts.fates[topic, str(applied.fate)] += 1
             if applied.event is not None and applied.event.name in OUTCOMES:
-                tally.outcomes[OUTCOMES[applied.event.name]] += applied.fate is Fate.APPLIED
+                counts.outcomes[OUTCOMES[applied.event.name]] += applied.fate is Fate.APPLIED
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
-            self._refuse(owned, record, late, step="profile", tally=tally, line=line)
-        self._emit(owned, applied, line, tally)
-
-    def _emit(self, owned: OwnedPartition, applied: Applied, line: Line, tally: "_Tally") -> None:
+            self._refuse(owned, record, late, step="profile", counts=counts, line=line)
         for effect in applied.effects:
-            if isinstance(effect, Lesson):
-                self._outbox.add(LABELLED_EXAMPLES, 0, key=None, value=encode_lesson(effect))
-            else:
-                self._emit_decision(owned, effect, line, tally)
+            self._emit(owned, effect, line, counts)
 
-    def _emit_decision(
-        self, owned: OwnedPartition, decision: Decision, line: Line, tally: "_Tally"
-    ) -> None:
+    def _emit(self, owned: OwnedPartition, effect: Effect, line: Line, counts: "_Counts") -> None:
+        output = OUTPUTS[type(effect)]
+        headers: Headers = ()
+        if output.type_name is not None:
+            headers = self._headers(effect, output.type_name(effect), line, counts)
+        counts.count(effect, output)
+        self._outbox.add(
+            output.topic,
+            owned.fold.number if output.is_partitioned else 0,
+            key=output.key(effect),
+            value=output.encode(effect),
+            headers=headers,
+        )
+
+    def _headers(self, decision: Any, type_name: str, line: Line, counts: "_Counts") -> Headers:
         received_at_ms = None
         # A deadline that ran before an event was not caused by it.
         if decision.cause.message_id is not None and line.source is not None:
             received_at_ms = line.source.received_at
-            tally.received_at_ms.append(received_at_ms)
-        is_action = isinstance(decision, NextBestAction)
-        tally.count_decision(decision)
-        self._outbox.add(
-            NEXT_BEST_ACTIONS if is_action else RETENTION_TRIGGERS,
-            owned.fold.number,
-            key=decision.user_id.encode(),
-            value=encode_decision(decision),
-            headers=decision_headers(decision, received_at_ms),
-        )
+            counts.received_at_ms.append(received_at_ms)
+        return decision_headers(decision, type_name, received_at_ms)
 
     def _refuse(
         self,
@@ -150,10 +146,10 @@ class Profile:
         rejected: Rejected,
         *,
         step: str,
-        tally: "_Tally",
+        counts: "_Counts",
         line: Line | None = None,
     ) -> None:
-        tally.reasons[str(rejected.reason)] += 1
+        counts.reasons[str(rejected.reason)] += 1
         letter = dead_letter(
             rejected, record.value or b"", step=step, source=line.source if line else None
         )
@@ -162,13 +158,15 @@ class Profile:
         )
 
     def _write_clock(self, owned: OwnedPartition) -> None:
-        """Put the time that events have reached into the log."""
+        """Write the event time that the partition has reached into the log."""
         clock_ms = owned.fold.state.latest_ms - self._parameters.time.disorder
         self.write_clock(owned, clock_ms, self._outbox)
 
     @staticmethod
     def write_clock(owned: OwnedPartition, clock_ms: int, outbox: Outbox) -> bool:
-        """Add a clock record to ``outbox`` if the clock has moved by a step; whether it did."""
+        """Add a clock record to ``outbox`` if the clock advanced by `CLOCK_STEP_MS`; return whether
+        it did.
+        """
         if clock_ms < max(owned.fold.state.clock_ms, owned.clock_written_ms) + CLOCK_STEP_MS:
             return False
         owned.clock_written_ms = clock_ms
@@ -183,22 +181,22 @@ class Profile:
                 self._outbox.add(CUSTOMERS, number, key=key, value=value)
                 changed.append(key.decode())
             state = encode_state(partition.fold.state)
-            # After its rows: a state in the changelog says that the rows up to it are there.
+            # After the rows: a state in the changelog implies that the rows up to it are there.
             self._outbox.add(CUSTOMERS, number, key=STATE_KEY, value=state)
         return changed
 
-    def _count(self, tally: "_Tally") -> None:
-        self._metrics.count_events(tally.fates)
-        self._metrics.count_dead_letters(tally.reasons)
-        self._metrics.count_decisions(tally.decisions, tally.suppressed, tally.outcomes)
-        self._metrics.reread_records.inc(tally.reread)
+    def _count(self, counts: "_Counts") -> None:
+        self._metrics.count_events(counts.fates)
+        self._metrics.count_dead_letters(counts.reasons)
+        self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
+        self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
-        for received_at_ms in tally.received_at_ms:
+        for received_at_ms in counts.received_at_ms:
             self._metrics.event_to_trigger.observe(max(now_ms - received_at_ms, 0.0) / 1_000)
 
 
-class _Tally:
-    """What a batch counts, for the metrics once it is done."""
+class _Counts:
+    """A batch's counts, added to the metrics when it is done."""
 
     def __init__(self) -> None:
         self.fates: Counter[tuple[str, str]] = Counter()
@@ -209,10 +207,8 @@ class _Tally:
         self.received_at_ms: list[int] = []
         self.reread = 0
 
-    def count_decision(self, decision: Decision) -> None:
-        """Count a decision by kind and fate, and the actions it passed over by the gate."""
-        if isinstance(decision, NextBestAction):
-            self.decisions[decision.kind, decision.group] += 1
-            self.suppressed.update((other.action, other.by) for other in decision.suppressed)
-        else:
-            self.decisions[decision.kind, "fired"] += 1
+    def count(self, effect: Effect, output: Output) -> None:
+        """Count an effect by kind and fate, and the actions it rejected by gate."""
+        if output.fate is not None:
+            self.decisions[output.fate(effect)] += 1
+        self.suppressed.update(output.passed_over(effect))

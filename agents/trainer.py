@@ -1,8 +1,8 @@
 """The trainer: learns from `labelled-examples`, publishes snapshots and announces them in the log.
 
-A snapshot is a function of the examples before it: batches are cut by chance, so whether one is
-due is asked after each example. Offsets are committed only up to the last snapshot: a restart
-restores it and reads on from there.
+A snapshot is a function of the examples before it, however they were cut into batches, so whether
+one is due is checked after each example. Offsets are committed only up to the last snapshot: a
+restart restores it and reads on from there.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from faust.types import TP
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
-from models.learning.drift import DriftMonitor
-from models.learning.examples import Observation, decode_lesson
+from models.learning.lessons import decode_lesson
+from models.population import MEASURES_OF_PARTS, samples_of_parts
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox
@@ -26,7 +26,7 @@ from streams.record_batches import Record, RecordBatch
 from streams.snapshot_store import SnapshotStore, announce, publish
 
 if TYPE_CHECKING:
-    from models.learning.trainer import Trainer as Learner
+    from models.learning.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 RECORDS_PER_TURN = 200
 
 
-class Trainer:
+class TrainerAgent:
     """The agent of `labelled-examples`, which has one partition and so one trainer."""
 
     def __init__(
@@ -50,16 +50,14 @@ class Trainer:
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
-        self._learner: Learner | None = None
-        self._drift: DriftMonitor | None = None
+        self._trainer: Trainer | None = None
         self._epoch = -1
 
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
-        """Learn from ``batch``; publish and announce what becomes due."""
+        """Learn from ``batch``; publish and announce snapshots that become due."""
         started_s = monotonic()
-        if self._learner is None or self._drift is None or batch.epoch != self._epoch:
-            self._learner = await self._restored()
-            self._drift = DriftMonitor()
+        if self._trainer is None or batch.epoch != self._epoch:
+            self._trainer = await self._restored()
             self._epoch = batch.epoch
         committable = 0
         for index, record in enumerate(batch):
@@ -67,19 +65,19 @@ class Trainer:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            if self._learn(self._learner, self._drift, record):
-                snapshot = self._learner.draw(consumed=record.offset + 1)
+            if learn(self._trainer, record, self._metrics):
+                snapshot = self._trainer.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
                 committable = record.offset + 1
-        self._metrics.set_drift_means(self._drift.means())
+        self._tell(self._trainer)
         batch.release()
         if committable:
             position = {TP(batch.topic, 0): committable}
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
 
-    async def _restored(self) -> "Learner":
-        """The learner as of the last snapshot, which is announced once more: whoever published
+    async def _restored(self) -> "Trainer":
+        """The trainer as of the last snapshot, which is announced once more: whoever published
         it may have been killed before all partitions heard of it.
         """
         latest = await self._snapshots.latest()
@@ -87,32 +85,35 @@ class Trainer:
             await announce(latest, self._outbox, self._settings)
         log.info("trainer goes on from snapshot %d", latest.version)
         await ready_to_learn()
-        from models.learning.trainer import Trainer as Learner  # noqa: PLC0415
+        from models.learning.trainer import Trainer  # noqa: PLC0415
 
-        return Learner(self._parameters, latest)
+        return Trainer(self._parameters, latest)
 
-    def _learn(self, learner: "Learner", drift: DriftMonitor, record: Record) -> bool:
-        """Learn from one record; whether a snapshot is due after it."""
-        try:
-            lesson = decode_lesson(record.value or b"")
-            learnt = learner.learn(lesson)
-        except (msgspec.DecodeError, ValueError):
-            log.warning("left out an example at offset %d that is not one", record.offset)
-            return False
-        if learnt and isinstance(lesson, Observation):
-            watch(drift, lesson, self._metrics)
-        return learnt and learner.is_due
+    def _tell(self, trainer: "Trainer") -> None:
+        """Tell what does not wait for a snapshot: drift, and what parts tell of all customers."""
+        self._metrics.set_drift_means(trainer.drift_means())
+        samples = samples_of_parts(trainer.tallies(trainer.heard_ms), self._parameters)
+        self._metrics.set_samples(MEASURES_OF_PARTS, samples)
 
 
 async def ready_to_learn() -> None:
-    """Import what learning needs: a second or two that only the worker whose turn it is pays,
-    beside the loop that heartbeats and the other agents wait for.
+    """Import what learning needs, which takes a second or two: only on the trainer, and in a
+    thread, so that heartbeats and the other agents don't wait.
     """
     await asyncio.to_thread(import_module, "models.learning.trainer")
 
 
-def watch(monitor: DriftMonitor, observation: Observation, metrics: Metrics) -> None:
-    """Tell of drift, which the snapshots know nothing of."""
-    for alarm in monitor.observe(observation):
-        log.warning("%s (%s)", alarm.words, alarm.timestamp)
-        metrics.count_drift_alarm(alarm.stream)
+def learn(trainer: "Trainer", record: Record, metrics: Metrics) -> bool:
+    """Learn from one record, and tell of drift; whether a snapshot is due after it."""
+    try:
+        lesson = decode_lesson(record.value or b"")
+        learnt = trainer.learn(lesson)
+    except (msgspec.DecodeError, ValueError):
+        log.warning("left out an example at offset %d that is not one", record.offset)
+        return False
+    if learnt:
+        for alarm in trainer.alarms:
+            # Snapshots know nothing of it.
+            log.warning("%s (%s)", alarm.words, alarm.timestamp)
+            metrics.count_drift_alarm(alarm.stream)
+    return learnt and trainer.is_due

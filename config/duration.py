@@ -1,14 +1,16 @@
-"""Durations as an operator writes them, and as the engine counts them."""
+"""Durations as operators write them, converted to the engine's milliseconds."""
 
 import re
 
 SECOND_MS = 1_000
-DAY_MS = 86_400_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 _UNITS_MS = {
     "ms": 1,
     "s": SECOND_MS,
-    "min": 60 * SECOND_MS,
-    "h": 3_600 * SECOND_MS,
+    "min": MINUTE_MS,
+    "h": HOUR_MS,
     "d": DAY_MS,
     "w": 7 * DAY_MS,
 }
@@ -21,7 +23,7 @@ class DurationMs(int):
 
     @classmethod
     def parse(cls, value: object) -> "DurationMs":
-        """Read a text with a unit, or a bare number of seconds."""
+        """Read a text with a unit, or a bare number of seconds. Raises ``ValueError``."""
         match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
         unit_ms = _UNITS_MS.get((match[2] or "s") if match else "?")
         if match is None or unit_ms is None:

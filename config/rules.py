@@ -1,4 +1,5 @@
-"""The marketer's files, ``triggers.yaml`` and ``actions.yaml``: read, typed, with line numbers.
+"""Reads the marketer's files, ``triggers.yaml`` and ``actions.yaml``, and the parts' files in
+``parts/``: typed, with line numbers.
 
 Conditions stay texts here; ``models.decisions.policy`` knows the facts they may name.
 """
@@ -19,9 +20,15 @@ class RuleError(ValueError):
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One entry of a list, with the line it begins on."""
+    """One entry of a list, with its file and its first line."""
 
     line: int = 0
+    file: str = ""
+
+    @property
+    def where(self) -> str:
+        """The entry's file and line, for error messages."""
+        return f"{self.file}:{self.line}"
 
 
 class Rise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +74,14 @@ class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
 
 
+class PartFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part's shipped file: the values of its section, by the section's name, and its rules."""
+
+    parameters: dict[str, Any]
+    triggers: tuple[TriggerRule, ...] = ()
+    file: str = ""
+
+
 class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     holdout: float
@@ -82,6 +97,15 @@ def load_triggers(file: Path | None = None) -> Triggers:
     return triggers
 
 
+def load_part_file(name: str) -> PartFile:
+    """The content of ``config/parts/NAME.yaml``. The section has the part's name. Raises
+    `RuleError`.
+    """
+    tree = _tree(None, f"parts/{name}.yaml")
+    found: PartFile = _typed(tree, PartFile, {"triggers": TriggerRule})
+    return msgspec.structs.replace(found, parameters={name: found.parameters})
+
+
 def load_actions(file: Path | None = None) -> Actions:
     """The catalogue of ``file``, or the shipped one. Raises `RuleError`."""
     tree = _tree(file, "actions.yaml")
@@ -93,7 +117,7 @@ def load_actions(file: Path | None = None) -> Actions:
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives every mapping that is an entry of a list the line it begins on."""
+    """Adds its line to every mapping that is an entry of a list."""
 
 
 def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
@@ -107,7 +131,7 @@ def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
 
 
 def _fields(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    """A mapping in which nothing is said twice: the second would silently win."""
+    """A mapping; a repeated key is an error, because the second would silently win."""
     seen = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -125,7 +149,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _fields)
 
 
 class _Tree(NamedTuple):
-    """A file's values, its name in messages, and the line of each of its own names."""
+    """A file's values, its name for messages, and the line of each top-level name."""
 
     file: str
     values: dict[Any, Any]
@@ -149,7 +173,8 @@ def _tree(file: Path | None, shipped: str) -> _Tree:
     except RecursionError:
         raise RuleError(f"{name}: not valid YAML: nested too deeply") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise RuleError(f"{name}: expected `{shipped.removesuffix('.yaml')}:` at the top")
+        expected = shipped.rpartition("/")[2].removesuffix(".yaml")
+        raise RuleError(f"{name}: expected `{expected}:` at the top")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
     return _Tree(name, values, lines)
 
@@ -181,6 +206,7 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
         raise RuleError(f"{where}: an entry is a group of `name: value` lines")
     line: int = entry["line"]
     _check_names(entry, kind, file, dict.fromkeys(entry, line), entry.get("name", "an entry"))
+    entry["file"] = file
     try:
         msgspec.convert(entry, kind, dec_hook=convert)
     except msgspec.ValidationError as error:
@@ -190,12 +216,12 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
 def _check_names(
     values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
 ) -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"file"}
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"file", "line"}
     for key in values:
-        if key in known:
+        if key in known or key == "line":
             continue
-        close = difflib.get_close_matches(str(key), known - {"line"}, n=1, cutoff=0.5)
-        names = ", ".join(sorted(known - {"line"}))
+        close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+        names = ", ".join(sorted(known))
         fix = f"did you mean {close[0]}?" if close else f"known: {names}"
         of = f"{whose}: " if whose else ""
         raise RuleError(f"{file}:{lines.get(key, 1)}: {of}there is no {key!r}; {fix}")

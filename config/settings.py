@@ -1,7 +1,7 @@
 """Where Keepstream runs: the settings an operator gives through the environment.
 
-Every variable is one field of `Settings`: its type holds the limits, the description shown by
-the command line, and whether it is a secret.
+Every variable is one field of `Settings`, whose type holds its limits, its description for the
+command line, and whether it is a secret.
 """
 
 import difflib
@@ -20,8 +20,7 @@ _ADDRESSES = f"^{_ADDRESS}(,{_ADDRESS})*$"
 _REDIS_URL = r"^(redis|rediss|unix)://\S+$"
 _SECRET = Meta(extra={"secret": True})
 
-# The variables that only the Makefile and the tests read: they are no settings, but setting one
-# is no mistake either.
+# Variables that only the Makefile and the tests read: not settings, but setting one is no error.
 TOOLING_VARIABLES: Mapping[str, str] = {}
 
 
@@ -106,8 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_ms: Annotated[
         int,
         _doc("Silence after which a worker is taken for dead, in ms", "10000"),
-        # The changelog keeps what two owners of a partition wrote for 10 minutes: a zombie must
-        # be found out well before that.
+        # The changelog keeps the rows of two owners of a partition for 10 minutes: a worker that
+        # was replaced must notice well before that.
         Meta(ge=1_000, le=300_000),
     ] = 10_000
     data_dir: Annotated[
@@ -134,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def redis_url_redacted(self) -> str:
-        """The Redis address, fit for a log: without its password."""
+        """The Redis address without its password, for logs."""
         return redact_url(self.redis_url)
 
     @property
@@ -154,7 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({shown})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """The fields as they may be shown: msgspec's own version would show the passwords."""
+        """The fields without passwords, which msgspec's own version would show."""
         redacted = {
             "redis_url": self.redis_url_redacted,
             "sasl_password": "***" if self.sasl_password else "",
@@ -163,10 +162,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
-    """Read the settings from `environ`; an override that is not None wins, by field name.
+    """Read the settings from `environ`; an override (by field name) wins unless it is None.
 
     Raises `SettingsError` for a variable that doesn't exist, a value that can't be used, and
-    credentials that don't fit the protocol: those would otherwise be ignored without a word.
+    credentials that don't fit the protocol, which would otherwise be ignored silently.
     """
     _refuse_unknown(environ)
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -184,7 +183,7 @@ def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 def describe() -> list[Variable]:
-    """The table of settings, in the order in which one reads them."""
+    """The table of settings, in the order of the fields."""
     table = []
     for field in msgspec.structs.fields(Settings):
         description = msgspec.json.schema(field.type)["description"]
@@ -205,7 +204,7 @@ def variable_of(field: str) -> str:
 
 def redact_url(url: str) -> str:
     """`url` without its password, in the user part or in the query."""
-    # As far as the last @: a password whose / or @ was not escaped is hidden in full, too.
+    # Up to the last @, so that a password with an unescaped / or @ is hidden in full, too.
     url = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&]password=)[^&]*", r"\1***", url)
 
@@ -254,7 +253,7 @@ def _is_secret(kind: Any) -> bool:
 
 
 def _with_credentials(settings: Settings) -> Settings:
-    """Fail closed: what the operator says about security is used in full, or refused."""
+    """Fail closed: security settings are used in full, or refused."""
     settings = _with_password_from_file(settings)
     protocol = f"KEEPSTREAM_SECURITY_PROTOCOL is {settings.security_protocol!r}"
     for name in ("sasl_username", "sasl_password"):

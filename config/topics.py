@@ -1,15 +1,14 @@
 """The topics of Keepstream, as data.
 
-Names are without the deployment's prefix: `Settings.topic` puts it there.
+Names are without the deployment's prefix, which `Settings.topic` adds.
 """
 
 from collections.abc import Mapping
 
 import msgspec
 
-SECOND_MS = 1_000
-MINUTE_MS = 60 * SECOND_MS
-DAY_MS = 24 * 60 * MINUTE_MS
+from config.duration import DAY_MS, MINUTE_MS
+
 MEBIBYTE = 1024 * 1024
 
 CLICKSTREAM = "clickstream"
@@ -28,8 +27,8 @@ RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
 
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
-# Broker time, not the clock of whoever publishes: an event is judged too far in the future by
-# it, and the latency of a trigger is measured between two of these.
+# Broker time, not the publisher's: events too far in the future are refused by it, and a trigger's
+# latency is the difference of two broker times.
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -54,8 +53,8 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
     def topic(
         name: str, config: Mapping[str, str], purpose: str, *, is_partitioned: bool = True
     ) -> Topic:
-        # With three copies a write waits for two, so that losing one broker loses nothing and
-        # stops nothing.
+        # With three copies a write waits for two, so that the loss of one broker loses no records
+        # and stops no writes.
         in_sync = {"min.insync.replicas": "2"} if replication >= 3 else {}
         return Topic(
             name=name,

@@ -1,4 +1,4 @@
 """The pure core: events in, the next state and what should happen out.
 
-Nothing here reads a clock, draws a random number or touches a wire.
+Nothing here reads a clock, draws a random number or does I/O.
 """

@@ -1,21 +1,20 @@
-"""The answer to a question about a customer: what a score line gets back."""
+"""The answer to a score line, a question about a customer."""
 
 from msgspec import Struct
 
-from config.parameters import Parameters
 from models.customer.row import Row
+from models.customer.scene import Context, Scene
+from models.customer.scores import net_so_far, seen, thinning
 from models.events.wire import iso
-from models.learning.churn import score, see
-from models.learning.silent import silent_churn
-from models.learning.snapshot import Snapshot
+from models.learning.churn import score
 from models.learning.value import expected_revenue
 
 
 class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]); as ``value``
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]); ``value``,
     the net revenue expected in it, in the shop's currency, null while nothing was learnt and for
-    who has not bought; and how much speaks for the customer thinning out, null for who has too
-    little history.
+    customers without a purchase; and ``silentChurn``, the evidence of silent churn from 0 to 1,
+    null with too little history.
     """
 
     message_id: str
@@ -36,21 +35,19 @@ def answer(
     at_ms: int,
     horizon_days: float,
     row: Row | None,
-    snapshot: Snapshot,
-    parameters: Parameters,
+    context: Context,
 ) -> Score:
-    """Every score of the customer as ``row`` has them, as of ``at_ms``."""
-    seen = see(row, at_ms, snapshot, parameters)
-    churn = score(seen, horizon_days, snapshot, parameters)
+    """The scores of the customer with this ``row``, as of ``at_ms``."""
+    snapshot, parameters = context.snapshot, context.parameters
+    scene = Scene(row or Row(), customer, at_ms, context)
+    found = seen(scene)
+    churn = score(found, horizon_days, snapshot, parameters)
     value = silent = None
-    if row is not None and seen is not None:
-        value = expected_revenue(row, seen.history, at_ms, horizon_days, snapshot, parameters)
-        first_days = parameters.churn.horizon_days[0]
-        first = churn
-        if horizon_days != first_days:
-            # By the first horizon, whichever was asked for: rules see the same number.
-            first = score(seen, first_days, snapshot, parameters)
-        silent = silent_churn(seen.history, first.probability, at_ms)
+    if found is not None:
+        net_minor = net_so_far(scene)
+        value = expected_revenue(found.history, net_minor, horizon_days, snapshot, parameters)
+        # By the first horizon, whichever was asked for, so that it is the number that rules see.
+        silent = thinning(scene)
     return Score(
         message_id=message_id,
         user_id=customer,

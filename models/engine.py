@@ -1,30 +1,20 @@
-"""One event in; the next state and what should happen.
+"""One event in; the next state of one customer and what should happen out.
 
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
 
-from msgspec.structs import replace
-
-from config.parameters import Parameters
-from models.advance import STATE_CHANGING, advance
-from models.context import Context
-from models.customer.engagement import CHANNEL_MAX, is_interaction
 from models.customer.fingerprint import fingerprint_bytes
-from models.customer.purchases import minor_units
 from models.customer.row import Row
-from models.customer.support import Answer, answer_of
-from models.decisions.facts import Scene
-from models.decisions.policy import SCORE, SURVEY
+from models.customer.scene import Context, Scene
+from models.decisions.decide import decide
 from models.decisions.trigger import Decision
-from models.events.catalogue import CLICKSTREAM, TOPIC_BY_NAME, CampaignCost, Survey, SurveyKind
-from models.events.wire import Event
-from models.learning.examples import Cost, Lesson
-from models.silence import decide, run_deadline
+from models.events.event import Event
+from models.learning.lessons import Lesson
+from models.plan import Plan
 
-Effect = Decision | Lesson
+Effect = Lesson | Decision
 
 
 class Fate(StrEnum):
@@ -35,83 +25,73 @@ class Fate(StrEnum):
     LATE = "late"
 
 
-class Step(NamedTuple):
-    """The next row, the event's fate, and the effects in the order they were decided."""
-
-    row: Row
-    fate: Fate
-    effects: list[Effect]
-
-
-def step(row: Row, event: Event, context: Context) -> Step:
-    """Advance one customer by one event."""
-    message = fingerprint_bytes(event.message_id)
-    if _is_repeat(row, message):
-        return Step(row, Fate.DUPLICATE, [])
-    parameters = context.parameters
-    if event.occurred_at_ms < context.clock_ms - parameters.time.lateness:
-        return Step(row, Fate.LATE, [])
+def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, list[Effect]]:
+    """Advance one customer, in place, by one event: its fate, and the effects in the order in which
+    they were decided.
+    """
+    at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
+    if row.has_seen(message):
+        return Fate.DUPLICATE, []
+    if at_ms < context.clock_ms - plan.lateness_ms:
+        return Fate.LATE, []
 
     # Silence first: what was due before this event must not see it.
-    row, effects = run_deadlines(row, event.occurred_at_ms, context)
+    is_due = 0 < row.next_due_ms < at_ms
+    effects = run_due(row, event.customer, at_ms, context, plan) if is_due else []
 
-    sessions = row.engagement.session_count
-    row = advance(row, event, context)
-    row = replace(row, messages=(row.messages + message)[-8 * parameters.bounds.messages :])
-    if isinstance(event.properties, CampaignCost):
-        effects.append(_cost(event, event.properties, parameters))
-    moments = _moments(event, begins_session=row.engagement.session_count > sessions)
-    if moments:
-        scene = Scene(row, event.occurred_at_ms, context, _survey(event))
-        effects += decide(scene, moments, event.message_id)
-        row = scene.row
-    return Step(row, Fate.APPLIED, effects)
+    row.messages = (row.messages + message)[-plan.message_bytes_max :]
+    scene = record(row, event, context, plan)
+    if scene.moments or scene.lessons:
+        effects += _outcome(scene, plan)
+    return Fate.APPLIED, effects
 
 
-def _cost(event: Event, cost: CampaignCost, parameters: Parameters) -> Cost:
-    amount_minor = minor_units(cost.amount, parameters.money.currency)
-    return Cost(event.occurred_at_ms, cost.channel[:CHANNEL_MAX], amount_minor)
+def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
+    """Let each part that listens record the event; nothing is decided here."""
+    scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
+    row.latest_ms = max(row.latest_ms, event.occurred_at_ms)
+    for part in plan.routes[event.kind.number]:
+        part.record(row.edit(part), event, scene)
+    return scene
 
 
-def run_deadlines(row: Row, before_ms: int, context: Context) -> tuple[Row, list[Effect]]:
-    """Run this customer's deadlines earlier than ``before_ms``, each at its own time.
-
-    A label waits for the clock all the same: an event does not say that what is older has come.
-    """
+def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
+    """Run this customer's timers earlier than ``before_ms``, each at its own time."""
     effects: list[Effect] = []
-    while 0 < (due_ms := _next_ms(row, context.clock_ms)) < before_ms:
-        row, more = run_deadline(row, due_ms, context)
-        effects += more
-    return row, effects
+    while 0 < row.next_due_ms < before_ms:
+        due_ms = _next_ripe_ms(row, context.clock_ms, plan)
+        if not 0 < due_ms < before_ms:
+            break
+        effects += run_timers(row, customer, due_ms, context, plan)
+    return effects
 
 
-def _next_ms(row: Row, clock_ms: int) -> int:
-    deadlines = row.deadlines
-    is_ripe = deadlines.label.due_ms <= clock_ms
-    return deadlines.next_due_ms if is_ripe else deadlines.next_decided_ms
+def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
+    """Run everything of this customer's that is due at exactly ``due_ms``, and decide once."""
+    scene = Scene(row, customer, due_ms, context)
+    for code, timer in plan.timers.items():
+        if row.due(code).due_ms != due_ms:
+            continue
+        if timer.waits_for_clock and due_ms > context.clock_ms:
+            continue
+        row.finish(code, 0 if timer.may_repeat else due_ms)
+        timer.run(scene)
+    row.pass_over(due_ms, plan.timers)
+    return _outcome(scene, plan)
 
 
-def _moments(event: Event, *, begins_session: bool) -> list[str]:
-    """Which rules an event makes worth looking at: a score is asked for when something it depends
-    on has changed; one more page view changes only the state.
-    """
-    moments = [SURVEY] if isinstance(event.properties, Survey) else []
-    elsewhere = TOPIC_BY_NAME.get(event.name, CLICKSTREAM) != CLICKSTREAM
-    if begins_session or (elsewhere and (event.name in STATE_CHANGING or is_interaction(event))):
-        moments.append(SCORE)
-    return moments
+def _outcome(scene: Scene, plan: Plan) -> list[Effect]:
+    """The lessons of the parts, then the decisions of the rules."""
+    return [*scene.lessons, *decide(scene, plan.policy)]
 
 
-def _survey(event: Event) -> tuple[SurveyKind, Answer] | None:
-    survey = event.properties
-    if not isinstance(survey, Survey):
-        return None
-    return survey.kind, answer_of(survey, event.occurred_at_ms)
-
-
-def _is_repeat(row: Row, message: bytes) -> bool:
-    at = row.messages.find(message)
-    # Eight bytes may also match across two neighbours; only a whole one counts.
-    while at > 0 and at % 8:
-        at = row.messages.find(message, at + 1)
-    return at >= 0
+def _next_ripe_ms(row: Row, clock_ms: int, plan: Plan) -> int:
+    """The earliest timer, except those after ``clock_ms`` that wait for the clock; 0 for none."""
+    next_ms = 0
+    for code, due in row.timers():
+        due_ms, timer = due.due_ms, plan.timers.get(code)
+        if timer is not None and timer.waits_for_clock and due_ms > clock_ms:
+            continue
+        if due_ms and (due_ms < next_ms or not next_ms):
+            next_ms = due_ms
+    return next_ms

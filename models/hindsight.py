@@ -1,19 +1,16 @@
-"""What was known at an earlier moment: rows and models as they were, for questions asked late.
+"""What was known at an earlier moment: rows and models as they were, for late questions.
 
-A score line may name a time before events that the log has already brought. Its answer must not
-see them.
+A score line may ask about a time before events that were already applied. Its answer must not use
+them.
 """
 
 from bisect import bisect_right
 
-import msgspec
-from msgspec.structs import replace
-
-from models.advance import advance
-from models.context import Context
 from models.customer.row import Row
-from models.events.wire import Event
+from models.engine import record
+from models.events.event import Event
 from models.learning.snapshot import Snapshot
+from models.plan import Plan
 
 
 class Hindsight:
@@ -32,26 +29,32 @@ class Hindsight:
         self._events.setdefault(event.customer, []).append((event, clock_ms))
 
     def adopted(self, snapshot: Snapshot, at_ms: int) -> None:
-        """Remember a snapshot, without what only the trainer reads; ``at_ms`` is the time of what
-        brought it, an event or a watermark.
+        """Remember a snapshot without the trainer's state; ``at_ms`` is the time of the event or
+        watermark that brought it.
         """
         if not self._adopted or snapshot.version > self._adopted[-1].version:
-            self._adopted.append(replace(snapshot, trainer=msgspec.Raw(b"null")))
+            self._adopted.append(snapshot.replace(trainer=b"null"))
             self._adopted_at_ms.append(max([at_ms, *self._adopted_at_ms[-1:]]))
 
-    def row(self, row: Row | None, at_ms: int, context: Context) -> Row | None:
-        """The customer's row as of ``at_ms``, of the events applied so far; None for none."""
+    def row(self, row: Row | None, customer: str, at_ms: int, plan: Plan) -> Row | None:
+        """The customer's row as of ``at_ms``, from the events applied so far; None without any.
+
+        Effects of timers and rules are not in it: scores do not depend on them.
+        """
         if row is None or row.latest_ms <= at_ms:
             return row
+        context = plan.context(self._adopted[0])
         earlier = None
-        for event, clock_ms in self._events[context.customer]:
+        for event, clock_ms in self._events[customer]:
             if event.occurred_at_ms <= at_ms:
-                # As it was applied then: the clock says what is old enough to be let go of.
-                earlier = advance(earlier or Row(), event, context._replace(clock_ms=clock_ms))
+                earlier = earlier or Row()
+                # With the clock of then, because it decides which old state is dropped.
+                context.clock_ms = clock_ms
+                record(earlier, event, context, plan)
         return earlier
 
     def snapshot(self, current: Snapshot, at_ms: int) -> Snapshot:
-        """The latest snapshot adopted by ``at_ms``; version 0, which knows nothing, is always."""
+        """The latest snapshot adopted by ``at_ms``; version 0, the priors, if there is none."""
         place = bisect_right(self._adopted_at_ms, at_ms)
         found = self._adopted[max(place - 1, 0)]
         return found if found.version < current.version else current

@@ -1,6 +1,6 @@
 """A partition of ``customer-events`` as a fold: its customers, its clock, its model version.
 
-The live worker and ``replay`` drive this same class, so that the shell can add nothing.
+The live worker and ``replay`` use this same class, so that both give the same results.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,43 +9,46 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from config.parameters import Parameters
-from models.context import Context
-from models.customer.row import ROW_VERSION, NewerRow, Row, RowError, version_of
-from models.decisions.policy import Policy, compile_policy
-from models.engine import Effect, Fate, step
-from models.events.wire import Event, Line, event_of, timestamp_ms
-from models.learning.examples import Lesson
+from models.admission import event_of
+from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of, require_format
+from models.customer.scene import Context
+from models.engine import Effect, Fate, run_timers, step
+from models.events.event import Event, Source
+from models.events.wire import Line, timestamp_ms
+from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot
-from models.silence import run_deadline
+from models.plan import Plan
 
 CONTROL_TYPES = frozenset({"clock", "watermark", "model"})
 SnapshotSource = Callable[[int, str], Snapshot]
 
 
 class Rows(Protocol):
-    """Where a partition's rows live; ``put`` replaces a row and remembers that it changed."""
+    """The store of a partition's rows. Rows are changed in place: ``put`` marks one as changed, and
+    ``forget`` discards the one in memory, so that the stored row is used again.
+    """
 
     def get(self, customer: str) -> Row | None: ...
 
     def put(self, customer: str, row: Row) -> None: ...
 
+    def forget(self, customer: str) -> None: ...
+
     def due(self) -> Iterable[tuple[int, str]]:
-        """(earliest deadline, customer) of every row that has one."""
+        """(earliest timer, customer) of every row that has one."""
         ...
 
 
 class PartitionState(Struct, array_like=True):
-    """What a partition knows beside its customers' rows.
+    """A partition's state, besides its customers' rows.
 
-    ``applied``: the last offset that is folded in. ``sources``: the highest offset seen of each
-    partition of a raw topic, which drops what ingest repeated after a crash. ``is_delivered``: the
-    log says with each clock record that everything up to it has come (a watermark).
+    ``applied``: the last offset applied. ``sources``: the highest offset seen of each partition of
+    a raw topic, by which records that ingest repeated after a crash are dropped. ``is_delivered``:
+    clock records are watermarks: no earlier event comes after them.
     """
 
-    version: int = ROW_VERSION
+    format: int = ROW_FORMAT
     applied: int = -1
     clock_ms: int = 0
     latest_ms: int = 0
@@ -64,23 +67,23 @@ _STATE = msgspec.msgpack.Decoder(PartitionState)
 
 
 def decode_state(content: bytes) -> PartitionState:
-    """Read a partition's state. Raises ``RowError``, or ``NewerRow`` for a newer release's."""
+    """Read a partition's state. Raises ``RowError``; ``NewerRow`` or ``OlderRow`` for one in
+    another release's format.
+    """
     try:
         state = _STATE.decode(content)
-    except msgspec.DecodeError as error:
-        if version_of(content) > ROW_VERSION:
-            raise NewerRow(
-                "a partition was written by a newer release; upgrade this worker"
-            ) from None
+    except UNREADABLE as error:
+        require_format(format_of(content), "a partition's state")
         raise RowError(f"not a partition's state: {error}") from None
-    if state.version > ROW_VERSION:
-        raise NewerRow("a partition was written by a newer release; upgrade this worker")
+    require_format(state.format, "a partition's state")
+    if state.format < 1:
+        raise RowError(f"not a partition's state: there is no format {state.format}")
     return state
 
 
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
-    for records that were folded in before.
+    for records that were applied before.
     """
 
     effects: list[Effect]
@@ -88,43 +91,48 @@ class Applied(NamedTuple):
     event: Event | None = None
 
 
-#: A record that was folded in before: it changes nothing.
+#: A record that was applied before: it changes nothing.
 ALREADY_APPLIED = Applied([])
 
 
 class Partition:
-    """Folds records in the order of their offsets. Not thread-safe: it has one owner."""
+    """Applies records in the order of their offsets. Not thread-safe."""
 
     def __init__(
         self,
         number: int,
         rows: Rows,
         snapshot: Snapshot,
-        parameters: Parameters,
+        plan: Plan,
         snapshots: SnapshotSource,
         state: PartitionState | None = None,
-        policy: Policy | None = None,
     ) -> None:
         self.number = number
         self.state = state or PartitionState()
         self.snapshot = snapshot
         self._rows = rows
-        self._parameters = parameters
-        self._policy = policy or compile_policy(parameters)
+        self._plan = plan
         self._snapshots = snapshots
-        # Customers by earliest deadline. An entry may be out of date: it is checked when it comes
-        # up, and a customer is pushed again only for an earlier deadline than the one scheduled.
+        self._context = plan.context(snapshot)
+        self._refresh()
+        # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
+        # and a customer is pushed again only for an earlier timer than the one scheduled.
         self._heap: list[tuple[int, str]] = list(rows.due())
         self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in self._heap}
         heapify(self._heap)
 
     @property
     def as_of_ms(self) -> int:
-        """The moment that profiles are read at: the clock, or the latest event if that is later."""
+        """The time at which profiles are read: the clock, or the latest event if that is later."""
         return max(self.state.clock_ms, self.state.latest_ms)
 
+    @property
+    def context(self) -> Context:
+        """The partition's clock and models, for reading its customers."""
+        return self._context
+
     def apply(self, offset: int, line: Line) -> Applied:
-        """Fold in the record at ``offset``. Raises ``Rejected`` when it is no record of the log."""
+        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log."""
         if line.type not in CONTROL_TYPES:
             return self.fold(offset, event_of(line, message_id=f"{self.number}-{offset}"))
         if offset <= self.state.applied:
@@ -142,11 +150,11 @@ class Partition:
         return applied
 
     def skip(self, offset: int) -> None:
-        """Leave out the record at ``offset``: it was refused."""
+        """Skip the record at ``offset``, which was refused."""
         self.state.applied = max(self.state.applied, offset)
 
     def advance_clock(self, offset: int, clock_ms: int) -> list[Effect]:
-        """Move the clock to ``clock_ms`` and run what is due, in (deadline, customer) order.
+        """Move the clock to ``clock_ms`` and run what is due, in (time, customer) order.
 
         The clock never goes back: an earlier time changes nothing.
         """
@@ -154,6 +162,7 @@ class Partition:
             return []
         effects: list[Effect] = []
         self.state.clock_ms = clock_ms
+        self._refresh()
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
         while self._heap and self._heap[0][0] <= clock_ms:
@@ -165,26 +174,26 @@ class Partition:
             if row is None:
                 continue
             if row.applied >= offset and customer not in ran:
-                # Read again after a crash: this row went through this record before.
+                # Read again after a crash: this record was already applied to this row.
                 ahead.append((customer, row))
                 continue
             if row.next_due_ms == due_ms:
-                row, more = run_deadline(row, due_ms, self._context(customer))
-                row = replace(row, applied=offset)
+                effects += self._run_timers(row, customer, due_ms)
+                row.applied = offset
                 self._rows.put(customer, row)
                 ran.add(customer)
-                effects += more
             self._schedule(customer, row.next_due_ms)
         for customer, row in ahead:
             self._schedule(customer, row.next_due_ms)
         return self._placed(offset, effects)
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
-        """Decide by ``snapshot`` from here on; an older version changes nothing."""
+        """Decide with ``snapshot`` from here on; an older version changes nothing."""
         if snapshot.version > self.state.model_version:
             self.snapshot = snapshot
             self.state.model_version = snapshot.version
             self.state.model_sha256 = sha256
+            self._refresh()
 
     def _control(self, offset: int, line: Line) -> list[Effect]:
         if line.type == "model":
@@ -193,38 +202,53 @@ class Partition:
                 self.adopt(self._snapshots(version, sha256), sha256)
             return []
         self.state.is_delivered |= line.type == "watermark"
+        self._refresh()
         return self.advance_clock(offset, timestamp_ms(line))
 
     def _event(self, offset: int, event: Event) -> Applied:
-        if self._is_repeated_source(event):
+        state, customer = self.state, event.customer
+        if event.source is not None and self._is_repeated(event.source):
             return Applied([], Fate.DUPLICATE, event)
-        # Whatever its fate, so that a row that is ahead after a crash makes no difference.
-        self.state.latest_ms = max(self.state.latest_ms, event.occurred_at_ms)
-        customer = event.customer
-        known = self._rows.get(customer)
-        if known is not None and known.applied >= offset:
+        # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
+        state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
+        row = self._rows.get(customer)
+        if row is None:
+            row = Row()
+        elif row.applied >= offset:
             return ALREADY_APPLIED
-        row, fate, effects = step(known or Row(), event, self._context(customer))
+        try:
+            fate, effects = step(row, event, self._context, self._plan)
+        except BaseException:
+            # The row may be half changed: discard it and use the stored one.
+            self._rows.forget(customer)
+            raise
         if fate is Fate.APPLIED:
-            self._rows.put(customer, replace(row, applied=offset))
+            row.applied = offset
+            self._rows.put(customer, row)
             self._schedule(customer, row.next_due_ms)
-        return Applied(self._placed(offset, effects), fate, event)
+        return Applied(self._placed(offset, effects) if effects else effects, fate, event)
 
-    def _is_repeated_source(self, event: Event) -> bool:
-        source = event.source
-        if source is None:
-            return False
-        name = f"{source.topic}-{source.partition}"
-        if source.offset <= self.state.sources.get(name, -1):
+    def _run_timers(self, row: Row, customer: str, due_ms: int) -> list[Effect]:
+        try:
+            return run_timers(row, customer, due_ms, self._context, self._plan)
+        except BaseException:
+            self._rows.forget(customer)
+            raise
+
+    def _is_repeated(self, source: Source) -> bool:
+        """Whether ingest passed this on before, as it may after a crash."""
+        sources, name = self.state.sources, f"{source.topic}-{source.partition}"
+        if source.offset <= sources.get(name, -1):
             return True
-        self.state.sources[name] = source.offset
+        sources[name] = source.offset
         return False
 
-    def _context(self, customer: str) -> Context:
-        delay_ms = 0 if self.state.is_delivered else self._parameters.time.lateness
-        return Context(
-            customer, self.state.clock_ms, self.snapshot, self._parameters, self._policy, delay_ms
-        )
+    def _refresh(self) -> None:
+        """Update the context of steps after the partition's clock or models changed."""
+        context, state = self._context, self.state
+        context.snapshot, context.clock_ms = self.snapshot, state.clock_ms
+        lateness_ms = self._plan.parameters.time.lateness
+        context.label_delay_ms = 0 if state.is_delivered else lateness_ms
 
     def _schedule(self, customer: str, due_ms: int) -> None:
         if not due_ms:
@@ -235,10 +259,8 @@ class Partition:
             heappush(self._heap, (due_ms, customer))
 
     def _placed(self, offset: int, effects: list[Effect]) -> list[Effect]:
-        """The effects with each lesson's place in the log, by which repeats are dropped."""
-        return [
-            replace(effect, partition=self.number, offset=offset, index=index)
-            if isinstance(effect, Lesson)
-            else effect
-            for index, effect in enumerate(effects)
-        ]
+        """The effects, each lesson with its position in the log, by which repeats are dropped."""
+        for index, effect in enumerate(effects):
+            if isinstance(effect, Lesson):
+                effect.partition, effect.offset, effect.index = self.number, offset, index
+        return effects

@@ -1,39 +1,43 @@
-"""The engine over a log, with no broker: lines in, what would have happened out.
+"""The engine over a log, without a broker: lines in, what would have happened out.
 
-The same log gives the same outputs, and a shorter log gives their beginning: every output of a
-line depends on the lines up to it alone.
+The same log gives the same outputs. Each output depends only on the lines up to it, so a shorter
+log gives the first of them.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.admission import admit_line
 from models.answer import Score, answer
-from models.context import Context
-from models.customer.profile import Profile, profile
+from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.policy import compile_policy
 from models.decisions.trigger import NextBestAction, Trigger
 from models.engine import Effect, Fate
-from models.events.admission import admit_line
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line, identity, iso, timestamp_ms
+from models.events.wire import Line, decode_line, identity, iso, require_log_format, timestamp_ms
 from models.hindsight import Hindsight
-from models.learning.drift import DriftAlarm, DriftMonitor
-from models.learning.examples import Lesson, Observation
-from models.learning.snapshot import Quality, Snapshot, SnapshotError, SpendQuality, prior_snapshot
+from models.learning.churn_models import ChurnScoring, Quality
+from models.learning.drift import ALARMS_MAX, DriftAlarm
+from models.learning.lessons import Lesson, Tally
+from models.learning.population import Population
+from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
+from models.learning.spend import SpendQuality, SpendScoring
 from models.learning.trainer import Trainer
 from models.partition import CONTROL_TYPES, Partition, SnapshotSource
+from models.plan import plan_for
+from models.population import name_of, samples_of_parts
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, what is
-    left, how good the scores were, the latest alarms of drift, and what part of a year's net
-    revenue the best fifth of customers brought.
+    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, the
+    final state, how good the scores were, the latest drift alarms, and the share of a year's net
+    revenue that the best fifth of customers brought. ``measures``: the metrics of parts, by their
+    names on /metrics.
     """
 
     events: dict[str, int]
@@ -46,6 +50,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     drift: tuple[DriftAlarm, ...] = ()
     spend_quality: tuple[SpendQuality, ...] = ()
     revenue_share_top_fifth: float | None = None
+    measures: dict[str, float] = {}
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -62,6 +67,10 @@ class _MemoryRows:
 
     def put(self, customer: str, row: Row) -> None:
         self.rows[customer] = row
+
+    def forget(self, customer: str) -> None:
+        """Do nothing: a replay ends with the error that caused this."""
+        self.rows.pop(customer, None)
 
     def due(self) -> Iterator[tuple[int, str]]:
         return ((row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms)
@@ -87,19 +96,19 @@ class Replay:
         models: SnapshotSource = _no_models,
         trainer: Trainer | None = None,
     ) -> None:
-        """``trainer``: who learns from the log, if not a new one; it must know nothing yet."""
+        """``trainer``: learns from the log instead of a new one; it must not have learnt yet."""
         self._parameters = parameters
         self._models = models
         self._lanes: dict[int, _Lane] = {}
         self._trainer = trainer or Trainer(parameters)
-        self._drift = DriftMonitor()
+        self._alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
         self._has_news = False
-        self._policy = compile_policy(parameters)
+        self._plan = plan_for(parameters)
         self._prior = prior_snapshot(parameters)
         self._hindsight = Hindsight()
         self._hindsight.adopted(self._prior, 0)
-        # An export brings its own clock and model records; a plain log gets them made from its
-        # events, until a watermark line takes the clock over.
+        # An export has its own clock and model records. For a plain log they are made from its
+        # events, until a watermark line takes over the clock.
         self._clock_is_given = False
         self._models_are_given = False
         self._latest_ms = 0
@@ -109,9 +118,11 @@ class Replay:
         self._events_read = 0
 
     def feed(self, raw: bytes, number: int) -> list[Output]:
-        """What line ``number`` (from 1) brings about."""
+        """The outputs of line ``number`` (from 1)."""
         try:
             line = decode_line(raw)
+            if line.position is not None:
+                require_log_format(line)
             if line.type == "score":
                 return [self._score(line, number)]
             if line.type in CONTROL_TYPES:
@@ -120,12 +131,12 @@ class Replay:
             return [self._refused(rejected, raw, number)]
         return self._event(line, raw, number)
 
-    def profiles(self) -> Iterator[Profile]:
-        """Every customer as of their partition's present, by id."""
+    def profiles(self) -> Iterator[Any]:
+        """Every customer's profile as of their partition's time, in the order of ids."""
         where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
         for customer, (partition, rows) in sorted(where.items()):
             row, at_ms = rows.rows[customer], partition.as_of_ms
-            yield profile(customer, row, at_ms, partition.snapshot, self._parameters)
+            yield profile(customer, row, at_ms, partition.context)
 
     def rows(self) -> dict[str, Row]:
         """Every customer's row, for comparison with a live state."""
@@ -135,6 +146,7 @@ class Replay:
         fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
         states = [lane.partition.state for lane in self._lanes.values()]
         clock_ms = max((state.clock_ms for state in states), default=0)
+        snapshot = self._trainer.snapshot
         return Summary(
             events={"read": sum(fates.values()), **fates},
             triggers=dict(sorted(self._triggers.items())),
@@ -142,11 +154,17 @@ class Replay:
             customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
             model_version=max((state.model_version for state in states), default=0),
             clock=iso(clock_ms) if clock_ms else None,
-            quality=self._trainer.snapshot.quality,
-            drift=tuple(self._drift.alarms),
-            spend_quality=self._trainer.snapshot.spend_quality,
-            revenue_share_top_fifth=self._trainer.snapshot.revenue_share_top_fifth,
+            quality=snapshot.of(ChurnScoring).quality,
+            drift=tuple(self._alarms),
+            spend_quality=snapshot.of(SpendScoring).quality,
+            revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
+            measures=self._measures(max(clock_ms, self._latest_ms)),
         )
+
+    def _measures(self, at_ms: int) -> dict[str, float]:
+        tallies = self._trainer.tallies(at_ms)
+        samples = samples_of_parts(tallies, self._parameters)
+        return {name_of(sample): sample.value for sample in samples}
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:
         self._events_read += 1
@@ -157,7 +175,7 @@ class Replay:
             return [self._refused(rejected, raw, number)]
         partition = self._lane(line).partition
         effects: list[Effect] = []
-        # A line with a position is an export's: there, clock records alone move the clock.
+        # A line with a position comes from an export, where only clock records move the clock.
         if line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
@@ -187,7 +205,7 @@ class Replay:
         return effects
 
     def _moved(self, partition: Partition, offset: int, clock_ms: int) -> list[Effect]:
-        """The clock moved by an event of a plain log, and the model that may be due with it."""
+        """Move the clock of a plain log by an event, and adopt a model if one is due."""
         if clock_ms <= partition.state.clock_ms:
             return []
         effects = self._learnt(partition.advance_clock(offset, clock_ms))
@@ -197,13 +215,13 @@ class Replay:
         return effects
 
     def _learnt(self, effects: list[Effect]) -> list[Effect]:
-        """Teach the trainer, unless the log brings its models; gives back what is left."""
+        """Teach the trainer, unless the log has models; return the effects."""
         for effect in effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
-                    self._has_news = True
-                    if isinstance(effect, Observation):
-                        self._drift.observe(effect)
+                    # A sum alone does not make a new snapshot.
+                    self._has_news |= not isinstance(effect, Tally)
+                    self._alarms.extend(self._trainer.alarms)
         return effects
 
     def _adopt(self, partition: Partition, at_ms: int) -> None:
@@ -222,14 +240,13 @@ class Replay:
         return dead_letter(rejected, raw, step="ingest", line=number)
 
     def _score(self, line: Line, number: int) -> Score:
-        """Answer from what was applied so far and had happened by the line's time."""
+        """Answer from the events applied so far that had happened by the line's time."""
         customer, _ = identity(line)
         at_ms = timestamp_ms(line)
         horizon_days = line.horizon_days or self._parameters.churn.horizon_days[0]
         row, current = self._find(customer)
         snapshot = self._hindsight.snapshot(current, at_ms)
-        context = Context(customer, 0, snapshot, self._parameters, self._policy, 0)
-        earlier = self._hindsight.row(row, at_ms, context)
+        earlier = self._hindsight.row(row, customer, at_ms, self._plan)
         self._scores += 1
         return answer(
             message_id=line.message_id or f"line-{number}",
@@ -237,12 +254,11 @@ class Replay:
             at_ms=at_ms,
             horizon_days=horizon_days,
             row=earlier,
-            snapshot=snapshot,
-            parameters=self._parameters,
+            context=self._plan.context(snapshot),
         )
 
     def _find(self, customer: str) -> tuple[Row | None, Snapshot]:
-        """The customer's row and the snapshot their partition decides by."""
+        """The customer's row, and the snapshot in use in their partition."""
         for partition, rows in self._lanes.values():
             row = rows.get(customer)
             if row is not None:
@@ -255,9 +271,7 @@ class Replay:
         lane = self._lanes.get(number)
         if lane is None:
             rows = _MemoryRows()
-            partition = Partition(
-                number, rows, self._prior, self._parameters, self._models, policy=self._policy
-            )
+            partition = Partition(number, rows, self._prior, self._plan, self._models)
             lane = self._lanes[number] = _Lane(partition, rows)
         return lane
 
@@ -266,8 +280,8 @@ class Replay:
 
 
 def _stand_in_id(line: Line, number: int) -> str:
-    """The message id of an event that has none: its place in the live log if it came from it, else
-    its number among the events, which score lines between them don't change.
+    """The message id of an event that has none: its position in the live log if it is an export,
+    else its number among the events (score lines are not counted).
     """
     position = line.position
     return f"event-{number}" if position is None else f"{position.partition}-{position.offset}"

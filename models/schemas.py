@@ -1,4 +1,4 @@
-"""JSON Schema of everything that comes in and goes out, by name."""
+"""JSON Schema of every input and output, by name."""
 
 import re
 from collections.abc import Callable
@@ -11,21 +11,22 @@ from msgspec import Struct
 from models.answer import Score
 from models.customer.profile import Profile
 from models.decisions.trigger import NextBestAction, Trigger
-from models.events.dead_letter import DeadLetter
-from models.events.schema import (
+from models.event_schema import (
     Schema,
     about_event,
     event_names,
     event_schema,
     score_line_schema,
 )
-from models.learning.snapshot import Snapshot
+from models.events.dead_letter import DeadLetter
+from models.events.wire import LOG_FORMAT
+from models.learning.registry import LEARNERS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Document(NamedTuple):
-    """A schema that can be asked for. ``kind``: event, control or output."""
+    """A named schema. ``kind``: event, control or output."""
 
     name: str
     kind: str
@@ -40,12 +41,14 @@ class _Model(Struct, rename="camel", tag="model", tag_field="type"):
 
     version: int
     sha256: str
+    log_format: int = LOG_FORMAT
 
 
-class _Clock(Struct, tag="clock", tag_field="type"):
+class _Clock(Struct, rename="camel", tag="clock", tag_field="type"):
     """The time that a partition of `customer-events` has reached: everything due by then runs."""
 
     timestamp: str
+    log_format: int = LOG_FORMAT
 
 
 class _Watermark(Struct, tag="watermark", tag_field="type"):
@@ -64,21 +67,19 @@ def _of(kind: type[Struct]) -> Callable[[], Schema]:
 
 
 def _snapshot() -> Schema:
-    """Without what the trainer goes on from, which is nobody else's business."""
-    fields = [f for f in msgspec.structs.fields(Snapshot) if f.type is not msgspec.Raw]
-    shown: Any = msgspec.defstruct(
+    """Without the trainer's state, which only the trainer reads."""
+    drawn = msgspec.defstruct(
+        "Drawn",
+        [(one.name, one.drawn) for one in LEARNERS if one.drawn is not None],
+        namespace={"__doc__": "What each learner knows of all customers together."},
+    )
+    shown = msgspec.defstruct(
         "Snapshot",
-        [(f.name, f.type) if f.required else (f.name, f.type, _default(f)) for f in fields],
-        namespace={"__doc__": Snapshot.__doc__},
+        [("format", int), ("version", int), ("created_at_ms", int), ("drawn", drawn)],
+        namespace={"__doc__": "Everything customers share, as of a moment of event time."},
         rename="camel",
     )
     return _of(shown)()
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default_factory is msgspec.NODEFAULT:
-        return field.default
-    return msgspec.field(default_factory=field.default_factory)
 
 
 _OTHERS = (
@@ -98,7 +99,7 @@ _OTHERS = (
 
 
 def documents() -> list[Document]:
-    """Every schema there is: events first, then control lines, then what comes out."""
+    """Every schema: events first, then control lines, then outputs."""
     events = [
         Document(name, "event", about_event(name), partial(event_schema, name))
         for name in event_names()
@@ -107,18 +108,18 @@ def documents() -> list[Document]:
 
 
 def document_schema(document: Document) -> Schema:
-    """The whole schema, which stands by itself."""
+    """The schema, complete in itself."""
     described = _described(document.schema())
     return {"$schema": DIALECT, **described, "title": document.name}
 
 
 def slug(name: str) -> str:
-    """The name as a file or a command line has it."""
+    """The name in lower case with dashes, for file names and the command line."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _described(part: Any) -> Any:
-    """The schema with its descriptions in one line each, and fields named as they are sent."""
+    """The schema with one-line descriptions, and fields named as in JSON."""
     if isinstance(part, list):
         return [_described(inner) for inner in part]
     if not isinstance(part, dict):

@@ -1,12 +1,12 @@
-"""Letting records of several topics through in the order of their event times.
+"""Merges records of several topics in the order of their event times.
 
-Topics differ in how fast they are read: after an outage, or in a backfill, the small ones are at
-their end while the large one has hardly begun. Passed on as they come, the small ones would push
-the clock days ahead, and the rest would be late. So a partition's records wait while another topic
-still has older ones to bring. Topics that publishers key alike have the same customers in the same
-partition, which is why partitions are aligned and not whole topics.
+Topics are read at different speeds: after an outage, or in a backfill, the small ones are at their
+end while the large one has hardly begun. Passed on as they come, the small ones would push the
+clock days ahead, and the rest would be late. So a partition's records wait while another topic may
+still have older ones. Topics with the same keys have the same customers in the same partition,
+which is why partitions are aligned and not whole topics.
 
-No I/O and no clock: whoever drives it says what is still to come.
+No I/O and no clock: the caller says which topics have more records to come.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
-#: Whether a topic has records in a partition that were not offered yet.
+#: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
 
 
-class Waiting(NamedTuple, Generic[Item]):
+class Queued(NamedTuple, Generic[Item]):
     """A record's event time, its offset and what is to be passed on."""
 
     at_ms: int
@@ -29,7 +29,7 @@ class Waiting(NamedTuple, Generic[Item]):
 
 
 class Passed(NamedTuple, Generic[Item]):
-    """A record that may go on, with where it came from."""
+    """An item to pass on now, with its topic, partition and offset."""
 
     topic: str
     partition: int
@@ -42,11 +42,11 @@ class Alignment(Generic[Item]):
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = tuple(topics)
-        self._queues: dict[int, dict[str, deque[Waiting[Item]]]] = {}
+        self._queues: dict[int, dict[str, deque[Queued[Item]]]] = {}
         self._reached_ms: dict[int, dict[str, int]] = {}
         self._held: dict[str, int] = dict.fromkeys(topics, 0)
 
-    def offer(self, topic: str, partition: int, records: Sequence[Waiting[Item]]) -> None:
+    def offer(self, topic: str, partition: int, records: Sequence[Queued[Item]]) -> None:
         """Take records of one partition; they leave in this order."""
         queues = self._queues.get(partition)
         if queues is None:
@@ -69,7 +69,7 @@ class Alignment(Generic[Item]):
         self._held = dict.fromkeys(self._topics, 0)
 
     def awaited(self, backlog: Backlog) -> set[str]:
-        """The topics that others wait for: nothing of them is here, and more is to come."""
+        """The topics that others wait for: none of their records is here, and more are to come."""
         return {
             topic
             for partition, queues in self._queues.items()
@@ -79,15 +79,15 @@ class Alignment(Generic[Item]):
         }
 
     def release(self, backlog: Backlog) -> Iterator[Passed[Item]]:
-        """What may go on now, oldest first in each partition."""
+        """The records to pass on now, oldest first in each partition."""
         for partition, queues in self._queues.items():
             yield from self._released(partition, queues, backlog)
 
     def _released(
-        self, partition: int, queues: dict[str, deque[Waiting[Item]]], backlog: Backlog
+        self, partition: int, queues: dict[str, deque[Queued[Item]]], backlog: Backlog
     ) -> Iterator[Passed[Item]]:
         reached_ms = self._reached_ms[partition]
-        # Whoever has nothing here but more to come holds the others back to where it is.
+        # A topic with nothing here but more to come limits the others to the time it has reached.
         limits = [
             reached_ms[topic]
             for topic, queue in queues.items()

@@ -1,9 +1,9 @@
 """Faust's Kafka consumer, made to deliver record batches.
 
-Faust keeps membership, assignment, the conductor, agents and the rhythm of commits. Ours are
-fetching, batching, acks and positions; they are in `streams.record_batches`, and this module joins
-the two. The hooks are internal to faust, mode and aiokafka: tests/streams/test_faust_contract.py
-fails when an upgrade moves one of them.
+Faust does membership, assignment, the conductor, agents and the timing of commits. We do fetching,
+batching, acks and positions, in `streams.record_batches`; this module joins the two. The hooks are
+internal to faust, mode and aiokafka: tests/streams/test_faust_contract.py fails when an upgrade
+changes one of them.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from streams.record_batches import BatchLedger, RecordBatch
 log = logging.getLogger(__name__)
 
 LAST_COMMIT_TIMEOUT_S = 2.0
-# A signal can't get lost, but a worker that waits for one for ever would be hard to tell from one
-# that has nothing to do.
+# Signals shouldn't get lost, but a worker that waits for one for ever would look like one without
+# work.
 IDLE_CHECK_S = 1.0
 
 
@@ -89,7 +89,7 @@ class BatchConsumer(driver.Consumer):
         try:
             # Held all the time: aiokafka would otherwise leave the group when every topic has a
             # batch in flight for longer than its max_poll_interval, and then never join again.
-            # Whether a topic makes progress is for a health check to say.
+            # The health check reports whether topics make progress.
             with counted_as_active(client):
                 while not (self.should_stop or fetcher.should_stop):
                     self._wake.clear()
@@ -100,7 +100,7 @@ class BatchConsumer(driver.Consumer):
             if not self.app.should_stop:
                 raise
         except asyncio.CancelledError:
-            # Not re-raised when it was meant: during a rebalance Faust would take it for a crash.
+            # Not re-raised when stopping: during a rebalance Faust would take it for a crash.
             if not (fetcher.should_stop or self.app.should_stop):
                 raise
 
@@ -115,10 +115,10 @@ class BatchConsumer(driver.Consumer):
         )
 
     def allow_fetching(self) -> None:
-        """Open the gate at the end of a rebalance, if positions have been sought since it began.
+        """Start fetching at the end of a rebalance, if positions have been sought since it began.
 
-        Not sooner: Faust clears the agents' queues between the seek and the end, and what was
-        delivered by then would never be ended. And not for an older rebalance, whose end Faust may
+        Not sooner: Faust clears the agents' queues between the seek and the end, and batches
+        delivered before that would never end. And not for an older rebalance, whose end Faust may
         announce when the next has begun.
         """
         if self._sought_epoch == self.ledger.epoch:
@@ -139,14 +139,14 @@ class BatchConsumer(driver.Consumer):
         return waiting
 
     async def _deliver_due(self, client: AIOKafkaConsumer) -> bool:
-        """Deliver a batch of every topic that is due; whether there was any."""
+        """Deliver a batch of every topic that is due; return whether there was any."""
         any_delivered = False
         for topic, partitions in self._fetched(client).items():
             if self._paced_until_s.get(topic, 0.0) > self.loop.time():
                 continue
             epoch = self.ledger.epoch
             taken = await take_records(client, partitions, self.batching.max_batch_records)
-            # The records are dropped if anything moved meanwhile: a seek follows.
+            # The records are dropped if a rebalance began meanwhile: a seek follows.
             if not taken or epoch != self.ledger.epoch or not self._may_fetch(client):
                 continue
             batch = self.ledger.admit(topic, taken)
@@ -204,8 +204,8 @@ class BatchConsumer(driver.Consumer):
         """Wait for the batches that agents are working on, and commit what they acked.
 
         Gives up after `Batching.drain_timeout_s`: an agent that waits for a store which is down
-        must not keep the group from rebalancing, nor the process from ending. What it had in hand
-        will be read again.
+        must not keep the group from rebalancing, nor the process from ending. Its batch will be
+        read again.
         """
         try:
             async with asyncio.timeout(self.batching.drain_timeout_s):
@@ -226,7 +226,7 @@ class BatchConsumer(driver.Consumer):
                     await self.force_commit()
 
     async def verify_all_partitions_active(self) -> None:
-        """Say so when a batch has been in flight for too long; Faust calls this now and then."""
+        """Warn when a batch has been in flight for too long; Faust calls this periodically."""
         now_s = self.loop.time()
         for topic, delivery in self._deliveries.items():
             age_s = now_s - delivery.delivered_at_s
@@ -243,7 +243,7 @@ class BatchConsumer(driver.Consumer):
         topics: Any = None,
         start_new_transaction: bool = True,  # noqa: ARG002  Faust passes it; we have none
     ) -> bool:
-        """Commit what may be committed. It stays due until the broker has it."""
+        """Commit all positions that are due. They stay due until the broker has them."""
         async with self._commit_lock:
             epoch = self.ledger.epoch
             due = {
@@ -270,14 +270,14 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Go on, in every assigned partition, where the group has committed.
+        """Seek every assigned partition to the group's committed offset.
 
-        Raises PositionError when a log no longer holds that position, and TimeoutError when the
-        broker doesn't say in time.
+        Raises PositionError when a log no longer holds that offset, and TimeoutError when the
+        broker doesn't answer in time.
         """
         epoch = self._begin_epoch()
         client = self._thread.client
-        # Shorter than Faust's own limit, after which it would stop recovering without a word.
+        # Shorter than Faust's own limit, after which it would silently stop recovering.
         async with asyncio.timeout(self.app.conf.broker_request_timeout * 0.8):
             positions = await committed_positions(client)
         if epoch != self.ledger.epoch:
@@ -298,22 +298,20 @@ class BatchConsumer(driver.Consumer):
     def lag(self) -> dict[TP, int]:
         """Records in the log that no ended batch holds, by assigned partition with a known end.
 
-        What an agent has in hand counts, or one that gets nowhere would look as if it were done.
+        Records of a batch in flight count, or a stuck agent would look as if it had no work.
         """
         ended = self.ledger.ended
         return {tp: max(0, end - ended[tp]) for tp, end in self._ends().items() if end is not None}
 
     def to_come(self) -> set[TP]:
-        """Assigned partitions with records that were not delivered yet, or may have: the broker
-        hasn't said where they end.
-        """
+        """Assigned partitions with undelivered records, or whose end the broker hasn't said."""
         delivered = self.ledger.delivered
         return {tp for tp, end in self._ends().items() if end is None or end > delivered[tp]}
 
     def _ends(self) -> dict[TP, int | None]:
         """Where the logs end, as far as the broker has said; nothing before the first seek."""
         delivered = self.ledger.delivered
-        # Before there is anything delivered there may be no client to ask.
+        # Before the first seek there may be no client yet.
         client = self._thread.client if delivered else None
         return {tp: client.highwater(TopicPartition(*tp)) for tp in delivered} if client else {}
 

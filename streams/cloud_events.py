@@ -1,25 +1,23 @@
 """Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, JSON as value."""
 
-from models.decisions.trigger import Decision, NextBestAction
+from models.decisions.trigger import Decision
 
 SOURCE = "/keepstream"
 
 
-def decision_headers(decided: Decision, received_at_ms: int | None) -> list[tuple[str, bytes]]:
+def decision_headers(
+    decided: Decision, type_name: str, received_at_ms: int | None
+) -> list[tuple[str, bytes]]:
     """The headers of a decision's record.
 
     ``received_at_ms``: when the broker took the event that caused it; it travels as the extension
     attribute ``causedat`` (None for a deadline), so that anyone can measure the latency.
     """
-    if isinstance(decided, NextBestAction):
-        kind = f"keepstream.{decided.kind}.v1"
-    else:
-        kind = f"keepstream.retention-trigger.{decided.kind}.v1"
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": decided.id,
         "ce_source": SOURCE,
-        "ce_type": kind,
+        "ce_type": type_name,
         "ce_subject": decided.user_id,
         "ce_time": decided.timestamp,
         "content-type": "application/json",

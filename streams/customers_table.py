@@ -3,31 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-from msgspec import Struct
-
-from models.customer.row import Deadlines, Row, decode_row, encode_row
+from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
 
 #: The changelog's key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
-
-
-class RowHead(Struct, frozen=True, array_like=True):
-    """What recovery needs of a row, read without unpacking the rest of it."""
-
-    version: int
-    applied: int
-    messages: msgspec.Raw
-    purchases: msgspec.Raw
-    engagement: msgspec.Raw
-    cart: msgspec.Raw
-    support: msgspec.Raw
-    deadlines: Deadlines = Deadlines()
-
-
-read_head = msgspec.msgpack.Decoder(RowHead).decode
 
 
 class ChangelogRecord(NamedTuple):
@@ -36,8 +17,9 @@ class ChangelogRecord(NamedTuple):
 
 
 class CustomerRows:
-    """One partition's rows. Packed bytes for all, live objects for the hot few: a full garbage
-    collection over hundreds of thousands of live rows would stop the worker for most of a second.
+    """One partition's rows: packed bytes for all, live objects for recently active customers. A
+    full garbage collection over hundreds of thousands of live rows would stop the worker for most
+    of a second.
     """
 
     def __init__(self, packed: dict[str, bytes] | None = None) -> None:
@@ -60,14 +42,19 @@ class CustomerRows:
         return row
 
     def put(self, customer: str, row: Row) -> None:
-        """Replace the customer's row; the next `drain` returns it."""
+        """Note that the customer's row was changed; the next `drain` returns it."""
         self._hot[customer] = row
         self._dirty[customer] = None
 
+    def forget(self, customer: str) -> None:
+        """Discard the customer's row in memory; `get` then reads the row as it was last drained."""
+        self._hot.pop(customer, None)
+        self._dirty.pop(customer, None)
+
     def due(self) -> Iterator[tuple[int, str]]:
-        """(earliest deadline, customer) of every row that has one."""
+        """(earliest timer, customer) of every row that has one."""
         for customer, packed in self._packed.items():
-            due_ms = read_head(packed).deadlines.next_due_ms
+            due_ms = next_due_ms_of(packed)
             if due_ms:
                 yield due_ms, customer
 
@@ -84,5 +71,5 @@ class CustomerRows:
             yield ChangelogRecord(customer.encode(), packed)
         self._dirty = {}
         if len(self._hot) > HOT_ROWS_MAX:
-            # All at once: choosing whom to keep would cost more than unpacking them again.
+            # All at once: choosing which rows to keep would cost more than unpacking them again.
             self._hot = {}

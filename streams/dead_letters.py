@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import DEAD_LETTERS, RAW_TOPICS
-from models.events.catalogue import topic_of
+from models.catalogue import topic_of
 from models.events.dead_letter import DeadLetter, decode_dead_letter
 from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
 from streams.topic_scan import scan, spans_of
@@ -24,7 +24,7 @@ REQUEST_BYTES_MAX = 4 * 1024 * 1024
 
 
 class StoredLetter(NamedTuple):
-    """A dead letter and when it was written; ``letter`` is None for a record that is none."""
+    """A dead letter and when it was written; ``letter`` is None for an unreadable record."""
 
     stored_at_ms: int
     partition: int
@@ -33,7 +33,7 @@ class StoredLetter(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What goes back to a raw topic (named without the deployment's prefix)."""
+    """A record for a raw topic (named without the deployment's prefix)."""
 
     topic: str
     key: bytes | None
@@ -60,7 +60,7 @@ Wanted = Callable[[DeadLetter], bool]
 async def read_dead_letters(
     settings: Settings, *, newest: int | None = None
 ) -> AsyncIterator[StoredLetter]:
-    """Every dead letter there is now, or about the ``newest`` of each partition."""
+    """Every dead letter so far, or about the ``newest`` of each partition."""
     async with running(new_reader(settings), settings) as reader:
         for span in await spans_of(reader, DEAD_LETTERS, settings):
             begin = span.begin if newest is None else max(span.begin, span.end - newest)
@@ -73,12 +73,12 @@ async def read_dead_letters(
 async def retry_dead_letters(
     settings: Settings, wanted: Wanted, *, dry_run: bool = False
 ) -> Counter[tuple[str, str]]:
-    """Put the wanted ones back on the raw topics they came from; how many, by (topic, reason).
+    """Put the wanted letters back on their raw topics; return the number by (topic, reason).
 
-    Returns when all are acknowledged. Ingest is stateless, so it takes them as if they were new:
-    what is still wrong becomes a dead letter again. An event without a messageId gets the one it
-    would have had in the first place, so that one which is retried twice counts once; and of what
-    was refused several times, one goes back.
+    Returns when all are acknowledged. Ingest treats them like new events: those that are still
+    wrong become dead letters again. An event without a messageId gets the one that ingest would
+    have given it, so that it counts once even if it is retried twice. An event that was refused
+    several times is sent once.
     """
     counts: Counter[tuple[str, str]] = Counter()
     sent: set[bytes] = set()
@@ -88,7 +88,7 @@ async def retry_dead_letters(
             if letter is None or not wanted(letter):
                 continue
             parcel = parcel_of(letter)
-            # Or each retry would double what there is to retry.
+            # Otherwise each retry would double the number of letters.
             if (mark := parcel.fingerprint()) in sent:
                 continue
             sent.add(mark)
@@ -98,12 +98,12 @@ async def retry_dead_letters(
 
 
 def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
-    """Whether ingest can do anything with it: what it refused, and late events if asked for."""
+    """Whether a retry makes sense: for events that ingest refused, and late ones if asked for."""
     return letter.step == "ingest" or (include_late and letter.reason == "too_late")
 
 
 def parcel_of(letter: DeadLetter) -> Parcel:
-    """Where a dead letter goes back to, under which key, and with what in it."""
+    """The record that puts a dead letter back on its raw topic."""
     raw = letter.content()
     try:
         envelope = _ENVELOPE.decode(raw)
@@ -122,14 +122,14 @@ def parcel_of(letter: DeadLetter) -> Parcel:
 
 
 def _with_message_id(raw: bytes, message_id: str) -> bytes:
-    # Last, because of two fields of one name the last counts, and a null may be there already.
+    # At the end, because the last of two equal fields counts, and there may already be a null.
     fields = raw.strip(b" \t\r\n")[1:-1].rstrip(b" \t\r\n")
     comma = b"," if fields else b""
     return b"{%b%b%b%b}" % (fields, comma, b'"messageId":', msgspec.json.encode(message_id))
 
 
 def decode_letter(value: bytes | None) -> DeadLetter | None:
-    """The dead letter in a record's value, or None for what is none."""
+    """The dead letter in a record's value, or None if it is not one."""
     try:
         return decode_dead_letter(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -137,7 +137,7 @@ def decode_letter(value: bytes | None) -> DeadLetter | None:
 
 
 class _Mailbox:
-    """Sends parcels, and has them acknowledged when it closes; a dry run sends none."""
+    """Sends parcels, and waits for their acknowledgement when it closes; a dry run sends none."""
 
     def __init__(self, settings: Settings, *, dry_run: bool) -> None:
         self._settings = settings

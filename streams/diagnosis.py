@@ -1,6 +1,6 @@
-"""What is well and what isn't, in words with a fix each: facts in, findings out.
+"""What is well and what isn't, in words, each problem with a fix: facts in, findings out.
 
-Nothing here asks a broker or a clock: `streams.examination` gathers the facts.
+No I/O and no clock here: `streams.examination` gathers the facts.
 """
 
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from config import topics
 from config.parameters import Parameters
 from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
 from streams.model_diagnosis import quality_findings, snapshot_findings
-from streams.vitals import Facts
+from streams.vitals import DeploymentFacts
 
-#: Between two looks at what waits: a worker that moves at all commits more often than this.
+#: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
 LOOK_AGAIN_S = 5.0
-#: Fewer waiting records than this are what is on its way.
+#: Fewer waiting records than this are normal.
 LAG_RECORDS_MANY = 10_000
-#: The wall clock drives a partition only if its own clock is this near.
+#: The wall clock drives a partition only if the partition's clock is this close to it.
 CLOCK_REACH_MS = 600_000
-#: A broker's record may be this much later than now before clocks disagree.
+#: A record may be stamped this much later than now before the clocks count as different.
 SKEW_MS = 2_000
-#: More refused events than this share mean a broken publisher, not a stray event.
+#: A larger share of refused events means a broken publisher, not a stray event.
 REJECTED_SHARE_MAX = 0.05
-#: The memory of a store is nearly full from here on.
+#: From this share on, the store's memory counts as nearly full.
 MEMORY_SHARE_MAX = 0.9
 
 _DELIVERED = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
 
-def diagnose(facts: Facts, parameters: Parameters) -> list[Finding]:
+def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
     """Every finding, in the order of the flow."""
     findings = list(_broker(facts))
     if facts.broker_error is None:
@@ -43,21 +43,21 @@ def diagnose(facts: Facts, parameters: Parameters) -> list[Finding]:
     return findings
 
 
-def _broker(facts: Facts) -> Iterator[Finding]:
+def _broker(facts: DeploymentFacts) -> Iterator[Finding]:
     if facts.broker_error is not None:
         yield problem("broker", *with_fix(facts.broker_error, "): "))
         return
     yield ok("broker", f"Kafka {facts.broker_version}, {counted(facts.brokers, 'broker')}")
 
 
-def _topics(facts: Facts) -> Iterator[Finding]:
+def _topics(facts: DeploymentFacts) -> Iterator[Finding]:
     for wrong in facts.topic_problems:
         yield problem("topics", *with_fix(wrong, ": "))
     if not facts.topic_problems:
         yield ok("topics", "all are there, as they must be")
 
 
-def _group(facts: Facts) -> Iterator[Finding]:
+def _group(facts: DeploymentFacts) -> Iterator[Finding]:
     group = facts.group
     if group is None or not group.members:
         name = group.name if group is not None else "the workers"
@@ -76,7 +76,7 @@ def _group(facts: Facts) -> Iterator[Finding]:
         yield ok("workers", f"{counted(group.members, 'worker')} in the group {group.name}")
 
 
-def _lag(facts: Facts) -> Iterator[Finding]:
+def _lag(facts: DeploymentFacts) -> Iterator[Finding]:
     is_settled = facts.group is not None and facts.group.members and facts.group.state == "Stable"
     quiet = 0
     for topic in dict.fromkeys(position.topic for position in facts.positions):
@@ -84,7 +84,7 @@ def _lag(facts: Facts) -> Iterator[Finding]:
         waiting = sum(position.waiting for position in found)
         stuck = [position.partition for position in found if position.is_stuck]
         if topic == topics.LABELLED_EXAMPLES:
-            # Committed up to the last snapshot only, so what waits there says nothing.
+            # Committed only up to the last snapshot, so a lag there is normal.
             continue
         if stuck and is_settled:
             yield problem(
@@ -108,7 +108,7 @@ def _unstick(topic: str) -> str:
     return "ask /health/ready of the workers who owns it, read that one's log, and restart it"
 
 
-def _store(facts: Facts) -> Iterator[Finding]:
+def _store(facts: DeploymentFacts) -> Iterator[Finding]:
     store = facts.store
     if store.error is not None:
         yield problem(
@@ -140,7 +140,7 @@ def _store(facts: Facts) -> Iterator[Finding]:
         yield ok("redis", f"{store.version} at {store.address}, can be written to, {profiles}")
 
 
-def _clocks(facts: Facts, parameters: Parameters) -> Iterator[Finding]:
+def _clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
     newest_ms = facts.newest_record_ms
     if newest_ms is None:
         yield ok("clock", "no event yet to compare this host's clock with the broker's")
@@ -156,7 +156,7 @@ def _clocks(facts: Facts, parameters: Parameters) -> Iterator[Finding]:
     yield from _partition_clocks(facts, parameters)
 
 
-def _partition_clocks(facts: Facts, parameters: Parameters) -> Iterator[Finding]:
+def _partition_clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
     """Event time against now; many partitions are one finding for each thing to say."""
     waiting = {
         p.partition for p in facts.positions if p.topic == topics.CUSTOMER_EVENTS and p.waiting
@@ -191,7 +191,7 @@ def _partition_clocks(facts: Facts, parameters: Parameters) -> Iterator[Finding]
 
 
 class _Clocks:
-    """Partitions of which the same can be said, and the largest distance among them."""
+    """Partitions with the same finding, and the largest distance of their clocks."""
 
     def __init__(self) -> None:
         self._numbers: list[int] = []
@@ -213,7 +213,7 @@ class _Clocks:
         return f"partition{'' if one else 's'} {listed(self._numbers)} {'is' if one else 'are'}"
 
 
-def _letters(facts: Facts) -> Iterator[Finding]:
+def _letters(facts: DeploymentFacts) -> Iterator[Finding]:
     letters = facts.letters
     if letters is None:
         return

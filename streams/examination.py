@@ -19,7 +19,7 @@ from kafka.errors import CoordinatorNotAvailableError, KafkaError, UnsupportedVe
 
 from config import topics
 from config.settings import Settings
-from models.customer.row import NewerRow, RowError
+from models.customer.row import NewerRow, OlderRow, RowError
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
 from streams.customers_table import STATE_KEY
@@ -29,15 +29,22 @@ from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, runn
 from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
-from streams.vitals import Facts, Group, Letters, PartitionFact, Position, Store
+from streams.vitals import (
+    DeploymentFacts,
+    GroupPosition,
+    Letters,
+    PartitionFact,
+    Store,
+    WorkerGroup,
+)
 
 OnStep = Callable[[str], object]
 HOUR_MS = 3_600_000
-#: A partition's state is written after its batch's rows, so it is among the last records.
+#: Records to look back for a partition's state: it is written after its batch's rows.
 STATE_LOOK_BACK = 64
 SNAPSHOTS_LOOK_BACK = 3
 LETTERS_READ_MAX = 5_000
-#: What the group takes.
+#: The topics that the group consumes.
 TAKEN = (
     *topics.RAW_TOPICS,
     topics.CUSTOMER_EVENTS,
@@ -50,7 +57,7 @@ Offsets = dict[TopicPartition, int]
 
 
 class _Log(NamedTuple):
-    """Where partitions begin and end, and where the last hour begins in them."""
+    """The offsets at which partitions begin and end, and at which the last hour begins."""
 
     begins: Offsets
     ends: Offsets
@@ -62,10 +69,11 @@ class _Log(NamedTuple):
         return Span(ReaderPartition(*partition), begin, self.ends[partition])
 
 
-def examine(settings: Settings, on_step: OnStep = lambda _: None) -> Facts:
+def examine(settings: Settings, on_step: OnStep = lambda _: None) -> DeploymentFacts:
     """Look at everything once, and at what waits twice; takes some seconds.
 
-    What can't be reached is a fact, too. Raises `NewerRow` for what a newer release wrote.
+    An unreachable broker or store is a fact, not an error. Raises `NewerRow` or `OlderRow` for
+    state that another release wrote.
     """
     on_step("Redis")
     store = examine_store(settings)
@@ -78,10 +86,10 @@ def examine(settings: Settings, on_step: OnStep = lambda _: None) -> Facts:
             f"{settings.bootstrap_servers} refused a question ({type(error).__name__}): see that "
             f"the user may describe the cluster, its topics and the group {settings.group_id}"
         )
-    return Facts(at_ms=_now_ms(), store=store, broker_error=text)
+    return DeploymentFacts(at_ms=_now_ms(), store=store, broker_error=text)
 
 
-def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Facts:
+def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> DeploymentFacts:
     with closing(new_admin(settings)) as admin:
         on_step("topics")
         problems = tuple(str(problem) for problem in check_topics(settings))
@@ -92,7 +100,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Facts:
         group, positions = _progress(admin, settings, log)
         on_step("partitions")
         read = asyncio.run(_read(settings, log))
-        return Facts(
+        return DeploymentFacts(
             at_ms=_now_ms(),
             store=store,
             broker_version=".".join(map(str, _broker_version(admin))),
@@ -132,7 +140,7 @@ def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition], raw: set
     # Nothing since then: the hour begins where the partition ends.
     hour = {tp: since[tp].offset if since[tp].offset >= 0 else ends[tp] for tp in partitions}
     try:
-        # Only what is stamped by the broker tells of its clock.
+        # Only timestamps that the broker set show the broker's clock.
         newest = asked(OffsetSpec.MAX_TIMESTAMP)
     except UnsupportedVersionError:
         newest = {}
@@ -142,7 +150,7 @@ def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition], raw: set
 
 def _progress(
     admin: KafkaAdminClient, settings: Settings, log: _Log
-) -> tuple[Group, tuple[Position, ...]]:
+) -> tuple[WorkerGroup, tuple[GroupPosition, ...]]:
     """The group, and how far it is; looked at twice when something waits."""
 
     def name(tp: TopicPartition) -> str:
@@ -155,7 +163,8 @@ def _progress(
         sleep(LOOK_AGAIN_S)
         now = _committed(admin, settings, log, taken)
     positions = tuple(
-        Position(name(tp), tp.partition, now[tp], log.ends[tp], before[tp]) for tp in sorted(taken)
+        GroupPosition(name(tp), tp.partition, now[tp], log.ends[tp], before[tp])
+        for tp in sorted(taken)
     )
     return _group(admin, settings.group_id), positions
 
@@ -163,7 +172,7 @@ def _progress(
 def _committed(
     admin: KafkaAdminClient, settings: Settings, log: _Log, taken: Iterable[TopicPartition]
 ) -> Offsets:
-    """Committed offsets; where there is none, the group will begin at the beginning."""
+    """Committed offsets, or the beginning of a partition without one."""
     try:
         found = admin.list_group_offsets(settings.group_id)[settings.group_id]
     except CoordinatorNotAvailableError:
@@ -172,12 +181,12 @@ def _committed(
     return {tp: offset if offset >= 0 else log.begins[tp] for tp, offset in at.items()}
 
 
-def _group(admin: KafkaAdminClient, name: str) -> Group:
+def _group(admin: KafkaAdminClient, name: str) -> WorkerGroup:
     try:
         found = admin.describe_groups([name])[name]
     except CoordinatorNotAvailableError:
-        return Group(name, "Dead", 0)
-    return Group(name, str(found["group_state"]), len(found["members"] or ()))
+        return WorkerGroup(name, "Dead", 0)
+    return WorkerGroup(name, str(found["group_state"]), len(found["members"] or ()))
 
 
 class _Read(NamedTuple):
@@ -202,7 +211,7 @@ async def _read(settings: Settings, log: _Log) -> _Read:
 async def _state(
     reader: AIOKafkaConsumer, settings: Settings, log: _Log, tp: TopicPartition
 ) -> PartitionState | None:
-    """The last state in a partition's changelog, looked for further and further back."""
+    """The last state in a partition's changelog, searched from the end."""
     back, end = STATE_LOOK_BACK, log.ends[tp]
     while True:
         state = None
@@ -217,10 +226,10 @@ async def _state(
 
 
 def _decoded(value: bytes | None) -> PartitionState | None:
-    """A partition's state, or None for a damaged one. Raises `NewerRow`."""
+    """A partition's state, or None for a damaged one. Raises `NewerRow` and `OlderRow`."""
     try:
         return decode_state(value or b"")
-    except NewerRow:
+    except (NewerRow, OlderRow):
         raise
     except RowError:
         return None
@@ -229,7 +238,7 @@ def _decoded(value: bytes | None) -> PartitionState | None:
 async def _snapshot(
     reader: AIOKafkaConsumer, settings: Settings, log: _Log
 ) -> tuple[Snapshot | None, str | None]:
-    """The latest snapshot, or why the last record is none."""
+    """The latest snapshot, and why the last record is unusable, if it is."""
     newest: Snapshot | None = None
     error: str | None = None
     for tp in _of(log, settings, topics.MODEL_SNAPSHOTS):
@@ -275,6 +284,6 @@ def _now_ms() -> int:
 
 
 def _broker_version(admin: KafkaAdminClient) -> tuple[int, ...]:
-    """The newest release whose protocol the broker speaks: brokers do not say their own."""
+    """The newest release whose protocol the broker speaks: brokers do not report their release."""
     version: tuple[int, ...] = admin._manager.broker_version
     return version

@@ -27,9 +27,9 @@ EXIT_FAILED = 1
 
 
 class ManualAckStream(Stream[Any]):
-    """A stream whose events are ended by the agent alone.
+    """A stream whose events are acked by the agent alone.
 
-    Faust's default acks an event when the next one is asked for, also after an error, and its
+    Faust's default acks an event when the next one is requested, even after an error, and its
     compiled iterator does so without asking the consumer.
     """
 
@@ -83,7 +83,7 @@ class KeepstreamApp(faust.App):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """How soon the group notices that a worker is gone, and how long it waits for one.
+    """How soon the group notices that a worker is gone, and how long a rebalance waits for it.
 
     With ``group_instance_id`` membership is static: a restart within the session timeout causes no
     rebalance, and a worker that stays away is replaced only after it.
@@ -134,7 +134,7 @@ def new_faust_app(
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=max_fetch_bytes,
         consumer_group_instance_id=membership.group_instance_id,
-        # Anything but this would be a second way to lose or repeat records.
+        # Any other guarantee would be a second way to lose or repeat records.
         processing_guarantee="at_least_once",
         stream_wait_empty=True,
         stream_publish_on_commit=False,
@@ -159,6 +159,22 @@ def quiet_libraries(level: int = logging.WARNING) -> None:
     """Let the libraries log from ``level`` up, so that our own lines can be seen."""
     for name in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(name).setLevel(level)
+
+
+class WithoutTraceback(logging.Filter):
+    """Drops the traceback of errors whose message says what to do: it would hide the message, and
+    make the error look like a bug.
+    """
+
+    def __init__(self, *explained: type[Exception]) -> None:
+        super().__init__()
+        self._explained = explained
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if record.exc_info and isinstance(record.exc_info[1], self._explained):
+            record.exc_info = None
+        return True
 
 
 def run_worker(

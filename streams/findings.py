@@ -1,4 +1,4 @@
-"""Findings, and the words that they are made of."""
+"""Findings of a diagnosis, and helpers for their wording."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from config.duration import DAY_MS
 from models.events.wire import iso
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """A notice is worth knowing and may be right; a problem is not."""
 
     OK = "ok"
@@ -17,33 +17,33 @@ class Level(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at, and what to do where something is to be done."""
+    """The result of one check, and what to do if something is wrong."""
 
     check: str
-    level: Level
+    level: Severity
     words: str
     fix: str = ""
 
 
 def with_fix(text: str, mark: str) -> tuple[str, str]:
-    """An explanation that ends in what to do, taken apart there."""
+    """Split an error text at ``mark`` into the problem and the fix."""
     words, _, fix = text.partition(mark)
     return words + mark.rstrip(": "), fix
 
 
 def ok(check: str, words: str) -> Finding:
     """Something that is well."""
-    return Finding(check, Level.OK, words)
+    return Finding(check, Severity.OK, words)
 
 
 def notice(check: str, words: str, fix: str) -> Finding:
     """Something worth knowing."""
-    return Finding(check, Level.NOTICE, words, fix)
+    return Finding(check, Severity.NOTICE, words, fix)
 
 
 def problem(check: str, words: str, fix: str) -> Finding:
     """Something that is wrong."""
-    return Finding(check, Level.PROBLEM, words, fix)
+    return Finding(check, Severity.PROBLEM, words, fix)
 
 
 def counted(count: int, noun: str) -> str:
@@ -52,13 +52,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(numbers: list[int]) -> str:
-    """Numbers, as many of them as one wants to read."""
+    """The first eight numbers, and whether there are more."""
     more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
     return ", ".join(map(str, numbers[:8])) + more
 
 
 def moment(moment_ms: int) -> str:
-    """A time as one writes it down."""
+    """A time in UTC, to the minute."""
     text = iso(max(moment_ms, 0))
     return f"{text[:10]} {text[11:16]} UTC"
 

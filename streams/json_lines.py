@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-# A little under 1 MiB: a record's own header must fit with it into the 1 MiB that a broker
-# takes as it is shipped.
+# A little under 1 MiB: a broker's default limit is 1 MiB for a record with its header.
 LINE_BYTES_MAX = 1024 * 1024 - 1024
 
 _READ_AHEAD_BYTES = 256 * 1024
@@ -24,8 +23,8 @@ class InputError(OSError):
 class JsonLines:
     """The lines of `path` without their line ends; `-` is standard input.
 
-    A line over the limit is cut to one byte over it, so that whoever judges lines can see that
-    it is too long, and nobody has to hold all of it. Gzip is told by its first bytes.
+    A line over the limit is cut to one byte over it, so that the reader can see that it is too
+    long without holding all of it. Gzip is recognised by its first bytes.
     """
 
     def __init__(self, path: str) -> None:
@@ -47,7 +46,7 @@ class JsonLines:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes taken from the file so far, compressed as they lie there."""
+        """Bytes read from the file so far, before decompression."""
         return self._raw.count
 
     def __iter__(self) -> Iterator[bytes]:
@@ -85,7 +84,7 @@ class JsonLines:
 
 
 class _CountingReader(io.RawIOBase):
-    """Counts what is read, whether the source can tell its position or not."""
+    """Counts the bytes read, also from sources without a position, such as pipes."""
 
     def __init__(self, source: IO[bytes], *, closes: bool) -> None:
         self._source = source

@@ -1,7 +1,7 @@
 """One place that turns settings into Kafka clients: same brokers, same security, same keys.
 
-Ingest, profile, publisher and readers must agree on what a key's partition is, or one customer
-would have two histories. So the partitioner is here too, once.
+Ingest, profile, publisher and readers must agree on a key's partition, or one customer would have
+two histories. So the only partitioner is here too.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def partition_for(key: bytes, partitions: int) -> int:
 
 
 def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
-    """A producer that neither loses nor repeats within its session; start it with `running`."""
+    """An idempotent producer: no record is lost or repeated; start it with `running`."""
     defaults: dict[str, Any] = {
         "acks": "all",
         "enable_idempotence": True,
@@ -52,7 +52,7 @@ def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
 
 
 def new_reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
-    """A consumer of no group, for recovery and export: assign and seek it yourself."""
+    """A consumer without a group, for recovery and export: assign and seek it yourself."""
     defaults: dict[str, Any] = {
         "group_id": None,
         "enable_auto_commit": False,
@@ -90,7 +90,7 @@ def faust_brokers(settings: Settings) -> list[str]:
 
 
 def broker_credentials(settings: Settings) -> "CredentialsT | None":
-    """The security of every other client, as Faust's `broker_credentials` setting."""
+    """The security settings of all clients, as Faust's `broker_credentials` setting."""
     # Here and not above: command line tools that need no Faust should not wait for its import.
     from faust import SASLCredentials, SSLCredentials  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def require_broker(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _explained(settings: Settings) -> Iterator[None]:
-    """Say what to do when a broker takes the connection but the client can't use it."""
+    """Raise `BrokerUnreachable` with a fix if a broker accepts a connection that is unusable."""
     try:
         yield
     except (KafkaError, AIOKafkaError, TimeoutError, ssl.SSLError) as error:

@@ -1,4 +1,4 @@
-"""Publish a file of events, and account for every line of it."""
+"""Publish a file of events, and report what became of every line."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -28,8 +28,8 @@ class BadLine(msgspec.Struct, frozen=True):
 class PublishReport(msgspec.Struct):
     """What became of every line: an acknowledged event, a bad line, or a blank one.
 
-    `bad_lines` are the first 100 of `bad_lines_total`; `sent_bad` of them went to the broker all
-    the same, to become dead letters, and are not in `published`.
+    `bad_lines` are the first 100 of `bad_lines_total`; `sent_bad` of these were sent to the broker
+    to become dead letters, and are not in `published`.
     """
 
     published: int = 0
@@ -105,7 +105,7 @@ def publish_lines(
 
 
 class _CountedLines:
-    """Lines that come from elsewhere than a file, counted as they pass."""
+    """Lines from a source other than a file, counted as they are read."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = lines

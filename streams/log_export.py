@@ -9,6 +9,7 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
 from models.learning.snapshot import SnapshotError
 from streams.kafka_clients import new_reader, running
+from streams.log_records import clock_record, model_record
 from streams.topic_scan import Span, scan, spans_of
 
 Write = Callable[[bytes], object]
@@ -20,9 +21,8 @@ _MODEL_MARK = b'{"type":"model"'
 
 
 class Export(msgspec.Struct):
-    """What became of the log's records; `begins` are the partitions whose first records are gone.
-
-    `announced` has the SHA-256 of every model version that the log adopts.
+    """What became of the log's records; `begins` are the first offsets of partitions whose oldest
+    records are gone. `announced`: the SHA-256 of every model version that the log adopts.
     """
 
     records: int = 0
@@ -42,8 +42,8 @@ async def export_log(
 ) -> Export:
     """Write every record of `customer-events` up to its present end, one line each.
 
-    Partition by partition, in order; each line says where it stood. What is no JSON object is no
-    record of the log: it is counted, and left out. ``on_progress(done, total)`` counts records.
+    Partition by partition, in order; each line contains its position. Records that are not JSON
+    objects are counted and skipped. ``on_progress(done, total)`` counts records.
     """
     export = Export()
     async with running(new_reader(settings), settings) as reader:
@@ -60,9 +60,8 @@ async def export_log(
 
 
 async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[int, bytes]:
-    """Every snapshot on `model-snapshots` by version; of several, the one that was announced.
-
-    Raises `SnapshotError` when a version that was announced is not among them.
+    """Every snapshot on `model-snapshots` by version; if a version was published twice, the one
+    that was announced. Raises `SnapshotError` if an announced version is missing.
     """
     found: dict[int, bytes] = {}
     async with running(new_reader(settings), settings) as reader:
@@ -80,25 +79,24 @@ async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[
 
 
 def header_lines(partition: int) -> Iterator[bytes]:
-    """What a partition's lines begin with: this log brings its own clock and its own models.
+    """The first lines of a partition, which say that the log has its own clock and models.
 
-    At offset -1 they are before everything, so that they change nothing else.
+    Their offset is -1, before all records, so that they change nothing else.
     """
-    position = {"partition": partition, "offset": -1}
-    yield msgspec.json.encode(
-        {"type": "clock", "timestamp": "1970-01-01T00:00:00.000Z", "position": position}
-    )
-    yield msgspec.json.encode({"type": "model", "version": 0, "position": position})
+    for record in (clock_record(0), model_record(0, "")):
+        line = log_line(record, partition, -1)
+        assert line is not None
+        yield line
 
 
 def log_line(value: bytes | None, partition: int, offset: int) -> bytes | None:
-    """A record's line: its own JSON object and where it stood; None for what is no object."""
+    """A record's line: its JSON object with its position; None if it is not an object."""
     record = (value or b"").strip(_JSON_SPACE)
     if not (record.startswith(b"{") and record.endswith(b"}")):
         return None
-    # A line break can only be white space here: within a text JSON does not allow one.
+    # A line break can only be white space here: JSON does not allow one within a text.
     fields = record[1:-1].translate(_ONE_LINE).rstrip()
-    # Last, because of two fields of one name the last counts.
+    # At the end, because the last of two equal fields counts.
     comma = b"," if fields else b""
     return b'{%b%b"position":{"partition":%d,"offset":%d}}' % (fields, comma, partition, offset)
 
@@ -126,8 +124,8 @@ def _export(export: Export, partition: int, offset: int, value: bytes | None, wr
 def _note_model(export: Export, line: bytes) -> None:
     try:
         model = msgspec.json.decode(line, type=_Model)
-    except msgspec.DecodeError:
-        # Replay says what is wrong with it, as it does with any other line.
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Replay reports what is wrong with the line.
         return
     if model.version > 0:
         export.announced[model.version] = model.sha256 or ""
@@ -136,10 +134,10 @@ def _note_model(export: Export, line: bytes) -> None:
 def _keep(
     found: dict[int, bytes], key: bytes | None, value: bytes | None, announced: dict[int, str]
 ) -> None:
-    # The version names a file, so nothing but digits will do.
+    # The version becomes a file name, so only digits are accepted.
     if value is None or key is None or not key.isdigit():
         return
     version = int(key)
-    # The first is the one that was announced, unless the hash says otherwise.
+    # The first is kept, unless another one has the announced hash.
     if version not in found or sha256(value).hexdigest() == announced.get(version):
         found[version] = value

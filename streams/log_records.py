@@ -2,14 +2,16 @@
 
 import msgspec
 
-from models.events.wire import iso
+from models.events.wire import LOG_FORMAT, iso
 
 
 def clock_record(clock_ms: int) -> bytes:
     """Everything due by ``clock_ms`` runs when this record is applied."""
-    return msgspec.json.encode({"type": "clock", "timestamp": iso(clock_ms)})
+    record = {"type": "clock", "timestamp": iso(clock_ms), "logFormat": LOG_FORMAT}
+    return msgspec.json.encode(record)
 
 
 def model_record(version: int, sha256: str) -> bytes:
     """Decisions use this version of the shared model after this record."""
-    return msgspec.json.encode({"type": "model", "version": version, "sha256": sha256})
+    record = {"type": "model", "version": version, "sha256": sha256, "logFormat": LOG_FORMAT}
+    return msgspec.json.encode(record)

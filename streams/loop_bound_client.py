@@ -1,26 +1,24 @@
-"""The Kafka client in the app's own event loop, and all that looks into its insides.
+"""The Kafka client in the app's own event loop, and all access to its private attributes.
 
-aiokafka's consumer fetches ahead, and keeps what it fetched by partition. Its public interface
-can't say which partitions have something without taking it, nor wait for several things at once;
-the functions here can. tests/streams/test_faust_contract.py watches what they rely on.
+aiokafka's consumer fetches ahead, and keeps the records by partition. Its public interface can't
+say which partitions have records without taking them, nor wait for several things at once; the
+functions here can. tests/streams/test_faust_contract.py checks what they rely on.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from streams.record_batches import Record, verify_position
-
-if TYPE_CHECKING:
-    from streams.batch_consumer import BatchConsumer
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
     ours. The price: code that blocks the loop also stops the heartbeat.
     """
 
-    def __init__(self, consumer: "BatchConsumer", **kwargs: Any) -> None:
+    def __init__(self, consumer: ThreadDelegateConsumer, **kwargs: Any) -> None:
         super().__init__(consumer, thread_loop=consumer.loop, **kwargs)
 
     @property
@@ -48,8 +46,8 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         """Make the client, and have the group give a partition of all topics to one member.
 
-        Faust's choice, round robin, gives the raw topics of a customer to different workers, and
-        none of them could put their events in order.
+        Faust's default, round robin, assigns the raw topics of a customer to different workers,
+        none of which could put the customer's events in order.
         """
         client = super()._create_worker_consumer(transport)
         client._partition_assignment_strategy = (RangePartitionAssignor,)
@@ -114,17 +112,17 @@ def counted_as_active(client: AIOKafkaConsumer) -> AbstractContextManager[None]:
 
 
 def raise_membership_errors(client: AIOKafkaConsumer) -> None:
-    """Raise what keeps the client out of its group, such as a missing permission."""
+    """Raise the error that keeps the client out of its group, such as a missing permission."""
     client._coordinator.check_errors()
 
 
 async def take_records(
     client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
 ) -> dict[int, list[Record]]:
-    """What the client has of ``partitions`` (of one topic), up to ``records_max`` records.
+    """The fetched records of ``partitions`` (of one topic), up to ``records_max`` in all.
 
-    First an equal share each, then the rest to whoever has more: one partition with all the
-    traffic can't keep out the others. What isn't taken stays in the client, in order.
+    First an equal share for each, then the rest from partitions that have more, so that one busy
+    partition can't crowd out the others. Other records stay in the client, in order.
     """
     share = max(1, records_max // len(partitions))
     taken: dict[int, list[Record]] = {}
@@ -132,7 +130,7 @@ async def take_records(
         taken[tp.partition] = await _take_from(client, tp, share)
     room = records_max - sum(map(len, taken.values()))
     for tp in partitions:
-        # Less than its share: it had no more.
+        # A partition that gave less than its share has no more.
         if room > 0 and len(taken.get(tp.partition, ())) == share:
             more = await _take_from(client, tp, room)
             taken[tp.partition].extend(more)
@@ -143,7 +141,7 @@ async def take_records(
 async def _take_from(
     client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
 ) -> list[Record]:
-    # One partition a call; without any, the client would take that for all of them.
+    # One partition per call: without any, the client would read all of them.
     records: list[Record] = (await client.getmany(tp, max_records=records_max)).get(tp, [])
     return records
 
@@ -151,7 +149,7 @@ async def _take_from(
 async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeout_s: float) -> None:
     """Return when the client has fetched something, ``wake`` is set, or the time is over.
 
-    Raises what ended the client's membership.
+    Raises the error that ended the client's membership.
     """
 
     def on_fetched(_: object) -> None:
@@ -166,20 +164,20 @@ async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeou
         if fetched.done():
             fetched.result()
     finally:
-        # Or cancelling it would be a reason to wake up, again and again.
+        # Otherwise the cancellation would set ``wake`` each time.
         fetched.remove_done_callback(on_fetched)
         fetched.cancel()
 
 
 async def committed_positions(client: AIOKafkaConsumer) -> dict[TP, int]:
-    """Where the group goes on in each assigned partition: see `verify_position`."""
+    """The next offset of each assigned partition: see `verify_position`."""
     assignment: Iterable[TopicPartition] = sorted(client.assignment())
     committed = dict(
         zip(assignment, await asyncio.gather(*map(client.committed, assignment)), strict=True)
     )
     beginnings = await client.beginning_offsets(assignment)
     for tries_left in reversed(range(END_TRIES)):
-        # A new leader may know of less than was committed, until its followers have answered.
+        # A new leader may report an end before the committed offset until its followers answer.
         ends = await client.end_offsets(assignment)
         if not tries_left or all(ends[tp] >= (committed[tp] or 0) for tp in assignment):
             break

@@ -1,16 +1,18 @@
 """Every metric, in the one file that knows Prometheus.
 
-Counters take sums, once a batch: what is counted for each event must not cost anything for each
-event. No label ever holds a customer.
+Counters are increased by sums, once per batch, so that counting costs nothing per event. No label
+ever holds a customer's id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from config import VERSION
 from models.learning.drift import STREAMS
-from models.learning.scorers import SCORERS
-from models.learning.snapshot import Snapshot
+from models.measures import Measure, Sample
+from models.population import MEASURES, MEASURES_OF_PARTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -41,7 +43,7 @@ class Metrics:
         )
         self._suppressed = Counter(
             "keepstream_suppressed_actions",
-            "Actions that were not to be, by the gate that was shut",
+            "Actions that were rejected, by the gate that rejected them",
             ["action", "gate"],
             registry=registry,
         )
@@ -120,38 +122,10 @@ class Metrics:
         self._model_version = Gauge(
             "keepstream_model_version", "Snapshot in use", ["partition"], registry=registry
         )
-        scorer = ["horizon_days", "kind", "scorer"]
-        self._model_log_loss = Gauge(
-            "keepstream_model_log_loss",
-            "Mean log loss of matured decisions, each scored before it was learnt from",
-            scorer,
-            registry=registry,
-        )
-        self._model_auc = Gauge(
-            "keepstream_model_auc", "AUC of matured decisions", scorer, registry=registry
-        )
-        self._model_calibration_error = Gauge(
-            "keepstream_model_calibration_error",
-            "Mean gap between scores and outcomes, over 15 bins of equal count",
-            scorer,
-            registry=registry,
-        )
-        self._model_reliability = Gauge(
-            "keepstream_model_reliability",
-            "Reliability curve of what was served: mean score (of = said) and share that came true "
-            "(of = came_true) by bin of equal count, the lowest scores in bin 1",
-            ["horizon_days", "kind", "bin", "of"],
-            registry=registry,
-        )
-        self._model_examples = Gauge(
-            "keepstream_model_examples", "Matured decisions scored", scorer, registry=registry
-        )
-        self._model_serves = Gauge(
-            "keepstream_model_serves",
-            "Whether this scorer's word is acted on (1) or only judged (0)",
-            ["horizon_days", "scorer"],
-            registry=registry,
-        )
+        self._told = {
+            measure.name: Gauge(measure.name, measure.about, measure.labels, registry=registry)
+            for measure in (*MEASURES, *MEASURES_OF_PARTS)
+        }
         self._drift_alarms = Counter(
             "keepstream_drift_alarms",
             "Alarms of drift since the trainer began, by what drifted",
@@ -165,39 +139,15 @@ class Metrics:
             registry=registry,
         )
         for stream in STREAMS:
-            # At zero from the start, for increase() to see the first one.
+            # At zero from the start, so that increase() counts the first alarm.
             self._drift_alarms.labels(stream)
-        spend_scorer = ["horizon_days", "scorer"]
-        self._spend_ratio = Gauge(
-            "keepstream_spend_expected_ratio",
-            "All spend expected at matured decisions over all that came",
-            spend_scorer,
-            registry=registry,
-        )
-        self._spend_deviance = Gauge(
-            "keepstream_spend_deviance",
-            "Mean Poisson deviance of expected spend, in typical orders",
-            spend_scorer,
-            registry=registry,
-        )
-        self._spend_serves = Gauge(
-            "keepstream_spend_serves",
-            "Whether the challenger's expected spend is served (1) or the formula's (0)",
-            ["horizon_days"],
-            registry=registry,
-        )
-        self._revenue_share = Gauge(
-            "keepstream_revenue_share_top_fifth",
-            "Part of a year's net revenue that the best fifth of customers brought",
-            registry=registry,
-        )
         self._snapshot_age = Gauge(
             "keepstream_snapshot_age_seconds",
             "Event time between the snapshot in use and the partition's clock",
             ["partition"],
             registry=registry,
         )
-        Info("keepstream_build", "Release", registry=registry).info({"version": "0.1.0"})
+        Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
 
     def count_events(self, fates: Mapping[tuple[str, str], int]) -> None:
         """Add events by (topic, fate)."""
@@ -214,7 +164,7 @@ class Metrics:
         suppressed: Mapping[tuple[str, str], int],
         outcomes: Mapping[str, int],
     ) -> None:
-        """Add decisions by (kind, fate), actions passed over by (action, gate), and outcomes."""
+        """Add decisions by (kind, fate), rejected actions by (action, gate), and outcomes."""
         for (kind, fate), count in decisions.items():
             self._decisions.labels(kind, fate).inc(count)
         for (action, gate), count in suppressed.items():
@@ -246,25 +196,17 @@ class Metrics:
         self._model_version.labels(partition).set(model_version)
         self._snapshot_age.labels(partition).set(snapshot_age_ms / 1_000)
 
-    def set_model(self, snapshot: Snapshot) -> None:
-        """Tell how good the models of ``snapshot`` have been."""
-        for horizon, model in snapshot.churn.items():
-            for scorer in SCORERS:
-                self._model_serves.labels(horizon, scorer).set(scorer == model.champion)
-        for told in snapshot.quality:
-            labels = (f"{told.horizon_days:g}", told.kind, told.scorer)
-            self._model_examples.labels(*labels).set(told.examples)
-            for gauge, value in (
-                (self._model_log_loss, told.log_loss),
-                (self._model_auc, told.auc),
-                (self._model_calibration_error, told.calibration_error),
-            ):
-                if value is not None:
-                    gauge.labels(*labels).set(value)
-            for number, (said, came_true) in enumerate(told.curve, start=1):
-                self._model_reliability.labels(*labels[:2], number, "said").set(said)
-                self._model_reliability.labels(*labels[:2], number, "came_true").set(came_true)
-        self._set_spend(snapshot)
+    def set_samples(self, measures: Iterable[Measure], samples: Iterable[Sample]) -> None:
+        """Set ``measures`` to these samples; values without a sample any more are removed."""
+        for measure in measures:
+            gauge = self._told[measure.name]
+            if measure.labels:
+                gauge.clear()
+            else:
+                gauge.set(nan)
+        for sample in samples:
+            gauge = self._told[sample.measure.name]
+            (gauge.labels(*sample.labels) if sample.labels else gauge).set(sample.value)
 
     def count_drift_alarm(self, stream: str) -> None:
         self._drift_alarms.labels(stream).inc()
@@ -273,21 +215,8 @@ class Metrics:
         for stream, mean in means.items():
             self._drift_mean.labels(stream).set(mean)
 
-    def _set_spend(self, snapshot: Snapshot) -> None:
-        for horizon, spend in snapshot.spend.items():
-            self._spend_serves.labels(horizon).set(spend.serves)
-        for told in snapshot.spend_quality:
-            for gauge, value in (
-                (self._spend_ratio, told.ratio),
-                (self._spend_deviance, told.deviance),
-            ):
-                if value is not None:
-                    gauge.labels(f"{told.horizon_days:g}", told.scorer).set(value)
-        if snapshot.revenue_share_top_fifth is not None:
-            self._revenue_share.set(snapshot.revenue_share_top_fifth)
-
     def forget_positions(self) -> None:
-        """Drop what was said of partitions; the present owner says it anew."""
+        """Remove the values of all partitions; each partition's present owner reports them."""
         self._lag.clear()
         self._progress_age.clear()
 

@@ -1,20 +1,20 @@
-"""Whether the models are current and right."""
+"""Whether the models are current and their scores good."""
 
 from collections.abc import Iterator
 
 from config.parameters import Parameters
+from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.scorers import Scorer
-from models.learning.snapshot import Quality
 from streams.findings import Finding, listed, moment, notice, ok, problem, span
-from streams.vitals import Facts
+from streams.vitals import DeploymentFacts
 
-#: Beyond this gap between scores and outcomes, thresholds don't mean what they say.
+#: With a larger mean gap between scores and outcomes, thresholds on scores are misleading.
 CALIBRATION_ERROR_MAX = 0.05
-#: With fewer matured decisions, quality is told but not judged.
+#: With fewer matured decisions, quality is reported but not judged.
 JUDGED_EXAMPLES_MIN = 500
 
 
-def snapshot_findings(facts: Facts, parameters: Parameters) -> Iterator[Finding]:
+def snapshot_findings(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
     """Whether there is a snapshot, and whether it is as young as it should be."""
     if facts.snapshot_error is not None:
         yield problem("model", facts.snapshot_error, "see who else writes to model-snapshots")
@@ -49,14 +49,15 @@ def snapshot_findings(facts: Facts, parameters: Parameters) -> Iterator[Finding]
         )
 
 
-def quality_findings(facts: Facts) -> Iterator[Finding]:
+def quality_findings(facts: DeploymentFacts) -> Iterator[Finding]:
     """Who serves, and how good the scores have been."""
     if facts.snapshot is None:
         return
-    for horizon, model in facts.snapshot.churn.items():
+    scoring = facts.snapshot.of(ChurnScoring)
+    for horizon, model in scoring.models.items():
         told = {
             found.scorer: found
-            for found in facts.snapshot.quality
+            for found in scoring.quality
             if f"{found.horizon_days:g}" == horizon and found.kind == "all"
         }
         champion, baseline = told.get("champion"), told.get("baseline")

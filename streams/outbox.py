@@ -1,4 +1,4 @@
-"""Records that must be durable together before anything that follows from them."""
+"""Records that must all be durable before the worker goes on."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from config.settings import Settings
 from streams.kafka_clients import new_producer
 
-#: The producer allocates a whole buffer a batch: small enough for a handful of records, large
-#: enough that thousands don't need a thousand requests.
+#: The producer allocates a whole buffer for each batch: not too large for a handful of records, and
+#: large enough that thousands of records don't need a thousand requests.
 BUFFER_BYTES = 64 * 1024
 #: A dead letter holds its event in base64, and the event may be as large as a broker takes.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
@@ -58,11 +58,11 @@ class Outbox:
         return appended is not None
 
     def discard(self) -> None:
-        """Forget everything taken since the last `flush`: it is not this worker's to write."""
+        """Discard all records since the last `flush`: another worker owns their partitions now."""
         self._buffers = {}
 
     async def flush(self) -> None:
-        """Write everything taken so far and wait until the brokers have it in all their copies."""
+        """Write all records added so far, and wait until every in-sync replica has them."""
         buffers, self._buffers = self._buffers, {}
         durable = [
             await self._producer.send_batch(

@@ -1,4 +1,4 @@
-"""The partitions of the customers table that this worker owns, recovered when first needed."""
+"""The partitions of the customers table that this worker owns, each recovered on first use."""
 
 import asyncio
 import logging
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
-from config.parameters import Parameters
 from config.settings import Settings
 from models.partition import Partition
+from models.plan import Plan
 from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
 from streams.record_batches import PositionError
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """A partition's fold and rows, and what this worker knows of its pace.
+    """A partition's fold and rows, and the time of its last event.
 
-    ``is_shown``: whether all its profiles were put up for Redis. Their last owner may have died
-    before it had written the latest ones.
+    ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
+    before it wrote the latest ones.
     """
 
     fold: Partition
@@ -34,22 +34,22 @@ class OwnedPartition:
 
 
 class OwnedPartitions:
-    """Opens partitions, and forgets those that went to another worker.
+    """Opens partitions, and drops those that went to another worker.
 
     A partition that stays with this worker through a rebalance is kept: rows are a function of the
-    log, so what was folded here is what anyone would have folded.
+    log, so another worker would have the same.
     """
 
     def __init__(
         self,
         snapshots: SnapshotStore,
         settings: Settings,
-        parameters: Parameters,
+        plan: Plan,
         metrics: Metrics,
     ) -> None:
         self.snapshots = snapshots
         self._settings = settings
-        self._parameters = parameters
+        self._plan = plan
         self._metrics = metrics
         self._owned: dict[int, OwnedPartition] = {}
         self._opening = asyncio.Lock()
@@ -69,7 +69,7 @@ class OwnedPartitions:
         async with self._opening:
             owned = self._owned.get(number)
             if owned is None or owned.fold.state.applied + 1 < first_offset:
-                # Not here yet, or another worker took it further in the meantime.
+                # Not open yet, or another worker has applied more records meanwhile.
                 owned = self._owned[number] = await self._recover(number)
         applied = owned.fold.state.applied
         if applied + 1 < first_offset:
@@ -98,7 +98,7 @@ class OwnedPartitions:
             number,
             recovered.rows,
             self.snapshots.get(state.model_version, state.model_sha256),
-            self._parameters,
+            self._plan,
             self.snapshots.get,
             state,
         )

@@ -1,4 +1,4 @@
-"""Whether every assigned partition moves on: what being alive means for a stream engine."""
+"""Whether every assigned partition makes progress, which is what readiness depends on."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from time import monotonic
 
 from faust.types import TP
 
-#: Records waiting this long in a partition that doesn't move are stuck.
+#: A partition is stuck when records have waited this long without progress.
 STUCK_S = 30.0
 
 
@@ -18,14 +18,14 @@ class _Seen:
 
 
 class Progress:
-    """Remembers how far each partition had come, and since when."""
+    """Remembers each partition's position, and since when it has been there."""
 
     def __init__(self, stuck_s: float = STUCK_S) -> None:
         self._stuck_s = stuck_s
         self._seen: dict[TP, _Seen] = {}
 
     def update(self, ended: Mapping[TP, int], lag: Mapping[TP, int]) -> None:
-        """Take the positions of this moment; partitions that are gone are forgotten."""
+        """Set the current positions; partitions without one are dropped."""
         now_s = monotonic()
         seen: dict[TP, _Seen] = {}
         for tp, offset in ended.items():

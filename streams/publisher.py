@@ -1,7 +1,7 @@
 """Publish events to the raw topics: keyed by customer, acknowledged by every replica.
 
-An event is judged here only as far as it takes to find its topic and its key: what is wrong
-inside becomes a dead letter with its reason, later, where all can see it.
+An event is checked here only as far as needed to find its topic and key. Ingest turns events with
+other faults into dead letters.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from kafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import CLICKSTREAM, RAW_TOPICS
-from models.events.catalogue import Name
+from models.catalogue import kind_of
 from streams.json_lines import LINE_BYTES_MAX
 from streams.kafka_clients import new_admin, new_sync_producer, partition_for
 from streams.topics import TopicsError, partition_counts
 
-# kafka-python buffers without limit. These bound what a broker that is away can make it hold.
+# kafka-python buffers without limit. These bound its memory while a broker is down.
 IN_FLIGHT_RECORDS_MAX = 20_000
 IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
 
@@ -49,7 +49,7 @@ class DeliveryError(ConnectionError):
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
-    """What of an event decides where it goes; the rest is not even decoded."""
+    """The fields of an event that decide its topic and key; no others are decoded."""
 
     type: str
     event: str | None = None
@@ -90,9 +90,8 @@ class EventPublisher:
         value = event if isinstance(event, bytes) else _encode(event)
         envelope = self._open(value)
         key = envelope.user_id or envelope.anonymous_id
-        if not key and envelope.event == Name.CAMPAIGN_COST:
-            # A cost is nobody's.
-            key = str(envelope.event)
+        if not key and envelope.event and kind_of(envelope.event).declared.nobody is not None:
+            key = envelope.event
         if not key:
             raise RejectedEventError("no identity: userId or anonymousId is needed")
         chosen = topic or self._route(envelope.type, envelope.event)
@@ -100,9 +99,9 @@ class EventPublisher:
         return chosen
 
     def publish_raw(self, value: bytes) -> None:
-        """Send to clickstream what is no event, to become a dead letter; keyed if it can be.
+        """Send a bad event to clickstream, to become a dead letter; keyed if it has an identity.
 
-        Raises `RejectedEventError` for what no topic takes: too much, or a control line.
+        Raises `RejectedEventError` for lines over 1 MiB and for control lines.
         """
         key = None
         with contextlib.suppress(msgspec.DecodeError, UnicodeError):
@@ -112,8 +111,8 @@ class EventPublisher:
         self._send(CLICKSTREAM, key, value)
 
     def forward(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Send a record to a raw topic as it is, unread: what is wrong with it becomes a dead
-        letter. For what was on a raw topic before, or is made to look as if.
+        """Send a record to a raw topic unchanged and unchecked: if it is wrong, it becomes a dead
+        letter. For records that come from a raw topic, or imitate one.
         """
         self._send(topic, key, value)
 
@@ -124,7 +123,7 @@ class EventPublisher:
             self._reap(0, 0)
 
     def close(self) -> None:
-        """Flush, and let go of the connection whatever comes of it."""
+        """Flush, and close the connection even if that fails."""
         try:
             self.flush()
         finally:
@@ -142,7 +141,7 @@ class EventPublisher:
         if kind is None:
             self.close()
         else:
-            # What already failed should be seen, not what closing says about it.
+            # The first error should be seen, not one that closing raises.
             self._producer.close(timeout=10)
 
     def _open(self, value: bytes) -> _Envelope:
@@ -176,7 +175,7 @@ class EventPublisher:
             self._in_flight_bytes += size
 
     def _reap(self, records_max: int, bytes_max: int) -> None:
-        """Wait for the oldest in flight until no more than that many are."""
+        """Wait for the oldest records in flight until at most this many records and bytes are."""
         waiting = self._in_flight
         while len(waiting) > records_max or self._in_flight_bytes > bytes_max:
             future, size = waiting[0]
@@ -189,7 +188,7 @@ class EventPublisher:
             self._acknowledged += 1
 
     def _fail(self, error: KafkaError) -> NoReturn:
-        """Raise for all in flight at once: what one of them waited for, all of them lack."""
+        """Raise for all records in flight: the cause of one failure affects all of them."""
         outcomes = Counter(future.succeeded() for future, _ in self._in_flight)
         self._in_flight.clear()
         self._in_flight_bytes = 0

@@ -1,4 +1,4 @@
-"""Noticing that this process stood still for longer than its group waits."""
+"""Detects that this process stood still for longer than its session timeout."""
 
 import asyncio
 from time import monotonic
@@ -14,7 +14,7 @@ class Pulse:
     """Beats once a second while the process runs.
 
     A process that was stopped for longer than the session timeout (a debugger, a suspended
-    machine, a starved host) has been replaced, but is told so only at its next heartbeat. Until
+    machine, a starved host) has been replaced, but learns of it only at its next heartbeat. Until
     then it must not write.
     """
 

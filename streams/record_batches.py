@@ -1,8 +1,8 @@
 """Record batches, and the ledger that knows which of them may be committed.
 
-A batch holds consecutive records of one topic, merged over its partitions, so that whatever costs
-something for each message (queues, acks, effects, changelog writes) is paid once a batch. There is
-at most one batch of a topic in flight: completion is then in order, and a commit is a batch's end.
+A batch holds consecutive records of one topic, merged over its partitions, so that queues, acks,
+effects and changelog writes cost once per batch instead of once per message. There is at most one
+batch of a topic in flight: batches then end in order, and a commit is the end of a batch.
 
 An agent ends every batch in one of two ways::
 
@@ -28,7 +28,7 @@ from faust.types import TP
 
 
 class Record(Protocol):
-    """What a batch's records offer: aiokafka's ConsumerRecord, which ships no types."""
+    """The interface of a batch's records: aiokafka's ConsumerRecord, which has no types."""
 
     topic: str
     partition: int
@@ -42,9 +42,9 @@ class Record(Protocol):
 
 
 class PositionError(Exception):
-    """A partition doesn't continue where it must: records are missing, repeated or replaced.
+    """A partition doesn't continue as expected: records are missing, repeated or replaced.
 
-    Nothing can be applied exactly after that, so it ends the process.
+    State would no longer be exact, so this error ends the process.
     """
 
 
@@ -62,7 +62,7 @@ class PartitionSlice:
 
     @property
     def next_offset(self) -> int:
-        """The offset after the last record: what a commit of this slice says."""
+        """The offset after the last record, which a commit of this slice stores."""
         return self.records[-1].offset + 1
 
 
@@ -123,7 +123,7 @@ class RecordBatch:
 
 @dataclass(slots=True)
 class _Position:
-    """Next offsets of one partition; from left to right none is below its neighbour."""
+    """Next offsets of one partition, in ascending order of the fields."""
 
     committed: int
     committable: int
@@ -145,14 +145,14 @@ class BatchLedger:
         self._in_flight: dict[str, RecordBatch] = {}
 
     def begin_epoch(self) -> int:
-        """Forget positions, batches and what could have been committed; return the new epoch."""
+        """Drop all positions, batches and due commits; return the new epoch."""
         self.epoch += 1
         self._positions.clear()
         self._in_flight.clear()
         return self.epoch
 
     def seek(self, positions: Mapping[TP, int]) -> None:
-        """Set where each partition goes on. Only partitions with a position are read."""
+        """Set the next offset of each partition. Only partitions with a position are read."""
         for tp, offset in positions.items():
             self._positions[tp] = _Position(offset, offset, offset, offset)
 
@@ -161,7 +161,7 @@ class BatchLedger:
         return topic not in self._in_flight
 
     def has_position(self, tp: TP) -> bool:
-        """Whether ``tp`` is assigned and it is known where to go on."""
+        """Whether ``tp`` is assigned and has a position."""
         return tp in self._positions
 
     def is_current(self, batch: RecordBatch) -> bool:
@@ -175,7 +175,7 @@ class BatchLedger:
 
     @property
     def ended(self) -> dict[TP, int]:
-        """The next offset that no ended batch holds, by partition: what shows progress."""
+        """The next offset after all ended batches, by partition, which shows progress."""
         return {tp: position.ended for tp, position in self._positions.items()}
 
     def admit(
@@ -183,7 +183,7 @@ class BatchLedger:
     ) -> RecordBatch:
         """Put the next records of ``topic`` in flight, as one batch.
 
-        Raises PositionError when a partition doesn't go on where it must.
+        Raises PositionError when a partition doesn't continue at the expected offset.
         """
         if topic in self._in_flight:
             raise RuntimeError(f"{self._in_flight[topic]!r} is in flight; there can't be a second.")
@@ -202,7 +202,7 @@ class BatchLedger:
         expected, found = position.delivered, piece.first_offset
         if found != expected:
             raise PositionError(_explain_break(tp, expected, found))
-        # Offsets only grow, so the two ends tell whether one is missing between them.
+        # Offsets only grow, so the first and the last show whether one between them is missing.
         if piece.next_offset - found != len(piece.records):
             raise PositionError(
                 f"{tp.topic}-{tp.partition} has a gap between offsets {found} and "
@@ -245,7 +245,7 @@ class BatchLedger:
         return True
 
     def commits_due(self) -> dict[TP, int]:
-        """What may be committed and isn't yet."""
+        """The positions that may be committed and are not committed yet."""
         return {
             tp: position.committable
             for tp, position in self._positions.items()
@@ -276,7 +276,7 @@ def _explain_break(tp: TP, expected: int, found: int) -> str:
 
 
 def verify_position(tp: TP, committed: int | None, beginning: int, end: int) -> int:
-    """Where to go on with ``tp``: at the committed offset, else at the log's beginning.
+    """The next offset of ``tp``: the committed one, else the log's beginning.
 
     Raises PositionError when the log doesn't hold the committed offset any more.
     """

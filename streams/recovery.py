@@ -10,10 +10,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
-from models.customer.row import ROW_VERSION, NewerRow, RowError
+from models.customer.registry import VERSIONS
+from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.wire import CUSTOMER_ID
 from models.partition import PartitionState, decode_state
-from streams.customers_table import STATE_KEY, CustomerRows, read_head
+from streams.customers_table import STATE_KEY, CustomerRows
 from streams.kafka_clients import new_reader, running
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ class RecoveryError(RuntimeError):
 
 @dataclass(slots=True)
 class Recovered:
-    """A partition as its changelog has it. ``records`` were read; ``quarantined`` of them were not
-    ours or damaged, and left out.
+    """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
+    foreign or damaged, and skipped.
     """
 
     rows: CustomerRows
@@ -41,10 +42,10 @@ class Recovered:
 
 @dataclass(slots=True)
 class ChangelogFold:
-    """The latest row of every customer, where the higher applied position wins.
+    """The latest row of every customer: the one with the highest applied position.
 
-    After a takeover the changelog may hold what the old owner still wrote after the new one: the
-    order of records says nothing, their positions do. Rows at the same position are the same row.
+    After a takeover the old owner may still write rows after the new one, so positions decide and
+    not the order of records. Rows with the same position are equal.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
@@ -53,13 +54,13 @@ class ChangelogFold:
     _applied: dict[str, int] = field(default_factory=dict)
 
     def add(self, key: bytes | None, value: bytes | None) -> None:
-        """Take one record. Raises `NewerRow` for what a newer release wrote."""
+        """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
         try:
             if key == STATE_KEY:
                 self._add_state(value)
             else:
                 self._add_row((key or b"").decode(), value)
-        except NewerRow:
+        except (NewerRow, OlderRow):
             raise
         except (RowError, msgspec.DecodeError, UnicodeDecodeError):
             self.quarantined += 1
@@ -70,33 +71,36 @@ class ChangelogFold:
             self.state = state
 
     def _add_row(self, customer: str, value: bytes | None) -> None:
-        if value is None or CUSTOMER_ID(customer) is None:
+        if CUSTOMER_ID(customer) is None:
             raise RowError("neither a row nor a state")
-        head = read_head(value)
-        if head.version > ROW_VERSION:
-            raise NewerRow("a row was written by a newer release; upgrade this worker")
-        if head.applied >= self._applied.get(customer, -1):
-            self._applied[customer] = head.applied
+        if value is None:
+            # A tombstone: the customer was deleted, with all earlier rows.
+            self.packed.pop(customer, None)
+            self._applied.pop(customer, None)
+            return
+        applied = check_row(value, VERSIONS).applied
+        if applied >= self._applied.get(customer, -1):
+            self._applied[customer] = applied
             self.packed[customer] = value
 
 
 async def recover(settings: Settings, partition: int) -> Recovered:
     """Read the changelog of ``partition`` to its present end.
 
-    Raises `RecoveryError` when it makes no progress, or when its state is ahead of the events it
-    was made of: then the topic was created anew.
+    Raises `RecoveryError` when reading makes no progress, or when the state is ahead of the log of
+    events, which means that the log's topic was recreated.
     """
     started_s = monotonic()
     async with running(new_reader(settings), settings) as reader:
         changelog = TopicPartition(settings.topic(CUSTOMERS), partition)
         events = TopicPartition(settings.topic(CUSTOMER_EVENTS), partition)
-        # Both, because only what is assigned has its leader looked up at once; one is read.
+        # Both are assigned, so that both leaders are looked up at once; only one is read.
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
         fold, records = await _fold(reader, changelog, ends[changelog])
     _require_events(fold.state, events, ends[events])
-    # Only the folded rows stay, not the positions they were chosen by.
+    # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
         rows=CustomerRows(fold.packed),
         state=fold.state,

@@ -1,7 +1,7 @@
-"""Redis for readers in a hurry: the latest profile of each customer, and a stream of each trigger.
+"""Views in Redis for fast reads: each customer's latest profile, and a stream for each trigger.
 
-Redis is never the source of truth. While it is down the worker goes on; when it is back, empty or
-not, what is missing is written again.
+Redis is never the source of truth. While it is down the worker goes on; when it is back, even
+empty, missing profiles are written again.
 """
 
 import logging
@@ -23,7 +23,7 @@ TIMEOUT_S = 5.0
 
 
 def customer_key(settings: Settings, customer: str) -> str:
-    """Where the profile of ``customer`` is, as a JSON text."""
+    """The key of ``customer``'s profile, a JSON text."""
     return f"{settings.topic_prefix}keepstream:customer:{customer}"
 
 
@@ -50,7 +50,7 @@ class TriggerStreams:
     async def append(self, triggers: Sequence[tuple[str, str, bytes]]) -> bool:
         """Add (kind, id, JSON) of each trigger; False when Redis did not take all of them.
 
-        What is tried again may be there twice: readers drop repeated ids.
+        A retry may add a trigger twice: readers drop repeated ids.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
             for kind, trigger_id, content in triggers:
@@ -64,9 +64,9 @@ class TriggerStreams:
 
 
 class ProfileViews:
-    """Keeps the profiles in Redis up to date, some time after the rows changed.
+    """Keeps the profiles in Redis up to date, with a delay after rows change.
 
-    Only the latest row of a customer is ever written, however often it changed in between.
+    Only a customer's latest row is written, however often it changed meanwhile.
     """
 
     def __init__(
@@ -81,18 +81,18 @@ class ProfileViews:
         self._metrics = metrics
         self._render = render
         self._changed: dict[str, None] = {}
-        # Every worker looks for itself whether the mark is still the one it saw: the first to put
-        # a new one must not hide from the others that the old one is gone.
+        # Every worker compares the marker's value with the one it saw last, so that a worker that
+        # sets a new one does not hide from the others that the old one is gone.
         self._marker = f"{settings.topic_prefix}keepstream:filled"
         self._mark: bytes | None = None
 
     def offer(self, customers: Iterable[str]) -> None:
-        """Remember that these customers' rows changed."""
+        """Note that these customers' profiles must be written again."""
         self._changed.update(dict.fromkeys(customers))
 
     @property
     def waiting(self) -> int:
-        """How many profiles are yet to be written."""
+        """The number of profiles still to be written."""
         return len(self._changed)
 
     async def write_some(self) -> bool:
@@ -106,12 +106,12 @@ class ProfileViews:
             if not await _written(pipeline.execute, self._metrics):
                 return False
         for customer in customers:
-            # Changed again meanwhile or not: what was rendered is at least as new as the offer.
+            # Even if the row changed again: the rendered profile is at least as new as the offer.
             self._changed.pop(customer, None)
         return True
 
     async def was_emptied(self) -> bool:
-        """Whether Redis lost what was written since the last call; the first call can't tell."""
+        """Whether Redis lost its data since the last call; False for the first call."""
         found: list[Any] = []
 
         async def mark() -> None:

@@ -1,20 +1,19 @@
-"""Snapshots on their topic: published once, read by version wherever the log names one."""
+"""Snapshots on their topic: published once, read by the versions that the log names."""
 
 import asyncio
 import logging
 from hashlib import sha256 as sha256_of
 from time import monotonic
 
-import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
 from models.learning.snapshot import (
-    SNAPSHOT_FORMAT,
     Snapshot,
     SnapshotError,
+    SnapshotFormatError,
     decode_snapshot,
     encode_snapshot,
     prior_snapshot,
@@ -25,18 +24,9 @@ from streams.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-#: A snapshot is durable before the log names it, so what does not come soon does not come at all.
+#: A snapshot is durable before the log names it, so one that does not arrive soon never will.
 WAIT_S = 5.0
 KEPT_MAX = 512
-
-
-class _Format(msgspec.Struct):
-    """What tells a snapshot of a newer release from a record that is none."""
-
-    format: int = 0
-
-
-_FORMAT = msgspec.json.Decoder(_Format)
 
 
 class SnapshotStore:
@@ -45,15 +35,15 @@ class SnapshotStore:
     def __init__(self, settings: Settings, parameters: Parameters) -> None:
         self._settings = settings
         self.prior = prior_snapshot(parameters)
-        # By hash as well: a trainer that was taken for dead may publish a version once more.
+        # By hash as well: a trainer that was replaced may publish a version again.
         self._contents: dict[tuple[int, str], bytes] = {}
         self._newest = self.prior
         self._next_offset = 0
         self._lock = asyncio.Lock()
 
     def get(self, version: int, sha256: str) -> Snapshot:
-        """A version that `fetch` has brought. Raises `SnapshotError` when it differs from what the
-        log announced, or is not here.
+        """A version that `fetch` has read. Raises `SnapshotError` when it differs from the one that
+        the log announced, or was not fetched.
         """
         if version == 0:
             return self.prior
@@ -70,8 +60,8 @@ class SnapshotStore:
             if version == 0 or wanted in self._contents:
                 return
             if self._contents and wanted < min(self._contents):
-                # A version this old was let go of: read the topic anew, and let the younger ones
-                # go, or it would be the first to go again.
+                # A version this old was dropped: read the topic again without the newer versions,
+                # or it would be the first to be dropped again.
                 self._contents.clear()
                 self._next_offset = 0
             await self._read(wanted, deadline_s)
@@ -88,16 +78,16 @@ class SnapshotStore:
         return self._newest
 
     async def _read(self, wanted: tuple[int, str] | None, deadline_s: float) -> None:
-        """Read to the present end, and on until ``wanted`` has come or the time is up.
+        """Read to the present end, and on until ``wanted`` has been read or the time is up.
 
-        All at once, because a worker that is behind needs the next versions soon; but no further
-        than there is room without letting go of ``wanted``.
+        All at once, because a worker that is behind needs the next versions soon, but not so far
+        that ``wanted`` would be dropped for lack of room.
         """
         async with running(new_reader(self._settings), self._settings) as reader:
             topic = TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
             reader.assign([topic])
             end = (await reader.end_offsets([topic]))[topic]
-            # What was deleted in front of it will never be read.
+            # Records before the beginning were deleted.
             begin = (await reader.beginning_offsets([topic]))[topic]
             self._next_offset = max(self._next_offset, begin)
             reader.seek(topic, self._next_offset)
@@ -111,17 +101,18 @@ class SnapshotStore:
                     self._keep(record)
 
     def _keep(self, record: ConsumerRecord) -> None:
-        """Remember a snapshot, and leave out what is none.
+        """Keep a snapshot; skip a record that is not one.
 
-        Raises `SnapshotError` for a newer release's.
+        Raises `SnapshotFormatError` for another release's format: skipping it would start learning
+        over.
         """
         self._next_offset = record.offset + 1
         content = record.value or b""
         try:
             snapshot = decode_snapshot(content)
+        except SnapshotFormatError:
+            raise
         except SnapshotError:
-            if _is_newer(content):
-                raise
             log.warning("left out a record at offset %d that is no snapshot", record.offset)
             return
         if snapshot.version > self._newest.version:
@@ -129,13 +120,6 @@ class SnapshotStore:
         self._contents[snapshot.version, sha256_of(content).hexdigest()] = content
         if len(self._contents) > KEPT_MAX:
             del self._contents[min(self._contents)]
-
-
-def _is_newer(content: bytes) -> bool:
-    try:
-        return _FORMAT.decode(content).format > SNAPSHOT_FORMAT
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
 
 
 async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:

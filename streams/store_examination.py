@@ -1,4 +1,4 @@
-"""Looks at Redis or Valkey as the workers and their readers would find it."""
+"""Examines Redis or Valkey for `streams.diagnosis`."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from config.settings import Settings
 from streams.redis_views import TIMEOUT_S, customer_key
 from streams.vitals import Store
 
-#: Keys looked at to find one profile, in a store that others may use as well.
+#: Keys scanned at most to find one profile, in a store that others may use as well.
 KEYS_SCANNED_MAX = 100_000
 
 
 def examine_store(settings: Settings) -> Store:
-    """Whether Redis can be read and written, what it does when it is full, and what it holds."""
+    """Whether Redis can be read and written, its eviction policy, and whether it has profiles."""
     address = settings.redis_url_redacted
     try:
         with redis.Redis.from_url(

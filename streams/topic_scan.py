@@ -1,4 +1,4 @@
-"""Reading a topic from where it begins to where it ends now, partition by partition."""
+"""Reads a topic from its beginning to its present end, partition by partition."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +18,7 @@ STALL_S = 30.0
 
 
 class Span(NamedTuple):
-    """What a partition holds: from offset ``begin`` up to, not including, ``end``."""
+    """A partition's records: from offset ``begin`` up to, not including, ``end``."""
 
     partition: TopicPartition
     begin: int
@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 
 async def spans_of(reader: AIOKafkaConsumer, name: str, settings: Settings) -> list[Span]:
-    """What the topic ``name`` (without the deployment's prefix) holds now, by partition.
+    """The present span of each partition of topic ``name`` (without the deployment's prefix).
 
     Raises `TopicsError` when there is no such topic.
     """
@@ -42,9 +42,9 @@ async def spans_of(reader: AIOKafkaConsumer, name: str, settings: Settings) -> l
 async def scan(
     reader: AIOKafkaConsumer, span: Span, settings: Settings
 ) -> AsyncIterator[Sequence[ConsumerRecord]]:
-    """Yield the records of ``span`` in order, some at a time.
+    """Yield the records of ``span`` in order, in batches.
 
-    Raises `BrokerUnreachable` when nothing comes for half a minute.
+    Raises `BrokerUnreachable` when no record arrives for half a minute.
     """
     partition, begin, end = span
     if begin >= end:
@@ -61,7 +61,7 @@ async def scan(
         records = found.get(partition, ())
         if records:
             progress_s = monotonic()
-            # What is written meanwhile belongs to the next reading.
+            # Records written meanwhile are not part of the span.
             yield [record for record in records if record.offset < end]
         elif monotonic() - progress_s > STALL_S:
             raise _stopped(partition, settings, f"nothing for {STALL_S:.0f} s")

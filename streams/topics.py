@@ -151,7 +151,7 @@ def _reason(answer: Mapping[str, Any]) -> str:
 
 
 def _configs(admin: KafkaAdminClient, existing: list[Topic]) -> dict[str, dict[str, str]]:
-    """The effective values of what is declared, by topic."""
+    """The broker's values of the declared configs, by topic."""
     if not existing:
         return {}
     asked = [ConfigResource("TOPIC", topic.name, list(topic.config)) for topic in existing]
@@ -190,8 +190,8 @@ def _is_same(found: str, wanted: str) -> bool:
     return set(found.split(",")) == set(wanted.split(","))
 
 
-# What a deployment can't do without. Anything else, such as how long raw events are kept, is
-# the operator's choice.
+# The configs that a deployment needs. All others, such as how long raw events are kept, are the
+# operator's choice.
 _REQUIRED: Mapping[str, tuple[Callable[[str, str], bool], str]] = {
     "cleanup.policy": (_is_same, ""),
     "message.timestamp.type": (_is_same, ""),

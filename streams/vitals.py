@@ -1,11 +1,11 @@
-"""What a diagnosis goes by: everything about a deployment that was looked at, as data."""
+"""The facts that a diagnosis is based on, as data."""
 
 from msgspec import Struct
 
 from models.learning.snapshot import Snapshot
 
 
-class Group(Struct, frozen=True):
+class WorkerGroup(Struct, frozen=True):
     """The workers' consumer group, as its coordinator has it."""
 
     name: str
@@ -13,7 +13,7 @@ class Group(Struct, frozen=True):
     members: int
 
 
-class Position(Struct, frozen=True):
+class GroupPosition(Struct, frozen=True):
     """How far the group has committed a partition, now and at the look before."""
 
     topic: str
@@ -32,7 +32,7 @@ class Position(Struct, frozen=True):
 
 
 class PartitionFact(Struct, frozen=True):
-    """A partition of `customer-events` as its changelog says it is."""
+    """A partition of `customer-events`, from its state in the changelog."""
 
     number: int
     clock_ms: int
@@ -61,7 +61,7 @@ class Letters(Struct, frozen=True):
     read: int
 
 
-class Facts(Struct, frozen=True):
+class DeploymentFacts(Struct, frozen=True):
     """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty."""
 
     at_ms: int
@@ -70,8 +70,8 @@ class Facts(Struct, frozen=True):
     broker_version: str = ""
     brokers: int = 0
     topic_problems: tuple[str, ...] = ()
-    group: Group | None = None
-    positions: tuple[Position, ...] = ()
+    group: WorkerGroup | None = None
+    positions: tuple[GroupPosition, ...] = ()
     partitions: tuple[PartitionFact, ...] = ()
     snapshot: Snapshot | None = None
     snapshot_error: str | None = None

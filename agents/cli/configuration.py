@@ -1,9 +1,9 @@
-"""`keepstream settings` and `keepstream parameters`: what is in force, and how to change it."""
+"""`keepstream settings` and `keepstream parameters`: values in force, and how to change them."""
 
 import typer
 
 from agents.cli.options import Assignments, parameters_from, settings_from
-from agents.cli.parameter_text import parameters_as_toml
+from agents.words.parameters import parameters_as_toml
 from config.settings import describe, variable_of
 
 

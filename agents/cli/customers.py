@@ -49,7 +49,7 @@ def show(
 def _print(view: "Profile", settings: Settings) -> None:
     from rich.console import Console  # noqa: PLC0415 - only where something is drawn
 
-    from agents.cli.profile_words import profile_in_words  # noqa: PLC0415
+    from agents.words.profile import profile_in_words  # noqa: PLC0415
 
     currency = parameters_from(settings, None).money.currency
     Console(highlight=False).print(profile_in_words(view, currency))
@@ -70,7 +70,7 @@ def _read(settings: Settings, customer: str) -> bytes | None:
             content: bytes | None = client.get(customer_key(settings, customer))
             return content
     except (redis.RedisError, ValueError) as error:
-        # Only its kind: its text may hold an address with a password.
+        # Only the error's class: its text may contain an address with a password.
         raise CommandError(
             f"no answer from Redis at {settings.redis_url_redacted} ({type(error).__name__}): "
             f"start it, or set KEEPSTREAM_REDIS_URL to where it is"
@@ -82,7 +82,7 @@ def _decoded(content: bytes, customer: str) -> "Profile":
 
     try:
         return msgspec.json.decode(content, type=Profile)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CommandError(
             f"the profile of {customer!r} was written by another release ({error}): "
             f"use --json, or the release of the workers"

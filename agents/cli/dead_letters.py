@@ -1,4 +1,4 @@
-"""`keepstream dead-letters`: what was refused, why, and back with it once that is mended."""
+"""`keepstream dead-letters`: list refused events with their reasons, and retry them."""
 
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,8 +62,8 @@ def retry(
 ) -> None:
     """Put refused events back on the raw topics they came from.
 
-    Do so when what was wrong is mended, for example after an upgrade that knows more events. What
-    is still wrong becomes a dead letter again; what was retried before counts once.
+    Retry when the cause is fixed, for example after an upgrade that knows more events. Events that
+    are still wrong become dead letters again; an event that is retried twice counts once.
     """
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
@@ -81,11 +81,11 @@ def retry(
 
 
 async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "list[StoredLetter]":
-    """The newest ones in the order in which they were written."""
+    """The newest dead letters, in the order in which they were written."""
     from streams.dead_letters import read_dead_letters  # noqa: PLC0415 - Kafka
 
     heap: list[StoredLetter] = []
-    # With a reason there is no telling how far back the newest ones are.
+    # With a reason, read all: the newest ones may be anywhere.
     async for stored in read_dead_letters(settings, newest=None if reason else limit):
         if reason is not None and (stored.letter is None or stored.letter.reason != reason):
             continue

@@ -17,7 +17,7 @@ from agents.cli.progress import progress
 
 if TYPE_CHECKING:
     from streams.findings import Finding
-    from streams.vitals import Facts
+    from streams.vitals import DeploymentFacts
 
 _STEPS = 4
 
@@ -39,7 +39,7 @@ def doctor(
     parameters = parameters_from(settings, assignments)
     from streams.diagnosis import diagnose  # noqa: PLC0415 - Kafka, when it is needed
     from streams.examination import examine  # noqa: PLC0415
-    from streams.findings import Level  # noqa: PLC0415
+    from streams.findings import Severity  # noqa: PLC0415
 
     with progress("doctor", _STEPS) as tell:
         done = 0
@@ -51,7 +51,7 @@ def doctor(
 
         facts = examine(settings, on_step)
     findings = diagnose(facts, parameters)
-    is_well = all(finding.level is not Level.PROBLEM for finding in findings)
+    is_well = all(finding.level is not Severity.PROBLEM for finding in findings)
     if as_json:
         typer.echo(_as_json(facts, findings, is_well=is_well))
     else:
@@ -81,11 +81,16 @@ def _print(findings: "list[Finding]") -> None:
     typer.echo(", ".join(told))
 
 
-def _as_json(facts: "Facts", findings: "list[Finding]", *, is_well: bool) -> str:
+def _as_json(facts: "DeploymentFacts", findings: "list[Finding]", *, is_well: bool) -> str:
+    from models.learning.churn_models import ChurnScoring  # noqa: PLC0415
+
     shown: dict[str, Any] = msgspec.structs.asdict(facts)
-    if facts.snapshot is not None:
-        # What the trainer goes on from is large, and nobody's business here.
-        names = ("version", "created_at_ms", "quality")
-        shown["snapshot"] = {name: getattr(facts.snapshot, name) for name in names}
+    if (snapshot := facts.snapshot) is not None:
+        # Without the trainer's state, which is large and only for the trainer.
+        shown["snapshot"] = {
+            "version": snapshot.version,
+            "created_at_ms": snapshot.created_at_ms,
+            "quality": snapshot.of(ChurnScoring).quality,
+        }
     answer = {"isWell": is_well, "findings": findings, "facts": shown}
     return msgspec.json.encode(answer).decode()

@@ -1,4 +1,4 @@
-"""How an error reaches whoever typed the command: one red line, exit code 2, no traceback."""
+"""How a command shows an error: one red line, exit code 2, no traceback."""
 
 import errno
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-#: The command ran, and found what it should not have.
+#: The command ran, and found problems.
 EXIT_FOUND = 1
 #: The command could not run.
 EXIT_FAILED = 2
@@ -19,7 +19,7 @@ class CommandError(Exception):
 
 
 class ExplainingGroup(TyperGroup):
-    """Shows errors that were written for the reader as text, and leaves bugs their traceback."""
+    """Shows errors with an explanation as text, and bugs with their traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,13 +38,13 @@ def complain(text: str) -> None:
 
 
 def explanation(error: Exception) -> str | None:
-    """The words of an error that has some for the reader; None for a bug."""
+    """The explanation in an error that was written for the user; None for a bug."""
     if isinstance(error, OSError) and error.errno is not None:
-        # Whoever reads our output has enough of it: no error, and dealt with further out.
+        # The reader of our output closed the pipe: no error, and handled by the caller.
         if error.errno == errno.EPIPE:
             return None
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
-    # By where it is defined, so that modules that take long to import need not be imported.
+    # By the module of its class, so that modules that are slow to import need not be imported.
     is_ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
     return str(error) if is_ours or isinstance(error, OSError) else None

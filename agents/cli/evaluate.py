@@ -1,4 +1,4 @@
-"""`keepstream evaluate`: how good the scores are, beside everything else one could use."""
+"""`keepstream evaluate`: how good the scores are, compared with other models."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ def evaluate(
     from agents.trials.evaluation.report import console, show, write_results  # noqa: PLC0415
 
     names = list(DATA_SETS) if data is Data.ALL else [data.value]
-    # Everything that may be missing is missed now, not after minutes.
+    # Load all data first, so that missing data is reported now and not after minutes.
     purchases = {name: DATA_SETS[name]() for name in names}
     screen = console()
     verdicts = []

@@ -49,14 +49,14 @@ def export(
     settings = settings_from(bootstrap_servers=bootstrap_servers)
     with _log_file(out) as write:
         exported = _export_log(settings, write)
-        # Before the log is in its place, so that a log has its models.
+        # Before the log appears, so that a log is never without its models.
         written = 0 if models is None else _export_models(settings, models, exported.announced)
     _tell_outcome(exported, written, has_models=models is not None)
 
 
 @contextmanager
 def _log_file(out: Path) -> "Iterator[Write]":
-    """Write to ``out``, which appears only once it is whole."""
+    """Write to ``out``, which appears only when it is complete."""
     if str(out) == "-":
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
@@ -68,7 +68,7 @@ def _log_file(out: Path) -> "Iterator[Write]":
         cleanup.enter_context(unfinished)
         file: Any = unfinished
         if out.suffix == ".gz":
-            # Without a name and a time of its own, the same log is the same file.
+            # Without name and time in the header, so that the same log gives the same file.
             file = gzip.GzipFile("", "wb", 6, unfinished, mtime=0)
         with file:
             yield file.write

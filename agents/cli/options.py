@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings and parameters they lead to."""
+"""Options that several commands share, and the settings and parameters they result in."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from config.parameters import Parameters, load_parameters
+from config.parameters import Parameters
 from config.settings import Settings, load_settings
+from models.parameters import load_parameters
 
 BootstrapServers = Annotated[
     str | None,
@@ -37,7 +38,7 @@ Assignments = Annotated[
 
 
 def settings_from(**overrides: Any) -> Settings:
-    """The environment's settings; an option that was given wins."""
+    """The environment's settings; options given on the command line win."""
     return load_settings(os.environ, **overrides)
 
 

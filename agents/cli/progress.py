@@ -1,4 +1,4 @@
-"""Progress bars, on a terminal alone: a log file has no use for them."""
+"""Progress bars, shown only on a terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Tell(Protocol):
-    """Moves the bar to ``done``; a ``total`` that is only known later may come along."""
+    """Moves the bar to ``done``, and sets ``total`` if it was not known before."""
 
     def __call__(self, done: int, note: str, total: int | None = None) -> None: ...
 
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Tell]:
-    """Yield what moves a bar towards ``total`` (None: unknown)."""
+    """Yield the function that moves a bar towards ``total`` (None: unknown)."""
     if not sys.stderr.isatty():
         yield _tell_nobody
         return
@@ -38,7 +38,7 @@ def progress(description: str, total: int | None) -> Iterator[Tell]:
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a file as it lies there; None for standard input and anything without a size."""
+    """A file's size in bytes; None for standard input and anything else without a size."""
     file = Path(path)
     return file.stat().st_size if path != "-" and file.is_file() else None
 

@@ -1,4 +1,4 @@
-"""`keepstream publish`: a file of events onto the raw topics, every line accounted for."""
+"""`keepstream publish`: send a file of events to the raw topics, and report every bad line."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +33,7 @@ def publish(
     Exit code 0: every line is in the log. 1: there were bad lines, listed with their reasons; the
     others are in the log. 2: the file or the broker can't be used.
     """
-    from models.events.catalogue import topic_of  # noqa: PLC0415 - Kafka is imported when needed
+    from models.catalogue import topic_of  # noqa: PLC0415 - Kafka is imported when needed
     from streams.line_publisher import StrictError, publish_file  # noqa: PLC0415
     from streams.publisher import EventPublisher  # noqa: PLC0415
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _TELL_EVERY_LINES = 1_000
 _WRITE_BUFFER_BYTES = 256 * 1024
-#: Partitions adopt the same versions at about the same time; older ones are read again.
+#: Snapshots kept in memory. Partitions adopt the same versions at about the same time; older ones
+#: are read again.
 _SNAPSHOTS_KEPT_MAX = 64
 
 TRIGGERS = "triggers.jsonl"
@@ -68,7 +69,7 @@ def replay(
     from models.replay import Replay  # noqa: PLC0415
 
     parameters = parameters_from(settings_from(), assignments)
-    # Rows are many and make no cycles: looking through all of them again and again finds nothing.
+    # Rows make no reference cycles, so repeated full collections would only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     engine = Replay(parameters, snapshots_in(models)) if models else Replay(parameters)
@@ -111,10 +112,10 @@ def snapshots_in(directory: Path) -> SnapshotSource:
 
 
 class OutcomeFiles:
-    """The files of one replay, in their place only once all of them are whole.
+    """The files of one replay, which appear together when all of them are complete.
 
-    They are written beside it and moved at the end, so that a replay that fails or is stopped
-    leaves what an earlier one wrote.
+    They are written to a temporary directory and moved at the end, so that a replay that fails or
+    is stopped leaves the files of an earlier one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -126,7 +127,7 @@ class OutcomeFiles:
             self._open(name)
 
     def write(self, outputs: "Iterable[Output]") -> None:
-        """Append what one line brought about, each to its file."""
+        """Append each output of a line to its file."""
         for output in outputs:
             match output:
                 case Trigger() | NextBestAction():
@@ -137,7 +138,7 @@ class OutcomeFiles:
                     self._append(SCORES, msgspec.json.encode(output))
 
     def finish(self, profiles: Iterable[Profile], summary: "Summary") -> None:
-        """Write how it ended, and put every file in its place."""
+        """Write profiles and summary, and move every file into place."""
         self._open(CUSTOMERS)
         for view in profiles:
             self._append(CUSTOMERS, encode_profile(view))
@@ -146,7 +147,7 @@ class OutcomeFiles:
         for name in self._files:
             Path(self._unfinished.name, name).replace(self._directory / name)
         if SCORES not in self._files:
-            # An earlier replay's scores beside this one's triggers would be a lie.
+            # Remove an earlier replay's scores: they don't belong to this one's triggers.
             (self._directory / SCORES).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

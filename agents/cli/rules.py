@@ -1,4 +1,4 @@
-"""`keepstream facts` and `keepstream rules`: what rules may name, and what they say."""
+"""`keepstream facts` and `keepstream rules`: the facts that rules may name, and a rule check."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agents.cli.options import Assignments, settings_from
-from config.parameters import load_parameters
+from models.parameters import load_parameters
 
 app = typer.Typer(
     help="Check the rules of triggers and actions.", no_args_is_help=True, rich_markup_mode=None
@@ -35,11 +35,11 @@ def check(
 
     Exit code 2: something can't be used; the message names the file, the line and the fix.
     """
-    from agents.cli.rule_words import policy_in_words  # noqa: PLC0415 - not for --help
+    from agents.words.rules import policy_in_words  # noqa: PLC0415 - not for --help
     from models.decisions.policy import compile_policy  # noqa: PLC0415
 
     file = settings_from().parameters
-    # The files that are asked about take the place of the ones in force, which may be broken.
+    # The given files replace the ones in force, which may be broken.
     named = {"triggers": triggers, "actions": actions}
     instead = [
         f"rules.{name}={json.dumps(str(path))}" for name, path in named.items() if path is not None
@@ -56,8 +56,8 @@ def facts() -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from agents.cli.rule_words import example_of, kind_of  # noqa: PLC0415 - not for --help
-    from models.decisions.facts import FACTS  # noqa: PLC0415
+    from agents.words.rules import example_of, kind_of  # noqa: PLC0415 - not for --help
+    from models.customer.registry import FACTS  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
     # A name that is cut short can't be copied.

@@ -1,4 +1,4 @@
-"""`keepstream schema`: the JSON Schema of every event, and of everything that comes out."""
+"""`keepstream schema`: the JSON Schema of every event and of every output."""
 
 import difflib
 import json

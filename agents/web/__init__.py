@@ -1,1 +1,1 @@
-"""The worker's HTTP door: metrics, health, and customers as they are this moment."""
+"""The worker's HTTP server: metrics, health, and live customer profiles."""

@@ -1,7 +1,7 @@
 """Metrics, health and live customers over HTTP, apart from Faust's own web server.
 
-Faust's would listen on every address whatever it is told, and one open stream of server-sent
-events keeps it from stopping.
+Faust's web server ignores the configured address and listens on all of them, and one open stream of
+server-sent events keeps it from stopping.
 """
 
 import os
@@ -16,14 +16,14 @@ from streams.metrics import CONTENT_TYPE, Metrics
 
 
 class AddressRefused(OSError):
-    """Health and metrics can't be served where they should be; the message says what to do."""
+    """Health and metrics can't be served at the configured address; the message says what to do."""
 
 
 class Readiness:
-    """What /health/ready says at this moment.
+    """The answer of /health/ready.
 
-    ``problems`` take the worker out of service. ``delays`` are only told: what waits for a store
-    that is down would wait in every other worker, too.
+    ``problems`` take the worker out of service. ``delays`` are only reported: records that wait for
+    a store that is down would wait in every other worker, too.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ def routes(
 
 @asynccontextmanager
 async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
-    """Serve until the end of the block; gives the port, which is a free one for port 0."""
+    """Serve until the end of the block; yields the port, a free one for port 0."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -1,6 +1,5 @@
 """One customer as a fold over their events.
 
-Each part of the state is a module of its own: a frozen struct, and functions that return the next
-one. Parts keep latest times and sums rather than sequences, so that shuffled, late and repeated
-events end in the state of an orderly stream.
+Each part of the state is a module of its own. Parts keep latest times and sums rather than
+sequences, so that shuffled, late and repeated events give the same state as an ordered stream.
 """

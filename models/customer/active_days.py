@@ -1,17 +1,17 @@
-"""The days a customer did something on: exact for the last weeks, counted before them."""
+"""The days on which a customer was active: each of the last 63, and the number before them."""
 
-from msgspec import Struct
+from typing import NamedTuple
 
 from config.duration import DAY_MS
 
-#: So many days fit in an integer that every decoder reads.
+#: This many bits fit into an integer that every decoder reads.
 DAYS_MAX = 63
 _MASK = (1 << DAYS_MAX) - 1
 
 
-class ActiveDays(Struct, frozen=True, array_like=True, gc=False):
-    """``recent`` has bit n set for something done n days before ``latest_day`` (UTC days since
-    1970); ``earlier`` counts the days that have left it, back to ``first_day``.
+class ActiveDays(NamedTuple):
+    """``recent`` has bit n set for activity n days before ``latest_day`` (UTC days since 1970);
+    ``earlier`` counts the active days before those, back to ``first_day``.
     """
 
     recent: int = 0
@@ -20,12 +20,17 @@ class ActiveDays(Struct, frozen=True, array_like=True, gc=False):
     first_day: int = 0
 
 
+NO_DAYS = ActiveDays()
+
+
 def with_activity(days: ActiveDays, at_ms: int) -> ActiveDays:
-    """``days`` with one more thing done; arrival order doesn't matter within `DAYS_MAX`."""
+    """``days`` with activity at ``at_ms``; arrival order doesn't matter within `DAYS_MAX`."""
     day = at_ms // DAY_MS
     if not days.recent:
         return ActiveDays(1, day, 0, day)
     ahead = day - days.latest_day
+    if not ahead:
+        return days
     if ahead > 0:
         shifted = days.recent << ahead if ahead < DAYS_MAX else 0
         left = days.recent.bit_count() - (shifted & _MASK).bit_count()
@@ -37,7 +42,7 @@ def with_activity(days: ActiveDays, at_ms: int) -> ActiveDays:
 
 
 def active_within(days: ActiveDays, today: int, window_days: int) -> int:
-    """How many of the last ``window_days`` (at most `DAYS_MAX`), today's included, were active."""
+    """The active days among the last ``window_days`` (at most `DAYS_MAX`), including today."""
     ahead = today - days.latest_day
     if ahead >= window_days:
         return 0
@@ -46,6 +51,22 @@ def active_within(days: ActiveDays, today: int, window_days: int) -> int:
 
 
 def active_until(days: ActiveDays, today: int) -> int:
-    """How many days were active in all, today's included."""
+    """The number of all active days, including today."""
     ahead = min(today - days.latest_day, 0)
     return days.earlier + (days.recent >> -ahead).bit_count()
+
+
+def united_days(one: ActiveDays, other: ActiveDays) -> ActiveDays:
+    """The active days of both. Exact within `DAYS_MAX`; earlier days that both had count twice."""
+    if not one.recent or not other.recent:
+        return one if one.recent else other
+    earlier, later = sorted((one, other), key=lambda days: days.latest_day)
+    ahead = later.latest_day - earlier.latest_day
+    shifted = earlier.recent << ahead if ahead < DAYS_MAX else 0
+    left = earlier.recent.bit_count() - (shifted & _MASK).bit_count()
+    return ActiveDays(
+        later.recent | (shifted & _MASK),
+        later.latest_day,
+        one.earlier + other.earlier + left,
+        min(one.first_day, other.first_day),
+    )

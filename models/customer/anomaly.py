@@ -1,6 +1,6 @@
-"""How unusual a customer's last fortnight was, by their own measure.
+"""How unusual a customer's last 14 days were, compared with their own past.
 
-Days are counted, not events: ten page views in one visit say no more of somebody's habits than one.
+Days are counted, not events: ten page views in one visit show no more of a habit than one.
 """
 
 from math import asin, pi, sqrt
@@ -9,17 +9,17 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from models.customer.active_days import ActiveDays, active_until, active_within
-from models.learning.features import History, days_since
+from models.learning.history import History, days_since
 
 WINDOW_DAYS = 14
-#: Of a shorter past, or one with fewer days, nobody can say what is usual.
+#: A past that is shorter, or has fewer active days, does not show what is usual.
 USUAL_DAYS_MIN = 42
 USUAL_COUNT_MIN = 4
 
 
 class Anomaly(Struct, frozen=True, rename="camel"):
-    """``deviations``: below zero for less than usual, in standard deviations; ``ratio``: days a
-    fortnight over the usual ones.
+    """``deviations``: in standard deviations, below 0 for less than usual; ``ratio``: days in the
+    last 14 divided by the usual number.
     """
 
     deviations: float
@@ -27,8 +27,8 @@ class Anomaly(Struct, frozen=True, rename="camel"):
 
 
 def anomaly(lately: int, usual: int, usual_days: float) -> Anomaly | None:
-    """The last `WINDOW_DAYS` with ``lately`` days of something, against ``usual`` of them in the
-    ``usual_days`` before; None where the past is too short to tell.
+    """Compare ``lately`` active days in the last `WINDOW_DAYS` with ``usual`` ones in the
+    ``usual_days`` before; None if that past is too short.
 
     Two shares compared by their arcsines, whose variance does not depend on the share: J. Cohen
     (1988), "Statistical Power Analysis for the Behavioral Sciences", ch. 6; 3/8 as F. Anscombe
@@ -42,7 +42,7 @@ def anomaly(lately: int, usual: int, usual_days: float) -> Anomaly | None:
 
 
 def activity_anomaly(days: ActiveDays, at_ms: int) -> Anomaly | None:
-    """Of whatever the customer does themselves."""
+    """Compares the days on which the customer was active."""
     today = at_ms // DAY_MS
     lately = active_within(days, today, WINDOW_DAYS)
     usual = active_until(days, today) - lately
@@ -50,7 +50,7 @@ def activity_anomaly(days: ActiveDays, at_ms: int) -> Anomaly | None:
 
 
 def purchase_anomaly(past: History, at_ms: int) -> Anomaly | None:
-    """Of the days the customer bought on."""
+    """Compares the days on which the customer bought."""
     lately = days_since(past, at_ms - WINDOW_DAYS * DAY_MS)
     return anomaly(lately, past.repeats + 1 - lately, int(past.life) - WINDOW_DAYS + 1)
 
@@ -58,3 +58,18 @@ def purchase_anomaly(past: History, at_ms: int) -> Anomaly | None:
 def _angle(count: float, days: float) -> float:
     share = (count + 0.375) / (days + 0.75)
     return asin(sqrt(share)) if share < 1.0 else pi / 2.0
+
+
+def in_words(found: Anomaly) -> str:
+    """The anomaly in words; within two standard deviations it is as usual."""
+    times = found.ratio
+    if abs(found.deviations) < 2.0:
+        words = "as usual for this customer"
+    elif not times:
+        return f"nothing in the last 14 days, unlike usual ({found.deviations:+.1f} deviations)"
+    elif times < 1.0:
+        words = "half as often" if 0.4 < times < 0.6 else f"{times:.0%} as often"
+        words += " as usual for this customer"
+    else:
+        words = f"{times:.1f} times as often as usual for this customer"
+    return f"last 14 days {words} ({found.deviations:+.1f} deviations)"

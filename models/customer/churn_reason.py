@@ -1,23 +1,17 @@
-"""Why a customer may leave, read from the evidence that there is."""
+"""The likely reason why a customer may leave, from the evidence so far."""
 
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 
 from config.duration import DAY_MS
-from config.parameters import Parameters
-from models.customer import support
 from models.customer.decay import decayed
-from models.customer.evidence import Kind, Sign
-from models.customer.rhythm import overdue_at_ms, typical_gap_days
-from models.customer.row import Row
+from models.customer.part import Line
 
-#: Silence means something once there is a gap to compare it with.
-_ORDERS_MIN = 2
-_WORDS_MAX = 3
-_NO_WORD = "and nothing heard that says why"
-#: How a sign reads where its event's name would not say what was meant.
-_WORDS = {
+_EVIDENCE_TOLD_MAX = 3
+#: The words for a sign whose event's name would be unclear.
+_SIGN_WORDS = {
     "Survey Responded": "poor answer to a survey",
     "Product Reviewed": "poor rating of a product",
     "Live Chat Conversation Started": "live chat",
@@ -25,8 +19,39 @@ _WORDS = {
 }
 
 
+class EvidenceKind(StrEnum):
+    """The reasons that evidence can support; ties go to the first member."""
+
+    PRICE = "price"
+    PRODUCT = "product"
+    SERVICE = "service"
+
+
+class Sign:
+    """Evidence for one kind from events of one name: ``level`` as of ``at_ms``, the latest one."""
+
+    __slots__ = ("at_ms", "kind", "level", "name")
+
+    def __init__(self, kind: str, name: str, level: float, at_ms: int) -> None:
+        self.kind = kind
+        self.name = name
+        self.level = level
+        self.at_ms = at_ms
+
+    def level_at(self, at_ms: int, half_life_ms: int) -> float:
+        """The level decayed to ``at_ms``."""
+        # Rounded, because the last bits depend on the order of arrival and must not break ties.
+        return round(decayed(self.level, at_ms - self.at_ms, half_life_ms), 9)
+
+    def words(self, at_ms: int) -> str:
+        """The sign in words, with its age in days."""
+        days = max(at_ms - self.at_ms, 0) // DAY_MS
+        ago = "today" if not days else "1 day ago" if days == 1 else f"{days} days ago"
+        return f"{_SIGN_WORDS.get(self.name, self.name.lower())}, {ago}"
+
+
 class ReasonKind(StrEnum):
-    """``silent``: they are going, and nothing says why; ``unknown``: not enough to say either."""
+    """``silent``: likely to leave, without evidence why; ``unknown``: too little evidence."""
 
     PRICE = "price"
     PRODUCT = "product"
@@ -36,8 +61,8 @@ class ReasonKind(StrEnum):
 
 
 class ChurnReason(Struct, frozen=True):
-    """The likeliest reason to leave, what speaks for it in words, and the share of each kind in
-    all evidence; no shares of evidence that altogether weighs less than a reason.
+    """The likeliest reason to leave, its evidence in words, and the share of each kind in all
+    evidence; no shares if all evidence together weighs less than a reason needs.
     """
 
     kind: ReasonKind
@@ -46,63 +71,46 @@ class ChurnReason(Struct, frozen=True):
 
 
 def churn_reason(
-    row: Row, at_ms: int, probability: float | None, gap_days: float, parameters: Parameters
+    signs: Sequence[Sign],
+    at_ms: int,
+    half_life_ms: int,
+    least: float,
+    late_tickets: tuple[int, float],
+    silence: Callable[[], str],
 ) -> ChurnReason:
-    """The kind with the largest decayed weight, if that is ``evidence.least`` or more.
+    """The kind with the largest decayed weight, if that is ``least`` or more.
 
-    ``probability``: the churn score, None for who has none; ``gap_days``: the population's gap.
+    ``late_tickets``: the number of tickets past the promised time, and the weight of one.
+    ``silence`` gives the customer's silence in words, or ""; it is called if no kind has evidence.
     """
-    tuning = parameters.evidence
-    late = len(support.late_tickets(row.support, at_ms, parameters))
-    levels = dict.fromkeys(Kind, 0.0)
-    for sign in row.evidence:
-        levels[Kind(sign.kind)] += _level(sign, at_ms, tuning.half_life)
-    levels[Kind.SERVICE] += late * tuning.late_ticket
-    total = sum(levels.values())
-    heard = total >= tuning.least
+    late, late_weight = late_tickets
+    levels = dict.fromkeys(EvidenceKind, 0.0)
+    for sign in signs:
+        levels[EvidenceKind(sign.kind)] += sign.level_at(at_ms, half_life_ms)
+    levels[EvidenceKind.SERVICE] += late * late_weight
+    total = 0.0
+    for level in levels.values():
+        total += level
+    heard = total >= least
     shares = {str(kind): level / total for kind, level in levels.items()} if heard else {}
-    # The first of equals, in the order of the kinds.
+    # Ties go to the first kind.
     strongest = max(levels, key=lambda kind: levels[kind])
-    if levels[strongest] >= tuning.least:
-        told = _told(row.evidence, strongest, at_ms, tuning.half_life)
-        if late and strongest is Kind.SERVICE:
+    if levels[strongest] >= least:
+        own = [sign for sign in signs if sign.kind == strongest]
+        own.sort(key=lambda sign: -sign.level_at(at_ms, half_life_ms))
+        told = [sign.words(at_ms) for sign in own]
+        if late and strongest is EvidenceKind.SERVICE:
             told = [f"{late} ticket{'' if late == 1 else 's'} past the promised time", *told]
-        return ChurnReason(ReasonKind(strongest), tuple(told[:_WORDS_MAX]), shares)
-    if silence := _silence(row, at_ms, probability, gap_days, parameters):
-        return ChurnReason(ReasonKind.SILENT, (silence,), shares)
+        return ChurnReason(ReasonKind(strongest), tuple(told[:_EVIDENCE_TOLD_MAX]), shares)
+    if words := silence():
+        return ChurnReason(ReasonKind.SILENT, (words,), shares)
     return ChurnReason(ReasonKind.UNKNOWN, (), shares)
 
 
-def _level(sign: Sign, at_ms: int, half_life_ms: int) -> float:
-    # The order of arrival shows in the last bits, and must not decide what is the larger.
-    return round(decayed(sign.level, at_ms - sign.at_ms, half_life_ms), 9)
-
-
-def _told(signs: tuple[Sign, ...], kind: Kind, at_ms: int, half_life_ms: int) -> list[str]:
-    """The signs of a kind in words, the strongest first."""
-    own = [sign for sign in signs if sign.kind == kind]
-    own.sort(key=lambda sign: -_level(sign, at_ms, half_life_ms))
-    return [_words(sign, at_ms) for sign in own]
-
-
-def _words(sign: Sign, at_ms: int) -> str:
-    days = max(at_ms - sign.at_ms, 0) // DAY_MS
-    ago = "today" if not days else "1 day ago" if days == 1 else f"{days} days ago"
-    return f"{_WORDS.get(sign.name, sign.name.lower())}, {ago}"
-
-
-def _silence(
-    row: Row, at_ms: int, probability: float | None, gap_days: float, parameters: Parameters
-) -> str:
-    """What is silent about who bought before, and is overdue or likely not to buy; else nothing."""
-    bought = row.purchases
-    if bought.count < _ORDERS_MIN:
-        return ""
-    is_overdue = 0 < overdue_at_ms(bought, gap_days, parameters) <= at_ms
-    if is_overdue:
-        usual = typical_gap_days(bought, gap_days, parameters.overdue.prior_weight)
-        silent = max(at_ms - bought.last_at_ms, 0) / DAY_MS
-        return f"usually every {usual:.0f} days, now {silent:.0f}, {_NO_WORD}"
-    if probability is not None and probability >= parameters.evidence.at_risk:
-        return f"{probability:.0%} likely not to buy, {_NO_WORD}"
-    return ""
+def in_words(reason: ChurnReason, _as_of: str, _currency: str) -> Iterator[Line]:
+    """The reason and its evidence, for a profile in words."""
+    shares = [f"{kind} {share:.0%}" for kind, share in reason.shares.items() if share]
+    heard = f" ({', '.join(shares)} of what was heard)" if shares else ""
+    yield Line("reason to leave", f"{reason.kind}{heard}")
+    for words in reason.evidence:
+        yield Line("evidence", words)

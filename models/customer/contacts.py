@@ -1,13 +1,23 @@
 """What was decided for a customer lately, and what became of it."""
 
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from typing import Any
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
+from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint
+from models.customer.part import Line, Part, ProfileSection
+from models.customer.scene import Scene
+from models.customer.words import how_long_before
+from models.events.event import Event, EventType, Text
+from models.events.wire import iso
 
 DECISIONS_MAX = 24
+#: Older decisions are in the profile as JSON.
+_DECISIONS_TOLD_MAX = 5
 #: Whether the customer is treated, or in the holdout that shows what would have happened anyway.
 TREATED, CONTROL = "treated", "control"
 
@@ -24,45 +34,192 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-_ORDER = tuple(Outcome)
+_STAGES = tuple(Outcome)
+#: How far an action came, by the event that says so.
+OUTCOMES = {f"Action {outcome.capitalize()}": outcome for outcome in _STAGES[1:]}
+_OUTCOME_WORDS = {
+    Outcome.NONE: "nothing heard of it yet",
+    Outcome.FAILED: "could not be delivered",
+}
 
 
-class Decided(Struct, frozen=True, array_like=True, gc=False):
+class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What became of an action; ``decision_id`` is the id of the decision it was taken for."""
+
+    decision_id: Text
+
+
+class Contact:
     """An action decided for the customer; ``treated`` is False for the holdout."""
 
-    id: int
+    __slots__ = ("action", "at_ms", "channel", "id", "outcome", "treated")
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the word for it
+        action: str,
+        channel: str,
+        at_ms: int,
+        treated: bool,
+        outcome: str = Outcome.NONE,
+    ) -> None:
+        self.id = id
+        self.action = action
+        self.channel = channel
+        self.at_ms = at_ms
+        self.treated = treated
+        self.outcome = outcome
+
+
+class Contacts:
+    """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
+    the triggers whose threshold the customer is above.
+    """
+
+    __slots__ = ("at_risk", "fired_ms", "latest")
+
+    def __init__(self) -> None:
+        self.latest: list[Contact] = []
+        self.fired_ms: dict[str, int] = {}
+        self.at_risk: list[str] = []
+
+    def remember(self, new: Contact) -> None:
+        """Keep one more action.
+
+        Of too many, the oldest goes of those whose action was decided again since: a cooldown is
+        counted from an action's last time, however long ago that was.
+        """
+        self.latest.append(new)
+        if len(self.latest) > DECISIONS_MAX:
+            last = {contact.action: place for place, contact in enumerate(self.latest)}
+            repeated = (p for p, contact in enumerate(self.latest) if last[contact.action] > p)
+            del self.latest[next(repeated, 0)]
+
+
+_ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
+_DECODE = msgspec.msgpack.Decoder(
+    tuple[list[tuple[int, str, str, int, bool, str]], dict[str, int], list[str]]
+).decode
+
+
+def _pack(state: Contacts) -> bytes:
+    latest = [
+        (
+            contact.id,
+            contact.action,
+            contact.channel,
+            contact.at_ms,
+            contact.treated,
+            str(contact.outcome),
+        )
+        for contact in state.latest
+    ]
+    return _ENCODE((latest, state.fired_ms, state.at_risk))
+
+
+def _unpack(content: bytes) -> Contacts:
+    state = Contacts()
+    latest, state.fired_ms, state.at_risk = _DECODE(content)
+    state.latest = [Contact(*contact) for contact in latest]
+    return state
+
+
+def _record(state: Contacts, event: Event, _scene: Scene) -> None:
+    """Note what became of an action: a later stage replaces an earlier one, in whatever order they
+    are heard of.
+    """
+    wanted, heard = fingerprint(event.properties.decision_id), OUTCOMES[event.name]
+    for contact in state.latest:
+        if contact.id == wanted:
+            contact.outcome = max(Outcome(contact.outcome), heard, key=_STAGES.index)
+            return
+
+
+def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
+    """One person's contacts: all that any of their ids got, so that caps and cooldowns hold.
+
+    Not additive: what became of an action is only known if it was heard under the id that the
+    action was decided for. Beyond `DECISIONS_MAX` the oldest are let go of, as for one id.
+    """
+    one = Contacts()
+    for contact in sorted((c for state in states for c in state.latest), key=lambda c: c.at_ms):
+        one.remember(contact)
+    for state in states:
+        for name, fired_ms in state.fired_ms.items():
+            one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))
+        one.at_risk += [name for name in state.at_risk if name not in one.at_risk]
+    return one
+
+
+def contacts(scene: Scene) -> Contacts:
+    """The customer's contacts; read only."""
+    return scene.row.read(CONTACTS)
+
+
+class DecisionView(Struct, frozen=True, rename="camel"):
+    """An action that was decided, and what became of it."""
+
     action: str
     channel: str
-    at_ms: int
-    treated: bool
-    outcome: str = Outcome.NONE
+    at: str
+    group: str
+    outcome: str
 
 
-def remembered(decisions: tuple[Decided, ...], new: Decided) -> tuple[Decided, ...]:
-    """The latest decisions with one more.
+def _decisions(scene: Scene) -> tuple[DecisionView, ...]:
+    return tuple(
+        DecisionView(
+            contact.action,
+            contact.channel,
+            iso(contact.at_ms),
+            TREATED if contact.treated else CONTROL,
+            contact.outcome,
+        )
+        for contact in scene.row.read(CONTACTS).latest
+    )
 
-    Of too many, the oldest goes of those whose action was decided again since: a cooldown is
-    counted from an action's last time, however long ago that was.
-    """
-    kept = [*decisions, new]
-    if len(kept) > DECISIONS_MAX:
-        last = {decided.action: index for index, decided in enumerate(kept)}
-        repeated = (index for index, decided in enumerate(kept) if last[decided.action] > index)
-        del kept[next(repeated, 0)]
-    return tuple(kept)
+
+def _last_triggers(scene: Scene) -> dict[str, str]:
+    fired = scene.row.read(CONTACTS).fired_ms
+    return {name: iso(at_ms) for name, at_ms in sorted(fired.items())}
 
 
-def with_outcome(
-    decisions: tuple[Decided, ...], decision_id: str, outcome: Outcome
-) -> tuple[Decided, ...] | None:
-    """The decisions with this one's outcome recorded; None when it is not among them.
+def _triggers_in_words(fired: dict[str, str], as_of: str, _currency: str) -> Iterator[Line]:
+    latest_first: list[Any] = sorted(fired.items(), key=lambda item: item[1], reverse=True)
+    for name, at in latest_first:
+        yield Line("trigger", f"{name}, {how_long_before(at, as_of)}")
 
-    A later stage replaces an earlier one whatever the order in which they are heard of.
-    """
-    wanted = fingerprint(decision_id)
-    for index, decided in enumerate(decisions):
-        if decided.id == wanted:
-            heard = max(Outcome(decided.outcome), outcome, key=_ORDER.index)
-            changed = replace(decided, outcome=str(heard))
-            return (*decisions[:index], changed, *decisions[index + 1 :])
-    return None
+
+def _decisions_in_words(
+    decisions: tuple[DecisionView, ...], as_of: str, _currency: str
+) -> Iterator[Line]:
+    for decided in decisions[: -_DECISIONS_TOLD_MAX - 1 : -1]:
+        words = f"{decided.action} by {decided.channel}, {how_long_before(decided.at, as_of)}"
+        if decided.group == CONTROL:
+            outcome = "not taken, for the customer is in the control group"
+        else:
+            outcome = _OUTCOME_WORDS.get(Outcome(decided.outcome), decided.outcome)
+        yield Line("action", f"{words}: {outcome}")
+
+
+CONTACTS: Part[Contacts] = Part(
+    name="contacts",
+    code="co",
+    about="What was decided for the customer, when each trigger last fired, and what came of it.",
+    state=Contacts,
+    pack=_pack,
+    unpack=_unpack,
+    united=_united,
+    events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
+    listens=frozenset(OUTCOMES),
+    record=_record,
+    offers=(contacts,),
+    sections=(
+        ProfileSection(
+            "decisions", tuple[DecisionView, ...], _decisions, _decisions_in_words, place=620
+        ),
+        ProfileSection(
+            "last_triggers", dict[str, str], _last_triggers, _triggers_in_words, place=610
+        ),
+    ),
+)

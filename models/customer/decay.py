@@ -6,7 +6,7 @@ from math import exp2
 def decayed(amount: float, lag_ms: int, half_life_ms: int) -> float:
     """What is left of ``amount`` after ``lag_ms``: half of it every ``half_life_ms``.
 
-    Of what is still to come, all of it.
+    If ``lag_ms`` is 0 or less, ``amount`` is returned unchanged.
     """
     return amount * exp2(-lag_ms / half_life_ms) if lag_ms > 0 else amount
 

@@ -1,135 +1,390 @@
-"""How present a customer is: decayed intensity, sessions, views, and the channel last used."""
+"""How active a customer is: decayed intensity, sessions, views, and the channel last used."""
 
+from collections.abc import Iterator, Sequence
+from math import exp2, nan
+
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from config.parameters import Parameters
-from models.customer.active_days import ActiveDays, with_activity
-from models.customer.decay import added, decayed
-from models.events.catalogue import PASSIVE, Name
-from models.events.wire import Event
+from config.duration import DAY_MS
+from config.limits import NotNegative, PositiveMs
+from config.parameters import Parameters, Section
+from config.topics import CLICKSTREAM
+from models.customer.active_days import NO_DAYS, ActiveDays, united_days, with_activity
+from models.customer.anomaly import Anomaly, activity_anomaly
+from models.customer.anomaly import in_words as anomaly_in_words
+from models.customer.decay import decayed
+from models.customer.part import INTERACTIONS, SCORE, Fact, Line, Part, ProfileSection
+from models.customer.scene import Scene
+from models.customer.words import counted, how_long_before
+from models.events.event import Event
+from models.events.wire import iso_or_none
 
-#: Longer names of channels are cut.
-CHANNEL_MAX = 32
+#: Longer channel names are cut to this many characters.
+CHANNEL_LENGTH_MAX = 32
 #: Names that count as a view.
-VIEWS = frozenset({"page", "screen", str(Name.PRODUCT_VIEWED)})
+VIEWS = frozenset({"page", "screen", "Product Viewed"})
+_TICKET_REPLIED = "Ticket Replied"
 
 
-class Session(Struct, frozen=True, array_like=True, gc=False):
-    start_ms: int
-    end_ms: int
+class EngagementParameters(Section, frozen=True):
+    """``weights`` of interactions by event name; ``other`` is the weight of all other names."""
+
+    section = "engagement"
+    open_tables = ("weights",)
+    half_life: PositiveMs
+    session_gap: PositiveMs
+    other: NotNegative
+    weights: dict[str, NotNegative]
 
 
-class Engagement(Struct, frozen=True, array_like=True):
-    """What a customer's own interactions add up to.
+class Engagement:
+    """The state that a customer's own interactions add up to.
 
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
-    late event could still change, in order; ``settled_sessions`` counts the ones before.
-    ``active_days`` are the days of interactions.
+    late event could still change, as (start, end) in ms, in order; ``settled_sessions`` counts
+    earlier ones. ``active_days`` are the days of interactions.
     """
 
-    intensity: float = 0.0
-    recent_views: float = 0.0
-    as_of_ms: int = 0
-    interactions: int = 0
-    views: int = 0
-    sessions: tuple[Session, ...] = ()
-    settled_sessions: int = 0
-    first_at_ms: int = 0
-    last_at_ms: int = 0
-    last_channel: str = ""
-    last_channel_at_ms: int = 0
-    active_days: ActiveDays = ActiveDays()
-    first_channel: str = ""
-    first_channel_at_ms: int = 0
+    __slots__ = (
+        "active_days",
+        "as_of_ms",
+        "first_at_ms",
+        "first_channel",
+        "first_channel_at_ms",
+        "intensity",
+        "interactions",
+        "last_at_ms",
+        "last_channel",
+        "last_channel_at_ms",
+        "recent_views",
+        "sessions",
+        "settled_sessions",
+        "views",
+    )
+
+    def __init__(self) -> None:
+        self.intensity = 0.0
+        self.recent_views = 0.0
+        self.as_of_ms = 0
+        self.interactions = 0
+        self.views = 0
+        self.sessions: list[tuple[int, int]] = []
+        self.settled_sessions = 0
+        self.first_at_ms = 0
+        self.last_at_ms = 0
+        self.last_channel = ""
+        self.last_channel_at_ms = 0
+        self.first_channel = ""
+        self.first_channel_at_ms = 0
+        self.active_days: ActiveDays = NO_DAYS
 
     @property
     def session_count(self) -> int:
         return self.settled_sessions + len(self.sessions)
 
 
-def is_interaction(event: Event) -> bool:
-    """Whether the customer did it; what was done to them says nothing about their presence."""
-    return event.name not in PASSIVE and not (
-        event.name == Name.TICKET_REPLIED
-        and getattr(event.properties, "author", None) != "customer"
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(
+    tuple[
+        float,
+        float,
+        int,
+        int,
+        int,
+        list[tuple[int, int]],
+        int,
+        int,
+        int,
+        str,
+        int,
+        str,
+        int,
+        ActiveDays,
+    ]
+).decode
+
+
+def _pack(state: Engagement) -> bytes:
+    return _ENCODE(
+        (
+            state.intensity,
+            state.recent_views,
+            state.as_of_ms,
+            state.interactions,
+            state.views,
+            state.sessions,
+            state.settled_sessions,
+            state.first_at_ms,
+            state.last_at_ms,
+            state.last_channel,
+            state.last_channel_at_ms,
+            state.first_channel,
+            state.first_channel_at_ms,
+            state.active_days,
+        )
     )
 
 
-def record_interaction(
-    engagement: Engagement, event: Event, clock_ms: int, parameters: Parameters
-) -> Engagement:
-    """``engagement`` with one more interaction; arrival order doesn't matter."""
-    at_ms = event.occurred_at_ms
-    tuning = parameters.engagement
-    weight = tuning.weights.get(event.name, tuning.other)
-    is_view = event.name in VIEWS
-    sessions, settled = _with_session(
-        engagement, at_ms, clock_ms - parameters.time.lateness, parameters
-    )
-    channel, channel_at_ms = engagement.last_channel, engagement.last_channel_at_ms
-    if event.channel and (at_ms, event.channel) > (channel_at_ms, channel):
-        channel, channel_at_ms = event.channel[:CHANNEL_MAX], at_ms
-    first_channel, first_channel_at_ms = _first_channel(engagement, event)
-    as_of_ms, half_life_ms = engagement.as_of_ms, tuning.half_life
-    return Engagement(
-        intensity=added(engagement.intensity, as_of_ms, weight, at_ms, half_life_ms),
-        recent_views=added(engagement.recent_views, as_of_ms, float(is_view), at_ms, half_life_ms),
-        as_of_ms=max(as_of_ms, at_ms),
-        interactions=engagement.interactions + 1,
-        views=engagement.views + is_view,
-        sessions=sessions,
-        settled_sessions=settled,
-        first_at_ms=min(engagement.first_at_ms or at_ms, at_ms),
-        last_at_ms=max(engagement.last_at_ms, at_ms),
-        last_channel=channel,
-        last_channel_at_ms=channel_at_ms,
-        active_days=with_activity(engagement.active_days, at_ms),
-        first_channel=first_channel,
-        first_channel_at_ms=first_channel_at_ms,
-    )
+def _unpack(content: bytes) -> Engagement:
+    state = Engagement()
+    (
+        state.intensity,
+        state.recent_views,
+        state.as_of_ms,
+        state.interactions,
+        state.views,
+        state.sessions,
+        state.settled_sessions,
+        state.first_at_ms,
+        state.last_at_ms,
+        state.last_channel,
+        state.last_channel_at_ms,
+        state.first_channel,
+        state.first_channel_at_ms,
+        state.active_days,
+    ) = _DECODE(content)
+    return state
 
 
-def _first_channel(engagement: Engagement, event: Event) -> tuple[str, int]:
-    """The channel of the earliest event that names one, and when that was."""
-    known = engagement.first_channel_at_ms, engagement.first_channel
-    if not event.channel:
-        return known[1], known[0]
-    new = event.occurred_at_ms, event.channel[:CHANNEL_MAX]
-    at_ms, channel = min(known, new) if known[0] else new
-    return channel, at_ms
+def _record(state: Engagement, event: Event, scene: Scene) -> None:
+    """Count one more interaction; arrival order doesn't matter."""
+    if event.name == _TICKET_REPLIED and event.properties.author != "customer":
+        return
+    at_ms, name = event.occurred_at_ms, event.name
+    tuning = scene.parameters.of(EngagementParameters)
+    is_view = name in VIEWS
+    _add_to_levels(state, tuning.weights.get(name, tuning.other), is_view, at_ms, tuning)
+    state.interactions += 1
+    state.views += is_view
+    if not state.first_at_ms or at_ms < state.first_at_ms:
+        state.first_at_ms = at_ms
+    state.last_at_ms = max(state.last_at_ms, at_ms)
+    channel = event.channel
+    if channel:
+        if at_ms > state.last_channel_at_ms and state.first_channel_at_ms:
+            # Nearly every event: the latest so far, and not the first.
+            state.last_channel, state.last_channel_at_ms = channel[:CHANNEL_LENGTH_MAX], at_ms
+        else:
+            _note_channel(state, channel, at_ms)
+    if at_ms // DAY_MS != state.active_days.latest_day:
+        state.active_days = with_activity(state.active_days, at_ms)
+    # One more page view changes only the state; a score is asked for when it may have moved.
+    if _begins_session(state, at_ms, tuning.session_gap, scene) or event.kind.topic != CLICKSTREAM:
+        scene.raise_moment(SCORE)
 
 
-def _with_session(
-    engagement: Engagement, at_ms: int, settled_ms: int, parameters: Parameters
-) -> tuple[tuple[Session, ...], int]:
-    """The sessions with one more moment in them, and how many are settled."""
-    gap_ms = parameters.engagement.session_gap
-    sessions = engagement.sessions
-    if sessions and 0 <= at_ms - sessions[-1].end_ms < gap_ms:
-        # Nearly every event: the current session goes on.
-        sessions = (*sessions[:-1], replace(sessions[-1], end_ms=at_ms))
+def _add_to_levels(
+    state: Engagement, weight: float, is_view: bool, at_ms: int, tuning: EngagementParameters
+) -> None:
+    """As `decay.added`, for both levels at once."""
+    lag_ms, view = at_ms - state.as_of_ms, 1.0 if is_view else 0.0
+    if lag_ms > 0:
+        left = exp2(-lag_ms / tuning.half_life)
+        state.intensity = state.intensity * left + weight
+        state.recent_views = state.recent_views * left + view
+        state.as_of_ms = at_ms
+    elif lag_ms == 0:
+        state.intensity += weight
+        state.recent_views += view
     else:
-        sessions = _joined(sessions, Session(at_ms, at_ms), gap_ms)
+        left = exp2(lag_ms / tuning.half_life)
+        state.intensity += weight * left
+        state.recent_views += view * left
+
+
+def _note_channel(state: Engagement, name: str, at_ms: int) -> None:
+    """Keep the channels of the latest and of the earliest event that names one."""
+    channel = name[:CHANNEL_LENGTH_MAX]
+    if (at_ms, name) > (state.last_channel_at_ms, state.last_channel):
+        state.last_channel, state.last_channel_at_ms = channel, at_ms
+    first = state.first_channel_at_ms, state.first_channel
+    if not first[0] or (at_ms, channel) < first:
+        state.first_channel_at_ms, state.first_channel = at_ms, channel
+
+
+def _begins_session(state: Engagement, at_ms: int, gap_ms: int, scene: Scene) -> bool:
+    """Add ``at_ms`` to its session; return whether there is one more session now."""
+    sessions = state.sessions
+    if sessions:
+        start_ms, end_ms = sessions[-1]
+        if 0 <= at_ms - end_ms < gap_ms:
+            # Nearly every event: the current session goes on.
+            sessions[-1] = start_ms, at_ms
+            return False
+    before = len(sessions)
+    state.sessions = _bridged([*sessions, (at_ms, at_ms)], gap_ms)
+    more = len(state.sessions) > before
+    _settle(state, gap_ms, scene)
+    return more
+
+
+def _settle(state: Engagement, gap_ms: int, scene: Scene) -> None:
+    """Reduce to a count the sessions that no late event can change, and those beyond the bound."""
+    sessions, parameters = state.sessions, scene.parameters
+    settled_ms = scene.context.clock_ms - parameters.time.lateness - gap_ms
     settled = max(len(sessions) - parameters.bounds.sessions, 0)
-    while settled < len(sessions) and sessions[settled].end_ms < settled_ms - gap_ms:
+    while settled < len(sessions) and sessions[settled][1] < settled_ms:
         settled += 1
-    return sessions[settled:], engagement.settled_sessions + settled
+    if settled:
+        del sessions[:settled]
+        state.settled_sessions += settled
 
 
-def _joined(sessions: tuple[Session, ...], new: Session, gap_ms: int) -> tuple[Session, ...]:
-    """``sessions`` with ``new``, which may bridge two of them into one."""
-    before = tuple(s for s in sessions if s.end_ms + gap_ms <= new.start_ms)
-    after = tuple(s for s in sessions if s.start_ms >= new.end_ms + gap_ms)
-    touched = (*sessions[len(before) : len(sessions) - len(after)], new)
-    bridged = Session(min(s.start_ms for s in touched), max(s.end_ms for s in touched))
-    return (*before, bridged, *after)
+def _bridged(sessions: list[tuple[int, int]], gap_ms: int) -> list[tuple[int, int]]:
+    """The sessions in order, merged where the time between them is below the gap."""
+    found: list[tuple[int, int]] = []
+    for start_ms, end_ms in sorted(sessions):
+        if found and start_ms < found[-1][1] + gap_ms:
+            found[-1] = found[-1][0], max(found[-1][1], end_ms)
+        else:
+            found.append((start_ms, end_ms))
+    return found
 
 
-def intensity_at(engagement: Engagement, at_ms: int, parameters: Parameters) -> tuple[float, float]:
-    """(intensity, recent views) as they have decayed by ``at_ms``."""
-    lag_ms, half_life_ms = at_ms - engagement.as_of_ms, parameters.engagement.half_life
+def _united(states: Sequence[Engagement], parameters: Parameters) -> Engagement:
+    """One person's engagement: sessions of several ids that overlap are one session.
+
+    Settled sessions are only counted, so overlapping ones of several ids are counted separately.
+    """
+    one = Engagement()
+    half_life_ms = parameters.of(EngagementParameters).half_life
+    gap_ms = parameters.of(EngagementParameters).session_gap
+    one.as_of_ms = max((state.as_of_ms for state in states), default=0)
+    sessions: list[tuple[int, int]] = []
+    for state in states:
+        lag_ms = one.as_of_ms - state.as_of_ms
+        one.intensity += decayed(state.intensity, lag_ms, half_life_ms)
+        one.recent_views += decayed(state.recent_views, lag_ms, half_life_ms)
+        one.interactions += state.interactions
+        one.views += state.views
+        one.settled_sessions += state.settled_sessions
+        sessions += state.sessions
+        one.last_at_ms = max(one.last_at_ms, state.last_at_ms)
+        if state.first_at_ms:
+            one.first_at_ms = min(one.first_at_ms or state.first_at_ms, state.first_at_ms)
+        if state.last_channel_at_ms:
+            _note_channel(one, state.last_channel, state.last_channel_at_ms)
+            _note_channel(one, state.first_channel, state.first_channel_at_ms)
+        one.active_days = united_days(one.active_days, state.active_days)
+    one.sessions = _bridged(sessions, gap_ms)
+    return one
+
+
+def engagement(scene: Scene) -> Engagement:
+    """The customer's engagement; read only."""
+    return scene.row.read(ENGAGEMENT)
+
+
+def intensity(scene: Scene) -> tuple[float, float]:
+    """(intensity, recent views) as they have decayed by this moment."""
+    state = scene.row.read(ENGAGEMENT)
+    half_life_ms = scene.parameters.of(EngagementParameters).half_life
+    lag_ms = scene.at_ms - state.as_of_ms
     return (
-        decayed(engagement.intensity, lag_ms, half_life_ms),
-        decayed(engagement.recent_views, lag_ms, half_life_ms),
+        decayed(state.intensity, lag_ms, half_life_ms),
+        decayed(state.recent_views, lag_ms, half_life_ms),
     )
+
+
+def _unseen_days(scene: Scene) -> float:
+    seen_ms = scene.row.read(ENGAGEMENT).last_at_ms
+    return max(scene.at_ms - seen_ms, 0) / DAY_MS if seen_ms else nan
+
+
+def _anomaly(scene: Scene) -> Anomaly | None:
+    return activity_anomaly(scene.row.read(ENGAGEMENT).active_days, scene.at_ms)
+
+
+def _deviations(scene: Scene) -> float:
+    found = scene.of(_anomaly)
+    return found.deviations if found is not None else nan
+
+
+def _activity_ratio(scene: Scene) -> float:
+    found = scene.of(_anomaly)
+    return found.ratio if found is not None else nan
+
+
+FACTS = {
+    "anomaly": Fact(
+        _deviations,
+        "activity {:+.1f} deviations from their usual",
+        "active days of the last 14 against the customer's own usual, in standard deviations",
+    ),
+    "activity_ratio": Fact(
+        _activity_ratio,
+        "{:.1f} times as active as usual for them",
+        "active days of the last 14 over the customer's own usual",
+    ),
+    "intensity": Fact(
+        lambda s: s.of(intensity)[0], "activity {:.1f}", "decayed weight of interactions"
+    ),
+    "views": Fact(lambda s: s.of(intensity)[1], "{:.1f} recent views", "decayed count of views"),
+    "sessions": Fact(
+        lambda s: float(s.row.read(ENGAGEMENT).session_count), "{:.0f} sessions", "sessions ever"
+    ),
+    "unseen_days": Fact(_unseen_days, "not seen for {:.0f} days", "days since the last activity"),
+    "last_channel": Fact(
+        lambda s: s.row.read(ENGAGEMENT).last_channel, "last seen on {}", "channel last used", str
+    ),
+}
+
+
+class EngagementView(Struct, frozen=True, rename="camel"):
+    intensity: float
+    recent_views: float
+    interactions: int
+    views: int
+    sessions: int
+    last_seen_at: str | None
+    last_channel: str | None
+
+
+def _view(scene: Scene) -> EngagementView:
+    state, (level, recent_views) = scene.row.read(ENGAGEMENT), scene.of(intensity)
+    return EngagementView(
+        intensity=level,
+        recent_views=recent_views,
+        interactions=state.interactions,
+        views=state.views,
+        sessions=state.session_count,
+        last_seen_at=iso_or_none(state.last_at_ms),
+        last_channel=state.last_channel or None,
+    )
+
+
+def _in_words(seen: EngagementView, as_of: str, _currency: str) -> Iterator[Line]:
+    counts = (
+        counted(seen.interactions, "interaction"),
+        counted(seen.views, "view"),
+        counted(seen.sessions, "session"),
+    )
+    yield Line("engagement", f"intensity {seen.intensity:.1f}: {', '.join(counts)}")
+    channel = f", last by {seen.last_channel}" if seen.last_channel else ""
+    last = how_long_before(seen.last_seen_at, as_of)
+    yield Line("last seen", f"{last}{channel}" if last else "never")
+
+
+def _anomaly_lines(found: Anomaly, _as_of: str, _currency: str) -> Iterator[Line]:
+    yield Line("activity", anomaly_in_words(found))
+
+
+ENGAGEMENT: Part[Engagement] = Part(
+    name="engagement",
+    code="en",
+    about="What customers do themselves: how much lately, in which sessions, by which channel.",
+    state=Engagement,
+    pack=_pack,
+    unpack=_unpack,
+    united=_united,
+    parameters=EngagementParameters,
+    listens=INTERACTIONS,
+    record=_record,
+    offers=(engagement, intensity),
+    facts=FACTS,
+    sections=(
+        ProfileSection("engagement", EngagementView, _view, _in_words, place=400),
+        ProfileSection("activity_anomaly", Anomaly | None, _anomaly, _anomaly_lines, place=410),
+    ),
+)

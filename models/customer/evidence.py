@@ -1,39 +1,51 @@
-"""What a customer ran into that people leave for: decayed weights of price, product and service."""
+"""Evidence of reasons to leave: decayed weights of events about price, product and service."""
 
-from enum import StrEnum
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from math import isfinite, nan
+from typing import Annotated, Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
-from config.evidence import Evidence
+from config.duration import DAY_MS
+from config.limits import NotNegative, Positive, PositiveMs
+from config.parameters import Parameters, Section
+from models.customer.churn_reason import (
+    ChurnReason,
+    EvidenceKind,
+    Sign,
+    churn_reason,
+    in_words,
+)
 from models.customer.decay import added
-from models.customer.support import answer_of
-from models.events import catalogue
-from models.events.catalogue import Name, SurveyKind
-from models.events.opinion import Cancellation, Review
-from models.events.wire import Event
+from models.customer.part import Fact, Part, ProfileSection
+from models.customer.purchases import overdue_at, purchases, usual_gap_days
+from models.customer.scene import Scene
+from models.customer.scores import churn
+from models.customer.support import Survey, SurveyKind, TicketNews, late_tickets
+from models.events.codes import code
+from models.events.event import Event, EventType
 
-
-class Kind(StrEnum):
-    """What evidence speaks for; of equals the first stands."""
-
-    PRICE = "price"
-    PRODUCT = "product"
-    SERVICE = "service"
-
-
-#: The events that may be evidence, whatever they weigh: no other touches this part of the state.
-EVENTS = frozenset(
+#: Silence can be judged only when there is a gap to compare it with.
+_ORDERS_MIN = 2
+_NO_WORD = "and nothing heard that says why"
+REVIEWED, CANCELLED = "Product Reviewed", "Subscription Cancelled"
+#: The events that may be evidence; this part of the state listens to no others.
+NAMES = frozenset(
     {
         "Coupon Entered",
         "Coupon Denied",
         "Coupon Removed",
         "Payment Failed",
         "Invoice Overdue",
-        "Product Reviewed",
+        REVIEWED,
         "Product Removed from Wishlist",
         "Order Refunded",
         "Order Cancelled",
-        "Subscription Cancelled",
+        CANCELLED,
         "Ticket Opened",
         "Ticket Escalated",
         "Ticket Reopened",
@@ -44,36 +56,128 @@ EVENTS = frozenset(
 )
 
 
-class Sign(Struct, frozen=True, array_like=True, gc=False):
-    """What events of one name said for one kind: ``level`` as of ``at_ms``, when it last came."""
-
-    kind: str
-    name: str
-    level: float
-    at_ms: int
-
-
-def record_evidence(signs: tuple[Sign, ...], event: Event, tuning: Evidence) -> tuple[Sign, ...]:
-    """The signs, sorted by kind and name, after an event; arrival order doesn't matter.
-
-    There are at most as many as there are kinds and names.
+class EvidenceParameters(Section, frozen=True):
+    """``price``, ``product`` and ``service``: weights by event name; ``about``: weights of events
+    whose kind follows from their own text, which ``words`` maps to a kind.
     """
-    found = said_by(event, tuning)
-    if not found:
-        return signs
-    known = {(sign.kind, sign.name): sign for sign in signs}
-    at_ms = event.occurred_at_ms
-    for kind, weight in found:
-        key = str(kind), event.name
-        before = known.get(key, Sign(*key, 0.0, at_ms))
-        level = added(before.level, before.at_ms, weight, at_ms, tuning.half_life)
-        known[key] = Sign(*key, level, max(before.at_ms, at_ms))
-    return tuple(known[key] for key in sorted(known))
+
+    section = "evidence"
+    open_tables = ("words", "price", "product", "service", "about")
+    half_life: PositiveMs
+    least: Positive
+    at_risk: float
+    late_ticket: NotNegative
+    detractor: float
+    poor: float
+    price: dict[str, NotNegative]
+    product: dict[str, NotNegative]
+    service: dict[str, NotNegative]
+    about: dict[str, NotNegative]
+    words: dict[str, Literal["price", "product", "service", "none"]]
+
+    def problems(self) -> Iterator[str]:
+        """Event names that cannot be evidence, and words that cannot match any text."""
+        for name in sorted({*self.price, *self.product, *self.service, *self.about} - NAMES):
+            close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+            fix = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(NAMES))}"
+            yield f"evidence: {name!r} is no event that may be evidence; {fix}"
+        for word in self.words:
+            if not re.fullmatch(r"\w+", word) or word.lower() != word:
+                yield (
+                    f"evidence.words: {word!r} is compared with what is written in lower case "
+                    f"with _ for all but letters and digits; write it so"
+                )
+
+    def weights_of(self, kind: EvidenceKind) -> dict[str, float]:
+        """The weights, by name, of events that count for this kind."""
+        weights: dict[str, float] = getattr(self, kind)
+        return weights
 
 
-def said_by(event: Event, tuning: Evidence) -> list[tuple[Kind, float]]:
-    """What an event speaks for, and how loudly: its own word for what it is about comes first,
-    then its name. Good answers and ratings say nothing.
+class Review(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A product rating, from 1 to 5 or to a maximum of its own; a number, or a number as text.
+
+    The review's text is dropped.
+    """
+
+    rating: float | str | None = None
+    scale_max: Annotated[float, Meta(gt=1, le=1e12)] | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "rating", _finite(self.rating))
+
+    @property
+    def share(self) -> float | None:
+        """The rating's position on its scale, 0 to 1; None if it is not on the scale."""
+        top = 5.0 if self.scale_max is None else self.scale_max
+        if not isinstance(self.rating, float) or not 0 <= self.rating <= top:
+            return None
+        return max(self.rating - 1.0, 0.0) / (top - 1.0)
+
+
+def _finite(rating: float | str | None) -> float | None:
+    try:
+        number = float(rating) if rating is not None else nan
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+class Cancellation(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A cancelled subscription. A reason is kept if it is a code such as ``too_expensive``;
+    anything else may be personal.
+    """
+
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", code(self.reason))
+
+
+class Evidence:
+    """Signs sorted by kind and name, at most one for each pair."""
+
+    __slots__ = ("signs",)
+
+    def __init__(self) -> None:
+        self.signs: list[Sign] = []
+
+    def add(self, kind: str, name: str, weight: float, at_ms: int, half_life_ms: int) -> None:
+        """Add one sign; arrival order doesn't matter."""
+        for place, sign in enumerate(self.signs):
+            if (sign.kind, sign.name) == (kind, name):
+                sign.level = added(sign.level, sign.at_ms, weight, at_ms, half_life_ms)
+                sign.at_ms = max(sign.at_ms, at_ms)
+                return
+            if (sign.kind, sign.name) > (kind, name):
+                self.signs.insert(place, Sign(kind, name, weight, at_ms))
+                return
+        self.signs.append(Sign(kind, name, weight, at_ms))
+
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(list[tuple[str, str, float, int]]).decode
+
+
+def _pack(state: Evidence) -> bytes:
+    return _ENCODE([(sign.kind, sign.name, sign.level, sign.at_ms) for sign in state.signs])
+
+
+def _unpack(content: bytes) -> Evidence:
+    state = Evidence()
+    state.signs = [Sign(*sign) for sign in _DECODE(content)]
+    return state
+
+
+def _record(state: Evidence, event: Event, scene: Scene) -> None:
+    tuning = scene.parameters.of(EvidenceParameters)
+    for kind, weight in said_by(event, tuning):
+        state.add(str(kind), event.name, weight, event.occurred_at_ms, tuning.half_life)
+
+
+def said_by(event: Event, tuning: EvidenceParameters) -> list[tuple[EvidenceKind, float]]:
+    """The kinds that an event is evidence for, with weights: by its own text if that names a kind,
+    else by its name. Good answers and ratings are no evidence.
     """
     if not _is_complaint(event, tuning):
         return []
@@ -81,46 +185,110 @@ def said_by(event: Event, tuning: Evidence) -> list[tuple[Kind, float]]:
     if kind is not None and event.name in tuning.about:
         spoken = [(kind, tuning.about[event.name])]
     else:
-        spoken = [(kind, table(kind, tuning).get(event.name, 0.0)) for kind in Kind]
+        spoken = [(k, tuning.weights_of(k).get(event.name, 0.0)) for k in EvidenceKind]
     return [(kind, weight) for kind, weight in spoken if weight > 0]
 
 
-def table(kind: Kind, tuning: Evidence) -> dict[str, float]:
-    """The weights of the events whose name says that it is this kind."""
-    weights: dict[str, float] = getattr(tuning, kind)
-    return weights
-
-
-def _is_complaint(event: Event, tuning: Evidence) -> bool:
+def _is_complaint(event: Event, tuning: EvidenceParameters) -> bool:
     match event.properties:
-        case catalogue.Survey(kind=SurveyKind.NPS, score=score):
+        case Survey(kind=SurveyKind.NPS, score=score):
             return score <= tuning.detractor
-        case catalogue.Survey():
-            return answer_of(event.properties, event.occurred_at_ms).share <= tuning.poor
+        case Survey():
+            return event.properties.share <= tuning.poor
         case Review():
             share = event.properties.share
             return share is not None and share <= tuning.poor
-    return event.name != Name.PRODUCT_REVIEWED
+    return event.name != REVIEWED
 
 
 def _word(event: Event) -> str | None:
     match event.properties:
-        case catalogue.Ticket():
+        case TicketNews():
             return event.properties.category or event.properties.complaint
-        case catalogue.Survey() | Cancellation():
+        case Survey() | Cancellation():
             return event.properties.reason
     return None
 
 
-def _kind_of(text: str | None, tuning: Evidence) -> Kind | None:
-    """The kind that the shop's own word for it means: the whole of it, or else its first word that
-    is known.
+def _kind_of(text: str | None, tuning: EvidenceParameters) -> EvidenceKind | None:
+    """The kind of a text in the shop's own words: that of the whole text, else of its first known
+    word.
     """
     if not text:
         return None
-    code = "".join(letter if letter.isalnum() else "_" for letter in text[:64].lower())
-    for word in (code, *code.split("_")):
+    whole = "".join(letter if letter.isalnum() else "_" for letter in text[:64].lower())
+    for word in (whole, *whole.split("_")):
         known = tuning.words.get(word)
         if known is not None:
-            return None if known == "none" else Kind(known)
+            return None if known == "none" else EvidenceKind(known)
     return None
+
+
+def _united(states: Sequence[Evidence], parameters: Parameters) -> Evidence:
+    """One person's signs: the levels of all ids added up, as of the latest time."""
+    one, half_life_ms = Evidence(), parameters.of(EvidenceParameters).half_life
+    for state in states:
+        for sign in state.signs:
+            one.add(sign.kind, sign.name, sign.level, sign.at_ms, half_life_ms)
+    return one
+
+
+def reason(scene: Scene) -> ChurnReason:
+    """Why the customer may leave, with or without a score."""
+    tuning = scene.parameters.of(EvidenceParameters)
+    return churn_reason(
+        scene.row.read(EVIDENCE).signs,
+        scene.at_ms,
+        tuning.half_life,
+        tuning.least,
+        late_tickets=(len(scene.of(late_tickets)), tuning.late_ticket),
+        silence=lambda: _silence(scene),
+    )
+
+
+def _silence(scene: Scene) -> str:
+    """The silence in words, of a customer who is overdue or likely not to buy; else ""."""
+    bought = scene.of(purchases)
+    if bought.count < _ORDERS_MIN:
+        return ""
+    if 0 < scene.of(overdue_at) <= scene.at_ms:
+        silent_days = max(scene.at_ms - bought.last_at_ms, 0) / DAY_MS
+        usual = scene.of(usual_gap_days)
+        return f"usually every {usual:.0f} days, now {silent_days:.0f}, {_NO_WORD}"
+    score = scene.of(churn)
+    if score is not None and score.probability >= scene.parameters.of(EvidenceParameters).at_risk:
+        return f"{score.probability:.0%} likely not to buy, {_NO_WORD}"
+    return ""
+
+
+def _reason_of_buyer(scene: Scene) -> ChurnReason | None:
+    """The reason; None for customers without a purchase."""
+    return scene.of(reason) if scene.of(churn) is not None else None
+
+
+EVIDENCE: Part[Evidence] = Part(
+    name="evidence",
+    code="ev",
+    about="Why customers leave: what they ran into, what they said, and silence with no word.",
+    state=Evidence,
+    pack=_pack,
+    unpack=_unpack,
+    united=_united,
+    parameters=EvidenceParameters,
+    events={REVIEWED: EventType(shape=Review), CANCELLED: EventType(shape=Cancellation)},
+    listens=NAMES,
+    record=_record,
+    offers=(reason,),
+    reads=(purchases, overdue_at, usual_gap_days, late_tickets, churn),
+    facts={
+        "churn_reason": Fact(
+            lambda s: str(s.of(reason).kind),
+            "reason to leave: {}",
+            "price, product, service, silent or unknown",
+            str,
+        )
+    },
+    sections=(
+        ProfileSection("churn_reason", ChurnReason | None, _reason_of_buyer, in_words, place=210),
+    ),
+)

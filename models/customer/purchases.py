@@ -5,81 +5,160 @@ the news came. Each piece of news replaces what the order contributed before.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from math import exp2, nan
+from typing import Any
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from config.parameters import Parameters
-from models.customer.days import Days, purchase_days, with_news
-from models.customer.decay import added, decayed
+from config.limits import PositiveMs
+from config.parameters import Parameters, Section
+from models.customer.anomaly import Anomaly, purchase_anomaly
+from models.customer.anomaly import in_words as anomaly_in_words
+from models.customer.decay import decayed
 from models.customer.fingerprint import fingerprint
-from models.events import catalogue
-from models.events.catalogue import Name
-from models.events.wire import Event
+from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.rfm import SEGMENT_WORDS, RfmScores, Segment, rfm_scores
+from models.customer.rhythm import overdue_at_ms, rhythm_of, typical_gap_days
+from models.customer.scene import Scene
+from models.customer.words import counted, moment_in_words
+from models.events.event import NOTHING, Amount, Event, EventType, Text
+from models.events.rejection import Reason, Rejected
+from models.events.wire import iso_or_none
+from models.learning.history import Days, History
+from models.learning.population import Population
+from models.money import AMOUNT_MINOR_MAX, minor_units
+from models.money import in_words as money_in_words
 
+COMPLETED, UPDATED = "Order Completed", "Order Updated"
+REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
+SILENCE = "silence"
 WINDOW_DAYS = (30, 90, 365)
 #: Refunds of older orders no longer find them.
 REFUNDABLE_MS = WINDOW_DAYS[-1] * DAY_MS
-#: The gaps that a customer's own rhythm is read from.
-GAPS_MAX = 12
-#: No one thing is worth more: sums of it must fit in 64 bits.
-_WORTH_MINOR_MAX = 10**15
-_WHOLE_CURRENCIES = (
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
+_OVERDUE = "overdue"
+_NEVER = 1 << 62
+
+
+class PurchaseParameters(Section, frozen=True):
+    """``half_lives`` of the decayed levels, the shortest first."""
+
+    section = "purchases"
+    half_lives: tuple[PositiveMs, PositiveMs, PositiveMs]
+
+
+class Product(Struct, frozen=True, omit_defaults=True, gc=False):
+    product_id: str | None = None
+    sku: str | None = None
+    price: Amount | None = None
+    quantity: Amount | None = None
+
+
+class OrderNews(Struct, frozen=True, omit_defaults=True):
+    """An order placed or changed; at least one of the amounts must be there."""
+
+    order_id: Text | None = None
+    revenue: Amount | None = None
+    subtotal: Amount | None = None
+    total: Amount | None = None
+    currency: str | None = None
+    coupon: str | None = None
+
+    @property
+    def amount(self) -> float | None:
+        """The most net of the amounts that are there."""
+        if self.revenue is not None:
+            return self.revenue
+        return self.subtotal if self.subtotal is not None else self.total
+
+
+class OrderEnd(Struct, frozen=True, omit_defaults=True):
+    """An order refunded or cancelled: wholly unless an amount or products say in part."""
+
+    order_id: Text
+    revenue: Amount | None = None
+    total: Amount | None = None
+    currency: str | None = None
+    products: tuple[Product, ...] | None = None
+
+
+def _check_amount(news: OrderNews) -> None:
+    if news.amount is None:
+        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
+
+
+def _stated(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": "number"}}}
+
+
+_NEWS = EventType(
+    shape=OrderNews,
+    check=_check_amount,
+    rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
 )
-_MINOR_PER_UNIT = {
-    **dict.fromkeys(_WHOLE_CURRENCIES, 1),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 1_000),
-}
+_END = EventType(shape=OrderEnd)
+EVENTS = {COMPLETED: _NEWS, UPDATED: _NEWS, REFUNDED: _END, CANCELLED: _END}
 
 
-class Order(Struct, frozen=True, array_like=True, gc=False):
-    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself."""
+class Order:
+    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself.
 
-    id: int
-    placed_at_ms: int = 0
-    gross_minor: int = 0
-    priced_at_ms: int = 0
-    refunded_minor: int = 0
-    void: bool = False
-    ended_at_ms: int = 0
+    ``is_purchase``: placed and neither cancelled nor refunded to the last cent; free orders count.
+    ``net_minor``: what it brought after refunds; never below zero.
+    """
 
-    @property
-    def is_purchase(self) -> bool:
-        """Placed and neither cancelled nor refunded to the last cent; free orders count."""
-        if self.void or not self.placed_at_ms:
-            return False
-        return not (self.gross_minor and self.refunded_minor >= self.gross_minor)
+    __slots__ = (
+        "ended_at_ms",
+        "gross_minor",
+        "id",
+        "is_purchase",
+        "net_minor",
+        "placed_at_ms",
+        "priced_at_ms",
+        "refunded_minor",
+        "void",
+    )
 
-    @property
-    def net_minor(self) -> int:
-        """What it brought after refunds; never below zero."""
-        return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the word for it
+        placed_at_ms: int = 0,
+        gross_minor: int = 0,
+        priced_at_ms: int = 0,
+        refunded_minor: int = 0,
+        void: bool = False,
+        ended_at_ms: int = 0,
+    ) -> None:
+        self.id = id
+        self.placed_at_ms = placed_at_ms
+        self.gross_minor = gross_minor
+        self.priced_at_ms = priced_at_ms
+        self.refunded_minor = refunded_minor
+        self.void = void
+        self.ended_at_ms = ended_at_ms
+        self.is_purchase = False
+        self.net_minor = 0
+        self.appraise()
+
+    def appraise(self) -> None:
+        """Say anew what the order comes to."""
+        gross_minor, refunded_minor = self.gross_minor, self.refunded_minor
+        given_back = self.void or (gross_minor and refunded_minor >= gross_minor)
+        self.is_purchase = bool(self.placed_at_ms and not given_back)
+        self.net_minor = max(gross_minor - refunded_minor, 0) if self.is_purchase else 0
 
     @property
     def known_since_ms(self) -> int:
         return self.placed_at_ms or self.ended_at_ms
 
 
-class Purchases(Struct, frozen=True, array_like=True):
+def _sort_key(order: Order) -> tuple[int, int]:
+    return order.placed_at_ms or order.ended_at_ms, order.id
+
+
+class Purchases:
     """A customer's orders and what they add up to.
 
     ``orders`` are sorted by (time, id) and reach back as far as a window or a refund can.
@@ -88,203 +167,663 @@ class Purchases(Struct, frozen=True, array_like=True):
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
 
-    orders: tuple[Order, ...] = ()
-    count: int = 0
-    net_minor: int = 0
-    first_at_ms: int = 0
-    retired_last_at_ms: int = 0
-    decayed_orders: tuple[float, ...] = ()
-    decayed_net_minor: tuple[float, ...] = ()
-    as_of_ms: int = 0
-    retired_days: int = 0
-    days: Days = ()
+    __slots__ = (
+        "as_of_ms",
+        "count",
+        "days",
+        "decayed_net_minor",
+        "decayed_orders",
+        "first_at_ms",
+        "net_minor",
+        "orders",
+        "retired_days",
+        "retired_last_at_ms",
+    )
 
-    @property
-    def purchase_days(self) -> Days:
-        """``days``, whoever wrote the row: an earlier release did not keep them."""
-        return self.days or purchase_days(self.orders)
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.count = 0
+        self.net_minor = 0
+        self.first_at_ms = 0
+        self.retired_last_at_ms = 0
+        self.decayed_orders = [0.0, 0.0, 0.0]
+        self.decayed_net_minor = [0.0, 0.0, 0.0]
+        self.as_of_ms = 0
+        self.retired_days = 0
+        self.days: Days = ()
 
     @property
     def last_at_ms(self) -> int:
         """Time of the latest purchase; 0 when there is none."""
-        for order in reversed(self.orders):
+        orders = self.orders
+        if orders and orders[-1].is_purchase:
+            return orders[-1].placed_at_ms
+        for order in reversed(orders):
             if order.is_purchase:
                 return order.placed_at_ms
         return self.retired_last_at_ms
 
 
-def minor_units(amount: float, currency: str) -> int:
-    """``amount`` in the currency's smallest unit."""
-    return min(round(amount * minor_per_unit(currency)), _WORTH_MINOR_MAX)
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(
+    tuple[
+        list[tuple[int, int, int, int, int, bool, int]],
+        int,
+        int,
+        int,
+        int,
+        list[float],
+        list[float],
+        int,
+        int,
+        Days,
+    ]
+).decode
 
 
-def minor_per_unit(currency: str) -> int:
-    """How many of its smallest units make one of the currency."""
-    return _MINOR_PER_UNIT.get(currency, 100)
-
-
-def record_order(
-    purchases: Purchases, event: Event, clock_ms: int, parameters: Parameters
-) -> Purchases:
-    """``purchases`` after one piece of news about an order."""
-    properties = event.properties
-    assert isinstance(properties, catalogue.Order | catalogue.OrderEnd)
-    order_id = fingerprint(properties.order_id or event.message_id)
-    ids = [known.id for known in purchases.orders]
-    index = ids.index(order_id) if order_id in ids else None
-    before = Order(order_id) if index is None else purchases.orders[index]
-    if isinstance(properties, catalogue.Order):
-        after = _placed(before, properties, event.occurred_at_ms, parameters.money.currency)
-    else:
-        after = _ended(before, properties, event, parameters.money.currency)
-    rest = (
-        purchases.orders
-        if index is None
-        else purchases.orders[:index] + purchases.orders[index + 1 :]
+def _pack(state: Purchases) -> bytes:
+    orders = [
+        (
+            order.id,
+            order.placed_at_ms,
+            order.gross_minor,
+            order.priced_at_ms,
+            order.refunded_minor,
+            order.void,
+            order.ended_at_ms,
+        )
+        for order in state.orders
+    ]
+    return _ENCODE(
+        (
+            orders,
+            state.count,
+            state.net_minor,
+            state.first_at_ms,
+            state.retired_last_at_ms,
+            state.decayed_orders,
+            state.decayed_net_minor,
+            state.as_of_ms,
+            state.retired_days,
+            state.days,
+        )
     )
-    key = (after.known_since_ms, after.id)
-    place = bisect_left(rest, key, key=lambda order: (order.known_since_ms, order.id))
-    purchases = _account(purchases, before, after, parameters)
-    orders = (*rest[:place], after, *rest[place:])
-    days = with_news(purchases.purchase_days, before, after, orders)
-    purchases = replace(purchases, orders=orders, days=days)
-    return _retire(purchases, clock_ms - parameters.time.lateness, parameters.bounds.orders)
 
 
-def _placed(order: Order, news: catalogue.Order, at_ms: int, currency: str) -> Order:
-    placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
+def _unpack(content: bytes) -> Purchases:
+    state = Purchases()
+    (
+        orders,
+        state.count,
+        state.net_minor,
+        state.first_at_ms,
+        state.retired_last_at_ms,
+        state.decayed_orders,
+        state.decayed_net_minor,
+        state.as_of_ms,
+        state.retired_days,
+        state.days,
+    ) = _DECODE(content)
+    state.orders = [Order(*order) for order in orders]
+    return state
+
+
+def purchase_days(orders: Iterable[Order]) -> Days:
+    """The days of the purchases among ``orders``, ascending, each once."""
+    return tuple(sorted({order.placed_at_ms // DAY_MS for order in orders if order.is_purchase}))
+
+
+def _record(state: Purchases, event: Event, scene: Scene) -> None:
+    """Take in one piece of news about an order."""
+    parameters = scene.parameters
+    last_before_ms = state.last_at_ms
+    _take_news(state, event, parameters)
+    _retire(state, scene.context.clock_ms - parameters.time.lateness, parameters.bounds.orders)
+    # News of an older order doesn't begin again a silence that has been dealt with.
+    last_at_ms, row = state.last_at_ms, scene.row
+    if last_at_ms != last_before_ms or row.due(_OVERDUE).due_ms:
+        gap_days = scene.snapshot.of(Population).gap_days
+        row.set_due(_OVERDUE, overdue_at_ms(last_at_ms, state.days, gap_days, parameters.overdue))
+    scene.raise_moment(SCORE)
+
+
+def _take_news(state: Purchases, event: Event, parameters: Parameters) -> None:
+    orders, properties = state.orders, event.properties
+    order = _known(state, event)
+    if order is None:
+        order = Order(_order_id(event))
+    else:
+        del orders[orders.index(order)]
+    was_purchase, net_before_minor = order.is_purchase, order.net_minor
+    placed_before_ms, currency = order.placed_at_ms, parameters.money.currency
+    if isinstance(properties, OrderNews):
+        _place(order, properties, event.occurred_at_ms, currency)
+    else:
+        _end(order, properties, event, currency)
+    order.appraise()
+    orders.insert(bisect_left(orders, _sort_key(order), key=_sort_key), order)
+
+    half_lives = parameters.of(PurchaseParameters).half_lives
+    if was_purchase:
+        _shift(state, -1, -net_before_minor, placed_before_ms, half_lives)
+    if order.is_purchase:
+        _shift(state, 1, order.net_minor, order.placed_at_ms, half_lives)
+    state.count += order.is_purchase - was_purchase
+    state.net_minor += order.net_minor - net_before_minor
+    if order.placed_at_ms:
+        state.first_at_ms = min(state.first_at_ms or _NEVER, order.placed_at_ms)
+    _note_day(state, order, was_purchase, placed_before_ms)
+
+
+def _order_id(event: Event) -> int:
+    return fingerprint(event.properties.order_id or event.message_id)
+
+
+def _known(state: Purchases, event: Event) -> Order | None:
+    """The order that the event is about, as it is by now."""
+    order_id = _order_id(event)
+    for order in reversed(state.orders):
+        if order.id == order_id:
+            return order
+    return None
+
+
+def _place(order: Order, news: OrderNews, at_ms: int, currency: str) -> None:
+    order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
     if at_ms < order.priced_at_ms:
-        return replace(order, placed_at_ms=placed_at_ms)
-    amount = next(x for x in (news.revenue, news.subtotal, news.total) if x is not None)
+        return
+    amount = news.amount
+    assert amount is not None
     gross_minor = minor_units(amount, currency)
     if at_ms == order.priced_at_ms:
         # Two prices of one moment: which came first is not known, so the higher one stands.
         gross_minor = max(gross_minor, order.gross_minor)
-    return replace(order, placed_at_ms=placed_at_ms, gross_minor=gross_minor, priced_at_ms=at_ms)
+    order.gross_minor, order.priced_at_ms = gross_minor, at_ms
 
 
-def _ended(order: Order, news: catalogue.OrderEnd, event: Event, currency: str) -> Order:
-    if order.placed_at_ms and order.placed_at_ms < event.occurred_at_ms - REFUNDABLE_MS:
-        return order
-    ended_at_ms = min(order.ended_at_ms or event.occurred_at_ms, event.occurred_at_ms)
-    amount = _refunded(news) if event.name == Name.ORDER_REFUNDED else None
+def _end(order: Order, news: OrderEnd, event: Event, currency: str) -> None:
+    at_ms = event.occurred_at_ms
+    if order.placed_at_ms and order.placed_at_ms < at_ms - REFUNDABLE_MS:
+        return
+    order.ended_at_ms = min(order.ended_at_ms or at_ms, at_ms)
+    amount = _refunded(news) if event.name == REFUNDED else None
     if amount is None:
-        return replace(order, void=True, ended_at_ms=ended_at_ms)
-    refunded_minor = min(order.refunded_minor + minor_units(amount, currency), _WORTH_MINOR_MAX)
-    return replace(order, refunded_minor=refunded_minor, ended_at_ms=ended_at_ms)
+        order.void = True
+    else:
+        refunded_minor = order.refunded_minor + minor_units(amount, currency)
+        order.refunded_minor = min(refunded_minor, AMOUNT_MINOR_MAX)
 
 
-def _refunded(news: catalogue.OrderEnd) -> float | None:
+def _refunded(news: OrderEnd) -> float | None:
     """The amount of a partial refund; None for a full one."""
     if news.revenue is not None or news.total is not None:
         return news.revenue if news.revenue is not None else news.total
-    priced = [p for p in news.products or () if p.price is not None]
-    if not priced:
-        return None
-    return sum((p.price or 0.0) * (1.0 if p.quantity is None else p.quantity) for p in priced)
+    amount, is_priced = 0.0, False
+    for product in news.products or ():
+        if product.price is not None:
+            is_priced = True
+            amount += product.price * (1.0 if product.quantity is None else product.quantity)
+    return amount if is_priced else None
 
 
-def _account(
-    purchases: Purchases, before: Order, after: Order, parameters: Parameters
-) -> Purchases:
-    """Replace what ``before`` contributed by what ``after`` does."""
-    half_lives = parameters.purchases.half_lives
-    orders = purchases.decayed_orders or (0.0,) * len(half_lives)
-    net = purchases.decayed_net_minor or (0.0,) * len(half_lives)
-    as_of_ms = purchases.as_of_ms
-    for order, sign in ((before, -1), (after, 1)):
-        if order.is_purchase:
-            at_ms = order.placed_at_ms
-            orders = _shifted(orders, as_of_ms, sign, at_ms, half_lives)
-            net = _shifted(net, as_of_ms, sign * order.net_minor, at_ms, half_lives)
-            as_of_ms = max(as_of_ms, at_ms)
-    first = [at_ms for at_ms in (purchases.first_at_ms, after.placed_at_ms) if at_ms]
-    return replace(
-        purchases,
-        count=purchases.count + after.is_purchase - before.is_purchase,
-        net_minor=purchases.net_minor + after.net_minor - before.net_minor,
-        first_at_ms=min(first, default=0),
-        decayed_orders=orders,
-        decayed_net_minor=net,
-        as_of_ms=as_of_ms,
-    )
+def _shift(
+    state: Purchases, orders: int, net_minor: int, at_ms: int, half_lives: Sequence[int]
+) -> None:
+    """Add to the decayed levels, as `decay.added` does, all of them at once."""
+    lag_ms = at_ms - state.as_of_ms
+    counts, nets = state.decayed_orders, state.decayed_net_minor
+    for place, half_life_ms in enumerate(half_lives):
+        if lag_ms > 0:
+            left = exp2(-lag_ms / half_life_ms)
+            counts[place] = counts[place] * left + orders
+            nets[place] = nets[place] * left + net_minor
+        elif lag_ms == 0:
+            counts[place] += orders
+            nets[place] += net_minor
+        else:
+            left = exp2(lag_ms / half_life_ms)
+            counts[place] += orders * left
+            nets[place] += net_minor * left
+    if lag_ms > 0:
+        state.as_of_ms = at_ms
 
 
-def _shifted(
-    levels: tuple[float, ...],
-    levels_at_ms: int,
-    amount: float,
-    at_ms: int,
-    half_lives: tuple[int, ...],
-) -> tuple[float, ...]:
-    return tuple(
-        added(level, levels_at_ms, amount, at_ms, half_life)
-        for level, half_life in zip(levels, half_lives, strict=True)
-    )
+def _note_day(state: Purchases, order: Order, was_purchase: bool, placed_before_ms: int) -> None:
+    """Keep `days` right once an order has changed."""
+    days = state.days
+    if order.is_purchase:
+        if was_purchase and placed_before_ms == order.placed_at_ms:
+            return
+        day = order.placed_at_ms // DAY_MS
+        if not was_purchase and (not days or day >= days[-1]):
+            if not days or day > days[-1]:
+                state.days = (*days, day)
+            return
+    elif not was_purchase:
+        return
+    state.days = purchase_days(state.orders)
 
 
-def _retire(purchases: Purchases, settled_ms: int, orders_max: int) -> Purchases:
+def _retire(state: Purchases, settled_ms: int, orders_max: int) -> None:
     """Let go of orders that no window and no refund can reach, and of the oldest beyond the bound.
 
     ``settled_ms``: nothing older can arrive any more.
     """
-    orders = purchases.orders
+    orders = state.orders
     horizon_ms = settled_ms - REFUNDABLE_MS
     keep_from = max(len(orders) - orders_max, 0)
     while keep_from < len(orders) and orders[keep_from].known_since_ms < horizon_ms:
         keep_from += 1
     if not keep_from:
-        return purchases
+        return
     retired = [order.placed_at_ms for order in orders[:keep_from] if order.is_purchase]
-    kept_days = purchase_days(orders[keep_from:])
-    retired_days = {at_ms // DAY_MS for at_ms in retired}.difference(kept_days)
-    return replace(
-        purchases,
-        orders=orders[keep_from:],
-        retired_last_at_ms=max([*retired, purchases.retired_last_at_ms]),
-        retired_days=purchases.retired_days + len(retired_days),
-        days=kept_days,
+    del orders[:keep_from]
+    state.days = purchase_days(orders)
+    state.retired_last_at_ms = max([*retired, state.retired_last_at_ms])
+    retired_days = {at_ms // DAY_MS for at_ms in retired}.difference(state.days)
+    state.retired_days += len(retired_days)
+
+
+def _fall_silent(scene: Scene) -> None:
+    scene.raise_moment(SILENCE)
+
+
+def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
+    """One person's purchases: an order that several ids have news of is one order.
+
+    Exact as long as the ids' retired orders are of different orders and days.
+    """
+    one = Purchases()
+    by_id: dict[int, Order] = {}
+    for state in states:
+        for order in state.orders:
+            known = by_id.get(order.id)
+            by_id[order.id] = _copied(order) if known is None else _merged(known, order)
+        one.retired_days += state.retired_days
+        one.retired_last_at_ms = max(one.retired_last_at_ms, state.retired_last_at_ms)
+    one.orders = sorted(by_id.values(), key=_sort_key)
+    one.days = purchase_days(one.orders)
+    kept = [order for order in one.orders if order.is_purchase]
+    half_lives = parameters.of(PurchaseParameters).half_lives
+    for order in kept:
+        _shift(one, 1, order.net_minor, order.placed_at_ms, half_lives)
+    one.count, one.net_minor = len(kept), 0
+    for order in kept:
+        one.net_minor += order.net_minor
+    _add_retired(one, states, half_lives)
+    first = [order.placed_at_ms for order in one.orders if order.placed_at_ms]
+    first += [state.first_at_ms for state in states if state.first_at_ms]
+    one.first_at_ms = min(first, default=0)
+    return one
+
+
+def _add_retired(one: Purchases, states: Sequence[Purchases], half_lives: Sequence[int]) -> None:
+    """Add what each state still counts of orders that it no longer keeps."""
+    for state in states:
+        kept = [order for order in state.orders if order.is_purchase]
+        rest = Purchases()
+        rest.as_of_ms = state.as_of_ms
+        rest.decayed_orders = list(state.decayed_orders)
+        rest.decayed_net_minor = list(state.decayed_net_minor)
+        count, net_minor = state.count, state.net_minor
+        for order in kept:
+            _shift(rest, -1, -order.net_minor, order.placed_at_ms, half_lives)
+            count -= 1
+            net_minor -= order.net_minor
+        one.count += count
+        one.net_minor += net_minor
+        if count:
+            _add_levels(one, rest, half_lives)
+
+
+def _add_levels(one: Purchases, rest: Purchases, half_lives: Sequence[int]) -> None:
+    as_of_ms = max(one.as_of_ms, rest.as_of_ms)
+    for place, half_life_ms in enumerate(half_lives):
+        for mine, theirs in (
+            (one.decayed_orders, rest.decayed_orders),
+            (one.decayed_net_minor, rest.decayed_net_minor),
+        ):
+            mine[place] = decayed(mine[place], as_of_ms - one.as_of_ms, half_life_ms) + decayed(
+                theirs[place], as_of_ms - rest.as_of_ms, half_life_ms
+            )
+    one.as_of_ms = as_of_ms
+
+
+def _copied(order: Order) -> Order:
+    return Order(
+        order.id,
+        order.placed_at_ms,
+        order.gross_minor,
+        order.priced_at_ms,
+        order.refunded_minor,
+        order.void,
+        order.ended_at_ms,
     )
 
 
-def window(purchases: Purchases, at_ms: int, days: int) -> tuple[int, int]:
+def _merged(one: Order, other: Order) -> Order:
+    """What two ids know of the same order."""
+    earlier, later = sorted((one, other), key=lambda order: (order.priced_at_ms, order.gross_minor))
+    placed = [order.placed_at_ms for order in (earlier, later) if order.placed_at_ms]
+    ended = [order.ended_at_ms for order in (earlier, later) if order.ended_at_ms]
+    return Order(
+        one.id,
+        min(placed, default=0),
+        later.gross_minor,
+        later.priced_at_ms,
+        min(one.refunded_minor + other.refunded_minor, AMOUNT_MINOR_MAX),
+        one.void or other.void,
+        min(ended, default=0),
+    )
+
+
+def purchases(scene: Scene) -> Purchases:
+    """The customer's purchases; read only."""
+    return scene.row.read(PURCHASES)
+
+
+def order_of_event(scene: Scene) -> Order | None:
+    """The order that this moment's event was about, after its news."""
+    event = scene.event
+    if event is None or event.name not in EVENTS or event.properties is NOTHING:
+        return None
+    return _known(scene.of(purchases), event)
+
+
+def history(scene: Scene) -> History | None:
+    """The purchase days up to this moment; None for somebody who had not bought by then."""
+    state, at_ms = scene.row.read(PURCHASES), scene.at_ms
+    last_at_ms = state.last_at_ms
+    if last_at_ms <= at_ms:
+        days = state.days
+    else:
+        days = purchase_days(order for order in state.orders if order.placed_at_ms <= at_ms)
+    bought = len(days) + state.retired_days
+    if not bought:
+        return None
+    first_day = state.first_at_ms // DAY_MS
+    if days and days[0] < first_day:
+        first_day = days[0]
+    last_day = days[-1] if days else state.retired_last_at_ms // DAY_MS
+    today = at_ms / DAY_MS
+    last = float(last_day - first_day)
+    return History(days, bought - 1, last, max(today - first_day, last), max(today - last_day, 0.0))
+
+
+def levels(scene: Scene) -> tuple[list[float], list[float]]:
+    """Decayed orders and net spend in minor units, one level a half-life, of the orders up to this
+    moment.
+    """
+    state, at_ms = scene.row.read(PURCHASES), scene.at_ms
+    half_lives = scene.parameters.of(PurchaseParameters).half_lives
+    lag_ms = at_ms - state.as_of_ms
+    if lag_ms == 0:
+        return state.decayed_orders, state.decayed_net_minor
+    if lag_ms > 0:
+        short, middle, long = [exp2(-lag_ms / half_life_ms) for half_life_ms in half_lives]
+        counts, nets = state.decayed_orders, state.decayed_net_minor
+        return (
+            [counts[0] * short, counts[1] * middle, counts[2] * long],
+            [nets[0] * short, nets[1] * middle, nets[2] * long],
+        )
+    # The running levels hold orders that were yet to come: add up those that had come.
+    orders, spend = [0.0] * len(half_lives), [0.0] * len(half_lives)
+    for order in state.orders:
+        if order.is_purchase and order.placed_at_ms <= at_ms:
+            for place, half_life_ms in enumerate(half_lives):
+                share = decayed(1.0, at_ms - order.placed_at_ms, half_life_ms)
+                orders[place] += share
+                spend[place] += share * order.net_minor
+    return orders, spend
+
+
+def window(state: Purchases, at_ms: int, days: int) -> tuple[int, int]:
     """(count, net in minor units) of the purchases in (at - days, at]."""
     count = net_minor = 0
     begin_ms = at_ms - days * DAY_MS
-    for order in reversed(purchases.orders):
+    for order in reversed(state.orders):
         placed_at_ms = order.placed_at_ms
         if (placed_at_ms or order.ended_at_ms) <= begin_ms:
             break
-        # As `is_purchase` and `net_minor` have it, which as properties take most of the time.
-        gross_minor, refunded_minor = order.gross_minor, order.refunded_minor
-        is_given_back = order.void or (gross_minor and refunded_minor >= gross_minor)
-        if 0 < placed_at_ms <= at_ms and not is_given_back:
+        if order.is_purchase and placed_at_ms <= at_ms:
             count += 1
-            net_minor += max(gross_minor - refunded_minor, 0)
+            net_minor += order.net_minor
     return count, net_minor
 
 
-def levels(
-    purchases: Purchases, at_ms: int, parameters: Parameters
-) -> Iterator[tuple[int, float, float]]:
-    """(half-life in days, decayed orders, decayed net in minor units) as of ``at_ms``."""
-    half_lives = parameters.purchases.half_lives
-    zeros = (0.0,) * len(half_lives)
-    lag_ms = at_ms - purchases.as_of_ms
-    for half_life, orders, net in zip(
-        half_lives,
-        purchases.decayed_orders or zeros,
-        purchases.decayed_net_minor or zeros,
-        strict=True,
-    ):
-        yield (
-            half_life // DAY_MS,
-            decayed(orders, lag_ms, half_life),
-            decayed(net, lag_ms, half_life),
+def window_30d(scene: Scene) -> tuple[int, int]:
+    """(count, net in minor units) of the last 30 days."""
+    return window(scene.row.read(PURCHASES), scene.at_ms, 30)
+
+
+def window_90d(scene: Scene) -> tuple[int, int]:
+    """(count, net in minor units) of the last 90 days."""
+    return window(scene.row.read(PURCHASES), scene.at_ms, 90)
+
+
+def window_365d(scene: Scene) -> tuple[int, int]:
+    """(count, net in minor units) of the last 365 days."""
+    return window(scene.row.read(PURCHASES), scene.at_ms, 365)
+
+
+def net_until(state: Purchases, at_ms: int) -> int:
+    """Net revenue of the orders placed by ``at_ms``, in minor units."""
+    net_minor = state.net_minor
+    for order in reversed(state.orders):
+        if order.known_since_ms <= at_ms:
+            break
+        if order.placed_at_ms > at_ms:
+            net_minor -= order.net_minor
+    return net_minor
+
+
+def gaps_days(state: Purchases) -> list[float]:
+    """Days between the latest purchases, oldest first; several on one UTC day are one."""
+    return list(rhythm_of(state.days).gaps)
+
+
+def usual_gap_days(scene: Scene) -> float:
+    """The customer's own usual gap, drawn towards the population's."""
+    gap_days = scene.snapshot.of(Population).gap_days
+    rhythm = rhythm_of(scene.row.read(PURCHASES).days)
+    return typical_gap_days(rhythm, gap_days, scene.parameters.overdue.prior_weight)
+
+
+def overdue_at(scene: Scene) -> int:
+    """When the silence after the last purchase becomes too long, in ms; 0 without a purchase."""
+    state, gap_days = scene.row.read(PURCHASES), scene.snapshot.of(Population).gap_days
+    return overdue_at_ms(state.last_at_ms, state.days, gap_days, scene.parameters.overdue)
+
+
+def _silent_days(scene: Scene) -> float:
+    last_ms = scene.row.read(PURCHASES).last_at_ms
+    return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
+
+
+def _average_order(scene: Scene) -> float:
+    bought = scene.row.read(PURCHASES)
+    return scene.money(bought.net_minor) / bought.count if bought.count else 0.0
+
+
+def _anomaly(scene: Scene) -> Anomaly | None:
+    past = scene.of(history)
+    return purchase_anomaly(past, scene.at_ms) if past is not None else None
+
+
+def _deviations(scene: Scene) -> float:
+    found = _anomaly(scene)
+    return found.deviations if found is not None else nan
+
+
+def _scores(scene: Scene) -> RfmScores | None:
+    state = scene.row.read(PURCHASES)
+    if not state.count:
+        return None
+    count, net_minor = scene.of(window_365d)
+    recency_days = max(scene.at_ms - state.last_at_ms, 0) / DAY_MS
+    population = scene.snapshot.of(Population)
+    return rfm_scores(recency_days, count, net_minor, state.count, population)
+
+
+def _segment(scene: Scene) -> str:
+    scores = scene.of(_scores)
+    return str(scores.segment) if scores is not None else ""
+
+
+FACTS = {
+    "orders": Fact(
+        lambda s: float(s.row.read(PURCHASES).count), "{:.0f} purchases so far", "purchases ever"
+    ),
+    "orders_30d": Fact(
+        lambda s: float(s.of(window_30d)[0]), "{:.0f} in 30 days", "purchases, 30 days"
+    ),
+    "orders_90d": Fact(
+        lambda s: float(s.of(window_90d)[0]), "{:.0f} in 90 days", "purchases, 90 days"
+    ),
+    "orders_365d": Fact(
+        lambda s: float(s.of(window_365d)[0]), "{:.0f} in a year", "purchases, a year"
+    ),
+    "net_30d": Fact(
+        lambda s: s.money(s.of(window_30d)[1]), "spent {:.2f} in 30 days", "net spend, 30 days"
+    ),
+    "net_90d": Fact(
+        lambda s: s.money(s.of(window_90d)[1]), "spent {:.2f} in 90 days", "net spend, 90 days"
+    ),
+    "net_365d": Fact(
+        lambda s: s.money(s.of(window_365d)[1]), "spent {:.2f} in a year", "net spend, a year"
+    ),
+    "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order"),
+    "silent_days": Fact(_silent_days, "now {:.0f} days", "days since the last purchase"),
+    "typical_gap_days": Fact(
+        lambda s: s.of(usual_gap_days), "usually every {:.0f} days", "the customer's own usual gap"
+    ),
+    "overdue_ratio": Fact(
+        lambda s: _silent_days(s) / s.of(usual_gap_days),
+        "{:.1f} times the usual gap",
+        "silence over the usual gap",
+    ),
+    "purchase_anomaly": Fact(
+        _deviations,
+        "purchases {:+.1f} deviations from their usual",
+        "purchase days of the last 14 against the customer's own usual, in standard deviations",
+    ),
+    "segment": Fact(_segment, "{}", "named segment, empty for somebody who has not bought", str),
+}
+
+
+class _View(Struct, frozen=True, rename="camel"):
+    pass
+
+
+class Window(_View, frozen=True):
+    """Purchases of the last ``days``."""
+
+    days: int
+    orders: int
+    net_minor: int
+
+
+class DecayedLevel(_View, frozen=True):
+    """Orders and net spend, each halving within ``half_life_days``."""
+
+    half_life_days: int
+    orders: float
+    net_minor: float
+
+
+class RfmView(_View, frozen=True):
+    """``segment`` and the scores are null for somebody who has not bought."""
+
+    recency_days: float | None
+    orders: int
+    net_minor: int
+    first_order_at: str | None
+    last_order_at: str | None
+    windows: tuple[Window, ...]
+    decayed: tuple[DecayedLevel, ...]
+    recency_score: int | None
+    frequency_score: int | None
+    monetary_score: int | None
+    segment: Segment | None
+
+
+def _rfm_view(scene: Scene) -> RfmView:
+    state, at_ms, scores = scene.row.read(PURCHASES), scene.at_ms, scene.of(_scores)
+    return RfmView(
+        recency_days=max(at_ms - state.last_at_ms, 0) / DAY_MS if state.count else None,
+        orders=state.count,
+        net_minor=state.net_minor,
+        first_order_at=iso_or_none(state.first_at_ms),
+        last_order_at=iso_or_none(state.last_at_ms),
+        windows=tuple(Window(days, *window(state, at_ms, days)) for days in WINDOW_DAYS),
+        decayed=tuple(_decayed_levels(scene)),
+        recency_score=scores.recency if scores else None,
+        frequency_score=scores.frequency if scores else None,
+        monetary_score=scores.monetary if scores else None,
+        segment=scores.segment if scores else None,
+    )
+
+
+def _decayed_levels(scene: Scene) -> Iterator[DecayedLevel]:
+    """Of all that is counted, as ``orders`` and ``net_minor`` beside them are."""
+    state, parameters = scene.row.read(PURCHASES), scene.parameters
+    lag_ms = scene.at_ms - state.as_of_ms
+    for place, half_life_ms in enumerate(parameters.of(PurchaseParameters).half_lives):
+        yield DecayedLevel(
+            half_life_ms // DAY_MS,
+            decayed(state.decayed_orders[place], lag_ms, half_life_ms),
+            decayed(state.decayed_net_minor[place], lag_ms, half_life_ms),
         )
 
 
-def gaps_days(purchases: Purchases) -> list[float]:
-    """Days between the latest purchases, oldest first; several on one UTC day are one."""
-    latest = purchases.purchase_days[-GAPS_MAX - 1 :]
-    return [float(later - earlier) for earlier, later in pairwise(latest)]
+def _rfm_in_words(rfm: RfmView, _as_of: str, currency: str) -> Iterator[Line]:
+    if rfm.recency_days is None:
+        yield Line("purchases", "none")
+        return
+    if rfm.segment is not None:
+        yield Line("segment", f"{rfm.segment}: {SEGMENT_WORDS[rfm.segment]}")
+        scores = (rfm.recency_score, rfm.frequency_score, rfm.monetary_score)
+        yield Line("scores", "recency {}, frequency {}, monetary {}, of 5".format(*scores))
+    last = moment_in_words(rfm.last_order_at)
+    yield Line("last purchase", f"{rfm.recency_days:.1f} days before ({last})")
+    net = money_in_words(rfm.net_minor, currency)
+    since = moment_in_words(rfm.first_order_at)
+    yield Line("purchases", f"{counted(rfm.orders, 'order')}, {net} net, since {since}")
+    for span in rfm.windows:
+        net = money_in_words(span.net_minor, currency)
+        yield Line(f"last {span.days} days", f"{counted(span.orders, 'order')}, {net}")
+
+
+def _anomaly_lines(found: Anomaly, _as_of: str, _currency: str) -> Iterator[Line]:
+    yield Line("buying", anomaly_in_words(found))
+
+
+PURCHASES: Part[Purchases] = Part(
+    name="purchases",
+    code="pu",
+    about="Orders as they stand after refunds and changes: how lately, how often, how much.",
+    state=Purchases,
+    pack=_pack,
+    unpack=_unpack,
+    united=_united,
+    parameters=PurchaseParameters,
+    events=EVENTS,
+    listens=frozenset(EVENTS),
+    record=_record,
+    timers=(Timer(_OVERDUE, _fall_silent),),
+    moments={SILENCE: "the customer's own clock says that a purchase is overdue"},
+    offers=(
+        purchases,
+        order_of_event,
+        history,
+        levels,
+        window_365d,
+        usual_gap_days,
+        overdue_at,
+    ),
+    facts=FACTS,
+    sections=(
+        ProfileSection("rfm", RfmView, _rfm_view, _rfm_in_words, place=100),
+        ProfileSection("purchase_anomaly", Anomaly | None, _anomaly, _anomaly_lines, place=420),
+    ),
+)

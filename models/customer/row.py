@@ -1,22 +1,27 @@
-"""A customer's row: every part of their state, packed for the changelog.
+"""A customer's row: the states of all parts, packed for the changelog.
 
-A row written by an earlier release is read by this one: new fields go to the end, with defaults.
-A row written by a newer release is refused.
+A part's state is unpacked when it is read and packed again when it was changed. All other bytes
+stay as they are, including those of parts that this release does not know.
 """
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
-from models.customer.cart import Cart
-from models.customer.contacts import Decided
-from models.customer.engagement import Engagement
-from models.customer.evidence import Sign
-from models.customer.pending import Pending
-from models.customer.purchases import Purchases
-from models.customer.support import Support
+#: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
+ROW_FORMAT = 2
+_CHECKSUM_BYTES = 4
+#: Rows in earlier formats had this many fields or more.
+_OLDER_FIELDS_MIN = 4
+#: The errors of decoding malformed bytes.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-#: Raised when a field changes its meaning or its place.
-ROW_VERSION = 1
+S = TypeVar("S")
 
 
 class RowError(ValueError):
@@ -27,93 +32,352 @@ class NewerRow(RowError):
     """A row was written by a newer release than this one."""
 
 
-class Deadline(Struct, frozen=True, array_like=True, gc=False):
-    """When silence of one kind becomes due (0: it doesn't), and until when it was dealt with."""
+class OlderRow(RowError):
+    """A row is in a format that this release no longer reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept(Generic[S]):
+    """How a part's state is kept in rows.
+
+    ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
+    raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
+    ``older``: the readers of earlier versions' bytes, by version. ``seed``: the initial value of
+    the checksum.
+    """
+
+    name: str
+    code: str
+    state: Callable[[], S]
+    pack: Callable[[S], bytes]
+    unpack: Callable[[bytes], S]
+    version: int = 1
+    older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
+    empty: bytes = field(init=False)
+    seed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "empty", self.pack(self.state()))
+        object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
+
+
+@lru_cache(maxsize=1_024)
+def _checksum_seed(code: str, version: int) -> int:
+    """The initial value of a checksum, so that it covers code and version too."""
+    return crc32(f"{code}:{version}".encode())
+
+
+def _sum_of(content: bytes | msgspec.Raw, seed: int = 0) -> bytes:
+    # As bytes: a number has several encodings, and a changed byte must not go unnoticed.
+    return crc32(content, seed).to_bytes(_CHECKSUM_BYTES, "big")
+
+
+def _sum_of_head(head: bytes | msgspec.Raw, codes: Iterable[str]) -> bytes:
+    # With the codes of the parts, so that a missing or renamed part is noticed.
+    return _sum_of(" ".join(codes).encode(), crc32(head))
+
+
+class Due(msgspec.Struct):
+    """When a timer is due (0: never), and up to when it was handled; event time in ms."""
 
     due_ms: int = 0
     handled_ms: int = 0
 
 
-class Deadlines(Struct, frozen=True, array_like=True, gc=False):
-    """The silences that can fire or be observed."""
+class Row:
+    """One customer. Mutable, and owned by the partition: a step changes it in place.
 
-    cart: Deadline = Deadline()
-    purchase: Deadline = Deadline()
-    ticket: Deadline = Deadline()
-    decision: Deadline = Deadline()
-    label: Deadline = Deadline()
-
-    @property
-    def next_due_ms(self) -> int:
-        """The earliest deadline; 0 when there is none."""
-        due_ms, label_ms = self.next_decided_ms, self.label.due_ms
-        return min(due_ms, label_ms) if due_ms and label_ms else due_ms or label_ms
-
-    @property
-    def next_decided_ms(self) -> int:
-        """The earliest at which something is decided, which a label is not; 0 for none."""
-        due = (self.cart.due_ms, self.purchase.due_ms, self.ticket.due_ms, self.decision.due_ms)
-        return min((ms for ms in due if ms), default=0)
-
-
-class Row(Struct, frozen=True, array_like=True):
-    """One customer. ``applied`` is the offset in ``customer-events`` of the last change to it;
-    ``messages`` the latest message ids, eight bytes each; ``fired_ms`` when each trigger last
-    fired; ``latest_ms`` the time of the latest event; ``pending`` the labels that wait, earliest
-    first; ``counted`` the cell of the population's count table the customer is in; ``at_risk``
-    the triggers whose threshold the customer is above; ``decisions`` the latest actions;
-    ``evidence`` what they ran into that people leave for.
+    ``applied``: the offset in ``customer-events`` of the last change; ``latest_ms``: the time of
+    the latest event; ``messages``: fingerprints of the latest message ids, eight bytes each;
+    ``next_due_ms``: the earliest timer, 0 for none.
     """
 
-    version: int = ROW_VERSION
-    applied: int = -1
-    messages: bytes = b""
-    purchases: Purchases = Purchases()
-    engagement: Engagement = Engagement()
-    cart: Cart = Cart()
-    support: Support = Support()
-    deadlines: Deadlines = Deadlines()
-    fired_ms: dict[str, int] = {}
-    latest_ms: int = 0
-    pending: tuple[Pending, ...] = ()
-    counted: tuple[int, int, int] | None = None
-    at_risk: tuple[str, ...] = ()
-    decisions: tuple[Decided, ...] = ()
-    evidence: tuple[Sign, ...] = ()
-    spend_counted: tuple[int, int, int] | None = None
+    __slots__ = (
+        "_changed",
+        "_packed",
+        "_states",
+        "_stored_timers",
+        "_timers",
+        "applied",
+        "latest_ms",
+        "messages",
+        "next_due_ms",
+    )
 
-    @property
-    def next_due_ms(self) -> int:
-        """The earliest deadline; 0 when there is none."""
-        return self.deadlines.next_due_ms
+    def __init__(self) -> None:
+        self.applied = -1
+        self.latest_ms = 0
+        self.messages = b""
+        self.next_due_ms = 0
+        # Stored timers are decoded when the first one is needed.
+        self._stored_timers: StoredTimers = ()
+        self._timers: dict[str, Due] | None = None
+        self._packed: dict[str, bytes] = {}
+        self._states: dict[str, Any] = {}
+        self._changed: dict[str, Kept[Any]] = {}
+
+    def read(self, part: Kept[S]) -> S:
+        """The part's state; read only. Raises ``RowError`` when it cannot be read."""
+        found: S | None = self._states.get(part.code)
+        return found if found is not None else self._unpacked(part)
+
+    def edit(self, part: Kept[S]) -> S:
+        """The part's state, to be changed in place."""
+        self._changed[part.code] = part
+        found: S | None = self._states.get(part.code)
+        return found if found is not None else self._unpacked(part)
+
+    def has_seen(self, message: bytes) -> bool:
+        """Whether an event with this fingerprint of its message id was applied before."""
+        at = self.messages.find(message)
+        # Eight bytes may also match across two neighbours; only an aligned match counts.
+        while at > 0 and at % 8:
+            at = self.messages.find(message, at + 1)
+        return at >= 0
+
+    def due(self, code: str) -> Due:
+        """The timer's times."""
+        return self._by_code().get(code) or Due()
+
+    def set_due(self, code: str, due_ms: int, *, may_repeat: bool = False) -> None:
+        """Set a timer to ``due_ms``, or unset it with 0. A time that was already handled unsets it
+        too, unless it may repeat.
+        """
+        timers = self._by_code()
+        timer = timers.get(code)
+        if timer is None:
+            if not due_ms:
+                return
+            timer = timers[code] = Due()
+        if due_ms <= timer.handled_ms and not may_repeat:
+            due_ms = 0
+        before_ms, next_ms = timer.due_ms, self.next_due_ms
+        if due_ms == before_ms:
+            return
+        timer.due_ms = due_ms
+        if before_ms and before_ms == next_ms:
+            self._find_next()
+        elif due_ms and (due_ms < next_ms or not next_ms):
+            self.next_due_ms = due_ms
+
+    def finish(self, code: str, at_ms: int) -> None:
+        """Note that a timer was handled up to ``at_ms``."""
+        timer = self._by_code()[code]
+        timer.due_ms, timer.handled_ms = 0, at_ms
+        self._find_next()
+
+    def pass_over(self, at_ms: int, known: Container[str]) -> None:
+        """Finish due timers that are not ``known``: of parts that are off or unknown."""
+        passed = [code for code, timer in self.timers() if timer.due_ms == at_ms]
+        for code in passed:
+            if code not in known:
+                self.finish(code, at_ms)
+
+    def timers(self) -> Iterable[tuple[str, Due]]:
+        """Every timer that was ever set, by its code."""
+        return self._by_code().items()
+
+    def _by_code(self) -> dict[str, Due]:
+        timers = self._timers
+        if timers is None:
+            timers = {code: Due(due_ms, handled) for code, due_ms, handled in self._stored_timers}
+            self._timers = timers
+        return timers
+
+    def _find_next(self) -> None:
+        next_ms = 0
+        for timer in self._by_code().values():
+            due_ms = timer.due_ms
+            if due_ms and (due_ms < next_ms or not next_ms):
+                next_ms = due_ms
+        self.next_due_ms = next_ms
+
+    def _unpacked(self, part: Kept[S]) -> S:
+        entry = self._packed.get(part.code)
+        if entry is None:
+            state = part.state()
+        else:
+            version = entry[_CHECKSUM_BYTES]
+            _require_readable(part.code, version, part.version)
+            unpack = part.unpack if version == part.version else part.older.get(version)
+            if unpack is None:
+                raise RowError(
+                    f"the {part.name} of a row is of version {version}: nothing reads it"
+                )
+            try:
+                state = unpack(entry[_CHECKSUM_BYTES + 1 :])
+            except (msgspec.DecodeError, TypeError, ValueError) as error:
+                raise RowError(f"the {part.name} of a row cannot be read: {error}") from None
+        self._states[part.code] = state
+        return state
+
+    def packed(self) -> dict[str, bytes]:
+        """Every part's bytes with checksum and version, in the order of codes; empty parts are left
+        out.
+        """
+        parts = self._packed
+        is_ordered = True
+        for code, part in self._changed.items():
+            content = part.pack(self._states[code])
+            if content == part.empty:
+                parts.pop(code, None)
+                continue
+            is_ordered = is_ordered and code in parts
+            parts[code] = b"%b%c%b" % (
+                _sum_of(content, part.seed),
+                part.version,
+                content,
+            )
+        self._changed.clear()
+        if not is_ordered:
+            parts = self._packed = dict(sorted(parts.items()))
+        return parts
+
+    def packed_timers(self) -> "StoredTimers":
+        """Every timer that was ever set, in the order of codes."""
+        if self._timers is None:
+            return self._stored_timers
+        return tuple(
+            (code, timer.due_ms, timer.handled_ms)
+            for code, timer in sorted(self._timers.items())
+            if timer.due_ms or timer.handled_ms
+        )
 
 
-_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
-_DECODER = msgspec.msgpack.Decoder(Row)
+#: Timers as they are stored: (code, due, handled).
+StoredTimers = tuple[tuple[str, int, int], ...]
+
+
+class RowHead(Struct, array_like=True):
+    """The fields of a row, besides its parts."""
+
+    applied: int
+    next_due_ms: int
+    latest_ms: int
+    messages: bytes
+    timers: StoredTimers
+
+
+class _Stored(Struct, array_like=True):
+    format: int
+    checksum: bytes
+    head: RowHead
+    parts: dict[str, bytes]
+
+
+class _Checked(Struct, array_like=True):
+    """The same, with the head as the bytes that its checksum covers."""
+
+    format: int
+    checksum: bytes
+    head: msgspec.Raw
+    parts: dict[str, bytes]
+
+
+class _Headed(Struct, array_like=True):
+    """The same without the parts."""
+
+    format: int
+    checksum: bytes
+    head: RowHead
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_STORED = msgspec.msgpack.Decoder(_Stored)
+_CHECKED = msgspec.msgpack.Decoder(_Checked)
+_HEADED = msgspec.msgpack.Decoder(_Headed)
+_HEAD = msgspec.msgpack.Decoder(RowHead)
 
 
 def encode_row(row: Row) -> bytes:
     """The row's bytes; the same row always gives the same bytes."""
-    return _ENCODER.encode(row)
+    head = _encode((row.applied, row.next_due_ms, row.latest_ms, row.messages, row.packed_timers()))
+    parts = row.packed()
+    return _encode((ROW_FORMAT, _sum_of_head(head, parts), msgspec.Raw(head), parts))
 
 
 def decode_row(content: bytes) -> Row:
-    """Read a row. Raises ``NewerRow``, or ``RowError`` when it is not a row at all."""
-    try:
-        row = _DECODER.decode(content)
-    except msgspec.DecodeError as error:
-        if version_of(content) > ROW_VERSION:
-            raise NewerRow("a row was written by a newer release; upgrade this worker") from None
-        raise RowError(f"not a row: {error}") from None
-    if row.version > ROW_VERSION:
-        raise NewerRow("a row was written by a newer release; upgrade this worker")
+    """Read a row. Raises ``NewerRow`` or ``OlderRow``, or ``RowError`` if it is not a row.
+
+    Does not verify checksums: `check_row` does, when rows are read back from the changelog.
+    """
+    stored = _decoded(content, _STORED)
+    head, row = stored.head, Row()
+    row.applied, row.next_due_ms = head.applied, head.next_due_ms
+    row.latest_ms, row.messages = head.latest_ms, head.messages
+    row._stored_timers, row._packed = head.timers, stored.parts
     return row
 
 
-def version_of(content: bytes) -> int:
-    """The version that stored bytes begin with, whatever follows; 0 when they have none."""
+def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
+    """Verify a row and return its head. ``versions``: those of the parts this release knows.
+
+    Raises ``RowError`` for a damaged row, ``NewerRow`` if a newer release wrote a known part, and
+    ``OlderRow`` for a format that is no longer read.
+    """
+    checked = _decoded(content, _CHECKED)
+    if _sum_of_head(checked.head, checked.parts) != checked.checksum:
+        raise RowError("a row is damaged: its checksum is another")
+    for code, entry in checked.parts.items():
+        if len(entry) <= _CHECKSUM_BYTES:
+            raise RowError("a row is damaged: a part is cut short")
+        version = entry[_CHECKSUM_BYTES]
+        content_sum = _sum_of(entry[_CHECKSUM_BYTES + 1 :], _checksum_seed(code, version))
+        if content_sum != entry[:_CHECKSUM_BYTES]:
+            raise RowError("a row is damaged: the checksum of a part is another")
+        if code in versions:
+            _require_readable(code, version, versions[code])
     try:
-        first = msgspec.msgpack.decode(content, type=list[msgspec.Raw])[0]
-        return msgspec.msgpack.decode(first, type=int)
-    except (msgspec.DecodeError, IndexError):
+        return _HEAD.decode(checked.head)
+    except UNREADABLE as error:
+        raise RowError(f"not a row: {error}") from None
+
+
+def next_due_ms_of(content: bytes) -> int:
+    """The earliest timer of a packed row, read without its parts; 0 for none."""
+    head: RowHead = _decoded(content, _HEADED).head
+    return head.next_due_ms
+
+
+def _decoded(content: bytes, decoder: Any) -> Any:
+    try:
+        stored = decoder.decode(content)
+    except UNREADABLE as error:
+        require_format(format_of(content), "a row")
+        raise RowError(f"not a row: {error}") from None
+    if stored.format != ROW_FORMAT:
+        require_format(stored.format, "a row")
+        raise RowError(f"not a row: there is no format {stored.format}")
+    return stored
+
+
+def _require_readable(code: str, version: int, known: int) -> None:
+    if version > known:
+        raise NewerRow(
+            f"a row has a part ({code}) that was written by a newer release; upgrade this worker"
+        )
+
+
+def require_format(found: int, what: str) -> None:
+    """Raise ``NewerRow`` or ``OlderRow`` for the format of another release; 0 (no format) raises
+    neither.
+    """
+    if found > ROW_FORMAT:
+        raise NewerRow(f"{what} was written by a newer release; upgrade this worker")
+    if 0 < found < ROW_FORMAT:
+        raise OlderRow(
+            f"{what} is in format {found}, which this release does not read (it writes "
+            f"{ROW_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, or delete and create "
+            f"all topics, and publish the events again"
+        )
+
+
+def format_of(content: bytes) -> int:
+    """The format number that stored bytes begin with; 0 if there is none."""
+    try:
+        fields = msgspec.msgpack.decode(content, type=list[msgspec.Raw])
+        found = msgspec.msgpack.decode(fields[0], type=int)
+    except (*UNREADABLE, IndexError):
         return 0
+    # Another kind of list may begin with a small number, too.
+    return found if found > ROW_FORMAT or len(fields) >= _OLDER_FIELDS_MIN else 0

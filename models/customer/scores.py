@@ -1,65 +1,97 @@
-"""R, F and M scores from 1 to 5, and the segment they name."""
+"""Scores of a customer at one moment: churn probability, explanations and expected value."""
 
-from bisect import bisect_left
-from enum import StrEnum
+from math import nan
 
-from msgspec import Struct
-
-from config.duration import DAY_MS
-from models.customer.purchases import WINDOW_DAYS, Purchases, window
-from models.learning.snapshot import Cuts, Snapshot
-
-
-class Segment(StrEnum):
-    CHAMPIONS = "champions"
-    LOYAL = "loyal"
-    POTENTIAL = "potential"
-    NEW = "new"
-    AT_RISK = "at risk"
-    CANT_LOSE = "can't lose"
-    HIBERNATING = "hibernating"
-    LOST = "lost"
+from models.customer.churn_words import Words
+from models.customer.engagement import engagement
+from models.customer.features import extract
+from models.customer.purchases import history, net_until, purchases, window_365d
+from models.customer.scene import Scene
+from models.learning.churn import Assessment, Churn, Seen, assessed, score
+from models.learning.explanation import Explanation, explained, parts_of
+from models.learning.silent import silent_churn
+from models.learning.value import ValueView, value
 
 
-class RfmScores(Struct, frozen=True):
-    """5 is most recent, most often, most money."""
-
-    recency: int
-    frequency: int
-    monetary: int
-    segment: Segment
+def seen(scene: Scene) -> Seen | None:
+    """The models' input; None for customers without a purchase."""
+    past = scene.of(history)
+    return None if past is None else Seen(extract(scene, past), past)
 
 
-def rfm_scores(purchases: Purchases, at_ms: int, snapshot: Snapshot) -> RfmScores | None:
-    """Scores by the snapshot's cut points, over the longest window; None for who has not bought."""
-    if not purchases.count:
+def churn(scene: Scene) -> Churn | None:
+    """The score for the first horizon, which rules use; None for customers without a purchase."""
+    found = scene.of(seen)
+    if found is None:
         return None
-    count, net_minor = window(purchases, at_ms, WINDOW_DAYS[-1])
-    recency_days = max(at_ms - purchases.last_at_ms, 0) / DAY_MS
-    recency = 6 - _score(recency_days, snapshot.recency_days_cuts)
-    frequency = _score(float(count), snapshot.frequency_cuts)
-    monetary = _score(float(net_minor), snapshot.monetary_minor_cuts)
-    segment = segment_of(recency, frequency, monetary, purchases.count)
-    return RfmScores(recency, frequency, monetary, segment)
+    parameters = scene.parameters
+    return score(found, parameters.churn.horizon_days[0], scene.snapshot, parameters)
 
 
-def segment_of(recency: int, frequency: int, monetary: int, count: int) -> Segment:
-    """The named segment of three scores: recency against the mean of frequency and money."""
-    worth = (frequency + monetary) / 2
-    if recency >= 4:
-        if count == 1:
-            return Segment.NEW
-        return (
-            Segment.CHAMPIONS if worth >= 4 else Segment.LOYAL if worth >= 3 else Segment.POTENTIAL
-        )
-    if recency == 3:
-        return Segment.LOYAL if worth >= 4 else Segment.POTENTIAL
-    if worth >= 4 and recency == 1:
-        return Segment.CANT_LOSE
-    if recency == 2:
-        return Segment.AT_RISK if worth >= 3 else Segment.HIBERNATING
-    return Segment.LOST
+def assessment(scene: Scene) -> Assessment | None:
+    """Features and the scores of every horizon; None for customers without a purchase."""
+    found, first, parameters = scene.of(seen), scene.of(churn), scene.parameters
+    if found is None or first is None:
+        return None
+    others = parameters.churn.horizon_days[1:]
+    return assessed(found, first, others, scene.snapshot, parameters)
 
 
-def _score(value: float, cuts: Cuts) -> int:
-    return 1 + bisect_left(cuts, value)
+def net_so_far(scene: Scene) -> int:
+    """Net revenue up to this moment, in minor units."""
+    return net_until(scene.of(purchases), scene.at_ms)
+
+
+def worth(scene: Scene) -> ValueView | None:
+    """The customer's expected value; None before there is a model, and for customers without a
+    purchase.
+    """
+    past = scene.of(history)
+    if past is None:
+        return None
+    channel = scene.of(engagement).first_channel
+    return value(past, scene.of(net_so_far), channel, scene.snapshot, scene.parameters)
+
+
+def thinning(scene: Scene) -> float | None:
+    """The evidence of silent churn, 0 to 1; None with too little history."""
+    past, first = scene.of(history), scene.of(churn)
+    if past is None or first is None:
+        return None
+    return silent_churn(past, first.probability, scene.at_ms)
+
+
+def explanations(scene: Scene) -> tuple[Explanation, ...]:
+    """Why the scores are what they are, in the order of the assessment's scores."""
+    found = scene.of(assessment)
+    if found is None:
+        return ()
+    words, snapshot, parameters = scene.of(Words), scene.snapshot, scene.parameters
+
+    def told(one: Churn) -> Explanation:
+        parts = parts_of(found.features, one, snapshot, parameters)
+        return explained(parts, lambda group: words.of(group, one))
+
+    return tuple(told(one) for one in found.churn)
+
+
+def explanation(scene: Scene) -> Explanation | None:
+    """Why the first horizon's score is what it is: for receipts, not for rules."""
+    found, first = scene.of(seen), scene.of(churn)
+    if found is None or first is None:
+        return None
+    words = scene.of(Words)
+    parts = parts_of(found.features, first, scene.snapshot, scene.parameters)
+    return explained(parts, lambda group: words.of(group, first))
+
+
+def value_at_stake(scene: Scene) -> float:
+    """Net revenue of the last 365 days times the churn probability, in the shop's currency."""
+    first = scene.of(churn)
+    return scene.money(scene.of(window_365d)[1]) * first.probability if first is not None else 0.0
+
+
+def churn_probability(scene: Scene) -> float:
+    """The first horizon's; NaN for customers without a purchase."""
+    first = scene.of(churn)
+    return first.probability if first is not None else nan

@@ -1,1 +1,1 @@
-"""What should happen: triggers, each with the receipt of why."""
+"""What should happen: triggers and actions, each with its reasons."""

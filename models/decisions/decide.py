@@ -1,36 +1,71 @@
-"""Rules looked at: which triggers fire, under their thresholds and cooldowns, and why."""
+"""Evaluates the rules: which triggers fire, by condition, threshold and cooldown, and why; and the
+one action chosen for all of them.
+"""
 
 from math import isnan
 
-from msgspec.structs import replace
-
-from models.customer.churn_reason import ChurnReason
-from models.decisions.facts import FACTS, Scene
-from models.decisions.policy import CompiledTrigger
-from models.decisions.trigger import Cause, ChurnReceipt, ReasonCode, Trigger, decision_id
+from models.customer.contacts import CONTACTS
+from models.customer.evidence import reason
+from models.customer.registry import FACTS
+from models.customer.scene import Scene
+from models.customer.scores import churn, explanation, value_at_stake
+from models.decisions.actions import next_best_action
+from models.decisions.policy import CompiledTrigger, Policy
+from models.decisions.trigger import (
+    Cause,
+    ChurnReceipt,
+    Decision,
+    ReasonCode,
+    Receipts,
+    Trigger,
+    decision_id,
+)
 from models.events.wire import iso
 from models.learning.churn import Churn
 from models.learning.explanation import Explanation
 
-#: The part of a score that is the same for everybody.
+#: The code of the part of a score that is the same for all customers.
 BASE = "base"
 
 
-def look(scene: Scene, moment: str, cause: Cause) -> list[Trigger]:
-    """The triggers that fire at ``moment``; ``scene.row`` remembers that they did."""
+def decide(scene: Scene, policy: Policy) -> list[Decision]:
+    """Evaluate the rules of the scene's moments, and choose one action for all that fire.
+
+    Records the decisions in the customer's contacts.
+    """
+    if not scene.moments:
+        return []
+    triggers: list[Trigger] = []
+    moments = scene.moments
+    if len(moments) > 1:
+        moments = sorted(moments, key=policy.order.__getitem__)
+    for moment in moments:
+        triggers += look(scene, policy.triggers[moment], _cause(scene, moment))
+    if not triggers:
+        return []
+    action = next_best_action(scene, policy.actions, triggers, receipts(scene))
+    return [*triggers, action] if action is not None else [*triggers]
+
+
+def _cause(scene: Scene, moment: str) -> Cause:
+    if scene.event is not None:
+        return Cause(message_id=scene.event.message_id)
+    return Cause(deadline=f"{moment}:{scene.at_ms}")
+
+
+def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:
+    """The triggers of these rules that fire; recorded in the customer's contacts."""
     fired: list[Trigger] = []
-    for compiled in scene.context.policy.triggers[moment]:
+    for compiled in rules:
         gates = _gates_passed(scene, compiled)
         if gates is not None:
             fired.append(_trigger(scene, compiled, cause, gates))
-            name = compiled.rule.name
-            fired_ms = {**scene.row.fired_ms, name: scene.at_ms}
-            scene.row = replace(scene.row, fired_ms=fired_ms)
+            scene.row.edit(CONTACTS).fired_ms[compiled.rule.name] = scene.at_ms
     return fired
 
 
 def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | None:
-    """The gates that were open, or None when one was shut."""
+    """The gates that the rule passed, or None if one rejected it."""
     rule = compiled.rule
     if not compiled.when.holds(scene):
         return None
@@ -39,60 +74,59 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
         if not _rose(scene, compiled):
             return None
         gates.append("threshold")
-    last_ms = scene.row.fired_ms.get(rule.name)
+    last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
     if last_ms is not None and scene.at_ms < last_ms + rule.cooldown:
         return None
     return (*gates, "cooldown")
 
 
 def _rose(scene: Scene, compiled: CompiledTrigger) -> bool:
-    """Whether the fact has just climbed over the threshold; it must fall well below it again
-    before it can climb once more.
+    """Whether the fact has just risen to the threshold; it must fall to ``rearm`` before it can
+    rise again.
     """
     rule = compiled.rule
     assert rule.rises is not None
-    value, above = scene[rule.rises.fact], scene.row.at_risk
+    value = scene[rule.rises.fact]
     assert isinstance(value, float)
-    if rule.name in above:
+    if rule.name in scene.row.read(CONTACTS).at_risk:
         if value <= rule.rises.rearm:
-            rest = tuple(name for name in above if name != rule.name)
-            scene.row = replace(scene.row, at_risk=rest)
+            scene.row.edit(CONTACTS).at_risk.remove(rule.name)
         return False
     if not value >= rule.rises.to:
         return False
-    scene.row = replace(scene.row, at_risk=(*above, rule.name))
+    scene.row.edit(CONTACTS).at_risk.append(rule.name)
     return True
 
 
 def _trigger(
     scene: Scene, compiled: CompiledTrigger, cause: Cause, gates: tuple[str, ...]
 ) -> Trigger:
-    rule, context = compiled.rule, scene.context
+    rule, told = compiled.rule, receipts(scene)
     return Trigger(
-        id=decision_id(rule.name, rule.version, context.customer, cause),
+        id=decision_id(rule.name, rule.version, scene.customer, cause),
         kind=rule.name,
         rule_version=rule.version,
-        user_id=context.customer,
+        user_id=scene.customer,
         timestamp=iso(scene.at_ms),
         cause=cause,
         reasons=reasons(scene, rule.because),
-        churn=churn_receipt(scene.churn),
-        value_at_stake=value_at_stake(scene),
+        churn=told.churn,
+        value_at_stake=told.value_at_stake,
         gates=gates,
-        model_version=context.snapshot.version,
-        churn_reason=churn_reason_receipt(scene),
+        model_version=scene.snapshot.version,
+        churn_reason=told.churn_reason,
     )
 
 
 def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
-    """The facts in words; a churn score brings all that it is the sum of."""
+    """The known facts in words; a churn score brings all contributions that add up to it."""
     told: list[ReasonCode] = []
     for name in names:
         value = scene[name]
-        if isinstance(value, str) or not isnan(value):
+        if value if isinstance(value, str) else not isnan(value):
             told.append(ReasonCode(name, value, FACTS[name].words.format(value)))
-        if name == "churn_probability" and scene.explanation is not None:
-            told += _parts(scene.explanation)
+        if name == "churn_probability" and (parts := scene.of(explanation)) is not None:
+            told += _parts(parts)
     return tuple(told)
 
 
@@ -105,25 +139,25 @@ def _parts(explanation: Explanation) -> list[ReasonCode]:
     return [*groups, ReasonCode(BASE, None, "where everybody starts", explanation.base)]
 
 
-def churn_receipt(churn: Churn | None) -> ChurnReceipt | None:
-    if churn is None:
-        return None
-    return ChurnReceipt(
-        churn.probability,
-        churn.horizon_days,
-        churn.source,
-        churn.model_version,
-        churn.scorer,
-        churn.scores(),
+def receipts(scene: Scene) -> Receipts:
+    """The receipts that all decisions of this moment share."""
+    score = scene.of(churn)
+    return Receipts(
+        churn=_churn_receipt(score),
+        # Without a churn score there is no churn to give a reason for.
+        churn_reason=scene.of(reason) if score is not None else None,
+        value_at_stake=scene.of(value_at_stake),
     )
 
 
-def churn_reason_receipt(scene: Scene) -> ChurnReason | None:
-    """Why the customer may leave; None without a score that says how likely that is."""
-    return scene.churn_reason if scene.churn is not None else None
-
-
-def value_at_stake(scene: Scene) -> float:
-    value = scene["value_at_stake"]
-    assert isinstance(value, float)
-    return value
+def _churn_receipt(score: Churn | None) -> ChurnReceipt | None:
+    if score is None:
+        return None
+    return ChurnReceipt(
+        score.probability,
+        score.horizon_days,
+        score.source,
+        score.model_version,
+        score.scorer,
+        score.scores(),
+    )

@@ -1,9 +1,9 @@
 """Conditions and values as a marketer writes them, compiled once.
 
-A small part of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
-arithmetic, numbers and texts. Only what is listed here is compiled, each part to a function of its
-own, so evaluating one can neither call nor reach anything, and cannot fail: a fact that is not
-known, or a division by 0, is not a number, and no comparison holds for what is not a number.
+A subset of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
+arithmetic, numbers and texts. Each part is compiled to a function; anything else is refused, so an
+expression cannot call functions or reach attributes. Evaluation cannot fail: an unknown fact, or a
+division by 0, gives NaN, and every comparison with NaN is false.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-#: Longer or deeper than this is no rule that anybody can read.
+#: Longer or deeper expressions are refused: nobody could read them.
 LENGTH_MAX = 2_000
 DEPTH_MAX = 64
 
@@ -42,11 +42,11 @@ class Expression(Struct, frozen=True):
     _read: _Read
 
     def holds(self, facts: Facts) -> bool:
-        """Whether the condition is true. A fact that is not known makes every comparison false."""
+        """Whether the condition is true. A comparison with an unknown fact is false."""
         return bool(self._read(facts))
 
     def value(self, facts: Facts) -> float:
-        """The number; not a number when a fact it needs is not known, or it is beyond counting."""
+        """The number; NaN when a fact that it needs is unknown, or the result is infinite."""
         number = float(self._read(facts))
         return number if isfinite(number) else nan
 
@@ -57,7 +57,7 @@ def compile_condition(text: str, kinds: Mapping[str, type]) -> Expression:
 
 
 def compile_number(text: str, kinds: Mapping[str, type]) -> Expression:
-    """Compile what gives a number from facts of these kinds. Raises `ExpressionError`."""
+    """Compile a numeric expression over facts of these kinds. Raises `ExpressionError`."""
     return _compiled(text, kinds, float)
 
 
@@ -72,7 +72,7 @@ def _parsed(text: str) -> ast.expr:
         raise ExpressionError(f"longer than {LENGTH_MAX} characters: {text[:40]!r}…")
     try:
         with warnings.catch_warnings():
-            # What Python only warns of, such as "\d", is not meant here.
+            # Python only warns about texts such as "\d"; here they are errors.
             warnings.simplefilter("error")
             return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
@@ -96,7 +96,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
-    # Not equal to itself is what is not a number, and nothing holds for that.
+    # NaN alone is not equal to itself, and every comparison with it must be false.
     ast.NotEq: lambda left, right: left != right and left == left and right == right,  # noqa: PLR0124
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -120,7 +120,7 @@ _FORBIDDEN: dict[type[ast.AST], str] = {
 
 
 class _Compiler:
-    """Compiles one text, and notes the facts it names."""
+    """Compiles one text, and collects the names of its facts."""
 
     def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
         self.names: set[str] = set()
@@ -128,7 +128,7 @@ class _Compiler:
         self._kinds = kinds
 
     def part(self, node: ast.expr, wanted: type, depth: int = 0) -> _Read:
-        """What reads ``node``, which must be of the ``wanted`` kind."""
+        """The function that evaluates ``node``, whose result must be of the ``wanted`` kind."""
         found = self._any(node, depth)
         if found.kind is not wanted:
             raise self._refused(
@@ -205,7 +205,7 @@ class _Compiler:
         return _applied(_COMPARISONS[type(op)], one.read, other.read)
 
     def _several(self, node: ast.expr, kind: type, depth: int) -> _Read:
-        """What ``in`` looks through: a list of the same kind."""
+        """The right side of ``in``: a list of the same kind."""
         if not isinstance(node, ast.Tuple | ast.List):
             raise self._refused('`in` needs a list, such as ("new", "loyal")')
         items = [self.part(item, kind, depth + 1) for item in node.elts]
@@ -221,7 +221,7 @@ def _applied(apply: Callable[[Any, Any], Any], one: _Read, other: _Read) -> _Rea
 
 def _all(parts: list[_Read]) -> _Read:
     def read(facts: Facts) -> bool:
-        # A loop takes half the time of a generator, and rules are looked at very often.
+        # A loop takes half the time of a generator, and rules are evaluated very often.
         for part in parts:  # noqa: SIM110
             if not part(facts):
                 return False
@@ -241,7 +241,7 @@ def _any_of(parts: list[_Read]) -> _Read:
 
 
 def hint(name: str, known: Mapping[str, object]) -> str:
-    """What a misspelled fact may have been meant to be."""
+    """The known name that is closest to a misspelled one, as the end of an error message."""
     longer = [fact for fact in known if name.lower() in fact]
     close = longer or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else "; `keepstream facts` lists all"

@@ -1,13 +1,14 @@
 """The marketer's rules and actions, compiled and checked once."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from msgspec import Struct
 
 from config.parameters import Parameters
-from config.rules import ActionRule, RuleError, TriggerRule
+from config.rules import ActionRule, Rise, RuleError, TriggerRule
+from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
     ExpressionError,
@@ -15,17 +16,8 @@ from models.decisions.expression import (
     compile_number,
     hint,
 )
-from models.decisions.facts import FACTS, KINDS
 from models.decisions.trigger import NEXT_BEST_ACTION
 
-CART_IDLE = "cart-idle"
-SILENCE = "silence"
-TICKET_WAITING = "ticket-waiting"
-SURVEY = "survey"
-SCORE = "score"
-MOMENTS = (CART_IDLE, SILENCE, TICKET_WAITING, SURVEY, SCORE)
-#: What is known only while an answer is being looked at.
-SURVEY_FACTS = frozenset({"survey_kind", "survey_score", "survey_share"})
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
@@ -41,34 +33,37 @@ class CompiledAction(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True):
-    """Triggers by the moment they are looked at, in the order of the file; and the actions."""
+    """Triggers by the moment at which they are evaluated, in the order of the file; the ``order``
+    of moments that one step raises; and the actions.
+    """
 
     triggers: Mapping[str, tuple[CompiledTrigger, ...]]
+    order: Mapping[str, int]
     actions: tuple[CompiledAction, ...]
 
 
 def compile_policy(parameters: Parameters) -> Policy:
     """Compile the rules. Raises `RuleError` that names file, line and what is wrong."""
-    file = parameters.triggers.file
-    _require_unique([(rule.name, rule.line) for rule in parameters.triggers.triggers], file)
-    triggers = [_trigger(rule, file) for rule in parameters.triggers.triggers]
+    _require_unique(parameters.triggers.triggers)
+    triggers = [_trigger(rule) for rule in parameters.triggers.triggers]
     catalogue = parameters.actions
-    _require_unique([(rule.name, rule.line) for rule in catalogue.actions], catalogue.file)
+    _require_unique(catalogue.actions)
     for cap in catalogue.caps:
         if cap.at_most < 0 or cap.per <= 0:
-            raise RuleError(f"{catalogue.file}:{cap.line}: a cap is at_most 0 or more, per a time")
+            raise RuleError(f"{cap.where}: a cap is at_most 0 or more, per a time")
     names = [rule.name for rule in parameters.triggers.triggers]
     return Policy(
         triggers={
             moment: tuple(found for found in triggers if found.rule.moment == moment)
             for moment in MOMENTS
         },
-        actions=tuple(_action(rule, catalogue.file, names) for rule in catalogue.actions),
+        order={moment: place for place, moment in enumerate(MOMENTS)},
+        actions=tuple(_action(rule, names) for rule in catalogue.actions),
     )
 
 
-def _trigger(rule: TriggerRule, file: str) -> CompiledTrigger:
-    where = f"{file}:{rule.line}: {rule.name}"
+def _trigger(rule: TriggerRule) -> CompiledTrigger:
+    where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
     if rule.name == NEXT_BEST_ACTION:
         raise RuleError(f"{where}: is what the decisions of actions.yaml are called; rename it")
@@ -78,24 +73,29 @@ def _trigger(rule: TriggerRule, file: str) -> CompiledTrigger:
         if name not in FACTS:
             raise RuleError(f"{where}: because names {name!r}, which is no fact{hint(name, FACTS)}")
     if rule.rises is not None:
-        fact = rule.rises.fact
-        if fact not in KINDS:
-            raise RuleError(f"{where}: rises names {fact!r}, which is no fact{hint(fact, KINDS)}")
-        if KINDS[fact] is not float:
-            raise RuleError(f"{where}: rises needs a fact that is a number, {fact} is a text")
-        if not rule.rises.rearm <= rule.rises.to:
-            raise RuleError(
-                f"{where}: rearm must not be above `to`, or it would fire at every look"
-            )
+        _check_rise(rule.rises, where)
     when = _compiled(compile_condition, rule.when, f"{where}: when")
     looked_at = when.names | ({rule.rises.fact} if rule.rises is not None else set())
-    if rule.moment != SURVEY and (early := sorted(looked_at & SURVEY_FACTS)):
-        raise RuleError(f"{where}: {early[0]} is known at the moment {SURVEY} alone")
+    for name in sorted(looked_at):
+        only = FACTS[name].moment
+        if only is not None and only != rule.moment:
+            raise RuleError(f"{where}: {name} is known at the moment {only} alone")
     return CompiledTrigger(rule, when)
 
 
-def _action(rule: ActionRule, file: str, triggers: list[str]) -> CompiledAction:
-    where = f"{file}:{rule.line}: {rule.name}"
+def _check_rise(rise: Rise, where: str) -> None:
+    if rise.fact not in FACTS:
+        raise RuleError(
+            f"{where}: rises names {rise.fact!r}, which is no fact{hint(rise.fact, FACTS)}"
+        )
+    if FACT_KINDS[rise.fact] is not float:
+        raise RuleError(f"{where}: rises needs a fact that is a number, {rise.fact} is a text")
+    if not rise.rearm <= rise.to:
+        raise RuleError(f"{where}: rearm must not be above `to`, or it would fire at every look")
+
+
+def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
+    where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
     if not rule.contexts:
         raise RuleError(f"{where}: for names no trigger, so it would never be chosen")
@@ -121,20 +121,21 @@ def _compiled(
     compile_text: Callable[[str, Mapping[str, type]], Expression], text: str, where: str
 ) -> Expression:
     try:
-        return compile_text(text, KINDS)
+        return compile_text(text, FACT_KINDS)
     except ExpressionError as error:
         raise RuleError(f"{where}: {error}") from None
 
 
 def _require_name(name: str, where: str) -> None:
-    # It becomes a part of streams, metrics and headers.
+    # Names become part of Redis streams, metrics and headers.
     if not re.fullmatch(NAME_PATTERN, name):
         raise RuleError(f"{where}: a name is lower case letters, digits and -, 64 at most")
 
 
-def _require_unique(entries: list[tuple[str, int]], file: str) -> None:
-    seen: dict[str, int] = {}
-    for name, line in entries:
-        if name in seen:
-            raise RuleError(f"{file}:{line}: {name} is there already, on line {seen[name]}")
-        seen[name] = line
+def _require_unique(rules: Sequence[TriggerRule | ActionRule]) -> None:
+    seen: dict[str, TriggerRule | ActionRule] = {}
+    for rule in rules:
+        other = seen.setdefault(rule.name, rule)
+        if other is not rule:
+            place = f"on line {other.line}" if other.file == rule.file else f"in {other.where}"
+            raise RuleError(f"{rule.where}: {rule.name} is there already, {place}")

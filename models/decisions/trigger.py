@@ -1,7 +1,7 @@
-"""What was decided, with its receipt: retention triggers and next best actions."""
+"""The decisions, with their reasons: retention triggers and next best actions."""
 
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ NEXT_BEST_ACTION: Final = "next-best-action"
 
 
 class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What brought the decision about: an event, or a deadline that passed in silence."""
+    """What caused the decision: an event, or a deadline that passed without one."""
 
     message_id: str | None = None
     deadline: str | None = None
@@ -23,10 +23,10 @@ class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class ReasonCode(Struct, frozen=True, omit_defaults=True):
-    """One fact that led to the decision: a code to compute with, words to read.
+    """One fact that led to the decision: a code for programs, words for people.
 
-    ``contribution``: what a part of the churn score adds to its log odds; of such a part, ``value``
-    says whether it raises or lowers it, and the one called base has none.
+    ``contribution``: what one group of features adds to the churn score's log odds. ``value`` then
+    says whether the group raises or lowers the score; the code base has no value.
     """
 
     code: str
@@ -36,7 +36,7 @@ class ReasonCode(Struct, frozen=True, omit_defaults=True):
 
 
 class ChurnReceipt(Struct, frozen=True, rename="camel"):
-    """The churn score at the decision, whose word it is, and what every scorer said."""
+    """The churn score at the decision, where it comes from, and the score of every scorer."""
 
     probability: float
     horizon_days: float
@@ -46,10 +46,20 @@ class ChurnReceipt(Struct, frozen=True, rename="camel"):
     scores: dict[str, float] = {}
 
 
-class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):
-    """Something marketing automation should act on, once.
+class Receipts(NamedTuple):
+    """The facts about the customer in every decision; ``value_at_stake`` is in the shop's
+    currency.
+    """
 
-    ``gates`` it passed: its condition, its threshold, its cooldown. ``value_at_stake`` is in the
+    churn: ChurnReceipt | None
+    churn_reason: ChurnReason | None
+    value_at_stake: float
+
+
+class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):
+    """A customer event that marketing automation should act on, once.
+
+    ``gates``: the checks it passed (condition, threshold, cooldown). ``value_at_stake`` is in the
     shop's currency.
     """
 
@@ -79,22 +89,22 @@ class Priority(Struct, frozen=True, rename="camel"):
 
 
 class Ranked(Struct, frozen=True, rename="camel"):
-    """An action whose gates were open, and how it ranked."""
+    """An action that passed all gates, and its priority."""
 
     action: str
     priority: Priority
 
 
 class Suppressed(Struct, frozen=True, rename="camel"):
-    """An action that was not to be, and the gate that was shut."""
+    """A rejected action and the gate that rejected it."""
 
     action: str
     by: str
 
 
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
-    """The one action most worth taking; ``group`` control means: do not take it, that is how its
-    effect is measured. Chosen + outranked + suppressed are all actions there are.
+    """The action with the highest priority. If ``group`` is control, do not take it: the control
+    group measures its effect. The chosen, outranked and suppressed ones are all actions.
     """
 
     id: str
@@ -133,15 +143,15 @@ _DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 
 
 def decode_decision(content: bytes) -> Decision:
-    """Raises ``msgspec.DecodeError`` when ``content`` is no decision."""
+    """Raises ``msgspec.DecodeError`` if ``content`` is not a decision."""
     return _DECODER.decode(content)
 
 
 def decision_id(rule: str, version: int, customer: str, cause: Cause) -> str:
     """An id that depends on the rule, the customer and the cause alone.
 
-    However batches were cut and however often the log is read again, the id is the same.
+    The id is the same however often the log is read again, and in batches of any size.
     """
-    # A separator that no part but the last may contain keeps ("a", "bc") and ("ab", "c") apart.
+    # Only the last part may contain the separator, so ("a", "bc") and ("ab", "c") stay distinct.
     text = "\x1f".join((rule, str(version), customer, cause.text))
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,1 +1,1 @@
-"""Events: the wire format, what each name may carry, and how a bad one is refused."""
+"""Events: the wire format, the properties of each name, and how bad events are refused."""

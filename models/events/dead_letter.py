@@ -1,17 +1,17 @@
-"""A refused event, kept whole so that it can be mended and sent again."""
+"""A refused event, kept whole so that it can be repaired and sent again."""
 
 from base64 import b64decode, b64encode
 
 import msgspec
 from msgspec import Struct
 
+from models.events.event import Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Source
 
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
-    """``raw``: the refused bytes in base64; ``path``: where in them the fault is; ``step``: which
-    step refused them and takes them again; ``source``: where they were read (null in a replay,
+    """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``step``: the
+    step that refused them, ingest or profile; ``source``: where they were read (null in a replay,
     which has ``line`` instead).
     """
 
@@ -55,5 +55,5 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 
 def decode_dead_letter(content: bytes) -> DeadLetter:
-    """Raises ``msgspec.DecodeError`` when ``content`` is no dead letter."""
+    """Raises ``msgspec.DecodeError`` if ``content`` is not a dead letter."""
     return _DECODER.decode(content)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """The nine ways an event can be unusable; dead letters and metrics carry these words."""
+    """The eight reasons to refuse an event, as dead letters and metrics name them."""
 
     BAD_JSON = "bad_json"
     UNKNOWN_EVENT = "unknown_event"
@@ -16,13 +16,12 @@ class Reason(StrEnum):
     NO_IDENTITY = "no_identity"
     TOO_LARGE = "too_large"
     TOO_LATE = "too_late"
-    UNSUPPORTED_VERSION = "unsupported_version"
 
 
 class Rejected(Exception):
-    """An event cannot be used: ``reason``, the JSON ``path`` of the fault, and words about it.
+    """An event cannot be used: ``reason``, the JSON ``path`` of the fault, and a ``detail``.
 
-    The words never quote the event's values: they may end up in a log.
+    The detail never quotes the event's values: it may end up in a log.
     """
 
     def __init__(self, reason: Reason, path: str = "$", detail: str = "") -> None:
@@ -36,7 +35,7 @@ _PATH_MARK = " - at `"
 
 
 def rejected_by(error: msgspec.DecodeError, within: str = "$") -> Rejected:
-    """Name the reason of a decoding error; ``within`` is the path of what was decoded."""
+    """The refusal for a decoding error; ``within`` is the JSON path of what was decoded."""
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return Rejected(Reason.BAD_JSON, within, text)

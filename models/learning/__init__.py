@@ -1,1 +1,1 @@
-"""What customers share: learnt from their check-ins, published as versioned snapshots."""
+"""Models of all customers together, learnt from check-ins and published as versioned snapshots."""

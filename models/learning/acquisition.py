@@ -1,8 +1,13 @@
 """What it costs to win a customer, by the channel they came through."""
 
+from typing import Any
+
 from msgspec import Struct
 
-#: Beyond so many channels, the rest are counted together.
+from config.parameters import Parameters
+from models.learning.lessons import Cost, Observation
+
+#: Channels beyond this number are counted together as `OTHER`.
 CHANNELS_MAX = 64
 OTHER = "other"
 
@@ -14,26 +19,50 @@ class Channel(Struct, array_like=True):
     acquired: int = 0
 
 
-class Acquisition(Struct, rename="camel"):
-    """Sums by channel: the same in any order, as long as there are not too many channels."""
+class AcquisitionState(Struct, rename="camel"):
+    """Sums by channel. The order of lessons does not matter below `CHANNELS_MAX` channels."""
 
     channels: dict[str, Channel] = {}
 
-    def spend(self, channel: str, amount_minor: int) -> None:
-        self._of(channel).cost_minor += amount_minor
 
-    def win(self, channel: str) -> None:
-        """One more customer, whose first event came through ``channel``."""
-        self._of(channel).acquired += 1
+class AcquisitionCosts(Struct, frozen=True, rename="camel"):
+    """The cost of one customer in minor units, by channel, where both costs and customers are
+    known.
+    """
 
-    def costs_minor(self) -> dict[str, float]:
-        """The cost of one customer by channel, where both costs and customers are known."""
-        return {
-            name: channel.cost_minor / channel.acquired
-            for name, channel in self.channels.items()
-            if channel.cost_minor and channel.acquired
-        }
+    by_channel_minor: dict[str, float] = {}
+
+
+class AcquisitionLearner:
+    """Adds up costs, and counts customers at their first check-in."""
+
+    knows_enough = True
+
+    def __init__(self, state: Any, _parameters: Parameters) -> None:
+        self._state: AcquisitionState = state or AcquisitionState()
+
+    def learn(self, lesson: Observation | Cost) -> None:
+        """Add a cost, or count a customer under the channel of their first event."""
+        if isinstance(lesson, Cost):
+            self._of(lesson.channel).cost_minor += lesson.amount_minor
+        elif lesson.acquired:
+            self._of(lesson.acquired).acquired += 1
+
+    def state(self) -> AcquisitionState:
+        """The whole state, enough to restore the learner."""
+        return self._state
+
+    def draw(self, _now_ms: int) -> AcquisitionCosts:
+        """Costs divided by customers won."""
+        return AcquisitionCosts(
+            {
+                name: channel.cost_minor / channel.acquired
+                for name, channel in self._state.channels.items()
+                if channel.cost_minor and channel.acquired
+            }
+        )
 
     def _of(self, name: str) -> Channel:
-        known = name in self.channels or len(self.channels) < CHANNELS_MAX
-        return self.channels.setdefault(name if known else OTHER, Channel())
+        channels = self._state.channels
+        known = name in channels or len(channels) < CHANNELS_MAX
+        return channels.setdefault(name if known else OTHER, Channel())

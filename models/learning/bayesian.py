@@ -1,15 +1,15 @@
 """Bayesian regressions that learn one example at a time; River estimators.
 
 Each keeps a Gaussian over its weights and conditions it on every example by an extended Kalman
-filter: an example moves the mean by what it says against what is already known, in the directions
-that are still uncertain. There is no learning rate to tune. K. Murphy (2023), "Probabilistic
+filter: an example moves the mean by the prediction error, most in the directions that are still
+uncertain. There is no learning rate to tune. K. Murphy (2023), "Probabilistic
 Machine Learning: Advanced Topics", 8.3.
 
 Both take: ``names``, features whose weights come first and in this order (others follow as they
-are first seen); ``prior_mean`` by feature, 0 where it says nothing; ``prior_variance`` of each
+are first seen); ``prior_mean`` by feature, 0 by default; ``prior_variance``, the same for each
 weight, so put a scaler before them; ``forgetting`` (1: none), with which about the last
-1 / (1 - forgetting) examples count. ``prior_mean[INTERCEPT]`` is the intercept's. All they learn
-is in ``weights``: its ``mean`` and ``covariance``, exact doubles, can be taken out and put back.
+1 / (1 - forgetting) examples count. ``prior_mean[INTERCEPT]`` is the intercept's. What they learn
+is the ``mean`` and ``covariance`` of ``weights``: exact doubles, which can be saved and restored.
 """
 
 from collections.abc import Hashable, Mapping
@@ -24,7 +24,7 @@ from models.learning.log_odds import clipped, sigmoid
 
 __all__ = ["INTERCEPT", "BayesianLogisticRegression", "BayesianPoissonRegression"]
 
-#: e to this is 7e10: more than one customer spends in minor units.
+#: e to the power of this is 7e10: more than one customer spends in minor units.
 _LOG_MEAN_MAX = 25.0
 _STEPS_MAX = 100
 _TOLERANCE = 1e-12
@@ -76,9 +76,9 @@ class BayesianLogisticRegression(base.Classifier):
         return self.weights.center(vector)
 
     def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[ClfTarget, float]:
-        """Nearer to a half the less is known of such an example: the log odds are divided by
-        sqrt(1 + pi / 8 of their variance). D. MacKay (1992), "The Evidence Framework Applied to
-        Classification Networks", Neural Computation 4(5).
+        """The probability of each class, nearer to 0.5 the more uncertain the log odds are: they
+        are divided by sqrt(1 + pi / 8 * variance). D. MacKay (1992), "The Evidence Framework
+        Applied to Classification Networks", Neural Computation 4(5).
         """
         center, variance = self.weights.believed(x)
         probability = sigmoid(center / sqrt(1.0 + pi * variance / 8.0))
@@ -92,13 +92,13 @@ class BayesianLogisticRegression(base.Classifier):
 class BayesianPoissonRegression(base.Regressor):
     """Regression of amounts of 0 or more, whose expectation is e to a linear predictor.
 
-    ``dispersion`` is the variance over the expectation, 1 for counts. The mean goes to the mode of
-    the posterior rather than one linear step towards it, which e to it would overshoot by far:
+    ``dispersion`` is the variance divided by the expectation, 1 for counts. The mean moves to the
+    posterior mode: a single linear step would overshoot, because the expectation is exponential.
     L. Fahrmeir (1992), "Posterior Mode Estimation by Extended Kalman Filtering for Multivariate
-    Dynamic Generalized Linear Models", JASA 87. Along one example's spread the mode is that of a
-    convex function of one number.
+    Dynamic Generalized Linear Models", JASA 87. For one example the mode minimizes a convex
+    function of one number.
 
-    A feature that is already the log of an expectation begins as such with ``prior_mean`` 1.
+    Give a feature that is itself the log of an expectation the ``prior_mean`` 1.
 
     >>> model = BayesianPoissonRegression(prior_mean={"log_expected": 1.0})
     >>> round(model.predict_one({"log_expected": 2.0}), 2)
@@ -150,7 +150,7 @@ class BayesianPoissonRegression(base.Regressor):
         return self.weights.center(vector)
 
     def predict_one(self, x: dict[Any, Any]) -> float:
-        """The expectation by the mean of the weights, at most e to 25."""
+        """The expectation by the mean of the weights, at most e**25."""
         return exp(clipped(self.center(self.weights.vector(x)), _LOG_MEAN_MAX))
 
     def predict_variance_one(self, x: dict[Any, Any]) -> float:
@@ -159,10 +159,10 @@ class BayesianPoissonRegression(base.Regressor):
 
 
 def _log_mean_mode(center: float, reach: float, y: float) -> float:
-    """Where a log mean believed to be ``center`` goes when ``y`` is seen: the solution of
+    """The posterior mode of a log mean, ``center`` before ``y`` was seen: the solution of
     mode = center + reach * (y - exp(mode)), at most 25.
 
-    By Newton's method from above, where it falls to the only solution without overshooting.
+    Newton's method, started above the only solution, descends to it without overshooting.
     """
     mode = min(max(center, log(y)) if y > 0.0 else center, _LOG_MEAN_MAX)
     for _ in range(_STEPS_MAX):

@@ -1,4 +1,4 @@
-"""BG/NBD: how likely somebody is to buy again, from how often and how lately they bought.
+"""BG/NBD: how likely a customer is to buy again, from how often and how recently they bought.
 
 P. Fader, B. Hardie, K. L. Lee (2005), "Counting Your Customers the Easy Way: An Alternative to the
 Pareto/NBD Model", Marketing Science 24(2). Time is in weeks, purchases are counted by day: x repeat
@@ -50,7 +50,7 @@ def middles(bins: "_Vector") -> "_Vector":
 
 
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
-    """The probability of not having dropped out; 1 before the first repeat, as the model has it."""
+    """The probability of not having dropped out; the model says 1 until the first repeat."""
     if repeats == 0:
         return 1.0
     odds_log = (
@@ -66,7 +66,7 @@ def p_no_purchase(
 ) -> float:
     """P0(H): the probability of no purchase within the horizon, dropped out or not.
 
-    Not 1 - P(alive): a one-time buyer's is 1 by construction, however long ago it was.
+    Not 1 - P(alive): for a one-time buyer P(alive) is always 1, however long ago they bought.
     """
     alive = p_alive(model, repeats, last_weeks, life_weeks)
     quiet = exp(-(model.r + repeats) * log1p(horizon_weeks / (model.alpha + life_weeks)))
@@ -74,7 +74,8 @@ def p_no_purchase(
 
 
 def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
-    """The most likely parameters for a table of customers by cell; None where it has none.
+    """The most likely parameters for a table of customers by cell; None for an empty one, and
+    ``start`` if the search fails.
 
     Deterministic: cells are taken in order, and the search has no randomness.
     """
@@ -83,7 +84,7 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
         return None
     table = np.array([(*cell, count) for cell, count in cells], dtype=np.float64)
     repeats, silence, life, weight = table.T
-    # Nobody lived for no time at all.
+    # A customer's life is at least a day.
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
@@ -107,7 +108,7 @@ _Vector = NDArray[np.float64]
 def _cost(
     parameters: _Vector, repeats: _Vector, last: _Vector, life: _Vector, weight: _Vector
 ) -> float:
-    """Minus the mean log-likelihood, and a whisper of a prior that keeps a small table finite."""
+    """Minus the mean log-likelihood, with a weak prior that keeps small tables from diverging."""
     r, alpha, a, b = np.exp(parameters)
     common = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha)
     beta = gammaln(a + b) + gammaln(b + repeats) - gammaln(b) - gammaln(a + b + repeats)

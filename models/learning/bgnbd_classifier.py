@@ -1,4 +1,4 @@
-"""BG/NBD as a River classifier of who will not buy again within a horizon."""
+"""BG/NBD as a River classifier of customers who will not buy again within a horizon."""
 
 from math import inf, isfinite
 from typing import Any
@@ -13,16 +13,16 @@ _FIRST_FIT = 64
 
 
 class BgNbdClassifier(base.Classifier):
-    """P(no purchase within ``horizon_weeks``) from how often and how lately somebody bought.
+    """P(no purchase within ``horizon_weeks``) from how often and how recently a customer bought.
 
     It reads three features and ignores all others: ``repeats``, the purchase days after the first;
     ``last`` and ``life``, the days from the first purchase to the last one and to now. An example
-    without them counts nothing and gets a half, as does everybody before the first fit.
+    without them is not counted and gets 0.5, as does every example before the first fit.
 
     Needs no label: `learn_one` counts one customer in the count table, whatever ``y`` is. Each
-    example is taken for another customer; who is seen many times weighs as many. The parameters
-    are fitted anew each ``refit_every`` examples, and before that whenever their number has
-    doubled since the last time, from 64 on.
+    example counts as another customer, so one that is seen twice has twice the weight. The
+    parameters are refitted every ``refit_every`` examples, and before that whenever the number of
+    examples has doubled, from 64 on.
 
     >>> model = BgNbdClassifier(horizon_weeks=4.0)
     >>> for day in range(640):
@@ -58,7 +58,7 @@ class BgNbdClassifier(base.Classifier):
             self._next_fit += min(self._counted, self.refit_every)
 
     def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[ClfTarget, float]:
-        """A half where nothing is known."""
+        """0.5 before the first fit, and without the features."""
         history = _history(x)
         if history is None or self.fitted is None:
             return {False: 0.5, True: 0.5}

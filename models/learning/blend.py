@@ -13,10 +13,10 @@ from models.learning.log_odds import logit_of, sigmoid
 
 
 class MeanLogit(base.Ensemble[base.Classifier], base.Classifier):
-    """Answers the mean of its members' log odds, weighted by ``weights`` where they are given.
+    """Predicts the mean of its members' log odds, weighted by ``weights`` if given.
 
-    The logarithmic opinion pool: a member that is certain pulls harder than in a mean of
-    probabilities. One that says a half pulls the mean towards it. C. Genest, J. Zidek (1986),
+    The logarithmic opinion pool: a confident member has more influence than in a mean of
+    probabilities, and one that says 0.5 pulls the mean towards 0.5. C. Genest, J. Zidek (1986),
     "Combining Probability Distributions", Statistical Science 1(1).
 
     >>> blend = MeanLogit([BayesianLogisticRegression(), LogisticRegression()])

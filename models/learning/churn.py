@@ -1,4 +1,4 @@
-"""The probability that a customer does not buy within a horizon, and who says so."""
+"""The probability that a customer does not buy within a horizon, and where it comes from."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -7,28 +7,31 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.customer.row import Row
-from models.learning.features import History, baseline, extract, history
+from models.learning.bgnbd import BgNbd, p_no_purchase
+from models.learning.churn_models import ChurnScoring
+from models.learning.feature_names import Features
+from models.learning.history import History
 from models.learning.log_odds import sigmoid
+from models.learning.population import Population
 from models.learning.scorers import SCORERS, Said, Scorer, say
 from models.learning.snapshot import Snapshot
 
-_BASELINE = SCORERS.index(Scorer.BASELINE)
-#: What is said of somebody who has not bought.
+_PLACES = {str(scorer): place for place, scorer in enumerate(SCORERS)}
+_BASELINE = _PLACES[Scorer.BASELINE]
+#: The scores of a customer without a purchase: none.
 _NOBODY = Said((None,) * len(SCORERS), _BASELINE)
 
 
 class Source(StrEnum):
-    """Whose word a score is."""
+    """Where a score comes from."""
 
     CHAMPION = "champion"
-    CHALLENGER = "challenger"
     BASELINE = "baseline"
     PRIOR = "prior"
 
 
 class Churn(Struct, frozen=True):
-    """P(no purchase in (t, t + horizon]), and what each scorer said."""
+    """P(no purchase in (t, t + horizon]), and each scorer's log odds."""
 
     probability: float
     horizon_days: float
@@ -38,11 +41,11 @@ class Churn(Struct, frozen=True):
 
     @property
     def scorer(self) -> Scorer | None:
-        """Whose word the probability is; None for the prior."""
+        """The scorer that gave the probability; None for the prior."""
         return None if self.source is Source.PRIOR else SCORERS[self.said.served]
 
     def scores(self) -> dict[str, float]:
-        """The probability by each scorer that had one."""
+        """Probabilities by scorer, without scorers that have no model yet."""
         return {
             scorer: sigmoid(log_odds)
             for scorer, log_odds in zip(SCORERS, self.said.log_odds, strict=True)
@@ -53,33 +56,21 @@ class Churn(Struct, frozen=True):
 class Seen(NamedTuple):
     """What a model sees of a customer at a moment."""
 
-    features: tuple[float, ...]
+    features: Features
     history: History
 
 
 class Assessment(Struct, frozen=True):
     """A customer's features at a moment, and the scores of every horizon."""
 
-    features: tuple[float, ...]
+    features: Features
     churn: tuple[Churn, ...]
     history: History
 
 
-def see(row: Row | None, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> Seen | None:
-    """None for somebody who has not bought."""
-    past = None if row is None else history(row.purchases, at_ms)
-    if row is None or past is None:
-        return None
-    return Seen(extract(row, past, at_ms, snapshot, parameters), past)
-
-
-def assess(row: Row, at_ms: int, snapshot: Snapshot, parameters: Parameters) -> Assessment | None:
-    """Score every horizon kept; None for somebody who has not bought."""
-    seen = see(row, at_ms, snapshot, parameters)
-    if seen is None:
-        return None
-    first, *others = parameters.churn.horizon_days
-    return assessed(seen, score(seen, first, snapshot, parameters), others, snapshot, parameters)
+def baseline(past: History, model: BgNbd, horizon_days: float) -> float:
+    """BG/NBD's probability of no purchase within the horizon."""
+    return p_no_purchase(model, past.repeats, past.last / 7.0, past.life / 7.0, horizon_days / 7.0)
 
 
 def assessed(
@@ -89,7 +80,7 @@ def assessed(
     snapshot: Snapshot,
     parameters: Parameters,
 ) -> Assessment:
-    """What was seen, with the first horizon's score and those of the ``others``."""
+    """The features, with the scores of the first horizon and of the ``others`` (in days)."""
     rest = [score(seen, horizon_days, snapshot, parameters) for horizon_days in others]
     return Assessment(seen.features, (first, *rest), seen.history)
 
@@ -97,18 +88,18 @@ def assessed(
 def score(
     seen: Seen | None, horizon_days: float, snapshot: Snapshot, parameters: Parameters
 ) -> Churn:
-    """The score for one horizon, kept or not: BG/NBD knows every horizon, the models their own.
+    """The score for one horizon. BG/NBD scores any horizon, the models only those they learnt.
 
-    The prior for somebody who has not bought.
+    The prior for customers without a purchase.
     """
     if seen is None:
         return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, _NOBODY)
-    models = snapshot.churn.get(f"{horizon_days:g}")
-    formula = None
-    if snapshot.bgnbd is not None:
-        formula = baseline(seen.history, snapshot.bgnbd, horizon_days)
+    models = snapshot.of(ChurnScoring).models.get(f"{horizon_days:g}")
+    formula, rhythm = None, snapshot.of(Population).bgnbd
+    if rhythm is not None:
+        formula = baseline(seen.history, rhythm, horizon_days)
     log_odds = say(models, seen.features, formula)
-    served = _BASELINE if models is None else SCORERS.index(Scorer(models.champion))
+    served = _BASELINE if models is None else _PLACES[models.champion]
     answer = log_odds[served]
     if answer is None:
         probability, source = parameters.churn.prior, Source.PRIOR

@@ -1,4 +1,4 @@
-"""Which scorer serves: the one that did best on decisions that have matured, by a clear lead."""
+"""Which scorer serves: the one with the lowest loss on matured decisions, by a clear lead."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -7,19 +7,19 @@ from msgspec import Struct
 
 from models.learning.scorers import SCORERS, Scorer
 
-#: Weight of the latest example in the running losses: about the last thousand count.
+#: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
-#: Standard errors by which a lead must be more than luck.
+#: A lead over the blend must be more than this many standard errors.
 _LUCK = 2.0
 _BLEND = SCORERS.index(Scorer.BLEND)
 
 
 class Contest(Struct, rename="camel"):
-    """Running mean log losses in the order of `SCORERS`, and the place of the one that serves.
+    """Running mean log losses in the order of `SCORERS`, and the index of the one that serves.
 
-    ``spreads``: the running mean square of what each loses more than the blend on one example.
-    The formula serves first, and again whenever what was learnt falls behind it.
+    ``spreads``: the running mean square of each scorer's loss minus the blend's, per example.
+    The formula serves first, and again whenever the models fall behind it.
     """
 
     judged: int = 0
@@ -33,9 +33,9 @@ class Contest(Struct, rename="camel"):
         return SCORERS[self.champion]
 
     def judge(self, losses: Sequence[float], margin: float) -> None:
-        """Count one example. Who leads must do so by ``margin`` to take the place of who serves:
-        scorers that are all but equal don't take turns. The blend is everybody's second best, so
-        that others must also lead it by more than luck.
+        """Count one example. A scorer takes over when its mean loss is lower by ``margin``, so
+        that nearly equal scorers don't alternate. Except for the blend, it must also beat the
+        blend by more than chance.
         """
         self.judged += 1
         rate = max(_LOSS_RATE, 1.0 / self.judged)

@@ -1,8 +1,8 @@
-"""Drift: whether customers still behave as those that the models were taught by.
+"""Drift: whether customers still behave like those that the models learnt from.
 
 ADWIN (A. Bifet and R. Gavaldà, 2007, "Learning from Time-Changing Data with Adaptive Windowing",
-SIAM SDM) keeps as much of a stream as has one mean, and notices when it no longer has. What it
-notices is an alarm only if it is large, for with enough customers every difference is certain.
+SIAM SDM) keeps the longest recent window with one mean, and detects when that mean changes. Only
+a large change is an alarm: with enough customers any difference is statistically significant.
 """
 
 from collections import deque
@@ -12,13 +12,14 @@ from typing import Any
 from msgspec import Struct
 
 from config.duration import DAY_MS
+from config.parameters import Parameters
 from models.events.wire import iso
-from models.learning.examples import Observation
-from models.learning.features import NAMES
+from models.learning.feature_names import NAMES
+from models.learning.lessons import Observation
 
 DELTA = 0.002
 RESIDUAL_GAP = "residual_gap"
-#: Left out is what grows with a shop's age whatever its customers do, and what a new fit moves.
+#: Without features that grow with a shop's age by themselves, or jump when a formula is refitted.
 FEATURES = (
     "orders_7d",
     "orders_28d",
@@ -36,13 +37,13 @@ FEATURES = (
     "unhappy",
 )
 STREAMS = (RESIDUAL_GAP, *FEATURES)
-#: Features are watched of customers who are neither new nor gone: the shares of both change as a
-#: shop grows, and the churn score is there for them.
+#: Features are watched for customers of at least this tenure: the share of new customers changes
+#: as a shop grows.
 SETTLED_DAYS = 56.0
 #: An alarm is a mean that moved by this many standard deviations.
 EFFECT_MIN = 0.15
 WARM_UP_COUNT = 500
-#: Values of a new window that make its mean worth comparing.
+#: Values that a new window needs before its mean is compared.
 MOVED_COUNT = 256
 WARM_UP_MS = 56 * DAY_MS
 COOLDOWN_MS = 28 * DAY_MS
@@ -71,10 +72,10 @@ class DriftAlarm(Struct, frozen=True, rename="camel"):
 
 
 class _Stream:
-    """One stream's detector, and the mean that was last taken for granted.
+    """One stream's detector, and the reference mean that it is compared with.
 
-    Customers are looked at on the weekday on which they began, and those who begin on a Saturday
-    are others than those of a Monday: what each weekday's mean was in the warm-up is taken off.
+    Check-ins fall on the weekday of a customer's first purchase, and Saturday's customers differ
+    from Monday's: each weekday's deviation from the mean during the warm-up is subtracted.
     """
 
     def __init__(self, name: str) -> None:
@@ -101,8 +102,8 @@ class _Stream:
         detector = self.detector
         detector.update(value - self.means[weekday])
         if detector.drift_detected:
-            # ADWIN notices while its window still mixes before and after, and then begins a new
-            # one: what that one comes to tells how far the mean has moved.
+            # ADWIN detects a change while its window still mixes values from before and after it,
+            # then begins a new window: the mean of that one shows how far the stream moved.
             self.is_moving = True
             return self._moved(at_ms)
         if self.is_moving and detector.width >= MOVED_COUNT:
@@ -120,7 +121,7 @@ class _Stream:
             for mean, seen in zip(self.means, self.counts, strict=True):
                 total += mean * seen
             self.reference = total / count
-            # As much above the mean as below it, so that a weekday without anybody says nothing.
+            # Relative to the mean, so that a weekday without customers has a deviation of 0.
             self.means = [
                 mean - self.reference if seen else 0.0
                 for mean, seen in zip(self.means, self.counts, strict=True)
@@ -130,7 +131,7 @@ class _Stream:
         before, after = self.reference, float(self.detector.estimation)
         assert before is not None
         if at_ms < self.quiet_until_ms:
-            # What is still on its way to the level of the last alarm is no second one.
+            # The rest of the movement that the last alarm reported is not a second alarm.
             self.reference = after
             return None
         # River's `variance` is the sum of squared deviations over the window.
@@ -146,16 +147,18 @@ class _Stream:
 class DriftMonitor:
     """Watches the lessons that a trainer learns, in their order.
 
-    It is no part of a snapshot, for ADWIN's state cannot be written down: a new one starts with an
-    empty window, and needs its warm-up again before it says anything.
+    It is not part of a snapshot, because ADWIN's state cannot be serialized: after a restart it
+    begins with an empty window and a new warm-up.
     """
 
-    def __init__(self) -> None:
+    knows_enough = True
+
+    def __init__(self, _state: Any = None, _parameters: Parameters | None = None) -> None:
         self._streams = {name: _Stream(name) for name in STREAMS}
         self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
 
-    def observe(self, observation: Observation) -> list[DriftAlarm]:
-        """The alarms that one check-in brings, which are remembered as well."""
+    def learn(self, observation: Observation) -> list[DriftAlarm]:
+        """Return the alarms that one check-in raises; the latest `ALARMS_MAX` are remembered."""
         at_ms = observation.timestamp_ms
         residual = self._streams[RESIDUAL_GAP]
         told = [residual.learn(value, at_ms) for value in observation.gap_residuals]
@@ -165,6 +168,12 @@ class DriftMonitor:
         alarms = [alarm for alarm in told if alarm is not None]
         self.alarms.extend(alarms)
         return alarms
+
+    def state(self) -> None:
+        """None: a restored monitor starts over."""
+
+    def draw(self, _now_ms: int) -> None:
+        """None: drift is reported as it is detected."""
 
     def means(self) -> dict[str, float]:
         """The present mean of every stream that has one."""

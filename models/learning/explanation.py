@@ -1,4 +1,4 @@
-"""Why a score is what it is: what each group of features adds to its log odds, and in words.
+"""Why a score is what it is: what each group of features adds to its log odds, with words.
 
 Computed when a decision fires or a profile is read, never for a score by itself.
 """
@@ -10,18 +10,32 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.customer.row import Row
-from models.learning.churn import Assessment, Churn
-from models.learning.explanation_words import Group, Words
-from models.learning.features import NAMES
+from models.learning.churn import Churn
+from models.learning.churn_models import ChurnScoring
+from models.learning.feature_names import NAMES, Features
 from models.learning.scorers import SCORERS, Scorer, log_odds_of, shares
 from models.learning.snapshot import Snapshot
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
-#: What rounding leaves of a sum; more than that was cut off.
+#: A larger difference than this is not rounding: the log odds were limited.
 _ROUNDING = 1e-9
 
-#: Which group a feature is told with; every feature has one.
+
+class Group(StrEnum):
+    """Groups of features, in the order in which their contributions are added up."""
+
+    RHYTHM = "rhythm"
+    FREQUENCY = "frequency"
+    SPEND = "spend"
+    TREND = "trend"
+    TENURE = "tenure"
+    PATTERN = "pattern"
+    ENGAGEMENT = "engagement"
+    SERVICE = "service"
+    LIMIT = "limit"
+
+
+#: The group of every feature.
 GROUP_OF: dict[str, Group] = {
     "orders_7d": Group.FREQUENCY,
     "orders_28d": Group.FREQUENCY,
@@ -53,17 +67,17 @@ GROUP_OF: dict[str, Group] = {
 
 
 class Direction(StrEnum):
-    """What a part does to the probability of churn."""
+    """The sign of a contribution to the churn probability."""
 
     RAISES = "raises"
     LOWERS = "lowers"
 
 
 class Parts(NamedTuple):
-    """A score's ``log_odds``, as one number for everybody and what moves it.
+    """A score's ``log_odds`` as a sum; ``base`` is the same for every customer.
 
-    ``terms``: what each feature adds, in the order of `features.NAMES`; ``formula``: what BG/NBD
-    adds by itself. They may add up to more: what a scorer says is limited.
+    ``terms``: what each feature adds, in the order of `feature_names.NAMES`; ``formula``: what
+    BG/NBD adds. The sum may exceed ``log_odds``, which are limited to ±`LOG_ODDS_MAX`.
     """
 
     base: float
@@ -73,7 +87,7 @@ class Parts(NamedTuple):
 
 
 class GroupContribution(Struct, frozen=True):
-    """What one group of features adds to the log odds, and what the customer did to make it so."""
+    """What one group of features adds to the log odds, with the customer's facts in words."""
 
     group: Group
     contribution: float
@@ -82,9 +96,9 @@ class GroupContribution(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True, rename="camel"):
-    """``base`` and the contributions add up to ``log_odds``, those of the score as served.
+    """``base`` and the contributions add up to ``log_odds``, those of the served score.
 
-    ``groups``: those that move the score, the strongest first.
+    ``groups``: those with a contribution, the strongest first.
     """
 
     base: float
@@ -92,38 +106,11 @@ class Explanation(Struct, frozen=True, rename="camel"):
     log_odds: float
 
 
-def explanation(
-    row: Row,
-    at_ms: int,
-    assessment: Assessment,
-    churn: Churn,
-    snapshot: Snapshot,
-    parameters: Parameters,
-) -> Explanation:
-    """Why ``churn``, one of the assessment's scores, is what it is."""
-    words = Words(row, assessment.history, at_ms, snapshot.gap_days, parameters)
-    parts = parts_of(assessment.features, churn, snapshot, parameters)
-    return explained(parts, lambda group: words.of(group, churn))
-
-
-def explanations(
-    row: Row, at_ms: int, assessment: Assessment, snapshot: Snapshot, parameters: Parameters
-) -> tuple[Explanation, ...]:
-    """Why the scores are what they are, in the order of ``assessment.churn``."""
-    words = Words(row, assessment.history, at_ms, snapshot.gap_days, parameters)
-
-    def told(churn: Churn) -> Explanation:
-        parts = parts_of(assessment.features, churn, snapshot, parameters)
-        return explained(parts, lambda group: words.of(group, churn))
-
-    return tuple(told(churn) for churn in assessment.churn)
-
-
 def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
-    """The parts by group, each added up in the order of the features, the groups in theirs.
+    """The contribution of each group, added up in a fixed order.
 
-    Where the log odds were limited, what was cut off is a group of its own: the sum still is the
-    score's.
+    If the log odds were limited, what was cut off is a group of its own, so that the sum is still
+    the score's.
     """
     sums = dict.fromkeys(Group, 0.0)
     for name, term in zip(NAMES, parts.terms, strict=True):
@@ -144,20 +131,18 @@ def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
         for group, contribution in sums.items()
         if contribution
     ]
-    # Of equals in the order of the groups: sorting keeps it.
+    # Ties stay in the order of the groups: sorting keeps it.
     groups.sort(key=lambda found: -abs(found.contribution))
     return Explanation(parts.base, tuple(groups), parts.log_odds)
 
 
-def parts_of(
-    features: tuple[float, ...], churn: Churn, snapshot: Snapshot, parameters: Parameters
-) -> Parts:
-    """What the score's log odds are made of, by whoever's word it is.
+def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: Parameters) -> Parts:
+    """What the served score's log odds are made of, whichever scorer served.
 
-    What was learnt starts from an average customer; the formula alone, and what is assumed, from
-    ``churn.prior``, which is what is said of somebody about whom nothing is known.
+    ``base`` is an average customer's log odds for the models, and those of ``churn.prior``, the
+    score of a customer without purchases, for the formula and the prior.
     """
-    models = snapshot.churn.get(f"{churn.horizon_days:g}")
+    models = snapshot.of(ChurnScoring).models.get(f"{churn.horizon_days:g}")
     formula = churn.said.log_odds[_BASELINE]
     scorer = churn.scorer
     if scorer is None or scorer is Scorer.BASELINE or models is None:

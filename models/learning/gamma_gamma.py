@@ -20,7 +20,7 @@ from models.learning.bgnbd import binned, middles
 #: (purchase days, mean net spend on one in minor units): days exact below 16 and kept to four
 #: leading bits above, spend in bins of 5 %.
 SpendCell = tuple[int, int]
-#: The bin of who never spent anything: they say nothing of how much spenders spend.
+#: The bin of customers who spent nothing, which the fit leaves out.
 NOTHING = -1
 _BINS_PER_DOUBLING = 14
 #: Below q = 1 the population's mean would be infinite.
@@ -52,13 +52,15 @@ def cell_of(days: int, net_minor: int) -> SpendCell:
 def expected_spend_minor(model: GammaGamma, days: int, net_minor: int) -> float:
     """The expected net spend on one purchase day to come, in minor units.
 
-    A mean of the customer's own and the population's: the more days, the more of their own.
+    A weighted mean of the customer's own and the population's: each purchase day adds weight to
+    their own.
     """
     return model.p * (model.v + max(net_minor, 0)) / (model.p * days + model.q - 1.0)
 
 
 def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> GammaGamma | None:
-    """The most likely parameters for a table of customers by cell; ``start`` where it has none.
+    """The most likely parameters for a table of customers by cell; ``start`` if it is empty, or
+    the search fails.
 
     Deterministic: cells are taken in order, and the search has no randomness.
     """
@@ -68,7 +70,7 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
     table = np.array(cells, dtype=np.float64)
     days, weight = middles(table[:, 0]), table[:, 2]
     spend = np.exp2(table[:, 1] / _BINS_PER_DOUBLING)
-    # Spend relative to its usual size, so that the search is the same in every currency.
+    # Spend relative to its geometric mean, so that the search is the same in every currency.
     unit = float(np.exp((weight * np.log(spend)).sum() / weight.sum()))
     begin = start or GammaGamma(4.0, 3.0, 0.75 * unit)
     found = minimize(
@@ -89,8 +91,8 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
 def _cost(
     parameters: _Vector, days: _Vector, spend: _Vector, weight: _Vector
 ) -> tuple[float, _Vector]:
-    """Minus the mean log-likelihood with its gradient, and a whisper of a prior that keeps a small
-    table finite.
+    """Minus the mean log-likelihood and its gradient, with a weak prior that keeps small tables
+    from diverging.
     """
     p, q, v = np.exp(parameters)
     shape, total = p * days + q, days * spend + v

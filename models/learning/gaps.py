@@ -1,24 +1,25 @@
-"""Gaps between purchase days against the customer's own: what drift in buying shows in first."""
+"""Gaps between purchase days against the customer's usual: drift in buying shows here first."""
 
 from bisect import bisect_right
 from itertools import pairwise
 from math import log
 
-from models.customer.days import Days
+from models.learning.history import Days
 
-#: The gaps that a customer's own mean is taken of, the latest ones; and how few are too few.
+#: A customer's own mean is over this many of their latest gaps at most, and this many at least.
 OWN_GAPS_MAX = 64
 OWN_GAPS_MIN = 3
-#: How many residuals one check-in tells at most, the latest ones.
+#: A check-in reports at most this many residuals, the latest ones.
 RESIDUALS_MAX = 16
 
 
 def gap_residuals(days: Days, after_day: int, until_day: int) -> tuple[float, ...]:
-    """For each purchase day in (after, until]: the logarithm of the gap before it, less the mean
-    of those of the customer's gaps before that one, in order.
+    """For each purchase day in (after, until], in order: the log of the gap before it, minus the
+    mean log of the customer's earlier gaps. Days since 1970; fewer than `OWN_GAPS_MIN` earlier
+    gaps give no residual.
 
-    Its expectation is zero for whoever keeps to their rhythm, however fast or slow that is, so it
-    does not move with who the customers are.
+    Its expectation is zero for customers who keep their rhythm, fast or slow, so it does not
+    change with the mix of customers.
     """
     first, last = bisect_right(days, after_day), bisect_right(days, until_day)
     first = max(first, last - RESIDUALS_MAX)
@@ -28,7 +29,7 @@ def gap_residuals(days: Days, after_day: int, until_day: int) -> tuple[float, ..
     for index in range(max(len(logs) - (last - first), OWN_GAPS_MIN), len(logs)):
         own = logs[max(index - OWN_GAPS_MAX, 0) : index]
         total = 0.0
-        for gap in own:
-            total += gap
+        for one in own:
+            total += one
         told.append(logs[index] - total / len(own))
     return tuple(told)

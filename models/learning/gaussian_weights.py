@@ -1,8 +1,8 @@
 """A Gaussian over the weights of a linear predictor, conditioned on one example at a time.
 
-The core that the Bayesian regressions share: what is believed of the weights (mean, covariance),
-which feature has which weight, and the rank-one update of an extended Kalman filter. What the
-weights predict, and how an example's target speaks about them, is the regression's own.
+The core that the Bayesian regressions share: the mean and covariance of the weights, the index of
+each feature's weight, and the rank-one update of an extended Kalman filter. The link function and
+the likelihood are the regression's own.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-#: The weight that every example has a 1 for; a name that no feature can have by accident.
+#: The name of the weight whose input is always 1; no feature has it by accident.
 INTERCEPT = "(intercept)"
 _VARIANCE_MIN = 1e-300
 _LENGTH_MAX = 1e100
 
 
 class Projection(NamedTuple):
-    """The linear predictor of one example: its ``center`` and ``variance`` by what is believed,
-    and its covariance with each weight (``spread``).
+    """The linear predictor of one example: its mean (``center``), its ``variance``, and its
+    covariance with each weight (``spread``).
     """
 
     center: float
@@ -34,8 +34,8 @@ class GaussianWeights:
     """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
 
     The same examples give the same bits: products are rounded, then added in one order; a matrix
-    library would fuse and add as the processor suggests. What is subtracted from the covariance is
-    the outer product of one vector with itself, so it stays exactly symmetric.
+    library's order depends on the processor. The covariance stays exactly symmetric, because only
+    outer products of a vector with itself are subtracted from it.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class GaussianWeights:
         self._places: dict[Hashable, int] = {}
         self._mean: Vector = np.zeros(0)
         self._covariance: Vector = np.zeros((0, 0))
-        # What a prior speaks of is known from the start: a prediction before the first example
-        # already counts it.
+        # Features with a prior have their weight from the start, so that a prediction before the
+        # first example uses it.
         self.grow((INTERCEPT, *names, *self._prior_mean))
 
     @property
@@ -86,7 +86,7 @@ class GaussianWeights:
         self._covariance = found
 
     def grow(self, names: Iterable[Hashable]) -> None:
-        """Give each name that is new a weight of its own, as its prior has it."""
+        """Add a weight with its prior for each new name."""
         new = [name for name in dict.fromkeys(names) if name not in self._places]
         if not new:
             return
@@ -99,7 +99,7 @@ class GaussianWeights:
         self._mean, self._covariance = mean, covariance
 
     def vector(self, x: Mapping[Any, float]) -> Vector:
-        """The example in the order of the weights, 0 for what it lacks; a new name is left out."""
+        """The example in the order of the weights, 0 for missing features, without new ones."""
         vector = np.zeros(len(self._places))
         for name, value in x.items():
             place = self._places.get(name)
@@ -113,7 +113,7 @@ class GaussianWeights:
         return float((self._mean * vector).sum())
 
     def project(self, vector: Vector) -> Projection:
-        """Raises ``ValueError`` for an example that is not finite, which would spoil every weight
+        """Raises ``ValueError`` for an example that is not finite: it would make all weights NaN
         for good.
         """
         if not hypot(*vector.tolist()) <= _LENGTH_MAX:
@@ -123,8 +123,8 @@ class GaussianWeights:
         return Projection(self.center(vector), max(variance, 0.0), spread)
 
     def believed(self, x: Mapping[Any, float]) -> tuple[float, float]:
-        """Center and variance of the linear predictor; a feature that was never seen adds its
-        prior's variance.
+        """Mean and variance of the linear predictor; an unknown feature adds the variance of its
+        prior.
         """
         center, variance, _ = self.project(self.vector(x))
         squares = 0.0
@@ -134,7 +134,7 @@ class GaussianWeights:
         return center, variance + self._prior_variance * squares
 
     def condition(self, projection: Projection, information: float, step: float) -> None:
-        """Take in what an example says of its linear predictor.
+        """Update mean and covariance with one example.
 
         ``information``: the negative second derivative of its log-likelihood; ``step``: how far
         the mean moves along the spread.
@@ -149,8 +149,8 @@ class GaussianWeights:
 
     def _forget(self) -> None:
         """Inflate the covariance by 1 / forgetting: about the last 1 / (1 - forgetting) examples
-        count. No weight becomes less certain than its prior, else one that is never needed would
-        grow without bound; rows and columns are scaled alike, which keeps the matrix positive.
+        count. A variance never exceeds the prior's, or that of an unused weight would grow without
+        bound. Rows and columns are scaled alike, so the matrix stays positive definite.
         """
         if self._forgetting == 1.0:
             return

@@ -1,4 +1,4 @@
-"""Histograms with log-spaced bins: mergeable by addition, exact in any order."""
+"""Histograms with log-spaced bins, merged by addition, in any order."""
 
 from math import exp2, floor, log2
 
@@ -25,7 +25,7 @@ def middle_of(index: int) -> float:
 
 
 def quantiles(histogram: Histogram, shares: tuple[float, ...]) -> tuple[float, ...]:
-    """For each share (ascending, in 0..1) the middle of the bin that reaches it."""
+    """The quantile at each share (ascending, in 0..1): the middle of its bin."""
     total = sum(histogram.values())
     found: list[float] = []
     reached = 0

@@ -9,8 +9,10 @@ LOGIT_MAX = 30.0
 
 
 def clipped(value: float, limit: float) -> float:
-    """``value``, or what is nearest to it within ``limit`` of 0."""
-    return min(max(value, -limit), limit)
+    """``value``, limited to ±``limit``."""
+    if value < -limit:
+        return -limit
+    return min(value, limit)
 
 
 def sigmoid(logit: float) -> float:
@@ -19,15 +21,15 @@ def sigmoid(logit: float) -> float:
 
 
 def logit(probability: float, limit: float = LOGIT_MAX) -> float:
-    """The log odds of a probability, within ``limit`` of 0."""
+    """The log odds of a probability, limited to ±``limit``."""
     if not 0.0 < probability < 1.0:
         return limit if probability >= 1.0 else -limit
     return clipped(log(probability / (1.0 - probability)), limit)
 
 
 def logit_of(probabilities: Mapping[Any, float]) -> float:
-    """The log odds of what a binary classifier says; 0 when that is nothing, which some say before
-    they have learnt.
+    """The log odds of a binary classifier's prediction; 0 for an empty one, which some classifiers
+    give before they have learnt.
     """
     true, false = probabilities.get(True, 0.0), probabilities.get(False, 0.0)
     if true == false:

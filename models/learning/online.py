@@ -1,5 +1,5 @@
-"""All that is learnt of one horizon, one example at a time: two logistic models over the same
-standardized features, a recalibration of their blend, and who of them serves.
+"""The churn models of one horizon, learnt one example at a time: two logistic models over the same
+standardized features, a recalibration of their blend, and which scorer serves.
 """
 
 from collections import Counter, defaultdict
@@ -14,21 +14,21 @@ from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
 from models.learning.bayesian import BayesianLogisticRegression
+from models.learning.churn_models import ChurnModels, LinearModel
 from models.learning.contest import Contest
-from models.learning.features import NAMES
+from models.learning.feature_names import NAMES
 from models.learning.recalibration import Shift
 from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
-from models.learning.snapshot import ChurnModels, LinearModel
 
 _BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
 _RECALIBRATED = SCORERS.index(Scorer.RECALIBRATED)
 
 
 class OnlineState(Struct, rename="camel"):
-    """All that a learner is, as numbers: a restored one learns on bit for bit.
+    """A learner's whole state: a restored one goes on bit for bit.
 
     ``belief`` and ``covariance`` are the Bayesian model's, the intercept's first, as packed
-    doubles: written as text they would be most of a snapshot.
+    doubles, because text would make up most of a snapshot.
     """
 
     count: int = 0
@@ -59,8 +59,8 @@ class OnlineLearner:
             self._restore(state)
 
     def _restore(self, state: OnlineState) -> None:
-        # River has no way to hand it a state; these are its own attributes, and a test fails
-        # when a restored learner and one that never stopped differ in a bit.
+        # River cannot load a state; these are its own attributes. A test fails when a restored
+        # learner and one that never stopped differ in a bit.
         self._scaler.counts = Counter(dict.fromkeys(NAMES, state.count))
         self._scaler.means = defaultdict(float, zip(NAMES, state.means, strict=True))
         self._scaler.vars = defaultdict(float, zip(NAMES, state.variances, strict=True))
@@ -74,11 +74,11 @@ class OnlineLearner:
     def learn(
         self, features: tuple[float, ...], churned: bool, said: LogOdds | None = None
     ) -> None:
-        """Be judged by one example, then learn from it.
+        """Judge the scorers by one example, then learn from it.
 
-        ``said``: what the scorers said at the decision. Where the models had nothing to say then,
-        they are judged by what they say now, before they learn from it; without a word of the
-        baseline nobody is judged.
+        ``said``: their log odds at the decision. Models without a score then are judged by their
+        present one, before they learn from the example. Without a score of the baseline no scorer
+        is judged.
         """
         x = dict(zip(NAMES, features, strict=True))
         if said is not None and said[_BASELINE] is not None:
@@ -93,21 +93,21 @@ class OnlineLearner:
         state = self._state
         log_odds = [odds for odds in said if odds is not None]
         assert len(log_odds) == len(SCORERS)
-        # The recalibration of now: it is one number, and the blend's word is on record.
+        # Recalibrated by the present shift: it is one number, and the blend's log odds are known.
         log_odds[_RECALIBRATED] = state.shift.apply(log_odds[_BLEND])
         losses = [loss_of(odds, churned) for odds in log_odds]
         state.contest.judge(losses, self._parameters.learning.champion_margin)
         state.shift.learn(log_odds[_BLEND], churned)
 
     def _now(self, x: dict[str, float], said: LogOdds) -> LogOdds:
-        """What the models say by now, beside what the baseline said then."""
+        """The models' present log odds, with the baseline's of the decision."""
         standardized = self._scaler.transform_one(x)
         logistic = log_odds_of(self._logistic.predict_proba_one(standardized)[True])
         bayesian = self._bayesian.center(_with_intercept(standardized))
         return combined(said[_BASELINE], logistic, bayesian, self._state.shift.mean)
 
     def state(self) -> OnlineState:
-        """Everything there is to restore it from."""
+        """The whole state, enough to restore the learner."""
         state = self._state
         if state.count:
             state.means = tuple(self._scaler.means[name] for name in NAMES)
@@ -119,7 +119,7 @@ class OnlineLearner:
         return state
 
     def models(self) -> ChurnModels | None:
-        """What scores are made with; None until enough was learnt to say anything."""
+        """The models to score with; None before there are enough examples."""
         state = self.state()
         if state.count < self._parameters.learning.minimum_examples:
             return None

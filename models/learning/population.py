@@ -1,26 +1,78 @@
-"""What the population looks like: histograms at check-ins, and the count table of BG/NBD."""
+"""Statistics of all customers: histograms at check-ins, and the count tables of the formulas."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.learning.acquisition import Acquisition
 from models.learning.bgnbd import BgNbd, Cell, fit
-from models.learning.examples import Observation
+from models.learning.gamma_gamma import GammaGamma
 from models.learning.histogram import Histogram, observe, quantiles
-from models.learning.snapshot import Cuts
+from models.learning.lessons import Observation
 from models.learning.worth import WorthTable
+from models.measures import Measure, Sample
+from models.money import minor_units
 
 _QUINTILES = (0.2, 0.4, 0.6, 0.8)
-MEASURES = ("recency_days", "frequency", "monetary_minor", "gap_days")
+#: The share of best customers whose share of revenue is reported: do 20 % of them bring 80 %?
+TOP_SHARE = 0.2
+Cuts = tuple[float, float, float, float]
 
 
-class Population(Struct, rename="camel"):
-    """Sums over observations: exact in any order, so that partitions may interleave as they like.
+class Population(Struct, frozen=True, rename="camel"):
+    """Cut points, priors and formulas: what is usual among customers.
+
+    ``order_minor``: the net revenue of a typical order in minor units. Amounts are scaled by it,
+    so that scores do not depend on the currency. ``revenue_share_top_fifth``: the share of a
+    year's net revenue that the best fifth of customers brought.
+    """
+
+    recency_days_cuts: Cuts
+    frequency_cuts: Cuts
+    monetary_minor_cuts: Cuts
+    gap_days: float
+    order_minor: float
+    bgnbd: BgNbd | None = None
+    gamma_gamma: GammaGamma | None = None
+    revenue_share_top_fifth: float | None = None
+
+
+_REVENUE_SHARE = Measure(
+    "keepstream_revenue_share_top_fifth",
+    "Part of a year's net revenue that the best fifth of customers brought",
+)
+MEASURES = (_REVENUE_SHARE,)
+
+
+def samples(drawn: Population) -> Iterator[Sample]:
+    """How revenue is spread over customers."""
+    if drawn.revenue_share_top_fifth is not None:
+        yield Sample(_REVENUE_SHARE, (), drawn.revenue_share_top_fifth)
+
+
+def prior_population(parameters: Parameters) -> Population:
+    """The operator's priors, in force before anything is learnt."""
+    rfm, currency = parameters.rfm, parameters.money.currency
+    first, second, third, fourth = (float(minor_units(amount, currency)) for amount in rfm.monetary)
+    order_minor = minor_units(parameters.value.typical_order, currency)
+    return Population(
+        recency_days_cuts=rfm.recency_days,
+        frequency_cuts=rfm.frequency,
+        monetary_minor_cuts=(first, second, third, fourth),
+        gap_days=parameters.overdue.prior_gap / DAY_MS,
+        order_minor=float(max(order_minor, 1)),
+    )
+
+
+class PopulationState(Struct, rename="camel"):
+    """Sums over observations, exact in any order, so that partitions may interleave.
 
     ``cells``: customers by the `Cell` of their latest check-in, its numbers joined by blanks.
-    ``counted`` and ``fitted_on``: observations so far, and those at the last fit of BG/NBD.
-    ``orders`` and ``net_minor``: totals over the windows that observations tell.
+    ``counted`` and ``fitted_on``: observations so far, and at the last fit of the formulas.
+    ``orders`` and ``net_minor``: totals over the windows of all observations.
     """
 
     histograms: dict[str, Histogram] = {}
@@ -32,13 +84,26 @@ class Population(Struct, rename="camel"):
     orders: int = 0
     net_minor: int = 0
     worth: WorthTable = msgspec.field(default_factory=WorthTable)
-    acquisition: Acquisition = msgspec.field(default_factory=Acquisition)
+
+
+class PopulationLearner:
+    """Counts every customer's check-ins, and fits the formulas to the counts."""
+
+    def __init__(self, state: Any, parameters: Parameters) -> None:
+        self._state: PopulationState = state or PopulationState()
+        self._parameters = parameters
+
+    @property
+    def knows_enough(self) -> bool:
+        """Whether there were at least ``learning.minimum_examples`` check-ins."""
+        return self._state.counted >= self._parameters.learning.minimum_examples
 
     def learn(self, observation: Observation) -> None:
         """Count one customer's check-in."""
-        self.counted += 1
-        self.orders += observation.frequency
-        self.net_minor += observation.monetary_minor
+        state = self._state
+        state.counted += 1
+        state.orders += observation.frequency
+        state.net_minor += observation.monetary_minor
         self._observe("recency_days", observation.recency_days)
         self._observe("frequency", float(observation.frequency))
         self._observe("monetary_minor", float(observation.monetary_minor))
@@ -48,48 +113,60 @@ class Population(Struct, rename="camel"):
         if observation.leaves is not None:
             self._move(observation.leaves, -1)
         if observation.spend_enters is not None:
-            self.worth.move(observation.spend_enters, observation.spend_leaves)
-        if observation.acquired:
-            self.acquisition.win(observation.acquired)
+            state.worth.move(observation.spend_enters, observation.spend_leaves)
 
-    def cuts(self, measure: str) -> Cuts | None:
-        """The four cut points between quintiles; None while nothing was seen."""
-        bins = self.histograms.get(measure)
+    def state(self) -> PopulationState:
+        """The whole state, enough to restore the learner."""
+        return self._state
+
+    def draw(self, now_ms: int) -> Population:
+        """The statistics so far, with the operator's priors where no customer was seen yet."""
+        self._refit(now_ms)
+        state, prior = self._state, prior_population(self._parameters)
+        gaps = state.histograms.get("gap_days")
+        taught = state.orders and state.net_minor
+        return Population(
+            recency_days_cuts=self._cuts("recency_days") or prior.recency_days_cuts,
+            frequency_cuts=self._cuts("frequency") or prior.frequency_cuts,
+            monetary_minor_cuts=self._cuts("monetary_minor") or prior.monetary_minor_cuts,
+            gap_days=(quantiles(gaps, (0.5,))[0] if gaps else None) or prior.gap_days,
+            order_minor=(state.net_minor / state.orders if taught else None) or prior.order_minor,
+            bgnbd=state.fitted,
+            gamma_gamma=state.worth.fitted,
+            revenue_share_top_fifth=state.worth.share_of_top(TOP_SHARE),
+        )
+
+    def _cuts(self, measure: str) -> Cuts | None:
+        """The four cut points between quintiles; None without values."""
+        bins = self._state.histograms.get(measure)
         if not bins:
             return None
         first, second, third, fourth = quantiles(bins, _QUINTILES)
         return first, second, third, fourth
 
-    def median_gap_days(self) -> float | None:
-        bins = self.histograms.get("gap_days")
-        return quantiles(bins, (0.5,))[0] if bins else None
-
-    def order_minor(self) -> float | None:
-        """What an order brings, in minor units; None while none brought anything."""
-        return self.net_minor / self.orders if self.orders and self.net_minor else None
-
-    def refit(self, now_ms: int, parameters: Parameters) -> None:
-        """Fit BG/NBD anew if the last fit is old enough, or was made of half of what there is: the
-        first weeks say little of silence.
+    def _refit(self, now_ms: int) -> None:
+        """Refit the formulas if the last fit is old enough, or observations have doubled since:
+        the first weeks show little of long silences.
         """
-        is_old = now_ms >= self.fitted_at_ms + parameters.learning.refit_every
-        if self.fitted is None or is_old or self.counted >= 2 * self.fitted_on:
-            counts = {_cell(key): count for key, count in self.cells.items()}
-            self.fitted = fit(counts, self.fitted)
-            self.worth.refit()
-            self.fitted_at_ms = now_ms
-            self.fitted_on = self.counted
+        state = self._state
+        is_old = now_ms >= state.fitted_at_ms + self._parameters.learning.refit_every
+        if state.fitted is None or is_old or state.counted >= 2 * state.fitted_on:
+            counts = {_cell(key): count for key, count in state.cells.items()}
+            state.fitted = fit(counts, state.fitted)
+            state.worth.refit()
+            state.fitted_at_ms = now_ms
+            state.fitted_on = state.counted
 
     def _observe(self, measure: str, value: float) -> None:
-        observe(self.histograms.setdefault(measure, {}), value)
+        observe(self._state.histograms.setdefault(measure, {}), value)
 
     def _move(self, cell: Cell, change: int) -> None:
-        key = " ".join(map(str, cell))
-        count = self.cells.get(key, 0) + change
+        cells, key = self._state.cells, " ".join(map(str, cell))
+        count = cells.get(key, 0) + change
         if count:
-            self.cells[key] = count
+            cells[key] = count
         else:
-            self.cells.pop(key, None)
+            cells.pop(key, None)
 
 
 def _cell(key: str) -> Cell:

@@ -1,8 +1,8 @@
-"""How many purchase days are to come, and for how long: BG/NBD looking ahead.
+"""Expected purchase days and lifetime by BG/NBD.
 
 The expectation is equation (10) of Fader, Hardie and Lee (2005), see `bgnbd`. Written with Euler's
-transformation of the hypergeometric function, its powers of r + x cancel, so that somebody who
-bought on hundreds of days is as good a case as anybody.
+transformation of the hypergeometric function, its powers of r + x cancel, so that hundreds of
+purchase days do not overflow.
 """
 
 from scipy.special import hyp2f1
@@ -11,15 +11,15 @@ from config.duration import DAY_MS
 from models.learning.bgnbd import BgNbd, p_alive
 
 _WEEKS_A_YEAR = 365.25 / 7.0
-#: The formula divides by a - 1 and by a + b + x - 1; at zero it has a limit, which this near to it
-#: differs from it by less than anybody could tell.
+#: The formula divides by a - 1 and by a + b + x - 1. Where one of them is 0 it has a limit, which
+#: its value at this distance from 0 practically equals.
 _NEAR = 1e-5
 
 
 def expected_purchases(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
 ) -> float:
-    """The purchase days expected in (T, T + horizon], dropped out or not."""
+    """The purchase days expected in (T, T + horizon], not assuming that the customer is alive."""
     r, alpha, b = model.r, model.alpha, model.b
     a = _off(model.a, 1.0)
     total = _off(a + b + repeats - 1.0, 0.0)
@@ -37,11 +37,11 @@ def yearly_purchases(model: BgNbd, repeats: int, life_weeks: float) -> float:
 def lifetime_years(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, limit_ms: int
 ) -> float:
-    """The years of buying to be expected within a limit.
+    """The expected years of buying within ``limit_ms``.
 
-    What is expected within the limit over the rate of somebody who stays, so that rate times
-    lifetime is what is expected. Without a limit there would often be no mean: with a at 1 or
-    below, BG/NBD has too many customers who never leave.
+    Purchases expected within the limit divided by the yearly rate of a customer who stays, so that
+    rate times lifetime gives those purchases. Without a limit the mean is infinite for a <= 1: too
+    many customers of the model never leave.
     """
     weeks = limit_ms / (7 * DAY_MS)
     bought = expected_purchases(model, repeats, last_weeks, life_weeks, weeks)

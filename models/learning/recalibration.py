@@ -1,8 +1,8 @@
-"""Making probabilities mean what they say, online.
+"""Online recalibration of probabilities by a shift of their log odds.
 
-One number, on purpose. Labels are a horizon old, and meanwhile a population goes on buying more or
-less: that moves everybody alike. A slope as well was better on no data we have, and it unsettles
-the order of customers over time.
+One number, on purpose. Labels are a horizon old; when the population buys more or less meanwhile,
+all customers' log odds move alike. Learning a slope as well improved no data set we have, and
+makes the order of customers unstable over time.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from river.linear_model import LogisticRegression
 
 from models.learning.log_odds import logit_of, sigmoid
 
-#: Of the shift before anything is learnt.
+#: Variance of the shift before anything is learnt.
 PRIOR_VARIANCE = 0.1
-#: Added to the variance with each example: about the last ten thousand count.
+#: Added to the variance with each example: about the last 10,000 examples count.
 DRIFT = 1e-7
 
 
 class Shift(Struct, rename="camel"):
-    """What to add to log odds so that they come true as often as they say: a Gaussian, conditioned
-    on each example as an extended Kalman filter does.
+    """What to add to log odds to calibrate them: a Gaussian, conditioned on each example by an
+    extended Kalman filter.
 
     >>> boastful = Shift()
     >>> for came_true in [True, True, True, False] * 1000:
@@ -36,13 +36,13 @@ class Shift(Struct, rename="camel"):
     variance: float = PRIOR_VARIANCE
 
     def apply(self, log_odds: float) -> float:
-        """The log odds that should have been said."""
+        """The recalibrated log odds."""
         return log_odds + self.mean
 
     def learn(
         self, log_odds: float, came_true: bool, weight: float = 1.0, drift: float = DRIFT
     ) -> None:
-        """Learn from log odds that were said before it was known what would come true."""
+        """Learn from log odds that were predicted before the outcome was known."""
         probability = sigmoid(self.apply(log_odds))
         variance = self.variance + drift
         information = weight * probability * (1.0 - probability)
@@ -51,10 +51,10 @@ class Shift(Struct, rename="camel"):
 
 
 class OnlineRecalibration(base.Wrapper[base.Classifier], base.Classifier):
-    """Answers a binary classifier's probabilities after a `Shift` of their log odds.
+    """Predicts a binary classifier's probabilities after a `Shift` of their log odds.
 
-    The shift learns from what the classifier says of an example before the classifier has learnt
-    from it: of what it has seen, a classifier speaks too surely.
+    The shift learns from the classifier's prediction before the classifier learns from the
+    example, because a classifier is overconfident about examples it has learnt from.
 
     >>> model = OnlineRecalibration(LogisticRegression())
     >>> model.predict_proba_one({"late": 1.0})
@@ -78,10 +78,10 @@ class OnlineRecalibration(base.Wrapper[base.Classifier], base.Classifier):
 
     @property
     def _multiclass(self) -> bool:
-        return False  # whatever the classifier could do: log odds are of two classes
+        return False  # even if the classifier is: log odds need two classes
 
     def learn_one(self, x: dict[Any, Any], y: ClfTarget, **kwargs: Any) -> None:
-        """Test, then train: first the shift, then the classifier."""
+        """Teach the shift the prediction, then the classifier the example."""
         said = logit_of(self.classifier.predict_proba_one(x))
         self.shift.learn(said, bool(y), kwargs.get("w", 1.0), self.drift)
         self.classifier.learn_one(x, y, **kwargs)

@@ -1,6 +1,6 @@
 """How good scores are: log loss, AUC and calibration, from one mergeable histogram.
 
-Each score is counted in a bin of its logit, so that quality can be told at any time without
+Each score is counted in a bin of its logit, so that quality can be computed at any time without
 keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
@@ -12,12 +12,12 @@ from msgspec import Struct
 BINS = 128
 _LOGIT_MAX = 8.0
 _EPSILON = 1e-6
-#: Calibration error is told over this many bins of equal count.
+#: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
 
 class Bin(Struct, array_like=True):
-    """Scores in one bin: how many, how many came true, and their sum."""
+    """Scores in one bin: their number, how many came true, and their sum."""
 
     count: int = 0
     positives: int = 0
@@ -25,7 +25,7 @@ class Bin(Struct, array_like=True):
 
 
 class Point(NamedTuple):
-    """Scores of about one height: their mean, the share that came true, and how many there are."""
+    """A point of the curve: the mean score, the share that came true, and the number of scores."""
 
     said: float
     came_true: float
@@ -59,8 +59,8 @@ class Reliability(Struct, rename="camel"):
 
     @property
     def auc(self) -> float | None:
-        """P(a score that came true is above one that didn't), ties counting half; None while there
-        is only one kind.
+        """P(a score that came true is above one that didn't), ties counting half; None unless there
+        are both.
         """
         negatives = self.count - self.positives
         if not negatives or not self.positives:
@@ -74,7 +74,7 @@ class Reliability(Struct, rename="camel"):
 
     @property
     def calibration_error(self) -> float | None:
-        """Mean gap between what was said and what came true, over bins of equal count."""
+        """Mean gap between mean score and share that came true, over bins of equal count."""
         if not self.count:
             return None
         gaps = 0.0
@@ -105,7 +105,7 @@ class Reliability(Struct, rename="camel"):
         return [*points, Point(said / held, true / held, held)] if held else points
 
     def merged(self, other: "Reliability") -> "Reliability":
-        """Both together."""
+        """The sum of both."""
         bins = {
             index: _sum(self.bins.get(index), other.bins.get(index))
             for index in sorted(self.bins.keys() | other.bins.keys())

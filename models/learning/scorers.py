@@ -6,15 +6,15 @@ from math import exp, isnan, log1p, nan
 from struct import Struct as Layout
 from typing import NamedTuple
 
+from models.learning.churn_models import ChurnModels
 from models.learning.log_odds import clipped, logit
-from models.learning.snapshot import ChurnModels
 
-#: Beyond it a scorer says no more than "certainly".
+#: A scorer's log odds are limited to ± this, a probability of 0.999994.
 LOG_ODDS_MAX = 12.0
 
 
 class Scorer(StrEnum):
-    """The formula, the models, and what is made of them."""
+    """The formula, the two models, their blend, and the recalibrated blend."""
 
     BASELINE = "baseline"
     LOGISTIC = "logistic"
@@ -24,7 +24,7 @@ class Scorer(StrEnum):
 
 
 SCORERS = tuple(Scorer)
-#: Log odds in the order of `SCORERS`; None of a scorer that has nothing to say yet.
+#: Log odds in the order of `SCORERS`; None for a scorer that cannot score yet.
 LogOdds = tuple[float | None, ...]
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
@@ -32,22 +32,22 @@ _LAYOUT = Layout(f"<{len(SCORERS)}fb")
 
 
 class Said(NamedTuple):
-    """What each scorer said of a decision, and the place in `SCORERS` of the one that served."""
+    """Each scorer's log odds at a decision, and the index in `SCORERS` of the one that served."""
 
     log_odds: LogOdds
     served: int
 
     @property
     def is_complete(self) -> bool:
-        """Whether every scorer had something to say."""
+        """Whether every scorer gave log odds."""
         return None not in self.log_odds
 
 
 def say(models: ChurnModels | None, features: Sequence[float], formula: float | None) -> LogOdds:
-    """What every scorer says; ``formula`` is the probability by BG/NBD, None before it is fitted.
+    """Every scorer's log odds; ``formula`` is the probability by BG/NBD, None before it is fitted.
 
-    Added up in the order of the features: a product over many rows may differ in its last bits
-    with their number.
+    Added up in the order of the features: the last bits of a matrix product may depend on the
+    number of rows.
     """
     baseline = None if formula is None else log_odds_of(formula)
     if models is None:
@@ -69,17 +69,18 @@ def say(models: ChurnModels | None, features: Sequence[float], formula: float | 
 
 
 def combined(baseline: float | None, logistic: float, bayesian: float, shift: float) -> LogOdds:
-    """What the two models said, with the formula, their mean, and the mean recalibrated."""
-    logistic, bayesian = _bounded(logistic), _bounded(bayesian)
+    """The log odds of formula and models, with their mean, and the mean recalibrated."""
+    logistic = clipped(logistic, LOG_ODDS_MAX)
+    bayesian = clipped(bayesian, LOG_ODDS_MAX)
     if baseline is None:
         blend = (logistic + bayesian) / 2.0
     else:
         blend = (logistic + bayesian + baseline) / 3.0
-    return baseline, logistic, bayesian, blend, _bounded(blend + shift)
+    return baseline, logistic, bayesian, blend, clipped(blend + shift, LOG_ODDS_MAX)
 
 
 def shares(scorer: Scorer, has_formula: bool) -> tuple[float, float, float]:
-    """The parts of logistic model, Bayesian model and formula in what ``scorer`` says."""
+    """The weights of logistic model, Bayesian model and formula in the log odds of ``scorer``."""
     if scorer is Scorer.BASELINE:
         return 0.0, 0.0, 1.0
     if scorer is Scorer.LOGISTIC:
@@ -90,12 +91,12 @@ def shares(scorer: Scorer, has_formula: bool) -> tuple[float, float, float]:
 
 
 def pack_said(said: Said) -> bytes:
-    """As single precision floats, which is more than a score means."""
+    """As single precision floats, which are precise enough."""
     return _LAYOUT.pack(*[nan if odds is None else odds for odds in said.log_odds], said.served)
 
 
 def unpack_said(content: bytes) -> Said:
-    """Raises ``ValueError`` for what a release with other scorers packed."""
+    """Read what `pack_said` wrote. Raises ``ValueError`` if it had other scorers."""
     if len(content) != _LAYOUT.size:
         raise ValueError(f"not what the {len(SCORERS)} scorers of this release said")
     *log_odds, served = _LAYOUT.unpack(content)
@@ -103,7 +104,7 @@ def unpack_said(content: bytes) -> Said:
 
 
 def log_odds_of(probability: float) -> float:
-    """Within ±`LOG_ODDS_MAX`."""
+    """Limited to ±`LOG_ODDS_MAX`."""
     return logit(probability, LOG_ODDS_MAX)
 
 
@@ -111,7 +112,3 @@ def loss_of(log_odds: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened."""
     against = -log_odds if came_true else log_odds
     return log1p(exp(against)) if against < 0.0 else against + log1p(exp(-against))
-
-
-def _bounded(log_odds: float) -> float:
-    return clipped(log_odds, LOG_ODDS_MAX)

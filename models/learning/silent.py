@@ -1,28 +1,28 @@
-"""Silent churn: who thins out by their own measure, long before they would count as gone.
+"""Silent churn: customers who buy less often than they used to, long before they count as lost.
 
-It needs no label of its own. What is thin is asked of the customer's own rhythm, by the tail of a
-Poisson distribution; the churn score brings what the whole shop has taught. docs/learning.md tells
-what it was measured against.
+It needs no label of its own: the tail of a Poisson distribution compares recent purchases with the
+customer's own rate, and the churn score adds what all customers have taught. docs/learning.md says
+how it was evaluated.
 """
 
 from math import exp, sqrt
 
 from config.duration import DAY_MS
-from models.learning.features import History, days_since
+from models.learning.history import History, days_since
 
-#: With less history than this there is no rhythm to fall behind.
+#: With less history than this there is no rate to compare with.
 LIFE_DAYS_MIN = 84.0
 PURCHASE_DAYS_MIN = 8
-#: What is lately: a fortnight notices, eight weeks make sure.
+#: The short window of recent purchases reacts early, the long one confirms.
 WINDOW_DAYS = (14, 56)
 
 
 def silent_churn(past: History, churn_probability: float, at_ms: int) -> float | None:
-    """How much speaks for a customer thinning out, in 0..1; None for who has too little history.
+    """How strong the evidence of silent churn is, in 0..1; None with too little history.
 
-    Bayes' rule with the churn score as the prior: whoever stays shows purchase days as few as
-    lately with the geometric mean of `rhythm_tails`; of whoever thins out, few is what we expect.
-    It ranks customers and is no calibrated probability: the windows overlap, and people are less
+    Bayes' rule with the churn score as the prior. The likelihood of so few recent purchase days is
+    the geometric mean of `rhythm_tails` for a customer who stays, and 1 for one who is leaving. It
+    ranks customers, but is not a calibrated probability: the windows overlap, and people are less
     regular than a Poisson process.
     """
     if past.life < LIFE_DAYS_MIN or past.repeats + 1 < PURCHASE_DAYS_MIN:
@@ -34,7 +34,7 @@ def silent_churn(past: History, churn_probability: float, at_ms: int) -> float |
 
 
 def rhythm_tails(past: History, at_ms: int) -> tuple[float, float]:
-    """P(no more purchase days than there were) in each of `WINDOW_DAYS`, at the own rate."""
+    """P(at most the observed purchase days) in each of `WINDOW_DAYS`, at the customer's rate."""
     rate = (past.repeats + 1) / past.life
     short, long = (
         poisson_tail(days_since(past, at_ms - days * DAY_MS), rate * days) for days in WINDOW_DAYS
@@ -43,7 +43,7 @@ def rhythm_tails(past: History, at_ms: int) -> tuple[float, float]:
 
 
 def poisson_tail(count: int, mean: float) -> float:
-    """P(N ≤ count) for a Poisson N; term by term, for means are of days within weeks."""
+    """P(N ≤ count) for a Poisson N. Summed term by term, because counts are small."""
     term = total = exp(-mean)
     for number in range(1, count + 1):
         term *= mean / number

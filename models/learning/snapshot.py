@@ -1,150 +1,146 @@
-"""A snapshot: everything customers share, versioned, immutable and named by its hash."""
+"""A snapshot: the models of all customers, versioned, immutable and identified by its hash."""
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.customer.purchases import minor_units
-from models.learning.bgnbd import BgNbd
-from models.learning.gamma_gamma import GammaGamma
+from models.learning.registry import DRAWN_TYPES, LEARNERS
 
-#: Raised when a field changes its meaning; a newer snapshot is refused, an older one is read.
-SNAPSHOT_FORMAT = 2
+#: Raised when a snapshot's layout changes. Formats 1 and 2 had a field for each model.
+SNAPSHOT_FORMAT = 3
 
-Cuts = tuple[float, float, float, float]
+#: What msgspec raises for malformed bytes; the second one for text that is not UTF-8.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+
+T = TypeVar("T", bound=Struct)
 
 
 class SnapshotError(ValueError):
     """A snapshot cannot be used; the message says why."""
 
 
-class LinearModel(Struct, frozen=True, rename="camel"):
-    """Weights of standardized features, in the order of `features.NAMES`, and an intercept."""
-
-    intercept: float
-    weights: tuple[float, ...]
+class SnapshotFormatError(SnapshotError):
+    """A snapshot is in the format of another release; the message says what to do."""
 
 
-class ChurnModels(Struct, frozen=True, rename="camel"):
-    """What is known of one horizon: two logistic models over the same standardized features.
+class Snapshot:
+    """The models that decisions use, as of ``created_at_ms`` of event time.
 
-    ``shift``: what recalibration adds to the log odds of the blend. ``champion``: the name of the
-    scorer whose word is acted on; all others learn on, are judged, and are not listened to.
+    ``drawn``: what each learner drew, by the learner's name; `of` looks it up by type. ``trainer``
+    is the trainer's encoded state; only the trainer reads it.
     """
 
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
-    logistic: LinearModel
-    bayesian: LinearModel
-    shift: float
-    champion: str
-    examples: int
+    __slots__ = ("_by_type", "created_at_ms", "drawn", "trainer", "version")
+
+    def __init__(
+        self,
+        version: int,
+        created_at_ms: int,
+        drawn: Mapping[str, Struct],
+        trainer: bytes = b"null",
+    ) -> None:
+        self.version = version
+        self.created_at_ms = created_at_ms
+        self.drawn = drawn
+        self.trainer = trainer
+        self._by_type: dict[type[Struct], Struct] = {type(one): one for one in drawn.values()}
+
+    def of(self, kind: type[T]) -> T:
+        """The value of type ``kind``, drawn by the learner of that type."""
+        found: Any = self._by_type[kind]
+        return found  # type: ignore[no-any-return]
+
+    def replace(self, *changed: Struct, **fields: Any) -> "Snapshot":
+        """The same snapshot with some drawn values or fields replaced."""
+        by_type = {type(one): one for one in changed}
+        drawn = {name: by_type.get(type(one), one) for name, one in self.drawn.items()}
+        known = {
+            "version": self.version,
+            "created_at_ms": self.created_at_ms,
+            "drawn": drawn,
+            "trainer": self.trainer,
+        }
+        return Snapshot(**{**known, **fields})
 
 
-class SpendModel(Struct, frozen=True, rename="camel"):
-    """The weights of what a customer spends, as `spend.expected_orders` adds them up: the
-    intercept's first. ``serves``: whether it is listened to, and not the formula.
-    """
+class _Stored(Struct, rename="camel"):
+    """A snapshot as it is stored. ``drawn``: what each learner drew, by the learner's name."""
 
-    weights: tuple[float, ...]
-    examples: int
-    serves: bool
-
-
-class SpendQuality(Struct, frozen=True, rename="camel"):
-    """How one scorer foretold spend: ``ratio`` is all it expected over all that came, ``deviance``
-    the Poisson deviance of a forecast, in typical orders; over forecasts that both had made.
-    """
-
-    horizon_days: float
-    scorer: str
-    examples: int
-    ratio: float | None
-    deviance: float | None
-
-
-class Quality(Struct, frozen=True, rename="camel"):
-    """How one scorer did for one horizon and kind of decision; None where it cannot be told.
-
-    ``curve``: of what was served, (mean score, share that came true) in bins of equal count.
-    """
-
-    horizon_days: float
-    kind: str
-    scorer: str
-    examples: int
-    log_loss: float | None
-    auc: float | None
-    calibration_error: float | None
-    curve: tuple[tuple[float, float], ...] = ()
-
-
-class Snapshot(Struct, frozen=True, rename="camel"):
-    """What decisions are made with: cut points, priors and models, as of ``created_at_ms`` of
-    event time. ``order_minor``: what an order typically brings, which amounts are told in relation
-    to, so that scores do not depend on the currency. ``acquisition_cost_minor``: of one customer,
-    by channel. ``revenue_share_top_fifth``: the part of a year's net revenue that the best fifth
-    of customers brought. ``trainer`` is what the trainer goes on from; nobody else reads it.
-    """
-
+    format: int
     version: int
     created_at_ms: int
-    recency_days_cuts: Cuts
-    frequency_cuts: Cuts
-    monetary_minor_cuts: Cuts
-    gap_days: float
-    bgnbd: BgNbd | None = None
-    churn: dict[str, ChurnModels] = {}
-    quality: tuple[Quality, ...] = ()
-    trainer: msgspec.Raw = msgspec.Raw(b"null")
-    format: int = SNAPSHOT_FORMAT
-    order_minor: float = 5_000.0
-    gamma_gamma: GammaGamma | None = None
-    spend: dict[str, SpendModel] = {}
-    spend_quality: tuple[SpendQuality, ...] = ()
-    acquisition_cost_minor: dict[str, float] = {}
-    revenue_share_top_fifth: float | None = None
+    drawn: dict[str, msgspec.Raw]
+    trainer: msgspec.Raw
+
+
+_DECODER = msgspec.json.Decoder(_Stored)
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:
-    """Version 0: what the operator's parameters say before anything is learnt."""
-    rfm = parameters.rfm
-    minor = tuple(float(minor_units(amount, parameters.money.currency)) for amount in rfm.monetary)
-    assert len(minor) == 4
-    typical_order_minor = minor_units(parameters.value.typical_order, parameters.money.currency)
-    return Snapshot(
-        version=0,
-        created_at_ms=0,
-        recency_days_cuts=rfm.recency_days,
-        frequency_cuts=rfm.frequency,
-        monetary_minor_cuts=minor,
-        gap_days=parameters.overdue.prior_gap / DAY_MS,
-        order_minor=float(max(typical_order_minor, 1)),
-    )
-
-
-_DECODER = msgspec.json.Decoder(Snapshot)
+    """Version 0: the operator's priors, in force before anything is learnt."""
+    priors = {one.name: one.prior(parameters) for one in LEARNERS if one.prior is not None}
+    return Snapshot(0, 0, priors)
 
 
 def encode_snapshot(snapshot: Snapshot) -> tuple[bytes, str]:
     """The snapshot's bytes and their SHA-256; the same snapshot always gives the same bytes."""
-    content = msgspec.json.encode(snapshot)
+    drawn = {name: msgspec.Raw(msgspec.json.encode(one)) for name, one in snapshot.drawn.items()}
+    stored = _Stored(
+        SNAPSHOT_FORMAT,
+        snapshot.version,
+        snapshot.created_at_ms,
+        drawn,
+        msgspec.Raw(snapshot.trainer),
+    )
+    content = msgspec.json.encode(stored)
     return content, sha256(content).hexdigest()
 
 
 def decode_snapshot(content: bytes, expected_sha256: str | None = None) -> Snapshot:
-    """Read a snapshot. Raises ``SnapshotError`` for a damaged, altered or newer one."""
+    """Read a snapshot. Raises ``SnapshotError`` for a damaged or altered one, and
+    ``SnapshotFormatError`` for an older or newer one.
+    """
     if expected_sha256 is not None and sha256(content).hexdigest() != expected_sha256:
         raise SnapshotError("a snapshot differs from the one the log announced")
+    _require_format(content)
     try:
-        snapshot = _DECODER.decode(content)
-    except msgspec.DecodeError as error:
+        stored = _DECODER.decode(content)
+        # Values of learners that this release does not have are dropped, and a learner that is
+        # newer than the snapshot has its type's default.
+        drawn = {
+            name: msgspec.json.decode(stored.drawn.get(name, b"{}"), type=kind)
+            for name, kind in DRAWN_TYPES.items()
+        }
+    except UNREADABLE as error:
         raise SnapshotError(f"not a snapshot: {error}") from None
-    if snapshot.format > SNAPSHOT_FORMAT:
-        raise SnapshotError(
-            f"snapshot {snapshot.version} was written by a newer release; upgrade this one"
+    return Snapshot(stored.version, stored.created_at_ms, drawn, bytes(stored.trainer))
+
+
+class _Format(Struct):
+    """The fields that snapshots of every release have; the first ones had no format."""
+
+    version: int
+    format: int = 1
+
+
+def _require_format(content: bytes) -> None:
+    try:
+        found = msgspec.json.decode(content, type=_Format)
+    except UNREADABLE as error:
+        raise SnapshotError(f"not a snapshot: {error}") from None
+    if found.format < 1:
+        raise SnapshotError("not a snapshot: it has no format")
+    if found.format > SNAPSHOT_FORMAT:
+        raise SnapshotFormatError(
+            f"snapshot {found.version} was written by a newer release; upgrade this one"
         )
-    return snapshot
+    if found.format < SNAPSHOT_FORMAT:
+        raise SnapshotFormatError(
+            f"snapshot {found.version} is in format {found.format}, which this release does not "
+            f"read (it writes {SNAPSHOT_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, "
+            f"or delete and create all topics, and publish the events again"
+        )

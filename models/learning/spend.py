@@ -1,43 +1,104 @@
 """The challenger of the value formula: what a customer spends within a horizon, learnt online.
 
-A Poisson regression with a logarithmic link whose weights are a Gaussian belief that drifts: each
-example turns it by one step of an extended Kalman filter, and time lets it loosen. M. West,
+A Poisson regression with a logarithmic link and a Gaussian over its weights: each example updates
+it by one step of an extended Kalman filter, and its variance grows with time. M. West,
 P. J. Harrison, H. S. Migon (1985), "Dynamic Generalized Linear Models and Bayesian Forecasting",
-Journal of the American Statistical Association 80(389). It begins as the formula, whose logarithm
-is a feature of weight 1, and learns in what the formula errs. Amounts are told in typical orders.
+Journal of the American Statistical Association 80(389). It starts equal to the formula, whose
+logarithm is a feature of weight 1, and learns to correct it. The unit of amounts is one typical
+order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log, log1p
+from typing import Any
 
 from msgspec import Struct
 
 from config.duration import DAY_MS
-from models.customer.pending import Forecast
-from models.learning.features import History
-from models.learning.snapshot import SpendModel, SpendQuality
+from config.parameters import Parameters
+from models.learning.history import History
+from models.learning.lessons import Example, Forecast
+from models.measures import Measure, Sample
 
 NAMES = ("formula", "recency", "frequency", "tenure", "spend_a_day", "one_timer")
 _SIZE = 1 + len(NAMES)
 _PRIOR = (0.0, 1.0, *(0.0,) * (_SIZE - 2))
-#: Variance of a weight before anything is learnt, and the share of it by which a day loosens it.
+#: Variance of a weight before anything is learnt, and the share of it that is added each day.
 _PRIOR_VARIANCE = 0.0625
 _DRIFT_A_DAY = 0.01
-#: Spend varies more than counts do: its variance is so many times its mean, both in orders.
+#: Variance of spend divided by its mean, in typical orders: spend varies more than a count, 1.
 _DISPERSION = 5.0
 _LEAST_ORDERS = 1e-6
 _LOG_MAX = 12.0
-#: Weight of the latest example in the running losses: about the last thousand count.
+#: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
 
 
-class SpendState(Struct, rename="camel"):
-    """All that a learner is, as numbers: a restored one learns on bit for bit.
+class SpendModel(Struct, frozen=True, rename="camel"):
+    """The weights for `expected_orders`, the intercept's first. ``serves``: whether this model is
+    used, and not the formula.
+    """
 
-    The losses are running means of the Poisson deviance by which the server is chosen;
-    ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums over all examples that
-    both had foretold, of what they said then and of what came.
+    weights: tuple[float, ...]
+    examples: int
+    serves: bool
+
+
+class SpendQuality(Struct, frozen=True, rename="camel"):
+    """How one scorer forecast spend: ``ratio`` is total expected divided by total actual spend,
+    ``deviance`` the mean Poisson deviance in typical orders; over forecasts that both made.
+    """
+
+    horizon_days: float
+    scorer: str
+    examples: int
+    ratio: float | None
+    deviance: float | None
+
+
+class SpendScoring(Struct, frozen=True, rename="camel"):
+    """The models by horizon in days, and how both scorers have done."""
+
+    models: dict[str, SpendModel] = {}
+    quality: tuple[SpendQuality, ...] = ()
+
+
+_SCORER = ("horizon_days", "scorer")
+_RATIO = Measure(
+    "keepstream_spend_expected_ratio",
+    "All spend expected at matured decisions over all that came",
+    _SCORER,
+)
+_DEVIANCE = Measure(
+    "keepstream_spend_deviance",
+    "Mean Poisson deviance of expected spend, in typical orders",
+    _SCORER,
+)
+_SERVES = Measure(
+    "keepstream_spend_serves",
+    "Whether the challenger's expected spend is served (1) or the formula's (0)",
+    ("horizon_days",),
+)
+MEASURES = (_RATIO, _DEVIANCE, _SERVES)
+
+
+def samples(drawn: SpendScoring) -> Iterator[Sample]:
+    """How good forecasts of spend have been, and which of them is served."""
+    for horizon, model in drawn.models.items():
+        yield Sample(_SERVES, (horizon,), float(model.serves))
+    for told in drawn.quality:
+        for measure, value in ((_RATIO, told.ratio), (_DEVIANCE, told.deviance)):
+            if value is not None:
+                yield Sample(measure, (f"{told.horizon_days:g}", told.scorer), value)
+
+
+class SpendState(Struct, rename="camel"):
+    """A learner's whole state: a restored one goes on bit for bit.
+
+    The losses are running means of the Poisson deviance, by which the scorer that serves is
+    chosen; ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums of forecasts and
+    of actual spend over all examples that both scorers forecast.
     """
 
     weights: tuple[float, ...] = _PRIOR
@@ -61,7 +122,7 @@ class SpendState(Struct, rename="camel"):
 def features(
     past: History, net_minor: int, formula_orders: float, order_minor: float
 ) -> tuple[float, ...]:
-    """What the challenger sees, in the order of `NAMES`."""
+    """The challenger's features, in the order of `NAMES`."""
     days = past.repeats + 1
     return (
         log(max(formula_orders, _LEAST_ORDERS)),
@@ -92,8 +153,8 @@ def learn_spend(
 ) -> None:
     """Judge the forecast that matured at ``at_ms``, and learn from it.
 
-    Who serves is decided by what the learner would say by now; a lead must be clear, by ``margin``
-    of the formula's loss, to change it.
+    The challenger is judged by its present weights. The scorer that serves changes only when the
+    other one leads by ``margin`` (a share) of the formula's loss.
     """
     came = spent_minor / forecast.order_minor
     seen = forecast.features
@@ -126,7 +187,7 @@ def _judge(state: SpendState, forecast: Forecast, came: float, margin: float) ->
 
 
 def _update(state: SpendState, x: tuple[float, ...], came: float, days: float) -> None:
-    """Loosen the belief by the days gone by, and turn it towards one example.
+    """Increase the variances by the ``days`` since the last example, and learn one example.
 
     Plain sums in one order: the same bits on every machine.
     """
@@ -155,14 +216,14 @@ def _product(row: Sequence[float], x: Sequence[float]) -> float:
 
 
 def model_of(state: SpendState, minimum_examples: int) -> SpendModel | None:
-    """What forecasts are made with; None until enough was learnt to say anything."""
+    """The model to forecast with; None before there are enough examples."""
     if state.examples < minimum_examples:
         return None
     return SpendModel(state.weights, state.examples, state.serves)
 
 
 def spend_quality(states: Mapping[str, SpendState]) -> Iterator[SpendQuality]:
-    """How both did, by horizon."""
+    """The quality of both scorers, by horizon."""
     for horizon, state in sorted(states.items()):
         for scorer, orders, lost in (
             ("challenger", state.challenger_orders, state.challenger_deviance),
@@ -175,3 +236,39 @@ def spend_quality(states: Mapping[str, SpendState]) -> Iterator[SpendQuality]:
                 ratio=orders / state.spent_orders if state.spent_orders else None,
                 deviance=lost / state.compared if state.compared else None,
             )
+
+
+class SpendStates(Struct, rename="camel"):
+    """What is learnt, by horizon in days."""
+
+    horizons: dict[str, SpendState] = {}
+
+
+class SpendLearner:
+    """Learns each horizon by itself."""
+
+    knows_enough = True
+
+    def __init__(self, state: Any, parameters: Parameters) -> None:
+        self._state: SpendStates = state or SpendStates()
+        self._parameters = parameters
+
+    def learn(self, example: Example) -> None:
+        """Learn from an example, if it has a forecast."""
+        if example.forecast is None:
+            return
+        horizon = f"{example.horizon_days:g}"
+        state = self._state.horizons.setdefault(horizon, SpendState())
+        margin = self._parameters.value.challenger_margin
+        learn_spend(state, example.forecast, example.spent_minor, example.timestamp_ms, margin)
+
+    def state(self) -> SpendStates:
+        """The whole state, enough to restore the learner."""
+        return self._state
+
+    def draw(self, _now_ms: int) -> SpendScoring:
+        """The models with enough examples, and the quality of both scorers."""
+        minimum = self._parameters.learning.minimum_examples
+        found = {name: model_of(state, minimum) for name, state in self._state.horizons.items()}
+        models = {name: model for name, model in found.items() if model is not None}
+        return SpendScoring(models, tuple(spend_quality(self._state.horizons)))

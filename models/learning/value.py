@@ -6,18 +6,19 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.customer.pending import Forecast
-from models.customer.purchases import Purchases, minor_per_unit
-from models.customer.row import Row
-from models.learning.features import History
+from models.learning.acquisition import AcquisitionCosts
 from models.learning.gamma_gamma import expected_spend_minor
+from models.learning.history import History
+from models.learning.lessons import Forecast
+from models.learning.population import Population
 from models.learning.purchases_ahead import expected_purchases, lifetime_years, yearly_purchases
 from models.learning.snapshot import Snapshot
-from models.learning.spend import expected_orders, features
+from models.learning.spend import SpendScoring, expected_orders, features
+from models.money import minor_per_unit
 
 
 class Worth(StrEnum):
-    """Whose word an expectation is: BG/NBD times gamma-gamma, or the model that corrects it."""
+    """Where an expectation comes from: BG/NBD times gamma-gamma, or the model that corrects it."""
 
     FORMULA = "formula"
     CHALLENGER = "challenger"
@@ -33,7 +34,7 @@ class Expectation(NamedTuple):
 
 
 class HorizonView(Struct, frozen=True, rename="camel"):
-    """What is expected within a horizon; ``spend`` is net and in the shop's currency."""
+    """Purchase days and spend expected within a horizon; net, in the shop's currency."""
 
     horizon_days: float
     purchases: float
@@ -44,8 +45,8 @@ class HorizonView(Struct, frozen=True, rename="camel"):
 class ValueView(Struct, frozen=True, rename="camel"):
     """``clv`` = annual revenue * gross margin * lifetime in years - acquisition cost.
 
-    Amounts are in the shop's currency. ``annual_revenue`` is what a year brings while the customer
-    stays, ``lifetime_years`` how much of `value.lifetime_max` they are expected to.
+    Amounts are in the shop's currency. ``annual_revenue`` is net revenue a year while the customer
+    stays, ``lifetime_years`` the expected years of buying within `value.lifetime_max`.
     """
 
     annual_revenue: float
@@ -56,33 +57,23 @@ class ValueView(Struct, frozen=True, rename="camel"):
     horizons: tuple[HorizonView, ...]
 
 
-def net_until(bought: Purchases, at_ms: int) -> int:
-    """Net revenue of the orders placed by ``at_ms``, in minor units."""
-    net_minor = bought.net_minor
-    for order in reversed(bought.orders):
-        if order.known_since_ms <= at_ms:
-            break
-        if order.placed_at_ms > at_ms:
-            net_minor -= order.net_minor
-    return net_minor
-
-
 def expect(
     past: History, net_minor: int, horizon_days: float, snapshot: Snapshot
 ) -> Expectation | None:
-    """What is expected within the horizon; None before there is a model.
+    """Purchases and spend expected within the horizon; None before there is a model.
 
-    The formula knows every horizon, the challenger its own.
+    The formula works for any horizon, the challenger only for those it learnt.
     """
-    rhythm, money = snapshot.bgnbd, snapshot.gamma_gamma
+    population = snapshot.of(Population)
+    rhythm, money = population.bgnbd, population.gamma_gamma
     if rhythm is None or money is None:
         return None
     last, life = past.last / 7.0, past.life / 7.0
     purchases = expected_purchases(rhythm, past.repeats, last, life, horizon_days / 7.0)
     spend_minor = purchases * expected_spend_minor(money, past.repeats + 1, net_minor)
-    order_minor = snapshot.order_minor
+    order_minor = population.order_minor
     seen = features(past, net_minor, spend_minor / order_minor, order_minor)
-    model = snapshot.spend.get(f"{horizon_days:g}")
+    model = snapshot.of(SpendScoring).models.get(f"{horizon_days:g}")
     corrected = None if model is None else expected_orders(model.weights, seen) * order_minor
     forecast = Forecast(spend_minor, corrected, order_minor, seen)
     if model is not None and corrected is not None and model.serves:
@@ -91,34 +82,36 @@ def expect(
 
 
 def expected_revenue(
-    row: Row,
     past: History,
-    at_ms: int,
+    net_minor: int,
     horizon_days: float,
     snapshot: Snapshot,
     parameters: Parameters,
 ) -> float | None:
-    """Net revenue expected in (t, t + horizon], in the shop's currency; None before there is a
+    """Net revenue expected within the horizon, in the shop's currency; None before there is a
     model.
     """
-    found = expect(past, net_until(row.purchases, at_ms), horizon_days, snapshot)
+    found = expect(past, net_minor, horizon_days, snapshot)
     return None if found is None else found.spend_minor / _minor(parameters)
 
 
 def value(
-    row: Row, past: History, at_ms: int, snapshot: Snapshot, parameters: Parameters
+    past: History, net_minor: int, channel: str, snapshot: Snapshot, parameters: Parameters
 ) -> ValueView | None:
-    """The customer's value with each of its terms; None before there is a model."""
-    rhythm, money = snapshot.bgnbd, snapshot.gamma_gamma
+    """The customer's value with each of its terms; None before there is a model.
+
+    ``net_minor``: net spend so far, in minor units; ``channel``: that of the first event.
+    """
+    population = snapshot.of(Population)
+    rhythm, money = population.bgnbd, population.gamma_gamma
     if rhythm is None or money is None:
         return None
     tuning, unit = parameters.value, _minor(parameters)
-    net_minor, last, life = net_until(row.purchases, at_ms), past.last / 7.0, past.life / 7.0
-    days = past.repeats + 1
+    last, life, days = past.last / 7.0, past.life / 7.0, past.repeats + 1
     spend = expected_spend_minor(money, days, net_minor) / unit
     annual = yearly_purchases(rhythm, past.repeats, life) * spend
     years = lifetime_years(rhythm, past.repeats, last, life, tuning.lifetime_max)
-    cost = acquisition_cost(row, snapshot, parameters)
+    cost = acquisition_cost(channel, snapshot, parameters)
     return ValueView(
         annual_revenue=annual,
         gross_margin=tuning.gross_margin,
@@ -141,11 +134,11 @@ def _horizons(
     ]
 
 
-def acquisition_cost(row: Row, snapshot: Snapshot, parameters: Parameters) -> float:
-    """What it cost to win the customer, in the shop's currency: by the channel of their first
-    event, or `value.acquisition_cost` where no cost is known of it.
+def acquisition_cost(channel: str, snapshot: Snapshot, parameters: Parameters) -> float:
+    """The cost of winning a customer through the channel, in the shop's currency;
+    `value.acquisition_cost` for a channel without known costs.
     """
-    cost_minor = snapshot.acquisition_cost_minor.get(row.engagement.first_channel)
+    cost_minor = snapshot.of(AcquisitionCosts).by_channel_minor.get(channel)
     if cost_minor is None:
         return parameters.value.acquisition_cost
     return cost_minor / _minor(parameters)

@@ -1,24 +1,24 @@
-"""How spend is spread over customers: the count table of gamma-gamma, and who brings how much."""
+"""How spend is spread over customers: gamma-gamma's count table, and the top customers' share."""
 
 from msgspec import Struct
 
-from models.learning.examples import Counted
 from models.learning.gamma_gamma import GammaGamma, SpendCell, fit
 from models.learning.histogram import bin_of
+from models.learning.lessons import Counted
 
 
 class Level(Struct, array_like=True):
-    """Customers whose last year is in one bin, and what they brought in it."""
+    """The customers in one bin of yearly net revenue, and that revenue in minor units."""
 
     customers: int = 0
     net_minor: int = 0
 
 
 class WorthTable(Struct, rename="camel"):
-    """Every customer's latest check-in, with nobody in it twice.
+    """Every customer once, as of their latest check-in.
 
     ``cells``: customers by `SpendCell`, its numbers joined by a blank; ``levels``: customers by
-    the bin of what they brought within a year.
+    the bin of their net revenue within a year.
     """
 
     cells: dict[str, int] = {}
@@ -26,13 +26,13 @@ class WorthTable(Struct, rename="camel"):
     fitted: GammaGamma | None = None
 
     def move(self, enters: Counted, leaves: Counted | None) -> None:
-        """One customer, from where they were counted to where they are now."""
+        """Move one customer from their old cell (None at the first check-in) to the new one."""
         self._count(enters, 1)
         if leaves is not None:
             self._count(leaves, -1)
 
     def refit(self) -> None:
-        """Fit gamma-gamma anew, from where it was."""
+        """Refit gamma-gamma, starting from the last fit."""
         counts: dict[SpendCell, int] = {}
         for key, count in self.cells.items():
             days, spend = map(int, key.split())
@@ -40,8 +40,8 @@ class WorthTable(Struct, rename="camel"):
         self.fitted = fit(counts, self.fitted)
 
     def share_of_top(self, share: float) -> float | None:
-        """The part of a year's net revenue that the best ``share`` of customers brought; None when
-        nobody brought any. Exact but for the bin in which the share ends, which is split evenly.
+        """The share of a year's net revenue that the best ``share`` of customers brought; None
+        without revenue. Exact except for the last bin, whose customers count as equal.
         """
         total = sum(level.net_minor for level in self.levels.values())
         if total <= 0:

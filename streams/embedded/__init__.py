@@ -1,4 +1,4 @@
 """The broker and the store that come with Keepstream: trying it needs no Docker and no Java.
 
-They are the real ones, Apache Kafka and Valkey, on loopback ports, for trying and testing.
+They are the real Apache Kafka and Valkey, on loopback ports, for trying and testing.
 """

@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 
 
 class JarMismatchError(RuntimeError):
-    """What is in the cache, or was served, isn't what the lock names."""
+    """A jar in the cache, or from the repository, differs from the lock."""
 
 
 class JarFetchError(RuntimeError):
@@ -36,7 +36,7 @@ class JarFetchError(RuntimeError):
 
 
 def tell_nobody(_text: str) -> None:
-    """Take word of progress, and keep it."""
+    """Ignore a progress message."""
 
 
 def default_cache_dir() -> Path:

@@ -26,9 +26,9 @@ from streams.embedded.server import EmbeddedServer
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 FORMAT_TIMEOUT_S = 60.0
-# A small heap and the quick compiler: what counts here is the start, not the last record a second.
+# A small heap and the quick compiler: a fast start matters here, not the highest throughput.
 JAVA_OPTIONS = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-# The user's own Java programs are told things by these; this one should hear none of it.
+# These configure the user's own Java programs, and are removed for this one.
 JAVA_VARIABLES = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
 
 
@@ -44,13 +44,13 @@ class KafkaNode:
     def configure(
         self, address: Address, cluster: Sequence[Address], extra: Mapping[str, str]
     ) -> None:
-        """Write what the node is told when it starts."""
+        """Write the node's configuration file."""
         self.properties_path.write_text(
             server_properties(address, cluster, self.data_dir, extra), encoding="utf-8"
         )
 
     def format(self, java: Sequence[str], cluster_id: str) -> None:
-        """Prepare the data directory, unless there is one to go on with."""
+        """Prepare the data directory, unless there is one already."""
         if (self.data_dir / "meta.properties").exists():
             return
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id]
@@ -69,7 +69,7 @@ class KafkaNode:
             )
 
     def is_ready(self, address: Address, expected: set[int]) -> bool:
-        """Whether it has started, answers, and counts all of ``expected`` as brokers in service."""
+        """Whether it has started, answers, and sees all of ``expected`` as brokers in service."""
         if "Kafka Server started" not in self.process.log_since_start():
             return False
         try:
@@ -90,9 +90,8 @@ class KafkaNode:
 class EmbeddedKafka(EmbeddedServer):
     """A Kafka cluster on free loopback ports, for trying and testing.
 
-    ``start``, ``stop``, ``kill`` and ``restart`` take the ids of the nodes they are about, counted
-    from 1; without any they are about all of them. A node that is started again has the ports and
-    the records it had.
+    ``start``, ``stop``, ``kill`` and ``restart`` take the ids of nodes, counted from 1; without any
+    they apply to all nodes. A node that is started again has the same ports and records.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class EmbeddedKafka(EmbeddedServer):
         cache_dir: Path | None = None,
         on_progress: Progress = tell_nobody,
     ) -> None:
-        # Two a node: one for clients, one for the other nodes.
+        # Two per node: one for clients, one for the other nodes.
         super().__init__("kafka", directory, port_count=2 * nodes)
         self.nodes = {id_: KafkaNode(id_, self.directory) for id_ in range(1, nodes + 1)}
         self.processes = [node.process for node in self.nodes.values()]
@@ -115,15 +114,15 @@ class EmbeddedKafka(EmbeddedServer):
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients begin: ``host:port`` of every node, with commas between."""
+        """``host:port`` of every node, separated by commas."""
         return ",".join(f"{HOST}:{address.broker_port}" for address in self._addresses)
 
     def start(self, *node_ids: int) -> None:
         """Start nodes, and return when they answer and count each other as in service.
 
-        Nodes that run already are left alone. Raises ``ServerFailedError`` with the end of the log
-        when one isn't there within a minute, and ``JarMismatchError`` or ``JarFetchError`` when
-        Kafka itself isn't to be had.
+        Running nodes are left alone. Raises ``ServerFailedError`` with the end of the log when one
+        isn't ready within a minute, and ``JarMismatchError`` or ``JarFetchError`` when Kafka's
+        jars can't be obtained.
         """
         nodes = [node for node in self._select(node_ids) if not node.process.pid]
         if not nodes:
@@ -182,7 +181,7 @@ def java_command(cache_dir: Path | None, on_progress: Progress) -> list[str]:
 
 
 def java_environment() -> dict[str, str]:
-    """Return this process's environment without what would change a Java program's ways."""
+    """Return this process's environment without variables that configure Java programs."""
     return {name: value for name, value in os.environ.items() if name not in JAVA_VARIABLES}
 
 

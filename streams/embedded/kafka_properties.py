@@ -1,4 +1,4 @@
-"""What an embedded Kafka node is told: its ``server.properties``."""
+"""The ``server.properties`` of an embedded Kafka node."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ def server_properties(
 ) -> str:
     """Return the properties of ``node``, broker and controller in one, in a cluster of 1 or 3.
 
-    With three, everything is on all of them and two have to acknowledge it, so that a cluster that
-    has lost one node still takes records and loses none.
+    With three nodes, every record is on all of them and two must acknowledge it, so that a cluster
+    that has lost one node still accepts records and loses none.
     """
     copies = len(cluster)
     acknowledged = min(2, copies)
@@ -40,7 +40,7 @@ def server_properties(
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
         "log.dirs": data_dir.as_posix(),
-        # A topic that a client made up has one partition, and its worker never gets anywhere.
+        # A topic that a client created by mistake has one partition, and its worker gets stuck.
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": acknowledged,
@@ -50,9 +50,9 @@ def server_properties(
         "transaction.state.log.min.isr": acknowledged,
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": acknowledged,
-        # Waiting for more members to come only makes a lone worker start later.
+        # Waiting for more members would only delay a single worker.
         "group.initial.rebalance.delay.ms": 0,
-        # A node that died is registered until its session ends, and can't come back before that.
+        # A node that died stays registered until its session ends, and can't restart before that.
         "broker.session.timeout.ms": 4_000,
         "broker.heartbeat.interval.ms": 500,
         **extra,

@@ -1,7 +1,6 @@
 """A server as a child process that never outlives the process that started it.
 
-Brokers, stores and workers, in demonstrations and in tests, are all started, waited for and stopped
-by what is here.
+All brokers, stores and workers of demonstrations and tests are started, awaited and stopped here.
 """
 
 import atexit
@@ -16,8 +15,8 @@ from pathlib import Path
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 30
 
-# Waits until its stdin ends, which is when the process that started it has died, however that came
-# about, and then ends the server. The handle is to the process, not to a number that can be reused.
+# Waits until its stdin ends, which happens when the process that started it dies for any reason,
+# then kills the server. It holds a handle to the process, because process ids are reused.
 GUARD = """
 import os, signal, sys
 pid = int(sys.argv[1])
@@ -35,11 +34,11 @@ except ProcessLookupError:
 
 
 class ServerFailedError(RuntimeError):
-    """A server ended, or was not in time. The message ends with the tail of its log."""
+    """A server ended, or was not ready in time. The message ends with the tail of its log."""
 
 
 class PortTakenError(ServerFailedError):
-    """A server ended because somebody else had taken its port."""
+    """A server ended because another process had taken its port."""
 
 
 class ServerProcess:
@@ -64,7 +63,7 @@ class ServerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The code it ended with; None while it runs, and before it was started."""
+        """Its exit code; None while it runs, and before it was started."""
         return self._server.poll() if self._server else None
 
     def start(
@@ -78,7 +77,7 @@ class ServerProcess:
         if self.pid:
             raise RuntimeError(f"{self.name} runs already, as process {self.pid}")
         self._release()
-        # The guard would do; this way the server has ended before its parent has.
+        # The guard would be enough; this way the server ends before its parent does.
         atexit.register(self.kill)
         with self.log_path.open("ab") as log:
             self._log_offset = log.tell()
@@ -149,9 +148,9 @@ class ServerProcess:
         return f"The end of {self.log_path}:\n" + "\n".join(lines)
 
     def _release(self) -> None:
-        """Let go of the guard of a server that has ended, and of its pid file."""
+        """Remove the guard and the pid file of a server that has ended."""
         if self._guard:
-            # Killed rather than let go: closing its stdin would make it do what it is there for.
+            # Killed, because closing its stdin would make it kill the server.
             self._guard.kill()
             self._guard.wait()
             if self._guard.stdin:
@@ -166,8 +165,8 @@ def wait_until(
 ) -> None:
     """Return when ``condition`` holds.
 
-    Raises ``ServerFailedError`` with ``what``, and the ends of the servers' logs, when it doesn't
-    after ``timeout_s``.
+    Raises ``ServerFailedError`` with ``what``, and the ends of the servers' logs, if it doesn't
+    within ``timeout_s``.
     """
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -180,9 +179,9 @@ def wait_until(
 def wait_until_ready(
     servers: Sequence[ServerProcess], is_ready: Callable[[], bool], timeout_s: float
 ) -> None:
-    """Return when ``is_ready`` says so.
+    """Return when ``is_ready`` returns true.
 
-    Raises ``ServerFailedError`` when it hasn't after ``timeout_s``, or one of the servers ends.
+    Raises ``ServerFailedError`` if it doesn't within ``timeout_s``, or one of the servers ends.
     """
 
     def all_run_and_are_ready() -> bool:
@@ -195,7 +194,7 @@ def wait_until_ready(
 
 
 def stop_all(servers: Sequence[ServerProcess], timeout_s: float) -> None:
-    """Ask all servers to end; end those by SIGKILL that haven't after ``timeout_s``."""
+    """Ask all servers to end; kill those that haven't after ``timeout_s``."""
     for server in servers:
         server.send_signal(signal.SIGTERM)
     for server in servers:
@@ -207,7 +206,7 @@ def stop_all(servers: Sequence[ServerProcess], timeout_s: float) -> None:
 
 @contextmanager
 def killed_on_failure(servers: Sequence[ServerProcess]) -> Iterator[None]:
-    """Leave none of the servers behind when the block, which starts them, fails."""
+    """Kill all servers if the block, which starts them, fails."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""A server for trying and testing: a directory, loopback ports that stay its own, processes."""
+"""A server for trying and testing: a directory, fixed loopback ports, and processes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ class EmbeddedServer(ABC):
     Without ``directory`` a temporary one is used, and removed by ``close``.
     """
 
-    #: Whether they run or not.
+    #: All processes, running or not.
     processes: Sequence[ServerProcess]
 
     def __init__(self, name: str, directory: Path | None, *, port_count: int) -> None:
@@ -33,23 +33,23 @@ class EmbeddedServer(ABC):
 
     @property
     def pids(self) -> list[int]:
-        """The ids of the processes that run."""
+        """The ids of the running processes."""
         return [process.pid for process in self.processes if process.pid]
 
     @property
     def ports(self) -> Sequence[int]:
-        """The ports it has been given; raises before it is started."""
+        """Its ports. Raises ``RuntimeError`` before it is started."""
         if not self._ports:
             raise RuntimeError(f"The {type(self).__name__} has no address before it is started.")
         return self._ports
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, unless it runs, and return when it answers."""
+        """Start it if it doesn't run, and return when it answers."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End it, by SIGKILL if it isn't done in time."""
+        """End it, by SIGKILL if it doesn't end in time."""
 
     def close(self) -> None:
         """Stop everything, and remove the directory if it is a temporary one."""
@@ -71,7 +71,7 @@ class EmbeddedServer(ABC):
     def launch_on_ports(self, launch: Callable[[], None]) -> None:
         """Call ``launch`` on the ports it had, or the first time on free ones."""
         if self._ports:
-            # Clients know these ports, so others would be no help.
+            # Clients know these ports, so it cannot move to others.
             launch()
             return
         for tries_left in reversed(range(PORT_TRIES_MAX)):

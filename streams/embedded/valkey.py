@@ -1,4 +1,4 @@
-"""Valkey itself, from its wheel: a Redis-compatible store that forgets when it stops."""
+"""Valkey, from its wheel: a Redis-compatible store whose data is gone when it stops."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ STOP_TIMEOUT_S = 5.0
 class EmbeddedValkey(EmbeddedServer):
     """A Valkey server on a free loopback port, for trying and testing.
 
-    It keeps everything in memory, so a server that is started again has the port it had and no
-    data. Its directory is for its log.
+    It keeps everything in memory: a server that is started again has the same port and no data.
+    Its directory is for its log.
     """
 
     def __init__(self, directory: Path | None = None) -> None:

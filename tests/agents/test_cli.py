@@ -12,13 +12,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
-from agents.cli.parameter_text import parameters_as_toml
 from agents.trials.demo.shop import ShopConfig, simulate
-from config.parameters import load_parameters
+from agents.words.parameters import parameters_as_toml
+from models.learning.population import Population
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
+from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.ports import free_ports
 from streams.log_export import header_lines, log_line
+from streams.log_records import clock_record, model_record
 
 ROOT = Path(__file__).parents[2]
 START_MS = 1_735_689_600_000
@@ -192,7 +194,9 @@ def test_an_unknown_or_unusable_parameter_is_refused(
 
 @pytest.fixture
 def model() -> tuple[Snapshot, bytes, str]:
-    snapshot = msgspec.structs.replace(prior_snapshot(load_parameters()), version=1, gap_days=5.0)
+    snapshot = prior_snapshot(load_parameters())
+    learnt = msgspec.structs.replace(snapshot.of(Population), gap_days=5.0)
+    snapshot = snapshot.replace(learnt, version=1)
     return snapshot, *encode_snapshot(snapshot)
 
 
@@ -203,8 +207,9 @@ def adopting(digest: str) -> list[bytes]:
         return placed_line
 
     order = track("Order Completed", "2025-01-01T10:00:00Z", "m1", order_id="o", revenue=20)
-    adopt = msgspec.json.encode({"type": "model", "version": 1, "sha256": digest})
-    clock = b'{"type":"clock","timestamp":"2025-02-01T00:00:00.000Z"}'
+    # 2025-02-01T00:00:00Z
+    clock = clock_record(1_738_368_000_000)
+    adopt = model_record(1, digest)
     return [*header_lines(2), placed(0, adopt), placed(1, order), placed(2, clock)]
 
 
@@ -231,7 +236,7 @@ def test_a_model_that_is_not_the_announced_one_is_refused(
     if fault == "altered":
         (tmp_path / "models" / "1.json").write_bytes(content.replace(b"5.0", b"6.0"))
     elif fault == "another version":
-        content, digest = encode_snapshot(msgspec.structs.replace(snapshot, version=2))
+        content, digest = encode_snapshot(snapshot.replace(version=2))
         (tmp_path / "models" / "1.json").write_bytes(content)
     result = replay(tmp_path, adopting(digest), "--models", tmp_path / "models")
     assert 2 == result.exit_code

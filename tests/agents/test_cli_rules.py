@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
-from agents.cli.rule_words import duration
+from agents.words.rules import duration
 from config.rules import load_actions, load_triggers
-from models.decisions.facts import FACTS
+from models.customer.registry import FACTS
 from models.schemas import documents, slug
 from streams.embedded.ports import free_ports
 

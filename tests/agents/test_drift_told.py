@@ -1,18 +1,31 @@
 """The trainer tells of drift: in words in its log, and in metrics."""
 
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
-from agents.trainer import watch
+from agents.trainer import learn
 from config.duration import DAY_MS
-from models.learning.drift import STREAMS, WARM_UP_MS, DriftMonitor
-from models.learning.examples import Observation
+from models.learning.drift import STREAMS, WARM_UP_MS
+from models.learning.lessons import Observation, encode_lesson
+from models.learning.trainer import Trainer
 from streams.metrics import Metrics
+from tests.models.lines import PARAMETERS
+
+
+class Labelled(NamedTuple):
+    """A record of the topic of lessons."""
+
+    offset: int
+    value: bytes
+    partition: int = 0
+    key: bytes | None = None
+    timestamp: int = 0
 
 
 def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
-    rng, monitor, metrics = Random(1), DriftMonitor(), Metrics()
+    rng, trainer, metrics = Random(1), Trainer(PARAMETERS), Metrics()
     for number in range(6_000):
         day = number / 50
         slower = 0.4 if day * DAY_MS > WARM_UP_MS + 20 * DAY_MS else 0.0
@@ -24,9 +37,12 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
             gap_days=None,
             enters=(0, 0, 0),
             gap_residuals=(rng.gauss(slower, 0.8),),
+            offset=number,
         )
-        watch(monitor, told, metrics)
-    metrics.set_drift_means(monitor.means())
+        # What is learnt twice, after a crash, alarms once.
+        for _ in range(2):
+            learn(trainer, Labelled(number, encode_lesson(told)), metrics)
+    metrics.set_drift_means(trainer.drift_means())
     exposed = metrics.exposition().decode()
 
     [line] = [record.getMessage() for record in caplog.records]
@@ -35,5 +51,5 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
     for stream in set(STREAMS) - {"residual_gap"}:
         # Counted from zero, so that the first alarm is an increase.
         assert f'keepstream_drift_alarms_total{{stream="{stream}"}} 0.0' in exposed
-    assert 0.3 < monitor.means()["residual_gap"] < 0.5
+    assert 0.3 < trainer.drift_means()["residual_gap"] < 0.5
     assert 'keepstream_drift_mean{stream="residual_gap"}' in exposed

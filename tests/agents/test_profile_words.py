@@ -1,27 +1,38 @@
 """A profile in words: the score and whose word it is, and what was decided and came of it."""
 
 import io
+import re
+from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from agents.cli.profile_words import profile_in_words
+from agents.words.profile import profile_in_words
 from models.customer.anomaly import Anomaly
+from models.customer.cart import CartView
+from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
-from models.customer.contacts import CONTROL, TREATED, Outcome
-from models.customer.profile import ChurnView, DecisionView, Profile
+from models.customer.contacts import CONTROL, TREATED, DecisionView, Outcome
+from models.customer.engagement import EngagementView
+from models.customer.loyalty import LoyaltyView
+from models.customer.part import ProfileSection
+from models.customer.profile import SECTIONS, Profile
+from models.customer.purchases import RfmView, Window
+from models.customer.rfm import Segment
+from models.customer.satisfaction import OpinionView, Result, SatisfactionView
+from models.customer.support import AnswerView, SupportView
 from models.learning.churn import Source
-from models.learning.explanation import Direction, Explanation, GroupContribution
-from models.learning.explanation_words import Group
+from models.learning.explanation import Direction, Explanation, Group, GroupContribution
 from models.learning.value import HorizonView, ValueView, Worth
+from models.money import digits
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, at, line
 
 
 @pytest.fixture(scope="module")
-def view() -> Profile:
+def view() -> Any:
     """A customer who bought now and then, and left a cart alone."""
     replay = Replay(PARAMETERS)
     cart = {"product_id": "p", "price": 30, "quantity": 2}
@@ -37,20 +48,20 @@ def view() -> Profile:
     return found
 
 
-def rows(view: Profile) -> list[tuple[str, str]]:
+def rows(view: Any, currency: str = "EUR") -> list[tuple[str, str]]:
     """(name, words) of every line."""
     console = Console(file=io.StringIO(), width=200, color_system=None)
-    console.print(profile_in_words(view, "EUR"))
+    console.print(profile_in_words(view, currency))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     found = [text_line.split("  ", 1) for text_line in text.splitlines()[1:]]
     return [(name.strip(), words.strip()) for name, words in found]
 
 
-def said(view: Profile, name: str) -> list[str]:
-    return [words for found, words in rows(view) if found == name]
+def said(view: Any, name: str, currency: str = "EUR") -> list[str]:
+    return [words for found, words in rows(view, currency) if found == name]
 
 
-def test_what_was_decided_is_told_with_what_came_of_it(view: Profile) -> None:
+def test_what_was_decided_is_told_with_what_came_of_it(view: Any) -> None:
     [decision] = view.decisions
     [words] = said(view, "action")
     assert words.startswith(f"{decision.action} by {decision.channel}, ")
@@ -69,7 +80,7 @@ def test_what_was_decided_is_told_with_what_came_of_it(view: Profile) -> None:
     ],
 )
 def test_every_outcome_and_both_groups_have_words(
-    view: Profile, group: str, outcome: Outcome, words: str
+    view: Any, group: str, outcome: Outcome, words: str
 ) -> None:
     made = DecisionView("call", "phone", view.as_of, group, str(outcome))
 
@@ -78,7 +89,7 @@ def test_every_outcome_and_both_groups_have_words(
     )
 
 
-def test_the_latest_decisions_come_first_and_not_all_of_them(view: Profile) -> None:
+def test_the_latest_decisions_come_first_and_not_all_of_them(view: Any) -> None:
     made = tuple(
         DecisionView(f"a{n}", "email", f"2026-01-{n:02d}T00:00:00.000Z", TREATED, "none")
         for n in range(1, 9)
@@ -89,7 +100,7 @@ def test_the_latest_decisions_come_first_and_not_all_of_them(view: Profile) -> N
 
 
 @pytest.mark.parametrize("source", list(Source))
-def test_a_score_says_whose_word_it_is(view: Profile, source: Source) -> None:
+def test_a_score_says_whose_word_it_is(view: Any, source: Source) -> None:
     scores = (
         ChurnView(0.734, 28.0, source, 12, "blend", {"blend": 0.734}),
         ChurnView(0.2, 90.0, source, 0, None, {}),
@@ -102,7 +113,7 @@ def test_a_score_says_whose_word_it_is(view: Profile, source: Source) -> None:
     assert second.startswith("20% likely to buy nothing within 90 days: ")
 
 
-def test_a_score_is_told_as_a_sum_and_with_the_reason_to_leave(view: Profile) -> None:
+def test_a_score_is_told_as_a_sum_and_with_the_reason_to_leave(view: Any) -> None:
     groups = (
         GroupContribution(Group.RHYTHM, 1.25, Direction.RAISES, "late: usually every 9 days"),
         GroupContribution(Group.SERVICE, -0.5, Direction.LOWERS, "no open tickets"),
@@ -119,7 +130,7 @@ def test_a_score_is_told_as_a_sum_and_with_the_reason_to_leave(view: Profile) ->
     assert ["coupon denied, 2 days ago"] == said(told, "evidence")
 
 
-def test_whoever_has_not_bought_has_no_score(view: Profile) -> None:
+def test_whoever_has_not_bought_has_no_score(view: Any) -> None:
     visitor = replace(view, churn=(), explanations=(), churn_reason=None)
 
     for name in ("churn", "log odds", "reason to leave"):
@@ -127,7 +138,7 @@ def test_whoever_has_not_bought_has_no_score(view: Profile) -> None:
         assert 1 == len(said(view, name))
 
 
-def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> None:
+def test_a_profile_read_back_from_the_store_reads_the_same(view: Any) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(view), type=Profile)
 
     assert rows(view) == rows(stored)
@@ -141,7 +152,7 @@ def test_a_profile_read_back_from_the_store_reads_the_same(view: Profile) -> Non
         (0.9, "0.90 of 1: is thinning out, by their own rhythm"),
     ],
 )
-def test_silent_churn_has_words(view: Profile, silent: float, words: str) -> None:
+def test_silent_churn_has_words(view: Any, silent: float, words: str) -> None:
     assert [] == said(view, "silent churn")
     assert [words] == said(replace(view, silent_churn=silent), "silent churn")
 
@@ -156,9 +167,7 @@ def test_silent_churn_has_words(view: Profile, silent: float, words: str) -> Non
         (3.0, 2.5, "last 14 days 2.5 times as often as usual for this customer (+3.0 deviations)"),
     ],
 )
-def test_what_is_unusual_has_words(
-    view: Profile, deviations: float, ratio: float, words: str
-) -> None:
+def test_what_is_unusual_has_words(view: Any, deviations: float, ratio: float, words: str) -> None:
     found = Anomaly(deviations, ratio)
     both = replace(view, activity_anomaly=found, purchase_anomaly=found)
 
@@ -166,7 +175,7 @@ def test_what_is_unusual_has_words(
     assert [] == said(view, "activity") == said(view, "buying")
 
 
-def test_a_lifetime_value_is_told_with_its_terms(view: Profile) -> None:
+def test_a_lifetime_value_is_told_with_its_terms(view: Any) -> None:
     horizons = (
         HorizonView(28.0, 0.4, 13.5, Worth.CHALLENGER),
         HorizonView(90.0, 1.25, 41.0, Worth.FORMULA),
@@ -180,3 +189,203 @@ def test_a_lifetime_value_is_told_with_its_terms(view: Profile) -> None:
     assert first.startswith("0.40 purchases, 13.50 EUR within 28 days: says the model")
     assert second.startswith("1.25 purchases, 41.00 EUR within 90 days: says the formula")
     assert [] == said(view, "lifetime value")
+
+
+AS_OF = "2026-02-12T00:00:00.000Z"
+BEFORE = "2026-02-10T00:00:00.000Z"
+WINDOWS = (Window(30, 1, 123_450), Window(365, 2, 1_000))
+RFM = RfmView(
+    2.25, 2, 1_234_500, "2026-01-01T00:00:00.000Z", BEFORE, WINDOWS, (), 4, 2, 3, Segment.LOYAL
+)
+REASON = ChurnReason(ReasonKind.SERVICE, ("ticket t-1 waits",), {"service": 1.0, "price": 0.0})
+GROUPS = (GroupContribution(Group.TREND, 0.5, Direction.RAISES, "1 order in 28 days"),)
+HORIZONS = (HorizonView(28.0, 0.4, 1_013.5, Worth.FORMULA),)
+VALUE = ValueView(1_204.5, 0.3, 2.5, 12.0, 891.375, HORIZONS)
+ANSWER = OpinionView("nps", "delivery", 0.9, "promoter", BEFORE)
+SHOP_NPS = Result(kind="nps", touchpoint="", answers=250, nps=12.0, nps_margin=7.0)
+
+#: What each section of the profile says in the shop's currency, by the section's name.
+SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+    "rfm": (
+        RFM,
+        [
+            ("segment", "loyal: buys regularly, and still does"),
+            ("scores", "recency 4, frequency 2, monetary 3, of 5"),
+            ("last purchase", "2.2 days before (2026-02-10 00:00 UTC)"),
+            ("purchases", "2 orders, 12,345.00 EUR net, since 2026-01-01 00:00 UTC"),
+            ("last 30 days", "1 order, 1,234.50 EUR"),
+            ("last 365 days", "2 orders, 10.00 EUR"),
+        ],
+    ),
+    "churn": (
+        (ChurnView(0.3, 28.0, Source.BASELINE, 2, "baseline", {}),),
+        [
+            (
+                "churn",
+                (
+                    "30% likely to buy nothing within 28 days: says the formula over the rhythm of "
+                    "purchases (baseline, version 2)"
+                ),
+            )
+        ],
+    ),
+    "churn_reason": (
+        REASON,
+        [
+            ("reason to leave", "service (service 100% of what was heard)"),
+            ("evidence", "ticket t-1 waits"),
+        ],
+    ),
+    "explanations": (
+        (Explanation(-1.0, GROUPS, -0.5),),
+        [
+            ("raises", "+0.50 trend: 1 order in 28 days"),
+            ("log odds", "-0.50, of which everybody has -1.00"),
+        ],
+    ),
+    "silent_churn": (0.9, [("silent churn", "0.90 of 1: is thinning out, by their own rhythm")]),
+    "value": (
+        VALUE,
+        [
+            (
+                "lifetime value",
+                "891.38 EUR = 1,204.50 a year x 30% margin x 2.50 years - 12.00 to win them",
+            ),
+            (
+                "expected",
+                (
+                    "0.40 purchases, 1,013.50 EUR within 28 days: says the formula over rhythm and "
+                    "amounts (formula)"
+                ),
+            ),
+        ],
+    ),
+    "engagement": (
+        EngagementView(5.96, 0.1, 1_205, 1, 5, BEFORE, "web"),
+        [
+            ("engagement", "intensity 6.0: 1,205 interactions, 1 view, 5 sessions"),
+            ("last seen", "2 days before, last by web"),
+        ],
+    ),
+    "activity_anomaly": (
+        Anomaly(-4.0, 0.0),
+        [("activity", "nothing in the last 14 days, unlike usual (-4.0 deviations)")],
+    ),
+    "purchase_anomaly": (
+        Anomaly(-1.2, 0.5),
+        [("buying", "last 14 days as usual for this customer (-1.2 deviations)")],
+    ),
+    "cart": (
+        CartView(1, 123_450, "2026-02-11T22:00:00.000Z"),
+        [("cart", "1 product, 1,234.50 EUR, touched 2 hours before")],
+    ),
+    "support": (
+        SupportView(1, 3, "2026-02-13T10:30:00.000Z", AnswerView(9.0, BEFORE), None, None),
+        [
+            ("support", "1 open ticket of 3, answer due 2026-02-13 10:30 UTC"),
+            ("surveys", "NPS 9 (2 days before)"),
+        ],
+    ),
+    "satisfaction": (
+        SatisfactionView((ANSWER,), (SHOP_NPS,)),
+        [
+            ("answer", "NPS 9 of 10, promoter, about delivery, 2 days before"),
+            ("all customers", "NPS +12 ± 7 (250 answers)"),
+        ],
+    ),
+    "loyalty": (
+        LoyaltyView(1_200, 30, 1, "2026-03-01T00:00:00.000Z", 0, 500, "silver", 1_700, 300),
+        [
+            ("loyalty", "1,200 points, 30 on their way, 500 redeemed so far"),
+            ("expiring", "1 point, the first 2026-03-01 00:00 UTC"),
+            ("level", "silver: 1,700 points earned that count, 300 more to the next"),
+        ],
+    ),
+    "last_triggers": (
+        {"cart-abandoned": BEFORE, "ticket-overdue": "2026-02-11T23:59:00.000Z"},
+        [
+            ("trigger", "ticket-overdue, 1 minute before"),
+            ("trigger", "cart-abandoned, 2 days before"),
+        ],
+    ),
+    "decisions": (
+        (DecisionView("call", "phone", AS_OF, TREATED, str(Outcome.CLICKED)),),
+        [("action", "call by phone, just before: clicked")],
+    ),
+}
+#: What somebody of whom nothing is known yet is told with.
+NOTHING: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+    "rfm": (
+        RfmView(None, 0, 0, None, None, WINDOWS, (), None, None, None, None),
+        [("purchases", "none")],
+    ),
+    "engagement": (
+        EngagementView(0.0, 0.0, 0, 0, 0, None, None),
+        [
+            ("engagement", "intensity 0.0: 0 interactions, 0 views, 0 sessions"),
+            ("last seen", "never"),
+        ],
+    ),
+    "cart": (CartView(0, 0, None), [("cart", "empty")]),
+    "support": (
+        SupportView(0, 0, None, None, None, None),
+        [("support", "0 open tickets of 0")],
+    ),
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
+def test_every_section_is_told_in_words(view: Any, section: ProfileSection) -> None:
+    told, expected = SAID[section.name]
+    bare = replace(view, **dict.fromkeys(SAID), as_of=AS_OF)
+    always = [("looked at again", "2026-02-12 23:59 UTC")]
+    always.append(("shared model", "none yet: the shipped priors"))
+
+    assert [*expected, *always] == rows(replace(bare, **{section.name: told}))
+    assert always == rows(bare)
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_is_not_known_is_said_to_be_so(view: Any, name: str) -> None:
+    told, expected = NOTHING[name]
+    bare = replace(view, **dict.fromkeys(SAID), as_of=AS_OF)
+
+    assert expected == rows(replace(bare, **{name: told}))[: len(expected)]
+
+
+def test_sections_are_told_by_their_places(view: Any) -> None:
+    whole = replace(view, **{name: told for name, (told, _) in SAID.items()}, as_of=AS_OF)
+    in_order = sorted(SECTIONS, key=lambda section: section.place)
+
+    assert [line for section in in_order for line in SAID[section.name][1]] == rows(whole)[:-2]
+
+
+@pytest.mark.parametrize(
+    ("currency", "cart", "bought", "value"),
+    [
+        (
+            "EUR",
+            "1,234.50 EUR",
+            "12,345.00 EUR net",
+            "891.38 EUR = 1,204.50 a year x .* - 12.00 to",
+        ),
+        ("JPY", "123,450 JPY", "1,234,500 JPY net", "891 JPY = 1,204 a year x .* - 12 to"),
+        ("KWD", "123.450 KWD", "1,234.500 KWD net", "891.375 KWD = 1,204.500 .* - 12.000 to"),
+    ],
+)
+def test_amounts_have_the_decimals_of_their_currency(
+    view: Any, currency: str, cart: str, bought: str, value: str
+) -> None:
+    """Minor units are a hundredth, a whole or a thousandth of the currency."""
+    priced = replace(view, cart=SAID["cart"][0], rfm=RFM, value=VALUE)
+
+    [words] = said(priced, "cart", currency)
+    assert f"1 product, {cart}, touched" in words
+    [words] = said(priced, "purchases", currency)
+    assert f"2 orders, {bought}, since" in words
+    [words] = said(priced, "last 30 days", currency)
+    assert f"1 order, {cart}" == words
+    [words] = said(priced, "lifetime value", currency)
+    assert re.match(value, words)
+    [words] = said(priced, "expected", currency)
+    assert words.startswith(f"0.40 purchases, {digits(1_013.5, currency)} {currency} within")

@@ -1,19 +1,27 @@
 """What an operator may tune: read, merged and checked, with errors that name the fix."""
 
+import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config.duration import DAY_MS, SECOND_MS, DurationMs
-from config.parameters import ParameterError, Parameters, load_parameters
+from config.parameters import ParameterError, Parameters
+from models.customer.cart import CartParameters
+from models.customer.engagement import EngagementParameters
+from models.customer.purchases import PurchaseParameters
+from models.parameters import load_parameters
+from tests.config.sections import sections_of
 
 MINUTE_MS = 60 * SECOND_MS
 
 
 def value_of(parameters: Parameters, name: str) -> Any:
-    value: Any = parameters
-    for part in name.split("."):
+    first, *rest = name.split(".")
+    value: Any = sections_of(parameters)[first]
+    for part in rest:
         value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value
 
@@ -26,7 +34,7 @@ def test_the_shipped_values_are_complete_and_good() -> None:
         shipped.time.lateness,
         shipped.time.future,
     )
-    assert (7 * DAY_MS, 28 * DAY_MS, 84 * DAY_MS) == shipped.purchases.half_lives
+    assert (7 * DAY_MS, 28 * DAY_MS, 84 * DAY_MS) == shipped.of(PurchaseParameters).half_lives
     assert (28.0, 90.0) == shipped.churn.horizon_days
     assert 7 * DAY_MS == shipped.churn.check_in_ms
     assert shipped == load_parameters()
@@ -86,18 +94,35 @@ def test_what_is_no_duration_is_answered_with_examples_of_one(text: object) -> N
 def test_an_assignment_changes_one_value_and_nothing_else(
     assignment: str, name: str, value: object
 ) -> None:
-    changed = load_parameters(assignments=[assignment])
+    shipped, changed = load_parameters(), load_parameters(assignments=[assignment])
+    before, after = sections_of(shipped), sections_of(changed)
 
     assert value == value_of(changed, name)
-    for section in Parameters.__struct_fields__:
-        if section != name.split(".", maxsplit=1)[0]:
-            assert getattr(load_parameters(), section) == getattr(changed, section)
+    assert {name.split(".", maxsplit=1)[0]} == {
+        section for section in before if before[section] != after[section]
+    }
+    assert before.keys() == after.keys()
+    assert (shipped.triggers, shipped.actions) == (changed.triggers, changed.actions)
+
+
+def test_every_section_of_the_shipped_values_is_read() -> None:
+    text = resources.files("config").joinpath("parameters.toml").read_text("utf-8")
+    shipped = tomllib.loads(text)
+
+    assert shipped.keys() <= sections_of(load_parameters()).keys()
 
 
 def test_the_weights_are_a_table_of_the_operators_own() -> None:
-    weights = load_parameters(
-        assignments=["engagement.weights.Product Viewed=2", "engagement.weights.My v1.2 event=3"]
-    ).engagement.weights
+    weights = (
+        load_parameters(
+            assignments=[
+                "engagement.weights.Product Viewed=2",
+                "engagement.weights.My v1.2 event=3",
+            ]
+        )
+        .of(EngagementParameters)
+        .weights
+    )
 
     assert (2.0, 3.0, 0.5) == (
         weights["Product Viewed"],
@@ -132,9 +157,9 @@ def test_a_file_is_laid_over_the_shipped_values_and_assignments_over_the_file(
     assert 2 * MINUTE_MS == parameters.time.disorder
     assert 180 * MINUTE_MS == parameters.time.lateness
     assert 10 * MINUTE_MS == parameters.time.future
-    assert 1.5 == parameters.engagement.weights["Video Watched"]
-    assert 0.5 == parameters.engagement.weights["page"]
-    assert 30 * MINUTE_MS == parameters.cart.idle
+    weights = parameters.of(EngagementParameters).weights
+    assert (1.5, 0.5) == (weights["Video Watched"], weights["page"])
+    assert 30 * MINUTE_MS == parameters.of(CartParameters).idle
     assert load_parameters().triggers == parameters.triggers
 
 

@@ -8,9 +8,10 @@ import redis
 from kafka import KafkaConsumer, KafkaProducer
 from msgspec.structs import replace
 
-from config.parameters import load_parameters
+from config.rules import load_triggers
 from config.settings import Settings, load_settings
 from config.topics import FEEDBACK, RETENTION_TRIGGERS, TRANSACTIONS
+from models.admission import admit
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.policy import compile_policy
 from models.decisions.trigger import (
@@ -20,16 +21,18 @@ from models.decisions.trigger import (
     decode_decision,
     encode_decision,
 )
-from models.events.admission import admit
 from models.learning.churn import Source
+from models.parameters import load_parameters
 from models.replay import Output, Replay
 from streams.cloud_events import decision_headers
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
+from streams.outputs import OUTPUTS
 from streams.redis_views import trigger_stream
 from streams.topics import create_topics
 from tests.house.documents import README, blocks, commands
 from tests.house.repository import ROOT
+from tests.models.lines import of
 
 TEXT = README.read_text()
 
@@ -71,10 +74,7 @@ def test_every_kind_of_decision_is_described() -> None:
 
 
 def test_every_source_of_a_score_is_described() -> None:
-    # The challenger's name is kept for one that there is not yet.
-    sources = set(Source) - {Source.CHALLENGER}
-
-    assert [] == [source for source in sources if f"\n| `{source}` |" not in TEXT]
+    assert [] == [source for source in Source if f"\n| `{source}` |" not in TEXT]
 
 
 def test_the_commands_one_needs_are_there() -> None:
@@ -103,12 +103,12 @@ def test_the_outcome_that_is_shown_is_one_of_the_action_that_is_shown() -> None:
     fed(replay, [*example("json", '"watermark"').splitlines(), outcome])
 
     event = admit(outcome.encode(), load_parameters(), message_id="none", topic=FEEDBACK)
-    [decided] = replay.rows()["ada"].decisions
+    [decided] = of(replay.rows()["ada"]).contacts.latest
     assert ("Action Delivered", Outcome.DELIVERED) == (event.name, decided.outcome)
 
 
 def test_the_rule_that_is_shown_can_be_added_to_the_shipped_ones(tmp_path: Path) -> None:
-    shipped = load_parameters().triggers.triggers
+    shipped = load_triggers().triggers
     mine = tmp_path / "my-triggers.yaml"
     rules = (ROOT / "config/triggers.yaml").read_text()
     mine.write_text(f"{rules}\n{example('yaml', 'going-quiet')}")
@@ -182,12 +182,14 @@ def test_the_program_that_reads_kafka_reads_a_trigger(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fired = shown_trigger()
+    type_name = OUTPUTS[Trigger].type_name
+    assert type_name is not None
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers)
     producer.send(
         settings.topic(RETENTION_TRIGGERS),
         encode_decision(fired),
         key=fired.user_id.encode(),
-        headers=decision_headers(fired, None),
+        headers=decision_headers(fired, type_name(fired), None),
     )
     producer.close()
 

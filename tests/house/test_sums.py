@@ -29,13 +29,6 @@ SUMS_OF_INTEGERS = {
     "sum((end for partition, end in log.ends.items() if partition.topic"
     " == settings.topic(topics.LABELLED_EXAMPLES)))": "offsets",
 }
-#: Sums of floats that are still to become loops.
-SUMS_OF_FLOATS = {
-    "sum(gaps)",
-    "sum(((gap - mean) ** 2 for gap in gaps))",
-    "sum(levels.values())",
-    "sum(((p.price or 0.0) * (1.0 if p.quantity is None else p.quantity) for p in priced))",
-}
 #: What else adds floats up, in a way that has changed between versions of Python.
 REFUSED = {
     "math": {"dist", "fsum", "sumprod"},
@@ -59,8 +52,7 @@ def refused(text: str) -> list[str]:
     found = [
         ast.unparse(call)
         for call in called
-        if not _adds_integers(call)
-        and ast.unparse(call) not in {*SUMS_OF_INTEGERS, *SUMS_OF_FLOATS}
+        if not _adds_integers(call) and ast.unparse(call) not in SUMS_OF_INTEGERS
     ]
     # Handed to something that calls it, it could be given anything.
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "sum"]

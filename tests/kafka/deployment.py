@@ -14,10 +14,10 @@ from typing import Any, Self
 from aiokafka import ConsumerRecord, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
-from agents.trials.demo.shop import Record, ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
 from config import topics
 from config.settings import Settings, load_settings
-from models.events.catalogue import topic_of
+from models.catalogue import topic_of
 from streams.embedded.process import ServerProcess, wait_until
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.outbox import Outbox, new_outbox_producer
@@ -31,7 +31,7 @@ START_MS = 1_700_000_000_000
 DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
 
-def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[Record]:
+def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[ShopRecord]:
     """What a shop sends that never sends anything late.
 
     Published before there are workers, none of it may become late. While they run, what takes the
@@ -118,7 +118,7 @@ class Deployment:
         return self.metric("keepstream_events_total", fate=("applied", "duplicate", "late"))
 
     @contextmanager
-    def under_load(self, records: Sequence[Record], *, per_second: int) -> Iterator[None]:
+    def under_load(self, records: Sequence[ShopRecord], *, per_second: int) -> Iterator[None]:
         """Publish at a steady rate during the block, and what is left at its end."""
         ended = threading.Event()
 
@@ -143,7 +143,7 @@ class Deployment:
         """Write keys and values straight to a partition, as no publisher would."""
         asyncio.run(_write(self.settings, topic, partition, written))
 
-    def publish(self, records: Iterable[Record]) -> int:
+    def publish(self, records: Iterable[ShopRecord]) -> int:
         """Publish and wait for every acknowledgement; how many there were."""
         published = 0
         with EventPublisher(self.settings, topic_of) as publisher:

@@ -14,14 +14,24 @@ import redis
 from typer.testing import CliRunner
 
 from agents.cli import app
-from agents.trials.demo.shop import Record, ShopConfig, simulate
-from config.topics import FEEDBACK, MODEL_SNAPSHOTS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
+from config.topics import (
+    CUSTOMERS,
+    FEEDBACK,
+    MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
+    RETENTION_TRIGGERS,
+)
 from models.customer.profile import Profile
+from models.customer.row import ROW_FORMAT
 from models.decisions.trigger import NEXT_BEST_ACTION
 from models.events.wire import iso
+from models.partition import PartitionState, encode_state
 from models.schemas import document_schema, documents
+from streams.customers_table import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
+from streams.examination import STATE_LOOK_BACK
 from tests.kafka.deployment import Deployment
 from tests.models.schemas import faults
 
@@ -40,7 +50,7 @@ LEARNING = tuple(
 )
 
 
-def shop_until_now() -> list[Record]:
+def shop_until_now() -> list[ShopRecord]:
     start_ms = int(time() * 1_000) - (DAYS + 1) * 86_400_000
     shop = ShopConfig(seed=3, customers=120, start_ms=start_ms, days=DAYS, malformed=0.01, late=0)
     return list(simulate(shop))
@@ -163,7 +173,7 @@ def _an_outcome_is_recorded(deployment: Deployment) -> None:
         "properties": {"decision_id": decision["id"]},
     }
     key = decision["userId"].encode()
-    deployment.publish([Record(FEEDBACK, key, msgspec.json.encode(clicked), 0)])
+    deployment.publish([ShopRecord(FEEDBACK, key, msgspec.json.encode(clicked), 0)])
     deployment.wait("it is read", deployment.is_drained)
     assert 1 == deployment.metric("keepstream_action_outcomes_total", outcome="clicked")
     content = deployment.live_customer(decision["userId"])
@@ -198,6 +208,21 @@ def test_what_can_not_be_reached_is_a_problem_and_the_rest_is_looked_at(
     [words] = no_store.said("redis", "problem")
     assert "KEEPSTREAM_REDIS_URL" in words
     assert "canary" not in json.dumps(no_store.answer)
+
+
+def test_what_another_release_wrote_is_refused_in_words(deployment: Deployment) -> None:
+    for its_format, fix in (
+        (1, "another KEEPSTREAM_TOPIC_PREFIX"),
+        (ROW_FORMAT + 1, "upgrade this worker"),
+    ):
+        state = encode_state(PartitionState(format=its_format, applied=3))
+        # The last one is the partition's state.
+        deployment.write(CUSTOMERS, 1, *[(STATE_KEY, state)] * STATE_LOOK_BACK)
+        refused = CliRunner().invoke(app, ["doctor"], env=deployment.environment)
+
+        assert 2 == refused.exit_code, refused.output
+        assert fix in refused.stderr
+        assert 1 == len(refused.stderr.splitlines())
 
 
 def test_a_store_that_forgets_by_itself_is_a_problem(

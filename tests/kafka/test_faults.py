@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from agents.trials.demo.shop import Record
-from config.parameters import load_parameters
+from agents.trials.demo.shop import ShopRecord
 from config.topics import (
     CLICKSTREAM,
     CUSTOMER_EVENTS,
@@ -15,9 +14,10 @@ from config.topics import (
     RAW_TOPICS,
 )
 from models.events.wire import decode_line, iso
-from models.learning.examples import decode_lesson
+from models.learning.lessons import decode_lesson
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer
+from models.parameters import load_parameters
 from streams.customers_table import STATE_KEY
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
@@ -86,7 +86,7 @@ def test_one_busy_customer_does_not_keep_the_others_waiting(deployment: Deployme
     hot = b"hot"
     quiet = orderly_shop(60)
     busy = [
-        Record(CLICKSTREAM, hot, _page(hot, quiet[0].occurred_at_ms + number), 0)
+        ShopRecord(CLICKSTREAM, hot, _page(hot, quiet[0].occurred_at_ms + number), 0)
         for number in range(9 * len(quiet))
     ]
     deployment.publish([*busy, *quiet])

@@ -9,9 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from agents.trials.demo.shop import Record
+from agents.trials.demo.shop import ShopRecord
 from config.duration import DAY_MS
-from config.parameters import load_parameters
 from config.topics import (
     CLICKSTREAM,
     CUSTOMER_EVENTS,
@@ -27,6 +26,7 @@ from models.decisions.trigger import (
     decode_decision,
 )
 from models.events.wire import iso
+from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
@@ -189,18 +189,18 @@ def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -
     assert expected == {trigger.id for trigger in exact.triggers}
 
 
-def _cart(customer: str, at_ms: int) -> Record:
+def _cart(customer: str, at_ms: int) -> ShopRecord:
     properties = {"product_id": "p-1", "price": 20, "quantity": 1}
     return _click(customer, at_ms, type="track", event="Product Added", properties=properties)
 
 
-def _visit(customer: str, at_ms: int) -> Record:
+def _visit(customer: str, at_ms: int) -> ShopRecord:
     return _click(customer, at_ms, type="page")
 
 
-def _click(customer: str, at_ms: int, **fields: object) -> Record:
+def _click(customer: str, at_ms: int, **fields: object) -> ShopRecord:
     event = {**fields, "userId": customer, "messageId": f"of-{customer}", "timestamp": iso(at_ms)}
-    return Record(CLICKSTREAM, customer.encode(), msgspec.json.encode(event), at_ms)
+    return ShopRecord(CLICKSTREAM, customer.encode(), msgspec.json.encode(event), at_ms)
 
 
 def _abandoned(deployment: Deployment) -> set[str]:

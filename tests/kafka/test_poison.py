@@ -143,13 +143,13 @@ def test_foreign_records_elsewhere_are_left_out_and_counted(deployment: Deployme
     row = deployment.changelog()[HOME].packed[CUSTOMER]
     foreign = [
         (CUSTOMER.encode(), row[: len(row) // 2]),
-        (CUSTOMER.encode(), None),
         (b"\xff\xfe", row),
         (b"foreign", b"\x93\x01\x02\x03"),
         (b"\x00partition", b"torn"),
     ]
-    deployment.write(CUSTOMERS, HOME, *foreign)
-    garbage = (b"7", b"foreign"), (None, None)
+    # No damage, but nobody: a tombstone lets go of whoever it names.
+    deployment.write(CUSTOMERS, HOME, *foreign, (b"c-none", None))
+    garbage = (b"7", b"foreign"), (b"8", b'{"type":"\xff"}'), (None, None)
     for topic in (LABELLED_EXAMPLES, MODEL_SNAPSHOTS):
         deployment.write(topic, 0, *garbage)
 
@@ -162,7 +162,8 @@ def test_foreign_records_elsewhere_are_left_out_and_counted(deployment: Deployme
 
 def test_a_trigger_that_is_none_keeps_no_other_from_redis(deployment: Deployment) -> None:
     deployment.start_workers(1)
-    deployment.write(RETENTION_TRIGGERS, HOME, (None, b"foreign"), (None, None))
+    no_text = b'{"type":"\xff"}'
+    deployment.write(RETENTION_TRIGGERS, HOME, (None, b"foreign"), (None, None), (None, no_text))
     deployment.wait("it is passed over", lambda: deployment.is_committed(RETENTION_TRIGGERS))
 
 

@@ -4,11 +4,13 @@ import contextlib
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from kafka import TopicPartition
 
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS
-from models.customer.row import ROW_VERSION, Row, encode_row
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
+from models.customer.row import ROW_FORMAT, Row, encode_row
+from models.learning.snapshot import SNAPSHOT_FORMAT
 from streams.kafka_clients import new_admin
 from streams.topics import create_topics
 from tests.kafka.deployment import Deployment, orderly_shop
@@ -91,17 +93,61 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert "the topic was deleted and created again" in text
     assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
 
-    newer = encode_row(Row(version=ROW_VERSION + 1, applied=1))
     for partition in range(4):
-        deployment.write(CUSTOMERS, partition, (b"c-1", newer))
+        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(ROW_FORMAT + 1)))
     assert "a newer release; upgrade this worker" in last_words(deployment)
 
 
+START_OVER = "start over with another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics"
+
+
+def test_rows_of_an_older_format_are_refused(deployment: Deployment) -> None:
+    deployment.publish(orderly_shop(3))
+    for partition in range(4):
+        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(1)))
+
+    text = last_words(deployment)
+    assert "a row is in format 1, which this release does not read" in text
+    assert START_OVER in text
+
+
+def test_snapshots_of_an_older_format_are_refused(deployment: Deployment) -> None:
+    """By the trainer, which would else learn anew and publish version 1 once more."""
+    snapshot = msgspec.json.encode({"format": SNAPSHOT_FORMAT - 1, "version": 1})
+    deployment.write(MODEL_SNAPSHOTS, 0, (b"1", snapshot))
+    deployment.write(LABELLED_EXAMPLES, 0, (None, b"{}"))
+
+    text = last_words(deployment)
+    assert f"snapshot 1 is in format {SNAPSHOT_FORMAT - 1}, which this release does not" in text
+    assert START_OVER in text
+
+
+def test_a_log_of_an_older_format_is_refused(deployment: Deployment) -> None:
+    clock = msgspec.json.encode({"type": "clock", "timestamp": "2026-01-01T00:00:00Z"})
+    deployment.write(CUSTOMER_EVENTS, 2, (None, clock))
+
+    text = last_words(deployment)
+    assert "customer-events has records in format 1" in text
+    assert START_OVER in text
+
+
+def row_in_format(its_format: int) -> bytes:
+    """A row that another release has written: the format is its first field."""
+    fields = msgspec.msgpack.decode(encode_row(Row()))
+    return msgspec.msgpack.encode([its_format, *fields[1:]])
+
+
 def last_words(deployment: Deployment) -> str:
-    """What a worker says that finds out what is wrong when it has begun to work."""
+    """What a worker says that finds out what is wrong when it has begun to work: in one line, which
+    is its last.
+    """
     worker = deployment.start_worker()
     assert 1 == worker.wait()
-    return worker.log_text()
+    text = worker.log_text()
+    assert "Traceback" not in text
+    *_, last = text.splitlines()
+    assert "CRITICAL" in last
+    return last
 
 
 def _empty_snapshots(deployment: Deployment) -> None:

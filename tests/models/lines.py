@@ -1,23 +1,39 @@
-"""Events and histories in few words, for the tests of the pure core."""
+"""Events and histories in few words, for the tests of the pure core.
+
+Rows are changed in place by the engine. Here every function leaves the row it is given as it was,
+and gives back another, so that one past may have several futures.
+"""
 
 from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import orjson
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
-from config.parameters import Parameters, load_parameters
-from models.context import Context
-from models.customer.profile import Profile, profile
-from models.customer.row import Row
-from models.decisions.policy import compile_policy
-from models.engine import Effect, Fate, run_deadlines, step
-from models.events.wire import Event, decode_event, iso
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from config.parameters import Parameters
+from models import engine
+from models.admission import decode_event
+from models.customer.cart import CART, Cart
+from models.customer.churn import CHURN, Labels
+from models.customer.contacts import CONTACTS, Contacts
+from models.customer.engagement import ENGAGEMENT, Engagement
+from models.customer.evidence import EVIDENCE, Evidence
+from models.customer.profile import profile
+from models.customer.purchases import PURCHASES, Purchases
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.scene import Context, Scene
+from models.customer.support import SUPPORT, Support
+from models.engine import Effect, Fate
+from models.events.event import Event
+from models.events.wire import iso
 from models.learning.snapshot import Snapshot, prior_snapshot
+from models.parameters import load_parameters
+from models.plan import Plan, plan_for
 
-HOUR_MS = 3_600_000
-MINUTE_MS = 60_000
+__all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS"]
+
 #: 2026-01-01T00:00:00Z, a Thursday.
 START_MS = 1_767_225_600_000
 
@@ -25,7 +41,6 @@ SHIPPED = load_parameters()
 #: One horizon, so that one decision point is one label; who needs several asks for them.
 PARAMETERS = replace(SHIPPED, churn=replace(SHIPPED.churn, horizon_days=(28.0,)))
 PRIOR = prior_snapshot(PARAMETERS)
-POLICY = compile_policy(PARAMETERS)
 TYPES = frozenset({"identify", "page", "screen", "group", "alias"})
 
 
@@ -67,6 +82,45 @@ def watermark(at_ms: int) -> bytes:
     return orjson.dumps({"type": "watermark", "timestamp": iso(at_ms)})
 
 
+class Within(NamedTuple):
+    """What a step may read: the customer, the partition's present, and the parameters."""
+
+    customer: str
+    clock_ms: int
+    snapshot: Snapshot
+    parameters: Parameters
+    label_delay_ms: int
+
+    @property
+    def plan(self) -> Plan:
+        return _plan(_Known(self.parameters))
+
+    @property
+    def present(self) -> Context:
+        """The partition's present, as the engine takes it."""
+        return self.plan.context(
+            self.snapshot, clock_ms=self.clock_ms, label_delay_ms=self.label_delay_ms
+        )
+
+
+class _Known:
+    """Parameters by what object they are: they hold tables, and so have no hash."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and self.parameters is other.parameters
+
+    def __hash__(self) -> int:
+        return id(self.parameters)
+
+
+@cache
+def _plan(known: _Known) -> Plan:
+    return plan_for(known.parameters)
+
+
 def context(
     clock_ms: int = 0,
     *,
@@ -74,10 +128,27 @@ def context(
     snapshot: Snapshot = PRIOR,
     parameters: Parameters = PARAMETERS,
     label_delay_ms: int = 0,
-) -> Context:
+) -> Within:
     """What a step may read; all is said to be delivered unless a delay is given."""
-    policy = POLICY if parameters is PARAMETERS else compile_policy(parameters)
-    return Context(customer, clock_ms, snapshot, parameters, policy, label_delay_ms)
+    return Within(customer, clock_ms, snapshot, parameters, label_delay_ms)
+
+
+def copied(row: Row) -> Row:
+    """The row as it is stored and read back."""
+    return decode_row(encode_row(row))
+
+
+def step(row: Row, event: Event, within: Within) -> tuple[Row, Fate, list[Effect]]:
+    """The row after one event, with the event's fate and effects."""
+    after = copied(row)
+    fate, effects = engine.step(after, event, within.present, within.plan)
+    return after, fate, effects
+
+
+def run_due(row: Row, before_ms: int, within: Within) -> tuple[Row, list[Effect]]:
+    """The row after everything that is due before then."""
+    after = copied(row)
+    return after, engine.run_due(after, within.customer, before_ms, within.present, within.plan)
 
 
 def lived(
@@ -85,7 +156,7 @@ def lived(
     *,
     row: Row | None = None,
     clock_ms: int = 0,
-    within: Context | None = None,
+    within: Within | None = None,
 ) -> Row:
     """The row after ``events``, all of which must be applied."""
     return lived_with_effects(events, row=row, clock_ms=clock_ms, within=within)[0]
@@ -96,23 +167,56 @@ def lived_with_effects(
     *,
     row: Row | None = None,
     clock_ms: int = 0,
-    within: Context | None = None,
+    within: Within | None = None,
 ) -> tuple[Row, list[Effect]]:
     within = within or context(clock_ms)
-    row = row or Row()
+    row = copied(row) if row is not None else Row()
     effects: list[Effect] = []
     for event in events:
-        row, fate, more = step(row, event, within)
+        fate, more = engine.step(row, event, within.present, within.plan)
         assert fate is Fate.APPLIED
         effects += more
     return row, effects
 
 
-def waited(row: Row, until_ms: int, *, within: Context | None = None) -> tuple[Row, list[Effect]]:
+def waited(row: Row, until_ms: int, *, within: Within | None = None) -> tuple[Row, list[Effect]]:
     """The row after silence up to ``until_ms``, deadlines at that moment included."""
     within = (within or context())._replace(clock_ms=until_ms)
-    return run_deadlines(row, until_ms + 1, within)
+    return run_due(row, until_ms + 1, within)
 
 
-def seen(row: Row, at_ms: int) -> Profile:
-    return profile("ada", row, at_ms, PRIOR, PARAMETERS)
+def scene(row: Row, at_ms: int, within: Within | None = None, event: Event | None = None) -> Scene:
+    """The customer at a moment, to read facts of."""
+    within = within or context()
+    return Scene(row, within.customer, at_ms, within.present, event)
+
+
+def seen(row: Row, at_ms: int, within: Within | None = None) -> Any:
+    """The customer's profile."""
+    within = within or context()
+    return profile(within.customer, row, at_ms, within.present)
+
+
+class Parts(NamedTuple):
+    """The states of the parts of a row, by name."""
+
+    purchases: Purchases
+    engagement: Engagement
+    cart: Cart
+    support: Support
+    contacts: Contacts
+    evidence: Evidence
+    labels: Labels
+
+
+def of(row: Row) -> Parts:
+    """The states of the parts of a row; read only."""
+    return Parts(
+        row.read(PURCHASES),
+        row.read(ENGAGEMENT),
+        row.read(CART),
+        row.read(SUPPORT),
+        row.read(CONTACTS),
+        row.read(EVIDENCE),
+        row.read(CHURN),
+    )

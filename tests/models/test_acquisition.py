@@ -1,19 +1,36 @@
 """What customers cost: costs on their way from the log to a snapshot, and whose cost is whose."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 import pytest
 
-from models.customer.row import Row
-from models.engine import Fate, step
-from models.events.admission import admit
+from models.admission import admit, decode_event
+from models.customer.engagement import ENGAGEMENT
+from models.engine import Fate
+from models.events.event import Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Event, decode_event, encode_event, iso
-from models.learning.acquisition import CHANNELS_MAX, OTHER, Acquisition
-from models.learning.examples import Cost, Observation, decode_lesson, encode_lesson
+from models.events.wire import encode_event, iso
+from models.learning.acquisition import (
+    CHANNELS_MAX,
+    OTHER,
+    AcquisitionCosts,
+    AcquisitionLearner,
+)
+from models.learning.lessons import Cost, Observation, decode_lesson, encode_lesson
 from models.learning.trainer import Trainer
-from tests.models.lines import PARAMETERS, at, context, happened, lived, lived_with_effects, waited
+from tests.models.lines import (
+    PARAMETERS,
+    at,
+    context,
+    happened,
+    lived,
+    lived_with_effects,
+    of,
+    step,
+    waited,
+)
 
 
 def cost(at_ms: int, message: str = "m", **properties: Any) -> Event:
@@ -42,15 +59,15 @@ def test_a_repeated_cost_counts_once() -> None:
     event = cost(at(1), channel="search", amount=12.5)
     row = lived([event])
 
-    again = step(row, event, context())
-    assert (Fate.DUPLICATE, []) == (again.fate, again.effects)
+    _, fate, effects = step(row, event, context())
+    assert (Fate.DUPLICATE, []) == (fate, effects)
     assert event.customer == cost(at(2), "n", channel="search", amount=1).customer
 
 
 def test_a_cost_is_no_sign_of_life() -> None:
     row = lived([cost(at(1), channel="search", amount=12.5)])
 
-    assert Row().engagement == row.engagement
+    assert ENGAGEMENT.empty == ENGAGEMENT.pack(of(row).engagement)
     assert not row.next_due_ms
 
 
@@ -80,29 +97,53 @@ def test_the_channel_of_the_first_event_is_the_one_that_won_the_customer() -> No
         row, effects = waited(lived(order), at(30))
         first, second, *_ = [e.acquired for e in effects if isinstance(e, Observation)]
         assert ("search", None) == (first, second)
-        assert "search" == row.engagement.first_channel
+        assert "search" == of(row).engagement.first_channel
+
+
+def spent(channel: str, amount_minor: int) -> Cost:
+    return Cost(at(1), channel, amount_minor)
+
+
+def won(channel: str | None) -> Observation:
+    """A check-in: the first one tells the channel."""
+    return Observation(
+        timestamp_ms=at(8),
+        recency_days=7.0,
+        frequency=1,
+        monetary_minor=3_000,
+        gap_days=None,
+        enters=(0, 7, 7),
+        acquired=channel,
+    )
+
+
+def taught(lessons: Iterable[Cost | Observation]) -> AcquisitionLearner:
+    learner = AcquisitionLearner(None, PARAMETERS)
+    for lesson in lessons:
+        learner.learn(lesson)
+    return learner
+
+
+def costs_minor(learner: AcquisitionLearner) -> dict[str, float]:
+    return learner.draw(at(9)).by_channel_minor
 
 
 def test_costs_are_shared_by_the_customers_of_their_channel() -> None:
-    acquisition = Acquisition()
-    acquisition.spend("search", 3_000)
-    acquisition.spend("search", 1_000)
-    acquisition.spend("letters", 500)
-    for channel in ("search", "search", "organic"):
-        acquisition.win(channel)
+    costs = [spent("search", 3_000), spent("search", 1_000), spent("letters", 500)]
+    customers = [won("search"), won("search"), won("organic"), won(None), won("")]
 
-    assert {"search": 2_000.0} == acquisition.costs_minor()
+    for lessons in ([*costs, *customers], [*customers, *costs]):
+        assert {"search": 2_000.0} == costs_minor(taught(lessons))
 
 
 def test_channels_are_bounded() -> None:
-    acquisition = Acquisition()
-    for number in range(CHANNELS_MAX + 10):
-        acquisition.win(f"c{number}")
-        acquisition.spend(f"c{number}", 100)
+    names = [f"c{number}" for number in range(CHANNELS_MAX + 10)]
+    learner = taught(lesson for name in names for lesson in (won(name), spent(name, 100)))
+    channels = learner.state().channels
 
-    assert CHANNELS_MAX + 1 == len(acquisition.channels)
-    assert 10 == acquisition.channels[OTHER].acquired
-    assert 100.0 == acquisition.costs_minor()[OTHER]
+    assert CHANNELS_MAX + 1 == len(channels)
+    assert 10 == channels[OTHER].acquired
+    assert 100.0 == costs_minor(learner)[OTHER]
 
 
 def test_a_snapshot_says_what_a_customer_of_each_channel_costs() -> None:
@@ -113,4 +154,4 @@ def test_a_snapshot_says_what_a_customer_of_each_channel_costs() -> None:
         assert trainer.learn(lesson), number
     assert not trainer.learn(Cost(at(9), "search", 700, offset=9))
 
-    assert {"search": 700.0} == trainer.draw().acquisition_cost_minor
+    assert {"search": 700.0} == trainer.draw().of(AcquisitionCosts).by_channel_minor

@@ -16,9 +16,9 @@ from models.customer.active_days import (
     with_activity,
 )
 from models.customer.anomaly import WINDOW_DAYS, activity_anomaly, anomaly
+from models.customer.registry import FACTS
 from models.customer.row import Row
-from models.decisions.facts import FACTS, Scene
-from tests.models.lines import at, context, happened, lived, seen
+from tests.models.lines import at, happened, lived, of, scene, seen
 
 
 def active(*days: int) -> ActiveDays:
@@ -111,18 +111,18 @@ def paged(*days: int) -> Row:
 def test_facts_and_profile_tell_half_as_active_as_usual() -> None:
     row, now_ms = paged(*range(86), *range(86, 100, 2)), at(days=99, hours=20)
     view = seen(row, now_ms)
-    scene = Scene(row, now_ms, context())
+    facts = scene(row, now_ms)
 
-    assert view.activity_anomaly == activity_anomaly(row.engagement.active_days, now_ms)
+    assert view.activity_anomaly == activity_anomaly(of(row).engagement.active_days, now_ms)
     assert view.activity_anomaly is not None
-    assert pytest.approx(0.5) == view.activity_anomaly.ratio == scene["activity_ratio"]
-    assert view.activity_anomaly.deviations == scene["anomaly"]
+    assert pytest.approx(0.5) == view.activity_anomaly.ratio == facts["activity_ratio"]
+    assert view.activity_anomaly.deviations == facts["anomaly"]
     assert -5.5 < view.activity_anomaly.deviations < -4.5
     assert "0.5 times as active as usual for them" == FACTS["activity_ratio"].words.format(
-        scene["activity_ratio"]
+        facts["activity_ratio"]
     )
     # Nothing was bought: there is no usual.
-    bought = scene["purchase_anomaly"]
+    bought = facts["purchase_anomaly"]
     assert isinstance(bought, float)
     assert isnan(bought)
     assert view.purchase_anomaly is None

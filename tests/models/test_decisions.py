@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.customer.contacts import DECISIONS_MAX, Decided, Outcome, remembered, with_outcome
+from models.admission import decode_event
+from models.customer.contacts import CONTACTS, DECISIONS_MAX, Contact, Contacts, Outcome
 from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
 from models.decisions.actions import is_control
@@ -19,9 +20,20 @@ from models.decisions.trigger import (
     decode_decision,
     encode_decision,
 )
-from models.engine import Effect, step
-from models.events.wire import Event, decode_event, iso
-from tests.models.lines import PARAMETERS, at, context, happened, line, lived, waited
+from models.engine import Effect
+from models.events.event import Event
+from models.events.wire import iso
+from tests.models.lines import (
+    PARAMETERS,
+    at,
+    context,
+    happened,
+    line,
+    lived,
+    of,
+    step,
+    waited,
+)
 
 CUSTOMER = "ada"
 
@@ -195,7 +207,7 @@ def test_service_messages_are_exempt_from_the_caps_and_do_not_count() -> None:
         row, more = waited(row, at(hours=5 * number + 4), within=within)
         found += more
         solved = happened("Ticket Solved", at(hours=5 * number + 4.5), ticket_id=f"T-{number}")
-        row = step(row, solved, within).row
+        row, _, _ = step(row, solved, within)
     contacts = chosen(carts([110.0], parameters, row=row))
 
     assert ["service-recovery"] * 20 == [action.action for action in chosen(found)]
@@ -218,19 +230,20 @@ def test_an_action_waits_for_its_own_cooldown() -> None:
 
 
 def test_a_cooldown_outlasts_however_many_other_decisions() -> None:
-    decisions: tuple[Decided, ...] = (Decided(0, "personal-call", "phone", at(), True),)
+    contacts = Contacts()
+    contacts.remember(Contact(0, "personal-call", "phone", at(), True))
     for number in range(1, 100):
-        made = Decided(number, "service-recovery", "phone", at(hours=number), True)
-        decisions = remembered(decisions, made)
-        assert len(decisions) <= DECISIONS_MAX
-        assert list(decisions) == sorted(decisions, key=lambda d: d.at_ms)
+        made = Contact(number, "service-recovery", "phone", at(hours=number), True)
+        contacts.remember(made)
+        assert len(contacts.latest) <= DECISIONS_MAX
+        assert contacts.latest == sorted(contacts.latest, key=lambda d: d.at_ms)
 
-    assert "personal-call" == decisions[0].action
-    assert 99 == decisions[-1].id
+    assert "personal-call" == contacts.latest[0].action
+    assert 99 == contacts.latest[-1].id
     for number in range(100, 200):
-        decisions = remembered(decisions, Decided(number, f"a-{number}", "email", at(), True))
-        assert len(decisions) <= DECISIONS_MAX
-    assert 199 == decisions[-1].id
+        contacts.remember(Contact(number, f"a-{number}", "email", at(), True))
+        assert len(contacts.latest) <= DECISIONS_MAX
+    assert 199 == contacts.latest[-1].id
 
 
 def test_priority_is_its_factors_and_the_highest_wins() -> None:
@@ -299,6 +312,12 @@ def decided() -> tuple[Row, NextBestAction]:
     return row, action
 
 
+def kept(row: Row) -> list[tuple[Any, ...]]:
+    """What a row says of each decision but its outcome."""
+    contacts = of(row).contacts.latest
+    return [(one.id, one.action, one.channel, one.at_ms, one.treated) for one in contacts]
+
+
 def outcome(name: str, hours: float, decision_id: str) -> Event:
     return happened(f"Action {name}", at(hours=hours), decision_id=decision_id)
 
@@ -321,8 +340,8 @@ def test_an_outcome_is_recorded_in_whatever_order_it_is_heard_of(
         events = [outcome(name, 2 + hour, action.id) for hour, name in arrival]
         after = lived(events, row=row)
 
-        assert [stands] == [decision.outcome for decision in after.decisions]
-        assert [replace(d, outcome="none") for d in after.decisions] == list(row.decisions)
+        assert [stands] == [contact.outcome for contact in of(after).contacts.latest]
+        assert kept(row) == kept(after)
 
 
 def test_an_outcome_of_a_decision_never_heard_of_changes_no_decision() -> None:
@@ -330,21 +349,19 @@ def test_an_outcome_of_a_decision_never_heard_of_changes_no_decision() -> None:
 
     for name in ("Delivered", "Clicked", "Failed"):
         after = lived([outcome(name, 2, "somebody else's")], row=row)
-        assert row.decisions == after.decisions
-    assert with_outcome(row.decisions, "somebody else's", Outcome.CLICKED) is None
-    assert fingerprint(action.id) == row.decisions[0].id
-    assert () == lived([outcome("Clicked", 2, action.id)]).decisions
+        assert CONTACTS.pack(of(row).contacts) == CONTACTS.pack(of(after).contacts)
+    assert fingerprint(action.id) == of(row).contacts.latest[0].id
+    assert [] == kept(lived([outcome("Clicked", 2, action.id)]))
 
 
 def test_an_outcome_finds_its_decision_among_others() -> None:
-    decisions: tuple[Decided, ...] = ()
+    row = Row()
     for name in ("a", "b", "c"):
-        made = Decided(fingerprint(name), "cart-reminder", "email", at(), True)
-        decisions = remembered(decisions, made)
-    after = with_outcome(decisions, "b", Outcome.ACCEPTED)
+        made = Contact(fingerprint(name), "cart-reminder", "email", at(), True)
+        row.edit(CONTACTS).remember(made)
+    after = lived([outcome("Accepted", 1, "b")], row=row)
 
-    assert after is not None
-    assert ["none", "accepted", "none"] == [decision.outcome for decision in after]
+    assert ["none", "accepted", "none"] == [c.outcome for c in of(after).contacts.latest]
 
 
 def test_decisions_are_read_as_they_were_written() -> None:

@@ -21,9 +21,9 @@ from models.learning.drift import (
     DriftAlarm,
     DriftMonitor,
 )
-from models.learning.examples import Observation, packed_text
-from models.learning.features import NAMES, pack
+from models.learning.feature_names import NAMES, pack
 from models.learning.gaps import OWN_GAPS_MIN, RESIDUALS_MAX, gap_residuals
+from models.learning.lessons import Observation, packed_text
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, at, line
 
@@ -75,7 +75,7 @@ def shop(
 
 def watched(observations: Iterator[Observation]) -> list[DriftAlarm]:
     monitor = DriftMonitor()
-    return [alarm for one in observations for alarm in monitor.observe(one)]
+    return [alarm for one in observations for alarm in monitor.learn(one)]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_difference_that_is_certain_and_small_is_no_alarm() -> None:
     steps = stepped(180, 0.08, from_day=100, a_day=300)
     monitor = DriftMonitor()
     for one in steps:
-        monitor.observe(one)
+        monitor.learn(one)
 
     assert not monitor.alarms
     # ADWIN did notice it: the window it keeps has the new mean.
@@ -206,7 +206,7 @@ def test_features_are_watched_of_settled_customers_alone() -> None:
     without, foreign = check_in(1), check_in(1, features=packed_text(b"not ours"))
     for number in range(2_000):
         for one in (young, gone, without, foreign):
-            monitor.observe(replace(one, timestamp_ms=at(days=number / 10)))
+            monitor.learn(replace(one, timestamp_ms=at(days=number / 10)))
 
     assert {} == monitor.means()
 

@@ -6,19 +6,21 @@ import msgspec
 import orjson
 import pytest
 
-from models.events.admission import admit
-from models.events.catalogue import RAW_TOPICS, TOPIC_BY_NAME, topic_of
+from config.topics import RAW_TOPICS
+from models.admission import admit, decode_event
+from models.catalogue import TOPICS, topic_of
 from models.events.dead_letter import dead_letter, decode_dead_letter, encode_dead_letter
+from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     EVENT_BYTES_MAX,
-    Event,
+    LOG_FORMAT,
+    LogFormatError,
     Position,
-    Source,
-    decode_event,
     decode_line,
     encode_event,
     iso,
+    require_log_format,
     timestamp_ms,
 )
 from tests.models.lines import PARAMETERS
@@ -357,10 +359,35 @@ def test_an_exported_event_names_its_place() -> None:
     assert event == decode_event(exported, message_id="")
 
 
-@pytest.mark.parametrize("name", sorted(TOPIC_BY_NAME))
+PASSED_ON = {"topic": "clickstream", "partition": 0, "offset": 1, "receivedAt": 2}
+CLOCK = {"type": "clock", "timestamp": "2026-01-01T00:00:00Z"}
+MODEL = {"type": "model", "version": 1, "sha256": "00"}
+
+
+@pytest.mark.parametrize("record", [{**GOOD, "source": PASSED_ON}, CLOCK, MODEL])
+@pytest.mark.parametrize("its_format", [None, 1, LOG_FORMAT + 1, "2", [LOG_FORMAT]])
+def test_a_record_of_the_log_in_another_format_is_refused_with_what_to_do(
+    record: dict[str, Any], its_format: object
+) -> None:
+    stated = {} if its_format is None else {"logFormat": its_format}
+
+    require_log_format(decode_line(orjson.dumps({**record, "logFormat": LOG_FORMAT})))
+    with pytest.raises(LogFormatError, match="another KEEPSTREAM_TOPIC_PREFIX, .* newer: upgrade"):
+        require_log_format(decode_line(orjson.dumps({**record, **stated})))
+
+
+@pytest.mark.parametrize(
+    "stray", [GOOD, {"type": "foreign"}, {"type": "clock"}, {"type": "model"}, {"type": "score"}]
+)
+def test_what_no_worker_wrote_is_in_no_format(stray: dict[str, Any]) -> None:
+    """It is refused as the record that it is: to end for it would be to end for ever."""
+    require_log_format(decode_line(orjson.dumps(stray)))
+
+
+@pytest.mark.parametrize("name", sorted(TOPICS))
 def test_every_known_name_has_the_topic_it_is_published_on(name: str) -> None:
-    assert topic_of("track", name) == TOPIC_BY_NAME[name]
-    assert TOPIC_BY_NAME[name] in RAW_TOPICS
+    assert topic_of("track", name) == TOPICS[name]
+    assert TOPICS[name] in RAW_TOPICS
 
 
 def test_whatever_is_not_known_is_clickstream() -> None:

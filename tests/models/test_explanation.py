@@ -1,27 +1,32 @@
 """Why a score is what it is: parts that add up to it, told with the customer's own numbers."""
 
+from collections.abc import Callable
 from math import exp
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
 
 from config.parameters import Parameters
-from models.customer.profile import Profile, profile
+from models.customer import scores
+from models.customer.evidence import reason
+from models.customer.part import SCORE
 from models.customer.row import Row
+from models.customer.scene import Scene
 from models.decisions.decide import BASE, look, reasons
-from models.decisions.facts import Scene
-from models.decisions.policy import SCORE
 from models.decisions.trigger import Cause
-from models.events.wire import Event
+from models.events.event import Event
 from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Source, assess
-from models.learning.explanation import GROUP_OF, Direction, Explanation, explanations
-from models.learning.explanation_words import Group
-from models.learning.features import NAMES
+from models.learning.churn import Churn, Source
+from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
+from models.learning.explanation import GROUP_OF, Direction, Explanation, Group
+from models.learning.feature_names import NAMES
+from models.learning.population import Population
 from models.learning.scorers import LOG_ODDS_MAX, SCORERS, Scorer
-from models.learning.snapshot import ChurnModels, LinearModel, Snapshot
-from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived
+from models.learning.snapshot import Snapshot
+from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene, seen
+
+T = TypeVar("T")
 
 FORMULA = BgNbd(0.5, 5.0, 0.6, 2.5)
 MODEL = ChurnModels(
@@ -33,7 +38,8 @@ MODEL = ChurnModels(
     champion=Scorer.LOGISTIC,
     examples=500,
 )
-SERVED = replace(PRIOR, version=3, gap_days=20.0, bgnbd=FORMULA, churn={"28": MODEL})
+POPULATION = replace(PRIOR.of(Population), gap_days=20.0, bgnbd=FORMULA)
+SERVED = PRIOR.replace(POPULATION, ChurnScoring({"28": MODEL}), version=3)
 HORIZONS = replace(PARAMETERS, churn=replace(PARAMETERS.churn, horizon_days=(28.0, 90.0)))
 
 
@@ -50,9 +56,16 @@ def explained(
     snapshot: Snapshot = SERVED,
     parameters: Parameters = PARAMETERS,
 ) -> tuple[Explanation, ...]:
-    assessment = assess(row, at(days=day), snapshot, parameters)
-    assert assessment is not None
-    return explanations(row, at(days=day), assessment, snapshot, parameters)
+    within = context(snapshot=snapshot, parameters=parameters)
+    return scores.explanations(scene(row, at(days=day), within))
+
+
+def churn_of(snapshot: Snapshot, parameters: Parameters = PARAMETERS) -> tuple[Churn, ...]:
+    """The scores of the buyer a month after they began."""
+    within = context(snapshot=snapshot, parameters=parameters)
+    found = scores.assessment(scene(BUYER, at(days=30), within))
+    assert found is not None
+    return found.churn
 
 
 def said(group: Group, row: Row, day: float, **more: Any) -> str:
@@ -71,21 +84,23 @@ def test_every_feature_is_told_with_a_group() -> None:
     ("snapshot", "sources"),
     [
         (PRIOR, [Source.PRIOR, Source.PRIOR]),
-        (replace(SERVED, churn={}), [Source.BASELINE, Source.BASELINE]),
-        (replace(SERVED, churn={"28": replace(MODEL, champion="baseline")}), [Source.BASELINE] * 2),
+        (SERVED.replace(ChurnScoring()), [Source.BASELINE, Source.BASELINE]),
+        (
+            SERVED.replace(ChurnScoring({"28": replace(MODEL, champion="baseline")})),
+            [Source.BASELINE, Source.BASELINE],
+        ),
         (SERVED, [Source.CHAMPION, Source.BASELINE]),
     ],
 )
 def test_base_and_groups_add_up_to_the_score_whoever_gave_it(
     snapshot: Snapshot, sources: list[Source]
 ) -> None:
-    assessment = assess(BUYER, at(days=30), snapshot, HORIZONS)
-    assert assessment is not None
-    assert sources == [churn.source for churn in assessment.churn]
+    given = churn_of(snapshot, HORIZONS)
+    assert sources == [churn.source for churn in given]
 
     told = explained(snapshot=snapshot, parameters=HORIZONS)
-    assert len(told) == len(assessment.churn)
-    for churn, found in zip(assessment.churn, told, strict=True):
+    assert len(told) == len(given)
+    for churn, found in zip(given, told, strict=True):
         total = found.base + sum(part.contribution for part in found.groups)
         assert pytest.approx(found.log_odds, abs=1e-9) == total
         assert pytest.approx(churn.probability, rel=1e-12) == 1 / (1 + exp(-found.log_odds))
@@ -103,14 +118,13 @@ def test_base_and_groups_add_up_to_the_score_whoever_gave_it(
 @pytest.mark.parametrize("formula", [FORMULA, None])
 def test_any_scorers_word_can_be_taken_apart(champion: Scorer, formula: BgNbd | None) -> None:
     models = replace(MODEL, champion=champion)
-    snapshot = replace(SERVED, bgnbd=formula, churn={"28": models})
-    assessment = assess(BUYER, at(days=30), snapshot, PARAMETERS)
-    assert assessment is not None
+    snapshot = SERVED.replace(replace(POPULATION, bgnbd=formula), ChurnScoring({"28": models}))
+    [churn] = churn_of(snapshot)
     [told] = explained(snapshot=snapshot)
 
     total = told.base + sum(part.contribution for part in told.groups)
     assert pytest.approx(told.log_odds, abs=1e-9) == total
-    assert pytest.approx(assessment.churn[0].probability, rel=1e-9) == 1 / (1 + exp(-total))
+    assert pytest.approx(churn.probability, rel=1e-9) == 1 / (1 + exp(-total))
     assert Group.LIMIT not in {part.group for part in told.groups}
 
 
@@ -127,7 +141,7 @@ def test_the_strongest_group_comes_first_and_says_which_way_it_moves_the_score()
 
 def test_a_feature_that_never_varied_moves_nothing() -> None:
     still = replace(MODEL, deviations=(0.0,) * len(NAMES))
-    [told] = explained(snapshot=replace(SERVED, churn={"28": still}))
+    [told] = explained(snapshot=SERVED.replace(ChurnScoring({"28": still})))
 
     assert () == told.groups
     assert pytest.approx(MODEL.logistic.intercept, abs=1e-12) == told.log_odds
@@ -138,7 +152,7 @@ def test_what_was_cut_off_of_too_sure_a_score_is_a_group_that_says_so(
     intercept: float, served: float
 ) -> None:
     sure_model = replace(MODEL.logistic, intercept=intercept)
-    sure = replace(SERVED, churn={"28": replace(MODEL, logistic=sure_model)})
+    sure = SERVED.replace(ChurnScoring({"28": replace(MODEL, logistic=sure_model)}))
     [told] = explained(snapshot=sure)
 
     assert served == pytest.approx(told.log_odds, abs=1e-9)
@@ -208,7 +222,8 @@ def test_the_pattern_is_told_with_what_the_formula_says() -> None:
 
 
 def test_a_pattern_that_is_not_learnt_says_so() -> None:
-    words = said(Group.PATTERN, BUYER, 30.0, snapshot=replace(SERVED, bgnbd=None))
+    unknown = SERVED.replace(replace(POPULATION, bgnbd=None))
+    words = said(Group.PATTERN, BUYER, 30.0, snapshot=unknown)
 
     assert "the pattern of purchases is not learnt yet" == words
 
@@ -228,8 +243,8 @@ def test_money_is_told_in_the_shops_currency() -> None:
 
 
 def test_a_receipt_has_every_group_and_the_base_and_sums_to_the_score() -> None:
-    scene = Scene(BUYER, at(days=30), context(snapshot=SERVED))
-    told = reasons(scene, ("orders", "churn_probability"))
+    now = scene(BUYER, at(days=30), context(snapshot=SERVED))
+    told = reasons(now, ("orders", "churn_probability"))
 
     assert ["orders", "churn_probability"] == [r.code for r in told if r.contribution is None]
     parts = [r for r in told if r.contribution is not None]
@@ -237,24 +252,36 @@ def test_a_receipt_has_every_group_and_the_base_and_sums_to_the_score() -> None:
     assert (BASE, None) == (parts[-1].code, parts[-1].value)
     assert {"raises", "lowers"} == {part.value for part in parts[:-1]}
     total = sum(part.contribution or 0.0 for part in parts)
-    assert scene.churn is not None
-    assert pytest.approx(scene.churn.probability, rel=1e-9) == 1 / (1 + exp(-total))
+    churn = scores.churn(now)
+    assert churn is not None
+    assert pytest.approx(churn.probability, rel=1e-9) == 1 / (1 + exp(-total))
+
+
+class Asked(Scene):
+    """Remembers what was asked of it."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.readings: set[Any] = set()
+
+    def of(self, reading: Callable[[Scene], T]) -> T:
+        self.readings.add(reading)
+        return super().of(reading)
 
 
 def test_a_score_that_decides_nothing_is_not_explained() -> None:
-    calm = replace(
-        SERVED, churn={"28": replace(MODEL, logistic=LinearModel(-9.0, (0.0,) * len(NAMES)))}
-    )
-    scene = Scene(BUYER, at(days=30), context(snapshot=calm))
+    calm = replace(MODEL, logistic=LinearModel(-9.0, (0.0,) * len(NAMES)))
+    within = context(snapshot=SERVED.replace(ChurnScoring({"28": calm})))
+    now = Asked(BUYER, "ada", at(days=30), within.present)
 
-    assert [] == look(scene, SCORE, Cause("m"))
-    assert "churn" in vars(scene)
-    assert not {"assessment", "explanation", "churn_reason"} & vars(scene).keys()
+    assert [] == look(now, within.plan.policy.triggers[SCORE], Cause("m"))
+    assert scores.churn in now.readings
+    assert not {scores.assessment, scores.explanation, reason} & now.readings
 
 
 def test_a_profile_explains_each_of_its_scores() -> None:
-    def view(row: Row) -> Profile:
-        return profile("ada", row, at(days=30), SERVED, HORIZONS)
+    def view(row: Row) -> Any:
+        return seen(row, at(days=30), context(snapshot=SERVED, parameters=HORIZONS))
 
     assert explained(parameters=HORIZONS) == view(BUYER).explanations
     assert 2 == len(view(BUYER).explanations)

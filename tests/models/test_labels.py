@@ -10,15 +10,28 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.context import Context
 from models.customer.row import Row, decode_row, encode_row
+from models.customer.scores import assessment
 from models.engine import Effect
-from models.events.wire import Event, decode_line, iso
-from models.learning.churn import assess
-from models.learning.examples import Example, Observation, decode_lesson, encode_lesson
-from models.learning.features import NAMES, pack
+from models.events.event import Event
+from models.events.wire import decode_line, iso
+from models.learning.feature_names import NAMES, pack
+from models.learning.lessons import Example, Observation, decode_lesson, encode_lesson
 from models.partition import Partition, PartitionState
-from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, line, lived, waited
+from models.plan import plan_for
+from tests.models.lines import (
+    PARAMETERS,
+    PRIOR,
+    Within,
+    at,
+    context,
+    happened,
+    line,
+    lived,
+    of,
+    scene,
+    waited,
+)
 from tests.properties.histories import LiveRows, no_models
 
 H_DAYS = 28
@@ -60,7 +73,7 @@ def decided_on(effects: Iterable[Effect], horizon_days: float = H_DAYS) -> dict[
     return points
 
 
-def lives(events: Iterable[Event], until_ms: int, within: Context) -> tuple[Row, list[Effect]]:
+def lives(events: Iterable[Event], until_ms: int, within: Within) -> tuple[Row, list[Effect]]:
     """A life in which the clock follows the events, and then goes on to ``until_ms``."""
     row, effects = Row(), []
     for event in events:
@@ -82,7 +95,7 @@ def test_a_silent_customer_is_decided_on_at_the_first_days_end_and_then_weekly_f
 
     expected = {0: "purchase"} | dict.fromkeys(range(7, 365, 7), "check-in")
     assert expected == decided_on(effects)
-    assert (0, ()) == (row.next_due_ms, row.pending)
+    assert (0, []) == (row.next_due_ms, of(row).labels.waiting)
     observed = [e.timestamp_ms for e in effects if isinstance(e, Observation)]
     assert [end_of(day) for day in range(7, 365, 7)] == observed
 
@@ -241,10 +254,10 @@ def test_features_are_those_of_the_moment_whatever_comes_later() -> None:
         found.append(examples(effects)[0])
 
     assert 1 == len({example.features for example in found})
-    assessment = assess(lived(begin), end_of(0), PRIOR, PARAMETERS)
-    assert assessment is not None
-    assert pack(assessment.features) == b64decode(found[0].features)
-    assert assessment.features == found[0].values()
+    assessed = scene(lived(begin), end_of(0)).of(assessment)
+    assert assessed is not None
+    assert pack(assessed.features) == b64decode(found[0].features)
+    assert assessed.features == found[0].values()
     assert len(NAMES) == len(found[0].values())
 
 
@@ -261,12 +274,11 @@ def test_labels_that_wait_are_bounded_for_each_horizon() -> None:
         row = lived([ordered(0.4)], within=within)
         for day in range(1, 120):
             row, _ = waited(row, at(days=day), within=within)
-            assert list(row.pending) == sorted(
-                row.pending, key=lambda p: (p.due_ms, p.horizon_days)
-            )
+            waiting = of(row).labels.waiting
+            assert waiting == sorted(waiting, key=lambda one: (one.due_ms, one.horizon_days))
             for horizon, before in most.items():
-                waiting = sum(p.horizon_days == horizon for p in row.pending)
-                most[horizon] = max(before, waiting)
+                of_horizon = sum(one.horizon_days == horizon for one in waiting)
+                most[horizon] = max(before, of_horizon)
 
     # And the room is used.
     assert {28.0: 5, 60.0: 5} == most
@@ -324,9 +336,13 @@ def test_labels_that_wait_survive_being_stored() -> None:
     row, _ = lives([ordered(0.4), ordered(9.2), page(12)], at(days=20), within)
     stored = decode_row(encode_row(row))
 
-    assert {28.0, 90.0} == {pending.horizon_days for pending in row.pending}
-    assert row == stored
-    assert waited(row, at(days=200), within=within) == waited(stored, at(days=200), within=within)
+    assert {28.0, 90.0} == {one.horizon_days for one in of(row).labels.waiting}
+    assert encode_row(row) == encode_row(stored)
+    assert of(row).labels.waiting == of(stored).labels.waiting
+    then, effects = waited(row, at(days=200), within=within)
+    stored_then, stored_effects = waited(stored, at(days=200), within=within)
+    assert effects == stored_effects
+    assert encode_row(then) == encode_row(stored_then)
 
 
 def test_a_lesson_is_read_as_it_was_written_and_says_not_whose_it_is() -> None:
@@ -348,7 +364,7 @@ def test_in_a_partition_a_label_waits_for_the_lateness_unless_the_log_has_waterm
     kind: str, delay_ms: int
 ) -> None:
     rows = LiveRows()
-    partition = Partition(0, rows, PRIOR, PARAMETERS, no_models, PartitionState())
+    partition = Partition(0, rows, PRIOR, plan_for(PARAMETERS), no_models, PartitionState())
     records = [
         clock(at(), kind),
         line("Order Completed", at(days=0.4), properties={"order_id": "O", "revenue": 9}),

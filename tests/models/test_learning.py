@@ -3,6 +3,7 @@
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,8 +12,9 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.learning.bgnbd import cell_of
-from models.learning.examples import Observation, decode_lesson, encode_lesson
 from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
+from models.learning.lessons import Observation, decode_lesson, encode_lesson
+from models.learning.population import Population
 from models.learning.snapshot import (
     SNAPSHOT_FORMAT,
     SnapshotError,
@@ -96,8 +98,10 @@ def test_a_snapshot_is_named_by_its_bytes() -> None:
     content, name = encode_snapshot(snapshot)
 
     assert sha256(content).hexdigest() == name
-    assert snapshot == decode_snapshot(content, name) == decode_snapshot(content)
-    assert (content, name) == encode_snapshot(decode_snapshot(content))
+    for read in (decode_snapshot(content, name), decode_snapshot(content)):
+        assert (content, name) == encode_snapshot(read)
+        assert (snapshot.version, snapshot.created_at_ms) == (read.version, read.created_at_ms)
+        assert (snapshot.drawn, snapshot.trainer) == (read.drawn, read.trainer)
 
 
 def test_an_altered_snapshot_is_refused() -> None:
@@ -107,23 +111,59 @@ def test_an_altered_snapshot_is_refused() -> None:
         decode_snapshot(content.replace(b"30", b"31"), name)
 
 
+def written(**changed: Any) -> bytes:
+    """The prior as it is written, with some fields changed."""
+    return msgspec.json.encode(msgspec.json.decode(encode_snapshot(PRIOR)[0]) | changed)
+
+
 def test_a_newer_snapshot_is_refused_and_says_what_to_do() -> None:
-    content, name = encode_snapshot(replace(PRIOR, version=9, format=SNAPSHOT_FORMAT + 1))
+    newer = written(version=9, format=SNAPSHOT_FORMAT + 1)
 
     with pytest.raises(SnapshotError, match="snapshot 9 .* newer release; upgrade"):
-        decode_snapshot(content, name)
+        decode_snapshot(newer)
 
 
-def test_a_snapshot_of_an_earlier_release_lacks_fields_and_is_read() -> None:
-    content, _ = encode_snapshot(PRIOR)
-    said = msgspec.json.decode(content)
-    for name in ("bgnbd", "churn", "quality", "trainer", "format"):
-        del said[name]
+#: As earlier releases wrote it, with a field for each model; the first ones without a format.
+OLDER = {
+    "version": 9,
+    "createdAtMs": 0,
+    "recencyDaysCuts": [14.0, 30.0, 60.0, 120.0],
+    "frequencyCuts": [1.0, 2.0, 4.0, 8.0],
+    "monetaryMinorCuts": [5_000.0, 10_000.0, 25_000.0, 50_000.0],
+    "gapDays": 30.0,
+    "churn": {},
+    "trainer": None,
+}
 
-    assert PRIOR == decode_snapshot(msgspec.json.encode(said))
+
+@pytest.mark.parametrize(("said", "told"), [({}, 1), ({"format": 1}, 1), ({"format": 2}, 2)])
+def test_an_older_snapshot_is_refused_and_says_what_to_do(said: dict[str, int], told: int) -> None:
+    with pytest.raises(SnapshotError) as refused:
+        decode_snapshot(msgspec.json.encode(OLDER | said))
+
+    words = str(refused.value)
+    assert f"snapshot 9 is in format {told}, which this release does not read" in words
+    assert "start over with another KEEPSTREAM_TOPIC_PREFIX" in words
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff"])
+def test_a_snapshot_from_before_there_was_a_learner_says_nothing_of_what_it_draws() -> None:
+    drawn = msgspec.json.decode(encode_snapshot(PRIOR)[0])["drawn"]
+    earlier = {"population": drawn["population"]}
+    # Nor did it know all that a learner draws by now.
+    del earlier["population"]["bgnbd"]
+
+    assert PRIOR.drawn == decode_snapshot(written(drawn=earlier)).drawn
+
+
+def test_a_snapshot_without_what_nobody_can_do_without_is_none() -> None:
+    lacking = msgspec.json.decode(encode_snapshot(PRIOR)[0])["drawn"]
+    del lacking["population"]["gapDays"]
+
+    with pytest.raises(SnapshotError, match="not a snapshot: .*`gapDays`"):
+        decode_snapshot(written(drawn=lacking))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"format":3,"version":1}'])
 def test_what_is_no_snapshot_is_refused(content: bytes) -> None:
     with pytest.raises(SnapshotError, match="not a snapshot"):
         decode_snapshot(content)
@@ -136,9 +176,10 @@ def test_an_observation_is_read_as_it_was_written() -> None:
 
 def test_the_prior_says_what_the_parameters_say() -> None:
     prior = prior_snapshot(PARAMETERS)
+    population = prior.of(Population)
 
-    assert (0, 30.0) == (prior.version, prior.gap_days)
-    assert PARAMETERS.rfm.recency_days == prior.recency_days_cuts
+    assert (0, 30.0) == (prior.version, population.gap_days)
+    assert PARAMETERS.rfm.recency_days == population.recency_days_cuts
 
 
 def test_a_snapshot_is_due_after_enough_examples_and_enough_event_time() -> None:
@@ -170,13 +211,13 @@ def test_cut_points_come_from_the_population_and_gaps_only_from_who_has_any() ->
                 offset=n,
             )
         )
-    snapshot = trainer.draw()
+    population = trainer.draw().of(Population)
 
     assert [bin_of(float(n)) for n in (20, 40, 60, 80)] == [
-        bin_of(cut) for cut in snapshot.recency_days_cuts
+        bin_of(cut) for cut in population.recency_days_cuts
     ]
-    assert len(set(snapshot.frequency_cuts)) == 1
-    assert PRIOR.gap_days == snapshot.gap_days
+    assert len(set(population.frequency_cuts)) == 1
+    assert PRIOR.of(Population).gap_days == population.gap_days
 
 
 def test_a_repeat_is_dropped() -> None:

@@ -4,32 +4,48 @@ from collections.abc import Iterable
 
 import orjson
 import pytest
-from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from models.customer.row import Row
+from models.customer.part import Part, Timer
+from models.customer.registry import PARTS
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.scene import Scene
 from models.decisions.trigger import Trigger
 from models.engine import Fate
+from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Source, decode_line, encode_event, iso
+from models.events.wire import decode_line, encode_event, iso
+from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from models.partition import Applied, Partition, PartitionState
-from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line
+from models.plan import Plan, plan_for
+from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line, of
+
+PLAN = plan_for(PARAMETERS)
 
 
-class LiveRows:
-    """Rows as a worker keeps them hot, and which of them were written."""
+class HotRows:
+    """Rows as a worker keeps them: stored, in memory once they are asked for, and which of them
+    were written.
+    """
 
     def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
         self.rows: dict[str, Row] = {}
         self.written: list[str] = []
 
     def get(self, customer: str) -> Row | None:
+        if customer not in self.rows and customer in self.stored:
+            self.rows[customer] = decode_row(self.stored[customer])
         return self.rows.get(customer)
 
     def put(self, customer: str, row: Row) -> None:
         self.rows[customer] = row
+        self.stored[customer] = encode_row(row)
         self.written.append(customer)
+
+    def forget(self, customer: str) -> None:
+        self.rows.pop(customer, None)
 
     def due(self) -> Iterable[tuple[int, str]]:
         return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
@@ -38,14 +54,15 @@ class LiveRows:
 class Log:
     """A partition and the records appended to it."""
 
-    def __init__(self) -> None:
-        self.rows = LiveRows()
+    def __init__(self, plan: Plan = PLAN) -> None:
+        self.rows = HotRows()
         self.asked_for: list[tuple[int, str]] = []
-        self.partition = Partition(3, self.rows, PRIOR, PARAMETERS, self._snapshot)
+        self.partition = Partition(3, self.rows, PRIOR, plan, self._snapshot)
 
     def _snapshot(self, version: int, sha256: str) -> Snapshot:
         self.asked_for.append((version, sha256))
-        return Snapshot(version, 0, (1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 4), 30.0)
+        cuts = (1.0, 2.0, 3.0, 4.0)
+        return PRIOR.replace(Population(cuts, cuts, cuts, 30.0, 5_000.0), version=version)
 
     @property
     def state(self) -> PartitionState:
@@ -100,7 +117,7 @@ def test_every_event_has_one_fate(log: Log) -> None:
     assert Fate.DUPLICATE is log.append(page(at(days=9))).fate
     assert Fate.LATE is log.append(page(at(days=6, ms=-1), "m-2")).fate
     assert Fate.APPLIED is log.append(page(at(days=6), "m-3")).fate
-    assert 2 == log.rows.rows["ada"].engagement.interactions
+    assert 2 == of(log.rows.rows["ada"]).engagement.interactions
 
 
 def test_a_message_is_a_repeat_of_a_whole_one_only(log: Log) -> None:
@@ -118,7 +135,8 @@ def test_eight_bytes_across_two_messages_are_none_of_them(log: Log) -> None:
     row = log.rows.rows["ada"]
     # As if two messages met so that a third one's bytes lie across them.
     across = b"\0\0\0" + row.messages + b"\0\0\0\0\0"
-    log.rows.rows["ada"] = Row(messages=across)
+    log.rows.rows["ada"] = Row()
+    log.rows.rows["ada"].messages = across
 
     assert Fate.APPLIED is log.append(page(at(), "m-1")).fate
     assert Fate.DUPLICATE is log.append(page(at(), "m-1")).fate
@@ -258,8 +276,8 @@ def test_a_model_is_adopted_once_and_never_an_older_one(
 
 
 def test_an_older_snapshot_is_not_adopted(log: Log) -> None:
-    log.partition.adopt(replace(PRIOR, version=3), "cd")
-    log.partition.adopt(replace(PRIOR, version=2), "ef")
+    log.partition.adopt(PRIOR.replace(version=3), "cd")
+    log.partition.adopt(PRIOR.replace(version=2), "ef")
 
     assert (3, "cd") == (log.state.model_version, log.state.model_sha256)
     assert 3 == log.partition.snapshot.version
@@ -283,3 +301,88 @@ def test_an_observation_names_its_place_in_the_log(log: Log) -> None:
     effects = log.append(moved).effects
 
     assert [(3, 2, 0), (3, 2, 1)] == [(e.partition, e.offset, e.index) for e in effects]  # type: ignore[union-attr]
+
+
+class Broken:
+    """The state of a part that fails."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+
+def _break(state: Broken, event: Event, scene: Scene) -> None:
+    state.heard += 1
+    scene.row.set_due("broken", event.occurred_at_ms + 5 * MINUTE_MS)
+    if event.name == "Product Viewed":
+        raise RuntimeError("a part is broken")
+
+
+def _break_in_silence(scene: Scene) -> None:
+    scene.row.edit(BROKEN).heard += 1
+    raise RuntimeError("a timer is broken")
+
+
+def _unpack_broken(content: bytes) -> Broken:
+    state = Broken()
+    state.heard = len(content)
+    return state
+
+
+#: Fails when a product is viewed, and five minutes after somebody signed in.
+BROKEN: Part[Broken] = Part(
+    name="broken",
+    code="zz",
+    about="Fails.",
+    state=Broken,
+    pack=lambda state: b"x" * state.heard,
+    unpack=_unpack_broken,
+    united=lambda _states, _parameters: Broken(),
+    listens=frozenset({"Product Viewed", "Signed In"}),
+    record=_break,
+    timers=(Timer("broken", _break_in_silence),),
+)
+
+
+@pytest.fixture
+def fragile() -> Log:
+    return Log(plan_for(PARAMETERS, parts=(*PARTS, BROKEN)))
+
+
+def test_a_step_that_fails_leaves_the_stored_row_as_it_was(fragile: Log) -> None:
+    fragile.append(put(at()))
+    stored = dict(fragile.rows.stored)
+
+    with pytest.raises(RuntimeError, match="a part is broken"):
+        fragile.append(line("Product Viewed", at(minutes=90)))
+
+    kept = fragile.rows.get("ada")
+    assert kept is not None
+    assert stored == fragile.rows.stored == {"ada": encode_row(kept)}
+    assert 0 == fragile.state.applied
+    # The silence that the failed step had dealt with is decided for all the same.
+    told = fragile.append(page(at(minutes=91))).effects
+    assert ["cart-abandoned"] == [e.kind for e in told if isinstance(e, Trigger)]
+
+
+def test_a_first_step_that_fails_makes_no_row(fragile: Log) -> None:
+    with pytest.raises(RuntimeError, match="a part is broken"):
+        fragile.append(line("Product Viewed", at()))
+
+    assert fragile.rows.get("ada") is None
+    assert {} == fragile.rows.stored
+
+
+def test_a_timer_that_fails_leaves_the_stored_row_as_it_was(fragile: Log) -> None:
+    fragile.append(line("Signed In", at()))
+    fragile.append(line("page", at(), customer="bob"))
+    stored = dict(fragile.rows.stored)
+
+    with pytest.raises(RuntimeError, match="a timer is broken"):
+        fragile.clock(at(minutes=5))
+
+    kept = fragile.rows.get("ada")
+    assert kept is not None
+    assert stored == fragile.rows.stored
+    assert stored["ada"] == encode_row(kept)
+    assert at(minutes=5) == kept.next_due_ms
+    assert 1 == kept.read(BROKEN).heard

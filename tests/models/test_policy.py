@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from config.rules import RuleError, load_actions, load_triggers
-from models.decisions.facts import FACTS, KINDS
-from models.decisions.policy import MOMENTS, compile_policy
+from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
+from models.decisions.policy import compile_policy
 from tests.models.lines import PARAMETERS
 
 RULE = """\
@@ -158,4 +158,4 @@ def test_every_fact_can_be_named_and_is_told_apart() -> None:
     words = [fact.about for fact in FACTS.values()]
 
     assert len(words) == len(set(words))
-    assert {float, str} == set(KINDS.values())
+    assert {float, str} == set(FACT_KINDS.values())

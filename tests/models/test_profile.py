@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.customer.profile import encode_profile, profile
-from models.customer.row import Row
-from models.customer.scores import Segment, segment_of
+from models.customer.rfm import Segment, segment_of
+from models.customer.row import Row, encode_row
+from models.learning.population import Population
 from models.learning.snapshot import prior_snapshot
-from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived, seen, waited
+from tests.models.lines import PARAMETERS, at, context, happened, lived, seen, waited
 
 SCORES = range(1, 6)
 
@@ -91,7 +92,7 @@ def test_the_cut_points_of_money_are_in_the_shops_currency() -> None:
     def cuts(currency: str) -> tuple[float, ...]:
         money = replace(PARAMETERS.money, currency=currency)
         parameters: Parameters = replace(PARAMETERS, money=money)
-        return prior_snapshot(parameters).monetary_minor_cuts
+        return prior_snapshot(parameters).of(Population).monetary_minor_cuts
 
     assert (5_000.0, 10_000.0, 25_000.0, 50_000.0) == cuts("EUR")
     assert (50.0, 100.0, 250.0, 500.0) == cuts("JPY")
@@ -143,6 +144,8 @@ def test_a_profile_as_others_read_it() -> None:
 def test_reading_a_profile_changes_nothing() -> None:
     row = lived([happened("Order Completed", at(), revenue=5.0)])
 
-    views = {encode_profile(profile("ada", row, at(days=9), PRIOR, PARAMETERS)) for _ in range(3)}
+    before, present = encode_row(row), context().present
+    views = {encode_profile(profile("ada", row, at(days=9), present)) for _ in range(3)}
 
     assert 1 == len(views)
+    assert before == encode_row(row)

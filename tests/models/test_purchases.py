@@ -8,18 +8,19 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.customer.decay import added, decayed
-from models.customer.profile import RfmView
 from models.customer.purchases import (
     WINDOW_DAYS,
-    Purchases,
+    PurchaseParameters,
+    RfmView,
     gaps_days,
-    minor_units,
-    record_order,
     window,
 )
 from models.customer.row import Row
-from models.events.wire import Event
-from tests.models.lines import PARAMETERS, at, happened, lived, seen
+from models.events.event import Event
+from models.money import minor_units
+from tests.models.lines import PARAMETERS, at, context, happened, lived, of, seen
+
+HALF_LIVES_MS = PARAMETERS.of(PurchaseParameters).half_lives
 
 
 def ordered(at_ms: int, order_id: str = "O-1", **said: Any) -> Event:
@@ -40,12 +41,13 @@ def updated(at_ms: int, order_id: str = "O-1", **said: Any) -> Event:
 
 
 def rfm(row: Row, at_ms: int) -> RfmView:
-    return seen(row, at_ms).rfm
+    view: RfmView = seen(row, at_ms).rfm
+    return view
 
 
 @pytest.mark.parametrize("days", WINDOW_DAYS)
 def test_a_window_is_open_at_its_far_end_and_closed_at_its_near_one(days: int) -> None:
-    bought = lived([ordered(at())]).purchases
+    bought = of(lived([ordered(at())])).purchases
 
     assert (0, 0) == window(bought, at(ms=-1), days)
     assert (1, 1000) == window(bought, at(), days)
@@ -144,8 +146,7 @@ def test_an_order_is_what_is_known_of_it_in_whatever_order_the_news_comes(
     for view in views:
         assert expected == (view.orders, view.net_minor)
         assert expected == (view.windows[0].orders, view.windows[0].net_minor)
-        half_lives = PARAMETERS.purchases.half_lives
-        for level, half_life in zip(view.decayed, half_lives, strict=True):
+        for level, half_life in zip(view.decayed, HALF_LIVES_MS, strict=True):
             left = 0.5 ** (9 * DAY_MS / half_life)
             assert pytest.approx(expected[0] * left, rel=1e-12, abs=1e-12) == level.orders
             assert pytest.approx(expected[1] * left, rel=1e-12, abs=1e-9) == level.net_minor
@@ -190,24 +191,23 @@ def test_an_order_out_of_every_window_is_let_go_and_still_counts() -> None:
     row = lived([ordered(at(), "A")])
     row = lived([ordered(at(days=400), "B")], row=row, clock_ms=clock_ms)
 
-    assert 1 == len(row.purchases.orders)
-    assert (2, 2000) == (row.purchases.count, row.purchases.net_minor)
+    assert 1 == len(of(row).purchases.orders)
+    assert (2, 2000) == (of(row).purchases.count, of(row).purchases.net_minor)
     row = lived([cancelled(at(days=400), "B")], row=row, clock_ms=clock_ms)
-    assert at() == row.purchases.last_at_ms
+    assert at() == of(row).purchases.last_at_ms
 
 
 def test_an_order_that_a_late_refund_can_still_reach_is_kept() -> None:
     latest_ms = at(days=365) + PARAMETERS.time.lateness
     row = lived([ordered(latest_ms, "B")], row=lived([ordered(at(), "A")]), clock_ms=latest_ms)
 
-    assert 2 == len(row.purchases.orders)
+    assert 2 == len(of(row).purchases.orders)
 
 
 def test_the_oldest_orders_make_room_and_totals_stay() -> None:
     few = replace(PARAMETERS, bounds=replace(PARAMETERS.bounds, orders=3))
-    bought = Purchases()
-    for number in range(5):
-        bought = record_order(bought, ordered(at(days=number), f"O-{number}"), 0, few)
+    events = [ordered(at(days=number), f"O-{number}") for number in range(5)]
+    bought = of(lived(events, within=context(parameters=few))).purchases
 
     assert [at(days=2), at(days=3), at(days=4)] == [o.placed_at_ms for o in bought.orders]
     assert (5, 5000) == (bought.count, bought.net_minor)
@@ -242,7 +242,7 @@ def test_a_late_amount_counts_for_what_is_left_of_it() -> None:
 def test_gaps_are_between_days_with_a_purchase(days: list[float], gaps: list[float]) -> None:
     row = lived([ordered(at(days=day), f"O-{day}") for day in days])
 
-    assert gaps == gaps_days(row.purchases)
+    assert gaps == gaps_days(of(row).purchases)
 
 
 def test_sums_of_absurd_amounts_fit_a_row() -> None:
@@ -250,5 +250,5 @@ def test_sums_of_absurd_amounts_fit_a_row() -> None:
     refunds = [refunded(at(days=1, ms=n), products=[product] * 5) for n in range(3)]
     row = lived([ordered(at(), revenue=1e12), *refunds])
 
-    assert 0 == row.purchases.net_minor
-    assert row.purchases.orders[0].refunded_minor < 2**63
+    assert 0 == of(row).purchases.net_minor
+    assert of(row).purchases.orders[0].refunded_minor < 2**63

@@ -7,18 +7,19 @@ import jsonschema
 import msgspec
 import pytest
 
-from config.parameters import load_parameters
+from models.admission import admit
 from models.answer import Score
+from models.catalogue import SHAPES, TOPICS
 from models.customer.profile import encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
-from models.events.admission import NOT_SUPPORTED, admit
-from models.events.catalogue import SHAPES, TOPIC_BY_NAME
+from models.event_schema import event_names
 from models.events.dead_letter import DeadLetter, dead_letter, encode_dead_letter
+from models.events.event import Source
+from models.events.names import EVENT_TYPES, NOT_SUPPORTED
 from models.events.rejection import Reason, Rejected
-from models.events.schema import event_names
-from models.events.wire import EVENT_TYPES, Source
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer
+from models.parameters import load_parameters
 from models.replay import Replay
 from models.schemas import document_schema, documents, slug
 from streams.log_records import clock_record, model_record
@@ -35,6 +36,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "Order Cancelled": {"order_id": "o"},
     "Survey Responded": {"kind": "nps", "score": 9},
     "Campaign Cost": {"channel": "search", "amount": 20},
+    "Points Adjusted": {"points": -5},
     **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
     **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
 }
@@ -65,7 +67,7 @@ def test_every_name_has_its_own_schema_and_file() -> None:
     names = [document.name for document in documents()]
 
     assert len(names) == len({slug(name) for name in names})
-    assert set(TOPIC_BY_NAME) | EVENT_TYPES - {"track"} | {"event"} == set(event_names())
+    assert set(TOPICS) | EVENT_TYPES - {"track"} | {"event"} == set(event_names())
     assert {
         "retention-trigger",
         "next-best-action",

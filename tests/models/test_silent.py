@@ -4,11 +4,12 @@ from math import exp, factorial, isnan, sqrt
 
 import pytest
 
+from models.customer.purchases import history
+from models.customer.registry import FACTS
 from models.customer.row import Row
-from models.decisions.facts import FACTS, Scene
-from models.learning.features import History, history
+from models.learning.history import History
 from models.learning.silent import LIFE_DAYS_MIN, poisson_tail, rhythm_tails, silent_churn
-from tests.models.lines import PARAMETERS, at, context, happened, lived, seen
+from tests.models.lines import PARAMETERS, at, happened, lived, scene, seen
 
 
 def bought(*days: float) -> Row:
@@ -18,7 +19,7 @@ def bought(*days: float) -> Row:
 
 
 def past_of(row: Row, at_ms: int) -> History:
-    found = history(row.purchases, at_ms)
+    found = history(scene(row, at_ms))
     assert found is not None
     return found
 
@@ -83,7 +84,7 @@ def test_it_rises_with_the_churn_score_and_stays_within_bounds() -> None:
 def test_who_has_too_little_history_has_none(row: Row, days: float) -> None:
     at_ms = at(days=days)
     assert seen(row, at_ms).silent_churn is None
-    fact = FACTS["silent_churn"].read(Scene(row, at_ms, context()))
+    fact = FACTS["silent_churn"].read(scene(row, at_ms))
     assert isinstance(fact, float)
     assert isnan(fact), "which fulfils no condition"
 
@@ -92,7 +93,7 @@ def test_profile_and_rules_see_the_same_number() -> None:
     expected = silent_churn(past_of(THINNED, NOW_MS), PARAMETERS.churn.prior, NOW_MS)
 
     assert expected == seen(THINNED, NOW_MS).silent_churn
-    assert expected == FACTS["silent_churn"].read(Scene(THINNED, NOW_MS, context()))
+    assert expected == FACTS["silent_churn"].read(scene(THINNED, NOW_MS))
 
 
 def test_an_order_that_is_yet_to_come_changes_nothing() -> None:

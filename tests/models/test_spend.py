@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from config.duration import DAY_MS
-from models.customer.pending import Forecast
-from models.learning.features import History
+from models.learning.history import History
+from models.learning.lessons import Forecast
 from models.learning.spend import (
     SpendState,
     deviance,

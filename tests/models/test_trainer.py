@@ -13,15 +13,17 @@ from river.optim import SGD
 from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
+from models.customer import scores
 from models.customer.row import Row
 from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Churn, Source, assess, score, see
+from models.learning.churn import Churn, Source, score
+from models.learning.churn_models import CHAMPION, ChurnModels, ChurnScoring, LinearModel
 from models.learning.contest import Contest
-from models.learning.examples import Example, Observation, packed_text
-from models.learning.features import NAMES, pack, unpack
+from models.learning.feature_names import NAMES, pack, unpack
+from models.learning.lessons import Example, Observation, packed_text
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
-from models.learning.population import Population
+from models.learning.population import Population, PopulationLearner
 from models.learning.scorers import (
     SCORERS,
     Said,
@@ -32,16 +34,9 @@ from models.learning.scorers import (
     say,
     unpack_said,
 )
-from models.learning.snapshot import (
-    ChurnModels,
-    LinearModel,
-    Snapshot,
-    decode_snapshot,
-    encode_snapshot,
-    prior_snapshot,
-)
-from models.learning.trainer import BASELINE, CHAMPION, Trainer
-from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived
+from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot, prior_snapshot
+from models.learning.trainer import Trainer
+from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene
 
 MARGIN = 0.002
 RATE = 0.003
@@ -105,7 +100,7 @@ def taught(examples: list[Example], parameters: Parameters = FEW) -> Trainer:
 
 
 def models_of(snapshot: Snapshot, horizon: str = "28") -> ChurnModels:
-    return snapshot.churn[horizon]
+    return snapshot.of(ChurnScoring).models[horizon]
 
 
 def logistic(models: ChurnModels, features: tuple[float, ...]) -> float:
@@ -188,7 +183,7 @@ def test_learning_again_from_the_same_examples_gives_the_same_snapshot_bit_for_b
     examples = [replace(one, offset=number) for number, one in enumerate(examples)]
 
     assert encode_snapshot(taught(examples).draw()) == encode_snapshot(taught(examples).draw())
-    assert {"28", "90"} == taught(examples).draw().churn.keys()
+    assert {"28", "90"} == taught(examples).draw().of(ChurnScoring).models.keys()
 
 
 @pytest.mark.parametrize("cut", [0, 1, 49, 50, 400])
@@ -304,8 +299,8 @@ def test_recalibration_makes_what_is_said_come_true_as_often() -> None:
 
 
 def test_there_is_no_champion_before_there_are_enough_examples() -> None:
-    assert {} == taught(drawn(49)).draw().churn
-    assert {"28"} == taught(drawn(50)).draw().churn.keys()
+    assert {} == taught(drawn(49)).draw().of(ChurnScoring).models
+    assert {"28"} == taught(drawn(50)).draw().of(ChurnScoring).models.keys()
 
 
 BUYER = lived(
@@ -324,13 +319,14 @@ MODELS = ChurnModels(
     champion="recalibrated",
     examples=500,
 )
-SERVED = replace(PRIOR, version=3, bgnbd=FORMULA, churn={"28": MODELS})
-SIDELINED = replace(SERVED, churn={"28": replace(MODELS, champion="baseline")})
-WITHOUT_FORMULA = replace(SIDELINED, bgnbd=None)
+WITH_FORMULA = replace(PRIOR.of(Population), bgnbd=FORMULA)
+SERVED = PRIOR.replace(WITH_FORMULA, ChurnScoring({"28": MODELS}), version=3)
+SIDELINED = SERVED.replace(ChurnScoring({"28": replace(MODELS, champion="baseline")}))
+WITHOUT_FORMULA = SIDELINED.replace(PRIOR.of(Population))
 
 
-def scored(row: Row | None, at_ms: int, horizon_days: float, snapshot: Snapshot) -> Churn:
-    seen = see(row, at_ms, snapshot, PARAMETERS)
+def scored(row: Row, at_ms: int, horizon_days: float, snapshot: Snapshot) -> Churn:
+    seen = scores.seen(scene(row, at_ms, context(snapshot=snapshot)))
     return score(seen, horizon_days, snapshot, PARAMETERS)
 
 
@@ -338,13 +334,13 @@ def scored(row: Row | None, at_ms: int, horizon_days: float, snapshot: Snapshot)
     ("snapshot", "horizon_days", "source"),
     [
         (PRIOR, 28.0, Source.PRIOR),
-        (replace(PRIOR, bgnbd=FORMULA), 28.0, Source.BASELINE),
+        (PRIOR.replace(WITH_FORMULA), 28.0, Source.BASELINE),
         (SERVED, 28.0, Source.CHAMPION),
         (SIDELINED, 28.0, Source.BASELINE),
         (WITHOUT_FORMULA, 28.0, Source.PRIOR),
         # A horizon that is not kept: the formula knows them all, the champion only its own.
         (SERVED, 56.0, Source.BASELINE),
-        (replace(SERVED, bgnbd=None), 56.0, Source.PRIOR),
+        (SERVED.replace(PRIOR.of(Population)), 56.0, Source.PRIOR),
     ],
 )
 def test_a_score_says_whose_word_it_is(
@@ -365,7 +361,7 @@ def test_a_score_says_whose_word_it_is(
         case Source.BASELINE:
             assert pytest.approx(by_formula, rel=1e-12) == found.probability
         case Source.CHAMPION:
-            assessed = assess(BUYER, at(days=30), snapshot, PARAMETERS)
+            assessed = scores.assessment(scene(BUYER, at(days=30), context(snapshot=snapshot)))
             assert assessed is not None
             said = say(MODELS, assessed.features, by_formula)[-1]
             assert said is not None
@@ -378,10 +374,10 @@ def test_a_score_says_whose_word_it_is(
 def test_who_has_not_bought_by_then_has_the_prior() -> None:
     visitor = lived([happened("page", at())])
 
-    for row in (None, visitor, BUYER):
+    for row in (Row(), visitor, BUYER):
         found = scored(row, at(days=0.1), 28.0, SERVED)
         assert (Source.PRIOR, PARAMETERS.churn.prior) == (found.source, found.probability)
-    assert assess(visitor, at(days=1), SERVED, PARAMETERS) is None
+    assert scores.assessment(scene(visitor, at(days=1), context(snapshot=SERVED))) is None
 
 
 def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
@@ -399,7 +395,7 @@ def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
                 kind="purchase" if number % 4 else "check-in",
             )
         )
-    quality = {(q.kind, q.scorer): q for q in trainer.draw().quality}
+    quality = {(q.kind, q.scorer): q for q in trainer.draw().of(ChurnScoring).quality}
 
     scorers = (CHAMPION, *SCORERS)
     assert {(k, s) for k in ("all", "purchase", "check-in") for s in scorers} == set(quality)
@@ -408,8 +404,8 @@ def test_the_quality_told_is_that_of_what_was_said_at_the_decision() -> None:
     )
     assert pytest.approx(5 / 6, abs=0.04) == quality["all", CHAMPION].auc
     assert quality["all", CHAMPION].auc == quality["all", Scorer.LOGISTIC].auc
-    assert 0.5 == quality["all", BASELINE].auc
-    assert pytest.approx(0.6931, abs=0.001) == quality["all", BASELINE].log_loss
+    assert 0.5 == quality["all", Scorer.BASELINE].auc
+    assert pytest.approx(0.6931, abs=0.001) == quality["all", Scorer.BASELINE].log_loss
 
 
 def seen(number: int, enters: tuple[int, int, int], leaves: tuple[int, int, int] | None) -> Any:
@@ -427,42 +423,43 @@ def seen(number: int, enters: tuple[int, int, int], leaves: tuple[int, int, int]
 
 def test_a_typical_order_is_the_mean_of_all_orders_that_check_ins_saw() -> None:
     trainer = Trainer(FEW)
-    assert 5_000 == trainer.draw().order_minor
+    assert 5_000 == trainer.draw().of(Population).order_minor
 
     trainer.learn(replace(seen(0, (0, 0, 28), None), frequency=0, monetary_minor=0))
-    assert 5_000 == trainer.draw().order_minor
+    assert 5_000 == trainer.draw().of(Population).order_minor
     trainer.learn(replace(seen(1, (0, 0, 28), None), frequency=3, monetary_minor=900))
     trainer.learn(replace(seen(2, (0, 0, 28), None), frequency=1, monetary_minor=100))
 
-    assert 250 == trainer.draw().order_minor
+    assert 250 == trainer.draw().of(Population).order_minor
 
 
 def test_a_customer_moves_from_cell_to_cell_and_is_in_one_at_a_time() -> None:
     rng = Random(2)
-    population = Population()
+    population = PopulationLearner(None, FEW)
     where: dict[int, tuple[int, int, int]] = {}
     for number in range(2_000):
         customer = rng.randrange(40)
         enters = (rng.randrange(3), rng.randrange(3), 3)
         population.learn(seen(number, enters, where.get(customer)))
         where[customer] = enters
-        assert min(population.cells.values()) > 0
-        assert len(where) == sum(population.cells.values())
+        cells = population.state().cells
+        assert min(cells.values()) > 0
+        assert len(where) == sum(cells.values())
 
     assert {
         " ".join(map(str, cell)): list(where.values()).count(cell) for cell in where.values()
-    } == population.cells
+    } == cells
 
 
 def test_the_formula_is_fitted_anew_when_it_is_old_or_made_of_half_of_what_there_is() -> None:
     trainer = Trainer(replace(FEW, learning=replace(FEW.learning, minimum_examples=1)))
     for number in range(10):
         trainer.learn(replace(seen(number, (number % 3, 3, 35), None), timestamp_ms=at()))
-    fits = [trainer.draw().bgnbd]
+    fits = [trainer.draw().of(Population).bgnbd]
     # Nine more within two weeks; then a tenth; then one two weeks later.
     for number, days in [*((n, 13) for n in range(10, 19)), (19, 13), (20, 27)]:
         trainer.learn(replace(seen(number, (0, 0, 90), None), timestamp_ms=at(days=days)))
-        fits.append(trainer.draw().bgnbd)
+        fits.append(trainer.draw().of(Population).bgnbd)
 
     assert [fits[0]] * 10 == fits[:10]
     assert fits[0] != fits[10] != fits[11]
@@ -471,9 +468,9 @@ def test_the_formula_is_fitted_anew_when_it_is_old_or_made_of_half_of_what_there
 
 def test_a_snapshot_says_nothing_of_what_the_trainer_goes_on_from_to_anyone_else() -> None:
     snapshot = taught(drawn(60)).draw(consumed=61)
-    without = replace(snapshot, trainer=msgspec.Raw(b"null"))
+    without = snapshot.replace(trainer=b"null")
 
     assert 61 == msgspec.json.decode(snapshot.trainer)["consumed"]
-    for row in (BUYER, None):
+    for row in (BUYER, Row()):
         assert scored(row, at(days=30), 28.0, snapshot) == scored(row, at(days=30), 28.0, without)
-    assert prior_snapshot(FEW).churn == {}
+    assert ChurnScoring() == prior_snapshot(FEW).of(ChurnScoring)

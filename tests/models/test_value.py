@@ -3,22 +3,28 @@
 import pytest
 from msgspec.structs import replace
 
+from config.parameters import Parameters
 from models.answer import answer
-from models.customer.profile import profile
+from models.customer import purchases
+from models.customer.registry import FACTS
 from models.customer.row import Row
-from models.decisions.facts import FACTS, Scene
+from models.customer.scores import net_so_far, worth
+from models.learning.acquisition import AcquisitionCosts
 from models.learning.bgnbd import BgNbd
-from models.learning.examples import Example
-from models.learning.features import history
 from models.learning.gamma_gamma import GammaGamma, expected_spend_minor
+from models.learning.history import History
+from models.learning.lessons import Example
+from models.learning.population import Population
 from models.learning.purchases_ahead import expected_purchases
-from models.learning.snapshot import Snapshot, SpendModel
-from models.learning.value import Worth, expect, expected_revenue, net_until, value
-from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, waited
+from models.learning.snapshot import Snapshot
+from models.learning.spend import SpendModel, SpendScoring
+from models.learning.value import ValueView, Worth, expect, expected_revenue
+from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene, seen, waited
 
 RHYTHM = BgNbd(0.243, 4.414, 0.793, 2.426)
 MONEY = GammaGamma(6.25, 3.74, 1_544.0)
-KNOWING = replace(PRIOR, version=1, bgnbd=RHYTHM, gamma_gamma=MONEY)
+POPULATION = replace(PRIOR.of(Population), bgnbd=RHYTHM, gamma_gamma=MONEY)
+KNOWING = PRIOR.replace(POPULATION, version=1)
 #: Twice what the formula says.
 DOUBLING = SpendModel((0.6931471805599453, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 500, True)
 NOW_MS = at(60)
@@ -37,9 +43,25 @@ def expected_by(snapshot: Snapshot, horizon_days: float = 28.0) -> float | None:
 
 
 def expected_of(row: Row, snapshot: Snapshot, horizon_days: float = 28.0) -> float | None:
-    past = history(row.purchases, NOW_MS)
+    net_minor = net_so_far(scene(row, NOW_MS))
+    return expected_revenue(past_of(row), net_minor, horizon_days, snapshot, PARAMETERS)
+
+
+def past_of(row: Row, at_ms: int = NOW_MS) -> History:
+    past = purchases.history(scene(row, at_ms))
     assert past is not None
-    return expected_revenue(row, past, NOW_MS, horizon_days, snapshot, PARAMETERS)
+    return past
+
+
+def worth_of(
+    row: Row, snapshot: Snapshot, at_ms: int = NOW_MS, parameters: Parameters = PARAMETERS
+) -> ValueView:
+    """As rules see it, which is as the profile shows it."""
+    within = context(snapshot=snapshot, parameters=parameters)
+    found = worth(scene(row, at_ms, within))
+    assert found is not None
+    assert found == seen(row, at_ms, within).value
+    return found
 
 
 @pytest.mark.parametrize("horizon_days", [1.0, 28.0, 90.0, 1_000.0])
@@ -52,7 +74,7 @@ def test_the_formula_answers_for_any_horizon(horizon_days: float) -> None:
 
 def test_nobody_can_say_before_there_is_a_model_or_a_purchase() -> None:
     assert expected_by(PRIOR) is None
-    assert expected_by(replace(KNOWING, gamma_gamma=None)) is None
+    assert expected_by(PRIOR.replace(replace(POPULATION, gamma_gamma=None))) is None
     visitor = lived([happened("page", at(1))])
     for row in (None, visitor):
         answered = answer(
@@ -61,8 +83,7 @@ def test_nobody_can_say_before_there_is_a_model_or_a_purchase() -> None:
             at_ms=NOW_MS,
             horizon_days=28.0,
             row=row,
-            snapshot=KNOWING,
-            parameters=PARAMETERS,
+            context=context(snapshot=KNOWING).present,
         )
         assert (None, None) == (answered.value, answered.silent_churn)
 
@@ -70,8 +91,8 @@ def test_nobody_can_say_before_there_is_a_model_or_a_purchase() -> None:
 def test_the_challenger_answers_for_the_horizon_it_has_learnt_while_it_serves() -> None:
     formula = expected_by(KNOWING)
     assert formula is not None
-    served = replace(KNOWING, spend={"28": DOUBLING})
-    on_trial = replace(KNOWING, spend={"28": replace(DOUBLING, serves=False)})
+    served = KNOWING.replace(SpendScoring({"28": DOUBLING}))
+    on_trial = KNOWING.replace(SpendScoring({"28": replace(DOUBLING, serves=False)}))
 
     assert 2 * formula == pytest.approx(expected_by(served))
     assert formula == expected_by(on_trial)
@@ -79,10 +100,8 @@ def test_the_challenger_answers_for_the_horizon_it_has_learnt_while_it_serves() 
 
 
 def test_both_are_told_whoever_serves() -> None:
-    row = bought()
-    past = history(row.purchases, NOW_MS)
-    assert past is not None
-    found = expect(past, 12_000, 28.0, replace(KNOWING, spend={"28": DOUBLING}))
+    served = KNOWING.replace(SpendScoring({"28": DOUBLING}))
+    found = expect(past_of(bought()), 12_000, 28.0, served)
     assert found is not None
 
     assert Worth.CHALLENGER == found.source
@@ -95,10 +114,7 @@ def test_a_lifetime_value_is_the_product_of_the_terms_that_are_shown() -> None:
         PARAMETERS, value=replace(PARAMETERS.value, gross_margin=0.4, acquisition_cost=3.0)
     )
     row = bought()
-    past = history(row.purchases, NOW_MS)
-    assert past is not None
-    found = value(row, past, NOW_MS, KNOWING, tuned)
-    assert found is not None
+    found = worth_of(row, KNOWING, parameters=tuned)
 
     lifetime = found.annual_revenue * found.gross_margin * found.lifetime_years
     assert (0.4, 3.0) == (found.gross_margin, found.acquisition_cost)
@@ -109,22 +125,20 @@ def test_a_lifetime_value_is_the_product_of_the_terms_that_are_shown() -> None:
 
 def test_a_channel_whose_cost_is_known_is_charged_to_its_customers() -> None:
     for channel, cost in (("search", 7.0), ("letters", 0.0)):
-        known = replace(KNOWING, acquisition_cost_minor={channel: 700.0})
-        found = profile("ada", bought(), NOW_MS, known, PARAMETERS).value
-        assert found is not None
-        assert cost == found.acquisition_cost
+        known = KNOWING.replace(AcquisitionCosts({channel: 700.0}))
+        assert cost == worth_of(bought(), known).acquisition_cost
 
 
 def test_another_currency_changes_the_scale_and_nothing_else() -> None:
-    row = bought()
-    past = history(row.purchases, NOW_MS)
-    assert past is not None
+    past = past_of(bought())
     model = replace(DOUBLING, weights=(0.1, 0.9, -0.1, 0.2, -0.1, 0.3, 0.1))
-    cheap = replace(KNOWING, spend={"28": model})
-    dear = replace(
-        cheap,
-        gamma_gamma=GammaGamma(MONEY.p, MONEY.q, 137 * MONEY.v),
-        order_minor=137 * cheap.order_minor,
+    cheap = KNOWING.replace(SpendScoring({"28": model}))
+    dear = cheap.replace(
+        replace(
+            POPULATION,
+            gamma_gamma=GammaGamma(MONEY.p, MONEY.q, 137 * MONEY.v),
+            order_minor=137 * POPULATION.order_minor,
+        )
     )
     one, other = expect(past, 12_000, 28.0, cheap), expect(past, 137 * 12_000, 28.0, dear)
     assert one is not None
@@ -143,13 +157,13 @@ def test_orders_of_later_are_not_seen() -> None:
         row=bought(),
     )
 
-    assert 12_000 == net_until(later.purchases, NOW_MS)
-    assert 52_000 == net_until(later.purchases, at(63))
+    assert 12_000 == net_so_far(scene(later, NOW_MS))
+    assert 52_000 == net_so_far(scene(later, at(63)))
     assert expected_by(KNOWING) == expected_of(later, KNOWING)
 
 
 def test_an_example_says_what_was_spent_in_its_horizon_and_what_had_been_expected() -> None:
-    knowing = context(snapshot=replace(KNOWING, spend={"28": DOUBLING}))
+    knowing = context(snapshot=KNOWING.replace(SpendScoring({"28": DOUBLING})))
     row, _ = waited(bought(), at(31), within=knowing)
     row = lived(
         [
@@ -170,19 +184,16 @@ def test_an_example_says_what_was_spent_in_its_horizon_and_what_had_been_expecte
     assert example.forecast is not None
     assert example.forecast.challenger_minor is not None
     assert 2 == pytest.approx(example.forecast.challenger_minor / example.forecast.formula_minor)
-    past = history(bought().purchases, at(31) - 1_000)
-    assert past is not None
-    expected = expect(past, 12_000, 28.0, knowing.snapshot)
+    expected = expect(past_of(bought(), at(31) - 1_000), 12_000, 28.0, knowing.snapshot)
     assert expected is not None
     assert expected.forecast == example.forecast
 
 
 def test_rules_may_name_it() -> None:
     knowing, unknowing = (
-        Scene(bought(), NOW_MS, context(snapshot=snapshot)) for snapshot in (KNOWING, PRIOR)
+        scene(bought(), NOW_MS, context(snapshot=snapshot)) for snapshot in (KNOWING, PRIOR)
     )
-    view = profile("ada", bought(), NOW_MS, KNOWING, PARAMETERS).value
-    assert view is not None
+    view = worth_of(bought(), KNOWING)
 
     assert (view.clv, view.horizons[0].spend) == (knowing["clv"], knowing["expected_spend"])
     for name in ("clv", "expected_spend"):
@@ -192,10 +203,7 @@ def test_rules_may_name_it() -> None:
 
 def test_a_customer_who_was_expected_back_long_ago_is_worth_less() -> None:
     row = bought()
-    soon = profile("ada", row, NOW_MS, KNOWING, PARAMETERS).value
-    late = profile("ada", row, at(300), KNOWING, PARAMETERS).value
-    assert soon is not None
-    assert late is not None
+    soon, late = worth_of(row, KNOWING), worth_of(row, KNOWING, at(300))
 
     assert late.clv < soon.clv / 2
     assert late.lifetime_years < soon.lifetime_years

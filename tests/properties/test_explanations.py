@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learning.explanation import GROUP_OF, Parts, explained
-from models.learning.explanation_words import Group
-from models.learning.features import NAMES
+from models.learning.explanation import GROUP_OF, Group, Parts, explained
+from models.learning.feature_names import NAMES
 from models.learning.scorers import LOG_ODDS_MAX
 from models.replay import Replay
 from tests.models.lines import PARAMETERS

@@ -10,23 +10,27 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from models.customer.row import decode_row
+from models.customer.row import Row, decode_row
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
 from models.learning.bgnbd import BgNbd
-from models.learning.examples import Example, Observation, encode_lesson
-from models.learning.features import NAMES
-from models.learning.snapshot import ChurnModels, LinearModel, Snapshot
+from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
+from models.learning.feature_names import NAMES
+from models.learning.lessons import Example, Observation, Tally, encode_lesson
+from models.learning.population import Population
+from models.learning.snapshot import Snapshot
 from models.learning.trainer import Trainer
 from models.partition import Partition, PartitionState, decode_state, encode_state
-from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line
+from models.plan import plan_for
+from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line, of
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.properties.histories import CUSTOMERS, StoredRows, canonical_log, canonical_logs
 
 #: So few messages are remembered that positions must tell what was folded in already.
 PARAMETERS = replace(SHIPPED, bounds=replace(SHIPPED.bounds, messages=1))
+PLAN = plan_for(PARAMETERS)
 
 
 def snapshot_of(version: int, sha256: str = "") -> Snapshot:
@@ -42,13 +46,12 @@ def snapshot_of(version: int, sha256: str = "") -> Snapshot:
         champion="baseline" if version % 2 else "blend",
         examples=500,
     )
-    return replace(
-        PRIOR,
-        version=version,
+    population = replace(
+        PRIOR.of(Population),
         gap_days=2.0 + 9.0 * version,
         bgnbd=BgNbd(0.5, 2.0 + version, 0.8, 1.5),
-        churn={"28": models},
     )
+    return PRIOR.replace(population, ChurnScoring({"28": models}), version=version)
 
 
 class Stored(NamedTuple):
@@ -58,8 +61,6 @@ class Stored(NamedTuple):
     state: bytes
 
 
-#: What a row keeps of decisions and of labels that wait.
-PARTS = ("pending", "decisions", "at_risk", "counted", "fired_ms")
 NOTHING = Stored({}, encode_state(PartitionState()))
 
 
@@ -74,7 +75,7 @@ def run(records: Iterable[bytes], start: Stored = NOTHING) -> Run:
     """Fold the records of one partition from its beginning, skipping what is folded in already."""
     rows = StoredRows(start.rows)
     state = decode_state(start.state)
-    partition = Partition(0, rows, snapshot_of(state.model_version), PARAMETERS, snapshot_of, state)
+    partition = Partition(0, rows, snapshot_of(state.model_version), PLAN, snapshot_of, state)
     effects: list[Effect] = []
     history = [Stored(dict(rows.stored), encode_state(state))]
     for offset, content in enumerate(records):
@@ -102,6 +103,18 @@ def learnt(effects: Iterable[Effect]) -> list[bytes]:
     return [encode_lesson(lesson) for lesson in lessons if trainer.learn(lesson)]
 
 
+def kept(row: Row) -> dict[str, object]:
+    """What a row keeps of decisions and of labels that wait."""
+    contacts, labels = of(row).contacts, of(row).labels
+    return {
+        "decisions": contacts.latest,
+        "at_risk": contacts.at_risk,
+        "fired_ms": contacts.fired_ms,
+        "waiting": labels.waiting,
+        "counted": labels.counted,
+    }
+
+
 def test_the_logs_bring_about_everything_that_can_be() -> None:
     kinds: set[str] = set()
     effects: set[type] = set()
@@ -112,12 +125,13 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
         kinds |= {effect.kind for effect in whole.effects if isinstance(effect, Trigger)}
         for stored in whole.history:
             rows = [decode_row(content) for content in stored.rows.values()]
-            parts |= {part for part in PARTS for row in rows if getattr(row, part)}
+            parts |= {part for row in rows for part, value in kept(row).items() if value}
 
-    assert {Trigger, NextBestAction, Observation, Example} == effects
-    # Whoever thins out has a history of months; these logs have days.
-    assert {rule.name for rule in PARAMETERS.triggers.triggers} - {"silent-churn"} == kinds
-    assert set(PARTS) == parts
+    assert {Trigger, NextBestAction, Observation, Example, Tally} == effects
+    # Thinning out takes a history of months, and a word on points takes larger orders.
+    rare = {"silent-churn", "points-earned", "points-expiring", "level-near", "level-changed"}
+    assert {rule.name for rule in PARAMETERS.triggers.triggers} - rare == kinds - rare
+    assert kept(Row()).keys() == parts
 
 
 @given(records=canonical_logs(), data=st.data())
@@ -196,7 +210,7 @@ def test_what_silence_brings_comes_in_the_order_of_deadline_and_customer(
 ) -> None:
     rng = Random(seed)
     rows = StoredRows()
-    partition = Partition(0, rows, PRIOR, PARAMETERS, snapshot_of)
+    partition = Partition(0, rows, PRIOR, PLAN, snapshot_of)
     names = [f"c-{number}" for number in range(12)]
     offset = 0
     for name in rng.sample(names, len(names)):
@@ -232,7 +246,7 @@ def test_the_clock_in_one_leap_or_in_many_steps_decides_the_same(
         rows = StoredRows(end.stored.rows)
         state = decode_state(end.stored.state)
         snapshot = snapshot_of(state.model_version)
-        partition = Partition(0, rows, snapshot, PARAMETERS, snapshot_of, state)
+        partition = Partition(0, rows, snapshot, PLAN, snapshot_of, state)
         effects: list[Effect] = []
         for number, moment in enumerate(moments):
             effects += partition.advance_clock(len(records) + number, moment)

@@ -7,15 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from models.customer.pending import Forecast
+from models.learning.acquisition import AcquisitionState
 from models.learning.bgnbd import cell_of
-from models.learning.examples import Cost, Example, Lesson, Observation, packed_text
-from models.learning.features import NAMES, pack
+from models.learning.feature_names import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
-from models.learning.population import Population
+from models.learning.lessons import (
+    Cost,
+    Example,
+    Forecast,
+    Lesson,
+    Observation,
+    Tally,
+    packed_text,
+)
+from models.learning.population import PopulationState
 from models.learning.scorers import SCORERS, Said, combined, pack_said
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from models.learning.spend import NAMES as SPEND_NAMES
+from models.learning.tallies import TallyState
 from models.learning.trainer import Trainer, TrainerState
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.models.lines import at
@@ -55,6 +64,16 @@ class Paid(NamedTuple):
     amount_minor: int
 
 
+class Told(NamedTuple):
+    """What a part tells of the population."""
+
+    later_ms: int
+    part: str
+    sums: list[tuple[str, int, int]]
+
+
+Fact = Seen | Matured | Paid | Told
+
 times = st.integers(0, 10**9)
 checks = st.builds(
     Seen, times, amounts, st.integers(0, 500), st.integers(0, 10**12), st.none() | amounts
@@ -70,6 +89,12 @@ spoken = st.builds(
     st.sampled_from(range(len(SCORERS))),
 )
 costs = st.builds(Paid, times, st.sampled_from(["search", "letters"]), st.integers(0, 10**9))
+# Days about those of the lessons, within the window, before it, and after now.
+told_sums = st.lists(
+    st.tuples(st.sampled_from(["a", "b"]), st.integers(20_430, 20_475), st.integers(-9, 9)),
+    max_size=4,
+)
+tallies = st.builds(Told, times, st.sampled_from(["one", "other"]), told_sums)
 labels = st.builds(
     Matured,
     times,
@@ -80,9 +105,7 @@ labels = st.builds(
 )
 
 
-def lanes_of(
-    facts: st.SearchStrategy[Seen | Matured | Paid],
-) -> st.SearchStrategy[list[list[Lesson]]]:
+def lanes_of(facts: st.SearchStrategy[Fact]) -> st.SearchStrategy[list[list[Lesson]]]:
     """The lessons of several partitions, each in its own order."""
     drawn = st.lists(st.lists(facts, max_size=12), min_size=1, max_size=4)
     return drawn.map(
@@ -103,8 +126,13 @@ def forecast_of(fact: Matured) -> Forecast | None:
     return Forecast(4_000.0 + 100.0 * formula, corrected, 5_000.0, seen)
 
 
-def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
-    at_ms, offset, index = at() + fact.later_ms, place // 2, place % 2
+def _lesson(fact: Fact, partition: int, place: int) -> Lesson:
+    lesson = _unplaced(fact, at() + fact.later_ms)
+    lesson.partition, lesson.offset, lesson.index = partition, place // 2, place % 2
+    return lesson
+
+
+def _unplaced(fact: Fact, at_ms: int) -> Lesson:
     if isinstance(fact, Seen):
         return Observation(
             timestamp_ms=at_ms,
@@ -115,12 +143,12 @@ def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
             enters=cell_of(fact.frequency, fact.frequency / 7, 40.0),
             spend_enters=(*spend_cell_of(fact.frequency + 1, fact.monetary), fact.monetary),
             acquired="search" if fact.frequency % 2 else "",
-            partition=partition,
-            offset=offset,
-            index=index,
         )
     if isinstance(fact, Paid):
-        return Cost(at_ms, fact.channel, fact.amount_minor, partition, offset, index)
+        return Cost(at_ms, fact.channel, fact.amount_minor)
+    if isinstance(fact, Told):
+        window_days = 0 if fact.part == "other" else 14
+        return Tally(at_ms, fact.part, window_days, tuple(fact.sums))
     return Example(
         timestamp_ms=at_ms,
         horizon_days=fact.horizon,
@@ -130,9 +158,6 @@ def _lesson(fact: Seen | Matured | Paid, partition: int, place: int) -> Lesson:
         said=packed_text(pack_said(fact.said)),
         spent_minor=0 if fact.churned else 7_000,
         forecast=forecast_of(fact),
-        partition=partition,
-        offset=offset,
-        index=index,
     )
 
 
@@ -150,14 +175,19 @@ def learnt(trainer: Trainer, lessons: list[Lesson]) -> bytes:
     return encode_snapshot(trainer.draw(consumed=9))[0]
 
 
-def told(content: bytes) -> tuple[object, Population]:
+def told(content: bytes) -> list[object]:
     """What a snapshot says, and the sums it says it from, in whatever order they are kept."""
     snapshot = decode_snapshot(content)
-    state = msgspec.json.decode(snapshot.trainer, type=TrainerState)
-    return replace(snapshot, trainer=msgspec.Raw(b"null")), state.population
+    learners = msgspec.json.decode(snapshot.trainer, type=TrainerState).learners
+    return [
+        (snapshot.version, snapshot.created_at_ms, snapshot.drawn),
+        msgspec.json.decode(learners["population"], type=PopulationState),
+        msgspec.json.decode(learners["acquisition"], type=AcquisitionState),
+        msgspec.json.decode(learners["tallies"], type=TallyState),
+    ]
 
 
-@given(lanes=lanes_of(checks | costs), data=st.data())
+@given(lanes=lanes_of(checks | costs | tallies), data=st.data())
 @settings(max_examples=25)
 def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     lanes: list[list[Lesson]], data: st.DataObject
@@ -168,7 +198,7 @@ def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     assert told(learnt(Trainer(PARAMETERS), one)) == told(learnt(Trainer(PARAMETERS), other))
 
 
-@given(lanes=lanes_of(checks | labels | costs), data=st.data())
+@given(lanes=lanes_of(checks | labels | costs | tallies), data=st.data())
 @settings(max_examples=40)
 def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
     lanes: list[list[Lesson]], data: st.DataObject

@@ -11,14 +11,15 @@ from msgspec.structs import replace
 
 from agents.trials.demo.shop import ShopConfig, simulate
 from config.duration import DAY_MS
-from config.parameters import load_parameters
+from models.admission import decode_event
 from models.answer import Score
+from models.customer.purchases import PURCHASES
 from models.customer.row import Row
-from models.engine import step
-from models.events.wire import decode_event, decode_line, iso, timestamp_ms
+from models.customer.scores import assessment
+from models.events.wire import decode_line, iso, timestamp_ms
 from models.hindsight import Hindsight
-from models.learning.churn import assess
-from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line
+from models.parameters import load_parameters
+from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line, of, scene, step
 from tests.replay.shops import replayed, with_watermarks
 
 #: A week is short enough that several models are made within the log.
@@ -172,22 +173,23 @@ def bought(day: float) -> bytes:
 def test_a_question_asked_late_does_not_bring_back_orders_that_were_let_go_of() -> None:
     """An order of long ago counts no more among the gaps, whenever the question is asked."""
     hindsight, row, known = Hindsight(), Row(), {}
+    hindsight.adopted(PRIOR, 0)
     for day in (0, 1, 500, 507, 520):
         event = decode_event(bought(day), message_id="")
         now = context(event.occurred_at_ms)
-        row = step(row, event, now).row
+        row, *_ = step(row, event, now)
         hindsight.record(event, now.clock_ms)
         known[day] = row
-    then = hindsight.row(row, at(days=510), context())
+    plan = context().plan
+    then = hindsight.row(row, "ada", at(days=510), plan)
+    kept = of(known[507]).purchases
 
-    assert (2, 2) == (len(known[507].purchases.orders), known[507].purchases.retired_days)
+    assert (2, 2) == (len(kept.orders), kept.retired_days)
     assert then is not None
-    assert known[507].purchases == then.purchases
-    assert assess(known[507], at(days=510), PRIOR, PARAMETERS) == assess(
-        then, at(days=510), PRIOR, PARAMETERS
-    )
-    assert hindsight.row(row, at(days=520), context()) is row
-    assert hindsight.row(row, at(days=-1), context()) is None
+    assert PURCHASES.pack(kept) == PURCHASES.pack(of(then).purchases)
+    assert assessment(scene(known[507], at(days=510))) == assessment(scene(then, at(days=510)))
+    assert hindsight.row(row, "ada", at(days=520), plan) is row
+    assert hindsight.row(row, "ada", at(days=-1), plan) is None
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.demo.journey import Basket, baskets, customer_of, replay_lines
+from config.duration import DAY_MS
 from models.events.wire import decode_line, timestamp_ms
 from tests.house.repository import ROOT
 

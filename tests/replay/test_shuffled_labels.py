@@ -15,12 +15,14 @@ from msgspec.structs import replace
 from agents.trials.demo.shop import ShopConfig
 from config.duration import DAY_MS
 from models.events.wire import decode_line
-from models.learning.examples import Example, Lesson, Observation, packed_text
+from models.learning.churn_models import ChurnModels, ChurnScoring, Quality
+from models.learning.lessons import Example, Lesson, Observation, packed_text
 from models.learning.log_odds import sigmoid
+from models.learning.population import PopulationLearner
 from models.learning.scorers import SCORERS, Said, Scorer, pack_said, say
-from models.learning.snapshot import ChurnModels, Quality
 from models.learning.trainer import Trainer
 from models.partition import Partition
+from models.plan import plan_for
 from tests.models.lines import PARAMETERS, PRIOR, START_MS
 from tests.properties.histories import LiveRows, no_models
 from tests.replay.shops import with_watermarks
@@ -37,7 +39,7 @@ SMALL = replace(
 def lessons() -> list[Lesson]:
     """What a shop of a few hundred customers teaches, with a model adopted each day."""
     trainer = Trainer(SMALL)
-    partition = Partition(0, LiveRows(), PRIOR, SMALL, no_models)
+    partition = Partition(0, LiveRows(), PRIOR, plan_for(SMALL), no_models)
     found: list[Lesson] = []
     for offset, content in enumerate(with_watermarks(SHOP)):
         line = decode_line(content)
@@ -75,8 +77,8 @@ def prequential(examples: list[Example]) -> dict[tuple[str, str], Quality]:
                 example = replace(example, said=packed)  # noqa: PLW2901
             trainer.learn(example)
         drawn_at_ms.append((day + 1) * DAY_MS)
-        models.append(trainer.draw().churn.get("28"))
-    return {(q.kind, q.scorer): q for q in trainer.draw().quality}
+        models.append(trainer.draw().of(ChurnScoring).models.get("28"))
+    return {(q.kind, q.scorer): q for q in trainer.draw().of(ChurnScoring).quality}
 
 
 def test_with_labels_dealt_out_at_random_there_is_nothing_to_learn(lessons: list[Lesson]) -> None:
@@ -129,12 +131,14 @@ def test_the_count_table_holds_every_customer_who_was_checked_in_on_once(
     lessons: list[Lesson],
 ) -> None:
     trainer = Trainer(SMALL)
+    population = trainer.learners["population"]
+    assert isinstance(population, PopulationLearner)
     first = 0
     for lesson in lessons:
         trainer.learn(lesson)
         if isinstance(lesson, Observation):
             first += lesson.leaves is None
-            cells = trainer._state.population.cells
+            cells = population.state().cells
             assert first == sum(cells.values())
     assert min(cells.values()) > 0
     assert SHOP.customers * 0.5 < first <= SHOP.customers

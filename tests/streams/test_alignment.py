@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.alignment import Alignment, Passed, Waiting
+from streams.alignment import Alignment, Passed, Queued
 
 CLICKS, ORDERS = "clicks", "orders"
 
@@ -23,8 +23,8 @@ def alignment() -> Alignment[str]:
     return Alignment([CLICKS, ORDERS])
 
 
-def waiting(*times_ms: int, first_offset: int = 0) -> list[Waiting[str]]:
-    return [Waiting(at, first_offset + n, f"at {at}") for n, at in enumerate(times_ms)]
+def waiting(*times_ms: int, first_offset: int = 0) -> list[Queued[str]]:
+    return [Queued(at, first_offset + n, f"at {at}") for n, at in enumerate(times_ms)]
 
 
 def times(passed: list[Passed[str]]) -> list[tuple[str, int]]:

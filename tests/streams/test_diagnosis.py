@@ -6,11 +6,19 @@ import pytest
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from config.parameters import load_parameters
-from models.learning.snapshot import ChurnModels, LinearModel, Quality, Snapshot, prior_snapshot
+from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel, Quality
+from models.learning.snapshot import Snapshot, prior_snapshot
+from models.parameters import load_parameters
 from streams.diagnosis import LAG_RECORDS_MANY, diagnose
-from streams.findings import Finding, Level
-from streams.vitals import Facts, Group, Letters, PartitionFact, Position, Store
+from streams.findings import Finding, Severity
+from streams.vitals import (
+    DeploymentFacts,
+    GroupPosition,
+    Letters,
+    PartitionFact,
+    Store,
+    WorkerGroup,
+)
 
 PARAMETERS = load_parameters()
 NOW_MS = 1_767_225_600_000
@@ -29,25 +37,24 @@ def snapshot(
         Quality(28.0, "all", scorer, examples, loss, auc, error)
         for scorer, loss, auc in (("champion", 0.31, 0.81), ("baseline", 0.33, 0.8))
     )
-    return replace(
-        prior_snapshot(PARAMETERS),
-        version=7,
-        created_at_ms=NOW_MS - age_ms,
-        churn={"28": models_of("blend" if serves else "baseline", examples)},
-        quality=quality if examples else (),
+    scoring = ChurnScoring(
+        {"28": models_of("blend" if serves else "baseline", examples)},
+        quality if examples else (),
     )
+    prior = prior_snapshot(PARAMETERS)
+    return prior.replace(scoring, version=7, created_at_ms=NOW_MS - age_ms)
 
 
-def at_end(topic: str, partition: int = 0, waiting: int = 0, moved: int = 0) -> Position:
-    return Position(topic, partition, 100, 100 + waiting, 100 - moved)
+def at_end(topic: str, partition: int = 0, waiting: int = 0, moved: int = 0) -> GroupPosition:
+    return GroupPosition(topic, partition, 100, 100 + waiting, 100 - moved)
 
 
-WELL = Facts(
+WELL = DeploymentFacts(
     at_ms=NOW_MS,
     store=Store("redis://127.0.0.1:6379/0", version="valkey 9.1", has_profiles=True),
     broker_version="4.3",
     brokers=3,
-    group=Group("keepstream", "Stable", 2),
+    group=WorkerGroup("keepstream", "Stable", 2),
     positions=(at_end("clickstream"), at_end("customer-events"), at_end("retention-triggers")),
     partitions=(PartitionFact(0, NOW_MS - 60_000, NOW_MS, 7),),
     snapshot=snapshot(),
@@ -57,7 +64,7 @@ WELL = Facts(
 )
 
 
-def found(level: Level, check: str, **changes: Any) -> Finding:
+def found(level: Severity, check: str, **changes: Any) -> Finding:
     """The one finding of this check at this level when these facts differ from what is well."""
     [finding] = [
         finding
@@ -67,19 +74,19 @@ def found(level: Level, check: str, **changes: Any) -> Finding:
     return finding
 
 
-def levels(**changes: Any) -> dict[str, Level]:
+def levels(**changes: Any) -> dict[str, Severity]:
     """What is not well, by check."""
     return {
         finding.check: finding.level
         for finding in diagnose(replace(WELL, **changes), PARAMETERS)
-        if finding.level is not Level.OK
+        if finding.level is not Severity.OK
     }
 
 
 def test_when_all_is_well_everything_is_named_and_nothing_is_to_be_done() -> None:
     findings = diagnose(WELL, PARAMETERS)
 
-    assert {Level.OK} == {finding.level for finding in findings}
+    assert {Severity.OK} == {finding.level for finding in findings}
     assert {""} == {finding.fix for finding in findings}
     checks = ["broker", "topics", "workers", "lag", "model", "scores", "redis", "clock"]
     assert [*checks, "dead letters"] == list(dict.fromkeys(finding.check for finding in findings))
@@ -89,14 +96,14 @@ def test_whatever_is_not_well_says_what_to_do() -> None:
     ill = replace(
         WELL,
         topic_problems=("x is missing: run `keepstream topics create`",),
-        group=Group("keepstream", "Empty", 0),
+        group=WorkerGroup("keepstream", "Empty", 0),
         positions=(at_end("clickstream", waiting=5),),
         snapshot=snapshot(serves=False, age_ms=99 * DAY_MS),
         store=Store("redis://h", error="ConnectionError"),
         newest_record_ms=NOW_MS + HOUR_MS,
         letters=Letters(900, 1_000, {"wrong_type": 900}, 900),
     )
-    findings = [f for f in diagnose(ill, PARAMETERS) if f.level is not Level.OK]
+    findings = [f for f in diagnose(ill, PARAMETERS) if f.level is not Severity.OK]
 
     assert 8 == len(findings)
     assert all(finding.fix for finding in findings)
@@ -104,7 +111,7 @@ def test_whatever_is_not_well_says_what_to_do() -> None:
 
 def test_without_a_broker_only_the_store_is_told_of() -> None:
     error = "no Kafka broker at k:9092 (refused): start the broker, or set KEEPSTREAM_X"
-    findings = diagnose(Facts(NOW_MS, WELL.store, broker_error=error), PARAMETERS)
+    findings = diagnose(DeploymentFacts(NOW_MS, WELL.store, broker_error=error), PARAMETERS)
 
     assert ["broker", "redis"] == [finding.check for finding in findings]
     assert "no Kafka broker at k:9092 (refused)" == findings[0].words
@@ -113,7 +120,9 @@ def test_without_a_broker_only_the_store_is_told_of() -> None:
 
 def test_a_topic_s_problem_comes_with_its_own_fix() -> None:
     finding = found(
-        Level.PROBLEM, "topics", topic_problems=("a has 3 partitions, 4 are configured: set X=3",)
+        Severity.PROBLEM,
+        "topics",
+        topic_problems=("a has 3 partitions, 4 are configured: set X=3",),
     )
 
     assert "a has 3 partitions, 4 are configured" == finding.words
@@ -123,14 +132,18 @@ def test_a_topic_s_problem_comes_with_its_own_fix() -> None:
 @pytest.mark.parametrize(
     ("group", "level", "words"),
     [
-        (Group("mine", "Empty", 0), Level.PROBLEM, "nobody is in the group mine"),
-        (None, Level.PROBLEM, "nobody is in the group"),
-        (Group("mine", "PreparingRebalance", 1), Level.NOTICE, "1 worker share the partitions"),
-        (Group("mine", "Stable", 1), Level.OK, "1 worker in the group mine"),
+        (WorkerGroup("mine", "Empty", 0), Severity.PROBLEM, "nobody is in the group mine"),
+        (None, Severity.PROBLEM, "nobody is in the group"),
+        (
+            WorkerGroup("mine", "PreparingRebalance", 1),
+            Severity.NOTICE,
+            "1 worker share the partitions",
+        ),
+        (WorkerGroup("mine", "Stable", 1), Severity.OK, "1 worker in the group mine"),
     ],
 )
 def test_a_group_without_workers_is_a_problem(
-    group: Group | None, level: Level, words: str
+    group: WorkerGroup | None, level: Severity, words: str
 ) -> None:
     assert found(level, "workers", group=group).words.startswith(words)
 
@@ -139,15 +152,19 @@ def test_a_group_without_workers_is_a_problem(
     ("position", "group", "level"),
     [
         (at_end("clickstream", waiting=5, moved=1), WELL.group, None),
-        (at_end("clickstream", waiting=5), WELL.group, Level.PROBLEM),
-        (at_end("clickstream", waiting=LAG_RECORDS_MANY, moved=1), WELL.group, Level.NOTICE),
-        (at_end("clickstream", waiting=5), Group("g", "PreparingRebalance", 1), Level.NOTICE),
+        (at_end("clickstream", waiting=5), WELL.group, Severity.PROBLEM),
+        (at_end("clickstream", waiting=LAG_RECORDS_MANY, moved=1), WELL.group, Severity.NOTICE),
+        (
+            at_end("clickstream", waiting=5),
+            WorkerGroup("g", "PreparingRebalance", 1),
+            Severity.NOTICE,
+        ),
         # Committed up to the last snapshot only.
         (at_end("labelled-examples", waiting=5_000), WELL.group, None),
     ],
 )
 def test_what_waits_is_a_problem_only_when_it_does_not_move(
-    position: Position, group: Group, level: Level | None
+    position: GroupPosition, group: WorkerGroup, level: Severity | None
 ) -> None:
     assert level == levels(positions=(position,), group=group).get("lag")
 
@@ -155,29 +172,29 @@ def test_what_waits_is_a_problem_only_when_it_does_not_move(
 def test_the_partition_that_is_stuck_is_named_and_where_to_look() -> None:
     stuck = at_end("customer-events", 3, waiting=5), at_end("customer-events", 4, waiting=1)
     moving = at_end("customer-events", 5, waiting=9, moved=1)
-    finding = found(Level.PROBLEM, "lag", positions=(*stuck, moving))
+    finding = found(Severity.PROBLEM, "lag", positions=(*stuck, moving))
 
     assert "15 records of customer-events" in finding.words
     assert "partition 3, 4 was taken" in finding.words
     assert "/health/ready" in finding.fix
     delivery = at_end("next-best-actions", waiting=5)
-    assert "Redis" in found(Level.PROBLEM, "lag", positions=(delivery,)).fix
+    assert "Redis" in found(Severity.PROBLEM, "lag", positions=(delivery,)).fix
 
 
 def test_before_the_first_snapshot_the_priors_decide() -> None:
-    early = found(Level.NOTICE, "model", snapshot=None, lessons=20)
+    early = found(Severity.NOTICE, "model", snapshot=None, lessons=20)
     assert f"about {PARAMETERS.learning.minimum_examples} customers" in early.fix
 
-    late = found(Level.PROBLEM, "model", snapshot=None, lessons=50_000)
+    late = found(Severity.PROBLEM, "model", snapshot=None, lessons=50_000)
     assert "50,000 lessons wait" in late.words
     assert "trainer" in late.fix
 
 
 @pytest.mark.parametrize(
-    ("age_days", "level"), [(0, None), (1, None), (6.9, None), (7.1, Level.PROBLEM)]
+    ("age_days", "level"), [(0, None), (1, None), (6.9, None), (7.1, Severity.PROBLEM)]
 )
 def test_a_snapshot_much_older_than_the_events_is_a_problem(
-    age_days: float, level: Level | None
+    age_days: float, level: Severity | None
 ) -> None:
     # Three times snapshot_every, or a whole check-in, after which there is always something new.
     aged = snapshot(age_ms=60_000 + round(age_days * DAY_MS))
@@ -190,14 +207,16 @@ def test_a_quiet_shop_does_not_make_a_snapshot_old() -> None:
     year_ms = 365 * DAY_MS
     past = PartitionFact(0, NOW_MS - year_ms, NOW_MS - year_ms, 7)
 
-    assert {"clock": Level.NOTICE} == levels(
+    assert {"clock": Severity.NOTICE} == levels(
         partitions=(past,), snapshot=snapshot(age_ms=year_ms + HOUR_MS)
     )
 
 
 def test_a_partition_that_did_not_adopt_the_snapshot_is_named() -> None:
     finding = found(
-        Level.NOTICE, "model", partitions=(WELL.partitions[0], PartitionFact(4, NOW_MS, NOW_MS, 6))
+        Severity.NOTICE,
+        "model",
+        partitions=(WELL.partitions[0], PartitionFact(4, NOW_MS, NOW_MS, 6)),
     )
 
     assert "partition 4 still decides" in finding.words
@@ -207,7 +226,7 @@ def test_a_snapshot_that_can_not_be_read_is_a_problem() -> None:
     assert (
         "offset 3"
         in found(
-            Level.PROBLEM, "model", snapshot_error="the record at offset 3 can't be used"
+            Severity.PROBLEM, "model", snapshot_error="the record at offset 3 can't be used"
         ).words
     )
 
@@ -217,16 +236,20 @@ def test_a_snapshot_that_can_not_be_read_is_a_problem() -> None:
     [
         (
             snapshot(),
-            Level.OK,
+            Severity.OK,
             "the blend model serves; 28 days: 2,000 matured, AUC 0.810, log",
         ),
-        (snapshot(serves=False), Level.NOTICE, "the baseline serves"),
-        (snapshot(error=0.2), Level.NOTICE, "its probabilities are off"),
-        (snapshot(error=0.2, examples=20), Level.OK, "the blend model serves; 28 days: 20 matured"),
-        (snapshot(examples=0), Level.OK, "no decision has matured yet"),
+        (snapshot(serves=False), Severity.NOTICE, "the baseline serves"),
+        (snapshot(error=0.2), Severity.NOTICE, "its probabilities are off"),
+        (
+            snapshot(error=0.2, examples=20),
+            Severity.OK,
+            "the blend model serves; 28 days: 20 matured",
+        ),
+        (snapshot(examples=0), Severity.OK, "no decision has matured yet"),
     ],
 )
-def test_who_serves_and_how_well_is_told(changed: Snapshot, level: Level, words: str) -> None:
+def test_who_serves_and_how_well_is_told(changed: Snapshot, level: Severity, words: str) -> None:
     assert words in found(level, "scores", snapshot=changed).words
 
 
@@ -240,7 +263,7 @@ def test_who_serves_and_how_well_is_told(changed: Snapshot, level: Level, words:
     ],
 )
 def test_a_store_that_loses_things_is_a_problem(changes: dict[str, Any], words: str) -> None:
-    assert words in found(Level.PROBLEM, "redis", store=replace(WELL.store, **changes)).words
+    assert words in found(Severity.PROBLEM, "redis", store=replace(WELL.store, **changes)).words
 
 
 @pytest.mark.parametrize(
@@ -258,11 +281,11 @@ def test_a_store_that_keeps_everything_is_well(changes: dict[str, Any]) -> None:
 def test_no_profiles_are_right_before_there_is_a_customer() -> None:
     empty = replace(WELL.store, has_profiles=False)
 
-    assert "no profiles yet" in found(Level.OK, "redis", store=empty, partitions=()).words
+    assert "no profiles yet" in found(Severity.OK, "redis", store=empty, partitions=()).words
 
 
 def test_clocks_that_contradict_each_other_are_a_problem() -> None:
-    finding = found(Level.PROBLEM, "clock", newest_record_ms=NOW_MS + 2 * HOUR_MS)
+    finding = found(Severity.PROBLEM, "clock", newest_record_ms=NOW_MS + 2 * HOUR_MS)
 
     assert "the broker's clock is 2 hours ahead" in finding.words
     assert {} == levels(newest_record_ms=NOW_MS + 1_000)
@@ -309,21 +332,21 @@ def test_many_partitions_are_few_words() -> None:
 @pytest.mark.parametrize(
     ("letters", "level", "words"),
     [
-        (Letters(0, 0, {}, 0), Level.OK, "none in the last hour"),
+        (Letters(0, 0, {}, 0), Severity.OK, "none in the last hour"),
         (
             Letters(3, 1_000, {"bad_json": 1, "wrong_type": 2}, 3),
-            Level.NOTICE,
+            Severity.NOTICE,
             "3 in the last hour: 2 wrong_type, 1 bad_json",
         ),
-        (Letters(51, 1_000, {"wrong_type": 51}, 51), Level.PROBLEM, ", of 1,000 events"),
+        (Letters(51, 1_000, {"wrong_type": 51}, 51), Severity.PROBLEM, ", of 1,000 events"),
         (
             Letters(9_000, 1_000_000, {"wrong_type": 5_000}, 5_000),
-            Level.NOTICE,
+            Severity.NOTICE,
             "9,000 in the last hour, of the newest 5,000: 5,000 wrong_type",
         ),
     ],
 )
 def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
-    letters: Letters, level: Level, words: str
+    letters: Letters, level: Severity, words: str
 ) -> None:
     assert words in found(level, "dead letters", letters=letters).words

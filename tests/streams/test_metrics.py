@@ -2,7 +2,10 @@
 
 from msgspec.structs import replace
 
-from models.learning.snapshot import Quality, SpendModel, SpendQuality
+from models.learning.churn_models import ChurnScoring, Quality
+from models.learning.population import Population
+from models.learning.spend import SpendModel, SpendQuality, SpendScoring
+from models.population import MEASURES, samples_of
 from streams.metrics import Metrics
 from tests.models.lines import PRIOR
 
@@ -10,17 +13,16 @@ from tests.models.lines import PRIOR
 def test_forecasts_of_spend_and_the_best_fifth_are_told() -> None:
     metrics = Metrics()
     weights = (0.0,) * 7
-    snapshot = replace(
-        PRIOR,
-        spend={"28": SpendModel(weights, 500, True), "90": SpendModel(weights, 500, False)},
-        spend_quality=(
+    spend = SpendScoring(
+        {"28": SpendModel(weights, 500, True), "90": SpendModel(weights, 500, False)},
+        (
             SpendQuality(28.0, "challenger", 400, 0.97, 1.25),
             SpendQuality(28.0, "formula", 400, 0.75, 1.5),
             SpendQuality(90.0, "formula", 0, None, None),
         ),
-        revenue_share_top_fifth=0.62,
     )
-    metrics.set_model(snapshot)
+    population = replace(PRIOR.of(Population), revenue_share_top_fifth=0.62)
+    metrics.set_samples(MEASURES, samples_of(PRIOR.replace(spend, population)))
 
     told = metrics.exposition().decode()
     for line in (
@@ -38,7 +40,7 @@ def test_the_reliability_curve_of_what_was_served_is_told_bin_by_bin() -> None:
     metrics = Metrics()
     served = Quality(28.0, "all", "champion", 300, 0.3, 0.8, 0.01, ((0.125, 0.25), (0.5, 0.375)))
     other = Quality(28.0, "all", "baseline", 300, 0.4, 0.7, 0.02)
-    metrics.set_model(replace(PRIOR, quality=(served, other)))
+    metrics.set_samples(MEASURES, samples_of(PRIOR.replace(ChurnScoring(quality=(served, other)))))
 
     told = metrics.exposition().decode()
     values = {("1", "said"): 0.125, ("1", "came_true"): 0.25}
@@ -47,3 +49,18 @@ def test_the_reliability_curve_of_what_was_served_is_told_bin_by_bin() -> None:
         labels = f'bin="{number}",horizon_days="28",kind="all",of="{of}"'
         assert f"keepstream_model_reliability{{{labels}}} {value}" in told
     assert len(values) == told.count("keepstream_model_reliability{")
+
+
+def test_what_has_no_value_any_more_is_not_told_as_it_was() -> None:
+    """A horizon that is asked for no longer, or a share that cannot be told."""
+    metrics = Metrics()
+    served = ChurnScoring(quality=(Quality(28.0, "all", "champion", 300, 0.3, 0.8, 0.01),))
+    population = replace(PRIOR.of(Population), revenue_share_top_fifth=0.62)
+    metrics.set_samples(MEASURES, samples_of(PRIOR.replace(served, population)))
+    before = metrics.exposition().decode()
+    assert 'keepstream_model_auc{horizon_days="28",kind="all",scorer="champion"} 0.8' in before
+
+    metrics.set_samples(MEASURES, samples_of(PRIOR))
+    after = metrics.exposition().decode()
+    assert "keepstream_model_auc{" not in after
+    assert "keepstream_revenue_share_top_fifth NaN" in after

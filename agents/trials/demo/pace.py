@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 
-from agents.trials.demo.agenda import Record
+from agents.trials.demo.agenda import ShopRecord
 from agents.trials.demo.watch import Figures
 from streams.publisher import EventPublisher
 
@@ -31,7 +31,9 @@ class Pace:
         self._figures = figures
         self._tick = tick
 
-    def send(self, records: Iterable[Record], rate_per_s: float, *, records_max: int = 0) -> None:
+    def send(
+        self, records: Iterable[ShopRecord], rate_per_s: float, *, records_max: int = 0
+    ) -> None:
         """Send all of ``records``, or ``records_max`` of them."""
         a_step = max(1, round(rate_per_s * STEP_S))
         due_s = monotonic()

@@ -10,7 +10,7 @@ from agents.trials.demo.present import going_on
 from agents.trials.demo.screen import Screen, View
 from agents.trials.demo.services import Deployment
 from agents.trials.demo.shop import ShopConfig, estimate_events, simulate
-from agents.trials.demo.summary import Summary, summarize
+from agents.trials.demo.summary import DemoSummary, summarize
 from agents.trials.demo.watch import WATCHED_TOPICS, Watch
 from agents.trials.demo.workers import Workers
 from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
@@ -81,7 +81,7 @@ class Performance:
         self._view.total_words = f"{self._pace.sent:,}"
         self._view.expected = self._pace.sent
 
-    def settle(self) -> Summary:
+    def settle(self) -> DemoSummary:
         """Wait until every record has its fate and every trigger is out, and sum up.
 
         Raises ``DemoFailed`` when the figures don't come out.

@@ -6,11 +6,11 @@ from itertools import chain, count
 import orjson
 from msgspec.structs import replace
 
-from agents.trials.demo.agenda import Record, iso_timestamp
+from agents.trials.demo.agenda import ShopRecord, iso_timestamp
 from agents.trials.demo.shop import ShopConfig, simulate
 
 
-def going_on(config: ShopConfig, now_ms: Callable[[], int]) -> Iterator[Record]:
+def going_on(config: ShopConfig, now_ms: Callable[[], int]) -> Iterator[ShopRecord]:
     """Yield what the customers of ``config`` go on to do, without end, at the time it is taken.
 
     What fills days in the shop happens within minutes here, so the rhythm of one customer is no

@@ -17,9 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.cli.parameter_text import parameters_as_toml
 from agents.trials.demo import show
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.demo.failure import DemoFailed, Stopped
 from agents.trials.demo.journey import CURRENCY, Basket, baskets, day_of, records
 from agents.trials.demo.performance import DAYS_PER_S_MAX, RATE_PER_S, Performance
@@ -27,12 +25,14 @@ from agents.trials.demo.positions import Broker
 from agents.trials.demo.screen import Screen, View, screen
 from agents.trials.demo.services import Deployment, deployment
 from agents.trials.demo.shop import ShopConfig
-from agents.trials.demo.summary import Summary, require_writable, write_summary
+from agents.trials.demo.summary import DemoSummary, require_writable, write_summary
 from agents.trials.demo.watch import Watch
 from agents.trials.demo.workers import Workers
-from config.parameters import load_parameters
+from agents.words.parameters import parameters_as_toml
+from config.duration import DAY_MS
 from config.settings import load_settings, variable_of
-from models.learning.snapshot import Quality
+from models.learning.churn_models import ChurnScoring, Quality
+from models.parameters import load_parameters
 from streams.publisher import EventPublisher
 from streams.topics import create_topics
 
@@ -149,14 +149,14 @@ def _play(year: Year, console: Console, path: Path | None) -> None:
     figures = year.settle()
     snapshot = year.watch.figures.snapshot
     year.screen.end()
-    quality = snapshot.quality if snapshot is not None else ()
+    quality = snapshot.of(ChurnScoring).quality if snapshot is not None else ()
     console.print(_in_words(year.title, figures, quality))
     if path is not None:
         write_summary(figures, path)
         console.print(f"The figures are in {path}", soft_wrap=True)
 
 
-def _in_words(title: str, summary: Summary, quality: Sequence[Quality]) -> RenderableType:
+def _in_words(title: str, summary: DemoSummary, quality: Sequence[Quality]) -> RenderableType:
     """The figures by their names in the JSON summary, and the models by kind of decision."""
     figures = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     figures.add_column(no_wrap=True)

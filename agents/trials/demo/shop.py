@@ -11,11 +11,12 @@ from random import Random
 
 import msgspec
 
-from agents.trials.demo.agenda import DAY_MS, MINUTE_MS, Agenda, Record
+from agents.trials.demo.agenda import Agenda, ShopRecord
 from agents.trials.demo.mishaps import add_malformed, release_later, swap_neighbours
 from agents.trials.demo.shopper import Shopper
+from config.duration import DAY_MS, MINUTE_MS
 
-__all__ = ["Record", "ShopConfig", "estimate_events", "simulate"]
+__all__ = ["ShopConfig", "ShopRecord", "estimate_events", "simulate"]
 
 _KNOWN_BEFORE = 0.33
 _LATE_MS = (4 * DAY_MS, 10 * DAY_MS)
@@ -54,7 +55,7 @@ class ShopConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.start_ms + self.days * DAY_MS
 
 
-def simulate(config: ShopConfig) -> Iterator[Record]:
+def simulate(config: ShopConfig) -> Iterator[ShopRecord]:
     """Yield the shop's records in the order in which a broker would get them.
 
     That is event-time order, except for the configured shares: two neighbours within a minute

@@ -5,8 +5,9 @@ and after each purchase a beta-distributed chance of leaving without a word. Bad
 that chance; who has left still visits for a while, less and less.
 """
 
-from agents.trials.demo.agenda import DAY_MS, HOUR_MS, MINUTE_MS, Agenda, Properties
-from agents.trials.demo.goods import Product, choose_product, choose_products, price
+from agents.trials.demo.agenda import Agenda, Properties
+from agents.trials.demo.goods import ShopProduct, choose_product, choose_products, price
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.topics import CLICKSTREAM, FEEDBACK, SUPPORT, TRANSACTIONS
 
 _CHANNELS = ("web", "app", "store", "social", "phone")
@@ -142,7 +143,7 @@ class Shopper:
             )
         return at_ms
 
-    def fill_cart(self, at_ms: int, channel: str) -> tuple[int, list[Product]]:
+    def fill_cart(self, at_ms: int, channel: str) -> tuple[int, list[ShopProduct]]:
         products = choose_products(self.rng, self.price_index)
         for product in products:
             if self.rng.random() < 0.3:
@@ -171,7 +172,9 @@ class Shopper:
 
     # What is bought
 
-    def order(self, at_ms: int, products: list[Product], coupon: str | None, channel: str) -> None:
+    def order(
+        self, at_ms: int, products: list[ShopProduct], coupon: str | None, channel: str
+    ) -> None:
         """Complete an order; a few are cancelled within a day or refunded within a fortnight."""
         if coupon is None and self.rng.random() < 0.2 * self.price_sensitivity:
             coupon = "WELCOME10"

@@ -14,7 +14,6 @@ import typer
 from kafka.errors import KafkaError
 from rich.console import Console
 
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.demo.closing import example_customer, summary_in_words
 from agents.trials.demo.failure import DemoFailed, Stopped
 from agents.trials.demo.performance import Performance
@@ -25,8 +24,9 @@ from agents.trials.demo.shop import ShopConfig
 from agents.trials.demo.summary import require_writable, write_summary
 from agents.trials.demo.watch import Watch
 from agents.trials.demo.workers import Workers
+from config.duration import DAY_MS
 from config.settings import Settings, load_settings
-from models.events.catalogue import topic_of
+from models.catalogue import topic_of
 from streams.publisher import EventPublisher
 from streams.topics import create_topics
 

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.watch import Figures
+from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring
+from models.learning.scorers import Scorer
 from models.learning.snapshot import Snapshot
-from models.learning.trainer import ALL_KINDS, BASELINE, CHAMPION
 
 
 class Events(Struct, frozen=True, rename="camel"):
@@ -44,7 +45,7 @@ class Model(Struct, frozen=True, rename="camel"):
     examples: int
 
 
-class Summary(Struct, frozen=True, rename="camel"):
+class DemoSummary(Struct, frozen=True, rename="camel"):
     """``triggers`` counts different decisions by kind, over all output topics."""
 
     events: Events
@@ -54,7 +55,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     model: Model
 
 
-def summarize(published: int, figures: Figures, seconds: float) -> Summary:
+def summarize(published: int, figures: Figures, seconds: float) -> DemoSummary:
     """Raises ``DemoFailed`` unless every record that was published has exactly one fate.
 
     What was refused or late is counted by the raw records that the dead letters name, and has to
@@ -77,7 +78,7 @@ def summarize(published: int, figures: Figures, seconds: float) -> Summary:
             f"{fates['late']:,} late and {fates['dead_letter']:,} dead letters; the dead letters "
             f"name {events.late:,} late and {events.dead_lettered:,} refused records"
         )
-    return Summary(
+    return DemoSummary(
         events=events,
         triggers=dict(figures.triggers),
         events_per_second=round(published / seconds, 1),
@@ -90,10 +91,11 @@ def summarize(published: int, figures: Figures, seconds: float) -> Summary:
 
 def model_quality(snapshot: Snapshot | None) -> Model:
     """The quality of the shortest horizon, over all kinds of decisions."""
-    told = [q for q in (snapshot.quality if snapshot else ()) if q.kind == ALL_KINDS]
+    quality = snapshot.of(ChurnScoring).quality if snapshot is not None else ()
+    told = [one for one in quality if one.kind == ALL_KINDS]
     shortest = min((q.horizon_days for q in told), default=0.0)
     by_scorer = {q.scorer: q for q in told if q.horizon_days == shortest}
-    champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(BASELINE)
+    champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(Scorer.BASELINE)
     return Model(
         auc=champion.auc if champion else None,
         log_loss=champion.log_loss if champion else None,
@@ -122,7 +124,7 @@ def require_writable(path: Path) -> None:
         raise DemoFailed(f"{path} can't be written ({reason}): name a file elsewhere")
 
 
-def write_summary(summary: Summary, path: Path) -> None:
+def write_summary(summary: DemoSummary, path: Path) -> None:
     """Write it as JSON; the file appears whole or not at all."""
     content = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

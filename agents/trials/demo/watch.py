@@ -17,7 +17,6 @@ from redis.exceptions import RedisError
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.positions import Positions
-from config.parameters import load_parameters
 from config.settings import Settings
 from config.topics import (
     CUSTOMER_EVENTS,
@@ -33,6 +32,7 @@ from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
+from models.parameters import load_parameters
 from streams.kafka_clients import new_reader, running
 from streams.redis_views import connect, customer_key
 
@@ -234,7 +234,7 @@ class Watch:
         kept.add((source.topic, source.partition, source.offset))
 
 
-class Seen(NamedTuple):
+class WorkerCounts(NamedTuple):
     """What a worker counted by fate, the (topic, partition) it owns, and its trainer's lag."""
 
     fates: Counter[str]
@@ -242,7 +242,7 @@ class Seen(NamedTuple):
     unlearnt: int
 
 
-def parse_metrics(text: str) -> Seen:
+def parse_metrics(text: str) -> WorkerCounts:
     """What a worker's metrics say that a demonstration looks at."""
     # Few of the lines: reading all of them takes longer than the worker needs to write them.
     lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG))]
@@ -255,7 +255,7 @@ def parse_metrics(text: str) -> Seen:
         else:
             owned.add((labels["topic"], int(labels["partition"])))
             unlearnt += int(value) if labels["topic"] == LABELLED_EXAMPLES else 0
-    return Seen(fates, owned, unlearnt)
+    return WorkerCounts(fates, owned, unlearnt)
 
 
 def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]]:

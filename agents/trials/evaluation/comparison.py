@@ -34,7 +34,7 @@ _NO_PROBABILITY = frozenset({RECENCY})
 WARM_UP_DAYS = 56
 
 
-class Told(Struct, frozen=True, rename="camel"):
+class ScorerFigures(Struct, frozen=True, rename="camel"):
     """How one scorer did; without log loss and calibration error if it gives no probabilities.
     ``lead``: Keepstream's AUC minus its, paired.
     """
@@ -55,11 +55,11 @@ class Comparison(Struct, frozen=True, rename="camel"):
     rows: int
     customers: int
     churned_share: float
-    scorers: tuple[Told, ...]
+    scorers: tuple[ScorerFigures, ...]
     ratio: Interval
 
 
-class Rows(NamedTuple):
+class JudgedRows(NamedTuple):
     """Which decisions are judged, and what became of the others."""
 
     judged: Bools
@@ -71,7 +71,7 @@ class Rows(NamedTuple):
 
 def rows_to_judge(
     at: Decisions, outcome: Outcomes, scores: Mapping[str, Floats], horizon_days: int
-) -> Rows:
+) -> JudgedRows:
     """Decisions after the warm-up whose outcome is known and to which every scorer has an answer.
 
     Raises ``EvaluationFailed`` when there are none.
@@ -82,7 +82,7 @@ def rows_to_judge(
     judged = eligible & answered
     if not judged.any():
         raise EvaluationFailed("there is no decision that every scorer has an answer to")
-    return Rows(
+    return JudgedRows(
         judged,
         asked=len(at.day),
         matured=int(outcome.is_known.sum()),
@@ -112,7 +112,7 @@ def _of_kind(
     for name, said in scores.items():
         is_probability = name not in _NO_PROBABILITY
         told.append(
-            Told(
+            ScorerFigures(
                 name,
                 interval(aucs[name], drawn[name]),
                 interval(aucs[KEEPSTREAM] - aucs[name], drawn[KEEPSTREAM] - drawn[name]),

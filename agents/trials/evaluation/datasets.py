@@ -15,15 +15,15 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from agents.trials.demo import journey
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.evaluation.failure import EvaluationFailed, not_installed
+from config.duration import DAY_MS
 
 _CDNOW_PACKAGE = "lifetimes"
 _CDNOW_FILE = "datasets/CDNOW_sample.txt"
 _NOON_MS = DAY_MS // 2
 
 
-class Order(NamedTuple):
+class PastOrder(NamedTuple):
     """What one customer bought at one moment, in minor units; 0 is an order like any other."""
 
     placed_at_ms: int
@@ -44,7 +44,7 @@ class DataSet(Struct, frozen=True):
     currency: str
     horizon_days: int
     check_in_days: int
-    orders: tuple[Order, ...]
+    orders: tuple[PastOrder, ...]
     value_day: int | None = None
     silent_days: int | None = None
 
@@ -83,7 +83,7 @@ def read_cdnow(path: Path) -> DataSet:
             raise EvaluationFailed(f"{path}, line {number} is no purchase: {line!r}") from None
         # The data knows no time of day.
         at_ms = int(day.timestamp()) * 1_000 + _NOON_MS
-        orders.append(Order(at_ms, f"order-{number:05}", f"customer-{customer}", minor))
+        orders.append(PastOrder(at_ms, f"order-{number:05}", f"customer-{customer}", minor))
     return DataSet(
         "cdnow",
         "CDNOW, the published sample",
@@ -100,7 +100,7 @@ def complete_journey() -> DataSet:
     if find_spec(journey.PACKAGE) is None or find_spec("pyarrow") is None:
         raise not_installed("the data of Complete Journey")
     orders = [
-        Order(
+        PastOrder(
             basket.placed_at_ms,
             f"basket-{basket.basket_id}",
             journey.customer_of(basket),

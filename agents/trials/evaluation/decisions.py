@@ -2,7 +2,7 @@
 
 A day is a UTC day and a decision is made at its end. Whatever a scorer may know of a customer at a
 decision comes from `Past`, whatever it is judged by from `outcomes`: the two look in opposite
-directions from the same place in `Purchases`.
+directions from the same place in `PurchaseTable`.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.trials.demo.agenda import DAY_MS
-from agents.trials.evaluation.datasets import Order
+from agents.trials.evaluation.datasets import PastOrder
+from config.duration import DAY_MS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -23,7 +23,7 @@ PURCHASE, CHECK_IN, ALL_KINDS = "purchase", "check-in", "all"
 _STRIDE = 1 << 20
 
 
-class Purchases(NamedTuple):
+class PurchaseTable(NamedTuple):
     """Purchase days by customer, then by day; ``starts[c]:starts[c + 1]`` are customer c's.
 
     ``days`` count from ``first_day``, in days since 1970; ``spend`` is in major units.
@@ -44,7 +44,7 @@ class Purchases(NamedTuple):
         return np.searchsorted(keys, customer * _STRIDE + day, side="right").astype(np.int64)
 
 
-def purchases(orders: Sequence[Order]) -> Purchases:
+def purchases(orders: Sequence[PastOrder]) -> PurchaseTable:
     """Orders in any order, added up by customer and day."""
     customers = tuple(sorted({order.customer for order in orders}))
     codes = {customer: code for code, customer in enumerate(customers)}
@@ -59,7 +59,7 @@ def purchases(orders: Sequence[Order]) -> Purchases:
     keys = sorted(sums)
     owner = np.array([customer for customer, _ in keys], dtype=np.int64)
     days = np.array([day for _, day in keys], dtype=np.int64)
-    return Purchases(
+    return PurchaseTable(
         customers,
         first_day,
         int(days.max()),
@@ -91,7 +91,7 @@ class Decisions(NamedTuple):
         )
 
 
-def decisions(bought: Purchases, check_in_days: int) -> Decisions:
+def decisions(bought: PurchaseTable, check_in_days: int) -> Decisions:
     """The end of each purchase day, and of every ``check_in_days``-th day after the first."""
     points: set[tuple[int, int]] = {
         (int(day), int(customer)) for customer, day in zip(bought.owner, bought.days, strict=True)
@@ -131,7 +131,7 @@ class Past(NamedTuple):
         )
 
 
-def past(bought: Purchases, at: Decisions) -> Past:
+def past(bought: PurchaseTable, at: Decisions) -> Past:
     """In BG/NBD's terms: repeat purchase days, the last of them, and how long ago was the first."""
     place = bought.places(at.customer, at.day) - 1
     start = bought.starts[at.customer]
@@ -154,7 +154,7 @@ class Outcomes(NamedTuple):
     is_known: Bools
 
 
-def outcomes(bought: Purchases, at: Decisions, horizon_days: int) -> Outcomes:
+def outcomes(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Outcomes:
     """From the purchases after the day of each decision, up to the last day of its horizon."""
     return Outcomes(
         days_bought(bought, at, horizon_days) == 0,
@@ -162,13 +162,13 @@ def outcomes(bought: Purchases, at: Decisions, horizon_days: int) -> Outcomes:
     )
 
 
-def days_bought(bought: Purchases, at: Decisions, horizon_days: int) -> Ints:
+def days_bought(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Ints:
     """How many purchase days there were in (day, day + horizon]."""
     until = bought.places(at.customer, at.day + horizon_days)
     return until - bought.places(at.customer, at.day)
 
 
-def spent(bought: Purchases, at: Decisions, horizon_days: int) -> Floats:
+def spent(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Floats:
     """What was spent in (day, day + horizon]."""
     total = np.concatenate([[0.0], np.cumsum(bought.spend)])
     until = bought.places(at.customer, at.day + horizon_days)

@@ -18,7 +18,7 @@ from agents.trials.evaluation.comparison import (
     PARETONBD,
     RECENCY,
     Comparison,
-    Rows,
+    JudgedRows,
     compare,
     rows_to_judge,
 )
@@ -28,7 +28,7 @@ from agents.trials.evaluation.decisions import (
     Decisions,
     Floats,
     Outcomes,
-    Purchases,
+    PurchaseTable,
     decisions,
     outcomes,
     past,
@@ -47,8 +47,8 @@ from agents.trials.evaluation.value import (
     formula_forecast,
     regression_forecast,
 )
-from config.parameters import load_parameters
-from models.learning.snapshot import Quality
+from models.learning.churn_models import Quality
+from models.parameters import load_parameters
 
 PARETO_REFIT_DAYS = 56
 SILENT_CHURN, CHURN = "Keepstream, silent churn", "Keepstream, churn"
@@ -65,7 +65,7 @@ class Options(NamedTuple):
     deals_labels: bool = False
 
 
-class Verdict(Struct, frozen=True, rename="camel"):
+class EvaluationVerdict(Struct, frozen=True, rename="camel"):
     """All that is told of one data set. ``quality`` is what the trainer tells of itself."""
 
     name: str
@@ -98,7 +98,7 @@ class Material(NamedTuple):
     """A data set, seen from its decision points."""
 
     data: DataSet
-    bought: Purchases
+    bought: PurchaseTable
     at: Decisions
     outcome: Outcomes
     lessons: batch.Lessons
@@ -106,7 +106,7 @@ class Material(NamedTuple):
     labels_dealt: bool
 
 
-def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[Verdict, Judged]:
+def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[EvaluationVerdict, Judged]:
     """Ask Keepstream and the others at every decision point, and judge them by what came.
 
     Raises ``EvaluationFailed`` without scikit-learn.
@@ -121,7 +121,7 @@ def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[Verdict, Ju
 
 def _evaluated(
     material: Material, options: Options, guise: Guise | None, watch: Watch
-) -> tuple[Verdict, Judged]:
+) -> tuple[EvaluationVerdict, Judged]:
     data = material.data
     served, value = ask(material, options, watch)
     with watch(f"{data.name}: the others", 4) as tell:
@@ -248,14 +248,14 @@ def _verdict(
     material: Material,
     options: Options,
     guise: Guise | None,
-    rows: Rows,
+    rows: JudgedRows,
     churn: list[Comparison],
     values: ValueComparison | None,
     silent: ThinningComparison | None,
     served: Served,
-) -> Verdict:
+) -> EvaluationVerdict:
     data, bought = material.data, material.bought
-    return Verdict(
+    return EvaluationVerdict(
         name=data.name,
         title=data.title,
         horizon_days=data.horizon_days,

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.trials.evaluation import bgnbd
 from agents.trials.evaluation.buying import histories, most_likely, p_no_purchase
-from agents.trials.evaluation.decisions import Decisions, Floats, Ints, Past, Purchases, past
+from agents.trials.evaluation.decisions import Decisions, Floats, Ints, Past, PurchaseTable, past
 from agents.trials.evaluation.log import everybody
 
 HALF_LIVES_DAYS = (7.0, 28.0, 84.0)
@@ -43,7 +43,7 @@ class Fit(NamedTuple):
     gap_days: float
 
 
-def fits(bought: Purchases) -> list[Fit]:
+def fits(bought: PurchaseTable) -> list[Fit]:
     """One every `REFIT_DAYS`, of the purchases up to then; none before somebody bought twice."""
     found: list[Fit] = []
     gaps, ends = _gaps(bought)
@@ -57,7 +57,7 @@ def fits(bought: Purchases) -> list[Fit]:
     return found
 
 
-def _gaps(bought: Purchases) -> tuple[Floats, Ints]:
+def _gaps(bought: PurchaseTable) -> tuple[Floats, Ints]:
     """Every gap between two purchase days of a customer, and the day on which it ended."""
     is_same = bought.owner[1:] == bought.owner[:-1]
     gaps = np.diff(bought.days)[is_same].astype(np.float64)
@@ -82,7 +82,7 @@ class Features:
     weeks have no fit of their own.
     """
 
-    def __init__(self, bought: Purchases, at: Decisions, horizon_days: float) -> None:
+    def __init__(self, bought: PurchaseTable, at: Decisions, horizon_days: float) -> None:
         self.seen = past(bought, at)
         self._horizon_days = horizon_days
         seen = self.seen
@@ -123,7 +123,7 @@ class Features:
         return np.column_stack(columns)
 
 
-def _decayed(bought: Purchases, seen: Past, amounts: Floats) -> list[Floats]:
+def _decayed(bought: PurchaseTable, seen: Past, amounts: Floats) -> list[Floats]:
     """What is left of ``amounts`` at each decision, by half-life."""
     found = []
     for half_life in HALF_LIVES_DAYS:
@@ -136,14 +136,14 @@ def _decayed(bought: Purchases, seen: Past, amounts: Floats) -> list[Floats]:
     return found
 
 
-def _total_spend(bought: Purchases) -> Floats:
+def _total_spend(bought: PurchaseTable) -> Floats:
     total = np.empty(len(bought.days))
     for start, end in zip(bought.starts[:-1], bought.starts[1:], strict=True):
         total[start:end] = np.cumsum(bought.spend[start:end])
     return total
 
 
-def _gap_statistics(bought: Purchases) -> tuple[Floats, Floats, Floats]:
+def _gap_statistics(bought: PurchaseTable) -> tuple[Floats, Floats, Floats]:
     """Median, mean and standard deviation of a customer's gaps up to each purchase day."""
     median, mean, deviation = (np.zeros(len(bought.days)) for _ in range(3))
     for start, end in zip(bought.starts[:-1], bought.starts[1:], strict=True):

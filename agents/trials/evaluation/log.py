@@ -7,16 +7,17 @@ from itertools import groupby
 import numpy as np
 import orjson
 
-from agents.trials.demo.agenda import DAY_MS, iso_timestamp
-from agents.trials.evaluation.datasets import DataSet, Order
-from agents.trials.evaluation.decisions import Decisions, Purchases
+from agents.trials.demo.agenda import iso_timestamp
+from agents.trials.evaluation.datasets import DataSet, PastOrder
+from agents.trials.evaluation.decisions import Decisions, PurchaseTable
+from config.duration import DAY_MS
 
 #: The end of a day in a log; a decision about the day is a second before it.
 _DAY_END_MS = DAY_MS - 1
 _DECISION_MS = DAY_MS - 1_000
 
 
-def log_lines(data: DataSet, bought: Purchases, asked: Decisions) -> Iterator[bytes]:
+def log_lines(data: DataSet, bought: PurchaseTable, asked: Decisions) -> Iterator[bytes]:
     """Each day's orders as they stand in ``data``, then the watermark that says they are all there,
     then the day's questions. A question's message id is its row in ``asked``.
     """
@@ -35,14 +36,14 @@ def log_lines(data: DataSet, bought: Purchases, asked: Decisions) -> Iterator[by
             yield _line("score", start_ms + _DECISION_MS, messageId=f"row-{row}", userId=customer)
 
 
-def everybody(bought: Purchases, day: int) -> Decisions:
+def everybody(bought: PurchaseTable, day: int) -> Decisions:
     """All who had bought by ``day``, to be asked about at its end."""
     customer = np.flatnonzero(bought.days[bought.starts[:-1]] <= day).astype(np.int64)
     none = np.zeros(len(customer), dtype=np.bool_)
     return Decisions(customer, np.full(len(customer), day, dtype=np.int64), none, none)
 
 
-def _order_completed(order: Order, currency: str) -> bytes:
+def _order_completed(order: PastOrder, currency: str) -> bytes:
     return orjson.dumps(
         {
             "type": "track",

@@ -6,8 +6,8 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.trials.demo.agenda import DAY_MS
-from agents.trials.evaluation.datasets import DataSet, Order
+from agents.trials.evaluation.datasets import DataSet, PastOrder
+from config.duration import DAY_MS
 
 _WEEKS_MAX = 260
 _FACTOR_MAX = 4.0
@@ -30,7 +30,7 @@ def disguise(data: DataSet, seed: int) -> tuple[DataSet, Guise]:
     chance = Random(f"{data.name}-{seed}")
     weeks = chance.choice([-1, 1]) * chance.randint(1, _WEEKS_MAX)
     factor = round(_FACTOR_MAX ** chance.uniform(-1.0, 1.0), 3)
-    orders: list[Order] = []
+    orders: list[PastOrder] = []
     for _, day in groupby(data.orders, key=lambda order: order.placed_at_ms // DAY_MS):
         moved = [
             order._replace(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.trials.evaluation.comparison import BGNBD, BOOSTING, KEEPSTREAM, RECENCY
-from agents.trials.evaluation.evaluation import Judged, Verdict
+from agents.trials.evaluation.evaluation import EvaluationVerdict, Judged
 from agents.trials.evaluation.failure import not_installed
 from agents.trials.evaluation.metrics import auc, calibration
 
@@ -19,7 +19,7 @@ _OUTCOMES_MIN = 30
 _PROBABILITIES = (KEEPSTREAM, BGNBD, BOOSTING)
 
 
-def draw(verdict: Verdict, judged: Judged, directory: Path) -> list[Path]:
+def draw(verdict: EvaluationVerdict, judged: Judged, directory: Path) -> list[Path]:
     """Write the pictures as PNG. Raises ``EvaluationFailed`` without matplotlib."""
     try:
         # Without pyplot: no window, no global state.

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agents.trials.evaluation.comparison import BOOSTING, KEEPSTREAM, Comparison
 from agents.trials.evaluation.decisions import ALL_KINDS
-from agents.trials.evaluation.evaluation import Verdict
+from agents.trials.evaluation.evaluation import EvaluationVerdict
 from agents.trials.evaluation.metrics import CALIBRATION_BINS, Interval
 from agents.trials.evaluation.thinning import (
     LIFE_DAYS_MIN,
@@ -32,7 +32,7 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def show(verdict: Verdict, console: Console) -> None:
+def show(verdict: EvaluationVerdict, console: Console) -> None:
     """Print all that is told of one data set."""
     console.print(f"\n[bold]{verdict.title}[/]")
     console.print(_about(verdict), soft_wrap=True)
@@ -47,14 +47,14 @@ def show(verdict: Verdict, console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
-def write_results(verdicts: Sequence[Verdict], directory: Path) -> None:
+def write_results(verdicts: Sequence[EvaluationVerdict], directory: Path) -> None:
     """Write all figures as JSON; what is not a number is null."""
     directory.mkdir(parents=True, exist_ok=True)
     content = msgspec.json.format(msgspec.json.encode(verdicts), indent=2)
     (directory / RESULTS).write_bytes(content + b"\n")
 
 
-def _about(verdict: Verdict) -> str:
+def _about(verdict: EvaluationVerdict) -> str:
     lines = [
         f"{verdict.orders:,} orders of {verdict.customers:,} customers in {verdict.days:,} days",
         f"the score: P(no purchase in the next {verdict.horizon_days} days)",
@@ -135,7 +135,7 @@ def _thinning_table(thinning: ThinningComparison) -> Table:
     return table
 
 
-def _told_by_trainer(verdict: Verdict) -> list[str]:
+def _told_by_trainer(verdict: EvaluationVerdict) -> list[str]:
     """What /metrics would show: of the examples that the trainer kept, judged as it went."""
     lines = []
     for told in verdict.quality:

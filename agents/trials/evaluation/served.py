@@ -11,7 +11,7 @@ from agents.trials.evaluation.decisions import Floats
 from config.parameters import Parameters
 from models.answer import Score
 from models.learning.churn import Source
-from models.learning.examples import Example, Lesson
+from models.learning.lessons import Example, Lesson
 from models.learning.trainer import Trainer
 from models.replay import Replay, Summary
 

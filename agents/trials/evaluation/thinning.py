@@ -9,7 +9,7 @@ from agents.trials.evaluation.decisions import (
     Floats,
     Outcomes,
     Past,
-    Purchases,
+    PurchaseTable,
     days_bought,
 )
 from agents.trials.evaluation.metrics import Bootstrap, Interval, Ranking, interval
@@ -41,7 +41,7 @@ class ThinningComparison(Struct, frozen=True, rename="camel"):
     scorers: tuple[ThinningTold, ...]
 
 
-def thinning(bought: Purchases, at: Decisions, seen: Past, horizon_days: int) -> Outcomes:
+def thinning(bought: PurchaseTable, at: Decisions, seen: Past, horizon_days: int) -> Outcomes:
     """Whether the purchase days in the horizon are fewer than `SHARE` of the customer's own rate
     until the decision times the horizon. The rate counts all purchase days over all days of life,
     the first included in both. Known at check-ins, of customers with enough of a history.

@@ -8,7 +8,7 @@ from msgspec import Struct
 from agents.trials.evaluation import bgnbd, gammagamma
 from agents.trials.evaluation.batch import Lessons, Model
 from agents.trials.evaluation.buying import histories, most_likely
-from agents.trials.evaluation.decisions import Decisions, Floats, Past, Purchases, past, spent
+from agents.trials.evaluation.decisions import Decisions, Floats, Past, PurchaseTable, past, spent
 from agents.trials.evaluation.features import Features
 
 GAMMA_GAMMA = "BG/NBD x gamma-gamma"
@@ -42,7 +42,7 @@ class ValueComparison(Struct, frozen=True, rename="camel"):
 
 
 def compare_values(
-    bought: Purchases, at: Decisions, horizon_days: int, forecasts: Mapping[str, Floats]
+    bought: PurchaseTable, at: Decisions, horizon_days: int, forecasts: Mapping[str, Floats]
 ) -> ValueComparison:
     """Judge forecasts of the spend in (day, day + horizon], major units, one a row of ``at``."""
     actual = spent(bought, at, horizon_days)
@@ -69,7 +69,7 @@ def judge_value(scorer: str, forecast: Floats, actual: Floats) -> ValueTold:
     )
 
 
-def formula_forecast(bought: Purchases, at: Decisions, horizon_days: int) -> Floats:
+def formula_forecast(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Floats:
     """Expected purchase days x what is expected of each, both fitted on the day itself."""
     seen = past(bought, at)
     parameters = most_likely(bgnbd.log_likelihood, histories(seen), bgnbd.BEGIN)
@@ -81,7 +81,7 @@ def formula_forecast(bought: Purchases, at: Decisions, horizon_days: int) -> Flo
     return found
 
 
-def _repeat_spend(bought: Purchases, at: Decisions, seen: Past) -> Floats:
+def _repeat_spend(bought: PurchaseTable, at: Decisions, seen: Past) -> Floats:
     """Mean spend of the repeat purchase days, as gamma-gamma has it; 0 without any."""
     total = np.concatenate([[0.0], np.cumsum(bought.spend)])
     repeated = total[seen.place + 1] - total[bought.starts[at.customer] + 1]
@@ -90,7 +90,7 @@ def _repeat_spend(bought: Purchases, at: Decisions, seen: Past) -> Floats:
 
 
 def regression_forecast(
-    bought: Purchases, asked: Decisions, lessons: Lessons, check_in_days: int
+    bought: PurchaseTable, asked: Decisions, lessons: Lessons, check_in_days: int
 ) -> Floats:
     """Poisson regression with a log link on the spend after every customer's latest check-in whose
     horizon had ended: the population as it was asked about, a horizon ago.

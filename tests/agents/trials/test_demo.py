@@ -14,10 +14,8 @@ import msgspec
 import pytest
 import redis
 from kafka import KafkaAdminClient
-from msgspec.structs import replace
 from rich.console import Console
 
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.demo.closing import summary_in_words
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.positions import is_reached
@@ -25,19 +23,22 @@ from agents.trials.demo.present import going_on
 from agents.trials.demo.screen import View, screen
 from agents.trials.demo.shop import ShopConfig
 from agents.trials.demo.summary import (
-    Summary,
+    DemoSummary,
     percentile,
     require_writable,
     summarize,
     write_summary,
 )
 from agents.trials.demo.watch import Figures, parse_metrics
-from config.parameters import load_parameters
+from config.duration import DAY_MS
+from models.admission import admit
 from models.decisions.trigger import NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
-from models.events.admission import admit
+from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import Source, iso
-from models.learning.snapshot import Quality, Snapshot, prior_snapshot
+from models.events.wire import iso
+from models.learning.churn_models import ChurnScoring, Quality
+from models.learning.snapshot import Snapshot, prior_snapshot
+from models.parameters import load_parameters
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
@@ -65,7 +66,8 @@ def snapshot_of(**auc: float) -> Snapshot:
         for kind in ("all", "purchase")
         for scorer, value in auc.items()
     ]
-    return replace(prior_snapshot(load_parameters()), version=3, quality=tuple(quality))
+    scoring = ChurnScoring(quality=tuple(quality))
+    return prior_snapshot(load_parameters()).replace(scoring, version=3)
 
 
 FIGURES = {"applied": 90, "duplicate": 5, "late": 2, "dead_letter": 3}
@@ -212,7 +214,7 @@ def test_a_summary_is_written_whole_and_only_where_that_is_possible(tmp_path: Pa
     path = tmp_path / "new" / "figures.json"
     require_writable(path)
     write_summary(summary, path)
-    assert summary == msgspec.json.decode(path.read_bytes(), type=Summary)
+    assert summary == msgspec.json.decode(path.read_bytes(), type=DemoSummary)
     assert [path] == list(path.parent.iterdir())
     with pytest.raises(DemoFailed, match="directory"):
         require_writable(tmp_path)
@@ -309,7 +311,7 @@ def test_a_small_shop_is_accounted_for(tmp_path: Path, demos: list[Demo]) -> Non
     code = demo.end()
 
     assert (0, "") == (code, demo.err.read_text())
-    summary = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=Summary)
+    summary = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=DemoSummary)
     events = summary.events
     assert events.published > 4_000
     assert events.published == (

@@ -17,16 +17,15 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from agents.cli import app
-from agents.trials.demo.agenda import DAY_MS
 from agents.trials.evaluation import batch, bgnbd, datasets, gammagamma, paretonbd
 from agents.trials.evaluation.buying import histories, most_likely, p_no_purchase
 from agents.trials.evaluation.comparison import KEEPSTREAM, RECENCY, WARM_UP_DAYS
-from agents.trials.evaluation.datasets import DataSet, Order, cdnow, read_cdnow
+from agents.trials.evaluation.datasets import DataSet, PastOrder, cdnow, read_cdnow
 from agents.trials.evaluation.decisions import (
     CHECK_IN,
     PURCHASE,
     Past,
-    Purchases,
+    PurchaseTable,
     days_bought,
     decisions,
     outcomes,
@@ -51,17 +50,18 @@ from agents.trials.evaluation.plots import draw
 from agents.trials.evaluation.report import WIDTH, show, write_results
 from agents.trials.evaluation.thinning import compare_thinning, thinning
 from agents.trials.evaluation.value import formula_forecast, judge_value
-from config.parameters import load_parameters
-from models.learning.examples import Example, Lesson
+from config.duration import DAY_MS
+from models.learning.lessons import Example, Lesson
 from models.learning.trainer import Trainer
+from models.parameters import load_parameters
 from models.replay import Replay
 
 FIRST_DAY = 20_000
 
 
-def order(customer: str, day: int, minor: int = 1_000, number: int = 0) -> Order:
+def order(customer: str, day: int, minor: int = 1_000, number: int = 0) -> PastOrder:
     at_ms = (FIRST_DAY + day) * DAY_MS + 36_000_000 + number
-    return Order(at_ms, f"{customer}-{day}-{number}", customer, minor)
+    return PastOrder(at_ms, f"{customer}-{day}-{number}", customer, minor)
 
 
 #: Ada buys on days 0, 3 (twice) and 10, Bob on day 1; the data goes on to day 20.
@@ -173,7 +173,7 @@ def test_intervals_cover_the_truth_though_rows_of_a_customer_are_alike() -> None
 # Decision points and outcomes
 
 
-def rows_of(bought: Purchases, customer: str) -> dict[int, int]:
+def rows_of(bought: PurchaseTable, customer: str) -> dict[int, int]:
     """The row of each decision day of a customer, every 7 days looked at."""
     code = bought.customers.index(customer)
     at = decisions(bought, 7)
@@ -237,7 +237,7 @@ def test_nothing_is_seen_of_the_future_and_nothing_is_judged_by_the_past(shop: D
     late = at.only((at.day == cut + 1) & at.is_check_in)
     assert len(late.day)
     busy = [
-        Order((first_day + day) * DAY_MS, f"{c}-{day}", c, 100)
+        PastOrder((first_day + day) * DAY_MS, f"{c}-{day}", c, 100)
         for c in whole.customers
         for day in range(90, cut)
     ]
@@ -319,25 +319,25 @@ def test_labels_that_are_dealt_are_the_same_labels(shop: DataSet) -> None:
 
 
 @pytest.fixture(scope="module")
-def weeks_39() -> tuple[Purchases, Past]:
+def weeks_39() -> tuple[PurchaseTable, Past]:
     """CDNOW as it is published: 39 weeks to fit to."""
     bought = purchases(cdnow().orders)
     return bought, past(bought, everybody(bought, 272))
 
 
-def test_bgnbd_finds_the_published_parameters(weeks_39: tuple[Purchases, Past]) -> None:
+def test_bgnbd_finds_the_published_parameters(weeks_39: tuple[PurchaseTable, Past]) -> None:
     found = most_likely(bgnbd.log_likelihood, histories(weeks_39[1]), bgnbd.BEGIN)
 
     assert found == pytest.approx([0.243, 4.414, 0.793, 2.426], abs=0.005)
 
 
-def test_paretonbd_finds_the_published_parameters(weeks_39: tuple[Purchases, Past]) -> None:
+def test_paretonbd_finds_the_published_parameters(weeks_39: tuple[PurchaseTable, Past]) -> None:
     found = most_likely(paretonbd.log_likelihood, histories(weeks_39[1]), paretonbd.BEGIN)
 
     assert found == pytest.approx([0.553, 10.578, 0.606, 11.669], rel=0.002)
 
 
-def test_gamma_gamma_finds_the_published_parameters(weeks_39: tuple[Purchases, Past]) -> None:
+def test_gamma_gamma_finds_the_published_parameters(weeks_39: tuple[PurchaseTable, Past]) -> None:
     bought, seen = weeks_39
     total = np.concatenate([[0.0], np.cumsum(bought.spend)])
     repeated = total[seen.place + 1] - total[bought.starts[:-1] + 1]

@@ -15,13 +15,13 @@ import msgspec
 import orjson
 import pytest
 
-from agents.trials.demo.agenda import DAY_MS, MINUTE_MS
 from agents.trials.demo.mishaps import MALFORMED_KINDS, malform
-from agents.trials.demo.shop import Record, ShopConfig, estimate_events, simulate
-from config.parameters import load_parameters
+from agents.trials.demo.shop import ShopConfig, ShopRecord, estimate_events, simulate
+from config.duration import DAY_MS, MINUTE_MS
 from config.topics import RAW_TOPICS
-from models.events.admission import admit
+from models.admission import admit
 from models.events.rejection import Reason, Rejected
+from models.parameters import load_parameters
 
 START_MS = 1_735_689_600_000
 ORDERLY = {"shuffled": 0.0, "duplicates": 0.0, "late": 0.0, "malformed": 0.0}
@@ -78,7 +78,7 @@ def changed(config: ShopConfig, **changes: Any) -> ShopConfig:
     return msgspec.structs.replace(config, **changes)
 
 
-def digest(records: Iterator[Record]) -> str:
+def digest(records: Iterator[ShopRecord]) -> str:
     seen = hashlib.sha256()
     for record in records:
         seen.update(repr(record).encode())
@@ -90,14 +90,14 @@ def name_of(event: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def orderly() -> list[tuple[Record, dict[str, Any]]]:
+def orderly() -> list[tuple[ShopRecord, dict[str, Any]]]:
     """Half a year of 400 customers in which nothing goes wrong on the way."""
     config = ShopConfig(seed=1, customers=400, start_ms=START_MS, **ORDERLY)
     return [(record, orjson.loads(record.value)) for record in simulate(config)]
 
 
 @pytest.fixture(scope="module")
-def purchases(orderly: list[tuple[Record, dict[str, Any]]]) -> dict[str, list[int]]:
+def purchases(orderly: list[tuple[ShopRecord, dict[str, Any]]]) -> dict[str, list[int]]:
     times = defaultdict(list)
     for record, event in orderly:
         if event.get("event") == "Order Completed":
@@ -137,14 +137,14 @@ def test_mishaps_on_the_way_do_not_change_what_customers_do() -> None:
 
 
 def test_every_raw_topic_and_every_kind_of_event_occurs(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     assert set(RAW_TOPICS) == {record.topic for record, _ in orderly}
     assert set(PROPERTIES_BY_NAME) == {name_of(event) for _, event in orderly}
 
 
 def test_no_event_carries_more_than_a_real_shop_would_know(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     envelope = {"type", "event", "name", "messageId", "userId", "timestamp", "context"}
     for _, event in orderly:
@@ -158,7 +158,7 @@ def test_no_event_carries_more_than_a_real_shop_would_know(
 
 
 def test_without_mishaps_records_come_in_event_time_order_each_once(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     times = [record.occurred_at_ms for record, _ in orderly]
     assert sorted(times) == times
@@ -167,7 +167,7 @@ def test_without_mishaps_records_come_in_event_time_order_each_once(
 
 
 def test_every_good_event_is_admitted_as_what_it_says(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     parameters = load_parameters()
     for record, sent in orderly:
@@ -192,7 +192,7 @@ def test_every_good_event_is_admitted_as_what_it_says(
     ],
 )
 def test_a_malformed_record_is_refused_for_its_one_fault(
-    kind: str, reason: Reason, orderly: list[tuple[Record, dict[str, Any]]]
+    kind: str, reason: Reason, orderly: list[tuple[ShopRecord, dict[str, Any]]]
 ) -> None:
     parameters = load_parameters()
     by_name = {name_of(event): record for record, event in orderly}
@@ -240,7 +240,7 @@ def test_late_records_are_four_to_ten_days_late() -> None:
     assert max(behind) <= 10 * DAY_MS
 
 
-def behind_ms(records: list[Record]) -> Iterator[int]:
+def behind_ms(records: list[ShopRecord]) -> Iterator[int]:
     """How far each record is behind the latest before it; 0 for those in order."""
     latest_ms = 0
     for record in records:
@@ -248,7 +248,7 @@ def behind_ms(records: list[Record]) -> Iterator[int]:
         latest_ms = max(latest_ms, record.occurred_at_ms)
 
 
-def test_orders_add_up(orderly: list[tuple[Record, dict[str, Any]]]) -> None:
+def test_orders_add_up(orderly: list[tuple[ShopRecord, dict[str, Any]]]) -> None:
     orders = [e["properties"] for _, e in orderly if e.get("event") == "Order Completed"]
     for order in orders:
         lines = sum(line["price"] * line["quantity"] for line in order["products"])
@@ -263,7 +263,7 @@ def test_orders_add_up(orderly: list[tuple[Record, dict[str, Any]]]) -> None:
 
 
 def test_the_shop_has_something_to_react_to(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     names = Counter(name_of(event) for _, event in orderly)
     tickets = {"Ticket Opened": set[str](), "Ticket Solved": set[str]()}
@@ -317,7 +317,7 @@ def test_some_customers_leave_for_good(purchases: dict[str, list[int]]) -> None:
 
 
 def test_visits_thin_out_before_they_stop(
-    orderly: list[tuple[Record, dict[str, Any]]], purchases: dict[str, list[int]]
+    orderly: list[tuple[ShopRecord, dict[str, Any]]], purchases: dict[str, list[int]]
 ) -> None:
     cut_ms = START_MS + 140 * DAY_MS
     visited_ms: dict[str, int] = {}
@@ -329,7 +329,7 @@ def test_visits_thin_out_before_they_stop(
 
 
 def test_an_unhappy_answer_is_followed_by_fewer_orders(
-    orderly: list[tuple[Record, dict[str, Any]]], purchases: dict[str, list[int]]
+    orderly: list[tuple[ShopRecord, dict[str, Any]]], purchases: dict[str, list[int]]
 ) -> None:
     orders_after: dict[bool, list[int]] = {True: [], False: []}
     for record, event in orderly:
@@ -391,7 +391,7 @@ def test_an_impossible_configuration_names_the_value_to_change(wrong: dict[str, 
 
 
 def test_times_and_ids_are_in_wire_format(
-    orderly: list[tuple[Record, dict[str, Any]]],
+    orderly: list[tuple[ShopRecord, dict[str, Any]]],
 ) -> None:
     record, event = orderly[0]
     assert event["type"] == "identify"

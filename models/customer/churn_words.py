@@ -1,53 +1,39 @@
-"""What a customer did, told by group of features: the numbers that a marketer would check."""
-
-from enum import StrEnum
+"""What a customer did, in words by group of features: the numbers that a marketer would check."""
 
 from config.duration import DAY_MS
-from config.parameters import Parameters
-from models.customer import support
-from models.customer.purchases import GAPS_MAX, minor_per_unit, window
-from models.customer.rhythm import rhythm_of, shrunk_gap_days
-from models.customer.row import Row
+from models.customer.engagement import engagement
+from models.customer.purchases import history, purchases, window
+from models.customer.rhythm import rhythm_of, typical_gap_days
+from models.customer.scene import Scene
+from models.customer.support import late_tickets, support
+from models.customer.words import counted
 from models.learning.churn import Churn
-from models.learning.features import History
+from models.learning.explanation import Group
+from models.learning.population import Population
 from models.learning.scorers import Scorer
 
+#: The readings of other parts that the words use.
+READS = (engagement, history, late_tickets, purchases, support)
+
 _LATELY_DAYS, _QUARTER_DAYS, _YEAR_DAYS = 28, 84, 365
-#: Somebody this new has no "before" to be compared with.
+#: A newer customer has no earlier period to compare with.
 _COMPARABLE_DAYS = 2 * _LATELY_DAYS
 _SAME_WITHIN = 0.05
 _MONTH_DAYS = 30.44
 
 
-class Group(StrEnum):
-    """Groups of features, in the order in which their contributions are added up."""
-
-    RHYTHM = "rhythm"
-    FREQUENCY = "frequency"
-    SPEND = "spend"
-    TREND = "trend"
-    TENURE = "tenure"
-    PATTERN = "pattern"
-    ENGAGEMENT = "engagement"
-    SERVICE = "service"
-    LIMIT = "limit"
-
-
 class Words:
-    """One customer at one moment, in words; orders after that moment are left out."""
+    """A customer with a purchase, at one moment, in words; later orders are left out."""
 
-    def __init__(
-        self, row: Row, past: History, at_ms: int, gap_days: float, parameters: Parameters
-    ) -> None:
-        self._row = row
+    def __init__(self, scene: Scene) -> None:
+        past = scene.of(history)
+        assert past is not None
+        self._scene = scene
         self._past = past
-        self._at_ms = at_ms
-        self._gap_days = gap_days
-        self._parameters = parameters
         self._told: dict[Group, str] = {}
 
     def of(self, group: Group, churn: Churn) -> str:
-        """What stands behind a group's contribution to ``churn``."""
+        """The facts behind a group's contribution to ``churn``."""
         if group is Group.PATTERN:
             return _pattern(churn)
         # The same for every horizon.
@@ -76,9 +62,9 @@ class Words:
                 return "a score is never surer than this"
 
     def _rhythm(self) -> str:
-        rhythm = rhythm_of(self._past.days[-GAPS_MAX - 1 :])
-        overdue = self._parameters.overdue
-        usual = shrunk_gap_days(rhythm, self._gap_days, overdue.prior_weight)
+        overdue = self._scene.parameters.overdue
+        gap_days = self._scene.snapshot.of(Population).gap_days
+        usual = typical_gap_days(rhythm_of(self._past.days), gap_days, overdue.prior_weight)
         silent = self._silent_days()
         if not self._past.repeats:
             return f"bought once, {days(silent)} ago; others usually again after {days(usual)}"
@@ -90,7 +76,7 @@ class Words:
     def _frequency(self) -> str:
         if not self._past.repeats:
             return "one purchase so far"
-        lately = f"{_counted(self._orders(_LATELY_DAYS), 'order')} in {_LATELY_DAYS} days"
+        lately = f"{counted(self._orders(_LATELY_DAYS), 'order')} in {_LATELY_DAYS} days"
         if self._past.life < _COMPARABLE_DAYS:
             return lately
         per_day = self._orders(_YEAR_DAYS) / min(self._past.life, _YEAR_DAYS)
@@ -117,41 +103,40 @@ class Words:
         lately = self._orders(_LATELY_DAYS)
         before = self._orders(_QUARTER_DAYS) - lately
         span = _QUARTER_DAYS - _LATELY_DAYS
-        return f"{_counted(lately, 'order')} in {_LATELY_DAYS} days, {before} in the {span} before"
+        return f"{counted(lately, 'order')} in {_LATELY_DAYS} days, {before} in the {span} before"
 
     def _engagement(self) -> str:
-        seen_ms = self._row.engagement.last_at_ms
+        seen_ms = self._scene.of(engagement).last_at_ms
         if not seen_ms:
             return "never seen"
-        unseen = max(self._at_ms - seen_ms, 0) / DAY_MS
+        unseen = max(self._scene.at_ms - seen_ms, 0) / DAY_MS
         return f"not seen for {days(unseen)}" if unseen >= 1 else "seen within a day"
 
     def _service(self) -> str:
-        told, helped = [], self._row.support
+        told, helped = [], self._scene.of(support)
         if waiting := len(helped.open_tickets()):
-            told.append(_counted(waiting, "open ticket"))
-        if late := len(support.late_tickets(helped, self._at_ms, self._parameters)):
+            told.append(counted(waiting, "open ticket"))
+        if late := len(self._scene.of(late_tickets)):
             told.append(f"{late} past the promised time")
-        if helped.nps is not None:
-            told.append(f"NPS {helped.nps.score:g} of 10")
-        if helped.csat is not None:
-            told.append(f"CSAT {helped.csat.score:g}")
+        if (nps := helped.answers.get("nps")) is not None:
+            told.append(f"NPS {nps.score:g} of 10")
+        if (csat := helped.answers.get("csat")) is not None:
+            told.append(f"CSAT {csat.score:g}")
         return ", ".join(told) or "no open tickets"
 
     def _silent_days(self) -> float:
-        bought = self._row.purchases
+        bought, at_ms = self._scene.of(purchases), self._scene.at_ms
         for order in reversed(bought.orders):
-            if order.is_purchase and order.placed_at_ms <= self._at_ms:
-                return (self._at_ms - order.placed_at_ms) / DAY_MS
-        return max(self._at_ms - bought.retired_last_at_ms, 0) / DAY_MS
+            if order.is_purchase and order.placed_at_ms <= at_ms:
+                return (at_ms - order.placed_at_ms) / DAY_MS
+        return max(at_ms - bought.retired_last_at_ms, 0) / DAY_MS
 
     def _orders(self, span: int) -> int:
-        return window(self._row.purchases, self._at_ms, span)[0]
+        return window(self._scene.of(purchases), self._scene.at_ms, span)[0]
 
     def _net(self, span: int) -> float:
         """In the shop's currency."""
-        net_minor = window(self._row.purchases, self._at_ms, span)[1]
-        return net_minor / minor_per_unit(self._parameters.money.currency)
+        return self._scene.money(window(self._scene.of(purchases), self._scene.at_ms, span)[1])
 
 
 def _pattern(churn: Churn) -> str:
@@ -172,8 +157,4 @@ def _age(life_days: float) -> str:
 
 def days(number: float) -> str:
     """Whole days in words."""
-    return _counted(round(number), "day")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return counted(round(number), "day")

@@ -1,33 +1,25 @@
-"""JSON Schema of what may be sent: each event by its name, and the lines that only a log has.
+"""JSON Schema of the input: each event by its name, and the lines that only a log has.
 
-What a schema accepts, ingest accepts, but for what depends on the deployment: the shop's currency,
-how late is too late, how large an event may be.
+Ingest accepts what a schema accepts, except for limits of the deployment: the shop's currency, how
+late is too late, how large an event may be.
 """
 
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from models.events.admission import NOT_SUPPORTED
-from models.events.catalogue import (
-    CLICKSTREAM,
-    SHAPES,
-    TOPIC_BY_NAME,
-    CampaignCost,
-    Nothing,
-    Order,
-    Survey,
-    SurveyKind,
-)
-from models.events.wire import EVENT_TYPES, Line
+from config.topics import CLICKSTREAM
+from models.catalogue import TOPICS, kind_of
+from models.events.event import EventType, Nothing
+from models.events.names import EVENT_TYPES, NOT_SUPPORTED
+from models.events.wire import Line
 
 Schema = dict[str, Any]
 
 #: The schema of an event whose name is not known, which clickstream takes.
 ANY_EVENT: Final = "event"
 
-#: What every event may have, in the order in which one writes it.
+#: The fields that every event may have, in the usual order.
 _ENVELOPE = ("message_id", "user_id", "anonymous_id", "timestamp", "context")
 _ABOUT = {
     "message_id": "Tells a repeat from a second event; without one, each delivery counts.",
@@ -38,7 +30,7 @@ _ABOUT = {
 }
 _ID: Schema = {
     "pattern": "^[A-Za-z0-9_.:@-]{1,128}$",
-    # Values that client libraries send for nobody in particular.
+    # Values that client libraries send instead of an id.
     "not": {
         "pattern": "^([0-]*|-1|[nN][uU][lL][lL]|[nN][oO][nN][eE]|[nN][iI][lL]|[nN][aA][nN]"
         "|[uU][nN][dD][eE][fF][iI][nN][eE][dD]|[aA][nN][oO][nN][yY][mM][oO][uU][sS]"
@@ -53,15 +45,15 @@ _LIMITS: dict[str, Schema] = {
 
 
 def event_names() -> list[str]:
-    """Every event that means something of its own, by topic; then the types, then any other."""
-    return [*TOPIC_BY_NAME, *sorted(EVENT_TYPES - {"track"}), ANY_EVENT]
+    """The names of events with a schema, by topic; then the types, then any other event."""
+    return [*TOPICS, *sorted(EVENT_TYPES - {"track"}), ANY_EVENT]
 
 
 def about_event(name: str) -> str:
-    """What an event of this name is, in a line."""
+    """One line about an event of this name."""
     if name == ANY_EVENT:
         return f"any other event, on {CLICKSTREAM}: it counts as an interaction"
-    return f"an event of {TOPIC_BY_NAME.get(name, CLICKSTREAM)}"
+    return f"an event of {TOPICS.get(name, CLICKSTREAM)}"
 
 
 def event_schema(name: str) -> Schema:
@@ -69,23 +61,23 @@ def event_schema(name: str) -> Schema:
     fields: Schema = {"type": {"const": name if name in EVENT_TYPES else "track"}}
     required = ["type", "timestamp"]
     if name == ANY_EVENT:
-        # Those have schemas of their own, or are not taken at all.
-        others = sorted({*TOPIC_BY_NAME, *NOT_SUPPORTED})
+        # Those have schemas of their own, or are refused.
+        others = sorted({*TOPICS, *NOT_SUPPORTED})
         name_of_their_own = {"type": "string", "minLength": 1, "maxLength": 256}
         fields["event"] = {**name_of_their_own, "not": {"enum": others}}
     elif name not in EVENT_TYPES:
         fields["event"] = {"const": name}
     if "event" in fields:
         required.append("event")
-    shape = SHAPES.get(name, Nothing)
-    properties, parts = _properties(shape)
+    declared = kind_of(name).declared
+    shape = declared.shape
+    properties, parts = _properties(declared)
     if shape is not Nothing and "null" not in str(properties.get("anyOf", "")):
         required.append("properties")
     lines, line_parts = _envelope()
     about = about_event(name)
     text = shape.__doc__ if shape is not Nothing and shape.__doc__ else ""
-    # A cost is nobody's.
-    anybody = {} if shape is CampaignCost else {"anyOf": _whose()}
+    anybody = {} if declared.nobody is not None else {"anyOf": _whose()}
     return {
         "title": name,
         "description": f"{about[0].upper()}{about[1:]}. {text}".strip(),
@@ -98,7 +90,7 @@ def event_schema(name: str) -> Schema:
 
 
 def score_line_schema() -> Schema:
-    """The JSON Schema of a line that asks a replay for a score, and changes nothing."""
+    """The JSON Schema of a line that asks a replay for a score, and changes no state."""
     fields, parts = _envelope()
     del fields["context"]
     horizon = _field("horizon_days", "The first of `churn.horizon_days` unless given.")[0]
@@ -126,7 +118,7 @@ def _field(name: str, about: str) -> tuple[Schema, Schema]:
     """One field of the wire format, and the parts it refers to."""
     [kind] = [field.type for field in msgspec.structs.fields(Line) if field.name == name]
     [found], parts = msgspec.json.schema_components([kind])
-    # Null is what some client libraries write for "not given"; an event always has a time.
+    # Some client libraries write null for a missing value; the time is required.
     kinds = [dict(one) for one in found["anyOf"]]
     if name == "timestamp":
         kinds = [one for one in kinds if one.get("type") != "null"]
@@ -136,32 +128,15 @@ def _field(name: str, about: str) -> tuple[Schema, Schema]:
     return {"description": about, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}, parts
 
 
-def _properties(shape: type[Struct]) -> tuple[Schema, Schema]:
+def _properties(declared: EventType) -> tuple[Schema, Schema]:
+    shape = declared.shape
     if shape is Nothing:
         return {"type": ["object", "null"], "description": "Not looked at."}, {}
     [found], parts = msgspec.json.schema_components([shape])
-    if shape is Order:
-        parts["Order"]["anyOf"] = [_stated(n, "number") for n in ("revenue", "subtotal", "total")]
-    elif shape is Survey:
-        parts["Survey"]["allOf"] = _survey_rules()
-    is_optional = not parts[shape.__name__].get("required") and shape is not Order
+    own = parts[shape.__name__]
+    own.update(declared.rules)
+    is_optional = not own.get("required") and "anyOf" not in declared.rules
     return {"anyOf": [found, {"type": "null"}]} if is_optional else found, parts
-
-
-def _survey_rules() -> list[Schema]:
-    """Polarity and scales, as far as a schema can say them: one field can't limit another."""
-    ces = _is_kind(SurveyKind.CES)
-    rules = [{"if": ces, "then": _stated("higher_is_better", "boolean")}]
-    no_scale = {"properties": {"scale_min": {"type": "null"}, "scale_max": {"type": "null"}}}
-    for kind, low, high in ((SurveyKind.CSAT, 1, 5), (SurveyKind.CES, 1, 7)):
-        within = {"properties": {"score": {"minimum": low, "maximum": high}}}
-        rules.append({"if": {"allOf": [_is_kind(kind), no_scale]}, "then": within})
-    within = {"properties": {"score": {"minimum": 0, "maximum": 10}}}
-    return [*rules, {"if": _is_kind(SurveyKind.NPS), "then": within}]
-
-
-def _is_kind(kind: SurveyKind) -> Schema:
-    return {"properties": {"kind": {"const": str(kind)}}}
 
 
 def _stated(name: str, kind: str) -> Schema:

@@ -1,37 +1,24 @@
-"""Rules in words, for whoever wrote them and wants to see how they were understood."""
+"""Rules in words, so that their author can see how they are understood."""
 
 from collections.abc import Iterator
 
-from config.duration import DAY_MS, SECOND_MS
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from config.parameters import Parameters
-from models.decisions.facts import Fact
-from models.decisions.policy import (
-    CART_IDLE,
-    SCORE,
-    SILENCE,
-    SURVEY,
-    TICKET_WAITING,
-    CompiledAction,
-    CompiledTrigger,
-    Policy,
-)
+from models.customer.part import Fact
+from models.customer.registry import MOMENTS
+from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
 
-_MOMENTS = {
-    CART_IDLE: "when a cart was left alone",
-    SILENCE: "when a purchase is overdue by the customer's own rhythm",
-    TICKET_WAITING: "when an open ticket is past its time",
-    SURVEY: "when a survey is answered",
-    SCORE: "when the churn score may have changed",
-}
-_UNITS = (("day", DAY_MS), ("hour", 3_600_000), ("minute", 60_000), ("second", SECOND_MS))
+_UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS))
 
 
 def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
     """Every trigger in the order of its file, then the catalogue's caps and actions."""
     compiled = [trigger for found in policy.triggers.values() for trigger in found]
-    yield f"{parameters.triggers.file}: {_counted(len(compiled), 'trigger')}"
-    for trigger in sorted(compiled, key=lambda found: found.rule.line):
-        yield from _trigger(trigger)
+    for file in dict.fromkeys(rule.file for rule in parameters.triggers.triggers):
+        own = [trigger for trigger in compiled if trigger.rule.file == file]
+        yield f"{file}: {_counted(len(own), 'trigger')}"
+        for trigger in sorted(own, key=lambda found: found.rule.line):
+            yield from _trigger(trigger)
     catalogue = parameters.actions
     held = f"{catalogue.holdout:.0%} of customers are never treated"
     yield ""
@@ -43,7 +30,7 @@ def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
 
 
 def duration(ms: int) -> str:
-    """A time span as one says it, in the largest unit that divides it."""
+    """A time span in words, in the largest unit that divides it."""
     for noun, size in _UNITS:
         if ms >= size and ms % size == 0:
             return _counted(ms // size, noun)
@@ -51,12 +38,12 @@ def duration(ms: int) -> str:
 
 
 def kind_of(fact: Fact) -> str:
-    """What kind of value a rule can compare the fact with."""
+    """The kind of value that a rule can compare the fact with."""
     return "text" if fact.kind is str else "number"
 
 
 def example_of(fact: Fact) -> str:
-    """How a receipt tells the fact, for a value that shows its digits."""
+    """The fact's words in a receipt, with an example value."""
     return fact.words.format("…" if fact.kind is str else _sample(fact.words))
 
 
@@ -67,7 +54,7 @@ def _sample(words: str) -> float:
 def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
     rule = compiled.rule
     yield f"  {rule.name} (version {rule.version}, line {rule.line})"
-    yield f"    looked at {_MOMENTS[rule.moment]}"
+    yield f"    looked at when {MOMENTS[rule.moment]}"
     yield f"    fires if {rule.when}"
     if rule.rises is not None:
         rises = rule.rises

@@ -1,4 +1,4 @@
-"""Parameters as TOML: what this writes, `config.parameters.load_parameters` reads."""
+"""Parameters as TOML that `models.parameters.load_parameters` can read."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ import msgspec
 from config.duration import DAY_MS, SECOND_MS, DurationMs
 from config.parameters import Parameters
 
-_FILES = ("triggers", "actions")
+#: Fields that are not sections: the marketer's files, and the container of the parts' sections.
+_NO_SECTIONS = ("triggers", "actions", "parts")
 _UNITS = (
     ("d", DAY_MS),
     ("h", 3_600 * SECOND_MS),
@@ -21,9 +22,8 @@ _UNITS = (
 
 def parameters_as_toml(parameters: Parameters) -> str:
     """Every parameter with its value, by section."""
-    sections = _named(parameters)
-    # The marketer's files are files of their own; `rules` names them.
-    values = {name: value for name, value in sections.items() if name not in _FILES}
+    shared = {n: value for n, value in _named(parameters).items() if n not in _NO_SECTIONS}
+    values = {**shared, **{kind.section: part for kind, part in parameters.parts.items()}}
     return "\n".join(_section((), values)).lstrip("\n") + "\n"
 
 
@@ -50,7 +50,7 @@ def _named(section: Any) -> dict[str, Any]:
 
 
 def _key(name: str) -> str:
-    # Event names have spaces; TOML and JSON quote text alike.
+    # Event names contain spaces; TOML and JSON quote text in the same way.
     return name if name.replace("_", "").replace("-", "").isalnum() else json.dumps(name)
 
 

@@ -1,0 +1,1 @@
+"""Customers, rules and parameters in words, for people."""

@@ -1,0 +1,470 @@
+"""Churn scores, and the labels that they are learnt from.
+
+A decision point becomes an example when its horizon has passed. Every label is released at the end
+of its horizon, whatever happened before: releasing "came back" at the next purchase and "left" only
+at the end would leak nothing, but would bias the models towards "came back".
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from math import ceil, nan
+
+import msgspec
+from msgspec import Struct
+
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.customer import churn_words, features
+from models.customer.engagement import engagement
+from models.customer.fingerprint import fingerprint
+from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.purchases import (
+    CANCELLED,
+    COMPLETED,
+    REFUNDABLE_MS,
+    REFUNDED,
+    UPDATED,
+    Purchases,
+    gaps_days,
+    history,
+    purchases,
+    window_365d,
+)
+from models.customer.row import Row
+from models.customer.scene import Scene
+from models.customer.scores import (
+    assessment,
+    churn,
+    churn_probability,
+    explanation,
+    explanations,
+    net_so_far,
+    seen,
+    thinning,
+    value_at_stake,
+    worth,
+)
+from models.events.event import Event
+from models.learning.bgnbd import cell_of
+from models.learning.churn import Assessment, Source
+from models.learning.explanation import Explanation
+from models.learning.feature_names import pack
+from models.learning.gamma_gamma import cell_of as spend_cell_of
+from models.learning.gaps import gap_residuals
+from models.learning.history import History
+from models.learning.lessons import Counted, Example, Forecast, Observation, packed_text
+from models.learning.scorers import pack_said
+from models.learning.value import ValueView, Worth, expect
+from models.money import digits
+
+PURCHASE, CHECK_IN = "purchase", "check-in"
+#: The end of a UTC day, in ms from its start: one second before midnight.
+_DAY_END_MS = DAY_MS - 1_000
+_DECISION, _LABEL = "decision", "label"
+
+
+class Waiting(Struct, frozen=True, array_like=True, gc=False):
+    """A label that waits for the end of its horizon, for one decision point.
+
+    ``features`` and ``said`` (each scorer's log odds) are those of the decision, packed.
+    ``weight`` is the number of decision points it stands for: only some of many are kept.
+    ``forecast`` is None if there was no model of value yet.
+    """
+
+    due_ms: int
+    decided_at_ms: int
+    horizon_days: float
+    kind: str
+    weight: int
+    features: bytes
+    said: bytes = b""
+    forecast: Forecast | None = None
+
+
+class Labels:
+    """``waiting``: labels not yet released, the earliest first. ``counted`` and ``spend_counted``:
+    the customer's cells in the population's count tables.
+    """
+
+    __slots__ = ("counted", "spend_counted", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[Waiting] = []
+        self.counted: tuple[int, int, int] | None = None
+        self.spend_counted: Counted | None = None
+
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(
+    tuple[list[Waiting], tuple[int, int, int] | None, Counted | None]
+).decode
+
+
+def _pack(state: Labels) -> bytes:
+    return _ENCODE((state.waiting, state.counted, state.spend_counted))
+
+
+def _unpack(content: bytes) -> Labels:
+    state = Labels()
+    state.waiting, state.counted, state.spend_counted = _DECODE(content)
+    return state
+
+
+def _record(_state: Labels, _event: Event, scene: Scene) -> None:
+    """An order may move the next decision point."""
+    _set_next_decision(scene)
+
+
+def day_end_ms(at_ms: int) -> int:
+    """The decision point of the day that ``at_ms`` is in."""
+    return at_ms // DAY_MS * DAY_MS + _DAY_END_MS
+
+
+def _set_next_decision(scene: Scene) -> None:
+    handled_ms = scene.row.due(_DECISION).handled_ms
+    bought, check_in_ms = scene.of(purchases), scene.parameters.churn.check_in_ms
+    scene.row.set_due(_DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
+
+
+def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> int:
+    """The next decision point after ``handled_ms``: the end of the last purchase's day, or the next
+    check-in on the grid that begins with the first purchase.
+
+    0 without a purchase, and once the last one is older than `REFUNDABLE_MS`. When the customer
+    buys again after that, the check-ins left out before that purchase are not made up for.
+    """
+    last_at_ms = bought.last_at_ms
+    if not last_at_ms:
+        return 0
+    first_ms, purchase_ms = day_end_ms(bought.first_at_ms), day_end_ms(last_at_ms)
+    # A purchase in the last second of a day comes after that day's decision point.
+    if handled_ms < purchase_ms and last_at_ms <= purchase_ms:
+        return purchase_ms
+    since_ms = max(handled_ms, purchase_ms)
+    due_ms = first_ms + ((since_ms - first_ms) // check_in_ms + 1) * check_in_ms
+    return due_ms if due_ms <= last_at_ms + REFUNDABLE_MS else 0
+
+
+def kind_of(past: History, at_ms: int) -> str:
+    """Whether a decision point ends a purchase day or is a check-in."""
+    bought_today = bool(past.days) and past.days[-1] == at_ms // DAY_MS
+    return PURCHASE if bought_today else CHECK_IN
+
+
+def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
+    """Whether a decision point is on the grid of check-ins, even on a purchase day: check-ins on
+    days without a purchase alone would underestimate how much customers buy.
+    """
+    since_ms = at_ms - day_end_ms(bought.first_at_ms)
+    return since_ms > 0 and not since_ms % check_in_ms
+
+
+def _decide(scene: Scene) -> None:
+    """At a decision point: start to wait for labels, and at a check-in send an observation."""
+    found = scene.of(assessment)
+    if found is not None:
+        state = scene.row.edit(CHURN)
+        _wait_for(state, found, scene)
+        check_in_ms = scene.parameters.churn.check_in_ms
+        if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
+            scene.teach(_observation(state, found, scene))
+    _set_next_decision(scene)
+    scene.raise_moment(SCORE)
+
+
+def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
+    """Wait for a label at each horizon, if there is room for it.
+
+    Whether a decision point is kept depends on a hash and on earlier events only. Replacing one by
+    a later one would bias the sample: customers who come back have more decision points, so those
+    of lost customers would be kept more often.
+    """
+    past, at_ms, pending_max = found.history, scene.at_ms, scene.parameters.bounds.pending
+    kind, packed = kind_of(past, at_ms), pack(found.features)
+    draw = fingerprint(f"{scene.customer}:{at_ms}")
+    for score in found.churn:
+        horizon_days = score.horizon_days
+        wait_ms = round(horizon_days * DAY_MS) + scene.context.label_delay_ms
+        weight = _stride(past, at_ms, wait_ms, scene.parameters)
+        waiting = [one for one in state.waiting if one.horizon_days == horizon_days]
+        if draw % weight or len(waiting) >= pending_max:
+            continue
+        expected = expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
+        new = Waiting(
+            due_ms=at_ms + wait_ms,
+            decided_at_ms=at_ms,
+            horizon_days=horizon_days,
+            kind=kind,
+            weight=weight,
+            features=packed,
+            said=pack_said(score.said),
+            forecast=None if expected is None else expected.forecast,
+        )
+        state.waiting.append(new)
+        state.waiting.sort(key=lambda one: (one.due_ms, one.horizon_days))
+    _set_next_label(state, scene.row)
+
+
+def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> int:
+    """Keep one in this many decision points, by how many there were in the last ``wait_ms``; an
+    eighth of the room is spare, because the hash keeps a random number of them.
+    """
+    days = len(past.days) - bisect_right(past.days, (at_ms - wait_ms) // DAY_MS)
+    lately = days + wait_ms / parameters.churn.check_in_ms
+    return ceil(lately / (0.875 * parameters.bounds.pending))
+
+
+def _set_next_label(state: Labels, row: Row) -> None:
+    due_ms = state.waiting[0].due_ms if state.waiting else 0
+    row.set_due(_LABEL, due_ms, may_repeat=True)
+
+
+def _release(scene: Scene) -> None:
+    """Release the labels that are due."""
+    state, bought = scene.row.edit(CHURN), scene.of(purchases)
+    ripe = [one for one in state.waiting if one.due_ms <= scene.at_ms]
+    del state.waiting[: len(ripe)]
+    _set_next_label(state, scene.row)
+    for one in ripe:
+        scene.teach(_example(bought, one))
+
+
+def _example(bought: Purchases, waited: Waiting) -> Example:
+    start_ms = waited.decided_at_ms
+    end_ms = start_ms + round(waited.horizon_days * DAY_MS)
+    came_back, spent_minor = _bought_within(bought, start_ms, end_ms)
+    return Example(
+        timestamp_ms=waited.due_ms,
+        horizon_days=waited.horizon_days,
+        kind=waited.kind,
+        churned=not came_back,
+        features=packed_text(waited.features),
+        weight=waited.weight,
+        said=packed_text(waited.said),
+        spent_minor=spent_minor,
+        forecast=waited.forecast,
+    )
+
+
+def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> tuple[bool, int]:
+    """Whether there was a purchase in (start, end], and the net revenue of the orders in it, in
+    minor units.
+    """
+    came_back, spent_minor = False, 0
+    for order in reversed(bought.orders):
+        if order.known_since_ms <= start_ms:
+            # Orders are sorted by time.
+            break
+        if order.is_purchase and start_ms < order.placed_at_ms <= end_ms:
+            came_back = True
+            spent_minor += order.net_minor
+    return came_back, spent_minor
+
+
+def _observation(state: Labels, found: Assessment, scene: Scene) -> Observation:
+    """The customer's observation at a check-in; the state remembers the cells it counts them in."""
+    past, at_ms, bought = found.history, scene.at_ms, scene.of(purchases)
+    frequency, monetary_minor = scene.of(window_365d)
+    gaps, today = gaps_days(bought), at_ms // DAY_MS
+    cell = cell_of(past.repeats, past.last, past.life)
+    counted = (*spend_cell_of(past.repeats + 1, scene.of(net_so_far)), monetary_minor)
+    first_channel = scene.of(engagement).first_channel
+    check_in_days = scene.parameters.churn.check_in_ms // DAY_MS
+    observation = Observation(
+        timestamp_ms=at_ms,
+        recency_days=past.recency,
+        frequency=frequency,
+        monetary_minor=monetary_minor,
+        gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
+        enters=cell,
+        leaves=state.counted,
+        features=packed_text(pack(found.features)),
+        gap_residuals=gap_residuals(past.days, today - check_in_days, today),
+        spend_enters=counted,
+        spend_leaves=state.spend_counted,
+        acquired=first_channel if state.spend_counted is None else None,
+    )
+    state.counted, state.spend_counted = cell, counted
+    return observation
+
+
+def _united(states: Sequence[Labels], parameters: Parameters) -> Labels:
+    """One person's waiting labels: those of all their ids, the earliest first.
+
+    Not additive: labels beyond the bound are dropped, and the cells are those of the id that was
+    counted last, because a table must count a person once.
+    """
+    one = Labels()
+    one.waiting = sorted(
+        (waited for state in states for waited in state.waiting),
+        key=lambda waited: (waited.due_ms, waited.horizon_days, waited.decided_at_ms),
+    )
+    for horizon_days in {waited.horizon_days for waited in one.waiting}:
+        of_horizon = [waited for waited in one.waiting if waited.horizon_days == horizon_days]
+        for waited in of_horizon[parameters.bounds.pending :]:
+            one.waiting.remove(waited)
+    for state in states:
+        one.counted = state.counted or one.counted
+        one.spend_counted = state.spend_counted or one.spend_counted
+    return one
+
+
+def _silent_churn(scene: Scene) -> float:
+    found = scene.of(thinning)
+    return nan if found is None else found
+
+
+def _clv(scene: Scene) -> float:
+    found = scene.of(worth)
+    return found.clv if found is not None else nan
+
+
+def _expected_spend(scene: Scene) -> float:
+    found = scene.of(worth)
+    return found.horizons[0].spend if found is not None else nan
+
+
+FACTS = {
+    "churn_probability": Fact(
+        churn_probability,
+        "{:.0%} likely not to buy",
+        "probability of no purchase within the first horizon",
+    ),
+    "silent_churn": Fact(
+        _silent_churn,
+        "buys less than by their own rhythm: {:.2f} of 1",
+        "how much speaks for thinning out, 0 to 1; none in the first 84 days and 8 purchase days",
+    ),
+    "value_at_stake": Fact(
+        lambda s: s.of(value_at_stake),
+        "{:.2f} at stake",
+        "a year's net spend times the churn probability",
+    ),
+    "clv": Fact(_clv, "a lifetime value of {:.2f}", "margin still to come, less acquisition cost"),
+    "expected_spend": Fact(
+        _expected_spend,
+        "expected to spend {:.2f}",
+        "net spend expected within the first horizon",
+    ),
+}
+
+
+class ChurnView(Struct, frozen=True, rename="camel"):
+    """P(no purchase within the horizon), where it comes from, and the score of every scorer."""
+
+    probability: float
+    horizon_days: float
+    source: str
+    model_version: int
+    scorer: str | None
+    scores: dict[str, float]
+
+
+_SOURCE_WORDS = {
+    Source.CHAMPION: "says the model that learnt from this shop",
+    Source.BASELINE: "says the formula over the rhythm of purchases",
+    Source.PRIOR: "assumed, as nothing was learnt yet",
+}
+_WORTH_WORDS = {
+    Worth.FORMULA: "says the formula over rhythm and amounts (formula)",
+    Worth.CHALLENGER: "says the model that learnt from this shop (challenger)",
+}
+
+
+def _churn_view(scene: Scene) -> tuple[ChurnView, ...]:
+    found = scene.of(assessment)
+    if found is None:
+        return ()
+    return tuple(
+        ChurnView(
+            probability=one.probability,
+            horizon_days=one.horizon_days,
+            source=one.source,
+            model_version=one.model_version,
+            scorer=one.scorer,
+            scores=one.scores(),
+        )
+        for one in found.churn
+    )
+
+
+def _churn_in_words(view: tuple[ChurnView, ...], _as_of: str, _currency: str) -> Iterator[Line]:
+    for one in view:
+        words = f"{one.probability:.0%} likely to buy nothing within {one.horizon_days:g} days"
+        who = f"{one.source} {one.scorer}" if one.source == Source.CHAMPION else one.source
+        version = f", version {one.model_version}" if one.model_version else ""
+        yield Line("churn", f"{words}: {_SOURCE_WORDS[Source(one.source)]} ({who}{version})")
+
+
+def _explanations_in_words(
+    told: tuple[Explanation, ...], _as_of: str, _currency: str
+) -> Iterator[Line]:
+    """The contributions that add up to the first score."""
+    for one in told[:1]:
+        for part in one.groups:
+            words = f"{part.contribution:+.2f} {part.group}: {part.words}"
+            yield Line(str(part.direction), words)
+        yield Line("log odds", f"{one.log_odds:+.2f}, of which everybody has {one.base:+.2f}")
+
+
+def _thinning_in_words(silent_churn: float, _as_of: str, _currency: str) -> Iterator[Line]:
+    """By the thresholds of the shipped rule, which fires at 0.8 and rearms at 0.6."""
+    words = "keeps to their own rhythm"
+    if silent_churn >= 0.6:
+        words = "buys less than by their own rhythm"
+    if silent_churn >= 0.8:
+        words = "is thinning out, by their own rhythm"
+    yield Line("silent churn", f"{silent_churn:.2f} of 1: {words}")
+
+
+def _worth_in_words(value: ValueView, _as_of: str, currency: str) -> Iterator[Line]:
+    """The lifetime value with each of its terms, and what is expected soon."""
+    terms = (
+        f"{digits(value.annual_revenue, currency)} a year x {value.gross_margin:.0%} margin x "
+        f"{value.lifetime_years:.2f} years - {digits(value.acquisition_cost, currency)} to win them"
+    )
+    yield Line("lifetime value", f"{digits(value.clv, currency)} {currency} = {terms}")
+    for expected in value.horizons:
+        words = f"{expected.purchases:.2f} purchases, {digits(expected.spend, currency)} {currency}"
+        within = f"within {expected.horizon_days:g} days: {_WORTH_WORDS[expected.source]}"
+        yield Line("expected", f"{words} {within}")
+
+
+CHURN: Part[Labels] = Part(
+    name="churn",
+    code="la",
+    about="Who is leaving, why a score says so, and what would be lost with them.",
+    state=Labels,
+    pack=_pack,
+    unpack=_unpack,
+    united=_united,
+    listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
+    record=_record,
+    timers=(
+        Timer(_LABEL, _release, first=True, may_repeat=True, waits_for_clock=True),
+        Timer(_DECISION, _decide, last=True),
+    ),
+    moments={SCORE: "the churn score may have changed"},
+    offers=(seen, churn, assessment, explanation, value_at_stake, worth, thinning),
+    reads=(
+        *features.READS,
+        *churn_words.READS,
+        engagement,
+        history,
+        purchases,
+        window_365d,
+    ),
+    facts=FACTS,
+    sections=(
+        ProfileSection("churn", tuple[ChurnView, ...], _churn_view, _churn_in_words, place=200),
+        ProfileSection(
+            "explanations",
+            tuple[Explanation, ...],
+            explanations,
+            _explanations_in_words,
+            place=220,
+        ),
+        ProfileSection("silent_churn", float | None, thinning, _thinning_in_words, place=230),
+        ProfileSection("value", ValueView | None, worth, _worth_in_words, place=300),
+    ),
+)

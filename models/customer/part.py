@@ -1,0 +1,152 @@
+"""The contract of a part: one concern of customer relationship management, in one module.
+
+A part keeps one flat state object a customer. The engine tells it the events it listens to and
+runs its timers; whatever else is read of it, it declares: facts for rules, readings for other
+parts, sections for the profile, sums for the population. Its line in `models.customer.registry` is
+all that makes it work.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar, get_args
+
+from msgspec import Struct
+
+from config.parameters import Parameters, Section
+from models.customer.row import Kept
+from models.customer.scene import Scene
+from models.events.event import Event, EventType
+from models.learning.lessons import Tally
+from models.measures import Measure, Sample
+
+S = TypeVar("S")
+T = TypeVar("T")
+#: Something that may be asked of a customer at a moment.
+Reading = Callable[[Scene], T]
+
+#: The engine's own moment, the last of a step: something that a score depends on has changed.
+SCORE: Final = "score"
+#: Listens to every event that the customer did themselves, whatever its name.
+INTERACTIONS: Final[frozenset[str]] = frozenset({"*"})
+#: No part has more sums of all customers than this.
+KEYS_MAX: Final = 64
+
+
+class Fact(NamedTuple):
+    """A number or a text that rules may name. NaN, or an empty text, when it is not known.
+
+    ``words``: how a receipt tells it; ``about``: how the list of facts does; ``moment``: the only
+    moment it is known at, if there is one.
+    """
+
+    read: Callable[[Scene], float | str]
+    words: str
+    about: str
+    kind: type = float
+    moment: str | None = None
+
+
+class Timer(NamedTuple):
+    """A deadline of a part, set with ``Row.set_due`` by its ``code``, which is kept in rows.
+
+    ``run`` is called at exactly the time that was set. ``first`` and ``last``: before and after
+    all other timers of the same millisecond. A time that was dealt with is not due again, unless
+    the timer ``may_repeat``. One that ``waits_for_clock`` is not run by an event that comes later:
+    an event does not say that everything before it has come.
+    """
+
+    code: str
+    run: Callable[[Scene], None]
+    first: bool = False
+    last: bool = False
+    may_repeat: bool = False
+    waits_for_clock: bool = False
+
+
+class Line(NamedTuple):
+    """A line of a profile in words: what it is about, and what there is to say."""
+
+    name: str
+    words: str
+
+
+class ProfileSection(NamedTuple):
+    """A field of the profile, and how it reads in words.
+
+    ``in_words`` is given the field's value, the moment of the profile in ISO 8601 and the currency.
+    ``place`` orders the words, not the fields: lower comes first. Of a part that is switched off,
+    the field is null: one that can be has a ``view`` that says so.
+    """
+
+    name: str
+    view: Any
+    read: Callable[[Scene], Any]
+    in_words: Callable[[Any, str, str], Iterable[Line]] | None = None
+    place: int = 500
+
+    @property
+    def field(self) -> tuple[Any, ...]:
+        """The field of the profile's struct; one that may be null may also be missing."""
+        may_be_null = type(None) in get_args(self.view)
+        return (self.name, self.view, None) if may_be_null else (self.name, self.view)
+
+
+class Told(NamedTuple):
+    """What a part tells of all customers together, as sums of whole numbers by key and day.
+
+    ``keys``: every key there may be, at most `KEYS_MAX`; ``window_days``: how many days back, by
+    event time, sums count, 0 for ever. Both may depend on what the operator set. ``samples``: the
+    measures made of the sums within the window.
+    """
+
+    keys: Callable[[Parameters], Collection[str]]
+    window_days: Callable[[Parameters], int]
+    measures: tuple[Measure, ...]
+    samples: Callable[[Mapping[str, int], Parameters], Iterable[Sample]]
+
+
+def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
+    """For parts that only timers or decisions change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Part(Kept[S]):
+    """One concern, as the engine and everything around it know it; its state is `Kept` in rows.
+
+    ``listens``: names of events, or `INTERACTIONS`; ``record`` is called for no other. ``events``:
+    the shapes of the events this part owns; ``adds``: more fields of events that others own.
+    ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
+    ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
+    registry. ``united``: the state of one person of the states of their ids.
+    """
+
+    about: str
+    united: Callable[[Sequence[S], Parameters], S]
+    parameters: type[Section] | None = None
+    has_own_file: bool = False
+    events: Mapping[str, EventType] = field(default_factory=dict)
+    adds: Mapping[str, type[Struct]] = field(default_factory=dict)
+    listens: Collection[str] = frozenset()
+    record: Callable[[S, Event, Scene], None] = _hears_nothing
+    timers: tuple[Timer, ...] = ()
+    moments: Mapping[str, str] = field(default_factory=dict)
+    offers: tuple[Reading[Any], ...] = ()
+    reads: tuple[Reading[Any], ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    sections: tuple[ProfileSection, ...] = ()
+    population: Told | None = None
+
+    def __repr__(self) -> str:
+        return f"Part({self.name})"
+
+    def is_on(self, parameters: Parameters) -> bool:
+        """Whether the operator has it switched on; a part without a switch always is."""
+        if self.parameters is None:
+            return True
+        return bool(getattr(parameters.of(self.parameters), "enabled", True))
+
+    def tell(self, scene: Scene, sums: Iterable[tuple[str, int, int]]) -> None:
+        """Add amounts to the part's sums of all customers: (key, UTC day since 1970, amount)."""
+        assert self.population is not None
+        window_days = self.population.window_days(scene.parameters)
+        scene.teach(Tally(scene.at_ms, self.name, window_days, tuple(sums)))

@@ -1,0 +1,101 @@
+"""A customer at one moment: parts record events with it, and facts are read from it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from config.parameters import Parameters
+from models.customer.row import Row
+from models.events.event import Event
+from models.learning.lessons import Lesson
+from models.learning.snapshot import Snapshot
+from models.money import minor_per_unit
+
+T = TypeVar("T")
+_NOT_YET = object()
+
+
+class Context:
+    """A partition's clock, and what all its customers share.
+
+    ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
+    horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
+    the reading of each fact, by name.
+    """
+
+    __slots__ = ("clock_ms", "facts", "label_delay_ms", "parameters", "snapshot")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        snapshot: Snapshot,
+        facts: "Mapping[str, Callable[[Scene], float | str]]",
+        *,
+        clock_ms: int = 0,
+        label_delay_ms: int = 0,
+    ) -> None:
+        self.parameters = parameters
+        self.snapshot = snapshot
+        self.facts = facts
+        self.clock_ms = clock_ms
+        self.label_delay_ms = label_delay_ms
+
+
+class Scene:
+    """One customer at ``at_ms`` of event time, because of an ``event`` or a timer (None).
+
+    Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
+    of the moments at which rules are evaluated) and ``lessons`` (for the trainer).
+    """
+
+    __slots__ = (
+        "_known",
+        "at_ms",
+        "context",
+        "customer",
+        "event",
+        "lessons",
+        "moments",
+        "parameters",
+        "row",
+        "snapshot",
+    )
+
+    def __init__(
+        self, row: Row, customer: str, at_ms: int, context: Context, event: Event | None = None
+    ) -> None:
+        self.row = row
+        self.customer = customer
+        self.at_ms = at_ms
+        self.context = context
+        self.event = event
+        self.parameters = context.parameters
+        self.snapshot = context.snapshot
+        self.moments: list[str] = []
+        self.lessons: list[Lesson] = []
+        self._known: dict[Callable[[Scene], Any], Any] = {}
+
+    def __getitem__(self, name: str) -> float | str:
+        """The fact of this name."""
+        return self.context.facts[name](self)
+
+    def of(self, reading: "Callable[[Scene], T]") -> T:
+        """The value of a reading at this moment."""
+        known = self._known
+        found: Any = known.get(reading, _NOT_YET)
+        if found is _NOT_YET:
+            found = known[reading] = reading(self)
+        told: T = found
+        return told
+
+    def raise_moment(self, name: str) -> None:
+        """Have the rules of this moment evaluated after all parts recorded the event or timer."""
+        if name not in self.moments:
+            self.moments.append(name)
+
+    def teach(self, lesson: Lesson) -> None:
+        """Send a lesson to the trainer."""
+        self.lessons.append(lesson)
+
+    def money(self, minor: float) -> float:
+        """An amount of minor units, converted to the shop's currency."""
+        return minor / minor_per_unit(self.parameters.money.currency)

@@ -1,0 +1,13 @@
+"""Codes such as ``too_expensive``: choices from a list. Free text may be personal, so it is dropped
+from events.
+"""
+
+import re
+
+#: One word of letters, _ and -, 32 at most, that begins with a letter.
+_CODE = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}").fullmatch
+
+
+def code(text: str | None) -> str | None:
+    """``text`` if it looks like a code; None for free text."""
+    return text if text is not None and _CODE(text) else None

@@ -1,0 +1,74 @@
+"""An event as the engine sees it, and what parts can declare for an event's name."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+Amount = Annotated[float, Meta(ge=0, le=1e12)]
+Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Text = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class Nothing(Struct, frozen=True, gc=False):
+    """No properties: state needs only the event's name and time."""
+
+
+NOTHING = Nothing()
+
+
+class EventType(Struct, frozen=True, kw_only=True):
+    """What a part declares for an event's name.
+
+    ``shape``: the properties that state needs; all others are dropped. ``topic`` and
+    ``is_passive`` (the customer did not do it) are only for names that `names` does not know.
+    ``check`` raises ``Rejected`` for what types cannot express; ``rules`` state the same in JSON
+    Schema, merged into the shape's. ``nobody`` gives the id under which an event without an
+    identity is kept.
+    """
+
+    shape: type[Struct] = Nothing
+    topic: str | None = None
+    is_passive: bool = False
+    check: Callable[[Any], None] | None = None
+    rules: Mapping[str, Any] = {}
+    nobody: Callable[[Any], str] | None = None
+
+
+class Kind(Struct, frozen=True, kw_only=True, eq=False):
+    """What an event's name means, resolved once, when the event is decoded.
+
+    ``number`` is the kind's index in the engine's table of routes; ``is_passive``: the customer did
+    not do it. All undeclared names share one kind.
+    """
+
+    name: str
+    number: int
+    topic: str
+    is_passive: bool
+    declared: EventType
+    decoder: msgspec.json.Decoder[Any] | None
+
+
+class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Where on a raw topic an event came from, and when the broker took it (Unix ms)."""
+
+    topic: str
+    partition: int
+    offset: int
+    received_at: int
+
+
+class Event(Struct, frozen=True):
+    """Something that happened, checked and typed."""
+
+    name: str
+    kind: Kind
+    customer: str
+    message_id: str
+    occurred_at_ms: int
+    properties: Any = NOTHING
+    channel: str | None = None
+    source: Source | None = None
+    identified: bool = True

@@ -1,0 +1,92 @@
+"""The churn learner: every horizon's models, and how good each scorer has been."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from config.parameters import Parameters
+from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
+from models.learning.lessons import Example
+from models.learning.log_odds import sigmoid
+from models.learning.online import OnlineLearner, OnlineState
+from models.learning.reliability import Reliability
+from models.learning.scorers import SCORERS, Said
+
+
+class ChurnState(Struct, rename="camel"):
+    """``horizons``: what was learnt, by horizon in days; ``reliability`` of the scores given at
+    decisions, by "horizon kind scorer", over examples that every scorer had scored.
+    """
+
+    horizons: dict[str, OnlineState] = {}
+    reliability: dict[str, Reliability] = {}
+
+
+class ChurnLearner:
+    """Learns each horizon by itself, and judges the scores that were given at each decision."""
+
+    knows_enough = True
+
+    def __init__(self, state: Any, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._state: ChurnState = state or ChurnState()
+        self._learners = {
+            horizon: OnlineLearner(known, parameters)
+            for horizon, known in self._state.horizons.items()
+        }
+
+    def learn(self, example: Example) -> None:
+        """Judge the scores of the decision, then learn its outcome."""
+        horizon = f"{example.horizon_days:g}"
+        learner = self._learners.get(horizon)
+        if learner is None:
+            learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
+        said = example.scorers_said()
+        if said is not None and said.is_complete:
+            self._judge(example, said)
+        learner.learn(example.values(), example.churned, said.log_odds if said else None)
+
+    def state(self) -> ChurnState:
+        """The whole state, enough to restore the learner."""
+        self._state.horizons = {name: learner.state() for name, learner in self._learners.items()}
+        return self._state
+
+    def draw(self, _now_ms: int) -> ChurnScoring:
+        """The models with enough examples to score, and the quality of all scorers."""
+        models = {name: learner.models() for name, learner in self._learners.items()}
+        known = {name: model for name, model in models.items() if model is not None}
+        return ChurnScoring(known, tuple(self._quality()))
+
+    def _judge(self, example: Example, said: Said) -> None:
+        """Count each scorer's score at the decision, and the one that was served."""
+        served = said.log_odds[said.served]
+        told = [*zip(SCORERS, said.log_odds, strict=True), (CHAMPION, served)]
+        for scorer, log_odds in told:
+            assert log_odds is not None
+            name = f"{example.horizon_days:g} {example.kind} {scorer}"
+            found = self._state.reliability.setdefault(name, Reliability())
+            found.learn(sigmoid(log_odds), example.churned, example.weight)
+
+    def _quality(self) -> list[Quality]:
+        """By horizon, kind of decision and scorer, and over all kinds."""
+        tables = dict(self._state.reliability)
+        for name, found in self._state.reliability.items():
+            horizon, _, scorer = name.split()
+            pooled = f"{horizon} {ALL_KINDS} {scorer}"
+            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+        return [_quality_of(name, found) for name, found in sorted(tables.items())]
+
+
+def _quality_of(name: str, found: Reliability) -> Quality:
+    horizon, kind, scorer = name.split()
+    curve = found.curve() if scorer == CHAMPION else ()
+    return Quality(
+        horizon_days=float(horizon),
+        kind=kind,
+        scorer=scorer,
+        examples=found.examples,
+        log_loss=found.mean_log_loss,
+        auc=found.auc,
+        calibration_error=found.calibration_error,
+        curve=tuple((point.said, point.came_true) for point in curve),
+    )

@@ -1,0 +1,28 @@
+"""A customer's purchase days up to a moment, as the BG/NBD and gamma-gamma formulas need them."""
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from config.duration import DAY_MS
+
+#: UTC days since 1970, ascending, each once.
+Days = tuple[int, ...]
+
+
+class History(NamedTuple):
+    """When a customer bought: ``repeats`` counts purchase days after the first, ``last`` and
+    ``life`` are days from the first to the latest and to now, ``recency`` those since the latest.
+
+    ``days`` may lack old days that ``repeats`` counts.
+    """
+
+    days: Days
+    repeats: int
+    last: float
+    life: float
+    recency: float
+
+
+def days_since(past: History, since_ms: int) -> int:
+    """The number of purchase days after the day of ``since_ms``."""
+    return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)

@@ -1,0 +1,135 @@
+"""The trainer's input: observations at check-ins, examples with a matured label, costs, and sums
+over all customers.
+
+No lesson names its customer. Each has a position (partition, offset, index) in
+``customer-events``, by which the trainer drops repeats.
+"""
+
+from base64 import b64decode, b64encode
+
+import msgspec
+from msgspec import Struct
+
+from models.learning.bgnbd import Cell
+from models.learning.feature_names import unpack
+from models.learning.scorers import Said, unpack_said
+
+#: A customer's cell for money: purchase days and mean spend as in `gamma_gamma.SpendCell`, and net
+#: revenue within the longest window, in minor units.
+Counted = tuple[int, int, int]
+
+
+class Forecast(Struct, frozen=True, array_like=True, gc=False):
+    """Expected spend within the horizon, by formula and by challenger. Amounts are in minor units;
+    ``features`` are the challenger's, ``order_minor`` was a typical order at the time.
+    """
+
+    formula_minor: float
+    challenger_minor: float | None
+    order_minor: float
+    features: tuple[float, ...]
+
+
+class _Lesson(Struct, rename="camel", tag_field="type", kw_only=True):
+    """The position in ``customer-events``; ``index`` counts the lessons of one record."""
+
+    partition: int = 0
+    offset: int = 0
+    index: int = 0
+
+
+class Observation(_Lesson, tag="observation", kw_only=False):
+    """One customer as a check-in found them.
+
+    The customer moves from one cell of the count table to another, so that the table counts every
+    customer once, at their latest check-in. ``spend_enters`` and ``spend_leaves`` do the same for
+    money. ``acquired``: at the first check-in, the channel of the first event, which may be empty.
+
+    ``features`` are packed, in base64; ``gap_residuals`` are those of the purchase days since the
+    last check-in. Both show drift without waiting for labels.
+    """
+
+    timestamp_ms: int
+    recency_days: float
+    frequency: int
+    monetary_minor: int
+    gap_days: float | None
+    enters: Cell
+    leaves: Cell | None = None
+    features: str = ""
+    gap_residuals: tuple[float, ...] = ()
+    spend_enters: Counted | None = None
+    spend_leaves: Counted | None = None
+    acquired: str | None = None
+
+    def values(self) -> tuple[float, ...]:
+        """The features as numbers. Raises ``ValueError`` without features of this release."""
+        return unpack(b64decode(self.features))
+
+
+class Example(_Lesson, tag="example", kw_only=False):
+    """A decision point and its label: ``churned`` if nothing was bought in the horizon after it.
+
+    ``weight``: how many decision points this one, which was kept, stands for.
+    ``features`` and ``said``: features and log odds at the decision, packed, in base64.
+    ``spent_minor``: net revenue within the horizon; ``forecast``: the spend expected then.
+    """
+
+    timestamp_ms: int
+    horizon_days: float
+    kind: str
+    churned: bool
+    features: str
+    weight: int = 1
+    said: str = ""
+    spent_minor: int = 0
+    forecast: Forecast | None = None
+
+    def values(self) -> tuple[float, ...]:
+        """The features as numbers."""
+        return unpack(b64decode(self.features))
+
+    def scorers_said(self) -> Said | None:
+        """The scorers' log odds; None if there were none."""
+        return unpack_said(b64decode(self.said)) if self.said else None
+
+
+class Cost(_Lesson, tag="cost", kw_only=False):
+    """What was spent on winning customers through a channel, in minor units."""
+
+    timestamp_ms: int
+    channel: str
+    amount_minor: int
+
+
+class Tally(_Lesson, tag="tally", kw_only=False):
+    """Amounts that a part adds to sums over all customers.
+
+    ``sums`` are (key, UTC day since 1970, amount); a correction subtracts the old amount from the
+    day it was first added to. ``window_days``: how far back sums count, 0 without a limit.
+    """
+
+    timestamp_ms: int
+    part: str
+    window_days: int
+    sums: tuple[tuple[str, int, int], ...]
+
+
+Lesson = Observation | Example | Cost | Tally
+
+_DECODER: msgspec.json.Decoder[Lesson] = msgspec.json.Decoder(Lesson)
+
+
+def encode_lesson(lesson: Lesson) -> bytes:
+    """The lesson as JSON."""
+    return msgspec.json.encode(lesson)
+
+
+def decode_lesson(content: bytes) -> Lesson:
+    """Raises ``msgspec.DecodeError`` if ``content`` is not a lesson."""
+    return _DECODER.decode(content)
+
+
+def packed_text(packed: bytes) -> str:
+    """Packed bytes in base64, for JSON."""
+    return b64encode(packed).decode()

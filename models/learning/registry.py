@@ -1,0 +1,130 @@
+"""Every learner, one line each. The trainer, snapshots and metrics have no other list.
+
+What a learner draws is quick to import, because every worker decides with it. The learner itself
+may not be (River takes a second or two), so it is imported when it is started.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from config.parameters import Parameters
+from models.learning import acquisition, churn_models, population, spend, tallies
+from models.learning.lessons import Cost, Example, Observation, Tally
+from models.learning.scorers import SCORERS
+from models.measures import Measure, Sample
+
+
+class Learner(Protocol):
+    """Learns in place. Its state is a function of its lessons in their order.
+
+    ``knows_enough``: False while the first snapshot has to wait for this learner.
+    """
+
+    @property
+    def knows_enough(self) -> bool: ...
+
+    def learn(self, lesson: Any) -> object:
+        """Learn one lesson. A list that is returned holds alarms."""
+        ...
+
+    def state(self) -> Struct | None:
+        """The whole state, enough to restore the learner; None to start over."""
+        ...
+
+    def draw(self, now_ms: int) -> Struct | None:
+        """The value for the next snapshot, as of the latest lesson; None for no value."""
+        ...
+
+
+class Learning(NamedTuple):
+    """A learner's description, available without starting it.
+
+    ``name``: its key in a snapshot. ``learns``: the lesson types it receives. ``start`` makes a
+    learner, new or from an earlier one's encoded state. ``drawn``: the type of what it draws;
+    ``prior`` makes the value in force before that. ``measures`` and ``samples``: its metrics on
+    /metrics.
+    """
+
+    name: str
+    learns: tuple[type, ...]
+    start: Callable[[bytes | None, Parameters], Learner]
+    drawn: type[Struct] | None = None
+    prior: Callable[[Parameters], Struct] | None = None
+    measures: tuple[Measure, ...] = ()
+    samples: Callable[[Any], Iterable[Sample]] | None = None
+
+
+def _start_churn(state: bytes | None, parameters: Parameters) -> Learner:
+    from models.learning.churn_learner import ChurnLearner, ChurnState  # noqa: PLC0415
+
+    return ChurnLearner(_restored(state, ChurnState), parameters)
+
+
+def _start_drift(_state: bytes | None, _parameters: Parameters) -> Learner:
+    from models.learning.drift import DriftMonitor  # noqa: PLC0415
+
+    return DriftMonitor()
+
+
+def _restored(state: bytes | None, kind: type[Struct]) -> Any:
+    return None if state is None else msgspec.json.decode(state, type=kind)
+
+
+def _starts(learner: Any, kind: type[Struct]) -> Callable[[bytes | None, Parameters], Learner]:
+    def start(state: bytes | None, parameters: Parameters) -> Learner:
+        started: Learner = learner(_restored(state, kind), parameters)
+        return started
+
+    return start
+
+
+LEARNERS: tuple[Learning, ...] = (
+    Learning(
+        "population",
+        (Observation,),
+        _starts(population.PopulationLearner, population.PopulationState),
+        population.Population,
+        population.prior_population,
+        population.MEASURES,
+        population.samples,
+    ),
+    Learning(
+        "churn",
+        (Example,),
+        _start_churn,
+        churn_models.ChurnScoring,
+        lambda _: churn_models.ChurnScoring(),
+        churn_models.MEASURES,
+        lambda drawn: churn_models.samples(drawn, SCORERS),
+    ),
+    Learning(
+        "spend",
+        (Example,),
+        _starts(spend.SpendLearner, spend.SpendStates),
+        spend.SpendScoring,
+        lambda _: spend.SpendScoring(),
+        spend.MEASURES,
+        spend.samples,
+    ),
+    Learning(
+        "acquisition",
+        (Observation, Cost),
+        _starts(acquisition.AcquisitionLearner, acquisition.AcquisitionState),
+        acquisition.AcquisitionCosts,
+        lambda _: acquisition.AcquisitionCosts(),
+    ),
+    Learning(
+        "tallies",
+        (Tally,),
+        _starts(tallies.TallyLearner, tallies.TallyState),
+        tallies.Tallies,
+        lambda _: tallies.Tallies(),
+    ),
+    Learning("drift", (Observation,), _start_drift),
+)
+DRAWN_TYPES: dict[str, type[Struct]] = {
+    learning.name: learning.drawn for learning in LEARNERS if learning.drawn is not None
+}

@@ -1,0 +1,87 @@
+"""Sums over all customers, by part, key and day."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.learning.lessons import Tally
+
+#: The day of sums without a day.
+NO_DAY = 0
+
+
+class Tallied(Struct, rename="camel"):
+    """One part's sums of whole numbers by key and UTC day; only ``window_days`` are kept, 0 for
+    all.
+    """
+
+    window_days: int = 0
+    sums: dict[str, dict[int, int]] = {}
+
+
+class TallyState(Struct, rename="camel"):
+    """Sums by part; the order of lessons does not matter."""
+
+    parts: dict[str, Tallied] = {}
+
+
+class Tallies(Struct, frozen=True, rename="camel"):
+    """Each part's sums within its window, by key."""
+
+    parts: dict[str, dict[str, int]] = {}
+
+
+class TallyLearner:
+    """Adds up tallies, and drops days outside the window."""
+
+    knows_enough = True
+
+    def __init__(self, state: Any, _parameters: Parameters) -> None:
+        self._state: TallyState = state or TallyState()
+
+    def learn(self, tally: Tally) -> None:
+        """Add a tally's amounts to the sums of their keys and days."""
+        tallied = self._state.parts.setdefault(tally.part, Tallied())
+        tallied.window_days = tally.window_days
+        for key, day, amount in tally.sums:
+            days = tallied.sums.setdefault(key, {})
+            changed = days.get(day, 0) + amount
+            if changed:
+                days[day] = changed
+            else:
+                days.pop(day, None)
+
+    def state(self) -> TallyState:
+        """The whole state, enough to restore the learner."""
+        return self._state
+
+    def so_far(self, now_ms: int) -> Tallies:
+        """The sums over (now - window, now] by event day; later days do not count yet."""
+        today = now_ms // DAY_MS
+        return Tallies({name: _within(found, today) for name, found in self._state.parts.items()})
+
+    def draw(self, now_ms: int) -> Tallies:
+        """Return `so_far`, and drop days outside the window."""
+        today = now_ms // DAY_MS
+        for tallied in self._state.parts.values():
+            for days in tallied.sums.values():
+                for day in [day for day in days if _is_over(day, today, tallied.window_days)]:
+                    del days[day]
+        return self.so_far(now_ms)
+
+
+def _is_over(day: int, today: int, window_days: int) -> bool:
+    return window_days > 0 and day <= today - window_days
+
+
+def _within(tallied: Tallied, today: int) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, days in tallied.sums.items():
+        total = 0
+        for day, amount in days.items():
+            if day <= today and not _is_over(day, today, tallied.window_days):
+                total += amount
+        sums[key] = total
+    return sums

@@ -1,0 +1,93 @@
+"""The plan of a deployment, built from its parameters at start."""
+
+from math import nan
+from typing import Any, NamedTuple
+
+from config.parameters import Parameters
+from models.catalogue import KINDS
+from models.customer.part import INTERACTIONS, KEYS_MAX, Fact, Part, Reading, Timer
+from models.customer.registry import PARTS, RegistryError
+from models.customer.scene import Context
+from models.decisions.policy import Policy, compile_policy
+from models.events.event import Kind
+from models.learning.snapshot import Snapshot
+
+#: The parts that listen to one kind of event.
+Route = tuple[Part[Any], ...]
+
+
+class Plan(NamedTuple):
+    """``routes``: the parts that listen, by the number of an event's kind. ``timers`` by code, in
+    the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
+    are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
+    repeats; ``lateness_ms``: older events are not applied.
+    """
+
+    parameters: Parameters
+    policy: Policy
+    routes: tuple[Route, ...]
+    timers: dict[str, Timer]
+    facts: dict[str, Reading[float | str]]
+    message_bytes_max: int
+    lateness_ms: int
+
+    def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
+        """A partition's context under this plan."""
+        return Context(
+            self.parameters,
+            snapshot,
+            self.facts,
+            clock_ms=clock_ms,
+            label_delay_ms=label_delay_ms,
+        )
+
+
+def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Plan:
+    """The plan of a deployment. Raises ``RuleError`` for a rule that cannot be used, and
+    ``RegistryError`` for a part with too many sums over all customers.
+    """
+    on = tuple(part for part in parts if part.is_on(parameters))
+    _check_sums(on, parameters)
+    return Plan(
+        parameters=parameters,
+        policy=compile_policy(parameters),
+        routes=tuple(tuple(part for part in on if _hears(part, kind)) for kind in KINDS),
+        timers=_timers(on),
+        facts=_facts(parts, on),
+        message_bytes_max=8 * parameters.bounds.messages,
+        lateness_ms=parameters.time.lateness,
+    )
+
+
+def _check_sums(parts: tuple[Part[Any], ...], parameters: Parameters) -> None:
+    for part in parts:
+        count = len(part.population.keys(parameters)) if part.population is not None else 0
+        if count > KEYS_MAX:
+            raise RegistryError(f"{part.name} tells {count} sums, {KEYS_MAX} at most: set fewer")
+
+
+def _hears(part: Part[Any], kind: Kind) -> bool:
+    if part.listens is INTERACTIONS:
+        return not kind.is_passive
+    return kind.name in part.listens
+
+
+def _timers(parts: tuple[Part[Any], ...]) -> dict[str, Timer]:
+    timers = [timer for part in parts for timer in part.timers]
+    timers.sort(key=lambda timer: timer.last - timer.first)
+    return {timer.code: timer for timer in timers}
+
+
+def _facts(
+    parts: tuple[Part[Any], ...], on: tuple[Part[Any], ...]
+) -> dict[str, Reading[float | str]]:
+    facts: dict[str, Reading[float | str]] = {}
+    for part in parts:
+        for name, fact in part.facts.items():
+            facts[name] = fact.read if part in on else _unknown(fact)
+    return facts
+
+
+def _unknown(fact: Fact) -> Reading[float | str]:
+    nothing: float | str = "" if fact.kind is str else nan
+    return lambda _: nothing

@@ -1,0 +1,66 @@
+"""Every kind of effect and the record it becomes, one line each. The profile agent has no other
+list.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from config.topics import LABELLED_EXAMPLES, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from models.decisions.trigger import Decision, NextBestAction, Trigger, encode_decision
+from models.learning.lessons import Cost, Example, Observation, Tally, encode_lesson
+
+
+class Output(NamedTuple):
+    """How an effect is written to Kafka.
+
+    ``topic`` and ``key`` of its record; ``is_partitioned``: whether it goes to the customer's own
+    partition, and not to the topic's only one. ``type_name``: its CloudEvents type; with one it
+    has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
+    ``keepstream_decisions_total``; ``passed_over``: labels (action, gate) in
+    ``keepstream_suppressed_actions_total``.
+    """
+
+    topic: str
+    encode: Callable[[Any], bytes]
+    key: Callable[[Any], bytes | None] = lambda _: None
+    is_partitioned: bool = False
+    type_name: Callable[[Any], str] | None = None
+    fate: Callable[[Any], tuple[str, str]] | None = None
+    passed_over: Callable[[Any], Iterable[tuple[str, str]]] = lambda _: ()
+
+
+def _customer(decided: Decision) -> bytes:
+    return decided.user_id.encode()
+
+
+def _rejected(action: NextBestAction) -> Iterable[tuple[str, str]]:
+    return [(other.action, other.by) for other in action.suppressed]
+
+
+_TRIGGER = Output(
+    RETENTION_TRIGGERS,
+    encode_decision,
+    key=_customer,
+    is_partitioned=True,
+    type_name=lambda trigger: f"keepstream.retention-trigger.{trigger.kind}.v1",
+    fate=lambda trigger: (trigger.kind, "fired"),
+)
+_ACTION = Output(
+    NEXT_BEST_ACTIONS,
+    encode_decision,
+    key=_customer,
+    is_partitioned=True,
+    type_name=lambda action: f"keepstream.{action.kind}.v1",
+    fate=lambda action: (action.kind, action.group),
+    passed_over=_rejected,
+)
+_LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
+
+OUTPUTS: dict[type, Output] = {
+    Trigger: _TRIGGER,
+    NextBestAction: _ACTION,
+    Observation: _LESSON,
+    Example: _LESSON,
+    Cost: _LESSON,
+    Tally: _LESSON,
+}
