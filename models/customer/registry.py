@@ -15,6 +15,7 @@ from models.customer.churn import CHURN
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
+from models.customer.loyalty import LOYALTY
 from models.customer.part import INTERACTIONS, Fact, Part
 from models.customer.purchases import PURCHASES
 from models.customer.support import SUPPORT
@@ -27,6 +28,7 @@ PARTS: tuple[Part[Any], ...] = (
     SUPPORT,
     CONTACTS,
     ACQUISITION,
+    LOYALTY,
     CHURN,
     EVIDENCE,
 )
