@@ -18,6 +18,7 @@ from models.customer.evidence import EVIDENCE
 from models.customer.loyalty import LOYALTY
 from models.customer.part import INTERACTIONS, Fact, Part
 from models.customer.purchases import PURCHASES
+from models.customer.satisfaction import SATISFACTION
 from models.customer.support import SUPPORT
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
@@ -29,6 +30,7 @@ PARTS: tuple[Part[Any], ...] = (
     CONTACTS,
     ACQUISITION,
     LOYALTY,
+    SATISFACTION,
     CHURN,
     EVIDENCE,
 )
