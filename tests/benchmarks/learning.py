@@ -17,8 +17,11 @@ from msgspec.structs import replace
 
 from models.learning.bgnbd import BgNbd
 from models.learning.churn import Seen, score
-from models.learning.features import NAMES, History
+from models.learning.churn_models import ChurnScoring
+from models.learning.feature_names import NAMES
+from models.learning.history import History
 from models.learning.online import OnlineLearner, OnlineState
+from models.learning.population import Population
 from models.learning.scorers import combined
 from tests.models.lines import PARAMETERS, PRIOR
 
@@ -45,7 +48,8 @@ def measure(examples: list[Example]) -> tuple[float, float]:
 
     models = learner.models()
     assert models is not None
-    snapshot = replace(PRIOR, bgnbd=BgNbd(0.5, 5.0, 0.6, 2.5), churn={"28": models})
+    population = replace(PRIOR.of(Population), bgnbd=BgNbd(0.5, 5.0, 0.6, 2.5))
+    snapshot = PRIOR.replace(population, ChurnScoring({"28": models}))
     past = History((20_000, 20_010, 20_020), 2, 20.0, 40.0, 20.0)
     started_s = process_time()
     for features, _ in examples:

@@ -1,0 +1,173 @@
+"""Where a part keeps a rule of the contract in another way: why, and what holds instead."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from config.parameters import Parameters
+from models.customer.churn import Labels
+from models.customer.contacts import DECISIONS_MAX, Contacts
+from models.customer.decay import decayed
+from models.customer.loyalty import LOYALTY, Loyalty
+from models.customer.purchases import (
+    COMPLETED,
+    PURCHASES,
+    UPDATED,
+    PurchaseParameters,
+    Purchases,
+)
+from models.events.event import Event
+from tests.models.lines import DAY_MS, PARAMETERS, START_MS
+
+#: Whether the union of some ids' states has all of what it must have.
+Holds = Callable[[Sequence[Any], Any, Parameters], bool]
+
+
+class NotOfEvents(NamedTuple):
+    """C6: a state that timers or decisions make. ``reason`` stands, in these words, in what the
+    part says of ``united``.
+    """
+
+    reason: str
+    holds: Holds
+
+
+def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: Parameters) -> bool:
+    """As many as there is room for, the latest firing of each trigger, and every threshold."""
+    contacts = [contact.id for state in states for contact in state.latest]
+    fired = {name for state in states for name in state.fired_ms}
+    at_risk = {name for state in states for name in state.at_risk}
+    return (
+        {contact.id for contact in one.latest} <= set(contacts)
+        and len(one.latest) == min(len(contacts), DECISIONS_MAX)
+        and one.fired_ms
+        == {name: max(state.fired_ms.get(name, 0) for state in states) for name in fired}
+        and set(one.at_risk) == at_risk
+    )
+
+
+def _has_the_earliest_labels(states: Sequence[Labels], one: Labels, parameters: Parameters) -> bool:
+    """The earliest of each horizon, and the cells of one id."""
+    waiting = [waited for state in states for waited in state.waiting]
+    horizons = {waited.horizon_days for waited in waiting}
+    earliest = []
+    for horizon_days in horizons:
+        due = sorted(w.due_ms for w in waiting if w.horizon_days == horizon_days)
+        earliest += due[: parameters.bounds.pending]
+    return sorted(earliest) == [waited.due_ms for waited in one.waiting] and one.counted in [
+        state.counted for state in states
+    ]
+
+
+NOT_OF_EVENTS = {
+    "contacts": NotOfEvents(
+        "what became of an action is only known if it was heard under the id that the action was "
+        "decided for",
+        _has_every_contact,
+    ),
+    "churn": NotOfEvents(
+        "the cells are those of the id that was counted last, because a table must count a person "
+        "once",
+        _has_the_earliest_labels,
+    ),
+}
+
+
+class NotAdditive(NamedTuple):
+    """C6: a state of which a union of ids knows less, or says it otherwise. ``reasons`` stand, in
+    these words, in what the part says of ``united``. ``rest``: the state without what differs, even
+    when all news of an order came under one id; ``holds`` for what does.
+    """
+
+    reasons: tuple[str, ...]
+    rest: Callable[[Any], Any]
+    holds: Holds
+
+
+def _was_told_all(states: Sequence[Loyalty], one: Loyalty, _parameters: Parameters) -> bool:
+    """All that was told of any id was told of the person."""
+    told = [sum(amounts) for amounts in zip(*(state.told for state in states), strict=True)]
+    return told == list(one.told)
+
+
+def _untold(state: Loyalty) -> Loyalty:
+    copied = LOYALTY.unpack(LOYALTY.pack(state))
+    copied.told = Loyalty().told
+    return copied
+
+
+NOT_ADDITIVE = {
+    "loyalty": NotAdditive(
+        (
+            "of an order, the lowest net stands",
+            "What was told of each id stays told",
+        ),
+        _untold,
+        _was_told_all,
+    )
+}
+
+#: Later than all that happens in these tests.
+_LATER_MS = START_MS + 1_000 * DAY_MS
+
+
+def _aged(state: Purchases) -> Purchases:
+    """The purchases with their levels as they will have decayed."""
+    aged = PURCHASES.unpack(PURCHASES.pack(state))
+    for place, half_life_ms in enumerate(PARAMETERS.of(PurchaseParameters).half_lives):
+        lag_ms = _LATER_MS - aged.as_of_ms
+        for levels in (aged.decayed_orders, aged.decayed_net_minor):
+            levels[place] = decayed(levels[place], lag_ms, half_life_ms)
+    aged.as_of_ms = _LATER_MS
+    return aged
+
+
+#: C1: states that are compared as of one moment. Levels are as of the latest order that was a
+#: purchase when it was heard of, which may be another when news comes in another order.
+AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
+
+#: C6: parts that keep nothing of a customer.
+STATELESS = {"acquisition": "the sums are the population's"}
+
+#: C7: what is known of somebody who did nothing.
+KNOWN_OF_NOBODY = {
+    "typical_gap_days": "a newcomer's usual gap is the population's until they have one",
+    "churn_reason": "that the reason is unknown has a word of its own, which rules compare with",
+}
+
+
+class Refunded(NamedTuple):
+    """C13: what somebody is like who got everything back, given their events and those by which
+    they did.
+    """
+
+    reason: str
+    as_after: Callable[[list[Event], list[Event]], list[Event]]
+
+
+def _but_the_news_of_their_ends(events: list[Event], given_back: list[Event]) -> list[Event]:
+    return [event for event in (*events, *given_back) if event.name not in {COMPLETED, UPDATED}]
+
+
+REFUNDS = {
+    "engagement": Refunded(
+        "ordering is something that the customer did, whatever became of the order",
+        lambda events, _given_back: events,
+    ),
+    "cart": Refunded(
+        "an order empties the cart, whatever becomes of the order",
+        lambda events, _given_back: events,
+    ),
+    "evidence": Refunded(
+        "that an order was refunded speaks for itself, whether or not it was ever heard of",
+        _but_the_news_of_their_ends,
+    ),
+    "loyalty": Refunded(
+        "points that were redeemed on an order come back when it is cancelled",
+        _but_the_news_of_their_ends,
+    ),
+}
+
+#: C11: the texts of events that travel as they are, by the event's name and the field.
+TEXTS_THAT_TRAVEL = {
+    ("Campaign Cost", "channel"): "costs are told by channel, and they are nobody's",
+}

@@ -1,0 +1,93 @@
+"""What the rules of the contract are asked of, and how states and facts are compared."""
+
+from functools import reduce
+from math import isclose, isnan
+from typing import Any
+
+import msgspec
+import pytest
+
+from config.parameters import Parameters
+from models.customer.part import Part
+from models.customer.registry import PARTS
+from models.customer.row import Row
+from models.customer.scene import Scene
+from tests.contract.exceptions import AGED
+from tests.models.lines import PARAMETERS, Within, context
+
+every_part = pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
+
+
+def has_switch(part: Part[Any]) -> bool:
+    """Whether an operator can switch the part on and off."""
+    return part.parameters is not None and "enabled" in part.parameters.__struct_fields__
+
+
+def switched(parameters: Parameters, part: Part[Any], *, on: bool) -> Parameters:
+    assert part.parameters is not None
+    section = parameters.of(part.parameters)
+    return parameters.with_section(msgspec.structs.replace(section, enabled=on))
+
+
+#: A part that is shipped switched off keeps the contract too.
+ALL_ON = reduce(
+    lambda parameters, part: switched(parameters, part, on=True),
+    filter(has_switch, PARTS),
+    PARAMETERS,
+)
+
+
+def present(clock_ms: int = 0) -> Within:
+    """What a step may read, with every part on."""
+    return context(clock_ms, parameters=ALL_ON)
+
+
+def state_of(row: Row, part: Part[Any]) -> Any:
+    """The part's state as plain values, as it is packed."""
+    return plain(part, row.read(part))
+
+
+def _as_it_is(state: Any) -> Any:
+    return state
+
+
+def plain(part: Part[Any], state: Any) -> Any:
+    """The state as plain values; bytes of a part that packs them in a way of its own."""
+    packed = part.pack(AGED.get(part.name, _as_it_is)(state))
+    try:
+        return msgspec.msgpack.decode(packed)
+    except msgspec.DecodeError:
+        return packed
+
+
+def timers_of(row: Row, part: Part[Any]) -> list[tuple[int, int]]:
+    """When each of the part's timers is due, and until when it was dealt with."""
+    dues = [row.due(timer.code) for timer in part.timers]
+    return [(due.due_ms, due.handled_ms) for due in dues]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Equal, but for the last bits of numbers that were added in another order.
+
+    What is left of a hundred thousand minor units once they are taken back is nothing.
+    """
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        both_unknown = isnan(one) and isnan(other)
+        return both_unknown or isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def facts_of(part: Part[Any], row: Row, at_ms: int) -> dict[str, float | str]:
+    """Every fact of the part at a moment, as rules know them."""
+    scene = Scene(row, "ada", at_ms, present(at_ms).present)
+    return {name: scene[name] for name in part.facts}
+
+
+def sections_of(part: Part[Any], row: Row, at_ms: int) -> dict[str, Any]:
+    """What the part shows in a profile, as plain values."""
+    scene = Scene(row, "ada", at_ms, present(at_ms).present)
+    return {section.name: msgspec.to_builtins(section.read(scene)) for section in part.sections}

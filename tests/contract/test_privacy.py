@@ -1,0 +1,137 @@
+"""C11: nothing that a person may have written enters a row or leaves it.
+
+What may: codes (choices of somebody's list), names of channels, names of events that some part
+declares, and the names by which triggers, actions and scorers are told, which are the operator's.
+"""
+
+from functools import cache
+from random import Random
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+
+from config.duration import DAY_MS, HOUR_MS
+from models.catalogue import KINDS, UNKNOWN
+from models.customer.part import Part
+from models.customer.profile import encode_profile, profile
+from models.customer.row import Row, encode_row
+from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.engine import Effect
+from models.events.event import Event, Kind
+from models.learning.lessons import Example, Lesson, Observation, encode_lesson
+from tests.contract.exceptions import TEXTS_THAT_TRAVEL
+from tests.contract.lives import STRANGE, admitted, event_line, said, shape_of, stepped
+from tests.contract.parts import every_part, facts_of, present, sections_of
+from tests.contract.silence import at_once, silence
+from tests.models.lines import START_MS
+
+#: No code: it has blanks and digits in it, as what people write.
+CANARY = "Ada Lovelace, 12 St James's Square"
+#: What is looked for, in whatever case, wherever the text was cut.
+_TRACE = CANARY[:12].lower().encode()
+_ROUNDS = 5
+_TRIES = 30
+
+
+class Told(NamedTuple):
+    """What is left of a customer, and what was told of them."""
+
+    row: Row
+    effects: list[Effect]
+    taken: frozenset[Kind]
+
+
+def traces(content: bytes) -> str:
+    """Where a canary shows up, with some of what stands around it; nothing if there is none."""
+    place = content.lower().find(_TRACE)
+    return "" if place < 0 else repr(content[max(place - 60, 0) : place + 80])
+
+
+def texts_of(kind: Kind) -> Any:
+    """A canary in every text but those that travel by agreement; each says where it stood."""
+
+    def text(name: str, rng: Random) -> str:
+        if (kind.name, name) in TEXTS_THAT_TRAVEL:
+            return rng.choice(("web", "store"))
+        return f"{CANARY}: {kind.name}.{name}"
+
+    return text
+
+
+def with_canaries(kind: Kind, at_ms: int, rng: Random) -> Event | None:
+    """An event whose every text, and every field that is not declared, is a canary."""
+    for _ in range(_TRIES):
+        properties = {
+            **said(shape_of(kind), rng, texts_of(kind)),
+            "note": f"{CANARY}: note",
+            "traits": {"name": f"{CANARY}: traits"},
+        }
+        line = orjson.loads(event_line(kind, at_ms, f"{kind.number}-{at_ms}", properties, "web"))
+        line["traits"] = {"email": f"{CANARY}: line"}
+        line["context"] |= {"ip": f"{CANARY}: context", "traits": {"name": f"{CANARY}: context"}}
+        if line.get("event") == STRANGE:
+            line["event"] = f"{CANARY}: event"
+        event = admitted(orjson.dumps(line))
+        if event is not None:
+            return event
+    return None
+
+
+@cache
+def told() -> Told:
+    """Of a customer to whom everything happened several times, and then nothing for long."""
+    row, rng, at_ms = Row(), Random(11), START_MS
+    effects: list[Effect] = []
+    taken = set()
+    for _ in range(_ROUNDS):
+        for kind in rng.sample(KINDS, len(KINDS)):
+            at_ms += HOUR_MS
+            event = with_canaries(kind, at_ms, rng)
+            if event is not None:
+                taken.add(kind)
+                effects += stepped([event], row)
+    effects += silence(row, row.latest_ms + 90 * DAY_MS, at_once)[1]
+    return Told(row, effects, frozenset(taken))
+
+
+def test_everything_happened_and_every_kind_of_effect_came_of_it() -> None:
+    assert set(KINDS) == told().taken
+    assert {Trigger, NextBestAction, Observation, Example} <= {type(one) for one in told().effects}
+
+
+@every_part
+def test_no_text_enters_a_state(part: Part[Any]) -> None:
+    assert "" == traces(part.pack(told().row.read(part)))
+
+
+@every_part
+def test_no_text_is_a_fact_or_stands_in_a_profile(part: Part[Any]) -> None:
+    row, at_ms = told().row, told().row.latest_ms
+
+    assert "" == traces(repr(facts_of(part, row, at_ms)).encode())
+    assert "" == traces(repr(sections_of(part, row, at_ms)).encode())
+
+
+def test_no_text_is_in_a_row_a_profile_a_lesson_or_a_decision() -> None:
+    row, at_ms = told().row, told().row.latest_ms
+    lessons = [one for one in told().effects if isinstance(one, Lesson)]
+    decisions = [one for one in told().effects if not isinstance(one, Lesson)]
+
+    assert "" == traces(encode_row(row))
+    assert "" == traces(encode_profile(profile("ada", row, at_ms, present(at_ms).present)))
+    assert [] == [trace for one in lessons if (trace := traces(encode_lesson(one)))]
+    assert [] == [trace for one in decisions if (trace := traces(encode_decision(one)))]
+
+
+@pytest.mark.parametrize(("name", "field"), TEXTS_THAT_TRAVEL)
+def test_a_text_that_travels_by_agreement_is_one_that_is_declared(name: str, field: str) -> None:
+    [kind] = [kind for kind in KINDS if kind.name == name]
+
+    assert field in kind.declared.shape.__struct_fields__
+    assert kind is not UNKNOWN
+
+
+def test_a_canary_is_noticed() -> None:
+    assert "Ada Lovelace" in traces(b'{"reason":"' + CANARY.encode()[:20] + b'"}')
+    assert "" == traces(b'{"reason":"too_expensive"}')

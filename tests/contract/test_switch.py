@@ -1,0 +1,86 @@
+"""C8: a part that is switched off keeps what it has, and says nothing of it."""
+
+from math import isnan
+from random import Random
+from typing import Any
+
+import pytest
+
+from config.duration import DAY_MS
+from models.customer.part import Part
+from models.customer.profile import profile
+from models.customer.registry import PARTS
+from models.customer.row import Row
+from models.customer.scene import Scene
+from models.decisions.trigger import Trigger
+from models.engine import Effect
+from models.learning.lessons import Tally
+from models.plan import Plan, plan_for
+from tests.contract.lives import life, stepped
+from tests.contract.parts import ALL_ON, has_switch, present, switched
+from tests.contract.silence import at_once, silence
+from tests.models.lines import START_MS
+
+_SWITCHES = [part for part in PARTS if has_switch(part)]
+every_switch = pytest.mark.parametrize("part", _SWITCHES, ids=[part.name for part in _SWITCHES])
+_MONTH_MS = 30 * DAY_MS
+
+
+def month(part: Part[Any], number: int, row: Row, plan: Plan) -> list[Effect]:
+    """The next month of a customer: events, then silence."""
+    begin_ms = START_MS + number * _MONTH_MS
+    rng, message = Random(number), f"month-{number}"
+    events = life(part, rng, size=60, begin_ms=begin_ms, span_ms=_MONTH_MS // 2, message=message)
+    effects = stepped(events, row, plan)
+    return effects + silence(row, begin_ms + _MONTH_MS - 1, at_once, plan)[1]
+
+
+def tallies(effects: list[Effect], part: Part[Any]) -> list[Tally]:
+    return [one for one in effects if isinstance(one, Tally) and one.part == part.name]
+
+
+def own_triggers(effects: list[Effect], part: Part[Any]) -> list[str]:
+    """What was fired by rules of the part's own moments."""
+    rules = {rule.name for rule in ALL_ON.triggers.triggers if rule.moment in part.moments}
+    return [one.kind for one in effects if isinstance(one, Trigger) and one.kind in rules]
+
+
+@every_switch
+def test_off_and_on_again_leaves_the_state_as_it_was(part: Part[Any]) -> None:
+    on, off = present().plan, plan_for(switched(ALL_ON, part, on=False))
+    row = Row()
+
+    told = month(part, 0, row, on)
+    stored = row.packed()[part.code]
+    told_while_off = month(part, 1, row, off)
+
+    assert stored == row.packed()[part.code]
+    assert [] == tallies(told_while_off, part) + own_triggers(told_while_off, part)
+    # It does have something to say: it did before, and does again.
+    told += month(part, 2, row, on)
+    assert stored != row.packed()[part.code]
+    assert bool(part.population) == bool(tallies(told, part))
+
+
+@every_switch
+def test_off_it_hears_nothing_wakes_for_nothing_and_knows_nothing(part: Part[Any]) -> None:
+    off = plan_for(switched(ALL_ON, part, on=False))
+    row = Row()
+    month(part, 0, row, present().plan)
+    scene = Scene(row, "ada", row.latest_ms, off.context(present().snapshot))
+
+    assert [] == [route for route in off.routes if part in route]
+    assert set() == {timer.code for timer in part.timers} & off.timers.keys()
+    for name, fact in part.facts.items():
+        value = scene[name]
+        assert "" == value if fact.kind is str else isnan(float(value)), name
+
+
+@every_switch
+def test_off_it_has_no_section_in_the_profile(part: Part[Any]) -> None:
+    off, row = plan_for(switched(ALL_ON, part, on=False)), Row()
+    month(part, 0, row, present().plan)
+
+    shown = profile("ada", row, row.latest_ms, off.context(present().snapshot))
+
+    assert {None} >= {getattr(shown, section.name) for section in part.sections}
