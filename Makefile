@@ -16,6 +16,9 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
+SECOND_VENV := .venv-second
+# A Python of another version; `make digests` fetches one unless it is named before the first time.
+SECOND ?=
 UV ?= uv
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 PACKAGES := config models streams agents
@@ -35,12 +38,22 @@ setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
 test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: digests
+digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
+	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python
+
+.PHONY: catalogue
+catalogue: setup ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
+	$(BIN)/python -m agents.words.catalogue > docs/catalogue.md
+
 .PHONY: check
 check: setup ## Lint, formatting, types, layers; changes no file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python -m agents.words.catalogue | diff -u docs/catalogue.md - || { \
+		echo "docs/catalogue.md is out of date: run 'make catalogue'." >&2; exit 1; }
 
 .PHONY: format
 format: setup ## Format the code and mend what ruff can mend
@@ -75,7 +88,7 @@ lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer ver
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -94,6 +107,13 @@ $(VENV)/installed-real: requirements/real.txt requirements/runtime.txt pyproject
 $(VENV)/installed-bench: requirements/bench.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,bench)
 	@touch $(VENV)/installed-runtime $(VENV)/installed-real $@
+
+$(SECOND_VENV)/installed: requirements/runtime.txt .ci/second-python .ci/second-python.sha256 | $(VENV)/installed-dev
+	second="$(SECOND)"; "$${second:-$$($(BIN)/python .ci/second-python)}" -m venv --clear $(SECOND_VENV)
+	@echo "Installing requirements/runtime.txt into $(SECOND_VENV)"
+	@$(SECOND_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r requirements/runtime.txt
+	@touch $@
 
 define install
 	@echo "Installing requirements/$(1).txt into $(VENV) (the first time fetches about 200 MB)"

@@ -16,6 +16,7 @@ _LEFT_BEHIND = {
     ".pytest_cache",
     ".ruff_cache",
     ".venv",
+    ".venv-second",
     "__pycache__",
     "build",
     "dist",
