@@ -16,7 +16,7 @@ from models.customer.purchases import (
     Purchases,
 )
 from models.events.event import Event
-from tests.models.lines import DAY_MS, PARAMETERS, START_MS
+from tests.models.lines import PARAMETERS
 
 #: Whether the union of some ids' states has all of what it must have.
 Holds = Callable[[Sequence[Any], Any, Parameters], bool]
@@ -65,8 +65,7 @@ NOT_OF_EVENTS = {
         _has_every_contact,
     ),
     "churn": NotOfEvents(
-        "the cells are those of the id that was counted last, because a table must count a person "
-        "once",
+        "the cells are those of the id that was counted last",
         _has_the_earliest_labels,
     ),
 }
@@ -106,18 +105,16 @@ NOT_ADDITIVE = {
     )
 }
 
-#: Later than all that happens in these tests.
-_LATER_MS = START_MS + 1_000 * DAY_MS
-
 
 def _aged(state: Purchases) -> Purchases:
-    """The purchases with their levels as they will have decayed."""
+    """The purchases with their levels as they have decayed by the latest news of the orders."""
     aged = PURCHASES.unpack(PURCHASES.pack(state))
+    news = (max(one.placed_at_ms, one.priced_at_ms, one.ended_at_ms) for one in aged.orders)
+    as_of_ms = max(news, default=aged.as_of_ms)
     for place, half_life_ms in enumerate(PARAMETERS.of(PurchaseParameters).half_lives):
-        lag_ms = _LATER_MS - aged.as_of_ms
         for levels in (aged.decayed_orders, aged.decayed_net_minor):
-            levels[place] = decayed(levels[place], lag_ms, half_life_ms)
-    aged.as_of_ms = _LATER_MS
+            levels[place] = decayed(levels[place], as_of_ms - aged.as_of_ms, half_life_ms)
+    aged.as_of_ms = as_of_ms
     return aged
 
 
