@@ -262,4 +262,5 @@ def past_of(part: Part[Any], number: int = 0) -> Past:
 def some_past(part: Part[Any], chance: Chance) -> Past:
     """None at all, or some months."""
     nobody = Past(encode_row(Row()), START_MS, IDS)
-    return chance.rng.choice((nobody, past_of(part)))
+    number = chance.rng.randint(-1, 2)
+    return nobody if number < 0 else past_of(part, number)
