@@ -44,7 +44,7 @@ digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Pytho
 
 .PHONY: catalogue
 catalogue: setup ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
-	$(BIN)/python -m agents.words.catalogue > docs/catalogue.md
+	$(BIN)/python -m agents.catalogue > docs/catalogue.md
 
 .PHONY: check
 check: setup ## Lint, formatting, types, layers; changes no file
@@ -52,7 +52,7 @@ check: setup ## Lint, formatting, types, layers; changes no file
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python -m agents.words.catalogue | diff -u docs/catalogue.md - || { \
+	@$(BIN)/python -m agents.catalogue | diff -u docs/catalogue.md - || { \
 		echo "docs/catalogue.md is out of date: run 'make catalogue'." >&2; exit 1; }
 
 .PHONY: format

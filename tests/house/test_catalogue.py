@@ -1,9 +1,13 @@
 """The catalogue of parts is what the registries say."""
 
-from agents.words.catalogue import catalogue
+from functools import cache
+
+from agents import catalogue as pages
 from models.customer.registry import PARTS
 from models.learning.registry import LEARNERS
 from tests.house.repository import ROOT
+
+catalogue = cache(pages.catalogue)
 
 
 def test_the_page_is_what_the_registries_say() -> None:
@@ -18,3 +22,17 @@ def test_everything_that_is_registered_is_in_it() -> None:
     assert [] == [part.name for part in PARTS if f"### {part.name}\n" not in page]
     assert [] == [name for name in names if f"| `{name}` |" not in page]
     assert [] == [one.name for one in LEARNERS if f"\n| {one.name} |" not in page]
+
+
+def test_every_part_has_its_sections() -> None:
+    page = catalogue()
+    sections = page.split("\n### ")[1:]
+
+    assert [part.name for part in PARTS] == [text.partition("\n")[0] for text in sections]
+    for part, text in zip(PARTS, sections, strict=True):
+        assert [] == [t.code for t in part.timers if f"`{t.code}`" not in text]
+        assert [] == [r.__name__ for r in part.reads if f"`{r.__name__}`" not in text]
+        assert [] == [name for name in (*part.events, *part.adds) if name not in text]
+        if part.parameters is not None:
+            fields = part.parameters.__struct_fields__
+            assert [] == [f for f in fields if f"`{part.parameters.section}.{f}" not in text]

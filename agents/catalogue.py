@@ -1,0 +1,250 @@
+"""The catalogue of parts, learners and outputs, as docs/catalogue.md has it.
+
+python -m agents.catalogue > docs/catalogue.md
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from agents.trials.typical import SHOP, Sizes, typical_sizes
+from config.duration import DurationMs
+from config.parameters import Section
+from models.customer.part import INTERACTIONS, Part, Timer
+from models.customer.registry import PARTS
+from models.events.event import Nothing
+from models.learning.registry import LEARNERS, Learning
+from models.measures import Measure
+from models.parameters import load_parameters
+from streams.outputs import OUTPUTS
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
+_HEAD = """# Catalogue
+
+What there is in Keepstream, part by part: what each hears, what can be set, what it knows of a
+customer, and when rules are looked at because of it. Made from the registries by
+`make catalogue`: do not edit it. How to add to it is in [ARCHITECTURE.md](../ARCHITECTURE.md),
+under "Where to add".
+
+- **Facts** are what rules may name in `when`, `because` and `value`; the last column is how a
+  receipt tells them. **Moments** are when rules are looked at, with the triggers that are shipped
+  for them.
+- **Readings** are what a part tells other parts; no part looks into the state of another.
+- **Timers** are what a part waits for in silence.
+- **State** is what it keeps of each customer, in bytes: the median in a simulated shop of
+  {customers} customers after {days} days, among those of whom there is anything to keep. All
+  together, such a row takes {row:,} bytes.
+"""
+
+
+def catalogue() -> str:
+    """The whole page."""
+    sizes = typical_sizes()
+    head = _HEAD.format(customers=SHOP.customers, days=SHOP.days, row=sizes.row)
+    return "\n".join([head, *_parts(sizes), *_learners(), *_effects()]).rstrip() + "\n"
+
+
+def _parts(sizes: Sizes) -> Iterator[str]:
+    yield "## Parts\n"
+    yield "A customer is the sum of these. They record in this order.\n"
+    yield "| part | in a sentence |\n|---|---|"
+    yield from (f"| [{part.name}](#{part.name}) | {part.about} |" for part in PARTS)
+    yield ""
+    for part in PARTS:
+        yield from _part(part, sizes)
+
+
+def _part(part: Part[Any], sizes: Sizes) -> Iterator[str]:
+    yield f"### {part.name}\n\n{part.about}\n"
+    yield from (f"- {line}" for line in _in_short(part, sizes))
+    yield ""
+    yield from _shapes(part)
+    yield from _table(("parameter", "shipped value", "what it is"), _parameters(part))
+    yield from _table(("moment", "when", "shipped triggers"), _moments(part))
+    yield from _table(("fact", "what it says", "in a receipt"), _facts(part))
+    if part.population is not None:
+        measures = _measures(part.population.measures)
+        yield from _table(("measure of all customers", "what it says", "labels"), measures)
+
+
+def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
+    if part.listens is INTERACTIONS:
+        yield "Hears everything that customers do themselves"
+    else:
+        own = [name for name in part.events if name in part.listens]
+        others = sorted(name for name in part.listens if name not in part.events)
+        heard = [f"its own events {', '.join(own)}"] if own else []
+        heard += [f"{', '.join(others)}"] if others else []
+        yield f"Hears {'; and '.join(heard)}"
+    if part.reads:
+        read = {other.name: set(part.reads).intersection(other.offers) for other in PARTS}
+        yield f"Reads {', '.join(f'{name} ({_names(of)})' for name, of in read.items() if of)}"
+    readers = {other.name: set(other.reads).intersection(part.offers) for other in PARTS}
+    told = [f"{name} ({_names(read)})" for name, read in readers.items() if read]
+    if told:
+        yield f"Is read by {', '.join(told)}"
+    if part.timers:
+        yield f"Waits on {', '.join(map(_timer, part.timers))}"
+    if part.sections:
+        yield f"Shows in the profile {', '.join(f'`{_camel(s.name)}`' for s in part.sections)}"
+    typical = sizes.parts.get(part.name)
+    if typical is None:
+        yield f"Keeps nothing of a customer (code `{part.code}`)"
+    else:
+        kept = f"{len(part.empty)} while there is nothing, which is not stored"
+        yield f"State: code `{part.code}`, version {part.version}; {typical} bytes, {kept}"
+
+
+def _timer(timer: Timer) -> str:
+    said = {
+        "before all others of a moment": timer.first,
+        "after all others of a moment": timer.last,
+        "only when the log's clock is there": timer.waits_for_clock,
+    }
+    words = ", ".join(words for words, is_so in said.items() if is_so)
+    return f"`{timer.code}` ({words})" if words else f"`{timer.code}`"
+
+
+def _names(readings: Iterable[Any]) -> str:
+    return ", ".join(sorted(f"`{reading.__name__}`" for reading in readings))
+
+
+def _moments(part: Part[Any]) -> Iterator[tuple[str, ...]]:
+    rules = load_parameters().triggers.triggers
+    for name, words in part.moments.items():
+        shipped = [f"`{rule.name}`" for rule in rules if rule.moment == name]
+        yield f"`{name}`", words, ", ".join(shipped)
+
+
+def _facts(part: Part[Any]) -> Iterator[tuple[str, ...]]:
+    for name, fact in part.facts.items():
+        only = f" (at `{fact.moment}` alone)" if fact.moment is not None else ""
+        yield f"`{name}`", fact.about + only, fact.words
+
+
+def _measures(measures: Iterable[Measure]) -> Iterator[tuple[str, ...]]:
+    for measure in measures:
+        yield f"`{measure.name}`", measure.about, ", ".join(measure.labels)
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A table, or nothing without rows."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    if lines:
+        yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
+        yield from lines
+        yield ""
+
+
+def _shapes(part: Part[Any]) -> Iterator[str]:
+    """The properties that state needs of the events that the part owns or adds to."""
+    events: dict[tuple[type, str], list[str]] = {}
+    for name, kind in part.events.items():
+        if kind.shape is not Nothing:
+            events.setdefault((kind.shape, ""), []).append(name)
+    for name, shape in part.adds.items():
+        events.setdefault((shape, ", added to those it has"), []).append(name)
+    yield from _table(
+        ("event", "properties that are looked at"),
+        (
+            (", ".join(names), ", ".join(map(_property, msgspec.structs.fields(shape))) + added)
+            for (shape, added), names in events.items()
+        ),
+    )
+
+
+def _property(field: msgspec.structs.FieldInfo) -> str:
+    return f"`{field.encode_name}`" + (" (required)" if field.required else "")
+
+
+def _parameters(part: Part[Any]) -> Iterator[tuple[str, ...]]:
+    if part.parameters is not None:
+        words = _comments(part)
+        for name, value in _values(load_parameters().of(part.parameters), part.parameters.section):
+            yield f"`{name}`", value, words.get(name, "")
+
+
+def _values(section: Section, path: str) -> Iterator[tuple[str, str]]:
+    for field, value in msgspec.structs.asdict(section).items():
+        name = f"{path}.{field}"
+        if isinstance(value, Section):
+            yield from _values(value, name)
+        else:
+            yield name, f"a table of {len(value)}" if isinstance(value, dict) else _value(value)
+
+
+def _comments(part: Part[Any]) -> dict[str, str]:
+    """What the shipped file says beside each parameter, by the parameter's whole name."""
+    file = f"parts/{part.name}.yaml" if part.has_own_file else "parameters.toml"
+    found: dict[str, str] = {}
+    section = part.name if part.has_own_file else ""
+    for line in resources.files("config").joinpath(file).read_text("utf-8").splitlines():
+        if table := re.match(r"\[(.+?)\] *(?:# *(.*))?$", line):
+            section = table[1]
+            found[section] = table[2] or ""
+        elif parameter := re.match(r" *(\w+)(?:: | = ).*?# *(.*)$", line):
+            found[f"{section}.{parameter[1]}"] = parameter[2]
+    return found
+
+
+def _value(value: object) -> str:
+    if isinstance(value, DurationMs):
+        unit, size = next((unit, size) for unit, size in _UNITS if value % size == 0)
+        return f"{value // size}{unit}" if value else "0s"
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _learners() -> Iterator[str]:
+    yield "## Learners\n"
+    yield "What is learnt of all customers together; what each draws becomes part of a snapshot.\n"
+    yield from _table(("learner", "learns from", "draws"), map(_learner, LEARNERS))
+    measures = (
+        (*measure, learning.name)
+        for learning in LEARNERS
+        for measure in _measures(learning.measures)
+    )
+    yield from _table(("measure", "what it says", "labels", "learner"), measures)
+
+
+def _learner(learning: Learning) -> tuple[str, ...]:
+    lessons = ", ".join(f"`{kind.__name__}`" for kind in learning.learns)
+    return learning.name, lessons, "nothing" if learning.drawn is None else _first(learning.drawn)
+
+
+def _effects() -> Iterator[str]:
+    """The effects that leave, and where to."""
+    yield "## Outputs\n"
+    yield "What comes of an event or of silence, and where it goes.\n"
+    yield from _table(
+        ("effect", "what it is", "topic", "keyed by"),
+        (
+            (
+                f"`{kind.__name__}`",
+                _first(kind),
+                f"`{output.topic}`",
+                "customer" if output.is_partitioned else "nothing",
+            )
+            for kind, output in OUTPUTS.items()
+        ),
+    )
+
+
+def _first(kind: type) -> str:
+    """The first paragraph of what the type says of itself, in one line."""
+    paragraph = str(kind.__doc__).strip().partition("\n\n")[0]
+    return " ".join(paragraph.split()).replace("``", "`")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(catalogue())
