@@ -12,6 +12,7 @@ from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Scene
+from models.events.event import Event
 from tests.contract.exceptions import AGED
 from tests.models.lines import PARAMETERS, Within, context
 
@@ -81,13 +82,17 @@ def alike(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def facts_of(part: Part[Any], row: Row, at_ms: int) -> dict[str, float | str]:
+def facts_of(
+    part: Part[Any], row: Row, at_ms: int, event: Event | None = None
+) -> dict[str, float | str]:
     """Every fact of the part at a moment, as rules know them."""
-    scene = Scene(row, "ada", at_ms, present(at_ms).present)
+    scene = Scene(row, "ada", at_ms, present(at_ms).present, event)
     return {name: scene[name] for name in part.facts}
 
 
-def sections_of(part: Part[Any], row: Row, at_ms: int) -> dict[str, Any]:
+def sections_of(
+    part: Part[Any], row: Row, at_ms: int, event: Event | None = None
+) -> dict[str, Any]:
     """What the part shows in a profile, as plain values."""
-    scene = Scene(row, "ada", at_ms, present(at_ms).present)
+    scene = Scene(row, "ada", at_ms, present(at_ms).present, event)
     return {section.name: msgspec.to_builtins(section.read(scene)) for section in part.sections}
