@@ -11,6 +11,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.part import Part
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Amount, Event, EventType, Text
 from models.learning.lessons import Cost
@@ -30,18 +31,8 @@ class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
     currency: str | None = None
 
 
-class Acquired:
+class Acquired(State):
     """Nothing is kept."""
-
-    __slots__ = ()
-
-
-def _pack(_state: Acquired) -> bytes:
-    return b""
-
-
-def _unpack(_content: bytes) -> Acquired:
-    return Acquired()
 
 
 def _united(_states: Sequence[Acquired], _parameters: Parameters) -> Acquired:
@@ -64,8 +55,6 @@ ACQUISITION: Part[Acquired] = Part(
     code="aq",
     about="What campaigns cost, by channel: the cost of a customer comes of it.",
     state=Acquired,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     events={CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody)},
     listens=frozenset({CAMPAIGN_COST}),

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from math import nan
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.duration import HOUR_MS
 from config.limits import PositiveMs
 from config.parameters import Parameters, Section
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Amount, Event, EventType
@@ -48,29 +48,21 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
         return self.product_id or self.sku or self.name or "?"
 
 
-class Item:
+class Item(State):
     """A product by the latest time it was put in and taken out; ``value_minor`` when put in."""
 
-    __slots__ = ("added_at_ms", "product", "removed_at_ms", "value_minor")
-
-    def __init__(
-        self, product: int, added_at_ms: int = 0, removed_at_ms: int = 0, value_minor: int = 0
-    ) -> None:
-        self.product = product
-        self.added_at_ms = added_at_ms
-        self.removed_at_ms = removed_at_ms
-        self.value_minor = value_minor
+    product: int
+    added_at_ms: int = 0
+    removed_at_ms: int = 0
+    value_minor: int = 0
 
 
-class Cart:
+class Cart(State):
     """Items sorted by product, the last touch, and when an order last emptied it."""
 
-    __slots__ = ("emptied_at_ms", "items", "touched_at_ms")
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.touched_at_ms = 0
-        self.emptied_at_ms = 0
+    items: list[Item] = field(default_factory=list)
+    touched_at_ms: int = 0
+    emptied_at_ms: int = 0
 
     def contents(self) -> list[Item]:
         """The items that are in the cart."""
@@ -95,25 +87,6 @@ class Cart:
         for item in self.contents():
             value_minor += item.value_minor
         return value_minor
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(tuple[list[tuple[int, int, int, int]], int, int]).decode
-
-
-def _pack(state: Cart) -> bytes:
-    items = [
-        (item.product, item.added_at_ms, item.removed_at_ms, item.value_minor)
-        for item in state.items
-    ]
-    return _ENCODE((items, state.touched_at_ms, state.emptied_at_ms))
-
-
-def _unpack(content: bytes) -> Cart:
-    state = Cart()
-    items, state.touched_at_ms, state.emptied_at_ms = _DECODE(content)
-    state.items = [Item(*item) for item in items]
-    return state
 
 
 def _record(state: Cart, event: Event, scene: Scene) -> None:
@@ -250,8 +223,6 @@ CART: Part[Cart] = Part(
     code="ca",
     about="What was put into the cart and neither taken out nor bought.",
     state=Cart,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=CartParameters,
     events={

@@ -9,8 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from math import ceil, nan
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -30,7 +29,7 @@ from models.customer.purchases import (
     purchases,
     window_365d,
 )
-from models.customer.row import Row
+from models.customer.row import Row, State
 from models.customer.scene import Scene
 from models.customer.scores import (
     assessment,
@@ -81,33 +80,14 @@ class Waiting(Struct, frozen=True, array_like=True, gc=False):
     forecast: Forecast | None = None
 
 
-class Labels:
+class Labels(State):
     """``waiting``: labels not yet released, the earliest first. ``counted`` and ``spend_counted``:
     the customer's cells in the population's count tables.
     """
 
-    __slots__ = ("counted", "spend_counted", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[Waiting] = []
-        self.counted: tuple[int, int, int] | None = None
-        self.spend_counted: Counted | None = None
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(
-    tuple[list[Waiting], tuple[int, int, int] | None, Counted | None]
-).decode
-
-
-def _pack(state: Labels) -> bytes:
-    return _ENCODE((state.waiting, state.counted, state.spend_counted))
-
-
-def _unpack(content: bytes) -> Labels:
-    state = Labels()
-    state.waiting, state.counted, state.spend_counted = _DECODE(content)
-    return state
+    waiting: list[Waiting] = field(default_factory=list)
+    counted: tuple[int, int, int] | None = None
+    spend_counted: Counted | None = None
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
@@ -435,8 +415,6 @@ CHURN: Part[Labels] = Part(
     code="la",
     about="Who is leaving, why a score says so, and what would be lost with them.",
     state=Labels,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
     record=_record,

@@ -8,6 +8,7 @@ from msgspec import Struct
 from config.duration import DAY_MS
 from models.customer.decay import decayed
 from models.customer.part import Line
+from models.customer.row import State
 
 _EVIDENCE_TOLD_MAX = 3
 #: The words for a sign whose event's name would be unclear.
@@ -27,16 +28,13 @@ class EvidenceKind(StrEnum):
     SERVICE = "service"
 
 
-class Sign:
+class Sign(State):
     """Evidence for one kind from events of one name: ``level`` as of ``at_ms``, the latest one."""
 
-    __slots__ = ("at_ms", "kind", "level", "name")
-
-    def __init__(self, kind: str, name: str, level: float, at_ms: int) -> None:
-        self.kind = kind
-        self.name = name
-        self.level = level
-        self.at_ms = at_ms
+    kind: str
+    name: str
+    level: float
+    at_ms: int
 
     def level_at(self, at_ms: int, half_life_ms: int) -> float:
         """The level decayed to ``at_ms``."""

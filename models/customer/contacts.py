@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Line, Part, ProfileSection
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import how_long_before
 from models.events.event import Event, EventType, Text
@@ -49,39 +49,25 @@ class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
     decision_id: Text
 
 
-class Contact:
+class Contact(State):
     """An action decided for the customer; ``treated`` is False for the holdout."""
 
-    __slots__ = ("action", "at_ms", "channel", "id", "outcome", "treated")
-
-    def __init__(
-        self,
-        id: int,  # noqa: A002 - the word for it
-        action: str,
-        channel: str,
-        at_ms: int,
-        treated: bool,
-        outcome: str = Outcome.NONE,
-    ) -> None:
-        self.id = id
-        self.action = action
-        self.channel = channel
-        self.at_ms = at_ms
-        self.treated = treated
-        self.outcome = outcome
+    id: int
+    action: str
+    channel: str
+    at_ms: int
+    treated: bool
+    outcome: str = Outcome.NONE
 
 
-class Contacts:
+class Contacts(State):
     """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
     the triggers whose threshold the customer is above.
     """
 
-    __slots__ = ("at_risk", "fired_ms", "latest")
-
-    def __init__(self) -> None:
-        self.latest: list[Contact] = []
-        self.fired_ms: dict[str, int] = {}
-        self.at_risk: list[str] = []
+    latest: list[Contact] = field(default_factory=list)
+    fired_ms: dict[str, int] = field(default_factory=dict)
+    at_risk: list[str] = field(default_factory=list)
 
     def remember(self, new: Contact) -> None:
         """Keep one more action.
@@ -94,34 +80,6 @@ class Contacts:
             last = {contact.action: place for place, contact in enumerate(self.latest)}
             repeated = (p for p, contact in enumerate(self.latest) if last[contact.action] > p)
             del self.latest[next(repeated, 0)]
-
-
-_ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
-_DECODE = msgspec.msgpack.Decoder(
-    tuple[list[tuple[int, str, str, int, bool, str]], dict[str, int], list[str]]
-).decode
-
-
-def _pack(state: Contacts) -> bytes:
-    latest = [
-        (
-            contact.id,
-            contact.action,
-            contact.channel,
-            contact.at_ms,
-            contact.treated,
-            str(contact.outcome),
-        )
-        for contact in state.latest
-    ]
-    return _ENCODE((latest, state.fired_ms, state.at_risk))
-
-
-def _unpack(content: bytes) -> Contacts:
-    state = Contacts()
-    latest, state.fired_ms, state.at_risk = _DECODE(content)
-    state.latest = [Contact(*contact) for contact in latest]
-    return state
 
 
 def _record(state: Contacts, event: Event, _scene: Scene) -> None:
@@ -207,8 +165,6 @@ CONTACTS: Part[Contacts] = Part(
     code="co",
     about="What was decided for the customer, when each trigger last fired, and what came of it.",
     state=Contacts,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import exp2, nan
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.duration import DAY_MS
 from config.limits import NotNegative, PositiveMs
@@ -15,6 +14,7 @@ from models.customer.anomaly import Anomaly, activity_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
 from models.customer.part import INTERACTIONS, SCORE, Fact, Line, Part, ProfileSection
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Event
@@ -38,7 +38,7 @@ class EngagementParameters(Section, frozen=True):
     weights: dict[str, NotNegative]
 
 
-class Engagement:
+class Engagement(State):
     """The state that a customer's own interactions add up to.
 
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
@@ -46,105 +46,24 @@ class Engagement:
     earlier ones. ``active_days`` are the days of interactions.
     """
 
-    __slots__ = (
-        "active_days",
-        "as_of_ms",
-        "first_at_ms",
-        "first_channel",
-        "first_channel_at_ms",
-        "intensity",
-        "interactions",
-        "last_at_ms",
-        "last_channel",
-        "last_channel_at_ms",
-        "recent_views",
-        "sessions",
-        "settled_sessions",
-        "views",
-    )
-
-    def __init__(self) -> None:
-        self.intensity = 0.0
-        self.recent_views = 0.0
-        self.as_of_ms = 0
-        self.interactions = 0
-        self.views = 0
-        self.sessions: list[tuple[int, int]] = []
-        self.settled_sessions = 0
-        self.first_at_ms = 0
-        self.last_at_ms = 0
-        self.last_channel = ""
-        self.last_channel_at_ms = 0
-        self.first_channel = ""
-        self.first_channel_at_ms = 0
-        self.active_days: ActiveDays = NO_DAYS
+    intensity: float = 0.0
+    recent_views: float = 0.0
+    as_of_ms: int = 0
+    interactions: int = 0
+    views: int = 0
+    sessions: list[tuple[int, int]] = field(default_factory=list)
+    settled_sessions: int = 0
+    first_at_ms: int = 0
+    last_at_ms: int = 0
+    last_channel: str = ""
+    last_channel_at_ms: int = 0
+    first_channel: str = ""
+    first_channel_at_ms: int = 0
+    active_days: ActiveDays = NO_DAYS
 
     @property
     def session_count(self) -> int:
         return self.settled_sessions + len(self.sessions)
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(
-    tuple[
-        float,
-        float,
-        int,
-        int,
-        int,
-        list[tuple[int, int]],
-        int,
-        int,
-        int,
-        str,
-        int,
-        str,
-        int,
-        ActiveDays,
-    ]
-).decode
-
-
-def _pack(state: Engagement) -> bytes:
-    return _ENCODE(
-        (
-            state.intensity,
-            state.recent_views,
-            state.as_of_ms,
-            state.interactions,
-            state.views,
-            state.sessions,
-            state.settled_sessions,
-            state.first_at_ms,
-            state.last_at_ms,
-            state.last_channel,
-            state.last_channel_at_ms,
-            state.first_channel,
-            state.first_channel_at_ms,
-            state.active_days,
-        )
-    )
-
-
-def _unpack(content: bytes) -> Engagement:
-    state = Engagement()
-    (
-        state.intensity,
-        state.recent_views,
-        state.as_of_ms,
-        state.interactions,
-        state.views,
-        state.sessions,
-        state.settled_sessions,
-        state.first_at_ms,
-        state.last_at_ms,
-        state.last_channel,
-        state.last_channel_at_ms,
-        state.first_channel,
-        state.first_channel_at_ms,
-        state.active_days,
-    ) = _DECODE(content)
-    return state
 
 
 def _record(state: Engagement, event: Event, scene: Scene) -> None:
@@ -375,8 +294,6 @@ ENGAGEMENT: Part[Engagement] = Part(
     code="en",
     about="What customers do themselves: how much lately, in which sessions, by which channel.",
     state=Engagement,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=EngagementParameters,
     listens=INTERACTIONS,

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite, nan
 from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from config.duration import DAY_MS
@@ -23,6 +22,7 @@ from models.customer.churn_reason import (
 from models.customer.decay import added
 from models.customer.part import Fact, Part, ProfileSection
 from models.customer.purchases import overdue_at, purchases, usual_gap_days
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import churn
 from models.customer.support import Survey, SurveyKind, TicketNews, late_tickets
@@ -134,13 +134,10 @@ class Cancellation(Struct, frozen=True, omit_defaults=True, gc=False):
         force_setattr(self, "reason", code(self.reason))
 
 
-class Evidence:
+class Evidence(State):
     """Signs sorted by kind and name, at most one for each pair."""
 
-    __slots__ = ("signs",)
-
-    def __init__(self) -> None:
-        self.signs: list[Sign] = []
+    signs: list[Sign] = field(default_factory=list)
 
     def add(self, kind: str, name: str, weight: float, at_ms: int, half_life_ms: int) -> None:
         """Add one sign; arrival order doesn't matter."""
@@ -153,20 +150,6 @@ class Evidence:
                 self.signs.insert(place, Sign(kind, name, weight, at_ms))
                 return
         self.signs.append(Sign(kind, name, weight, at_ms))
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(list[tuple[str, str, float, int]]).decode
-
-
-def _pack(state: Evidence) -> bytes:
-    return _ENCODE([(sign.kind, sign.name, sign.level, sign.at_ms) for sign in state.signs])
-
-
-def _unpack(content: bytes) -> Evidence:
-    state = Evidence()
-    state.signs = [Sign(*sign) for sign in _DECODE(content)]
-    return state
 
 
 def _record(state: Evidence, event: Event, scene: Scene) -> None:
@@ -271,8 +254,6 @@ EVIDENCE: Part[Evidence] = Part(
     code="ev",
     about="Why customers leave: what they ran into, what they said, and silence with no word.",
     state=Evidence,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=EvidenceParameters,
     events={REVIEWED: EventType(shape=Review), CANCELLED: EventType(shape=Cancellation)},

@@ -6,11 +6,11 @@ the news came. Each piece of news replaces what the order contributed before.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from math import exp2, nan
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.duration import DAY_MS
 from config.limits import PositiveMs
@@ -22,6 +22,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.rfm import SEGMENT_WORDS, RfmScores, Segment, rfm_scores
 from models.customer.rhythm import overdue_at_ms, rhythm_of, typical_gap_days
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
 from models.events.event import NOTHING, Amount, Event, EventType, Text
@@ -102,52 +103,30 @@ _END = EventType(shape=OrderEnd)
 EVENTS = {COMPLETED: _NEWS, UPDATED: _NEWS, REFUNDED: _END, CANCELLED: _END}
 
 
-class Order:
-    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself.
+class Order(State):
+    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself."""
 
-    ``is_purchase``: placed and neither cancelled nor refunded to the last cent; free orders count.
-    ``net_minor``: what it brought after refunds; never below zero.
-    """
+    id: int
+    placed_at_ms: int = 0
+    gross_minor: int = 0
+    priced_at_ms: int = 0
+    refunded_minor: int = 0
+    void: bool = False
+    ended_at_ms: int = 0
 
-    __slots__ = (
-        "ended_at_ms",
-        "gross_minor",
-        "id",
-        "is_purchase",
-        "net_minor",
-        "placed_at_ms",
-        "priced_at_ms",
-        "refunded_minor",
-        "void",
-    )
+    @property
+    def is_purchase(self) -> bool:
+        """Whether it is placed, and neither cancelled nor refunded to the last cent."""
+        if not self.placed_at_ms or self.void:
+            return False
+        gross_minor = self.gross_minor
+        # A free order counts.
+        return not gross_minor or self.refunded_minor < gross_minor
 
-    def __init__(
-        self,
-        id: int,  # noqa: A002 - the word for it
-        placed_at_ms: int = 0,
-        gross_minor: int = 0,
-        priced_at_ms: int = 0,
-        refunded_minor: int = 0,
-        void: bool = False,
-        ended_at_ms: int = 0,
-    ) -> None:
-        self.id = id
-        self.placed_at_ms = placed_at_ms
-        self.gross_minor = gross_minor
-        self.priced_at_ms = priced_at_ms
-        self.refunded_minor = refunded_minor
-        self.void = void
-        self.ended_at_ms = ended_at_ms
-        self.is_purchase = False
-        self.net_minor = 0
-        self.appraise()
-
-    def appraise(self) -> None:
-        """Say anew what the order comes to."""
-        gross_minor, refunded_minor = self.gross_minor, self.refunded_minor
-        given_back = self.void or (gross_minor and refunded_minor >= gross_minor)
-        self.is_purchase = bool(self.placed_at_ms and not given_back)
-        self.net_minor = max(gross_minor - refunded_minor, 0) if self.is_purchase else 0
+    @property
+    def net_minor(self) -> int:
+        """What it brought after refunds; never below zero."""
+        return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
 
     @property
     def known_since_ms(self) -> int:
@@ -158,7 +137,7 @@ def _sort_key(order: Order) -> tuple[int, int]:
     return order.placed_at_ms or order.ended_at_ms, order.id
 
 
-class Purchases:
+class Purchases(State):
     """A customer's orders and what they add up to.
 
     ``orders`` are sorted by (time, id) and reach back as far as a window or a refund can.
@@ -167,30 +146,16 @@ class Purchases:
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
 
-    __slots__ = (
-        "as_of_ms",
-        "count",
-        "days",
-        "decayed_net_minor",
-        "decayed_orders",
-        "first_at_ms",
-        "net_minor",
-        "orders",
-        "retired_days",
-        "retired_last_at_ms",
-    )
-
-    def __init__(self) -> None:
-        self.orders: list[Order] = []
-        self.count = 0
-        self.net_minor = 0
-        self.first_at_ms = 0
-        self.retired_last_at_ms = 0
-        self.decayed_orders = [0.0, 0.0, 0.0]
-        self.decayed_net_minor = [0.0, 0.0, 0.0]
-        self.as_of_ms = 0
-        self.retired_days = 0
-        self.days: Days = ()
+    orders: list[Order] = field(default_factory=list)
+    count: int = 0
+    net_minor: int = 0
+    first_at_ms: int = 0
+    retired_last_at_ms: int = 0
+    decayed_orders: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    decayed_net_minor: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    as_of_ms: int = 0
+    retired_days: int = 0
+    days: Days = ()
 
     @property
     def last_at_ms(self) -> int:
@@ -202,70 +167,6 @@ class Purchases:
             if order.is_purchase:
                 return order.placed_at_ms
         return self.retired_last_at_ms
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(
-    tuple[
-        list[tuple[int, int, int, int, int, bool, int]],
-        int,
-        int,
-        int,
-        int,
-        list[float],
-        list[float],
-        int,
-        int,
-        Days,
-    ]
-).decode
-
-
-def _pack(state: Purchases) -> bytes:
-    orders = [
-        (
-            order.id,
-            order.placed_at_ms,
-            order.gross_minor,
-            order.priced_at_ms,
-            order.refunded_minor,
-            order.void,
-            order.ended_at_ms,
-        )
-        for order in state.orders
-    ]
-    return _ENCODE(
-        (
-            orders,
-            state.count,
-            state.net_minor,
-            state.first_at_ms,
-            state.retired_last_at_ms,
-            state.decayed_orders,
-            state.decayed_net_minor,
-            state.as_of_ms,
-            state.retired_days,
-            state.days,
-        )
-    )
-
-
-def _unpack(content: bytes) -> Purchases:
-    state = Purchases()
-    (
-        orders,
-        state.count,
-        state.net_minor,
-        state.first_at_ms,
-        state.retired_last_at_ms,
-        state.decayed_orders,
-        state.decayed_net_minor,
-        state.as_of_ms,
-        state.retired_days,
-        state.days,
-    ) = _DECODE(content)
-    state.orders = [Order(*order) for order in orders]
-    return state
 
 
 def purchase_days(orders: Iterable[Order]) -> Days:
@@ -300,7 +201,6 @@ def _take_news(state: Purchases, event: Event, parameters: Parameters) -> None:
         _place(order, properties, event.occurred_at_ms, currency)
     else:
         _end(order, properties, event, currency)
-    order.appraise()
     orders.insert(bisect_left(orders, _sort_key(order), key=_sort_key), order)
 
     half_lives = parameters.of(PurchaseParameters).half_lives
@@ -438,7 +338,7 @@ def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     for state in states:
         for order in state.orders:
             known = by_id.get(order.id)
-            by_id[order.id] = _copied(order) if known is None else _merged(known, order)
+            by_id[order.id] = copy(order) if known is None else _merged(known, order)
         one.retired_days += state.retired_days
         one.retired_last_at_ms = max(one.retired_last_at_ms, state.retired_last_at_ms)
     one.orders = sorted(by_id.values(), key=_sort_key)
@@ -487,18 +387,6 @@ def _add_levels(one: Purchases, rest: Purchases, half_lives: Sequence[int]) -> N
                 theirs[place], as_of_ms - rest.as_of_ms, half_life_ms
             )
     one.as_of_ms = as_of_ms
-
-
-def _copied(order: Order) -> Order:
-    return Order(
-        order.id,
-        order.placed_at_ms,
-        order.gross_minor,
-        order.priced_at_ms,
-        order.refunded_minor,
-        order.void,
-        order.ended_at_ms,
-    )
 
 
 def _merged(one: Order, other: Order) -> Order:
@@ -803,8 +691,6 @@ PURCHASES: Part[Purchases] = Part(
     code="pu",
     about="Orders as they stand after refunds and changes: how lately, how often, how much.",
     state=Purchases,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=PurchaseParameters,
     events=EVENTS,

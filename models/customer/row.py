@@ -36,27 +36,47 @@ class OlderRow(RowError):
     """A row is in a format that this release no longer reads."""
 
 
+class State(Struct, array_like=True, forbid_unknown_fields=True, eq=False, gc=False):
+    """A part's state, or a piece of one: changed in place, and stored as its fields in their order.
+
+    Stored bytes with fewer fields are read with the defaults of the others; more are refused. Must
+    not refer to itself, because the garbage collector does not look into it.
+    """
+
+
+#: Sorts the keys of dictionaries, so that equal states are equal bytes.
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def _of_its_fields(_content: bytes) -> Any:
+    """Stands for the decoder of a state's own fields, which `Kept` makes."""
+    raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kept(Generic[S]):
     """How a part's state is kept in rows.
 
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
+    ``pack`` and ``unpack`` are only given for a state that is not stored as its fields.
     ``older``: the readers of earlier versions' bytes, by version. ``seed``: the initial value of
     the checksum.
     """
 
     name: str
     code: str
-    state: Callable[[], S]
-    pack: Callable[[S], bytes]
-    unpack: Callable[[bytes], S]
+    state: type[S]
+    pack: Callable[[S], bytes] = _ENCODER.encode
+    unpack: Callable[[bytes], S] = _of_its_fields
     version: int = 1
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
     empty: bytes = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.unpack is _of_its_fields:
+            object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
         object.__setattr__(self, "empty", self.pack(self.state()))
         object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
 

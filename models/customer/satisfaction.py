@@ -11,14 +11,14 @@ from enum import StrEnum
 from math import ceil, floor, nan, sqrt
 from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from config.duration import DAY_MS
 from config.limits import PositiveInt, at_most
 from config.parameters import Parameters, Section
 from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.support import RESPONDED, Survey, SurveyKind
 from models.customer.words import counted, how_long_before
@@ -121,13 +121,10 @@ class Opinion(Struct, frozen=True, array_like=True, gc=False):
         return self.at_ms, -self.share_millionths, self.verdict
 
 
-class Satisfaction:
+class Satisfaction(State):
     """The latest answer by ``kind:touchpoint``."""
 
-    __slots__ = ("opinions",)
-
-    def __init__(self) -> None:
-        self.opinions: dict[str, Opinion] = {}
+    opinions: dict[str, Opinion] = field(default_factory=dict)
 
     def note(self, key: str, opinion: Opinion) -> None:
         """Keep the latest answer of each key, and the latest `OPINIONS_MAX` of these."""
@@ -143,20 +140,6 @@ class Satisfaction:
         """The latest NPS answer at any touchpoint, with its key."""
         found = [item for item in self.opinions.items() if _kind_of(item[0]) == SurveyKind.NPS]
         return max(found, key=lambda item: (item[1].order, item[0]), default=None)
-
-
-_ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
-_DECODE = msgspec.msgpack.Decoder(dict[str, Opinion]).decode
-
-
-def _pack(state: Satisfaction) -> bytes:
-    return _ENCODE(state.opinions)
-
-
-def _unpack(content: bytes) -> Satisfaction:
-    state = Satisfaction()
-    state.opinions = _DECODE(content)
-    return state
 
 
 def _key(kind: str, touchpoint: str | None) -> str:
@@ -531,8 +514,6 @@ SATISFACTION: Part[Satisfaction] = Part(
     code="sa",
     about="What customers say in surveys, and the NPS, CSAT and CES of all of them.",
     state=Satisfaction,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=SatisfactionParameters,
     has_own_file=True,

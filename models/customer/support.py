@@ -6,13 +6,14 @@ from math import nan
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from config.duration import HOUR_MS, DurationMs
 from config.parameters import Parameters, Section
 from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before, moment_in_words
 from models.events.codes import code
@@ -154,33 +155,15 @@ EVENTS = {
 }
 
 
-class Ticket:
+class Ticket(State):
     """A ticket by the latest time of each thing that happened to it; 0 is never."""
 
-    __slots__ = (
-        "answered_at_ms",
-        "id",
-        "opened_at_ms",
-        "priority",
-        "reopened_at_ms",
-        "solved_at_ms",
-    )
-
-    def __init__(
-        self,
-        id: int,  # noqa: A002 - the word for it
-        opened_at_ms: int = 0,
-        reopened_at_ms: int = 0,
-        solved_at_ms: int = 0,
-        answered_at_ms: int = 0,
-        priority: str = "",
-    ) -> None:
-        self.id = id
-        self.opened_at_ms = opened_at_ms
-        self.reopened_at_ms = reopened_at_ms
-        self.solved_at_ms = solved_at_ms
-        self.answered_at_ms = answered_at_ms
-        self.priority = priority
+    id: int
+    opened_at_ms: int = 0
+    reopened_at_ms: int = 0
+    solved_at_ms: int = 0
+    answered_at_ms: int = 0
+    priority: str = ""
 
     @property
     def waiting_since_ms(self) -> int:
@@ -209,48 +192,17 @@ class Answer(Struct, frozen=True, array_like=True, gc=False):
     at_ms: int
 
 
-class Support:
+class Support(State):
     """Tickets sorted by id, how many were ever opened, and the last answer of each kind."""
 
-    __slots__ = ("answers", "opened", "tickets")
-
-    def __init__(self) -> None:
-        self.tickets: list[Ticket] = []
-        self.opened = 0
-        self.answers: dict[str, Answer] = {}
+    tickets: list[Ticket] = field(default_factory=list)
+    opened: int = 0
+    answers: dict[str, Answer] = field(default_factory=dict)
 
     def open_tickets(self) -> list[Ticket]:
         """The tickets that wait for a solution."""
         tickets = self.tickets
         return [ticket for ticket in tickets if ticket.is_open] if tickets else []
-
-
-_ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
-_DECODE = msgspec.msgpack.Decoder(
-    tuple[list[tuple[int, int, int, int, int, str]], int, dict[str, Answer]]
-).decode
-
-
-def _pack(state: Support) -> bytes:
-    tickets = [
-        (
-            ticket.id,
-            ticket.opened_at_ms,
-            ticket.reopened_at_ms,
-            ticket.solved_at_ms,
-            ticket.answered_at_ms,
-            ticket.priority,
-        )
-        for ticket in state.tickets
-    ]
-    return _ENCODE((tickets, state.opened, state.answers))
-
-
-def _unpack(content: bytes) -> Support:
-    state = Support()
-    tickets, state.opened, state.answers = _DECODE(content)
-    state.tickets = [Ticket(*ticket) for ticket in tickets]
-    return state
 
 
 def _record(state: Support, event: Event, scene: Scene) -> None:
@@ -497,8 +449,6 @@ SUPPORT: Part[Support] = Part(
     code="su",
     about="Tickets that wait for an answer, and what customers last said in surveys.",
     state=Support,
-    pack=_pack,
-    unpack=_unpack,
     united=_united,
     parameters=SupportParameters,
     events=EVENTS,
