@@ -38,6 +38,10 @@ setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
 test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: nightly
+nightly: setup ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+	$(BIN)/python -m pytest --nightly $(ARGS)
+
 .PHONY: digests
 digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
 	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python

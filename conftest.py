@@ -1,6 +1,9 @@
 """In continuous integration, a test that doesn't run is a test that failed.
 
 A skip hides a missing service or a missing package for as long as nobody reads the summary.
+
+Tests marked ``nightly`` are the long ones of a kind of which a short one always runs; they are left
+out unless pytest is given ``--nightly``.
 """
 
 import os
@@ -40,3 +43,16 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.outcome = "failed"
         report.longrepr = f"not collected, and CI is set: {_reason(report.longrepr)}"
     return report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="run the long tests, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--nightly"):
+        return
+    nightly = [item for item in items if item.get_closest_marker("nightly")]
+    if nightly:
+        items[:] = [item for item in items if item not in nightly]
+        config.hook.pytest_deselected(items=nightly)

@@ -27,6 +27,9 @@ from streams.topics import create_topics
 from tests.kafka.worker import ROOT, Worker
 
 START_MS = 1_700_000_000_000
+#: How long a test waits for what must come before it says that it does not. A limit for what hangs,
+#: not for what is slow: a machine that is busy with other things takes its time.
+LIVENESS_S = 240.0
 #: What follows from examples: the log once more, for the models, and what it decides.
 DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
@@ -152,7 +155,9 @@ class Deployment:
                 published += 1
         return published
 
-    def wait(self, what: str, condition: Callable[[], bool], *, timeout_s: float = 90.0) -> None:
+    def wait(
+        self, what: str, condition: Callable[[], bool], *, timeout_s: float = LIVENESS_S
+    ) -> None:
         """Wait until ``condition``; fail with the ends of the workers' logs when it isn't."""
         wait_until(condition, what, timeout_s, [worker.process for worker in self.workers])
 

@@ -35,7 +35,7 @@ from streams.examination import STATE_LOOK_BACK
 from tests.kafka.deployment import Deployment
 from tests.models.schemas import faults
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 DAYS = 60
 #: A model early, so that a short log has one.

@@ -23,7 +23,7 @@ from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(

@@ -36,11 +36,12 @@ from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
 from tests.kafka.worker import Worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 OUTAGE_S = 5.0
 
 
+@pytest.mark.nightly
 def test_workers_outlive_a_broker_that_crashes(valkey: EmbeddedValkey, tmp_path: Path) -> None:
     records = orderly_shop(320)
     half = len(records) // 2

@@ -25,7 +25,7 @@ from streams.kafka_clients import partition_for
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_exact
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 CUSTOMER = "c-1"
 HOME = partition_for(CUSTOMER.encode(), 4)

@@ -16,7 +16,7 @@ from streams.topics import create_topics
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.worker import ROOT
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 def refused(deployment: Deployment, *arguments: str, **environment: str) -> str:

@@ -178,6 +178,7 @@ def test_released_batches_are_committed_only_when_told_to(lab: Lab) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_lag_reaches_zero_after_workers_joined_and_left_all_the_time(lab: Lab) -> None:
     source, output = lab.topic("source"), lab.topic("copies")
     options = {"output": output, "max_batch_records": 200, "session_timeout_s": 6.0}
