@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
+
+from models.events.properties import PropertyReader
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -40,15 +41,16 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     """What an event's name means, resolved once, when the event is decoded.
 
     ``number`` is the kind's index in the engine's table of routes; ``is_passive``: the customer did
-    not do it. All undeclared names share one kind.
+    not do it. All unknown names share one kind, and all those that are nearly known another.
     """
 
     name: str
     number: int
+    is_known: bool
     topic: str
     is_passive: bool
     declared: EventType
-    decoder: msgspec.json.Decoder[Any] | None
+    reader: PropertyReader | None
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
