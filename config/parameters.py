@@ -87,6 +87,12 @@ class Overdue(Section, frozen=True):
     floor: DurationMs
 
 
+class Truce(Section, frozen=True):
+    """``after``: how long marketing stays silent after a complaint was solved, or a poor answer."""
+
+    after: DurationMs
+
+
 class Rules(Section, frozen=True):
     triggers: str
     actions: str
@@ -141,6 +147,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
     rfm: Rfm
     overdue: Overdue
+    truce: Truce
     churn: Churn
     value: Value
     learning: Learning
@@ -165,6 +172,7 @@ _SHARED: dict[str, type[Section]] = {
     "money": Money,
     "rfm": Rfm,
     "overdue": Overdue,
+    "truce": Truce,
     "churn": Churn,
     "value": Value,
     "learning": Learning,

@@ -33,6 +33,14 @@ SPAN_MS = ALL_ON.time.lateness - HOUR_MS
 #: Few ids, so that news of one thing meets, and few numbers, so that some are equal.
 IDS = ("A-1", "A-2", "A-3")
 WORDS = ("agent", "customer", "billing", "too_expensive", "EUR", "web", "I am Ada")
+#: What is said in fields that only take words of their own, or mean something only by them.
+WORDS_OF = {
+    "priority": ("urgent", "High", "p3", "low"),
+    "status": ("open", "pending", "solved", "spam", "with the night shift"),
+    "author": ("agent", "customer", "Answer Bot", "I am Ada"),
+    "category": ("billing", "other"),
+    "scale": ("1-5", "0 to 10"),
+}
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
 #: A name that nothing is declared of.
@@ -47,7 +55,9 @@ Texts = Callable[[str, Random], str]
 
 def few_texts(ids: Sequence[str] = IDS) -> Texts:
     """Ids for what is called an id, and words that parts may know for the rest."""
-    return lambda name, rng: rng.choice(ids if name.endswith(("id", "sku")) else WORDS)
+    return lambda name, rng: rng.choice(
+        ids if name.endswith(("id", "sku")) else WORDS_OF.get(name, WORDS)
+    )
 
 
 def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
