@@ -96,10 +96,13 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     and from the customer's own, in the words of the usual systems; so do the other fields about who
     wrote. A complaint may say what it is about in ``complaint``.
 
-    A priority is urgent, high, normal or low, or what other systems call these.
+    A priority is urgent, high, normal or low, or what other systems call these. Conversations and
+    cases are tickets by another name.
     """
 
-    ticket_id: Text
+    ticket_id: Text | None = None
+    conversation_id: Text | None = None
+    case_id: Text | None = None
     priority: str | int | None = None
     status: str | None = None
     author: str | Who | None = None
@@ -111,9 +114,11 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     complaint: str | None = msgspec.field(default=None, name="type")
 
     def __post_init__(self) -> None:
+        ticket_id = self.ticket_id or self.conversation_id or self.case_id
+        force_setattr(self, "ticket_id", ticket_id)
         # Only what state needs travels: nobody's name.
         force_setattr(self, "author", _author(self))
-        for name in ("author_type", "author_role", "via"):
+        for name in ("conversation_id", "case_id", "author_type", "author_role", "via"):
             force_setattr(self, name, None)
         what = _STATUSES.get(_plain(self.status or ""))
         force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
@@ -152,6 +157,10 @@ def _author(news: TicketNews) -> str | None:
 
 
 def _check(news: TicketNews) -> None:
+    if news.ticket_id is None:
+        raise Rejected(
+            Reason.REQUIRED_MISSING, "$.properties.ticket_id", "nor conversation_id, nor case_id"
+        )
     if news.priority == "":
         raise Rejected(
             Reason.OUT_OF_RANGE, "$.properties.priority", "not urgent, high, normal or low"
@@ -171,6 +180,10 @@ def _spellings() -> str:
 
 
 _RULES: Mapping[str, Any] = {
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": "string"}}}
+        for name in ("ticket_id", "conversation_id", "case_id")
+    ],
     "allOf": [
         {
             "properties": {
@@ -183,7 +196,7 @@ _RULES: Mapping[str, Any] = {
                 }
             }
         }
-    ]
+    ],
 }
 
 _KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES)
@@ -208,6 +221,7 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
     "Ticket Replied by Agent": (ticket.ANSWERED,),
     "Ticket Replied by Bot": (),
     "Ticket Assigned": (),
+    "Ticket Noted": (),
     "Ticket Priority Changed": (),
     ESCALATED: (),
     UPDATED: (),

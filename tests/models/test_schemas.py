@@ -205,6 +205,8 @@ OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("Ticket Opened", {"ticket_id": "t", "priority": 6}, False),
     ("Ticket Opened", {"ticket_id": "t", "priority": ""}, True),
     ("Ticket Opened", {"ticket_id": "t", "priority": None}, True),
+    ("Ticket Opened", {"conversation_id": "c"}, True),
+    ("Ticket Opened", {"case_id": "c", "ticket_id": None}, True),
     ("Ticket Replied", {"ticket_id": "t", "author": {"type": "admin", "id": 5}}, True),
     ("Action Clicked", {"decision_id": "d" * 257}, False),
 ]

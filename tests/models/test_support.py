@@ -277,6 +277,60 @@ def test_a_reply_may_say_by_its_name_whose_it_is(name: str) -> None:
     assert (name != "by Customer") == named.kind.is_passive
 
 
+#: How other systems tell of a ticket that waits for nothing any more, and of one that still does.
+WEBHOOKS: dict[str, tuple[list[tuple[str, dict[str, Any]]], bool]] = {
+    "a help desk": (
+        [("ticket.created", {}), ("ticket.status_changed", {"status": "SOLVED"})],
+        False,
+    ),
+    "a help desk that merges": ([("ticket.created", {}), ("ticket.merged", {})], False),
+    "an agent's comment": (
+        [("Ticket Created", {}), ("ticket.comment_added", {"author": {"role": "agent"}})],
+        False,
+    ),
+    "the customer's comment": (
+        [("Ticket Created", {}), ("ticket.comment_added", {"author": {"role": "end-user"}})],
+        True,
+    ),
+    "a messenger": (
+        [("conversation.user.created", {}), ("conversation.admin.closed", {})],
+        False,
+    ),
+    "a messenger's bot": (
+        [("conversation.user.created", {}), ("conversation.operator.replied", {})],
+        True,
+    ),
+    "a messenger's note": (
+        [("conversation.user.created", {}), ("conversation.admin.noted", {})],
+        True,
+    ),
+    "asked again": (
+        [
+            ("conversation.user.created", {}),
+            ("conversation.admin.replied", {}),
+            ("conversation.user.replied", {}),
+        ],
+        True,
+    ),
+    "cases": ([("Case Created", {}), ("case closed", {})], False),
+    "snoozed": ([("Conversation Started", {}), ("conversation_snoozed", {})], False),
+}
+
+
+@pytest.mark.parametrize(("told", "waits"), WEBHOOKS.values(), ids=WEBHOOKS.keys())
+@pytest.mark.parametrize("key", ["ticket_id", "conversation_id", "case_id"])
+def test_tickets_are_understood_under_the_names_of_other_systems(
+    told: list[tuple[str, dict[str, Any]]], waits: bool, key: str
+) -> None:
+    events = [
+        happened(name, at(hours=hour), **{key: "T"}, **more)
+        for hour, (name, more) in enumerate(told, start=1)
+    ]
+
+    assert waits == (due_hour(lived(events)) is not None)
+    assert {"support"} == {event.kind.topic for event in events}
+
+
 @pytest.mark.parametrize(
     ("name", "priority"),
     [
