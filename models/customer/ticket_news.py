@@ -25,6 +25,8 @@ def _listed(names: str) -> list[str]:
 
 #: Who wrote a reply. Whoever is not known to be a machine or the customer is of the shop.
 AGENT, CUSTOMER, MACHINE = "agent", "customer", "machine"
+#: A note of the staff's to each other, which the customer never reads.
+NOTE = "note"
 
 #: What the ticket's systems say of who wrote, with blanks for ``-`` and ``_``.
 _CUSTOMERS = frozenset(
@@ -83,6 +85,18 @@ _STATUS_WORDS: Final = {
 }
 
 
+#: Fields that are only read to tell the ticket, and who wrote.
+_READ_HERE: Final = (
+    "conversation_id",
+    "case_id",
+    "author_type",
+    "author_role",
+    "via",
+    "public",
+    "internal",
+)
+
+
 class Who(Struct, frozen=True, omit_defaults=True, gc=False):
     """Who wrote, or how it was sent, where a system tells that in several fields."""
 
@@ -109,6 +123,8 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     author_type: str | None = None
     author_role: str | None = None
     via: str | Who | None = None
+    public: bool | None = None
+    internal: bool | None = None
     category: str | None = None
     resolution: str | None = None
     complaint: str | None = msgspec.field(default=None, name="type")
@@ -118,7 +134,7 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
         force_setattr(self, "ticket_id", ticket_id)
         # Only what state needs travels: nobody's name.
         force_setattr(self, "author", _author(self))
-        for name in ("conversation_id", "case_id", "author_type", "author_role", "via"):
+        for name in _READ_HERE:
             force_setattr(self, name, None)
         what = _STATUSES.get(_plain(self.status or ""))
         force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
@@ -145,6 +161,8 @@ def _priority(said: str | int | None) -> str | None:
 
 def _author(news: TicketNews) -> str | None:
     """Who wrote, of all that is said of it: a machine if anything says so."""
+    if news.public is False or news.internal or news.author == NOTE:
+        return NOTE
     told: list[str | None] = [news.author_type, news.author_role]
     for said in (news.author, news.via):
         told += (said.type, said.role, said.channel) if isinstance(said, Who) else (said,)
@@ -244,7 +262,7 @@ def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
     news, at_ms = event.properties, event.occurred_at_ms
     for what in _HAPPENED.get(event.name, ()):
         yield Mark(at_ms, what)
-    if event.name == REPLIED and news.author != MACHINE:
+    if event.name == REPLIED and news.author not in (MACHINE, NOTE):
         yield Mark(at_ms, ticket.ASKED if news.author == CUSTOMER else ticket.ANSWERED)
     if is_complaint:
         yield Mark(at_ms, ticket.COMPLAINT)

@@ -254,6 +254,9 @@ def test_a_ticket_is_where_its_latest_news_puts_it_in_whatever_order_it_comes(
         ({"author": "agent", "via": "rule"}, False),
         ({"author": "agent", "via": {"channel": "rule"}}, False),
         ({"author": "agent", "via": {"channel": "email"}}, True),
+        ({"author": "agent", "public": True}, True),
+        ({"author": "agent", "public": False}, False),
+        ({"author": "agent", "internal": True}, False),
     ],
     ids=str,
 )
@@ -264,7 +267,7 @@ def test_only_a_person_on_the_shops_side_answers(who: dict[str, Any], answers: b
     # What is published of it says no more than it must, and the same.
     again = decode_event(encode_event(written), message_id="none")
     assert again == written
-    assert written.properties.author in {None, "agent", "customer", "machine"}
+    assert written.properties.author in {None, "agent", "customer", "machine", "note"}
 
 
 @pytest.mark.parametrize("name", ["by Customer", "by Agent", "by Bot"])
