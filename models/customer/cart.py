@@ -4,6 +4,7 @@ What happened lately is kept as changes, sorted by time; those that nothing can 
 are folded into items. An order empties the cart once, however often its page is shown.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from math import nan
 from typing import Final, NamedTuple
@@ -48,6 +49,7 @@ _UNSAID: Final = -1.0
 #: What a change does. The numbers are stored. Of one moment, the higher comes later: what a
 #: statement says of the cart stands, and an order takes what was put in with it.
 PUT, TAKE, CLEAR, STATE, CHECK, ORDER = range(6)
+_FILLING: Final = (PUT, STATE, CHECK)
 
 
 class CartParameters(Section, frozen=True):
@@ -140,6 +142,15 @@ class Cart(State):
         if not self.changes:
             return self.items
         return _sorted(_folded(self, self.changes).items)
+
+    @property
+    def is_empty(self) -> bool:
+        if self.changes:
+            last = self.changes[-1]
+            # Nearly always something was put in last, and then nothing needs to be added up.
+            if last.what in _FILLING and last.quantity:
+                return False
+        return not self.contents()
 
     def settle(self, settled_ms: int, products_max: int) -> None:
         """Fold the changes that nothing can come before any more, and the oldest of too many."""
@@ -259,12 +270,13 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
     at_ms = event.occurred_at_ms
     if event.name != _ORDER_COMPLETED:
         state.touched_at_ms = max(state.touched_at_ms, at_ms)
-    changes = list(_changes(event, minor_per_unit(parameters.money.currency)))
-    if changes:
-        state.changes = sorted([*state.changes, *changes])
+    for change in _changes(event, minor_per_unit(parameters.money.currency)):
+        insort(state.changes, change)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     state.settle(settled_ms, parameters.bounds.products)
-    due_ms = state.touched_at_ms + parameters.of(CartParameters).idle if state.contents() else 0
+    due_ms = 0
+    if not state.is_empty:
+        due_ms = state.touched_at_ms + parameters.of(CartParameters).idle
     scene.row.set_due(_IDLE, due_ms)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.admission import decode_event
 from models.customer.row import Row
-from models.customer.support import SUPPORT, SupportParameters, Truce, truce
+from models.customer.support import CLOSED_MAX, SUPPORT, SupportParameters, Truce, truce
 from models.customer.ticket import MARKS_MAX
 from models.customer.ticket_news import EVENTS as TICKETS
 from models.decisions.trigger import Trigger
@@ -469,6 +469,20 @@ def test_the_bound_on_tickets_prefers_open_and_recent_ones() -> None:
     assert bound == len(of(row).support.tickets)
     assert bound + 4 == of(row).support.opened
     assert all(ticket.standing.is_open for ticket in of(row).support.tickets)
+
+
+def test_of_closed_tickets_the_latest_are_kept() -> None:
+    many = [
+        news
+        for n in range(2 * CLOSED_MAX)
+        for news in (opened(n, f"T-{n}"), solved(n + 0.5, f"T-{n}"))
+    ]
+    kept = of(lived([opened(0, "U"), *many])).support.tickets
+
+    assert 1 + CLOSED_MAX == len(kept)
+    assert at(hours=CLOSED_MAX + 0.5) == min(
+        ticket.latest_ms for ticket in kept if not ticket.standing.is_open
+    )
 
 
 @pytest.mark.parametrize(
