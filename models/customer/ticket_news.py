@@ -85,6 +85,8 @@ _STATUS_WORDS: Final = {
 }
 
 
+#: Where an object says who wrote, or how it was sent.
+_WHO: Final = ("type", "role", "channel")
 #: Fields that are only read to tell the ticket, and who wrote.
 _READ_HERE: Final = (
     "conversation_id",
@@ -95,14 +97,6 @@ _READ_HERE: Final = (
     "public",
     "internal",
 )
-
-
-class Who(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Who wrote, or how it was sent, where a system tells that in several fields."""
-
-    type: str | None = None
-    role: str | None = None
-    channel: str | None = None
 
 
 class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -119,12 +113,13 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     case_id: Text | None = None
     priority: str | int | None = None
     status: str | None = None
-    author: str | Who | None = None
+    # Whatever systems write here costs no ticket.
+    author: Any = None
     author_type: str | None = None
     author_role: str | None = None
-    via: str | Who | None = None
-    public: bool | None = None
-    internal: bool | None = None
+    via: Any = None
+    public: Any = None
+    internal: Any = None
     category: str | None = None
     resolution: str | None = None
     complaint: str | None = msgspec.field(default=None, name="type")
@@ -161,17 +156,22 @@ def _priority(said: str | int | None) -> str | None:
 
 def _author(news: TicketNews) -> str | None:
     """Who wrote, of all that is said of it: a machine if anything says so."""
-    if news.public is False or news.internal or news.author == NOTE:
+    if _is_said(news.public, "false") or _is_said(news.internal, "true") or news.author == NOTE:
         return NOTE
-    told: list[str | None] = [news.author_type, news.author_role]
+    told = [news.author_type, news.author_role]
     for said in (news.author, news.via):
-        told += (said.type, said.role, said.channel) if isinstance(said, Who) else (said,)
-    words = [_plain(text) for text in told if text]
+        told += [said.get(name) for name in _WHO] if isinstance(said, dict) else [said]
+    words = [_plain(text) for text in told if isinstance(text, str) and text.strip()]
     if any(text in _MACHINES or _MACHINE_WORDS.intersection(text.split()) for text in words):
         return MACHINE
     if any(text in _CUSTOMERS for text in words):
         return CUSTOMER
     return AGENT if words else None
+
+
+def _is_said(said: Any, word: str) -> bool:
+    """Whether a yes or a no is said, as such or as a text."""
+    return str(said).strip().lower() == word
 
 
 def _check(news: TicketNews) -> None:
@@ -199,7 +199,7 @@ def _spellings() -> str:
 
 _RULES: Mapping[str, Any] = {
     "anyOf": [
-        {"required": [name], "properties": {name: {"type": "string"}}}
+        {"required": [name], "properties": {name: {"type": ["string", "integer"]}}}
         for name in ("ticket_id", "conversation_id", "case_id")
     ],
     "allOf": [

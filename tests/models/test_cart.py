@@ -101,6 +101,7 @@ STORIES: dict[str, tuple[list[Event], int, float, int]] = {
     "seen without prices": ([put(1), said("Cart Viewed", 2, {"product_id": "P"})], 1, 1, 1000),
     "seen in several lines": ([said("Cart Viewed", 1, of_p(), of_p(quantity=2))], 1, 3, 3000),
     "seen empty": ([put(1), said("Cart Updated", 2)], 0, 0, 0),
+    "seen empty, and written otherwise": ([put(1), said("Cart Updated", 2, orderId=5)], 0, 0, 0),
     "seen, and no word of what is in it": (
         [put(1), happened("Cart Viewed", at(minutes=2))],
         1,

@@ -257,6 +257,9 @@ def test_a_ticket_is_where_its_latest_news_puts_it_in_whatever_order_it_comes(
         ({"author": "agent", "public": True}, True),
         ({"author": "agent", "public": False}, False),
         ({"author": "agent", "internal": True}, False),
+        ({"author": "agent", "internal": "true"}, False),
+        ({"author": 17}, True),
+        ({"author": ["Ada"], "via": {"channel": {"id": 5}}, "public": "yes"}, True),
     ],
     ids=str,
 )
