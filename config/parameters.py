@@ -131,6 +131,12 @@ class Overdue(Section, frozen=True):
     floor: DurationMs
 
 
+class Truce(Section, frozen=True):
+    """``after``: how long marketing stays silent after a complaint was solved, or a poor answer."""
+
+    after: DurationMs
+
+
 class Rules(Section, frozen=True):
     triggers: str
     actions: str
@@ -187,6 +193,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     names: Names
     rfm: Rfm
     overdue: Overdue
+    truce: Truce
     churn: Churn
     value: Value
     learning: Learning
@@ -215,6 +222,7 @@ _SHARED: dict[str, type[Section]] = {
     "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
+    "truce": Truce,
     "churn": Churn,
     "value": Value,
     "learning": Learning,

@@ -33,6 +33,14 @@ SPAN_MS = ALL_ON.time.lateness - HOUR_MS
 #: Few ids, so that news of one thing meets, and few numbers, so that some are equal.
 IDS = ("A-1", "A-2", "A-3")
 WORDS = ("agent", "customer", "billing", "too_expensive", "EUR", "web", "I am Ada")
+#: What is said in fields that only take words of their own, or mean something only by them.
+WORDS_OF = {
+    "priority": ("urgent", "High", "p3", "low"),
+    "status": ("open", "pending", "solved", "spam", "with the night shift"),
+    "author": ("agent", "customer", "Answer Bot", "I am Ada"),
+    "category": ("billing", "other"),
+    "scale": ("1-5", "0 to 10"),
+}
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
 #: A name that nothing is declared of.
@@ -49,7 +57,9 @@ Texts = Callable[[str, Random], str]
 
 def few_texts(ids: Sequence[str] = IDS) -> Texts:
     """Ids for what is called an id, and words that parts may know for the rest."""
-    return lambda name, rng: rng.choice(ids if name.endswith(("id", "sku")) else WORDS)
+    return lambda name, rng: rng.choice(
+        ids if name.endswith(("id", "sku")) else WORDS_OF.get(name, WORDS)
+    )
 
 
 def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
@@ -64,7 +74,7 @@ def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
         case shapes.UnionType(types=types):
             some = [one for one in types if not isinstance(one, shapes.NoneType)]
             return said(rng.choice(some), rng, texts, name)
-        case shapes.StrType():
+        case shapes.StrType() | shapes.AnyType():
             return texts(name, rng)
         case shapes.FloatType() | shapes.IntType():
             return _number(shape, rng)
