@@ -65,8 +65,16 @@ class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
 
 
 class Cap(_Entry, frozen=True):
+    """No customer gets more contacts than this: in all, by a ``channel``, or of an ``action``."""
+
     at_most: int
     per: DurationMs
+    channel: str | None = None
+    action: str | None = None
+
+    def covers(self, channel: str, action: str) -> bool:
+        """Whether a contact of this kind counts towards the cap."""
+        return self.channel in (None, channel) and self.action in (None, action)
 
 
 class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

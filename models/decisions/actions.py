@@ -6,6 +6,7 @@ from math import isnan
 from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
+from models.decisions.gates import GATE_NAMES, PRIORITY, Candidate, Shut, shut_gate
 from models.decisions.policy import CompiledAction
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
@@ -19,7 +20,6 @@ from models.decisions.trigger import (
 )
 from models.events.wire import iso
 
-_GATES = ("answers", "eligibility", "cooldown", "contact-cap", "priority")
 _BUCKETS = 10_000
 
 
@@ -35,16 +35,15 @@ def next_best_action(
     """
     ranked: list[tuple[Ranked, CompiledAction]] = []
     suppressed: list[Suppressed] = []
-    is_capped = _is_capped(scene, actions)
     for compiled in actions:
         rule = compiled.rule
         weight = max((rule.contexts.get(t.kind, 0.0) for t in triggers), default=0.0)
-        shut = _shut_gate(scene, compiled, weight, is_capped and not rule.service)
+        shut = shut_gate(scene, Candidate(compiled, weight))
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
-            suppressed.append(Suppressed(rule.name, shut or "priority"))
+            suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
     if not ranked:
         return None
     # Ties go to the first in the file.
@@ -56,34 +55,6 @@ def next_best_action(
 def is_control(customer: str, holdout: float) -> bool:
     """Whether the customer is in the standing holdout, which depends on their id alone."""
     return fingerprint(f"holdout:{customer}") % _BUCKETS < holdout * _BUCKETS
-
-
-def _shut_gate(
-    scene: Scene, compiled: CompiledAction, weight: float, is_capped: bool
-) -> str | None:
-    """The first gate that rejects the action, or None."""
-    rule, at_ms = compiled.rule, scene.at_ms
-    if not weight > 0:
-        return "answers"
-    if not compiled.when.holds(scene):
-        return "eligibility"
-    latest = scene.row.read(CONTACTS).latest
-    if any(c.action == rule.name and at_ms < c.at_ms + rule.cooldown for c in latest):
-        return "cooldown"
-    return "contact-cap" if is_capped else None
-
-
-def _is_capped(scene: Scene, actions: Sequence[CompiledAction]) -> bool:
-    """Whether one more contact would exceed a cap. Decisions for the holdout count as contacts, so
-    that the caps treat both groups alike.
-    """
-    service = {compiled.rule.name for compiled in actions if compiled.rule.service}
-    times = [c.at_ms for c in scene.row.read(CONTACTS).latest if c.action not in service]
-    for cap in scene.parameters.actions.caps:
-        lately = [at_ms for at_ms in times if scene.at_ms - cap.per < at_ms]
-        if len(lately) >= cap.at_most:
-            return True
-    return False
 
 
 def _priority(scene: Scene, compiled: CompiledAction, weight: float) -> Priority | None:
@@ -125,7 +96,7 @@ def _decided(
         priority=best.priority,
         # The highest priority wins, never at random as long as outcomes are not learnt from.
         chosen_probability=1.0,
-        gates=_GATES,
+        gates=GATE_NAMES,
         outranked=outranked,
         suppressed=suppressed,
         reasons=tuple(reason for decided in triggers for reason in decided.reasons),

@@ -1,13 +1,15 @@
 """The marketer's rules and actions, compiled and checked once."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from math import inf
 
 from msgspec import Struct
 
 from config.parameters import Parameters
-from config.rules import ActionRule, Rise, RuleError, TriggerRule
+from config.rules import ActionRule, Cap, Rise, RuleError, TriggerRule
+from models.customer.contacts import DECISIONS_MAX
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -49,8 +51,7 @@ def compile_policy(parameters: Parameters) -> Policy:
     catalogue = parameters.actions
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
-        if cap.at_most < 0 or cap.per <= 0:
-            raise RuleError(f"{cap.where}: a cap is at_most 0 or more, per a time")
+        _check_cap(cap, catalogue.actions)
     names = [rule.name for rule in parameters.triggers.triggers]
     return Policy(
         triggers={
@@ -60,6 +61,31 @@ def compile_policy(parameters: Parameters) -> Policy:
         order={moment: place for place, moment in enumerate(MOMENTS)},
         actions=tuple(_action(rule, names) for rule in catalogue.actions),
     )
+
+
+def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
+    if not 0 <= cap.at_most < DECISIONS_MAX or cap.per <= 0:
+        raise RuleError(
+            f"{cap.where}: a cap is at_most 0 or more, per a time; less than {DECISIONS_MAX}, for "
+            f"no more contacts of a customer are remembered"
+        )
+    contacts = [rule for rule in actions if not rule.service]
+    channels, names = {rule.channel for rule in contacts}, {rule.name for rule in contacts}
+    for what, named, known in (
+        ("channel", cap.channel, channels),
+        ("action", cap.action, names),
+    ):
+        if named is not None and named not in known:
+            raise RuleError(
+                f"{cap.where}: the cap's {what} {named!r} is of no action that caps count"
+                f"{_nearest(named, known)}"
+            )
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The known name that was probably meant, or all of them, as the end of an error message."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f": {', '.join(sorted(known))}"
 
 
 def _trigger(rule: TriggerRule) -> CompiledTrigger:

@@ -95,11 +95,16 @@ class Ranked(Struct, frozen=True, rename="camel"):
     priority: Priority
 
 
-class Suppressed(Struct, frozen=True, rename="camel"):
-    """A rejected action and the gate that rejected it."""
+class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A rejected action and the gate that rejected it: since when, until when and what of it, as
+    far as the gate can say.
+    """
 
     action: str
     by: str
+    since: str | None = None
+    until: str | None = None
+    what: str | None = None
 
 
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
+from config.rules import Cap
 from models.admission import decode_event
 from models.customer.contacts import CONTACTS, DECISIONS_MAX, Contact, Contacts, Outcome
 from models.customer.fingerprint import fingerprint
@@ -212,6 +213,24 @@ def test_service_messages_are_exempt_from_the_caps_and_do_not_count() -> None:
 
     assert ["service-recovery"] * 20 == [action.action for action in chosen(found)]
     assert 1 == len(contacts)
+
+
+@pytest.mark.parametrize(
+    ("cap", "gaps_hours"),
+    [
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS)), {6}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), channel="email"), {6}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), channel="phone"), {2}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), action="cart-coupon"), {2}),
+    ],
+)
+def test_a_cap_counts_the_contacts_of_its_channel_or_action(
+    cap: Cap, gaps_hours: set[float]
+) -> None:
+    found = chosen(carts([2.0 * n for n in range(30)], eager(caps=(cap,))))
+    times = [_ms(action.timestamp) for action in found]
+
+    assert gaps_hours == {(later - earlier) / HOUR_MS for earlier, later in pairwise(times)}
 
 
 def test_an_action_waits_for_its_own_cooldown() -> None:

@@ -146,7 +146,29 @@ def test_a_name_may_be_there_once(tmp_path: Path) -> None:
         compile_policy(parameters_of(tmp_path, actions=ACTION + action))
 
 
-@pytest.mark.parametrize("cap", ["{at_most: -1, per: 1d}", "{at_most: 1, per: 0d}"])
+@pytest.mark.parametrize(
+    ("cap", "words"),
+    [
+        ("{at_most: 1, per: 1d, channel: fax}", "channel 'fax' is of no action that caps count: p"),
+        ("{at_most: 1, per: 1d, channel: phon}", "count; did you mean phone?"),
+        ("{at_most: 1, per: 1d, action: cal}", "action 'cal' is of no action that caps count; did"),
+    ],
+)
+def test_a_cap_of_what_nobody_is_contacted_by_is_refused(
+    tmp_path: Path, cap: str, words: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        compile_policy(
+            parameters_of(tmp_path, actions=ACTION.replace("caps: []", f"caps:\n  - {cap}"))
+        )
+
+    assert str(refused.value).startswith(f"{tmp_path / 'actions.yaml'}:4: the cap's ")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "cap", ["{at_most: -1, per: 1d}", "{at_most: 1, per: 0d}", "{at_most: 24, per: 1d}"]
+)
 def test_a_cap_that_can_not_be_kept_is_refused(tmp_path: Path, cap: str) -> None:
     with pytest.raises(RuleError, match=r"actions.yaml:4: a cap is at_most 0 or more, per a time"):
         compile_policy(

@@ -1,0 +1,126 @@
+"""The gates that an action must pass to be chosen, in their order; the first shut one is told."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from config.duration import DAY_MS
+from config.rules import Cap
+from models.customer.contacts import CONTACTS, Contact
+from models.customer.scene import Scene
+from models.decisions.policy import CompiledAction
+from models.decisions.trigger import Suppressed
+from models.events.wire import iso_or_none
+
+
+class Candidate(NamedTuple):
+    """An action, and the greatest weight of the triggers of this moment that it answers."""
+
+    compiled: CompiledAction
+    weight: float
+
+
+class Shut(NamedTuple):
+    """The gate that rejects an action. ``since_ms`` and ``until_ms``: 0 where nobody can say;
+    ``what`` of it is shut, in the gate's own code.
+    """
+
+    by: str
+    since_ms: int = 0
+    until_ms: int = 0
+    what: str | None = None
+
+    def suppressed(self, action: str) -> Suppressed:
+        """How a receipt tells it."""
+        return Suppressed(
+            action, self.by, iso_or_none(self.since_ms), iso_or_none(self.until_ms), self.what
+        )
+
+
+#: None when it is open.
+Gate = Callable[[Scene, Candidate], Shut | None]
+
+
+def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The first gate that rejects the action, or None."""
+    for gate in GATES.values():
+        shut = gate(scene, candidate)
+        if shut is not None:
+            return shut
+    return None
+
+
+def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
+    """It has an answer to one of the triggers."""
+    return None if candidate.weight > 0 else Shut(ANSWERS)
+
+
+def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
+    """Its own condition holds."""
+    return None if candidate.compiled.when.holds(scene) else Shut(ELIGIBILITY)
+
+
+def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
+    """It was not decided for the customer lately."""
+    rule = candidate.compiled.rule
+    for contact in reversed(scene.row.read(CONTACTS).latest):
+        until_ms = contact.at_ms + rule.cooldown
+        if contact.action == rule.name and scene.at_ms < until_ms:
+            return Shut(COOLDOWN, contact.at_ms, until_ms)
+    return None
+
+
+def _contact_cap(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer has room for one more contact: of any kind, by its channel, and of its own.
+
+    Decisions for the holdout count as contacts, so that the caps treat both groups alike.
+    """
+    rule = candidate.compiled.rule
+    if rule.service:
+        return None
+    for cap in scene.parameters.actions.caps:
+        if cap.covers(rule.channel, rule.name):
+            shut = _full(cap, scene)
+            if shut is not None:
+                return shut
+    return None
+
+
+def _full(cap: Cap, scene: Scene) -> Shut | None:
+    times = [
+        contact.at_ms
+        for contact in scene.of(counted_contacts)
+        if cap.covers(contact.channel, contact.action) and scene.at_ms - cap.per < contact.at_ms
+    ]
+    if len(times) < cap.at_most:
+        return None
+    whose = cap.channel or cap.action or "customer"
+    what = f"{whose}: {cap.at_most} per {cap.per / DAY_MS:g}d"
+    if not cap.at_most:
+        return Shut(CONTACT_CAP, what=what)
+    # The contact that made it full, and the one whose end makes room again.
+    return Shut(CONTACT_CAP, times[-1], times[-cap.at_most] + cap.per, what)
+
+
+def counted_contacts(scene: Scene) -> list[Contact]:
+    """The customer's contacts that count towards caps, oldest first; service messages do not."""
+    service = {rule.name for rule in scene.parameters.actions.actions if rule.service}
+    return [c for c in scene.row.read(CONTACTS).latest if c.action not in service]
+
+
+ANSWERS: Final = "answers"
+ELIGIBILITY: Final = "eligibility"
+COOLDOWN: Final = "cooldown"
+CONTACT_CAP: Final = "contact-cap"
+#: An action that is worth no more than it costs, or nobody knows what. It is
+#: asked last, of what passed all others.
+PRIORITY: Final = "priority"
+
+#: By their names in receipts, in the order in which they are asked.
+GATES: Mapping[str, Gate] = {
+    ANSWERS: _answers,
+    ELIGIBILITY: _eligibility,
+    COOLDOWN: _cooldown,
+    CONTACT_CAP: _contact_cap,
+}
+#: The names of all gates, for receipts.
+GATE_NAMES: tuple[str, ...] = (*GATES, PRIORITY)

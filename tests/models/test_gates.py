@@ -1,0 +1,142 @@
+"""Each gate shuts for its own reason, and says since when and until when it does."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+from msgspec.structs import replace
+
+from config.parameters import Parameters
+from config.rules import load_actions
+from models.decisions.gates import GATE_NAMES
+from models.decisions.trigger import NextBestAction, Suppressed
+from models.events.event import Event
+from models.events.wire import iso
+from tests.models.lines import PARAMETERS, at, context, happened, lived_with_effects, waited
+
+OFFER = {
+    "name": "offer",
+    "channel": "email",
+    "owner": "crm",
+    "due": "1d",
+    "for": {"cart-abandoned": 1},
+    "when": "cart_value > 0",
+    "propensity": 1,
+    "value": "cart_value",
+    "cost": 0,
+    "cooldown": "0d",
+}
+#: May always be sent, so that there is a decision to read the gates of.
+LETTER = {**OFFER, "name": "letter", "channel": "post", "propensity": 0.001, "service": True}
+
+
+def shop(
+    folder: Path, offer: Mapping[str, Any], *, base: Parameters = PARAMETERS, **catalogue: Any
+) -> Parameters:
+    """A shop whose carts bring an offer by e-mail, or else a letter."""
+    file = folder / "actions.yaml"
+    actions = [{**OFFER, **offer}, LETTER]
+    file.write_bytes(
+        orjson.dumps({"version": 1, "holdout": 0, "caps": [], **catalogue, "actions": actions})
+    )
+    triggers = tuple(replace(rule, cooldown=0) for rule in base.triggers.triggers)
+    return replace(
+        base,
+        actions=load_actions(file),
+        triggers=replace(base.triggers, triggers=triggers),
+    )
+
+
+def cart(hours: float) -> Event:
+    """A cart that is left alone: what to do about it is decided an hour later."""
+    return happened("Product Added", at(hours=hours), product_id=f"P-{hours}", price=50.0)
+
+
+def decisions(parameters: Parameters, events: Sequence[Event]) -> list[NextBestAction]:
+    """What was decided along these events, and in the two hours after the last."""
+    within = context(parameters=parameters)
+    row, effects = lived_with_effects(events, within=within)
+    more = waited(row, events[-1].occurred_at_ms + 2 * 3_600_000, within=within)[1]
+    return [found for found in (*effects, *more) if isinstance(found, NextBestAction)]
+
+
+class Row(NamedTuple):
+    """What happened, and what is said of the offer in the last decision; None if it is chosen."""
+
+    events: list[Event]
+    told: Suppressed | None
+    offer: Mapping[str, Any] = {}
+    caps: Sequence[Mapping[str, Any]] = ()
+
+
+ONE_A_DAY = {"at_most": 1, "per": "1d"}
+ROWS = {
+    "nothing speaks against it": Row([cart(0)], None),
+    "it answers another trigger": Row(
+        [cart(0)], Suppressed("offer", "answers"), offer={"for": {"churn-risk": 1}}
+    ),
+    "its own condition does not hold": Row(
+        [cart(0)], Suppressed("offer", "eligibility"), offer={"when": "cart_value > 50"}
+    ),
+    "it was decided an hour before": Row(
+        [cart(0), cart(2)],
+        Suppressed("offer", "cooldown", iso(at(hours=1)), iso(at(hours=6))),
+        offer={"cooldown": "5h"},
+    ),
+    "its cooldown has just ended": Row([cart(0), cart(5)], None, offer={"cooldown": "5h"}),
+    "the customer was contacted twice within the day": Row(
+        [cart(0), cart(2), cart(4)],
+        Suppressed(
+            "offer", "contact-cap", iso(at(hours=3)), iso(at(days=1, hours=1)), "customer: 2 per 1d"
+        ),
+        caps=[{"at_most": 2, "per": "1d"}],
+    ),
+    "the first of them was a day ago": Row(
+        [cart(0), cart(2), cart(24)], None, caps=[{"at_most": 2, "per": "1d"}]
+    ),
+    "nobody is to be contacted at all": Row(
+        [cart(0)],
+        Suppressed("offer", "contact-cap", what="customer: 0 per 1d"),
+        caps=[{"at_most": 0, "per": "1d"}],
+    ),
+    "enough e-mail for a day": Row(
+        [cart(0), cart(2)],
+        Suppressed(
+            "offer", "contact-cap", iso(at(hours=1)), iso(at(days=1, hours=1)), "email: 1 per 1d"
+        ),
+        caps=[{**ONE_A_DAY, "channel": "email"}, {"at_most": 1, "per": "1h"}],
+    ),
+    "enough offers for half a day": Row(
+        [cart(0), cart(2)],
+        Suppressed(
+            "offer", "contact-cap", iso(at(hours=1)), iso(at(hours=13)), "offer: 1 per 0.5d"
+        ),
+        caps=[{"at_most": 1, "per": "12h", "action": "offer"}],
+    ),
+    "a service message is not counted": Row(
+        [cart(0), cart(2)], None, offer={"service": True}, caps=[ONE_A_DAY]
+    ),
+    "it is worth nothing": Row([cart(0)], Suppressed("offer", "priority"), offer={"cost": 99}),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_the_first_shut_gate_is_told(tmp_path: Path, row: Row) -> None:
+    decided = decisions(shop(tmp_path, row.offer, caps=row.caps), row.events)[-1]
+
+    if row.told is None:
+        assert "offer" == decided.action
+    else:
+        assert ("letter", (row.told,)) == (decided.action, decided.suppressed)
+    assert GATE_NAMES == decided.gates
+
+
+def test_every_gate_has_a_row() -> None:
+    assert set(GATE_NAMES) == {row.told.by for row in ROWS.values() if row.told is not None}
+
+
+def test_the_order_of_the_gates() -> None:
+    """What is false is said before what is forbidden, and that before what is only too much."""
+    assert ("answers", "eligibility", "cooldown", "contact-cap", "priority") == GATE_NAMES
