@@ -62,6 +62,8 @@ class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
     due: DurationMs
     lever: float = 1.0
     service: bool = False
+    #: The mailing list it is sent to, by which somebody may have unsubscribed from it.
+    list: str | None = None
 
 
 class Cap(_Entry, frozen=True):

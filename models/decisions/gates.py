@@ -5,6 +5,13 @@ from typing import Final, NamedTuple
 
 from config.duration import DAY_MS
 from config.rules import Cap
+from models.customer.consent import (
+    EMAIL,
+    Purpose,
+    channel_code,
+    email_unreachable_since_ms,
+    refusal,
+)
 from models.customer.contacts import CONTACTS, Contact
 from models.customer.scene import Scene
 from models.decisions.policy import CompiledAction
@@ -59,6 +66,25 @@ def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
     return None if candidate.compiled.when.holds(scene) else Shut(ELIGIBILITY)
 
 
+def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse marketing by its channel and list; service needs no consent."""
+    rule = candidate.compiled.rule
+    if rule.service:
+        return None
+    refused = refusal(scene, Purpose.MARKETING, channel_code(rule.channel), rule.list)
+    return Shut(CONSENT, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer can be reached by its channel; nobody is, by an address that mail comes back
+    from, not even about what they bought.
+    """
+    if channel_code(candidate.compiled.rule.channel) != EMAIL:
+        return None
+    since_ms = scene.of(email_unreachable_since_ms)
+    return Shut(CHANNEL_OPT_OUT, since_ms, what=f"{EMAIL}:unreachable") if since_ms else None
+
+
 def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
     """It was not decided for the customer lately."""
     rule = candidate.compiled.rule
@@ -109,6 +135,8 @@ def counted_contacts(scene: Scene) -> list[Contact]:
 
 ANSWERS: Final = "answers"
 ELIGIBILITY: Final = "eligibility"
+CONSENT: Final = "consent"
+CHANNEL_OPT_OUT: Final = "channel-opt-out"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
 #: An action that is worth no more than it costs, or nobody knows what. It is
@@ -119,6 +147,8 @@ PRIORITY: Final = "priority"
 GATES: Mapping[str, Gate] = {
     ANSWERS: _answers,
     ELIGIBILITY: _eligibility,
+    CONSENT: _consent,
+    CHANNEL_OPT_OUT: _channel_opt_out,
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,
 }

@@ -54,6 +54,10 @@ def cart(hours: float) -> Event:
     return happened("Product Added", at(hours=hours), product_id=f"P-{hours}", price=50.0)
 
 
+def revoked(name: str, hours: float, **said: Any) -> Event:
+    return happened(name, at(hours=hours), **said)
+
+
 def decisions(parameters: Parameters, events: Sequence[Event]) -> list[NextBestAction]:
     """What was decided along these events, and in the two hours after the last."""
     within = context(parameters=parameters)
@@ -79,6 +83,35 @@ ROWS = {
     ),
     "its own condition does not hold": Row(
         [cart(0)], Suppressed("offer", "eligibility"), offer={"when": "cart_value > 50"}
+    ),
+    "marketing was revoked": Row(
+        [revoked("Consent Revoked", 0, purpose="marketing"), cart(0)],
+        Suppressed("offer", "consent", since=iso(at()), what="marketing"),
+    ),
+    "marketing was revoked at the moment of the decision": Row(
+        [cart(0), revoked("Unsubscribed", 1)],
+        Suppressed("offer", "consent", since=iso(at(hours=1)), what="marketing:email"),
+    ),
+    "marketing was revoked after the decision": Row([cart(0), revoked("Unsubscribed", 1.01)], None),
+    "its list was left": Row(
+        [revoked("Unsubscribed", 0, list_id="news"), cart(0)],
+        Suppressed("offer", "consent", since=iso(at()), what="marketing:email:news"),
+        offer={"list": "news"},
+    ),
+    "another list was left": Row(
+        [revoked("Unsubscribed", 0, list_id="news"), cart(0)], None, offer={"list": "offers"}
+    ),
+    "another channel was refused": Row([revoked("SMS Opted Out", 0), cart(0)], None),
+    "it is about what was bought": Row(
+        [revoked("Unsubscribed", 0), cart(0)], None, offer={"service": True}
+    ),
+    "e-mail comes back, even about what was bought": Row(
+        [revoked("Email Bounced", 0), cart(0)],
+        Suppressed("offer", "channel-opt-out", since=iso(at()), what="email:unreachable"),
+        offer={"service": True},
+    ),
+    "e-mail comes back, but it is a call": Row(
+        [revoked("Email Bounced", 0), cart(0)], None, offer={"channel": "phone"}
     ),
     "it was decided an hour before": Row(
         [cart(0), cart(2)],
@@ -139,4 +172,12 @@ def test_every_gate_has_a_row() -> None:
 
 def test_the_order_of_the_gates() -> None:
     """What is false is said before what is forbidden, and that before what is only too much."""
-    assert ("answers", "eligibility", "cooldown", "contact-cap", "priority") == GATE_NAMES
+    assert (
+        "answers",
+        "eligibility",
+        "consent",
+        "channel-opt-out",
+        "cooldown",
+        "contact-cap",
+        "priority",
+    ) == GATE_NAMES
