@@ -6,6 +6,7 @@ import msgspec
 
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
+from config.zones import zone_names
 from models.catalogue import kind_of
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
@@ -44,6 +45,7 @@ def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Ev
         channel=line.context.channel if line.context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
+        timezone=_timezone(line),
     )
 
 
@@ -86,6 +88,12 @@ def admit_line(
             raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "later than its arrival")
     _check_currency(event.properties, parameters.money.currency)
     return event
+
+
+def _timezone(line: Line) -> str | None:
+    """The sender's time zone, if there is one of that name."""
+    named = line.context.timezone if line.context is not None else None
+    return named if isinstance(named, str) and named in zone_names() else None
 
 
 def _name(line: Line) -> str:

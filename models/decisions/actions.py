@@ -6,8 +6,16 @@ from math import isnan
 from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
-from models.decisions.gates import GATE_NAMES, PRIORITY, Candidate, Shut, shut_gate
+from models.decisions.gates import (
+    GATE_NAMES,
+    PRIORITY,
+    Candidate,
+    Shut,
+    personalisation_refused,
+    shut_gate,
+)
 from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import not_before_ms
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
     NextBestAction,
@@ -46,8 +54,12 @@ def next_best_action(
             suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
     if not ranked:
         return None
-    # Ties go to the first in the file.
-    best, compiled = max(ranked, key=lambda found: found[0].priority.priority)
+    if scene.of(personalisation_refused) is not None:
+        # Whose priority is higher would be decided by who the customer is.
+        best, compiled = ranked[0]
+    else:
+        # Ties go to the first in the file.
+        best, compiled = max(ranked, key=lambda found: found[0].priority.priority)
     outranked = tuple(other for other, _ in ranked if other is not best)
     return _decided(scene, triggers, receipts, best, compiled, outranked, tuple(suppressed))
 
@@ -76,6 +88,7 @@ def _decided(
 ) -> NextBestAction:
     rule, catalogue, cause = compiled.rule, scene.parameters.actions, triggers[0].cause
     control = is_control(scene.customer, catalogue.holdout)
+    not_before = not_before_ms(scene, rule.channel)
     name = decision_id(NEXT_BEST_ACTION, catalogue.version, scene.customer, cause)
     scene.row.edit(CONTACTS).remember(
         Contact(fingerprint(name), rule.name, rule.channel, scene.at_ms, not control)
@@ -104,4 +117,5 @@ def _decided(
         value_at_stake=receipts.value_at_stake,
         model_version=scene.snapshot.version,
         churn_reason=receipts.churn_reason,
+        not_before=iso(not_before) if not_before > scene.at_ms else None,
     )

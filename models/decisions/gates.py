@@ -8,13 +8,16 @@ from config.rules import Cap
 from models.customer.consent import (
     EMAIL,
     Purpose,
+    Refusal,
     channel_code,
     email_unreachable_since_ms,
     refusal,
 )
 from models.customer.contacts import CONTACTS, Contact
+from models.customer.evidence import reason
 from models.customer.scene import Scene
 from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import customer_zone, not_before_ms
 from models.decisions.trigger import Suppressed
 from models.events.wire import iso_or_none
 
@@ -85,6 +88,37 @@ def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
     return Shut(CHANNEL_OPT_OUT, since_ms, what=f"{EMAIL}:unreachable") if since_ms else None
 
 
+def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse that who they are decides, or it does not."""
+    if not candidate.compiled.rule.personal:
+        return None
+    refused = scene.of(personalisation_refused)
+    return Shut(IMPERSONAL, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def personalisation_refused(scene: Scene) -> Refusal | None:
+    """Whether who the customer is must not decide: then the first open action is chosen."""
+    return refusal(scene, Purpose.PERSONALISATION)
+
+
+def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
+    """It plays to the likely reason why the customer may leave, if it plays to some alone."""
+    plays = candidate.compiled.rule.reasons
+    if not plays:
+        return None
+    found = scene.of(reason).kind
+    return Shut(REASON, what=str(found)) if found not in plays else None
+
+
+def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
+    """There is time left for it after the quiet hours of its channel."""
+    rule = candidate.compiled.rule
+    until_ms = not_before_ms(scene, rule.channel)
+    if until_ms <= scene.at_ms + rule.due:
+        return None
+    return Shut(QUIET_HOURS, until_ms=until_ms, what=customer_zone(scene))
+
+
 def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
     """It was not decided for the customer lately."""
     rule = candidate.compiled.rule
@@ -135,8 +169,11 @@ def counted_contacts(scene: Scene) -> list[Contact]:
 
 ANSWERS: Final = "answers"
 ELIGIBILITY: Final = "eligibility"
+REASON: Final = "reason"
 CONSENT: Final = "consent"
 CHANNEL_OPT_OUT: Final = "channel-opt-out"
+IMPERSONAL: Final = "impersonal"
+QUIET_HOURS: Final = "quiet-hours"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
 #: An action that is worth no more than it costs, or nobody knows what. It is
@@ -147,8 +184,11 @@ PRIORITY: Final = "priority"
 GATES: Mapping[str, Gate] = {
     ANSWERS: _answers,
     ELIGIBILITY: _eligibility,
+    REASON: _reason,
     CONSENT: _consent,
     CHANNEL_OPT_OUT: _channel_opt_out,
+    IMPERSONAL: _impersonal,
+    QUIET_HOURS: _quiet_hours,
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,
 }

@@ -8,7 +8,8 @@ from math import inf
 from msgspec import Struct
 
 from config.parameters import Parameters
-from config.rules import ActionRule, Cap, Rise, RuleError, TriggerRule
+from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import DECISIONS_MAX
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
@@ -52,6 +53,7 @@ def compile_policy(parameters: Parameters) -> Policy:
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
         _check_cap(cap, catalogue.actions)
+    _check_quiet_hours(catalogue)
     names = [rule.name for rule in parameters.triggers.triggers]
     return Policy(
         triggers={
@@ -80,6 +82,44 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
                 f"{cap.where}: the cap's {what} {named!r} is of no action that caps count"
                 f"{_nearest(named, known)}"
             )
+
+
+def _check_quiet_hours(catalogue: Actions) -> None:
+    """Each channel has one rule at most, so that which one counts is no question."""
+    channels = {rule.channel for rule in catalogue.actions}
+    taken: set[str] = set()
+    for hours in catalogue.quiet_hours:
+        if hours.begin == hours.end:
+            raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
+        for channel in hours.channels:
+            if channel not in channels:
+                raise RuleError(
+                    f"{hours.where}: no action has the channel {channel!r}"
+                    f"{_nearest(channel, channels)}"
+                )
+        named = hours.channels or ("all other channels",)
+        for channel in named:
+            if channel in taken:
+                raise RuleError(f"{hours.where}: {channel} has quiet hours already; keep one")
+            taken.add(channel)
+
+
+def _check_offer(rule: ActionRule, where: str) -> None:
+    if rule.service and rule.offer is not None:
+        raise RuleError(
+            f"{where}: what offers something ({rule.offer}) is no service message, which needs no "
+            f"consent: take `offer` or `service` away"
+        )
+    known = [*ReasonKind, "any"]
+    for reason in (rule.plays,) if isinstance(rule.plays, str) else rule.plays:
+        if reason not in known:
+            raise RuleError(
+                f"{where}: plays names {reason!r}, which is no reason to leave"
+                f"{_nearest(reason, known)}"
+            )
+    for name, text in (("list", rule.list), ("offer", rule.offer)):
+        if text is not None and not text.strip():
+            raise RuleError(f"{where}: {name} is empty: name one, or take the line away")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
@@ -130,6 +170,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
             raise RuleError(
                 f"{where}: for names {name!r}, which is no trigger: {', '.join(triggers)}"
             )
+    _check_offer(rule, where)
     if not 0 <= rule.propensity <= 1:
         raise RuleError(f"{where}: propensity is a probability, from 0 to 1")
     weights = {f"the weight of {name}": weight for name, weight in rule.contexts.items()}

@@ -110,6 +110,7 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """The action with the highest priority. If ``group`` is control, do not take it: the control
     group measures its effect. The chosen, outranked and suppressed ones are all actions.
+    ``not_before``: when the customer's quiet hours end; None to take it at once.
     """
 
     id: str
@@ -134,6 +135,7 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     value_at_stake: float
     model_version: int
     churn_reason: ChurnReason | None = None
+    not_before: str | None = None
 
 
 Decision = Trigger | NextBestAction

@@ -72,3 +72,4 @@ class Event(Struct, frozen=True):
     channel: str | None = None
     source: Source | None = None
     identified: bool = True
+    timezone: str | None = None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from config.rules import load_actions
+from models.customer.consent import ConsentParameters
 from models.decisions.gates import GATE_NAMES
 from models.decisions.trigger import NextBestAction, Suppressed
 from models.events.event import Event
@@ -29,7 +30,14 @@ OFFER = {
     "cooldown": "0d",
 }
 #: May always be sent, so that there is a decision to read the gates of.
-LETTER = {**OFFER, "name": "letter", "channel": "post", "propensity": 0.001, "service": True}
+LETTER = {
+    **OFFER,
+    "name": "letter",
+    "channel": "post",
+    "propensity": 0.001,
+    "service": True,
+    "personal": False,
+}
 
 
 def shop(
@@ -73,6 +81,7 @@ class Row(NamedTuple):
     told: Suppressed | None
     offer: Mapping[str, Any] = {}
     caps: Sequence[Mapping[str, Any]] = ()
+    quiet: Sequence[Mapping[str, Any]] = ()
 
 
 ONE_A_DAY = {"at_most": 1, "per": "1d"}
@@ -112,6 +121,40 @@ ROWS = {
     ),
     "e-mail comes back, but it is a call": Row(
         [revoked("Email Bounced", 0), cart(0)], None, offer={"channel": "phone"}
+    ),
+    "it plays to another reason": Row(
+        [cart(0)], Suppressed("offer", "reason", what="unknown"), offer={"plays": "price"}
+    ),
+    "it plays to this reason": Row([cart(0)], None, offer={"plays": ["price", "unknown"]}),
+    "it plays to any reason": Row([cart(0)], None, offer={"plays": "any"}),
+    "who the customer is must not decide": Row(
+        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        Suppressed("offer", "impersonal", since=iso(at()), what="personalisation"),
+    ),
+    "who the customer is does not decide about it": Row(
+        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        None,
+        offer={"personal": False},
+    ),
+    "it is worth less, but priorities must not decide": Row(
+        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        None,
+        offer={"personal": False, "propensity": 0.0005},
+    ),
+    "quiet hours end after it is due": Row(
+        [cart(0)],
+        Suppressed("offer", "quiet-hours", until=iso(at(hours=9)), what="UTC"),
+        offer={"due": "7h"},
+        quiet=[{"from": "22:00", "to": "09:00"}],
+    ),
+    "quiet hours end just in time": Row(
+        [cart(0)], None, offer={"due": "8h"}, quiet=[{"from": "22:00", "to": "09:00"}]
+    ),
+    "another channel has quiet hours": Row(
+        [cart(0)],
+        None,
+        offer={"due": "1h"},
+        quiet=[{"from": "22:00", "to": "09:00", "channels": ["post"]}],
     ),
     "it was decided an hour before": Row(
         [cart(0), cart(2)],
@@ -157,7 +200,9 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 def test_the_first_shut_gate_is_told(tmp_path: Path, row: Row) -> None:
-    decided = decisions(shop(tmp_path, row.offer, caps=row.caps), row.events)[-1]
+    decided = decisions(
+        shop(tmp_path, row.offer, caps=row.caps, quiet_hours=row.quiet), row.events
+    )[-1]
 
     if row.told is None:
         assert "offer" == decided.action
@@ -175,9 +220,34 @@ def test_the_order_of_the_gates() -> None:
     assert (
         "answers",
         "eligibility",
+        "reason",
         "consent",
         "channel-opt-out",
+        "impersonal",
+        "quiet-hours",
         "cooldown",
         "contact-cap",
         "priority",
     ) == GATE_NAMES
+
+
+def test_a_decision_of_quiet_hours_waits_for_their_end(tmp_path: Path) -> None:
+    night = [{"from": "22:00", "to": "09:00", "channels": ["email"]}]
+    parameters = shop(tmp_path, {}, quiet_hours=night)
+
+    [early, late] = decisions(parameters, [cart(0), cart(9)])
+
+    assert (iso(at(hours=9)), iso(at(days=1, hours=1))) == (early.not_before, early.due_at)
+    assert None is late.not_before
+
+
+def test_in_an_opt_in_country_a_word_is_needed(tmp_path: Path) -> None:
+    section = PARAMETERS.of(ConsentParameters)
+    default = replace(section.default, marketing="denied")
+    opt_in = PARAMETERS.with_section(replace(section, default=default))
+
+    [silent] = decisions(shop(tmp_path, {}, base=opt_in), [cart(0)])
+    [spoken] = decisions(shop(tmp_path, {}, base=opt_in), [revoked("Email Subscribed", 0), cart(0)])
+
+    assert (Suppressed("offer", "consent", what="marketing"),) == silent.suppressed
+    assert "offer" == spoken.action
