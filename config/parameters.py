@@ -30,6 +30,7 @@ from config.limits import (
     at_most,
     problems_in,
 )
+from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
 from config.zones import zone_problem
 
@@ -83,6 +84,22 @@ class Money(Section, frozen=True):
             yield "money.currency is an ISO 4217 code such as EUR"
 
 
+class Names(Section, frozen=True):
+    """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
+    only look like a known one. Both are kept as they are compared, `folded`.
+    """
+
+    open_tables = ("aliases",)
+    own: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        own = tuple(folded(name) for name in self.own)
+        aliases = {folded(alias): name for alias, name in self.aliases.items()}
+        msgspec.structs.force_setattr(self, "own", own)
+        msgspec.structs.force_setattr(self, "aliases", aliases)
+
+
 class Rfm(Section, frozen=True):
     recency_days: _FourCuts
     frequency: _FourCuts
@@ -94,6 +111,12 @@ class Overdue(Section, frozen=True):
     prior_gap: PositiveMs
     prior_weight: NotNegative
     floor: DurationMs
+
+
+class Truce(Section, frozen=True):
+    """``after``: how long marketing stays silent after a complaint was solved, or a poor answer."""
+
+    after: DurationMs
 
 
 class Rules(Section, frozen=True):
@@ -148,8 +171,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     time: Time
     money: Money
+    names: Names
     rfm: Rfm
     overdue: Overdue
+    truce: Truce
     churn: Churn
     value: Value
     learning: Learning
@@ -172,8 +197,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
+    "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
+    "truce": Truce,
     "churn": Churn,
     "value": Value,
     "learning": Learning,
@@ -253,7 +280,8 @@ def _literal(text: str) -> Any:
 
 
 def _open_tables(parts: Mapping[str, type[Section]]) -> tuple[str, ...]:
-    return tuple(f"{name}.{table}." for name, kind in parts.items() for table in kind.open_tables)
+    kinds = {**_SHARED, **parts}
+    return tuple(f"{name}.{table}." for name, kind in kinds.items() for table in kind.open_tables)
 
 
 def _merge(

@@ -16,6 +16,7 @@ from models.customer.consent import (
 from models.customer.contacts import CONTACTS, Contact
 from models.customer.evidence import reason
 from models.customer.scene import Scene
+from models.customer.support import truce
 from models.decisions.policy import CompiledAction
 from models.decisions.quiet_hours import customer_zone, not_before_ms
 from models.decisions.trigger import Suppressed
@@ -101,6 +102,14 @@ def personalisation_refused(scene: Scene) -> Refusal | None:
     return refusal(scene, Purpose.PERSONALISATION)
 
 
+def _truce(scene: Scene, candidate: Candidate) -> Shut | None:
+    """Nothing is sold to somebody who waits for help, or was just disappointed."""
+    if candidate.compiled.rule.service:
+        return None
+    found = scene.of(truce)
+    return Shut(TRUCE, found.since_ms, found.until_ms, found.why) if found is not None else None
+
+
 def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
     """It plays to the likely reason why the customer may leave, if it plays to some alone."""
     plays = candidate.compiled.rule.reasons
@@ -173,6 +182,7 @@ REASON: Final = "reason"
 CONSENT: Final = "consent"
 CHANNEL_OPT_OUT: Final = "channel-opt-out"
 IMPERSONAL: Final = "impersonal"
+TRUCE: Final = "truce"
 QUIET_HOURS: Final = "quiet-hours"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
@@ -188,6 +198,7 @@ GATES: Mapping[str, Gate] = {
     CONSENT: _consent,
     CHANNEL_OPT_OUT: _channel_opt_out,
     IMPERSONAL: _impersonal,
+    TRUCE: _truce,
     QUIET_HOURS: _quiet_hours,
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,

@@ -123,12 +123,6 @@ def _aged(state: Purchases) -> Purchases:
 #: purchase when it was heard of, which may be another when news comes in another order.
 AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 
-#: C1, C5: parts that let go of what is long done with when the next news of anything comes. Should
-#: that very thing be heard of again, it matters which came first, and how far the clock was.
-FORGETFUL = {
-    "support": "a ticket that was closed before the lateness is let go of by any ticket's news"
-}
-
 #: C6: parts that keep nothing of a customer.
 STATELESS = {"acquisition": "the sums are the population's"}
 

@@ -62,7 +62,7 @@ def cart(hours: float) -> Event:
     return happened("Product Added", at(hours=hours), product_id=f"P-{hours}", price=50.0)
 
 
-def revoked(name: str, hours: float, **said: Any) -> Event:
+def told(name: str, hours: float, **said: Any) -> Event:
     return happened(name, at(hours=hours), **said)
 
 
@@ -94,33 +94,33 @@ ROWS = {
         [cart(0)], Suppressed("offer", "eligibility"), offer={"when": "cart_value > 50"}
     ),
     "marketing was revoked": Row(
-        [revoked("Consent Revoked", 0, purpose="marketing"), cart(0)],
+        [told("Consent Revoked", 0, purpose="marketing"), cart(0)],
         Suppressed("offer", "consent", since=iso(at()), what="marketing"),
     ),
     "marketing was revoked at the moment of the decision": Row(
-        [cart(0), revoked("Unsubscribed", 1)],
+        [cart(0), told("Unsubscribed", 1)],
         Suppressed("offer", "consent", since=iso(at(hours=1)), what="marketing:email"),
     ),
-    "marketing was revoked after the decision": Row([cart(0), revoked("Unsubscribed", 1.01)], None),
+    "marketing was revoked after the decision": Row([cart(0), told("Unsubscribed", 1.01)], None),
     "its list was left": Row(
-        [revoked("Unsubscribed", 0, list_id="news"), cart(0)],
+        [told("Unsubscribed", 0, list_id="news"), cart(0)],
         Suppressed("offer", "consent", since=iso(at()), what="marketing:email:news"),
         offer={"list": "news"},
     ),
     "another list was left": Row(
-        [revoked("Unsubscribed", 0, list_id="news"), cart(0)], None, offer={"list": "offers"}
+        [told("Unsubscribed", 0, list_id="news"), cart(0)], None, offer={"list": "offers"}
     ),
-    "another channel was refused": Row([revoked("SMS Opted Out", 0), cart(0)], None),
+    "another channel was refused": Row([told("SMS Opted Out", 0), cart(0)], None),
     "it is about what was bought": Row(
-        [revoked("Unsubscribed", 0), cart(0)], None, offer={"service": True}
+        [told("Unsubscribed", 0), cart(0)], None, offer={"service": True}
     ),
     "e-mail comes back, even about what was bought": Row(
-        [revoked("Email Bounced", 0), cart(0)],
+        [told("Email Bounced", 0), cart(0)],
         Suppressed("offer", "channel-opt-out", since=iso(at()), what="email:unreachable"),
         offer={"service": True},
     ),
     "e-mail comes back, but it is a call": Row(
-        [revoked("Email Bounced", 0), cart(0)], None, offer={"channel": "phone"}
+        [told("Email Bounced", 0), cart(0)], None, offer={"channel": "phone"}
     ),
     "it plays to another reason": Row(
         [cart(0)], Suppressed("offer", "reason", what="unknown"), offer={"plays": "price"}
@@ -128,18 +128,57 @@ ROWS = {
     "it plays to this reason": Row([cart(0)], None, offer={"plays": ["price", "unknown"]}),
     "it plays to any reason": Row([cart(0)], None, offer={"plays": "any"}),
     "who the customer is must not decide": Row(
-        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        [told("Consent Revoked", 0, purpose="personalisation"), cart(0)],
         Suppressed("offer", "impersonal", since=iso(at()), what="personalisation"),
     ),
     "who the customer is does not decide about it": Row(
-        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        [told("Consent Revoked", 0, purpose="personalisation"), cart(0)],
         None,
         offer={"personal": False},
     ),
     "it is worth less, but priorities must not decide": Row(
-        [revoked("Consent Revoked", 0, purpose="personalisation"), cart(0)],
+        [told("Consent Revoked", 0, purpose="personalisation"), cart(0)],
         None,
         offer={"personal": False, "propensity": 0.0005},
+    ),
+    "a complaint is open": Row(
+        [told("Complaint Filed", 0, ticket_id="T"), cart(0)],
+        Suppressed("offer", "truce", since=iso(at()), what="complaint"),
+    ),
+    "a complaint was solved yesterday": Row(
+        [
+            told("Complaint Filed", 0, ticket_id="T"),
+            told("Ticket Solved", 5, ticket_id="T"),
+            cart(29),
+        ],
+        Suppressed(
+            "offer", "truce", since=iso(at(hours=5)), until=iso(at(days=2, hours=5)), what="solved"
+        ),
+    ),
+    "a complaint was solved two days ago": Row(
+        [
+            told("Complaint Filed", 0, ticket_id="T"),
+            told("Ticket Solved", 5, ticket_id="T"),
+            cart(52),
+        ],
+        None,
+    ),
+    "an answer is overdue": Row(
+        [told("Ticket Opened", 0, ticket_id="T", priority="urgent"), cart(4)],
+        Suppressed("offer", "truce", since=iso(at(hours=4)), what="promise"),
+    ),
+    "an answer is still in time": Row(
+        [told("Ticket Opened", 0, ticket_id="T", priority="low"), cart(4)], None
+    ),
+    "an answer to a survey was poor": Row(
+        [told("Survey Responded", 0, kind="nps", score=3), cart(4)],
+        Suppressed("offer", "truce", since=iso(at()), until=iso(at(days=2)), what="answer"),
+    ),
+    "an answer to a survey was kind": Row(
+        [told("Survey Responded", 0, kind="nps", score=9), cart(4)], None
+    ),
+    "a complaint is open, but it is about what was bought": Row(
+        [told("Complaint Filed", 0, ticket_id="T"), cart(0)], None, offer={"service": True}
     ),
     "quiet hours end after it is due": Row(
         [cart(0)],
@@ -224,6 +263,7 @@ def test_the_order_of_the_gates() -> None:
         "consent",
         "channel-opt-out",
         "impersonal",
+        "truce",
         "quiet-hours",
         "cooldown",
         "contact-cap",
@@ -247,7 +287,7 @@ def test_in_an_opt_in_country_a_word_is_needed(tmp_path: Path) -> None:
     opt_in = PARAMETERS.with_section(replace(section, default=default))
 
     [silent] = decisions(shop(tmp_path, {}, base=opt_in), [cart(0)])
-    [spoken] = decisions(shop(tmp_path, {}, base=opt_in), [revoked("Email Subscribed", 0), cart(0)])
+    [spoken] = decisions(shop(tmp_path, {}, base=opt_in), [told("Email Subscribed", 0), cart(0)])
 
     assert (Suppressed("offer", "consent", what="marketing"),) == silent.suppressed
     assert "offer" == spoken.action
