@@ -91,7 +91,15 @@ def _decided(
     not_before = not_before_ms(scene, rule.channel)
     name = decision_id(NEXT_BEST_ACTION, catalogue.version, scene.customer, cause)
     scene.row.edit(CONTACTS).remember(
-        Contact(fingerprint(name), rule.name, rule.channel, scene.at_ms, not control)
+        Contact(
+            fingerprint(name),
+            rule.name,
+            rule.channel,
+            scene.at_ms,
+            not control,
+            decision=bytes.fromhex(name),
+            due_ms=scene.at_ms + rule.due,
+        )
     )
     return NextBestAction(
         id=name,

@@ -19,7 +19,7 @@ from models.decisions.expression import (
     compile_number,
     hint,
 )
-from models.decisions.trigger import NEXT_BEST_ACTION
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
@@ -131,7 +131,7 @@ def _nearest(name: str, known: Collection[str]) -> str:
 def _trigger(rule: TriggerRule) -> CompiledTrigger:
     where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
-    if rule.name == NEXT_BEST_ACTION:
+    if rule.name in (NEXT_BEST_ACTION, ACTION_WITHDRAWN):
         raise RuleError(f"{where}: is what the decisions of actions.yaml are called; rename it")
     if rule.moment not in MOMENTS:
         raise RuleError(f"{where}: moment is one of {', '.join(MOMENTS)}, not {rule.moment!r}")

@@ -9,6 +9,7 @@ from msgspec import Struct
 from models.customer.churn_reason import ChurnReason
 
 NEXT_BEST_ACTION: Final = "next-best-action"
+ACTION_WITHDRAWN: Final = "action-withdrawn"
 
 
 class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -138,7 +139,26 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     not_before: str | None = None
 
 
-Decision = Trigger | NextBestAction
+class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):
+    """A decision that must not be carried out any more: the customer refused it before it was
+    delivered. ``because``: the gate that is shut now, ``since`` and ``what`` as it says.
+    """
+
+    id: str
+    kind: str
+    user_id: str
+    timestamp: str
+    cause: Cause
+    decision_id: str
+    action: str
+    channel: str
+    because: str
+    since: str | None
+    what: str | None
+    group: str
+
+
+Decision = Trigger | NextBestAction | ActionWithdrawn
 
 
 def encode_decision(decision: Decision) -> bytes:
