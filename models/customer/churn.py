@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import churn_words, features
+from models.customer.consent import learnt_from_since_ms, may_be_learnt_from
 from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
@@ -140,9 +141,11 @@ def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 
 
 def _decide(scene: Scene) -> None:
-    """At a decision point: start to wait for labels, and at a check-in send an observation."""
+    """At a decision point: start to wait for labels, and at a check-in send an observation; of
+    somebody who may be learnt from.
+    """
     found = scene.of(assessment)
-    if found is not None:
+    if found is not None and scene.of(may_be_learnt_from):
         state = scene.row.edit(CHURN)
         _wait_for(state, found, scene)
         check_in_ms = scene.parameters.churn.check_in_ms
@@ -200,13 +203,15 @@ def _set_next_label(state: Labels, row: Row) -> None:
 
 
 def _release(scene: Scene) -> None:
-    """Release the labels that are due."""
+    """Release the labels that are due, but for those from before the customer revoked that."""
     state, bought = scene.row.edit(CHURN), scene.of(purchases)
     ripe = [one for one in state.waiting if one.due_ms <= scene.at_ms]
     del state.waiting[: len(ripe)]
     _set_next_label(state, scene.row)
+    revoked_ms = scene.of(learnt_from_since_ms)
     for one in ripe:
-        scene.teach(_example(bought, one))
+        if one.decided_at_ms > revoked_ms:
+            scene.teach(_example(bought, one))
 
 
 def _example(bought: Purchases, waited: Waiting) -> Example:
@@ -429,6 +434,8 @@ CHURN: Part[Labels] = Part(
         *churn_words.READS,
         engagement,
         history,
+        learnt_from_since_ms,
+        may_be_learnt_from,
         purchases,
         window_365d,
     ),

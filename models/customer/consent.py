@@ -241,6 +241,7 @@ class Word(State):
 class Consent(State):
     """``words`` by purpose, channel and list. An e-mail address is unreachable from the latest of
     ``hard_ms`` and ``softs_ms`` on, when enough soft bounces came, until ``reached_ms`` is later.
+    ``analytics_revoked_ms``: the last time it was, even if it was granted again.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -248,6 +249,7 @@ class Consent(State):
     softs: list[int] = field(default_factory=list)
     softs_ms: int = 0
     reached_ms: int = 0
+    analytics_revoked_ms: int = 0
 
     @property
     def unreachable_since_ms(self) -> int:
@@ -304,6 +306,8 @@ def _list(list_id: str | int | None) -> int:
 
 def _note(state: Consent, new: Word) -> None:
     """Keep the latest word of each; of too many the oldest go, but never one of a whole purpose."""
+    if new.purpose == Purpose.ANALYTICS and not new.granted:
+        state.analytics_revoked_ms = max(state.analytics_revoked_ms, new.at_ms)
     for place, word in enumerate(state.words):
         if word.key == new.key:
             state.words[place] = max(word, new, key=lambda one: one.precedence)
@@ -396,6 +400,21 @@ def email_unreachable_since_ms(scene: Scene) -> int:
     return scene.row.read(CONSENT).unreachable_since_ms
 
 
+def may_be_learnt_from(scene: Scene) -> bool:
+    """Whether models may learn from the customer, and sums of all customers count them."""
+    return refusal(scene, Purpose.ANALYTICS) is None
+
+
+def learnt_from_since_ms(scene: Scene) -> int:
+    """What was noted of the customer up to then must teach nothing: they revoked that."""
+    return scene.row.read(CONSENT).analytics_revoked_ms
+
+
+def personalisation_refused(scene: Scene) -> Refusal | None:
+    """Whether who the customer is must not decide what is done."""
+    return refusal(scene, Purpose.PERSONALISATION)
+
+
 def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
     """One person's consent: the latest word of all their ids."""
     one = Consent()
@@ -406,6 +425,7 @@ def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
         one.hard_ms = max(one.hard_ms, state.hard_ms)
         one.softs_ms = max(one.softs_ms, state.softs_ms)
         one.reached_ms = max(one.reached_ms, state.reached_ms)
+        one.analytics_revoked_ms = max(one.analytics_revoked_ms, state.analytics_revoked_ms)
         softs += state.softs
     _note_softs(one, softs, parameters.of(ConsentParameters))
     return one
@@ -560,6 +580,12 @@ CONSENT: Part[Consent] = Part(
     events={**dict.fromkeys(MEANINGS, _SAYS), BOUNCED: EventType(shape=EmailBounce)},
     listens=frozenset({*MEANINGS, BOUNCED, *_REACHED}),
     record=_record,
+    offers=(
+        email_unreachable_since_ms,
+        learnt_from_since_ms,
+        may_be_learnt_from,
+        personalisation_refused,
+    ),
     moments={CONSENT_CHANGED: "the customer agreed to something, or wants no more of it"},
     facts=FACTS,
     sections=(ProfileSection("consent", ConsentView | None, _view, _in_words, place=150),),

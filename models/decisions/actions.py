@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import isnan
 
+from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
@@ -11,7 +12,6 @@ from models.decisions.gates import (
     PRIORITY,
     Candidate,
     Shut,
-    personalisation_refused,
     shut_gate,
 )
 from models.decisions.policy import CompiledAction

@@ -8,9 +8,9 @@ from config.rules import Cap
 from models.customer.consent import (
     EMAIL,
     Purpose,
-    Refusal,
     channel_code,
     email_unreachable_since_ms,
+    personalisation_refused,
     refusal,
 )
 from models.customer.contacts import CONTACTS, Contact
@@ -95,11 +95,6 @@ def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
         return None
     refused = scene.of(personalisation_refused)
     return Shut(IMPERSONAL, refused.since_ms, what=refused.what) if refused is not None else None
-
-
-def personalisation_refused(scene: Scene) -> Refusal | None:
-    """Whether who the customer is must not decide: then the first open action is chosen."""
-    return refusal(scene, Purpose.PERSONALISATION)
 
 
 def _truce(scene: Scene, candidate: Candidate) -> Shut | None:

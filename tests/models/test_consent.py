@@ -23,10 +23,11 @@ from models.customer.consent import (
 )
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
+from models.engine import Effect
 from models.events.event import Event
 from models.events.rejection import Rejected
 from models.events.wire import iso
-from models.learning.lessons import Tally
+from models.learning.lessons import Lesson, Tally
 from models.learning.tallies import TallyLearner
 from models.parameters import load_parameters
 from models.population import name_of, samples_of_parts
@@ -34,11 +35,14 @@ from tests.models.lines import (
     PARAMETERS,
     at,
     context,
+    happened,
     line,
     lived,
     lived_with_effects,
     scene,
     seen,
+    step,
+    waited,
 )
 
 SHIPPED = PARAMETERS.of(ConsentParameters)
@@ -320,3 +324,37 @@ def test_nothing_but_codes_is_kept() -> None:
     row = lived([revoked(1, source="Ada said so", list_id="Ada's list")])
 
     assert b"Ada" not in CONSENT.pack(row.read(CONSENT))
+
+
+def taught(events: Sequence[Event], days: float = 70) -> list[str]:
+    """What is taught of somebody who orders twice, and of whom this is heard on the way."""
+    orders = [
+        happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
+        for day in (0, 3)
+    ]
+    heard = sorted([*orders, *events], key=lambda event: event.occurred_at_ms)
+    row, effects = Row(), list[Effect]()
+    for event in heard:
+        within = context(event.occurred_at_ms)
+        row, more = waited(row, event.occurred_at_ms - 1, within=within)
+        row, _, new = step(row, event, within)
+        effects += [*more, *new]
+    effects += waited(row, at(days=days))[1]
+    return [type(e).__name__ for e in effects if isinstance(e, Lesson)]
+
+
+def test_nobody_who_revoked_analytics_is_learnt_from_or_counted() -> None:
+    revoked_first = [revoked(-1, purpose="analytics")]
+    granted_later = [*revoked_first, granted(60, purpose="analytics")]
+
+    assert {"Example", "Observation", "Tally"} == set(taught([]))
+    # But that they revoked it is counted.
+    assert ["Tally"] == taught(revoked_first)
+    assert {"Example", "Observation", "Tally"} == set(taught(granted_later, days=100))
+    # What waited when it was revoked is dropped, even if it is granted again before it is due.
+    examples = taught([]).count("Example")
+    waiting = taught([revoked(5, purpose="analytics"), granted(6, purpose="analytics")])
+    assert 0 < waiting.count("Example") < examples
+    assert 0 == taught([revoked(40, purpose="analytics")], days=60).count("Example") - taught(
+        [], days=40
+    ).count("Example")
