@@ -4,7 +4,7 @@ one action chosen for all of them.
 
 from math import isnan
 
-from models.customer.consent import CONSENT_CHANGED
+from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS
 from models.customer.evidence import reason
 from models.customer.registry import FACTS
@@ -145,7 +145,11 @@ def _parts(explanation: Explanation) -> list[ReasonCode]:
 
 
 def receipts(scene: Scene) -> Receipts:
-    """The receipts that all decisions of this moment share."""
+    """The receipts that all decisions of this moment share; without scores of somebody who
+    refuses that who they are decides.
+    """
+    if scene.of(personalisation_refused) is not None:
+        return Receipts(churn=None, churn_reason=None, value_at_stake=0.0)
     score = scene.of(churn)
     return Receipts(
         churn=_churn_receipt(score),

@@ -1,6 +1,7 @@
 """Consent: the latest word stands whenever it is heard of, and closes what it is about, no more."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from random import Random
 from typing import Any
 
@@ -358,3 +359,35 @@ def test_nobody_who_revoked_analytics_is_learnt_from_or_counted() -> None:
     assert 0 == taught([revoked(40, purpose="analytics")], days=60).count("Example") - taught(
         [], days=40
     ).count("Example")
+
+
+def test_who_refuses_that_who_they_are_decides_has_no_score_that_anybody_sees() -> None:
+    orders = [
+        happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
+        for day in (0, 3, 6)
+    ]
+    gloomy = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
+    within = context(parameters=gloomy)
+    refused = revoked(1, purpose="personalisation")
+
+    def fired(events: Sequence[Event]) -> tuple[Row, set[str]]:
+        row, effects = lived_with_effects(events, within=within)
+        row, more = waited(row, at(days=60), within=within)
+        return row, {found.kind for found in (*effects, *more) if isinstance(found, Trigger)}
+
+    (open_row, open_kinds), (shut_row, shut_kinds) = fired(orders), fired([refused, *orders])
+
+    assert {"churn-risk"} == open_kinds - shut_kinds
+    shown, hidden = seen(open_row, at(days=60)), seen(shut_row, at(days=60))
+    assert shown.churn
+    assert shown.explanations
+    assert ((), (), None, None) == (
+        hidden.churn,
+        hidden.explanations,
+        hidden.silent_churn,
+        hidden.value,
+    )
+    # What the customer bought is what a service needs.
+    assert shown.rfm == hidden.rfm
+    told = scene(shut_row, at(days=60), within)
+    assert isnan(float(told["churn_probability"]))
