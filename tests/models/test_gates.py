@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from config.parameters import Parameters
@@ -291,3 +293,49 @@ def test_in_an_opt_in_country_a_word_is_needed(tmp_path: Path) -> None:
 
     assert (Suppressed("offer", "consent", what="marketing"),) == silent.suppressed
     assert "offer" == spoken.action
+
+
+#: What shuts each gate for a second cart, and leaves it open for the first: what the offer says,
+#: what the catalogue says, and what happens between the two.
+_SHUTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Sequence[Event]]] = {
+    "eligibility": ({"when": "cart_value < 80"}, {}, []),
+    "reason": ({"plays": "unknown"}, {}, [told("Coupon Denied", 1.5)]),
+    "consent": ({}, {}, [told("Unsubscribed", 1.5)]),
+    "channel-opt-out": ({}, {}, [told("Email Bounced", 1.5)]),
+    "impersonal": ({}, {}, [told("Consent Revoked", 1.5, purpose="personalisation")]),
+    "truce": ({}, {}, [told("Survey Responded", 1.5, kind="nps", score=0)]),
+    "quiet-hours": ({"due": "5h"}, {"quiet_hours": [{"from": "02:00", "to": "12:00"}]}, []),
+    "cooldown": ({"cooldown": "5h"}, {}, []),
+    "contact-cap": ({}, {"caps": [ONE_A_DAY]}, []),
+    "priority": ({"value": "100 - cart_value"}, {}, []),
+}
+
+
+@given(shut=st.sets(st.sampled_from(sorted(_SHUTS))))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_of_several_shut_gates_the_first_is_told_and_nothing_is_lost(
+    tmp_path: Path, shut: set[str]
+) -> None:
+    offer: dict[str, Any] = {}
+    catalogue: dict[str, Any] = {}
+    between: list[Event] = [told("Order Completed", -1, order_id="O", revenue=5.0)]
+    for name in sorted(shut):
+        offer |= _SHUTS[name][0]
+        catalogue |= _SHUTS[name][1]
+        between += _SHUTS[name][2]
+    events = sorted([cart(0), *between, cart(2)], key=lambda event: event.occurred_at_ms)
+
+    first, *_, second = decisions(shop(tmp_path, offer, **catalogue), events)
+
+    assert "offer" == first.action
+    by = {gate.action: gate.by for gate in second.suppressed}
+    expected = [name for name in GATE_NAMES if name in shut]
+    assert expected[:1] == [by[name] for name in by if name == "offer"]
+    names = {second.action, *by, *(other.action for other in second.outranked)}
+    assert {"offer", "letter"} == names
+
+
+def test_every_gate_that_can_be_shut_later_is_tried() -> None:
+    assert set(GATE_NAMES) == {"answers", *_SHUTS}
