@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from config.duration import DAY_MS, DurationMs
+from config.duration import DurationMs
 from config.limits import PositiveInt, PositiveMs
 from config.parameters import Parameters, Section
 from config.topics import FEEDBACK
@@ -24,6 +24,7 @@ from models.events.codes import code
 from models.events.event import Event, EventType
 from models.events.rejection import Reason, Rejected
 from models.events.wire import iso, iso_or_none
+from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
 GRANTED, REVOKED = "Consent Granted", "Consent Revoked"
@@ -440,9 +441,8 @@ _SHARES: Mapping[str, tuple[str, str]] = {
 
 def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -> None:
     """Move the customer from what stood before to what stands now."""
-    day = scene.at_ms // DAY_MS
     sums = [
-        (f"{share}:{word}", day, amount)
+        (f"{share}:{word}", NO_DAY, amount)
         for share in _SHARES
         if before.get(share) != after.get(share)
         for word, amount in _moves(before.get(share), after.get(share))
