@@ -33,6 +33,7 @@ from config.limits import (
 )
 from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
+from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
@@ -65,6 +66,14 @@ class Time(Section, frozen=True):
     disorder: DurationMs
     lateness: DurationMs
     future: DurationMs
+    #: Of the shop, for customers whose events name none.
+    zone: str
+
+    def problems(self) -> Iterator[str]:
+        """A zone is one that there is."""
+        problem = zone_problem(self.zone)
+        if problem is not None:
+            yield f"time.zone: {problem}"
 
 
 class Money(Section, frozen=True):

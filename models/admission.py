@@ -8,6 +8,7 @@ import msgspec
 from config.names import folded
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
+from config.zones import zone_names
 from models.catalogue import (
     KIND_BY_NAME,
     MISSPELT,
@@ -77,6 +78,7 @@ def event_of(
         channel=line.context.channel if line.context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
+        timezone=_timezone(line),
     )
 
 
@@ -125,6 +127,12 @@ def admit_line(
             raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "later than its arrival")
     _check_currency(event.properties, parameters.money.currency)
     return event
+
+
+def _timezone(line: Line) -> str | None:
+    """The sender's time zone, if there is one of that name."""
+    named = line.context.timezone if line.context is not None else None
+    return named if isinstance(named, str) and named in zone_names() else None
 
 
 def _kind(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:

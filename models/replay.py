@@ -13,11 +13,13 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
+from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.trigger import NextBestAction, Trigger
+from models.decisions.trigger import Decision
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
@@ -45,7 +47,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, the
     final state, how good the scores were, the latest drift alarms, and the share of a year's net
     revenue that the best fifth of customers brought. ``measures``: the metrics of parts, by their
-    names on /metrics.
+    names on /metrics. ``control_treated``: outcomes of decisions for the control group, by
+    channel; ``unknown_outcomes``: of decisions that were not made for the customer.
     """
 
     events: dict[str, int]
@@ -59,9 +62,11 @@ class Summary(Struct, frozen=True, rename="camel"):
     spend_quality: tuple[SpendQuality, ...] = ()
     revenue_share_top_fifth: float | None = None
     measures: dict[str, float] = {}
+    control_treated: dict[str, int] = {}
+    unknown_outcomes: int = 0
 
 
-Output = Trigger | NextBestAction | Score | DeadLetter
+Output = Decision | Score | DeadLetter
 
 
 class _MemoryRows:
@@ -124,6 +129,8 @@ class Replay:
         self._triggers: Counter[str] = Counter()
         self._scores = 0
         self._events_read = 0
+        self._control_treated: Counter[str] = Counter()
+        self._unknown_outcomes = 0
 
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """The outputs of line ``number`` (from 1)."""
@@ -167,6 +174,8 @@ class Replay:
             spend_quality=snapshot.of(SpendScoring).quality,
             revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
             measures=self._measures(max(clock_ms, self._latest_ms)),
+            control_treated=dict(sorted(self._control_treated.items())),
+            unknown_outcomes=self._unknown_outcomes,
         )
 
     def _measures(self, at_ms: int) -> dict[str, float]:
@@ -194,10 +203,19 @@ class Replay:
             self._fates[applied.fate] += 1
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
+            if event.name in OUTCOMES:
+                self._count_outcome(event, self._lane(line).rows.rows[event.customer])
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
+
+    def _count_outcome(self, event: Event, row: Row) -> None:
+        contact = decided_contact(row.read(CONTACTS), event)
+        if contact is None:
+            self._unknown_outcomes += 1
+        elif contact.outcome == Outcome.CONTAMINATED:
+            self._control_treated[contact.channel] += 1
 
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
@@ -239,7 +257,7 @@ class Replay:
         self._has_news = False
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
-        decisions = [e for e in effects if isinstance(e, Trigger | NextBestAction)]
+        decisions = [e for e in effects if isinstance(e, Decision)]
         self._triggers.update(decided.kind for decided in decisions)
         return list(decisions)
 

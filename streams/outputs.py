@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from config.topics import LABELLED_EXAMPLES, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
-from models.decisions.trigger import Decision, NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import (
+    ActionWithdrawn,
+    Decision,
+    NextBestAction,
+    Trigger,
+    encode_decision,
+)
 from models.learning.lessons import Cost, Example, Observation, Tally, encode_lesson
 
 
@@ -54,11 +60,20 @@ _ACTION = Output(
     fate=lambda action: (action.kind, action.group),
     passed_over=_rejected,
 )
+_WITHDRAWAL = Output(
+    NEXT_BEST_ACTIONS,
+    encode_decision,
+    key=_customer,
+    is_partitioned=True,
+    type_name=lambda withdrawn: f"keepstream.{withdrawn.kind}.v1",
+    fate=lambda withdrawn: (withdrawn.kind, withdrawn.group),
+)
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
 
 OUTPUTS: dict[type, Output] = {
     Trigger: _TRIGGER,
     NextBestAction: _ACTION,
+    ActionWithdrawn: _WITHDRAWAL,
     Observation: _LESSON,
     Example: _LESSON,
     Cost: _LESSON,

@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from math import isnan
 
+from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
+from models.decisions.gates import (
+    GATE_NAMES,
+    PRIORITY,
+    Candidate,
+    Shut,
+    shut_gate,
+)
 from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import not_before_ms
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
     NextBestAction,
@@ -19,7 +28,6 @@ from models.decisions.trigger import (
 )
 from models.events.wire import iso
 
-_GATES = ("answers", "eligibility", "cooldown", "contact-cap", "priority")
 _BUCKETS = 10_000
 
 
@@ -35,20 +43,23 @@ def next_best_action(
     """
     ranked: list[tuple[Ranked, CompiledAction]] = []
     suppressed: list[Suppressed] = []
-    is_capped = _is_capped(scene, actions)
     for compiled in actions:
         rule = compiled.rule
         weight = max((rule.contexts.get(t.kind, 0.0) for t in triggers), default=0.0)
-        shut = _shut_gate(scene, compiled, weight, is_capped and not rule.service)
+        shut = shut_gate(scene, Candidate(compiled, weight))
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
-            suppressed.append(Suppressed(rule.name, shut or "priority"))
+            suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
     if not ranked:
         return None
-    # Ties go to the first in the file.
-    best, compiled = max(ranked, key=lambda found: found[0].priority.priority)
+    if scene.of(personalisation_refused) is not None:
+        # Whose priority is higher would be decided by who the customer is.
+        best, compiled = ranked[0]
+    else:
+        # Ties go to the first in the file.
+        best, compiled = max(ranked, key=lambda found: found[0].priority.priority)
     outranked = tuple(other for other, _ in ranked if other is not best)
     return _decided(scene, triggers, receipts, best, compiled, outranked, tuple(suppressed))
 
@@ -56,34 +67,6 @@ def next_best_action(
 def is_control(customer: str, holdout: float) -> bool:
     """Whether the customer is in the standing holdout, which depends on their id alone."""
     return fingerprint(f"holdout:{customer}") % _BUCKETS < holdout * _BUCKETS
-
-
-def _shut_gate(
-    scene: Scene, compiled: CompiledAction, weight: float, is_capped: bool
-) -> str | None:
-    """The first gate that rejects the action, or None."""
-    rule, at_ms = compiled.rule, scene.at_ms
-    if not weight > 0:
-        return "answers"
-    if not compiled.when.holds(scene):
-        return "eligibility"
-    latest = scene.row.read(CONTACTS).latest
-    if any(c.action == rule.name and at_ms < c.at_ms + rule.cooldown for c in latest):
-        return "cooldown"
-    return "contact-cap" if is_capped else None
-
-
-def _is_capped(scene: Scene, actions: Sequence[CompiledAction]) -> bool:
-    """Whether one more contact would exceed a cap. Decisions for the holdout count as contacts, so
-    that the caps treat both groups alike.
-    """
-    service = {compiled.rule.name for compiled in actions if compiled.rule.service}
-    times = [c.at_ms for c in scene.row.read(CONTACTS).latest if c.action not in service]
-    for cap in scene.parameters.actions.caps:
-        lately = [at_ms for at_ms in times if scene.at_ms - cap.per < at_ms]
-        if len(lately) >= cap.at_most:
-            return True
-    return False
 
 
 def _priority(scene: Scene, compiled: CompiledAction, weight: float) -> Priority | None:
@@ -105,9 +88,18 @@ def _decided(
 ) -> NextBestAction:
     rule, catalogue, cause = compiled.rule, scene.parameters.actions, triggers[0].cause
     control = is_control(scene.customer, catalogue.holdout)
+    not_before = not_before_ms(scene, rule.channel)
     name = decision_id(NEXT_BEST_ACTION, catalogue.version, scene.customer, cause)
     scene.row.edit(CONTACTS).remember(
-        Contact(fingerprint(name), rule.name, rule.channel, scene.at_ms, not control)
+        Contact(
+            fingerprint(name),
+            rule.name,
+            rule.channel,
+            scene.at_ms,
+            not control,
+            decision=bytes.fromhex(name),
+            due_ms=scene.at_ms + rule.due,
+        )
     )
     return NextBestAction(
         id=name,
@@ -125,7 +117,7 @@ def _decided(
         priority=best.priority,
         # The highest priority wins, never at random as long as outcomes are not learnt from.
         chosen_probability=1.0,
-        gates=_GATES,
+        gates=GATE_NAMES,
         outranked=outranked,
         suppressed=suppressed,
         reasons=tuple(reason for decided in triggers for reason in decided.reasons),
@@ -133,4 +125,5 @@ def _decided(
         value_at_stake=receipts.value_at_stake,
         model_version=scene.snapshot.version,
         churn_reason=receipts.churn_reason,
+        not_before=iso(not_before) if not_before > scene.at_ms else None,
     )

@@ -1,13 +1,16 @@
 """The marketer's rules and actions, compiled and checked once."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from math import inf
 
 from msgspec import Struct
 
 from config.parameters import Parameters
-from config.rules import ActionRule, Rise, RuleError, TriggerRule
+from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from models.customer.churn_reason import ReasonKind
+from models.customer.contacts import DECISIONS_MAX
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -16,7 +19,7 @@ from models.decisions.expression import (
     compile_number,
     hint,
 )
-from models.decisions.trigger import NEXT_BEST_ACTION
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
@@ -49,8 +52,8 @@ def compile_policy(parameters: Parameters) -> Policy:
     catalogue = parameters.actions
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
-        if cap.at_most < 0 or cap.per <= 0:
-            raise RuleError(f"{cap.where}: a cap is at_most 0 or more, per a time")
+        _check_cap(cap, catalogue.actions)
+    _check_quiet_hours(catalogue)
     names = [rule.name for rule in parameters.triggers.triggers]
     return Policy(
         triggers={
@@ -62,10 +65,73 @@ def compile_policy(parameters: Parameters) -> Policy:
     )
 
 
+def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
+    if not 0 <= cap.at_most < DECISIONS_MAX or cap.per <= 0:
+        raise RuleError(
+            f"{cap.where}: a cap is at_most 0 or more, per a time; less than {DECISIONS_MAX}, for "
+            f"no more contacts of a customer are remembered"
+        )
+    contacts = [rule for rule in actions if not rule.service]
+    channels, names = {rule.channel for rule in contacts}, {rule.name for rule in contacts}
+    for what, named, known in (
+        ("channel", cap.channel, channels),
+        ("action", cap.action, names),
+    ):
+        if named is not None and named not in known:
+            raise RuleError(
+                f"{cap.where}: the cap's {what} {named!r} is of no action that caps count"
+                f"{_nearest(named, known)}"
+            )
+
+
+def _check_quiet_hours(catalogue: Actions) -> None:
+    """Each channel has one rule at most, so that which one counts is no question."""
+    channels = {rule.channel for rule in catalogue.actions}
+    taken: set[str] = set()
+    for hours in catalogue.quiet_hours:
+        if hours.begin == hours.end:
+            raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
+        for channel in hours.channels:
+            if channel not in channels:
+                raise RuleError(
+                    f"{hours.where}: no action has the channel {channel!r}"
+                    f"{_nearest(channel, channels)}"
+                )
+        named = hours.channels or ("all other channels",)
+        for channel in named:
+            if channel in taken:
+                raise RuleError(f"{hours.where}: {channel} has quiet hours already; keep one")
+            taken.add(channel)
+
+
+def _check_offer(rule: ActionRule, where: str) -> None:
+    if rule.service and rule.offer is not None:
+        raise RuleError(
+            f"{where}: what offers something ({rule.offer}) is no service message, which needs no "
+            f"consent: take `offer` or `service` away"
+        )
+    known = [*ReasonKind, "any"]
+    for reason in (rule.plays,) if isinstance(rule.plays, str) else rule.plays:
+        if reason not in known:
+            raise RuleError(
+                f"{where}: plays names {reason!r}, which is no reason to leave"
+                f"{_nearest(reason, known)}"
+            )
+    for name, text in (("list", rule.list), ("offer", rule.offer)):
+        if text is not None and not text.strip():
+            raise RuleError(f"{where}: {name} is empty: name one, or take the line away")
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The known name that was probably meant, or all of them, as the end of an error message."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f": {', '.join(sorted(known))}"
+
+
 def _trigger(rule: TriggerRule) -> CompiledTrigger:
     where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
-    if rule.name == NEXT_BEST_ACTION:
+    if rule.name in (NEXT_BEST_ACTION, ACTION_WITHDRAWN):
         raise RuleError(f"{where}: is what the decisions of actions.yaml are called; rename it")
     if rule.moment not in MOMENTS:
         raise RuleError(f"{where}: moment is one of {', '.join(MOMENTS)}, not {rule.moment!r}")
@@ -104,6 +170,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
             raise RuleError(
                 f"{where}: for names {name!r}, which is no trigger: {', '.join(triggers)}"
             )
+    _check_offer(rule, where)
     if not 0 <= rule.propensity <= 1:
         raise RuleError(f"{where}: propensity is a probability, from 0 to 1")
     weights = {f"the weight of {name}": weight for name, weight in rule.contexts.items()}

@@ -9,6 +9,7 @@ from msgspec import Struct
 from models.customer.churn_reason import ChurnReason
 
 NEXT_BEST_ACTION: Final = "next-best-action"
+ACTION_WITHDRAWN: Final = "action-withdrawn"
 
 
 class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -95,16 +96,22 @@ class Ranked(Struct, frozen=True, rename="camel"):
     priority: Priority
 
 
-class Suppressed(Struct, frozen=True, rename="camel"):
-    """A rejected action and the gate that rejected it."""
+class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A rejected action and the gate that rejected it: since when, until when and what of it, as
+    far as the gate can say.
+    """
 
     action: str
     by: str
+    since: str | None = None
+    until: str | None = None
+    what: str | None = None
 
 
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """The action with the highest priority. If ``group`` is control, do not take it: the control
     group measures its effect. The chosen, outranked and suppressed ones are all actions.
+    ``not_before``: when the customer's quiet hours end; None to take it at once.
     """
 
     id: str
@@ -129,9 +136,29 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     value_at_stake: float
     model_version: int
     churn_reason: ChurnReason | None = None
+    not_before: str | None = None
 
 
-Decision = Trigger | NextBestAction
+class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):
+    """A decision that must not be carried out any more: the customer refused it before it was
+    delivered. ``because``: the gate that is shut now, ``since`` and ``what`` as it says.
+    """
+
+    id: str
+    kind: str
+    user_id: str
+    timestamp: str
+    cause: Cause
+    decision_id: str
+    action: str
+    channel: str
+    because: str
+    since: str | None
+    what: str | None
+    group: str
+
+
+Decision = Trigger | NextBestAction | ActionWithdrawn
 
 
 def encode_decision(decision: Decision) -> bytes:

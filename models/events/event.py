@@ -74,3 +74,4 @@ class Event(Struct, frozen=True):
     channel: str | None = None
     source: Source | None = None
     identified: bool = True
+    timezone: str | None = None

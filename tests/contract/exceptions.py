@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.customer.churn import Labels
+from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
@@ -128,6 +129,9 @@ STATELESS = {"acquisition": "the sums are the population's"}
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {
     "typical_gap_days": "a newcomer's usual gap is the population's until they have one",
+    **dict.fromkeys(
+        CONSENT_FACTS, "what nobody revoked is allowed, unless the shop says otherwise"
+    ),
     "churn_reason": "that the reason is unknown has a word of its own, which rules compare with",
 }
 

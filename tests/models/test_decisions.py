@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
+from config.rules import Cap
 from models.admission import decode_event
 from models.customer.contacts import CONTACTS, DECISIONS_MAX, Contact, Contacts, Outcome
 from models.customer.fingerprint import fingerprint
@@ -168,7 +169,7 @@ def _ms(timestamp: str) -> int:
     return decode_event(raw, message_id="").occurred_at_ms
 
 
-def test_the_cap_is_named_as_what_suppressed_the_others() -> None:
+def test_the_first_shut_gate_is_named_as_what_suppressed_the_others() -> None:
     """A ticket and a cart fall due at one moment, hours after a contact."""
     parameters = eager()
     within = context(parameters=parameters)
@@ -188,7 +189,8 @@ def test_the_cap_is_named_as_what_suppressed_the_others() -> None:
     assert ("cart-reminder", at(hours=2)) == (first.action, _ms(first.timestamp))
     assert ("service-recovery", at(hours=7)) == (second.action, _ms(second.timestamp))
     by = {gate.action: gate.by for gate in second.suppressed}
-    assert "contact-cap" == by["cart-reminder"]
+    # Who waits for help is not advertised to, whether or not a cap is full.
+    assert "truce" == by["cart-reminder"]
     # An open ticket shuts a gate before the cap does.
     assert "eligibility" == by["cart-coupon"]
     assert ("cart-abandoned", "ticket-overdue") == second.triggers
@@ -212,6 +214,24 @@ def test_service_messages_are_exempt_from_the_caps_and_do_not_count() -> None:
 
     assert ["service-recovery"] * 20 == [action.action for action in chosen(found)]
     assert 1 == len(contacts)
+
+
+@pytest.mark.parametrize(
+    ("cap", "gaps_hours"),
+    [
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS)), {6}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), channel="email"), {6}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), channel="phone"), {2}),
+        (Cap(at_most=1, per=DurationMs(6 * HOUR_MS), action="cart-coupon"), {2}),
+    ],
+)
+def test_a_cap_counts_the_contacts_of_its_channel_or_action(
+    cap: Cap, gaps_hours: set[float]
+) -> None:
+    found = chosen(carts([2.0 * n for n in range(30)], eager(caps=(cap,))))
+    times = [_ms(action.timestamp) for action in found]
+
+    assert gaps_hours == {(later - earlier) / HOUR_MS for earlier, later in pairwise(times)}
 
 
 def test_an_action_waits_for_its_own_cooldown() -> None:

@@ -124,6 +124,18 @@ def test_a_rule_that_can_not_be_used_is_refused_with_its_line(
         ("value: average_order", "value: orders > 1", "value: needs a number, and orders > 1 is"),
         ("value: average_order", "value: segment", "value: needs a number, and segment is a text"),
         ("when: orders >= 1", "when: average_order", "when: needs a condition"),
+        (
+            "cost: 3",
+            "cost: 3\n    service: true\n    offer: discount",
+            "what offers something (discount) is no service message",
+        ),
+        (
+            "cost: 3",
+            "cost: 3\n    plays: prize",
+            "plays names 'prize', which is no reason",
+        ),
+        ("cost: 3", "cost: 3\n    plays: [any, prize]", "did you mean price?"),
+        ("cost: 3", "cost: 3\n    list: ' '", "list is empty: name one"),
     ],
 )
 def test_an_action_that_can_not_be_used_is_refused_with_its_line(
@@ -146,12 +158,56 @@ def test_a_name_may_be_there_once(tmp_path: Path) -> None:
         compile_policy(parameters_of(tmp_path, actions=ACTION + action))
 
 
-@pytest.mark.parametrize("cap", ["{at_most: -1, per: 1d}", "{at_most: 1, per: 0d}"])
+@pytest.mark.parametrize(
+    ("cap", "words"),
+    [
+        ("{at_most: 1, per: 1d, channel: fax}", "channel 'fax' is of no action that caps count: p"),
+        ("{at_most: 1, per: 1d, channel: phon}", "count; did you mean phone?"),
+        ("{at_most: 1, per: 1d, action: cal}", "action 'cal' is of no action that caps count; did"),
+    ],
+)
+def test_a_cap_of_what_nobody_is_contacted_by_is_refused(
+    tmp_path: Path, cap: str, words: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        compile_policy(
+            parameters_of(tmp_path, actions=ACTION.replace("caps: []", f"caps:\n  - {cap}"))
+        )
+
+    assert str(refused.value).startswith(f"{tmp_path / 'actions.yaml'}:4: the cap's ")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "cap", ["{at_most: -1, per: 1d}", "{at_most: 1, per: 0d}", "{at_most: 24, per: 1d}"]
+)
 def test_a_cap_that_can_not_be_kept_is_refused(tmp_path: Path, cap: str) -> None:
     with pytest.raises(RuleError, match=r"actions.yaml:4: a cap is at_most 0 or more, per a time"):
         compile_policy(
             parameters_of(tmp_path, actions=ACTION.replace("caps: []", f"caps:\n  - {cap}"))
         )
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        ("{from: '21:00', to: '21:00'}", "no hour is left"),
+        ("{from: '21:00', to: '08:00', channels: [fone]}", "'fone'; did you mean phone?"),
+        ("{from: '21:00', to: '8:00'}\n  - {from: '1:00', to: '2:00'}", "already; keep one"),
+    ],
+)
+def test_quiet_hours_that_cannot_be_kept_are_refused(
+    tmp_path: Path, hours: str, words: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        compile_policy(
+            parameters_of(
+                tmp_path, actions=ACTION.replace("caps: []", f"caps: []\nquiet_hours:\n  - {hours}")
+            )
+        )
+
+    assert str(refused.value).startswith(f"{tmp_path / 'actions.yaml'}:")
+    assert words in str(refused.value)
 
 
 def test_every_fact_can_be_named_and_is_told_apart() -> None:

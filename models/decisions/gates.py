@@ -1,0 +1,202 @@
+"""The gates that an action must pass to be chosen, in their order; the first shut one is told."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from config.duration import DAY_MS
+from config.rules import Cap
+from models.customer.consent import (
+    EMAIL,
+    Purpose,
+    channel_code,
+    email_unreachable_since_ms,
+    personalisation_refused,
+    refusal,
+)
+from models.customer.contacts import CONTACTS, Contact
+from models.customer.evidence import reason
+from models.customer.scene import Scene
+from models.customer.support import truce
+from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import customer_zone, not_before_ms
+from models.decisions.trigger import Suppressed
+from models.events.wire import iso_or_none
+
+
+class Candidate(NamedTuple):
+    """An action, and the greatest weight of the triggers of this moment that it answers."""
+
+    compiled: CompiledAction
+    weight: float
+
+
+class Shut(NamedTuple):
+    """The gate that rejects an action. ``since_ms`` and ``until_ms``: 0 where nobody can say;
+    ``what`` of it is shut, in the gate's own code.
+    """
+
+    by: str
+    since_ms: int = 0
+    until_ms: int = 0
+    what: str | None = None
+
+    def suppressed(self, action: str) -> Suppressed:
+        """How a receipt tells it."""
+        return Suppressed(
+            action, self.by, iso_or_none(self.since_ms), iso_or_none(self.until_ms), self.what
+        )
+
+
+#: None when it is open.
+Gate = Callable[[Scene, Candidate], Shut | None]
+
+
+def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The first gate that rejects the action, or None."""
+    for gate in GATES.values():
+        shut = gate(scene, candidate)
+        if shut is not None:
+            return shut
+    return None
+
+
+def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
+    """It has an answer to one of the triggers."""
+    return None if candidate.weight > 0 else Shut(ANSWERS)
+
+
+def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
+    """Its own condition holds."""
+    return None if candidate.compiled.when.holds(scene) else Shut(ELIGIBILITY)
+
+
+def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse marketing by its channel and list; service needs no consent."""
+    rule = candidate.compiled.rule
+    if rule.service:
+        return None
+    refused = refusal(scene, Purpose.MARKETING, channel_code(rule.channel), rule.list)
+    return Shut(CONSENT, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer can be reached by its channel; nobody is, by an address that mail comes back
+    from, not even about what they bought.
+    """
+    if channel_code(candidate.compiled.rule.channel) != EMAIL:
+        return None
+    since_ms = scene.of(email_unreachable_since_ms)
+    return Shut(CHANNEL_OPT_OUT, since_ms, what=f"{EMAIL}:unreachable") if since_ms else None
+
+
+def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse that who they are decides, or it does not."""
+    if not candidate.compiled.rule.personal:
+        return None
+    refused = scene.of(personalisation_refused)
+    return Shut(IMPERSONAL, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def _truce(scene: Scene, candidate: Candidate) -> Shut | None:
+    """Nothing is sold to somebody who waits for help, or was just disappointed."""
+    if candidate.compiled.rule.service:
+        return None
+    found = scene.of(truce)
+    return Shut(TRUCE, found.since_ms, found.until_ms, found.why) if found is not None else None
+
+
+def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
+    """It plays to the likely reason why the customer may leave, if it plays to some alone."""
+    plays = candidate.compiled.rule.reasons
+    if not plays:
+        return None
+    found = scene.of(reason).kind
+    return Shut(REASON, what=str(found)) if found not in plays else None
+
+
+def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
+    """There is time left for it after the quiet hours of its channel."""
+    rule = candidate.compiled.rule
+    until_ms = not_before_ms(scene, rule.channel)
+    if until_ms <= scene.at_ms + rule.due:
+        return None
+    return Shut(QUIET_HOURS, until_ms=until_ms, what=customer_zone(scene))
+
+
+def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
+    """It was not decided for the customer lately."""
+    rule = candidate.compiled.rule
+    for contact in reversed(scene.row.read(CONTACTS).latest):
+        until_ms = contact.at_ms + rule.cooldown
+        if contact.action == rule.name and scene.at_ms < until_ms:
+            return Shut(COOLDOWN, contact.at_ms, until_ms)
+    return None
+
+
+def _contact_cap(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer has room for one more contact: of any kind, by its channel, and of its own.
+
+    Decisions for the holdout count as contacts, so that the caps treat both groups alike.
+    """
+    rule = candidate.compiled.rule
+    if rule.service:
+        return None
+    for cap in scene.parameters.actions.caps:
+        if cap.covers(rule.channel, rule.name):
+            shut = _full(cap, scene)
+            if shut is not None:
+                return shut
+    return None
+
+
+def _full(cap: Cap, scene: Scene) -> Shut | None:
+    times = [
+        contact.at_ms
+        for contact in scene.of(counted_contacts)
+        if cap.covers(contact.channel, contact.action) and scene.at_ms - cap.per < contact.at_ms
+    ]
+    if len(times) < cap.at_most:
+        return None
+    whose = cap.channel or cap.action or "customer"
+    what = f"{whose}: {cap.at_most} per {cap.per / DAY_MS:g}d"
+    if not cap.at_most:
+        return Shut(CONTACT_CAP, what=what)
+    # The contact that made it full, and the one whose end makes room again.
+    return Shut(CONTACT_CAP, times[-1], times[-cap.at_most] + cap.per, what)
+
+
+def counted_contacts(scene: Scene) -> list[Contact]:
+    """The customer's contacts that count towards caps, oldest first; service messages do not."""
+    service = {rule.name for rule in scene.parameters.actions.actions if rule.service}
+    return [c for c in scene.row.read(CONTACTS).latest if c.action not in service]
+
+
+ANSWERS: Final = "answers"
+ELIGIBILITY: Final = "eligibility"
+REASON: Final = "reason"
+CONSENT: Final = "consent"
+CHANNEL_OPT_OUT: Final = "channel-opt-out"
+IMPERSONAL: Final = "impersonal"
+TRUCE: Final = "truce"
+QUIET_HOURS: Final = "quiet-hours"
+COOLDOWN: Final = "cooldown"
+CONTACT_CAP: Final = "contact-cap"
+#: An action that is worth no more than it costs, or nobody knows what. It is
+#: asked last, of what passed all others.
+PRIORITY: Final = "priority"
+
+#: By their names in receipts, in the order in which they are asked.
+GATES: Mapping[str, Gate] = {
+    ANSWERS: _answers,
+    ELIGIBILITY: _eligibility,
+    REASON: _reason,
+    CONSENT: _consent,
+    CHANNEL_OPT_OUT: _channel_opt_out,
+    IMPERSONAL: _impersonal,
+    TRUCE: _truce,
+    QUIET_HOURS: _quiet_hours,
+    COOLDOWN: _cooldown,
+    CONTACT_CAP: _contact_cap,
+}
+#: The names of all gates, for receipts.
+GATE_NAMES: tuple[str, ...] = (*GATES, PRIORITY)
