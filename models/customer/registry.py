@@ -18,6 +18,7 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.loyalty import LOYALTY
 from models.customer.part import INTERACTIONS, Fact, Part
+from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
 from models.customer.satisfaction import SATISFACTION
 from models.customer.support import SUPPORT
@@ -31,6 +32,7 @@ PARTS: tuple[Part[Any], ...] = (
     CONSENT,
     CONTACTS,
     ACQUISITION,
+    PRICES,
     LOYALTY,
     SATISFACTION,
     CHURN,

@@ -9,6 +9,7 @@ from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
+from models.customer.prices import PRICES, Prices
 from models.customer.purchases import (
     COMPLETED,
     PURCHASES,
@@ -95,6 +96,19 @@ def _untold(state: Loyalty) -> Loyalty:
     return copied
 
 
+def _has_every_order(states: Sequence[Prices], one: Prices, _parameters: Parameters) -> bool:
+    """The orders of all ids."""
+    known = {order.id for state in states for order in state.orders}
+    return {order.id for order in one.orders} == known
+
+
+def _but_whether_it_stands(state: Prices) -> Prices:
+    copied = PRICES.unpack(PRICES.pack(state))
+    for order in copied.orders:
+        order.is_purchase = False
+    return copied
+
+
 NOT_ADDITIVE = {
     "loyalty": NotAdditive(
         (
@@ -103,7 +117,12 @@ NOT_ADDITIVE = {
         ),
         _untold,
         _was_told_all,
-    )
+    ),
+    "prices": NotAdditive(
+        ("a refund that was heard under another id than its order is not seen",),
+        _but_whether_it_stands,
+        _has_every_order,
+    ),
 }
 
 

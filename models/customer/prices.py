@@ -1,0 +1,425 @@
+"""Price sensitivity: how much of what a customer buys is bought for less.
+
+A purchase counts as discounted if its discount is `discounted_from` of its list value or more, or a
+coupon was used. What everybody buys for less in a calendar month, in a sale for all, says little
+about one customer, so purchases of that month weigh less.
+
+The fact may close a discount or choose another action; it never sets a price. Personal prices by
+willingness to pay are what China's PIPL, article 24, calls unreasonable differential treatment.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from datetime import UTC, datetime
+from math import exp, exp2, nan
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from config.duration import DAY_MS
+from config.limits import Positive, PositiveInt, PositiveMs, Share
+from config.parameters import Parameters, Section
+from models.customer.decay import added, decayed
+from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.purchases import (
+    CANCELLED,
+    COMPLETED,
+    REFUNDED,
+    UPDATED,
+    Order,
+    OrderNews,
+    order_of_event,
+)
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.events.event import Amount, Event, EventType
+from models.learning.tallies import Tallies
+from models.measures import Measure, Sample
+
+FILTERED, ENTERED, DENIED = "Product List Filtered", "Coupon Entered", "Coupon Denied"
+_ORDER_EVENTS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
+PRICE_DEPENDENT = "price-dependent"
+#: The latest purchases of a customer; older ones weigh little.
+PURCHASES_MAX = 32
+#: `share`, `depth` and `hunt` make up the price sensitivity in these parts.
+_WEIGHTS = (0.60, 0.25, 0.15)
+#: A discount of this depth, and this many signs of hunting, count in full or nearly so.
+_DEEP, _SIGNS = 0.30, 3.0
+_YEAR_MS = 365 * DAY_MS
+_DEPENDENT_PURCHASES_MIN = 3
+#: Sums of all customers are of this many days back: two sales of each calendar month.
+_SUMS_DAYS = 730
+_MONTHS = tuple(f"{month:02d}" for month in range(1, 13))
+
+
+class PriceParameters(Section, frozen=True):
+    section = "prices"
+    enabled: bool
+    half_life: PositiveMs
+    hunting_half_life: PositiveMs
+    discounted_from: Share
+    typical_share: Share
+    typical_weight: Positive
+    purchases_min: PositiveInt
+    dependent_at: Share
+
+
+class Discount(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What an order's amount was lowered by."""
+
+    discount: Amount | None = None
+
+
+class Sort(Struct, frozen=True, omit_defaults=True, gc=False):
+    type: str | None = None
+    value: str | None = None
+
+
+class Filters(Struct, frozen=True, omit_defaults=True):
+    """How a list of products was filtered; only whether it is sorted by price is read."""
+
+    sorts: tuple[Sort, ...] | None = None
+
+    @property
+    def is_cheapest_first(self) -> bool:
+        return any(
+            (sort.type or "").lower() == "price" and (sort.value or "").lower().startswith("asc")
+            for sort in self.sorts or ()
+        )
+
+
+class PricedOrder(State):
+    """An order's discount as a share of its list value (``depth``), by its latest news."""
+
+    placed_at_ms: int
+    id: int
+    priced_at_ms: int = 0
+    depth: float = 0.0
+    has_coupon: bool = False
+    is_purchase: bool = False
+
+    @property
+    def sort_key(self) -> tuple[int, int]:
+        return self.placed_at_ms, self.id
+
+
+class Prices(State):
+    """The latest orders by (time, id), and a decayed count of signs of hunting for a price."""
+
+    orders: list[PricedOrder] = field(default_factory=list)
+    hunting: float = 0.0
+    hunting_at_ms: int = 0
+
+
+def _sort_key(order: PricedOrder) -> tuple[int, int]:
+    return order.sort_key
+
+
+def _record(state: Prices, event: Event, scene: Scene) -> None:
+    if event.name in _ORDER_EVENTS:
+        _note_order(state, event, scene)
+    elif event.name != FILTERED or event.properties.is_cheapest_first:
+        half_life_ms = scene.parameters.of(PriceParameters).hunting_half_life
+        at_ms = event.occurred_at_ms
+        state.hunting = added(state.hunting, state.hunting_at_ms, 1.0, at_ms, half_life_ms)
+        state.hunting_at_ms = max(state.hunting_at_ms, at_ms)
+
+
+def _note_order(state: Prices, event: Event, scene: Scene) -> None:
+    """Keep an order as it stands after its news, and tell what changed of it."""
+    order = scene.of(order_of_event)
+    if order is None or not order.placed_at_ms:
+        return
+    was_dependent = _is_dependent(state, scene)
+    known = next((one for one in state.orders if one.id == order.id), None)
+    told = _sums_of(known, scene) if known is not None else {}
+    if known is None:
+        known = PricedOrder(order.placed_at_ms, order.id)
+    else:
+        state.orders.remove(known)
+    _follow(known, order, event)
+    insort(state.orders, known, key=_sort_key)
+    del state.orders[:-PURCHASES_MAX]
+    tells = _sums_of(known, scene) if known in state.orders else told
+    changes = {key: tells.get(key, 0) - told.get(key, 0) for key in (*told, *tells)}
+    if any(changes.values()):
+        PRICES.tell(scene, [(key, day, by) for (key, day), by in sorted(changes.items()) if by])
+    if _is_dependent(state, scene) and not was_dependent:
+        scene.raise_moment(PRICE_DEPENDENT)
+
+
+def _follow(known: PricedOrder, order: Order, event: Event) -> None:
+    known.placed_at_ms, known.is_purchase = order.placed_at_ms, order.is_purchase
+    news = event.properties
+    if not isinstance(news, OrderNews) or event.occurred_at_ms < known.priced_at_ms:
+        return
+    depth, has_coupon = _depth(news), bool(news.coupon)
+    if event.occurred_at_ms == known.priced_at_ms:
+        # Two prices of one moment: which came first is not known, so the lower discount stands.
+        depth, has_coupon = min(depth, known.depth), has_coupon and known.has_coupon
+    known.priced_at_ms, known.depth, known.has_coupon = event.occurred_at_ms, depth, has_coupon
+
+
+def _depth(news: OrderNews) -> float:
+    """The discount's share of the list value, which is what was paid and what was not."""
+    discount: float = getattr(news, "discount", None) or 0.0
+    paid = news.amount or 0.0
+    return discount / (paid + discount) if discount else 0.0
+
+
+def _is_discounted(order: PricedOrder, section: PriceParameters) -> bool:
+    return order.has_coupon or order.depth >= section.discounted_from
+
+
+def _sums_of(order: PricedOrder, scene: Scene) -> dict[tuple[str, int], int]:
+    """What all customers' sums hold of an order."""
+    if not order.is_purchase:
+        return {}
+    day, month = order.placed_at_ms // DAY_MS, _month_of(order.placed_at_ms)
+    sums = {(f"purchases:{month}", day): 1}
+    if _is_discounted(order, scene.parameters.of(PriceParameters)):
+        sums[f"discounted:{month}", day] = 1
+    return sums
+
+
+def _month_of(at_ms: int) -> str:
+    return _MONTHS[datetime.fromtimestamp(at_ms // 1_000, UTC).month - 1]
+
+
+class Usual(NamedTuple):
+    """The share of all customers' purchases that is discounted, over all and by calendar month."""
+
+    share: float
+    by_month: Mapping[str, float]
+
+
+def _usual(scene: Scene) -> Usual:
+    """As of the snapshot; what the operator set where too few purchases were seen."""
+    section = scene.parameters.of(PriceParameters)
+    found = scene.snapshot.of(Tallies).parts.get(PRICES.name, {})
+    return _usual_of(found, section)
+
+
+def _usual_of(sums: Mapping[str, int], section: PriceParameters) -> Usual:
+    shares: dict[str, float] = {}
+    purchases = discounted = 0
+    for month in _MONTHS:
+        count = sums.get(f"purchases:{month}", 0)
+        lower = sums.get(f"discounted:{month}", 0)
+        purchases += count
+        discounted += lower
+        if count >= section.purchases_min:
+            shares[month] = lower / count
+    enough = purchases >= section.purchases_min
+    return Usual(discounted / purchases if enough else section.typical_share, shares)
+
+
+class Sensitivity(NamedTuple):
+    """How much the price decides, 0 to 1, and what that is made of.
+
+    ``share`` of purchases that are discounted, drawn towards the usual one; ``depth`` of their
+    discounts; ``hunt``: 0 to 1, signs of looking for a lower price. ``discount_only``: at least
+    three purchases in the last 365 days, none at full price.
+    """
+
+    total: float
+    share: float
+    depth: float
+    hunt: float
+    discount_only: bool
+
+
+def sensitivity(scene: Scene) -> Sensitivity | None:
+    """The customer's price sensitivity at this moment; None without a purchase."""
+    return _sensitivity(scene.row.read(PRICES), scene)
+
+
+def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
+    section, at_ms = scene.parameters.of(PriceParameters), scene.at_ms
+    bought = [one for one in state.orders if one.is_purchase and one.placed_at_ms <= at_ms]
+    if not bought:
+        return None
+    usual = scene.of(_usual)
+    all_weights = discounted_weights = depths = 0.0
+    for order in bought:
+        weight = exp2(-(at_ms - order.placed_at_ms) / section.half_life) * _surprise(order, usual)
+        all_weights += weight
+        if _is_discounted(order, section):
+            discounted_weights += weight
+            depths += weight * order.depth
+    spare = section.typical_weight
+    share = (discounted_weights + spare * usual.share) / (all_weights + spare)
+    depth = depths / discounted_weights if discounted_weights else 0.0
+    lag_ms = at_ms - state.hunting_at_ms
+    hunt = 1.0 - exp(-decayed(state.hunting, lag_ms, section.hunting_half_life) / _SIGNS)
+    of_share, of_depth, of_hunt = _WEIGHTS
+    return Sensitivity(
+        of_share * share + of_depth * min(depth / _DEEP, 1.0) + of_hunt * hunt,
+        share,
+        depth,
+        hunt,
+        _buys_for_less_only(bought, at_ms, section),
+    )
+
+
+def _buys_for_less_only(
+    bought: Sequence[PricedOrder], at_ms: int, section: PriceParameters
+) -> bool:
+    """Whether there are some purchases in the last 365 days, and none at full price."""
+    lately = [one for one in bought if at_ms - _YEAR_MS < one.placed_at_ms <= at_ms]
+    if len(lately) < _DEPENDENT_PURCHASES_MIN:
+        return False
+    return all(_is_discounted(one, section) for one in lately)
+
+
+def _surprise(order: PricedOrder, usual: Usual) -> float:
+    """How much a purchase says of its customer: 1, and less in a month in which everybody buys for
+    less than is usual in other months.
+    """
+    in_month = usual.by_month.get(_month_of(order.placed_at_ms))
+    if in_month is None or in_month <= usual.share:
+        return 1.0
+    return (1.0 - in_month) / (1.0 - usual.share)
+
+
+def is_price_dependent(scene: Scene) -> bool:
+    """Whether the customer buys for less only, so that a discount wins nothing but a lower price.
+
+    False if the part is switched off.
+    """
+    return PRICES.is_on(scene.parameters) and _is_dependent(scene.row.read(PRICES), scene)
+
+
+def _is_dependent(state: Prices, scene: Scene) -> bool:
+    section = scene.parameters.of(PriceParameters)
+    bought = [one for one in state.orders if one.is_purchase]
+    if not _buys_for_less_only(bought, scene.at_ms, section):
+        return False
+    found = _sensitivity(state, scene)
+    return found is not None and found.total >= section.dependent_at
+
+
+def _united(states: Sequence[Prices], parameters: Parameters) -> Prices:
+    """One person's prices: of each order its latest price, and the signs of all ids added up.
+
+    Not additive: a refund that was heard under another id than its order is not seen.
+    """
+    one = Prices()
+    half_life_ms = parameters.of(PriceParameters).hunting_half_life
+    orders: dict[int, PricedOrder] = {}
+    for state in states:
+        for order in state.orders:
+            known = orders.get(order.id)
+            orders[order.id] = copy(order) if known is None else _merged(known, order)
+        at_ms = state.hunting_at_ms
+        one.hunting = added(one.hunting, one.hunting_at_ms, state.hunting, at_ms, half_life_ms)
+        one.hunting_at_ms = max(one.hunting_at_ms, at_ms)
+    one.orders = sorted(orders.values(), key=_sort_key)[-PURCHASES_MAX:]
+    return one
+
+
+def _merged(one: PricedOrder, other: PricedOrder) -> PricedOrder:
+    """What two ids know of the same order."""
+    latest = copy(max(one, other, key=lambda order: order.priced_at_ms))
+    if one.priced_at_ms == other.priced_at_ms:
+        latest.depth = min(one.depth, other.depth)
+        latest.has_coupon = one.has_coupon and other.has_coupon
+    latest.placed_at_ms = min(one.placed_at_ms, other.placed_at_ms)
+    latest.is_purchase = one.is_purchase and other.is_purchase
+    return latest
+
+
+def _number(read: str) -> Callable[[Scene], float]:
+    def value(scene: Scene) -> float:
+        found = scene.of(sensitivity)
+        return nan if found is None else float(getattr(found, read))
+
+    return value
+
+
+FACTS = {
+    "price_sensitivity": Fact(
+        _number("total"),
+        "the price decides {:.0%}",
+        "0 to 1: how much the price decides, by discounts taken and looked for",
+    ),
+    "discount_share": Fact(
+        _number("share"),
+        "{:.0%} bought for less",
+        "share of purchases with a discount or a coupon, drawn towards what is usual",
+    ),
+    "discount_only": Fact(
+        _number("discount_only"),
+        "bought for less only: {:.0f}",
+        "1 if there are three purchases or more in a year and none at full price, else 0",
+    ),
+}
+
+
+class PricesView(Struct, frozen=True, rename="camel"):
+    sensitivity: float
+    discount_share: float
+    discount_depth: float
+    hunting: float
+    discount_only: bool
+
+
+def _view(scene: Scene) -> PricesView | None:
+    """None without a purchase, and if the part is switched off."""
+    found = scene.of(sensitivity) if PRICES.is_on(scene.parameters) else None
+    return None if found is None else PricesView(*found)
+
+
+def _in_words(view: PricesView | None, _as_of: str, _currency: str) -> Iterator[Line]:
+    if view is None:
+        return
+    only = ", none at full price in a year" if view.discount_only else ""
+    yield Line(
+        "prices",
+        f"sensitivity {view.sensitivity:.2f}: {view.discount_share:.0%} bought for less, "
+        f"{view.discount_depth:.0%} off where there was a discount{only}",
+    )
+
+
+_DISCOUNTED = Measure(
+    "keepstream_discounted_purchases_share",
+    "Share of purchases of the last two years with a discount or a coupon, by calendar month",
+    ("month",),
+)
+
+
+def _keys(_parameters: Parameters) -> list[str]:
+    return [f"{what}:{month}" for month in _MONTHS for what in ("purchases", "discounted")]
+
+
+def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample]:
+    usual = _usual_of(sums, parameters.of(PriceParameters))
+    for month, share in usual.by_month.items():
+        yield Sample(_DISCOUNTED, (month,), share)
+
+
+PRICES: Part[Prices] = Part(
+    name="prices",
+    code="pr",
+    about="How much the price decides: discounts taken, and signs of looking for them.",
+    state=Prices,
+    united=_united,
+    parameters=PriceParameters,
+    has_own_file=True,
+    events={FILTERED: EventType(shape=Filters)},
+    adds={COMPLETED: Discount, UPDATED: Discount},
+    listens=frozenset({*_ORDER_EVENTS, FILTERED, ENTERED, DENIED}),
+    record=_record,
+    moments={PRICE_DEPENDENT: "the customer now buys for less only, and the price decides"},
+    offers=(sensitivity, is_price_dependent),
+    reads=(order_of_event,),
+    facts=FACTS,
+    sections=(ProfileSection("prices", PricesView | None, _view, _in_words, place=440),),
+    population=Told(
+        keys=_keys,
+        window_days=lambda _parameters: _SUMS_DAYS,
+        measures=(_DISCOUNTED,),
+        samples=_samples,
+    ),
+)
