@@ -12,6 +12,7 @@ from config.parameters import Parameters
 from models.customer.churn_reason import (
     ChurnReason,
     EvidenceKind,
+    ReasonKind,
     Sign,
     churn_reason,
     in_words,
@@ -160,6 +161,31 @@ def reason(scene: Scene) -> ChurnReason:
     )
 
 
+def reason_at_last_signal(scene: Scene) -> ReasonKind:
+    """The reason by now or, once evidence has faded, the one when the last of it was heard.
+
+    Evidence fades faster than silence shows: a coupon denied a month before a purchase is overdue
+    still says why. It stands until the customer buys again.
+    """
+    now = scene.of(reason).kind
+    signs = scene.row.read(EVIDENCE).signs
+    heard_ms = max((sign.at_ms for sign in signs), default=0)
+    if now not in (ReasonKind.SILENT, ReasonKind.UNKNOWN):
+        return now
+    if not scene.of(purchases).last_at_ms < heard_ms <= scene.at_ms:
+        return now
+    tuning = scene.parameters.of(EvidenceParameters)
+    then = churn_reason(
+        signs,
+        heard_ms,
+        tuning.half_life,
+        tuning.least,
+        late_tickets=(0, tuning.late_ticket),
+        silence=lambda: "",
+    )
+    return now if then.kind is ReasonKind.UNKNOWN else then.kind
+
+
 def _silence(scene: Scene) -> str:
     """The silence in words, of a customer who is overdue or likely not to buy; else ""."""
     bought = scene.of(purchases)
@@ -190,7 +216,7 @@ EVIDENCE: Part[Evidence] = Part(
     events={REVIEWED: EventType(shape=Review), CANCELLED: EventType(shape=Cancellation)},
     listens=NAMES,
     record=_record,
-    offers=(reason,),
+    offers=(reason, reason_at_last_signal),
     reads=(purchases, overdue_at, usual_gap_days, late_tickets, churn),
     facts={
         "churn_reason": Fact(
@@ -198,7 +224,13 @@ EVIDENCE: Part[Evidence] = Part(
             "reason to leave: {}",
             "price, product, service, silent or unknown",
             str,
-        )
+        ),
+        "reason_at_last_signal": Fact(
+            lambda s: str(s.of(reason_at_last_signal)),
+            "reason to leave when last heard of: {}",
+            "as churn_reason, and once evidence has faded, what it said last, until a purchase",
+            str,
+        ),
     },
     sections=(
         ProfileSection("churn_reason", ChurnReason | None, _reason_of_buyer, in_words, place=210),

@@ -152,6 +152,7 @@ KNOWN_OF_NOBODY = {
         CONSENT_FACTS, "what nobody revoked is allowed, unless the shop says otherwise"
     ),
     "churn_reason": "that the reason is unknown has a word of its own, which rules compare with",
+    "reason_at_last_signal": "it has the words of churn_reason",
 }
 
 

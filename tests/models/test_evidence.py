@@ -238,6 +238,34 @@ def test_evidence_comes_before_silence() -> None:
     assert ReasonKind.PRICE == reason(row, 60, 0.9).kind
 
 
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        # Faded 32 days later, when the purchase is overdue: it still says why.
+        ([ordered(0), happened("Coupon Denied", at(days=8))], ReasonKind.PRICE),
+        # Fresh evidence rules.
+        (
+            [
+                ordered(0),
+                happened("Coupon Denied", at(days=8)),
+                happened("Complaint Filed", at(days=39), ticket_id="T"),
+            ],
+            ReasonKind.SERVICE,
+        ),
+        # They bought again: it was no reason to leave.
+        ([ordered(0), happened("Coupon Denied", at(days=8)), ordered(9)], ReasonKind.UNKNOWN),
+        # Too little when it was heard is too little later.
+        ([ordered(0), happened("Coupon Entered", at(days=8))], ReasonKind.UNKNOWN),
+        ([ordered(0)], ReasonKind.UNKNOWN),
+    ],
+)
+def test_the_reason_when_last_heard_of_stands_until_the_next_purchase(
+    events: list[Event], kind: ReasonKind
+) -> None:
+    row = lived(events)
+    assert kind == evidence.reason_at_last_signal(scene(row, at(days=40)))
+
+
 def test_what_a_customer_wrote_does_not_travel() -> None:
     secrets = [
         happened("Product Reviewed", at(), rating=1, review_body="call Ada", name="Ada"),
