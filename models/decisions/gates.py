@@ -14,7 +14,8 @@ from models.customer.consent import (
     refusal,
 )
 from models.customer.contacts import CONTACTS, Contact
-from models.customer.evidence import reason
+from models.customer.evidence import reason_at_last_signal
+from models.customer.prices import is_price_dependent
 from models.customer.scene import Scene
 from models.customer.support import truce
 from models.decisions.policy import CompiledAction
@@ -47,6 +48,8 @@ class Shut(NamedTuple):
         )
 
 
+#: What an action offers that takes something off the price.
+DISCOUNT: Final = "discount"
 #: None when it is open.
 Gate = Callable[[Scene, Candidate], Shut | None]
 
@@ -110,8 +113,15 @@ def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
     plays = candidate.compiled.rule.reasons
     if not plays:
         return None
-    found = scene.of(reason).kind
+    found = scene.of(reason_at_last_signal)
     return Shut(REASON, what=str(found)) if found not in plays else None
+
+
+def _price_dependence(scene: Scene, candidate: Candidate) -> Shut | None:
+    """No discount for somebody who buys for less only: it would win nothing but a lower price."""
+    if candidate.compiled.rule.offer != DISCOUNT or not scene.of(is_price_dependent):
+        return None
+    return Shut(PRICE_DEPENDENCE, what=DISCOUNT)
 
 
 def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
@@ -178,6 +188,7 @@ CONSENT: Final = "consent"
 CHANNEL_OPT_OUT: Final = "channel-opt-out"
 IMPERSONAL: Final = "impersonal"
 TRUCE: Final = "truce"
+PRICE_DEPENDENCE: Final = "price-dependence"
 QUIET_HOURS: Final = "quiet-hours"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
@@ -194,6 +205,7 @@ GATES: Mapping[str, Gate] = {
     CHANNEL_OPT_OUT: _channel_opt_out,
     IMPERSONAL: _impersonal,
     TRUCE: _truce,
+    PRICE_DEPENDENCE: _price_dependence,
     QUIET_HOURS: _quiet_hours,
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,
