@@ -8,6 +8,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, timedelta
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -77,12 +78,50 @@ class Time(Section, frozen=True):
 
 
 class Money(Section, frozen=True):
+    """``rates``: units of the shop's currency for one of another, by its code; a table of them by
+    the date from which each holds, or one for all days.
+    """
+
+    open_tables = ("rates",)
     currency: str
+    rates: dict[str, float | dict[str, float]]
+
+    def rate(self, currency: str, day: int) -> float | None:
+        """The rate of a UTC day (since 1970); None for a currency without one on that day."""
+        rates = self.rates.get(currency)
+        if rates is None or isinstance(rates, float):
+            return rates
+        today = (_FIRST_DATE + timedelta(days=day)).isoformat()
+        begun = [begin for begin in rates if begin <= today]
+        return rates[max(begun)] if begun else None
 
     def problems(self) -> Iterator[str]:
-        """A currency is three capital letters."""
+        """A currency is three capital letters, and a rate a number above 0 from a date on."""
         if not re.fullmatch("[A-Z]{3}", self.currency):
             yield "money.currency is an ISO 4217 code such as EUR"
+        for code, rates in self.rates.items():
+            if not re.fullmatch("[A-Z]{3}", code) or code == "XXX":
+                yield f"money.rates.{code}: a currency is an ISO 4217 code such as USD"
+            if code == self.currency:
+                yield f"money.rates.{code}: this is the shop's own currency, whose rate is 1"
+            dated = rates if isinstance(rates, dict) else {"2000-01-01": rates}
+            if not dated:
+                yield f"money.rates.{code} has no rate"
+            for begin, rate in dated.items():
+                if not _is_date(begin):
+                    yield f"money.rates.{code}: {begin!r} is no date such as 2026-01-31"
+                if not rate > 0:
+                    yield f"money.rates.{code} must be more than 0, got {rate}"
+
+
+_FIRST_DATE = date(1970, 1, 1)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class Identity(Section, frozen=True):
@@ -183,6 +222,7 @@ class Learning(Section, frozen=True):
 class Bounds(Section, frozen=True):
     messages: PositiveInt
     orders: PositiveInt
+    order_records: PositiveInt
     sessions: PositiveInt
     products: PositiveInt
     tickets: PositiveInt

@@ -28,13 +28,16 @@ class Fate(StrEnum):
 
 def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, list[Effect]]:
     """Advance one customer, in place, by one event: its fate, and the effects in the order in which
-    they were decided.
+    they were decided. Raises ``Rejected`` for one that a part refuses, before anything changes.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
     if row.has_seen(message):
         return Fate.DUPLICATE, []
     if at_ms < context.clock_ms - plan.lateness_ms:
         return Fate.LATE, []
+    for part in plan.checks[event.kind.number]:
+        assert part.check is not None
+        part.check(row.read(part), event)
 
     # Silence first: what was due before this event must not see it.
     is_due = 0 < row.next_due_ms < at_ms

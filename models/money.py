@@ -1,4 +1,7 @@
-"""Money as integers: amounts in a currency's smallest unit."""
+"""Money as integers: amounts in the shop's currency, in its smallest unit."""
+
+from config.duration import DAY_MS
+from config.parameters import Money
 
 #: The largest single amount, in minor units: sums of amounts must fit in 64 bits.
 AMOUNT_MINOR_MAX = 10**15
@@ -11,6 +14,11 @@ _MINOR_PER_UNIT = {
 }
 
 
+#: ISO 4217 has it for what is in no currency; there is never a rate of it.
+NO_CURRENCY = "XXX"
+_CODE_LENGTH = 3
+
+
 def minor_per_unit(currency: str) -> int:
     """How many minor units make one unit of the currency."""
     return _MINOR_PER_UNIT.get(currency, 100)
@@ -19,6 +27,35 @@ def minor_per_unit(currency: str) -> int:
 def minor_units(amount: float, currency: str) -> int:
     """``amount`` in the currency's smallest unit, rounded, at most `AMOUNT_MINOR_MAX`."""
     return min(round(amount * minor_per_unit(currency)), AMOUNT_MINOR_MAX)
+
+
+def foreign(named: str | None, money: Money) -> str:
+    """The currency that an event names, as a code; empty for the shop's own, or none named."""
+    code = code_of(named)
+    return "" if code == money.currency else code
+
+
+def code_of(named: str | None) -> str:
+    """The code of a named currency, empty if none is; `NO_CURRENCY` for what is not a code."""
+    text = (named or "").strip().upper()
+    return text if not text or (len(text) == _CODE_LENGTH and text.isalpha()) else NO_CURRENCY
+
+
+def has_rate(currency: str, at_ms: int, money: Money) -> bool:
+    """Whether an amount of that day can be converted; ``currency`` is as `foreign` gives it."""
+    return not currency or money.rate(currency, at_ms // DAY_MS) is not None
+
+
+def shop_minor(amount: float, currency: str, at_ms: int, money: Money) -> int:
+    """``amount`` in minor units of the shop's currency, at the rate of the day of ``at_ms``.
+
+    ``currency`` is as `foreign` gives it. An amount without a rate was refused when it came in;
+    should the rate have been taken out of the parameters since, the amount counts nothing.
+    """
+    if not currency:
+        return minor_units(amount, money.currency)
+    rate = money.rate(currency, at_ms // DAY_MS)
+    return minor_units(amount * rate, money.currency) if rate is not None else 0
 
 
 def in_words(amount_minor: int, currency: str) -> str:

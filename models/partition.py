@@ -15,6 +15,7 @@ from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of
 from models.customer.scene import Context
 from models.engine import Effect, Fate, run_timers, step
 from models.events.event import Event, Source
+from models.events.rejection import Rejected
 from models.events.wire import Line, timestamp_ms
 from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot
@@ -132,7 +133,9 @@ class Partition:
         return self._context
 
     def apply(self, offset: int, line: Line) -> Applied:
-        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log."""
+        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log, or
+        a part refuses it.
+        """
         if line.type not in CONTROL_TYPES:
             stand_in, own = f"{self.number}-{offset}", self._plan.parameters.names.own
             return self.fold(offset, event_of(line, message_id=stand_in, own=own))
@@ -219,6 +222,9 @@ class Partition:
             return ALREADY_APPLIED
         try:
             fate, effects = step(row, event, self._context, self._plan)
+        except Rejected:
+            # Refused before anything changed.
+            raise
         except BaseException:
             # The row may be half changed: discard it and use the stored one.
             self._rows.forget(customer)

@@ -17,7 +17,8 @@ Route = tuple[Part[Any], ...]
 
 
 class Plan(NamedTuple):
-    """``routes``: the parts that listen, by the number of an event's kind. ``timers`` by code, in
+    """``routes``: the parts that listen, by the number of an event's kind, and ``checks``: those of
+    them that may refuse it. ``timers`` by code, in
     the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied.
@@ -26,6 +27,7 @@ class Plan(NamedTuple):
     parameters: Parameters
     policy: Policy
     routes: tuple[Route, ...]
+    checks: tuple[Route, ...]
     timers: dict[str, Timer]
     facts: dict[str, Reading[float | str]]
     message_bytes_max: int
@@ -48,10 +50,12 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
     """
     on = tuple(part for part in parts if part.is_on(parameters))
     _check_sums(on, parameters)
+    routes = tuple(tuple(part for part in on if _hears(part, kind)) for kind in KINDS)
     return Plan(
         parameters=parameters,
         policy=compile_policy(parameters),
-        routes=tuple(tuple(part for part in on if _hears(part, kind)) for kind in KINDS),
+        routes=routes,
+        checks=tuple(tuple(part for part in route if part.check is not None) for route in routes),
         timers=_timers(on),
         facts=_facts(parts, on),
         message_bytes_max=8 * parameters.bounds.messages,

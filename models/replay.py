@@ -197,7 +197,13 @@ class Replay:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
             effects += self._moved(partition, partition.state.applied + 1, clock_ms)
-        applied = partition.fold(self._offset(partition, line), event)
+        offset = self._offset(partition, line)
+        try:
+            applied = partition.fold(offset, event)
+        except Rejected as rejected:
+            partition.skip(offset)
+            refused = self._refused(rejected, raw, number, step="profile")
+            return [*self._outputs(effects), refused]
         outputs = self._outputs([*effects, *self._learnt(applied.effects)])
         if applied.fate is not None:
             self._fates[applied.fate] += 1
@@ -261,9 +267,11 @@ class Replay:
         self._triggers.update(decided.kind for decided in decisions)
         return list(decisions)
 
-    def _refused(self, rejected: Rejected, raw: bytes, number: int) -> DeadLetter:
+    def _refused(
+        self, rejected: Rejected, raw: bytes, number: int, step: str = "ingest"
+    ) -> DeadLetter:
         self._fates["deadLettered"] += 1
-        return dead_letter(rejected, raw, step="ingest", line=number)
+        return dead_letter(rejected, raw, step=step, line=number)
 
     def _score(self, line: Line, number: int) -> Score:
         """Answer from the events applied so far that had happened by the line's time."""

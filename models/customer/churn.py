@@ -22,14 +22,13 @@ from models.customer.consent import (
 )
 from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
+from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchases import (
-    CANCELLED,
-    COMPLETED,
-    REFUNDABLE_MS,
-    REFUNDED,
-    UPDATED,
+    WINDOW_MS_MAX,
     Purchases,
+    begun_within,
+    bought_within,
     gaps_days,
     history,
     purchases,
@@ -114,22 +113,23 @@ def _set_next_decision(scene: Scene) -> None:
 
 
 def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> int:
-    """The next decision point after ``handled_ms``: the end of the last purchase's day, or the next
+    """The next decision point after ``handled_ms``: the end of the last purchase day, or the next
     check-in on the grid that begins with the first purchase.
 
-    0 without a purchase, and once the last one is older than `REFUNDABLE_MS`. When the customer
+    0 without a purchase, and once the last one is older than `WINDOW_MS_MAX`. When the customer
     buys again after that, the check-ins left out before that purchase are not made up for.
     """
     last_at_ms = bought.last_at_ms
     if not last_at_ms:
         return 0
-    first_ms, purchase_ms = day_end_ms(bought.first_at_ms), day_end_ms(last_at_ms)
+    first_ms, begun_ms = day_end_ms(bought.first_at_ms), bought.last_occasion_ms
+    purchase_ms = day_end_ms(begun_ms)
     # A purchase in the last second of a day comes after that day's decision point.
-    if handled_ms < purchase_ms and last_at_ms <= purchase_ms:
+    if handled_ms < purchase_ms and begun_ms <= purchase_ms:
         return purchase_ms
     since_ms = max(handled_ms, purchase_ms)
     due_ms = first_ms + ((since_ms - first_ms) // check_in_ms + 1) * check_in_ms
-    return due_ms if due_ms <= last_at_ms + REFUNDABLE_MS else 0
+    return due_ms if due_ms <= last_at_ms + WINDOW_MS_MAX else 0
 
 
 def kind_of(past: History, at_ms: int) -> str:
@@ -238,18 +238,12 @@ def _example(bought: Purchases, waited: Waiting) -> Example:
 
 
 def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> tuple[bool, int]:
-    """Whether there was a purchase in (start, end], and the net revenue of the orders in it, in
-    minor units.
+    """Whether there was another occasion to buy in (start, end], and the net revenue of the orders
+    in it, in minor units.
     """
-    came_back, spent_minor = False, 0
-    for order in reversed(bought.orders):
-        if order.known_since_ms <= start_ms:
-            # Orders are sorted by time.
-            break
-        if order.is_purchase and start_ms < order.placed_at_ms <= end_ms:
-            came_back = True
-            spent_minor += order.net_minor
-    return came_back, spent_minor
+    count, spent_minor = bought_within(bought, start_ms, end_ms)
+    # Not so for orders that only go on with the sitting of the decision's day.
+    return bool(count) and begun_within(bought, start_ms, end_ms), spent_minor
 
 
 def _observation(state: Labels, found: Assessment, scene: Scene) -> Observation:

@@ -2,7 +2,7 @@
 
 from config.duration import DAY_MS
 from models.customer.engagement import engagement
-from models.customer.purchases import history, purchases, window
+from models.customer.purchases import history, last_until, purchases, window
 from models.customer.rhythm import rhythm_of, typical_gap_days
 from models.customer.scene import Scene
 from models.customer.support import late_tickets, support
@@ -125,11 +125,8 @@ class Words:
         return ", ".join(told) or "no open tickets"
 
     def _silent_days(self) -> float:
-        bought, at_ms = self._scene.of(purchases), self._scene.at_ms
-        for order in reversed(bought.orders):
-            if order.is_purchase and order.placed_at_ms <= at_ms:
-                return (at_ms - order.placed_at_ms) / DAY_MS
-        return max(at_ms - bought.retired_last_at_ms, 0) / DAY_MS
+        at_ms = self._scene.at_ms
+        return max(at_ms - last_until(self._scene.of(purchases), at_ms), 0) / DAY_MS
 
     def _orders(self, span: int) -> int:
         return window(self._scene.of(purchases), self._scene.at_ms, span)[0]

@@ -21,9 +21,10 @@ from config.limits import NOT_EMPTY, NotNegative, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
 from config.topics import TRANSACTIONS
 from models.customer.fingerprint import fingerprint
+from models.customer.orders import EVENTS as ORDER_EVENTS
+from models.customer.orders import Order
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer, Told
-from models.customer.purchases import CANCELLED, REFUNDABLE_MS, Order, order_of_event
-from models.customer.purchases import EVENTS as ORDER_EVENTS
+from models.customer.purchases import WINDOW_MS_MAX, order_of_event
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
 from models.events.codes import code
@@ -618,7 +619,7 @@ def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
         while len(state.lots) > loyalty.lots:
             _hand_over(state)
         return
-    until_ms = clock_ms - parameters.time.lateness - REFUNDABLE_MS
+    until_ms = clock_ms - parameters.time.lateness - WINDOW_MS_MAX
     matters_ms = loyalty.pending + max(loyalty.expiry, loyalty.level_window + loyalty.level_grace)
     over_ms = until_ms - matters_ms
     if (lots and lots[0].at_ms <= over_ms) or (debits and debits[0].at_ms <= over_ms):
@@ -662,10 +663,10 @@ def _record(state: Loyalty, event: Event, scene: Scene) -> None:
     clock_ms, parameters = scene.context.clock_ms, scene.parameters
     if event.name in ORDER_EVENTS:
         order = scene.of(order_of_event)
-        if order is not None and order.placed_at_ms > state.settled_ms:
-            _note_order(state, order)
-        if event.name == CANCELLED:
-            _cancel(state, event, clock_ms - parameters.time.lateness)
+        if order is not None:
+            if order.placed_at_ms > state.settled_ms:
+                _note_order(state, order)
+            _follow(state, order, clock_ms - parameters.time.lateness)
     elif event.occurred_at_ms > state.settled_ms:
         if event.name == REDEEMED:
             _redeem(state, event)
@@ -733,13 +734,21 @@ def _redeem(state: Loyalty, event: Event) -> None:
     said = event.properties
     new = Debit(
         event.occurred_at_ms,
-        fingerprint(said.redemption_id or event.message_id),
+        _redemption(event),
         int(said.points or 0),
         is_redemption=True,
         order=fingerprint(said.order_id) if said.order_id is not None else 0,
     )
     if new.points:
         _add_debit(state, _returned(new, state.cancelled))
+
+
+def _redemption(event: Event) -> int:
+    """What tells a redemption from others: its id, else what was spent when, on which order."""
+    said = event.properties
+    if said.redemption_id is not None:
+        return fingerprint(said.redemption_id)
+    return fingerprint(f"{event.occurred_at_ms} {said.points} {said.order_id}")
 
 
 def _adjust(state: Loyalty, event: Event) -> None:
@@ -752,14 +761,19 @@ def _adjust(state: Loyalty, event: Event) -> None:
         _add_lot(state, Lot(at_ms, adjustment, GIVEN, points=points))
 
 
-def _cancel(state: Loyalty, event: Event, settled_ms: int) -> None:
-    """Give back what was spent on the order; a redemption of before may still be on its way, up to
-    ``settled_ms``.
+def _follow(state: Loyalty, order: Order, settled_ms: int) -> None:
+    """Give back what was spent on an order that is cancelled, and take it again should it be paid
+    after all; a redemption of before may still be on its way, up to ``settled_ms``.
     """
-    new = (event.occurred_at_ms, fingerprint(event.properties.order_id))
-    kept = {cancelled for cancelled in state.cancelled if cancelled[0] >= settled_ms}
-    state.cancelled = sorted({*kept, new})
-    _undo(state, [new])
+    cancelled = [(at_ms, order.id) for at_ms in order.cancelled_ms()]
+    known = [one for one in state.cancelled if one[1] != order.id]
+    state.cancelled = sorted(one for one in (*known, *cancelled) if one[0] >= settled_ms)
+    debits = [
+        _returned(debit._replace(returned_at_ms=0), cancelled) if debit.order == order.id else debit
+        for debit in state.debits
+    ]
+    if debits != state.debits:
+        state.debits, state.account = debits, None
 
 
 def _undo(state: Loyalty, cancelled: Iterable[tuple[int, int]]) -> None:

@@ -113,8 +113,9 @@ def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
 class Part(Kept[S]):
     """One concern, as the engine and everything around it know it; its state is `Kept` in rows.
 
-    ``listens``: names of events, or `INTERACTIONS`; ``record`` is called for no other. ``events``:
-    the shapes of the events this part owns; ``adds``: more fields of events that others own.
+    ``listens``: names of events, or `INTERACTIONS`; ``record`` is called for no other, and not for
+    those that ``check`` refuses by raising ``Rejected``, for what it knows of the customer.
+    ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
     registry. ``united``: the state of one person of the states of their ids.
@@ -127,6 +128,7 @@ class Part(Kept[S]):
     events: Mapping[str, EventType] = field(default_factory=dict)
     adds: Mapping[str, type[Struct]] = field(default_factory=dict)
     listens: Collection[str] = frozenset()
+    check: Callable[[S, Event], None] | None = None
     record: Callable[[S, Event, Scene], None] = _hears_nothing
     timers: tuple[Timer, ...] = ()
     moments: Mapping[str, str] = field(default_factory=dict)

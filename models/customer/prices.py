@@ -21,16 +21,16 @@ from config.duration import DAY_MS
 from config.limits import Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
 from models.customer.decay import added, decayed
-from models.customer.part import Fact, Line, Part, ProfileSection, Told
-from models.customer.purchases import (
+from models.customer.orders import (
     CANCELLED,
     COMPLETED,
     REFUNDED,
     UPDATED,
     Order,
     OrderNews,
-    order_of_event,
 )
+from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.purchases import order_of_event
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Amount, Event, EventType

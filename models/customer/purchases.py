@@ -4,145 +4,78 @@ An order is what is known of it by now: placed, changed, refunded, cancelled, in
 the news came. Each piece of news replaces what the order contributed before.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from math import exp2, nan
-from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from config.duration import DAY_MS
 from config.limits import PositiveMs
 from config.parameters import Parameters, Section
+from models.customer import order_records
 from models.customer.anomaly import Anomaly, purchase_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
-from models.customer.fingerprint import fingerprint
+from models.customer.occasions import DAYS_KEPT, Sitting, occasions
+from models.customer.order_records import DaySums, Record
+from models.customer.orders import (
+    CANCELLATION,
+    CANCELLED,
+    EVENTS,
+    REFUNDED,
+    Detail,
+    End,
+    Order,
+    merged,
+    order_id,
+    sort_key,
+    take,
+)
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.rfm import SEGMENT_WORDS, RfmScores, Segment, rfm_scores
 from models.customer.rhythm import overdue_at_ms, rhythm_of, typical_gap_days
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
-from models.events.event import NOTHING, Amount, Event, EventType, Text
+from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import iso_or_none
 from models.learning.history import Days, History
 from models.learning.population import Population
-from models.money import AMOUNT_MINOR_MAX, minor_units
 from models.money import in_words as money_in_words
 
-COMPLETED, UPDATED = "Order Completed", "Order Updated"
-REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
 SILENCE = "silence"
 WINDOW_DAYS = (30, 90, 365)
-#: Refunds of older orders no longer find them.
-REFUNDABLE_MS = WINDOW_DAYS[-1] * DAY_MS
+WINDOW_MS_MAX = WINDOW_DAYS[-1] * DAY_MS
+#: Records of orders that are older than the longest window, for what may still be heard of them.
+OLD_RECORDS_MAX = 1_024
 _OVERDUE = "overdue"
 _NEVER = 1 << 62
 
 
 class PurchaseParameters(Section, frozen=True):
-    """``half_lives`` of the decayed levels, the shortest first."""
+    """``half_lives`` of the decayed levels, the shortest first; ``sitting``: orders less than this
+    apart are one occasion.
+    """
 
     section = "purchases"
     half_lives: tuple[PositiveMs, PositiveMs, PositiveMs]
-
-
-class Product(Struct, frozen=True, omit_defaults=True, gc=False):
-    product_id: str | None = None
-    sku: str | None = None
-    price: Amount | None = None
-    quantity: Amount | None = None
-
-
-class OrderNews(Struct, frozen=True, omit_defaults=True):
-    """An order placed or changed; at least one of the amounts must be there."""
-
-    order_id: Text | None = None
-    revenue: Amount | None = None
-    subtotal: Amount | None = None
-    total: Amount | None = None
-    currency: str | None = None
-    coupon: str | None = None
-
-    @property
-    def amount(self) -> float | None:
-        """The most net of the amounts that are there."""
-        if self.revenue is not None:
-            return self.revenue
-        return self.subtotal if self.subtotal is not None else self.total
-
-
-class OrderEnd(Struct, frozen=True, omit_defaults=True):
-    """An order refunded or cancelled: wholly unless an amount or products say in part."""
-
-    order_id: Text
-    revenue: Amount | None = None
-    total: Amount | None = None
-    currency: str | None = None
-    products: tuple[Product, ...] | None = None
-
-
-def _check_amount(news: OrderNews) -> None:
-    if news.amount is None:
-        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
-
-
-def _stated(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
-
-
-_NEWS = EventType(
-    shape=OrderNews,
-    check=_check_amount,
-    rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
-)
-_END = EventType(shape=OrderEnd)
-EVENTS = {COMPLETED: _NEWS, UPDATED: _NEWS, REFUNDED: _END, CANCELLED: _END}
-
-
-class Order(State):
-    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself."""
-
-    id: int
-    placed_at_ms: int = 0
-    gross_minor: int = 0
-    priced_at_ms: int = 0
-    refunded_minor: int = 0
-    void: bool = False
-    ended_at_ms: int = 0
-
-    @property
-    def is_purchase(self) -> bool:
-        """Whether it is placed, and neither cancelled nor refunded to the last cent."""
-        if not self.placed_at_ms or self.void:
-            return False
-        gross_minor = self.gross_minor
-        # A free order counts.
-        return not gross_minor or self.refunded_minor < gross_minor
-
-    @property
-    def net_minor(self) -> int:
-        """What it brought after refunds; never below zero."""
-        return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
-
-    @property
-    def known_since_ms(self) -> int:
-        return self.placed_at_ms or self.ended_at_ms
-
-
-def _sort_key(order: Order) -> tuple[int, int]:
-    return order.placed_at_ms or order.ended_at_ms, order.id
+    sitting: PositiveMs
 
 
 class Purchases(State):
     """A customer's orders and what they add up to.
 
-    ``orders`` are sorted by (time, id) and reach back as far as a window or a refund can.
-    ``retired_days`` counts the purchase days of orders that are no longer kept.
-    ``days`` are the days of the purchases among ``orders``.
+    ``orders`` are sorted by (time, id), the latest and those of which there is more to know;
+    ``records`` (`order_records`) are the purchases before them, and ``day_sums`` what was bought
+    before those, as far back as the longest window. ``days`` are the purchase days (`occasions`)
+    as far back, and in any case the latest `DAYS_KEPT`; ``earlier_days`` counts those before them.
+    ``sitting`` is the latest occasion. ``gone``: the latest occasion of orders that are no longer
+    known by themselves, and ``gone_days`` how many purchase days they made.
+
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
 
@@ -150,28 +83,41 @@ class Purchases(State):
     count: int = 0
     net_minor: int = 0
     first_at_ms: int = 0
-    retired_last_at_ms: int = 0
     decayed_orders: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     decayed_net_minor: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     as_of_ms: int = 0
-    retired_days: int = 0
     days: Days = ()
+    earlier_days: int = 0
+    sitting: Sitting = Sitting()
+    records: bytes = b""
+    day_sums: DaySums = field(default_factory=list)
+    gone: Sitting = Sitting()
+    gone_days: int = 0
 
     @property
     def last_at_ms(self) -> int:
         """Time of the latest purchase; 0 when there is none."""
-        orders = self.orders
-        if orders and orders[-1].is_purchase:
-            return orders[-1].placed_at_ms
-        for order in reversed(orders):
-            if order.is_purchase:
-                return order.placed_at_ms
-        return self.retired_last_at_ms
+        return self.sitting.last_ms
+
+    @property
+    def last_occasion_ms(self) -> int:
+        """Time of the latest occasion's first order; 0 when there is none."""
+        return self.sitting.first_ms
 
 
-def purchase_days(orders: Iterable[Order]) -> Days:
-    """The days of the purchases among ``orders``, ascending, each once."""
-    return tuple(sorted({order.placed_at_ms // DAY_MS for order in orders if order.is_purchase}))
+def _check(state: Purchases, event: Event) -> None:
+    """Refuse what is said of an order that is only known as part of a sum: applied, it would have
+    no effect.
+    """
+    if not state.gone.last_ms or event.name not in (REFUNDED, CANCELLED):
+        return
+    order = order_id(event)
+    if _kept(state, order) is None and order_records.find(state.records, order) is None:
+        raise Rejected(
+            Reason.TOO_LATE,
+            "$.properties.order_id",
+            "an order that is not known, of a customer whose older orders are known as sums alone",
+        )
 
 
 def _record(state: Purchases, event: Event, scene: Scene) -> None:
@@ -179,7 +125,8 @@ def _record(state: Purchases, event: Event, scene: Scene) -> None:
     parameters = scene.parameters
     last_before_ms = state.last_at_ms
     _take_news(state, event, parameters)
-    _retire(state, scene.context.clock_ms - parameters.time.lateness, parameters.bounds.orders)
+    settled_ms = scene.context.clock_ms - parameters.time.lateness
+    _retire(state, settled_ms, parameters)
     # News of an older order doesn't begin again a silence that has been dealt with.
     last_at_ms, row = state.last_at_ms, scene.row
     if last_at_ms != last_before_ms or row.due(_OVERDUE).due_ms:
@@ -189,21 +136,14 @@ def _record(state: Purchases, event: Event, scene: Scene) -> None:
 
 
 def _take_news(state: Purchases, event: Event, parameters: Parameters) -> None:
-    orders, properties = state.orders, event.properties
-    order = _known(state, event)
-    if order is None:
-        order = Order(_order_id(event))
-    else:
-        del orders[orders.index(order)]
+    orders, tuning = state.orders, parameters.of(PurchaseParameters)
+    order = _taken_out(state, order_id(event))
     was_purchase, net_before_minor = order.is_purchase, order.net_minor
-    placed_before_ms, currency = order.placed_at_ms, parameters.money.currency
-    if isinstance(properties, OrderNews):
-        _place(order, properties, event.occurred_at_ms, currency)
-    else:
-        _end(order, properties, event, currency)
-    orders.insert(bisect_left(orders, _sort_key(order), key=_sort_key), order)
+    placed_before_ms = order.placed_at_ms
+    take(order, event, parameters.money)
+    orders.insert(bisect_left(orders, sort_key(order), key=sort_key), order)
 
-    half_lives = parameters.of(PurchaseParameters).half_lives
+    half_lives = tuning.half_lives
     if was_purchase:
         _shift(state, -1, -net_before_minor, placed_before_ms, half_lives)
     if order.is_purchase:
@@ -212,58 +152,27 @@ def _take_news(state: Purchases, event: Event, parameters: Parameters) -> None:
     state.net_minor += order.net_minor - net_before_minor
     if order.placed_at_ms:
         state.first_at_ms = min(state.first_at_ms or _NEVER, order.placed_at_ms)
-    _note_day(state, order, was_purchase, placed_before_ms)
+    _note_occasion(state, order, was_purchase, placed_before_ms, tuning.sitting)
 
 
-def _order_id(event: Event) -> int:
-    return fingerprint(event.properties.order_id or event.message_id)
+def _taken_out(state: Purchases, order: int) -> Order:
+    """The order as it is by now, which `Purchases` no longer has; a new one if it is not known."""
+    known = _kept(state, order)
+    if known is not None:
+        state.orders.remove(known)
+        return known
+    state.records, record = order_records.taken_out(state.records, order)
+    if record is None:
+        return Order(order)
+    return Order(order, record.at_ms, record.net_minor, record.at_ms)
 
 
-def _known(state: Purchases, event: Event) -> Order | None:
-    """The order that the event is about, as it is by now."""
-    order_id = _order_id(event)
-    for order in reversed(state.orders):
-        if order.id == order_id:
-            return order
+def _kept(state: Purchases, order: int) -> Order | None:
+    """The order with all that is known of it; None if it is not among those."""
+    for known in reversed(state.orders):
+        if known.id == order:
+            return known
     return None
-
-
-def _place(order: Order, news: OrderNews, at_ms: int, currency: str) -> None:
-    order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
-    if at_ms < order.priced_at_ms:
-        return
-    amount = news.amount
-    assert amount is not None
-    gross_minor = minor_units(amount, currency)
-    if at_ms == order.priced_at_ms:
-        # Two prices of one moment: which came first is not known, so the higher one stands.
-        gross_minor = max(gross_minor, order.gross_minor)
-    order.gross_minor, order.priced_at_ms = gross_minor, at_ms
-
-
-def _end(order: Order, news: OrderEnd, event: Event, currency: str) -> None:
-    at_ms = event.occurred_at_ms
-    if order.placed_at_ms and order.placed_at_ms < at_ms - REFUNDABLE_MS:
-        return
-    order.ended_at_ms = min(order.ended_at_ms or at_ms, at_ms)
-    amount = _refunded(news) if event.name == REFUNDED else None
-    if amount is None:
-        order.void = True
-    else:
-        refunded_minor = order.refunded_minor + minor_units(amount, currency)
-        order.refunded_minor = min(refunded_minor, AMOUNT_MINOR_MAX)
-
-
-def _refunded(news: OrderEnd) -> float | None:
-    """The amount of a partial refund; None for a full one."""
-    if news.revenue is not None or news.total is not None:
-        return news.revenue if news.revenue is not None else news.total
-    amount, is_priced = 0.0, False
-    for product in news.products or ():
-        if product.price is not None:
-            is_priced = True
-            amount += product.price * (1.0 if product.quantity is None else product.quantity)
-    return amount if is_priced else None
 
 
 def _shift(
@@ -288,40 +197,116 @@ def _shift(
         state.as_of_ms = at_ms
 
 
-def _note_day(state: Purchases, order: Order, was_purchase: bool, placed_before_ms: int) -> None:
-    """Keep `days` right once an order has changed."""
-    days = state.days
-    if order.is_purchase:
-        if was_purchase and placed_before_ms == order.placed_at_ms:
-            return
-        day = order.placed_at_ms // DAY_MS
-        if not was_purchase and (not days or day >= days[-1]):
-            if not days or day > days[-1]:
-                state.days = (*days, day)
-            return
-    elif not was_purchase:
+def _note_occasion(
+    state: Purchases, order: Order, was_purchase: bool, placed_before_ms: int, sitting_ms: int
+) -> None:
+    """Keep the occasions right once an order has changed."""
+    placed_at_ms, latest = order.placed_at_ms, state.sitting
+    if not order.is_purchase and not was_purchase:
         return
-    state.days = purchase_days(state.orders)
+    if order.is_purchase and was_purchase and placed_before_ms == placed_at_ms:
+        return
+    if was_purchase or placed_at_ms < latest.last_ms or not latest.last_ms:
+        _recount(state, sitting_ms)
+        return
+    state.sitting = latest.with_order(placed_at_ms, sitting_ms)
+    day = state.sitting.first_ms // DAY_MS
+    if not state.days or day > state.days[-1]:
+        state.days = (*state.days, day)
 
 
-def _retire(state: Purchases, settled_ms: int, orders_max: int) -> None:
-    """Let go of orders that no window and no refund can reach, and of the oldest beyond the bound.
+def _recount(state: Purchases, sitting_ms: int) -> None:
+    """Find the occasions anew."""
+    state.days, state.earlier_days, state.sitting = _days_until(state, _NEVER, sitting_ms)
+
+
+def _days_until(state: Purchases, at_ms: int, sitting_ms: int) -> tuple[Days, int, Sitting]:
+    """The purchase days up to a moment, how many there were before them, and the latest occasion.
+
+    Of orders that are gone, the days that are kept are known.
+    """
+    placed_ms = [order.placed_at_ms for order in state.orders if order.is_purchase]
+    if state.records:
+        placed_ms = sorted([*order_records.times(state.records), *placed_ms])
+    gone_day = state.gone.first_ms // DAY_MS if state.gone.last_ms else -1
+    gone = state.days[: bisect_right(state.days, gone_day)]
+    known = placed_ms[: bisect_right(placed_ms, at_ms)]
+    days, latest = occasions(known, sitting_ms, state.gone)
+    return (*gone, *days), state.gone_days - len(gone), latest
+
+
+def _retire(state: Purchases, settled_ms: int, parameters: Parameters) -> None:
+    """Pack orders that are older than the longest window or beyond the bounds.
 
     ``settled_ms``: nothing older can arrive any more.
     """
-    orders = state.orders
-    horizon_ms = settled_ms - REFUNDABLE_MS
-    keep_from = max(len(orders) - orders_max, 0)
-    while keep_from < len(orders) and orders[keep_from].known_since_ms < horizon_ms:
-        keep_from += 1
-    if not keep_from:
-        return
-    retired = [order.placed_at_ms for order in orders[:keep_from] if order.is_purchase]
-    del orders[:keep_from]
-    state.days = purchase_days(orders)
-    state.retired_last_at_ms = max([*retired, state.retired_last_at_ms])
-    retired_days = {at_ms // DAY_MS for at_ms in retired}.difference(state.days)
-    state.retired_days += len(retired_days)
+    orders, bounds = state.orders, parameters.bounds
+    horizon_ms = settled_ms - WINDOW_MS_MAX
+    is_long = len(orders) > _newest_max(bounds.orders)
+    if is_long or orders[0].known_since_ms < horizon_ms:
+        _pack(state, horizon_ms, settled_ms, bounds.orders)
+        sitting_ms = parameters.of(PurchaseParameters).sitting
+        _let_go(state, horizon_ms, bounds.order_records, sitting_ms)
+    first_day, days = horizon_ms // DAY_MS, state.days
+    if len(days) > DAYS_KEPT and days[0] < first_day:
+        past = min(bisect_left(days, first_day), len(days) - DAYS_KEPT)
+        state.days, state.earlier_days = days[past:], state.earlier_days + past
+
+
+def _newest_max(orders_max: int) -> int:
+    """How many of the latest orders keep all that is known of them; the rest of the room is for
+    earlier ones that were given back in part, which must not be given back twice.
+    """
+    return max(orders_max // 2, 1)
+
+
+def _pack(state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int) -> None:
+    """Have the orders that are older than the horizon, or not among the newest, be records."""
+    newest = len(state.orders) - _newest_max(orders_max)
+    kept: list[Order] = []
+    packed: list[Order] = []
+    for place, order in enumerate(state.orders):
+        is_old = order.known_since_ms < horizon_ms
+        if place >= newest and not is_old:
+            kept.append(order)
+        elif order.is_purchase:
+            has_ends = order.detail is not None and bool(order.detail.ends)
+            (kept if has_ends else packed).append(order)
+        elif not (_is_settled(order, settled_ms) and (is_old or not order.placed_at_ms)):
+            kept.append(order)
+    too_many = max(len(kept) - orders_max, 0)
+    packed += [order for order in kept[:too_many] if order.is_purchase]
+    state.orders = kept[too_many:]
+    if packed:
+        new = [Record(order.placed_at_ms, order.id, order.net_minor) for order in packed]
+        state.records = order_records.with_records(state.records, sorted(new))
+
+
+def _is_settled(order: Order, settled_ms: int) -> bool:
+    """Whether its end is told everywhere, and its repeats come too late to count."""
+    ends = order.detail.ends if order.detail is not None else []
+    return not ends or ends[-1].at_ms < settled_ms
+
+
+def _let_go(state: Purchases, horizon_ms: int, records_max: int, sitting_ms: int) -> None:
+    """Have the oldest records beyond the bound be sums of days, and those of no window nothing."""
+    number = order_records.count(state.records)
+    too_many = number - records_max
+    if number > OLD_RECORDS_MAX:
+        too_old = order_records.count_until(state.records, horizon_ms)
+        too_many = max(too_many, min(too_old, number - OLD_RECORDS_MAX))
+    if too_many > 0:
+        gone, state.records = order_records.oldest(state.records, too_many)
+        for record in gone:
+            if record.at_ms > horizon_ms:
+                state.day_sums = order_records.with_day(state.day_sums, record)
+            if record.at_ms >= state.gone.last_ms:
+                before, state.gone = state.gone, state.gone.with_order(record.at_ms, sitting_ms)
+                is_new = state.gone.first_ms // DAY_MS > before.first_ms // DAY_MS
+                state.gone_days += is_new or not before.last_ms
+    first_day = horizon_ms // DAY_MS
+    if state.day_sums and state.day_sums[0][0] < first_day:
+        state.day_sums = [sums for sums in state.day_sums if sums[0] >= first_day]
 
 
 def _fall_silent(scene: Scene) -> None:
@@ -331,45 +316,68 @@ def _fall_silent(scene: Scene) -> None:
 def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     """One person's purchases: an order that several ids have news of is one order.
 
-    Exact as long as the ids' retired orders are of different orders and days.
+    Exact as long as the ids' orders that are gone are different ones, of different days.
     """
-    one = Purchases()
+    one, tuning = Purchases(), parameters.of(PurchaseParameters)
     by_id: dict[int, Order] = {}
+    packed: dict[int, Record] = {}
     for state in states:
         for order in state.orders:
             known = by_id.get(order.id)
-            by_id[order.id] = copy(order) if known is None else _merged(known, order)
-        one.retired_days += state.retired_days
-        one.retired_last_at_ms = max(one.retired_last_at_ms, state.retired_last_at_ms)
-    one.orders = sorted(by_id.values(), key=_sort_key)
-    one.days = purchase_days(one.orders)
-    kept = [order for order in one.orders if order.is_purchase]
-    half_lives = parameters.of(PurchaseParameters).half_lives
-    for order in kept:
-        _shift(one, 1, order.net_minor, order.placed_at_ms, half_lives)
-    one.count, one.net_minor = len(kept), 0
-    for order in kept:
-        one.net_minor += order.net_minor
-    _add_retired(one, states, half_lives)
+            by_id[order.id] = (
+                deepcopy(order) if known is None else merged(known, order, parameters.money)
+            )
+        packed |= {record.id: record for record in order_records.listed(state.records)}
+        one.gone = max(one.gone, state.gone, key=lambda sitting: sitting.last_ms)
+        one.gone_days += state.gone_days
+        for day, count, net_minor in state.day_sums:
+            one.day_sums = order_records.with_sums(one.day_sums, day, count, net_minor)
+    one.orders = sorted(by_id.values(), key=sort_key)
+    records = sorted(record for record in packed.values() if record.id not in by_id)
+    one.records = order_records.with_records(b"", records) if records else b""
+    for record in _standing(one):
+        _shift(one, 1, record.net_minor, record.at_ms, tuning.half_lives)
+        one.count += 1
+        one.net_minor += record.net_minor
+    _add_gone(one, states, tuning.half_lives)
     first = [order.placed_at_ms for order in one.orders if order.placed_at_ms]
     first += [state.first_at_ms for state in states if state.first_at_ms]
     one.first_at_ms = min(first, default=0)
+    _unite_days(one, states, tuning.sitting)
     return one
 
 
-def _add_retired(one: Purchases, states: Sequence[Purchases], half_lives: Sequence[int]) -> None:
-    """Add what each state still counts of orders that it no longer keeps."""
+def _unite_days(one: Purchases, states: Sequence[Purchases], sitting_ms: int) -> None:
+    """The purchase days of all, as far back as every id knows them."""
+    one.days = tuple(sorted({day for state in states for day in state.days}))
+    _recount(one, sitting_ms)
+    begin = max((state.days[0] for state in states if state.days and state.earlier_days), default=0)
+    unknown = min(bisect_left(one.days, begin), max(len(one.days) - DAYS_KEPT, 0))
+    one.days, one.earlier_days = one.days[unknown:], one.earlier_days + unknown
+
+
+def _standing(state: Purchases) -> list[Record]:
+    """The purchases that are known by themselves, by time."""
+    kept = [
+        Record(order.placed_at_ms, order.id, order.net_minor)
+        for order in state.orders
+        if order.is_purchase
+    ]
+    return sorted([*order_records.listed(state.records), *kept])
+
+
+def _add_gone(one: Purchases, states: Sequence[Purchases], half_lives: Sequence[int]) -> None:
+    """Add what each state still counts of orders that are gone."""
     for state in states:
-        kept = [order for order in state.orders if order.is_purchase]
         rest = Purchases()
         rest.as_of_ms = state.as_of_ms
         rest.decayed_orders = list(state.decayed_orders)
         rest.decayed_net_minor = list(state.decayed_net_minor)
         count, net_minor = state.count, state.net_minor
-        for order in kept:
-            _shift(rest, -1, -order.net_minor, order.placed_at_ms, half_lives)
+        for record in _standing(state):
+            _shift(rest, -1, -record.net_minor, record.at_ms, half_lives)
             count -= 1
-            net_minor -= order.net_minor
+            net_minor -= record.net_minor
         one.count += count
         one.net_minor += net_minor
         if count:
@@ -389,20 +397,25 @@ def _add_levels(one: Purchases, rest: Purchases, half_lives: Sequence[int]) -> N
     one.as_of_ms = as_of_ms
 
 
-def _merged(one: Order, other: Order) -> Order:
-    """What two ids know of the same order."""
-    earlier, later = sorted((one, other), key=lambda order: (order.priced_at_ms, order.gross_minor))
-    placed = [order.placed_at_ms for order in (earlier, later) if order.placed_at_ms]
-    ended = [order.ended_at_ms for order in (earlier, later) if order.ended_at_ms]
-    return Order(
-        one.id,
-        min(placed, default=0),
-        later.gross_minor,
-        later.priced_at_ms,
-        min(one.refunded_minor + other.refunded_minor, AMOUNT_MINOR_MAX),
-        one.void or other.void,
-        min(ended, default=0),
-    )
+def _unpack_first(content: bytes) -> Purchases:
+    """Read version 1: orders of up to a year, by what was left of them, and their UTC days."""
+    stored = msgspec.msgpack.decode(content)
+    state = Purchases()
+    for order, placed_ms, gross_minor, priced_ms, refunded_minor, is_void, ended_ms in stored[0]:
+        known = Order(order, placed_ms, gross_minor, priced_ms, refunded_minor, is_void, ended_ms)
+        if refunded_minor or is_void:
+            ends = [End(ended_ms, CANCELLATION)] if is_void else []
+            placements = [(placed_ms, True)] if placed_ms else []
+            known.detail = Detail(placements, ends, given_minor=refunded_minor)
+        state.orders.append(known)
+    state.count, state.net_minor, state.first_at_ms, gone_ms = stored[1:5]
+    state.decayed_orders, state.decayed_net_minor, state.as_of_ms = stored[5:8]
+    state.gone, state.gone_days = Sitting(gone_ms, gone_ms), stored[8]
+    state.days, state.earlier_days = tuple(stored[9]), stored[8]
+    last_ms = max((o.placed_at_ms for o in state.orders if o.is_purchase), default=gone_ms)
+    # The first order of the day is not known; its last one stands for it.
+    state.sitting = Sitting(last_ms, last_ms)
+    return state
 
 
 def purchases(scene: Scene) -> Purchases:
@@ -415,24 +428,27 @@ def order_of_event(scene: Scene) -> Order | None:
     event = scene.event
     if event is None or event.name not in EVENTS or event.properties is NOTHING:
         return None
-    return _known(scene.of(purchases), event)
+    state, order = scene.of(purchases), order_id(event)
+    kept = _kept(state, order)
+    if kept is None and (record := order_records.find(state.records, order)) is not None:
+        return Order(order, record.at_ms, record.net_minor, record.at_ms)
+    return kept
 
 
 def history(scene: Scene) -> History | None:
     """The purchase days up to this moment; None for somebody who had not bought by then."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
-    last_at_ms = state.last_at_ms
-    if last_at_ms <= at_ms:
-        days = state.days
-    else:
-        days = purchase_days(order for order in state.orders if order.placed_at_ms <= at_ms)
-    bought = len(days) + state.retired_days
+    days, earlier = state.days, state.earlier_days
+    if state.last_at_ms > at_ms:
+        sitting_ms = scene.parameters.of(PurchaseParameters).sitting
+        days, earlier, _ = _days_until(state, at_ms, sitting_ms)
+    bought = len(days) + earlier
     if not bought:
         return None
     first_day = state.first_at_ms // DAY_MS
     if days and days[0] < first_day:
         first_day = days[0]
-    last_day = days[-1] if days else state.retired_last_at_ms // DAY_MS
+    last_day = days[-1] if days else state.gone.first_ms // DAY_MS
     today = at_ms / DAY_MS
     last = float(last_day - first_day)
     return History(days, bought - 1, last, max(today - first_day, last), max(today - last_day, 0.0))
@@ -456,27 +472,59 @@ def levels(scene: Scene) -> tuple[list[float], list[float]]:
         )
     # The running levels hold orders that were yet to come: add up those that had come.
     orders, spend = [0.0] * len(half_lives), [0.0] * len(half_lives)
-    for order in state.orders:
-        if order.is_purchase and order.placed_at_ms <= at_ms:
+    for placed_at_ms, _, net_minor in _standing(state):
+        if placed_at_ms <= at_ms:
             for place, half_life_ms in enumerate(half_lives):
-                share = decayed(1.0, at_ms - order.placed_at_ms, half_life_ms)
+                share = decayed(1.0, at_ms - placed_at_ms, half_life_ms)
                 orders[place] += share
-                spend[place] += share * order.net_minor
+                spend[place] += share * net_minor
     return orders, spend
+
+
+def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, int]:
+    """(count, net in minor units) of the purchases in (after, until]; to the day where only sums of
+    days are known.
+    """
+    count = net_minor = 0
+    for order in reversed(state.orders):
+        placed_at_ms = order.placed_at_ms
+        if (placed_at_ms or order.ended_at_ms) <= after_ms:
+            break
+        if order.is_purchase and placed_at_ms <= until_ms:
+            count += 1
+            net_minor += order.net_minor
+    if state.records:
+        more, more_minor = order_records.within(state.records, after_ms, until_ms)
+        count, net_minor = count + more, net_minor + more_minor
+    if state.day_sums:
+        more, more_minor = order_records.within_days(state.day_sums, after_ms, until_ms)
+        count, net_minor = count + more, net_minor + more_minor
+    return count, net_minor
+
+
+def begun_within(state: Purchases, after_ms: int, until_ms: int) -> bool:
+    """Whether an occasion to buy began in (after, until], the day of the former told apart by its
+    latest occasion alone.
+    """
+    days, day = state.days, after_ms // DAY_MS
+    place = bisect_right(days, day)
+    if place < bisect_right(days, until_ms // DAY_MS):
+        return True
+    return after_ms < state.last_occasion_ms <= until_ms
 
 
 def window(state: Purchases, at_ms: int, days: int) -> tuple[int, int]:
     """(count, net in minor units) of the purchases in (at - days, at]."""
-    count = net_minor = 0
-    begin_ms = at_ms - days * DAY_MS
-    for order in reversed(state.orders):
-        placed_at_ms = order.placed_at_ms
-        if (placed_at_ms or order.ended_at_ms) <= begin_ms:
-            break
-        if order.is_purchase and placed_at_ms <= at_ms:
-            count += 1
-            net_minor += order.net_minor
-    return count, net_minor
+    return bought_within(state, at_ms - days * DAY_MS, at_ms)
+
+
+def last_until(state: Purchases, at_ms: int) -> int:
+    """The time of the latest purchase up to ``at_ms``; 0 without any."""
+    if state.last_at_ms <= at_ms:
+        return state.last_at_ms
+    kept = [o.placed_at_ms for o in state.orders if o.is_purchase and o.placed_at_ms <= at_ms]
+    packed_ms = order_records.last_until(state.records, at_ms) if state.records else 0
+    return max([*kept[-1:], packed_ms]) or state.gone.last_ms
 
 
 def window_30d(scene: Scene) -> tuple[int, int]:
@@ -496,17 +544,13 @@ def window_365d(scene: Scene) -> tuple[int, int]:
 
 def net_until(state: Purchases, at_ms: int) -> int:
     """Net revenue of the orders placed by ``at_ms``, in minor units."""
-    net_minor = state.net_minor
-    for order in reversed(state.orders):
-        if order.known_since_ms <= at_ms:
-            break
-        if order.placed_at_ms > at_ms:
-            net_minor -= order.net_minor
-    return net_minor
+    if state.last_at_ms <= at_ms:
+        return state.net_minor
+    return state.net_minor - bought_within(state, at_ms, _NEVER)[1]
 
 
 def gaps_days(state: Purchases) -> list[float]:
-    """Days between the latest purchases, oldest first; several on one UTC day are one."""
+    """Days between the latest occasions to buy, oldest first; several on one UTC day are one."""
     return list(rhythm_of(state.days).gaps)
 
 
@@ -620,7 +664,9 @@ class DecayedLevel(_View, frozen=True):
 
 
 class RfmView(_View, frozen=True):
-    """``segment`` and the scores are null for somebody who has not bought."""
+    """``segment`` and the scores are null for somebody who has not bought. ``unpriced_refunds``:
+    those of products whose price no order told, which took nothing back for them.
+    """
 
     recency_days: float | None
     orders: int
@@ -633,6 +679,7 @@ class RfmView(_View, frozen=True):
     frequency_score: int | None
     monetary_score: int | None
     segment: Segment | None
+    unpriced_refunds: int = 0
 
 
 def _rfm_view(scene: Scene) -> RfmView:
@@ -649,7 +696,15 @@ def _rfm_view(scene: Scene) -> RfmView:
         frequency_score=scores.frequency if scores else None,
         monetary_score=scores.monetary if scores else None,
         segment=scores.segment if scores else None,
+        unpriced_refunds=_unpriced_refunds(state),
     )
+
+
+def _unpriced_refunds(state: Purchases) -> int:
+    refunds = 0
+    for order in state.orders:
+        refunds += order.detail.unpriced if order.detail is not None else 0
+    return refunds
 
 
 def _decayed_levels(scene: Scene) -> Iterator[DecayedLevel]:
@@ -680,6 +735,9 @@ def _rfm_in_words(rfm: RfmView, _as_of: str, currency: str) -> Iterator[Line]:
     for span in rfm.windows:
         net = money_in_words(span.net_minor, currency)
         yield Line(f"last {span.days} days", f"{counted(span.orders, 'order')}, {net}")
+    if rfm.unpriced_refunds:
+        refunds = counted(rfm.unpriced_refunds, "refund")
+        yield Line("not taken back", f"{refunds} of products whose price no order told")
 
 
 def _anomaly_lines(found: Anomaly, _as_of: str, _currency: str) -> Iterator[Line]:
@@ -691,10 +749,13 @@ PURCHASES: Part[Purchases] = Part(
     code="pu",
     about="Orders as they stand after refunds and changes: how lately, how often, how much.",
     state=Purchases,
+    version=2,
+    older={1: _unpack_first},
     united=_united,
     parameters=PurchaseParameters,
     events=EVENTS,
     listens=frozenset(EVENTS),
+    check=_check,
     record=_record,
     timers=(Timer(_OVERDUE, _fall_silent),),
     moments={SILENCE: "the customer's own clock says that a purchase is overdue"},

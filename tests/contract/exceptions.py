@@ -9,14 +9,9 @@ from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
+from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
-from models.customer.purchases import (
-    COMPLETED,
-    PURCHASES,
-    UPDATED,
-    PurchaseParameters,
-    Purchases,
-)
+from models.customer.purchases import PURCHASES, PurchaseParameters, Purchases
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 

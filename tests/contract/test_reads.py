@@ -11,8 +11,9 @@ import models.customer
 from config.duration import DAY_MS
 from models import engine
 from models.customer import registry
+from models.customer.orders import COMPLETED
 from models.customer.part import Part, Timer
-from models.customer.purchases import COMPLETED, PURCHASES, purchases
+from models.customer.purchases import PURCHASES, purchases
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Scene

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from models import engine
 from models.catalogue import KINDS, kind_of
+from models.customer.orders import COMPLETED
 from models.customer.part import INTERACTIONS, KEYS_MAX, Fact, Part, ProfileSection, Timer
-from models.customer.purchases import COMPLETED, purchases
+from models.customer.purchases import purchases
 from models.customer.registry import PARTS, RegistryError, check_parts
 from models.customer.row import Row
 from models.customer.scene import Scene

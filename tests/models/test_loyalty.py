@@ -681,11 +681,11 @@ def test_what_is_settled_and_let_go_of_changes_nothing() -> None:
     assert sums(effects) == {key: told for key, told in zip(KEYS, state.told, strict=True) if told}
 
 
-def test_an_order_that_purchases_has_let_go_of_keeps_its_points() -> None:
+def test_an_order_of_more_than_a_year_ago_changes_its_points_with_its_price() -> None:
     late = happened("Order Updated", at(days=375), order_id="A", revenue=900)
     row, _ = on_time([ordered("A", at(), 100), ordered("B", at(days=371), 1), late])
 
-    assert 100 == points(row, at(days=375))
+    assert 900 == points(row, at(days=375))
 
 
 def test_an_absurd_customer_fits_a_row() -> None:

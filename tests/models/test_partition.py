@@ -121,13 +121,14 @@ def test_every_event_has_one_fate(log: Log) -> None:
 
 
 def test_a_message_is_a_repeat_of_a_whole_one_only(log: Log) -> None:
-    fates = [log.append(page(at(ms=n), f"m-{n}")).fate for n in range(200)]
+    remembered = PARAMETERS.bounds.messages
+    count = remembered + 136
+    fates = [log.append(page(at(ms=n), f"m-{n}")).fate for n in range(count)]
 
     assert {Fate.APPLIED} == set(fates)
-    assert Fate.DUPLICATE is log.append(page(at(), "m-199")).fate
-    remembered = PARAMETERS.bounds.messages
-    assert Fate.DUPLICATE is log.append(page(at(), f"m-{200 - remembered}")).fate
-    assert Fate.APPLIED is log.append(page(at(), f"m-{199 - remembered}")).fate
+    assert Fate.DUPLICATE is log.append(page(at(), f"m-{count - 1}")).fate
+    assert Fate.DUPLICATE is log.append(page(at(), f"m-{count - remembered}")).fate
+    assert Fate.APPLIED is log.append(page(at(), f"m-{count - 1 - remembered}")).fate
 
 
 def test_eight_bytes_across_two_messages_are_none_of_them(log: Log) -> None:

@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, HOUR_MS
+from models import engine
 from models.customer.decay import added, decayed
+from models.customer.order_records import times
 from models.customer.purchases import (
     WINDOW_DAYS,
     PurchaseParameters,
     RfmView,
+    bought_within,
     gaps_days,
     window,
 )
-from models.customer.row import Row
+from models.customer.row import Row, encode_row
 from models.events.event import Event
+from models.events.rejection import Reason, Rejected
 from models.money import minor_units
 from tests.models.lines import PARAMETERS, at, context, happened, lived, of, seen
 
@@ -94,8 +98,12 @@ def test_minor_units_are_the_currencys_own(currency: str, minor: int) -> None:
 NEWS: dict[str, tuple[list[Event], tuple[int, int]]] = {
     "nothing": ([], (1, 1000)),
     "a full refund": ([refunded(at(days=2))], (0, 0)),
-    "a full refund of products without a price": (
+    "a refund of products whose price nobody told": (
         [refunded(at(days=2), products=[{"product_id": "P"}])],
+        (1, 1000),
+    ),
+    "a refund of no products, as some senders write a full one": (
+        [refunded(at(days=2), products=[])],
         (0, 0),
     ),
     "a cancellation": ([cancelled(at(days=2))], (0, 0)),
@@ -126,7 +134,52 @@ NEWS: dict[str, tuple[list[Event], tuple[int, int]]] = {
     ),
     "an update after a cancellation": (
         [cancelled(at(days=2)), updated(at(days=3), revenue=12)],
+        (1, 1200),
+    ),
+    "a payment after a cancellation": (
+        [cancelled(at(days=2)), ordered(at(days=3), revenue=9)],
+        (1, 900),
+    ),
+    "a cancellation after a second payment": (
+        [cancelled(at(days=2)), ordered(at(days=3)), cancelled(at(days=4))],
         (0, 0),
+    ),
+    "a cancellation of the moment of a payment": (
+        [ordered(at(days=3)), cancelled(at(days=3))],
+        (0, 0),
+    ),
+    "an update after a full refund": (
+        [refunded(at(days=2)), updated(at(days=3), revenue=12)],
+        (0, 0),
+    ),
+    "a payment after a full refund": (
+        [refunded(at(days=2)), ordered(at(days=3), revenue=12)],
+        (1, 1200),
+    ),
+    "what was paid first given back, and paid anew": (
+        [cancelled(at(days=2)), refunded(at(days=2.5), total=10), ordered(at(days=3))],
+        (1, 1000),
+    ),
+    "a refund told twice by its id": (
+        [
+            refunded(at(days=2), refund_id="R-1", total=4),
+            refunded(at(days=3), refund_id="R-1", total=4),
+        ],
+        (1, 600),
+    ),
+    "two refunds of one moment and amount, by their ids": (
+        [
+            refunded(at(days=2), refund_id="R-1", total=4),
+            refunded(at(days=2), refund_id=2, total=4),
+        ],
+        (1, 200),
+    ),
+    "a refund of one moment and amount, told again by another system": (
+        [
+            refunded(at(days=2), total=4),
+            refunded(at(days=2), total=4, coupon="told by another system"),
+        ],
+        (1, 600),
     ),
     "the order told again": ([ordered(at(days=2))], (1, 1000)),
     "the order told again for another price": ([ordered(at(days=2), revenue=7)], (1, 700)),
@@ -150,6 +203,44 @@ def test_an_order_is_what_is_known_of_it_in_whatever_order_the_news_comes(
             left = 0.5 ** (9 * DAY_MS / half_life)
             assert pytest.approx(expected[0] * left, rel=1e-12, abs=1e-12) == level.orders
             assert pytest.approx(expected[1] * left, rel=1e-12, abs=1e-9) == level.net_minor
+
+
+BASKET: dict[str, Any] = {
+    "revenue": 120,
+    "products": [
+        {"product_id": "a", "price": 100, "quantity": 1},
+        {"product_id": "b", "sku": "b-blue", "price": "10", "quantity": 2},
+        {"product_id": "c", "variant": "red"},
+    ],
+}
+#: What is left of the basket once these are given back, and refunds that nobody knows the worth of.
+GIVEN_BACK: dict[str, tuple[list[dict[str, Any]], tuple[int, int]]] = {
+    "one of two": ([{"product_id": "b", "quantity": 1}], (11_000, 0)),
+    "one, without saying how many": ([{"product_id": "b"}], (11_000, 0)),
+    "by its sku": ([{"sku": "b-blue", "quantity": 2}], (10_000, 0)),
+    "by both": ([{"product_id": "b", "sku": "b-blue"}], (11_000, 0)),
+    "more than there were": ([{"product_id": "b", "quantity": 5}], (10_000, 0)),
+    "the same twice": ([{"product_id": "b"}, {"product_id": "b"}], (10_000, 0)),
+    "some with a price, some without": (
+        [{"product_id": "a", "price": 90}, {"product_id": "b"}],
+        (2_000, 0),
+    ),
+    "all": ([{"product_id": "a"}, {"product_id": "b", "quantity": 2}], (0, 0)),
+    "one that has no price": ([{"product_id": "c", "variant": "red"}], (12_000, 1)),
+    "one that is not of the order": ([{"product_id": "z"}, {"product_id": "b"}], (11_000, 1)),
+    "one that has no name": ([{"quantity": 1}], (12_000, 1)),
+}
+
+
+@pytest.mark.parametrize(("products", "expected"), GIVEN_BACK.values(), ids=GIVEN_BACK.keys())
+def test_products_that_are_given_back_are_worth_what_the_order_says(
+    products: list[dict[str, Any]], expected: tuple[int, int]
+) -> None:
+    news = [ordered(at(), **BASKET), refunded(at(days=4), products=products)]
+
+    for arrivals in permutations([*news, updated(at(days=1), revenue=120)]):
+        view = rfm(lived(arrivals), at(days=10))
+        assert expected == (view.net_minor, view.unpriced_refunds)
 
 
 def test_a_free_order_counts_and_survives_a_partial_refund() -> None:
@@ -178,20 +269,29 @@ def test_everything_refunded_leaves_somebody_who_has_not_bought() -> None:
     assert (None, None, None) == (view.recency_days, view.recency_score, view.segment)
 
 
-def test_a_refund_no_longer_finds_an_order_older_than_the_longest_window() -> None:
-    within = lived([ordered(at()), refunded(at(days=365))])
-    beyond = lived([ordered(at()), refunded(at(days=365, ms=1))])
+def test_a_refund_of_long_ago_still_takes_its_money_back() -> None:
+    """In part, then wholly, and each once however often it is told."""
+    clock_ms = at(days=800)
+    row = lived([ordered(at(), "A")])
+    row = lived([ordered(at(days=799), "B")], row=row, clock_ms=clock_ms)
+    given_back = [refunded(at(days=799, hours=hour), "A", total=4) for hour in (1, 1, 2)]
+    repeat = happened(
+        "Order Refunded", at(days=799, hours=2), message="again", order_id="A", total=4
+    )
+    row = lived([given_back[0], given_back[2], repeat], row=row, clock_ms=clock_ms)
 
-    assert 0 == rfm(within, at(days=366)).orders
-    assert 1 == rfm(beyond, at(days=366)).orders
+    assert (2, 1200) == (of(row).purchases.count, of(row).purchases.net_minor)
+    row = lived([refunded(at(days=799, hours=3), "A")], row=row, clock_ms=clock_ms)
+    assert (1, 1000) == (of(row).purchases.count, of(row).purchases.net_minor)
 
 
-def test_an_order_out_of_every_window_is_let_go_and_still_counts() -> None:
+def test_an_order_out_of_every_window_is_packed_and_still_counts() -> None:
     clock_ms = at(days=400)
     row = lived([ordered(at(), "A")])
     row = lived([ordered(at(days=400), "B")], row=row, clock_ms=clock_ms)
 
     assert 1 == len(of(row).purchases.orders)
+    assert [at()] == times(of(row).purchases.records)
     assert (2, 2000) == (of(row).purchases.count, of(row).purchases.net_minor)
     row = lived([cancelled(at(days=400), "B")], row=row, clock_ms=clock_ms)
     assert at() == of(row).purchases.last_at_ms
@@ -204,14 +304,104 @@ def test_an_order_that_a_late_refund_can_still_reach_is_kept() -> None:
     assert 2 == len(of(row).purchases.orders)
 
 
-def test_the_oldest_orders_make_room_and_totals_stay() -> None:
-    few = replace(PARAMETERS, bounds=replace(PARAMETERS.bounds, orders=3))
-    events = [ordered(at(days=number), f"O-{number}") for number in range(5)]
-    bought = of(lived(events, within=context(parameters=few))).purchases
+FEW = replace(PARAMETERS, bounds=replace(PARAMETERS.bounds, orders=6, order_records=4))
 
-    assert [at(days=2), at(days=3), at(days=4)] == [o.placed_at_ms for o in bought.orders]
-    assert (5, 5000) == (bought.count, bought.net_minor)
-    assert at(days=1) == bought.retired_last_at_ms
+
+def often(count: int) -> list[Event]:
+    """Orders of rising amounts every ten hours."""
+    return [
+        ordered(at(hours=10 * number), f"O-{number}", revenue=number + 1) for number in range(count)
+    ]
+
+
+def test_windows_are_exact_beyond_the_bounds_of_orders() -> None:
+    """To the millisecond as far as records go, and to the day before that."""
+    events = often(40)
+    row = lived(events, within=context(parameters=FEW))
+    bought, now_ms = of(row).purchases, at(hours=390)
+
+    assert (3, 4) == (len(bought.orders), len(times(bought.records)))
+    assert (40, 82_000) == (bought.count, bought.net_minor)
+    assert (40, 82_000) == window(bought, now_ms, 30)
+    assert (3, 100 * (38 + 39 + 40)) == window(bought, now_ms, 1)
+    for hours in range(1, 70):
+        expected = [e for e in events if e.occurred_at_ms > now_ms - hours * HOUR_MS]
+        net_minor = sum(round(100 * e.properties.revenue) for e in expected)
+        assert (len(expected), net_minor) == bought_within(bought, now_ms - hours * HOUR_MS, now_ms)
+    for day in range(1, 13):
+        expected = [e for e in events if e.occurred_at_ms >= at(days=day)]
+        assert len(expected) == bought_within(bought, at(days=day, ms=-1), now_ms)[0]
+
+
+def test_a_refund_finds_an_order_that_is_a_record_and_is_refused_for_one_that_is_a_sum() -> None:
+    within = context(parameters=FEW)
+    row = lived(often(40), within=within)
+    late = at(hours=391)
+
+    found = lived([refunded(late, "O-34")], row=row, within=within)
+    assert (39, 82_000 - 3_500) == (of(found).purchases.count, of(found).purchases.net_minor)
+    before = encode_row(row)
+    for event in (refunded(late, "O-1", total=1), cancelled(late, "O-1")):
+        with pytest.raises(Rejected) as refused:
+            engine.step(row, event, within.present, within.plan)
+        assert (Reason.TOO_LATE, "$.properties.order_id") == (
+            refused.value.reason,
+            refused.value.path,
+        )
+        assert before == encode_row(row)
+
+
+def test_purchase_days_outlive_orders() -> None:
+    within = context(parameters=FEW)
+    bought = of(lived(often(40), within=within)).purchases
+
+    assert tuple(range(at() // DAY_MS, at(hours=391) // DAY_MS + 1)) == bought.days
+    assert 0 == bought.earlier_days
+
+
+@pytest.mark.parametrize("gap_days", [365, 400])
+def test_the_last_twelve_gaps_are_kept_however_long(gap_days: int) -> None:
+    row = Row()
+    for year in range(20):
+        placed_ms = at(days=gap_days * year)
+        row = lived([ordered(placed_ms, f"O-{year}")], row=row, clock_ms=placed_ms)
+    bought = of(row).purchases
+
+    assert [float(gap_days)] * 12 == gaps_days(bought)
+    assert (13, 7) == (len(bought.days), bought.earlier_days)
+
+
+#: Hours of orders, and the days (from the first) of the occasions that they are.
+SITTINGS: dict[str, tuple[list[float], list[int]]] = {
+    "two orders in the evening": ([20, 23], [0]),
+    "either side of midnight": ([23.5, 24.5], [0]),
+    "a sitting apart": ([20, 26], [0, 1]),
+    "less than a sitting apart": ([20, 25.9], [0]),
+    "one after another through the night": ([20, 25, 30, 35], [0]),
+    "a sitting again on the day after": ([23, 25, 40], [0, 1]),
+    "morning and evening": ([8, 20], [0]),
+    "around the clock": ([float(hour) for hour in range(72)], [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize(("hours", "days"), SITTINGS.values(), ids=SITTINGS.keys())
+def test_orders_of_one_sitting_are_one_occasion_in_any_order_of_arrival(
+    hours: list[float], days: list[int]
+) -> None:
+    events = [ordered(at(hours=hour), f"O-{hour}") for hour in hours]
+    arrivals = permutations(events) if len(events) < 5 else [events, events[::-1]]
+
+    for some in arrivals:
+        bought = of(lived(some)).purchases
+        assert [at(days=day) // DAY_MS for day in days] == list(bought.days)
+        assert len(hours) == bought.count
+
+
+def test_a_sitting_without_its_first_order_begins_with_the_next() -> None:
+    events = [ordered(at(hours=23), "A"), ordered(at(hours=25), "B"), cancelled(at(hours=26), "A")]
+
+    for some in permutations(events):
+        assert (at(days=1) // DAY_MS,) == of(lived(some)).purchases.days
 
 
 def test_decay_halves_every_half_life_and_never_grows() -> None:

@@ -1,0 +1,493 @@
+"""One order: what is heard of it, and what it is by all that was heard.
+
+The latest news wins, by the time of events and not of their arrival: a cancelled order that is paid
+after all is an order, and one that is cancelled after it was paid is none. What was given back
+stays given back until the order is paid anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
+from config.parameters import Money
+from models.customer.fingerprint import fingerprint
+from models.customer.row import State
+from models.events.event import Amount, Event, EventType, Text
+from models.events.rejection import Reason, Rejected
+from models.money import AMOUNT_MINOR_MAX, code_of, foreign, shop_minor
+
+COMPLETED, UPDATED = "Order Completed", "Order Updated"
+REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
+#: What ends an order, at one moment in this order: part of it given back, all of it, cancelled.
+PART, WHOLE, CANCELLATION = 0, 1, 2
+#: Of one order, this many of the latest news are told apart, and this many of its products.
+NEWS_MAX = 64
+PRODUCTS_MAX = 100
+#: No price or quantity is more, so that their product is an amount.
+_NUMBER_MAX = 1e12
+_ITEM_BITS = 32
+
+
+class Product(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A product of an order, or of what is given back of it. A price or a quantity that is not a
+    number is not known; a quantity that is not known is one.
+    """
+
+    product_id: str | int | float | None = None
+    sku: str | int | float | None = None
+    variant: str | int | float | None = None
+    price: float | str | None = None
+    quantity: float | str | None = None
+
+    @property
+    def key(self) -> int:
+        """What tells it from the order's other products: the variant, else the product."""
+        sku, variant, product = self.sku, self.variant, self.product_id
+        if sku not in (None, ""):
+            return _key(f"{sku}")
+        if variant not in (None, ""):
+            return _key(f"{product} {variant}")
+        return _key(f"{product}") if product not in (None, "") else 0
+
+    @property
+    def product_key(self) -> int:
+        """The key of a product that is named by its id alone."""
+        return _key(f"{self.product_id}") if self.product_id not in (None, "") else self.key
+
+    @property
+    def unit(self) -> float | None:
+        """The price of one; None if it is not known."""
+        return _number(self.price)
+
+    @property
+    def pieces(self) -> float:
+        found = _number(self.quantity)
+        return 1.0 if found is None else found
+
+
+def _key(text: str) -> int:
+    # 0 is the key of a product without any id, which is no product of the order.
+    return (fingerprint(text) >> (63 - _ITEM_BITS)) or 1
+
+
+def _number(value: float | str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else -1.0
+    except ValueError:
+        return None
+    # NaN is not within, either.
+    return number if 0.0 <= number <= _NUMBER_MAX else None
+
+
+class OrderNews(Struct, frozen=True, omit_defaults=True):
+    """An order placed or changed; at least one of the amounts must be there."""
+
+    order_id: Text | None = None
+    revenue: Amount | None = None
+    subtotal: Amount | None = None
+    total: Amount | None = None
+    currency: str | None = None
+    coupon: str | None = None
+    products: tuple[Product, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _limit(self)
+
+    @property
+    def amount(self) -> float | None:
+        """The most net of the amounts that are there."""
+        if self.revenue is not None:
+            return self.revenue
+        return self.subtotal if self.subtotal is not None else self.total
+
+
+class OrderEnd(Struct, frozen=True, omit_defaults=True):
+    """An order refunded or cancelled: wholly unless an amount or products say in part.
+
+    A refund counts once: by its ``refund_id``, else by its order, amount and time. Products without
+    a price are worth what the order says of them.
+    """
+
+    order_id: Text
+    refund_id: str | int | None = None
+    revenue: Amount | None = None
+    total: Amount | None = None
+    currency: str | None = None
+    products: tuple[Product, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _limit(self)
+
+
+def _limit(news: OrderNews | OrderEnd) -> None:
+    products = news.products
+    if products is not None and len(products) > PRODUCTS_MAX:
+        force_setattr(news, "products", products[:PRODUCTS_MAX])
+
+
+def _check_amount(news: OrderNews) -> None:
+    if news.amount is None:
+        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
+
+
+def _stated(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
+
+
+_NEWS = EventType(
+    shape=OrderNews,
+    check=_check_amount,
+    rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
+)
+_END = EventType(shape=OrderEnd)
+EVENTS = {COMPLETED: _NEWS, UPDATED: _NEWS, REFUNDED: _END, CANCELLED: _END}
+
+
+class Item(State):
+    """A product of an order: ``unit`` is the price of one, in the order's currency. ``product``
+    finds it by its product's id alone, 0 if that is the ``key`` itself.
+    """
+
+    key: int
+    unit: float
+    pieces: float
+    product: int = 0
+
+
+class End(State):
+    """An order cancelled or given back. ``id``: the fingerprint of the refund's, 0 without.
+
+    ``amount`` is as it was stated, in ``currency`` or, if that is empty, in the order's;
+    ``unpriced``: (key, key by product, pieces) of products that were given back without a price.
+    """
+
+    at_ms: int
+    kind: int
+    id: int = 0
+    amount: float | int = 0
+    currency: str = ""
+    unpriced: list[tuple[int, int, float]] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return self.at_ms, self.kind, -self.amount, self.currency, self.unpriced, self.id
+
+
+class Detail(State):
+    """What only some orders have.
+
+    ``placements``: (time, whether it was paid) of all that was heard of it being placed, ascending;
+    ``ends`` likewise. ``paid``: (amount, currency) of one in another currency than the shop's.
+    ``items`` were told at ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now;
+    ``unpriced``: refunds of products whose price was never told. ``given_minor``: of refunds that
+    are no longer told apart.
+    """
+
+    placements: list[tuple[int, bool]] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    paid: tuple[float, str] | None = None
+    items: list[Item] = field(default_factory=list)
+    items_at_ms: int = 0
+    cancelled_at_ms: int = 0
+    unpriced: int = 0
+    given_minor: int = 0
+
+
+class Order(State):
+    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself.
+
+    ``gross_minor`` is by the latest price, in the shop's currency; ``detail`` is None for an order
+    of which one thing was heard: that it was completed, without products, for such an amount.
+    """
+
+    id: int
+    placed_at_ms: int = 0
+    gross_minor: int = 0
+    priced_at_ms: int = 0
+    refunded_minor: int = 0
+    void: bool = False
+    ended_at_ms: int = 0
+    detail: Detail | None = None
+
+    @property
+    def is_purchase(self) -> bool:
+        """Whether it is placed, and neither cancelled nor refunded to the last cent."""
+        if not self.placed_at_ms or self.void:
+            return False
+        gross_minor = self.gross_minor
+        # A free order counts.
+        return not gross_minor or self.refunded_minor < gross_minor
+
+    @property
+    def net_minor(self) -> int:
+        """What it brought after refunds; never below zero."""
+        return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
+
+    @property
+    def known_since_ms(self) -> int:
+        return self.placed_at_ms or self.ended_at_ms
+
+    def cancelled_ms(self) -> list[int]:
+        """When it was cancelled, since it was last anything else; empty if it is not cancelled."""
+        detail = self.detail
+        if detail is None or not detail.cancelled_at_ms:
+            return []
+        return [
+            end.at_ms
+            for end in detail.ends
+            if end.kind == CANCELLATION and end.at_ms >= detail.cancelled_at_ms
+        ]
+
+
+def sort_key(order: Order) -> tuple[int, int]:
+    return order.placed_at_ms or order.ended_at_ms, order.id
+
+
+def order_id(event: Event) -> int:
+    """The fingerprint of the order that the event is about."""
+    return fingerprint(event.properties.order_id or event.message_id)
+
+
+def take(order: Order, event: Event, money: Money) -> None:
+    """Take in one piece of news about the order."""
+    if isinstance(event.properties, OrderNews):
+        _place(order, event.properties, event, money)
+    else:
+        _end(order, event, money)
+    _conclude(order, money)
+
+
+def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
+    at_ms, is_payment = event.occurred_at_ms, event.name == COMPLETED
+    detail, amount = order.detail, news.amount
+    assert amount is not None
+    is_first = not order.placed_at_ms
+    if detail is None and not (is_payment and (is_first or at_ms == order.placed_at_ms)):
+        detail = order.detail = Detail()
+        # Until now it was a payment that was heard of, if anything.
+        detail.placements = [] if is_first else [(order.placed_at_ms, True)]
+    if detail is not None and (at_ms, is_payment) not in detail.placements:
+        detail.placements = sorted([*detail.placements, (at_ms, is_payment)])[-NEWS_MAX:]
+    order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
+    if at_ms >= order.priced_at_ms:
+        _price(order, amount, foreign(news.currency, money), at_ms, money)
+    _list_items(order, news, at_ms)
+
+
+def _price(order: Order, amount: float, currency: str, at_ms: int, money: Money) -> None:
+    gross_minor = shop_minor(amount, currency, at_ms, money)
+    paid = (amount, currency) if currency else None
+    detail = order.detail
+    before = detail.paid if detail is not None else None
+    # Two prices of one moment: which came first is not known, so the higher one stands.
+    if at_ms == order.priced_at_ms:
+        if before is not None:
+            before_minor = shop_minor(*before, at_ms, money)
+        else:
+            before_minor = order.gross_minor
+        if (before_minor, before or (0.0, "")) >= (gross_minor, paid or (0.0, "")):
+            return
+    order.gross_minor, order.priced_at_ms = gross_minor, at_ms
+    if paid != before:
+        if detail is None:
+            detail = order.detail = _first_detail(order)
+        detail.paid = paid
+
+
+def _first_detail(order: Order) -> Detail:
+    detail = Detail()
+    if order.placed_at_ms:
+        detail.placements = [(order.placed_at_ms, True)]
+    return detail
+
+
+def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
+    """Keep what a refund without prices needs to know of the order's products."""
+    items: list[Item] = []
+    for product in news.products or ():
+        unit, key, by_product = product.unit, product.key, product.product_key
+        if unit is not None:
+            items.append(Item(key, unit, product.pieces, by_product if by_product != key else 0))
+    if not items:
+        return
+    detail = order.detail
+    if detail is None:
+        detail = order.detail = _first_detail(order)
+    if at_ms == detail.items_at_ms:
+        items = max(items, detail.items, key=_plain)
+    if at_ms >= detail.items_at_ms:
+        detail.items, detail.items_at_ms = items, at_ms
+
+
+def _plain(items: Sequence[Item]) -> list[tuple[float, ...]]:
+    return [(item.key, item.unit, item.pieces) for item in items]
+
+
+def _end(order: Order, event: Event, money: Money) -> None:
+    new = _end_of(event)
+    detail = order.detail
+    if detail is None:
+        detail = order.detail = _first_detail(order)
+    order.ended_at_ms = min(order.ended_at_ms or new.at_ms, new.at_ms)
+    _add_end(order, detail, new, money)
+
+
+def _add_end(order: Order, detail: Detail, new: End, money: Money) -> None:
+    for known in detail.ends:
+        if new.id and known.id == new.id:
+            # Told again, the earlier word counts.
+            if known.key <= new.key:
+                return
+            detail.ends.remove(known)
+            break
+        if known.key == new.key:
+            return
+    detail.ends.append(new)
+    detail.ends.sort(key=lambda end: end.key)
+    while len(detail.ends) > NEWS_MAX:
+        _forget_end(order, detail, money)
+
+
+def _end_of(event: Event) -> End:
+    news, at_ms = event.properties, event.occurred_at_ms
+    if event.name == CANCELLED:
+        return End(at_ms, CANCELLATION)
+    refund = fingerprint(f"{news.refund_id}") if news.refund_id not in (None, "") else 0
+    currency = code_of(news.currency)
+    stated = news.revenue if news.revenue is not None else news.total
+    if stated is not None:
+        return End(at_ms, PART, refund, stated, currency)
+    if not news.products:
+        return End(at_ms, WHOLE, refund)
+    amount, unpriced = 0.0, []
+    for product in news.products:
+        unit, pieces = product.unit, product.pieces
+        if unit is not None:
+            amount += unit * pieces
+        else:
+            unpriced.append((product.key, product.product_key, pieces))
+    return End(at_ms, PART, refund, amount, currency, sorted(unpriced))
+
+
+def _forget_end(order: Order, detail: Detail, money: Money) -> None:
+    """Make room: the oldest refund is a sum from now on."""
+    parts = [end for end in detail.ends if end.kind == PART]
+    if not parts:
+        del detail.ends[0]
+        return
+    detail.ends.remove(parts[0])
+    given_minor = _given_minor(order, parts[0], {}, money)[0]
+    detail.given_minor = min(detail.given_minor + given_minor, AMOUNT_MINOR_MAX)
+
+
+def _price_rank(order: Order) -> tuple[int, int, tuple[float, str]]:
+    paid = order.detail.paid if order.detail is not None else None
+    return order.priced_at_ms, order.gross_minor, paid or (0.0, "")
+
+
+def merged(one: Order, other: Order, money: Money) -> Order:
+    """What two ids of one person know of the same order."""
+    both = Order(
+        one.id,
+        placed_at_ms=min(
+            one.placed_at_ms or other.placed_at_ms, other.placed_at_ms or one.placed_at_ms
+        ),
+    )
+    both.ended_at_ms = min(
+        one.ended_at_ms or other.ended_at_ms, other.ended_at_ms or one.ended_at_ms
+    )
+    first, last = sorted((one, other), key=_price_rank)
+    both.gross_minor, both.priced_at_ms = last.gross_minor, last.priced_at_ms
+    details = [order.detail or _first_detail(order) for order in (first, last)]
+    both.detail = detail = Detail()
+    placements = {*details[0].placements, *details[1].placements}
+    detail.placements = sorted(placements)[-NEWS_MAX:]
+    detail.paid = details[1].paid
+    lists = sorted(details, key=lambda known: (known.items_at_ms, _plain(known.items)))
+    detail.items, detail.items_at_ms = lists[1].items, lists[1].items_at_ms
+    detail.given_minor = min(details[0].given_minor + details[1].given_minor, AMOUNT_MINOR_MAX)
+    for end in (*details[0].ends, *details[1].ends):
+        _add_end(both, detail, end, money)
+    _conclude(both, money)
+    return both
+
+
+def _conclude(order: Order, money: Money) -> None:
+    """What the order is by now: go through its news in the order of time."""
+    detail = order.detail
+    if detail is None:
+        return
+    if detail.paid is not None:
+        order.gross_minor = shop_minor(*detail.paid, order.placed_at_ms, money)
+    left = {item.key: item.pieces for item in detail.items}
+    given_minor, unpriced = detail.given_minor, 0
+    cancelled_at_ms, is_given_back = 0, False
+    for at_ms, end, is_payment in _news(detail):
+        if end is None:
+            if is_payment and (cancelled_at_ms or is_given_back):
+                # Paid anew: what was given back belongs to what was paid before.
+                given_minor, unpriced, is_given_back = 0, 0, False
+                left = {item.key: item.pieces for item in detail.items}
+            cancelled_at_ms = 0
+        elif end.kind == CANCELLATION:
+            cancelled_at_ms = cancelled_at_ms or at_ms
+        elif end.kind == WHOLE:
+            is_given_back = True
+        else:
+            amount_minor, is_priced = _given_minor(order, end, left, money)
+            given_minor = min(given_minor + amount_minor, AMOUNT_MINOR_MAX)
+            unpriced += not is_priced
+    order.refunded_minor, order.void = given_minor, bool(cancelled_at_ms) or is_given_back
+    detail.cancelled_at_ms, detail.unpriced = cancelled_at_ms, unpriced
+    is_more = detail.ends or detail.items or detail.paid is not None or detail.given_minor
+    if not is_more and detail.placements == [(order.placed_at_ms, True)]:
+        order.detail = None
+
+
+def _news(detail: Detail) -> Iterator[tuple[int, End | None, bool]]:
+    """Placements and ends by time; of one moment an end is the later."""
+    placements, place = detail.placements, 0
+    for end in detail.ends:
+        while place < len(placements) and placements[place][0] <= end.at_ms:
+            yield placements[place][0], None, placements[place][1]
+            place += 1
+        yield end.at_ms, end, False
+    for at_ms, is_payment in placements[place:]:
+        yield at_ms, None, is_payment
+
+
+def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -> tuple[int, bool]:
+    """What was given back, in minor units, and whether all of it has a price. ``left``: pieces of
+    the order's products that were not given back yet.
+    """
+    detail = order.detail
+    assert detail is not None
+    own = detail.paid[1] if detail.paid is not None else ""
+    amount, is_priced = float(end.amount), True
+    for key, by_product, pieces in end.unpriced:
+        item = _item(detail.items, key, by_product)
+        if item is None:
+            is_priced = False
+            continue
+        some = min(pieces, left.get(item.key, item.pieces))
+        left[item.key] = left.get(item.key, item.pieces) - some
+        amount += some * item.unit
+    currency = foreign(end.currency, money) if end.currency else own
+    # At the rate of the order's day, so that all given back is all that was paid.
+    at_ms = order.placed_at_ms or end.at_ms
+    return shop_minor(amount, currency, at_ms, money), is_priced
+
+
+def _item(items: Sequence[Item], key: int, by_product: int) -> Item | None:
+    """The item of this key, else the first that is the product."""
+    if not key:
+        return None
+    for item in items:
+        if item.key == key:
+            return item
+    for item in items:
+        if by_product in (item.key, item.product) or key == item.product:
+            return item
+    return None
