@@ -15,7 +15,7 @@ from models.admission import admit_line
 from models.answer import Score, answer
 from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.trigger import NextBestAction, Trigger
+from models.decisions.trigger import NextBestAction, Trigger, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
@@ -34,10 +34,11 @@ from models.population import name_of, samples_of_parts
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, the
-    final state, how good the scores were, the latest drift alarms, and the share of a year's net
-    revenue that the best fifth of customers brought. ``measures``: the metrics of parts, by their
-    names on /metrics.
+    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, how
+    often ``nothing`` was done about triggers of a moment, the final state, how good the
+    scores were, the latest drift alarms, and the share of a year's net revenue that the
+    best fifth of customers brought. ``measures``: the metrics of parts, by their names on
+    /metrics.
     """
 
     events: dict[str, int]
@@ -51,6 +52,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     spend_quality: tuple[SpendQuality, ...] = ()
     revenue_share_top_fifth: float | None = None
     measures: dict[str, float] = {}
+    nothing: int = 0
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -114,6 +116,7 @@ class Replay:
         self._latest_ms = 0
         self._fates: Counter[str] = Counter()
         self._triggers: Counter[str] = Counter()
+        self._nothing = 0
         self._scores = 0
         self._events_read = 0
 
@@ -159,6 +162,7 @@ class Replay:
             spend_quality=snapshot.of(SpendScoring).quality,
             revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
             measures=self._measures(max(clock_ms, self._latest_ms)),
+            nothing=self._nothing,
         )
 
     def _measures(self, at_ms: int) -> dict[str, float]:
@@ -232,7 +236,11 @@ class Replay:
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
         decisions = [e for e in effects if isinstance(e, Trigger | NextBestAction)]
-        self._triggers.update(decided.kind for decided in decisions)
+        for decided in decisions:
+            if does_nothing(decided):
+                self._nothing += 1
+            else:
+                self._triggers[decided.kind] += 1
         return list(decisions)
 
     def _refused(self, rejected: Rejected, raw: bytes, number: int) -> DeadLetter:

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from config.topics import LABELLED_EXAMPLES, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
-from models.decisions.trigger import Decision, NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import (
+    Decision,
+    NextBestAction,
+    Trigger,
+    does_nothing,
+    encode_decision,
+)
 from models.learning.lessons import Cost, Example, Observation, Tally, encode_lesson
 
 
@@ -51,7 +57,7 @@ _ACTION = Output(
     key=_customer,
     is_partitioned=True,
     type_name=lambda action: f"keepstream.{action.kind}.v1",
-    fate=lambda action: (action.kind, action.group),
+    fate=lambda action: (action.kind, "nothing" if does_nothing(action) else action.group),
     passed_over=_rejected,
 )
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
