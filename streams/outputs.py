@@ -23,7 +23,8 @@ class Output(NamedTuple):
     partition, and not to the topic's only one. ``type_name``: its CloudEvents type; with one it
     has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
     ``keepstream_decisions_total``; ``passed_over``: labels (action, gate) in
-    ``keepstream_suppressed_actions_total``.
+    ``keepstream_suppressed_actions_total``. ``ledger_key``: with one, the record is also written to
+    the decision ledger, under this key, in the same partition.
     """
 
     topic: str
@@ -33,10 +34,15 @@ class Output(NamedTuple):
     type_name: Callable[[Any], str] | None = None
     fate: Callable[[Any], tuple[str, str]] | None = None
     passed_over: Callable[[Any], Iterable[tuple[str, str]]] = lambda _: ()
+    ledger_key: Callable[[Any], bytes] | None = None
 
 
 def _customer(decided: Decision) -> bytes:
     return decided.user_id.encode()
+
+
+def _id(decided: Decision) -> bytes:
+    return decided.id.encode()
 
 
 def _rejected(action: NextBestAction) -> Iterable[tuple[str, str]]:
@@ -50,6 +56,7 @@ _TRIGGER = Output(
     is_partitioned=True,
     type_name=lambda trigger: f"keepstream.retention-trigger.{trigger.kind}.v1",
     fate=lambda trigger: (trigger.kind, "fired"),
+    ledger_key=_id,
 )
 _ACTION = Output(
     NEXT_BEST_ACTIONS,
@@ -59,6 +66,7 @@ _ACTION = Output(
     type_name=lambda action: f"keepstream.{action.kind}.v1",
     fate=lambda action: (action.kind, "nothing" if does_nothing(action) else action.group),
     passed_over=_rejected,
+    ledger_key=_id,
 )
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
 
