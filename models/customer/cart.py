@@ -188,12 +188,18 @@ FACTS = {
         lambda s: float(len(s.row.read(CART).contents())),
         "{:.0f} in the cart",
         "products in the cart",
+        least=0.0,
     ),
     "cart_value": Fact(
-        lambda s: s.money(s.row.read(CART).value_minor), "worth {:.2f}", "what the cart is worth"
+        lambda s: s.money(s.row.read(CART).value_minor),
+        "worth {:.2f}",
+        "what the cart is worth",
+        least=0.0,
     ),
     "cart_idle_hours": Fact(
-        _idle_hours, "untouched for {:.1f} hours", "hours since the cart was last touched"
+        _idle_hours,
+        "untouched for {:.1f} hours",
+        "hours since the cart was last touched",
     ),
 }
 

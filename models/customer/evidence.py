@@ -15,6 +15,7 @@ from config.parameters import Parameters, Section
 from models.customer.churn_reason import (
     ChurnReason,
     EvidenceKind,
+    ReasonKind,
     Sign,
     churn_reason,
     in_words,
@@ -267,6 +268,7 @@ EVIDENCE: Part[Evidence] = Part(
             "reason to leave: {}",
             "price, product, service, silent or unknown",
             str,
+            values=lambda _: tuple(ReasonKind),
         )
     },
     sections=(
