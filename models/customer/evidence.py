@@ -224,12 +224,14 @@ EVIDENCE: Part[Evidence] = Part(
             "reason to leave: {}",
             "price, product, service, silent or unknown",
             str,
+            values=lambda _: tuple(ReasonKind),
         ),
         "reason_at_last_signal": Fact(
             lambda s: str(s.of(reason_at_last_signal)),
             "reason to leave when last heard of: {}",
             "as churn_reason, and once evidence has faded, what it said last, until a purchase",
             str,
+            values=lambda _: tuple(ReasonKind),
         ),
     },
     sections=(
