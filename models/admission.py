@@ -44,6 +44,7 @@ def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Ev
         channel=line.context.channel if line.context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
+        historical=line.context is not None and line.context.historical is True,
     )
 
 

@@ -61,7 +61,10 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened, checked and typed."""
+    """Something that happened, checked and typed.
+
+    ``historical``: it is told long after, so what it brings about is not decided aloud.
+    """
 
     name: str
     kind: Kind
@@ -72,3 +75,4 @@ class Event(Struct, frozen=True):
     channel: str | None = None
     source: Source | None = None
     identified: bool = True
+    historical: bool = False

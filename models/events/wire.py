@@ -16,9 +16,11 @@ from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
 
 EVENT_BYTES_MAX = 32 * 1024
-#: The format of records of ``customer-events``. Format 1, never released, did not state a format.
-LOG_FORMAT = 2
+#: The format of records of ``customer-events``. Format 1, never released, did not state a format;
+#: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
+LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
+_BEFORE_REHEARSAL = msgspec.Raw(b"2")
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
 #: Ids that stand for no one customer; state under them would mix many customers.
 _NOBODY = re.compile(
@@ -30,7 +32,10 @@ _LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
+    """``historical``: what the event brings about is rehearsed, not decided aloud."""
+
     channel: str | None = None
+    historical: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -60,6 +65,16 @@ class Line(Struct, rename="camel"):
     log_format: msgspec.Raw = msgspec.Raw(b"1")
 
     @property
+    def moves_clock(self) -> bool:
+        """Whether this event of the log moves its partition's clock, as since format 3."""
+        return self.log_format == _LOG_FORMAT
+
+    @property
+    def is_before_rehearsal(self) -> bool:
+        """Whether a release that decided everything aloud wrote this record of the log."""
+        return self.log_format == _BEFORE_REHEARSAL
+
+    @property
     def version(self) -> int | None:
         """The version in a model record; None for anything else that a client library wrote."""
         return self.stated_version if isinstance(self.stated_version, int) else None
@@ -79,11 +94,11 @@ def require_log_format(line: Line) -> None:
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
-    if _is_ours(line) and line.log_format != _LOG_FORMAT:
+    if _is_ours(line) and line.log_format not in (_LOG_FORMAT, _BEFORE_REHEARSAL):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
-            f"customer-events has records in format {found}, and this release reads and writes "
-            f"format {LOG_FORMAT}. If the log is older: start over with another "
+            f"customer-events has records in format {found}, and this release reads formats 2 and "
+            f"{LOG_FORMAT}. If the log is older: start over with another "
             f"KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
             f"again. If it is newer: upgrade"
         )
@@ -92,7 +107,7 @@ def require_log_format(line: Line) -> None:
 def _is_ours(line: Line) -> bool:
     """Whether a worker of some release may have written it: its required fields are there."""
     match line.type:
-        case "clock":
+        case "clock" | "live":
             return line.timestamp is not None
         case "model":
             return line.stated_version is not None
@@ -153,8 +168,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties
-    if event.channel is not None:
-        line["context"] = {"channel": event.channel}
+    if event.channel is not None or event.historical:
+        line["context"] = Context(event.channel, event.historical or None)
     if event.source is not None:
         line["source"] = event.source
     line["logFormat"] = LOG_FORMAT
