@@ -92,7 +92,7 @@ class _Lane(NamedTuple):
     rows: _MemoryRows
 
 
-def _no_models(version: int, _sha256: str) -> Snapshot:
+def no_models(version: int, _sha256: str) -> Snapshot:
     raise SnapshotError(
         f"the log adopts model {version}: name the folder of its snapshots with --models"
     )
@@ -104,7 +104,7 @@ class Replay:
     def __init__(
         self,
         parameters: Parameters,
-        models: SnapshotSource = _no_models,
+        models: SnapshotSource = no_models,
         trainer: Trainer | None = None,
         *,
         is_rehearsed: bool = False,
@@ -314,6 +314,17 @@ class Replay:
 
     def _offset(self, partition: Partition, line: Line) -> int:
         return line.position.offset if line.position is not None else partition.state.applied + 1
+
+
+def is_live_line(raw: bytes) -> bool:
+    """Whether this line of a plain log ends a rehearsal, so that what is before it is one."""
+    if b"live" not in raw:
+        return False
+    try:
+        line = decode_line(raw)
+    except Rejected:
+        return False
+    return line.type == "live" and line.position is None
 
 
 def _stand_in_id(line: Line, number: int) -> str:

@@ -37,8 +37,14 @@ class Metrics:
         self._decisions = Counter(
             "keepstream_decisions",
             "Decisions by kind (the trigger's name, or next-best-action) and fate: fired, or "
-            "treated and control",
+            "treated and control; rehearsed before the shop went live",
             ["kind", "fate"],
+            registry=registry,
+        )
+        self._held_back = Counter(
+            "keepstream_held_back",
+            "Decisions that were not delivered to Redis because they came too late, by kind",
+            ["kind"],
             registry=registry,
         )
         self._suppressed = Counter(
@@ -171,6 +177,10 @@ class Metrics:
             self._suppressed.labels(action, gate).inc(count)
         for outcome, count in outcomes.items():
             self._outcomes.labels(outcome).inc(count)
+
+    def count_held_back(self, kinds: Mapping[str, int]) -> None:
+        for kind, count in kinds.items():
+            self._held_back.labels(kind).inc(count)
 
     def observe_batch(self, topic: str, records: int, seconds: float) -> None:
         self._batch_records.labels(topic).observe(records)

@@ -14,6 +14,7 @@ from agents.cli import (
     doctor,
     evaluate,
     export,
+    live,
     publish,
     real,
     replay,
@@ -45,6 +46,7 @@ app.command("evaluate", epilog="Example: keepstream evaluate --data cdnow --seed
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker
 )
+app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")

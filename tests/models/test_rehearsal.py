@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from config.duration import DAY_MS
+from models.admission import decode_event
 from models.customer.contacts import CONTACTS
 from models.decisions.trigger import Trigger
 from models.engine import Fate
-from models.events.wire import LOG_FORMAT, decode_line
+from models.events.wire import LOG_FORMAT, decode_line, encode_event
 from models.partition import (
     Applied,
     Partition,
@@ -233,9 +234,6 @@ def test_a_historical_event_brings_nothing_about_that_is_told() -> None:
 
 
 def test_a_historical_event_stays_one_in_the_log() -> None:
-    from models.admission import decode_event
-    from models.events.wire import encode_event
-
     event = decode_event(put(at(), context={"historical": True}), message_id="m")
     again = decode_event(encode_event(event), message_id="m")
 
