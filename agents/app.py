@@ -32,6 +32,7 @@ from streams.faust_app import (
     quiet_libraries,
     run_worker,
 )
+from streams.going_live import empty_partitions, write_live
 from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
@@ -105,7 +106,9 @@ class Worker:
                 batch, self.app.batch_consumer
             )
             for topic in DELIVERED_TOPICS:
-                self.agents[topic] = DeliverAgent(topic, streams, metrics, self.is_leaving).take
+                self.agents[topic] = DeliverAgent(
+                    topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
+                ).take
 
             readiness = Readiness(self.problems, self.delays)
             site = routes(metrics, readiness, self.customer, self.refresh)
@@ -194,6 +197,9 @@ class Worker:
             for owned in self.partitions:
                 idle_s = monotonic() - owned.last_event_s
                 clock_ms = owned.fold.state.clock_ms
+                if owned.fold.state.live_at_ms is None:
+                    # History may still come, whatever the time is here.
+                    continue
                 if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
                     due_ms = now_ms - self.parameters.time.disorder
                     ProfileAgent.write_clock(owned, due_ms, outbox)
@@ -299,8 +305,10 @@ def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[N
     return take_batches
 
 
-def run(settings: Settings, parameters: Parameters) -> int:
+def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) -> int:
     """Run a worker until SIGTERM, SIGINT or a failure; returns the exit code.
+
+    ``is_live``: partitions that are still empty decide aloud from their first event on.
 
     Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
     """
@@ -311,6 +319,9 @@ def run(settings: Settings, parameters: Parameters) -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutTraceback(*EXPLAINED))
     require_topics(settings)
+    if is_live and (empty := empty_partitions(settings)):
+        # Before anything is read: a partition's first record says whether it rehearses.
+        asyncio.run(write_live(settings, empty, int(time() * 1_000)))
     # Rows make no reference cycles and imported modules stay, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)

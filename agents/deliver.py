@@ -1,16 +1,27 @@
 """Deliver: decisions from Kafka to the Redis streams that marketing automation reads.
 
-It reads its own topic at its own position, so that a Redis outage delays only deliveries.
+It reads its own topic at its own position, so that a Redis outage delays only deliveries. What is
+too old by the wall clock is held back and counted: an action past its ``dueAt``, a trigger older
+than ``KEEPSTREAM_DELIVER_MAX_AGE``.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
-from time import monotonic
+from datetime import datetime
+from time import monotonic, time
 
 import msgspec
 
-from models.decisions.trigger import Decision, decode_decision, does_nothing
+from models.decisions.trigger import (
+    ActionWithdrawn,
+    Decision,
+    NextBestAction,
+    decode_decision,
+    does_nothing,
+)
+from models.events.wire import milliseconds
 from streams.metrics import Metrics
 from streams.record_batches import RecordBatch
 from streams.redis_views import TriggerStreams
@@ -29,8 +40,10 @@ class DeliverAgent:
         streams: TriggerStreams,
         metrics: Metrics,
         is_leaving: Callable[[], bool],
+        max_age_ms: int,
     ) -> None:
         self._topic = topic
+        self._max_age_ms = max_age_ms
         self._streams = streams
         self._metrics = metrics
         self._is_leaving = is_leaving
@@ -49,6 +62,8 @@ class DeliverAgent:
             return
         started_s = monotonic()
         decisions: list[tuple[Decision, bytes]] = []
+        held_back: Counter[str] = Counter()
+        now_ms = int(time() * 1_000)
         for record in batch:
             try:
                 decided = decode_decision(record.value or b"")
@@ -56,8 +71,12 @@ class DeliverAgent:
                 log.warning("left out a record at offset %d that is no decision", record.offset)
                 continue
             # That nothing is done is for the record, and nobody's work.
-            if not does_nothing(decided):
-                decisions.append((decided, record.value or b""))
+            if does_nothing(decided):
+                continue
+            if is_too_old(decided, now_ms, self._max_age_ms):
+                held_back[decided.kind] += 1
+                continue
+            decisions.append((decided, record.value or b""))
         while decisions and not await self._streams.append(decisions):
             if self._is_leaving():
                 self._left_epoch = batch.epoch
@@ -67,4 +86,20 @@ class DeliverAgent:
             if not batch.is_current:
                 return
         batch.ack()
+        self._metrics.count_held_back(held_back)
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
+
+
+def is_too_old(decided: Decision, now_ms: int, max_age_ms: int) -> bool:
+    """Whether a decision comes too late to be delivered: an action by its own ``dueAt``, a trigger
+    by its age. Never with a ``max_age_ms`` of 0, and a withdrawal never is.
+    """
+    if not max_age_ms or isinstance(decided, ActionWithdrawn):
+        return False
+    if isinstance(decided, NextBestAction):
+        return decided.due_at is not None and now_ms > _ms(decided.due_at)
+    return now_ms > _ms(decided.timestamp) + max_age_ms
+
+
+def _ms(text: str) -> int:
+    return milliseconds(datetime.fromisoformat(text))

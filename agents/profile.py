@@ -91,7 +91,6 @@ class ProfileAgent:
             await self._apply(owned, record, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
-        self._write_clock(owned)
         return owned
 
     async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
@@ -107,6 +106,9 @@ class ProfileAgent:
             self._refuse(owned, record, rejected, step="profile", counts=counts)
             owned.fold.skip(record.offset)
             return
+        if applied.refused is not None:
+            refused = applied.refused
+            self._refuse(owned, record, refused, step="profile", counts=counts, line=line)
         counts.reread += applied is ALREADY_APPLIED
         if applied.fate is not None:
             owned.last_event_s = monotonic()
@@ -118,6 +120,8 @@ class ProfileAgent:
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self._refuse(owned, record, late, step="profile", counts=counts, line=line)
+        for kind in applied.rehearsed:
+            counts.decisions[kind, "rehearsed"] += 1
         for effect in applied.effects:
             self._emit(owned, effect, line, counts)
 
@@ -175,11 +179,6 @@ class ProfileAgent:
         self._outbox.add(
             DEAD_LETTERS, owned.fold.number, key=record.key, value=encode_dead_letter(letter)
         )
-
-    def _write_clock(self, owned: OwnedPartition) -> None:
-        """Write the event time that the partition has reached into the log."""
-        clock_ms = owned.fold.state.latest_ms - self._parameters.time.disorder
-        self.write_clock(owned, clock_ms, self._outbox)
 
     @staticmethod
     def write_clock(owned: OwnedPartition, clock_ms: int, outbox: Outbox) -> bool:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from config.duration import DurationMs
+
 PREFIX = "KEEPSTREAM_"
 
 _ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
@@ -117,9 +119,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
         Meta(ge=0, le=1_000),
     ] = 15
+    deliver_max_age: Annotated[
+        str,
+        _doc(
+            "Triggers older than this are not delivered, nor actions past their dueAt; 0: all are",
+            "24h",
+            r"^(0|[0-9]+(\.[0-9]+)?(ms|s|min|h|d|w))$",
+        ),
+    ] = "24h"
     max_batch_records: Annotated[
         int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
     ] = 4_000
+
+    @property
+    def deliver_max_age_ms(self) -> int:
+        """How old a trigger may be when it is delivered; 0 for any age."""
+        return DurationMs.parse(self.deliver_max_age)
 
     @property
     def bootstrap_list(self) -> list[str]:

@@ -79,6 +79,7 @@ def event_of(
         source=line.source if source is None else source,
         identified=identified,
         timezone=_timezone(line),
+        historical=line.context is not None and line.context.historical is True,
     )
 
 

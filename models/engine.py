@@ -4,6 +4,7 @@ No I/O, no clock, no randomness: the same log gives the same decisions. Start re
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from models.customer.consent import CONSENT, may_be_learnt_from
 from models.customer.fingerprint import fingerprint_bytes
@@ -15,7 +16,14 @@ from models.events.event import Event
 from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
 
-Effect = Lesson | Decision
+
+class Rehearsed(NamedTuple):
+    """A rule would have fired, had its partition been live."""
+
+    kind: str
+
+
+Effect = Lesson | Decision | Rehearsed
 
 
 class Fate(StrEnum):
@@ -33,7 +41,8 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
     if row.has_seen(message):
         return Fate.DUPLICATE, []
-    if at_ms < context.clock_ms - plan.lateness_ms:
+    # History is never late: its topics may come one after the other.
+    if at_ms < context.clock_ms - plan.lateness_ms and not context.is_rehearsal:
         return Fate.LATE, []
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
@@ -44,10 +53,26 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     effects = run_due(row, event.customer, at_ms, context, plan) if is_due else []
 
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
-    scene = record(row, event, context, plan)
-    if scene.moments or scene.lessons:
-        effects += _outcome(scene, plan)
+    if event.historical and not context.is_rehearsal:
+        effects += _rehearse(row, event, context, plan)
+    else:
+        effects += _apply(row, event, context, plan)
     return Fate.APPLIED, effects
+
+
+def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
+    scene = record(row, event, context, plan)
+    return _outcome(scene, plan) if scene.moments or scene.lessons else []
+
+
+def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
+    """Apply a historical event, and run what it made due by now, deciding nothing aloud."""
+    context.is_rehearsal = True
+    try:
+        effects = _apply(row, event, context, plan)
+        return effects + run_due(row, event.customer, context.clock_ms + 1, context, plan)
+    finally:
+        context.is_rehearsal = False
 
 
 def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
@@ -86,7 +111,8 @@ def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Pla
 
 def _outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
-    return [*_lessons(scene), *decide(scene, plan.policy)]
+    decisions = decide(scene, plan.policy)
+    return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed)]
 
 
 def _lessons(scene: Scene) -> list[Lesson]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from models.admission import event_of
 from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of, require_format
 from models.customer.scene import Context
-from models.engine import Effect, Fate, run_timers, step
+from models.engine import Effect, Fate, Rehearsed, run_timers, step
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
 from models.events.wire import Line, timestamp_ms
@@ -21,7 +21,7 @@ from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot
 from models.plan import Plan
 
-CONTROL_TYPES = frozenset({"clock", "watermark", "model"})
+CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"})
 SnapshotSource = Callable[[int, str], Snapshot]
 
 
@@ -46,7 +46,11 @@ class PartitionState(Struct, array_like=True):
 
     ``applied``: the last offset applied. ``sources``: the highest offset seen of each partition of
     a raw topic, by which records that ingest repeated after a crash are dropped. ``is_delivered``:
-    clock records are watermarks: no earlier event comes after them.
+    clock records are watermarks: no earlier event comes after them. ``live_at_ms``: since when it
+    decides aloud, None while it rehearses; the default is that of states by releases that did not
+    rehearse. ``rehearsed``: how many decisions were held back, for people: after a crash, those of
+    the batch in hand may be missing. ``waits_since_ms``: when the broker took the first event that
+    did not move the clock, because history may still come.
     """
 
     format: int = ROW_FORMAT
@@ -57,6 +61,14 @@ class PartitionState(Struct, array_like=True):
     model_sha256: str = ""
     sources: dict[str, int] = {}
     is_delivered: bool = False
+    live_at_ms: int | None = 0
+    rehearsed: int = 0
+    waits_since_ms: int = 0
+
+
+def rehearsing_state() -> PartitionState:
+    """The state of a partition that has applied nothing yet, and rehearses until it goes live."""
+    return PartitionState(live_at_ms=None)
 
 
 def encode_state(state: PartitionState) -> bytes:
@@ -84,12 +96,15 @@ def decode_state(content: bytes) -> PartitionState:
 
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
-    for records that were applied before.
+    for records that were applied before. ``rehearsed``: the rules that would have fired.
+    ``refused``: why a part refused the event, which then has no fate.
     """
 
     effects: list[Effect]
     fate: Fate | None = None
     event: Event | None = None
+    rehearsed: tuple[str, ...] = ()
+    refused: Rejected | None = None
 
 
 #: A record that was applied before: it changes nothing.
@@ -133,23 +148,26 @@ class Partition:
         return self._context
 
     def apply(self, offset: int, line: Line) -> Applied:
-        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log, or
-        a part refuses it.
-        """
+        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log."""
+        if line.is_before_rehearsal and self.state.live_at_ms is None:
+            self._go_live(0)
         if line.type not in CONTROL_TYPES:
             stand_in, own = f"{self.number}-{offset}", self._plan.parameters.names.own
-            return self.fold(offset, event_of(line, message_id=stand_in, own=own))
+            event = event_of(line, message_id=stand_in, own=own)
+            return self.fold(offset, event, moves_clock=line.moves_clock)
         if offset <= self.state.applied:
             return ALREADY_APPLIED
-        applied = Applied(self._control(offset, line))
+        applied = self._placed(offset, self._control(offset, line))
         self.state.applied = offset
         return applied
 
-    def fold(self, offset: int, event: Event) -> Applied:
-        """``apply`` for an event that is decoded already."""
+    def fold(self, offset: int, event: Event, *, moves_clock: bool) -> Applied:
+        """``apply`` for an event that is decoded already; ``moves_clock``: to the event's time,
+        less ``time.disorder``, before the event is applied.
+        """
         if offset <= self.state.applied:
             return ALREADY_APPLIED
-        applied = self._event(offset, event)
+        applied = self._event(offset, event, moves_clock=moves_clock)
         self.state.applied = offset
         return applied
 
@@ -157,16 +175,20 @@ class Partition:
         """Skip the record at ``offset``, which was refused."""
         self.state.applied = max(self.state.applied, offset)
 
-    def advance_clock(self, offset: int, clock_ms: int) -> list[Effect]:
+    def advance_clock(self, offset: int, clock_ms: int) -> Applied:
         """Move the clock to ``clock_ms`` and run what is due, in (time, customer) order.
 
         The clock never goes back: an earlier time changes nothing.
         """
-        if clock_ms < self.state.clock_ms:
-            return []
+        return self._placed(offset, self._run_until(offset, clock_ms))
+
+    def _run_until(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
-        self.state.clock_ms = clock_ms
-        self._refresh()
+        if clock_ms < self.state.clock_ms:
+            return effects
+        self.state.clock_ms = self._context.clock_ms = clock_ms
+        if not self._heap or self._heap[0][0] > clock_ms:
+            return effects
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
         while self._heap and self._heap[0][0] <= clock_ms:
@@ -189,7 +211,7 @@ class Partition:
             self._schedule(customer, row.next_due_ms)
         for customer, row in ahead:
             self._schedule(customer, row.next_due_ms)
-        return self._placed(offset, effects)
+        return effects
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""
@@ -205,26 +227,46 @@ class Partition:
             if version is not None and version > self.state.model_version:
                 self.adopt(self._snapshots(version, sha256), sha256)
             return []
+        at_ms = timestamp_ms(line)
+        if line.type == "live":
+            return self._went_live(offset, at_ms)
         self.state.is_delivered |= line.type == "watermark"
         self._refresh()
-        return self.advance_clock(offset, timestamp_ms(line))
+        return self._run_until(offset, at_ms)
 
-    def _event(self, offset: int, event: Event) -> Applied:
+    def _went_live(self, offset: int, at_ms: int) -> list[Effect]:
+        """Decide aloud from here on: the deadlines up to now are the last that are rehearsed.
+
+        A partition without events has no time yet, and gets it from its first one.
+        """
+        if self.state.live_at_ms is not None:
+            return []
+        effects = self._run_until(offset, at_ms) if self.state.latest_ms else []
+        self._go_live(at_ms)
+        return effects
+
+    def _go_live(self, at_ms: int) -> None:
+        self.state.live_at_ms = at_ms
+        self._refresh()
+
+    def _event(self, offset: int, event: Event, *, moves_clock: bool) -> Applied:
         state, customer = self.state, event.customer
         if event.source is not None and self._is_repeated(event.source):
             return Applied([], Fate.DUPLICATE, event)
         # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
         state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
         row = self._rows.get(customer)
-        if row is None:
-            row = Row()
-        elif row.applied >= offset:
-            return ALREADY_APPLIED
+        # Before the clock moves, for what is due by then counts as this record's change, too.
+        is_applied = row is not None and row.applied >= offset
+        effects = self._moved_by(offset, event) if moves_clock else []
+        if is_applied:
+            return self._placed(offset, effects) if effects else ALREADY_APPLIED
+        row = self._rows.get(customer) or Row()
         try:
-            fate, effects = step(row, event, self._context, self._plan)
-        except Rejected:
-            # Refused before anything changed.
-            raise
+            fate, caused = step(row, event, self._context, self._plan)
+        except Rejected as refused:
+            # By a part, before anything of the customer changed.
+            return self._placed(offset, effects)._replace(event=event, refused=refused)
         except BaseException:
             # The row may be half changed: discard it and use the stored one.
             self._rows.forget(customer)
@@ -233,7 +275,33 @@ class Partition:
             row.applied = offset
             self._rows.put(customer, row)
             self._schedule(customer, row.next_due_ms)
-        return Applied(self._placed(offset, effects) if effects else effects, fate, event)
+        effects += caused
+        return self._placed(offset, effects, fate, event)
+
+    def _moved_by(self, offset: int, event: Event) -> list[Effect]:
+        """Move the clock by an event, unless watermarks do or history must be waited for."""
+        clock_ms = event.occurred_at_ms - self._plan.parameters.time.disorder
+        state = self.state
+        if clock_ms <= state.clock_ms or state.is_delivered:
+            return []
+        if state.live_at_ms is None and self._may_precede_history(event):
+            return []
+        return self._run_until(offset, clock_ms)
+
+    def _may_precede_history(self, event: Event) -> bool:
+        """Whether a rehearsing partition lets its clock wait at this event: it has only just
+        happened, while the clock is far behind, so the history before it is probably still to come.
+
+        After ``time.lateness`` of waiting none is expected any more.
+        """
+        source, lateness_ms = event.source, self._plan.lateness_ms
+        if source is None or source.received_at - event.occurred_at_ms > lateness_ms:
+            return False
+        if event.occurred_at_ms - self.state.clock_ms <= lateness_ms:
+            return False
+        if not self.state.waits_since_ms:
+            self.state.waits_since_ms = source.received_at
+        return source.received_at - self.state.waits_since_ms <= lateness_ms
 
     def _run_timers(self, row: Row, customer: str, due_ms: int) -> list[Effect]:
         try:
@@ -254,6 +322,7 @@ class Partition:
         """Update the context of steps after the partition's clock or models changed."""
         context, state = self._context, self.state
         context.snapshot, context.clock_ms = self.snapshot, state.clock_ms
+        context.is_rehearsal = state.live_at_ms is None
         lateness_ms = self._plan.parameters.time.lateness
         context.label_delay_ms = 0 if state.is_delivered else lateness_ms
 
@@ -265,9 +334,25 @@ class Partition:
             self._scheduled[customer] = due_ms
             heappush(self._heap, (due_ms, customer))
 
-    def _placed(self, offset: int, effects: list[Effect]) -> list[Effect]:
-        """The effects, each lesson with its position in the log, by which repeats are dropped."""
+    def _placed(
+        self,
+        offset: int,
+        effects: list[Effect],
+        fate: Fate | None = None,
+        event: Event | None = None,
+    ) -> Applied:
+        """What the record at ``offset`` did: each lesson has its position in the log, by which
+        repeats are dropped, and what was only rehearsed is counted.
+        """
+        if not effects:
+            return Applied(effects, fate, event)
+        rehearsed: list[str] = []
         for index, effect in enumerate(effects):
             if isinstance(effect, Lesson):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
-        return effects
+            elif isinstance(effect, Rehearsed):
+                rehearsed.append(effect.kind)
+        if rehearsed:
+            self.state.rehearsed += len(rehearsed)
+            effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]
+        return Applied(effects, fate, event, tuple(rehearsed))

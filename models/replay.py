@@ -38,7 +38,14 @@ from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.spend import SpendQuality, SpendScoring
 from models.learning.trainer import Trainer
-from models.partition import CONTROL_TYPES, Partition, SnapshotSource
+from models.partition import (
+    CONTROL_TYPES,
+    Applied,
+    Partition,
+    PartitionState,
+    SnapshotSource,
+    rehearsing_state,
+)
 from models.plan import plan_for
 from models.population import name_of, samples_of_parts
 
@@ -47,8 +54,10 @@ class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, how
     often ``nothing`` was done about triggers of a moment, the final state, how good the
     scores were, the latest drift alarms, and the share of a year's net revenue that the
-    best fifth of customers brought. ``measures``: the metrics of parts, by their names on
-    /metrics. ``control_treated``: outcomes of decisions for the control group, by channel;
+    best fifth of customers brought. ``rehearsed``: the triggers held back before the log went live,
+    by kind; ``live``: since when it decides aloud, null if it never does, and the epoch if it
+    always did. ``measures``: the metrics of parts, by their names on /metrics.
+    ``control_treated``: outcomes of decisions for the control group, by channel;
     ``unknown_outcomes``: of decisions that were not made for the customer.
     """
 
@@ -66,6 +75,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     control_treated: dict[str, int] = {}
     unknown_outcomes: int = 0
     nothing: int = 0
+    rehearsed: dict[str, int] = {}
+    live: str | None = iso(0)
 
 
 Output = Decision | Score | DeadLetter
@@ -96,7 +107,7 @@ class _Lane(NamedTuple):
     rows: _MemoryRows
 
 
-def _no_models(version: int, _sha256: str) -> Snapshot:
+def no_models(version: int, _sha256: str) -> Snapshot:
     raise SnapshotError(
         f"the log adopts model {version}: name the folder of its snapshots with --models"
     )
@@ -108,10 +119,16 @@ class Replay:
     def __init__(
         self,
         parameters: Parameters,
-        models: SnapshotSource = _no_models,
+        models: SnapshotSource = no_models,
         trainer: Trainer | None = None,
+        *,
+        is_rehearsed: bool = False,
     ) -> None:
-        """``trainer``: learns from the log instead of a new one; it must not have learnt yet."""
+        """``trainer``: learns from the log instead of a new one; it must not have learnt yet.
+        ``is_rehearsed``: a plain log decides nothing aloud before its ``live`` line. An export is
+        rehearsed as its partitions did it, whatever is said here.
+        """
+        self._is_rehearsed = is_rehearsed
         self._parameters = parameters
         self._models = models
         self._lanes: dict[int, _Lane] = {}
@@ -130,6 +147,7 @@ class Replay:
         self._fates: Counter[str] = Counter()
         self._triggers: Counter[str] = Counter()
         self._nothing = 0
+        self._rehearsed: Counter[str] = Counter()
         self._scores = 0
         self._events_read = 0
         self._control_treated: Counter[str] = Counter()
@@ -164,7 +182,8 @@ class Replay:
         fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
         states = [lane.partition.state for lane in self._lanes.values()]
         clock_ms = max((state.clock_ms for state in states), default=0)
-        snapshot = self._trainer.snapshot
+        lived = [s.live_at_ms for s in states or [PartitionState()] if s.live_at_ms is not None]
+        snapshot = self._newest_snapshot()
         return Summary(
             events={"read": sum(fates.values()), **fates},
             triggers=dict(sorted(self._triggers.items())),
@@ -180,7 +199,14 @@ class Replay:
             control_treated=dict(sorted(self._control_treated.items())),
             unknown_outcomes=self._unknown_outcomes,
             nothing=self._nothing,
+            rehearsed=dict(sorted(self._rehearsed.items())),
+            live=iso(max(lived)) if lived else None,
         )
+
+    def _newest_snapshot(self) -> Snapshot:
+        """The trainer's last one, or the last that a log with models adopted."""
+        adopted = [lane.partition.snapshot for lane in self._lanes.values()]
+        return max([self._trainer.snapshot, *adopted], key=lambda snapshot: snapshot.version)
 
     def _measures(self, at_ms: int) -> dict[str, float]:
         tallies = self._trainer.tallies(at_ms)
@@ -196,19 +222,17 @@ class Replay:
             return [self._refused(rejected, raw, number)]
         partition = self._lane(line).partition
         effects: list[Effect] = []
-        # A line with a position comes from an export, where only clock records move the clock.
+        # A line with a position comes from an export, where the fold itself moves the clock.
+        moves_clock = line.position is not None and line.moves_clock
         if line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
             effects += self._moved(partition, partition.state.applied + 1, clock_ms)
-        offset = self._offset(partition, line)
-        try:
-            applied = partition.fold(offset, event)
-        except Rejected as rejected:
-            partition.skip(offset)
-            refused = self._refused(rejected, raw, number, step="profile")
-            return [*self._outputs(effects), refused]
-        outputs = self._outputs([*effects, *self._learnt(applied.effects)])
+        applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
+        outputs = self._outputs([*effects, *self._learnt(applied)])
+        if applied.refused is not None:
+            outputs.append(self._refused(applied.refused, raw, number, step="profile"))
+            return outputs
         if applied.fate is not None:
             self._fates[applied.fate] += 1
         if applied.fate is Fate.APPLIED:
@@ -230,7 +254,9 @@ class Replay:
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
         offset = self._offset(lane.partition, line)
-        effects = self._learnt(lane.partition.apply(offset, line).effects)
+        effects = self._learnt(lane.partition.apply(offset, line))
+        if line.type == "live":
+            return effects
         if line.type == "model":
             self._models_are_given, self._has_news = True, False
             self._hindsight.adopted(lane.partition.snapshot, lane.partition.state.clock_ms)
@@ -250,15 +276,16 @@ class Replay:
             self._adopt(partition, self._latest_ms)
         return effects
 
-    def _learnt(self, effects: list[Effect]) -> list[Effect]:
+    def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
-        for effect in effects:
+        self._rehearsed.update(applied.rehearsed)
+        for effect in applied.effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
                     # A sum alone does not make a new snapshot.
                     self._has_news |= not isinstance(effect, Tally)
                     self._alarms.extend(self._trainer.alarms)
-        return effects
+        return applied.effects
 
     def _adopt(self, partition: Partition, at_ms: int) -> None:
         snapshot = self._trainer.draw()
@@ -313,12 +340,30 @@ class Replay:
         lane = self._lanes.get(number)
         if lane is None:
             rows = _MemoryRows()
-            partition = Partition(number, rows, self._prior, self._plan, self._models)
+            state = rehearsing_state() if self._rehearses(line) else PartitionState()
+            partition = Partition(number, rows, self._prior, self._plan, self._models, state)
             lane = self._lanes[number] = _Lane(partition, rows)
         return lane
 
+    def _rehearses(self, line: Line) -> bool:
+        """Whether the partition that begins with this line rehearses until it goes live."""
+        if line.position is None:
+            return self._is_rehearsed
+        return not line.is_before_rehearsal
+
     def _offset(self, partition: Partition, line: Line) -> int:
         return line.position.offset if line.position is not None else partition.state.applied + 1
+
+
+def is_live_line(raw: bytes) -> bool:
+    """Whether this line of a plain log ends a rehearsal, so that what is before it is one."""
+    if b"live" not in raw:
+        return False
+    try:
+        line = decode_line(raw)
+    except Rejected:
+        return False
+    return line.type == "live" and line.position is None
 
 
 def _stand_in_id(line: Line, number: int) -> str:

@@ -51,6 +51,15 @@ class _Clock(Struct, rename="camel", tag="clock", tag_field="type"):
     log_format: int = LOG_FORMAT
 
 
+class _Live(Struct, rename="camel", tag="live", tag_field="type"):
+    """From here on a partition of `customer-events` decides aloud; what came before was rehearsed.
+    In a plain log it says the same of all customers.
+    """
+
+    timestamp: str
+    log_format: int = LOG_FORMAT
+
+
 class _Watermark(Struct, tag="watermark", tag_field="type"):
     """A clock which also says that every event up to it has been delivered."""
 
@@ -85,6 +94,7 @@ def _snapshot() -> Schema:
 _OTHERS = (
     Document("score-line", "control", "asks a replay for a score", score_line_schema),
     Document("clock", "control", "moves a partition's time", _of(_Clock)),
+    Document("live", "control", "ends a partition's rehearsal", _of(_Live)),
     Document("watermark", "control", "a clock with everything delivered", _of(_Watermark)),
     Document("model", "control", "announces a snapshot", _of(_Model)),
     Document("retention-trigger", "output", "on retention-triggers, and in Redis", _of(Trigger)),

@@ -9,7 +9,7 @@ from config import topics
 from config.parameters import Parameters
 from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
 from streams.model_diagnosis import quality_findings, snapshot_findings
-from streams.vitals import DeploymentFacts
+from streams.vitals import DeploymentFacts, PartitionFact
 
 #: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
 LOOK_AGAIN_S = 5.0
@@ -34,6 +34,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _topics(facts)
         findings += _group(facts)
         findings += _lag(facts)
+        findings += _rehearsal(facts, parameters)
         findings += snapshot_findings(facts, parameters)
         findings += quality_findings(facts)
     findings += _store(facts)
@@ -100,6 +101,35 @@ def _lag(facts: DeploymentFacts) -> Iterator[Finding]:
             quiet += 1
     if quiet:
         yield ok("lag", f"{counted(quiet, 'topic')} taken as they come")
+
+
+def _rehearsal(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
+    """Whether decisions are made aloud; nothing to say before the first record."""
+    rehearsing = [p for p in facts.partitions if p.live_at_ms is None]
+    if not rehearsing:
+        if facts.partitions:
+            yield ok("live", "every partition decides aloud")
+        return
+    held = sum(partition.rehearsed for partition in rehearsing)
+    numbers = "" if len(rehearsing) == len(facts.partitions) else _numbered(rehearsing)
+    yield notice(
+        "live",
+        f"rehearsing{numbers}: {counted(held, 'decision')} held, none is written or delivered",
+        "publish the history of all topics, sorted by time, at once; then run `keepstream live`",
+    )
+    waits = [
+        p for p in rehearsing if p.latest_ms and p.latest_ms - p.clock_ms > parameters.time.lateness
+    ]
+    if waits:
+        yield notice(
+            "live",
+            f"events of now came before the history{_numbered(waits)}, whose clock waits for it",
+            "publish the history; if there is none, run `keepstream live`",
+        )
+
+
+def _numbered(partitions: list[PartitionFact]) -> str:
+    return f" in partition {listed([partition.number for partition in partitions])}"
 
 
 def _unstick(topic: str) -> str:

@@ -89,6 +89,32 @@ def examine(settings: Settings, on_step: OnStep = lambda _: None) -> DeploymentF
     return DeploymentFacts(at_ms=_now_ms(), store=store, broker_error=text)
 
 
+def group_progress(settings: Settings, names: Iterable[str]) -> tuple[WorkerGroup, int]:
+    """The workers' group, and how many records of these topics it has not committed yet."""
+    wanted = [settings.topic(name) for name in names]
+    with closing(new_admin(settings)) as admin:
+        partitions = _partitions(partition_counts(admin, wanted))
+        log = _offsets(admin, partitions, set())
+        committed = _committed(admin, settings, log, partitions)
+        waiting = sum(max(log.ends[tp] - committed[tp], 0) for tp in partitions)
+        return _group(admin, settings.group_id), waiting
+
+
+def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
+    """The state of every partition as its changelog has it; None for one that has none yet."""
+    with closing(new_admin(settings)) as admin:
+        partitions = _partitions(partition_counts(admin, [settings.topic(topics.CUSTOMERS)]))
+        log = _offsets(admin, partitions, set())
+    return asyncio.run(_states(settings, log, partitions))
+
+
+async def _states(
+    settings: Settings, log: _Log, partitions: list[TopicPartition]
+) -> dict[int, PartitionState | None]:
+    async with running(new_reader(settings), settings) as reader:
+        return {tp.partition: await _state(reader, settings, log, tp) for tp in partitions}
+
+
 def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> DeploymentFacts:
     with closing(new_admin(settings)) as admin:
         on_step("topics")
@@ -199,7 +225,14 @@ class _Read(NamedTuple):
 async def _read(settings: Settings, log: _Log) -> _Read:
     async with running(new_reader(settings), settings) as reader:
         partitions = [
-            PartitionFact(tp.partition, state.clock_ms, state.latest_ms, state.model_version)
+            PartitionFact(
+                tp.partition,
+                state.clock_ms,
+                state.latest_ms,
+                state.model_version,
+                live_at_ms=state.live_at_ms,
+                rehearsed=state.rehearsed,
+            )
             for tp in _of(log, settings, topics.CUSTOMERS)
             if (state := await _state(reader, settings, log, tp)) is not None
         ]

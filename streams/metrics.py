@@ -37,8 +37,14 @@ class Metrics:
         self._decisions = Counter(
             "keepstream_decisions",
             "Decisions by kind (the trigger's name, or next-best-action) and fate: fired, or "
-            "treated, control and nothing",
+            "treated, control and nothing; rehearsed before the shop went live",
             ["kind", "fate"],
+            registry=registry,
+        )
+        self._held_back = Counter(
+            "keepstream_held_back",
+            "Decisions that were not delivered to Redis because they came too late, by kind",
+            ["kind"],
             registry=registry,
         )
         self._suppressed = Counter(
@@ -193,6 +199,10 @@ class Metrics:
         for channel, count in control_treated.items():
             self._control_treated.labels(channel).inc(count)
         self._unknown_outcomes.inc(unknown)
+
+    def count_held_back(self, kinds: Mapping[str, int]) -> None:
+        for kind, count in kinds.items():
+            self._held_back.labels(kind).inc(count)
 
     def observe_batch(self, topic: str, records: int, seconds: float) -> None:
         self._batch_records.labels(topic).observe(records)

@@ -13,7 +13,7 @@ from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.ids import is_id
-from models.partition import PartitionState, decode_state
+from models.partition import PartitionState, decode_state, rehearsing_state
 from streams.customers_table import STATE_KEY, CustomerRows
 from streams.kafka_clients import new_reader, running
 
@@ -49,7 +49,7 @@ class ChangelogFold:
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
-    state: PartitionState = field(default_factory=PartitionState)
+    state: PartitionState = field(default_factory=rehearsing_state)
     quarantined: int = 0
     _applied: dict[str, int] = field(default_factory=dict)
 

@@ -32,12 +32,16 @@ class GroupPosition(Struct, frozen=True):
 
 
 class PartitionFact(Struct, frozen=True):
-    """A partition of `customer-events`, from its state in the changelog."""
+    """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
+    while it rehearses, and ``rehearsed`` how many decisions it held back.
+    """
 
     number: int
     clock_ms: int
     latest_ms: int
     model_version: int
+    live_at_ms: int | None = 0
+    rehearsed: int = 0
 
 
 class Store(Struct, frozen=True):

@@ -15,6 +15,7 @@ from agents.cli import (
     evaluate,
     explain,
     export,
+    live,
     publish,
     real,
     replay,
@@ -46,6 +47,7 @@ app.command("evaluate", epilog="Example: keepstream evaluate --data cdnow --seed
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker
 )
+app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")

@@ -1,10 +1,11 @@
 """`keepstream replay`: what would have happened, from a log alone."""
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Annotated, Self
 
@@ -61,23 +62,26 @@ def replay(
 ) -> None:
     """Run the engine over a log, with no broker, and write what would have happened.
 
-    LOG holds one event a line, score lines, and control lines that move the clock. DIR gets
+    LOG holds one event a line, score lines, and control lines that move the clock. If it has a
+    line {"type":"live","timestamp":…}, what is before it is only rehearsed. DIR gets
     triggers.jsonl, customers.jsonl (their final state), dead-letters.jsonl, summary.json, and
     scores.jsonl if there are score lines. The same log gives the same bytes.
     """
     # River takes a second or two to import, which other commands need not wait for.
-    from models.replay import Replay  # noqa: PLC0415
+    from models.replay import Replay, no_models  # noqa: PLC0415
 
     parameters = parameters_from(settings_from(), assignments)
     # Rows make no reference cycles, so repeated full collections would only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    engine = Replay(parameters, snapshots_in(models)) if models else Replay(parameters)
+    source = snapshots_in(models) if models else no_models
     with (
-        JsonLines(log) as lines,
+        readable_twice(log) as path,
+        JsonLines(path) as lines,
         OutcomeFiles(out) as files,
         progress("replay", size_of(log)) as tell,
     ):
+        engine = Replay(parameters, source, is_rehearsed=_has_live_line(path))
         number = 0
         for number, raw in enumerate(lines, start=1):
             if number % _TELL_EVERY_LINES == 0:
@@ -87,6 +91,27 @@ def replay(
         summary = engine.summary()
         files.finish(engine.profiles(), summary)
     typer.echo(_in_words(number, summary, out))
+
+
+@contextmanager
+def readable_twice(log: str) -> Iterator[str]:
+    """The path of ``log``, or of a copy of what can be read only once, like a pipe."""
+    if log != "-" and not Path(log).is_fifo():
+        yield log
+        return
+    with NamedTemporaryFile(prefix="replay-", suffix=".jsonl") as copy:
+        with JsonLines(log) as lines:
+            copy.writelines(raw + b"\n" for raw in lines)
+        copy.flush()
+        yield copy.name
+
+
+def _has_live_line(path: str) -> bool:
+    """Whether the log goes live somewhere, so that what is before is a rehearsal."""
+    from models.replay import is_live_line  # noqa: PLC0415 - as above
+
+    with JsonLines(path) as lines:
+        return any(map(is_live_line, lines))
 
 
 def snapshots_in(directory: Path) -> SnapshotSource:
@@ -186,9 +211,11 @@ def _in_words(lines: int, summary: "Summary", out: Path) -> str:
     }
     read = fates.pop("read")
     nothing = f"; nothing done {summary.nothing:,} times" if summary.nothing else ""
+    held = f"\nrehearsed, not told: {counted(summary.rehearsed)}" if summary.rehearsed else ""
+    never = "" if summary.live else "\nthe log never goes live, so nothing was decided aloud"
     return (
         f"{lines:,} lines: {read:,} events ({counted(fates)}), "
         f"{summary.scores:,} scores, {summary.customers:,} customers\n"
-        f"triggers: {counted(summary.triggers) or 'none'}{nothing}\n"
+        f"triggers: {counted(summary.triggers) or 'none'}{nothing}{held}{never}\n"
         f"written to {out}"
     )

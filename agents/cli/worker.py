@@ -23,9 +23,19 @@ def worker(
             help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
         ),
     ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="For a fresh shop without history: decide aloud from the first event on.",
+        ),
+    ] = False,
     assignments: Assignments = None,
 ) -> None:
     """Run a worker until it is told to stop; start more of them to share the partitions.
+
+    Before `keepstream live` it rehearses: history is taken in and learnt from, and nothing is
+    decided aloud.
 
     All workers of a deployment need the same parameters.
     """
@@ -35,4 +45,4 @@ def worker(
     parameters = parameters_from(settings, assignments)
     from agents.app import run  # noqa: PLC0415 - Faust takes a second to import
 
-    raise typer.Exit(run(settings, parameters))
+    raise typer.Exit(run(settings, parameters, is_live=live))

@@ -19,10 +19,11 @@ class Context:
 
     ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
     horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
-    the reading of each fact, by name.
+    the reading of each fact, by name. ``is_rehearsal``: rules are looked at, and what they would
+    decide is only counted.
     """
 
-    __slots__ = ("clock_ms", "facts", "label_delay_ms", "parameters", "snapshot")
+    __slots__ = ("clock_ms", "facts", "is_rehearsal", "label_delay_ms", "parameters", "snapshot")
 
     def __init__(
         self,
@@ -38,13 +39,15 @@ class Context:
         self.facts = facts
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
+        self.is_rehearsal = False
 
 
 class Scene:
     """One customer at ``at_ms`` of event time, because of an ``event`` or a timer (None).
 
     Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
-    of the moments at which rules are evaluated) and ``lessons`` (for the trainer).
+    of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
+    the rules that would have fired are in ``rehearsed``.
     """
 
     __slots__ = (
@@ -56,6 +59,7 @@ class Scene:
         "lessons",
         "moments",
         "parameters",
+        "rehearsed",
         "row",
         "snapshot",
     )
@@ -72,6 +76,7 @@ class Scene:
         self.snapshot = context.snapshot
         self.moments: list[str] = []
         self.lessons: list[Lesson] = []
+        self.rehearsed: list[str] = []
         self._known: dict[Callable[[Scene], Any], Any] = {}
 
     def __getitem__(self, name: str) -> float | str:

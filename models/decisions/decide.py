@@ -59,11 +59,18 @@ def _cause(scene: Scene, moment: str) -> Cause:
 
 
 def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:
-    """The triggers of these rules that fire; recorded in the customer's contacts."""
+    """The triggers of these rules that fire; recorded in the customer's contacts, unless this is
+    a rehearsal: then they are in the scene's ``rehearsed`` instead.
+    """
     fired: list[Trigger] = []
     for compiled in rules:
         gates = _gates_passed(scene, compiled)
-        if gates is not None:
+        if gates is None:
+            continue
+        if scene.context.is_rehearsal:
+            # Neither told nor remembered: a rehearsed decision must not hold back a real one.
+            scene.rehearsed.append(compiled.rule.name)
+        else:
             fired.append(_trigger(scene, compiled, cause, gates))
             scene.row.edit(CONTACTS).fired_ms[compiled.rule.name] = scene.at_ms
     return fired

@@ -63,7 +63,10 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened, checked and typed."""
+    """Something that happened, checked and typed.
+
+    ``historical``: it is told long after, so what it brings about is not decided aloud.
+    """
 
     name: str
     kind: Kind
@@ -75,3 +78,4 @@ class Event(Struct, frozen=True):
     source: Source | None = None
     identified: bool = True
     timezone: str | None = None
+    historical: bool = False

@@ -21,17 +21,22 @@ from models.events.times import moment_of
 
 EVENT_BYTES_MAX = 32 * 1024
 MESSAGE_ID_LENGTH_MAX = 256
-#: The format of records of ``customer-events``. Format 1, never released, did not state a format.
-LOG_FORMAT = 2
+#: The format of records of ``customer-events``. Format 1, never released, did not state a format;
+#: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
+LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
+_BEFORE_REHEARSAL = msgspec.Raw(b"2")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: The year 3000: a deadline that follows from an event before it can still be written as a date.
 _LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
+    """``historical``: what the event brings about is rehearsed, not decided aloud."""
+
     channel: Annotated[str, Meta(min_length=1)] | None = None
     timezone: Any = None
+    historical: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -66,6 +71,16 @@ class Line(Struct, rename="camel"):
     log_format: msgspec.Raw = msgspec.Raw(b"1")
 
     @property
+    def moves_clock(self) -> bool:
+        """Whether this event of the log moves its partition's clock, as since format 3."""
+        return self.log_format == _LOG_FORMAT
+
+    @property
+    def is_before_rehearsal(self) -> bool:
+        """Whether a release that decided everything aloud wrote this record of the log."""
+        return self.log_format == _BEFORE_REHEARSAL
+
+    @property
     def version(self) -> int | None:
         """The version in a model record; None for anything else that a client library wrote."""
         return self.stated_version if isinstance(self.stated_version, int) else None
@@ -85,11 +100,11 @@ def require_log_format(line: Line) -> None:
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
-    if _is_ours(line) and line.log_format != _LOG_FORMAT:
+    if _is_ours(line) and line.log_format not in (_LOG_FORMAT, _BEFORE_REHEARSAL):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
-            f"customer-events has records in format {found}, and this release reads and writes "
-            f"format {LOG_FORMAT}. If the log is older: start over with another "
+            f"customer-events has records in format {found}, and this release reads formats 2 and "
+            f"{LOG_FORMAT}. If the log is older: start over with another "
             f"KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
             f"again. If it is newer: upgrade"
         )
@@ -98,7 +113,7 @@ def require_log_format(line: Line) -> None:
 def _is_ours(line: Line) -> bool:
     """Whether a worker of some release may have written it: its required fields are there."""
     match line.type:
-        case "clock":
+        case "clock" | "live":
             return line.timestamp is not None
         case "model":
             return line.stated_version is not None
@@ -284,8 +299,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties
-    if event.channel is not None or event.timezone is not None:
-        line["context"] = Context(event.channel, event.timezone)
+    if event.channel is not None or event.timezone is not None or event.historical:
+        line["context"] = Context(event.channel, event.timezone, event.historical or None)
     if event.source is not None:
         line["source"] = event.source
     line["logFormat"] = LOG_FORMAT

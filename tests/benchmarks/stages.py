@@ -147,10 +147,10 @@ def fold(events: list[Event], parameters: Parameters) -> tuple[dict[str, float],
             latest_ms = max(latest_ms, event.occurred_at_ms)
             clock_ms = latest_ms - parameters.time.disorder
             if clock_ms >= part.state.clock_ms + 1_000:
-                teach(part.advance_clock(offset, clock_ms))
+                teach(part.advance_clock(offset, clock_ms).effects)
                 part.skip(offset)
                 offset += 1
-            teach(part.fold(offset, event).effects)
+            teach(part.fold(offset, event, moves_clock=False).effects)
             offset += 1
             if not offset % 1_000:
                 list(rows.drain())

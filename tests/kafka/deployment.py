@@ -76,9 +76,14 @@ class Deployment:
             "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
             "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
+            # The tests' events are of years ago.
+            "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }
 
-    def start_worker(self, *arguments: str, **environment: str) -> Worker:
+    def start_worker(self, *arguments: str, is_live: bool = True, **environment: str) -> Worker:
+        """Start a worker, for which all is aloud unless ``is_live`` is False."""
+        if is_live:
+            arguments = ("--live", *arguments)
         process = ServerProcess(f"worker-{len(self.workers)}", self.directory)
         worker = Worker(process, {**self.environment, **environment}, arguments)
         self.workers.append(worker)

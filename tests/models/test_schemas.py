@@ -22,7 +22,7 @@ from models.learning.trainer import Trainer
 from models.parameters import load_parameters
 from models.replay import Replay
 from models.schemas import document_schema, documents, slug
-from streams.log_records import clock_record, model_record
+from streams.log_records import clock_record, live_record, model_record
 from tests.models.lines import PARAMETERS, at, line
 from tests.models.schemas import faults
 
@@ -304,6 +304,7 @@ def test_whatever_comes_out_is_as_its_schema_says() -> None:
 def test_records_of_the_log_are_as_their_schemas_say() -> None:
     assert [] == faults(SCHEMAS["clock"], json.loads(clock_record(at(1))))
     assert [] == faults(SCHEMAS["model"], json.loads(model_record(3, "ab")))
+    assert [] == faults(SCHEMAS["live"], json.loads(live_record(at(1))))
     watermark = {"type": "watermark", "timestamp": "2026-01-01T00:00:00.000Z"}
     assert [] == faults(SCHEMAS["watermark"], watermark)
     assert faults(SCHEMAS["watermark"], {"type": "clock", "timestamp": "x"})

@@ -250,13 +250,13 @@ def test_what_silence_brings_comes_in_the_order_of_deadline_and_customer(
                 offset += 1
     told = [
         effect
-        for effect in partition.advance_clock(offset, START_MS + hours * 60 * MINUTE_MS)
+        for effect in partition.advance_clock(offset, START_MS + hours * 60 * MINUTE_MS).effects
         if isinstance(effect, Trigger)
     ]
     order = [(trigger.timestamp, trigger.user_id) for trigger in told]
 
     assert sorted(order) == order
-    assert [] == partition.advance_clock(offset + 1, START_MS + hours * 60 * MINUTE_MS)
+    assert [] == partition.advance_clock(offset + 1, START_MS + hours * 60 * MINUTE_MS).effects
 
 
 @given(records=canonical_logs(), days=st.integers(1, 400))
@@ -273,7 +273,7 @@ def test_the_clock_in_one_leap_or_in_many_steps_decides_the_same(
         partition = Partition(0, rows, snapshot, PLAN, snapshot_of, state)
         effects: list[Effect] = []
         for number, moment in enumerate(moments):
-            effects += partition.advance_clock(len(records) + number, moment)
+            effects += partition.advance_clock(len(records) + number, moment).effects
         lessons = [e for e in effects if isinstance(e, Observation | Example)]
         # But for their places, which follow from how many steps there were.
         return decided(effects), [

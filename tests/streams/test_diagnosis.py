@@ -88,7 +88,7 @@ def test_when_all_is_well_everything_is_named_and_nothing_is_to_be_done() -> Non
 
     assert {Severity.OK} == {finding.level for finding in findings}
     assert {""} == {finding.fix for finding in findings}
-    checks = ["broker", "topics", "workers", "lag", "model", "scores", "redis", "clock"]
+    checks = ["broker", "topics", "workers", "lag", "live", "model", "scores", "redis", "clock"]
     assert [*checks, "dead letters"] == list(dict.fromkeys(finding.check for finding in findings))
 
 
@@ -350,3 +350,28 @@ def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
     letters: Letters, level: Severity, words: str
 ) -> None:
     assert words in found(level, "dead letters", letters=letters).words
+
+
+def test_a_rehearsal_says_how_many_decisions_were_held_and_how_to_end_it() -> None:
+    clock_ms = NOW_MS - 60_000
+    rehearsing = PartitionFact(0, clock_ms, NOW_MS, 7, live_at_ms=None, rehearsed=41_000)
+    other = PartitionFact(1, clock_ms, NOW_MS, 7, live_at_ms=None, rehearsed=212)
+    live = PartitionFact(2, clock_ms, NOW_MS, 7, live_at_ms=NOW_MS)
+
+    told = found(Severity.NOTICE, "live", partitions=(rehearsing, other))
+    assert told.words.startswith("rehearsing: 41,212 decisions held")
+    assert "keepstream live" in told.fix
+    told = found(Severity.NOTICE, "live", partitions=(rehearsing, live))
+    assert told.words.startswith("rehearsing in partition 0: 41,000 decisions held")
+
+
+def test_a_live_event_before_the_history_is_told_with_what_to_publish() -> None:
+    waits = PartitionFact(3, 0, NOW_MS, 0, live_at_ms=None)
+    told = [
+        finding
+        for finding in diagnose(replace(WELL, partitions=(waits,)), PARAMETERS)
+        if finding.check == "live"
+    ]
+    assert ["publish the history; if there is none, run `keepstream live`"] == [
+        finding.fix for finding in told[1:]
+    ]

@@ -10,7 +10,7 @@ import pytest
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
-from models.partition import PartitionState, encode_state
+from models.partition import PartitionState, encode_state, rehearsing_state
 from streams.customers_table import STATE_KEY
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import running
@@ -211,7 +211,7 @@ def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
 @pytest.mark.kafka
 def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
     recovered = asyncio.run(_recovered(settings, 0, []))
-    assert (0, 0, PartitionState()) == (len(recovered.rows), recovered.records, recovered.state)
+    assert (0, 0, rehearsing_state()) == (len(recovered.rows), recovered.records, recovered.state)
 
 
 @pytest.mark.kafka

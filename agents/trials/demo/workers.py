@@ -41,7 +41,9 @@ class Workers:
     def __enter__(self) -> Self:
         with killed_on_failure(self.processes):
             for process, port in zip(self.processes, self._ports, strict=True):
-                process.start([sys.executable, "-m", "agents.cli", "worker"], self._said_to(port))
+                process.start(
+                    [sys.executable, "-m", "agents.cli", "worker", "--live"], self._said_to(port)
+                )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,4 +52,10 @@ class Workers:
     def _said_to(self, port: int) -> dict[str, str]:
         # The code of this demonstration, wherever it is started and whatever is installed.
         path = os.pathsep.join(filter(None, (str(ROOT), self._environ.get("PYTHONPATH"))))
-        return {**self._environ, variable_of("web_port"): str(port), "PYTHONPATH": path}
+        return {
+            **self._environ,
+            variable_of("web_port"): str(port),
+            # What is shown happened long ago, and is to be delivered all the same.
+            variable_of("deliver_max_age"): "0",
+            "PYTHONPATH": path,
+        }

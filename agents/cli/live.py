@@ -1,0 +1,95 @@
+"""`keepstream live`: end the rehearsal, once history has been taken in."""
+
+import asyncio
+from time import sleep, time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.progress import progress
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from models.partition import PartitionState
+
+LOOK_S = 1.0
+
+
+def live(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Go live although the history ends long before now."),
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+    assignments: Assignments = None,
+) -> None:
+    """Decide aloud from now on: triggers and actions are written, and delivered.
+
+    Waits until the workers have taken in all that was published, then writes one live record into
+    each partition that still rehearses. Exit code 0: every partition is live. 1: not yet, and the
+    message says why. 2: the broker can't be used.
+    """
+    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    lateness_ms = parameters_from(settings, assignments).time.lateness
+    from streams.examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed
+    from streams.findings import listed  # noqa: PLC0415
+    from streams.going_live import write_live  # noqa: PLC0415
+
+    _wait_for_workers(settings)
+    states = partition_states(settings)
+    rehearsing = [number for number, state in states.items() if _rehearses(state)]
+    already = [number for number in states if number not in rehearsing]
+    if already:
+        typer.echo(f"live already: partition {listed(already)}")
+    if not rehearsing:
+        return
+    now_ms = int(time() * 1_000)
+    if not force:
+        _require_recent_history(states, now_ms, lateness_ms)
+    asyncio.run(write_live(settings, rehearsing, now_ms))
+    held = sum(state.rehearsed for state in states.values() if state is not None)
+    typer.echo(f"live from now on: partition {listed(rehearsing)}; {held:,} decisions were held")
+
+
+def _rehearses(state: "PartitionState | None") -> bool:
+    return state is None or state.live_at_ms is None
+
+
+def _wait_for_workers(settings: Settings) -> None:
+    """Return when everything published was folded; fail when there is nobody to do it."""
+    from config import topics  # noqa: PLC0415
+    from streams.examination import group_progress  # noqa: PLC0415 - Kafka, when it is needed
+
+    most = 0
+    with progress("live", None) as tell:
+        while True:
+            group, waiting = group_progress(settings, (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS))
+            if not waiting:
+                return
+            if not group.members:
+                raise CommandError(
+                    f"{waiting:,} records wait, and nobody is in the group {group.name} to take "
+                    f"them: start `keepstream worker`, then try again"
+                )
+            most = max(most, waiting)
+            tell(most - waiting, f"{waiting:,} records to be taken in", most)
+            sleep(LOOK_S)
+
+
+def _require_recent_history(
+    states: "dict[int, PartitionState | None]", now_ms: int, lateness_ms: int
+) -> None:
+    """Refuse to go live after a gap: the clock would run through it, and everybody who bought
+    meanwhile would be learnt as somebody who left.
+    """
+    from streams.findings import span  # noqa: PLC0415 - as above
+
+    latest_ms = max((state.latest_ms for state in states.values() if state is not None), default=0)
+    if latest_ms and now_ms - latest_ms > lateness_ms:
+        complain(
+            f"the history ends {span(now_ms - latest_ms)} before now: publish what happened since, "
+            f"or it is learnt that nobody bought; or say --force if nothing did happen"
+        )
+        raise typer.Exit(EXIT_FOUND)

@@ -1,0 +1,96 @@
+"""From a file of history to live triggers: every command of the way, on a real broker."""
+
+import json
+from pathlib import Path
+from time import time
+
+import pytest
+
+from agents.trials.demo.shop import ShopConfig, simulate
+from config.duration import DAY_MS, HOUR_MS
+from config.topics import DEAD_LETTERS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from models.events.wire import iso
+from tests.kafka.deployment import Deployment, json_lines
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+DAYS = 40
+
+
+def history(path: Path, now_ms: int) -> int:
+    """A file of forty days up to yesterday; the number of its lines."""
+    shop = ShopConfig(
+        seed=5, customers=40, start_ms=now_ms - (DAYS + 1) * DAY_MS, days=DAYS, late=0, malformed=0
+    )
+    lines = [record.value for record in simulate(shop)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return len(lines)
+
+
+def event(name: str, at_ms: int, message: str, **properties: object) -> str:
+    said = {
+        "type": "track",
+        "event": name,
+        "userId": "live-1",
+        "messageId": message,
+        "timestamp": iso(at_ms),
+        "properties": properties,
+    }
+    return json.dumps(said) + "\n"
+
+
+def findings(deployment: Deployment) -> dict[str, str]:
+    said = json.loads(deployment.run("doctor", "--json"))
+    return {found["check"]: found["words"] for found in said["findings"]}
+
+
+def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    now_ms = int(time() * 1_000)
+    file, news = tmp_path / "history.jsonl", tmp_path / "news.jsonl"
+    lines = history(file, now_ms)
+    # One live event before the import must cost nothing.
+    news.write_text(event("Product Viewed", now_ms, "first", product_id="P"))
+    deployment.start_worker(is_live=False)
+    deployment.run("publish", str(news))
+    deployment.wait("the live event is folded", lambda: deployment.folded() == 1)
+    deployment.run("publish", str(file))
+    deployment.wait("history is folded", lambda: deployment.folded() == lines + 1)
+    deployment.wait("all is committed", deployment.is_drained)
+
+    said = findings(deployment)["live"]
+    assert said.startswith("rehearsing: ")
+    assert [] == deployment.read(RETENTION_TRIGGERS) + deployment.read(NEXT_BEST_ACTIONS)
+    assert [] == deployment.read(DEAD_LETTERS)
+    assert 0 == deployment.metric("keepstream_events_total", fate="late")
+    held = deployment.metric("keepstream_decisions_total", fate="rehearsed")
+    assert held > 0
+
+    assert f"{held:,.0f} decisions were held" in deployment.run("live")
+    deployment.wait("the live records are folded", deployment.is_drained)
+    assert "every partition decides aloud" == findings(deployment)["live"]
+    assert deployment.run("live").startswith("live already")
+
+    at_ms = int(time() * 1_000)
+    survey = {"kind": "nps", "score": 2, "scale_max": 10}
+    news.write_text(event("Survey Responded", at_ms, "second", **survey))
+    deployment.run("publish", str(news))
+    deployment.wait("the first live decision", lambda: bool(deployment.read(RETENTION_TRIGGERS)))
+    deployment.wait("all is committed", deployment.is_drained)
+    told = [json.loads(value) for _, _, value in deployment.read(RETENTION_TRIGGERS)]
+    assert {"live-1"} == {trigger["userId"] for trigger in told}
+    assert all(trigger["timestamp"] >= iso(now_ms - HOUR_MS) for trigger in told)
+
+    log, models, out = tmp_path / "log.jsonl", tmp_path / "models", tmp_path / "out"
+    deployment.run("export", "--out", str(log), "--models", str(models))
+    deployment.run("replay", str(log), "--models", str(models), "--out", str(out))
+    again = json_lines(out / "triggers.jsonl")
+    assert [t["id"] for t in told] == [t["id"] for t in again if t["type"] == "retention-trigger"]
+    summary = json.loads((out / "summary.json").read_bytes())
+    assert held == sum(summary["rehearsed"].values()) - _rehearsed_by_going_live(deployment, held)
+
+
+def _rehearsed_by_going_live(deployment: Deployment, held: float) -> float:
+    """Deadlines between the last event and the live record are rehearsed as well."""
+    return deployment.metric("keepstream_decisions_total", fate="rehearsed") - held
