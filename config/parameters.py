@@ -30,6 +30,7 @@ from config.limits import (
     at_most,
     problems_in,
 )
+from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
@@ -72,6 +73,22 @@ class Money(Section, frozen=True):
         """A currency is three capital letters."""
         if not re.fullmatch("[A-Z]{3}", self.currency):
             yield "money.currency is an ISO 4217 code such as EUR"
+
+
+class Names(Section, frozen=True):
+    """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
+    only look like a known one. Both are kept as they are compared, `folded`.
+    """
+
+    open_tables = ("aliases",)
+    own: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        own = tuple(folded(name) for name in self.own)
+        aliases = {folded(alias): name for alias, name in self.aliases.items()}
+        msgspec.structs.force_setattr(self, "own", own)
+        msgspec.structs.force_setattr(self, "aliases", aliases)
 
 
 class Rfm(Section, frozen=True):
@@ -139,6 +156,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     time: Time
     money: Money
+    names: Names
     rfm: Rfm
     overdue: Overdue
     churn: Churn
@@ -163,6 +181,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
+    "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
     "churn": Churn,
@@ -244,7 +263,8 @@ def _literal(text: str) -> Any:
 
 
 def _open_tables(parts: Mapping[str, type[Section]]) -> tuple[str, ...]:
-    return tuple(f"{name}.{table}." for name, kind in parts.items() for table in kind.open_tables)
+    kinds = {**_SHARED, **parts}
+    return tuple(f"{name}.{table}." for name, kind in kinds.items() for table in kind.open_tables)
 
 
 def _merge(
