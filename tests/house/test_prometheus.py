@@ -8,6 +8,7 @@ import yaml
 
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.trigger import NEXT_BEST_ACTION
+from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
 from streams.metrics import Metrics
@@ -106,6 +107,13 @@ def test_what_models_and_decisions_need_watching_is_watched() -> None:
     names = ("model_serves", "model_calibration_error", "model_version", "snapshot_age_seconds")
 
     assert [] == [name for name in names if f"keepstream_{name}" not in watched]
+
+
+def test_the_alert_of_refusals_has_the_limits_that_the_commands_have() -> None:
+    [expr] = [r["expr"] for r in RULES if r["alert"] == "KeepstreamRefusedForOneReason"]
+
+    assert f"> {LOUD_SHARE:g} * scalar(sum(increase(keepstream_events_total[10m])))" in expr
+    assert f"sum(increase(keepstream_events_total[10m])) >= {LOUD_LINES_MIN}" in expr
 
 
 @every_rule
