@@ -116,7 +116,7 @@ def test_a_name_is_told_with_what_was_meant_and_moves_no_cursor() -> None:
     first, second = map(misnamed_in_words, refusals.misnamed())
 
     assert (
-        "12 events named 'Order Complete' (first in line 7): did you mean Order Completed?" == first
+        "12 events named 'Order Complete': did you mean Order Completed? (first in line 7)" == first
     )
     assert "\x1b" not in second
     assert len(second) < 120
