@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -51,6 +52,7 @@ class PublishReport:
 
     def __init__(self, *, is_stream: bool = False) -> None:
         self.is_stream = is_stream
+        self.bytes_read = 0
         self.lines = 0
         self.sound = 0
         self.by_topic: Counter[str] = Counter()
@@ -111,7 +113,9 @@ def publish_files(
     report = PublishReport()
     with TimeOrder() as order:
         for path in paths:
-            with JsonLines(path) as lines, RefusedLines(refused_path(path)) as refused:
+            # A pipe cannot be read again, so nothing of it may be overwritten.
+            kept = RefusedLines(refused_path(path), is_added_to=not Path(path).is_file())
+            with JsonLines(path) as lines, kept as refused:
                 on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
                 for event, raw in _checked(path, lines, check, report, on_refused, on_progress):
                     order.add(event.occurred_at_ms, event.kind.topic, event.customer.encode(), raw)
@@ -169,7 +173,8 @@ def _checked(
     for number, line in enumerate(lines, start=1):
         if number % PROGRESS_EVERY_LINES == 0:
             bad = f", {report.bad_lines_total:,} refused" if report.bad_lines_total else ""
-            on_progress(lines.bytes_read, f"{report.sound:,} sound{bad}")
+            done = report.bytes_read + lines.bytes_read
+            on_progress(done, f"{report.sound:,} sound{bad}")
         if not line or line.isspace():
             continue
         report.lines += 1
@@ -185,6 +190,7 @@ def _checked(
         if event.kind is MISSPELT:
             report.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
         yield _Sound(event, raw)
+    report.bytes_read += lines.bytes_read
     if report.lines == before:
         report.empty_files.append(path)
 

@@ -1,5 +1,6 @@
 """The file of the lines that were refused, each with its reason."""
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -11,8 +12,14 @@ SUFFIX = ".refused.jsonl"
 
 
 def refused_path(path: str) -> Path:
-    """Where the refused lines of ``path`` go; those of standard input to the working folder."""
-    return Path("stdin" + SUFFIX if path == "-" else path + SUFFIX)
+    """Where the refused lines of ``path`` go: beside it, or to the working folder if it is standard
+    input, a pipe, or where nothing may be written.
+    """
+    if path == "-":
+        return Path("stdin" + SUFFIX)
+    beside = Path(path + SUFFIX)
+    is_file = Path(path).is_file() and not path.startswith(("/dev/", "/proc/"))
+    return beside if is_file and os.access(beside.parent, os.W_OK) else Path(beside.name)
 
 
 class RefusedLines:

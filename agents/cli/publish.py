@@ -117,9 +117,9 @@ def _tell_outcome(report: "PublishReport", *, is_check: bool) -> None:
 
 def _tell_order(report: "PublishReport", *, is_check: bool) -> None:
     if report.earlier and not is_check:
-        noun = "event" if report.earlier == 1 else "events"
-        what = "are sent as they came: sort a history" if report.is_stream else "are put in order"
-        typer.echo(f"{report.earlier:,} {noun} earlier than one before {what}")
+        events = "event stands" if report.earlier == 1 else "events stand"
+        what = "was sent so: sort a history" if report.is_stream else "is put in order"
+        typer.echo(f"{report.earlier:,} {events} after a later one, which {what}")
 
 
 def _tell_refused(report: "PublishReport", *, is_check: bool) -> None:
