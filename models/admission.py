@@ -27,6 +27,7 @@ from models.events.wire import (
     decode_line,
     identity,
     message_id_of,
+    received_at_ms,
     timestamp_ms,
 )
 
@@ -93,9 +94,9 @@ def admit(
 ) -> Event:
     """The event in ``raw`` as published on ``topic``. Raises ``Rejected``.
 
-    ``message_id`` is used if the event has none; ``source`` says when the broker took it, and an
-    event more than ``time.future`` later than that is refused, so that one bad date cannot move
-    the clock of all customers.
+    ``message_id`` is used if the event has none; ``source`` says when the broker took it, the
+    line's ``receivedAt`` when whoever collected it did. An event more than ``time.future`` later
+    than either is refused, so that one bad date cannot move the clock of all customers.
     """
     return admit_line(
         decode_line(raw), parameters, message_id=message_id, topic=topic, source=source
@@ -122,10 +123,7 @@ def admit_line(
     )
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
-    if event.source is not None:
-        ahead_ms = event.occurred_at_ms - event.source.received_at
-        if ahead_ms > parameters.time.future:
-            raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "later than its arrival")
+    _check_arrival(event, line, parameters.time.future)
     _check_currency(event.properties, parameters.money.currency)
     return event
 
@@ -190,6 +188,19 @@ def _check_unknown(name: str, topic: str) -> None:
         raise Rejected(Reason.UNKNOWN_EVENT, "$.event", f"not an event of {topic}{hint}")
 
 
+def _check_arrival(event: Event, line: Line, future_ms: int) -> None:
+    """Compare with each arrival that is known: the broker's, and the one that the line states."""
+    stated_ms = received_at_ms(line)
+    arrivals = (event.source.received_at if event.source is not None else None, stated_ms)
+    if any(at is not None and event.occurred_at_ms - at > future_ms for at in arrivals):
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.timestamp",
+            "later than its arrival",
+            "correct the sender's clock and the event's timestamp",
+        )
+
+
 def _identity_or(
     line: Line, is_blocked: Callable[[str], bool] | None, nobody: str
 ) -> tuple[str, bool]:
@@ -207,9 +218,16 @@ def _identity_or(
 def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
     if kind.reader is None:
         return NOTHING
-    properties = kind.reader.read(bytes(raw))
-    if kind.declared.check is not None:
-        kind.declared.check(properties)
+    content = bytes(raw)
+    properties, check = kind.reader.read(content), kind.declared.check
+    if check is None:
+        return properties
+    try:
+        check(properties)
+    except Rejected:
+        # What it lacks may be there under another spelling.
+        properties = kind.reader.read_again(content)
+        check(properties)
     return properties
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
+from models.catalogue import MISSPELT, nearest_known_name
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.customer.profile import profile
 from models.customer.row import Row
@@ -20,6 +21,7 @@ from models.decisions.trigger import Decision, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
+from models.events.refusals import Misnamed, RefusalCause, Refusals
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
@@ -58,7 +60,9 @@ class Summary(Struct, frozen=True, rename="camel"):
     by kind; ``live``: since when it decides aloud, null if it never does, and the epoch if it
     always did. ``measures``: the metrics of parts, by their names on /metrics.
     ``control_treated``: outcomes of decisions for the control group, by channel;
-    ``unknown_outcomes``: of decisions that were not made for the customer.
+    ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
+    ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
+    first.
     """
 
     events: dict[str, int]
@@ -77,6 +81,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     nothing: int = 0
     rehearsed: dict[str, int] = {}
     live: str | None = iso(0)
+    refusals: tuple[RefusalCause, ...] = ()
+    misnamed: tuple[Misnamed, ...] = ()
 
 
 Output = Decision | Score | DeadLetter
@@ -123,13 +129,18 @@ class Replay:
         trainer: Trainer | None = None,
         *,
         is_rehearsed: bool = False,
+        latest_ms: int | None = None,
     ) -> None:
         """``trainer``: learns from the log instead of a new one; it must not have learnt yet.
         ``is_rehearsed``: a plain log decides nothing aloud before its ``live`` line. An export is
-        rehearsed as its partitions did it, whatever is said here.
+        rehearsed as its partitions did it, whatever is said here. ``latest_ms``: an event later
+        than this is refused, lest one wrong date move the clock of all customers; not in an export,
+        whose events were compared with their arrival.
         """
         self._is_rehearsed = is_rehearsed
         self._parameters = parameters
+        self._allowed_ms = latest_ms
+        self.refusals = Refusals()
         self._models = models
         self._lanes: dict[int, _Lane] = {}
         self._trainer = trainer or Trainer(parameters)
@@ -201,6 +212,8 @@ class Replay:
             nothing=self._nothing,
             rehearsed=dict(sorted(self._rehearsed.items())),
             live=iso(max(lived)) if lived else None,
+            refusals=self.refusals.causes(),
+            misnamed=self.refusals.misnamed(),
         )
 
     def _newest_snapshot(self) -> Snapshot:
@@ -218,8 +231,11 @@ class Replay:
         stand_in = _stand_in_id(line, self._events_read)
         try:
             event = admit_line(line, self._parameters, message_id=stand_in)
+            self._refuse_later(event, line)
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
+        if event.kind is MISSPELT:
+            self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
         partition = self._lane(line).partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.
@@ -241,6 +257,7 @@ class Replay:
                 self._count_outcome(event, self._lane(line).rows.rows[event.customer])
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
+            self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
 
@@ -250,6 +267,17 @@ class Replay:
             self._unknown_outcomes += 1
         elif contact.outcome == Outcome.CONTAMINATED:
             self._control_treated[contact.channel] += 1
+
+    def _refuse_later(self, event: Event, line: Line) -> None:
+        """Raise ``Rejected`` for an event later than is allowed."""
+        latest_ms, is_checked = self._allowed_ms, line.position is not None
+        if latest_ms is not None and not is_checked and event.occurred_at_ms > latest_ms:
+            raise Rejected(
+                Reason.OUT_OF_RANGE,
+                "$.timestamp",
+                "later than now",
+                "correct the sender's clock and the event's timestamp",
+            )
 
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
@@ -306,6 +334,7 @@ class Replay:
         self, rejected: Rejected, raw: bytes, number: int, step: str = "ingest"
     ) -> DeadLetter:
         self._fates["deadLettered"] += 1
+        self.refusals.add(rejected)
         return dead_letter(rejected, raw, step=step, line=number)
 
     def _score(self, line: Line, number: int) -> Score:
