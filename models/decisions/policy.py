@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from config.rules import ActionRule, Rise, RuleError, TriggerRule
+from models.customer.contacts import COOLDOWN_OVER
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -52,12 +53,15 @@ def compile_policy(parameters: Parameters) -> Policy:
         if cap.at_most < 0 or cap.per <= 0:
             raise RuleError(f"{cap.where}: a cap is at_most 0 or more, per a time")
     names = [rule.name for rule in parameters.triggers.triggers]
+    by_moment = {
+        moment: tuple(found for found in triggers if found.rule.moment == moment)
+        for moment in MOMENTS
+    }
+    # Whatever moment a rule is of, a climb that its cooldown held back is looked at when that ends.
+    by_moment[COOLDOWN_OVER] = tuple(found for found in triggers if found.rule.rises is not None)
     return Policy(
-        triggers={
-            moment: tuple(found for found in triggers if found.rule.moment == moment)
-            for moment in MOMENTS
-        },
-        order={moment: place for place, moment in enumerate(MOMENTS)},
+        triggers=by_moment,
+        order={moment: place for place, moment in enumerate(by_moment)},
         actions=tuple(_action(rule, names) for rule in catalogue.actions),
     )
 

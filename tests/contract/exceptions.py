@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.customer.churn import Labels
-from models.customer.contacts import DECISIONS_MAX, Contacts
+from models.customer.contacts import COOLDOWN, DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.purchases import (
@@ -127,6 +127,9 @@ AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 FORGETFUL = {
     "support": "a ticket that was closed before the lateness is let go of by any ticket's news"
 }
+
+#: C4: timers that no event sets, by their code.
+SET_BY_DECISIONS = {COOLDOWN: "a rule that fired is looked at again when its cooldown ends"}
 
 #: C6: parts that keep nothing of a customer.
 STATELESS = {"acquisition": "the sums are the population's"}
