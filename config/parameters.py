@@ -173,7 +173,10 @@ class Rfm(Section, frozen=True):
 
 
 class Overdue(Section, frozen=True):
-    multiple: Positive
+    #: Below a half, a purchase would be overdue before it is expected.
+    percentile: Annotated[float, at_least(0.5), at_most(0.999)]
+    spread: Positive
+    season_slack: PositiveMs
     prior_gap: PositiveMs
     prior_weight: NotNegative
     floor: DurationMs

@@ -32,6 +32,7 @@ from models.customer.purchases import (
     gaps_days,
     history,
     purchases,
+    renew_deadline,
     window_365d,
 )
 from models.customer.row import Row, State
@@ -157,6 +158,7 @@ def _decide(scene: Scene) -> None:
         check_in_ms = scene.parameters.churn.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
             scene.teach(_observation(state, found, scene))
+            renew_deadline(scene)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
 
@@ -451,6 +453,7 @@ CHURN: Part[Labels] = Part(
         may_be_learnt_from,
         personalisation_refused,
         purchases,
+        renew_deadline,
         window_365d,
     ),
     facts=FACTS,

@@ -3,7 +3,7 @@
 from config.duration import DAY_MS
 from models.customer.engagement import engagement
 from models.customer.purchases import history, last_until, purchases, window
-from models.customer.rhythm import rhythm_of, typical_gap_days
+from models.customer.rhythm import clock_of
 from models.customer.scene import Scene
 from models.customer.support import late_tickets, support
 from models.customer.words import counted
@@ -62,16 +62,15 @@ class Words:
                 return "a score is never surer than this"
 
     def _rhythm(self) -> str:
-        overdue = self._scene.parameters.overdue
         gap_days = self._scene.snapshot.of(Population).gap_days
-        usual = typical_gap_days(rhythm_of(self._past.days), gap_days, overdue.prior_weight)
-        silent = self._silent_days()
+        clock = clock_of(self._past.days, gap_days, self._scene.parameters.overdue)
+        usual, silent = clock.expected_days, self._silent_days()
         if not self._past.repeats:
             return f"bought once, {days(silent)} ago; others usually again after {days(usual)}"
         times = f"usually every {days(usual) if usual >= 1.5 else 'day'}, now {silent:.0f}"
         if silent <= usual:
             return f"bought on time: {times}"
-        return f"{'overdue' if silent >= overdue.multiple * usual else 'late'}: {times}"
+        return f"{'overdue' if silent >= clock.overdue_days else 'late'}: {times}"
 
     def _frequency(self) -> str:
         if not self._past.repeats:

@@ -8,7 +8,7 @@ from msgspec import Struct, field, msgpack
 
 from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint
-from models.customer.part import Line, Part, ProfileSection
+from models.customer.part import Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import how_long_before
@@ -16,6 +16,9 @@ from models.events.event import Event, EventType, Text
 from models.events.wire import iso
 
 DECISIONS_MAX = 24
+#: The timer at the end of the cooldown that holds a climb back, and the moment that it raises. No
+#: rule can name this moment: it is one of all rules with a threshold.
+COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
 #: Older decisions are in the profile as JSON.
 _DECISIONS_TOLD_MAX = 5
 #: Whether the customer is treated, or in the holdout that shows what would have happened anyway.
@@ -74,12 +77,14 @@ class Contact(State):
 
 class Contacts(State):
     """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
-    the triggers whose threshold the customer is above.
+    the triggers that fired for the climb their fact is in; ``held``: those whose cooldown holds a
+    climb back.
     """
 
     latest: list[Contact] = field(default_factory=list)
     fired_ms: dict[str, int] = field(default_factory=dict)
     at_risk: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
     def remember(self, new: Contact) -> None:
         """Keep one more action.
@@ -131,7 +136,14 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
         for name, fired_ms in state.fired_ms.items():
             one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))
         one.at_risk += [name for name in state.at_risk if name not in one.at_risk]
+    for state in states:
+        new = {*state.held}.difference(one.held, one.at_risk)
+        one.held += [name for name in state.held if name in new]
     return one
+
+
+def _end_cooldown(scene: Scene) -> None:
+    scene.raise_moment(COOLDOWN_OVER)
 
 
 def contacts(scene: Scene) -> Contacts:
@@ -196,9 +208,10 @@ CONTACTS: Part[Contacts] = Part(
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),
     record=_record,
-    # Without the decision's own id and its end.
+    # Without the decision's own id and its end, and what a cooldown holds back.
     version=2,
     older={1: msgpack.Decoder(Contacts).decode},
+    timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
     offers=(contacts,),
     sections=(
         ProfileSection(

@@ -5,7 +5,7 @@ the news came. Each piece of news replaces what the order contributed before.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from math import exp2, nan
 
@@ -36,7 +36,7 @@ from models.customer.orders import (
 )
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.rfm import SEGMENT_WORDS, RfmScores, Segment, rfm_scores
-from models.customer.rhythm import overdue_at_ms, rhythm_of, typical_gap_days
+from models.customer.rhythm import Clock, clock_of, overdue_at_ms, rhythm_of
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
@@ -310,7 +310,18 @@ def _let_go(state: Purchases, horizon_ms: int, records_max: int, sitting_ms: int
 
 
 def _fall_silent(scene: Scene) -> None:
-    scene.raise_moment(SILENCE)
+    """Told by the clock of now: it has learnt since the deadline was set."""
+    due_ms = overdue_at(scene)
+    if due_ms > scene.at_ms:
+        scene.row.set_due(_OVERDUE, due_ms)
+    else:
+        scene.raise_moment(SILENCE)
+
+
+def renew_deadline(scene: Scene) -> None:
+    """Set the end of the present silence by what is usual by now; one that was told stays told."""
+    if scene.row.due(_OVERDUE).due_ms:
+        scene.row.set_due(_OVERDUE, max(overdue_at(scene), scene.at_ms))
 
 
 def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
@@ -554,11 +565,15 @@ def gaps_days(state: Purchases) -> list[float]:
     return list(rhythm_of(state.days).gaps)
 
 
+def clock(scene: Scene) -> Clock:
+    """When the customer is expected to buy again, by their own gaps and the population's."""
+    days, gap_days = scene.row.read(PURCHASES).days, scene.snapshot.of(Population).gap_days
+    return clock_of(days, gap_days, scene.parameters.overdue)
+
+
 def usual_gap_days(scene: Scene) -> float:
     """The customer's own usual gap, drawn towards the population's."""
-    gap_days = scene.snapshot.of(Population).gap_days
-    rhythm = rhythm_of(scene.row.read(PURCHASES).days)
-    return typical_gap_days(rhythm, gap_days, scene.parameters.overdue.prior_weight)
+    return scene.of(clock).expected_days
 
 
 def overdue_at(scene: Scene) -> int:
@@ -570,6 +585,19 @@ def overdue_at(scene: Scene) -> int:
 def _silent_days(scene: Scene) -> float:
     last_ms = scene.row.read(PURCHASES).last_at_ms
     return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
+
+
+def _of_clock(read: Callable[[Clock], float]) -> Callable[[Scene], float]:
+    """NaN for somebody who has not bought."""
+    return lambda s: read(s.of(clock)) if s.row.read(PURCHASES).last_at_ms else nan
+
+
+def _expected_order_days(scene: Scene) -> float:
+    return scene.of(clock).expected_days - _silent_days(scene)
+
+
+def _overdue_at(scene: Scene) -> str:
+    return iso_or_none(overdue_at(scene)) or ""
 
 
 def _average_order(scene: Scene) -> float:
@@ -640,6 +668,29 @@ FACTS = {
         "{:.1f} times the usual gap",
         "silence over the usual gap",
         least=0.0,
+    ),
+    "expected_order_days": Fact(
+        _expected_order_days,
+        "the next purchase expected in {:.0f} days",
+        "days until the next purchase is expected, below 0 once it should have come",
+    ),
+    "overdue_days": Fact(
+        _of_clock(lambda found: found.overdue_days),
+        "overdue after {:.0f} days",
+        "days of silence from which a purchase is overdue, by the customer's own clock",
+    ),
+    "overdue_at": Fact(
+        _overdue_at, "overdue at {}", "when a purchase is or was overdue, in ISO 8601", str
+    ),
+    "gap_spread": Fact(
+        _of_clock(lambda found: found.spread),
+        "gaps that vary by {:.2f} of their logarithm",
+        "standard deviation of the logarithm of the customer's gaps",
+    ),
+    "is_seasonal": Fact(
+        _of_clock(lambda found: float(found.is_seasonal)),
+        "buys by the year: {:.0f}",
+        "1 for somebody who buys at the same time of the year, else 0",
     ),
     "purchase_anomaly": Fact(
         _deviations,
@@ -778,6 +829,8 @@ PURCHASES: Part[Purchases] = Part(
         history,
         levels,
         window_365d,
+        clock,
+        renew_deadline,
         usual_gap_days,
         overdue_at,
     ),

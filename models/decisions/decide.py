@@ -5,11 +5,12 @@ one action chosen for all of them, or nothing.
 from math import isnan
 
 from models.customer.consent import CONSENT_CHANGED, personalisation_refused
-from models.customer.contacts import CONTACTS
+from models.customer.contacts import CONTACTS, COOLDOWN_OVER
 from models.customer.evidence import reason
 from models.customer.registry import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
+from models.decisions import climbs
 from models.decisions.actions import group, next_best_action
 from models.decisions.policy import CompiledTrigger, Policy
 from models.decisions.trigger import (
@@ -45,7 +46,10 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
     if len(moments) > 1:
         moments = sorted(moments, key=policy.order.__getitem__)
     for moment in moments:
-        triggers += look(scene, policy.triggers[moment], _cause(scene, moment))
+        rules = policy.triggers[moment]
+        if moment == COOLDOWN_OVER:
+            rules = climbs.let_go(scene, rules)
+        triggers += look(scene, rules, _cause(scene, moment))
     if not triggers:
         return [*withdrawals]
     action = next_best_action(scene, policy.actions, triggers, receipts(scene))
@@ -79,35 +83,20 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list
 def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | None:
     """The gates that the rule passed, or None if one rejected it."""
     rule = compiled.rule
-    if not compiled.when.holds(scene):
-        return None
-    gates = ["condition"]
-    if rule.rises is not None:
-        if not _rose(scene, compiled):
+    if rule.rises is None:
+        if not compiled.when.holds(scene):
             return None
-        gates.append("threshold")
+    elif not climbs.may_fire(scene, compiled):
+        return None
     last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
     if last_ms is not None and scene.at_ms < last_ms + rule.cooldown:
+        if rule.rises is not None:
+            climbs.hold(scene, compiled, last_ms + rule.cooldown)
         return None
-    return (*gates, "cooldown")
-
-
-def _rose(scene: Scene, compiled: CompiledTrigger) -> bool:
-    """Whether the fact has just risen to the threshold; it must fall to ``rearm`` before it can
-    rise again.
-    """
-    rule = compiled.rule
-    assert rule.rises is not None
-    value = scene[rule.rises.fact]
-    assert isinstance(value, float)
-    if rule.name in scene.row.read(CONTACTS).at_risk:
-        if value <= rule.rises.rearm:
-            scene.row.edit(CONTACTS).at_risk.remove(rule.name)
-        return False
-    if not value >= rule.rises.to:
-        return False
-    scene.row.edit(CONTACTS).at_risk.append(rule.name)
-    return True
+    if rule.rises is None:
+        return ("condition", "cooldown")
+    climbs.use_up(scene, compiled)
+    return ("condition", "threshold", "cooldown")
 
 
 def _trigger(

@@ -10,7 +10,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
 from models.customer.churn_reason import ReasonKind
-from models.customer.contacts import DECISIONS_MAX
+from models.customer.contacts import COOLDOWN_OVER, DECISIONS_MAX
 from models.customer.part import Fact
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
@@ -75,12 +75,15 @@ def compile_policy(parameters: Parameters) -> Policy:
         *_unanswered(parameters.triggers.triggers, catalogue.actions),
         *_never_chosen(catalogue.actions),
     ]
+    by_moment = {
+        moment: tuple(found for found in triggers if found.rule.moment == moment)
+        for moment in MOMENTS
+    }
+    # Whatever moment a rule is of, a climb that its cooldown held back is looked at when that ends.
+    by_moment[COOLDOWN_OVER] = tuple(found for found in triggers if found.rule.rises is not None)
     return Policy(
-        triggers={
-            moment: tuple(found for found in triggers if found.rule.moment == moment)
-            for moment in MOMENTS
-        },
-        order={moment: place for place, moment in enumerate(MOMENTS)},
+        triggers=by_moment,
+        order={moment: place for place, moment in enumerate(by_moment)},
         actions=actions,
         warnings=tuple(warnings),
     )

@@ -186,7 +186,7 @@ def test_the_parameters_that_must_not_be_zero_or_less_say_so_at_their_fields() -
         "learning.prior_variance",
         "learning.refit_every",
         "learning.snapshot_every",
-        "overdue.multiple",
+        "overdue.spread",
         "overdue.prior_gap",
         "purchases.half_lives",
         "value.lifetime_max",

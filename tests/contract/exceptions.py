@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from config.parameters import Parameters
 from models.customer.churn import Labels
 from models.customer.consent import FACTS as CONSENT_FACTS
-from models.customer.contacts import DECISIONS_MAX, Contacts
+from models.customer.contacts import COOLDOWN, DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.orders import COMPLETED, UPDATED
@@ -136,6 +136,9 @@ def _aged(state: Purchases) -> Purchases:
 #: C1: states that are compared as of one moment. Levels are as of the latest order that was a
 #: purchase when it was heard of, which may be another when news comes in another order.
 AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
+
+#: C4: timers that no event sets, by their code.
+SET_BY_DECISIONS = {COOLDOWN: "a rule that fired is looked at again when its cooldown ends"}
 
 #: C6: parts that keep nothing of a customer.
 STATELESS = {"acquisition": "the sums are the population's"}

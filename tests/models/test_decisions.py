@@ -84,27 +84,6 @@ def risen(moments: list[tuple[float, float]], row: Row | None = None) -> list[fl
     return days
 
 
-@pytest.mark.parametrize(
-    ("moments", "fires"),
-    [
-        ([(1, 0.5), (2, 0.69), (3, 0.7), (4, 0.8), (5, 0.9)], [3]),
-        ([(1, 0.7), (40, 0.71), (90, 0.95)], [1]),
-        # Above `rearm` it is still the same rise.
-        ([(1, 0.7), (40, 0.61), (41, 0.9)], [1]),
-        ([(1, 0.7), (40, 0.6), (41, 0.7)], [1, 41]),
-        # A second rise within the cooldown is passed over.
-        ([(1, 0.7), (5, 0.5), (6, 0.9), (40, 0.9)], [1]),
-        ([(1, 0.7), (5, 0.5), (6, 0.9), (40, 0.5), (41, 0.9)], [1, 41]),
-        ([(1, 0.7), (5, 0.5), (28.9, 0.9)], [1]),
-        ([(1, 0.7), (5, 0.5), (29, 0.9)], [1, 29]),
-    ],
-)
-def test_churn_risk_fires_once_when_the_score_rises(
-    moments: list[tuple[float, float]], fires: list[float]
-) -> None:
-    assert fires == risen(moments)
-
-
 def test_churn_risk_is_of_customers_who_bought_twice() -> None:
     assert [] == risen([(1, 0.9)], row=lived([happened("page", at())]))
     assert [] == risen([(1, 0.9)], row=lived([ordered(0)]))

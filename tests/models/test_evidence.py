@@ -226,7 +226,7 @@ def test_silence_is_a_reason_of_those_who_used_to_buy(
 def test_silence_says_what_is_silent() -> None:
     row = lived([ordered(n) for n in (0, 7, 14, 21)])
 
-    overdue = "usually every 13 days, now 39, and nothing heard that says why"
+    overdue = "usually every 10 days, now 39, and nothing heard that says why"
     assert (overdue,) == reason(row, 60, 0.9).evidence
     unlikely = "90% likely not to buy, and nothing heard that says why"
     assert (unlikely,) == reason(row, 25, 0.9).evidence

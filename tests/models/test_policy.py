@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from config.rules import RuleError, load_actions, load_triggers
+from models.customer.contacts import COOLDOWN_OVER
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.policy import compile_policy
 from tests.models.lines import PARAMETERS
@@ -49,7 +50,8 @@ def parameters_of(directory: Path, triggers: str = RULE, actions: str = ACTION) 
 def test_what_is_shipped_compiles_and_every_moment_is_looked_at() -> None:
     policy = compile_policy(PARAMETERS)
 
-    assert set(MOMENTS) == {moment for moment, found in policy.triggers.items() if found}
+    looked_at = {moment for moment, found in policy.triggers.items() if found}
+    assert {*MOMENTS, COOLDOWN_OVER} == looked_at
     assert len(PARAMETERS.actions.actions) == len(policy.actions)
 
 

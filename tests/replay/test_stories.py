@@ -118,8 +118,8 @@ def test_an_idle_shop_fires_what_silence_should_fire_and_nothing_else() -> None:
     assert 4 == len({kind for _, _, kind in found})
     silent = [moment for moment, _, kind in found if kind != "low-satisfaction"]
     assert sorted(silent) == silent
-    # Sixty days of silence are too long by the prior; after that the shop is quiet for good.
-    assert silent[-1] < "2026-03-03"
+    # 128 days of silence are too long by the prior; after that the shop is quiet for good.
+    assert silent[-1] < "2026-05-10"
 
 
 def test_an_abandoned_cart_fires_when_it_is_left_and_not_within_its_cooldown() -> None:
@@ -136,10 +136,10 @@ def test_each_customer_is_overdue_by_their_own_rhythm() -> None:
             assert "purchase-overdue" == kind
             first.setdefault(customer, moment)
 
-    # Twice 10.6 days after 5 February, where five gaps of 7 days were drawn towards two of 30.
-    assert "2026-02-26T17:14:02.173Z" == first["weekly"]
-    assert "2026-05-31T15:00:00.000Z" == first["monthly"]
-    assert "2026-03-12T08:00:00.000Z" == first["once"]
+    # 22.2 days after 5 February, by five gaps of 7 days and one of 30; 62 days after three of 30.
+    assert "2026-02-27T17:30:00.703Z" == first["weekly"]
+    assert "2026-06-02T13:32:22.411Z" == first["monthly"]
+    assert "2026-05-19T05:09:59.296Z" == first["once"]
 
 
 def test_everybody_leaves_for_a_reason_of_their_own() -> None:
