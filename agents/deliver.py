@@ -10,7 +10,7 @@ from time import monotonic
 
 import msgspec
 
-from models.decisions.trigger import decode_decision
+from models.decisions.trigger import Decision, decode_decision, does_nothing
 from streams.metrics import Metrics
 from streams.record_batches import RecordBatch
 from streams.redis_views import TriggerStreams
@@ -48,14 +48,16 @@ class DeliverAgent:
             batch.release()
             return
         started_s = monotonic()
-        decisions = []
+        decisions: list[tuple[Decision, bytes]] = []
         for record in batch:
             try:
                 decided = decode_decision(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
                 log.warning("left out a record at offset %d that is no decision", record.offset)
                 continue
-            decisions.append((decided.kind, decided.id, record.value or b""))
+            # That nothing is done is for the record, and nobody's work.
+            if not does_nothing(decided):
+                decisions.append((decided, record.value or b""))
         while decisions and not await self._streams.append(decisions):
             if self._is_leaving():
                 self._left_epoch = batch.epoch

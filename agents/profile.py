@@ -16,6 +16,7 @@ from config.topics import (
     CUSTOMER_EVENTS,
     CUSTOMERS,
     DEAD_LETTERS,
+    DECISION_LEDGER,
 )
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.engine import Effect, Fate
@@ -138,13 +139,16 @@ class ProfileAgent:
         if output.type_name is not None:
             headers = self._headers(effect, output.type_name(effect), line, counts)
         counts.count(effect, output)
+        number, value = owned.fold.number, output.encode(effect)
         self._outbox.add(
             output.topic,
-            owned.fold.number if output.is_partitioned else 0,
+            number if output.is_partitioned else 0,
             key=output.key(effect),
-            value=output.encode(effect),
+            value=value,
             headers=headers,
         )
+        if output.ledger_key is not None:
+            self._outbox.add(DECISION_LEDGER, number, key=output.ledger_key(effect), value=value)
 
     def _headers(self, decision: Any, type_name: str, line: Line, counts: "_Counts") -> Headers:
         received_at_ms = None

@@ -20,6 +20,7 @@ CUSTOMERS = "customers"
 DEAD_LETTERS = "dead-letters"
 RETENTION_TRIGGERS = "retention-triggers"
 NEXT_BEST_ACTIONS = "next-best-actions"
+DECISION_LEDGER = "decision-ledger"
 LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
 
@@ -93,6 +94,7 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
             {**_kept_for(days=30), **BROKER_TIME},
             "what to do for them, of everything that could be done",
         ),
+        topic(DECISION_LEDGER, _ledger(days=90), "every decision by its id, to be explained"),
         topic(
             LABELLED_EXAMPLES,
             FOREVER,
@@ -115,6 +117,13 @@ def partitions_of(name: str, partitions: int) -> int:
 
 def _kept_for(*, days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+def _ledger(*, days: int) -> dict[str, str]:
+    """Kept for so long, and one record an id: a decision that was written again after a crash is
+    there once.
+    """
+    return {**_kept_for(days=days), "cleanup.policy": "compact,delete"}
 
 
 def _changelog() -> dict[str, str]:

@@ -16,7 +16,7 @@ from models.answer import Score, answer
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.trigger import Decision
+from models.decisions.trigger import Decision, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
@@ -36,11 +36,12 @@ from models.population import name_of, samples_of_parts
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, the
-    final state, how good the scores were, the latest drift alarms, and the share of a year's net
-    revenue that the best fifth of customers brought. ``measures``: the metrics of parts, by their
-    names on /metrics. ``control_treated``: outcomes of decisions for the control group, by
-    channel; ``unknown_outcomes``: of decisions that were not made for the customer.
+    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, how
+    often ``nothing`` was done about triggers of a moment, the final state, how good the
+    scores were, the latest drift alarms, and the share of a year's net revenue that the
+    best fifth of customers brought. ``measures``: the metrics of parts, by their names on
+    /metrics. ``control_treated``: outcomes of decisions for the control group, by channel;
+    ``unknown_outcomes``: of decisions that were not made for the customer.
     """
 
     events: dict[str, int]
@@ -56,6 +57,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     measures: dict[str, float] = {}
     control_treated: dict[str, int] = {}
     unknown_outcomes: int = 0
+    nothing: int = 0
 
 
 Output = Decision | Score | DeadLetter
@@ -119,6 +121,7 @@ class Replay:
         self._latest_ms = 0
         self._fates: Counter[str] = Counter()
         self._triggers: Counter[str] = Counter()
+        self._nothing = 0
         self._scores = 0
         self._events_read = 0
         self._control_treated: Counter[str] = Counter()
@@ -168,6 +171,7 @@ class Replay:
             measures=self._measures(max(clock_ms, self._latest_ms)),
             control_treated=dict(sorted(self._control_treated.items())),
             unknown_outcomes=self._unknown_outcomes,
+            nothing=self._nothing,
         )
 
     def _measures(self, at_ms: int) -> dict[str, float]:
@@ -250,7 +254,11 @@ class Replay:
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
         decisions = [e for e in effects if isinstance(e, Decision)]
-        self._triggers.update(decided.kind for decided in decisions)
+        for decided in decisions:
+            if does_nothing(decided):
+                self._nothing += 1
+            else:
+                self._triggers[decided.kind] += 1
         return list(decisions)
 
     def _refused(self, rejected: Rejected, raw: bytes, number: int) -> DeadLetter:

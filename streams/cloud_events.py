@@ -11,7 +11,8 @@ def decision_headers(
     """The headers of a decision's record.
 
     ``received_at_ms``: when the broker took the event that caused it; it travels as the extension
-    attribute ``causedat`` (None for a deadline), so that anyone can measure the latency.
+    attribute ``causedat`` (None for a deadline), so that anyone can measure the latency. The
+    attribute ``group`` says treated or control, for readers that do not open the value.
     """
     attributes = {
         "ce_specversion": "1.0",
@@ -22,6 +23,8 @@ def decision_headers(
         "ce_time": decided.timestamp,
         "content-type": "application/json",
     }
+    if decided.group is not None:
+        attributes["ce_group"] = decided.group
     if received_at_ms is not None:
         attributes["ce_causedat"] = str(received_at_ms)
     return [(name, value.encode()) for name, value in attributes.items()]

@@ -37,7 +37,7 @@ class Metrics:
         self._decisions = Counter(
             "keepstream_decisions",
             "Decisions by kind (the trigger's name, or next-best-action) and fate: fired, or "
-            "treated and control",
+            "treated, control and nothing",
             ["kind", "fate"],
             registry=registry,
         )

@@ -11,6 +11,7 @@ from models.decisions.trigger import (
     Decision,
     NextBestAction,
     Trigger,
+    does_nothing,
     encode_decision,
 )
 from models.learning.lessons import Cost, Example, Observation, Tally, encode_lesson
@@ -23,7 +24,8 @@ class Output(NamedTuple):
     partition, and not to the topic's only one. ``type_name``: its CloudEvents type; with one it
     has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
     ``keepstream_decisions_total``; ``passed_over``: labels (action, gate) in
-    ``keepstream_suppressed_actions_total``.
+    ``keepstream_suppressed_actions_total``. ``ledger_key``: with one, the record is also written to
+    the decision ledger, under this key, in the same partition.
     """
 
     topic: str
@@ -33,10 +35,15 @@ class Output(NamedTuple):
     type_name: Callable[[Any], str] | None = None
     fate: Callable[[Any], tuple[str, str]] | None = None
     passed_over: Callable[[Any], Iterable[tuple[str, str]]] = lambda _: ()
+    ledger_key: Callable[[Any], bytes] | None = None
 
 
 def _customer(decided: Decision) -> bytes:
     return decided.user_id.encode()
+
+
+def _id(decided: Decision) -> bytes:
+    return decided.id.encode()
 
 
 def _rejected(action: NextBestAction) -> Iterable[tuple[str, str]]:
@@ -50,6 +57,7 @@ _TRIGGER = Output(
     is_partitioned=True,
     type_name=lambda trigger: f"keepstream.retention-trigger.{trigger.kind}.v1",
     fate=lambda trigger: (trigger.kind, "fired"),
+    ledger_key=_id,
 )
 _ACTION = Output(
     NEXT_BEST_ACTIONS,
@@ -57,8 +65,9 @@ _ACTION = Output(
     key=_customer,
     is_partitioned=True,
     type_name=lambda action: f"keepstream.{action.kind}.v1",
-    fate=lambda action: (action.kind, action.group),
+    fate=lambda action: (action.kind, "nothing" if does_nothing(action) else action.group),
     passed_over=_rejected,
+    ledger_key=_id,
 )
 _WITHDRAWAL = Output(
     NEXT_BEST_ACTIONS,

@@ -13,6 +13,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from models.decisions.trigger import Decision
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -40,23 +41,29 @@ def connect(settings: Settings) -> "redis.Redis":
 
 
 class TriggerStreams:
-    """Appends triggers to their streams, each entry the trigger's id and its JSON."""
+    """Appends decisions to the streams of their kinds: an entry is the decision's id, its group
+    and its JSON.
+    """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
         self._client = client
         self._settings = settings
         self._metrics = metrics
 
-    async def append(self, triggers: Sequence[tuple[str, str, bytes]]) -> bool:
-        """Add (kind, id, JSON) of each trigger; False when Redis did not take all of them.
+    async def append(self, decisions: Sequence[tuple[Decision, bytes]]) -> bool:
+        """Add each decision, given with its JSON; False when Redis did not take all of them.
 
-        A retry may add a trigger twice: readers drop repeated ids.
+        A retry may add one twice: readers drop repeated ids.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
-            for kind, trigger_id, content in triggers:
+            for decided, content in decisions:
+                entry: dict[Any, Any] = {"id": decided.id}
+                # An earlier release's trigger does not say its group.
+                if decided.group is not None:
+                    entry["group"] = decided.group
                 pipeline.xadd(
-                    trigger_stream(self._settings, kind),
-                    {"id": trigger_id, "trigger": content},
+                    trigger_stream(self._settings, decided.kind),
+                    {**entry, "trigger": content},
                     maxlen=TRIGGERS_KEPT,
                     approximate=True,
                 )

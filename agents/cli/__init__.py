@@ -13,6 +13,7 @@ from agents.cli import (
     demo,
     doctor,
     evaluate,
+    explain,
     export,
     publish,
     real,
@@ -59,6 +60,9 @@ app.command(
 )(replay.replay)
 app.command("doctor", epilog="Example: keepstream doctor --bootstrap-servers kafka:9092")(
     doctor.doctor
+)
+app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cda7c23212f4a")(
+    explain.explain
 )
 app.command("schema", epilog="Example: keepstream schema 'Order Completed'")(schema.schema)
 app.command("facts", epilog="Example: keepstream facts")(rules.facts)

@@ -185,9 +185,10 @@ def _in_words(lines: int, summary: "Summary", out: Path) -> str:
         "dead letters" if name == "deadLettered" else name: n for name, n in summary.events.items()
     }
     read = fates.pop("read")
+    nothing = f"; nothing done {summary.nothing:,} times" if summary.nothing else ""
     return (
         f"{lines:,} lines: {read:,} events ({counted(fates)}), "
         f"{summary.scores:,} scores, {summary.customers:,} customers\n"
-        f"triggers: {counted(summary.triggers) or 'none'}\n"
+        f"triggers: {counted(summary.triggers) or 'none'}{nothing}\n"
         f"written to {out}"
     )

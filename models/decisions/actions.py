@@ -1,4 +1,4 @@
-"""Next best action: the eligible action with the highest priority, or none."""
+"""Next best action: the eligible action with the highest priority, or nothing, and why."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -36,10 +36,11 @@ def next_best_action(
     actions: Sequence[CompiledAction],
     triggers: Sequence[Trigger],
     receipts: Receipts,
-) -> NextBestAction | None:
-    """What to do about ``triggers``; None when every action was rejected by a gate.
+) -> NextBestAction:
+    """What to do about ``triggers``: nothing when every action was rejected by a gate.
 
-    Records the decision in the customer's contacts, for caps, cooldowns and outcomes.
+    Records an action in the customer's contacts, for caps, cooldowns and outcomes. A decision
+    that nothing is done counts in none of them.
     """
     ranked: list[tuple[Ranked, CompiledAction]] = []
     suppressed: list[Suppressed] = []
@@ -52,21 +53,25 @@ def next_best_action(
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
             suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
-    if not ranked:
-        return None
+    best: tuple[Ranked, CompiledAction] | None
     if scene.of(personalisation_refused) is not None:
         # Whose priority is higher would be decided by who the customer is.
-        best, compiled = ranked[0]
+        best = next(iter(ranked), None)
     else:
         # Ties go to the first in the file.
-        best, compiled = max(ranked, key=lambda found: found[0].priority.priority)
-    outranked = tuple(other for other, _ in ranked if other is not best)
-    return _decided(scene, triggers, receipts, best, compiled, outranked, tuple(suppressed))
+        best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
+    outranked = tuple(found[0] for found in ranked if found is not best)
+    return _decided(scene, triggers, receipts, best, outranked, tuple(suppressed))
 
 
 def is_control(customer: str, holdout: float) -> bool:
     """Whether the customer is in the standing holdout, which depends on their id alone."""
     return fingerprint(f"holdout:{customer}") % _BUCKETS < holdout * _BUCKETS
+
+
+def group(scene: Scene) -> str:
+    """The customer's group: `CONTROL` for the standing holdout, else `TREATED`."""
+    return CONTROL if is_control(scene.customer, scene.parameters.actions.holdout) else TREATED
 
 
 def _priority(scene: Scene, compiled: CompiledAction, weight: float) -> Priority | None:
@@ -81,40 +86,41 @@ def _decided(
     scene: Scene,
     triggers: Sequence[Trigger],
     receipts: Receipts,
-    best: Ranked,
-    compiled: CompiledAction,
+    best: tuple[Ranked, CompiledAction] | None,
     outranked: tuple[Ranked, ...],
     suppressed: tuple[Suppressed, ...],
 ) -> NextBestAction:
-    rule, catalogue, cause = compiled.rule, scene.parameters.actions, triggers[0].cause
-    control = is_control(scene.customer, catalogue.holdout)
-    not_before = not_before_ms(scene, rule.channel)
-    name = decision_id(NEXT_BEST_ACTION, catalogue.version, scene.customer, cause)
-    scene.row.edit(CONTACTS).remember(
-        Contact(
-            fingerprint(name),
-            rule.name,
-            rule.channel,
-            scene.at_ms,
-            not control,
-            decision=bytes.fromhex(name),
-            due_ms=scene.at_ms + rule.due,
+    version, cause, whose = scene.parameters.actions.version, triggers[0].cause, scene.of(group)
+    name = decision_id(NEXT_BEST_ACTION, version, scene.customer, cause)
+    rule = best[1].rule if best is not None else None
+    not_before = 0
+    if rule is not None:
+        not_before = not_before_ms(scene, rule.channel)
+        scene.row.edit(CONTACTS).remember(
+            Contact(
+                fingerprint(name),
+                rule.name,
+                rule.channel,
+                scene.at_ms,
+                whose == TREATED,
+                decision=bytes.fromhex(name),
+                due_ms=scene.at_ms + rule.due,
+            )
         )
-    )
     return NextBestAction(
         id=name,
         kind=NEXT_BEST_ACTION,
-        catalogue_version=catalogue.version,
+        catalogue_version=version,
         user_id=scene.customer,
         timestamp=iso(scene.at_ms),
         cause=cause,
         triggers=tuple(decided.kind for decided in triggers),
-        group=CONTROL if control else TREATED,
-        action=rule.name,
-        channel=rule.channel,
-        owner=rule.owner,
-        due_at=iso(scene.at_ms + rule.due),
-        priority=best.priority,
+        group=whose,
+        action=rule.name if rule is not None else None,
+        channel=rule.channel if rule is not None else None,
+        owner=rule.owner if rule is not None else None,
+        due_at=iso(scene.at_ms + rule.due) if rule is not None else None,
+        priority=best[0].priority if best is not None else None,
         # The highest priority wins, never at random as long as outcomes are not learnt from.
         chosen_probability=1.0,
         gates=GATE_NAMES,

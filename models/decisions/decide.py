@@ -1,5 +1,5 @@
 """Evaluates the rules: which triggers fire, by condition, threshold and cooldown, and why; and the
-one action chosen for all of them.
+one action chosen for all of them, or nothing.
 """
 
 from math import isnan
@@ -10,7 +10,7 @@ from models.customer.evidence import reason
 from models.customer.registry import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
-from models.decisions.actions import next_best_action
+from models.decisions.actions import group, next_best_action
 from models.decisions.policy import CompiledTrigger, Policy
 from models.decisions.trigger import (
     Cause,
@@ -31,8 +31,8 @@ BASE = "base"
 
 
 def decide(scene: Scene, policy: Policy) -> list[Decision]:
-    """Evaluate the rules of the scene's moments, and choose one action for all that fire; before
-    that, withdraw what the customer refuses from here on.
+    """Evaluate the rules of the scene's moments, and choose one action for all that fire; that
+    nothing is done is a decision as well. Before that, withdraw what the customer refuses by now.
 
     Records the decisions in the customer's contacts.
     """
@@ -48,8 +48,7 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
     if not triggers:
         return [*withdrawals]
     action = next_best_action(scene, policy.actions, triggers, receipts(scene))
-    decided = [*triggers, action] if action is not None else [*triggers]
-    return [*withdrawals, *decided]
+    return [*withdrawals, *triggers, action]
 
 
 def _cause(scene: Scene, moment: str) -> Cause:
@@ -120,6 +119,7 @@ def _trigger(
         gates=gates,
         model_version=scene.snapshot.version,
         churn_reason=told.churn_reason,
+        group=scene.of(group),
     )
 
 

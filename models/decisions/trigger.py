@@ -61,7 +61,8 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     """A customer event that marketing automation should act on, once.
 
     ``gates``: the checks it passed (condition, threshold, cooldown). ``value_at_stake`` is in the
-    shop's currency.
+    shop's currency. ``group``: treated or control; who acts on triggers must leave the control
+    group alone, too. None in triggers of earlier releases, which did not say it.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     gates: tuple[str, ...]
     model_version: int
     churn_reason: ChurnReason | None = None
+    group: str | None = None
 
 
 class Priority(Struct, frozen=True, rename="camel"):
@@ -109,8 +111,11 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
-    """The action with the highest priority. If ``group`` is control, do not take it: the control
-    group measures its effect. The chosen, outranked and suppressed ones are all actions.
+    """What to do about all triggers of one moment: the action with the highest priority, or
+    nothing. If ``group`` is control, do not take it: the control group measures its effect.
+
+    Nothing is done when every action was rejected: then ``action``, ``channel``, ``owner``,
+    ``due_at`` and ``priority`` are None. The chosen, outranked and suppressed ones are all actions.
     ``not_before``: when the customer's quiet hours end; None to take it at once.
     """
 
@@ -122,11 +127,11 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     cause: Cause
     triggers: tuple[str, ...]
     group: str
-    action: str
-    channel: str
-    owner: str
-    due_at: str
-    priority: Priority
+    action: str | None
+    channel: str | None
+    owner: str | None
+    due_at: str | None
+    priority: Priority | None
     chosen_probability: float
     gates: tuple[str, ...]
     outranked: tuple[Ranked, ...]
@@ -159,6 +164,11 @@ class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN,
 
 
 Decision = Trigger | NextBestAction | ActionWithdrawn
+
+
+def does_nothing(decision: Decision) -> bool:
+    """Whether it says that nothing is done: for the record, not for whoever acts on decisions."""
+    return isinstance(decision, NextBestAction) and decision.action is None
 
 
 def encode_decision(decision: Decision) -> bytes:

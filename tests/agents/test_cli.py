@@ -89,7 +89,8 @@ def test_the_same_log_gives_the_same_bytes(tmp_path: Path, shop_lines: list[byte
     assert first == outcome(tmp_path / "b")
     summary = msgspec.json.decode(first["summary.json"])
     assert len(shop_lines) == summary["events"]["read"]
-    assert len(records(first["triggers.jsonl"])) == sum(summary["triggers"].values()) > 20
+    decided = sum(summary["triggers"].values()) + summary["nothing"]
+    assert len(records(first["triggers.jsonl"])) == decided > 20
     refused = summary["events"]["deadLettered"] + summary["events"]["late"]
     assert len(records(first["dead-letters.jsonl"])) == refused > 20
     assert len(records(first["customers.jsonl"])) == summary["customers"] > 50
@@ -221,7 +222,8 @@ def test_a_log_s_models_come_from_their_folder(
     (tmp_path / "models" / "1.json").write_bytes(content)
     result = replay(tmp_path, adopting(digest), "--models", tmp_path / "models")
     assert 0 == result.exit_code, result.output
-    [trigger] = records(outcome(tmp_path)["triggers.jsonl"])
+    trigger, nothing = records(outcome(tmp_path)["triggers.jsonl"])
+    assert ("next-best-action", None) == (nothing["kind"], nothing["action"])
     assert ("purchase-overdue", 1) == (trigger["kind"], trigger["modelVersion"])
     # Twice the snapshot's gap of five days, not the shipped thirty.
     assert "2025-01-11T10:00:00.000Z" == trigger["timestamp"]

@@ -185,6 +185,8 @@ def key_of(file: str, line: dict[str, Any]) -> str:
         case "customers.jsonl":
             return str(line["userId"])
         case "triggers.jsonl":
+            if line.get("action", "") is None:
+                return f"nothing about {line['triggers'][0]} {line['userId']}"
             return f"{line['kind']} {line['userId']}"
         case "scores.jsonl":
             return str(line["messageId"])

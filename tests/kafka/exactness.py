@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.parameters import Parameters
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    NEXT_BEST_ACTIONS,
+    RETENTION_TRIGGERS,
+)
 from models.customer.profile import encode_profile
 from models.customer.registry import PARTS
 from models.customer.row import decode_row, encode_row
@@ -124,6 +130,8 @@ def _assert_decisions(deployment: Deployment, outputs: list[Output]) -> tuple[li
         for _, _, value in deployment.read(topic)
     ]
     assert oracle == {decision.id: decision for decision in emitted}
+    ledger = [decode_decision(value) for _, _, value in deployment.read(DECISION_LEDGER)]
+    assert oracle == {decision.id: decision for decision in ledger}
     return decisions, len(emitted)
 
 

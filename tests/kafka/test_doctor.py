@@ -122,12 +122,11 @@ def test_a_deployment_that_comes_to_life_and_loses_its_worker(deployment: Deploy
 
 
 def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
-    decided = [
-        msgspec.json.decode(value)["userId"] for _, _, value in deployment.read(NEXT_BEST_ACTIONS)
-    ]
-    assert decided
+    decided = [msgspec.json.decode(value) for _, _, value in deployment.read(NEXT_BEST_ACTIONS)]
+    acted_on = [decision["userId"] for decision in decided if decision["action"] is not None]
+    assert acted_on
     [schema] = [document for document in documents() if document.name == "profile"]
-    for customer in decided[:5]:
+    for customer in acted_on[:5]:
         content = deployment.live_customer(customer)
         assert content is not None
         assert [] == faults(document_schema(schema), json.loads(content))
@@ -137,7 +136,7 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
             assert 0 < view.churn[0].probability < 1
         assert {"treated", "control"} >= {decision.group for decision in view.decisions}
 
-    fates = {"treated": 0.0, "control": 0.0}
+    fates = {"treated": 0.0, "control": 0.0, "nothing": 0.0}
     for fate in fates:
         fates[fate] = deployment.metric(
             "keepstream_decisions_total", kind=NEXT_BEST_ACTION, fate=fate
@@ -162,8 +161,8 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
 
 def _an_outcome_is_recorded(deployment: Deployment) -> None:
     """What came back about an action is seen where its customer is, and counted."""
-    *_, (_, _, latest) = deployment.read(NEXT_BEST_ACTIONS)
-    decision = msgspec.json.decode(latest)
+    decided = [msgspec.json.decode(value) for _, _, value in deployment.read(NEXT_BEST_ACTIONS)]
+    *_, decision = [one for one in decided if one["action"] is not None]
     clicked = {
         "type": "track",
         "event": "Action Clicked",

@@ -24,6 +24,7 @@ from models.decisions.trigger import (
     NextBestAction,
     Trigger,
     decode_decision,
+    does_nothing,
 )
 from models.events.wire import iso
 from models.parameters import load_parameters
@@ -115,13 +116,13 @@ def _is_folded(deployment: Deployment) -> bool:
 
 
 def _triggers(deployment: Deployment) -> dict[str, Decision]:
-    """Every decision on Kafka, by id."""
+    """Every decision on Kafka that is somebody's work, by id."""
     found = [
         decode_decision(value)
         for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
         for _, _, value in deployment.read(topic)
     ]
-    return {decision.id: decision for decision in found}
+    return {decision.id: decision for decision in found if not does_nothing(decision)}
 
 
 def _streamed(client: redis.Redis, deployment: Deployment) -> set[str]:

@@ -3,6 +3,7 @@
 from itertools import pairwise, permutations
 from typing import Any
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from models.decisions.trigger import (
     Priority,
     Trigger,
     decode_decision,
+    does_nothing,
     encode_decision,
 )
 from models.engine import Effect
@@ -54,7 +56,13 @@ def triggered(effects: list[Effect], kind: str = "churn-risk") -> list[Trigger]:
 
 
 def chosen(effects: list[Effect]) -> list[NextBestAction]:
-    return [e for e in effects if isinstance(e, NextBestAction)]
+    """The decisions for an action."""
+    return [e for e in effects if isinstance(e, NextBestAction) and e.action is not None]
+
+
+def left_alone(effects: list[Effect]) -> list[NextBestAction]:
+    """The decisions that nothing is done."""
+    return [e for e in effects if isinstance(e, NextBestAction) and e.action is None]
 
 
 def looked_at(row: Row, days: float, probability: float) -> tuple[Row, list[Effect]]:
@@ -268,6 +276,7 @@ def test_a_cooldown_outlasts_however_many_other_decisions() -> None:
 
 def test_priority_is_its_factors_and_the_highest_wins() -> None:
     for action in chosen(carts([2.0, 40.0], eager(), row=lived([ordered(0)]))):
+        assert action.priority is not None
         for priority in (action.priority, *(other.priority for other in action.outranked)):
             assert pytest.approx(recomputed(priority), rel=1e-12) == priority.priority
             assert priority.priority > 0
@@ -279,7 +288,7 @@ def recomputed(p: Priority) -> float:
 
 
 def test_a_lever_moves_an_action_up() -> None:
-    def winner(lever: float) -> str:
+    def winner(lever: float) -> str | None:
         parameters = eager()
         actions = tuple(
             replace(a, lever=lever) if a.name == "cart-reminder" else a
@@ -298,8 +307,41 @@ def test_an_action_that_costs_more_than_it_brings_is_not_taken() -> None:
     parameters = replace(parameters, actions=replace(parameters.actions, actions=actions))
     found = carts([2.0], parameters)
 
-    assert 1 == len(triggered(found, "cart-abandoned"))
+    [fired] = triggered(found, "cart-abandoned")
     assert [] == chosen(found)
+    [nothing] = left_alone(found)
+    assert (None, None, None, None) == (
+        nothing.channel,
+        nothing.owner,
+        nothing.due_at,
+        nothing.priority,
+    )
+    assert (("cart-abandoned",), fired.cause, fired.group) == (
+        nothing.triggers,
+        nothing.cause,
+        nothing.group,
+    )
+    names = [action.name for action in parameters.actions.actions]
+    assert names == [other.action for other in nothing.suppressed]
+    assert () == nothing.outranked
+    assert {"cart-reminder": "priority", "cart-coupon": "priority"} == {
+        other.action: other.by for other in nothing.suppressed if other.by != "answers"
+    }
+
+
+def test_a_decision_that_nothing_is_done_is_no_contact() -> None:
+    """A cap of none at all: nothing is done of all that fires, and nothing is remembered."""
+    parameters = eager(caps=(Cap(at_most=0, per=DurationMs(DAY_MS)),))
+    within = context(parameters=parameters)
+    row, found = Row(), []
+    for hour in (0, 3, 6):
+        put = happened("Product Added", at(hours=hour), product_id="P", price=60.0)
+        row, _, effects = step(row, put, within)
+        row, more = waited(row, at(hours=hour + 2), within=within)
+        found += [*effects, *more]
+
+    assert 3 == len(left_alone(found)) == len({decision.id for decision in left_alone(found)})
+    assert [] == of(row).contacts.latest
 
 
 def test_a_tenth_of_all_customers_is_held_out_for_good() -> None:
@@ -319,6 +361,9 @@ def test_control_decisions_are_made_and_marked_and_count_like_the_others() -> No
     hours = [2.0 * n for n in range(12 * 30)]
     held_out, treated = chosen(carts(hours, everybody)), chosen(carts(hours, nobody))
 
+    for parameters, group in ((everybody, "control"), (nobody, "treated")):
+        fired = triggered(carts(hours, parameters), "cart-abandoned")
+        assert {group} == {trigger.group for trigger in fired}
     assert {"control"} == {action.group for action in held_out}
     assert {"treated"} == {action.group for action in treated}
     assert [replace(action, group="treated") for action in held_out] == treated
@@ -385,8 +430,18 @@ def test_an_outcome_finds_its_decision_among_others() -> None:
 
 
 def test_decisions_are_read_as_they_were_written() -> None:
-    found = [e for e in carts([2.0, 40.0], eager()) if isinstance(e, Trigger | NextBestAction)]
+    made = carts([2.0, 4.0, 40.0], eager())
+    found = [e for e in made if isinstance(e, Trigger | NextBestAction)]
 
     assert {Trigger, NextBestAction} == {type(decision) for decision in found}
+    assert {True, False} == {does_nothing(decision) for decision in found}
     for decision in found:
         assert decision == decode_decision(encode_decision(decision))
+
+
+def test_a_trigger_of_an_earlier_release_is_read_without_a_group() -> None:
+    [fired] = triggered(carts([2.0], eager()), "cart-abandoned")
+    told = orjson.loads(encode_decision(fired))
+    del told["group"]
+
+    assert replace(fired, group=None) == decode_decision(orjson.dumps(told))

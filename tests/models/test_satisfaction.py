@@ -25,7 +25,7 @@ from models.customer.satisfaction import (
     SatisfactionParameters,
     net_promoter_score,
 )
-from models.decisions.trigger import NextBestAction, Trigger
+from models.decisions.trigger import NextBestAction, Trigger, does_nothing
 from models.engine import record
 from models.events.event import Event
 from models.events.wire import encode_event
@@ -563,7 +563,7 @@ def test_passives_and_promoters_are_told_of_once_in_a_quarter() -> None:
         "2026-04-02 nps-passive",
         "2026-04-04 nps-promoter",
     ] == fired
-    assert not any(isinstance(output, NextBestAction) for output in outputs)
+    assert all(does_nothing(output) for output in outputs if isinstance(output, NextBestAction))
 
 
 def test_one_answer_of_eight_from_someone_who_was_asked_yesterday_contacts_nobody() -> None:
@@ -572,7 +572,7 @@ def test_one_answer_of_eight_from_someone_who_was_asked_yesterday_contacts_nobod
     row, effects = lived_with_effects(map(as_event, events))
 
     assert ["nps-passive"] == kinds(effects)
-    assert not any(isinstance(effect, NextBestAction) for effect in effects)
+    assert all(does_nothing(effect) for effect in effects if isinstance(effect, NextBestAction))
     assert 0 == row.next_due_ms
 
 

@@ -320,7 +320,7 @@ def test_a_triggers_id_does_not_depend_on_the_model(version: int) -> None:
 
     assert version == told.model_version
     assert told.id == decision_id(
-        "low-satisfaction", 1, "ada", Cause(message_id=answered(0).message_id)
+        "low-satisfaction", told.rule_version, "ada", Cause(message_id=answered(0).message_id)
     )
 
 
@@ -338,7 +338,7 @@ def test_what_a_trigger_says_on_the_wire() -> None:
         b'{"code":"cart_value","value":20.0,"words":"worth 20.00"},'
         b'{"code":"cart_idle_hours","value":1.0,"words":"untouched for 1.0 hours"}],'
         b'"churn":null,"valueAtStake":0.0,"gates":["condition","cooldown"],"modelVersion":0,'
-        b'"churnReason":null}'
+        b'"churnReason":null,"group":"treated"}'
     ) == encode_decision(told)
 
 
@@ -354,5 +354,5 @@ def test_deadlines_of_one_customer_run_in_the_order_of_their_time() -> None:
     kinds = Counter(map(type, effects))
     # How often points are told of all customers is for their own tests to say.
     kinds.pop(Tally, None)
-    assert {Trigger: 3, NextBestAction: 2, Observation: 14, Example: 11} == kinds
+    assert {Trigger: 3, NextBestAction: 3, Observation: 14, Example: 11} == kinds
     assert all(earlier <= later for earlier, later in pairwise(moments))

@@ -197,6 +197,30 @@ def test_every_decision_has_an_id_of_its_own(records: list[bytes]) -> None:
 
 
 @given(records=canonical_logs())
+def test_every_moment_with_a_trigger_has_one_decision_that_accounts_for_every_action(
+    records: list[bytes],
+) -> None:
+    """Of all actions one at most is chosen; each of the others is outranked or rejected, once."""
+    fired: list[Trigger] = []
+    names = sorted(action.name for action in PARAMETERS.actions.actions)
+    for effect in run(records).effects:
+        if isinstance(effect, Trigger):
+            fired.append(effect)
+        if not isinstance(effect, NextBestAction):
+            continue
+        assert {(effect.user_id, effect.timestamp, effect.group)} == {
+            (trigger.user_id, trigger.timestamp, trigger.group) for trigger in fired
+        }
+        assert effect.triggers == tuple(trigger.kind for trigger in fired)
+        told = [o.action for o in effect.outranked] + [o.action for o in effect.suppressed]
+        assert names == sorted(told if effect.action is None else [*told, effect.action])
+        assert effect.action is not None or not effect.outranked
+        fired = []
+
+    assert [] == fired
+
+
+@given(records=canonical_logs())
 def test_lessons_are_in_the_order_of_their_places(records: list[bytes]) -> None:
     observed = [e for e in run(records).effects if isinstance(e, Observation | Example)]
     places = [(o.offset, o.index) for o in observed]

@@ -41,6 +41,9 @@ ACTIONS = {action.name: action for action in PARAMETERS.actions.actions}
 class Shop(NamedTuple):
     decisions: list[Decision]
     triggers: list[Trigger]
+    #: Next best actions, those that nothing is done included.
+    moments: list[NextBestAction]
+    #: Those of them that are somebody's work.
     actions: list[NextBestAction]
     replay: Replay
 
@@ -56,6 +59,7 @@ def shop() -> Shop:
         decisions,
         [d for d in decisions if isinstance(d, Trigger)],
         [d for d in decisions if isinstance(d, NextBestAction)],
+        [d for d in decisions if isinstance(d, NextBestAction) and d.action is not None],
         replay,
     )
 
@@ -108,7 +112,7 @@ def test_ids_follow_from_the_rule_the_customer_and_the_cause(shop: Shop) -> None
         rule = TRIGGERS[trigger.kind]
         assert rule.version == trigger.rule_version
         assert trigger.id == decision_id(rule.name, rule.version, trigger.user_id, trigger.cause)
-    for action in shop.actions:
+    for action in shop.moments:
         version = PARAMETERS.actions.version
         assert version == action.catalogue_version
         assert action.id == decision_id(NEXT_BEST_ACTION, version, action.user_id, action.cause)
@@ -180,10 +184,11 @@ def test_a_decision_with_a_score_says_why_the_customer_may_leave(shop: Shop) -> 
 
 def test_chosen_outranked_and_suppressed_are_all_actions_once(shop: Shop) -> None:
     gates = set()
-    for decision in shop.actions:
+    for decision in shop.moments:
+        chosen = [decision.action] if decision.action is not None else []
         others = [ranked.action for ranked in decision.outranked]
         shut = [suppressed.action for suppressed in decision.suppressed]
-        assert sorted(ACTIONS) == sorted([decision.action, *others, *shut])
+        assert sorted(ACTIONS) == sorted([*chosen, *others, *shut])
         gates |= {suppressed.by for suppressed in decision.suppressed}
         assert set(decision.gates) >= {suppressed.by for suppressed in decision.suppressed}
     assert {"answers", "eligibility", "contact-cap", "priority"} <= gates
@@ -223,7 +228,8 @@ def test_an_action_answers_the_triggers_of_its_moment(shop: Shop) -> None:
     moments: dict[tuple[str, str], list[Trigger]] = defaultdict(list)
     for trigger in shop.triggers:
         moments[trigger.user_id, trigger.timestamp].append(trigger)
-    for decision in shop.actions:
+    assert moments.keys() == {(made.user_id, made.timestamp) for made in shop.moments}
+    for decision in shop.moments:
         answered = moments[decision.user_id, decision.timestamp]
         assert [trigger.kind for trigger in answered] == list(decision.triggers)
         assert [r for trigger in answered for r in trigger.reasons] == list(decision.reasons)
@@ -246,7 +252,7 @@ def test_nobody_is_contacted_beyond_the_caps_or_within_a_cooldown(shop: Shop) ->
 
 def test_the_holdout_stands_and_is_decided_for_like_everybody_else(shop: Shop) -> None:
     groups: dict[str, set[str]] = defaultdict(set)
-    for decision in shop.actions:
+    for decision in shop.decisions:
         groups[decision.user_id].add(decision.group)
         held_out = is_control(decision.user_id, PARAMETERS.actions.holdout)
         assert (CONTROL if held_out else TREATED) == decision.group

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from config.settings import Settings, load_settings
+from models.decisions.trigger import Cause, Trigger
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
 from streams.redis_views import (
@@ -39,6 +40,24 @@ def gone(tmp_path: Path) -> Settings:
     with EmbeddedValkey(tmp_path) as valkey:
         url = valkey.url
     return load_settings({}, redis_url=url)
+
+
+def trigger(kind: str, trigger_id: str, group: str | None = "control") -> Trigger:
+    """A trigger of one kind, in one group."""
+    return Trigger(
+        id=trigger_id,
+        kind=kind,
+        rule_version=1,
+        user_id="c-1",
+        timestamp="2026-01-01T00:00:00.000Z",
+        cause=Cause(message_id="m-1"),
+        reasons=(),
+        churn=None,
+        value_at_stake=0.0,
+        gates=(),
+        model_version=0,
+        group=group,
+    )
 
 
 @asynccontextmanager
@@ -108,7 +127,7 @@ def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
             assert 1 == views.waiting
             assert not await views.was_emptied()
             streams = TriggerStreams(client, gone, metrics)
-            assert not await streams.append([("cart-abandoned", "t-1", b"{}")])
+            assert not await streams.append([(trigger("cart-abandoned", "t-1"), b"{}")])
 
     asyncio.run(write())
     assert b"keepstream_redis_up 0.0" in metrics.exposition()
@@ -117,7 +136,10 @@ def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
 def test_triggers_are_appended_to_the_stream_of_their_kind(
     settings: Settings, store: redis.Redis
 ) -> None:
-    triggers = [("cart-abandoned", "t-1", b"1"), ("ticket-overdue", "t-2", b"2")]
+    triggers = [
+        (trigger("cart-abandoned", "t-1"), b"1"),
+        (trigger("ticket-overdue", "t-2", group=None), b"2"),
+    ]
     metrics = Metrics()
 
     async def append() -> None:
@@ -128,6 +150,9 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
 
     asyncio.run(append())
     carts = store.xrange(trigger_stream(settings, "cart-abandoned"))
-    assert [{b"id": b"t-1", b"trigger": b"1"}] * 2 == [fields for _, fields in carts]
-    assert 1 == store.xlen(trigger_stream(settings, "ticket-overdue"))
+    carted = {b"id": b"t-1", b"group": b"control", b"trigger": b"1"}
+    assert [carted] * 2 == [fields for _, fields in carts]
+    # An earlier release's trigger does not say its group.
+    tickets = store.xrange(trigger_stream(settings, "ticket-overdue"))
+    assert [{b"id": b"t-2", b"trigger": b"2"}] == [fields for _, fields in tickets]
     assert b"keepstream_redis_up 1.0" in metrics.exposition()

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from kafka.admin import ConfigResource
 
+from config.duration import DAY_MS
 from config.settings import Settings, load_settings
 from config.topics import (
     CLICKSTREAM,
     CUSTOMER_EVENTS,
     CUSTOMERS,
+    DECISION_LEDGER,
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
     RAW_TOPICS,
@@ -93,6 +95,13 @@ def test_the_changelog_keeps_both_writers_of_a_takeover() -> None:
     changelog = by_name()[CUSTOMERS].config
     assert changelog["cleanup.policy"] == "compact"
     assert int(changelog["min.compaction.lag.ms"]) >= TEN_MINUTES_MS
+
+
+def test_the_ledger_has_a_decision_once_and_for_a_quarter() -> None:
+    ledger = by_name()[DECISION_LEDGER]
+    assert {"compact", "delete"} == set(ledger.config["cleanup.policy"].split(","))
+    assert str(90 * DAY_MS) == ledger.config["retention.ms"]
+    assert ledger.is_partitioned
 
 
 def test_latency_is_measured_between_two_broker_times() -> None:

@@ -166,6 +166,8 @@ def _when(trigger: Decision) -> str:
 
 def _why(trigger: Decision) -> str:
     if isinstance(trigger, NextBestAction):
+        if trigger.action is None or trigger.priority is None:
+            return "nothing is done"
         worth = f"worth {trigger.priority.priority:.2f}"
         return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
     if isinstance(trigger, ActionWithdrawn):

@@ -28,7 +28,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
     partitions_of,
 )
-from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision
+from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision, does_nothing
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
@@ -212,7 +212,7 @@ class Watch:
 
     def _take_decision(self, record: ConsumerRecord) -> None:
         trigger = decode_decision(record.value)
-        if trigger.id in self._seen:
+        if trigger.id in self._seen or does_nothing(trigger):
             return
         self._seen.add(trigger.id)
         figures = self.figures

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 class Right(NamedTuple):
     """The right value of a field, and why. ``line``: the customer of a profile; the kind and the
-    customer of a decision; the messageId of a score; the reason of a dead letter.
+    customer of a decision, or what nothing is done about; the messageId of a score; the reason of a
+    dead letter.
     """
 
     file: str
@@ -220,6 +221,7 @@ DECISIONS = [
         ("valueAtStake", 0.0, "has spent nothing"),
         ("gates", ["condition", "cooldown"], "what the trigger passed"),
         ("modelVersion", 0, "nothing was learnt"),
+        ("group", "treated", "not one of the tenth who are never treated"),
     ),
     *_decision(
         "next-best-action cleo",
@@ -285,6 +287,7 @@ DECISIONS = [
     *_decision(
         "cart-abandoned lin",
         ("timestamp", "2026-03-04T10:30:00.000Z", "an hour after the cart was last touched"),
+        ("group", "control", "one of the tenth who are never treated"),
     ),
     *_decision(
         "next-best-action lin",
@@ -346,6 +349,38 @@ DECISIONS = [
         ("churnReason.shares", {"price": 0.0, "product": 0.0, "service": 1.0}, "of its weight"),
     ),
     *_decision(
+        "nothing about low-satisfaction dan",
+        ("type", "next-best-action", "that nothing is done is decided as well"),
+        ("id", "37602bf70fb6f766aebe17f546a8e4e9", "of version, customer and cause alone"),
+        ("cause", {"messageId": "m21"}, "that of the trigger"),
+        ("triggers", ["low-satisfaction"], "what it answers"),
+        ("action", None, "every action was rejected"),
+        ("channel", None, "nothing is done"),
+        ("owner", None, "nothing is done"),
+        ("dueAt", None, "nothing is done"),
+        ("priority", None, "nothing is done"),
+        ("outranked", [], "every action was rejected"),
+        (
+            "suppressed",
+            [
+                {"action": "cart-reminder", "by": "answers"},
+                {"action": "cart-coupon", "by": "answers"},
+                {"action": "service-recovery", "by": "eligibility"},
+            ],
+            "two are for carts; the third for who has bought or has an open ticket",
+        ),
+    ),
+    *_decision(
+        "nothing about purchase-overdue gus",
+        ("action", None, "no action answers it"),
+        ("suppressed[2].by", "answers", "no action answers it"),
+    ),
+    *_decision(
+        "nothing about ticket-overdue dan",
+        ("action", None, "no action is for who has not bought"),
+        ("timestamp", "2026-03-09T10:00:00.000Z", "with the trigger"),
+    ),
+    *_decision(
         "ticket-overdue dan",
         ("timestamp", "2026-03-09T10:00:00.000Z", "3 days after a ticket of low priority"),
     ),
@@ -398,6 +433,7 @@ OTHERS = [
         },
         "by kind, actions too",
     ),
+    Right(SUMMARY, "", "nothing", 3, "no action for gus's overdue purchase, and twice for dan"),
     Right(SUMMARY, "", "scores", 2, "one for each question"),
     Right(SUMMARY, "", "customers", 8, "whoever has an event that was applied"),
     Right(SUMMARY, "", "clock", END, "the last watermark"),

@@ -1,0 +1,107 @@
+"""`keepstream explain`: why something was decided, and whether it adds up."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.progress import progress
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.decision_ledger import Found
+
+
+def explain(
+    decision_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of a trigger, or of a next best action.")
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            metavar="TRIGGERS",
+            help="Look here, in the triggers.jsonl of a replay, and not on Kafka.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Say why something was decided, and why nothing else, and recompute every priority.
+
+    Exit code 1: there is no such decision, or a priority does not follow from its factors to 1e-9.
+    2: Kafka can't be reached, or FILE can't be read.
+    """
+    from models.decisions.audit import faults  # noqa: PLC0415 - not for --help
+
+    wanted = decision_id.strip().lower()
+    found = _in_file(file, wanted) if file is not None else _in_ledger(wanted, bootstrap_servers)
+    if found is None:
+        where = str(file) if file is not None else "the decision ledger, which is kept for 90 days"
+        complain(
+            f"no decision {decision_id!r} in {where}: an id is the `id` of a trigger or of a next "
+            f"best action, 32 signs of 0-9 and a-f"
+        )
+        raise typer.Exit(EXIT_FOUND)
+    wrong = list(faults(found.action)) if found.action is not None else []
+    if as_json:
+        typer.echo(json.dumps(_as_json(found, wrong), ensure_ascii=False))
+    else:
+        _tell(found)
+    for fault in wrong:
+        complain(f"does not add up: {fault}")
+    if wrong:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _tell(found: "Found") -> None:
+    from agents.words.decisions import moment_in_words  # noqa: PLC0415 - not for --help
+
+    for line in moment_in_words(found.triggers, found.action):
+        typer.echo(line)
+
+
+def _as_json(found: "Found", wrong: list[str]) -> dict[str, Any]:
+    from models.decisions.audit import ranked, recomputed  # noqa: PLC0415 - not for --help
+
+    action = found.action
+    again = {o.action: recomputed(o.priority) for o in ranked(action)} if action else {}
+    return {
+        "triggers": msgspec.to_builtins(found.triggers),
+        "decision": msgspec.to_builtins(action),
+        "recomputed": again,
+        "faults": wrong,
+    }
+
+
+def _in_file(file: Path, wanted: str) -> "Found | None":
+    from streams.decision_ledger import find_in_lines  # noqa: PLC0415 - not for --help
+
+    try:
+        with file.open("rb") as lines:
+            return find_in_lines(lines, wanted)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CommandError(
+            f"{file} has a line that is no decision ({error}): give the triggers.jsonl that "
+            f"`keepstream replay --out DIR` writes"
+        ) from None
+
+
+def _in_ledger(wanted: str, bootstrap_servers: str | None) -> "Found | None":
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
+    from streams.decision_ledger import find_in_ledger  # noqa: PLC0415 - as above
+
+    settings: Settings = settings_from(bootstrap_servers=bootstrap_servers)
+    with progress("explain", None) as tell:
+
+        def on_progress(done: int, total: int) -> None:
+            tell(done, f"{done:,} of {total:,} records", total)
+
+        return asyncio.run(find_in_ledger(settings, wanted, on_progress))

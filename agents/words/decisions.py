@@ -1,0 +1,80 @@
+"""Why it was decided so, in words: from the receipts of the triggers and the action of a moment."""
+
+from collections.abc import Iterator, Sequence
+
+from models.customer.contacts import CONTROL
+from models.decisions.audit import ranked, recomputed
+from models.decisions.trigger import NextBestAction, Priority, Suppressed, Trigger
+
+#: What a shut gate says of an action, by the gate's name in receipts.
+_GATES = {
+    "answers": "is for none of these triggers",
+    "eligibility": "its own condition does not hold",
+    "reason": "plays to another reason to leave",
+    "consent": "the customer does not consent to it",
+    "channel-opt-out": "the customer cannot be reached by its channel",
+    "impersonal": "the customer does not want who they are to decide",
+    "truce": "nothing is sold to somebody who waits for help",
+    "price-dependence": "would only teach to wait for discounts",
+    "quiet-hours": "no time is left after the customer's quiet hours",
+    "cooldown": "was decided for the customer lately",
+    "contact-cap": "the customer gets no more contacts for now",
+    "priority": "is worth no more than it costs, or nobody knows what",
+}
+
+
+def moment_in_words(triggers: Sequence[Trigger], action: NextBestAction | None) -> Iterator[str]:
+    """What fired and why, what is done about it, and why nothing else."""
+    first = triggers[0] if triggers else action
+    if first is None:
+        return
+    yield f"{first.user_id}, {first.timestamp}, because of {first.cause.text}"
+    for trigger in triggers:
+        yield f"{trigger.kind} fired ({trigger.id})"
+        for reason in trigger.reasons:
+            yield f"  {reason.words}{_added(reason.contribution)}"
+    if action is None:
+        yield "no decision about it was kept"
+        return
+    yield from _chosen(action)
+    for other in ranked(action):
+        if other.action != action.action:
+            yield f"not {other.action}: outranked"
+            yield f"  {_sum(other.priority)}"
+    for shut in action.suppressed:
+        yield f"not {shut.action}: {_shut(shut)}"
+
+
+def _chosen(action: NextBestAction) -> Iterator[str]:
+    if action.action is None or action.priority is None:
+        yield f"nothing is done ({action.id}): no action passed all gates"
+        return
+    yield f"{action.action} is chosen ({action.id})"
+    yield f"  by {action.channel}, {action.owner} has until {action.due_at}"
+    if action.not_before is not None:
+        yield f"  not before {action.not_before}, when the customer's quiet hours end"
+    yield f"  {_sum(action.priority)}"
+    if action.group == CONTROL:
+        yield "  not to be taken: the customer is in the control group"
+
+
+def _sum(told: Priority) -> str:
+    return (
+        f"propensity {told.propensity:g} * weight {told.context_weight:g} * value {told.value:.12g}"
+        f" * lever {told.lever:g} - cost {told.cost:g} = {recomputed(told):.12g}"
+    )
+
+
+def _shut(shut: Suppressed) -> str:
+    words = _GATES.get(shut.by, "rejected")
+    details = (
+        shut.by,
+        shut.what,
+        f"since {shut.since}" if shut.since else None,
+        f"until {shut.until}" if shut.until else None,
+    )
+    return f"{words} ({', '.join(detail for detail in details if detail)})"
+
+
+def _added(contribution: float | None) -> str:
+    return f" ({contribution:+.2f})" if contribution is not None else ""
