@@ -51,6 +51,8 @@ def _chosen(action: NextBestAction) -> Iterator[str]:
         return
     yield f"{action.action} is chosen ({action.id})"
     yield f"  by {action.channel}, {action.owner} has until {action.due_at}"
+    if action.not_before is not None:
+        yield f"  not before {action.not_before}, when the customer's quiet hours end"
     yield f"  {_sum(action.priority)}"
     if action.group == CONTROL:
         yield "  not to be taken: the customer is in the control group"

@@ -53,9 +53,10 @@ def next_best_action(
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
             suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
+    best: tuple[Ranked, CompiledAction] | None
     if scene.of(personalisation_refused) is not None:
         # Whose priority is higher would be decided by who the customer is.
-        best = ranked[0] if ranked else None
+        best = next(iter(ranked), None)
     else:
         # Ties go to the first in the file.
         best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
@@ -92,8 +93,9 @@ def _decided(
     version, cause, whose = scene.parameters.actions.version, triggers[0].cause, scene.of(group)
     name = decision_id(NEXT_BEST_ACTION, version, scene.customer, cause)
     rule = best[1].rule if best is not None else None
-    not_before = not_before_ms(scene, rule.channel) if rule is not None else 0
+    not_before = 0
     if rule is not None:
+        not_before = not_before_ms(scene, rule.channel)
         scene.row.edit(CONTACTS).remember(
             Contact(
                 fingerprint(name),

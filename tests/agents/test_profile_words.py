@@ -14,6 +14,7 @@ from models.customer.anomaly import Anomaly
 from models.customer.cart import CartView
 from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
+from models.customer.consent import ConsentView, WordView
 from models.customer.contacts import CONTROL, TREATED, DecisionView, Outcome
 from models.customer.engagement import EngagementView
 from models.customer.loyalty import LoyaltyView
@@ -284,6 +285,23 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         [
             ("support", "1 open ticket of 3, answer due 2026-02-13 10:30 UTC"),
             ("surveys", "NPS 9 (2 days before)"),
+        ],
+    ),
+    "consent": (
+        ConsentView(
+            analytics=True,
+            personalisation=True,
+            marketing=False,
+            words=(
+                WordView("marketing", None, None, "revoked", "2026-02-10T10:00:00.000Z", "web"),
+                WordView("marketing", "email", "news", "granted", "2026-02-09T10:00:00.000Z", ""),
+            ),
+            email_unreachable_since="2026-02-11T10:00:00.000Z",
+        ),
+        [
+            ("consent", "revoked marketing, 1 day before"),
+            ("consent", "granted marketing by email, list news, 2 days before"),
+            ("e-mail", "cannot be reached: it came back 14 hours before"),
         ],
     ),
     "satisfaction": (

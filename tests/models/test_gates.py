@@ -69,11 +69,12 @@ def told(name: str, hours: float, **said: Any) -> Event:
 
 
 def decisions(parameters: Parameters, events: Sequence[Event]) -> list[NextBestAction]:
-    """What was decided along these events, and in the two hours after the last."""
+    """What was decided about carts along these events, and in the two hours after the last."""
     within = context(parameters=parameters)
     row, effects = lived_with_effects(events, within=within)
     more = waited(row, events[-1].occurred_at_ms + 2 * 3_600_000, within=within)[1]
-    return [found for found in (*effects, *more) if isinstance(found, NextBestAction)]
+    decided = [found for found in (*effects, *more) if isinstance(found, NextBestAction)]
+    return [found for found in decided if "cart-abandoned" in found.triggers]
 
 
 class Row(NamedTuple):

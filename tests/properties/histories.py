@@ -70,6 +70,9 @@ said = st.one_of(
     _said("Order Updated", order_id=order_ids, revenue=amounts),
     st.tuples(st.just("Order Refunded"), _refund),
     _said("Order Cancelled", order_id=order_ids),
+    _said("Unsubscribed", list_id=st.sampled_from(["", "news"])),
+    _said("Consent Granted", purpose=st.sampled_from(["marketing", "analytics"])),
+    _said("Consent Revoked", purpose=st.sampled_from(["personalisation", "analytics"])),
     _said("Ticket Opened", ticket_id=ticket_ids, priority=_priorities),
     _said("Ticket Opened", ticket_id=ticket_ids, category=st.sampled_from(["Billing", "other"])),
     _said("Ticket Replied", ticket_id=ticket_ids, author=st.sampled_from(["agent", "customer"])),
@@ -118,6 +121,7 @@ def _anything_said(rng: Random) -> tuple[str, dict[str, Any]]:
         + ["Ticket Opened", "Survey Responded"] * 2
         + ["Product Removed", "Cart Viewed", "page", "Email Delivered", "Ticket Replied"]
         + ["Ticket Solved", "Ticket Reopened", "Order Refunded", "Order Cancelled"]
+        + ["Unsubscribed", "Consent Granted"]
     )
     match name.split()[0]:
         case "Product":

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.customer.row import Row, decode_row
-from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger, encode_decision
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
@@ -127,7 +127,7 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
             rows = [decode_row(content) for content in stored.rows.values()]
             parts |= {part for row in rows for part, value in kept(row).items() if value}
 
-    assert {Trigger, NextBestAction, Observation, Example, Tally} == effects
+    assert {Trigger, NextBestAction, ActionWithdrawn, Observation, Example, Tally} == effects
     # Thinning out takes a history of months, and a word on points takes larger orders.
     rare = {"silent-churn", "points-earned", "points-expiring", "level-near", "level-changed"}
     assert {rule.name for rule in PARAMETERS.triggers.triggers} - rare == kinds - rare
