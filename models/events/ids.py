@@ -45,8 +45,8 @@ def is_nobody(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether a customer may have this id."""
-    return bool(text) and _fault(text) == "" and not is_nobody(text)
+    """Whether ``text`` is an id, somebody's or nobody's."""
+    return bool(text) and not _fault(text)
 
 
 def id_text(value: Any, path: str) -> str | None:
