@@ -31,6 +31,7 @@ from config.limits import (
     at_most,
     problems_in,
 )
+from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
@@ -84,6 +85,11 @@ class Money(Section, frozen=True):
         begun = [begin for begin in rates if begin <= today]
         return rates[max(begun)] if begun else None
 
+    def first_rate(self, currency: str) -> float:
+        """The earliest rate of the currency; 0 if there is none."""
+        rates = self.rates.get(currency, 0.0)
+        return rates if isinstance(rates, float) else rates[min(rates)]
+
     def problems(self) -> Iterator[str]:
         """A currency is three capital letters, and a rate a number above 0 from a date on."""
         if not re.fullmatch("[A-Z]{3}", self.currency):
@@ -111,6 +117,22 @@ def _is_date(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
+
+
+class Names(Section, frozen=True):
+    """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
+    only look like a known one. Both are kept as they are compared, `folded`.
+    """
+
+    open_tables = ("aliases",)
+    own: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        own = tuple(folded(name) for name in self.own)
+        aliases = {folded(alias): name for alias, name in self.aliases.items()}
+        msgspec.structs.force_setattr(self, "own", own)
+        msgspec.structs.force_setattr(self, "aliases", aliases)
 
 
 class Rfm(Section, frozen=True):
@@ -179,6 +201,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     time: Time
     money: Money
+    names: Names
     rfm: Rfm
     overdue: Overdue
     churn: Churn
@@ -203,6 +226,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
+    "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
     "churn": Churn,
@@ -284,10 +308,8 @@ def _literal(text: str) -> Any:
 
 
 def _open_tables(parts: Mapping[str, type[Section]]) -> tuple[str, ...]:
-    sections = {**_SHARED, **parts}
-    return tuple(
-        f"{name}.{table}." for name, kind in sections.items() for table in kind.open_tables
-    )
+    kinds = {**_SHARED, **parts}
+    return tuple(f"{name}.{table}." for name, kind in kinds.items() for table in kind.open_tables)
 
 
 def _merge(

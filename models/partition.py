@@ -137,7 +137,8 @@ class Partition:
         a part refuses it.
         """
         if line.type not in CONTROL_TYPES:
-            return self.fold(offset, event_of(line, message_id=f"{self.number}-{offset}"))
+            stand_in, own = f"{self.number}-{offset}", self._plan.parameters.names.own
+            return self.fold(offset, event_of(line, message_id=stand_in, own=own))
         if offset <= self.state.applied:
             return ALREADY_APPLIED
         applied = Applied(self._control(offset, line))

@@ -13,11 +13,14 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
+from models.catalogue import MISSPELT, nearest_known_name
 from models.customer.profile import profile
 from models.customer.row import Row
 from models.decisions.trigger import NextBestAction, Trigger
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.event import Event
+from models.events.refusals import Misnamed, RefusalCause, Refusals
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, require_log_format, timestamp_ms
 from models.hindsight import Hindsight
@@ -37,7 +40,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, the
     final state, how good the scores were, the latest drift alarms, and the share of a year's net
     revenue that the best fifth of customers brought. ``measures``: the metrics of parts, by their
-    names on /metrics.
+    names on /metrics. ``refusals`` and ``misnamed``: why events were refused, and names that are
+    nearly known ones, the most frequent first.
     """
 
     events: dict[str, int]
@@ -51,6 +55,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     spend_quality: tuple[SpendQuality, ...] = ()
     revenue_share_top_fifth: float | None = None
     measures: dict[str, float] = {}
+    refusals: tuple[RefusalCause, ...] = ()
+    misnamed: tuple[Misnamed, ...] = ()
 
 
 Output = Trigger | NextBestAction | Score | DeadLetter
@@ -95,9 +101,16 @@ class Replay:
         parameters: Parameters,
         models: SnapshotSource = _no_models,
         trainer: Trainer | None = None,
+        *,
+        latest_ms: int | None = None,
     ) -> None:
-        """``trainer``: learns from the log instead of a new one; it must not have learnt yet."""
+        """``trainer``: learns from the log instead of a new one; it must not have learnt yet.
+        ``latest_ms``: an event later than this is refused, lest one wrong date move the clock of
+        all customers; not in an export, whose events were compared with their arrival.
+        """
         self._parameters = parameters
+        self._allowed_ms = latest_ms
+        self.refusals = Refusals()
         self._models = models
         self._lanes: dict[int, _Lane] = {}
         self._trainer = trainer or Trainer(parameters)
@@ -159,6 +172,8 @@ class Replay:
             spend_quality=snapshot.of(SpendScoring).quality,
             revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
             measures=self._measures(max(clock_ms, self._latest_ms)),
+            refusals=self.refusals.causes(),
+            misnamed=self.refusals.misnamed(),
         )
 
     def _measures(self, at_ms: int) -> dict[str, float]:
@@ -171,8 +186,11 @@ class Replay:
         stand_in = _stand_in_id(line, self._events_read)
         try:
             event = admit_line(line, self._parameters, message_id=stand_in)
+            self._refuse_later(event, line)
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
+        if event.kind is MISSPELT:
+            self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
         partition = self._lane(line).partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where only clock records move the clock.
@@ -194,8 +212,20 @@ class Replay:
             self._hindsight.record(event, partition.state.clock_ms)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
+            self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
+
+    def _refuse_later(self, event: Event, line: Line) -> None:
+        """Raise ``Rejected`` for an event later than is allowed."""
+        latest_ms, is_checked = self._allowed_ms, line.position is not None
+        if latest_ms is not None and not is_checked and event.occurred_at_ms > latest_ms:
+            raise Rejected(
+                Reason.OUT_OF_RANGE,
+                "$.timestamp",
+                "later than now",
+                "correct the sender's clock and the event's timestamp",
+            )
 
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
@@ -245,6 +275,7 @@ class Replay:
         self, rejected: Rejected, raw: bytes, number: int, step: str = "ingest"
     ) -> DeadLetter:
         self._fates["deadLettered"] += 1
+        self.refusals.add(rejected)
         return dead_letter(rejected, raw, step=step, line=number)
 
     def _score(self, line: Line, number: int) -> Score:

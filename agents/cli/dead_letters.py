@@ -107,6 +107,8 @@ def _in_words(stored: "StoredLetter", *, raw: bool) -> str:
         words += f"  [{letter.step}, {source.topic}-{source.partition} at {source.offset}]"
     else:
         words += f"  [{letter.step}]"
+    if letter.fix:
+        words += f"\n    → {letter.fix}"
     return f"{words}\n    {_printable(letter.content())}" if raw else words
 
 

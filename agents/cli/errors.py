@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 EXIT_FOUND = 1
 #: The command could not run.
 EXIT_FAILED = 2
+#: The command ran, and so many events were refused for one reason that its outcome misleads.
+EXIT_REFUSED = 3
 
 _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
 

@@ -11,13 +11,16 @@ from typing import IO, TYPE_CHECKING, Annotated, Self
 import msgspec
 import typer
 
+from agents.cli.errors import EXIT_REFUSED, complain
 from agents.cli.options import Assignments, parameters_from, settings_from
 from agents.cli.progress import progress, size_of
 from models.customer.profile import Profile, encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
+from models.events.refusals import Refusals, told
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import SnapshotSource
+from streams.future_lines import beginning_of, latest_of
 from streams.json_lines import JsonLines
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ _WRITE_BUFFER_BYTES = 256 * 1024
 #: Snapshots kept in memory. Partitions adopt the same versions at about the same time; older ones
 #: are read again.
 _SNAPSHOTS_KEPT_MAX = 64
+
+_FROM_THE_FUTURE = (
+    "most of the log is later than now, so it is taken for a simulation: no date in it is refused "
+    "for being later than now"
+)
 
 TRIGGERS = "triggers.jsonl"
 SCORES = "scores.jsonl"
@@ -63,7 +71,11 @@ def replay(
 
     LOG holds one event a line, score lines, and control lines that move the clock. DIR gets
     triggers.jsonl, customers.jsonl (their final state), dead-letters.jsonl, summary.json, and
-    scores.jsonl if there are score lines. The same log gives the same bytes.
+    scores.jsonl if there are score lines. The same log gives the same bytes; only what it holds of
+    the future is refused today and not later.
+
+    Exit code 0: done. 2: it can't run. 3: done, and more than a fifth of the events were refused
+    for one reason, which is said with its fix.
     """
     # River takes a second or two to import, which other commands need not wait for.
     from models.replay import Replay  # noqa: PLC0415
@@ -72,21 +84,39 @@ def replay(
     # Rows make no reference cycles, so repeated full collections would only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    engine = Replay(parameters, snapshots_in(models)) if models else Replay(parameters)
     with (
         JsonLines(log) as lines,
         OutcomeFiles(out) as files,
         progress("replay", size_of(log)) as tell,
     ):
-        number = 0
-        for number, raw in enumerate(lines, start=1):
+        number = filled = 0
+        beginning, whole = beginning_of(lines)
+        latest_ms = latest_of(beginning, parameters)
+        engine = (
+            Replay(parameters, snapshots_in(models), latest_ms=latest_ms)
+            if models
+            else Replay(parameters, latest_ms=latest_ms)
+        )
+        for number, raw in enumerate(whole, start=1):
             if number % _TELL_EVERY_LINES == 0:
                 tell(lines.bytes_read, f"{number:,} lines")
             if raw and not raw.isspace():
+                filled += 1
                 files.write(engine.feed(raw, number))
         summary = engine.summary()
         files.finish(engine.profiles(), summary)
     typer.echo(_in_words(number, summary, out))
+    if latest_ms is None:
+        complain(_FROM_THE_FUTURE)
+    _tell_refusals(engine.refusals, summary.events["read"], filled)
+
+
+def _tell_refusals(refusals: Refusals, events: int, lines: int) -> None:
+    """Say what most people must hear; raises ``typer.Exit`` if much was refused for one reason."""
+    for words in told(refusals, events, lines):
+        complain(words)
+    if refusals.loud(events, lines):
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def snapshots_in(directory: Path) -> SnapshotSource:

@@ -13,9 +13,10 @@ from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.part import Part
 from models.customer.row import State
 from models.customer.scene import Scene
+from models.events.currency import check_currency
 from models.events.event import Amount, Event, EventType, Text
 from models.learning.lessons import Cost
-from models.money import minor_units
+from models.money import foreign, shop_minor
 
 CAMPAIGN_COST = "Campaign Cost"
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
@@ -41,8 +42,13 @@ def _united(_states: Sequence[Acquired], _parameters: Parameters) -> Acquired:
 
 def _record(_state: Acquired, event: Event, scene: Scene) -> None:
     cost = event.properties
-    amount_minor = minor_units(cost.amount, scene.parameters.money.currency)
-    scene.teach(Cost(event.occurred_at_ms, cost.channel[:CHANNEL_LENGTH_MAX], amount_minor))
+    money, at_ms = scene.parameters.money, event.occurred_at_ms
+    amount_minor = shop_minor(cost.amount, foreign(cost.currency, money), at_ms, money)
+    scene.teach(Cost(at_ms, cost.channel[:CHANNEL_LENGTH_MAX], amount_minor))
+
+
+def _check(_state: Acquired, event: Event, parameters: Parameters) -> None:
+    check_currency(event.properties, event.occurred_at_ms, parameters.money)
 
 
 def _nobody(cost: CampaignCost) -> str:
@@ -58,5 +64,6 @@ ACQUISITION: Part[Acquired] = Part(
     united=_united,
     events={CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody)},
     listens=frozenset({CAMPAIGN_COST}),
+    check=_check,
     record=_record,
 )

@@ -10,9 +10,9 @@ from models.events.rejection import Reason, Rejected
 
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
-    """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``step``: the
-    step that refused them, ingest or profile; ``source``: where they were read (null in a replay,
-    which has ``line`` instead).
+    """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``fix``: what
+    mends it, empty in letters of older releases; ``step``: the step that refused them, ingest or
+    profile; ``source``: where they were read (null in a replay, which has ``line`` instead).
     """
 
     reason: Reason
@@ -22,6 +22,7 @@ class DeadLetter(Struct, frozen=True, rename="camel"):
     raw: str
     source: Source | None = None
     line: int | None = None
+    fix: str = ""
 
     def content(self) -> bytes:
         """The refused bytes as they came."""
@@ -47,6 +48,7 @@ def dead_letter(
         raw=b64encode(raw).decode(),
         source=source,
         line=line,
+        fix=rejected.fix,
     )
 
 

@@ -18,17 +18,32 @@ class Reason(StrEnum):
     TOO_LATE = "too_late"
 
 
-class Rejected(Exception):
-    """An event cannot be used: ``reason``, the JSON ``path`` of the fault, and a ``detail``.
+#: What mends an event, by the reason of its refusal, where whoever refuses it knows nothing better.
+_FIXES = {
+    Reason.BAD_JSON: "write one JSON object a line, in UTF-8",
+    Reason.UNKNOWN_EVENT: "use one of the names that `keepstream schema` lists",
+    Reason.REQUIRED_MISSING: "fill in the field: `keepstream schema NAME` shows it",
+    Reason.WRONG_TYPE: "write the field as `keepstream schema NAME` shows it",
+    Reason.OUT_OF_RANGE: "keep to the limits that `keepstream schema NAME` shows",
+    Reason.NO_IDENTITY: "fill in userId or anonymousId with an id of this customer alone",
+    Reason.TOO_LARGE: "leave out what no schema names, or split the event",
+    Reason.TOO_LATE: "publish in the order of time, or raise time.lateness",
+}
 
-    The detail never quotes the event's values: it may end up in a log.
+
+class Rejected(Exception):
+    """An event cannot be used: ``reason``, the JSON ``path`` of the fault, a ``detail``, and
+    ``fix``, one line that mends it (the usual one for this reason, unless a better one is given).
+
+    Neither detail nor fix quotes a value that may be personal: they may end up in a log.
     """
 
-    def __init__(self, reason: Reason, path: str = "$", detail: str = "") -> None:
-        super().__init__(reason, path, detail)
+    def __init__(self, reason: Reason, path: str = "$", detail: str = "", fix: str = "") -> None:
+        super().__init__(reason, path, detail, fix)
         self.reason = reason
         self.path = path
         self.detail = detail
+        self.fix = fix or _FIXES[reason]
 
 
 _PATH_MARK = " - at `"

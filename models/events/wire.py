@@ -58,6 +58,8 @@ class Line(Struct, rename="camel"):
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
     # Client libraries may write anything here; it is read only in records of the log.
     log_format: msgspec.Raw = msgspec.Raw(b"1")
+    # Likewise: what is no time says nothing about the arrival.
+    received_at: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def version(self) -> int | None:
@@ -66,6 +68,8 @@ class Line(Struct, rename="camel"):
 
 
 _LINE = msgspec.json.Decoder(Line)
+_NULL = msgspec.Raw(b"null")
+_TIME = msgspec.json.Decoder(Annotated[datetime, Meta(tz=True)])
 
 
 class LogFormatError(ValueError):
@@ -134,6 +138,18 @@ def timestamp_ms(line: Line) -> int:
     if not 0 < occurred_at_ms < _LATEST_MS:
         raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "not after 1970 and before 3000")
     return occurred_at_ms
+
+
+def received_at_ms(line: Line) -> int | None:
+    """When whoever collected the event took it, in ms since 1970; None if the line does not say."""
+    if line.received_at == _NULL:
+        return None
+    try:
+        at_ms = milliseconds(_TIME.decode(line.received_at))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    # The zero of a clock that was not set, 1970 or the year 1, is no time either.
+    return at_ms if at_ms > 0 else None
 
 
 def milliseconds(moment: datetime) -> int:

@@ -145,6 +145,87 @@ def test_every_score_line_is_answered_once(tmp_path: Path) -> None:
     assert 2 == msgspec.json.decode(files["summary.json"])["scores"]
 
 
+def orders(count: int, *, wrong: int = 0, start: str = "2026-03-01") -> list[bytes]:
+    """Orders of one customer, a minute apart; the last ``wrong`` name another currency."""
+    return [
+        track(
+            "Order Completed",
+            f"{start}T10:{n:02d}:00Z",
+            f"m{n}",
+            order_id=f"o{n}",
+            revenue=5,
+            **({"currency": "XXX"} if n >= count - wrong else {}),
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "code"), [(50, 10, 0), (50, 11, 3), (49, 40, 0), (59, 59, 3)]
+)
+def test_a_replay_of_which_much_is_refused_says_so_after_its_outcome_is_written(
+    tmp_path: Path, count: int, wrong: int, code: int
+) -> None:
+    result = replay(tmp_path, orders(count, wrong=wrong))
+    assert code == result.exit_code, result.output
+    files = outcome(tmp_path)
+    assert OUTCOME == list(files)
+    [cause] = msgspec.json.decode(files["summary.json"])["refusals"]
+    assert (wrong, "$.properties.currency") == (cause["count"], cause["path"])
+    loud = [line for line in result.stderr.splitlines() if "are refused" in line]
+    assert (code == 3) == bool(loud)
+    for line in loud:
+        assert f"{wrong} of {count} events" in line
+        assert f"$.properties.currency: {cause['detail']} → {cause['fix']}" in line
+
+
+def test_late_events_and_those_of_nobody_are_refused_as_loudly(tmp_path: Path) -> None:
+    late = [track("Product Viewed", "2025-01-01T00:00:00Z", f"l{n}") for n in range(20)]
+    nobody = [b'{"type":"page","timestamp":"2026-03-01T10:30:00Z"}'] * 20
+    result = replay(tmp_path, [*orders(30), *late, *nobody])
+    assert 3 == result.exit_code, result.output
+    assert "20 of 70 events (29%) are refused: too_late at $.timestamp" in result.stderr
+    assert "20 of 70 events (29%) are refused: no_identity at $.userId" in result.stderr
+
+
+def test_a_name_that_is_nearly_known_is_told_with_its_first_line(tmp_path: Path) -> None:
+    slip = track("Order Complete", "2026-03-01T11:00:00Z", "slip", order_id="s", revenue=5)
+    result = replay(tmp_path, [*orders(3), slip, slip.replace(b"slip", b"slip2")])
+    assert 0 == result.exit_code
+    words = "2 events named 'Order Complete' (first in line 4): did you mean Order Completed?"
+    assert words in result.stderr
+    [found] = msgspec.json.decode(outcome(tmp_path)["summary.json"])["misnamed"]
+    assert {"name": "Order Complete", "meant": "Order Completed", "count": 2, "firstLine": 4} == (
+        found
+    )
+
+
+def test_one_row_from_the_future_costs_nobody_else_anything(tmp_path: Path) -> None:
+    """Not even where nothing says when it arrived: no event is read before it happened."""
+    future = track("Product Viewed", "2938-05-01T00:00:00Z", "f", product_id="p")
+    assert 0 == replay(tmp_path, orders(5)).exit_code
+    expected = outcome(tmp_path)["customers.jsonl"]
+    assert 0 == replay(tmp_path, [future, *orders(5)]).exit_code
+    assert expected == outcome(tmp_path)["customers.jsonl"]
+    [letter] = records(outcome(tmp_path)["dead-letters.jsonl"])
+    assert ("out_of_range", "$.timestamp", "later than now") == (
+        letter["reason"],
+        letter["path"],
+        letter["detail"],
+    )
+    # It costs nobody anything where nothing is late for a hundred years.
+    near = future.replace(b"2938", b"2060")
+    assert 0 == replay(tmp_path, [near, *orders(5)], "--set", "time.lateness=36500d").exit_code
+    assert b"" == outcome(tmp_path)["dead-letters.jsonl"]
+
+
+def test_a_log_of_the_future_is_a_simulation_and_this_is_said(tmp_path: Path) -> None:
+    result = replay(tmp_path, orders(60, start="2938-05-01"))
+    assert 0 == result.exit_code, result.output
+    assert "simulation" in result.stderr
+    assert 60 == msgspec.json.decode(outcome(tmp_path)["summary.json"])["events"]["applied"]
+
+
 def test_scores_of_an_earlier_replay_do_not_stay(tmp_path: Path) -> None:
     score = b'{"type":"score","userId":"c1","timestamp":"2025-01-02T00:00:00Z"}'
     assert 0 == replay(tmp_path, [score]).exit_code

@@ -49,7 +49,7 @@ LEARNT = (
 )
 SCORERS = {"baseline", "logistic", "bayesian", "blend", "recalibrated"}
 #: Of these the type is public, and the value is not: words for people, and the engine's own clock.
-FREE = (r"detail", r"raw", r"source\..*", r"nextDeadlineAt")
+FREE = (r"detail", r"fix", r"raw", r"source\..*", r"nextDeadlineAt")
 
 
 @pytest.fixture(scope="module")

@@ -410,6 +410,24 @@ def test_a_dead_letter_keeps_the_very_bytes_that_were_refused() -> None:
     assert content == again.content()
 
 
+def test_a_refusal_names_what_mends_it() -> None:
+    better = Rejected(
+        Reason.OUT_OF_RANGE, "$.properties.currency", "USD", "--set money.currency=USD"
+    )
+    usual = [dead_letter(Rejected(reason), b"", step="ingest").fix for reason in Reason]
+
+    assert "--set money.currency=USD" == dead_letter(better, b"", step="ingest").fix
+    assert len(Reason) == len({fix for fix in usual if fix})
+
+
+def test_a_letter_of_an_older_release_has_no_fix_and_can_be_read() -> None:
+    letter = decode_dead_letter(
+        b'{"reason":"bad_json","path":"$","detail":"no","step":"ingest","raw":"eA=="}'
+    )
+
+    assert (b"x", "") == (letter.content(), letter.fix)
+
+
 def test_what_is_no_dead_letter_is_not_read_as_one() -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_dead_letter(b"{}")
