@@ -124,7 +124,7 @@ FORGETFUL = {
 }
 
 #: C6: parts that keep nothing of a customer.
-STATELESS = {"acquisition": "the sums are the population's"}
+STATELESS: dict[str, str] = {}
 
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {
