@@ -95,6 +95,11 @@ class Money(Section, frozen=True):
         begun = [begin for begin in rates if begin <= today]
         return rates[max(begun)] if begun else None
 
+    def first_rate(self, currency: str) -> float:
+        """The earliest rate of the currency; 0 if there is none."""
+        rates = self.rates.get(currency, 0.0)
+        return rates if isinstance(rates, float) else rates[min(rates)]
+
     def problems(self) -> Iterator[str]:
         """A currency is three capital letters, and a rate a number above 0 from a date on."""
         if not re.fullmatch("[A-Z]{3}", self.currency):

@@ -18,6 +18,7 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
+from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
 from models.events.rejection import Reason, Rejected
@@ -124,7 +125,7 @@ def admit_line(
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
     _check_arrival(event, line, parameters.time.future)
-    _check_currency(event.properties, parameters.money.currency)
+    check_currency(event.properties, event.occurred_at_ms, parameters.money)
     return event
 
 
@@ -229,11 +230,3 @@ def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
         properties = kind.reader.read_again(content)
         check(properties)
     return properties
-
-
-def _check_currency(properties: Any, currency: str) -> None:
-    named = getattr(properties, "currency", None)
-    if named is not None and named.upper() != currency:
-        raise Rejected(
-            Reason.OUT_OF_RANGE, "$.properties.currency", f"this shop's currency is {currency}"
-        )

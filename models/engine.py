@@ -46,7 +46,7 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
         return Fate.LATE, []
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
-        part.check(row.read(part), event)
+        part.check(row.read(part), event, plan.parameters)
 
     # Silence first: what was due before this event must not see it.
     is_due = 0 < row.next_due_ms < at_ms

@@ -46,16 +46,21 @@ def has_rate(currency: str, at_ms: int, money: Money) -> bool:
     return not currency or money.rate(currency, at_ms // DAY_MS) is not None
 
 
-def shop_minor(amount: float, currency: str, at_ms: int, money: Money) -> int:
-    """``amount`` in minor units of the shop's currency, at the rate of the day of ``at_ms``.
-
-    ``currency`` is as `foreign` gives it. An amount without a rate was refused when it came in;
-    should the rate have been taken out of the parameters since, the amount counts nothing.
+def rate_of(currency: str, at_ms: int, money: Money) -> float:
+    """The rate of the day of ``at_ms``. Amounts without one are refused when they come in; of a day
+    before the first rate, to which only another's day can lead, that first one.
     """
-    if not currency:
-        return minor_units(amount, money.currency)
     rate = money.rate(currency, at_ms // DAY_MS)
-    return minor_units(amount * rate, money.currency) if rate is not None else 0
+    return money.first_rate(currency) if rate is None else rate
+
+
+def shop_minor(amount: float, currency: str, at_ms: int, money: Money) -> int:
+    """``amount`` in minor units of the shop's currency, at the rate of the day of ``at_ms``;
+    ``currency`` is as `foreign` gives it.
+    """
+    if currency:
+        amount *= rate_of(currency, at_ms, money)
+    return minor_units(amount, money.currency)
 
 
 def in_words(amount_minor: int, currency: str) -> str:

@@ -1,21 +1,25 @@
 """The shop's costs of winning customers, by channel, sent on to the trainer.
 
-This part keeps no state for a customer: the sums are over all customers.
+The sums are over all customers; a channel's row knows which costs are in them, because money that
+is told again must not count again.
 """
 
 import re
+from bisect import insort
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.parameters import Parameters
 from models.customer.engagement import CHANNEL_LENGTH_MAX
+from models.customer.fingerprint import fingerprint
 from models.customer.part import Part
 from models.customer.row import State
 from models.customer.scene import Scene
+from models.events.currency import check_currency
 from models.events.event import Amount, Event, EventType, Text
 from models.learning.lessons import Cost
-from models.money import minor_units
+from models.money import foreign, shop_minor
 
 CAMPAIGN_COST = "Campaign Cost"
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
@@ -32,17 +36,35 @@ class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Acquired(State):
-    """Nothing is kept."""
+    """The latest costs that were counted, as (time, fingerprint of the message's id), ascending."""
+
+    counted: list[tuple[int, int]] = field(default_factory=list)
 
 
-def _united(_states: Sequence[Acquired], _parameters: Parameters) -> Acquired:
+def _united(states: Sequence[Acquired], parameters: Parameters) -> Acquired:
+    """What any id was told is told."""
+    counted = sorted({cost for state in states for cost in state.counted})
+    return Acquired(counted[-parameters.bounds.order_records :])
+
+
+def _record(state: Acquired, event: Event, scene: Scene) -> None:
+    cost, money, at_ms = event.properties, scene.parameters.money, event.occurred_at_ms
+    told = at_ms, fingerprint(event.message_id)
+    if told in state.counted:
+        return
+    insort(state.counted, told)
+    del state.counted[: -scene.parameters.bounds.order_records]
+    amount_minor = shop_minor(cost.amount, foreign(cost.currency, money), at_ms, money)
+    scene.teach(Cost(at_ms, cost.channel[:CHANNEL_LENGTH_MAX], amount_minor))
+
+
+def _unpack_first(_content: bytes) -> Acquired:
+    """Read version 1, which had nothing in it."""
     return Acquired()
 
 
-def _record(_state: Acquired, event: Event, scene: Scene) -> None:
-    cost = event.properties
-    amount_minor = minor_units(cost.amount, scene.parameters.money.currency)
-    scene.teach(Cost(event.occurred_at_ms, cost.channel[:CHANNEL_LENGTH_MAX], amount_minor))
+def _check(_state: Acquired, event: Event, parameters: Parameters) -> None:
+    check_currency(event.properties, event.occurred_at_ms, parameters.money)
 
 
 def _nobody(cost: CampaignCost) -> str:
@@ -55,8 +77,11 @@ ACQUISITION: Part[Acquired] = Part(
     code="aq",
     about="What campaigns cost, by channel: the cost of a customer comes of it.",
     state=Acquired,
+    version=2,
+    older={1: _unpack_first},
     united=_united,
     events={CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody)},
     listens=frozenset({CAMPAIGN_COST}),
+    check=_check,
     record=_record,
 )

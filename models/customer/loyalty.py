@@ -853,8 +853,9 @@ def _united(states: Sequence[Loyalty], parameters: Parameters) -> Loyalty:
         one.past_redeemed += state.past_redeemed
         one.told = _added(one.told, state.told)
         one.told_at_ms = max(one.told_at_ms, state.told_at_ms)
-        if state.level > one.level:
-            one.level, one.level_before = state.level, state.level_before
+        one.level, one.level_before = max(
+            (one.level, one.level_before), (state.level, state.level_before)
+        )
     one.lots = sorted(lots.values())
     _undo(one, one.cancelled)
     settle(one, 0, parameters)

@@ -6,17 +6,25 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
+from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.row import State
 from models.events.event import Amount, Event, EventType, Text
 from models.events.rejection import Reason, Rejected
-from models.money import AMOUNT_MINOR_MAX, code_of, foreign, shop_minor
+from models.money import (
+    AMOUNT_MINOR_MAX,
+    code_of,
+    foreign,
+    minor_units,
+    rate_of,
+    shop_minor,
+)
 
 COMPLETED, UPDATED = "Order Completed", "Order Updated"
 REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
@@ -103,8 +111,8 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
         return self.subtotal if self.subtotal is not None else self.total
 
 
-class OrderEnd(Struct, frozen=True, omit_defaults=True):
-    """An order refunded or cancelled: wholly unless an amount or products say in part.
+class OrderRefund(Struct, frozen=True, omit_defaults=True):
+    """An order refunded: wholly unless an amount or products say in part.
 
     A refund counts once: by its ``refund_id``, else by its order, amount and time. Products without
     a price are worth what the order says of them.
@@ -120,8 +128,21 @@ class OrderEnd(Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         _limit(self)
 
+    @property
+    def has_amount(self) -> bool:
+        """Whether it says how much was given back."""
+        if self.revenue is not None or self.total is not None:
+            return True
+        return any(product.unit is not None for product in self.products or ())
 
-def _limit(news: OrderNews | OrderEnd) -> None:
+
+class OrderCancellation(Struct, frozen=True, omit_defaults=True):
+    """An order cancelled, whatever was said of amounts."""
+
+    order_id: Text
+
+
+def _limit(news: OrderNews | OrderRefund) -> None:
     products = news.products
     if products is not None and len(products) > PRODUCTS_MAX:
         force_setattr(news, "products", products[:PRODUCTS_MAX])
@@ -141,8 +162,12 @@ _NEWS = EventType(
     check=_check_amount,
     rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
 )
-_END = EventType(shape=OrderEnd)
-EVENTS = {COMPLETED: _NEWS, UPDATED: _NEWS, REFUNDED: _END, CANCELLED: _END}
+EVENTS = {
+    COMPLETED: _NEWS,
+    UPDATED: _NEWS,
+    REFUNDED: EventType(shape=OrderRefund),
+    CANCELLED: EventType(shape=OrderCancellation),
+}
 
 
 class Item(State):
@@ -175,11 +200,23 @@ class End(State):
         return self.at_ms, self.kind, -self.amount, self.currency, self.unpriced, self.id
 
 
+class Paid(NamedTuple):
+    """What was paid in another currency than the shop's, and its rate on the order's day."""
+
+    amount: float
+    currency: str
+    rate: float
+    day: int
+
+
+_UNPAID = Paid(0.0, "", 0.0, 0)
+
+
 class Detail(State):
     """What only some orders have.
 
     ``placements``: (time, whether it was paid) of all that was heard of it being placed, ascending;
-    ``ends`` likewise. ``paid``: (amount, currency) of one in another currency than the shop's.
+    ``ends`` likewise. ``paid``: of an order in another currency than the shop's.
     ``items`` were told at ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now;
     ``unpriced``: refunds of products whose price was never told. ``given_minor``: of refunds that
     are no longer told apart.
@@ -187,7 +224,7 @@ class Detail(State):
 
     placements: list[tuple[int, bool]] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
-    paid: tuple[float, str] | None = None
+    paid: Paid | None = None
     items: list[Item] = field(default_factory=list)
     items_at_ms: int = 0
     cancelled_at_ms: int = 0
@@ -277,22 +314,25 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
 
 
 def _price(order: Order, amount: float, currency: str, at_ms: int, money: Money) -> None:
+    """The order's price from ``at_ms`` on. Two prices of one moment: which came first is not known,
+    so the higher one stands.
+    """
+    paid, day = None, at_ms // DAY_MS
+    if currency:
+        paid = Paid(amount, currency, rate_of(currency, at_ms, money), day)
     gross_minor = shop_minor(amount, currency, at_ms, money)
-    paid = (amount, currency) if currency else None
     detail = order.detail
     before = detail.paid if detail is not None else None
-    # Two prices of one moment: which came first is not known, so the higher one stands.
     if at_ms == order.priced_at_ms:
+        before_minor = order.gross_minor
         if before is not None:
-            before_minor = shop_minor(*before, at_ms, money)
-        else:
-            before_minor = order.gross_minor
-        if (before_minor, before or (0.0, "")) >= (gross_minor, paid or (0.0, "")):
+            before_minor = shop_minor(before.amount, before.currency, at_ms, money)
+        if (before_minor, before or _UNPAID) >= (gross_minor, paid or _UNPAID):
             return
     order.gross_minor, order.priced_at_ms = gross_minor, at_ms
-    if paid != before:
-        if detail is None:
-            detail = order.detail = _first_detail(order)
+    if paid is not None and detail is None:
+        detail = order.detail = _first_detail(order)
+    if detail is not None:
         detail.paid = paid
 
 
@@ -382,9 +422,9 @@ def _forget_end(order: Order, detail: Detail, money: Money) -> None:
     detail.given_minor = min(detail.given_minor + given_minor, AMOUNT_MINOR_MAX)
 
 
-def _price_rank(order: Order) -> tuple[int, int, tuple[float, str]]:
+def _price_rank(order: Order) -> tuple[int, int, Paid]:
     paid = order.detail.paid if order.detail is not None else None
-    return order.priced_at_ms, order.gross_minor, paid or (0.0, "")
+    return order.priced_at_ms, order.gross_minor, paid or _UNPAID
 
 
 def merged(one: Order, other: Order, money: Money) -> Order:
@@ -419,8 +459,7 @@ def _conclude(order: Order, money: Money) -> None:
     detail = order.detail
     if detail is None:
         return
-    if detail.paid is not None:
-        order.gross_minor = shop_minor(*detail.paid, order.placed_at_ms, money)
+    _convert(order, detail, money)
     left = {item.key: item.pieces for item in detail.items}
     given_minor, unpriced = detail.given_minor, 0
     cancelled_at_ms, is_given_back = 0, False
@@ -446,6 +485,19 @@ def _conclude(order: Order, money: Money) -> None:
         order.detail = None
 
 
+def _convert(order: Order, detail: Detail, money: Money) -> None:
+    """What was paid in the shop's currency: at the rate that was known when it was paid, unless the
+    order turns out to be of another day.
+    """
+    paid, day = detail.paid, order.placed_at_ms // DAY_MS
+    if paid is None:
+        return
+    if day != paid.day:
+        rate = rate_of(paid.currency, order.placed_at_ms, money)
+        paid = detail.paid = paid._replace(rate=rate, day=day)
+    order.gross_minor = minor_units(paid.amount * paid.rate, money.currency)
+
+
 def _news(detail: Detail) -> Iterator[tuple[int, End | None, bool]]:
     """Placements and ends by time; of one moment an end is the later."""
     placements, place = detail.placements, 0
@@ -464,7 +516,7 @@ def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -
     """
     detail = order.detail
     assert detail is not None
-    own = detail.paid[1] if detail.paid is not None else ""
+    paid = detail.paid
     amount, is_priced = float(end.amount), True
     for key, by_product, pieces in end.unpriced:
         item = _item(detail.items, key, by_product)
@@ -474,10 +526,13 @@ def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -
         some = min(pieces, left.get(item.key, item.pieces))
         left[item.key] = left.get(item.key, item.pieces) - some
         amount += some * item.unit
-    currency = foreign(end.currency, money) if end.currency else own
-    # At the rate of the order's day, so that all given back is all that was paid.
-    at_ms = order.placed_at_ms or end.at_ms
-    return shop_minor(amount, currency, at_ms, money), is_priced
+    currency = foreign(end.currency, money)
+    if paid is not None and (currency == paid.currency or not end.currency):
+        # So all that is given back is all that was paid.
+        amount_minor = minor_units(amount * paid.rate, money.currency)
+    else:
+        amount_minor = shop_minor(amount, currency, order.placed_at_ms or end.at_ms, money)
+    return amount_minor, is_priced
 
 
 def _item(items: Sequence[Item], key: int, by_product: int) -> Item | None:

@@ -133,7 +133,7 @@ class Part(Kept[S]):
     events: Mapping[str, EventType] = field(default_factory=dict)
     adds: Mapping[str, type[Struct]] = field(default_factory=dict)
     listens: Collection[str] = frozenset()
-    check: Callable[[S, Event], None] | None = None
+    check: Callable[[S, Event, Parameters], None] | None = None
     record: Callable[[S, Event, Scene], None] = _hears_nothing
     timers: tuple[Timer, ...] = ()
     moments: Mapping[str, str] = field(default_factory=dict)

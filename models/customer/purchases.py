@@ -40,6 +40,7 @@ from models.customer.rhythm import Clock, clock_of, overdue_at_ms, rhythm_of
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
+from models.events.currency import check_currency
 from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import iso_or_none
@@ -105,10 +106,11 @@ class Purchases(State):
         return self.sitting.first_ms
 
 
-def _check(state: Purchases, event: Event) -> None:
+def _check(state: Purchases, event: Event, parameters: Parameters) -> None:
     """Refuse what is said of an order that is only known as part of a sum: applied, it would have
-    no effect.
+    no effect. So would an amount whose currency had a rate when it came in, and has none now.
     """
+    check_currency(event.properties, event.occurred_at_ms, parameters.money)
     if not state.gone.last_ms or event.name not in (REFUNDED, CANCELLED):
         return
     order = order_id(event)
@@ -117,6 +119,7 @@ def _check(state: Purchases, event: Event) -> None:
             Reason.TOO_LATE,
             "$.properties.order_id",
             "an order that is not known, of a customer whose older orders are known as sums alone",
+            "raise bounds.order_records, if customers order so much",
         )
 
 

@@ -141,7 +141,7 @@ AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 SET_BY_DECISIONS = {COOLDOWN: "a rule that fired is looked at again when its cooldown ends"}
 
 #: C6: parts that keep nothing of a customer.
-STATELESS = {"acquisition": "the sums are the population's"}
+STATELESS: dict[str, str] = {}
 
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {

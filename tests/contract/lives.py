@@ -41,6 +41,7 @@ WORDS_OF = {
     "category": ("billing", "other"),
     "scale": ("1-5", "0 to 10"),
 }
+CURRENCIES = (ALL_ON.money.currency, *ALL_ON.money.rates, " usd")
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
 #: A name that nothing is declared of.
@@ -75,7 +76,8 @@ def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
             some = [one for one in types if not isinstance(one, shapes.NoneType)]
             return said(rng.choice(some), rng, texts, name)
         case shapes.StrType() | shapes.AnyType():
-            return texts(name, rng)
+            # Any other currency is refused.
+            return rng.choice(CURRENCIES) if name == "currency" else texts(name, rng)
         case shapes.FloatType() | shapes.IntType():
             return _number(shape, rng)
         case shapes.BoolType():

@@ -30,11 +30,15 @@ def switched(parameters: Parameters, part: Part[Any], *, on: bool) -> Parameters
     return parameters.with_section(msgspec.structs.replace(section, enabled=on))
 
 
+#: So that there are orders in several currencies.
+_RATES: dict[str, float | dict[str, float]] = {"USD": 0.92, "JPY": {"2025-01-01": 0.006}}
 #: A part that is shipped switched off keeps the contract too.
 ALL_ON = reduce(
     lambda parameters, part: switched(parameters, part, on=True),
     filter(has_switch, PARTS),
-    PARAMETERS,
+    msgspec.structs.replace(
+        PARAMETERS, money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES)
+    ),
 )
 
 

@@ -795,3 +795,33 @@ def test_points_without_a_redemption_id_or_a_number_are_no_reason_to_refuse_an_e
     row = lived([ordered("A", at(), 100), *said])
 
     assert 100 == points(row, at(days=22))
+
+
+# Repeats, and orders that come back.
+
+
+def test_a_redemption_without_an_id_that_is_told_again_counts_once() -> None:
+    """Also when another system tells it under another message id."""
+    first, again = (
+        happened("Points Redeemed", at(days=20), message=message, points=30, order_id="B")
+        for message in ("m-1", "m-2")
+    )
+    other = happened("Points Redeemed", at(days=21), points=30)
+
+    assert 70 == points(lived([ordered("A", at(), 100), first, again]), at(days=40))
+    assert 40 == points(lived([ordered("A", at(), 100), first, again, other]), at(days=40))
+
+
+def test_points_are_spent_after_all_on_a_cancelled_order_that_is_paid_again() -> None:
+    spent = [
+        ordered("A", at(), 100),
+        redeemed("r", at(days=20), 30, order_id="B"),
+        ordered("B", at(days=20), 10),
+        cancelled("B", at(days=21)),
+    ]
+    again = [*spent, ordered("B", at(days=22), 10)]
+    once_more = [*again, cancelled("B", at(days=23))]
+
+    for events, expected in ((spent, 100), (again, 80), (once_more, 100)):
+        for arrivals in (events, events[::-1]):
+            assert expected == points(lived(arrivals), at(days=40))

@@ -4,6 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from config.duration import DAY_MS, HOUR_MS
@@ -11,6 +12,7 @@ from models import engine
 from models.customer.decay import added, decayed
 from models.customer.order_records import times
 from models.customer.purchases import (
+    PURCHASES,
     WINDOW_DAYS,
     PurchaseParameters,
     RfmView,
@@ -442,3 +444,35 @@ def test_sums_of_absurd_amounts_fit_a_row() -> None:
 
     assert 0 == of(row).purchases.net_minor
     assert of(row).purchases.orders[0].refunded_minor < 2**63
+
+
+def stored_by_version_1() -> bytes:
+    """An order as it was, one of which something was given back, one cancelled, and one gone."""
+    orders = [
+        [1, at(days=10), 1_000, at(days=10), 0, False, 0],
+        [2, at(days=20), 2_000, at(days=20), 500, False, at(days=21)],
+        [3, at(days=30), 3_000, at(days=30), 0, True, at(days=31)],
+    ]
+    days = [at(days=day) // DAY_MS for day in (10, 20)]
+    levels = [[1.5, 1.6, 1.7], [1.0, 2.0, 3.0], at(days=20)]
+    return msgpack.encode([orders, 3, 2_600, at(), at(), *levels, 1, days])
+
+
+def test_purchases_of_version_1_are_read_and_go_on() -> None:
+    state = PURCHASES.older[1](stored_by_version_1())
+    row = Row()
+    row._states[PURCHASES.code] = state
+    row.edit(PURCHASES)
+
+    assert (3, 2_600, at(days=20)) == (state.count, state.net_minor, state.last_at_ms)
+    assert [True, True, False] == [order.is_purchase for order in state.orders]
+    assert [1_000, 1_500, 0] == [order.net_minor for order in state.orders]
+    assert (2, 1) == (len(state.days), state.earlier_days)
+    row = lived([ordered(at(days=40), "new")], row=row)
+    bought = of(row).purchases
+    assert (4, 3_600, 3, 1) == (
+        bought.count,
+        bought.net_minor,
+        len(bought.days),
+        bought.earlier_days,
+    )

@@ -1,0 +1,29 @@
+"""Which amounts of an event can be counted: those in the shop's currency, or in one with a rate."""
+
+from typing import Any
+
+from config.parameters import Money
+from models.events.rejection import Reason, Rejected
+from models.money import NO_CURRENCY, foreign, has_rate
+
+
+def check_currency(properties: Any, at_ms: int, money: Money) -> None:
+    """Refuse an amount in a currency that has no rate on its day. Raises ``Rejected``.
+
+    A currency without an amount beside it means nothing, and costs nothing.
+    """
+    named = getattr(properties, "currency", None)
+    if named is None or not getattr(properties, "has_amount", True):
+        return
+    code = foreign(named, money)
+    if has_rate(code, at_ms, money):
+        return
+    # Three letters are no secret; anything else may be.
+    known = code if code != NO_CURRENCY else "USD"
+    raise Rejected(
+        Reason.OUT_OF_RANGE,
+        "$.properties.currency",
+        f"not the shop's currency, which is {money.currency}, nor one with a rate on that day",
+        f"--set money.currency={known} if that is the shop's, or give a rate: "
+        f"--set money.rates.{known}=1.23 ({money.currency} for one {known})",
+    )
