@@ -18,9 +18,10 @@ from config.topics import (
     DEAD_LETTERS,
     DECISION_LEDGER,
 )
-from models.customer.contacts import OUTCOMES
+from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, require_log_format
 from models.partition import ALREADY_APPLIED, encode_state
@@ -61,6 +62,7 @@ class ProfileAgent:
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
+        metrics.expect_channels(rule.channel for rule in parameters.actions.actions)
 
     async def take(self, batch: RecordBatch) -> None:
         """Fold every record of ``batch``, and make its effects and rows durable."""
@@ -111,12 +113,25 @@ class ProfileAgent:
             topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
             counts.fates[topic, str(applied.fate)] += 1
             if applied.event is not None and applied.event.name in OUTCOMES:
-                counts.outcomes[OUTCOMES[applied.event.name]] += applied.fate is Fate.APPLIED
+                if applied.fate is Fate.APPLIED:
+                    self._count_outcome(owned, applied.event, counts)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self._refuse(owned, record, late, step="profile", counts=counts, line=line)
         for effect in applied.effects:
             self._emit(owned, effect, line, counts)
+
+    @staticmethod
+    def _count_outcome(owned: OwnedPartition, event: Event, counts: "_Counts") -> None:
+        """Count what came back as a success only if it is of a decision that was to be taken."""
+        row = owned.rows.get(event.customer)
+        contact = decided_contact(row.read(CONTACTS), event) if row is not None else None
+        if contact is None:
+            counts.unknown_outcomes += 1
+        elif contact.treated:
+            counts.outcomes[OUTCOMES[event.name]] += 1
+        elif contact.outcome == Outcome.CONTAMINATED:
+            counts.control_treated[contact.channel] += 1
 
     def _emit(self, owned: OwnedPartition, effect: Effect, line: Line, counts: "_Counts") -> None:
         output = OUTPUTS[type(effect)]
@@ -193,6 +208,7 @@ class ProfileAgent:
         self._metrics.count_events(counts.fates)
         self._metrics.count_dead_letters(counts.reasons)
         self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
+        self._metrics.count_strays(counts.control_treated, counts.unknown_outcomes)
         self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
         for received_at_ms in counts.received_at_ms:
@@ -208,6 +224,8 @@ class _Counts:
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.suppressed: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[str] = Counter()
+        self.control_treated: Counter[str] = Counter()
+        self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0
 

@@ -15,6 +15,7 @@ _UNITS_MS = {
     "w": 7 * DAY_MS,
 }
 _DURATION_MAX_DAYS = 36_500
+_TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
 
 
@@ -36,8 +37,25 @@ class DurationMs(int):
         return cls(duration_ms)
 
 
+class MinuteOfDay(int):
+    """A time of day as minutes since midnight, written as ``"21:30"``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "MinuteOfDay":
+        """Read a text; YAML itself reads 21:30 without quotes as so many minutes. Raises
+        ``ValueError``.
+        """
+        match = _TIME_OF_DAY.fullmatch(value.strip()) if isinstance(value, str) else None
+        minutes = int(match[1]) * 60 + int(match[2]) if match else value
+        if not isinstance(minutes, int) or isinstance(minutes, bool) or not 0 <= minutes < 1_440:
+            raise ValueError(f"expected a time of day such as '08:00' or '21:30', got {value!r}")
+        return cls(minutes)
+
+
 def convert(kind: type, value: object) -> object:
-    """Let msgspec read a `DurationMs`; its ``dec_hook``."""
+    """Let msgspec read a `DurationMs` or a `MinuteOfDay`; its ``dec_hook``."""
     if kind is DurationMs:
         return DurationMs.parse(value)
+    if kind is MinuteOfDay:
+        return MinuteOfDay.parse(value)
     raise NotImplementedError(kind)

@@ -30,7 +30,9 @@ from config.limits import (
     at_most,
     problems_in,
 )
+from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
+from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
@@ -63,6 +65,14 @@ class Time(Section, frozen=True):
     disorder: DurationMs
     lateness: DurationMs
     future: DurationMs
+    #: Of the shop, for customers whose events name none.
+    zone: str
+
+    def problems(self) -> Iterator[str]:
+        """A zone is one that there is."""
+        problem = zone_problem(self.zone)
+        if problem is not None:
+            yield f"time.zone: {problem}"
 
 
 class Money(Section, frozen=True):
@@ -72,6 +82,22 @@ class Money(Section, frozen=True):
         """A currency is three capital letters."""
         if not re.fullmatch("[A-Z]{3}", self.currency):
             yield "money.currency is an ISO 4217 code such as EUR"
+
+
+class Names(Section, frozen=True):
+    """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
+    only look like a known one. Both are kept as they are compared, `folded`.
+    """
+
+    open_tables = ("aliases",)
+    own: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        own = tuple(folded(name) for name in self.own)
+        aliases = {folded(alias): name for alias, name in self.aliases.items()}
+        msgspec.structs.force_setattr(self, "own", own)
+        msgspec.structs.force_setattr(self, "aliases", aliases)
 
 
 class Rfm(Section, frozen=True):
@@ -85,6 +111,12 @@ class Overdue(Section, frozen=True):
     prior_gap: PositiveMs
     prior_weight: NotNegative
     floor: DurationMs
+
+
+class Truce(Section, frozen=True):
+    """``after``: how long marketing stays silent after a complaint was solved, or a poor answer."""
+
+    after: DurationMs
 
 
 class Rules(Section, frozen=True):
@@ -139,8 +171,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     time: Time
     money: Money
+    names: Names
     rfm: Rfm
     overdue: Overdue
+    truce: Truce
     churn: Churn
     value: Value
     learning: Learning
@@ -163,8 +197,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
+    "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
+    "truce": Truce,
     "churn": Churn,
     "value": Value,
     "learning": Learning,
@@ -244,7 +280,8 @@ def _literal(text: str) -> Any:
 
 
 def _open_tables(parts: Mapping[str, type[Section]]) -> tuple[str, ...]:
-    return tuple(f"{name}.{table}." for name, kind in parts.items() for table in kind.open_tables)
+    kinds = {**_SHARED, **parts}
+    return tuple(f"{name}.{table}." for name, kind in kinds.items() for table in kind.open_tables)
 
 
 def _merge(

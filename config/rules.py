@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from config.duration import DurationMs, convert
+from config.duration import DurationMs, MinuteOfDay, convert
 
 
 class RuleError(ValueError):
@@ -62,6 +62,20 @@ class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
     due: DurationMs
     lever: float = 1.0
     service: bool = False
+    #: The mailing list it is sent to, by which somebody may have unsubscribed from it.
+    list: str | None = None
+    #: Whether who the customer is decides about it; if not, it is open to those who refuse that.
+    personal: bool = True
+    #: What it offers, such as a discount. What offers something is no service.
+    offer: str | None = None
+    #: The reasons to leave that it answers; empty for any.
+    plays: str | tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """``plays`` as a list, empty if it plays to any reason."""
+        named = (self.plays,) if isinstance(self.plays, str) else self.plays
+        return () if "any" in named else named
 
 
 class Cap(_Entry, frozen=True):
@@ -75,6 +89,16 @@ class Cap(_Entry, frozen=True):
     def covers(self, channel: str, action: str) -> bool:
         """Whether a contact of this kind counts towards the cap."""
         return self.channel in (None, channel) and self.action in (None, action)
+
+
+class QuietHours(_Entry, frozen=True, rename={"begin": "from", "end": "to"}):
+    """Nobody is contacted from ``begin`` to ``end`` of their day by these channels; no channel
+    stands for all others.
+    """
+
+    begin: MinuteOfDay
+    end: MinuteOfDay
+    channels: tuple[str, ...] = ()
 
 
 class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +119,18 @@ class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holdout: float
     caps: tuple[Cap, ...]
     actions: tuple[ActionRule, ...]
+    quiet_hours: tuple[QuietHours, ...] = ()
     file: str = ""
+
+    def quiet_for(self, channel: str) -> QuietHours | None:
+        """The quiet hours of a channel, if it has any."""
+        others = None
+        for hours in self.quiet_hours:
+            if channel in hours.channels:
+                return hours
+            if not hours.channels:
+                others = hours
+        return others
 
 
 def load_triggers(file: Path | None = None) -> Triggers:
@@ -117,7 +152,9 @@ def load_part_file(name: str) -> PartFile:
 def load_actions(file: Path | None = None) -> Actions:
     """The catalogue of ``file``, or the shipped one. Raises `RuleError`."""
     tree = _tree(file, "actions.yaml")
-    actions: Actions = _typed(tree, Actions, {"caps": Cap, "actions": ActionRule})
+    actions: Actions = _typed(
+        tree, Actions, {"caps": Cap, "quiet_hours": QuietHours, "actions": ActionRule}
+    )
     if not 0 <= actions.holdout < 1:
         where = f"{tree.file}:{tree.lines['holdout']}"
         raise RuleError(f"{where}: holdout is a share of customers, from 0 to less than 1")
@@ -194,9 +231,12 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 def _typed(tree: _Tree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
     _check_names(tree.values, kind, tree.file, tree.lines)
+    optional = {f.name for f in msgspec.structs.fields(kind) if not f.required}
     for name, entry_kind in entry_kinds.items():
         where = f"{tree.file}:{tree.lines.get(name, 1)}"
         entries = tree.values.get(name)
+        if entries is None and name in optional:
+            continue
         if not isinstance(entries, list):
             raise RuleError(f"{where}: {name} is a list, each entry begins with `- name:`")
         for entry in entries:

@@ -1,19 +1,29 @@
 """From bytes to an event for ``customer-events``, or a refusal with its reason."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from config.names import folded
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
-from models.catalogue import kind_of
+from config.zones import zone_names
+from models.catalogue import (
+    MISSPELT,
+    NAME_LENGTH_MAX,
+    UNKNOWN,
+    kind_of,
+    known_name,
+    nearest_known_name,
+)
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.wire import Line, decode_line, identity, timestamp_ms
 
-NAME_LENGTH_MAX = 256
 MESSAGE_ID_LENGTH_MAX = 256
+NO_ALIASES: Mapping[str, str] = {}
 
 
 def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -> Event:
@@ -21,10 +31,20 @@ def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -
     return event_of(decode_line(raw), message_id=message_id, source=source)
 
 
-def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Event:
-    """The event in a decoded line. Raises ``Rejected``."""
-    name = _name(line)
-    kind = kind_of(name)
+def event_of(
+    line: Line,
+    *,
+    message_id: str,
+    source: Source | None = None,
+    aliases: Mapping[str, str] = NO_ALIASES,
+    own: Collection[str] = (),
+) -> Event:
+    """The event in a decoded line. Raises ``Rejected``.
+
+    Its name is the one that Keepstream knows it by, however the line writes it. ``aliases`` and
+    ``own`` are the operator's (`config.parameters.Names`); records of the log have no aliases.
+    """
+    name, kind = _kind(line, aliases, own)
     decoder, nobody = kind.decoder, kind.declared.nobody
     if nobody is None:
         customer, identified = identity(line)
@@ -44,6 +64,7 @@ def event_of(line: Line, *, message_id: str, source: Source | None = None) -> Ev
         channel=line.context.channel if line.context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
+        timezone=_timezone(line),
     )
 
 
@@ -75,11 +96,12 @@ def admit_line(
     source: Source | None = None,
 ) -> Event:
     """``admit`` for a line that is decoded already."""
-    event = event_of(line, message_id=message_id, source=source)
-    if event.name in NOT_SUPPORTED:
-        raise Rejected(Reason.UNKNOWN_EVENT, "$.event", "not supported")
-    if event.kind.number == 0 and topic != CLICKSTREAM:
-        raise Rejected(Reason.UNKNOWN_EVENT, "$.event", f"not an event of {topic}")
+    names = parameters.names
+    event = event_of(
+        line, message_id=message_id, source=source, aliases=names.aliases, own=names.own
+    )
+    if not event.kind.is_known:
+        _check_unknown(event.name, topic)
     if event.source is not None:
         ahead_ms = event.occurred_at_ms - event.source.received_at
         if ahead_ms > parameters.time.future:
@@ -88,16 +110,64 @@ def admit_line(
     return event
 
 
-def _name(line: Line) -> str:
-    if line.type not in EVENT_TYPES:
-        raise Rejected(Reason.UNKNOWN_EVENT, "$.type", "not an event type")
+def _timezone(line: Line) -> str | None:
+    """The sender's time zone, if there is one of that name."""
+    named = line.context.timezone if line.context is not None else None
+    return named if isinstance(named, str) and named in zone_names() else None
+
+
+def _kind(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:
+    """The event's name and what it means."""
     if line.type != "track":
-        return line.type
-    if not line.event:
+        kind = kind_of(line.type)
+        if line.type in EVENT_TYPES:
+            return line.type, kind
+        return _kind_of_type(line, aliases, own)
+    name = line.event
+    if not name:
         raise Rejected(Reason.REQUIRED_MISSING, "$.event", "a track event has a name")
-    if len(line.event) > NAME_LENGTH_MAX:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.event", "more than 256 characters")
-    return line.event
+    if len(name) > NAME_LENGTH_MAX:
+        raise Rejected(Reason.OUT_OF_RANGE, "$.event", f"more than {NAME_LENGTH_MAX} characters")
+    kind = kind_of(name)
+    if name == kind.name:
+        return name, kind
+    return _kind_of_spelling(name, kind, aliases, own)
+
+
+def _kind_of_type(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:
+    """As `_kind`, of a line whose type is not written as it is known."""
+    known = line.type.strip().lower()
+    if known not in EVENT_TYPES:
+        raise Rejected(Reason.UNKNOWN_EVENT, "$.type", "not an event type")
+    return _kind(msgspec.structs.replace(line, type=known), aliases, own)
+
+
+def _kind_of_spelling(
+    name: str, kind: Kind, aliases: Mapping[str, str], own: Collection[str]
+) -> tuple[str, Kind]:
+    """As `_kind`, of a name that is not written as it is known; ``kind``: its kind if the operator
+    says nothing of it.
+    """
+    key = folded(name)
+    if not key:
+        raise Rejected(Reason.REQUIRED_MISSING, "$.event", "a track event has a name")
+    meant = aliases.get(key)
+    if meant is not None:
+        kind = kind_of(meant)
+    if kind.is_known:
+        return kind.name, kind
+    if kind is MISSPELT and key in own:
+        kind = UNKNOWN
+    return known_name(name) or name.strip(), kind
+
+
+def _check_unknown(name: str, topic: str) -> None:
+    if name in NOT_SUPPORTED:
+        raise Rejected(Reason.UNKNOWN_EVENT, "$.event", "not supported")
+    if topic != CLICKSTREAM:
+        nearest = nearest_known_name(name)
+        hint = f"; did you mean {nearest}?" if nearest is not None else ""
+        raise Rejected(Reason.UNKNOWN_EVENT, "$.event", f"not an event of {topic}{hint}")
 
 
 def _identity_or(line: Line, nobody: str) -> tuple[str, bool]:

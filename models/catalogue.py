@@ -1,14 +1,21 @@
 """What every event's name means, resolved when the event is decoded."""
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from config.names import ALIASES, folded
 from config.topics import CLICKSTREAM
 from models.customer.registry import PARTS
 from models.events.event import EventType, Kind, Nothing
-from models.events.names import EVENT_TYPES, PASSIVE, TOPIC_BY_NAME
+from models.events.names import EVENT_TYPES, NOT_SUPPORTED, PASSIVE, TOPIC_BY_NAME
+from models.events.spelling import Spellings
+
+NAME_LENGTH_MAX: Final = 256
+#: How many names that are not written as they are known are remembered: a stream may send millions.
+_NAMES_MAX: Final = 4_096
 
 
 def _declared() -> dict[str, EventType]:
@@ -60,6 +67,7 @@ def _kind(number: int, name: str) -> Kind:
     return Kind(
         name=name,
         number=number,
+        is_known=number > 1,
         topic=TOPICS.get(name, CLICKSTREAM),
         is_passive=name in PASSIVE or declared.is_passive,
         declared=declared,
@@ -69,24 +77,62 @@ def _kind(number: int, name: str) -> Kind:
 
 #: The kind of all unknown names.
 UNKNOWN = _kind(0, "*")
+#: The kind of names that are nearly a known one. Counting them as what they were probably meant to
+#: be, or as clicks, would be a guess: they are kept, and count as nothing until somebody looks.
+MISSPELT = msgspec.structs.replace(_kind(1, "?"), is_passive=True)
 #: Every kind; a kind's number is its index here.
 KINDS: tuple[Kind, ...] = (
     UNKNOWN,
+    MISSPELT,
     *(
         _kind(number, name)
         for number, name in enumerate(
-            dict.fromkeys((*TOPICS, *sorted(EVENT_TYPES - {"track"}))), start=1
+            dict.fromkeys((*TOPICS, *sorted(EVENT_TYPES - {"track"}))), start=2
         )
     ),
 )
-_BY_NAME = {kind.name: kind for kind in KINDS[1:]}
+_BY_NAME = {kind.name: kind for kind in KINDS[2:]}
+#: Every way to write a name, folded, and the name that is meant.
+_MEANT: dict[str, str] = {
+    **{folded(alias): name for alias, name in ALIASES.items()},
+    **{folded(name): name for name in (*TOPICS, *NOT_SUPPORTED)},
+}
+_SPELLINGS = Spellings({**ALIASES, **{name: name for name in (*TOPICS, *NOT_SUPPORTED)}})
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of events with this name."""
-    return _BY_NAME.get(name, UNKNOWN)
+    """The kind of events with this name, in whichever way it is written."""
+    kind = _BY_NAME.get(name)
+    if kind is not None:
+        return kind
+    return _kind_of_spelling(name) if len(name) <= NAME_LENGTH_MAX else UNKNOWN
+
+
+def known_name(name: str) -> str | None:
+    """The name that Keepstream knows an event by, however ``name`` is written; None for others."""
+    return name if name in _BY_NAME else _MEANT.get(folded(name))
+
+
+def nearest_known_name(name: str) -> str | None:
+    """The known name that ``name`` was probably meant to be: a slip or two away from it, or another
+    form of its verb. None for a known name, and for one that is simply another.
+    """
+    return _nearest(name) if len(name) <= NAME_LENGTH_MAX else None
+
+
+@lru_cache(_NAMES_MAX)
+def _nearest(name: str) -> str | None:
+    return None if known_name(name) is not None else _SPELLINGS.nearest(name)
+
+
+@lru_cache(_NAMES_MAX)
+def _kind_of_spelling(name: str) -> Kind:
+    meant = known_name(name)
+    if meant is not None:
+        return _BY_NAME.get(meant, UNKNOWN)
+    return UNKNOWN if _SPELLINGS.nearest(name) is None else MISSPELT
 
 
 def topic_of(event_type: str, name: str | None) -> str:
     """The topic to publish an event on; clickstream for unknown names."""
-    return TOPICS.get(name or "", CLICKSTREAM) if event_type == "track" else CLICKSTREAM
+    return kind_of(name or "").topic if event_type.strip().lower() == "track" else CLICKSTREAM

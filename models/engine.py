@@ -5,13 +5,14 @@ No I/O, no clock, no randomness: the same log gives the same decisions. Start re
 
 from enum import StrEnum
 
+from models.customer.consent import CONSENT, may_be_learnt_from
 from models.customer.fingerprint import fingerprint_bytes
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
 from models.decisions.trigger import Decision
 from models.events.event import Event
-from models.learning.lessons import Lesson
+from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
 
 Effect = Lesson | Decision
@@ -82,7 +83,20 @@ def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Pla
 
 def _outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
-    return [*scene.lessons, *decide(scene, plan.policy)]
+    return [*_lessons(scene), *decide(scene, plan.policy)]
+
+
+def _lessons(scene: Scene) -> list[Lesson]:
+    """What the parts teach; of somebody who may not be learnt from only that they said so, and
+    what is nobody's.
+    """
+    if not scene.lessons or scene.of(may_be_learnt_from):
+        return scene.lessons
+    return [
+        lesson
+        for lesson in scene.lessons
+        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part == CONSENT.name)
+    ]
 
 
 def _next_ripe_ms(row: Row, clock_ms: int, plan: Plan) -> int:

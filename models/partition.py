@@ -134,7 +134,8 @@ class Partition:
     def apply(self, offset: int, line: Line) -> Applied:
         """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log."""
         if line.type not in CONTROL_TYPES:
-            return self.fold(offset, event_of(line, message_id=f"{self.number}-{offset}"))
+            stand_in, own = f"{self.number}-{offset}", self._plan.parameters.names.own
+            return self.fold(offset, event_of(line, message_id=stand_in, own=own))
         if offset <= self.state.applied:
             return ALREADY_APPLIED
         applied = Applied(self._control(offset, line))

@@ -13,11 +13,13 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
+from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.trigger import NextBestAction, Trigger, does_nothing
+from models.decisions.trigger import Decision, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, identity, iso, require_log_format, timestamp_ms
 from models.hindsight import Hindsight
@@ -38,7 +40,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     often ``nothing`` was done about triggers of a moment, the final state, how good the
     scores were, the latest drift alarms, and the share of a year's net revenue that the
     best fifth of customers brought. ``measures``: the metrics of parts, by their names on
-    /metrics.
+    /metrics. ``control_treated``: outcomes of decisions for the control group, by channel;
+    ``unknown_outcomes``: of decisions that were not made for the customer.
     """
 
     events: dict[str, int]
@@ -53,9 +56,11 @@ class Summary(Struct, frozen=True, rename="camel"):
     revenue_share_top_fifth: float | None = None
     measures: dict[str, float] = {}
     nothing: int = 0
+    control_treated: dict[str, int] = {}
+    unknown_outcomes: int = 0
 
 
-Output = Trigger | NextBestAction | Score | DeadLetter
+Output = Decision | Score | DeadLetter
 
 
 class _MemoryRows:
@@ -119,6 +124,8 @@ class Replay:
         self._nothing = 0
         self._scores = 0
         self._events_read = 0
+        self._control_treated: Counter[str] = Counter()
+        self._unknown_outcomes = 0
 
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """The outputs of line ``number`` (from 1)."""
@@ -163,6 +170,8 @@ class Replay:
             revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
             measures=self._measures(max(clock_ms, self._latest_ms)),
             nothing=self._nothing,
+            control_treated=dict(sorted(self._control_treated.items())),
+            unknown_outcomes=self._unknown_outcomes,
         )
 
     def _measures(self, at_ms: int) -> dict[str, float]:
@@ -190,10 +199,19 @@ class Replay:
             self._fates[applied.fate] += 1
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
+            if event.name in OUTCOMES:
+                self._count_outcome(event, self._lane(line).rows.rows[event.customer])
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
+
+    def _count_outcome(self, event: Event, row: Row) -> None:
+        contact = decided_contact(row.read(CONTACTS), event)
+        if contact is None:
+            self._unknown_outcomes += 1
+        elif contact.outcome == Outcome.CONTAMINATED:
+            self._control_treated[contact.channel] += 1
 
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
@@ -235,7 +253,7 @@ class Replay:
         self._has_news = False
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
-        decisions = [e for e in effects if isinstance(e, Trigger | NextBestAction)]
+        decisions = [e for e in effects if isinstance(e, Decision)]
         for decided in decisions:
             if does_nothing(decided):
                 self._nothing += 1

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from models.answer import Score
 from models.customer.profile import Profile
-from models.decisions.trigger import NextBestAction, Trigger
+from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger
 from models.event_schema import (
     Schema,
     about_event,
@@ -90,6 +90,9 @@ _OTHERS = (
     Document("retention-trigger", "output", "on retention-triggers, and in Redis", _of(Trigger)),
     Document(
         "next-best-action", "output", "on next-best-actions, and in Redis", _of(NextBestAction)
+    ),
+    Document(
+        "action-withdrawn", "output", "on next-best-actions, and in Redis", _of(ActionWithdrawn)
     ),
     Document("profile", "output", "GET /customers/{id}, and in Redis", _of(Profile)),
     Document("dead-letter", "output", "on dead-letters", _of(DeadLetter)),

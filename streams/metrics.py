@@ -53,6 +53,17 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._control_treated = Counter(
+            "keepstream_control_treated",
+            "Outcomes of decisions for the control group, by channel; nobody was to take these",
+            ["channel"],
+            registry=registry,
+        )
+        self._unknown_outcomes = Counter(
+            "keepstream_unknown_outcomes",
+            "Outcomes of decisions that were not made for the customer, or long ago",
+            registry=registry,
+        )
         self.event_to_trigger = Histogram(
             "keepstream_event_to_trigger_seconds",
             "From the broker taking an event to its trigger being durable; deadlines left out",
@@ -171,6 +182,17 @@ class Metrics:
             self._suppressed.labels(action, gate).inc(count)
         for outcome, count in outcomes.items():
             self._outcomes.labels(outcome).inc(count)
+
+    def expect_channels(self, channels: Iterable[str]) -> None:
+        """Have every channel at zero from the start, so that increase() counts the first."""
+        for channel in channels:
+            self._control_treated.labels(channel)
+
+    def count_strays(self, control_treated: Mapping[str, int], unknown: int) -> None:
+        """Add outcomes that are nobody's success: of control decisions by channel, and unknown."""
+        for channel, count in control_treated.items():
+            self._control_treated.labels(channel).inc(count)
+        self._unknown_outcomes.inc(unknown)
 
     def observe_batch(self, topic: str, records: int, seconds: float) -> None:
         self._batch_records.labels(topic).observe(records)

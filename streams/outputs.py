@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from config.topics import LABELLED_EXAMPLES, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import (
+    ActionWithdrawn,
     Decision,
     NextBestAction,
     Trigger,
@@ -68,11 +69,21 @@ _ACTION = Output(
     passed_over=_rejected,
     ledger_key=_id,
 )
+_WITHDRAWAL = Output(
+    NEXT_BEST_ACTIONS,
+    encode_decision,
+    key=_customer,
+    is_partitioned=True,
+    type_name=lambda withdrawn: f"keepstream.{withdrawn.kind}.v1",
+    fate=lambda withdrawn: (withdrawn.kind, withdrawn.group),
+    ledger_key=_id,
+)
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
 
 OUTPUTS: dict[type, Output] = {
     Trigger: _TRIGGER,
     NextBestAction: _ACTION,
+    ActionWithdrawn: _WITHDRAWAL,
     Observation: _LESSON,
     Example: _LESSON,
     Cost: _LESSON,

@@ -14,7 +14,7 @@ import typer
 from agents.cli.options import Assignments, parameters_from, settings_from
 from agents.cli.progress import progress, size_of
 from models.customer.profile import Profile, encode_profile
-from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import SnapshotSource
@@ -130,7 +130,7 @@ class OutcomeFiles:
         """Append each output of a line to its file."""
         for output in outputs:
             match output:
-                case Trigger() | NextBestAction():
+                case Trigger() | NextBestAction() | ActionWithdrawn():
                     self._append(TRIGGERS, encode_decision(output))
                 case DeadLetter():
                     self._append(DEAD_LETTERS, encode_dead_letter(output))

@@ -6,14 +6,20 @@ at the end would leak nothing, but would bias the models towards "came back".
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, nan
+from typing import TypeVar
 
 from msgspec import Struct, field
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import churn_words, features
+from models.customer.consent import (
+    learnt_from_since_ms,
+    may_be_learnt_from,
+    personalisation_refused,
+)
 from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
@@ -59,6 +65,7 @@ from models.money import digits
 PURCHASE, CHECK_IN = "purchase", "check-in"
 #: The end of a UTC day, in ms from its start: one second before midnight.
 _DAY_END_MS = DAY_MS - 1_000
+T = TypeVar("T")
 _DECISION, _LABEL = "decision", "label"
 
 
@@ -140,9 +147,11 @@ def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 
 
 def _decide(scene: Scene) -> None:
-    """At a decision point: start to wait for labels, and at a check-in send an observation."""
+    """At a decision point: start to wait for labels, and at a check-in send an observation; of
+    somebody who may be learnt from.
+    """
     found = scene.of(assessment)
-    if found is not None:
+    if found is not None and scene.of(may_be_learnt_from):
         state = scene.row.edit(CHURN)
         _wait_for(state, found, scene)
         check_in_ms = scene.parameters.churn.check_in_ms
@@ -200,13 +209,15 @@ def _set_next_label(state: Labels, row: Row) -> None:
 
 
 def _release(scene: Scene) -> None:
-    """Release the labels that are due."""
+    """Release the labels that are due, but for those from before the customer revoked that."""
     state, bought = scene.row.edit(CHURN), scene.of(purchases)
     ripe = [one for one in state.waiting if one.due_ms <= scene.at_ms]
     del state.waiting[: len(ripe)]
     _set_next_label(state, scene.row)
+    revoked_ms = scene.of(learnt_from_since_ms)
     for one in ripe:
-        scene.teach(_example(bought, one))
+        if one.decided_at_ms > revoked_ms:
+            scene.teach(_example(bought, one))
 
 
 def _example(bought: Purchases, waited: Waiting) -> Example:
@@ -304,7 +315,12 @@ def _expected_spend(scene: Scene) -> float:
     return found.horizons[0].spend if found is not None else nan
 
 
-FACTS = {
+def _personal(read: Callable[[Scene], T], nothing: T) -> Callable[[Scene], T]:
+    """A reading that says nothing of somebody who refuses that who they are decides."""
+    return lambda scene: nothing if scene.of(personalisation_refused) is not None else read(scene)
+
+
+_FACTS = {
     "churn_probability": Fact(
         churn_probability,
         "{:.0%} likely not to buy",
@@ -332,6 +348,9 @@ FACTS = {
         "net spend expected within the first horizon",
     ),
 }
+
+
+FACTS = {name: fact._replace(read=_personal(fact.read, nan)) for name, fact in _FACTS.items()}
 
 
 class ChurnView(Struct, frozen=True, rename="camel"):
@@ -434,20 +453,29 @@ CHURN: Part[Labels] = Part(
         *churn_words.READS,
         engagement,
         history,
+        learnt_from_since_ms,
+        may_be_learnt_from,
+        personalisation_refused,
         purchases,
         window_365d,
     ),
     facts=FACTS,
     sections=(
-        ProfileSection("churn", tuple[ChurnView, ...], _churn_view, _churn_in_words, place=200),
+        ProfileSection(
+            "churn", tuple[ChurnView, ...], _personal(_churn_view, ()), _churn_in_words, place=200
+        ),
         ProfileSection(
             "explanations",
             tuple[Explanation, ...],
-            explanations,
+            _personal(explanations, ()),
             _explanations_in_words,
             place=220,
         ),
-        ProfileSection("silent_churn", float | None, thinning, _thinning_in_words, place=230),
-        ProfileSection("value", ValueView | None, worth, _worth_in_words, place=300),
+        ProfileSection(
+            "silent_churn", float | None, _personal(thinning, None), _thinning_in_words, place=230
+        ),
+        ProfileSection(
+            "value", ValueView | None, _personal(worth, None), _worth_in_words, place=300
+        ),
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint
@@ -23,9 +23,13 @@ TREATED, CONTROL = "treated", "control"
 
 
 class Outcome(StrEnum):
-    """What came back about an action, from nothing to the last word."""
+    """What came back about an action, from nothing to the last word; ``contaminated``: somebody
+    carried out a decision of the control group.
+    """
 
     NONE = "none"
+    CONTAMINATED = "contaminated"
+    WITHDRAWN = "withdrawn"
     DELIVERED = "delivered"
     OPENED = "opened"
     CLICKED = "clicked"
@@ -36,10 +40,14 @@ class Outcome(StrEnum):
 
 _STAGES = tuple(Outcome)
 #: How far an action came, by the event that says so.
-OUTCOMES = {f"Action {outcome.capitalize()}": outcome for outcome in _STAGES[1:]}
+OUTCOMES = {
+    f"Action {outcome.capitalize()}": outcome
+    for outcome in _STAGES[_STAGES.index(Outcome.DELIVERED) :]
+}
 _OUTCOME_WORDS = {
     Outcome.NONE: "nothing heard of it yet",
     Outcome.FAILED: "could not be delivered",
+    Outcome.WITHDRAWN: "withdrawn, for the customer refused it",
 }
 
 
@@ -50,7 +58,9 @@ class ActionOutcome(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Contact(State):
-    """An action decided for the customer; ``treated`` is False for the holdout."""
+    """An action decided for the customer; ``treated`` is False for the holdout. ``decision`` is
+    the decision's own id, ``id`` its fingerprint. It is not to be carried out after ``due_ms``.
+    """
 
     id: int
     action: str
@@ -58,6 +68,8 @@ class Contact(State):
     at_ms: int
     treated: bool
     outcome: str = Outcome.NONE
+    decision: bytes = b""
+    due_ms: int = 0
 
 
 class Contacts(State):
@@ -84,13 +96,26 @@ class Contacts(State):
 
 def _record(state: Contacts, event: Event, _scene: Scene) -> None:
     """Note what became of an action: a later stage replaces an earlier one, in whatever order they
-    are heard of.
+    are heard of. What was done to the control group is no success of anything.
     """
-    wanted, heard = fingerprint(event.properties.decision_id), OUTCOMES[event.name]
+    contact, heard = decided_contact(state, event), OUTCOMES[event.name]
+    if contact is None:
+        return
+    if contact.treated:
+        contact.outcome = max(Outcome(contact.outcome), heard, key=_STAGES.index)
+    elif heard is not Outcome.FAILED:
+        contact.outcome = Outcome.CONTAMINATED
+
+
+def decided_contact(state: Contacts, event: Event) -> Contact | None:
+    """The decision that an outcome is about; None if it was not decided for this customer, or is
+    long forgotten.
+    """
+    wanted = fingerprint(event.properties.decision_id)
     for contact in state.latest:
         if contact.id == wanted:
-            contact.outcome = max(Outcome(contact.outcome), heard, key=_STAGES.index)
-            return
+            return contact
+    return None
 
 
 def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
@@ -155,6 +180,8 @@ def _decisions_in_words(
         words = f"{decided.action} by {decided.channel}, {how_long_before(decided.at, as_of)}"
         if decided.group == CONTROL:
             outcome = "not taken, for the customer is in the control group"
+            if decided.outcome == Outcome.CONTAMINATED:
+                outcome = "carried out, though the customer is in the control group"
         else:
             outcome = _OUTCOME_WORDS.get(Outcome(decided.outcome), decided.outcome)
         yield Line("action", f"{words}: {outcome}")
@@ -169,6 +196,9 @@ CONTACTS: Part[Contacts] = Part(
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),
     record=_record,
+    # Without the decision's own id and its end.
+    version=2,
+    older={1: msgpack.Decoder(Contacts).decode},
     offers=(contacts,),
     sections=(
         ProfileSection(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import exp2, nan
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.duration import DAY_MS
 from config.limits import NotNegative, PositiveMs
@@ -43,7 +43,8 @@ class Engagement(State):
 
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
     late event could still change, as (start, end) in ms, in order; ``settled_sessions`` counts
-    earlier ones. ``active_days`` are the days of interactions.
+    earlier ones. ``active_days`` are the days of interactions; ``zone``: the time zone that the
+    latest one to name one named.
     """
 
     intensity: float = 0.0
@@ -60,6 +61,8 @@ class Engagement(State):
     first_channel: str = ""
     first_channel_at_ms: int = 0
     active_days: ActiveDays = NO_DAYS
+    zone: str = ""
+    zone_at_ms: int = 0
 
     @property
     def session_count(self) -> int:
@@ -86,6 +89,8 @@ def _record(state: Engagement, event: Event, scene: Scene) -> None:
             state.last_channel, state.last_channel_at_ms = channel[:CHANNEL_LENGTH_MAX], at_ms
         else:
             _note_channel(state, channel, at_ms)
+    if event.timezone is not None:
+        _note_zone(state, event.timezone, at_ms)
     if at_ms // DAY_MS != state.active_days.latest_day:
         state.active_days = with_activity(state.active_days, at_ms)
     # One more page view changes only the state; a score is asked for when it may have moved.
@@ -120,6 +125,10 @@ def _note_channel(state: Engagement, name: str, at_ms: int) -> None:
     first = state.first_channel_at_ms, state.first_channel
     if not first[0] or (at_ms, channel) < first:
         state.first_channel_at_ms, state.first_channel = at_ms, channel
+
+
+def _note_zone(state: Engagement, zone: str, at_ms: int) -> None:
+    state.zone_at_ms, state.zone = max((state.zone_at_ms, state.zone), (at_ms, zone))
 
 
 def _begins_session(state: Engagement, at_ms: int, gap_ms: int, scene: Scene) -> bool:
@@ -185,6 +194,7 @@ def _united(states: Sequence[Engagement], parameters: Parameters) -> Engagement:
         if state.last_channel_at_ms:
             _note_channel(one, state.last_channel, state.last_channel_at_ms)
             _note_channel(one, state.first_channel, state.first_channel_at_ms)
+        _note_zone(one, state.zone, state.zone_at_ms)
         one.active_days = united_days(one.active_days, state.active_days)
     one.sessions = _bridged(sessions, gap_ms)
     return one
@@ -193,6 +203,11 @@ def _united(states: Sequence[Engagement], parameters: Parameters) -> Engagement:
 def engagement(scene: Scene) -> Engagement:
     """The customer's engagement; read only."""
     return scene.row.read(ENGAGEMENT)
+
+
+def zone_name(scene: Scene) -> str:
+    """The time zone that the customer's latest event named; "" for none."""
+    return scene.row.read(ENGAGEMENT).zone
 
 
 def intensity(scene: Scene) -> tuple[float, float]:
@@ -306,7 +321,10 @@ ENGAGEMENT: Part[Engagement] = Part(
     parameters=EngagementParameters,
     listens=INTERACTIONS,
     record=_record,
-    offers=(engagement, intensity),
+    # Without the time zone at its end.
+    version=2,
+    older={1: msgpack.Decoder(Engagement).decode},
+    offers=(engagement, intensity, zone_name),
     facts=FACTS,
     sections=(
         ProfileSection("engagement", EngagementView, _view, _in_words, place=400),

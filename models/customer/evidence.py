@@ -1,17 +1,14 @@
 """Evidence of reasons to leave: decayed weights of events about price, product and service."""
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import isfinite, nan
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from config.duration import DAY_MS
-from config.limits import NotNegative, Positive, PositiveMs
-from config.parameters import Parameters, Section
+from config.parameters import Parameters
 from models.customer.churn_reason import (
     ChurnReason,
     EvidenceKind,
@@ -21,78 +18,27 @@ from models.customer.churn_reason import (
     in_words,
 )
 from models.customer.decay import added
+from models.customer.evidence_words import (
+    CANCELLED,
+    NAMES,
+    REVIEWED,
+    EvidenceParameters,
+    kind_of,
+)
 from models.customer.part import Fact, Part, ProfileSection
 from models.customer.purchases import overdue_at, purchases, usual_gap_days
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import churn
-from models.customer.support import Survey, SurveyKind, TicketNews, late_tickets
+from models.customer.support import is_poor, late_tickets
+from models.customer.surveys import Survey
+from models.customer.ticket_news import TicketNews
 from models.events.codes import code
 from models.events.event import Event, EventType
 
 #: Silence can be judged only when there is a gap to compare it with.
 _ORDERS_MIN = 2
 _NO_WORD = "and nothing heard that says why"
-REVIEWED, CANCELLED = "Product Reviewed", "Subscription Cancelled"
-#: The events that may be evidence; this part of the state listens to no others.
-NAMES = frozenset(
-    {
-        "Coupon Entered",
-        "Coupon Denied",
-        "Coupon Removed",
-        "Payment Failed",
-        "Invoice Overdue",
-        REVIEWED,
-        "Product Removed from Wishlist",
-        "Order Refunded",
-        "Order Cancelled",
-        CANCELLED,
-        "Ticket Opened",
-        "Ticket Escalated",
-        "Ticket Reopened",
-        "Complaint Filed",
-        "Survey Responded",
-        "Live Chat Conversation Started",
-    }
-)
-
-
-class EvidenceParameters(Section, frozen=True):
-    """``price``, ``product`` and ``service``: weights by event name; ``about``: weights of events
-    whose kind follows from their own text, which ``words`` maps to a kind.
-    """
-
-    section = "evidence"
-    open_tables = ("words", "price", "product", "service", "about")
-    half_life: PositiveMs
-    least: Positive
-    at_risk: float
-    late_ticket: NotNegative
-    detractor: float
-    poor: float
-    price: dict[str, NotNegative]
-    product: dict[str, NotNegative]
-    service: dict[str, NotNegative]
-    about: dict[str, NotNegative]
-    words: dict[str, Literal["price", "product", "service", "none"]]
-
-    def problems(self) -> Iterator[str]:
-        """Event names that cannot be evidence, and words that cannot match any text."""
-        for name in sorted({*self.price, *self.product, *self.service, *self.about} - NAMES):
-            close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-            fix = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(NAMES))}"
-            yield f"evidence: {name!r} is no event that may be evidence; {fix}"
-        for word in self.words:
-            if not re.fullmatch(r"\w+", word) or word.lower() != word:
-                yield (
-                    f"evidence.words: {word!r} is compared with what is written in lower case "
-                    f"with _ for all but letters and digits; write it so"
-                )
-
-    def weights_of(self, kind: EvidenceKind) -> dict[str, float]:
-        """The weights, by name, of events that count for this kind."""
-        weights: dict[str, float] = getattr(self, kind)
-        return weights
 
 
 class Review(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -165,7 +111,7 @@ def said_by(event: Event, tuning: EvidenceParameters) -> list[tuple[EvidenceKind
     """
     if not _is_complaint(event, tuning):
         return []
-    kind = _kind_of(_word(event), tuning)
+    kind = kind_of(_word(event), tuning)
     if kind is not None and event.name in tuning.about:
         spoken = [(kind, tuning.about[event.name])]
     else:
@@ -175,10 +121,9 @@ def said_by(event: Event, tuning: EvidenceParameters) -> list[tuple[EvidenceKind
 
 def _is_complaint(event: Event, tuning: EvidenceParameters) -> bool:
     match event.properties:
-        case Survey(kind=SurveyKind.NPS, score=score):
-            return score <= tuning.detractor
         case Survey():
-            return event.properties.share <= tuning.poor
+            survey = event.properties
+            return is_poor(survey.kind, survey.band, survey.share, tuning)
         case Review():
             share = event.properties.share
             return share is not None and share <= tuning.poor
@@ -188,23 +133,9 @@ def _is_complaint(event: Event, tuning: EvidenceParameters) -> bool:
 def _word(event: Event) -> str | None:
     match event.properties:
         case TicketNews():
-            return event.properties.category or event.properties.complaint
+            return event.properties.subject
         case Survey() | Cancellation():
             return event.properties.reason
-    return None
-
-
-def _kind_of(text: str | None, tuning: EvidenceParameters) -> EvidenceKind | None:
-    """The kind of a text in the shop's own words: that of the whole text, else of its first known
-    word.
-    """
-    if not text:
-        return None
-    whole = "".join(letter if letter.isalnum() else "_" for letter in text[:64].lower())
-    for word in (whole, *whole.split("_")):
-        known = tuning.words.get(word)
-        if known is not None:
-            return None if known == "none" else EvidenceKind(known)
     return None
 
 

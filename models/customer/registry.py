@@ -12,6 +12,7 @@ from msgspec.structs import fields
 from models.customer.acquisition import ACQUISITION
 from models.customer.cart import CART
 from models.customer.churn import CHURN
+from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
@@ -27,6 +28,7 @@ PARTS: tuple[Part[Any], ...] = (
     CART,
     PURCHASES,
     SUPPORT,
+    CONSENT,
     CONTACTS,
     ACQUISITION,
     LOYALTY,

@@ -20,7 +20,7 @@ from config.parameters import Parameters, Section
 from models.customer.part import Fact, Line, Part, ProfileSection, Told
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.support import RESPONDED, Survey, SurveyKind
+from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
 from models.customer.words import counted, how_long_before
 from models.events.codes import code
 from models.events.event import Event, EventType
@@ -95,9 +95,9 @@ _KINDS = frozenset(str(kind) for kind in SurveyKind)
 class Verdict(StrEnum):
     """What an answer counts as: an NPS as one of the first three, a CSAT as satisfied or not."""
 
-    PROMOTER = "promoter"
-    PASSIVE = "passive"
-    DETRACTOR = "detractor"
+    PROMOTER = Band.PROMOTER
+    PASSIVE = Band.PASSIVE
+    DETRACTOR = Band.DETRACTOR
     SATISFIED = "satisfied"
     NONE = ""
 
@@ -163,23 +163,15 @@ def _record(state: Satisfaction, event: Event, scene: Scene) -> None:
         return
     parameters = scene.parameters.of(SatisfactionParameters)
     sums = [(f"{said.kind}:{ALL}:answered", day, 1)]
-    if _is_on_its_scale(said):
-        key, before = _key(said.kind, said.touchpoint), dict(state.opinions)
-        opinion = _opinion(said, event.occurred_at_ms, parameters.told_as(said.touchpoint))
-        state.note(key, opinion)
-        if parameters.count == "all":
-            sums += _sums(key, opinion, 1)
-        else:
-            sums += _difference(before, state.opinions)
-        _raise_moment(state, opinion, scene)
+    key, before = _key(said.kind, said.touchpoint), dict(state.opinions)
+    opinion = _opinion(said, event.occurred_at_ms, parameters.told_as(said.touchpoint))
+    state.note(key, opinion)
+    if parameters.count == "all":
+        sums += _sums(key, opinion, 1)
+    else:
+        sums += _difference(before, state.opinions)
+    _raise_moment(state, opinion, scene)
     SATISFACTION.tell(scene, sums)
-
-
-def _is_on_its_scale(said: Survey) -> bool:
-    """An NPS is asked from 0, or 1, to 10: the best of five steps would count as a detractor."""
-    if said.kind is not SurveyKind.NPS:
-        return True
-    return said.scale_min in (None, 0, 1) and said.scale_max in (None, 10)
 
 
 def _opinion(said: Survey, at_ms: int, told_as: str) -> Opinion:
@@ -188,16 +180,14 @@ def _opinion(said: Survey, at_ms: int, told_as: str) -> Opinion:
 
 
 def _verdict(said: Survey, share_millionths: int) -> Verdict:
-    """NPS: 9 and 10 are promoters, 0 to 6 detractors. CSAT: the upper half of the scale's steps is
+    """NPS: what the answer makes of the customer. CSAT: the upper half of the scale's steps is
     satisfied, without the middle one: 4 and 5 of 1 to 5.
     """
     if said.kind is SurveyKind.NPS:
-        if said.score >= 9:
-            return Verdict.PROMOTER
-        return Verdict.DETRACTOR if said.score <= 6 else Verdict.PASSIVE
+        return Verdict(said.band)
     if said.kind is SurveyKind.CES:
         return Verdict.NONE
-    low, high = said.scale
+    low, high = said.ends
     steps = floor(high - low) + 1
     upper_half = min(ceil(steps / 2) / (high - low), 1.0)
     is_satisfied = share_millionths >= round(upper_half * _MILLION)
@@ -525,8 +515,8 @@ SATISFACTION: Part[Satisfaction] = Part(
     listens=frozenset({REQUESTED, RESPONDED}),
     record=_record,
     moments={
-        NPS_PASSIVE: "the customer's latest NPS answer is 7 or 8",
-        NPS_PROMOTER: "the customer's latest NPS answer is 9 or 10",
+        NPS_PASSIVE: "the customer's latest NPS answer is a passive's: 7 or 8 of 10",
+        NPS_PROMOTER: "the customer's latest NPS answer is a promoter's: 9 or 10 of 10",
     },
     facts=FACTS,
     sections=(

@@ -1,44 +1,41 @@
 """Support: tickets and their service clock, and the last answers to surveys."""
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from math import nan
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
 
-from config.duration import HOUR_MS, DurationMs
+from config.duration import HOUR_MS
 from config.parameters import Parameters, Section
+from models.customer import surveys, ticket_news
+from models.customer.evidence_words import EvidenceParameters, kind_of
 from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
+from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
+from models.customer.ticket import (
+    ANSWERED,
+    OPENED,
+    REOPENED,
+    SOLVED,
+    URGENCIES,
+    Mark,
+    Sla,
+    Standing,
+    Ticket,
+    UrgencyWord,
+    merged,
+)
+from models.customer.ticket_news import marks_of
 from models.customer.words import counted, how_long_before, moment_in_words
-from models.events.codes import code
-from models.events.event import Event, EventType, Number, Text
-from models.events.rejection import Reason, Rejected
+from models.events.event import Event
 from models.events.wire import iso, iso_or_none
 
-OPENED, REPLIED, SOLVED = "Ticket Opened", "Ticket Replied", "Ticket Solved"
-ESCALATED, REOPENED, COMPLAINT = "Ticket Escalated", "Ticket Reopened", "Complaint Filed"
-RESPONDED = "Survey Responded"
 TICKET_WAITING, SURVEY = "ticket-waiting", "survey"
 _WAITING = "ticket"
-
-
-class Sla(Section, frozen=True):
-    """Time from opening to the first answer, by priority."""
-
-    urgent: DurationMs
-    high: DurationMs
-    normal: DurationMs
-    low: DurationMs
-
-    def due_after_ms(self, priority: str) -> int:
-        """Time to the first answer for ``priority``; an unknown one counts as normal."""
-        return int(getattr(self, priority, self.normal))
 
 
 class SupportParameters(Section, frozen=True):
@@ -46,150 +43,18 @@ class SupportParameters(Section, frozen=True):
     sla: Sla
 
 
-class UrgencyWord(StrEnum):
-    """How urgent a ticket is."""
-
-    URGENT = "urgent"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-_BY_URGENCY = (*UrgencyWord, "")
-
-
-class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A support ticket's life; ``author`` tells an agent's reply from the customer's own; a
-    complaint may say what it is about in ``complaint``.
-    """
-
-    ticket_id: Text
-    priority: UrgencyWord | None = None
-    author: str | None = None
-    category: str | None = None
-    resolution: str | None = None
-    complaint: str | None = msgspec.field(default=None, name="type")
-
-
-class SurveyKind(StrEnum):
-    NPS = "nps"
-    CSAT = "csat"
-    CES = "ces"
-
-
-class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An answer to a survey; the scale of a CSAT is 1 to 5 unless it says otherwise. A reason
-    travels if it is a code such as ``too_expensive``; anything else may be personal.
-    """
-
-    kind: SurveyKind
-    score: Number
-    survey_id: str | None = None
-    scale_min: Number | None = None
-    scale_max: Number | None = None
-    higher_is_better: bool | None = None
-    ticket_id: str | None = None
-    order_id: str | None = None
-    reason: str | None = None
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "reason", code(self.reason))
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Lowest and highest score: 0 to 10 for NPS whatever it says, else from 1 to 5 (CSAT) or
-        7 (CES) unless it says.
-        """
-        if self.kind is SurveyKind.NPS:
-            return 0.0, 10.0
-        usual_max = 5.0 if self.kind is SurveyKind.CSAT else 7.0
-        low = 1.0 if self.scale_min is None else self.scale_min
-        return low, usual_max if self.scale_max is None else self.scale_max
-
-    @property
-    def share(self) -> float:
-        """How far up its scale the answer is, turned so that 1 is happiest."""
-        low, high = self.scale
-        share = (self.score - low) / (high - low)
-        turned = self.higher_is_better is False and self.kind is not SurveyKind.NPS
-        return 1.0 - share if turned else share
-
-
-def _check_survey(survey: Survey) -> None:
-    low, high = survey.scale
-    if survey.kind is SurveyKind.CES and survey.higher_is_better is None:
-        raise Rejected(
-            Reason.REQUIRED_MISSING,
-            "$.properties.higher_is_better",
-            "the polarity of CES differs by vendor",
-        )
-    if not low < high:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.properties.scale_max", "not above scale_min")
-    if not low <= survey.score <= high:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.properties.score", f"outside {low:g} to {high:g}")
-
-
-def _survey_rules() -> list[dict[str, Any]]:
-    """Polarity and scales, as far as a schema can say them: one field can't limit another."""
-    polarity = {
-        "required": ["higher_is_better"],
-        "properties": {"higher_is_better": {"type": "boolean"}},
-    }
-    rules: list[dict[str, Any]] = [{"if": _is_kind(SurveyKind.CES), "then": polarity}]
-    no_scale = {"properties": {"scale_min": {"type": "null"}, "scale_max": {"type": "null"}}}
-    for kind, low, high in ((SurveyKind.CSAT, 1, 5), (SurveyKind.CES, 1, 7)):
-        within = {"properties": {"score": {"minimum": low, "maximum": high}}}
-        rules.append({"if": {"allOf": [_is_kind(kind), no_scale]}, "then": within})
-    within = {"properties": {"score": {"minimum": 0, "maximum": 10}}}
-    return [*rules, {"if": _is_kind(SurveyKind.NPS), "then": within}]
-
-
-def _is_kind(kind: SurveyKind) -> dict[str, Any]:
-    return {"properties": {"kind": {"const": str(kind)}}}
-
-
-_TICKET = EventType(shape=TicketNews)
-EVENTS = {
-    **dict.fromkeys((OPENED, REPLIED, ESCALATED, REOPENED, SOLVED, COMPLAINT), _TICKET),
-    RESPONDED: EventType(shape=Survey, check=_check_survey, rules={"allOf": _survey_rules()}),
-}
-
-
-class Ticket(State):
-    """A ticket by the latest time of each thing that happened to it; 0 is never."""
-
-    id: int
-    opened_at_ms: int = 0
-    reopened_at_ms: int = 0
-    solved_at_ms: int = 0
-    answered_at_ms: int = 0
-    priority: str = ""
-
-    @property
-    def waiting_since_ms(self) -> int:
-        return max(self.opened_at_ms, self.reopened_at_ms)
-
-    @property
-    def is_open(self) -> bool:
-        return self.waiting_since_ms > self.solved_at_ms
-
-    @property
-    def latest_ms(self) -> int:
-        return max(self.waiting_since_ms, self.solved_at_ms, self.answered_at_ms)
-
-    def due_at_ms(self, sla: Sla) -> int:
-        """When its first answer is due; 0 once it has one, or when it is closed."""
-        if not self.is_open or self.answered_at_ms >= self.waiting_since_ms:
-            return 0
-        return self.waiting_since_ms + sla.due_after_ms(self.priority or UrgencyWord.NORMAL)
+EVENTS = {**ticket_news.EVENTS, **surveys.EVENTS}
 
 
 class Answer(Struct, frozen=True, array_like=True, gc=False):
-    """A survey's score as given, its share of the scale (1 is happiest), and when."""
+    """A survey's score as given, its share of the scale (1 is happiest), when, and what an NPS
+    makes of the customer.
+    """
 
     score: float
     share: float
     at_ms: int
+    band: Band = Band.NONE
 
 
 class Support(State):
@@ -199,28 +64,33 @@ class Support(State):
     opened: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
 
-    def open_tickets(self) -> list[Ticket]:
-        """The tickets that wait for a solution."""
-        tickets = self.tickets
-        return [ticket for ticket in tickets if ticket.is_open] if tickets else []
+    def open_tickets(self) -> list[Standing]:
+        """Where the tickets stand that wait for a solution."""
+        found = [ticket.standing for ticket in self.tickets]
+        return [standing for standing in found if standing.is_open]
 
 
 def _record(state: Support, event: Event, scene: Scene) -> None:
     """Something happened to a ticket, or a survey was answered."""
     if event.name == RESPONDED:
-        answer = Answer(event.properties.score, event.properties.share, event.occurred_at_ms)
-        _note_answer(state, str(event.properties.kind), answer)
+        said = event.properties
+        answer = Answer(said.score, said.share, event.occurred_at_ms, said.band)
+        _note_answer(state, str(said.kind), answer)
         scene.raise_moment(SURVEY)
         return
     parameters = scene.parameters
-    _note_ticket(state, event)
+    tuning = parameters.of(EvidenceParameters)
+    is_complaint = kind_of(event.properties.subject, tuning) is not None
+    _note_ticket(state, event, is_complaint=is_complaint)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
-    _forget(state, settled_ms, parameters.bounds.tickets)
+    for ticket in state.tickets:
+        ticket.settle(settled_ms)
+    _forget(state, parameters.bounds.tickets)
     _wait(scene)
     scene.raise_moment(SCORE)
 
 
-def _note_ticket(state: Support, event: Event) -> None:
+def _note_ticket(state: Support, event: Event, *, is_complaint: bool) -> None:
     ticket_id = fingerprint(event.properties.ticket_id)
     for ticket in state.tickets:
         if ticket.id == ticket_id:
@@ -229,34 +99,21 @@ def _note_ticket(state: Support, event: Event) -> None:
         ticket = Ticket(ticket_id)
         state.tickets.append(ticket)
         state.tickets.sort(key=lambda known: known.id)
-    was_opened = ticket.opened_at_ms > 0
-    _happen(ticket, event)
-    state.opened += ticket.opened_at_ms > 0 and not was_opened
+    was_opened = ticket.was_opened
+    ticket.note(marks_of(event, is_complaint=is_complaint))
+    state.opened += ticket.was_opened and not was_opened
 
 
-def _happen(ticket: Ticket, event: Event) -> None:
-    at_ms, news = event.occurred_at_ms, event.properties
-    if event.name in (OPENED, COMPLAINT):
-        # The first opening stands: filing a complaint about a ticket doesn't restart its clock.
-        ticket.opened_at_ms = min(ticket.opened_at_ms or at_ms, at_ms)
-        # The most urgent word on it stands, whichever comes first.
-        words = (ticket.priority, str(news.priority or ""))
-        ticket.priority = min(words, key=_BY_URGENCY.index)
-    elif event.name == REOPENED:
-        ticket.reopened_at_ms = max(ticket.reopened_at_ms, at_ms)
-    elif event.name == SOLVED:
-        ticket.solved_at_ms = max(ticket.solved_at_ms, at_ms)
-    elif event.name == REPLIED and news.author != "customer":
-        ticket.answered_at_ms = max(ticket.answered_at_ms, at_ms)
+def _forget(state: Support, tickets_max: int) -> None:
+    """Let go of the oldest beyond the bound, of closed ones first.
 
-
-def _forget(state: Support, settled_ms: int, tickets_max: int) -> None:
-    """Let go of closed tickets that nothing late can reach, and of the oldest beyond the bound."""
-    kept = [ticket for ticket in state.tickets if ticket.is_open or ticket.latest_ms >= settled_ms]
-    if len(kept) > tickets_max:
-        kept.sort(key=lambda ticket: (ticket.is_open, ticket.latest_ms, ticket.id))
-        kept = sorted(kept[-tickets_max:], key=lambda ticket: ticket.id)
-    state.tickets = kept
+    A closed ticket is kept while there is room: news of it may come at any time, and must find what
+    was known of it.
+    """
+    tickets = state.tickets
+    if len(tickets) > tickets_max:
+        tickets.sort(key=lambda ticket: (ticket.standing.is_open, ticket.latest_ms, ticket.id))
+        state.tickets = sorted(tickets[-tickets_max:], key=lambda ticket: ticket.id)
 
 
 def _note_answer(state: Support, kind: str, answer: Answer) -> None:
@@ -268,15 +125,15 @@ def _note_answer(state: Support, kind: str, answer: Answer) -> None:
         state.answers[kind] = answer
 
 
-def _precedence(answer: Answer) -> tuple[int, float, float]:
-    return answer.at_ms, -answer.share, -answer.score
+def _precedence(answer: Answer) -> tuple[int, float, float, str]:
+    return answer.at_ms, -answer.share, -answer.score, answer.band
 
 
 def _wait(scene: Scene) -> None:
     """Set the timer to the next ticket that is overdue, after those already dealt with."""
     row, sla = scene.row, scene.parameters.of(SupportParameters).sla
     handled_ms = row.due(_WAITING).handled_ms
-    due = [ticket.due_at_ms(sla) for ticket in row.read(SUPPORT).tickets]
+    due = [ticket.standing.due_at_ms(sla) for ticket in row.read(SUPPORT).tickets]
     row.set_due(_WAITING, min((due_ms for due_ms in due if due_ms > handled_ms), default=0))
 
 
@@ -288,35 +145,62 @@ def _be_overdue(scene: Scene) -> None:
 def _united(states: Sequence[Support], parameters: Parameters) -> Support:
     """One person's tickets: a ticket that several ids have news of is one ticket.
 
-    ``opened`` adds up: a ticket whose opening came under one id and was closed long ago is only
-    counted.
+    ``opened`` adds up: a ticket whose opening came under one id and was let go of is only counted.
     """
     one = Support()
-    tickets: dict[int, Ticket] = {}
+    tickets: dict[int, list[Ticket]] = {}
     for state in states:
         one.opened += state.opened
         for ticket in state.tickets:
-            known = tickets.get(ticket.id)
-            if known is not None and known.opened_at_ms and ticket.opened_at_ms:
-                one.opened -= 1
-            tickets[ticket.id] = _merged(known or Ticket(ticket.id), ticket)
+            tickets.setdefault(ticket.id, []).append(ticket)
         for kind, answer in state.answers.items():
             _note_answer(one, kind, answer)
-    one.tickets = [tickets[ticket_id] for ticket_id in sorted(tickets)]
-    _forget(one, 0, parameters.bounds.tickets)
+    for known in tickets.values():
+        one.opened -= max(sum(ticket.was_opened for ticket in known) - 1, 0)
+    one.tickets = [merged(tickets[ticket_id]) for ticket_id in sorted(tickets)]
+    _forget(one, parameters.bounds.tickets)
     return one
 
 
-def _merged(one: Ticket, other: Ticket) -> Ticket:
-    opened = [ticket.opened_at_ms for ticket in (one, other) if ticket.opened_at_ms]
-    return Ticket(
-        one.id,
-        min(opened, default=0),
-        max(one.reopened_at_ms, other.reopened_at_ms),
-        max(one.solved_at_ms, other.solved_at_ms),
-        max(one.answered_at_ms, other.answered_at_ms),
-        min(one.priority, other.priority, key=_BY_URGENCY.index),
-    )
+class _TicketBefore(Struct, array_like=True):
+    """A ticket of version 1: the latest time of each thing that happened to it."""
+
+    id: int
+    opened_at_ms: int
+    reopened_at_ms: int
+    solved_at_ms: int
+    answered_at_ms: int
+    priority: str
+
+    @property
+    def as_now(self) -> Ticket:
+        happened = {
+            OPENED: self.opened_at_ms,
+            REOPENED: self.reopened_at_ms,
+            SOLVED: self.solved_at_ms,
+            ANSWERED: self.answered_at_ms,
+        }
+        if self.priority:
+            happened[URGENCIES[UrgencyWord(self.priority)]] = self.opened_at_ms
+        ticket = Ticket(self.id)
+        ticket.note(Mark(at_ms, what) for what, at_ms in happened.items() if at_ms)
+        return ticket
+
+
+class _SupportBefore(Struct, array_like=True):
+    tickets: list[_TicketBefore]
+    opened: int
+    answers: dict[str, tuple[float, float, int]]
+
+
+def _of_version_1(content: bytes) -> Support:
+    """Every NPS was taken as one on 0 to 10."""
+    before = msgspec.msgpack.decode(content, type=_SupportBefore)
+    answers = {
+        kind: Answer(score, share, at_ms, Survey(SurveyKind(kind), score).band)
+        for kind, (score, share, at_ms) in before.answers.items()
+    }
+    return Support([ticket.as_now for ticket in before.tickets], before.opened, answers)
 
 
 def support(scene: Scene) -> Support:
@@ -324,11 +208,11 @@ def support(scene: Scene) -> Support:
     return scene.row.read(SUPPORT)
 
 
-def late_tickets(scene: Scene) -> list[Ticket]:
-    """The open tickets that should have had an answer by this moment."""
+def late_tickets(scene: Scene) -> list[Standing]:
+    """Where the open tickets stand that should have had an answer by this moment."""
     sla = scene.parameters.of(SupportParameters).sla
-    tickets = scene.row.read(SUPPORT).tickets
-    return [ticket for ticket in tickets if 0 < ticket.due_at_ms(sla) <= scene.at_ms]
+    found = [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]
+    return [standing for standing in found if 0 < standing.due_at_ms(sla) <= scene.at_ms]
 
 
 def unhappiness(scene: Scene) -> float:
@@ -340,13 +224,67 @@ def unhappiness(scene: Scene) -> float:
     return 1.0 - min(shares) if shares else 0.0
 
 
+class Truce(NamedTuple):
+    """A time in which nobody is advertised to: since when, and until when; 0 for no end yet."""
+
+    why: str
+    since_ms: int
+    until_ms: int
+
+
+def truce(scene: Scene) -> Truce | None:
+    """Why marketing must be silent at this moment: an open complaint, an answer that is overdue, a
+    complaint solved a short while ago, or a poor answer to a survey. None if it need not be.
+
+    Of several reasons, the one that lasts longest is told.
+    """
+    state, after_ms = scene.row.read(SUPPORT), scene.parameters.truce.after
+    sla, at_ms = scene.parameters.of(SupportParameters).sla, scene.at_ms
+    lasting: list[Truce] = []
+    passing: list[Truce] = []
+    for ticket in state.tickets:
+        standing = ticket.standing
+        due_ms = standing.due_at_ms(sla)
+        if standing.is_open and standing.complaint_at_ms:
+            lasting.append(Truce("complaint", standing.complaint_at_ms, 0))
+        elif 0 < due_ms <= at_ms:
+            lasting.append(Truce("promise", due_ms, 0))
+        elif standing.solved_at_ms and standing.complaint_at_ms and not standing.is_open:
+            passing.append(_short(standing.solved_at_ms, after_ms, "solved"))
+    tuning = scene.parameters.of(EvidenceParameters)
+    for kind, answer in state.answers.items():
+        if is_poor(SurveyKind(kind), answer.band, answer.share, tuning):
+            passing.append(_short(answer.at_ms, after_ms, "answer"))
+    if lasting:
+        return min(lasting, key=lambda one: (one.since_ms, one.why))
+    present = [one for one in passing if one.since_ms <= at_ms < one.until_ms]
+    return max(present, key=lambda one: (one.until_ms, one.why), default=None)
+
+
+def _short(since_ms: int, after_ms: int, why: str) -> Truce:
+    return Truce(why, since_ms, since_ms + after_ms)
+
+
+def is_poor(kind: SurveyKind, band: Band, share: float, tuning: EvidenceParameters) -> bool:
+    """Whether an answer is a complaint: an NPS of a detractor, any other by its share of the
+    scale.
+    """
+    return band is Band.DETRACTOR if kind is SurveyKind.NPS else share <= tuning.poor
+
+
 def _waiting_hours(scene: Scene) -> float:
-    since = [ticket.waiting_since_ms for ticket in scene.of(late_tickets)]
+    since = [ticket.asked_at_ms for ticket in scene.of(late_tickets)]
     return (scene.at_ms - min(since, default=scene.at_ms)) / HOUR_MS
 
 
-def _last(scene: Scene, kind: SurveyKind) -> float:
-    answer = scene.row.read(SUPPORT).answers.get(kind)
+def _last_nps(scene: Scene) -> float:
+    """As if it had been asked on 0 to 10, so that rules need not know the scale."""
+    answer = scene.row.read(SUPPORT).answers.get(SurveyKind.NPS)
+    return round(answer.share * 10, 9) if answer is not None else nan
+
+
+def _last_csat(scene: Scene) -> float:
+    answer = scene.row.read(SUPPORT).answers.get(SurveyKind.CSAT)
     return answer.score if answer is not None else nan
 
 
@@ -364,6 +302,11 @@ def _survey_score(scene: Scene) -> float:
 def _survey_share(scene: Scene) -> float:
     survey = _survey(scene)
     return survey.share if survey is not None else nan
+
+
+def _survey_band(scene: Scene) -> str:
+    survey = _survey(scene)
+    return str(survey.band) if survey is not None else ""
 
 
 def _survey_kind(scene: Scene) -> str:
@@ -390,8 +333,8 @@ FACTS = {
         "hours the longest of them has waited",
         least=0.0,
     ),
-    "nps": Fact(lambda s: _last(s, SurveyKind.NPS), "{:g} of 10", "last NPS answer"),
-    "csat": Fact(lambda s: _last(s, SurveyKind.CSAT), "CSAT {:g}", "last CSAT answer"),
+    "nps": Fact(_last_nps, "{:g} of 10", "last NPS answer, on a scale from 0 to 10"),
+    "csat": Fact(_last_csat, "CSAT {:g}", "last CSAT answer"),
     "survey_score": Fact(_survey_score, "answered {:g}", "the answer just given", moment=SURVEY),
     "survey_share": Fact(
         _survey_share,
@@ -408,6 +351,14 @@ FACTS = {
         str,
         moment=SURVEY,
         values=lambda _: tuple(SurveyKind),
+    ),
+    "survey_band": Fact(
+        _survey_band,
+        "a {}",
+        "promoter, passive or detractor, by the NPS answer just given",
+        str,
+        moment=SURVEY,
+        values=lambda _: ("promoter", "passive", "detractor"),
     ),
 }
 
@@ -463,6 +414,8 @@ SUPPORT: Part[Support] = Part(
     code="su",
     about="Tickets that wait for an answer, and what customers last said in surveys.",
     state=Support,
+    version=2,
+    older={1: _of_version_1},
     united=_united,
     parameters=SupportParameters,
     events=EVENTS,
@@ -473,7 +426,7 @@ SUPPORT: Part[Support] = Part(
         TICKET_WAITING: "an open ticket is past the time its priority allows",
         SURVEY: "a survey was answered",
     },
-    offers=(support, late_tickets, unhappiness),
+    offers=(support, late_tickets, unhappiness, truce),
     facts=FACTS,
     sections=(ProfileSection("support", SupportView, _view, _in_words, place=440),),
 )

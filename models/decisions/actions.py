@@ -3,11 +3,19 @@
 from collections.abc import Sequence
 from math import isnan
 
+from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
-from models.decisions.gates import GATE_NAMES, PRIORITY, Candidate, Shut, shut_gate
+from models.decisions.gates import (
+    GATE_NAMES,
+    PRIORITY,
+    Candidate,
+    Shut,
+    shut_gate,
+)
 from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import not_before_ms
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
     NextBestAction,
@@ -45,8 +53,12 @@ def next_best_action(
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
             suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
-    # Ties go to the first in the file.
-    best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
+    if ranked and scene.of(personalisation_refused) is not None:
+        # Whose priority is higher would be decided by who the customer is.
+        best: tuple[Ranked, CompiledAction] | None = ranked[0]
+    else:
+        # Ties go to the first in the file.
+        best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
     outranked = tuple(found[0] for found in ranked if found is not best)
     return _decided(scene, triggers, receipts, best, outranked, tuple(suppressed))
 
@@ -80,9 +92,18 @@ def _decided(
     version, cause, whose = scene.parameters.actions.version, triggers[0].cause, scene.of(group)
     name = decision_id(NEXT_BEST_ACTION, version, scene.customer, cause)
     rule = best[1].rule if best is not None else None
+    not_before = not_before_ms(scene, rule.channel) if rule is not None else 0
     if rule is not None:
         scene.row.edit(CONTACTS).remember(
-            Contact(fingerprint(name), rule.name, rule.channel, scene.at_ms, whose == TREATED)
+            Contact(
+                fingerprint(name),
+                rule.name,
+                rule.channel,
+                scene.at_ms,
+                whose == TREATED,
+                decision=bytes.fromhex(name),
+                due_ms=scene.at_ms + rule.due,
+            )
         )
     return NextBestAction(
         id=name,
@@ -108,4 +129,5 @@ def _decided(
         value_at_stake=receipts.value_at_stake,
         model_version=scene.snapshot.version,
         churn_reason=receipts.churn_reason,
+        not_before=iso(not_before) if not_before > scene.at_ms else None,
     )

@@ -4,6 +4,7 @@ one action chosen for all of them, or nothing.
 
 from math import isnan
 
+from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS
 from models.customer.evidence import reason
 from models.customer.registry import FACTS
@@ -20,6 +21,7 @@ from models.decisions.trigger import (
     Trigger,
     decision_id,
 )
+from models.decisions.withdrawal import withdrawn
 from models.events.wire import iso
 from models.learning.churn import Churn
 from models.learning.explanation import Explanation
@@ -30,12 +32,14 @@ BASE = "base"
 
 def decide(scene: Scene, policy: Policy) -> list[Decision]:
     """Evaluate the rules of the scene's moments, and choose one action for all that fire; that
-    nothing is done is a decision as well.
+    nothing is done is a decision as well. Before that, withdraw what the customer refuses from here
+    on.
 
     Records the decisions in the customer's contacts.
     """
     if not scene.moments:
         return []
+    withdrawals = withdrawn(scene, policy.actions) if CONSENT_CHANGED in scene.moments else []
     triggers: list[Trigger] = []
     moments = scene.moments
     if len(moments) > 1:
@@ -43,8 +47,9 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
     for moment in moments:
         triggers += look(scene, policy.triggers[moment], _cause(scene, moment))
     if not triggers:
-        return []
-    return [*triggers, next_best_action(scene, policy.actions, triggers, receipts(scene))]
+        return [*withdrawals]
+    action = next_best_action(scene, policy.actions, triggers, receipts(scene))
+    return [*withdrawals, *triggers, action]
 
 
 def _cause(scene: Scene, moment: str) -> Cause:
@@ -141,7 +146,11 @@ def _parts(explanation: Explanation) -> list[ReasonCode]:
 
 
 def receipts(scene: Scene) -> Receipts:
-    """The receipts that all decisions of this moment share."""
+    """The receipts that all decisions of this moment share; without scores of somebody who
+    refuses that who they are decides.
+    """
+    if scene.of(personalisation_refused) is not None:
+        return Receipts(churn=None, churn_reason=None, value_at_stake=0.0)
     score = scene.of(churn)
     return Receipts(
         churn=_churn_receipt(score),

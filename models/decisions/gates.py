@@ -5,9 +5,20 @@ from typing import Final, NamedTuple
 
 from config.duration import DAY_MS
 from config.rules import Cap
+from models.customer.consent import (
+    EMAIL,
+    Purpose,
+    channel_code,
+    email_unreachable_since_ms,
+    personalisation_refused,
+    refusal,
+)
 from models.customer.contacts import CONTACTS, Contact
+from models.customer.evidence import reason
 from models.customer.scene import Scene
+from models.customer.support import truce
 from models.decisions.policy import CompiledAction
+from models.decisions.quiet_hours import customer_zone, not_before_ms
 from models.decisions.trigger import Suppressed
 from models.events.wire import iso_or_none
 
@@ -57,6 +68,59 @@ def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
 def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
     """Its own condition holds."""
     return None if candidate.compiled.when.holds(scene) else Shut(ELIGIBILITY)
+
+
+def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse marketing by its channel and list; service needs no consent."""
+    rule = candidate.compiled.rule
+    if rule.service:
+        return None
+    refused = refusal(scene, Purpose.MARKETING, channel_code(rule.channel), rule.list)
+    return Shut(CONSENT, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer can be reached by its channel; nobody is, by an address that mail comes back
+    from, not even about what they bought.
+    """
+    if channel_code(candidate.compiled.rule.channel) != EMAIL:
+        return None
+    since_ms = scene.of(email_unreachable_since_ms)
+    return Shut(CHANNEL_OPT_OUT, since_ms, what=f"{EMAIL}:unreachable") if since_ms else None
+
+
+def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
+    """The customer does not refuse that who they are decides, or it does not."""
+    if not candidate.compiled.rule.personal:
+        return None
+    refused = scene.of(personalisation_refused)
+    return Shut(IMPERSONAL, refused.since_ms, what=refused.what) if refused is not None else None
+
+
+def _truce(scene: Scene, candidate: Candidate) -> Shut | None:
+    """Nothing is sold to somebody who waits for help, or was just disappointed."""
+    if candidate.compiled.rule.service:
+        return None
+    found = scene.of(truce)
+    return Shut(TRUCE, found.since_ms, found.until_ms, found.why) if found is not None else None
+
+
+def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
+    """It plays to the likely reason why the customer may leave, if it plays to some alone."""
+    plays = candidate.compiled.rule.reasons
+    if not plays:
+        return None
+    found = scene.of(reason).kind
+    return Shut(REASON, what=str(found)) if found not in plays else None
+
+
+def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
+    """There is time left for it after the quiet hours of its channel."""
+    rule = candidate.compiled.rule
+    until_ms = not_before_ms(scene, rule.channel)
+    if until_ms <= scene.at_ms + rule.due:
+        return None
+    return Shut(QUIET_HOURS, until_ms=until_ms, what=customer_zone(scene))
 
 
 def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
@@ -109,6 +173,12 @@ def counted_contacts(scene: Scene) -> list[Contact]:
 
 ANSWERS: Final = "answers"
 ELIGIBILITY: Final = "eligibility"
+REASON: Final = "reason"
+CONSENT: Final = "consent"
+CHANNEL_OPT_OUT: Final = "channel-opt-out"
+IMPERSONAL: Final = "impersonal"
+TRUCE: Final = "truce"
+QUIET_HOURS: Final = "quiet-hours"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
 #: An action that is worth no more than it costs, or nobody knows what. It is
@@ -119,6 +189,12 @@ PRIORITY: Final = "priority"
 GATES: Mapping[str, Gate] = {
     ANSWERS: _answers,
     ELIGIBILITY: _eligibility,
+    REASON: _reason,
+    CONSENT: _consent,
+    CHANNEL_OPT_OUT: _channel_opt_out,
+    IMPERSONAL: _impersonal,
+    TRUCE: _truce,
+    QUIET_HOURS: _quiet_hours,
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,
 }

@@ -8,7 +8,8 @@ from math import inf
 from msgspec import Struct
 
 from config.parameters import Parameters
-from config.rules import ActionRule, Cap, Rise, RuleError, TriggerRule
+from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import DECISIONS_MAX
 from models.customer.part import Fact
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
@@ -27,7 +28,7 @@ from models.decisions.possible import (
     outlook,
     range_in_words,
 )
-from models.decisions.trigger import NEXT_BEST_ACTION
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 _PERCENT = 100
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
@@ -64,6 +65,7 @@ def compile_policy(parameters: Parameters) -> Policy:
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
         _check_cap(cap, catalogue.actions)
+    _check_quiet_hours(catalogue)
     names = [rule.name for rule in parameters.triggers.triggers]
     actions = tuple(_action(rule, names) for rule in catalogue.actions)
     domains = domains_of(FACTS, parameters)
@@ -178,6 +180,44 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
             )
 
 
+def _check_quiet_hours(catalogue: Actions) -> None:
+    """Each channel has one rule at most, so that which one counts is no question."""
+    channels = {rule.channel for rule in catalogue.actions}
+    taken: set[str] = set()
+    for hours in catalogue.quiet_hours:
+        if hours.begin == hours.end:
+            raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
+        for channel in hours.channels:
+            if channel not in channels:
+                raise RuleError(
+                    f"{hours.where}: no action has the channel {channel!r}"
+                    f"{_nearest(channel, channels)}"
+                )
+        named = hours.channels or ("all other channels",)
+        for channel in named:
+            if channel in taken:
+                raise RuleError(f"{hours.where}: {channel} has quiet hours already; keep one")
+            taken.add(channel)
+
+
+def _check_offer(rule: ActionRule, where: str) -> None:
+    if rule.service and rule.offer is not None:
+        raise RuleError(
+            f"{where}: what offers something ({rule.offer}) is no service message, which needs no "
+            f"consent: take `offer` or `service` away"
+        )
+    known = [*ReasonKind, "any"]
+    for reason in (rule.plays,) if isinstance(rule.plays, str) else rule.plays:
+        if reason not in known:
+            raise RuleError(
+                f"{where}: plays names {reason!r}, which is no reason to leave"
+                f"{_nearest(reason, known)}"
+            )
+    for name, text in (("list", rule.list), ("offer", rule.offer)):
+        if text is not None and not text.strip():
+            raise RuleError(f"{where}: {name} is empty: name one, or take the line away")
+
+
 def _nearest(name: str, known: Collection[str]) -> str:
     """The known name that was probably meant, or all of them, as the end of an error message."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
@@ -187,7 +227,7 @@ def _nearest(name: str, known: Collection[str]) -> str:
 def _trigger(rule: TriggerRule) -> CompiledTrigger:
     where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
-    if rule.name == NEXT_BEST_ACTION:
+    if rule.name in (NEXT_BEST_ACTION, ACTION_WITHDRAWN):
         raise RuleError(f"{where}: is what the decisions of actions.yaml are called; rename it")
     if rule.moment not in MOMENTS:
         raise RuleError(f"{where}: moment is one of {', '.join(MOMENTS)}, not {rule.moment!r}")
@@ -226,6 +266,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
             raise RuleError(
                 f"{where}: for names {name!r}, which is no trigger: {', '.join(triggers)}"
             )
+    _check_offer(rule, where)
     if not 0 <= rule.propensity <= 1:
         raise RuleError(f"{where}: propensity is a probability, from 0 to 1")
     weights = {f"the weight of {name}": weight for name, weight in rule.contexts.items()}

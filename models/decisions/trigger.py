@@ -9,6 +9,7 @@ from msgspec import Struct
 from models.customer.churn_reason import ChurnReason
 
 NEXT_BEST_ACTION: Final = "next-best-action"
+ACTION_WITHDRAWN: Final = "action-withdrawn"
 
 
 class Cause(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -112,6 +113,7 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """What to do about all triggers of one moment: the action with the highest priority, or
     nothing. If ``group`` is control, do not take it: the control group measures its effect.
+    ``not_before``: when the customer's quiet hours end; None to take it at once.
 
     Nothing is done when every action was rejected: then ``action``, ``channel``, ``owner``,
     ``due_at`` and ``priority`` are None. The chosen, outranked and suppressed ones are all actions.
@@ -139,9 +141,29 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     value_at_stake: float
     model_version: int
     churn_reason: ChurnReason | None = None
+    not_before: str | None = None
 
 
-Decision = Trigger | NextBestAction
+class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):
+    """A decision that must not be carried out any more: the customer refused it before it was
+    delivered. ``because``: the gate that is shut now, ``since`` and ``what`` as it says.
+    """
+
+    id: str
+    kind: str
+    user_id: str
+    timestamp: str
+    cause: Cause
+    decision_id: str
+    action: str
+    channel: str
+    because: str
+    since: str | None
+    what: str | None
+    group: str
+
+
+Decision = Trigger | NextBestAction | ActionWithdrawn
 
 
 def does_nothing(decision: Decision) -> bool:

@@ -40,11 +40,12 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     """What an event's name means, resolved once, when the event is decoded.
 
     ``number`` is the kind's index in the engine's table of routes; ``is_passive``: the customer did
-    not do it. All undeclared names share one kind.
+    not do it. All unknown names share one kind, and all those that are nearly known another.
     """
 
     name: str
     number: int
+    is_known: bool
     topic: str
     is_passive: bool
     declared: EventType
@@ -72,3 +73,4 @@ class Event(Struct, frozen=True):
     channel: str | None = None
     source: Source | None = None
     identified: bool = True
+    timezone: str | None = None

@@ -31,6 +31,7 @@ _LATEST_MS = 32_503_680_000_000
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     channel: str | None = None
+    timezone: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -153,8 +154,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties
-    if event.channel is not None:
-        line["context"] = {"channel": event.channel}
+    if event.channel is not None or event.timezone is not None:
+        line["context"] = Context(event.channel, event.timezone)
     if event.source is not None:
         line["source"] = event.source
     line["logFormat"] = LOG_FORMAT

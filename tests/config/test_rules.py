@@ -188,3 +188,26 @@ def test_an_entry_may_take_what_another_has(file: Path) -> None:
 
     assert (quiet.when, quiet.cooldown) == (quieter.when, quieter.cooldown)
     assert quieter.line > quiet.line
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        ("{from: '25:00', to: '08:00'}", "expected a time of day such as '08:00' or '21:30'"),
+        ("{from: late, to: '08:00'}", "expected a time of day"),
+        ("{form: '21:00', to: '08:00'}", "there is no 'form'; did you mean from?"),
+        ("{from: '21:00'}", "missing required field `to`"),
+    ],
+)
+def test_quiet_hours_are_times_of_day(file: Path, hours: str, words: str) -> None:
+    said = refusal(file, ACTIONS.replace("caps:", f"quiet_hours:\n  - {hours}\ncaps:"))
+
+    assert words in said
+    assert f"{file}:4: " in said
+
+
+def test_a_time_of_day_may_stand_without_quotes(file: Path) -> None:
+    file.write_text(ACTIONS.replace("caps:", "quiet_hours:\n  - {from: 21:30, to: 08:00}\ncaps:"))
+    [hours] = load_actions(file).quiet_hours
+
+    assert (21 * 60 + 30, 8 * 60) == (hours.begin, hours.end)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.customer.churn import Labels
+from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import DECISIONS_MAX, Contacts
 from models.customer.decay import decayed
 from models.customer.loyalty import LOYALTY, Loyalty
@@ -122,18 +123,15 @@ def _aged(state: Purchases) -> Purchases:
 #: purchase when it was heard of, which may be another when news comes in another order.
 AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 
-#: C1, C5: parts that let go of what is long done with when the next news of anything comes. Should
-#: that very thing be heard of again, it matters which came first, and how far the clock was.
-FORGETFUL = {
-    "support": "a ticket that was closed before the lateness is let go of by any ticket's news"
-}
-
 #: C6: parts that keep nothing of a customer.
 STATELESS = {"acquisition": "the sums are the population's"}
 
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {
     "typical_gap_days": "a newcomer's usual gap is the population's until they have one",
+    **dict.fromkeys(
+        CONSENT_FACTS, "what nobody revoked is allowed, unless the shop says otherwise"
+    ),
     "churn_reason": "that the reason is unknown has a word of its own, which rules compare with",
 }
 

@@ -16,7 +16,7 @@ from msgspec import inspect as shapes
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models import engine
 from models.admission import decode_event
-from models.catalogue import KINDS, UNKNOWN
+from models.catalogue import KINDS, MISSPELT, UNKNOWN
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
@@ -33,10 +33,20 @@ SPAN_MS = ALL_ON.time.lateness - HOUR_MS
 #: Few ids, so that news of one thing meets, and few numbers, so that some are equal.
 IDS = ("A-1", "A-2", "A-3")
 WORDS = ("agent", "customer", "billing", "too_expensive", "EUR", "web", "I am Ada")
+#: What is said in fields that only take words of their own, or mean something only by them.
+WORDS_OF = {
+    "priority": ("urgent", "High", "p3", "low"),
+    "status": ("open", "pending", "solved", "spam", "with the night shift"),
+    "author": ("agent", "customer", "Answer Bot", "I am Ada"),
+    "category": ("billing", "other"),
+    "scale": ("1-5", "0 to 10"),
+}
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
 #: A name that nothing is declared of.
 STRANGE = "Confetti Thrown"
+#: One that is nearly a known one.
+MISWRITTEN = "Order Complete"
 #: How often an event is drawn until its part's own check takes it.
 _TRIES = 3
 _SIZE_MAX = 16
@@ -47,7 +57,9 @@ Texts = Callable[[str, Random], str]
 
 def few_texts(ids: Sequence[str] = IDS) -> Texts:
     """Ids for what is called an id, and words that parts may know for the rest."""
-    return lambda name, rng: rng.choice(ids if name.endswith(("id", "sku")) else WORDS)
+    return lambda name, rng: rng.choice(
+        ids if name.endswith(("id", "sku")) else WORDS_OF.get(name, WORDS)
+    )
 
 
 def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
@@ -118,7 +130,7 @@ def event_line(
     kind: Kind, at_ms: int, message: str, properties: dict[str, Any], channel: str | None = None
 ) -> bytes:
     """An event of this kind as it is published."""
-    name = STRANGE if kind is UNKNOWN else kind.name
+    name = {UNKNOWN: STRANGE, MISSPELT: MISWRITTEN}.get(kind, kind.name)
     return line(name, at_ms, message=message, channel=channel, properties=properties)
 
 

@@ -14,7 +14,6 @@ from models.engine import Fate
 from models.events.event import Event
 from tests.contract.exceptions import (
     AGED,
-    FORGETFUL,
     NOT_ADDITIVE,
     NOT_OF_EVENTS,
     REFUNDS,
@@ -51,7 +50,7 @@ def test_the_order_of_arrival_makes_no_difference_within_the_lateness(
 ) -> None:
     past = some_past(part, chance)
     # Right after it, or when nothing that is known can be changed by a late event any more.
-    is_settled = part.name not in FORGETFUL and chance.rng.random() < 0.5
+    is_settled = chance.rng.random() < 0.5
     begin_ms = past.until_ms + (10 * DAY_MS if is_settled else 0)
     events = some_life(part, chance, begin_ms=begin_ms, texts=few_texts(past.ids))
 
@@ -165,6 +164,6 @@ def test_exceptions_are_said_where_ids_are_united(part: Part[Any]) -> None:
 
 
 def test_exceptions_are_of_parts_there_are() -> None:
-    tables = (AGED, FORGETFUL, NOT_OF_EVENTS, NOT_ADDITIVE, STATELESS, REFUNDS)
+    tables = (AGED, NOT_OF_EVENTS, NOT_ADDITIVE, STATELESS, REFUNDS)
 
     assert set() == {name for table in tables for name in table} - {part.name for part in PARTS}

@@ -20,7 +20,7 @@ from tests.contract.lives import heard_by, some_event
 from tests.contract.parts import ALL_ON, every_part, present
 from tests.models.lines import START_MS, happened
 
-_UNHEARD = "Email Delivered"
+_UNHEARD = "Invoice Issued"
 
 
 def first(_scene: Scene) -> float:

@@ -5,7 +5,6 @@ from typing import Any
 from config.duration import DAY_MS
 from models.customer.part import Part
 from models.customer.row import Row, decode_row, encode_row
-from tests.contract.exceptions import FORGETFUL
 from tests.contract.lives import Chance, by_chance, past_of, some_life, stepped
 from tests.contract.parts import alike, every_part, facts_of, present, sections_of
 from tests.contract.silence import anyhow, at_once, month_by_month, silence, to_the_millisecond
@@ -58,10 +57,9 @@ def test_facts_of_a_moment_are_those_of_a_row_that_was_read_at_that_moment(
     silence(lived, at_ms, anyhow(chance.seed))
 
     # The same life, packed after every event, by a clock that first moves at the end.
-    clock_ms = None if part.name in FORGETFUL else 0
     for event in events:
         row = decode_row(stored)
-        stepped([event], row, clock_ms=clock_ms)
+        stepped([event], row, clock_ms=0)
         stored = encode_row(row)
     fresh = decode_row(stored)
     silence(fresh, at_ms, at_once)

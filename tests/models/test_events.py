@@ -205,7 +205,17 @@ REFUSALS = {
     "NPS 11": (survey(score=11), Reason.OUT_OF_RANGE, "$.properties.score"),
     "NPS -1": (survey(score=-1), Reason.OUT_OF_RANGE, "$.properties.score"),
     "NPS 11 on a scale of its own": (
-        survey(score=11, scale_min=0, scale_max=20),
+        survey(score=21, scale_min=0, scale_max=20),
+        Reason.OUT_OF_RANGE,
+        "$.properties.score",
+    ),
+    "a scale that is none": (
+        survey(scale="smileys"),
+        Reason.OUT_OF_RANGE,
+        "$.properties.scale",
+    ),
+    "a scale in words that the score is outside of": (
+        survey(scale="1-2"),
         Reason.OUT_OF_RANGE,
         "$.properties.score",
     ),

@@ -13,7 +13,8 @@ from config.duration import DAY_MS
 from config.parameters import ParameterError
 from models.customer import evidence
 from models.customer.churn_reason import ChurnReason, EvidenceKind, ReasonKind
-from models.customer.evidence import EVIDENCE, NAMES, EvidenceParameters, said_by
+from models.customer.evidence import EVIDENCE, said_by
+from models.customer.evidence_words import NAMES, EvidenceParameters
 from models.customer.row import Row
 from models.decisions.policy import compile_policy
 from models.events.event import Event

@@ -162,6 +162,18 @@ def test_a_rule_that_can_not_be_used_is_refused_with_its_line(
         ("when: orders >= 1", "when: average_order", "when: needs a condition"),
         ("when: orders >= 1", "when: orders < 0", "when: can never be true: `orders < 0`"),
         ("when: orders >= 1", "when: segment == 'nwe'", "segment is never 'nwe'; did you mean new"),
+        (
+            "cost: 3",
+            "cost: 3\n    service: true\n    offer: discount",
+            "what offers something (discount) is no service message",
+        ),
+        (
+            "cost: 3",
+            "cost: 3\n    plays: prize",
+            "plays names 'prize', which is no reason",
+        ),
+        ("cost: 3", "cost: 3\n    plays: [any, prize]", "did you mean price?"),
+        ("cost: 3", "cost: 3\n    list: ' '", "list is empty: name one"),
     ],
 )
 def test_an_action_that_can_not_be_used_is_refused_with_its_line(
@@ -212,6 +224,28 @@ def test_a_cap_that_can_not_be_kept_is_refused(tmp_path: Path, cap: str) -> None
         compile_policy(
             parameters_of(tmp_path, actions=ACTION.replace("caps: []", f"caps:\n  - {cap}"))
         )
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        ("{from: '21:00', to: '21:00'}", "no hour is left"),
+        ("{from: '21:00', to: '08:00', channels: [fone]}", "'fone'; did you mean phone?"),
+        ("{from: '21:00', to: '8:00'}\n  - {from: '1:00', to: '2:00'}", "already; keep one"),
+    ],
+)
+def test_quiet_hours_that_cannot_be_kept_are_refused(
+    tmp_path: Path, hours: str, words: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        compile_policy(
+            parameters_of(
+                tmp_path, actions=ACTION.replace("caps: []", f"caps: []\nquiet_hours:\n  - {hours}")
+            )
+        )
+
+    assert str(refused.value).startswith(f"{tmp_path / 'actions.yaml'}:")
+    assert words in str(refused.value)
 
 
 def test_every_fact_can_be_named_and_is_told_apart() -> None:

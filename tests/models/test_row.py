@@ -46,6 +46,7 @@ def lively() -> Row:
             happened("Product Added", at(minutes=1), product_id="P", price=5.0),
             happened("Ticket Opened", at(minutes=2), ticket_id="T"),
             happened("Survey Responded", at(minutes=3), kind="nps", score=2),
+            happened("Unsubscribed", at(minutes=4), list_id="news"),
             happened("Order Completed", at(hours=8), order_id="N", revenue=5.0),
             happened("Order Completed", at(hours=9), order_id="O", revenue=5.0),
             happened("Order Refunded", at(hours=10), order_id="O", total=1.0),
@@ -251,7 +252,7 @@ def test_only_what_was_touched_is_packed_again() -> None:
 def test_a_step_packs_only_the_parts_that_listen() -> None:
     row = lived([happened("page", at(days=90.5))], row=decode_row(LIVELY))
     looked = happened("Cart Viewed", at(days=90.5, minutes=1))
-    mailed = happened("Email Delivered", at(days=90.5, minutes=1))
+    mailed = happened("Invoice Issued", at(days=90.5, minutes=1))
 
     before = parts_of(encode_row(row))
     after = parts_of(encode_row(lived([looked], row=row)))

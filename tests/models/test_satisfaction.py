@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from config.parameters import ParameterError, Parameters
 from models.admission import decode_event
+from models.customer.evidence import said_by
+from models.customer.evidence_words import EvidenceParameters
 from models.customer.part import KEYS_MAX
 from models.customer.profile import encode_profile
 from models.customer.registry import PARTS
@@ -214,13 +216,37 @@ def test_an_nps_answer_is_one_of_three(score: float, verdict: str) -> None:
     assert verdict == scene(row, at(days=1))["nps_class"]
 
 
-def test_the_best_of_five_steps_is_no_detractor() -> None:
-    """Nor is it a promoter: it answers another question."""
-    _, effects = lived_with_effects([as_event(answer(0, 5, scale_min=1, scale_max=5))])
-    assert {("nps:all:answered", 0): 1} == told(effects)
-    assert ("nps:none:promoter", 0) in told(
-        lived_with_effects([as_event(answer(0, 10, scale_min=1, scale_max=10))])[1]
-    )
+@pytest.mark.parametrize(
+    ("score", "low", "high", "verdict"),
+    [
+        (6.5, 0, 10, "detractor"),
+        (6.99, 0, 10, "detractor"),
+        (8.99, 0, 10, "passive"),
+        (5, 1, 5, "promoter"),
+        (4, 1, 5, "passive"),
+        (3, 1, 5, "detractor"),
+        (4.6, 1, 5, "promoter"),
+        (3.4, 1, 5, "detractor"),
+        (60, 0, 100, "detractor"),
+        (61, 0, 100, "passive"),
+        (90, 0, 100, "promoter"),
+        (10, 1, 10, "promoter"),
+        (1, -1, 1, "promoter"),
+    ],
+)
+def test_an_nps_is_judged_on_the_scale_it_was_asked_on(
+    score: float, low: float, high: float, verdict: str
+) -> None:
+    asked = as_event(answer(0, score, scale_min=low, scale_max=high))
+    row, effects = lived_with_effects([asked])
+
+    assert verdict == scene(row, at(days=1))["nps_class"]
+    assert verdict == scene(row, asked.occurred_at_ms, event=asked)["survey_band"]
+    assert {("nps:all:answered", 0): 1, (f"nps:none:{verdict}", 0): 1} == told(effects)
+    poor = said_by(asked, PARAMETERS.of(EvidenceParameters))
+    assert (verdict == "detractor") == bool(poor)
+    fired = [one.kind for one in effects if isinstance(one, Trigger)]
+    assert (verdict == "detractor") == ("low-satisfaction" in fired)
 
 
 def test_the_nps_of_all_is_of_all_answers_and_no_mean_of_touchpoints() -> None:

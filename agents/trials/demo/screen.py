@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.trials.demo.watch import RECENT_MAX, Figures
-from models.decisions.trigger import Decision, NextBestAction
+from models.decisions.trigger import ActionWithdrawn, Decision, NextBestAction
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 2.0
@@ -170,6 +170,8 @@ def _why(trigger: Decision) -> str:
             return "nothing is done"
         worth = f"worth {trigger.priority.priority:.2f}"
         return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
+    if isinstance(trigger, ActionWithdrawn):
+        return f"{_words(trigger.action)} by {trigger.channel}, {_words(trigger.because)}"
     facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
     # A receipt has all that the score is the sum of, which no line has room for.
     moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]

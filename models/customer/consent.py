@@ -1,0 +1,598 @@
+"""What a customer agreed to, and by what they can be reached.
+
+A word is of a purpose, and may be of one channel or one list of it. The latest word that covers
+something stands; of one moment, a revocation does. `service` (what was bought) needs no consent.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
+from config.duration import DurationMs
+from config.limits import PositiveInt, PositiveMs
+from config.parameters import Parameters, Section
+from config.topics import FEEDBACK
+from models.customer.fingerprint import fingerprint
+from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.words import how_long_before
+from models.events.codes import code
+from models.events.event import Event, EventType
+from models.events.rejection import Reason, Rejected
+from models.events.wire import iso, iso_or_none
+from models.learning.tallies import NO_DAY
+from models.measures import Measure, Sample
+
+GRANTED, REVOKED = "Consent Granted", "Consent Revoked"
+UNSUBSCRIBED, SPAM = "Unsubscribed", "Email Marked as Spam"
+BOUNCED, DELIVERED, OPENED = "Email Bounced", "Email Delivered", "Email Opened"
+CLICKED = "Email Link Clicked"
+CONSENT_CHANGED = "consent-changed"
+EMAIL: Final = "email"
+#: Words kept a customer. With so many, a list of which nothing is known counts as revoked: what was
+#: said of it may be among those let go of.
+WORDS_MAX = 32
+#: Soft bounces kept: the latest, and the time at which there were enough of them.
+_SOFT_MAX = 8
+#: A share is told of so many customers or more.
+_TOLD_MIN = 20
+
+
+class Purpose(StrEnum):
+    """What consent is for. Contact about what was bought, ``service``, cannot be revoked."""
+
+    ANALYTICS = "analytics"
+    PERSONALISATION = "personalisation"
+    MARKETING = "marketing"
+
+
+SERVICE: Final = "service"
+#: What consent platforms call a purpose.
+_PURPOSES: Mapping[str, str] = {
+    **{str(purpose): str(purpose) for purpose in Purpose},
+    SERVICE: SERVICE,
+    "statistics": Purpose.ANALYTICS,
+    "performance": Purpose.ANALYTICS,
+    "measurement": Purpose.ANALYTICS,
+    "personalization": Purpose.PERSONALISATION,
+    "profiling": Purpose.PERSONALISATION,
+    "advertising": Purpose.MARKETING,
+    "promotional": Purpose.MARKETING,
+    "promotions": Purpose.MARKETING,
+    "newsletter": Purpose.MARKETING,
+    "newsletters": Purpose.MARKETING,
+    "transactional": SERVICE,
+    "functional": SERVICE,
+    "necessary": SERVICE,
+    "essential": SERVICE,
+}
+#: What platforms call a channel. Any other code is the name of a channel of the shop's own.
+_CHANNELS: Mapping[str, str] = {
+    "e-mail": EMAIL,
+    "mail": EMAIL,
+    "emails": EMAIL,
+    "text": "sms",
+    "mms": "sms",
+    "call": "phone",
+    "telephone": "phone",
+    "voice": "phone",
+    "web_push": "push",
+    "web-push": "push",
+    "mobile_push": "push",
+    "push_notification": "push",
+    "letter": "post",
+    "all": "",
+    "any": "",
+}
+_SOFT = ("soft", "transient", "temporary", "deferr", "block", "full")
+
+
+class ConsentDefaults(Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds of customers who said nothing."""
+
+    analytics: Literal["granted", "denied"]
+    personalisation: Literal["granted", "denied"]
+    marketing: Literal["granted", "denied"]
+
+
+class ConsentParameters(Section, frozen=True):
+    """``expires``: a grant counts for so long, 0 for ever; ``soft_bounces`` within ``soft_within``
+    make an address unreachable, as one hard bounce does.
+    """
+
+    section = "consent"
+    default: ConsentDefaults
+    expires: DurationMs
+    soft_bounces: PositiveInt
+    soft_within: PositiveMs
+
+    def problems(self) -> Iterator[str]:
+        """Not more soft bounces than are remembered."""
+        if self.soft_bounces > _SOFT_MAX:
+            yield f"consent.soft_bounces is {_SOFT_MAX} at most: no more are remembered"
+
+
+class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What somebody agreed to or wants no more of: without a purpose everything that can be
+    revoked, without a channel every channel. ``machine``: a scanner followed the link, nobody did.
+    """
+
+    purpose: str | None = None
+    purposes: tuple[str, ...] | None = None
+    channel: str | None = None
+    list_id: str | int | None = None
+    source: str | None = None
+    machine: bool | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "source", code(self.source))
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The purposes as the sender names them."""
+        return (*([self.purpose] if self.purpose else []), *(self.purposes or ()))
+
+
+class EmailBounce(Struct, frozen=True, omit_defaults=True, gc=False):
+    """An e-mail that came back. One that does not say how counts as hard."""
+
+    type: str | None = None
+    bounce_type: str | None = None
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether another try may succeed."""
+        said = f"{self.type or ''} {self.bounce_type or ''}".casefold()
+        return any(word in said for word in _SOFT) and "hard" not in said
+
+
+class Meaning(NamedTuple):
+    """What an event's name says by itself; its properties may say more."""
+
+    granted: bool
+    purpose: str | None = None
+    channel: str = ""
+    has_lists: bool = True
+
+
+_OUT = {
+    channel: Meaning(granted=False, purpose=Purpose.MARKETING, channel=channel)
+    for channel in (EMAIL, "sms", "push", "whatsapp")
+}
+_IN = {channel: meaning._replace(granted=True) for channel, meaning in _OUT.items()}
+#: The names of what platforms send, besides the two that say everything in their properties.
+MEANINGS: Mapping[str, Meaning] = {
+    GRANTED: Meaning(granted=True),
+    REVOKED: Meaning(granted=False),
+    UNSUBSCRIBED: _OUT[EMAIL],
+    SPAM: _OUT[EMAIL]._replace(has_lists=False),
+    "Marked Email as Spam": _OUT[EMAIL]._replace(has_lists=False),
+    "Email Unsubscribed": _OUT[EMAIL],
+    "Email Opted Out": _OUT[EMAIL],
+    "Unsubscribed from List": _OUT[EMAIL],
+    "Unsubscribed from Email Marketing": _OUT[EMAIL],
+    "SMS Unsubscribed": _OUT["sms"],
+    "SMS Opted Out": _OUT["sms"],
+    "Unsubscribed from SMS Marketing": _OUT["sms"],
+    "Push Unsubscribed": _OUT["push"],
+    "Push Opted Out": _OUT["push"],
+    "WhatsApp Unsubscribed": _OUT["whatsapp"],
+    "WhatsApp Opted Out": _OUT["whatsapp"],
+    "Email Subscribed": _IN[EMAIL],
+    "Email Opted In": _IN[EMAIL],
+    "Subscribed to Email Marketing": _IN[EMAIL],
+    "SMS Subscribed": _IN["sms"],
+    "SMS Opted In": _IN["sms"],
+    "Subscribed to SMS Marketing": _IN["sms"],
+    "Push Subscribed": _IN["push"],
+    "Push Opted In": _IN["push"],
+    "WhatsApp Opted In": _IN["whatsapp"],
+}
+#: An e-mail arrived.
+_REACHED = frozenset({DELIVERED, OPENED, CLICKED})
+
+
+def _check(news: ConsentNews) -> None:
+    """A word that nobody understands must be heard of: it may be somebody's no."""
+    for name in news.named:
+        if _folded(name) not in _PURPOSES:
+            known = ", ".join((*Purpose, SERVICE))
+            raise Rejected(Reason.OUT_OF_RANGE, "$.properties.purpose", f"one of {known}")
+    if news.channel and code(news.channel.strip()) is None:
+        raise Rejected(Reason.OUT_OF_RANGE, "$.properties.channel", "a word such as email or sms")
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+class Word(State):
+    """The latest that was said of a purpose, a channel ("" for all) and a list (0 for all)."""
+
+    purpose: str
+    channel: str
+    list: int
+    granted: bool
+    at_ms: int
+    source: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.purpose, self.channel, self.list
+
+    @property
+    def precedence(self) -> tuple[int, bool, str]:
+        """The higher one stands: the later, then the revocation."""
+        return self.at_ms, not self.granted, self.source
+
+    def covers(self, purpose: str, channel: str, list_: int) -> bool:
+        """Whether it says something about this."""
+        return self.purpose == purpose and self.channel in ("", channel) and self.list in (0, list_)
+
+    @property
+    def text(self) -> str:
+        """``marketing``, ``marketing:email``; a list has no name here."""
+        return f"{self.purpose}:{self.channel}" if self.channel else self.purpose
+
+
+class Consent(State):
+    """``words`` by purpose, channel and list. An e-mail address is unreachable from the latest of
+    ``hard_ms`` and ``softs_ms`` on, when enough soft bounces came, until ``reached_ms`` is later.
+    ``analytics_revoked_ms``: the last time it was, even if it was granted again.
+    """
+
+    words: list[Word] = field(default_factory=list)
+    hard_ms: int = 0
+    softs: list[int] = field(default_factory=list)
+    softs_ms: int = 0
+    reached_ms: int = 0
+    analytics_revoked_ms: int = 0
+
+    @property
+    def unreachable_since_ms(self) -> int:
+        """When the e-mail address was last found unreachable; 0 if it can be reached."""
+        since_ms = max(self.hard_ms, self.softs_ms)
+        return since_ms if since_ms and since_ms >= self.reached_ms else 0
+
+
+def _record(state: Consent, event: Event, scene: Scene) -> None:
+    """Something was agreed to or revoked, or an e-mail came back or arrived."""
+    before = _standing(state)
+    if event.name in MEANINGS:
+        if event.properties.machine is not True:
+            for word in _words(event):
+                _note(state, word)
+    elif event.name == BOUNCED:
+        _note_bounce(state, event, scene.parameters.of(ConsentParameters))
+    else:
+        state.reached_ms = max(state.reached_ms, event.occurred_at_ms)
+    after = _standing(state)
+    if after != before:
+        scene.raise_moment(CONSENT_CHANGED)
+        _tell(before.shares, after.shares, scene)
+
+
+def _words(event: Event) -> Iterator[Word]:
+    """What the event says of each purpose it is about."""
+    said: ConsentNews = event.properties
+    meaning = MEANINGS[event.name]
+    purposes = [_PURPOSES[_folded(name)] for name in said.named] or [meaning.purpose or ""]
+    channel = channel_code(said.channel) or meaning.channel
+    list_ = _list(said.list_id) if meaning.has_lists else 0
+    source = said.source or code(event.name.replace(" ", "-").lower()) or ""
+    for purpose in purposes:
+        for one in [purpose] if purpose else list(Purpose):
+            if one == Purpose.MARKETING:
+                yield Word(one, channel, list_, meaning.granted, event.occurred_at_ms, source)
+            elif one != SERVICE and not channel and not list_:
+                # Of one channel or list only contact can be revoked.
+                yield Word(one, "", 0, meaning.granted, event.occurred_at_ms, source)
+
+
+def channel_code(name: str | None) -> str:
+    """A channel's one name; "" for none, and for all."""
+    channel = _folded(name or "")
+    return _CHANNELS.get(channel, channel)
+
+
+def _list(list_id: str | int | None) -> int:
+    """A list's fingerprint, however it is capitalised; 0 for none."""
+    text = _folded(str(list_id)) if list_id is not None else ""
+    return fingerprint(text) if text else 0
+
+
+def _note(state: Consent, new: Word) -> None:
+    """Keep the latest word of each; of too many the oldest go, but never one of a whole purpose."""
+    if new.purpose == Purpose.ANALYTICS and not new.granted:
+        state.analytics_revoked_ms = max(state.analytics_revoked_ms, new.at_ms)
+    for place, word in enumerate(state.words):
+        if word.key == new.key:
+            state.words[place] = max(word, new, key=lambda one: one.precedence)
+            return
+    state.words.append(new)
+    if len(state.words) > WORDS_MAX:
+        state.words.remove(min(state.words, key=_worth_keeping))
+    state.words.sort(key=lambda word: word.key)
+
+
+def _worth_keeping(word: Word) -> tuple[bool, int, tuple[str, str, int]]:
+    return not word.channel and not word.list, word.at_ms, word.key
+
+
+def _note_bounce(state: Consent, event: Event, parameters: ConsentParameters) -> None:
+    at_ms = event.occurred_at_ms
+    if event.properties.is_soft:
+        _note_softs(state, [*state.softs, at_ms], parameters)
+    else:
+        state.hard_ms = max(state.hard_ms, at_ms)
+
+
+def _note_softs(state: Consent, softs: Iterable[int], parameters: ConsentParameters) -> None:
+    """Keep the latest soft bounces, and when there last were enough within the time."""
+    times, enough = sorted(softs), parameters.soft_bounces
+    for first_ms, last_ms in zip(times, times[enough - 1 :], strict=False):
+        if last_ms - first_ms < parameters.soft_within:
+            state.softs_ms = max(state.softs_ms, last_ms)
+    state.softs = times[-_SOFT_MAX:]
+
+
+class _Standing(NamedTuple):
+    """What an event may change: what stands of everything, and what is told of all customers."""
+
+    words: tuple[tuple[tuple[str, str, int], bool], ...]
+    is_reachable: bool
+    shares: dict[str, bool]
+
+
+def _standing(state: Consent) -> _Standing:
+    shares = {}
+    for share, (purpose, channel) in _SHARES.items():
+        word = _latest(state.words, purpose, channel, 0)
+        if word is not None:
+            shares[share] = word.granted
+    words = tuple((word.key, word.granted) for word in state.words)
+    return _Standing(words, not state.unreachable_since_ms, shares)
+
+
+def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Word | None:
+    """The word that stands for this."""
+    covering = [word for word in words if word.covers(purpose, channel, list_)]
+    return max(covering, key=lambda word: word.precedence, default=None)
+
+
+class Refusal(NamedTuple):
+    """Why something must not be done: since when, and by what word."""
+
+    since_ms: int
+    what: str
+
+
+def refusal(
+    scene: Scene, purpose: str, channel: str = "", list_name: str | None = None
+) -> Refusal | None:
+    """Whether the customer refuses this at this moment; None if it is allowed.
+
+    Where nobody said anything, or every grant has expired, the shop's default stands.
+    """
+    state, parameters = scene.row.read(CONSENT), scene.parameters.of(ConsentParameters)
+    list_ = _list(list_name)
+    holding = [
+        word
+        for word in state.words
+        if not (word.granted and 0 < parameters.expires <= scene.at_ms - word.at_ms)
+    ]
+    if list_ and len(state.words) >= WORDS_MAX and all(w.list != list_ for w in state.words):
+        return Refusal(0, f"{purpose}:{channel}:{list_name}")
+    word = _latest(holding, purpose, channel, list_)
+    if word is None:
+        is_denied = getattr(parameters.default, purpose) == "denied"
+        return Refusal(0, purpose) if is_denied else None
+    if word.granted:
+        return None
+    return Refusal(word.at_ms, f"{word.text}:{list_name}" if word.list else word.text)
+
+
+def email_unreachable_since_ms(scene: Scene) -> int:
+    """When the customer's e-mail address was last found unreachable; 0 if it can be reached."""
+    return scene.row.read(CONSENT).unreachable_since_ms
+
+
+def may_be_learnt_from(scene: Scene) -> bool:
+    """Whether models may learn from the customer, and sums of all customers count them."""
+    return refusal(scene, Purpose.ANALYTICS) is None
+
+
+def learnt_from_since_ms(scene: Scene) -> int:
+    """What was noted of the customer up to then must teach nothing: they revoked that."""
+    return scene.row.read(CONSENT).analytics_revoked_ms
+
+
+def personalisation_refused(scene: Scene) -> Refusal | None:
+    """Whether who the customer is must not decide what is done."""
+    return refusal(scene, Purpose.PERSONALISATION)
+
+
+def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
+    """One person's consent: the latest word of all their ids."""
+    one = Consent()
+    softs: list[int] = []
+    for state in states:
+        for word in state.words:
+            _note(one, Word(*word.key, word.granted, word.at_ms, word.source))
+        one.hard_ms = max(one.hard_ms, state.hard_ms)
+        one.softs_ms = max(one.softs_ms, state.softs_ms)
+        one.reached_ms = max(one.reached_ms, state.reached_ms)
+        one.analytics_revoked_ms = max(one.analytics_revoked_ms, state.analytics_revoked_ms)
+        softs += state.softs
+    _note_softs(one, softs, parameters.of(ConsentParameters))
+    return one
+
+
+#: What is told of all customers: what, and of which purpose and channel that is.
+_SHARES: Mapping[str, tuple[str, str]] = {
+    **{str(purpose): (str(purpose), "") for purpose in Purpose},
+    "marketing_email": (Purpose.MARKETING, EMAIL),
+}
+
+
+def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -> None:
+    """Move the customer from what stood before to what stands now."""
+    sums = [
+        (f"{share}:{word}", NO_DAY, amount)
+        for share in _SHARES
+        if before.get(share) != after.get(share)
+        for word, amount in _moves(before.get(share), after.get(share))
+    ]
+    if sums:
+        CONSENT.tell(scene, sums)
+
+
+def _moves(before: bool | None, after: bool | None) -> Iterator[tuple[str, int]]:
+    for word, amount in ((before, -1), (after, 1)):
+        if word is not None:
+            yield ("granted" if word else "revoked"), amount
+
+
+_SHARE = Measure(
+    "keepstream_consent_share",
+    f"Share of those who said so that granted it, by purpose, from {_TOLD_MIN} customers on",
+    ("purpose",),
+)
+_SAID = Measure(
+    "keepstream_consent_customers",
+    f"Customers who granted or revoked it, by purpose, from {_TOLD_MIN} on",
+    ("purpose",),
+)
+
+
+def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
+    for share in _SHARES:
+        granted, revoked = (sums.get(f"{share}:{word}", 0) for word in ("granted", "revoked"))
+        said = granted + revoked
+        if said >= _TOLD_MIN:
+            yield Sample(_SAID, (share,), float(said))
+            yield Sample(_SHARE, (share,), granted / said)
+
+
+def _fact(purpose: str, channel: str, about: str) -> Fact:
+    what = f"{purpose} by {channel}" if channel else purpose
+    return Fact(
+        lambda scene: float(refusal(scene, purpose, channel) is None),
+        f"{what} allowed: {{:.0f}} (1 is yes)",
+        about,
+    )
+
+
+FACTS = {
+    "consent_analytics": _fact(
+        Purpose.ANALYTICS, "", "1 if the customer may be counted and learnt from, else 0"
+    ),
+    "consent_personalisation": _fact(
+        Purpose.PERSONALISATION, "", "1 if decisions may go by who the customer is, else 0"
+    ),
+    "consent_marketing": _fact(
+        Purpose.MARKETING, "", "1 if marketing is not refused as such, else 0"
+    ),
+    **{
+        f"consent_marketing_{channel}": _fact(
+            Purpose.MARKETING, channel, f"1 if marketing by {channel} is allowed, else 0"
+        )
+        for channel in (EMAIL, "sms", "push", "phone", "post")
+    },
+    "email_reachable": Fact(
+        lambda scene: float(not email_unreachable_since_ms(scene)),
+        "reachable by e-mail: {:.0f} (1 is yes)",
+        "0 after e-mail came back, until one arrives; else 1",
+    ),
+}
+
+
+class WordView(Struct, frozen=True, rename="camel"):
+    """The latest word on a purpose; ``list``: by the name that an action gives it, else other."""
+
+    purpose: str
+    channel: str | None
+    list: str | None
+    word: str
+    at: str
+    source: str
+
+
+class ConsentView(Struct, frozen=True, rename="camel"):
+    """Each purpose now, by the latest word or the shop's default; and the words."""
+
+    analytics: bool
+    personalisation: bool
+    marketing: bool
+    words: tuple[WordView, ...]
+    email_unreachable_since: str | None
+
+
+def _view(scene: Scene) -> ConsentView | None:
+    """None while nobody said anything."""
+    state = scene.row.read(CONSENT)
+    since_ms = state.unreachable_since_ms
+    if not state.words and not since_ms:
+        return None
+    names = {_list(rule.list): rule.list for rule in scene.parameters.actions.actions if rule.list}
+    words = tuple(
+        WordView(
+            word.purpose,
+            word.channel or None,
+            names.get(word.list, "other") if word.list else None,
+            "granted" if word.granted else "revoked",
+            iso(word.at_ms),
+            word.source,
+        )
+        for word in state.words
+    )
+    allowed = {str(purpose): refusal(scene, purpose) is None for purpose in Purpose}
+    return ConsentView(**allowed, words=words, email_unreachable_since=iso_or_none(since_ms))
+
+
+def _in_words(view: ConsentView | None, as_of: str, _currency: str) -> Iterator[Line]:
+    if view is None:
+        return
+    for said in view.words:
+        channel = f" by {said.channel}" if said.channel else ""
+        of_list = f", list {said.list}" if said.list else ""
+        when = how_long_before(said.at, as_of)
+        yield Line("consent", f"{said.word} {said.purpose}{channel}{of_list}, {when}")
+    if view.email_unreachable_since:
+        when = how_long_before(view.email_unreachable_since, as_of)
+        yield Line("e-mail", f"cannot be reached: it came back {when}")
+
+
+_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check)
+
+CONSENT: Part[Consent] = Part(
+    name="consent",
+    code="cs",
+    about="What the customer agreed to, by purpose, channel and list, and whether e-mail arrives.",
+    state=Consent,
+    united=_united,
+    parameters=ConsentParameters,
+    has_own_file=True,
+    events={**dict.fromkeys(MEANINGS, _SAYS), BOUNCED: EventType(shape=EmailBounce)},
+    listens=frozenset({*MEANINGS, BOUNCED, *_REACHED}),
+    record=_record,
+    offers=(
+        email_unreachable_since_ms,
+        learnt_from_since_ms,
+        may_be_learnt_from,
+        personalisation_refused,
+    ),
+    moments={CONSENT_CHANGED: "the customer agreed to something, or wants no more of it"},
+    facts=FACTS,
+    sections=(ProfileSection("consent", ConsentView | None, _view, _in_words, place=150),),
+    population=Told(
+        keys=lambda _: [f"{share}:{word}" for share in _SHARES for word in ("granted", "revoked")],
+        window_days=lambda _: 0,
+        measures=(_SHARE, _SAID),
+        samples=_samples,
+    ),
+)

@@ -1,0 +1,240 @@
+"""What events say about a ticket: who wrote, how urgent it is, and what became of it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from config.topics import SUPPORT
+from models.customer import ticket
+from models.customer.ticket import URGENCIES, Mark, UrgencyWord
+from models.events.event import Event, EventType, Text
+from models.events.rejection import Reason, Rejected
+
+OPENED, COMPLAINT, REPLIED = "Ticket Opened", "Complaint Filed", "Ticket Replied"
+UPDATED, STATUS_CHANGED = "Ticket Updated", "Ticket Status Changed"
+ESCALATED = "Ticket Escalated"
+
+
+def _listed(names: str) -> list[str]:
+    return names.split(",")
+
+
+#: Who wrote a reply. Whoever is not known to be a machine or the customer is of the shop.
+AGENT, CUSTOMER, MACHINE = "agent", "customer", "machine"
+
+#: What the ticket's systems say of who wrote, with blanks for ``-`` and ``_``.
+_CUSTOMERS = frozenset(
+    _listed(
+        "customer,end user,enduser,requester,contact,user,lead,client,visitor,consumer,buyer,"
+        "shopper,guest,subscriber,reporter,submitter,the customer"
+    )
+)
+#: Machines by their whole name, for a person may be called Ai, and be a system administrator.
+_MACHINES = frozenset(
+    _listed(
+        "system,system user,rule,rules,ai,ai agent,ai assistant,virtual agent,virtual assistant,"
+        "zendeskbot,answerbot,scheduler,machine"
+    )
+)
+#: Any of these words makes it a machine: "answer bot", "auto-reply", "workflow_email".
+_MACHINE_WORDS = frozenset(
+    _listed(
+        "bot,chatbot,robot,auto,automatic,automated,automation,automations,autoreply,autoresponder,"
+        "autoresponse,trigger,workflow,webhook"
+    )
+)
+
+#: How the priorities of other systems are called. A number is a rank, as in ITIL: 1 is the most
+#: urgent.
+PRIORITIES: Final[Mapping[str, UrgencyWord]] = {
+    name: word
+    for word, names in {
+        UrgencyWord.URGENT: "urgent,critical,blocker,emergency,highest,immediate,very high,p0,p1,1",
+        UrgencyWord.HIGH: "high,important,major,priority,p2,2",
+        UrgencyWord.NORMAL: "normal,medium,moderate,standard,default,not priority,none,p3,3",
+        UrgencyWord.LOW: "low,lowest,minor,trivial,very low,p4,p5,4,5",
+    }.items()
+    for name in _listed(names)
+}
+
+_STATUSES: Final[Mapping[str, int]] = {
+    name: what
+    for what, names in {
+        ticket.RESUMED: "new,open,opened,reopened,active,in progress,inprogress,waiting on us,"
+        "waiting on support,waiting for support,waiting on agent,awaiting agent",
+        ticket.HELD: "pending,hold,on hold,onhold,paused,snoozed,waiting,waiting on customer,"
+        "waiting for customer,waiting on requester,waiting on contact,waiting on third party,"
+        "awaiting customer,awaiting reply,awaiting requester",
+        ticket.SOLVED: "solved,resolved,closed,done,complete,completed,fixed",
+        ticket.DROPPED: "merged,deleted,spam,trash,trashed,cancelled,canceled",
+    }.items()
+    for name in _listed(names)
+}
+#: What travels of a status: a word that stands for all of one meaning.
+_STATUS_WORDS: Final = {
+    ticket.RESUMED: "open",
+    ticket.HELD: "on hold",
+    ticket.SOLVED: "solved",
+    ticket.DROPPED: "deleted",
+}
+
+
+class Who(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Who wrote, or how it was sent, where a system tells that in several fields."""
+
+    type: str | None = None
+    role: str | None = None
+    channel: str | None = None
+
+
+class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A support ticket's life. ``author`` tells a reply of the shop's staff from one by a machine
+    and from the customer's own, in the words of the usual systems; so do the other fields about who
+    wrote. A complaint may say what it is about in ``complaint``.
+
+    A priority is urgent, high, normal or low, or what other systems call these.
+    """
+
+    ticket_id: Text
+    priority: str | int | None = None
+    status: str | None = None
+    author: str | Who | None = None
+    author_type: str | None = None
+    author_role: str | None = None
+    via: str | Who | None = None
+    category: str | None = None
+    resolution: str | None = None
+    complaint: str | None = msgspec.field(default=None, name="type")
+
+    def __post_init__(self) -> None:
+        # Only what state needs travels: nobody's name.
+        force_setattr(self, "author", _author(self))
+        for name in ("author_type", "author_role", "via"):
+            force_setattr(self, name, None)
+        what = _STATUSES.get(_plain(self.status or ""))
+        force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
+        force_setattr(self, "priority", _priority(self.priority))
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about, in the shop's own words."""
+        return self.category or self.complaint
+
+
+def _plain(text: str) -> str:
+    """In lower case, with one blank for any of blanks, ``-`` and ``_``."""
+    return " ".join(re.split("[ _-]+", text.lower())).strip() if text.isascii() else ""
+
+
+def _priority(said: str | int | None) -> str | None:
+    """The priority in this engine's words; an empty text if it is none."""
+    if said is None or not str(said).strip(" _-"):
+        return None
+    known = PRIORITIES.get(_plain(str(said)))
+    return str(known) if known is not None else ""
+
+
+def _author(news: TicketNews) -> str | None:
+    """Who wrote, of all that is said of it: a machine if anything says so."""
+    told: list[str | None] = [news.author_type, news.author_role]
+    for said in (news.author, news.via):
+        told += (said.type, said.role, said.channel) if isinstance(said, Who) else (said,)
+    words = [_plain(text) for text in told if text]
+    if any(text in _MACHINES or _MACHINE_WORDS.intersection(text.split()) for text in words):
+        return MACHINE
+    if any(text in _CUSTOMERS for text in words):
+        return CUSTOMER
+    return AGENT if words else None
+
+
+def _check(news: TicketNews) -> None:
+    if news.priority == "":
+        raise Rejected(
+            Reason.OUT_OF_RANGE, "$.properties.priority", "not urgent, high, normal or low"
+        )
+
+
+def _spellings() -> str:
+    """A pattern of every way to write a priority, for the schema."""
+    ways = (
+        "[ _-]+".join(
+            "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word)
+            for word in name.split()
+        )
+        for name in PRIORITIES
+    )
+    return f"^[ _-]*({'|'.join(ways)})?[ _-]*$"
+
+
+_RULES: Mapping[str, Any] = {
+    "allOf": [
+        {
+            "properties": {
+                "priority": {
+                    "anyOf": [
+                        {"type": "string", "pattern": _spellings()},
+                        {"type": "integer", "minimum": 1, "maximum": 5},
+                        {"type": "null"},
+                    ]
+                }
+            }
+        }
+    ]
+}
+
+_KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES)
+#: News that the customer did not make.
+_PASSIVE = msgspec.structs.replace(_KNOWN, topic=SUPPORT, is_passive=True)
+_BY_CUSTOMER = "Ticket Replied by Customer"
+
+#: What happened by the event's name alone.
+_HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
+    OPENED: (ticket.OPENED,),
+    COMPLAINT: (ticket.FILED,),
+    "Ticket Reopened": (ticket.REOPENED,),
+    "Ticket Solved": (ticket.SOLVED,),
+    "Ticket Closed": (ticket.SOLVED,),
+    "Ticket Merged": (ticket.DROPPED,),
+    "Ticket Deleted": (ticket.DROPPED,),
+    "Ticket Marked as Spam": (ticket.DROPPED,),
+    "Ticket Put On Hold": (ticket.HELD,),
+    "Ticket Pending": (ticket.HELD,),
+    "Ticket Resumed": (ticket.RESUMED,),
+    _BY_CUSTOMER: (ticket.ASKED,),
+    "Ticket Replied by Agent": (ticket.ANSWERED,),
+    "Ticket Replied by Bot": (),
+    "Ticket Assigned": (),
+    "Ticket Priority Changed": (),
+    ESCALATED: (),
+    UPDATED: (),
+    STATUS_CHANGED: (),
+}
+#: Events whose status is news, and not a word on what the name has said already.
+_WITH_STATUS = frozenset({REPLIED, UPDATED, STATUS_CHANGED, ESCALATED, _BY_CUSTOMER})
+_ELSEWHERE = (OPENED, COMPLAINT, REPLIED, ESCALATED, "Ticket Reopened", "Ticket Solved")
+
+#: The events about tickets. Names that are not in `models.events.names` are declared here whole.
+EVENTS: Mapping[str, EventType] = {
+    **dict.fromkeys(_ELSEWHERE, _KNOWN),
+    **{name: _PASSIVE for name in _HAPPENED if name not in _ELSEWHERE},
+    _BY_CUSTOMER: msgspec.structs.replace(_PASSIVE, is_passive=False),
+}
+
+
+def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
+    """What an event says has happened to its ticket."""
+    news, at_ms = event.properties, event.occurred_at_ms
+    for what in _HAPPENED.get(event.name, ()):
+        yield Mark(at_ms, what)
+    if event.name == REPLIED and news.author != MACHINE:
+        yield Mark(at_ms, ticket.ASKED if news.author == CUSTOMER else ticket.ANSWERED)
+    if is_complaint:
+        yield Mark(at_ms, ticket.COMPLAINT)
+    if news.priority:
+        yield Mark(at_ms, URGENCIES[news.priority])
+    if news.status is not None and event.name in _WITH_STATUS:
+        yield Mark(at_ms, _STATUSES[news.status])

@@ -1,0 +1,69 @@
+"""Decisions that were written, and must not be carried out any more."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from models.customer.contacts import CONTACTS, TREATED, Contact, Outcome
+from models.customer.scene import Scene
+from models.decisions.gates import CHANNEL_OPT_OUT, CONSENT, GATES, IMPERSONAL, Candidate, Shut
+from models.decisions.policy import CompiledAction
+from models.decisions.trigger import ACTION_WITHDRAWN, ActionWithdrawn, Cause, decision_id
+from models.events.wire import iso, iso_or_none
+
+#: The gates that customers shut themselves.
+_THEIR_OWN: Final = (CONSENT, CHANNEL_OPT_OUT, IMPERSONAL)
+
+
+def withdrawn(scene: Scene, actions: Sequence[CompiledAction]) -> list[ActionWithdrawn]:
+    """The customer's decisions, not delivered and not yet over, that they refuse by now; each is
+    withdrawn once, and the customer's contacts remember it.
+
+    The control group's are left out: nobody carries them out.
+    """
+    by_name = {compiled.rule.name: compiled for compiled in actions}
+    told: list[ActionWithdrawn] = []
+    for place, contact in enumerate(scene.row.read(CONTACTS).latest):
+        compiled = by_name.get(contact.action)
+        if compiled is None or not _is_open(contact, scene):
+            continue
+        shut = _shut(scene, compiled)
+        if shut is not None:
+            scene.row.edit(CONTACTS).latest[place].outcome = Outcome.WITHDRAWN
+            told.append(_withdrawal(scene, contact, shut))
+    return told
+
+
+def _is_open(contact: Contact, scene: Scene) -> bool:
+    """Whether somebody may still carry it out, by the time that the customer has reached."""
+    now_ms = max(scene.at_ms, scene.row.latest_ms, scene.context.clock_ms)
+    return contact.treated and contact.outcome == Outcome.NONE and now_ms < contact.due_ms
+
+
+def _shut(scene: Scene, compiled: CompiledAction) -> Shut | None:
+    candidate = Candidate(compiled, 1.0)
+    for name in _THEIR_OWN:
+        shut = GATES[name](scene, candidate)
+        if shut is not None:
+            return shut
+    return None
+
+
+def _withdrawal(scene: Scene, contact: Contact, shut: Shut) -> ActionWithdrawn:
+    decided = contact.decision.hex()
+    # Of the decision alone, for it is withdrawn once, whatever comes to be heard of first.
+    name = decision_id(ACTION_WITHDRAWN, 1, scene.customer, Cause(message_id=decided))
+    assert scene.event is not None, "consent changes with an event"
+    return ActionWithdrawn(
+        id=name,
+        kind=ACTION_WITHDRAWN,
+        user_id=scene.customer,
+        timestamp=iso(scene.at_ms),
+        cause=Cause(message_id=scene.event.message_id),
+        decision_id=decided,
+        action=contact.action,
+        channel=contact.channel,
+        because=shut.by,
+        since=iso_or_none(shut.since_ms),
+        what=shut.what,
+        group=TREATED,
+    )

@@ -1,0 +1,393 @@
+"""Consent: the latest word stands whenever it is heard of, and closes what it is about, no more."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from config.duration import DAY_MS, DurationMs
+from config.parameters import ParameterError, Parameters
+from models.admission import decode_event
+from models.customer.consent import (
+    CONSENT,
+    FACTS,
+    WORDS_MAX,
+    ConsentDefaults,
+    ConsentParameters,
+    Purpose,
+    refusal,
+)
+from models.customer.row import Row
+from models.decisions.trigger import Trigger
+from models.engine import Effect
+from models.events.event import Event
+from models.events.rejection import Rejected
+from models.events.wire import iso
+from models.learning.lessons import Lesson, Tally
+from models.learning.tallies import TallyLearner
+from models.parameters import load_parameters
+from models.population import name_of, samples_of_parts
+from tests.models.lines import (
+    PARAMETERS,
+    at,
+    context,
+    happened,
+    line,
+    lived,
+    lived_with_effects,
+    scene,
+    seen,
+    step,
+    waited,
+)
+
+SHIPPED = PARAMETERS.of(ConsentParameters)
+ALL = {"analytics", "personalisation", "marketing"}
+
+
+def set_to(**values: Any) -> Parameters:
+    return PARAMETERS.with_section(replace(SHIPPED, **values))
+
+
+OPT_IN = set_to(default=ConsentDefaults("granted", "granted", "denied"))
+
+
+def said(name: str, day: float, /, *, message: str | None = None, **properties: Any) -> Event:
+    raw = line(name, at(days=day), message=message, properties=properties)
+    return decode_event(raw, message_id="none")
+
+
+def revoked(day: float, **properties: Any) -> Event:
+    return said("Consent Revoked", day, **properties)
+
+
+def granted(day: float, **properties: Any) -> Event:
+    return said("Consent Granted", day, **properties)
+
+
+def denied(
+    events: Sequence[Event], day: float = 30, parameters: Parameters = PARAMETERS
+) -> set[str]:
+    """The facts that say no at the end of a day."""
+    row, within = lived(events), context(parameters=parameters)
+    now = scene(row, at(days=day), within)
+    return {name.removeprefix("consent_") for name in FACTS if not now[name]}
+
+
+MARKETING = {"marketing", *(f"marketing_{c}" for c in ("email", "sms", "push", "phone", "post"))}
+STANDS: Mapping[str, tuple[list[Event], set[str]]] = {
+    "nothing was said": ([], set()),
+    "everything that can be revoked": ([revoked(1)], {"analytics", "personalisation", *MARKETING}),
+    "one purpose": ([revoked(1, purpose="analytics")], {"analytics"}),
+    "two purposes": (
+        [revoked(1, purposes=["analytics", "personalization"])],
+        {"analytics", "personalisation"},
+    ),
+    "a purpose under another name": ([revoked(1, purpose=" Advertising ")], MARKETING),
+    "one channel": ([revoked(1, purpose="marketing", channel="SMS")], {"marketing_sms"}),
+    "a channel under another name": ([revoked(1, channel="text")], {"marketing_sms"}),
+    "mail": ([said("Unsubscribed", 1)], {"marketing_email"}),
+    "mail, by an empty list": ([said("Unsubscribed", 1, list_id="")], {"marketing_email"}),
+    "one list alone": ([said("Unsubscribed", 1, list_id="news")], set()),
+    "spam, whatever the list": (
+        [said("Email Marked as Spam", 1, list_id="news")],
+        {"marketing_email"},
+    ),
+    "messages": ([said("SMS Opted Out", 1)], {"marketing_sms"}),
+    "push": ([said("Push Unsubscribed", 1)], {"marketing_push"}),
+    "a scanner followed the link": ([said("Unsubscribed", 1, machine=True)], set()),
+    "granted again": ([revoked(1), granted(2)], set()),
+    "granted again by one channel": (
+        [revoked(1, purpose="marketing"), said("Email Subscribed", 2)],
+        MARKETING - {"marketing_email"},
+    ),
+    "granted at the same moment": ([granted(1), revoked(1)], {*ALL, *MARKETING}),
+    "an old grant is heard of late": (
+        [revoked(2, purpose="marketing"), granted(1, purpose="marketing")],
+        MARKETING,
+    ),
+    "service cannot be revoked": ([revoked(1, purpose="transactional")], set()),
+    "mail came back for good": ([said("Email Bounced", 1, type="hard")], {"email_reachable"}),
+    "mail came back, nobody says how": ([said("Email Bounced", 1)], {"email_reachable"}),
+    "mail came back twice for a while": (
+        [said("Email Bounced", day, type="soft") for day in (1, 2)],
+        set(),
+    ),
+    "mail came back thrice in a week": (
+        [said("Email Bounced", day, bounce_type="Transient") for day in (1, 4, 7.9)],
+        {"email_reachable"},
+    ),
+    "mail came back thrice in more than a week": (
+        [said("Email Bounced", day, type="soft") for day in (1, 4, 8)],
+        set(),
+    ),
+    "mail arrives again": (
+        [said("Email Bounced", 1), said("Email Opened", 2)],
+        set(),
+    ),
+    "mail arrived before": (
+        [said("Email Delivered", 1), said("Email Bounced", 1)],
+        {"email_reachable"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "no"), STANDS.values(), ids=list(STANDS))
+def test_what_was_said_last_stands_in_whatever_order_it_is_heard(
+    events: list[Event], no: set[str]
+) -> None:
+    assert no == denied(events)
+    assert no == denied(events[::-1])
+
+
+def test_before_it_was_said_it_was_allowed_and_an_opt_in_country_needs_a_word() -> None:
+    assert MARKETING == denied([], parameters=OPT_IN)
+    assert MARKETING - {"marketing_email"} == denied(
+        [said("Email Subscribed", 1)], parameters=OPT_IN
+    )
+    assert set() == denied([granted(1)], parameters=OPT_IN)
+
+
+def test_a_grant_expires_and_a_revocation_does_not() -> None:
+    short = set_to(
+        default=ConsentDefaults("granted", "granted", "denied"), expires=DurationMs(10 * DAY_MS)
+    )
+    events = [granted(1, purpose="marketing"), said("SMS Opted Out", 2)]
+
+    assert {"marketing_sms"} == denied(events, day=10.9, parameters=short)
+    assert MARKETING == denied(events, day=11, parameters=short)
+    assert {"marketing_sms"} == denied(
+        events, day=400, parameters=set_to(expires=DurationMs(DAY_MS))
+    )
+
+
+def list_refused(row: Row, day: float, name: str | None) -> tuple[int, str] | None:
+    return refusal(scene(row, at(days=day)), Purpose.MARKETING, "email", name)
+
+
+def test_one_list_is_left_and_then_everything() -> None:
+    news = said("Unsubscribed", 1, list_id="News")
+    one = lived([news])
+    both = lived([revoked(3, purpose="marketing"), granted(0, purpose="marketing")], row=one)
+
+    assert None is list_refused(one, 2, "offers")
+    assert None is list_refused(one, 2, None)
+    assert (at(days=1), "marketing:email:news") == list_refused(one, 2, "news")
+    assert (at(days=3), "marketing") == list_refused(both, 4, "news")
+    assert (at(days=3), "marketing") == list_refused(both, 4, "offers")
+    # The ids of lists are numbers at some platforms.
+    assert (at(days=1), "marketing:email:17") == list_refused(
+        lived([said("Unsubscribed", 1, list_id=17)]), 2, "17"
+    )
+
+
+def test_with_more_lists_than_are_remembered_an_unknown_one_counts_as_left() -> None:
+    lists = [said("Unsubscribed", n / 100, list_id=f"list-{n}") for n in range(WORDS_MAX + 5)]
+    few = lived(lists[: WORDS_MAX - 1])
+    many = lived(lists)
+
+    assert None is list_refused(few, 1, "another")
+    assert None is not list_refused(many, 1, "another")
+    assert None is not list_refused(many, 1, "list-0")
+    assert WORDS_MAX == len(many.read(CONSENT).words)
+    # What holds of all of marketing is never let go of.
+    early = lived([revoked(0, purpose="marketing"), *lists])
+    assert (at(), "marketing") == list_refused(early, 1, None)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60)
+def test_any_order_of_arrival_gives_the_same_state(seed: int) -> None:
+    rng = Random(seed)
+    events = [
+        said(
+            rng.choice(["Consent Granted", "Consent Revoked", "Unsubscribed", "SMS Opted In"]),
+            rng.randint(0, 20) / 10,
+            message=str(number),
+            **{
+                name: value
+                for name, value in {
+                    "purpose": rng.choice([None, "analytics", "marketing"]),
+                    "channel": rng.choice([None, "sms", "email"]),
+                    "list_id": rng.choice([None, *(f"l-{n}" for n in range(30))]),
+                }.items()
+                if value is not None
+            },
+        )
+        for number in range(60)
+    ]
+    shuffled = rng.sample(events, len(events))
+
+    one, other = lived(events), lived(shuffled)
+
+    assert CONSENT.pack(one.read(CONSENT)) == CONSENT.pack(other.read(CONSENT))
+
+
+@pytest.mark.parametrize(
+    ("properties", "path"),
+    [
+        ({"purpose": "world peace"}, "$.properties.purpose"),
+        ({"purposes": ["marketing", "world peace"]}, "$.properties.purpose"),
+        ({"channel": "call me on Monday"}, "$.properties.channel"),
+    ],
+)
+def test_a_word_that_nobody_understands_is_refused(properties: Any, path: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        revoked(1, **properties)
+
+    assert path == refused.value.path
+    assert "world peace" not in refused.value.detail
+
+
+def test_a_change_is_told_once() -> None:
+    _, effects = lived_with_effects(
+        [
+            said("Unsubscribed", 1),
+            said("Unsubscribed", 2),
+            said("Email Opened", 3),
+            granted(40),
+            said("Unsubscribed", 41),
+        ]
+    )
+    told = [
+        (found.kind, found.timestamp)
+        for found in effects
+        if isinstance(found, Trigger) and found.kind == "consent-revoked"
+    ]
+
+    assert [("consent-revoked", iso(at(days=day))) for day in (1, 41)] == told
+
+
+def test_a_profile_says_what_was_agreed_to() -> None:
+    row = lived(
+        [
+            said("Unsubscribed", 1, list_id="weekly"),
+            granted(2, purpose="personalisation", source="checkout"),
+            said("Email Bounced", 3),
+        ]
+    )
+    view = seen(row, at(days=4)).consent
+
+    assert None is seen(Row(), at()).consent
+    assert (True, True, True) == (view.analytics, view.personalisation, view.marketing)
+    assert iso(at(days=3)) == view.email_unreachable_since
+    assert [
+        ("marketing", "email", "other", "revoked", "unsubscribed"),
+        ("personalisation", None, None, "granted", "checkout"),
+    ] == [(w.purpose, w.channel, w.list, w.word, w.source) for w in view.words]
+
+
+def shares(customers: Sequence[Sequence[Event]]) -> dict[str, float]:
+    learner = TallyLearner(None, PARAMETERS)
+    for events in customers:
+        for effect in lived_with_effects(events)[1]:
+            if isinstance(effect, Tally) and effect.part == "consent":
+                learner.learn(effect)
+    samples = samples_of_parts(learner.so_far(at(days=9)), PARAMETERS)
+    return {name_of(s): s.value for s in samples if "consent" in s.measure.name}
+
+
+def test_shares_are_of_those_who_said_something_and_of_twenty_at_least() -> None:
+    yes = [granted(1, purpose="marketing")]
+    back = [*yes, revoked(2, purpose="marketing"), granted(3, purpose="marketing")]
+    no = [*yes, said("Unsubscribed", 2)]
+
+    assert {} == shares([yes] * 10 + [no] * 9)
+    assert {
+        'keepstream_consent_customers{purpose="marketing"}': 20,
+        'keepstream_consent_customers{purpose="marketing_email"}': 20,
+        'keepstream_consent_share{purpose="marketing"}': 1.0,
+        'keepstream_consent_share{purpose="marketing_email"}': 0.75,
+    } == shares([yes] * 5 + [back] * 10 + [no] * 5)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("consent.default.marketing=maybe", "consent.default.marketing"),
+        ("consent.default.marketting=denied", "did you mean consent.default.marketing?"),
+        ("consent.soft_bounces=9", "consent.soft_bounces is 8 at most"),
+    ],
+)
+def test_a_default_that_is_none_is_refused(assignment: str, words: str) -> None:
+    with pytest.raises(ParameterError, match="consent") as refused:
+        load_parameters(assignments=[assignment])
+
+    assert words in str(refused.value)
+
+
+def test_nothing_but_codes_is_kept() -> None:
+    row = lived([revoked(1, source="Ada said so", list_id="Ada's list")])
+
+    assert b"Ada" not in CONSENT.pack(row.read(CONSENT))
+
+
+def taught(events: Sequence[Event], days: float = 70) -> list[str]:
+    """What is taught of somebody who orders twice, and of whom this is heard on the way."""
+    orders = [
+        happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
+        for day in (0, 3)
+    ]
+    heard = sorted([*orders, *events], key=lambda event: event.occurred_at_ms)
+    row, effects = Row(), list[Effect]()
+    for event in heard:
+        within = context(event.occurred_at_ms)
+        row, more = waited(row, event.occurred_at_ms - 1, within=within)
+        row, _, new = step(row, event, within)
+        effects += [*more, *new]
+    effects += waited(row, at(days=days))[1]
+    return [type(e).__name__ for e in effects if isinstance(e, Lesson)]
+
+
+def test_nobody_who_revoked_analytics_is_learnt_from_or_counted() -> None:
+    revoked_first = [revoked(-1, purpose="analytics")]
+    granted_later = [*revoked_first, granted(60, purpose="analytics")]
+
+    assert {"Example", "Observation", "Tally"} == set(taught([]))
+    # But that they revoked it is counted.
+    assert ["Tally"] == taught(revoked_first)
+    assert {"Example", "Observation", "Tally"} == set(taught(granted_later, days=100))
+    # What waited when it was revoked is dropped, even if it is granted again before it is due.
+    examples = taught([]).count("Example")
+    waiting = taught([revoked(5, purpose="analytics"), granted(6, purpose="analytics")])
+    assert 0 < waiting.count("Example") < examples
+    assert 0 == taught([revoked(40, purpose="analytics")], days=60).count("Example") - taught(
+        [], days=40
+    ).count("Example")
+
+
+def test_who_refuses_that_who_they_are_decides_has_no_score_that_anybody_sees() -> None:
+    orders = [
+        happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
+        for day in (0, 3, 6)
+    ]
+    gloomy = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
+    within = context(parameters=gloomy)
+    refused = revoked(1, purpose="personalisation")
+
+    def fired(events: Sequence[Event]) -> tuple[Row, set[str]]:
+        row, effects = lived_with_effects(events, within=within)
+        row, more = waited(row, at(days=60), within=within)
+        return row, {found.kind for found in (*effects, *more) if isinstance(found, Trigger)}
+
+    (open_row, open_kinds), (shut_row, shut_kinds) = fired(orders), fired([refused, *orders])
+
+    assert {"churn-risk"} == open_kinds - shut_kinds
+    shown, hidden = seen(open_row, at(days=60)), seen(shut_row, at(days=60))
+    assert shown.churn
+    assert shown.explanations
+    assert ((), (), None, None) == (
+        hidden.churn,
+        hidden.explanations,
+        hidden.silent_churn,
+        hidden.value,
+    )
+    # What the customer bought is what a service needs.
+    assert shown.rfm == hidden.rfm
+    told = scene(shut_row, at(days=60), within)
+    assert isnan(float(told["churn_probability"]))

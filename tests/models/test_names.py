@@ -1,0 +1,266 @@
+"""Names of events: written differently they mean the same, and a slip is no click."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from config.names import ALIASES, folded
+from config.parameters import ParameterError
+from config.topics import CLICKSTREAM, RAW_TOPICS, TRANSACTIONS
+from models.admission import admit, decode_event
+from models.catalogue import (
+    KINDS,
+    MISSPELT,
+    TOPICS,
+    UNKNOWN,
+    kind_of,
+    nearest_known_name,
+    topic_of,
+)
+from models.events.event import Event
+from models.events.names import NOT_SUPPORTED
+from models.events.rejection import Reason, Rejected
+from models.events.wire import encode_event
+from models.parameters import load_parameters
+from models.replay import Replay
+from tests.models.lines import PARAMETERS, at, line
+
+
+def named(name: str, event_type: str = "track", **properties: Any) -> bytes:
+    said = {"type": event_type, "event": name, "userId": "ada", "properties": properties}
+    return orjson.dumps({**said, "timestamp": "2026-01-01T00:00:00Z"})
+
+
+def known_as(name: str, **properties: Any) -> Event:
+    return admit(named(name, **properties), PARAMETERS, message_id="m")
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_case_blanks_underscores_and_dashes_make_no_other_name(name: str) -> None:
+    for spelt in (
+        name.lower(),
+        name.upper(),
+        name.swapcase(),
+        f"  {name}\t",
+        name.replace(" ", "_"),
+        name.replace(" ", "-").lower(),
+        name.replace(" ", ""),
+        name.replace(" ", "\u00a0"),
+        name[0].lower() + name[1:].replace(" ", ""),
+    ):
+        assert kind_of(name) is kind_of(spelt)
+        assert name == kind_of(spelt).name
+        assert TOPICS[name] == topic_of("track", spelt)
+        assert nearest_known_name(spelt) is None
+
+
+def test_no_two_known_names_are_written_alike() -> None:
+    names = [*TOPICS, *NOT_SUPPORTED]
+
+    assert len(names) == len({folded(name) for name in names})
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_every_shipped_alias_is_another_name_of_a_known_event(alias: str, name: str) -> None:
+    assert name in TOPICS
+    assert kind_of(name) is kind_of(alias) is kind_of(alias.lower().replace(" ", "_"))
+    assert folded(alias) not in {folded(known) for known in TOPICS}
+
+
+def test_no_two_shipped_aliases_are_written_alike() -> None:
+    assert len(ALIASES) == len({folded(alias) for alias in ALIASES})
+
+
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [
+        ("Completed Order", "Order Completed"),
+        ("Viewed Product", "Product Viewed"),
+        ("Added Product", "Product Added"),
+        ("Removed Product", "Product Removed"),
+        ("Viewed Product Category", "Product List Viewed"),
+        ("Order Canceled", "Order Cancelled"),
+    ],
+)
+def test_names_of_old_libraries_are_understood(old: str, name: str) -> None:
+    event = known_as(old, order_id="o", revenue=5)
+
+    assert (name, kind_of(name)) == (event.name, event.kind)
+
+
+@pytest.mark.parametrize("spelt", ["order completed", "ORDER_COMPLETED", " Completed Order "])
+def test_the_log_has_the_known_name(spelt: str) -> None:
+    event = known_as(spelt, revenue=5)
+
+    assert b'"event":"Order Completed"' in encode_event(event)
+    assert event == decode_event(encode_event(event), message_id="")
+
+
+@pytest.mark.parametrize("event_type", ["TRACK", "Track", " track "])
+def test_a_type_may_be_written_in_any_case(event_type: str) -> None:
+    event = admit(named("Product Viewed", event_type), PARAMETERS, message_id="m")
+
+    assert "Product Viewed" == event.name
+    assert "page" == admit(named("", "PAGE"), PARAMETERS, message_id="m").name
+    assert TRANSACTIONS == topic_of(event_type, "Order Completed")
+
+
+SLIPS = {
+    "Order Complete": "Order Completed",
+    "Order Complated": "Order Completed",
+    "Order Compelted": "Order Completed",
+    "Order Completedd": "Order Completed",
+    "Oder Completed": "Order Completed",
+    "Orders Complete": "Order Completed",
+    "Order Completion": "Order Completed",
+    "OrderComplete": "Order Completed",
+    "ordercomplete": "Order Completed",
+    "order.completed": "Order Completed",
+    "Order: Completed!": "Order Completed",
+    "Complete Order": "Order Completed",
+    "Order Refund": "Order Refunded",
+    "Order Cancel": "Order Cancelled",
+    "Order Cancellation": "Order Cancelled",
+    "Product View": "Product Viewed",
+    "Products Viewed": "Product Viewed",
+    "Product Veiwed": "Product Viewed",
+    "Product Add": "Product Added",
+    "Add Product": "Product Added",
+    "Ticket Open": "Ticket Opened",
+    "Ticket Openned": "Ticket Opened",
+    "Checkout Start": "Checkout Started",
+    "Email Bounce": "Email Bounced",
+    "Subscripton Cancelled": "Subscription Cancelled",
+    "User Erase Request": "User Erase Requested",
+}
+OTHERS = [
+    "Confetti Thrown",
+    "Product Liked",
+    "Product Saved",
+    "Product Rated",
+    "Product Production",
+    "Product",
+    "Viewed",
+    "Card Viewed",
+    "Car Viewed",
+    "Chart Shared",
+    "Order Created",
+    "Order Computed",
+    "Order Delivered",
+    "Order Placed",
+    "Order Exported",
+    "Lead List",
+    "Lead Won",
+    "Signed Out",
+    "Signed On",
+    "Subscription Reviewed",
+    "Subscription Paused",
+    "Coupon Copied",
+    "Video Viewed",
+    "Email Sent",
+    "Email Spent",
+    "Points Earned",
+    "Store Visited",
+    "Cart Cleared",
+    "Search",
+    "purchase",
+    "Page Viewed",
+    "Bestellung abgeschlossen",
+    "订单完成",
+    "?",
+    "x" * 256,
+    "Order Completed" + "!" * 300,
+]
+
+
+@pytest.mark.parametrize(("slip", "meant"), SLIPS.items())
+def test_a_slip_is_no_interaction_and_it_is_known_what_was_meant(slip: str, meant: str) -> None:
+    event = decode_event(named(slip), message_id="m")
+
+    assert meant == nearest_known_name(slip)
+    assert (slip, MISSPELT) == (event.name, event.kind)
+    assert event == decode_event(encode_event(event), message_id="")
+    assert event.kind.is_passive
+    assert CLICKSTREAM == topic_of("track", slip)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_name_that_is_simply_another_is_no_slip(other: str) -> None:
+    assert nearest_known_name(other) is None
+    assert kind_of(other) is UNKNOWN
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_known], ids=lambda k: k.name)
+def test_what_is_known_is_near_to_nothing(kind: Any) -> None:
+    assert nearest_known_name(kind.name) is None or kind.name not in TOPICS
+    assert kind_of(kind.name) is kind
+
+
+@pytest.mark.parametrize("topic", [topic for topic in RAW_TOPICS if topic != CLICKSTREAM])
+def test_elsewhere_a_slip_is_refused_with_the_name_that_was_meant(topic: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        admit(named("Order Complete"), PARAMETERS, message_id="m", topic=topic)
+
+    assert (Reason.UNKNOWN_EVENT, "$.event") == (refused.value.reason, refused.value.path)
+    assert f"not an event of {topic}; did you mean Order Completed?" == refused.value.detail
+
+
+def test_what_is_not_supported_is_refused_however_it_is_written() -> None:
+    for spelt in ("User Erase Requested", "user_erase_requested"):
+        with pytest.raises(Rejected, match="not supported"):
+            admit(named(spelt), PARAMETERS, message_id="m")
+
+
+def test_a_slip_changes_no_figure_of_the_customer() -> None:
+    def told(*names: str) -> Any:
+        replay = Replay(PARAMETERS)
+        for number, name in enumerate(names, 1):
+            assert [] == replay.feed(line(name, at(minutes=number)), number)
+        [profile] = replay.profiles()
+        return profile.engagement.interactions, profile.rfm.orders
+
+    assert (2, 0) == told("Product Viewed", "Order Complete", "Confetti Thrown")
+
+
+@pytest.fixture
+def of_a_shop(tmp_path: Path) -> Any:
+    def parameters(text: str) -> Any:
+        file = tmp_path / "parameters.toml"
+        file.write_text(text, "utf-8")
+        return load_parameters(file)
+
+    return parameters
+
+
+def test_a_shop_adds_aliases_of_its_own(of_a_shop: Any) -> None:
+    ours = of_a_shop(
+        """
+        [names.aliases]
+        "Bestellung abgeschlossen" = "Order Completed"
+        "Viewed Product" = "Product Clicked"
+        """
+    )
+
+    for spelt in ("Bestellung abgeschlossen", "BESTELLUNG_ABGESCHLOSSEN"):
+        event = admit(named(spelt, revenue=5), ours, message_id="m", topic=TRANSACTIONS)
+        assert ("Order Completed", 5.0) == (event.name, event.properties.revenue)
+    # Its word counts more than what is shipped, and no alias takes a known name away.
+    assert "Product Clicked" == admit(named("viewed product"), ours, message_id="m").name
+    assert "Product Viewed" == admit(named("Product Viewed"), ours, message_id="m").name
+
+
+def test_a_shop_may_say_that_a_name_is_its_own(of_a_shop: Any) -> None:
+    ours = of_a_shop('[names]\nown = ["Product Viewer"]')
+
+    assert kind_of("Product Viewer") is MISSPELT
+    assert admit(named("product viewer"), ours, message_id="m").kind is UNKNOWN
+    assert admit(named("Products Viewed"), ours, message_id="m").kind is MISSPELT
+
+
+def test_an_alias_of_nothing_refuses_to_start(of_a_shop: Any) -> None:
+    with pytest.raises(ParameterError, match="'Order Complete'; did you mean Order Completed?"):
+        of_a_shop('[names.aliases]\n"Bestellt" = "Order Complete"')
+    with pytest.raises(ParameterError, match="'Confetti'; `keepstream schema` lists them"):
+        load_parameters(assignments=["names.aliases.Bestellt=Confetti"])
