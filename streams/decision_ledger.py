@@ -23,10 +23,12 @@ OnProgress = Callable[[int, int], object]
 class Found(NamedTuple):
     """What was decided at one moment: its triggers, and what is done about them. ``action`` is None
     if the record ends before it, or was written by a release that did not decide for nothing.
+    ``withdrawal``: that an earlier decision must not be carried out any more, if that is asked for.
     """
 
     triggers: tuple[Trigger, ...]
     action: NextBestAction | None
+    withdrawal: ActionWithdrawn | None = None
 
 
 class Search:
@@ -41,8 +43,9 @@ class Search:
     def take(self, decision: Decision) -> bool:
         """Look at the next decision; return whether the search is over."""
         if isinstance(decision, ActionWithdrawn):
-            # It decides nothing anew, and is no part of a moment's choice.
-            return False
+            if decision.id == self._wanted:
+                self.found = Found((), None, decision)
+            return self.found is not None
         if self._fired and not _is_same_moment(self._fired[0], decision):
             if self._is_here:
                 return self._end(None)

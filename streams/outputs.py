@@ -76,6 +76,7 @@ _WITHDRAWAL = Output(
     is_partitioned=True,
     type_name=lambda withdrawn: f"keepstream.{withdrawn.kind}.v1",
     fate=lambda withdrawn: (withdrawn.kind, withdrawn.group),
+    ledger_key=_id,
 )
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def explain(
     decision_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of a trigger, or of a next best action.")
+        str, typer.Argument(metavar="ID", help="The id of a trigger, an action or a withdrawal.")
     ],
     file: Annotated[
         Path | None,
@@ -63,7 +63,7 @@ def explain(
 def _tell(found: "Found") -> None:
     from agents.words.decisions import moment_in_words  # noqa: PLC0415 - not for --help
 
-    for line in moment_in_words(found.triggers, found.action):
+    for line in moment_in_words(*found):
         typer.echo(line)
 
 
@@ -75,6 +75,7 @@ def _as_json(found: "Found", wrong: list[str]) -> dict[str, Any]:
     return {
         "triggers": msgspec.to_builtins(found.triggers),
         "decision": msgspec.to_builtins(action),
+        "withdrawal": msgspec.to_builtins(found.withdrawal),
         "recomputed": again,
         "faults": wrong,
     }

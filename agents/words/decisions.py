@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from models.customer.contacts import CONTROL
 from models.decisions.audit import ranked, recomputed
-from models.decisions.trigger import NextBestAction, Priority, Suppressed, Trigger
+from models.decisions.trigger import (
+    ActionWithdrawn,
+    NextBestAction,
+    Priority,
+    Suppressed,
+    Trigger,
+)
 
 #: What a shut gate says of an action, by the gate's name in receipts.
 _GATES = {
@@ -23,8 +29,18 @@ _GATES = {
 }
 
 
-def moment_in_words(triggers: Sequence[Trigger], action: NextBestAction | None) -> Iterator[str]:
-    """What fired and why, what is done about it, and why nothing else."""
+def moment_in_words(
+    triggers: Sequence[Trigger],
+    action: NextBestAction | None,
+    withdrawal: ActionWithdrawn | None = None,
+) -> Iterator[str]:
+    """What fired and why, what is done about it, and why nothing else; or what was withdrawn."""
+    if withdrawal is not None:
+        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {withdrawal.cause.text}"
+        yield f"{withdrawal.action} is withdrawn ({withdrawal.id}): not to be carried out any more"
+        yield f"  it was decided as {withdrawal.decision_id}, by {withdrawal.channel}"
+        yield f"  {_gate(withdrawal.because, withdrawal.what, withdrawal.since)}"
+        return
     first = triggers[0] if triggers else action
     if first is None:
         return
@@ -66,12 +82,16 @@ def _sum(told: Priority) -> str:
 
 
 def _shut(shut: Suppressed) -> str:
-    words = _GATES.get(shut.by, "rejected")
+    return _gate(shut.by, shut.what, shut.since, shut.until)
+
+
+def _gate(by: str, what: str | None, since: str | None, until: str | None = None) -> str:
+    words = _GATES.get(by, "rejected")
     details = (
-        shut.by,
-        shut.what,
-        f"since {shut.since}" if shut.since else None,
-        f"until {shut.until}" if shut.until else None,
+        by,
+        what,
+        f"since {since}" if since else None,
+        f"until {until}" if until else None,
     )
     return f"{words} ({', '.join(detail for detail in details if detail)})"
 
