@@ -9,6 +9,8 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
+from faust.types import TP
+
 from agents.deliver import DeliverAgent
 from agents.ingest import IngestAgent
 from agents.profile import ProfileAgent
@@ -98,7 +100,8 @@ class Worker:
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             streams = TriggerStreams(redis, settings, metrics)
-            ingest = IngestAgent(outbox(), settings, parameters, metrics, self.is_leaving)
+            learnt = partial(self.learnt_ms, trainer)
+            ingest = IngestAgent(outbox(), settings, parameters, metrics, self.is_leaving, learnt)
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
             self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
@@ -132,6 +135,21 @@ class Worker:
         if owned is None or row is None:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
+
+    def learnt_ms(self, trainer: TrainerAgent, number: int) -> int | None:
+        """Up to which event time a partition is folded, its lessons are learnt and the model that
+        is due after them is adopted; None if this worker does not own it.
+        """
+        owned = self.partitions.get(number)
+        if owned is None:
+            return None
+        learning = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0)
+        is_trainer = learning in self.app.batch_consumer.ledger.ended
+        return owned.learnt_ms(
+            trainer.latest_ms if is_trainer else None,
+            disorder_ms=self.parameters.time.disorder,
+            snapshot_every_ms=self.parameters.learning.snapshot_every,
+        )
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""

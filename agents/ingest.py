@@ -26,6 +26,7 @@ from streams.batch_consumer import BatchConsumer
 from streams.kafka_clients import partition_for
 from streams.metrics import Metrics
 from streams.outbox import Outbox
+from streams.pacing import Learnt, Pace
 from streams.record_batches import Record, RecordBatch
 
 #: A topic whose next records don't come for this long no longer holds the others back.
@@ -54,8 +55,10 @@ class _Counts:
 class IngestAgent:
     """The agents of the raw topics, and the task that passes on what they took.
 
-    ``is_leaving``: whether partitions are about to be taken away. Then no more records arrive, so
-    those held back are dropped: without the missing ones they would be passed on out of order.
+    ``learnt``: up to which event time a partition of the log was folded and learnt from, if this
+    worker owns it. ``is_leaving``: whether partitions are about to be taken away. Then no more
+    records arrive, so those held back are dropped: without the missing ones they would be passed on
+    out of order.
     """
 
     def __init__(
@@ -65,7 +68,10 @@ class IngestAgent:
         parameters: Parameters,
         metrics: Metrics,
         is_leaving: Callable[[], bool],
+        learnt: Learnt,
     ) -> None:
+        # As old as a model gets before the next one.
+        self._pace = Pace(learnt, parameters.learning.snapshot_every)
         self._outbox = outbox
         self._settings = settings
         self._parameters = parameters
@@ -146,6 +152,7 @@ class IngestAgent:
         self._full.clear()
         self._passed.clear()
         self._alignment.clear()
+        self._pace.clear()
         self._left_epoch = self._epoch
 
     def _backlog(self, consumer: BatchConsumer) -> Backlog:
@@ -161,14 +168,27 @@ class IngestAgent:
         patient = monotonic() - self._moved_s < PATIENCE_S
         backlog = self._backlog(consumer) if patient else _nothing_to_come
         passed: Passed[Outgoing] | None = None
-        for passed in self._alignment.release(backlog):
+        heads = self._heads()
+        until_ms = self._pace.until_ms(heads, monotonic())
+        for passed in self._alignment.release(backlog, until_ms):
             outgoing = passed.item
+            if passed.at_ms:
+                self._pace.passed(outgoing.partition, passed.at_ms)
             self._outbox.add(
                 outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value
             )
             source = TP(self._settings.topic(passed.topic), passed.partition)
             self._passed[source] = passed.offset + 1
         return passed is not None
+
+    def _heads(self) -> dict[int, int]:
+        """The time of the next event for each partition of the log."""
+        heads: dict[int, int] = {}
+        for queued in self._alignment.heads():
+            if queued.at_ms:
+                number = queued.item.partition
+                heads[number] = min(queued.at_ms, heads.get(number, queued.at_ms))
+        return heads
 
     def _commit(self, consumer: BatchConsumer, epoch: int) -> None:
         """Mark the positions of records that were passed on as committable."""

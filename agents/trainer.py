@@ -53,6 +53,11 @@ class TrainerAgent:
         self._trainer: Trainer | None = None
         self._epoch = -1
 
+    @property
+    def latest_ms(self) -> int | None:
+        """Event time of the latest lesson learnt here; None before the first."""
+        return self._trainer.latest_ms if self._trainer is not None else None
+
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
         """Learn from ``batch``; publish and announce snapshots that become due."""
         started_s = monotonic()
@@ -68,6 +73,7 @@ class TrainerAgent:
             if learn(self._trainer, record, self._metrics):
                 snapshot = self._trainer.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
+                self._snapshots.remember(snapshot)
                 committable = record.offset + 1
         self._tell(self._trainer)
         batch.release()

@@ -16,6 +16,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
+#: Records may be disordered by this much without a reason to look closer ...
+FAR_MS = 3 * 86_400_000
+#: ... and it takes this many old ones in a row to be history.
+FEW = 8
+
 #: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
 
@@ -29,16 +34,21 @@ class Queued(NamedTuple, Generic[Item]):
 
 
 class Passed(NamedTuple, Generic[Item]):
-    """An item to pass on now, with its topic, partition and offset."""
+    """An item to pass on now, with its topic, partition and offset, and the time it went by."""
 
     topic: str
     partition: int
     offset: int
     item: Item
+    at_ms: int
 
 
 class Alignment(Generic[Item]):
-    """Queues by topic and partition, merged by event time within a partition."""
+    """Queues by topic and partition, merged by event time within a partition.
+
+    A topic's records leave in its own order, so one of now that stands before a year of history
+    goes with its beginning: it must not hold all of it back.
+    """
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = tuple(topics)
@@ -52,8 +62,10 @@ class Alignment(Generic[Item]):
         if queues is None:
             queues = self._queues[partition] = {name: deque() for name in self._topics}
             self._reached_ms[partition] = dict.fromkeys(self._topics, 0)
-        queues[topic].extend(records)
+        queue = queues[topic]
+        queue.extend(records)
         self._held[topic] += len(records)
+        _hurry(queue)
 
     def held(self, topic: str) -> int:
         """How many records of ``topic`` wait here."""
@@ -78,13 +90,24 @@ class Alignment(Generic[Item]):
             if not queue and backlog(topic, partition)
         }
 
-    def release(self, backlog: Backlog) -> Iterator[Passed[Item]]:
-        """The records to pass on now, oldest first in each partition."""
+    def heads(self) -> Iterator[Queued[Item]]:
+        """The next record of each partition that has any."""
+        for queues in self._queues.values():
+            waiting = [queue[0] for queue in queues.values() if queue]
+            if waiting:
+                yield min(waiting, key=lambda queued: queued.at_ms)
+
+    def release(self, backlog: Backlog, until_ms: float = inf) -> Iterator[Passed[Item]]:
+        """The records up to ``until_ms`` to pass on now, oldest first in each partition."""
         for partition, queues in self._queues.items():
-            yield from self._released(partition, queues, backlog)
+            yield from self._released(partition, queues, backlog, until_ms)
 
     def _released(
-        self, partition: int, queues: dict[str, deque[Queued[Item]]], backlog: Backlog
+        self,
+        partition: int,
+        queues: dict[str, deque[Queued[Item]]],
+        backlog: Backlog,
+        until_ms: float,
     ) -> Iterator[Passed[Item]]:
         reached_ms = self._reached_ms[partition]
         # A topic with nothing here but more to come limits the others to the time it has reached.
@@ -93,7 +116,7 @@ class Alignment(Generic[Item]):
             for topic, queue in queues.items()
             if not queue and backlog(topic, partition)
         ]
-        limit_ms = min(limits, default=inf)
+        limit_ms = min([*limits, until_ms])
         filled = {topic: queue for topic, queue in queues.items() if queue}
         while filled:
             topic = min(filled, key=lambda name: filled[name][0].at_ms)
@@ -103,8 +126,27 @@ class Alignment(Generic[Item]):
             record = queue.popleft()
             self._held[topic] -= 1
             reached_ms[topic] = max(reached_ms[topic], record.at_ms)
-            yield Passed(topic, partition, record.offset, record.item)
+            yield Passed(topic, partition, record.offset, record.item, record.at_ms)
             if not queue:
                 del filled[topic]
                 if backlog(topic, partition):
                     limit_ms = min(limit_ms, reached_ms[topic])
+
+
+def _hurry(queue: deque[Queued[Item]]) -> None:
+    """Give a record the latest time of the next few, if all of those are far older.
+
+    The last few keep their times: too little is known of what follows. Neither does a straggler
+    among records of now make any of them hurry.
+    """
+    latest_ms = 0
+    for queued in queue:
+        if 0 < queued.at_ms < latest_ms - FAR_MS:
+            break
+        latest_ms = max(latest_ms, queued.at_ms)
+    else:
+        return
+    for place in range(len(queue) - FEW - 1, -1, -1):
+        ahead_ms = max(queue[place + step].at_ms for step in range(1, FEW + 1))
+        if 0 < ahead_ms < queue[place].at_ms - FAR_MS:
+            queue[place] = queue[place]._replace(at_ms=ahead_ms)

@@ -23,7 +23,7 @@ class OwnedPartition:
     """A partition's fold and rows, and the time of its last event.
 
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
-    before it wrote the latest ones.
+    before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
     """
 
     fold: Partition
@@ -31,6 +31,23 @@ class OwnedPartition:
     clock_written_ms: int = 0
     last_event_s: float = 0.0
     is_shown: bool = False
+    taught_ms: int = 0
+
+    def learnt_ms(self, trainer_ms: int | None, *, disorder_ms: int, snapshot_every_ms: int) -> int:
+        """Up to which event time it is folded, and its lessons are learnt.
+
+        ``trainer_ms``: the time of the latest lesson learnt, if the trainer is in this process. A
+        trainer that is not shows by its snapshots that it gets on: one is due this long after the
+        last.
+        """
+        learnt_ms = self.fold.state.clock_ms + disorder_ms
+        if trainer_ms is not None and trainer_ms < self.taught_ms:
+            learnt_ms = min(learnt_ms, trainer_ms)
+        snapshot = self.fold.snapshot
+        due_ms = snapshot.created_at_ms + snapshot_every_ms
+        if snapshot.version and due_ms <= self.taught_ms:
+            learnt_ms = min(learnt_ms, due_ms)
+        return learnt_ms
 
 
 class OwnedPartitions:

@@ -52,6 +52,12 @@ class SnapshotStore:
             raise SnapshotError(f"snapshot {version} was announced but not fetched")
         return decode_snapshot(content, sha256)
 
+    def remember(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot that was published by this process, so that it need not be read back."""
+        content, sha256 = encode_snapshot(snapshot)
+        self._contents[snapshot.version, sha256] = content
+        self._trim()
+
     async def fetch(self, version: int, sha256: str) -> None:
         """Wait until that version is here. Raises `SnapshotError` if it does not come."""
         wanted = (version, sha256)
@@ -118,6 +124,9 @@ class SnapshotStore:
         if snapshot.version > self._newest.version:
             self._newest = snapshot
         self._contents[snapshot.version, sha256_of(content).hexdigest()] = content
+        self._trim()
+
+    def _trim(self) -> None:
         if len(self._contents) > KEPT_MAX:
             del self._contents[min(self._contents)]
 

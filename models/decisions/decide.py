@@ -33,7 +33,8 @@ BASE = "base"
 
 def decide(scene: Scene, policy: Policy) -> list[Decision]:
     """Evaluate the rules of the scene's moments, and choose one action for all that fire; that
-        nothing is done is a decision as well. Before that, withdraw what the customer refuses by now.
+        nothing is done is a decision as well. Before that, withdraw what the customer refuses by
+    now.
 
     Records the decisions in the customer's contacts.
     """

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.alignment import Alignment, Passed, Queued
+from streams.alignment import FAR_MS, FEW, Alignment, Passed, Queued
 
 CLICKS, ORDERS = "clicks", "orders"
 
@@ -38,7 +38,7 @@ def test_topics_are_merged_by_time(alignment: Alignment[str]) -> None:
     assert [(CLICKS, 1), (ORDERS, 2), (ORDERS, 3), (CLICKS, 4), (CLICKS, 5), (ORDERS, 9)] == times(
         passed
     )
-    assert Passed(ORDERS, 0, 2, "at 9") == passed[-1]
+    assert Passed(ORDERS, 0, 2, "at 9", 9) == passed[-1]
     assert 0 == len(alignment)
 
 
@@ -129,3 +129,34 @@ def test_however_records_come_in_all_leave_in_order_and_none_starves(seed: int) 
     for partition in partitions:
         order = times([record for record in passed if record.partition == partition])
         assert sorted(at_ms for _, at_ms in order) == [at_ms for _, at_ms in order]
+
+
+def test_one_record_of_now_does_not_hold_back_the_history_behind_it(
+    alignment: Alignment[str],
+) -> None:
+    now_ms, history = 9 * FAR_MS, list(range(2, 2 * FEW + 4, 2))
+    alignment.offer(CLICKS, 0, waiting(now_ms, now_ms + 1))
+    alignment.offer(CLICKS, 0, waiting(*history, first_offset=2))
+    alignment.offer(ORDERS, 0, waiting(*(at + 1 for at in history)))
+    passed = times(list(alignment.release(nothing_to_come)))
+
+    # The two of now go with the beginning of it, and the rest in the order of time.
+    assert passed.index((CLICKS, now_ms + 1)) <= FEW + 1
+    rest = [at for _, at in passed if at < now_ms]
+    assert len(rest) == 2 * len(history)
+    assert sorted(rest[2 * FEW :]) == rest[2 * FEW :] != []
+
+
+def test_a_straggler_does_not_hurry_the_records_before_it(alignment: Alignment[str]) -> None:
+    now_ms = 9 * FAR_MS
+    alignment.offer(CLICKS, 0, waiting(*range(now_ms, now_ms + FEW), 1, now_ms + FEW))
+    alignment.offer(ORDERS, 0, waiting(now_ms - 1))
+    assert (ORDERS, now_ms - 1) == times(list(alignment.release(nothing_to_come)))[0]
+
+
+def test_nothing_leaves_beyond_a_limit_but_what_has_no_time(alignment: Alignment[str]) -> None:
+    alignment.offer(CLICKS, 0, waiting(0, 1, 5))
+    alignment.offer(CLICKS, 1, waiting(6))
+    assert [(CLICKS, 0), (CLICKS, 1)] == times(list(alignment.release(nothing_to_come, 4)))
+    assert [5, 6] == sorted(queued.at_ms for queued in alignment.heads())
+    assert [(CLICKS, 5), (CLICKS, 6)] == times(list(alignment.release(nothing_to_come, 6)))
