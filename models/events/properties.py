@@ -122,9 +122,6 @@ class _Object:
             for one in shape.fields
             if "_" in one.encode_name or one in ids
         )
-        self._list_names = tuple(
-            one.encode_name for one in shape.fields if items_of(one.type) is not None
-        )
         self._lists = tuple(
             (attrgetter(one.name), _Object(item))
             for one in shape.fields
@@ -167,10 +164,6 @@ class _Object:
         for name, read in self._fields:
             if name in given and (value := read(given[name], f"{path}.{name}")) is not None:
                 found[name] = value
-        for name in self._list_names:
-            # That there is nothing in a list may be news: an empty cart.
-            if tree.get(name) == []:
-                found[name] = []
         return found
 
 
