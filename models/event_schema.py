@@ -38,7 +38,8 @@ _ID_TEXT: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": ID_BYTES_MAX,
-    "pattern": f"^[^{NEVER_IN_ID}]*[^ {NEVER_IN_ID}][^{NEVER_IN_ID}]*$",
+    "pattern": "[^ ]",
+    "not": {"pattern": f"[{NEVER_IN_ID}]"},
 }
 _ID_NUMBER: Schema = {"type": "integer", "minimum": 1 - EXACT_MAX, "maximum": EXACT_MAX - 1}
 _NULL: Schema = {"type": "null"}
@@ -51,7 +52,7 @@ _MESSAGE_ID: Schema = {
 _NOTHING: Schema = {
     "anyOf": [
         {"type": ["null", "boolean"]},
-        {"type": "string", "pattern": "^ *$"},
+        {"type": "string", "not": {"pattern": "[^ ]"}},
         {"type": "array", "maxItems": 0},
         {"type": "object", "maxProperties": 0},
     ]
@@ -70,8 +71,13 @@ _WHO: Schema = {
         {
             **_ID_TEXT,
             "not": {
-                "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
-                f"|{IN_BRACKETS}|{ZEROS}) *$"
+                "anyOf": [
+                    _ID_TEXT["not"],
+                    {
+                        "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
+                        f"|{IN_BRACKETS}|{ZEROS}) *$"
+                    },
+                ]
             },
         },
         {**_ID_NUMBER, "not": {"enum": [0, -1]}},
