@@ -1,13 +1,21 @@
-"""What lies in the cart, as latest times per product, so that arrival order doesn't matter."""
+"""What lies in the cart: quantities of variants, whatever the order of arrival.
 
-from collections.abc import Iterator, Sequence
+What happened lately is kept as changes, sorted by time; those that nothing can come before any more
+are folded into items. An order empties the cart once, however often its page is shown.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
 from math import nan
+from typing import Final, NamedTuple
 
+import msgspec
 from msgspec import Struct, field
 
 from config.duration import HOUR_MS
 from config.limits import PositiveMs
 from config.parameters import Parameters, Section
+from config.topics import CLICKSTREAM
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
@@ -15,15 +23,33 @@ from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Amount, Event, EventType
 from models.events.wire import iso_or_none
+from models.money import AMOUNT_MINOR_MAX, minor_per_unit
 from models.money import in_words as money_in_words
-from models.money import minor_units
 
 ADDED, REMOVED = "Product Added", "Product Removed"
-VIEWED, CHECKOUT = "Cart Viewed", "Checkout Started"
+FROM_WISHLIST = "Wishlist Product Added to Cart"
+VIEWED, UPDATED, EMPTIED = "Cart Viewed", "Cart Updated", "Cart Emptied"
+CHECKOUT = "Checkout Started"
 #: It takes with it what was put in before.
 _ORDER_COMPLETED = "Order Completed"
 CART_IDLE = "cart-idle"
 _IDLE = "cart"
+#: Changes that are kept unfolded; of more, the oldest are folded before they are settled.
+CHANGES_MAX: Final = 48
+#: Orders that are known to have emptied the cart already.
+ORDERS_MAX: Final = 16
+#: Of one product, in units: more is a mistake.
+_QUANTITY_MAX: Final = 1e12
+#: Fractions of a unit beyond this are what is left of sums of floats.
+_DECIMALS: Final = 6
+#: All there is of a product, and a price that was not said.
+_ALL: Final = -1.0
+_UNSAID: Final = -1.0
+
+#: What a change does. The numbers are stored. Of one moment, the higher comes later: what a
+#: statement says of the cart stands, and an order takes what was put in with it.
+PUT, TAKE, CLEAR, STATE, CHECK, ORDER = range(6)
+_FILLING: Final = (PUT, STATE, CHECK)
 
 
 class CartParameters(Section, frozen=True):
@@ -34,119 +60,263 @@ class CartParameters(Section, frozen=True):
 
 
 class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A product put into or taken out of the cart."""
+    """So many of a product, one unless it says; ``price`` is of one."""
 
     product_id: str | None = None
     sku: str | None = None
+    variant: str | None = None
     name: str | None = None
     price: Amount | None = None
     quantity: Amount | None = None
 
     @property
-    def text(self) -> str:
-        """What tells the product from others."""
-        return self.product_id or self.sku or self.name or "?"
+    def is_named(self) -> bool:
+        """Whether it says which product it is."""
+        return bool(self.sku or self.product_id or self.name)
+
+    @property
+    def product(self) -> int:
+        """What the variants of one product have in common."""
+        return fingerprint(self.product_id or self.sku or self.name or "?")
+
+    @property
+    def key(self) -> int:
+        """What tells the variant from others: sku, else variant, else the product itself."""
+        if self.sku:
+            return fingerprint(self.sku)
+        if self.variant:
+            return fingerprint(f"{self.product_id or self.name or '?'}\n{self.variant}")
+        return self.product
+
+
+class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
+    """What was put into the cart or taken out of it: one product, or each of ``products``. Of a
+    cart that was viewed or updated, ``products`` is all that is in it.
+    """
+
+    products: tuple[CartProduct, ...] | None = None
+    order_id: str | None = None
+
+
+class Change(NamedTuple):
+    """Something that happened to the cart. ``key`` is the variant, or the order that empties it;
+    ``price`` is in minor units, not rounded.
+    """
+
+    at_ms: int
+    what: int
+    key: int = 0
+    product: int = 0
+    quantity: float = 0.0
+    price: float = _UNSAID
 
 
 class Item(State):
-    """A product by the latest time it was put in and taken out; ``value_minor`` when put in."""
+    """So many of a variant at its latest price in minor units; ``at_ms``: when it last changed."""
 
+    key: int
     product: int
-    added_at_ms: int = 0
-    removed_at_ms: int = 0
-    value_minor: int = 0
+    quantity: float = 0.0
+    price: float = 0.0
+    at_ms: int = 0
+
+    @property
+    def value_minor(self) -> int:
+        return round(min(self.price * self.quantity, AMOUNT_MINOR_MAX))
 
 
 class Cart(State):
-    """Items sorted by product, the last touch, and when an order last emptied it."""
+    """Settled items and later changes, the last touch, and the orders that emptied the cart.
+
+    ``items`` are sorted by variant; ``orders`` are the settled ones, in the order of time.
+    """
 
     items: list[Item] = field(default_factory=list)
     touched_at_ms: int = 0
     emptied_at_ms: int = 0
+    changes: list[Change] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
 
     def contents(self) -> list[Item]:
-        """The items that are in the cart."""
-        emptied_at_ms = self.emptied_at_ms
-        return [
-            item
-            for item in self.items
-            if item.added_at_ms > item.removed_at_ms and item.added_at_ms > emptied_at_ms
-        ]
-
-    def is_empty(self) -> bool:
-        """Whether nothing is in the cart."""
-        for item in self.items:
-            added_at_ms = item.added_at_ms
-            if added_at_ms > item.removed_at_ms and added_at_ms > self.emptied_at_ms:
-                return False
-        return True
+        """What is in the cart by now, sorted by variant; read only."""
+        if not self.changes:
+            return self.items
+        return _sorted(_folded(self, self.changes).items)
 
     @property
-    def value_minor(self) -> int:
-        value_minor = 0
-        for item in self.contents():
-            value_minor += item.value_minor
-        return value_minor
+    def is_empty(self) -> bool:
+        if self.changes:
+            last = self.changes[-1]
+            # Nearly always something was put in last, and then nothing needs to be added up.
+            if last.what in _FILLING and last.quantity:
+                return False
+        return not self.contents()
+
+    def settle(self, settled_ms: int, products_max: int) -> None:
+        """Fold the changes that nothing can come before any more, and the oldest of too many."""
+        changes, place = self.changes, 0
+        while place < len(changes) and changes[place].at_ms < settled_ms:
+            place += 1
+        place = max(place, len(changes) - CHANGES_MAX)
+        if not place:
+            return
+        after = _folded(self, changes[:place])
+        self.items = _latest(_sorted(after.items), products_max)
+        self.orders, self.emptied_at_ms = after.orders[-ORDERS_MAX:], after.emptied_at_ms
+        self.changes = changes[place:]
+
+
+class _Fold:
+    """A cart while changes are applied to it, in the order of time."""
+
+    __slots__ = ("before", "emptied_at_ms", "items", "orders")
+
+    def __init__(self, cart: Cart) -> None:
+        self.items: dict[int, Item] = {
+            item.key: Item(item.key, item.product, item.quantity, item.price, item.at_ms)
+            for item in cart.items
+        }
+        #: What was in the cart before it was stated anew, for its prices.
+        self.before: dict[int, Item] = {}
+        self.orders = list(cart.orders)
+        self.emptied_at_ms = cart.emptied_at_ms
+
+    def put(self, change: Change) -> None:
+        item = self.items.get(change.key)
+        if item is None:
+            item = self.items[change.key] = Item(change.key, change.product)
+        quantity = round(item.quantity + change.quantity, _DECIMALS)
+        item.quantity, item.at_ms = min(quantity, _QUANTITY_MAX), change.at_ms
+        if change.price != _UNSAID:
+            item.price = change.price
+        if not item.quantity:
+            del self.items[change.key]
+
+    def take(self, change: Change) -> None:
+        """Take from the variant; what it lacks, from what may be meant by it."""
+        left, meant = change.quantity, self._meant(change)
+        if left == _ALL and change.key != change.product:
+            meant = meant[:1]
+        for item in meant:
+            taken = item.quantity if left == _ALL else min(left, item.quantity)
+            item.quantity, item.at_ms = round(item.quantity - taken, _DECIMALS), change.at_ms
+            if left != _ALL:
+                left = round(left - taken, _DECIMALS)
+            if not item.quantity:
+                del self.items[item.key]
+
+    def clear(self, _change: Change) -> None:
+        self.before, self.items = self.items, {}
+
+    def state(self, change: Change) -> None:
+        if change.price == _UNSAID and (before := self.before.get(change.key)) is not None:
+            change = change._replace(price=before.price)
+        self.items.pop(change.key, None)
+        self.put(change)
+
+    def check(self, change: Change) -> None:
+        """A checkout lists what is to be bought: as much of it is in the cart, at least."""
+        there = 0.0
+        for item in self._meant(change):
+            there += item.quantity
+        if there < change.quantity:
+            self.put(change._replace(quantity=change.quantity - there))
+
+    def order(self, change: Change) -> None:
+        """The first news of an order empties the cart; its page may be shown again."""
+        if change.key:
+            if change.key in self.orders:
+                return
+            self.orders.append(change.key)
+        self.items, self.emptied_at_ms = {}, max(self.emptied_at_ms, change.at_ms)
+
+    def _meant(self, change: Change) -> list[Item]:
+        """The variant's item first. Who names a product means any variant of it, and who names a
+        variant may have put it in as the product.
+        """
+        key, product = change.key, change.product
+        if key != product:
+            keys = [key, product]
+        else:
+            keys = [key, *sorted(k for k, i in self.items.items() if i.product == product != k)]
+        return [self.items[one] for one in keys if one in self.items]
+
+
+_APPLY: Final = (_Fold.put, _Fold.take, _Fold.clear, _Fold.state, _Fold.check, _Fold.order)
+
+
+def _folded(cart: Cart, changes: Iterable[Change]) -> _Fold:
+    fold = _Fold(cart)
+    for change in changes:
+        _APPLY[change.what](fold, change)
+    return fold
+
+
+def _sorted(items: dict[int, Item]) -> list[Item]:
+    return [items[key] for key in sorted(items)]
+
+
+def _latest(items: list[Item], products_max: int) -> list[Item]:
+    """The items that changed last."""
+    if len(items) <= products_max:
+        return items
+    latest = sorted(items, key=lambda item: (item.at_ms, item.key))
+    return sorted(latest[-products_max:], key=lambda item: item.key)
 
 
 def _record(state: Cart, event: Event, scene: Scene) -> None:
     """The customer put in, took out, looked, or bought what was in it."""
     parameters = scene.parameters
-    if event.name == _ORDER_COMPLETED:
-        settled_ms = scene.context.clock_ms - parameters.time.lateness
-        _empty(state, event.occurred_at_ms, settled_ms)
-    else:
-        state.touched_at_ms = max(state.touched_at_ms, event.occurred_at_ms)
-        if isinstance(event.properties, CartProduct):
-            _move(state, event, parameters.money.currency)
-            _forget(state, parameters.bounds.products)
+    at_ms = event.occurred_at_ms
+    if event.name != _ORDER_COMPLETED:
+        state.touched_at_ms = max(state.touched_at_ms, at_ms)
+    for change in _changes(event, minor_per_unit(parameters.money.currency)):
+        insort(state.changes, change)
+    settled_ms = scene.context.clock_ms - parameters.time.lateness
+    state.settle(settled_ms, parameters.bounds.products)
     due_ms = 0
-    if not state.is_empty():
+    if not state.is_empty:
         due_ms = state.touched_at_ms + parameters.of(CartParameters).idle
     scene.row.set_due(_IDLE, due_ms)
 
 
-def _empty(state: Cart, at_ms: int, settled_ms: int) -> None:
-    """An order took what was put in before it."""
-    state.emptied_at_ms = max(state.emptied_at_ms, at_ms)
-    # A touch older than anything that can still arrive needs no memory, whatever came after it.
-    horizon_ms = min(state.emptied_at_ms, settled_ms)
-    state.items = [item for item in state.items if _latest_ms(item) > horizon_ms]
-    for item in state.items:
-        if item.added_at_ms <= horizon_ms:
-            item.added_at_ms = item.value_minor = 0
-        if item.removed_at_ms <= horizon_ms:
-            item.removed_at_ms = 0
+def _changes(event: Event, minor: int) -> Iterator[Change]:
+    """What an event does to the cart."""
+    at_ms, news = event.occurred_at_ms, event.properties
+    if event.name == _ORDER_COMPLETED:
+        order_id = getattr(news, "order_id", None)
+        yield Change(at_ms, ORDER, fingerprint(order_id) if order_id else 0)
+    elif event.name == EMPTIED:
+        yield Change(at_ms, CLEAR)
+    elif event.name in (VIEWED, UPDATED):
+        if news.products is not None:
+            yield Change(at_ms, CLEAR)
+            yield from _added_up(_of(at_ms, STATE, one, minor) for one in news.products)
+    elif event.name == CHECKOUT:
+        checked = (_of(at_ms, CHECK, one, minor) for one in news.products or ())
+        yield from _added_up(checked)
+    else:
+        what = TAKE if event.name == REMOVED else PUT
+        products = (news,) if news.is_named or not news.products else news.products
+        yield from (_of(at_ms, what, one, minor) for one in products)
 
 
-def _move(state: Cart, event: Event, currency: str) -> None:
-    product, items, place = fingerprint(event.properties.text), state.items, 0
-    while place < len(items) and items[place].product < product:
-        place += 1
-    if place == len(items) or items[place].product != product:
-        items.insert(place, Item(product))
-    item, at_ms = items[place], event.occurred_at_ms
-    if event.name == REMOVED:
-        item.removed_at_ms = max(item.removed_at_ms, at_ms)
-    elif at_ms >= item.added_at_ms:
-        said: CartProduct = event.properties
-        quantity = 1.0 if said.quantity is None else said.quantity
-        value_minor = minor_units((said.price or 0.0) * quantity, currency)
-        if at_ms == item.added_at_ms:
-            # Two values of one moment: which came first is not known, so the higher one stands.
-            value_minor = max(value_minor, item.value_minor)
-        item.added_at_ms, item.value_minor = at_ms, value_minor
+def _of(at_ms: int, what: int, said: CartProduct, minor: int) -> Change:
+    unsaid = _ALL if what == TAKE else 1.0
+    quantity = unsaid if said.quantity is None else round(said.quantity, _DECIMALS)
+    price = _UNSAID if said.price is None else said.price * minor
+    return Change(at_ms, what, said.key, said.product, quantity, price)
 
 
-def _forget(state: Cart, products_max: int) -> None:
-    """Keep the products touched last."""
-    if len(state.items) > products_max:
-        latest = sorted(state.items, key=lambda item: (_latest_ms(item), item.product))
-        state.items = sorted(latest[-products_max:], key=lambda item: item.product)
-
-
-def _latest_ms(item: Item) -> int:
-    return max(item.added_at_ms, item.removed_at_ms)
+def _added_up(changes: Iterable[Change]) -> Iterator[Change]:
+    """One change a variant: a cart may list one in several lines."""
+    by_key: dict[int, Change] = {}
+    for one in changes:
+        before = by_key.get(one.key, one._replace(quantity=0.0))
+        by_key[one.key] = one._replace(
+            quantity=before.quantity + one.quantity, price=max(before.price, one.price)
+        )
+    yield from by_key.values()
 
 
 def _abandon(scene: Scene) -> None:
@@ -154,28 +324,81 @@ def _abandon(scene: Scene) -> None:
 
 
 def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
-    """One person's cart: of each product the latest times, so that an order under one id empties
-    what was put in under another.
-    """
-    one = Cart()
+    """One person's cart: what lies in any of them, unless an order came later under any id."""
+    one, products_max = Cart(), parameters.bounds.products
     items: dict[int, Item] = {}
+    changes: list[Change] = []
+    orders: set[int] = set()
     for state in states:
         one.touched_at_ms = max(one.touched_at_ms, state.touched_at_ms)
         one.emptied_at_ms = max(one.emptied_at_ms, state.emptied_at_ms)
-        for item in state.items:
-            mine = items.setdefault(item.product, Item(item.product))
-            newer = (item.added_at_ms, item.value_minor) > (mine.added_at_ms, mine.value_minor)
-            if newer:
-                mine.added_at_ms, mine.value_minor = item.added_at_ms, item.value_minor
-            mine.removed_at_ms = max(mine.removed_at_ms, item.removed_at_ms)
-    one.items = [items[product] for product in sorted(items)]
-    _forget(one, parameters.bounds.products)
+        changes += state.changes
+        orders.update(state.orders)
+    for item in (item for state in states for item in state.items):
+        if item.at_ms <= one.emptied_at_ms:
+            continue
+        mine = items.setdefault(item.key, Item(item.key, item.product))
+        mine.quantity = round(mine.quantity + item.quantity, _DECIMALS)
+        mine.at_ms, mine.price = max((mine.at_ms, mine.price), (item.at_ms, item.price))
+    # Which of two ids' orders came first is not known.
+    is_one = sum(bool(state.orders) for state in states) == 1
+    known = next((state.orders for state in states if state.orders), [])
+    one.orders = list(known) if is_one else sorted(orders)[-ORDERS_MAX:]
+    one.items = _latest(_sorted(items), products_max)
+    one.changes = sorted(changes)
+    one.settle(0, products_max)
     return one
+
+
+class _ItemBefore(Struct, array_like=True):
+    """A product of version 1, with the latest times it was put in and taken out."""
+
+    product: int
+    added_at_ms: int
+    removed_at_ms: int
+    value_minor: int
+
+
+class _CartBefore(Struct, array_like=True):
+    items: list[_ItemBefore]
+    touched_at_ms: int
+    emptied_at_ms: int
+
+
+def _of_version_1(content: bytes) -> Cart:
+    """What it was worth is known, and not how many it was: it is taken as one."""
+    before = msgspec.msgpack.decode(content, type=_CartBefore)
+    items = [
+        Item(item.product, item.product, 1.0, float(item.value_minor), item.added_at_ms)
+        for item in before.items
+        if item.added_at_ms > max(item.removed_at_ms, before.emptied_at_ms)
+    ]
+    return Cart(items, before.touched_at_ms, before.emptied_at_ms)
 
 
 def cart(scene: Scene) -> Cart:
     """The customer's cart; read only."""
     return scene.row.read(CART)
+
+
+def contents(scene: Scene) -> list[Item]:
+    """What is in the customer's cart; read only."""
+    return scene.row.read(CART).contents()
+
+
+def value_minor(scene: Scene) -> int:
+    """What is in the cart at its latest prices."""
+    total_minor = 0
+    for item in scene.of(contents):
+        total_minor += item.value_minor
+    return total_minor
+
+
+def _units(scene: Scene) -> float:
+    units = 0.0
+    for item in scene.of(contents):
+        units += item.quantity
+    return units
 
 
 def _idle_hours(scene: Scene) -> float:
@@ -185,12 +408,13 @@ def _idle_hours(scene: Scene) -> float:
 
 FACTS = {
     "cart_items": Fact(
-        lambda s: float(len(s.row.read(CART).contents())),
+        lambda s: float(len(s.of(contents))),
         "{:.0f} in the cart",
-        "products in the cart",
+        "different products in the cart",
     ),
+    "cart_units": Fact(_units, "{:g} pieces", "how many pieces of all products are in the cart"),
     "cart_value": Fact(
-        lambda s: s.money(s.row.read(CART).value_minor), "worth {:.2f}", "what the cart is worth"
+        lambda s: s.money(s.of(value_minor)), "worth {:.2f}", "what the cart is worth"
     ),
     "cart_idle_hours": Fact(
         _idle_hours, "untouched for {:.1f} hours", "hours since the cart was last touched"
@@ -206,7 +430,9 @@ class CartView(Struct, frozen=True, rename="camel"):
 
 def _view(scene: Scene) -> CartView:
     state = scene.row.read(CART)
-    return CartView(len(state.contents()), state.value_minor, iso_or_none(state.touched_at_ms))
+    return CartView(
+        len(scene.of(contents)), scene.of(value_minor), iso_or_none(state.touched_at_ms)
+    )
 
 
 def _in_words(view: CartView, as_of: str, currency: str) -> Iterator[Line]:
@@ -218,20 +444,23 @@ def _in_words(view: CartView, as_of: str, currency: str) -> Iterator[Line]:
     yield Line("cart", f"{counted(view.items, 'product')}, {value}, touched {touched}")
 
 
+EVENTS = {
+    **dict.fromkeys((ADDED, REMOVED, FROM_WISHLIST, VIEWED, CHECKOUT), EventType(shape=CartNews)),
+    UPDATED: EventType(shape=CartNews, topic=CLICKSTREAM),
+    EMPTIED: EventType(topic=CLICKSTREAM),
+}
+
 CART: Part[Cart] = Part(
     name="cart",
     code="ca",
     about="What was put into the cart and neither taken out nor bought.",
     state=Cart,
+    version=2,
+    older={1: _of_version_1},
     united=_united,
     parameters=CartParameters,
-    events={
-        ADDED: EventType(shape=CartProduct),
-        REMOVED: EventType(shape=CartProduct),
-        VIEWED: EventType(),
-        CHECKOUT: EventType(),
-    },
-    listens=frozenset({ADDED, REMOVED, VIEWED, CHECKOUT, _ORDER_COMPLETED}),
+    events=EVENTS,
+    listens=frozenset({*EVENTS, _ORDER_COMPLETED}),
     record=_record,
     timers=(Timer(_IDLE, _abandon),),
     moments={CART_IDLE: "a cart that isn't empty was left alone for cart.idle"},

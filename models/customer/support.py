@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from math import nan
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
@@ -36,6 +36,8 @@ from models.events.wire import iso, iso_or_none
 
 TICKET_WAITING, SURVEY = "ticket-waiting", "survey"
 _WAITING = "ticket"
+#: Closed tickets that are kept, the latest.
+CLOSED_MAX: Final = 16
 
 
 class SupportParameters(Section, frozen=True):
@@ -105,15 +107,20 @@ def _note_ticket(state: Support, event: Event, *, is_complaint: bool) -> None:
 
 
 def _forget(state: Support, tickets_max: int) -> None:
-    """Let go of the oldest beyond the bound, of closed ones first.
+    """Let go of the closed tickets and then of the open ones that were heard of longest ago, beyond
+    the bounds.
 
-    A closed ticket is kept while there is room: news of it may come at any time, and must find what
-    was known of it.
+    A few closed ones are kept: news of them may come at any time, and must find what was known.
     """
     tickets = state.tickets
-    if len(tickets) > tickets_max:
-        tickets.sort(key=lambda ticket: (ticket.standing.is_open, ticket.latest_ms, ticket.id))
-        state.tickets = sorted(tickets[-tickets_max:], key=lambda ticket: ticket.id)
+    if len(tickets) <= min(CLOSED_MAX, tickets_max):
+        return
+    tickets = sorted(tickets, key=lambda ticket: (ticket.latest_ms, ticket.id))
+    opened = [ticket for ticket in tickets if ticket.standing.is_open][-tickets_max:]
+    room = min(CLOSED_MAX, tickets_max - len(opened))
+    closed = [ticket for ticket in tickets if not ticket.standing.is_open]
+    kept = [*opened, *closed[max(len(closed) - room, 0) :]]
+    state.tickets = sorted(kept, key=lambda ticket: ticket.id)
 
 
 def _note_answer(state: Support, kind: str, answer: Answer) -> None:

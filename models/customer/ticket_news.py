@@ -25,6 +25,8 @@ def _listed(names: str) -> list[str]:
 
 #: Who wrote a reply. Whoever is not known to be a machine or the customer is of the shop.
 AGENT, CUSTOMER, MACHINE = "agent", "customer", "machine"
+#: A note of the staff's to each other, which the customer never reads.
+NOTE = "note"
 
 #: What the ticket's systems say of who wrote, with blanks for ``-`` and ``_``.
 _CUSTOMERS = frozenset(
@@ -83,12 +85,18 @@ _STATUS_WORDS: Final = {
 }
 
 
-class Who(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Who wrote, or how it was sent, where a system tells that in several fields."""
-
-    type: str | None = None
-    role: str | None = None
-    channel: str | None = None
+#: Where an object says who wrote, or how it was sent.
+_WHO: Final = ("type", "role", "channel")
+#: Fields that are only read to tell the ticket, and who wrote.
+_READ_HERE: Final = (
+    "conversation_id",
+    "case_id",
+    "author_type",
+    "author_role",
+    "via",
+    "public",
+    "internal",
+)
 
 
 class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -96,24 +104,32 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     and from the customer's own, in the words of the usual systems; so do the other fields about who
     wrote. A complaint may say what it is about in ``complaint``.
 
-    A priority is urgent, high, normal or low, or what other systems call these.
+    A priority is urgent, high, normal or low, or what other systems call these. Conversations and
+    cases are tickets by another name.
     """
 
-    ticket_id: Text
+    ticket_id: Text | None = None
+    conversation_id: Text | None = None
+    case_id: Text | None = None
     priority: str | int | None = None
     status: str | None = None
-    author: str | Who | None = None
+    # Whatever systems write here costs no ticket.
+    author: Any = None
     author_type: str | None = None
     author_role: str | None = None
-    via: str | Who | None = None
+    via: Any = None
+    public: Any = None
+    internal: Any = None
     category: str | None = None
     resolution: str | None = None
     complaint: str | None = msgspec.field(default=None, name="type")
 
     def __post_init__(self) -> None:
+        ticket_id = self.ticket_id or self.conversation_id or self.case_id
+        force_setattr(self, "ticket_id", ticket_id)
         # Only what state needs travels: nobody's name.
         force_setattr(self, "author", _author(self))
-        for name in ("author_type", "author_role", "via"):
+        for name in _READ_HERE:
             force_setattr(self, name, None)
         what = _STATUSES.get(_plain(self.status or ""))
         force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
@@ -140,10 +156,12 @@ def _priority(said: str | int | None) -> str | None:
 
 def _author(news: TicketNews) -> str | None:
     """Who wrote, of all that is said of it: a machine if anything says so."""
-    told: list[str | None] = [news.author_type, news.author_role]
+    if _is_said(news.public, "false") or _is_said(news.internal, "true") or news.author == NOTE:
+        return NOTE
+    told = [news.author_type, news.author_role]
     for said in (news.author, news.via):
-        told += (said.type, said.role, said.channel) if isinstance(said, Who) else (said,)
-    words = [_plain(text) for text in told if text]
+        told += [said.get(name) for name in _WHO] if isinstance(said, dict) else [said]
+    words = [_plain(text) for text in told if isinstance(text, str) and text.strip()]
     if any(text in _MACHINES or _MACHINE_WORDS.intersection(text.split()) for text in words):
         return MACHINE
     if any(text in _CUSTOMERS for text in words):
@@ -151,7 +169,16 @@ def _author(news: TicketNews) -> str | None:
     return AGENT if words else None
 
 
+def _is_said(said: Any, word: str) -> bool:
+    """Whether a yes or a no is said, as such or as a text."""
+    return str(said).strip().lower() == word
+
+
 def _check(news: TicketNews) -> None:
+    if news.ticket_id is None:
+        raise Rejected(
+            Reason.REQUIRED_MISSING, "$.properties.ticket_id", "nor conversation_id, nor case_id"
+        )
     if news.priority == "":
         raise Rejected(
             Reason.OUT_OF_RANGE, "$.properties.priority", "not urgent, high, normal or low"
@@ -171,6 +198,10 @@ def _spellings() -> str:
 
 
 _RULES: Mapping[str, Any] = {
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": ["string", "integer"]}}}
+        for name in ("ticket_id", "conversation_id", "case_id")
+    ],
     "allOf": [
         {
             "properties": {
@@ -183,7 +214,7 @@ _RULES: Mapping[str, Any] = {
                 }
             }
         }
-    ]
+    ],
 }
 
 _KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES)
@@ -208,6 +239,7 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
     "Ticket Replied by Agent": (ticket.ANSWERED,),
     "Ticket Replied by Bot": (),
     "Ticket Assigned": (),
+    "Ticket Noted": (),
     "Ticket Priority Changed": (),
     ESCALATED: (),
     UPDATED: (),
@@ -230,7 +262,7 @@ def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
     news, at_ms = event.properties, event.occurred_at_ms
     for what in _HAPPENED.get(event.name, ()):
         yield Mark(at_ms, what)
-    if event.name == REPLIED and news.author != MACHINE:
+    if event.name == REPLIED and news.author not in (MACHINE, NOTE):
         yield Mark(at_ms, ticket.ASKED if news.author == CUSTOMER else ticket.ANSWERED)
     if is_complaint:
         yield Mark(at_ms, ticket.COMPLAINT)

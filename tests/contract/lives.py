@@ -74,7 +74,7 @@ def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
         case shapes.UnionType(types=types):
             some = [one for one in types if not isinstance(one, shapes.NoneType)]
             return said(rng.choice(some), rng, texts, name)
-        case shapes.StrType():
+        case shapes.StrType() | shapes.AnyType():
             return texts(name, rng)
         case shapes.FloatType() | shapes.IntType():
             return _number(shape, rng)

@@ -163,7 +163,7 @@ OTHERS = [
     "Email Spent",
     "Points Earned",
     "Store Visited",
-    "Cart Cleared",
+    "Cart Parked",
     "Search",
     "purchase",
     "Page Viewed",

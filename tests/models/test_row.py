@@ -172,8 +172,8 @@ def test_parts_with_nothing_in_them_take_no_room() -> None:
     assert encode_row(Row()) == encode_row(row)
 
     lifted = decode_row(LIVELY)
-    lifted.edit(CART).items.clear()
-    lifted.edit(CART).touched_at_ms = lifted.edit(CART).emptied_at_ms = 0
+    lifted.edit(CART).changes.clear()
+    lifted.edit(CART).touched_at_ms = 0
     assert set(parts_of(LIVELY)) - {CART.code} == set(parts_of(encode_row(lifted)))
 
 
@@ -224,9 +224,10 @@ def test_a_timer_that_is_not_known_goes_by_without_effect_and_is_remembered() ->
 
 def test_only_what_was_touched_is_packed_again() -> None:
     # Valid, and not how this release would write it: a long way to write 0.
-    [items, touched_at_ms, _] = packed(CART.pack(of(lively()).cart))
-    unusual = b"\x93" + b"".join(
-        [msgspec.msgpack.encode(items), msgspec.msgpack.encode(touched_at_ms), b"\xcf" + b"\0" * 8]
+    [items, touched_at_ms, _, changes, orders] = packed(CART.pack(of(lively()).cart))
+    encode = msgspec.msgpack.encode
+    unusual = b"\x95" + b"".join(
+        [encode(items), encode(touched_at_ms), b"\xcf" + b"\0" * 8, encode(changes), encode(orders)]
     )
     # Cannot be read at all, and so is not read.
     unreadable = entry(SUPPORT.code, b"\xc1")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.admission import decode_event
 from models.customer.row import Row
-from models.customer.support import SUPPORT, SupportParameters, Truce, truce
+from models.customer.support import CLOSED_MAX, SUPPORT, SupportParameters, Truce, truce
 from models.customer.ticket import MARKS_MAX
 from models.customer.ticket_news import EVENTS as TICKETS
 from models.decisions.trigger import Trigger
@@ -254,6 +254,12 @@ def test_a_ticket_is_where_its_latest_news_puts_it_in_whatever_order_it_comes(
         ({"author": "agent", "via": "rule"}, False),
         ({"author": "agent", "via": {"channel": "rule"}}, False),
         ({"author": "agent", "via": {"channel": "email"}}, True),
+        ({"author": "agent", "public": True}, True),
+        ({"author": "agent", "public": False}, False),
+        ({"author": "agent", "internal": True}, False),
+        ({"author": "agent", "internal": "true"}, False),
+        ({"author": 17}, True),
+        ({"author": ["Ada"], "via": {"channel": {"id": 5}}, "public": "yes"}, True),
     ],
     ids=str,
 )
@@ -264,7 +270,7 @@ def test_only_a_person_on_the_shops_side_answers(who: dict[str, Any], answers: b
     # What is published of it says no more than it must, and the same.
     again = decode_event(encode_event(written), message_id="none")
     assert again == written
-    assert written.properties.author in {None, "agent", "customer", "machine"}
+    assert written.properties.author in {None, "agent", "customer", "machine", "note"}
 
 
 @pytest.mark.parametrize("name", ["by Customer", "by Agent", "by Bot"])
@@ -275,6 +281,60 @@ def test_a_reply_may_say_by_its_name_whose_it_is(name: str) -> None:
     assert (None if name == "by Agent" else 27) == due_hour(lived([*asked, named]))
     assert (28 if name == "by Customer" else None) == due_hour(lived([*asked[:2], named]))
     assert (name != "by Customer") == named.kind.is_passive
+
+
+#: How other systems tell of a ticket that waits for nothing any more, and of one that still does.
+WEBHOOKS: dict[str, tuple[list[tuple[str, dict[str, Any]]], bool]] = {
+    "a help desk": (
+        [("ticket.created", {}), ("ticket.status_changed", {"status": "SOLVED"})],
+        False,
+    ),
+    "a help desk that merges": ([("ticket.created", {}), ("ticket.merged", {})], False),
+    "an agent's comment": (
+        [("Ticket Created", {}), ("ticket.comment_added", {"author": {"role": "agent"}})],
+        False,
+    ),
+    "the customer's comment": (
+        [("Ticket Created", {}), ("ticket.comment_added", {"author": {"role": "end-user"}})],
+        True,
+    ),
+    "a messenger": (
+        [("conversation.user.created", {}), ("conversation.admin.closed", {})],
+        False,
+    ),
+    "a messenger's bot": (
+        [("conversation.user.created", {}), ("conversation.operator.replied", {})],
+        True,
+    ),
+    "a messenger's note": (
+        [("conversation.user.created", {}), ("conversation.admin.noted", {})],
+        True,
+    ),
+    "asked again": (
+        [
+            ("conversation.user.created", {}),
+            ("conversation.admin.replied", {}),
+            ("conversation.user.replied", {}),
+        ],
+        True,
+    ),
+    "cases": ([("Case Created", {}), ("case closed", {})], False),
+    "snoozed": ([("Conversation Started", {}), ("conversation_snoozed", {})], False),
+}
+
+
+@pytest.mark.parametrize(("told", "waits"), WEBHOOKS.values(), ids=WEBHOOKS.keys())
+@pytest.mark.parametrize("key", ["ticket_id", "conversation_id", "case_id"])
+def test_tickets_are_understood_under_the_names_of_other_systems(
+    told: list[tuple[str, dict[str, Any]]], waits: bool, key: str
+) -> None:
+    events = [
+        happened(name, at(hours=hour), **{key: "T"}, **more)
+        for hour, (name, more) in enumerate(told, start=1)
+    ]
+
+    assert waits == (due_hour(lived(events)) is not None)
+    assert {"support"} == {event.kind.topic for event in events}
 
 
 @pytest.mark.parametrize(
@@ -412,6 +472,20 @@ def test_the_bound_on_tickets_prefers_open_and_recent_ones() -> None:
     assert bound == len(of(row).support.tickets)
     assert bound + 4 == of(row).support.opened
     assert all(ticket.standing.is_open for ticket in of(row).support.tickets)
+
+
+def test_of_closed_tickets_the_latest_are_kept() -> None:
+    many = [
+        news
+        for n in range(2 * CLOSED_MAX)
+        for news in (opened(n, f"T-{n}"), solved(n + 0.5, f"T-{n}"))
+    ]
+    kept = of(lived([opened(0, "U"), *many])).support.tickets
+
+    assert 1 + CLOSED_MAX == len(kept)
+    assert at(hours=CLOSED_MAX + 0.5) == min(
+        ticket.latest_ms for ticket in kept if not ticket.standing.is_open
+    )
 
 
 @pytest.mark.parametrize(

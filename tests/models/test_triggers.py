@@ -320,7 +320,7 @@ def test_a_triggers_id_does_not_depend_on_the_model(version: int) -> None:
 
     assert version == told.model_version
     assert told.id == decision_id(
-        "low-satisfaction", told.rule_version, "ada", Cause(message_id=answered(0).message_id)
+        "low-satisfaction", 2, "ada", Cause(message_id=answered(0).message_id)
     )
 
 

@@ -172,10 +172,10 @@ def test_of_what_all_customers_say_each_counts_once_by_their_latest_answer() -> 
     replay, _ = replayed("nps")
     measures = replay.summary().measures
 
-    # Ten answers on delivery: 30, and 50 once one of the two detractors has changed their mind.
-    # Answers that came late, or twice, or on a scale that is not that of NPS, count nothing.
-    assert 50.0 == measures['keepstream_nps{touchpoint="delivery"}']
-    assert 10 == measures['keepstream_survey_answers{kind="nps",touchpoint="delivery"}']
-    assert 12 == measures['keepstream_survey_answers{kind="nps",touchpoint="all"}']
+    # Ten answers on delivery: 30, and 50 once one of the two detractors has changed their mind; and
+    # one of 5 on a scale from 1 to 5, which is a promoter's. What came late, or twice, counts nothing.
+    assert 100 * 6 / 11 == measures['keepstream_nps{touchpoint="delivery"}']
+    assert 11 == measures['keepstream_survey_answers{kind="nps",touchpoint="delivery"}']
+    assert 13 == measures['keepstream_survey_answers{kind="nps",touchpoint="all"}']
     assert 'keepstream_csat{touchpoint="all"}' not in measures
     assert b"canary" not in b"".join(encode_profile(view) for view in replay.profiles())
