@@ -206,9 +206,16 @@ def _identity_or(
 def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
     if kind.reader is None:
         return NOTHING
-    properties = kind.reader.read(bytes(raw))
-    if kind.declared.check is not None:
-        kind.declared.check(properties)
+    content = bytes(raw)
+    properties, check = kind.reader.read(content), kind.declared.check
+    if check is None:
+        return properties
+    try:
+        check(properties)
+    except Rejected:
+        # What it lacks may be there under another spelling.
+        properties = kind.reader.read_again(content)
+        check(properties)
     return properties
 
 

@@ -15,7 +15,7 @@ from config.names import ALIASES
 from config.topics import CLICKSTREAM
 from models.catalogue import TOPICS, kind_of
 from models.events.event import EventType, Nothing
-from models.events.ids import ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
+from models.events.ids import EXACT_MAX, ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
 from models.events.properties import DECIMAL, is_amount, is_id_field, items_of, text_of
 from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
@@ -40,7 +40,7 @@ _ID_TEXT: Schema = {
     "maxLength": ID_BYTES_MAX,
     "pattern": f"^[^{NEVER_IN_ID}]*[^ {NEVER_IN_ID}][^{NEVER_IN_ID}]*$",
 }
-_ID_NUMBER: Schema = {"type": "integer"}
+_ID_NUMBER: Schema = {"type": "integer", "minimum": 1 - EXACT_MAX, "maximum": EXACT_MAX - 1}
 _NULL: Schema = {"type": "null"}
 _MESSAGE_ID: Schema = {
     "anyOf": [{"type": "string", "maxLength": MESSAGE_ID_LENGTH_MAX}, {"type": "number"}, _NULL]

@@ -34,7 +34,6 @@ from models.events.rejection import Reason, Rejected, rejected_by
 _PATH: Final = "$.properties"
 #: The first version of Segment's specification called a product's id so.
 _OLD_PRODUCT_ID: Final = "id"
-_OLD_PRODUCT_HINT: Final = b'"id"'
 #: Digits enough for every amount there is. The comma of "25,00" is a decimal one to some and
 #: separates thousands to others, so it is refused.
 DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
@@ -86,10 +85,11 @@ class PropertyReader:
         try:
             properties = self._decode(b"{}" if raw == b"null" else raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._read_again(raw)
-        return properties if self._object.is_sound(properties, raw) else self._read_again(raw)
+            return self.read_again(raw)
+        return properties if self._object.is_sound(properties, raw) else self.read_again(raw)
 
-    def _read_again(self, raw: bytes) -> Any:
+    def read_again(self, raw: bytes) -> Any:
+        """As `read`, leniently from the first."""
         values = self._object.values(read_json(raw), _PATH)
         try:
             return msgspec.convert(values, self._shape)
@@ -114,8 +114,10 @@ class _Object:
         ids = [one for one in texts if is_id_field(one.encode_name)]
         self._ids = _values_of([one.name for one in ids])
         self._texts = _values_of([one.name for one in texts if one not in ids])
-        self._hints = tuple(
-            (attrgetter(one.name), hint) for one in shape.fields for hint in _hints(one.encode_name)
+        self._spellings = tuple(
+            (attrgetter(one.name), _spelling(one.encode_name))
+            for one in shape.fields
+            if "_" in one.encode_name or one in ids
         )
         self._list_names = tuple(
             one.encode_name for one in shape.fields if items_of(one.type) is not None
@@ -139,8 +141,8 @@ class _Object:
             # Less than "!": empty, or it begins with a blank.
             if value is not None and value < "!":
                 return False
-        for value_in, hint in self._hints:
-            if value_in(properties) is None and raw.find(hint) >= 0:
+        for value_in, is_spelt_in in self._spellings:
+            if value_in(properties) is None and is_spelt_in(raw):
                 return False
         for items_in, inner in self._lists:
             for item in items_in(properties) or ():
@@ -178,13 +180,12 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
     return lambda _: ()
 
 
-def _hints(name: str) -> tuple[bytes, ...]:
-    """How a field's name begins in JSON if it is written in another way."""
-    if "_" not in name:
-        return ()
-    first, second, *_ = name.split("_")
-    capital = f'"{first}{second[:1].upper()}'.encode()
-    return (capital, _OLD_PRODUCT_HINT) if name == "product_id" else (capital,)
+def _spelling(name: str) -> Callable[[bytes], object]:
+    """Finds a field's name in JSON, in whichever way it is written."""
+    pattern = "[ _-]*".join(name.split("_"))
+    if name == "product_id":
+        pattern = f"{pattern}|{_OLD_PRODUCT_ID}"
+    return re.compile(f'"(?:{pattern})"'.encode(), re.IGNORECASE).search
 
 
 def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:

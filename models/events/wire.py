@@ -58,9 +58,10 @@ class Line(Struct, rename="camel"):
     stated_version: int | float | str | None = msgspec.field(default=None, name="version")
     sha256: str | None = None
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
-    # Other spellings, which the decoder finds for nothing: where one is, the line is read again.
+    # Other spellings, which the decoder finds at no cost.
     other_id: Any = msgspec.field(default=None, name="user_id")
     id_in_capitals: Any = msgspec.field(default=None, name="userID")
+    other_visitor: Any = msgspec.field(default=None, name="anonymous_id")
     other_message_id: Any = msgspec.field(default=None, name="message_id")
     # Client libraries may write anything here; it is read only in records of the log.
     log_format: msgspec.Raw = msgspec.Raw(b"1")
@@ -118,27 +119,19 @@ def decode_line(raw: bytes) -> Line:
         line = _LINE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _lenient_line(raw)
-    if line.user_id is None or line.message_id is None or line.timestamp is None:
-        return _lenient_line(raw) if _may_lack(line) else line
+    if line.type in _CONTROL_TYPES:
+        return line
+    if line.timestamp is None or (line.user_id is None and line.anonymous_id is None):
+        # What it lacks may be there in a way that the decoder does not know.
+        return _lenient_line(raw)
     return line
-
-
-def _may_lack(line: Line) -> bool:
-    """Whether the line may have what it needs under a spelling that the decoder does not know."""
-    if line.other_id is not None or line.id_in_capitals is not None:
-        return True
-    if line.message_id is None and line.other_message_id is not None:
-        return True
-    # Without these an event is refused: no need to be quick.
-    lacks_id = line.user_id is None and line.anonymous_id is None
-    return lacks_id or (line.timestamp is None and line.type not in _WITHOUT_TIME)
 
 
 #: The fields of a line by their folded spelling; `originalTimestamp` is read apart.
 _FIELDS: Final = {
     folded(name): name
     for name in (field.encode_name for field in msgspec.structs.fields(Line))
-    if name not in {"user_id", "userID", "message_id"}
+    if name not in {"user_id", "userID", "anonymous_id", "message_id"}
 }
 
 
@@ -207,8 +200,8 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     return moment
 
 
-#: Control lines that have no time.
-_WITHOUT_TIME: Final = frozenset({"model"})
+#: Lines that are nobody's.
+_CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model"})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
 _NO_MOMENT: Final = (
     "a time is an ISO 8601 text with its offset from UTC, such as 2026-03-01T10:00:00Z"
@@ -224,9 +217,14 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     user = _whose(line.user_id, "$.userId", is_blocked)
     if user is not None:
         return user, True
-    visitor = _whose(line.anonymous_id, "$.anonymousId", is_blocked)
-    if visitor is not None:
-        return visitor, False
+    for value in (line.other_id, line.id_in_capitals):
+        user = _whose(value, "$.userId", is_blocked)
+        if user is not None:
+            return user, True
+    for value in (line.anonymous_id, line.other_visitor):
+        visitor = _whose(value, "$.anonymousId", is_blocked)
+        if visitor is not None:
+            return visitor, False
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
 
 
@@ -242,7 +240,7 @@ def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> s
 
 def message_id_of(line: Line, stand_in: str) -> str:
     """The message's id as text; ``stand_in`` if it has none. Raises ``Rejected``."""
-    value = line.message_id
+    value = line.message_id or line.other_message_id
     if not isinstance(value, str):
         if value is None or value == [] or value == {}:
             return stand_in

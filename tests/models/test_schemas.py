@@ -9,7 +9,7 @@ import pytest
 
 from models.admission import admit
 from models.answer import Score
-from models.catalogue import SHAPES, TOPICS
+from models.catalogue import TOPICS
 from models.customer.profile import encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.event_schema import event_names
@@ -24,22 +24,10 @@ from models.replay import Replay
 from models.schemas import document_schema, documents, slug
 from streams.log_records import clock_record, model_record
 from tests.models.lines import PARAMETERS, at, line
-from tests.models.schemas import faults
+from tests.models.schemas import LEAST, faults
 
 SCHEMAS = {document.name: document_schema(document) for document in documents()}
 ENVELOPE: dict[str, Any] = {"userId": "ada", "timestamp": "2026-01-01T00:00:00Z"}
-#: What an event of each name needs.
-LEAST: dict[str, dict[str, Any]] = {
-    "Order Completed": {"revenue": 20},
-    "Order Updated": {"total": 20},
-    "Order Refunded": {"order_id": "o"},
-    "Order Cancelled": {"order_id": "o"},
-    "Survey Responded": {"kind": "nps", "score": 9},
-    "Campaign Cost": {"channel": "search", "amount": 20},
-    "Points Adjusted": {"points": -5},
-    **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
-    **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
-}
 
 
 def event(name: str, properties: Any = None, **envelope: Any) -> dict[str, Any]:
