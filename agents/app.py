@@ -68,9 +68,10 @@ class Worker:
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
         self.snapshots = SnapshotStore(settings, parameters)
-        self.partitions = OwnedPartitions(
-            self.snapshots, settings, plan_for(parameters), self.metrics
-        )
+        plan = plan_for(parameters)
+        for warning in plan.policy.warnings:
+            log.info("rules: %s", warning)
+        self.partitions = OwnedPartitions(self.snapshots, settings, plan, self.metrics)
         self.app = build_app(settings)
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}

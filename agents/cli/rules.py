@@ -31,9 +31,10 @@ def check(
     ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Compile the rules, and say in words what each does.
+    """Compile the rules, and say in words what each does, and what is probably not meant.
 
-    Exit code 2: something can't be used; the message names the file, the line and the fix.
+    Exit code 2: something can't be used or can never fire; the message names the file, the line and
+    the fix.
     """
     from agents.words.rules import policy_in_words  # noqa: PLC0415 - not for --help
     from models.decisions.policy import compile_policy  # noqa: PLC0415
@@ -48,6 +49,8 @@ def check(
     policy = compile_policy(parameters)
     for line in policy_in_words(policy, parameters):
         typer.echo(line)
+    for warning in policy.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def facts() -> None:

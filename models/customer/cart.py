@@ -411,13 +411,19 @@ FACTS = {
         lambda s: float(len(s.of(contents))),
         "{:.0f} in the cart",
         "different products in the cart",
+        least=0.0,
     ),
     "cart_units": Fact(_units, "{:g} pieces", "how many pieces of all products are in the cart"),
     "cart_value": Fact(
-        lambda s: s.money(s.of(value_minor)), "worth {:.2f}", "what the cart is worth"
+        lambda s: s.money(s.of(value_minor)),
+        "worth {:.2f}",
+        "what the cart is worth",
+        least=0.0,
     ),
     "cart_idle_hours": Fact(
-        _idle_hours, "untouched for {:.1f} hours", "hours since the cart was last touched"
+        _idle_hours,
+        "untouched for {:.1f} hours",
+        "hours since the cart was last touched",
     ),
 }
 

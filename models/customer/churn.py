@@ -325,16 +325,21 @@ _FACTS = {
         churn_probability,
         "{:.0%} likely not to buy",
         "probability of no purchase within the first horizon",
+        least=0.0,
+        most=1.0,
     ),
     "silent_churn": Fact(
         _silent_churn,
         "buys less than by their own rhythm: {:.2f} of 1",
         "how much speaks for thinning out, 0 to 1; none in the first 84 days and 8 purchase days",
+        least=0.0,
+        most=1.0,
     ),
     "value_at_stake": Fact(
         lambda s: s.of(value_at_stake),
         "{:.2f} at stake",
         "a year's net spend times the churn probability",
+        least=0.0,
     ),
     "clv": Fact(_clv, "a lifetime value of {:.2f}", "margin still to come, less acquisition cost"),
     "expected_spend": Fact(

@@ -250,15 +250,23 @@ FACTS = {
         _activity_ratio,
         "{:.1f} times as active as usual for them",
         "active days of the last 14 over the customer's own usual",
+        least=0.0,
     ),
     "intensity": Fact(
-        lambda s: s.of(intensity)[0], "activity {:.1f}", "decayed weight of interactions"
+        lambda s: s.of(intensity)[0], "activity {:.1f}", "decayed weight of interactions", least=0.0
     ),
-    "views": Fact(lambda s: s.of(intensity)[1], "{:.1f} recent views", "decayed count of views"),
+    "views": Fact(
+        lambda s: s.of(intensity)[1], "{:.1f} recent views", "decayed count of views", least=0.0
+    ),
     "sessions": Fact(
-        lambda s: float(s.row.read(ENGAGEMENT).session_count), "{:.0f} sessions", "sessions ever"
+        lambda s: float(s.row.read(ENGAGEMENT).session_count),
+        "{:.0f} sessions",
+        "sessions ever",
+        least=0.0,
     ),
-    "unseen_days": Fact(_unseen_days, "not seen for {:.0f} days", "days since the last activity"),
+    "unseen_days": Fact(
+        _unseen_days, "not seen for {:.0f} days", "days since the last activity", least=0.0
+    ),
     "last_channel": Fact(
         lambda s: s.row.read(ENGAGEMENT).last_channel, "last seen on {}", "channel last used", str
     ),

@@ -12,6 +12,7 @@ from config.parameters import Parameters
 from models.customer.churn_reason import (
     ChurnReason,
     EvidenceKind,
+    ReasonKind,
     Sign,
     churn_reason,
     in_words,
@@ -198,6 +199,7 @@ EVIDENCE: Part[Evidence] = Part(
             "reason to leave: {}",
             "price, product, service, silent or unknown",
             str,
+            values=lambda _: tuple(ReasonKind),
         )
     },
     sections=(

@@ -907,27 +907,32 @@ FACTS = {
         _number(lambda s: s.of(loyalty_account).pending),
         "{:.0f} on their way",
         "points of orders that may still be returned",
+        least=0.0,
     ),
     "points_expiring": Fact(
         _number(_expiring),
         "{:.0f} points about to expire",
         "points that expire within loyalty.expiring",
+        least=0.0,
     ),
     "points_debt": Fact(
         _number(lambda s: s.of(loyalty_account).debt),
         "{:.0f} points owed",
         "points that were spent, and whose order was then refunded",
+        least=0.0,
     ),
     "level": Fact(
         lambda s: _level(s) if _is_member(s) else "",
         "level {}",
         "loyalty level, empty for somebody without points",
         str,
+        values=lambda parameters: parameters.of(LoyaltyParameters).levels,
     ),
     "level_gap": Fact(
         lambda s: float(_gap(s)) if _is_member(s) and _gap(s) else nan,
         "{:.0f} points to the next level",
         "points until the next level, unknown at the highest",
+        least=0.0,
     ),
     "level_before": Fact(
         lambda s: _level_name(s, s.row.read(LOYALTY).level_before) if _is_member(s) else "",
@@ -935,6 +940,7 @@ FACTS = {
         "the level that was held until now",
         str,
         moment=LEVEL_CHANGED,
+        values=lambda parameters: parameters.of(LoyaltyParameters).levels,
     ),
 }
 

@@ -8,6 +8,7 @@ all that makes it work.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from msgspec import Struct
@@ -36,7 +37,8 @@ class Fact(NamedTuple):
     """A number or a text that rules may name. NaN, or an empty text, when it is not known.
 
     ``words``: how a receipt tells it; ``about``: how the list of facts does; ``moment``: the only
-    moment it is known at, if there is one.
+    moment it is known at, if there is one. ``least`` and ``most``: a number is never less or more;
+    ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
     """
 
     read: Callable[[Scene], float | str]
@@ -44,6 +46,9 @@ class Fact(NamedTuple):
     about: str
     kind: type = float
     moment: str | None = None
+    least: float = -inf
+    most: float = inf
+    values: Callable[[Parameters], Collection[str]] | None = None
 
 
 class Timer(NamedTuple):

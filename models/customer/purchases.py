@@ -560,16 +560,19 @@ def _segment(scene: Scene) -> str:
 
 FACTS = {
     "orders": Fact(
-        lambda s: float(s.row.read(PURCHASES).count), "{:.0f} purchases so far", "purchases ever"
+        lambda s: float(s.row.read(PURCHASES).count),
+        "{:.0f} purchases so far",
+        "purchases ever",
+        least=0.0,
     ),
     "orders_30d": Fact(
-        lambda s: float(s.of(window_30d)[0]), "{:.0f} in 30 days", "purchases, 30 days"
+        lambda s: float(s.of(window_30d)[0]), "{:.0f} in 30 days", "purchases, 30 days", least=0.0
     ),
     "orders_90d": Fact(
-        lambda s: float(s.of(window_90d)[0]), "{:.0f} in 90 days", "purchases, 90 days"
+        lambda s: float(s.of(window_90d)[0]), "{:.0f} in 90 days", "purchases, 90 days", least=0.0
     ),
     "orders_365d": Fact(
-        lambda s: float(s.of(window_365d)[0]), "{:.0f} in a year", "purchases, a year"
+        lambda s: float(s.of(window_365d)[0]), "{:.0f} in a year", "purchases, a year", least=0.0
     ),
     "net_30d": Fact(
         lambda s: s.money(s.of(window_30d)[1]), "spent {:.2f} in 30 days", "net spend, 30 days"
@@ -581,21 +584,31 @@ FACTS = {
         lambda s: s.money(s.of(window_365d)[1]), "spent {:.2f} in a year", "net spend, a year"
     ),
     "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order"),
-    "silent_days": Fact(_silent_days, "now {:.0f} days", "days since the last purchase"),
+    "silent_days": Fact(_silent_days, "now {:.0f} days", "days since the last purchase", least=0.0),
     "typical_gap_days": Fact(
-        lambda s: s.of(usual_gap_days), "usually every {:.0f} days", "the customer's own usual gap"
+        lambda s: s.of(usual_gap_days),
+        "usually every {:.0f} days",
+        "the customer's own usual gap",
+        least=0.0,
     ),
     "overdue_ratio": Fact(
         lambda s: _silent_days(s) / s.of(usual_gap_days),
         "{:.1f} times the usual gap",
         "silence over the usual gap",
+        least=0.0,
     ),
     "purchase_anomaly": Fact(
         _deviations,
         "purchases {:+.1f} deviations from their usual",
         "purchase days of the last 14 against the customer's own usual, in standard deviations",
     ),
-    "segment": Fact(_segment, "{}", "named segment, empty for somebody who has not bought", str),
+    "segment": Fact(
+        _segment,
+        "{}",
+        "named segment, empty for somebody who has not bought",
+        str,
+        values=lambda _: tuple(Segment),
+    ),
 }
 
 

@@ -426,15 +426,18 @@ FACTS = {
         "{} by their NPS",
         "promoter (9-10), passive (7-8) or detractor, by the last NPS answer in the window",
         str,
+        values=lambda _: NPS_VERDICTS,
     ),
     "nps_touchpoint": Fact(_nps_touchpoint, "about {}", "what that answer was about", str),
     "shop_nps": Fact(
         _shop_nps,
         "{:+.0f} is the shop's NPS",
         "NPS of all customers, from satisfaction.answers_min answers on",
+        least=-100.0,
+        most=100.0,
     ),
     "shop_nps_answers": Fact(
-        _shop_nps_answers, "of {:.0f} answers", "how many answers that is the NPS of"
+        _shop_nps_answers, "of {:.0f} answers", "how many answers that is the NPS of", least=0.0
     ),
 }
 

@@ -326,14 +326,19 @@ FACTS = {
         lambda s: float(len(s.row.read(SUPPORT).open_tickets())),
         "{:.0f} open tickets",
         "open tickets",
+        least=0.0,
     ),
     "tickets_overdue": Fact(
         lambda s: float(len(s.of(late_tickets))),
         "{:.0f} past the promised time",
         "open tickets without an answer in time",
+        least=0.0,
     ),
     "ticket_waiting_hours": Fact(
-        _waiting_hours, "waiting for {:.1f} hours", "hours the longest of them has waited"
+        _waiting_hours,
+        "waiting for {:.1f} hours",
+        "hours the longest of them has waited",
+        least=0.0,
     ),
     "nps": Fact(_last_nps, "{:g} of 10", "last NPS answer, on a scale from 0 to 10"),
     "csat": Fact(_last_csat, "CSAT {:g}", "last CSAT answer"),
@@ -343,6 +348,16 @@ FACTS = {
         "{:.0%} of the scale",
         "the answer just given as a share of its scale; 1 is happiest",
         moment=SURVEY,
+        least=0.0,
+        most=1.0,
+    ),
+    "survey_kind": Fact(
+        _survey_kind,
+        "{}",
+        "nps, csat or ces",
+        str,
+        moment=SURVEY,
+        values=lambda _: tuple(SurveyKind),
     ),
     "survey_band": Fact(
         _survey_band,
@@ -351,7 +366,6 @@ FACTS = {
         str,
         moment=SURVEY,
     ),
-    "survey_kind": Fact(_survey_kind, "{}", "nps, csat or ces", str, moment=SURVEY),
 }
 
 

@@ -63,11 +63,12 @@ def compile_number(text: str, kinds: Mapping[str, type]) -> Expression:
 
 def _compiled(text: str, kinds: Mapping[str, type], wanted: type) -> Expression:
     compiler = _Compiler(text, kinds)
-    read = compiler.part(_parsed(text), wanted)
+    read = compiler.part(parsed(text), wanted)
     return Expression(text, frozenset(compiler.names), read)
 
 
-def _parsed(text: str) -> ast.expr:
+def parsed(text: str) -> ast.expr:
+    """The expression as a tree. Raises `ExpressionError` if it cannot be read."""
     if len(text) > LENGTH_MAX:
         raise ExpressionError(f"longer than {LENGTH_MAX} characters: {text[:40]!r}…")
     try:

@@ -1,7 +1,7 @@
 """The marketer's rules and actions, compiled and checked once."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
 
@@ -11,6 +11,7 @@ from config.parameters import Parameters
 from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
 from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import DECISIONS_MAX
+from models.customer.part import Fact
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -19,8 +20,17 @@ from models.decisions.expression import (
     compile_number,
     hint,
 )
+from models.decisions.possible import (
+    Domain,
+    Numbers,
+    Texts,
+    misspelt,
+    outlook,
+    range_in_words,
+)
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
+_PERCENT = 100
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
@@ -37,12 +47,14 @@ class CompiledAction(Struct, frozen=True):
 
 class Policy(Struct, frozen=True):
     """Triggers by the moment at which they are evaluated, in the order of the file; the ``order``
-    of moments that one step raises; and the actions.
+    of moments that one step raises; and the actions. ``warnings``: what can be used, and is
+    probably not what its author means.
     """
 
     triggers: Mapping[str, tuple[CompiledTrigger, ...]]
     order: Mapping[str, int]
     actions: tuple[CompiledAction, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def compile_policy(parameters: Parameters) -> Policy:
@@ -55,14 +67,98 @@ def compile_policy(parameters: Parameters) -> Policy:
         _check_cap(cap, catalogue.actions)
     _check_quiet_hours(catalogue)
     names = [rule.name for rule in parameters.triggers.triggers]
+    actions = tuple(_action(rule, names) for rule in catalogue.actions)
+    domains = domains_of(FACTS, parameters)
+    warnings = [
+        *(found for compiled in triggers for found in _doubts_of_trigger(compiled.rule, domains)),
+        *(found for compiled in actions for found in _doubts(compiled.rule, domains)),
+        *_unanswered(parameters.triggers.triggers, catalogue.actions),
+        *_never_chosen(catalogue.actions),
+    ]
     return Policy(
         triggers={
             moment: tuple(found for found in triggers if found.rule.moment == moment)
             for moment in MOMENTS
         },
         order={moment: place for place, moment in enumerate(MOMENTS)},
-        actions=tuple(_action(rule, names) for rule in catalogue.actions),
+        actions=actions,
+        warnings=tuple(warnings),
     )
+
+
+def domains_of(facts: Mapping[str, Fact], parameters: Parameters) -> dict[str, Domain]:
+    """What each fact can be."""
+    return {name: _domain(fact, parameters) for name, fact in facts.items()}
+
+
+def _domain(fact: Fact, parameters: Parameters) -> Domain:
+    if fact.kind is not str:
+        return Numbers(fact.least, fact.most)
+    if fact.values is None:
+        return Texts()
+    # The empty text is what is not known.
+    return Texts(frozenset(map(str, fact.values(parameters))) | {""})
+
+
+def _doubts_of_trigger(rule: TriggerRule, domains: Mapping[str, Domain]) -> Iterator[str]:
+    """Raises `RuleError` for a rule that can never fire."""
+    known: dict[str, Domain] = {}
+    if rule.rises is not None:
+        domain = domains[rule.rises.fact]
+        assert isinstance(domain, Numbers)
+        yield from _doubts_of_rise(rule.rises, domain, f"{rule.where}: {rule.name}")
+        known[rule.rises.fact] = domain._replace(least=max(rule.rises.to, domain.least))
+    yield from _doubts(rule, domains, known)
+
+
+def _doubts_of_rise(rise: Rise, domain: Numbers, where: str) -> Iterator[str]:
+    said = f"{rise.fact} is {range_in_words(domain)}"
+    if rise.to > domain.most:
+        percent = domain.most == 1 and rise.to <= _PERCENT
+        near = rise.to / _PERCENT if percent else domain.most
+        raise RuleError(f"{where}: rises to {rise.to:g} never: {said}; did you mean {near:g}?")
+    if rise.rearm < domain.least:
+        yield f"{where}: fires once and never again, for {said} and never falls to {rise.rearm:g}"
+
+
+def _doubts(
+    rule: TriggerRule | ActionRule,
+    domains: Mapping[str, Domain],
+    known: Mapping[str, Domain] | None = None,
+) -> Iterator[str]:
+    """Raises `RuleError` for a condition that can never be true."""
+    where = f"{rule.where}: {rule.name}: when"
+    fault = misspelt(rule.when, domains)
+    if fault is not None:
+        raise RuleError(f"{where}: {fault}")
+    found = outlook(rule.when, domains, known)
+    if not found.is_possible:
+        why = "; ".join(found.never) or "it says so itself"
+        raise RuleError(f"{where}: can never be true: {why}: {rule.when!r}")
+    for never in found.never:
+        yield f"{where}: {never}, so that part of the condition does nothing"
+
+
+def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
+    answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
+    for rule in triggers:
+        if rule.name not in answered:
+            yield (
+                f"{rule.where}: {rule.name}: no action answers it, so nothing is ever done about "
+                f"it: name it in `for` of an action, unless you act on the trigger itself"
+            )
+
+
+def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:
+    for rule in actions:
+        nothing = {
+            "propensity": rule.propensity,
+            "lever": rule.lever,
+            "every weight in `for`": max(rule.contexts.values()),
+        }
+        for what, number in nothing.items():
+            if not number:
+                yield f"{rule.where}: {rule.name}: is never chosen, for {what} is 0"
 
 
 def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:

@@ -239,3 +239,21 @@ def test_a_schema_that_there_is_not_is_one_line(
     assert words in result.stderr
     assert 1 == len(result.stderr.splitlines())
     assert [] == list(tmp_path.iterdir())
+
+
+def test_what_can_never_fire_is_refused_and_what_is_probably_not_meant_is_told(
+    triggers: Path, actions: Path
+) -> None:
+    within = ("--triggers", triggers, "--actions", actions)
+    well = invoke("rules", "check", *within)
+    assert (0, "") == (well.exit_code, well.stderr)
+
+    actions.write_text(ACTIONS.replace("lever: 2", "lever: 0"))
+    doubtful = invoke("rules", "check", *within)
+    assert 0 == doubtful.exit_code
+    assert f"warning: {actions}:6: letter: is never chosen, for lever is 0\n" == doubtful.stderr
+
+    actions.write_text(ACTIONS.replace("net_365d > 100", "segment == 'loyall'"))
+    refused = invoke("rules", "check", *within)
+    assert 2 == refused.exit_code
+    assert "segment is never 'loyall'; did you mean loyal?" in refused.stderr

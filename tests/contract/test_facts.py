@@ -53,6 +53,9 @@ def test_a_fact_is_a_number_or_a_text_and_has_words_once_it_is_known(
             assert type(value) is fact.kind, name
             assert isinstance(value, str) or isnan(value) or isfinite(value), name
             if is_known(value):
+                allowed = fact.values(ALL_ON) if fact.values is not None else None
+                assert allowed is None or value in allowed, name
+                assert isinstance(value, str) or fact.least <= value <= fact.most, name
                 assert fact.words.format(value).strip(), name
 
 

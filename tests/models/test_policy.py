@@ -98,6 +98,42 @@ def test_rules_are_kept_by_their_moment_in_the_order_of_the_file(tmp_path: Path)
             "rises: {fact: churn, to: 1, rearm: 0}\n    cooldown: 7d",
             "rises names 'churn', which is no fact; did you mean churn_probability?",
         ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: churn_probability, to: 50, rearm: 40}\n    cooldown: 7d",
+            "rises to 50 never: churn_probability is from 0 to 1; did you mean 0.5?",
+        ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: shop_nps, to: 150, rearm: 40}\n    cooldown: 7d",
+            "rises to 150 never: shop_nps is from -100 to 100; did you mean 100?",
+        ),
+        ("when: orders > 0", "when: orders < 0", "can never be true: `orders < 0` is never true"),
+        (
+            "when: orders > 0",
+            "when: net_365d > 5 and net_365d < 3",
+            "when: can never be true: `net_365d < 3` contradicts what else is asked of net_365d",
+        ),
+        (
+            "when: orders > 0",
+            "when: segment == 'loyall'",
+            "when: segment is never 'loyall'; did you mean loyal?",
+        ),
+        (
+            "when: orders > 0",
+            "when: churn_reason in ('price', 'servise')",
+            "when: churn_reason is never 'servise'; did you mean service?",
+        ),
+        (
+            "when: orders > 0",
+            "when: level != 'platinum'",
+            "when: level is never 'platinum': it is bronze or gold or silver",
+        ),
+        (
+            "when: orders > 0",
+            "when: silent_days < 30\n    rises: {fact: silent_days, to: 60, rearm: 50}",
+            "`silent_days < 30` contradicts what else is asked of silent_days",
+        ),
     ],
 )
 def test_a_rule_that_can_not_be_used_is_refused_with_its_line(
@@ -136,6 +172,8 @@ def test_a_rule_that_can_not_be_used_is_refused_with_its_line(
         ),
         ("cost: 3", "cost: 3\n    plays: [any, prize]", "did you mean price?"),
         ("cost: 3", "cost: 3\n    list: ' '", "list is empty: name one"),
+        ("when: orders >= 1", "when: orders < 0", "when: can never be true: `orders < 0`"),
+        ("when: orders >= 1", "when: segment == 'nwe'", "segment is never 'nwe'; did you mean new"),
     ],
 )
 def test_an_action_that_can_not_be_used_is_refused_with_its_line(
@@ -215,3 +253,54 @@ def test_every_fact_can_be_named_and_is_told_apart() -> None:
 
     assert len(words) == len(set(words))
     assert {float, str} == set(FACT_KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line", "words"),
+    [
+        ("when: orders > 0", "when: orders > 0", 0, ""),
+        (
+            "when: orders > 0",
+            "when: orders > 0 or churn_probability > 50",
+            2,
+            "`churn_probability > 50` is never true, for churn_probability is from 0 to 1, so that",
+        ),
+        (
+            "cooldown: 7d",
+            "rises: {fact: silent_days, to: 90, rearm: -1}\n    cooldown: 7d",
+            2,
+            "fires once and never again, for silent_days is 0 or more and never falls to -1",
+        ),
+        ("name: quiet", "name: noisy", 2, "no action answers it, so nothing is ever done about it"),
+    ],
+)
+def test_what_is_probably_not_meant_is_told_with_its_line(
+    tmp_path: Path, wrong: str, right: str, line: int, words: str
+) -> None:
+    action = ACTION if "noisy" not in right else ACTION.replace("{quiet: 1.0}", "{other: 1.0}")
+    _, _, entry = RULE.partition("\n")
+    other = "" if action is ACTION else entry.replace("quiet", "other")
+    policy = compile_policy(parameters_of(tmp_path, RULE.replace(wrong, right) + other, action))
+
+    if not line:
+        assert () == policy.warnings
+        return
+    [warning] = policy.warnings
+    assert warning.startswith(f"{tmp_path / 'triggers.yaml'}:{line}: ")
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        ("propensity: 0.3", "propensity: 0", "call: is never chosen, for propensity is 0"),
+        ("cost: 3", "cost: 3\n    lever: 0", "call: is never chosen, for lever is 0"),
+        ("for: {quiet: 1.0}", "for: {quiet: 0}", "is never chosen, for every weight in `for` is 0"),
+    ],
+)
+def test_an_action_that_is_never_chosen_is_told(
+    tmp_path: Path, wrong: str, right: str, words: str
+) -> None:
+    policy = compile_policy(parameters_of(tmp_path, actions=ACTION.replace(wrong, right)))
+
+    assert any(words in warning and "actions.yaml:5: " in warning for warning in policy.warnings)

@@ -172,8 +172,9 @@ def test_of_what_all_customers_say_each_counts_once_by_their_latest_answer() -> 
     replay, _ = replayed("nps")
     measures = replay.summary().measures
 
-    # Ten answers on delivery: 30, and 50 once one of the two detractors has changed their mind; and
-    # one of 5 on a scale from 1 to 5, which is a promoter's. What came late, or twice, counts nothing.
+    # Ten answers on delivery: 30, and 50 once one of the two detractors has changed their mind;
+    # and one of 5 on a scale from 1 to 5, which is a promoter's. What came late, or twice, counts
+    # nothing.
     assert 100 * 6 / 11 == measures['keepstream_nps{touchpoint="delivery"}']
     assert 11 == measures['keepstream_survey_answers{kind="nps",touchpoint="delivery"}']
     assert 13 == measures['keepstream_survey_answers{kind="nps",touchpoint="all"}']

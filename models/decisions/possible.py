@@ -1,0 +1,300 @@
+"""Whether a condition can ever be true, by what its facts can be: ranges and closed lists of texts.
+
+Only comparisons of a fact with a constant are understood; everything else counts as possible, so
+that nothing is refused that might fire.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from math import inf
+from typing import NamedTuple
+
+from models.decisions.expression import parsed
+
+
+class Numbers(NamedTuple):
+    """The numbers that a fact can be, bounds included unless they are ``open``; ``unknown``: it may
+    be NaN.
+    """
+
+    least: float = -inf
+    most: float = inf
+    least_open: bool = False
+    most_open: bool = False
+    unknown: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.unknown and not self.has_number
+
+    @property
+    def has_number(self) -> bool:
+        if self.least == self.most:
+            return not (self.least_open or self.most_open)
+        return self.least < self.most
+
+    def joined(self, other: "Numbers") -> "Numbers":
+        """The smallest range that holds both."""
+        if not self.has_number or not other.has_number:
+            whole = other if other.has_number else self
+            return whole._replace(unknown=self.unknown or other.unknown)
+        least, least_open = min((self.least, self.least_open), (other.least, other.least_open))
+        most, is_in = max((self.most, not self.most_open), (other.most, not other.most_open))
+        return Numbers(least, most, least_open, not is_in, self.unknown or other.unknown)
+
+
+class Texts(NamedTuple):
+    """The texts that a fact can be: ``allowed``, None for any, without ``excluded``."""
+
+    allowed: frozenset[str] | None = None
+    excluded: frozenset[str] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.allowed is not None and not self.allowed - self.excluded
+
+    def joined(self, other: "Texts") -> "Texts":
+        """What either of them allows."""
+        if self.allowed is None or other.allowed is None:
+            return Texts(None, self.excluded & other.excluded)
+        return Texts((self.allowed - self.excluded) | (other.allowed - other.excluded))
+
+
+Domain = Numbers | Texts
+Domains = Mapping[str, Domain]
+
+
+class Outlook(NamedTuple):
+    """``is_possible``: whether it can be true; ``never``: its comparisons that cannot, and why."""
+
+    is_possible: bool
+    never: tuple[str, ...]
+
+
+def outlook(text: str, facts: Domains, known: Domains | None = None) -> Outlook:
+    """Whether a condition that compiles can be true, if facts can be what ``facts`` says.
+
+    ``known``: what is known of some of them besides, at the moment it is looked at.
+    """
+    narrowing = _Narrowing(facts)
+    left = narrowing.narrowed(parsed(text), {**facts, **(known or {})}, wanted=True)
+    return Outlook(left is not None, tuple(dict.fromkeys(narrowing.never)))
+
+
+def misspelt(text: str, facts: Domains) -> str | None:
+    """A text that is compared with a fact that is never that, in words; None if there is none."""
+    for node in ast.walk(parsed(text)):
+        if not isinstance(node, ast.Compare):
+            continue
+        for left, _, right in _pairs(node):
+            for name, other in ((left, right), (right, left)):
+                fault = _misspelt(name, other, facts)
+                if fault is not None:
+                    return fault
+    return None
+
+
+def _misspelt(fact: ast.expr, other: ast.expr, facts: Domains) -> str | None:
+    domain = facts.get(fact.id) if isinstance(fact, ast.Name) else None
+    if not isinstance(fact, ast.Name) or not isinstance(domain, Texts) or domain.allowed is None:
+        return None
+    members = other.elts if isinstance(other, ast.Tuple | ast.List) else [other]
+    for value in filter(None, map(_constant, members)):
+        if isinstance(value, str) and value not in domain.allowed:
+            known = sorted(domain.allowed - {""})
+            close = get_close_matches(value.lower(), known, n=1, cutoff=0.5)
+            fix = f"; did you mean {close[0]}?" if close else f": it is {' or '.join(known)}"
+            return f"{fact.id} is never {value!r}{fix}"
+    return None
+
+
+def range_in_words(domain: Numbers) -> str:
+    """The declared range of a fact."""
+    if domain.most == inf:
+        return f"{domain.least:g} or more"
+    return f"from {domain.least:g} to {domain.most:g}"
+
+
+_Facts = dict[str, Domain]
+_MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt,
+    ast.LtE: ast.GtE,
+    ast.Gt: ast.Lt,
+    ast.GtE: ast.LtE,
+    ast.Eq: ast.Eq,
+    ast.NotEq: ast.NotEq,
+}
+_NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.GtE,
+    ast.LtE: ast.Gt,
+    ast.Gt: ast.LtE,
+    ast.GtE: ast.Lt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+
+class _Narrowing:
+    """Narrows what facts can be by one condition, and notes which comparisons are never met."""
+
+    def __init__(self, declared: Domains) -> None:
+        self._declared = declared
+        self.never: list[str] = []
+
+    def narrowed(self, node: ast.expr, facts: _Facts, *, wanted: bool) -> _Facts | None:
+        """What facts can be where the condition is ``wanted``, true or not; None for nowhere."""
+        match node:
+            case ast.Constant(value=bool() as value):
+                return facts if value is wanted else None
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return self.narrowed(operand, facts, wanted=not wanted)
+            case ast.BoolOp(op=op, values=values):
+                parts = [self._part(value, wanted) for value in values]
+                return (
+                    _all(parts, facts) if isinstance(op, ast.And) is wanted else _any(parts, facts)
+                )
+            case ast.Compare():
+                parts = [self._pair(node, pair, wanted) for pair in _pairs(node)]
+                return _all(parts, facts) if wanted else _any(parts, facts)
+        return facts
+
+    def _part(self, node: ast.expr, wanted: bool) -> "_Step":
+        return lambda facts: self.narrowed(node, facts, wanted=wanted)
+
+    def _pair(self, whole: ast.Compare, pair: "_Pair", wanted: bool) -> "_Step":
+        def step(facts: _Facts) -> _Facts | None:
+            left, op, right = pair
+            if not isinstance(left, ast.Name) and isinstance(right, ast.Name):
+                left, right, op = right, left, _MIRRORED.get(op, op)
+            if not isinstance(left, ast.Name) or left.id not in facts:
+                return facts
+            values = _constants(right)
+            if values is None:
+                return facts
+            before = facts[left.id]
+            after = _compared(before, op if wanted else _NEGATED[op], values, is_met=wanted)
+            if not after.is_empty:
+                return {**facts, left.id: after}
+            self.never.append(self._why(ast.unparse(whole), left.id, op, values, wanted))
+            return None
+
+        return step
+
+    def _why(
+        self, text: str, fact: str, op: type[ast.cmpop], values: "_Values", wanted: bool
+    ) -> str:
+        declared = self._declared[fact]
+        alone = _compared(declared, op if wanted else _NEGATED[op], values, is_met=wanted)
+        said = f"`{text}`" if wanted else f"`not {text}`"
+        if alone.is_empty and isinstance(declared, Numbers):
+            return f"{said} is never true, for {fact} is {range_in_words(declared)}"
+        return f"{said} contradicts what else is asked of {fact}"
+
+
+_Step = Callable[[_Facts], _Facts | None]
+_Pair = tuple[ast.expr, type[ast.cmpop], ast.expr]
+_Values = tuple[float | str, ...]
+
+
+def _pairs(node: ast.Compare) -> Iterable[_Pair]:
+    """``a < b <= c`` is two comparisons."""
+    left = node.left
+    for op, right in zip(node.ops, node.comparators, strict=True):
+        yield left, type(op), right
+        left = right
+
+
+def _all(steps: Iterable[_Step], facts: _Facts) -> _Facts | None:
+    left: _Facts | None = facts
+    for step in steps:
+        if left is None:
+            break
+        left = step(left)
+    return left
+
+
+def _any(steps: Iterable[_Step], facts: _Facts) -> _Facts | None:
+    # Each branch is looked at, so that every one that is never met is told.
+    branches = [left for left in [step(facts) for step in steps] if left is not None]
+    if not branches:
+        return None
+    together = branches[0]
+    for other in branches[1:]:
+        together = {name: _joined(one, other[name]) for name, one in together.items()}
+    return together
+
+
+def _joined(one: Domain, other: Domain) -> Domain:
+    if isinstance(one, Numbers) and isinstance(other, Numbers):
+        return one.joined(other)
+    assert isinstance(one, Texts)
+    assert isinstance(other, Texts)
+    return one.joined(other)
+
+
+def _constants(node: ast.expr) -> _Values | None:
+    members = node.elts if isinstance(node, ast.Tuple | ast.List) else [node]
+    found = [_constant(member) for member in members]
+    return None if None in found else tuple(value for value in found if value is not None)
+
+
+def _constant(node: ast.expr) -> float | str | None:
+    """The number or text; None for what depends on facts, or is computed."""
+    match node:
+        case ast.Constant(value=bool()):
+            return None
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = _constant(operand)
+            return -inner if isinstance(inner, float) else None
+    return None
+
+
+def _compared(domain: Domain, op: type[ast.cmpop], values: _Values, *, is_met: bool) -> Domain:
+    """What is left of the domain; an unknown number meets no comparison, and so is left by one
+    that must not be met.
+    """
+    if isinstance(domain, Texts):
+        return _text_compared(domain, op, frozenset(map(str, values)))
+    numbers = [value for value in values if isinstance(value, float)]
+    left = _number_compared(domain, op, numbers)
+    return left._replace(unknown=domain.unknown and not is_met)
+
+
+def _text_compared(domain: Texts, op: type[ast.cmpop], values: frozenset[str]) -> Texts:
+    if op in (ast.Eq, ast.In):
+        allowed = values if domain.allowed is None else values & domain.allowed
+        return Texts(allowed - domain.excluded)
+    if op in (ast.NotEq, ast.NotIn):
+        return Texts(domain.allowed, domain.excluded | values)
+    return domain
+
+
+_NOTHING = Numbers(inf, -inf)
+
+
+def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) -> Numbers:
+    if op in (ast.Eq, ast.In):
+        inside = [_cut(domain, Numbers(value, value)) for value in values]
+        kept = [found.least for found in inside if found.has_number]
+        return Numbers(min(kept), max(kept)) if kept else _NOTHING
+    if op in (ast.NotEq, ast.NotIn):
+        is_point = domain.least == domain.most and domain.least in values
+        return _NOTHING if is_point else domain
+    [value] = values
+    if op in (ast.Lt, ast.LtE):
+        return _cut(domain, Numbers(most=value, most_open=op is ast.Lt))
+    return _cut(domain, Numbers(least=value, least_open=op is ast.Gt))
+
+
+def _cut(one: Numbers, other: Numbers) -> Numbers:
+    """The numbers that are in both."""
+    least, least_open = max((one.least, one.least_open), (other.least, other.least_open))
+    most, is_in = min((one.most, not one.most_open), (other.most, not other.most_open))
+    return Numbers(least, most, least_open, not is_in)
