@@ -484,6 +484,8 @@ def _fact(purpose: str, channel: str, about: str) -> Fact:
         lambda scene: float(refusal(scene, purpose, channel) is None),
         f"{what} allowed: {{:.0f}} (1 is yes)",
         about,
+        least=0.0,
+        most=1.0,
     )
 
 
@@ -507,6 +509,8 @@ FACTS = {
         lambda scene: float(not email_unreachable_since_ms(scene)),
         "reachable by e-mail: {:.0f} (1 is yes)",
         "0 after e-mail came back, until one arrives; else 1",
+        least=0.0,
+        most=1.0,
     ),
 }
 

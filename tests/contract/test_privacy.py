@@ -26,7 +26,7 @@ from tests.contract.exceptions import TEXTS_THAT_TRAVEL
 from tests.contract.lives import STRANGE, admitted, event_line, said, shape_of, stepped
 from tests.contract.parts import every_part, facts_of, present, sections_of
 from tests.contract.silence import at_once, silence
-from tests.models.lines import START_MS
+from tests.models.lines import START_MS, happened
 
 #: No code: it has blanks and digits in it, as what people write.
 CANARY = "Ada Lovelace, 12 St James's Square"
@@ -107,6 +107,8 @@ def told() -> Told:
                 effects += stepped([event], row)
                 for name, content in _contents(row, event):
                     seen[name] = seen[name] or traces(content)
+    # So that something is learnt of them, whatever they refused among all that.
+    effects += stepped([happened("Consent Granted", at_ms + HOUR_MS)], row)
     effects += silence(row, row.latest_ms + 90 * DAY_MS, at_once)[1]
     return Told(row, effects, frozenset(taken), seen)
 
