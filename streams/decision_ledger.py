@@ -1,5 +1,6 @@
 """Reads decisions back from the decision ledger."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from streams.kafka_clients import new_reader, running
 from streams.topic_scan import scan, spans_of
 
 OnProgress = Callable[[int, int], object]
+#: The latest moments of a customer.
+LATEST_MAX = 3
 
 
 class Found(NamedTuple):
@@ -31,65 +34,99 @@ class Found(NamedTuple):
     withdrawal: ActionWithdrawn | None = None
 
 
-class Search:
-    """Looks through decisions, in the order in which they were made, for the one of an id."""
+class Moments:
+    """Puts decisions, taken in the order in which they were made, together by their moments."""
 
-    def __init__(self, wanted: str) -> None:
-        self._wanted = wanted
+    def __init__(self) -> None:
         self._fired: list[Trigger] = []
-        self._is_here = False
-        self.found: Found | None = None
+
+    def take(self, decision: Decision) -> list[Found]:
+        """The moments that are complete with the next decision."""
+        is_next = isinstance(decision, ActionWithdrawn) or not self._is_of_same_moment(decision)
+        complete = self.rest() if is_next else []
+        match decision:
+            case Trigger():
+                self._fired.append(decision)
+            case ActionWithdrawn():
+                complete.append(Found((), None, decision))
+            case NextBestAction():
+                complete.append(Found(tuple(self._fired), decision))
+                self._fired = []
+        return complete
+
+    def rest(self) -> list[Found]:
+        """The last moment, if its action is missing."""
+        fired, self._fired = self._fired, []
+        return [Found(tuple(fired), None)] if fired else []
+
+    def _is_of_same_moment(self, decision: Decision) -> bool:
+        return all(
+            (one.user_id, one.timestamp) == (decision.user_id, decision.timestamp)
+            for one in self._fired
+        )
+
+
+class Question(NamedTuple):
+    """Which moments are asked for: the one at which ``decision`` was made, or the latest of a
+    ``customer``.
+    """
+
+    decision: str | None = None
+    customer: str | None = None
+
+    def asks_for(self, found: Found) -> bool:
+        """Whether the moment is an answer."""
+        decisions = [one for one in (*found.triggers, found.action, found.withdrawal) if one]
+        if self.decision is not None:
+            return any(one.id == self.decision for one in decisions)
+        return any(one.user_id == self.customer for one in decisions)
+
+
+class _Answers:
+    """The answers among decisions: a decision has one, a customer the latest."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._moments = Moments()
+        self.found: deque[Found] = deque(maxlen=1 if question.decision is not None else LATEST_MAX)
 
     def take(self, decision: Decision) -> bool:
-        """Look at the next decision; return whether the search is over."""
-        if isinstance(decision, ActionWithdrawn):
-            if decision.id == self._wanted:
-                self.found = Found((), None, decision)
-            return self.found is not None
-        if self._fired and not _is_same_moment(self._fired[0], decision):
-            if self._is_here:
-                return self._end(None)
-            self._fired = []
-        self._is_here |= decision.id == self._wanted
-        if isinstance(decision, Trigger):
-            self._fired.append(decision)
-            return False
-        if self._is_here:
-            return self._end(decision)
-        self._fired = []
-        return False
+        """Look at the next decision; return whether no more can be found."""
+        return self._add(self._moments.take(decision))
 
-    def end(self) -> Found | None:
-        """What was found when there are no more decisions."""
-        if self.found is None and self._is_here:
-            self._end(None)
-        return self.found
+    def end(self) -> list[Found]:
+        """All answers, once there are no more decisions."""
+        if not self._is_answered:
+            self._add(self._moments.rest())
+        return list(self.found)
 
-    def _end(self, action: NextBestAction | None) -> bool:
-        self.found = Found(tuple(self._fired), action)
-        return True
+    @property
+    def _is_answered(self) -> bool:
+        return self._question.decision is not None and bool(self.found)
+
+    def _add(self, complete: list[Found]) -> bool:
+        for found in complete:
+            if not self._is_answered and self._question.asks_for(found):
+                self.found.append(found)
+        return self._is_answered
 
 
-def _is_same_moment(one: Decision, other: Decision) -> bool:
-    return (one.user_id, one.timestamp) == (other.user_id, other.timestamp)
-
-
-def find_in_lines(lines: Iterable[bytes], wanted: str) -> Found | None:
-    """The decisions of the moment at which ``wanted`` was decided, from a replay's triggers.jsonl.
+def find_in_lines(lines: Iterable[bytes], question: Question) -> list[Found]:
+    """The moments that are asked for, from a replay's triggers.jsonl.
 
     Raises ``msgspec.DecodeError`` for a line that is no decision.
     """
-    search = Search(wanted)
+    answers = _Answers(question)
     for line in lines:
-        if line and not line.isspace() and search.take(decode_decision(line)):
+        if line and not line.isspace() and answers.take(decode_decision(line)):
             break
-    return search.end()
+    return answers.end()
 
 
 async def find_in_ledger(
-    settings: Settings, wanted: str, on_progress: OnProgress | None = None
-) -> Found | None:
-    """The decisions of the moment at which ``wanted`` was decided, from the ledger.
+    settings: Settings, question: Question, on_progress: OnProgress | None = None
+) -> list[Found]:
+    """The moments that are asked for, from the ledger.
 
     Records that are no decisions are passed over. Raises `TopicsError` and `BrokerUnreachable`.
     """
@@ -97,18 +134,18 @@ async def find_in_ledger(
         spans = await spans_of(reader, DECISION_LEDGER, settings)
         done, total = 0, sum(span.end - span.begin for span in spans)
         for span in spans:
-            # A moment is of one customer, and so within a partition.
-            search = Search(wanted)
+            # A customer, and so each moment, is within one partition.
+            answers = _Answers(question)
             async for records in scan(reader, span, settings):
                 values = [record.value for record in records if record.value is not None]
-                if any(map(search.take, _decisions(values))):
-                    return search.end()
+                if any(map(answers.take, _decisions(values))):
+                    break
                 done += len(records)
                 if on_progress is not None:
                     on_progress(done, total)
-            if (found := search.end()) is not None:
+            if found := answers.end():
                 return found
-    return None
+    return []
 
 
 def _decisions(values: Sequence[bytes]) -> Iterable[Decision]:

@@ -1,5 +1,6 @@
 """`keepstream customers`: what is known about one customer right now."""
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -44,6 +45,7 @@ def show(
         typer.echo(content)
         return
     _print(_decoded(content, customer), settings)
+    typer.echo(f"why this or nothing: keepstream explain --customer {quote(customer)}")
 
 
 def _print(view: "Profile", settings: Settings) -> None:

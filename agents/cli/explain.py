@@ -13,13 +13,22 @@ from agents.cli.progress import progress
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from streams.decision_ledger import Found
+    from streams.decision_ledger import Found, Question
 
 
 def explain(
     decision_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of a trigger, an action or a withdrawal.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="The id of a trigger, an action or a withdrawal.",
+            show_default=False,
+        ),
+    ] = None,
+    customer: Annotated[
+        str | None,
+        typer.Option("--customer", metavar="ID", help="The latest decisions for a customer."),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -30,7 +39,9 @@ def explain(
             dir_okay=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it as JSON, a line for each moment.")
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Say why something was decided, and why nothing else, and recompute every priority.
@@ -39,31 +50,45 @@ def explain(
     2: Kafka can't be reached, or FILE can't be read.
     """
     from models.decisions.audit import faults  # noqa: PLC0415 - not for --help
+    from streams.decision_ledger import Question  # noqa: PLC0415 - as above
 
-    wanted = decision_id.strip().lower()
+    if (decision_id is None) == (customer is None):
+        raise CommandError("give the id of a decision, or --customer and the id of a customer")
+    wanted = Question(decision_id.strip().lower() if decision_id else None, customer)
     found = _in_file(file, wanted) if file is not None else _in_ledger(wanted, bootstrap_servers)
-    if found is None:
-        where = str(file) if file is not None else "the decision ledger, which is kept for 90 days"
-        complain(
-            f"no decision {decision_id!r} in {where}: an id is the `id` of a trigger or of a next "
-            f"best action, 32 signs of 0-9 and a-f"
-        )
+    if not found:
+        complain(_not_found(wanted, file))
         raise typer.Exit(EXIT_FOUND)
-    wrong = list(faults(found.action)) if found.action is not None else []
-    if as_json:
-        typer.echo(json.dumps(_as_json(found, wrong), ensure_ascii=False))
-    else:
-        _tell(found)
+    wrong: list[str] = []
+    for place, moment in enumerate(found):
+        own = list(faults(moment.action)) if moment.action is not None else []
+        _tell(moment, own, as_json=as_json, is_first=not place)
+        wrong += own
     for fault in wrong:
         complain(f"does not add up: {fault}")
     if wrong:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _tell(found: "Found") -> None:
+def _not_found(wanted: "Question", file: Path | None) -> str:
+    where = str(file) if file is not None else "the decision ledger, which is kept for 90 days"
+    if wanted.customer is not None:
+        return f"no decision for customer {wanted.customer!r} in {where}: letters count"
+    return (
+        f"no decision {wanted.decision!r} in {where}: an id is the `id` of a trigger or of a next "
+        f"best action, 32 signs of 0-9 and a-f"
+    )
+
+
+def _tell(moment: "Found", wrong: list[str], *, as_json: bool, is_first: bool) -> None:
     from agents.words.decisions import moment_in_words  # noqa: PLC0415 - not for --help
 
-    for line in moment_in_words(*found):
+    if as_json:
+        typer.echo(json.dumps(_as_json(moment, wrong), ensure_ascii=False))
+        return
+    if not is_first:
+        typer.echo("")
+    for line in moment_in_words(*moment):
         typer.echo(line)
 
 
@@ -81,7 +106,7 @@ def _as_json(found: "Found", wrong: list[str]) -> dict[str, Any]:
     }
 
 
-def _in_file(file: Path, wanted: str) -> "Found | None":
+def _in_file(file: Path, wanted: "Question") -> "list[Found]":
     from streams.decision_ledger import find_in_lines  # noqa: PLC0415 - not for --help
 
     try:
@@ -94,7 +119,7 @@ def _in_file(file: Path, wanted: str) -> "Found | None":
         ) from None
 
 
-def _in_ledger(wanted: str, bootstrap_servers: str | None) -> "Found | None":
+def _in_ledger(wanted: "Question", bootstrap_servers: str | None) -> "list[Found]":
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
     from streams.decision_ledger import find_in_ledger  # noqa: PLC0415 - as above

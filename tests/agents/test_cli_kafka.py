@@ -412,6 +412,7 @@ def test_a_customer_is_shown_in_words_or_as_it_is(stored: tuple[Any, bytes]) -> 
     assert "EUR" in rows["last 90 days"]
     assert "trigger" in rows
     assert view.user_id in result.stdout.splitlines()[0]
+    assert f"keepstream explain --customer {view.user_id}" in result.stdout.splitlines()[-1]
 
     assert content.decode() == invoke("customers", "show", view.user_id, "--json").stdout.strip()
 

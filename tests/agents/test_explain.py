@@ -13,13 +13,14 @@ from agents.words.decisions import moment_in_words
 from config.topics import DECISION_LEDGER
 from models.decisions.gates import GATE_NAMES
 from models.decisions.trigger import (
+    ActionWithdrawn,
     Decision,
     NextBestAction,
     Suppressed,
     Trigger,
     encode_decision,
 )
-from streams.decision_ledger import Search, find_in_lines
+from streams.decision_ledger import LATEST_MAX, Moments, Question, find_in_lines
 from streams.outputs import OUTPUTS
 from tests.models.lines import at, context, happened, lived_with_effects, waited
 from tests.models.test_decisions import carts, eager
@@ -57,9 +58,8 @@ def explain(*arguments: str | Path) -> Result:
 @pytest.mark.parametrize("place", range(len(DECIDED)))
 def test_every_decision_is_found_with_its_moment(place: int) -> None:
     wanted = DECIDED[place]
-    found = find_in_lines(map(encode_decision, DECIDED), wanted.id)
+    [found] = find_in_lines(map(encode_decision, DECIDED), Question(decision=wanted.id))
 
-    assert found is not None
     assert found.action is not None
     assert wanted in (*found.triggers, found.action)
     assert found.action.triggers == tuple(trigger.kind for trigger in found.triggers)
@@ -70,9 +70,8 @@ def test_a_moment_with_two_triggers_is_told_as_one() -> None:
     first, second = next(
         pair for pair in pairwise(DECIDED) if all(isinstance(one, Trigger) for one in pair)
     )
-    found = find_in_lines(map(encode_decision, DECIDED), second.id)
+    [found] = find_in_lines(map(encode_decision, DECIDED), Question(decision=second.id))
 
-    assert found is not None
     assert (first, second) == found.triggers
 
 
@@ -80,12 +79,8 @@ def test_a_trigger_whose_action_is_lost_is_told_without() -> None:
     """Releases that decided nothing aloud wrote triggers alone."""
     triggers = [one for one in DECIDED if isinstance(one, Trigger)]
     for wanted in triggers:
-        search = Search(wanted.id)
-        for one in triggers:
-            if search.take(one):
-                break
-        found = search.end()
-        assert found is not None
+        lines = map(encode_decision, triggers)
+        [found] = find_in_lines(lines, Question(decision=wanted.id))
         assert (True, None) == (wanted in found.triggers, found.action)
         assert "no decision about it was kept" == list(moment_in_words(*found))[-1]
 
@@ -160,3 +155,54 @@ def test_decisions_are_in_the_ledger_by_their_ids() -> None:
         key = OUTPUTS[type(one)].ledger_key
         assert key is not None
         assert one.id.encode() == key(one)
+
+
+def test_the_latest_moments_of_a_customer_are_told(file: Path) -> None:
+    [latest] = {one.user_id for one in DECIDED}
+    actions = [one for one in DECIDED if isinstance(one, NextBestAction)]
+    asked = explain("--customer", latest, "--file", file, "--json")
+
+    assert 0 == asked.exit_code, asked.output
+    told = [orjson.loads(line)["decision"]["id"] for line in asked.stdout.splitlines()]
+    assert [one.id for one in actions][-LATEST_MAX:] == told
+    nobody = explain("--customer", "nobody", "--file", file)
+    assert (1, True) == (nobody.exit_code, "no decision for customer 'nobody'" in nobody.stderr)
+    assert 2 == explain("--file", file).exit_code
+    assert 2 == explain("0" * 32, "--customer", latest, "--file", file).exit_code
+
+
+def test_a_withdrawal_is_a_moment_of_its_own() -> None:
+    action = DECIDED[1]
+    assert isinstance(action, NextBestAction)
+    withdrawal = ActionWithdrawn(
+        id="f" * 32,
+        kind="action-withdrawn",
+        user_id=action.user_id,
+        timestamp=action.timestamp,
+        cause=action.cause,
+        decision_id=action.id,
+        action=str(action.action),
+        channel=str(action.channel),
+        because="consent",
+        since=action.timestamp,
+        what="marketing",
+        group=action.group,
+    )
+    lines = [encode_decision(one) for one in (DECIDED[0], withdrawal, *DECIDED[1:])]
+    [found] = find_in_lines(lines, Question(decision=withdrawal.id))
+
+    assert withdrawal == found.withdrawal
+    words = list(moment_in_words(*found))
+    assert (
+        f"{action.action} is withdrawn ({withdrawal.id}): not to be carried out any more" in words
+    )
+    assert f"(consent, marketing, since {action.timestamp})" in words[-1]
+    assert action.id in words[2]
+
+
+def test_moments_are_put_together_from_decisions_one_by_one() -> None:
+    moments = Moments()
+    complete = [found for one in DECIDED for found in moments.take(one)]
+
+    assert [] == moments.rest()
+    assert DECIDED == [one for found in complete for one in (*found.triggers, found.action)]
