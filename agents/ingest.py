@@ -16,6 +16,7 @@ from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
 from models.admission import admit
+from models.catalogue import MISSPELT, nearest_known_name
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
 from models.events.rejection import Rejected
@@ -40,6 +41,14 @@ class Outgoing(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes
+
+
+class _Counts:
+    """A batch's refused events by (reason, path, fix), and misnamed ones by what was meant."""
+
+    def __init__(self) -> None:
+        self.refused: Counter[tuple[str, str, str]] = Counter()
+        self.misnamed: Counter[str] = Counter()
 
 
 class IngestAgent:
@@ -72,15 +81,16 @@ class IngestAgent:
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
-        reasons: Counter[str] = Counter()
+        counts = _Counts()
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
-            waiting = [self._checked(topic, record, reasons) for record in piece.records]
+            waiting = [self._checked(topic, record, counts) for record in piece.records]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
         self._line_up(topic, batch, checked)
-        self._metrics.count_events({(topic, "dead_letter"): reasons.total()})
-        self._metrics.count_dead_letters(reasons)
+        self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
+        self._metrics.count_dead_letters(counts.refused)
+        self._metrics.count_misnamed(counts.misnamed)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
@@ -183,7 +193,7 @@ class IngestAgent:
                 batch.release()
                 del self._full[topic]
 
-    def _checked(self, topic: str, record: Record, reasons: Counter[str]) -> Queued[Outgoing]:
+    def _checked(self, topic: str, record: Record, counts: "_Counts") -> Queued[Outgoing]:
         source = Source(topic, record.partition, record.offset, record.timestamp)
         raw = record.value or b""
         try:
@@ -195,10 +205,12 @@ class IngestAgent:
                 source=source,
             )
         except Rejected as rejected:
-            reasons[rejected.reason] += 1
+            counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
             letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
             # It has no time that could be relied on: it goes at once.
             return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
+        if event.kind is MISSPELT:
+            counts.misnamed[nearest_known_name(event.name) or ""] += 1
         key = event.customer.encode()
         partition = partition_for(key, self._settings.partitions)
         outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))

@@ -149,7 +149,7 @@ class ProfileAgent:
         counts: "_Counts",
         line: Line | None = None,
     ) -> None:
-        counts.reasons[str(rejected.reason)] += 1
+        counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
         letter = dead_letter(
             rejected, record.value or b"", step=step, source=line.source if line else None
         )
@@ -187,7 +187,7 @@ class ProfileAgent:
 
     def _count(self, counts: "_Counts") -> None:
         self._metrics.count_events(counts.fates)
-        self._metrics.count_dead_letters(counts.reasons)
+        self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
         self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
@@ -200,7 +200,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.fates: Counter[tuple[str, str]] = Counter()
-        self.reasons: Counter[str] = Counter()
+        self.refused: Counter[tuple[str, str, str]] = Counter()
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.suppressed: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[str] = Counter()

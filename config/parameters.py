@@ -7,8 +7,9 @@ the type of its own section; `models.parameters` knows all parts and loads every
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -119,6 +120,32 @@ def _is_date(text: str) -> bool:
         return False
 
 
+class Identity(Section, frozen=True):
+    """``blocked``: patterns of ids that are no customer's; all of an id must match."""
+
+    blocked: tuple[str, ...] = ()
+
+    def is_blocked(self, text: str) -> bool:
+        """Whether this is no customer's id."""
+        return any(_pattern(pattern)(text) is not None for pattern in self.blocked)
+
+    def problems(self) -> Iterator[str]:
+        """Patterns are regular expressions."""
+        for pattern in self.blocked:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield (
+                    f"identity.blocked: {pattern!r} is no regular expression: {error}; "
+                    "write a \\ before characters such as ( [ { * + ? that stand for themselves"
+                )
+
+
+@lru_cache(maxsize=256)
+def _pattern(text: str) -> Callable[[str], Any]:
+    return re.compile(text).fullmatch
+
+
 class Names(Section, frozen=True):
     """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
     only look like a known one. Both are kept as they are compared, `folded`.
@@ -201,6 +228,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     time: Time
     money: Money
+    identity: Identity
     names: Names
     rfm: Rfm
     overdue: Overdue
@@ -223,9 +251,12 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, parts={**self.parts, type(section): section})
 
 
+#: Lists that may be written as a single value.
+_LISTS = (("churn", "horizon_days"), ("identity", "blocked"), ("names", "own"))
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
+    "identity": Identity,
     "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,
@@ -346,9 +377,9 @@ def _typed(values: dict[str, Any], kinds: Mapping[str, type[Section]]) -> dict[s
     """Each section by its name. Refuses values of the right type that would give wrong results or
     an endless loop.
     """
-    horizons = values["churn"]["horizon_days"]
-    if not isinstance(horizons, list):
-        values["churn"]["horizon_days"] = [horizons]
+    for section_name, name in _LISTS:
+        value = values[section_name][name]
+        values[section_name][name] = value if isinstance(value, list) else [value]
     typed: dict[str, Any] = {}
     for name, kind in kinds.items():
         try:

@@ -1,6 +1,6 @@
 """From bytes to an event for ``customer-events``, or a refusal with its reason."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from config.names import folded
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
 from models.catalogue import (
+    KIND_BY_NAME,
     MISSPELT,
     NAME_LENGTH_MAX,
     UNKNOWN,
@@ -19,10 +20,17 @@ from models.catalogue import (
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
-from models.events.rejection import Reason, Rejected, rejected_by
-from models.events.wire import Line, decode_line, identity, received_at_ms, timestamp_ms
+from models.events.rejection import Reason, Rejected
+from models.events.wire import (
+    MESSAGE_ID_LENGTH_MAX,
+    Line,
+    decode_line,
+    identity,
+    message_id_of,
+    received_at_ms,
+    timestamp_ms,
+)
 
-MESSAGE_ID_LENGTH_MAX = 256
 NO_ALIASES: Mapping[str, str] = {}
 
 
@@ -38,27 +46,34 @@ def event_of(
     source: Source | None = None,
     aliases: Mapping[str, str] = NO_ALIASES,
     own: Collection[str] = (),
+    is_blocked: Callable[[str], bool] | None = None,
 ) -> Event:
     """The event in a decoded line. Raises ``Rejected``.
 
-    Its name is the one that Keepstream knows it by, however the line writes it. ``aliases`` and
-    ``own`` are the operator's (`config.parameters.Names`); records of the log have no aliases.
+    Its name is the one that Keepstream knows it by, however the line writes it. ``aliases``,
+    ``own`` and ``is_blocked`` are the operator's (`config.parameters`); a record of the log has
+    the known name and a sound id already.
     """
-    name, kind = _kind(line, aliases, own)
-    decoder, nobody = kind.decoder, kind.declared.nobody
+    name = line.event
+    kind = KIND_BY_NAME.get(name) if name is not None and line.type == "track" else None
+    if name is None or kind is None:
+        name, kind = _kind(line, aliases, own)
+    nobody = kind.declared.nobody
     if nobody is None:
-        customer, identified = identity(line)
-        properties = NOTHING if decoder is None else _properties(kind, line.properties)
+        customer, identified = identity(line, is_blocked)
+        properties = _properties(kind, line.properties)
     else:
         properties = _properties(kind, line.properties)
-        customer, identified = _identity_or(line, nobody(properties))
-    if line.message_id is not None and len(line.message_id) > MESSAGE_ID_LENGTH_MAX:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.messageId", "more than 256 characters")
+        customer, identified = _identity_or(line, is_blocked, nobody(properties))
+    # Nearly every event has one: a call less.
+    given = line.message_id
+    if given.__class__ is not str or not 0 < len(given) <= MESSAGE_ID_LENGTH_MAX:
+        given = message_id_of(line, message_id)
     return Event(
         name=name,
         kind=kind,
         customer=customer,
-        message_id=line.message_id or message_id,
+        message_id=given,
         occurred_at_ms=timestamp_ms(line),
         properties=properties,
         channel=line.context.channel if line.context is not None else None,
@@ -97,7 +112,12 @@ def admit_line(
     """``admit`` for a line that is decoded already."""
     names = parameters.names
     event = event_of(
-        line, message_id=message_id, source=source, aliases=names.aliases, own=names.own
+        line,
+        message_id=message_id,
+        source=source,
+        aliases=names.aliases,
+        own=names.own,
+        is_blocked=parameters.identity.is_blocked if parameters.identity.blocked else None,
     )
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
@@ -173,12 +193,14 @@ def _check_arrival(event: Event, line: Line, future_ms: int) -> None:
         )
 
 
-def _identity_or(line: Line, nobody: str) -> tuple[str, bool]:
+def _identity_or(
+    line: Line, is_blocked: Callable[[str], bool] | None, nobody: str
+) -> tuple[str, bool]:
     """As `identity`, with the id ``nobody`` for events without an identity, so that their repeats
     are recognised.
     """
     try:
-        return identity(line)
+        return identity(line, is_blocked)
     except Rejected as rejected:
         if rejected.reason is not Reason.NO_IDENTITY:
             raise
@@ -186,14 +208,16 @@ def _identity_or(line: Line, nobody: str) -> tuple[str, bool]:
 
 
 def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
-    assert kind.decoder is not None
+    if kind.reader is None:
+        return NOTHING
     content = bytes(raw)
+    properties, check = kind.reader.read(content), kind.declared.check
+    if check is None:
+        return properties
     try:
-        properties = kind.decoder.decode(b"{}" if content == b"null" else content)
-    except msgspec.DecodeError as error:
-        raise rejected_by(error, within="$.properties") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise Rejected(Reason.BAD_JSON, "$.properties", "not UTF-8, or nested too deeply") from None
-    if kind.declared.check is not None:
-        kind.declared.check(properties)
+        check(properties)
+    except Rejected:
+        # What it lacks may be there under another spelling.
+        properties = kind.reader.read_again(content)
+        check(properties)
     return properties

@@ -11,6 +11,7 @@ from config.topics import CLICKSTREAM
 from models.customer.registry import PARTS
 from models.events.event import EventType, Kind, Nothing
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED, PASSIVE, TOPIC_BY_NAME
+from models.events.properties import PropertyReader
 from models.events.spelling import Spellings
 
 NAME_LENGTH_MAX: Final = 256
@@ -71,7 +72,7 @@ def _kind(number: int, name: str) -> Kind:
         topic=TOPICS.get(name, CLICKSTREAM),
         is_passive=name in PASSIVE or declared.is_passive,
         declared=declared,
-        decoder=msgspec.json.Decoder(declared.shape) if has_shape else None,
+        reader=PropertyReader(declared.shape) if has_shape else None,
     )
 
 
@@ -91,7 +92,8 @@ KINDS: tuple[Kind, ...] = (
         )
     ),
 )
-_BY_NAME = {kind.name: kind for kind in KINDS[2:]}
+#: The kinds by their names as they are known.
+KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS[2:]}
 #: Every way to write a name, folded, and the name that is meant.
 _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},
@@ -102,7 +104,7 @@ _SPELLINGS = Spellings({**ALIASES, **{name: name for name in (*TOPICS, *NOT_SUPP
 
 def kind_of(name: str) -> Kind:
     """The kind of events with this name, in whichever way it is written."""
-    kind = _BY_NAME.get(name)
+    kind = KIND_BY_NAME.get(name)
     if kind is not None:
         return kind
     return _kind_of_spelling(name) if len(name) <= NAME_LENGTH_MAX else UNKNOWN
@@ -110,7 +112,7 @@ def kind_of(name: str) -> Kind:
 
 def known_name(name: str) -> str | None:
     """The name that Keepstream knows an event by, however ``name`` is written; None for others."""
-    return name if name in _BY_NAME else _MEANT.get(folded(name))
+    return name if name in KIND_BY_NAME else _MEANT.get(folded(name))
 
 
 def nearest_known_name(name: str) -> str | None:
@@ -129,7 +131,7 @@ def _nearest(name: str) -> str | None:
 def _kind_of_spelling(name: str) -> Kind:
     meant = known_name(name)
     if meant is not None:
-        return _BY_NAME.get(meant, UNKNOWN)
+        return KIND_BY_NAME.get(meant, UNKNOWN)
     return UNKNOWN if _SPELLINGS.nearest(name) is None else MISSPELT
 
 

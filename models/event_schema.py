@@ -1,18 +1,24 @@
 """JSON Schema of the input: each event by its name, and the lines that only a log has.
 
 Ingest accepts what a schema accepts, except for limits of the deployment: the shop's currency, how
-late is too late, how large an event may be.
+late is too late, which ids are blocked; and for limits in bytes: of an event, of an id in other
+letters than English ones. It understands more: other
+spellings of names and fields, and other ways to write a time.
 """
 
 from typing import Any, Final
 
 import msgspec
+from msgspec.inspect import StructType, Type, type_info
 
+from config.names import ALIASES
 from config.topics import CLICKSTREAM
 from models.catalogue import TOPICS, kind_of
 from models.events.event import EventType, Nothing
+from models.events.ids import ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
-from models.events.wire import Line
+from models.events.properties import DECIMAL, is_amount, is_id_field, items_of, text_of
+from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
 
 Schema = dict[str, Any]
 
@@ -20,27 +26,56 @@ Schema = dict[str, Any]
 ANY_EVENT: Final = "event"
 
 #: The fields that every event may have, in the usual order.
-_ENVELOPE = ("message_id", "user_id", "anonymous_id", "timestamp", "context")
 _ABOUT = {
-    "message_id": "Tells a repeat from a second event; without one, each delivery counts.",
-    "user_id": "Whose event it is.",
-    "anonymous_id": "Whose event it is while there is no userId yet.",
+    "messageId": "Tells a repeat from a second event; without one, each delivery counts.",
+    "userId": "Whose event it is.",
+    "anonymousId": "Whose event it is while there is no userId yet.",
     "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
-    "context": "How it came about.",
+    "context": "How it came about; of it, `channel` is read if it is a text.",
 }
-_ID: Schema = {
-    "pattern": "^[A-Za-z0-9_.:@-]{1,128}$",
-    # Values that client libraries send instead of an id.
-    "not": {
-        "pattern": "^([0-]*|-1|[nN][uU][lL][lL]|[nN][oO][nN][eE]|[nN][iI][lL]|[nN][aA][nN]"
-        "|[uU][nN][dD][eE][fF][iI][nN][eE][dD]|[aA][nN][oO][nN][yY][mM][oO][uU][sS]"
-        "|[gG][uU][eE][sS][tT]|[uU][nN][kK][nN][oO][wW][nN])$"
-    },
+#: An id as text, and as the number that a database keeps.
+_ID_TEXT: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": ID_BYTES_MAX,
+    "pattern": f"^[^{NEVER_IN_ID}]*[^ {NEVER_IN_ID}][^{NEVER_IN_ID}]*$",
 }
-_LIMITS: dict[str, Schema] = {
-    "message_id": {"maxLength": 256},
-    "user_id": _ID,
-    "anonymous_id": _ID,
+_ID_NUMBER: Schema = {"type": "integer"}
+_NULL: Schema = {"type": "null"}
+_MESSAGE_ID: Schema = {
+    "anyOf": [{"type": "string", "maxLength": MESSAGE_ID_LENGTH_MAX}, {"type": "number"}, _NULL]
+}
+
+
+#: What may stand where there is no id.
+_NOTHING: Schema = {
+    "anyOf": [
+        {"type": ["null", "boolean"]},
+        {"type": "string", "pattern": "^ *$"},
+        {"type": "array", "maxItems": 0},
+        {"type": "object", "maxProperties": 0},
+    ]
+}
+_ANY_ID: Schema = {"anyOf": [_ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]}
+
+
+def _in_any_case(word: str) -> str:
+    letters = (f"[{one}{one.upper()}]" if one.isalpha() else one for one in word)
+    return "".join("[ _-]?" if one == "-" else one for one in letters)
+
+
+#: Whose event it is: not what stands for nobody.
+_WHO: Schema = {
+    "anyOf": [
+        {
+            **_ID_TEXT,
+            "not": {
+                "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
+                f"|{IN_BRACKETS}|{ZEROS}) *$"
+            },
+        },
+        {**_ID_NUMBER, "not": {"enum": [0, -1]}},
+    ]
 }
 
 
@@ -62,7 +97,7 @@ def event_schema(name: str) -> Schema:
     required = ["type", "timestamp"]
     if name == ANY_EVENT:
         # Those have schemas of their own, or are refused.
-        others = sorted({*TOPICS, *NOT_SUPPORTED})
+        others = sorted({*TOPICS, *NOT_SUPPORTED, *ALIASES})
         name_of_their_own = {"type": "string", "minLength": 1, "maxLength": 256}
         fields["event"] = {**name_of_their_own, "not": {"enum": others}}
     elif name not in EVENT_TYPES:
@@ -85,7 +120,7 @@ def event_schema(name: str) -> Schema:
         "properties": {**fields, **lines, "properties": properties},
         "required": required,
         **anybody,
-        "$defs": {**parts, **line_parts},
+        "$defs": {**parts, **line_parts, **({"Customer": _WHO} if anybody else {})},
     }
 
 
@@ -93,56 +128,89 @@ def score_line_schema() -> Schema:
     """The JSON Schema of a line that asks a replay for a score, and changes no state."""
     fields, parts = _envelope()
     del fields["context"]
-    horizon = _field("horizon_days", "The first of `churn.horizon_days` unless given.")[0]
     return {
         "description": "Asks a replay for a customer's score as of a moment.",
         "type": "object",
-        "properties": {"type": {"const": "score"}, **fields, "horizonDays": horizon},
+        "properties": {"type": {"const": "score"}, **fields, "horizonDays": _horizon()},
         "required": ["type", "timestamp"],
         "anyOf": _whose(),
-        "$defs": {name: part for name, part in parts.items() if name != "Context"},
+        "$defs": {**parts, "Customer": _WHO},
     }
 
 
 def _envelope() -> tuple[Schema, Schema]:
-    fields: Schema = {}
-    parts: Schema = {}
-    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(Line)}
-    for name in _ENVELOPE:
-        fields[encoded[name]], more = _field(name, _ABOUT[name])
-        parts |= more
-    return fields, parts
+    """The fields that every event has, and the parts they refer to."""
+    [time], parts = msgspec.json.schema_components([_type_of("timestamp")])
+    [when] = [one for one in time["anyOf"] if one != _NULL]
+    fields: Schema = {
+        "messageId": _MESSAGE_ID,
+        "userId": _ANY_ID,
+        # It is looked at only if no userId names anyone.
+        "anonymousId": {},
+        "timestamp": when,
+        "context": {},
+    }
+    return {name: {"description": _ABOUT[name], **found} for name, found in fields.items()}, parts
 
 
-def _field(name: str, about: str) -> tuple[Schema, Schema]:
-    """One field of the wire format, and the parts it refers to."""
+def _type_of(name: str) -> Any:
     [kind] = [field.type for field in msgspec.structs.fields(Line) if field.name == name]
-    [found], parts = msgspec.json.schema_components([kind])
-    # Some client libraries write null for a missing value; the time is required.
-    kinds = [dict(one) for one in found["anyOf"]]
-    if name == "timestamp":
-        kinds = [one for one in kinds if one.get("type") != "null"]
-    for one in kinds:
-        if one.get("type") == "string":
-            one.update(_LIMITS.get(name, {}))
-    return {"description": about, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}, parts
+    return kind
+
+
+def _horizon() -> Schema:
+    [found], _ = msgspec.json.schema_components([_type_of("horizon_days")])
+    return {"description": "The first of `churn.horizon_days` unless given.", **found}
 
 
 def _properties(declared: EventType) -> tuple[Schema, Schema]:
     shape = declared.shape
     if shape is Nothing:
-        return {"type": ["object", "null"], "description": "Not looked at."}, {}
+        return {"description": "Not looked at."}, {}
     [found], parts = msgspec.json.schema_components([shape])
+    _forgive(type_info(shape), parts)
     own = parts[shape.__name__]
     own.update(declared.rules)
     is_optional = not own.get("required") and "anyOf" not in declared.rules
-    return {"anyOf": [found, {"type": "null"}]} if is_optional else found, parts
+    return {"anyOf": [found, _NULL]} if is_optional else found, parts
 
 
-def _stated(name: str, kind: str) -> Schema:
-    """``name`` is there, and not null."""
-    return {"required": [name], "properties": {name: {"type": kind}}}
+def _forgive(shape: Type, parts: Schema) -> None:
+    """Let a shape's schema take all that is understood as its properties."""
+    assert isinstance(shape, StructType)
+    properties = parts[shape.cls.__name__]["properties"]
+    for field in shape.fields:
+        found = properties[field.encode_name]
+        item, text = items_of(field.type), text_of(field.type)
+        if item is not None:
+            _forgive(item, parts)
+        elif text is not None and is_id_field(field.encode_name):
+            kinds = [_ID_TEXT, _ID_NUMBER] + ([] if field.required else [_NULL])
+            properties[field.encode_name] = _with_kinds(found, kinds)
+        elif text is not None and not field.required:
+            properties[field.encode_name] = {
+                "description": "A text; whatever else it is is left out."
+            }
+        elif is_amount(field.type):
+            kinds = [one for one in found.get("anyOf", [found]) if one != _NULL]
+            kinds = [{key: one[key] for key in one if key in _OF_NUMBERS} for one in kinds]
+            kinds += [_DECIMAL_TEXT] + ([] if field.required else [_NULL])
+            properties[field.encode_name] = _with_kinds(found, kinds)
+
+
+_OF_NUMBERS: Final = ("type", "minimum", "maximum")
+_DECIMAL_TEXT: Final[Schema] = {"type": "string", "pattern": f"^{DECIMAL}$"}
+
+
+def _with_kinds(found: Schema, kinds: list[Schema]) -> Schema:
+    """The schema of a field with other types; its default and its description stay."""
+    kept: Schema = {key: found[key] for key in ("default", "description") if key in found}
+    return {**kept, "anyOf": kinds}
 
 
 def _whose() -> list[Schema]:
-    return [_stated("userId", "string"), _stated("anonymousId", "string")]
+    """Either id names somebody."""
+    customer = {"$ref": "#/$defs/Customer"}
+    return [
+        {"required": [name], "properties": {name: customer}} for name in ("userId", "anonymousId")
+    ]

@@ -22,7 +22,15 @@ from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
 from models.events.refusals import Misnamed, RefusalCause, Refusals
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line, identity, iso, require_log_format, timestamp_ms
+from models.events.wire import (
+    Line,
+    decode_line,
+    identity,
+    iso,
+    message_id_of,
+    require_log_format,
+    timestamp_ms,
+)
 from models.hindsight import Hindsight
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.drift import ALARMS_MAX, DriftAlarm
@@ -280,7 +288,7 @@ class Replay:
 
     def _score(self, line: Line, number: int) -> Score:
         """Answer from the events applied so far that had happened by the line's time."""
-        customer, _ = identity(line)
+        customer, _ = identity(line, self._parameters.identity.is_blocked)
         at_ms = timestamp_ms(line)
         horizon_days = line.horizon_days or self._parameters.churn.horizon_days[0]
         row, current = self._find(customer)
@@ -288,7 +296,7 @@ class Replay:
         earlier = self._hindsight.row(row, customer, at_ms, self._plan)
         self._scores += 1
         return answer(
-            message_id=line.message_id or f"line-{number}",
+            message_id=message_id_of(line, f"line-{number}"),
             customer=customer,
             at_ms=at_ms,
             horizon_days=horizon_days,

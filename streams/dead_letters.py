@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from hashlib import blake2b
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -45,11 +45,12 @@ class Parcel(NamedTuple):
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
-    type: str = ""
-    event: str | None = None
-    message_id: str | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
+    # Anything, for what a field has may be why it was refused.
+    type: Any = ""
+    event: Any = None
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -112,10 +113,10 @@ def parcel_of(letter: DeadLetter) -> Parcel:
     source = letter.source
     topic = source.topic if source is not None else ""
     if topic not in RAW_TOPICS:
-        topic = topic_of(envelope.type, envelope.event) if envelope else RAW_TOPICS[0]
+        topic = topic_of(str(envelope.type), str(envelope.event)) if envelope else RAW_TOPICS[0]
     if envelope is None:
         return Parcel(topic, None, raw)
-    key = (envelope.user_id or envelope.anonymous_id or "").encode() or None
+    key = str(envelope.user_id or envelope.anonymous_id or "").encode("utf-8", "replace") or None
     if envelope.message_id is None and source is not None:
         raw = _with_message_id(raw, f"{source.topic}-{source.partition}-{source.offset}")
     return Parcel(topic, key, raw)

@@ -6,7 +6,9 @@ No I/O and no clock here: `streams.examination` gathers the facts.
 from collections.abc import Iterator
 
 from config import topics
+from config.names import folded
 from config.parameters import Parameters
+from models.events.refusals import loud_in_words, misnamed_in_words
 from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
 from streams.model_diagnosis import quality_findings, snapshot_findings
 from streams.vitals import DeploymentFacts
@@ -40,6 +42,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
     if facts.broker_error is None:
         findings += _clocks(facts, parameters)
         findings += _letters(facts)
+        findings += _names(facts, parameters)
     return findings
 
 
@@ -217,6 +220,9 @@ def _letters(facts: DeploymentFacts) -> Iterator[Finding]:
     letters = facts.letters
     if letters is None:
         return
+    for loud in letters.loud:
+        words = loud_in_words(loud.cause, loud.events)
+        yield problem("refused", f"within ten minutes, {words}", loud.cause.fix)
     if not letters.count:
         yield ok("dead letters", "none in the last hour")
         return
@@ -232,3 +238,15 @@ def _letters(facts: DeploymentFacts) -> Iterator[Finding]:
         yield problem("dead letters", words + share, fix)
     else:
         yield notice("dead letters", words, fix)
+
+
+def _names(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
+    """Names that are nearly known ones, but for those that the operator has spoken for."""
+    spoken_for = {*parameters.names.own, *parameters.names.aliases}
+    for misnamed in facts.misnamed:
+        if folded(misnamed.name) not in spoken_for:
+            yield notice(
+                "names",
+                misnamed_in_words(misnamed),
+                "mend the sender, or name it in names.aliases, or in names.own if it is your own",
+            )

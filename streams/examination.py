@@ -4,22 +4,27 @@ It writes nothing to Kafka, and to the store one key that expires by itself.
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from time import sleep, time
 from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as ReaderPartition
 from aiokafka.errors import KafkaError as ReaderError
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import CoordinatorNotAvailableError, KafkaError, UnsupportedVersionError
+from msgspec import Struct
 
 from config import topics
 from config.settings import Settings
+from models.catalogue import nearest_known_name
 from models.customer.row import NewerRow, OlderRow, RowError
+from models.events.refusals import Misnamed, Refusals
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
 from streams.customers_table import STATE_KEY
@@ -33,6 +38,7 @@ from streams.vitals import (
     DeploymentFacts,
     GroupPosition,
     Letters,
+    LoudCause,
     PartitionFact,
     Store,
     WorkerGroup,
@@ -40,10 +46,14 @@ from streams.vitals import (
 
 OnStep = Callable[[str], object]
 HOUR_MS = 3_600_000
+#: The stretches of the last hour in which refusals are compared with events.
+WINDOW_MS = 600_000
 #: Records to look back for a partition's state: it is written after its batch's rows.
 STATE_LOOK_BACK = 64
 SNAPSHOTS_LOOK_BACK = 3
-LETTERS_READ_MAX = 5_000
+LETTERS_READ_MAX = 50_000
+#: Newest records of each partition of clickstream whose names are looked at.
+NAMES_READ_MAX = 2_000
 #: The topics that the group consumes.
 TAKEN = (
     *topics.RAW_TOPICS,
@@ -57,12 +67,20 @@ Offsets = dict[TopicPartition, int]
 
 
 class _Log(NamedTuple):
-    """The offsets at which partitions begin and end, and at which the last hour begins."""
+    """The offsets at which partitions begin and end, and at which the ten-minute windows of the
+    last hour do; ``windows_ms``: when these begin.
+    """
 
     begins: Offsets
     ends: Offsets
-    hour: Offsets
+    windows: tuple[Offsets, ...]
+    windows_ms: tuple[int, ...]
     newest_ms: int | None
+
+    @property
+    def hour(self) -> Offsets:
+        """The offsets at which the last hour begins."""
+        return self.windows[0]
 
     def span(self, partition: TopicPartition, begin: int) -> Span:
         begin = max(begin, self.begins[partition])
@@ -118,6 +136,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
             ),
             newest_record_ms=log.newest_ms,
             letters=read.letters,
+            misnamed=read.misnamed,
         )
 
 
@@ -136,16 +155,22 @@ def _offsets(admin: KafkaAdminClient, partitions: list[TopicPartition], raw: set
 
     begins = {tp: found.offset for tp, found in asked(OffsetSpec.EARLIEST).items()}
     ends = {tp: found.offset for tp, found in asked(OffsetSpec.LATEST).items()}
-    since = asked(_now_ms() - HOUR_MS)
-    # Nothing since then: the hour begins where the partition ends.
-    hour = {tp: since[tp].offset if since[tp].offset >= 0 else ends[tp] for tp in partitions}
+    hour_ms = _now_ms() - HOUR_MS
+    windows_ms = tuple(range(hour_ms, hour_ms + HOUR_MS, WINDOW_MS))
+
+    def since(at_ms: int) -> Offsets:
+        found = asked(at_ms)
+        # Nothing since then: it begins where the partition ends.
+        return {tp: found[tp].offset if found[tp].offset >= 0 else ends[tp] for tp in partitions}
+
     try:
         # Only timestamps that the broker set show the broker's clock.
         newest = asked(OffsetSpec.MAX_TIMESTAMP)
     except UnsupportedVersionError:
         newest = {}
     stamps = [found.timestamp for tp, found in newest.items() if tp.topic in raw]
-    return _Log(begins, ends, hour, max((ms for ms in stamps if ms >= 0), default=None))
+    newest_ms = max((ms for ms in stamps if ms >= 0), default=None)
+    return _Log(begins, ends, tuple(map(since, windows_ms)), windows_ms, newest_ms)
 
 
 def _progress(
@@ -194,6 +219,7 @@ class _Read(NamedTuple):
     snapshot: Snapshot | None
     snapshot_error: str | None
     letters: Letters | None
+    misnamed: tuple[Misnamed, ...]
 
 
 async def _read(settings: Settings, log: _Log) -> _Read:
@@ -205,7 +231,8 @@ async def _read(settings: Settings, log: _Log) -> _Read:
         ]
         snapshot, error = await _snapshot(reader, settings, log)
         letters = await _letters(reader, settings, log)
-        return _Read(tuple(partitions), snapshot, error, letters)
+        misnamed = await _misnamed(reader, settings, log)
+        return _Read(tuple(partitions), snapshot, error, letters, misnamed)
 
 
 async def _state(
@@ -261,18 +288,77 @@ async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> L
     if not partitions:
         return None
     reasons: Counter[str] = Counter()
+    windows = [Refusals() for _ in log.windows_ms]
     for tp in partitions:
         begin = max(log.hour[tp], log.ends[tp] - LETTERS_READ_MAX)
         async for records in scan(reader, log.span(tp, begin), settings):
-            letters = [decode_letter(record.value) for record in records]
-            reasons.update(str(found.reason) if found else "no dead letter" for found in letters)
+            for record in records:
+                letter = decode_letter(record.value)
+                reasons[str(letter.reason) if letter else "no dead letter"] += 1
+                if letter is not None:
+                    # By when the event came, so that it is compared with those that came with it.
+                    source = letter.source
+                    at_ms = source.received_at if source is not None else record.timestamp
+                    windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
     raw = {settings.topic(name) for name in topics.RAW_TOPICS}
+
+    def events(begins: Offsets, ends: Offsets) -> int:
+        return sum(end - begins[tp] for tp, end in ends.items() if tp.topic in raw)
+
+    counts = [events(*of) for of in zip(log.windows, (*log.windows[1:], log.ends), strict=True)]
     return Letters(
         count=sum(log.ends[tp] - log.hour[tp] for tp in partitions),
-        events=sum(end - log.hour[tp] for tp, end in log.ends.items() if tp.topic in raw),
+        events=events(log.hour, log.ends),
         reasons=dict(reasons),
         read=reasons.total(),
+        loud=loudest(windows, counts),
     )
+
+
+def loudest(windows: Iterable[Refusals], events: Iterable[int]) -> tuple[LoudCause, ...]:
+    """Each cause that is loud in a window, as of the window with the largest share of it."""
+    found: dict[tuple[str, str], LoudCause] = {}
+    for refusals, count in zip(windows, events, strict=True):
+        for cause in refusals.loud(count):
+            key, loud = (cause.reason, cause.path), LoudCause(cause, count)
+            if key not in found or _share(loud) > _share(found[key]):
+                found[key] = loud
+    return tuple(sorted(found.values(), key=_share, reverse=True))
+
+
+def _share(loud: LoudCause) -> float:
+    return loud.cause.count / loud.events
+
+
+class _Named(Struct):
+    type: str = ""
+    event: str = ""
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+async def _misnamed(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log
+) -> tuple[Misnamed, ...]:
+    """Names among the newest events of the last hour that are nearly known ones."""
+    found = Refusals()
+    for tp in _of(log, settings, topics.CLICKSTREAM):
+        begin = max(log.hour[tp], log.ends[tp] - NAMES_READ_MAX)
+        async for records in scan(reader, log.span(tp, begin), settings):
+            for record in records:
+                name = _name(record.value)
+                if name and (meant := nearest_known_name(name)) is not None:
+                    found.add_name(name, meant)
+    return found.misnamed()
+
+
+def _name(value: bytes | None) -> str:
+    """The name of a raw event; empty for what has none."""
+    try:
+        return _NAMED.decode(value or b"").event
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def _of(log: _Log, settings: Settings, topic: str) -> list[TopicPartition]:

@@ -27,8 +27,8 @@ def latest_of(beginning: list[bytes], parameters: Parameters) -> int | None:
     """The latest time that an event of this log may have; None if the log is a simulation of the
     future, because most of its beginning is later than that.
 
-    Up to ``time.lateness`` after now an event costs nobody anything: with it the clock reaches now,
-    and what comes now is not late.
+    An event up to ``time.lateness`` after now makes nothing late that comes now; with a longer
+    lateness more is taken, and where nothing is ever late, any.
     """
     latest_ms = int(time() * 1_000) + max(parameters.time.future, parameters.time.lateness)
     times = [at_ms for raw in beginning if (at_ms := _time_of(raw)) is not None]

@@ -14,10 +14,44 @@ LINE_BYTES_MAX = 1024 * 1024 - 1024
 
 _READ_AHEAD_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
+#: First bytes of formats that are not text, and what to do with them.
+_FOREIGN = {
+    b"PAR1": "Parquet: write it as JSON lines first",
+    b"PK\x03\x04": "a ZIP archive: unpack it first",
+    b"BZh": "bzip2: use `bzcat FILE | …` and - for the file",
+    b"\xfd7zXZ": "xz: use `xzcat FILE | …` and - for the file",
+    b"\x28\xb5\x2f\xfd": "Zstandard: use `zstdcat FILE | …` and - for the file",
+    b"\xff\xfe": "UTF-16: use `iconv -f UTF-16 -t UTF-8 FILE | …` and - for the file",
+    b"\xfe\xff": "UTF-16: use `iconv -f UTF-16 -t UTF-8 FILE | …` and - for the file",
+}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: So many lines without an object are no stray lines.
+_FOREIGN_LINES_MIN = 5
 
 
 class InputError(OSError):
     """A file that can't be read, or not to its end; the message says which and why."""
+
+
+def foreign_format(head: bytes) -> str | None:
+    """What a file that begins so is, and what to do with it; None if it may hold JSON lines."""
+    for magic, words in _FOREIGN.items():
+        if head.startswith(magic):
+            return words
+    lines = [line.strip() for line in head.removeprefix(_BYTE_ORDER_MARK).split(b"\n")]
+    # The last may be cut off.
+    filled = [line for line in lines[:-1] if line] or [line for line in lines if line]
+    if not filled:
+        return None
+    if filled[0].startswith(b"[") and b"".join(filled[:2])[1:].lstrip().startswith(b"{"):
+        return "one JSON array: use `jq -c '.[]' FILE | …` and - for the file"
+    if filled[0] == b"{" and b"".join(filled[1:2]).startswith(b'"'):
+        return "JSON over many lines: use `jq -c . FILE | …` and - for the file"
+    if len(filled) >= _FOREIGN_LINES_MIN and b"{" not in head:
+        is_table = any(mark in filled[0] for mark in (b"\t", b",", b";"))
+        kind = "what looks like CSV" if is_table else "text"
+        return f"{kind}: write each row as an event; `keepstream schema NAME` shows its fields"
+    return None
 
 
 class JsonLines:
@@ -33,21 +67,32 @@ class JsonLines:
             # Closed by close(): it is read for as long as this object is.
             raw = sys.stdin.buffer if path == "-" else Path(path).open("rb", 0)  # noqa: SIM115
         except OSError as error:
-            raise InputError(f"{path}: can't read it ({error.strerror})") from None
+            raise InputError(_unreadable(path, error)) from None
         self._raw = _CountingReader(raw, closes=path != "-")
         self._lines: io.BufferedReader[Any] = io.BufferedReader(self._raw, _READ_AHEAD_BYTES)
         try:
             if self._lines.peek(2)[:2] == _GZIP_MAGIC:
                 inflated = gzip.GzipFile(fileobj=self._lines)
                 self._lines = io.BufferedReader(inflated, _READ_AHEAD_BYTES)
+            head = self._head()
         except OSError as error:
             self.close()
-            raise InputError(f"{path}: can't read it ({error.strerror})") from None
+            raise InputError(_unreadable(path, error)) from None
+        if found := foreign_format(head):
+            self.close()
+            raise InputError(f"{path}: no JSON lines, one event each, but {found}")
 
     @property
     def bytes_read(self) -> int:
         """Bytes read from the file so far, before decompression."""
         return self._raw.count
+
+    def _head(self) -> bytes:
+        """What can be seen of the beginning; nothing of a damaged file, which is told later."""
+        try:
+            return self._lines.peek(_READ_AHEAD_BYTES)
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            return b""
 
     def __iter__(self) -> Iterator[bytes]:
         readline = self._lines.readline
@@ -106,3 +151,8 @@ class _CountingReader(io.RawIOBase):
         if self._closes:
             self._source.close()
         super().close()
+
+
+def _unreadable(path: str, error: OSError) -> str:
+    fix = f": name the files in it, for example {path}/*.jsonl" if Path(path).is_dir() else ""
+    return f"{path}: can't read it ({error.strerror}){fix}"

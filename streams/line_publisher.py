@@ -1,17 +1,33 @@
-"""Publish a file of events, and report what became of every line."""
+"""Publish files of events: check every line, sort by time, send, and report what became of each."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from models.catalogue import MISSPELT, nearest_known_name
+from models.events.event import Event
+from models.events.refusals import Refusals, refusal_in_words
+from models.events.refused_line import original
+from models.events.rejection import Rejected
 from streams.json_lines import JsonLines
 from streams.publisher import EventPublisher, RejectedEventError
+from streams.refused_lines import RefusedLines, refused_path
+from streams.time_order import TimeOrder
 
 BAD_LINES_KEPT_MAX = 100
 PROGRESS_EVERY_LINES = 1_000
 
-OnProgress = Callable[[int, int, int], None]
+Check = Callable[[bytes], Event]
+OnRefused = Callable[[bytes, int, Rejected], None]
+
+
+class OnProgress(Protocol):
+    """Told now and then how much is done, of how much, and what to say of it."""
+
+    def __call__(self, done: int, note: str, total: int | None = None) -> None: ...
 
 
 class StrictError(ValueError):
@@ -21,106 +37,187 @@ class StrictError(ValueError):
 class BadLine(msgspec.Struct, frozen=True):
     """A line that was not published as an event; `number` starts at 1."""
 
+    file: str
     number: int
     reason: str
 
 
-class PublishReport(msgspec.Struct):
+class PublishReport:
     """What became of every line: an acknowledged event, a bad line, or a blank one.
 
     `bad_lines` are the first 100 of `bad_lines_total`; `sent_bad` of these were sent to the broker
-    to become dead letters, and are not in `published`.
+    to become dead letters, and are not in `published`. `earlier`: events that stood after a later
+    one; those of a stream were sent so. `refused_files`: where the refused lines are.
     """
 
-    published: int = 0
-    by_topic: dict[str, int] = {}
-    bad_lines: list[BadLine] = []
-    bad_lines_total: int = 0
-    sent_bad: int = 0
+    def __init__(self, *, is_stream: bool = False) -> None:
+        self.is_stream = is_stream
+        self.bytes_read = 0
+        self.lines = 0
+        self.sound = 0
+        self.by_topic: Counter[str] = Counter()
+        self.bad_lines: list[BadLine] = []
+        self.bad_lines_total = 0
+        self.sent_bad = 0
+        self.earlier = 0
+        self.refusals = Refusals()
+        self.refused_files: list[str] = []
+        self.empty_files: list[str] = []
+
+    @property
+    def published(self) -> int:
+        return self.by_topic.total()
+
+    def refuse(self, file: str, number: int, rejected: Rejected) -> None:
+        """Count a refused line."""
+        self.bad_lines_total += 1
+        self.refusals.add(rejected)
+        if len(self.bad_lines) < BAD_LINES_KEPT_MAX:
+            self.bad_lines.append(BadLine(file, number, refusal_in_words(rejected)))
 
 
-def publish_file(
-    publisher: EventPublisher,
-    path: str,
-    *,
-    strict: bool = False,
-    send_bad: bool = False,
-    on_progress: OnProgress | None = None,
-) -> PublishReport:
-    """Publish the JSON lines of `path`, gzip or not; `-` is standard input.
+class _Sound(NamedTuple):
+    event: Event
+    raw: bytes
 
-    As `publish_lines`, and raises `InputError` for a file that can't be read to its end.
+
+def check_files(paths: Iterable[str], check: Check, on_progress: OnProgress) -> PublishReport:
+    """Check every line of the files and send nothing; `-` is standard input.
+
+    Raises `InputError` for a file that can't be read to its end.
     """
-    with JsonLines(path) as lines:
-        return publish_lines(
-            publisher, lines, strict=strict, send_bad=send_bad, on_progress=on_progress
-        )
-
-
-def publish_lines(
-    publisher: EventPublisher,
-    lines: Iterable[bytes],
-    *,
-    strict: bool = False,
-    send_bad: bool = False,
-    on_progress: OnProgress | None = None,
-) -> PublishReport:
-    """Publish one event a line, in order, and return when all are acknowledged.
-
-    Bad lines are reported and left out. With `strict` the first one raises `StrictError`; with
-    `send_bad` they are sent as they are and become dead letters, unless they are control lines
-    or over 1 MiB. `on_progress(acknowledged, bad, bytes_read)` is called now and then, and last.
-    """
-    source = lines if isinstance(lines, JsonLines) else _CountedLines(lines)
     report = PublishReport()
-    by_topic: Counter[str] = Counter()
-    before = publisher.acknowledged
-
-    def tell() -> None:
-        if on_progress is not None:
-            done = publisher.acknowledged - before
-            on_progress(done, report.bad_lines_total, source.bytes_read)
-
-    for number, line in enumerate(source, start=1):
-        if number % PROGRESS_EVERY_LINES == 0:
-            tell()
-        if not line or line.isspace():
-            continue
-        try:
-            by_topic[publisher.publish(line)] += 1
-        except RejectedEventError as bad:
-            if strict:
-                publisher.flush()
-                done = by_topic.total()
-                raise StrictError(
-                    f"line {number:,}: {bad}; {done:,} before it are published"
-                ) from None
-            _note(report, BadLine(number, str(bad)))
-            report.sent_bad += send_bad and _sent_raw(publisher, line)
-    publisher.flush()
-    report.by_topic = dict(by_topic)
-    report.published = by_topic.total()
-    tell()
+    for path in paths:
+        with JsonLines(path) as lines:
+            for _ in _checked(path, lines, check, report, _ignored, on_progress):
+                pass
     return report
 
 
-class _CountedLines:
-    """Lines from a source other than a file, counted as they are read."""
+def publish_files(
+    publisher: EventPublisher,
+    paths: Iterable[str],
+    check: Check,
+    *,
+    strict: bool = False,
+    send_bad: bool = False,
+    on_progress: OnProgress,
+) -> PublishReport:
+    """Publish the events of all files in the order of time, and return when all are acknowledged.
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
-        self._lines = lines
-        self.bytes_read = 0
+    Nothing is sent before every file was read to its end. Refused lines are written beside their
+    file. With `strict` the first one raises `StrictError`; with `send_bad` they are sent as they
+    are and become dead letters, unless they are control lines or over 1 MiB. Raises `InputError`
+    for a file that can't be read to its end.
+    """
+    report = PublishReport()
+    with TimeOrder() as order:
+        for path in paths:
+            # A pipe cannot be read again, so nothing of it may be overwritten.
+            kept = RefusedLines(refused_path(path), is_added_to=not Path(path).is_file())
+            with JsonLines(path) as lines, kept as refused:
+                on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
+                for event, raw in _checked(path, lines, check, report, on_refused, on_progress):
+                    order.add(event.occurred_at_ms, event.kind.topic, event.customer.encode(), raw)
+            if refused.count:
+                report.refused_files.append(str(refused.path))
+        report.earlier = order.earlier
+        before = publisher.acknowledged
+        for number, record in enumerate(order, start=1):
+            publisher.forward(record.topic, record.key, record.value)
+            report.by_topic[record.topic] += 1
+            if number % PROGRESS_EVERY_LINES == 0:
+                done = publisher.acknowledged - before
+                on_progress(number, f"{done:,} acknowledged", order.total)
+        publisher.flush()
+    return report
 
-    def __iter__(self) -> Iterator[bytes]:
-        for line in self._lines:
-            self.bytes_read += len(line)
-            yield line
+
+def publish_stream(
+    publisher: EventPublisher,
+    check: Check,
+    *,
+    strict: bool = False,
+    send_bad: bool = False,
+    on_progress: OnProgress,
+) -> PublishReport:
+    """Publish standard input line by line as it comes, which may never end: it is not sorted.
+
+    Otherwise as `publish_files`; refused lines are added to a file in the working folder.
+    """
+    report = PublishReport(is_stream=True)
+    with JsonLines("-") as lines, RefusedLines(refused_path("-"), is_added_to=True) as refused:
+        on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
+        latest_ms = 0
+        for event, raw in _checked("-", lines, check, report, on_refused, on_progress):
+            publisher.forward(event.kind.topic, event.customer.encode(), raw)
+            report.by_topic[event.kind.topic] += 1
+            report.earlier += event.occurred_at_ms < latest_ms
+            latest_ms = max(latest_ms, event.occurred_at_ms)
+        publisher.flush()
+    if refused.count:
+        report.refused_files.append(str(refused.path))
+    return report
 
 
-def _note(report: PublishReport, bad: BadLine) -> None:
-    report.bad_lines_total += 1
-    if len(report.bad_lines) < BAD_LINES_KEPT_MAX:
-        report.bad_lines.append(bad)
+def _checked(
+    path: str,
+    lines: JsonLines,
+    check: Check,
+    report: PublishReport,
+    on_refused: OnRefused,
+    on_progress: OnProgress,
+) -> Iterator[_Sound]:
+    """The sound lines of a file; of the others the report and `on_refused` are told."""
+    before = report.lines
+    for number, line in enumerate(lines, start=1):
+        if number % PROGRESS_EVERY_LINES == 0:
+            bad = f", {report.bad_lines_total:,} refused" if report.bad_lines_total else ""
+            done = report.bytes_read + lines.bytes_read
+            on_progress(done, f"{report.sound:,} sound{bad}")
+        if not line or line.isspace():
+            continue
+        report.lines += 1
+        # A line that an earlier publication refused carries its refusal.
+        raw = original(line)
+        try:
+            event = check(raw)
+        except Rejected as rejected:
+            report.refuse(path, number, rejected)
+            on_refused(raw, number, rejected)
+            continue
+        report.sound += 1
+        if event.kind is MISSPELT:
+            report.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
+        yield _Sound(event, raw)
+    report.bytes_read += lines.bytes_read
+    if report.lines == before:
+        report.empty_files.append(path)
+
+
+def _refuser(
+    publisher: EventPublisher,
+    refused: RefusedLines,
+    report: PublishReport,
+    *,
+    strict: bool,
+    send_bad: bool,
+) -> OnRefused:
+    """What is done with a refused line."""
+
+    def on_refused(raw: bytes, number: int, rejected: Rejected) -> None:
+        if strict:
+            publisher.flush()
+            sent = f"{report.published:,} before it are" if report.published else "nothing is"
+            raise StrictError(
+                f"line {number:,}: {refusal_in_words(rejected)}; {sent} published"
+            ) from None
+        if send_bad and _sent_raw(publisher, raw):
+            report.sent_bad += 1
+        else:
+            refused.add(raw, number, rejected)
+
+    return on_refused
 
 
 def _sent_raw(publisher: EventPublisher, line: bytes) -> bool:
@@ -129,3 +226,7 @@ def _sent_raw(publisher: EventPublisher, line: bytes) -> bool:
     except RejectedEventError:
         return False
     return True
+
+
+def _ignored(_raw: bytes, _number: int, _rejected: Rejected) -> None:
+    """A check keeps no lines: they are where they were."""

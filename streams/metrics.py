@@ -10,11 +10,15 @@ from math import nan
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from config import VERSION
+from config.topics import RAW_TOPICS
+from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
 from models.population import MEASURES, MEASURES_OF_PARTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Combinations of reason, path and fix that are counted one by one.
+REFUSAL_LABELS_MAX = 200
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
@@ -34,6 +38,26 @@ class Metrics:
         self._dead_letters = Counter(
             "keepstream_dead_letters", "Refused events by reason", ["reason"], registry=registry
         )
+        self._refusals = Counter(
+            "keepstream_refusals",
+            "Refused events by reason, the JSON path of the fault, and what mends it",
+            ["reason", "path", "fix"],
+            registry=registry,
+        )
+        self._refusal_labels: set[tuple[str, str, str]] = set()
+        self._misnamed = Counter(
+            "keepstream_misnamed_events",
+            "Events whose name is nearly a known one and that count as nothing, by what was "
+            "probably meant",
+            ["meant"],
+            registry=registry,
+        )
+        # At zero from the start, so that increase() counts the first ones.
+        for topic in RAW_TOPICS:
+            for fate in ("applied", "duplicate", "late", "dead_letter"):
+                self._events.labels(topic, fate)
+        for reason in Reason:
+            self._dead_letters.labels(reason)
         self._decisions = Counter(
             "keepstream_decisions",
             "Decisions by kind (the trigger's name, or next-best-action) and fate: fired, or "
@@ -154,9 +178,24 @@ class Metrics:
         for (topic, fate), count in fates.items():
             self._events.labels(topic, fate).inc(count)
 
-    def count_dead_letters(self, reasons: Mapping[str, int]) -> None:
-        for reason, count in reasons.items():
+    def count_dead_letters(self, refusals: Mapping[tuple[str, str, str], int]) -> None:
+        """Add refused events by (reason, path, fix)."""
+        for (reason, path, fix), count in refusals.items():
             self._dead_letters.labels(reason).inc(count)
+            self._refusals.labels(*self._refusal(reason, path, fix)).inc(count)
+
+    def _refusal(self, reason: str, path: str, fix: str) -> tuple[str, str, str]:
+        """The labels of a refusal, bounded: a fix may name a code that came with the event."""
+        labels = (reason, path, fix)
+        if labels not in self._refusal_labels and len(self._refusal_labels) >= REFUSAL_LABELS_MAX:
+            return reason, "$", "`keepstream dead-letters list` shows it"
+        self._refusal_labels.add(labels)
+        return labels
+
+    def count_misnamed(self, meant: Mapping[str, int]) -> None:
+        """Add events whose name is nearly a known one, by that one."""
+        for name, count in meant.items():
+            self._misnamed.labels(name).inc(count)
 
     def count_decisions(
         self,

@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-import msgspec
 import orjson
 from kafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import CLICKSTREAM, RAW_TOPICS
 from models.catalogue import kind_of
+from models.events.refusals import refusal_in_words
+from models.events.rejection import Rejected
+from models.events.wire import Line, decode_line, identity
+from models.partition import CONTROL_TYPES
 from streams.json_lines import LINE_BYTES_MAX
 from streams.kafka_clients import new_admin, new_sync_producer, partition_for
 from streams.topics import TopicsError, partition_counts
@@ -27,7 +30,7 @@ IN_FLIGHT_RECORDS_MAX = 20_000
 IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
 
 _TOO_LONG = "over 1 MiB, the most that a topic takes"
-_CONTROL_TYPES = frozenset({"watermark", "clock", "model", "score"})
+_CONTROL_TYPES = CONTROL_TYPES | {"score"}
 
 Route = Callable[[str, str | None], str]
 
@@ -48,15 +51,6 @@ class DeliveryError(ConnectionError):
         self.failed = failed
 
 
-class _Envelope(msgspec.Struct, rename="camel"):
-    """The fields of an event that decide its topic and key; no others are decoded."""
-
-    type: str
-    event: str | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
-
-
 class EventPublisher:
     """Publishes events; use it as a context manager, from as many threads as you like.
 
@@ -67,7 +61,6 @@ class EventPublisher:
     def __init__(self, settings: Settings, route: Route) -> None:
         self._settings = settings
         self._route = route
-        self._decode = msgspec.json.Decoder(_Envelope).decode
         self._partitions = _raw_partitions(settings)
         self._names = {topic: settings.topic(topic) for topic in self._partitions}
         self._producer = new_sync_producer(settings, batch_size=128 * 1024, linger_ms=10)
@@ -88,14 +81,9 @@ class EventPublisher:
         published, and `DeliveryError` when an earlier event was not acknowledged.
         """
         value = event if isinstance(event, bytes) else _encode(event)
-        envelope = self._open(value)
-        key = envelope.user_id or envelope.anonymous_id
-        if not key and envelope.event and kind_of(envelope.event).declared.nobody is not None:
-            key = envelope.event
-        if not key:
-            raise RejectedEventError("no identity: userId or anonymousId is needed")
-        chosen = topic or self._route(envelope.type, envelope.event)
-        self._send(chosen, key.encode(), value)
+        line = _open(value)
+        chosen = topic or self._route(line.type, line.event)
+        self._send(chosen, _key(line).encode(), value)
         return chosen
 
     def publish_raw(self, value: bytes) -> None:
@@ -104,10 +92,10 @@ class EventPublisher:
         Raises `RejectedEventError` for lines over 1 MiB and for control lines.
         """
         key = None
-        with contextlib.suppress(msgspec.DecodeError, UnicodeError):
-            envelope = self._decode(value)
-            _refuse_control(envelope)
-            key = (envelope.user_id or envelope.anonymous_id or "").encode() or None
+        with contextlib.suppress(Rejected):
+            line = decode_line(value)
+            _refuse_control(line)
+            key = identity(line)[0].encode()
         self._send(CLICKSTREAM, key, value)
 
     def forward(self, topic: str, key: bytes | None, value: bytes) -> None:
@@ -143,18 +131,6 @@ class EventPublisher:
         else:
             # The first error should be seen, not one that closing raises.
             self._producer.close(timeout=10)
-
-    def _open(self, value: bytes) -> _Envelope:
-        if len(value) > LINE_BYTES_MAX:
-            raise RejectedEventError(_TOO_LONG)
-        try:
-            envelope = self._decode(value)
-        except msgspec.ValidationError as error:
-            raise RejectedEventError(str(error)) from None
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise RejectedEventError(f"not JSON: {_reason(error)}") from None
-        _refuse_control(envelope)
-        return envelope
 
     def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
         if topic not in self._partitions:
@@ -193,7 +169,7 @@ class EventPublisher:
         self._in_flight.clear()
         self._in_flight_bytes = 0
         self._acknowledged += outcomes[True]
-        raise DeliveryError(self._acknowledged, outcomes[False], _reason(error)) from None
+        raise DeliveryError(self._acknowledged, outcomes[False], str(error)) from None
 
 
 def _raw_partitions(settings: Settings) -> dict[str, int]:
@@ -213,14 +189,32 @@ def _encode(event: Mapping[str, Any]) -> bytes:
         raise RejectedEventError(f"can't be written as JSON: {error}") from None
 
 
-def _refuse_control(envelope: _Envelope) -> None:
-    if envelope.type in _CONTROL_TYPES:
+def _open(value: bytes) -> Line:
+    try:
+        line = decode_line(value)
+    except Rejected as rejected:
+        raise RejectedEventError(refusal_in_words(rejected)) from None
+    _refuse_control(line)
+    return line
+
+
+def _key(line: Line) -> str:
+    """The customer's id, or the event's name where nobody's events are kept."""
+    try:
+        return identity(line)[0]
+    except Rejected as rejected:
+        if line.event and kind_of(line.event).declared.nobody is not None:
+            return line.event
+        raise RejectedEventError(refusal_in_words(rejected)) from None
+
+
+def _refuse_control(line: Line) -> None:
+    if line.type in _CONTROL_TYPES:
         raise RejectedEventError(
-            f"control line ({envelope.type}): only the engine writes these; "
+            f"control line ({line.type}): only the engine writes these; "
             f"`keepstream replay` reads them"
         )
 
 
 def _reason(error: Exception) -> str:
-    # Of a UnicodeDecodeError only its kind: its text repeats what it found.
-    return "not UTF-8" if isinstance(error, UnicodeError) else str(error)
+    return str(error)

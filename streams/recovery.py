@@ -12,7 +12,7 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
-from models.events.wire import CUSTOMER_ID
+from models.events.ids import is_id
 from models.partition import PartitionState, decode_state
 from streams.customers_table import STATE_KEY, CustomerRows
 from streams.kafka_clients import new_reader, running
@@ -71,7 +71,7 @@ class ChangelogFold:
             self.state = state
 
     def _add_row(self, customer: str, value: bytes | None) -> None:
-        if CUSTOMER_ID(customer) is None:
+        if not is_id(customer):
             raise RowError("neither a row nor a state")
         if value is None:
             # A tombstone: the customer was deleted, with all earlier rows.

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from models.events.refusals import Misnamed, RefusalCause
 from models.learning.snapshot import Snapshot
 
 
@@ -52,17 +53,29 @@ class Store(Struct, frozen=True):
     has_profiles: bool = False
 
 
+class LoudCause(Struct, frozen=True):
+    """A cause for which more than a fifth of the ``events`` of ten minutes were refused."""
+
+    cause: RefusalCause
+    events: int
+
+
 class Letters(Struct, frozen=True):
-    """Dead letters of the last hour; the reasons are those of the newest ``read`` ones."""
+    """Dead letters of the last hour; the reasons are those of the newest ``read`` ones. ``loud``:
+    of the ten minutes of that hour in which it was worst, each cause that much was refused for.
+    """
 
     count: int
     events: int
     reasons: dict[str, int]
     read: int
+    loud: tuple[LoudCause, ...] = ()
 
 
 class DeploymentFacts(Struct, frozen=True):
-    """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty."""
+    """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
+    ``misnamed``: names of the newest events that are nearly known ones.
+    """
 
     at_ms: int
     store: Store
@@ -78,3 +91,4 @@ class DeploymentFacts(Struct, frozen=True):
     lessons: int = 0
     newest_record_ms: int | None = None
     letters: Letters | None = None
+    misnamed: tuple[Misnamed, ...] = ()

@@ -1,77 +1,138 @@
-"""`keepstream publish`: send a file of events to the raw topics, and report every bad line."""
+"""`keepstream publish`: check a file of events, send what is sound, and say what is not."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agents.cli.errors import EXIT_FOUND, complain
-from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
 from agents.cli.progress import progress, size_of
+from models.events.refusals import told
 
 if TYPE_CHECKING:
-    from streams.line_publisher import PublishReport
+    from config.settings import Settings
+    from streams.line_check import LineCheck
+    from streams.line_publisher import OnProgress, PublishReport
+
+_STDIN = "-"
 
 
 def publish(
-    file: Annotated[
-        str,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE",
+            metavar="FILE...",
             help="One JSON event a line, gzip or not; - is standard input.",
             show_default=False,
         ),
     ],
     bootstrap_servers: BootstrapServers = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would be refused, and send nothing.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad line, and send nothing.")
+    ] = False,
     send_bad: Annotated[
         bool,
         typer.Option("--send-bad", help="Send bad lines too; they become dead letters."),
     ] = False,
+    assignments: Assignments = None,
 ) -> None:
-    """Publish a file of events, keyed by customer and acknowledged.
+    """Check files of events, and publish them in the order of time, keyed and acknowledged.
+
+    Each line is checked as a worker with these parameters would. Refused ones go, each with its
+    reason, to FILE.refused.jsonl: mend them there and publish that file. Standard input is
+    published as it comes, unsorted, and its refused lines are added to stdin.refused.jsonl.
 
     Exit code 0: every line is in the log. 1: there were bad lines, listed with their reasons; the
-    others are in the log. 2: the file or the broker can't be used.
+    others are in the log. 2: a file or the broker can't be used.
     """
-    from models.catalogue import topic_of  # noqa: PLC0415 - Kafka is imported when needed
-    from streams.line_publisher import StrictError, publish_file  # noqa: PLC0415
-    from streams.publisher import EventPublisher  # noqa: PLC0415
+    from streams.line_check import LineCheck  # noqa: PLC0415 - what Kafka needs, when needed
+    from streams.line_publisher import check_files  # noqa: PLC0415
 
+    if _STDIN in files and len(files) > 1:
+        raise CommandError("- is standard input, and can't be published together with files")
     settings = settings_from(bootstrap_servers=bootstrap_servers)
-    with (
-        progress("publish", size_of(file)) as tell,
-        EventPublisher(settings, topic_of) as publisher,
-    ):
-
-        def on_progress(acknowledged: int, bad: int, bytes_read: int) -> None:
-            tell(bytes_read, f"{acknowledged:,} acknowledged" + (f", {bad:,} bad" if bad else ""))
-
-        try:
-            report = publish_file(
-                publisher, file, strict=strict, send_bad=send_bad, on_progress=on_progress
-            )
-        except StrictError as error:
-            complain(str(error))
-            raise typer.Exit(EXIT_FOUND) from None
-    _tell_outcome(report)
+    line_check = LineCheck(parameters_from(settings, assignments), int(time.time() * 1_000))
+    sizes = [size_of(file) for file in files]
+    total = sum(size or 0 for size in sizes) if all(sizes) else None
+    with progress("check" if check else "publish", total) as tell:
+        if check:
+            report = check_files(files, line_check, tell)
+        else:
+            report = _published(settings, files, line_check, tell, strict=strict, send_bad=send_bad)
+    _tell_outcome(report, is_check=check)
     if report.bad_lines_total:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _tell_outcome(report: "PublishReport") -> None:
-    by_topic = ", ".join(f"{count:,} {topic}" for topic, count in sorted(report.by_topic.items()))
-    typer.echo(f"{report.published:,} events published" + (f": {by_topic}" if by_topic else ""))
-    if not report.bad_lines_total:
-        return
+def _published(
+    settings: "Settings",
+    files: list[str],
+    check: "LineCheck",
+    tell: "OnProgress",
+    *,
+    strict: bool,
+    send_bad: bool,
+) -> "PublishReport":
+    from models.catalogue import topic_of  # noqa: PLC0415
+    from streams.line_publisher import (  # noqa: PLC0415 - Kafka is imported when needed
+        StrictError,
+        publish_files,
+        publish_stream,
+    )
+    from streams.publisher import EventPublisher  # noqa: PLC0415
+
+    with EventPublisher(settings, topic_of) as publisher:
+        try:
+            if files == [_STDIN]:
+                return publish_stream(
+                    publisher, check, strict=strict, send_bad=send_bad, on_progress=tell
+                )
+            return publish_files(
+                publisher, files, check, strict=strict, send_bad=send_bad, on_progress=tell
+            )
+        except StrictError as error:
+            complain(str(error))
+            raise typer.Exit(EXIT_FOUND) from None
+
+
+def _tell_outcome(report: "PublishReport", *, is_check: bool) -> None:
+    for path in report.empty_files:
+        complain(f"{path} is empty")
+    if is_check:
+        typer.echo(f"{report.sound:,} of {report.lines:,} lines are sound; nothing was sent")
+    else:
+        counts = sorted(report.by_topic.items())
+        by_topic = ", ".join(f"{count:,} {topic}" for topic, count in counts)
+        typer.echo(f"{report.published:,} events published" + (f": {by_topic}" if counts else ""))
+    _tell_order(report, is_check=is_check)
+    if report.bad_lines_total:
+        _tell_refused(report, is_check=is_check)
+    for words in told(report.refusals, report.lines):
+        complain(words)
+
+
+def _tell_order(report: "PublishReport", *, is_check: bool) -> None:
+    if report.earlier and not is_check:
+        events = "event stands" if report.earlier == 1 else "events stand"
+        what = "was sent so: sort a history" if report.is_stream else "is put in order"
+        typer.echo(f"{report.earlier:,} {events} after a later one, which {what}")
+
+
+def _tell_refused(report: "PublishReport", *, is_check: bool) -> None:
     lines = "line is" if report.bad_lines_total == 1 else "lines are"
     sent = f", {report.sent_bad:,} sent to become dead letters" if report.sent_bad else ""
-    complain(f"{report.bad_lines_total:,} {lines} bad{sent}:")
+    complain(f"{report.bad_lines_total:,} {lines} refused{sent}:")
+    several = len({bad.file for bad in report.bad_lines}) > 1
     for bad in report.bad_lines:
-        complain(f"  line {bad.number:,}: {bad.reason}")
+        where = f"{bad.file}, " if several else ""
+        complain(f"  {where}line {bad.number:,}: {bad.reason}")
     if more := report.bad_lines_total - len(report.bad_lines):
         complain(f"  and {more:,} more")
-    if not report.sent_bad:
-        complain(
-            "Mend them and publish the file again: events with a messageId count once. "
-            "Or publish only the mended lines."
-        )
+    for path in report.refused_files:
+        complain(f"they are in {path}: mend them there, and publish that file")
+    if is_check:
+        complain("mend them, or publish: the others are sent, and these are written beside")

@@ -106,6 +106,8 @@ def replay(
         summary = engine.summary()
         files.finish(engine.profiles(), summary)
     typer.echo(_in_words(number, summary, out))
+    if not filled:
+        typer.echo(f"{log} is empty")
     if latest_ms is None:
         complain(_FROM_THE_FUTURE)
     _tell_refusals(engine.refusals, summary.events["read"], filled)

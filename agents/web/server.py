@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from config.settings import Settings
-from models.events.wire import CUSTOMER_ID
+from models.events.ids import is_id
 from streams.metrics import CONTENT_TYPE, Metrics
 
 
@@ -58,7 +58,7 @@ def routes(
 
     async def show(request: web.Request) -> web.Response:
         customer_id = request.match_info["id"]
-        if CUSTOMER_ID(customer_id) is None:
+        if not is_id(customer_id):
             return web.json_response({"message": "not a customer's id"}, status=400)
         view = customer(customer_id)
         if view is None:
@@ -72,7 +72,7 @@ def routes(
             web.get("/metrics", expose),
             web.get("/health/live", live),
             web.get("/health/ready", ready),
-            web.get("/customers/{id}", show),
+            web.get("/customers/{id:.+}", show),
         ]
     )
     return application

@@ -154,7 +154,7 @@ def _check_amount(news: OrderNews) -> None:
 
 
 def _stated(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": "number"}}}
+    return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
 
 
 _NEWS = EventType(

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
+
+from models.events.properties import PropertyReader
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -49,7 +50,7 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     topic: str
     is_passive: bool
     declared: EventType
-    decoder: msgspec.json.Decoder[Any] | None
+    reader: PropertyReader | None
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -146,7 +146,7 @@ def misnamed_in_words(found: Misnamed) -> str:
     name = "".join(c if c.isprintable() else "�" for c in letters)
     first = f" (first in line {found.first_line:,})" if found.first_line else ""
     noun = "event" if found.count == 1 else "events"
-    return f"{found.count:,} {noun} named '{name}'{first}: did you mean {found.meant}?"
+    return f"{found.count:,} {noun} named '{name}': did you mean {found.meant}?{first}"
 
 
 def told(refusals: Refusals, events: int, lines: int | None = None) -> Iterator[str]:

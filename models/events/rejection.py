@@ -1,5 +1,6 @@
 """Why an event was refused."""
 
+import re
 from enum import StrEnum
 
 import msgspec
@@ -27,7 +28,7 @@ _FIXES = {
     Reason.OUT_OF_RANGE: "keep to the limits that `keepstream schema NAME` shows",
     Reason.NO_IDENTITY: "fill in userId or anonymousId with an id of this customer alone",
     Reason.TOO_LARGE: "leave out what no schema names, or split the event",
-    Reason.TOO_LATE: "publish in the order of time, or raise time.lateness",
+    Reason.TOO_LATE: "publish in the order of time, or --set time.lateness to a longer time",
 }
 
 
@@ -47,21 +48,45 @@ class Rejected(Exception):
 
 
 _PATH_MARK = " - at `"
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "nothing",
+}
+_EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`").fullmatch
+_LIMIT = re.compile(r"Expected `([^`]+)` (of length )?(>=|<=|>|<) ([^ ]+)").fullmatch
+_LIMITS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
+_CUT_OFF = "Input data was truncated"
 
 
 def rejected_by(error: msgspec.DecodeError, within: str = "$") -> Rejected:
     """The refusal for a decoding error; ``within`` is the JSON path of what was decoded."""
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        return Rejected(Reason.BAD_JSON, within, text)
+        return Rejected(Reason.BAD_JSON, within, "it ends too early" if text == _CUT_OFF else text)
     detail, _, path = text.partition(_PATH_MARK)
     path = within + path.rstrip("`").removeprefix("$")
     if "missing required field" in detail:
-        return Rejected(Reason.REQUIRED_MISSING, f"{path}.{detail.split('`')[1]}", detail)
-    if detail.startswith("Expected `") and (">" in detail or "<" in detail):
-        return Rejected(Reason.OUT_OF_RANGE, path, detail)
+        return Rejected(Reason.REQUIRED_MISSING, f"{path}.{detail.split('`')[1]}", "it is missing")
+    if (found := _LIMIT(detail)) is not None:
+        kind, is_length, limit, size = found.groups()
+        things = (" entries" if kind.startswith("array") else " characters") if is_length else ""
+        words = f"{_kinds(kind)} {_LIMITS[limit]} {size.removesuffix('.0')}{things}"
+        return Rejected(Reason.OUT_OF_RANGE, path, words)
     if "out of range" in detail:
-        return Rejected(Reason.OUT_OF_RANGE, path, detail)
+        return Rejected(Reason.OUT_OF_RANGE, path, "a number that large can't be read")
     if detail.startswith("Invalid enum value"):
         return Rejected(Reason.OUT_OF_RANGE, path, "not one of the values this field may have")
+    if (found := _EXPECTED(detail)) is not None:
+        return Rejected(Reason.WRONG_TYPE, path, f"{_kinds(found[1])}, not {_kinds(found[2])}")
     return Rejected(Reason.WRONG_TYPE, path, detail)
+
+
+def _kinds(named: str) -> str:
+    """What a decoder calls its types, in words."""
+    names = [name for name in named.split(" | ") if name != "null"] or ["null"]
+    return " or ".join(_KINDS.get(name, name) for name in names)

@@ -4,33 +4,33 @@ The same decoder reads raw topics, ``customer-events``, and the logs that ``repl
 event means the same everywhere.
 """
 
-import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from config.names import folded
 from models.events.event import NOTHING, Event, Source
+from models.events.ids import id_text, is_nobody
+from models.events.leniency import escaped, plain, read_json, spelt, to_json
 from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
+from models.events.times import moment_of
 
 EVENT_BYTES_MAX = 32 * 1024
+MESSAGE_ID_LENGTH_MAX = 256
 #: The format of records of ``customer-events``. Format 1, never released, did not state a format.
 LOG_FORMAT = 2
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
-CUSTOMER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,128}").fullmatch
-#: Ids that stand for no one customer; state under them would mix many customers.
-_NOBODY = re.compile(
-    r"[0-]*|-1|null|none|nil|nan|undefined|anonymous|guest|unknown", re.IGNORECASE
-).fullmatch
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: The year 3000: a deadline that follows from an event before it can still be written as a date.
 _LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
-    channel: str | None = None
+    channel: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -45,9 +45,10 @@ class Line(Struct, rename="camel"):
 
     type: str
     event: str | None = None
-    message_id: str | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
+    # Whatever a sender takes for an id; `identity` and `message_id_of` read them.
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
@@ -56,6 +57,11 @@ class Line(Struct, rename="camel"):
     stated_version: int | float | str | None = msgspec.field(default=None, name="version")
     sha256: str | None = None
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
+    # Other spellings, which the decoder finds at no cost.
+    other_id: Any = msgspec.field(default=None, name="user_id")
+    id_in_capitals: Any = msgspec.field(default=None, name="userID")
+    other_visitor: Any = msgspec.field(default=None, name="anonymous_id")
+    other_message_id: Any = msgspec.field(default=None, name="message_id")
     # Client libraries may write anything here; it is read only in records of the log.
     log_format: msgspec.Raw = msgspec.Raw(b"1")
     # Likewise: what is no time says nothing about the arrival.
@@ -69,7 +75,6 @@ class Line(Struct, rename="camel"):
 
 _LINE = msgspec.json.Decoder(Line)
 _NULL = msgspec.Raw(b"null")
-_TIME = msgspec.json.Decoder(Annotated[datetime, Meta(tz=True)])
 
 
 class LogFormatError(ValueError):
@@ -105,28 +110,150 @@ def _is_ours(line: Line) -> bool:
 
 
 def decode_line(raw: bytes) -> Line:
-    """Read one JSON object, an event or a control line. Raises ``Rejected``."""
+    """Read one JSON object, an event or a control line. Raises ``Rejected``.
+
+    What is not as it should be costs the line only if it is needed: fields are understood under
+    other spellings, and junk in those that nobody reads is left out.
+    """
     if len(raw) > EVENT_BYTES_MAX:
         raise Rejected(Reason.TOO_LARGE, "$", f"more than {EVENT_BYTES_MAX} bytes")
     try:
-        return _LINE.decode(raw)
-    except msgspec.DecodeError as error:
-        raise rejected_by(error) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise Rejected(Reason.BAD_JSON, "$", "not UTF-8, or nested too deeply") from None
+        line = _LINE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _lenient_line(raw)
+    if line.type in _CONTROL_TYPES:
+        return line
+    if line.timestamp is None or (line.user_id is None and line.anonymous_id is None):
+        # What it lacks may be there in a way that the decoder does not know.
+        return _lenient_line(raw)
+    return line
 
 
-def identity(line: Line) -> tuple[str, bool]:
-    """The customer's id, ``userId`` or else ``anonymousId``, and whether it was ``userId``. Raises
+#: The fields of a line by their folded spelling; `originalTimestamp` is read apart.
+_FIELDS: Final = {
+    folded(name): name
+    for name in (field.encode_name for field in msgspec.structs.fields(Line))
+    if name not in {"user_id", "userID", "anonymous_id", "message_id"}
+}
+
+
+def _lenient_line(raw: bytes) -> Line:
+    """As `decode_line`, for what the strict decoder refused or did not find."""
+    tree = read_json(raw)
+    if not isinstance(tree, dict):
+        raise Rejected(Reason.WRONG_TYPE, "$", "an event is a JSON object")
+    fields = spelt(tree, _FIELDS)
+    line = Line(
+        type=_text(fields, "type"),
+        event=_text(fields, "event") if "event" in fields else None,
+        message_id=_escaped(fields.get("messageId")),
+        user_id=fields.get("userId"),
+        anonymous_id=fields.get("anonymousId"),
+        timestamp=_moment(fields, tree),
+    )
+    for name in ("properties", "logFormat", "receivedAt"):
+        if name in fields:
+            setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
+    for name, kind in _OPTIONAL.items():
+        if name in fields:
+            try:
+                value = msgspec.convert(fields[name], kind)
+            except msgspec.ValidationError as error:
+                if line.type == "score" and name == "horizonDays":
+                    raise rejected_by(error, within=f"$.{name}") from None
+                # Client libraries write anything under these names.
+                continue
+            setattr(line, _ATTRIBUTES[name], value)
+    return line
+
+
+_ATTRIBUTES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Line)}
+#: What an event does without if it is not of its type.
+_OPTIONAL: Final[dict[str, Any]] = {
+    field.encode_name: field.type
+    for field in msgspec.structs.fields(Line)
+    if field.encode_name in {"context", "source", "position", "version", "sha256", "horizonDays"}
+}
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    if name not in fields:
+        raise Rejected(Reason.REQUIRED_MISSING, f"$.{name}", f"an event has a {name}")
+    if not isinstance(fields[name], str):
+        raise Rejected(Reason.WRONG_TYPE, f"$.{name}", "a text")
+    return plain(fields[name])
+
+
+def _escaped(value: Any) -> Any:
+    """A text with escapes for what cannot be written in UTF-8: other messages have other ids."""
+    return escaped(value) if isinstance(value, str) else value
+
+
+def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
+    path, value = "$.timestamp", fields.get("timestamp")
+    if value is None:
+        # Some libraries leave the first to the server, which is not there.
+        path, value = "$.originalTimestamp", spelt(tree, _ORIGINAL).get("originalTimestamp")
+    if value is None:
+        return None
+    moment = moment_of(value) if isinstance(value, str) else None
+    if moment is None:
+        raise Rejected(Reason.WRONG_TYPE, path, _NO_MOMENT)
+    return moment
+
+
+#: Lines that are nobody's.
+_CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model"})
+_ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
+_NO_MOMENT: Final = (
+    "a time is an ISO 8601 text with its offset from UTC, such as 2026-03-01T10:00:00Z"
+)
+
+
+def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tuple[str, bool]:
+    """The customer's id, ``userId`` or else ``anonymousId``, and whether it was ``userId``.
+
+    Ids that stand for nobody, and those that the operator blocks, are nobody's. Raises
     ``Rejected``.
     """
-    for value, path in ((line.user_id, "$.userId"), (line.anonymous_id, "$.anonymousId")):
-        if value is None or _NOBODY(value):
-            continue
-        if CUSTOMER_ID(value) is None:
-            raise Rejected(Reason.OUT_OF_RANGE, path, "letters, digits and _.:@- only, 128 at most")
-        return value, path == "$.userId"
+    user = _whose(line.user_id, "$.userId", is_blocked)
+    if user is not None:
+        return user, True
+    for value in (line.other_id, line.id_in_capitals):
+        user = _whose(value, "$.userId", is_blocked)
+        if user is not None:
+            return user, True
+    for value in (line.anonymous_id, line.other_visitor):
+        visitor = _whose(value, "$.anonymousId", is_blocked)
+        if visitor is not None:
+            return visitor, False
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
+
+
+def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:
+    """The id of one customer; None if ``value`` is none or stands for nobody."""
+    if value is None or isinstance(value, bool):
+        return None
+    text = id_text(value, path)
+    if text is None or is_nobody(text) or (is_blocked is not None and is_blocked(text)):
+        return None
+    return text
+
+
+def message_id_of(line: Line, stand_in: str) -> str:
+    """The message's id as text; ``stand_in`` if it has none. Raises ``Rejected``."""
+    value = line.message_id or line.other_message_id
+    if not isinstance(value, str):
+        if value is None or value == [] or value == {}:
+            return stand_in
+        if not isinstance(value, int | float):
+            raise Rejected(Reason.WRONG_TYPE, "$.messageId", "a message's id is a text")
+        value = str(value)
+    if len(value) > MESSAGE_ID_LENGTH_MAX:
+        raise Rejected(
+            Reason.OUT_OF_RANGE, "$.messageId", f"more than {MESSAGE_ID_LENGTH_MAX} characters"
+        )
+    return value or stand_in
 
 
 def timestamp_ms(line: Line) -> int:
@@ -145,9 +272,13 @@ def received_at_ms(line: Line) -> int | None:
     if line.received_at == _NULL:
         return None
     try:
-        at_ms = milliseconds(_TIME.decode(line.received_at))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = msgspec.json.decode(line.received_at)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    moment = moment_of(text) if isinstance(text, str) else None
+    if moment is None:
+        return None
+    at_ms = milliseconds(moment)
     # The zero of a clock that was not set, 1970 or the year 1, is no time either.
     return at_ms if at_ms > 0 else None
 

@@ -192,7 +192,7 @@ def test_a_name_that_is_nearly_known_is_told_with_its_first_line(tmp_path: Path)
     slip = track("Order Complete", "2026-03-01T11:00:00Z", "slip", order_id="s", revenue=5)
     result = replay(tmp_path, [*orders(3), slip, slip.replace(b"slip", b"slip2")])
     assert 0 == result.exit_code
-    words = "2 events named 'Order Complete' (first in line 4): did you mean Order Completed?"
+    words = "2 events named 'Order Complete': did you mean Order Completed? (first in line 4)"
     assert words in result.stderr
     [found] = msgspec.json.decode(outcome(tmp_path)["summary.json"])["misnamed"]
     assert {"name": "Order Complete", "meant": "Order Completed", "count": 2, "firstLine": 4} == (
@@ -217,6 +217,19 @@ def test_one_row_from_the_future_costs_nobody_else_anything(tmp_path: Path) -> N
     near = future.replace(b"2938", b"2060")
     assert 0 == replay(tmp_path, [near, *orders(5)], "--set", "time.lateness=36500d").exit_code
     assert b"" == outcome(tmp_path)["dead-letters.jsonl"]
+
+
+def test_an_empty_log_is_said_to_be_empty(tmp_path: Path) -> None:
+    result = replay(tmp_path, [b"", b"  "])
+    assert 0 == result.exit_code
+    assert f"{tmp_path / 'log.jsonl'} is empty" in result.stdout
+
+
+def test_what_is_no_log_is_an_error_in_words(tmp_path: Path) -> None:
+    result = replay(tmp_path, [b"id,day,amount", *[b"7,2026-03-01,5"] * 9])
+    assert 2 == result.exit_code
+    assert "looks like CSV" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_log_of_the_future_is_a_simulation_and_this_is_said(tmp_path: Path) -> None:
@@ -375,6 +388,57 @@ def test_a_position_of_its_own_does_not_mislead() -> None:
     line = log_line(b'{"position":{"partition":9,"offset":9}}', 3, 7)
     assert line is not None
     assert {"partition": 3, "offset": 7} == msgspec.json.decode(line)["position"]
+
+
+def test_publish_can_check_without_a_broker(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    lines = orders(40, wrong=11)
+    slip = track("Order Complete", "2026-03-01T11:00:00Z", "s", order_id="s", revenue=5)
+    file.write_bytes(b"\n".join([slip, b"{", *lines, *orders(8)]))
+    result = invoke("publish", "--check", file, "--bootstrap-servers", "localhost:1")
+    assert 1 == result.exit_code
+    assert "38 of 50 lines are sound; nothing was sent" in result.stdout
+    assert "line 2: bad_json at $" in result.stderr
+    assert "line 32: out_of_range at $.properties.currency" in result.stderr
+    assert "11 of 50 events (22%) are refused: out_of_range at $.properties.c" in result.stderr
+    slips = "1 event named 'Order Complete': did you mean Order Completed? (first in line 1)"
+    assert slips in result.stderr
+    assert [file] == list(tmp_path.iterdir())
+
+    file.write_bytes(b"\n".join(lines))
+    mended = invoke("publish", "--check", file, "--set", "money.currency=XXX")
+    assert (0, "") == (mended.exit_code, mended.stderr)
+
+
+def test_several_files_are_checked_each_by_its_name(tmp_path: Path) -> None:
+    bad, empty = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    bad.write_bytes(b"\n".join(orders(3, wrong=1)))
+    empty.write_bytes(b"\n")
+    other = tmp_path / "c.jsonl"
+    other.write_bytes(b"{")
+    result = invoke("publish", "--check", bad, empty, other)
+    assert 1 == result.exit_code
+    assert f"{bad}, line 3: out_of_range" in result.stderr
+    assert f"{other}, line 1: bad_json" in result.stderr
+    assert f"{empty} is empty" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-", "x.jsonl"), "- is standard input"),
+        (("missing.jsonl",), "missing.jsonl: can't read it (No such file or directory)"),
+        ((".",), "name the files in it"),
+    ],
+)
+def test_what_cannot_be_published_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("publish", "--check", *arguments)
+    assert 2 == result.exit_code
+    assert words in result.stderr
+    assert 1 == len(result.stderr.splitlines())
 
 
 def test_printed_parameters_are_a_file_that_can_be_used(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line on a real broker and a real store."""
 
 import asyncio
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -224,27 +225,61 @@ def test_an_export_takes_what_is_there_when_it_starts_and_says_what_is_missing(
 
 def test_publish_accounts_for_every_line(settings: Settings, tmp_path: Path) -> None:
     view = {"type": "page", "userId": "c1", "timestamp": "2025-01-01T00:00:00Z"}
-    order = {**view, "type": "track", "event": "Order Completed"}
+    bought = {"properties": {"order_id": "o1", "revenue": 5}}
+    order = {**view, **bought, "type": "track", "event": "Order Completed"}
     good = [msgspec.json.encode(line) for line in (view, order)]
-    file = tmp_path / "events.jsonl"
+    file, kept = tmp_path / "events.jsonl", tmp_path / "events.jsonl.refused.jsonl"
     file.write_bytes(b"\n".join(good))
     result = invoke("publish", file)
     assert (0, "") == (result.exit_code, result.stderr)
     assert "2 events published: 1 clickstream, 1 transactions" in result.stdout
+    assert not kept.exists()
 
     file.write_bytes(b"\n".join([good[0], b"", b"{oops", b'{"type":"page"}', good[1]]))
     result = invoke("publish", file)
     assert 1 == result.exit_code
     assert "2 events published" in result.stdout
-    assert "line 3: not JSON" in result.stderr
-    assert "line 4: no identity" in result.stderr
-    assert "publish the file again" in result.stderr
+    assert "line 3: bad_json at $" in result.stderr
+    assert "line 4: no_identity at $.userId" in result.stderr
+    assert f"they are in {kept}: mend them there, and publish that file" in result.stderr
     assert [(b"c1", good[1])] * 2 == read(settings, TRANSACTIONS)
+    assert 2 == len(kept.read_bytes().splitlines())
 
     assert 1 == invoke("publish", file, "--strict").exit_code
+    assert [(b"c1", good[1])] * 2 == read(settings, TRANSACTIONS)
     assert 1 == invoke("publish", file, "--send-bad").exit_code
     sent = {value for topic in RAW_TOPICS for _, value in read(settings, topic)}
     assert {*good, b"{oops", b'{"type":"page"}'} == sent
+
+
+def test_doctor_says_what_much_was_refused_for_and_which_names_nearly_match(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KEEPSTREAM_REDIS_URL", f"redis://127.0.0.1:{free_ports(1)[0]}/0")
+    slip = {"type": "track", "event": "Order Complete", "userId": "c1"}
+    slip |= {"timestamp": "2025-01-01T00:00:00Z"}
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join([msgspec.json.encode(slip)] * 60))
+    result = invoke("publish", file)
+    assert "60 events named 'Order Complete': did you mean" in result.stderr
+    rejected = Rejected(Reason.OUT_OF_RANGE, "$.properties.currency", "not EUR", "--set x=USD")
+    source = Source(TRANSACTIONS, 0, 0, int(time.time() * 1_000))
+    refused = encode_dead_letter(dead_letter(rejected, b"{}", step="ingest", source=source))
+    send(settings, [(DEAD_LETTERS, 0, None, refused)] * 20)
+
+    result = invoke("doctor", "--json")
+    assert 1 == result.exit_code, result.output
+    findings = msgspec.json.decode(result.stdout)["findings"]
+    told = {finding["check"]: finding for finding in findings}
+    assert (
+        "20 of 60 events (33%) are refused: out_of_range at $.properties.currency"
+        in (told["refused"]["words"])
+    )
+    assert ("problem", "--set x=USD") == (told["refused"]["level"], told["refused"]["fix"])
+    assert (
+        "60 events named 'Order Complete': did you mean Order Completed?"
+        == (told["names"]["words"])
+    )
 
 
 def test_topics_are_created_checked_and_refused(

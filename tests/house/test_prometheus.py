@@ -8,6 +8,7 @@ import yaml
 
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.trigger import NEXT_BEST_ACTION
+from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
 from streams.metrics import Metrics
@@ -106,6 +107,15 @@ def test_what_models_and_decisions_need_watching_is_watched() -> None:
     names = ("model_serves", "model_calibration_error", "model_version", "snapshot_age_seconds")
 
     assert [] == [name for name in names if f"keepstream_{name}" not in watched]
+
+
+def test_the_alert_of_refusals_has_the_limits_that_the_commands_have() -> None:
+    [expr] = [r["expr"] for r in RULES if r["alert"] == "KeepstreamRefusedForOneReason"]
+
+    [share], [least] = re.findall(r"> ([\d.]+) \* scalar", expr), re.findall(r">= (\d+)$", expr)
+    assert (LOUD_SHARE, LOUD_LINES_MIN) == (float(share), int(least))
+    # In this order: an increase of what was not there before is nothing.
+    assert 3 == len(re.findall(r"\((\w+) unless \1 offset 10m\) or increase\(\1\[10m\]\)", expr))
 
 
 @every_rule

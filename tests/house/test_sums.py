@@ -24,7 +24,7 @@ SUMS_OF_INTEGERS = {
     "sum(histogram.values())": "customers by bin",
     "sum(self._held.values())": "records that wait, by topic",
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",
-    "sum((end - log.hour[tp] for tp, end in log.ends.items() if tp.topic in raw))": "offsets",
+    "sum((end - begins[tp] for tp, end in ends.items() if tp.topic in raw))": "offsets",
     "sum((span.end - span.begin for span in spans))": "offsets",
     "sum((end for partition, end in log.ends.items() if partition.topic"
     " == settings.topic(topics.LABELLED_EXAMPLES)))": "offsets",

@@ -1,8 +1,23 @@
-"""JSON Schema as an outsider would apply it."""
+"""JSON Schema as an outsider would apply it, and what events need by it."""
 
 from typing import Any
 
 from jsonschema import Draft202012Validator
+
+from models.catalogue import SHAPES
+
+#: What an event of each name needs.
+LEAST: dict[str, dict[str, Any]] = {
+    "Order Completed": {"revenue": 20},
+    "Order Updated": {"total": 20},
+    "Order Refunded": {"order_id": "o"},
+    "Order Cancelled": {"order_id": "o"},
+    "Survey Responded": {"kind": "nps", "score": 9},
+    "Campaign Cost": {"channel": "search", "amount": 20},
+    "Points Adjusted": {"points": -5},
+    **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
+    **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
+}
 
 
 def faults(schema: dict[str, Any], value: Any) -> list[str]:

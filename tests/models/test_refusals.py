@@ -1,8 +1,13 @@
 """What was refused is counted by cause, and much of one cause is said aloud with its fix."""
 
+from typing import Annotated, Any, Literal
+
+import msgspec
 import pytest
+from msgspec import Meta
 
 from config.parameters import Parameters
+from models.events.dead_letter import DeadLetter
 from models.events.refusals import (
     CAUSES_MAX,
     NAMES_MAX,
@@ -10,9 +15,10 @@ from models.events.refusals import (
     Refusals,
     loud_in_words,
     misnamed_in_words,
+    refusal_in_words,
     told,
 )
-from models.events.rejection import Reason, Rejected
+from models.events.rejection import Reason, Rejected, rejected_by
 from models.parameters import load_parameters
 from models.replay import Replay
 
@@ -110,7 +116,7 @@ def test_a_name_is_told_with_what_was_meant_and_moves_no_cursor() -> None:
     first, second = map(misnamed_in_words, refusals.misnamed())
 
     assert (
-        "12 events named 'Order Complete' (first in line 7): did you mean Order Completed?" == first
+        "12 events named 'Order Complete': did you mean Order Completed? (first in line 7)" == first
     )
     assert "\x1b" not in second
     assert len(second) < 120
@@ -195,3 +201,96 @@ def test_an_event_later_than_any_may_be_is_refused_but_not_in_an_export(
         assert "2039" == (summary.clock or "")[:4]
 
     assert [(1, 1), (2, 0)] == fates
+
+
+def event(name: str = "Order Completed", **fields: Any) -> bytes:
+    line = {"type": "track", "event": name, "userId": "u1", "timestamp": "2026-03-01T10:00:00Z"}
+    bought = {"properties": {"order_id": "o1", "revenue": 5}}
+    return msgspec.json.encode({**line, **bought, **fields})
+
+
+SHOWN = "`keepstream schema NAME` shows"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "fix"),
+    [
+        (
+            b'{"type":"page"} {}',
+            "bad_json at $: Extra data (character 16)",
+            "write one JSON object a line, in UTF-8",
+        ),
+        (
+            event(type="trak"),
+            "unknown_event at $.type: not an event type",
+            "use one of the names that `keepstream schema` lists",
+        ),
+        (
+            event(timestamp=None),
+            "required_missing at $.timestamp: an event says when it happened",
+            "fill in the field: `keepstream schema NAME` shows it",
+        ),
+        (
+            event(properties={"revenue": "25,00", "order_id": "o"}),
+            "wrong_type at $.properties.revenue: a number, such as 25.00",
+            f"write the field as {SHOWN} it",
+        ),
+        (
+            event(properties={"revenue": -5, "order_id": "o"}),
+            "out_of_range at $.properties.revenue: a number of at least 0",
+            f"keep to the limits that {SHOWN}",
+        ),
+        (
+            event(receivedAt="2026-02-01T00:00:00Z"),
+            "out_of_range at $.timestamp: later than its arrival",
+            "correct the sender's clock and the event's timestamp",
+        ),
+        (
+            event(userId="null"),
+            "no_identity at $.userId: neither userId nor anonymousId names anyone",
+            "fill in userId or anonymousId with an id of this customer alone",
+        ),
+        (
+            event(text="x" * 32_768),
+            "too_large at $: more than 32768 bytes",
+            "leave out what no schema names, or split the event",
+        ),
+        (
+            event(timestamp="2025-01-01T00:00:00Z"),
+            "too_late at $.timestamp: older than time.lateness allows",
+            "publish in the order of time, or --set time.lateness to a longer time",
+        ),
+    ],
+)
+def test_a_refusal_says_reason_path_detail_and_fix_in_words(
+    parameters: Parameters, line: bytes, problem: str, fix: str
+) -> None:
+    replay = Replay(parameters)
+    replay.feed(order(1), 1)
+    [letter] = replay.feed(line, 2)
+
+    assert isinstance(letter, DeadLetter)
+    assert f"{problem} → {fix}" == refusal_in_words(letter)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "words"),
+    [
+        (int, b"1.5", "a whole number, not a number"),
+        (float | None, b'"x"', "a number, not a text"),
+        (int | str, b"[]", "a whole number or a text, not a list"),
+        (float, b"null", "a number, not nothing"),
+        (Annotated[float, Meta(gt=0)], b"0", "a number above 0"),
+        (Annotated[float, Meta(le=1e12)], b"1e13", "a number of at most 1000000000000"),
+        (Annotated[str, Meta(min_length=1)], b'""', "a text of at least 1 characters"),
+        (Annotated[list[int], Meta(max_length=1)], b"[1,2]", "a list of at most 1 entries"),
+        (float, b"1e999", "a number that large can't be read"),
+        (Literal["a"], b'"canary"', "not one of the values this field may have"),
+        (list[int], b"[1", "it ends too early"),
+    ],
+)
+def test_what_a_decoder_says_is_said_in_plain_words(kind: Any, content: bytes, words: str) -> None:
+    with pytest.raises(msgspec.DecodeError) as error:
+        msgspec.json.decode(content, type=kind)
+
+    assert words == rejected_by(error.value).detail

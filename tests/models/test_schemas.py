@@ -9,7 +9,7 @@ import pytest
 
 from models.admission import admit
 from models.answer import Score
-from models.catalogue import SHAPES, TOPICS
+from models.catalogue import TOPICS
 from models.customer.profile import encode_profile
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.event_schema import event_names
@@ -24,22 +24,10 @@ from models.replay import Replay
 from models.schemas import document_schema, documents, slug
 from streams.log_records import clock_record, model_record
 from tests.models.lines import PARAMETERS, at, line
-from tests.models.schemas import faults
+from tests.models.schemas import LEAST, faults
 
 SCHEMAS = {document.name: document_schema(document) for document in documents()}
 ENVELOPE: dict[str, Any] = {"userId": "ada", "timestamp": "2026-01-01T00:00:00Z"}
-#: What an event of each name needs.
-LEAST: dict[str, dict[str, Any]] = {
-    "Order Completed": {"revenue": 20},
-    "Order Updated": {"total": 20},
-    "Order Refunded": {"order_id": "o"},
-    "Order Cancelled": {"order_id": "o"},
-    "Survey Responded": {"kind": "nps", "score": 9},
-    "Campaign Cost": {"channel": "search", "amount": 20},
-    "Points Adjusted": {"points": -5},
-    **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
-    **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
-}
 
 
 def event(name: str, properties: Any = None, **envelope: Any) -> dict[str, Any]:
@@ -121,19 +109,25 @@ def test_without_what_it_needs_an_event_is_refused(name: str) -> None:
     "changes",
     [
         {"userId": None},
-        {"userId": "a b"},
+        {"userId": "a\nb"},
+        {"userId": "a\u0000b"},
         {"userId": "anonymous"},
+        {"userId": "Not Authenticated"},
+        {"userId": "distinct_id"},
+        {"userId": "[object Object]"},
+        {"userId": "{{ user.id }}"},
+        {"userId": True},
+        {"userId": 0},
+        {"userId": 5.5},
+        {"userId": ["ada"], "anonymousId": "a-1"},
         {"userId": "NULL"},
         {"userId": "000"},
         {"userId": ""},
-        {"userId": 5},
-        {"userId": "x" * 129},
+        {"userId": "x" * 257},
         {"timestamp": None},
         {"timestamp": 5},
         {"messageId": "m" * 257},
-        {"messageId": 5},
-        {"context": 5},
-        {"context": {"channel": 5}},
+        {"messageId": ["m"]},
         {"type": "tracks"},
     ],
 )
@@ -151,7 +145,20 @@ def test_an_envelope_that_schema_and_engine_refuse(name: str, changes: dict[str,
     [
         {"userId": None, "anonymousId": "a-1"},
         {"anonymousId": "a-1"},
+        {"userId": 48213},
+        {"userId": "auth0|65f1c0"},
+        {"userId": "gid://shopify/Customer/1"},
+        {"userId": "Zoë 王"},
+        {"userId": "x" * 256},
+        {"userId": [], "anonymousId": "a-1"},
+        {"userId": "null", "anonymousId": "a-1"},
+        {"userId": True, "anonymousId": 7},
+        {"userId": "ada", "anonymousId": {"any": "thing"}},
         {"messageId": "m" * 256},
+        {"messageId": 5},
+        {"context": 5},
+        {"context": []},
+        {"context": {"channel": 5}},
         {"context": {"channel": "app", "ip": "127.0.0.1"}},
         {"timestamp": "2026-01-01T01:00:00.123+01:00"},
     ],
@@ -182,19 +189,35 @@ SURVEYS: list[tuple[dict[str, Any], bool]] = [
 OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("Order Completed", {"total": 5, "revenue": None}, True),
     ("Order Completed", {"revenue": -1}, False),
-    ("Order Completed", {"revenue": "5"}, False),
+    ("Order Completed", {"revenue": "25.00"}, True),
+    ("Order Completed", {"revenue": "25,00"}, False),
+    ("Order Completed", {"revenue": "€25"}, False),
+    ("Order Completed", {"revenue": "-5"}, False),
+    ("Order Completed", {"revenue": "9" * 13}, False),
+    ("Order Completed", {"revenue": 5, "currency": ""}, True),
+    ("Order Completed", {"revenue": 5, "coupon": ["SPRING", "VIP"]}, True),
+    ("Order Completed", {"revenue": 5, "coupon": 7}, True),
+    ("Order Completed", {"revenue": 5, "order_id": 5123987}, True),
+    ("Order Completed", {"revenue": 5, "order_id": "o\t"}, False),
+    ("Order Completed", {"revenue": 5, "order_id": [1]}, False),
     ("Order Completed", {"revenue": 1e13}, False),
-    ("Order Completed", {"revenue": 5, "order_id": ""}, False),
     ("Order Completed", {"coupon": "X"}, False),
     ("Order Refunded", {"order_id": "o", "products": [{"price": 5, "quantity": 1}]}, True),
     ("Order Refunded", {"order_id": "o", "products": [{"price": "5"}]}, True),
     ("Order Refunded", {"order_id": "o", "products": "all"}, False),
-    ("Order Refunded", {"order_id": "o", "products": {}}, False),
+    ("Order Refunded", {"order_id": "o", "products": [{"price": "5 EUR"}]}, True),
+    ("Order Refunded", {"order_id": "o", "products": [{"product_id": 5}]}, True),
+    ("Order Refunded", {"order_id": "o", "products": {"price": 5}}, False),
+    ("Order Refunded", {"order_id": 7}, True),
+    ("Order Refunded", {"order_id": None}, False),
     ("Product Added", {"product_id": "p", "price": 5, "quantity": 2}, True),
     ("Product Added", {"quantity": -2}, False),
     ("Ticket Opened", {"ticket_id": "t", "priority": "urgent"}, True),
     ("Ticket Opened", {"ticket_id": "t", "priority": "whenever"}, False),
+    ("Ticket Opened", {"ticket_id": 35436}, True),
+    ("Ticket Opened", {"ticket_id": "t", "category": ["a"]}, True),
     ("Action Clicked", {"decision_id": "d" * 257}, False),
+    ("Campaign Cost", {"channel": [5], "amount": 1}, False),
 ]
 
 

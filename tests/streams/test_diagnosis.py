@@ -6,15 +6,19 @@ import pytest
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
+from models.events.refusals import Misnamed, RefusalCause, Refusals
+from models.events.rejection import Reason, Rejected
 from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel, Quality
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.parameters import load_parameters
 from streams.diagnosis import LAG_RECORDS_MANY, diagnose
+from streams.examination import loudest
 from streams.findings import Finding, Severity
 from streams.vitals import (
     DeploymentFacts,
     GroupPosition,
     Letters,
+    LoudCause,
     PartitionFact,
     Store,
     WorkerGroup,
@@ -350,3 +354,43 @@ def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
     letters: Letters, level: Severity, words: str
 ) -> None:
     assert words in found(level, "dead letters", letters=letters).words
+
+
+def test_what_much_was_refused_for_is_told_with_its_count_and_its_fix() -> None:
+    cause = RefusalCause(
+        "out_of_range", "$.properties.currency", "not EUR", "--set money.currency=USD", 30
+    )
+    letters = Letters(30, 1_000, {"out_of_range": 30}, 30, (LoudCause(cause, 100),))
+    finding = found(Severity.PROBLEM, "refused", letters=letters)
+
+    assert "30 of 100 events (30%) are refused: out_of_range at $.properties.currency: not EUR" in (
+        finding.words
+    )
+    assert "--set money.currency=USD" == finding.fix
+
+
+def test_each_cause_is_told_as_of_the_ten_minutes_in_which_it_was_worst() -> None:
+    def refused(count: int, reason: Reason) -> Refusals:
+        refusals = Refusals()
+        refusals.add(Rejected(reason, "$"), count)
+        return refusals
+
+    late, bad = Reason.TOO_LATE, Reason.BAD_JSON
+    windows = [refused(30, late), refused(60, late), refused(90, bad), refused(9, bad), Refusals()]
+    loud = loudest(windows, [100, 100, 300, 10, 0])
+
+    assert [("too_late", 60, 100), ("bad_json", 90, 300)] == [
+        (one.cause.reason, one.cause.count, one.events) for one in loud
+    ]
+
+
+def test_a_name_that_is_nearly_known_is_told_unless_the_operator_has_spoken_for_it() -> None:
+    misnamed = (Misnamed("Order Complete", "Order Completed", 12),)
+    finding = found(Severity.NOTICE, "names", misnamed=misnamed)
+
+    assert "12 events named 'Order Complete': did you mean Order Completed?" == finding.words
+    assert "names.aliases" in finding.fix
+    for assignment in ("names.own=order_complete", "names.aliases.order_complete=Order Completed"):
+        parameters = load_parameters(assignments=[assignment])
+        findings = diagnose(replace(WELL, misnamed=misnamed), parameters)
+        assert "names" not in {finding.check for finding in findings}

@@ -6,7 +6,7 @@ from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.population import Population
 from models.learning.spend import SpendModel, SpendQuality, SpendScoring
 from models.population import MEASURES, samples_of
-from streams.metrics import Metrics
+from streams.metrics import REFUSAL_LABELS_MAX, Metrics
 from tests.models.lines import PRIOR
 
 
@@ -64,3 +64,27 @@ def test_what_has_no_value_any_more_is_not_told_as_it_was() -> None:
     after = metrics.exposition().decode()
     assert "keepstream_model_auc{" not in after
     assert "keepstream_revenue_share_top_fifth NaN" in after
+
+
+def test_refusals_are_counted_by_cause_and_their_causes_are_bounded() -> None:
+    metrics = Metrics()
+    assert 'keepstream_dead_letters_total{reason="bad_json"} 0.0' in metrics.exposition().decode()
+    for number in range(REFUSAL_LABELS_MAX + 7):
+        metrics.count_dead_letters({("out_of_range", "$.a", f"--set money.rates.{number}=1"): 2})
+    metrics.count_dead_letters({("out_of_range", "$.a", "--set money.rates.0=1"): 1})
+
+    told = metrics.exposition().decode()
+    total = 2 * (REFUSAL_LABELS_MAX + 7) + 1
+    assert f'keepstream_dead_letters_total{{reason="out_of_range"}} {total:.1f}' in told
+    assert 'fix="--set money.rates.0=1",path="$.a",reason="out_of_range"} 3.0' in told
+    others = 'fix="`keepstream dead-letters list` shows it",path="$",reason="out_of_range"} 14.0'
+    assert others in told
+    assert REFUSAL_LABELS_MAX + 1 == told.count("keepstream_refusals_total{")
+
+
+def test_misnamed_events_are_counted_by_what_was_meant() -> None:
+    metrics = Metrics()
+    metrics.count_misnamed({"Order Completed": 12})
+
+    line = 'keepstream_misnamed_events_total{meant="Order Completed"} 12.0'
+    assert line in metrics.exposition().decode()

@@ -6,7 +6,7 @@ import io
 import random
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,15 +18,19 @@ from kafka.admin import ConfigResource
 
 from config.settings import Settings, load_settings
 from config.topics import CLICKSTREAM, RAW_TOPICS, TRANSACTIONS
+from models.events.refused_line import original
+from models.events.wire import EVENT_BYTES_MAX
+from models.parameters import load_parameters
 from streams.embedded.kafka import EmbeddedKafka
-from streams.json_lines import LINE_BYTES_MAX, InputError, JsonLines
+from streams.json_lines import LINE_BYTES_MAX, InputError
 from streams.kafka_clients import new_admin, new_reader, partition_for, running
+from streams.line_check import LineCheck
 from streams.line_publisher import (
     BAD_LINES_KEPT_MAX,
-    BadLine,
+    PublishReport,
     StrictError,
-    publish_file,
-    publish_lines,
+    publish_files,
+    publish_stream,
 )
 from streams.publisher import DeliveryError, EventPublisher, RejectedEventError
 from streams.topics import TopicsError, create_topics
@@ -46,7 +50,34 @@ def route(kind: str, event: str | None) -> str:
 
 
 def line(user: str | None = "c1", event: str = "Product Viewed", **more: Any) -> bytes:
-    return orjson.dumps({"type": "track", "event": event, "userId": user, **more})
+    order = {"properties": {"order_id": "o1", "revenue": 5}} if event == "Order Completed" else {}
+    at = {"timestamp": "2025-01-01T00:00:00Z"}
+    return orjson.dumps({"type": "track", "event": event, "userId": user, **at, **order, **more})
+
+
+#: Events that come at the end of 2025.
+CHECK = LineCheck(load_parameters(), 1_767_225_600_000)
+
+
+def _heard(done: int, note: str, total: int | None = None) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def publish(publisher: EventPublisher, tmp_path: Path) -> Callable[..., PublishReport]:
+    """Publishes these lines as a file."""
+
+    def publish(lines: list[bytes], **options: Any) -> PublishReport:
+        path = tmp_path / "events.jsonl"
+        path.write_bytes(b"\n".join(lines))
+        return publish_files(publisher, [str(path)], CHECK, on_progress=_heard, **options)
+
+    return publish
+
+
+def refused_in(directory: Path) -> list[dict[str, Any]]:
+    content = (directory / "events.jsonl.refused.jsonl").read_bytes()
+    return [orjson.loads(line) for line in content.splitlines()]
 
 
 def read_back(settings: Settings) -> list[Record]:
@@ -92,15 +123,15 @@ def publisher(settings: Settings) -> Iterator[EventPublisher]:
 
 
 def test_events_go_to_their_topic_keyed_by_customer_and_unchanged(
-    settings: Settings, publisher: EventPublisher
+    settings: Settings, publisher: EventPublisher, publish: Callable[..., PublishReport]
 ) -> None:
     chance = random.Random(1)
-    users = [f"kunde-ü-{chance.randrange(300)}" for _ in range(2_000)]
+    users = [f"kunde-{chance.randrange(300)}" for _ in range(2_000)]
     events = [
         line(user, chance.choice(["Product Viewed", "Order Completed"]), n=n)
         for n, user in enumerate(users)
     ]
-    report = publish_lines(publisher, events)
+    report = publish(events)
 
     records = read_back(settings)
     assert sorted(events) == sorted(record.value for record in records)
@@ -117,97 +148,140 @@ def test_events_go_to_their_topic_keyed_by_customer_and_unchanged(
         topic: sum(record.topic == topic for record in records)
         for topic in (CLICKSTREAM, TRANSACTIONS)
     }
+    assert 0 == report.earlier
+
+
+def test_a_history_is_sent_in_the_order_of_time_across_files(
+    settings: Settings, publisher: EventPublisher, tmp_path: Path
+) -> None:
+    numbers = list(range(3_000))
+    random.Random(2).shuffle(numbers)
+    halves = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for half, path in zip((numbers[:1_500], numbers[1_500:]), halves, strict=True):
+        path.write_bytes(
+            b"\n".join(
+                line(timestamp=f"2025-01-01T{n // 3_600:02d}:{n // 60 % 60:02d}:{n % 60:02d}Z", n=n)
+                for n in half
+            )
+        )
+    report = publish_files(publisher, [str(path) for path in halves], CHECK, on_progress=_heard)
+
+    # One customer's, so that one partition has them all.
+    assert list(range(3_000)) == [orjson.loads(r.value)["n"] for r in read_back(settings)]
+    assert report.earlier > 1_000
 
 
 def test_an_anonymous_visitor_is_the_key_until_there_is_a_user(
-    settings: Settings, publisher: EventPublisher
+    settings: Settings, publish: Callable[..., PublishReport]
 ) -> None:
-    publish_lines(
-        publisher,
-        [
-            line(None, anonymousId="a1"),
-            line("", anonymousId="a2"),
-            line("c3", anonymousId="a3"),
-        ],
+    publish(
+        [line(None, anonymousId="a1"), line("", anonymousId="a2"), line("c3", anonymousId="a3")]
     )
     assert {b"a1", b"a2", b"c3"} == {record.key for record in read_back(settings)}
 
 
-def test_a_cost_is_published_without_anybody(settings: Settings, publisher: EventPublisher) -> None:
+def test_a_cost_is_published_without_anybody(
+    settings: Settings, publish: Callable[..., PublishReport]
+) -> None:
     cost = line(None, "Campaign Cost", properties={"channel": "search", "amount": 12.5})
-    publish_lines(publisher, [cost])
+    assert 1 == publish([cost]).published
 
-    assert [(b"Campaign Cost", cost)] == [(r.key, r.value) for r in read_back(settings)]
+    assert [cost] == [r.value for r in read_back(settings)]
 
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (b"{", "not JSON"),
-        (b'{"type":"track","userId":"c1"} trailing', "not JSON"),
-        (b'{"type":"track","userId":"c1","properties":{"price":NaN}}', "not JSON"),
-        (b'{"type":"\xff","userId":"c1"}', "not JSON: not UTF-8"),
-        (b"[1]", "Expected `object`, got `array`"),
-        (b'"text"', "Expected `object`, got `str`"),
-        (b'{"userId":"c1"}', "missing required field `type`"),
-        (b'{"type":7,"userId":"c1"}', "$.type"),
-        (b'{"type":"track","userId":7}', "$.userId"),
-        (b'{"type":"track"}', "no identity"),
-        (b'{"type":"track","userId":"","anonymousId":null}', "no identity"),
-        (b'{"type":"watermark","timestamp":"2025-01-01T00:00:00Z"}', "control line (watermark)"),
-        (b'{"type":"clock","timestamp":"2025-01-01T00:00:00Z"}', "control line (clock)"),
-        (b'{"type":"model","version":1}', "control line (model)"),
-        (b'{"type":"score","userId":"c1"}', "control line (score)"),
-        (line(text="x" * LINE_BYTES_MAX), "over 1 MiB"),
+        (b"{", "bad_json at $"),
+        (b'{"type":"track","userId":"c1"} trailing', "bad_json at $"),
+        (b"[1]", "wrong_type at $: an event is a JSON object"),
+        (b'{"userId":"c1"}', "required_missing at $.type"),
+        (line(timestamp="2026-01-02T00:00:00Z"), "out_of_range at $.timestamp: later than its arr"),
+        (line(timestamp=None), "required_missing at $.timestamp"),
+        (line(""), "no_identity at $.userId"),
+        (b'{"type":"watermark","timestamp":"2025-01-01T00:00:00Z"}', "a control line (watermark)"),
+        (b'{"type":"clock","timestamp":"2025-01-01T00:00:00Z"}', "a control line (clock)"),
+        (b'{"type":"model","version":1}', "a control line (model)"),
+        (b'{"type":"score","userId":"c1"}', "a control line (score)"),
+        (line(text="x" * EVENT_BYTES_MAX), "too_large at $"),
+        (line(text="x" * LINE_BYTES_MAX), "too_large at $"),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_bad_line_is_reported_and_its_neighbours_are_published(
-    settings: Settings, publisher: EventPublisher, bad: bytes, reason: str
+def test_a_bad_line_is_kept_with_its_reason_and_its_neighbours_are_published(
+    settings: Settings,
+    publish: Callable[..., PublishReport],
+    tmp_path: Path,
+    bad: bytes,
+    reason: str,
 ) -> None:
-    report = publish_lines(publisher, [line(n=1), b"", bad, b"  \n", line(n=2)])
-    assert report.published == 2
-    assert report.bad_lines_total == 1
-    assert report.sent_bad == 0
+    report = publish([line(n=1), b"", bad, b"  ", line(n=2)])
+    assert (2, 1, 0) == (report.published, report.bad_lines_total, report.sent_bad)
     [reported] = report.bad_lines
-    assert reported.number == 3
+    assert 3 == reported.number
     assert reason in reported.reason
+    assert " → " in reported.reason
     assert sorted([line(n=1), line(n=2)]) == sorted(r.value for r in read_back(settings))
+    [kept] = refused_in(tmp_path)
+    assert 3 == kept["refused"]["line"]
+    assert bad[:LINE_BYTES_MAX] == original(orjson.dumps(kept))[:LINE_BYTES_MAX]
+
+
+def test_what_was_mended_is_published_as_if_it_had_never_been_refused(
+    settings: Settings, publisher: EventPublisher, publish: Callable[..., PublishReport]
+) -> None:
+    wrong = line("c1", "Order Completed").replace(b'"revenue":5', b'"revenue":"five"')
+    report = publish([line(n=1), wrong, b"{oops"])
+    [path] = report.refused_files
+    content = Path(path).read_bytes()
+    assert [2, 3] == [orjson.loads(line)["refused"]["line"] for line in content.splitlines()]
+
+    Path(path).write_bytes(content.replace(b'"five"', b"5"))
+    again = publish_files(publisher, [path], CHECK, on_progress=_heard)
+    assert (1, 1) == (again.published, again.bad_lines_total)
+    expected = [line("c1", "Order Completed"), line(n=1)]
+    assert sorted(expected) == sorted(record.value for record in read_back(settings))
+    [kept] = Path(again.refused_files[0]).read_bytes().splitlines()
+    assert b"{oops" == original(kept)
 
 
 def test_bad_lines_can_be_sent_as_they_are_to_become_dead_letters(
-    settings: Settings, publisher: EventPublisher
+    settings: Settings, publish: Callable[..., PublishReport], tmp_path: Path
 ) -> None:
     bad = [b"{", b'{"type":"track"}', b'{"type":"","userId":""}', b"\xff"]
     never = [b'{"type":"clock","userId":"c1"}', b"x" * (LINE_BYTES_MAX + 1)]
-    report = publish_lines(publisher, [*bad, *never, line()], send_bad=True)
+    report = publish([*bad, *never, line()], send_bad=True)
     assert (1, 6, 4) == (report.published, report.bad_lines_total, report.sent_bad)
     records = read_back(settings)
     assert sorted([*bad, line()]) == sorted(record.value for record in records)
     assert {CLICKSTREAM} == {record.topic for record in records}
+    assert [5, 6] == [kept["refused"]["line"] for kept in refused_in(tmp_path)]
 
 
-def test_the_first_bad_line_ends_a_strict_publication(
-    settings: Settings, publisher: EventPublisher
+def test_the_first_bad_line_ends_a_strict_publication_before_anything_is_sent(
+    settings: Settings, publish: Callable[..., PublishReport], tmp_path: Path
 ) -> None:
-    with pytest.raises(StrictError, match=r"line 3: not JSON.*2 before it are published"):
-        publish_lines(publisher, [line(n=1), line(n=2), b"{", line(n=3)], strict=True)
-    assert sorted([line(n=1), line(n=2)]) == sorted(r.value for r in read_back(settings))
+    with pytest.raises(StrictError, match=r"line 3: bad_json.*nothing is published"):
+        publish([line(n=1), line(n=2), b"{", line(n=3)], strict=True)
+    assert [] == read_back(settings)
+    assert ["events.jsonl"] == [path.name for path in tmp_path.glob("events*")]
 
 
-def test_only_the_first_bad_lines_are_kept_but_all_are_counted(publisher: EventPublisher) -> None:
-    report = publish_lines(publisher, [b"{"] * (BAD_LINES_KEPT_MAX + 5))
-    assert report.bad_lines_total == BAD_LINES_KEPT_MAX + 5
+def test_only_the_first_bad_lines_are_listed_but_all_are_counted_and_kept(
+    publish: Callable[..., PublishReport], tmp_path: Path
+) -> None:
+    report = publish([b"{"] * (BAD_LINES_KEPT_MAX + 5))
+    assert report.bad_lines_total == len(refused_in(tmp_path)) == BAD_LINES_KEPT_MAX + 5
     assert list(range(1, BAD_LINES_KEPT_MAX + 1)) == [bad.number for bad in report.bad_lines]
 
 
 def test_the_largest_event_is_taken_and_one_byte_more_is_not(
-    settings: Settings, publisher: EventPublisher
+    settings: Settings, publish: Callable[..., PublishReport]
 ) -> None:
-    room = LINE_BYTES_MAX - len(line(text="")) - len("c1")
+    room = EVENT_BYTES_MAX - len(line(text=""))
     largest = line(text="x" * room)
-    report = publish_lines(publisher, [largest, line(text="x" * (room + 1))])
-    assert [BadLine(2, "over 1 MiB, the most that a topic takes")] == report.bad_lines
+    report = publish([largest, line(text="x" * (room + 1))])
+    assert [2] == [bad.number for bad in report.bad_lines]
     assert [largest] == [record.value for record in read_back(settings)]
 
 
@@ -220,48 +294,45 @@ def test_a_file_is_published_whether_compressed_or_not(
     events = [line(n=n) for n in range(3_000)]
     with opener(path, "wb") as file:
         file.write(b"\r\n".join(events))
-    told: list[tuple[int, int, int]] = []
-    report = publish_file(publisher, str(path), on_progress=lambda *now: told.append(now))
+    heard: list[tuple[int, str, int | None]] = []
+
+    def hear(done: int, note: str, total: int | None = None) -> None:
+        heard.append((done, note, total))
+
+    report = publish_files(publisher, [str(path)], CHECK, on_progress=hear)
     assert (3_000, 0) == (report.published, report.bad_lines_total)
     assert sorted(events) == sorted(record.value for record in read_back(settings))
-    assert told[-1] == (3_000, 0, path.stat().st_size)
-    assert told == sorted(told)
-    assert len(told) > 2
+    read, sent = [h for h in heard if h[2] is None], [h for h in heard if h[2] == 3_000]
+    assert 3 == len(read) == len(sent)
+    assert all(0 < done <= path.stat().st_size for done, _, _ in read)
+    assert [1_000, 2_000, 3_000] == [done for done, _, _ in sent]
 
 
-def test_standard_input_is_published(
-    settings: Settings, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
+def test_standard_input_is_published_as_it_comes(
+    settings: Settings, publisher: EventPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stdin = SimpleNamespace(buffer=io.BytesIO(line(n=1) + b"\n" + line(n=2)))
-    monkeypatch.setattr(sys, "stdin", stdin)
-    assert publish_file(publisher, "-").published == 2
-    assert not stdin.buffer.closed
+    monkeypatch.chdir(tmp_path)
+    later = line(n=1, timestamp="2025-01-02T00:00:00Z")
+    for _ in range(2):
+        stdin = SimpleNamespace(buffer=io.BytesIO(later + b"\n{\n" + line(n=2)))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        report = publish_stream(publisher, CHECK, on_progress=_heard)
+        assert (2, 1, 1) == (report.published, report.earlier, report.bad_lines_total)
+        assert not stdin.buffer.closed
+    assert [later, line(n=2)] * 2 == [record.value for record in read_back(settings)]
+    # What came by it cannot be read again, so nothing of it may be overwritten.
+    assert 2 == len((tmp_path / "stdin.refused.jsonl").read_bytes().splitlines())
 
 
-def test_a_damaged_gzip_is_an_error_that_says_how_far_it_went(
-    publisher: EventPublisher, tmp_path: Path
+def test_a_damaged_gzip_is_an_error_that_says_how_far_it_went_and_sends_nothing(
+    settings: Settings, publisher: EventPublisher, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.gz"
     whole = gzip.compress(b"".join(line(n=n) + b"\n" for n in range(50_000)))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"events\.gz: damaged after line [1-9]"):
-        publish_file(publisher, str(path))
-
-
-@pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_a_file_that_cannot_be_read_is_named(
-    publisher: EventPublisher, tmp_path: Path, name: str
-) -> None:
-    with pytest.raises(InputError, match="can't read it"):
-        publish_file(publisher, str(tmp_path / name))
-
-
-def test_an_endless_line_is_read_in_flat_memory(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl.gz"
-    endless = b"x" * (8 * LINE_BYTES_MAX)
-    path.write_bytes(gzip.compress(b"one\n" + endless + b"\ntwo\n" + endless))
-    with JsonLines(str(path)) as lines:
-        assert [3, LINE_BYTES_MAX + 1, 3, LINE_BYTES_MAX + 1] == [len(text) for text in lines]
+        publish_files(publisher, [str(path)], CHECK, on_progress=_heard)
+    assert [] == read_back(settings)
 
 
 def test_what_the_broker_refuses_is_counted_and_raised(settings: Settings) -> None:
@@ -269,11 +340,11 @@ def test_what_the_broker_refuses_is_counted_and_raised(settings: Settings) -> No
         clicks = settings.topic(CLICKSTREAM)
         admin.alter_configs([ConfigResource("TOPIC", clicks, {"max.message.bytes": "2000"})])
     events = [line("c1", "Order Completed"), line("c1", text="x" * 3_000)]
-    with (
-        pytest.raises(DeliveryError, match="1 events were not acknowledged") as failed,
-        EventPublisher(settings, route) as publisher,
-    ):
-        publish_lines(publisher, events)
+    publisher = EventPublisher(settings, route)
+    for event in events:
+        publisher.publish(event)
+    with pytest.raises(DeliveryError, match="1 events were not acknowledged") as failed:
+        publisher.close()
     assert (1, 1) == (failed.value.acknowledged, failed.value.failed)
     assert [events[0]] == [record.value for record in read_back(settings)]
 
@@ -310,8 +381,8 @@ def test_a_program_publishes_mappings_and_bytes(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ({"type": "page"}, "no identity"),
-        ({"userId": "c1"}, "missing required field `type`"),
+        ({"type": "page"}, "no_identity at \\$.userId"),
+        ({"userId": "c1"}, "required_missing at \\$.type"),
         ({"type": "page", "userId": "c1", "set": {1, 2}}, "can't be written as JSON"),
         ({"type": "clock", "userId": "c1"}, "control line"),
     ],

@@ -1,0 +1,30 @@
+"""What ingest would say of a line, said before it is sent."""
+
+from config.parameters import Parameters
+from models.admission import admit_line
+from models.events.event import Event, Source
+from models.events.rejection import Reason, Rejected
+from models.events.wire import decode_line
+from models.partition import CONTROL_TYPES
+
+_ONLY_IN_LOGS = CONTROL_TYPES | {"score"}
+
+
+class LineCheck:
+    """Checks lines by the same rules as ingest; ``arrival_ms``: when they would arrive."""
+
+    def __init__(self, parameters: Parameters, arrival_ms: int) -> None:
+        self._parameters = parameters
+        self._source = Source("", 0, 0, arrival_ms)
+
+    def __call__(self, raw: bytes) -> Event:
+        """The event in ``raw``. Raises ``Rejected``."""
+        line = decode_line(raw)
+        if line.type in _ONLY_IN_LOGS:
+            raise Rejected(
+                Reason.UNKNOWN_EVENT,
+                "$.type",
+                f"a control line ({line.type}), which only the engine writes",
+                "leave it out: `keepstream replay` reads it",
+            )
+        return admit_line(line, self._parameters, message_id="", source=self._source)

@@ -1,0 +1,62 @@
+"""The file of the lines that were refused, each with its reason."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from models.events.refused_line import refused_line
+from models.events.rejection import Rejected
+
+SUFFIX = ".refused.jsonl"
+
+
+def refused_path(path: str) -> Path:
+    """Where the refused lines of ``path`` go: beside it, or to the working folder if it is standard
+    input, a pipe, or where nothing may be written.
+    """
+    if path == "-":
+        return Path("stdin" + SUFFIX)
+    beside = Path(path + SUFFIX)
+    is_file = Path(path).is_file() and not path.startswith(("/dev/", "/proc/"))
+    return beside if is_file and os.access(beside.parent, os.W_OK) else Path(beside.name)
+
+
+class RefusedLines:
+    """Writes refused lines; the file appears, complete, when this is left without an error.
+
+    ``is_added_to``: to the lines that it has, for input that cannot be read again. A file is made
+    only for a line.
+    """
+
+    def __init__(self, path: Path, *, is_added_to: bool = False) -> None:
+        self.path = path
+        self.count = 0
+        self._is_added_to = is_added_to
+        self._part = path if is_added_to else path.with_name(path.name + ".part")
+        self._file: IO[bytes] | None = None
+
+    def add(self, raw: bytes, number: int, rejected: Rejected) -> None:
+        if self._file is None:
+            self._file = self._part.open("ab" if self._is_added_to else "wb")
+        self._file.write(refused_line(raw, number, rejected) + b"\n")
+        self.count += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        if self._is_added_to:
+            return
+        if kind is None:
+            self._part.replace(self.path)
+        else:
+            self._part.unlink()

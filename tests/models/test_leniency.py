@@ -1,0 +1,194 @@
+"""What state does not need costs no event; what it needs is understood, or refused out loud."""
+
+import json
+from typing import Any
+
+import pytest
+
+from models.admission import admit, decode_event
+from models.catalogue import KINDS
+from models.events.event import Event
+from models.events.rejection import Reason, Rejected
+from models.events.wire import encode_event
+from models.replay import Replay
+from tests.models.lines import PARAMETERS, at, happened, line
+from tests.models.schemas import LEAST
+
+
+def order(properties: str, envelope: str = "") -> bytes:
+    """An order of 25 with these JSON fields added."""
+    more = f",{properties}" if properties else ""
+    return (
+        '{"type":"track","event":"Order Completed","messageId":"m","userId":"ada",'
+        f'"timestamp":"2026-01-01T00:00:00Z","properties":{{"order_id":"o","revenue":25{more}}}'
+        f"{envelope}}}"
+    ).encode()
+
+
+SOUND = order("")
+#: Junk in fields that nobody reads, or that state can do without.
+JUNK: dict[str, bytes] = {
+    "half a pair in a text": order(r'"note":"lovely \ud83d"'),
+    "half a pair within a list": order(r'"lines":[{"name":"Mug \ude00 blue"}]'),
+    "half a pair in a field's name": order(r'"\ud83d":1'),
+    "a pair the wrong way round": order(r'"note":"\ude00\ud83d"'),
+    "half a pair in the context": order("", r',"context":{"page":{"title":"Gift \ud83c"}}'),
+    "half a pair in a coupon": order(r'"coupon":"\ud83d"').replace(b'"coupon"', b'"voucher"'),
+    "NUL": order(r'"note":"a\u0000b"'),
+    "a control character as it is": order('"note":"a\x01\tb"'),
+    "a line feed as it is": order('"note":"a\nb"'),
+    "bytes that are no UTF-8": order('"note":"x"').replace(b'"x"', b'"caf\xe9 \xff"'),
+    "surrogates in UTF-8": order('"note":"x"').replace(b'"x"', b'"\xed\xa0\xbd"'),
+    "NaN": order('"discount":NaN'),
+    "an infinity": order('"discount":-Infinity'),
+    "a number beyond all numbers": order('"weight":1e999'),
+    "an integer without end": order(f'"serial":{"9" * 5000}'),
+    "a field twice": order('"note":1,"note":2'),
+    "a byte-order mark": b"\xef\xbb\xbf" + SOUND,
+    "a line of Windows": SOUND + b"\r\n",
+    "blanks at both ends": b" \t" + SOUND + b" \n",
+    "an empty list for the context": order("", ',"context":[]'),
+    "a text for the context": order("", ',"context":"web"'),
+    "a channel that is a list": order("", ',"context":{"channel":["web"]}'),
+    "an empty channel": order("", ',"context":{"channel":""}'),
+    "a channel that is a number": order("", ',"context":{"channel":7}'),
+    "an empty currency": order('"currency":""'),
+    "a blank currency": order('"currency":"  "'),
+    "a currency that is a list": order('"currency":[]'),
+    "an empty coupon": order('"coupon":""'),
+    "a list of coupons": order('"coupon":["SPRING","VIP"]'),
+    "a coupon that is an object": order('"coupon":{"code":"VIP"}'),
+    "an endless coupon": order(f'"coupon":{json.dumps("x" * 9999)}').replace(
+        b'"coupon"', b'"voucher"'
+    ),
+    "an amount that is nothing": order('"total":"","subtotal":null'),
+    "traits that are an empty list": order("", ',"traits":[]'),
+    "a source of a library": order("", ',"source":"mobile"'),
+    "a position that is none": order("", ',"position":"checkout"'),
+    "a version that is an object": order("", ',"version":{"major":1}'),
+    "a horizon that is none": order("", ',"horizonDays":"soon"'),
+    "an anonymous id that is an object": order("", ',"anonymousId":{"any":["thing"]}'),
+}
+
+
+def read(raw: bytes) -> Event:
+    return admit(raw, PARAMETERS, message_id="m")
+
+
+def refusal(raw: bytes) -> tuple[Reason, str]:
+    with pytest.raises(Rejected) as refused:
+        read(raw)
+    return refused.value.reason, refused.value.path
+
+
+@pytest.mark.parametrize("content", JUNK.values(), ids=JUNK)
+def test_junk_where_nobody_looks_changes_nothing(content: bytes) -> None:
+    assert read(SOUND) == read(content)
+    assert read(SOUND) == decode_event(encode_event(read(content)), message_id="")
+
+
+@pytest.mark.parametrize("properties", ["[]", "null", '""', "{}", "7", '"text"', "[1]"])
+def test_properties_that_nobody_reads_may_be_anything(properties: str) -> None:
+    said = '{"type":"track","event":"Signed In","userId":"ada","timestamp":"2026-01-01T00:00:00Z"'
+
+    assert "Signed In" == read(f'{said},"properties":{properties}}}'.encode()).name
+
+
+@pytest.mark.parametrize("nothing", ["[]", "null", '""', '" "', "{}"])
+def test_nothing_is_nothing_whatever_it_is_written_as(nothing: str) -> None:
+    raw = order(f'"coupon":{nothing},"currency":{nothing},"total":{nothing}')
+
+    assert read(SOUND) == read(raw)
+    without_id = order("").replace(b'"order_id":"o"', f'"order_id":{nothing}'.encode())
+    assert read(without_id).properties.order_id is None
+    without_amount = order("").replace(b'"revenue":25', f'"revenue":{nothing}'.encode())
+    assert (Reason.REQUIRED_MISSING, "$.properties.revenue") == refusal(without_amount)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("25.00", 25.0), ("25", 25.0), ("0", 0.0), ("0.005", 0.005), (" 25.5 ", 25.5)],
+)
+def test_an_amount_may_be_a_text_of_digits(text: str, amount: float) -> None:
+    raw = order("").replace(b'"revenue":25', f'"revenue":"{text}"'.encode())
+
+    assert amount == read(raw).properties.revenue
+    cart = happened("Product Added", at(), product_id="p", price=text, quantity=text)
+    assert (amount, amount) == (cart.properties.price, cart.properties.quantity)
+
+
+@pytest.mark.parametrize(
+    "text", ["25,00", "1,234.50", "€25", "25 EUR", "1e3", "+25", "-25", "25.", ".5", "0x19", "٢٥"]
+)
+def test_an_amount_that_could_mean_two_things_is_refused(text: str) -> None:
+    raw = order("").replace(b'"revenue":25', json.dumps({"revenue": text}).encode()[1:-1])
+
+    assert (Reason.WRONG_TYPE, "$.properties.revenue") == refusal(raw)
+
+
+SPELLINGS = [
+    ("Order Completed", {"orderId": "o", "revenue": 5}, {"order_id": "o", "revenue": 5.0}),
+    ("Order Completed", {"orderID": 7, "total": 5}, {"order_id": "7", "total": 5.0}),
+    ("Order Completed", {"order-id": "o", "Revenue": "5"}, {"order_id": "o", "revenue": 5.0}),
+    ("Order Refunded", {"OrderID": "o"}, {"order_id": "o"}),
+    ("Product Added", {"productId": "p"}, {"product_id": "p"}),
+    ("Product Added", {"id": "p", "price": 25}, {"product_id": "p", "price": 25.0}),
+    ("Product Added", {"id": 632910392}, {"product_id": "632910392"}),
+    ("Product Removed", {"id": "x", "productId": "p"}, {"product_id": "p"}),
+    ("Product Added", {"id": "x", "product_id": "p"}, {"product_id": "p"}),
+    ("Order Completed", {"orderId": "x", "order_id": "o", "revenue": 5}, {"order_id": "o"}),
+    ("Order Completed", {"orderId": "x", "order_id": "", "revenue": 5}, {"order_id": "x"}),
+    ("Ticket Opened", {"ticketId": 35436, "Priority": "HIGH"}, {"ticket_id": "35436"}),
+    ("Ticket Opened", {"ticket_id": "t", "priority": " High "}, {"priority": "high"}),
+    ("Action Clicked", {"decisionId": "d"}, {"decision_id": "d"}),
+    ("Survey Responded", {"kind": "NPS", "score": 9, "surveyId": 4}, {"survey_id": "4"}),
+    (
+        "Survey Responded",
+        {"kind": "ces", "score": 2, "higherIsBetter": False, "scaleMax": 7},
+        {"higher_is_better": False, "scale_max": 7.0},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "said", "understood"), SPELLINGS)
+def test_properties_are_understood_under_other_spellings(
+    name: str, said: dict[str, Any], understood: dict[str, Any]
+) -> None:
+    event = happened(name, at(), **said)
+
+    assert understood == {field: getattr(event.properties, field) for field in understood}
+    assert event == decode_event(encode_event(event), message_id="")
+
+
+def test_products_of_a_refund_are_understood_too() -> None:
+    refund = happened(
+        "Order Refunded", at(), orderId=1, products=[{"id": 5, "price": "3.50"}, {"productId": "p"}]
+    )
+    first, second = refund.properties.products
+
+    assert ("5", 3.5, "p") == (first.product_id, first.price, second.product_id)
+    path = "$.properties.products[1].price"
+    wrong = line(
+        "Order Refunded", at(), properties={"order_id": "o", "products": [{}, {"price": "x"}]}
+    )
+    assert (Reason.WRONG_TYPE, path) == refusal(wrong)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.reader is not None], ids=lambda k: k.name
+)
+def test_an_event_that_is_read_twice_says_the_same(kind: Any) -> None:
+    raw = line(kind.name, at(), properties=LEAST.get(kind.name, {}))
+    twice = raw.replace(b'"properties":{', rb'"properties":{"junk":"\ud83d",')
+
+    assert read(raw) == read(twice)
+
+
+def test_an_event_in_a_log_of_a_php_shop_counts() -> None:
+    replay = Replay(PARAMETERS)
+    second = order('"currency":""', ',"context":[]').replace(b'"m"', b'"n"')
+    for number, content in enumerate((SOUND, second.replace(b'"o"', b"7")), 1):
+        assert [] == replay.feed(content, number)
+    [profile] = replay.profiles()
+
+    assert (2, 50_00) == (profile.rfm.orders, profile.rfm.net_minor)
