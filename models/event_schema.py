@@ -154,7 +154,7 @@ def _envelope() -> tuple[Schema, Schema]:
         # It is looked at only if no userId names anyone.
         "anonymousId": {},
         "timestamp": when,
-        "context": {},
+        "context": {"properties": {"channel": {"description": "Such as web; not if no text."}}},
     }
     return {name: {"description": _ABOUT[name], **found} for name, found in fields.items()}, parts
 

@@ -120,7 +120,7 @@ class _Object:
         self._spellings = tuple(
             (attrgetter(one.name), _spelling(one.encode_name))
             for one in shape.fields
-            if "_" in one.encode_name or one in ids
+            if "_" in one.encode_name
         )
         self._lists = tuple(
             (attrgetter(one.name), _Object(item))
