@@ -15,7 +15,7 @@ from config.names import ALIASES
 from config.topics import CLICKSTREAM
 from models.catalogue import TOPICS, kind_of
 from models.events.event import EventType, Nothing
-from models.events.ids import ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
+from models.events.ids import EXACT_MAX, ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
 from models.events.properties import DECIMAL, is_amount, is_id_field, items_of, text_of
 from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
@@ -38,9 +38,10 @@ _ID_TEXT: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": ID_BYTES_MAX,
-    "pattern": f"^[^{NEVER_IN_ID}]*[^ {NEVER_IN_ID}][^{NEVER_IN_ID}]*$",
+    "pattern": "[^ ]",
+    "not": {"pattern": f"[{NEVER_IN_ID}]"},
 }
-_ID_NUMBER: Schema = {"type": "integer"}
+_ID_NUMBER: Schema = {"type": "integer", "minimum": 1 - EXACT_MAX, "maximum": EXACT_MAX - 1}
 _NULL: Schema = {"type": "null"}
 _MESSAGE_ID: Schema = {
     "anyOf": [{"type": "string", "maxLength": MESSAGE_ID_LENGTH_MAX}, {"type": "number"}, _NULL]
@@ -51,7 +52,7 @@ _MESSAGE_ID: Schema = {
 _NOTHING: Schema = {
     "anyOf": [
         {"type": ["null", "boolean"]},
-        {"type": "string", "pattern": "^ *$"},
+        {"type": "string", "not": {"pattern": "[^ ]"}},
         {"type": "array", "maxItems": 0},
         {"type": "object", "maxProperties": 0},
     ]
@@ -70,8 +71,13 @@ _WHO: Schema = {
         {
             **_ID_TEXT,
             "not": {
-                "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
-                f"|{IN_BRACKETS}|{ZEROS}) *$"
+                "anyOf": [
+                    _ID_TEXT["not"],
+                    {
+                        "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
+                        f"|{IN_BRACKETS}|{ZEROS}) *$"
+                    },
+                ]
             },
         },
         {**_ID_NUMBER, "not": {"enum": [0, -1]}},
@@ -148,7 +154,7 @@ def _envelope() -> tuple[Schema, Schema]:
         # It is looked at only if no userId names anyone.
         "anonymousId": {},
         "timestamp": when,
-        "context": {},
+        "context": {"properties": {"channel": {"description": "Such as web; not if no text."}}},
     }
     return {name: {"description": _ABOUT[name], **found} for name, found in fields.items()}, parts
 

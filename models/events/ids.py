@@ -18,7 +18,7 @@ _BAD = re.compile(f"[{NEVER_IN_ID}]").search
 #: So many letters are never more than the bytes allowed.
 SURELY_SHORT: Final = ID_BYTES_MAX // 4
 #: Integers beyond it are not exact as floats.
-_EXACT_MAX: Final = 2**53
+EXACT_MAX: Final = 2**53
 #: What client libraries and databases send where no id is known, in any case; where a - is, there
 #: may be a blank, _ or nothing.
 PLACEHOLDERS: Final = (
@@ -45,8 +45,8 @@ def is_nobody(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether a customer may have this id."""
-    return bool(text) and _fault(text) == "" and not is_nobody(text)
+    """Whether ``text`` is an id, somebody's or nobody's."""
+    return bool(text) and not _fault(text)
 
 
 def id_text(value: Any, path: str) -> str | None:
@@ -61,7 +61,7 @@ def id_text(value: Any, path: str) -> str | None:
         text = str(value)
     elif value is None or value == [] or value == {}:
         return None
-    elif kind is float and value.is_integer() and abs(value) < _EXACT_MAX:
+    elif kind is float and value.is_integer() and abs(value) < EXACT_MAX:
         # Tools that know only floats write 48213 as 48213.0.
         text = str(int(value))
     else:

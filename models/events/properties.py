@@ -37,6 +37,8 @@ _OLD_PRODUCT_ID: Final = "id"
 #: Digits enough for every amount there is. The comma of "25,00" is a decimal one to some and
 #: separates thousands to others, so it is refused.
 DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
+#: Not every larger integer is a float.
+_HUGE: Final = 1e300
 _DECIMAL = re.compile(DECIMAL).fullmatch
 
 
@@ -109,6 +111,7 @@ class _Object:
         assert isinstance(shape, StructType)
         self._fields = tuple(_Field(one.encode_name, _reader(one)) for one in shape.fields)
         self._names = {folded(field.name): field.name for field in self._fields}
+        self._list_names = {one.encode_name for one in shape.fields if items_of(one.type)}
         self._has_product = "product_id" in self._names.values()
         texts = [one for one in shape.fields if text_of(one.type) is not None]
         ids = [one for one in texts if is_id_field(one.encode_name)]
@@ -156,7 +159,8 @@ class _Object:
         given = spelt(tree, self._names)
         if self._has_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
             given.setdefault("product_id", old)
-        found = {}
+        # An empty list of things is one, as the strict decoder has it.
+        found: dict[str, Any] = {name: [] for name in self._list_names if tree.get(name) == []}
         for name, read in self._fields:
             if name in given and (value := read(given[name], f"{path}.{name}")) is not None:
                 found[name] = value
@@ -192,6 +196,8 @@ def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
         return partial(_items, _Object(item))
     if is_amount(field.type):
         return _amount
+    if isinstance(_sole(field.type), UnionType):
+        return _either
     return _code if isinstance(_sole(field.type), EnumType) else _as_it_is
 
 
@@ -222,6 +228,13 @@ def _amount(value: Any, path: str) -> Any:
 
 def _code(value: Any, _path: str) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def _either(value: Any, _path: str) -> Any:
+    """A number or a text; what is too large for a number is neither."""
+    if isinstance(value, int | float):
+        return value if abs(value) < _HUGE else None
+    return plain(value) if isinstance(value, str) else value
 
 
 def _as_it_is(value: Any, path: str) -> Any:
