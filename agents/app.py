@@ -146,7 +146,8 @@ class Worker:
         learning = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0)
         is_trainer = learning in self.app.batch_consumer.ledger.ended
         return owned.learnt_ms(
-            trainer.latest_ms if is_trainer else None,
+            # A trainer that has yet to begin has learnt nothing.
+            trainer.latest_ms or 0 if is_trainer else None,
             disorder_ms=self.parameters.time.disorder,
             snapshot_every_ms=self.parameters.learning.snapshot_every,
         )

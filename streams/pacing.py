@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 #: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
-PATIENCE_S = 2.0
+PATIENCE_S = 8.0
 
 #: Up to which event time a partition's records are folded and learnt; None if nothing waits for it.
 Learnt = Callable[[int], int | None]
