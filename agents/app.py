@@ -138,15 +138,17 @@ class Worker:
 
     def learnt_ms(self, trainer: TrainerAgent, number: int) -> int | None:
         """Up to which event time a partition is folded, its lessons are learnt and the model that
-        is due after them is adopted; None if this worker does not own it.
+        is due after them is adopted; None if this worker does not own it, or it is live: what
+        is decided aloud does not wait.
         """
         owned = self.partitions.get(number)
-        if owned is None:
+        if owned is None or owned.fold.state.live_at_ms is not None:
             return None
         learning = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0)
         is_trainer = learning in self.app.batch_consumer.ledger.ended
         return owned.learnt_ms(
-            trainer.latest_ms if is_trainer else None,
+            # A trainer that has yet to begin has learnt nothing.
+            trainer.latest_ms or 0 if is_trainer else None,
             disorder_ms=self.parameters.time.disorder,
             snapshot_every_ms=self.parameters.learning.snapshot_every,
         )

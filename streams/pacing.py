@@ -2,8 +2,8 @@
 
 What the trainer announces stands in the log behind all that is there already. If a year of history
 were written at once, all of it would be decided without a model. So the next records wait until
-those before them were folded, and a model that follows from them was adopted. Live, when event time
-passes no faster than the wall clock, nothing ever waits.
+those before them were folded, and a model that follows from them was adopted. That holds for a
+rehearsal; what is decided aloud never waits.
 
 No I/O: the caller says how far things are, and what time it is.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 #: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
-PATIENCE_S = 2.0
+PATIENCE_S = 8.0
 
-#: Up to which event time a partition's records are folded and learnt; None if it is not known here.
+#: Up to which event time a partition's records are folded and learnt; None if nothing waits for it.
 Learnt = Callable[[int], int | None]
 
 

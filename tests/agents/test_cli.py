@@ -20,7 +20,7 @@ from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.ports import free_ports
 from streams.log_export import header_lines, log_line
-from streams.log_records import clock_record, model_record
+from streams.log_records import clock_record, live_record, model_record
 
 ROOT = Path(__file__).parents[2]
 START_MS = 1_735_689_600_000
@@ -305,7 +305,8 @@ def adopting(digest: str) -> list[bytes]:
     # 2025-02-01T00:00:00Z
     clock = clock_record(1_738_368_000_000)
     adopt = model_record(1, digest)
-    return [*header_lines(2), placed(0, adopt), placed(1, order), placed(2, clock)]
+    records = (live_record(1_735_689_600_000), adopt, order, clock)
+    return [*header_lines(2), *map(placed, range(len(records)), records)]
 
 
 def test_a_log_s_models_come_from_their_folder(
