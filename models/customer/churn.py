@@ -24,10 +24,12 @@ from models.customer.purchases import (
     REFUNDED,
     UPDATED,
     Purchases,
+    clock,
     gaps_days,
     history,
     purchases,
     renew_deadline,
+    silent_days,
     window_365d,
 )
 from models.customer.row import Row, State
@@ -38,6 +40,7 @@ from models.customer.scores import (
     churn_probability,
     explanation,
     explanations,
+    lapsed,
     net_so_far,
     seen,
     thinning,
@@ -296,6 +299,16 @@ def _silent_churn(scene: Scene) -> float:
     return nan if found is None else found
 
 
+def _churn_risk(scene: Scene) -> float:
+    found = scene.of(lapsed)
+    return found.risk if found is not None else nan
+
+
+def _lapse_probability(scene: Scene) -> float:
+    found = scene.of(lapsed)
+    return found.probability if found is not None else nan
+
+
 def _clv(scene: Scene) -> float:
     found = scene.of(worth)
     return found.clv if found is not None else nan
@@ -311,6 +324,16 @@ FACTS = {
         churn_probability,
         "{:.0%} likely not to buy",
         "probability of no purchase within the first horizon",
+    ),
+    "churn_risk": Fact(
+        _churn_risk,
+        "at risk of leaving: {:.2f} of 1",
+        "how much speaks for leaving, by what is usual for them: 0 until a purchase is expected",
+    ),
+    "lapse_probability": Fact(
+        _lapse_probability,
+        "{:.0%} likely not to buy within twice their usual gap",
+        "probability of no purchase within twice the usual gap, and within the first horizon",
     ),
     "silent_churn": Fact(
         _silent_churn,
@@ -425,13 +448,15 @@ CHURN: Part[Labels] = Part(
         Timer(_DECISION, _decide, last=True),
     ),
     moments={SCORE: "the churn score may have changed"},
-    offers=(seen, churn, assessment, explanation, value_at_stake, worth, thinning),
+    offers=(seen, churn, assessment, explanation, lapsed, value_at_stake, worth, thinning),
     reads=(
         *features.READS,
         *churn_words.READS,
+        clock,
         engagement,
         history,
         purchases,
+        silent_days,
         renew_deadline,
         window_365d,
     ),
