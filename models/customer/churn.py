@@ -152,7 +152,7 @@ def _decide(scene: Scene) -> None:
         check_in_ms = scene.parameters.churn.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
             scene.teach(_observation(state, found, scene))
-            renew_deadline(scene)
+            scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
 

@@ -82,7 +82,7 @@ def test_churn_risk_is_of_customers_who_bought_twice() -> None:
 
 def test_a_risk_that_rises_in_silence_is_told_at_the_decision_point() -> None:
     calm = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.1)))
-    gloomy = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9)))
+    gloomy = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.95)))
     row = lived([ordered(0), ordered(0.1)], within=calm)
     row, before = waited(row, at(days=6), within=calm)
     _, after = waited(row, at(days=50), within=gloomy)
