@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from models.customer.active_days import ActiveDays, active_until, active_within
-from models.learning.history import History, days_since
+from models.learning.history import History, days_since, is_known_since
 
 WINDOW_DAYS = 14
 #: A past that is shorter, or has fewer active days, does not show what is usual.
@@ -50,8 +50,11 @@ def activity_anomaly(days: ActiveDays, at_ms: int) -> Anomaly | None:
 
 
 def purchase_anomaly(past: History, at_ms: int) -> Anomaly | None:
-    """Compares the days on which the customer bought."""
-    lately = days_since(past, at_ms - WINDOW_DAYS * DAY_MS)
+    """Compares the days on which the customer bought; None if not all of the last are known."""
+    since_ms = at_ms - WINDOW_DAYS * DAY_MS
+    if not is_known_since(past, since_ms):
+        return None
+    lately = days_since(past, since_ms)
     return anomaly(lately, past.repeats + 1 - lately, int(past.life) - WINDOW_DAYS + 1)
 
 

@@ -29,10 +29,12 @@ from models.customer.purchases import (
     Purchases,
     begun_within,
     bought_within,
+    clock,
     gaps_days,
     history,
     purchases,
     renew_deadline,
+    silent_days,
     window_365d,
 )
 from models.customer.row import Row, State
@@ -43,6 +45,7 @@ from models.customer.scores import (
     churn_probability,
     explanation,
     explanations,
+    lapsed,
     net_so_far,
     seen,
     thinning,
@@ -158,7 +161,7 @@ def _decide(scene: Scene) -> None:
         check_in_ms = scene.parameters.churn.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
             scene.teach(_observation(state, found, scene))
-            renew_deadline(scene)
+            scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
 
@@ -301,6 +304,16 @@ def _silent_churn(scene: Scene) -> float:
     return nan if found is None else found
 
 
+def _churn_risk(scene: Scene) -> float:
+    found = scene.of(lapsed)
+    return found.risk if found is not None else nan
+
+
+def _lapse_probability(scene: Scene) -> float:
+    found = scene.of(lapsed)
+    return found.probability if found is not None else nan
+
+
 def _clv(scene: Scene) -> float:
     found = scene.of(worth)
     return found.clv if found is not None else nan
@@ -321,6 +334,20 @@ _FACTS = {
         churn_probability,
         "{:.0%} likely not to buy",
         "probability of no purchase within the first horizon",
+        least=0.0,
+        most=1.0,
+    ),
+    "churn_risk": Fact(
+        _churn_risk,
+        "at risk of leaving: {:.2f} of 1",
+        "how much speaks for leaving, by what is usual for them: 0 until a purchase is expected",
+        least=0.0,
+        most=1.0,
+    ),
+    "lapse_probability": Fact(
+        _lapse_probability,
+        "{:.0%} likely not to buy within twice their usual gap",
+        "probability of no purchase within twice the usual gap, and within the first horizon",
         least=0.0,
         most=1.0,
     ),
@@ -443,16 +470,18 @@ CHURN: Part[Labels] = Part(
         Timer(_DECISION, _decide, last=True),
     ),
     moments={SCORE: "the churn score may have changed"},
-    offers=(seen, churn, assessment, explanation, value_at_stake, worth, thinning),
+    offers=(seen, churn, assessment, explanation, lapsed, value_at_stake, worth, thinning),
     reads=(
         *features.READS,
         *churn_words.READS,
+        clock,
         engagement,
         history,
         learnt_from_since_ms,
         may_be_learnt_from,
         personalisation_refused,
         purchases,
+        silent_days,
         renew_deadline,
         window_365d,
     ),

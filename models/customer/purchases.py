@@ -585,7 +585,8 @@ def overdue_at(scene: Scene) -> int:
     return overdue_at_ms(state.last_at_ms, state.days, gap_days, scene.parameters.overdue)
 
 
-def _silent_days(scene: Scene) -> float:
+def silent_days(scene: Scene) -> float:
+    """Days since the last purchase; NaN without one."""
     last_ms = scene.row.read(PURCHASES).last_at_ms
     return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
 
@@ -596,7 +597,7 @@ def _of_clock(read: Callable[[Clock], float]) -> Callable[[Scene], float]:
 
 
 def _expected_order_days(scene: Scene) -> float:
-    return scene.of(clock).expected_days - _silent_days(scene)
+    return scene.of(clock).expected_days - silent_days(scene)
 
 
 def _overdue_at(scene: Scene) -> str:
@@ -659,7 +660,7 @@ FACTS = {
         lambda s: s.money(s.of(window_365d)[1]), "spent {:.2f} in a year", "net spend, a year"
     ),
     "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order"),
-    "silent_days": Fact(_silent_days, "now {:.0f} days", "days since the last purchase", least=0.0),
+    "silent_days": Fact(silent_days, "now {:.0f} days", "days since the last purchase", least=0.0),
     "typical_gap_days": Fact(
         lambda s: s.of(usual_gap_days),
         "usually every {:.0f} days",
@@ -667,7 +668,7 @@ FACTS = {
         least=0.0,
     ),
     "overdue_ratio": Fact(
-        lambda s: _silent_days(s) / s.of(usual_gap_days),
+        lambda s: silent_days(s) / s.of(usual_gap_days),
         "{:.1f} times the usual gap",
         "silence over the usual gap",
         least=0.0,
@@ -834,6 +835,7 @@ PURCHASES: Part[Purchases] = Part(
         window_365d,
         clock,
         renew_deadline,
+        silent_days,
         usual_gap_days,
         overdue_at,
     ),

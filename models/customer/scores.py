@@ -5,10 +5,19 @@ from math import nan
 from models.customer.churn_words import Words
 from models.customer.engagement import engagement
 from models.customer.features import extract
-from models.customer.purchases import history, net_until, purchases, window_365d
+from models.customer.purchases import (
+    clock,
+    history,
+    net_until,
+    purchases,
+    silent_days,
+    window_365d,
+)
 from models.customer.scene import Scene
 from models.learning.churn import Assessment, Churn, Seen, assessed, score
 from models.learning.explanation import Explanation, explained, parts_of
+from models.learning.lapse import Lapse, lapse
+from models.learning.population import Population
 from models.learning.silent import silent_churn
 from models.learning.value import ValueView, value
 
@@ -59,6 +68,15 @@ def thinning(scene: Scene) -> float | None:
     if past is None or first is None:
         return None
     return silent_churn(past, first.probability, scene.at_ms)
+
+
+def lapsed(scene: Scene) -> Lapse | None:
+    """Whether the customer has lapsed, by what is usual for them; None without a purchase."""
+    past, first = scene.of(history), scene.of(churn)
+    if past is None or first is None:
+        return None
+    rhythm = scene.snapshot.of(Population).bgnbd
+    return lapse(past, first, rhythm, scene.of(clock).expected_days, scene.of(silent_days))
 
 
 def explanations(scene: Scene) -> tuple[Explanation, ...]:

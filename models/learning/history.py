@@ -26,3 +26,13 @@ class History(NamedTuple):
 def days_since(past: History, since_ms: int) -> int:
     """The number of purchase days after the day of ``since_ms``."""
     return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)
+
+
+def is_known_since(past: History, since_ms: int) -> bool:
+    """Whether ``days`` has every purchase day after the day of ``since_ms``.
+
+    Days that it lacks are older than those it has: of somebody who buys very often, they may be
+    recent all the same.
+    """
+    days = past.days
+    return len(days) > past.repeats or not days or days[0] <= since_ms // DAY_MS

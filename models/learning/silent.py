@@ -8,7 +8,7 @@ how it was evaluated.
 from math import exp, sqrt
 
 from config.duration import DAY_MS
-from models.learning.history import History, days_since
+from models.learning.history import History, days_since, is_known_since
 
 #: With less history than this there is no rate to compare with.
 LIFE_DAYS_MIN = 84.0
@@ -18,7 +18,8 @@ WINDOW_DAYS = (14, 56)
 
 
 def silent_churn(past: History, churn_probability: float, at_ms: int) -> float | None:
-    """How strong the evidence of silent churn is, in 0..1; None with too little history.
+    """How strong the evidence of silent churn is, in 0..1; None with too little history, or with
+    purchase days in the windows that are no longer known.
 
     Bayes' rule with the churn score as the prior. The likelihood of so few recent purchase days is
     the geometric mean of `rhythm_tails` for a customer who stays, and 1 for one who is leaving. It
@@ -26,6 +27,8 @@ def silent_churn(past: History, churn_probability: float, at_ms: int) -> float |
     regular than a Poisson process.
     """
     if past.life < LIFE_DAYS_MIN or past.repeats + 1 < PURCHASE_DAYS_MIN:
+        return None
+    if not is_known_since(past, at_ms - max(WINDOW_DAYS) * DAY_MS):
         return None
     short, long = rhythm_tails(past, at_ms)
     stays = (1.0 - churn_probability) * sqrt(short * long)

@@ -1,6 +1,7 @@
 """What a customer is expected to bring: purchases and spend within any time, and lifetime value."""
 
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -81,6 +82,36 @@ def expect(
     return Expectation(purchases, spend_minor, Worth.FORMULA, forecast)
 
 
+def expect_in_order(
+    past: History, net_minor: int, horizon_days: float, snapshot: Snapshot
+) -> Expectation | None:
+    """The expectation, with a spend that never falls with a longer horizon.
+
+    Challengers of several horizons know nothing of each other, and the formula knows of none. So a
+    shorter horizon's challenger is the least of what a longer one may say, and what is said for a
+    horizon between theirs lies between them.
+    """
+    found = expect(past, net_minor, horizon_days, snapshot)
+    if found is None:
+        return None
+    least, most = 0.0, inf
+    for served_days in _served_days(snapshot):
+        other = found if served_days == horizon_days else None
+        other = other or expect(past, net_minor, served_days, snapshot)
+        assert other is not None
+        if served_days >= horizon_days:
+            most = max(least, other.spend_minor)
+            break
+        least = max(least, other.spend_minor)
+    return found._replace(spend_minor=min(max(found.spend_minor, least), most))
+
+
+def _served_days(snapshot: Snapshot) -> list[float]:
+    """The horizons for which a challenger serves, the shortest first."""
+    models = snapshot.of(SpendScoring).models
+    return sorted(float(name) for name, model in models.items() if model.serves)
+
+
 def expected_revenue(
     past: History,
     net_minor: int,
@@ -91,7 +122,7 @@ def expected_revenue(
     """Net revenue expected within the horizon, in the shop's currency; None before there is a
     model.
     """
-    found = expect(past, net_minor, horizon_days, snapshot)
+    found = expect_in_order(past, net_minor, horizon_days, snapshot)
     return None if found is None else found.spend_minor / _minor(parameters)
 
 
@@ -126,7 +157,7 @@ def _horizons(
     past: History, net_minor: int, snapshot: Snapshot, parameters: Parameters
 ) -> list[HorizonView]:
     unit, horizons = _minor(parameters), parameters.churn.horizon_days
-    expected = [(days, expect(past, net_minor, days, snapshot)) for days in horizons]
+    expected = [(days, expect_in_order(past, net_minor, days, snapshot)) for days in horizons]
     return [
         HorizonView(days, found.purchases, found.spend_minor / unit, found.source)
         for days, found in expected

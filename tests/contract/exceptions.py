@@ -140,6 +140,11 @@ AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 #: C4: timers that no event sets, by their code.
 SET_BY_DECISIONS = {COOLDOWN: "a rule that fired is looked at again when its cooldown ends"}
 
+#: C8: timers of other parts that a part sets, through a reading of theirs.
+TIMERS_OF_OTHERS = {
+    ("churn", "overdue"): "at a check-in, the end of a silence is set by what is usual by then"
+}
+
 #: C6: parts that keep nothing of a customer.
 STATELESS: dict[str, str] = {}
 

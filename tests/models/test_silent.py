@@ -4,6 +4,7 @@ from math import exp, factorial, isnan, sqrt
 
 import pytest
 
+from models.customer.anomaly import purchase_anomaly
 from models.customer.purchases import history
 from models.customer.registry import FACTS
 from models.customer.row import Row
@@ -53,6 +54,18 @@ def test_it_is_bayes_rule_with_the_churn_score_as_the_prior() -> None:
     short, long = rhythm_tails(past, NOW_MS)
 
     assert pytest.approx(0.2 / (0.2 + 0.8 * sqrt(short * long))) == silent_churn(past, 0.2, NOW_MS)
+
+
+def test_nobody_thins_out_whose_purchase_days_are_no_longer_known() -> None:
+    """Of somebody who buys all day, the days that are kept may not fill the windows."""
+    lately = History(tuple(range(900, 920)), 400, 400.0, 400.5, 0.5)
+    within = History(tuple(range(850, 920)), 400, 400.0, 400.5, 0.5)
+    now_ms = 920 * 86_400_000
+
+    assert silent_churn(lately, 0.05, now_ms) is None
+    assert (silent_churn(within, 0.05, now_ms) or 0.0) < 0.2
+    assert purchase_anomaly(lately._replace(days=lately.days[-10:]), now_ms) is None
+    assert purchase_anomaly(within, now_ms) is not None
 
 
 def test_who_thins_out_is_above_who_keeps_their_own_rhythm_however_rare() -> None:
