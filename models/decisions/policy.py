@@ -191,7 +191,8 @@ def _check_quiet_hours(catalogue: Actions) -> None:
         if hours.begin == hours.end:
             raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
         for channel in hours.channels:
-            if channel not in channels:
+            # A catalogue without actions has nothing to wait with.
+            if channels and channel not in channels:
                 raise RuleError(
                     f"{hours.where}: no action has the channel {channel!r}"
                     f"{_nearest(channel, channels)}"
