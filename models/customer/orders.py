@@ -6,7 +6,7 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
@@ -100,6 +100,8 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     currency: str | None = None
     coupon: str | None = None
     products: tuple[Product, ...] | None = None
+    #: They only say what a part of the order is worth, should it be given back.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
 
     def __post_init__(self) -> None:
         _limit(self)

@@ -19,8 +19,8 @@ from models.customer.contacts import CONTROL, TREATED, DecisionView, Outcome
 from models.customer.engagement import EngagementView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
-from models.customer.profile import SECTIONS, Profile
 from models.customer.prices import PricesView
+from models.customer.profile import SECTIONS, Profile
 from models.customer.purchases import RfmView, Window
 from models.customer.rfm import Segment
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
@@ -325,8 +325,10 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         [
             (
                 "prices",
-                "sensitivity 0.70: 82% bought for less, 25% off where there was a discount, none "
-                "at full price in a year",
+                (
+                    "sensitivity 0.70: 82% bought for less, 25% off where there was a discount, none "
+                    "at full price in a year"
+                ),
             )
         ],
     ),

@@ -175,6 +175,19 @@ def test_products_of_a_refund_are_understood_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("products", "known"),
+    [({"0": {"price": 3}, "2": {"price": 4}}, 2), ("all", None), ({"price": 3}, None), (7, None)],
+)
+def test_products_that_cannot_be_read_cost_no_order(products: Any, known: int | None) -> None:
+    placed = happened("Order Completed", at(), order_id="o", revenue=7, products=products)
+    assert known == (placed.properties.products and len(placed.properties.products))
+    # What they say of a refund decides how much is given back.
+    refund = line("Order Refunded", at(), properties={"order_id": "o", "products": products})
+    if known is None:
+        assert (Reason.WRONG_TYPE, "$.properties.products") == refusal(refund)
+
+
+@pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind.reader is not None], ids=lambda k: k.name
 )
 def test_an_event_that_is_read_twice_says_the_same(kind: Any) -> None:
