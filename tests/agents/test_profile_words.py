@@ -326,8 +326,8 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             (
                 "prices",
                 (
-                    "sensitivity 0.70: 82% bought for less, 25% off where there was a discount, none "
-                    "at full price in a year"
+                    "sensitivity 0.70: 82% bought for less, 25% off where there was a discount, "
+                    "none at full price in a year"
                 ),
             )
         ],
