@@ -24,7 +24,7 @@ from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, require_log_format
-from models.learning.lessons import Lesson, Tally
+from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
 from streams.cloud_events import decision_headers
 from streams.customers_table import STATE_KEY
@@ -144,7 +144,7 @@ class ProfileAgent:
         if output.type_name is not None:
             headers = self._headers(effect, output.type_name(effect), line, counts)
         counts.count(effect, output)
-        if isinstance(effect, Lesson) and not isinstance(effect, Tally):
+        if isinstance(effect, Lesson) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
         number, value = owned.fold.number, output.encode(effect)
         self._outbox.add(

@@ -35,7 +35,7 @@ from models.events.wire import (
 from models.hindsight import Hindsight
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.drift import ALARMS_MAX, DriftAlarm
-from models.learning.lessons import Lesson, Tally
+from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.spend import SpendQuality, SpendScoring
@@ -310,8 +310,8 @@ class Replay:
         for effect in applied.effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
-                    # A sum alone does not make a new snapshot.
-                    self._has_news |= not isinstance(effect, Tally)
+                    # Neither a sum nor the end of a day alone makes a new snapshot.
+                    self._has_news |= not isinstance(effect, Tally | DayEnd)
                     self._alarms.extend(self._trainer.alarms)
         return applied.effects
 
