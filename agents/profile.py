@@ -132,7 +132,9 @@ class ProfileAgent:
         row = owned.rows.get(event.customer)
         contact = decided_contact(row.read(CONTACTS), event) if row is not None else None
         if contact is None:
-            counts.unknown_outcomes += 1
+            # History names what other systems decided.
+            if not owned.fold.context.is_rehearsal and not event.historical:
+                counts.unknown_outcomes += 1
         elif contact.treated:
             counts.outcomes[OUTCOMES[event.name]] += 1
         elif contact.outcome == Outcome.CONTAMINATED:

@@ -254,17 +254,20 @@ class Replay:
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
             if event.name in OUTCOMES:
-                self._count_outcome(event, self._lane(line).rows.rows[event.customer])
+                lane = self._lane(line)
+                is_history = event.historical or lane.partition.context.is_rehearsal
+                self._count_outcome(event, lane.rows.rows[event.customer], is_history=is_history)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
 
-    def _count_outcome(self, event: Event, row: Row) -> None:
+    def _count_outcome(self, event: Event, row: Row, *, is_history: bool) -> None:
+        """Count an outcome of nothing that was decided; history names what others decided."""
         contact = decided_contact(row.read(CONTACTS), event)
         if contact is None:
-            self._unknown_outcomes += 1
+            self._unknown_outcomes += not is_history
         elif contact.outcome == Outcome.CONTAMINATED:
             self._control_treated[contact.channel] += 1
 
