@@ -54,7 +54,7 @@ def _sample(words: str) -> float:
 def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
     rule = compiled.rule
     yield f"  {rule.name} (version {rule.version}, line {rule.line})"
-    yield f"    looked at when {MOMENTS[rule.moment]}"
+    yield f"    looked at when {_moment(compiled)}"
     yield f"    fires if {rule.when}"
     if rule.rises is not None:
         rises = rule.rises
@@ -64,6 +64,12 @@ def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
         )
     yield f"    then stays silent for {duration(rule.cooldown)}"
     yield f"    because of {', '.join(rule.because) or 'nothing it names'}"
+
+
+def _moment(compiled: CompiledTrigger) -> str:
+    if not compiled.on:
+        return MOMENTS[compiled.rule.moment]
+    return f"{' or '.join(event.name for event in compiled.on)} happens"
 
 
 def _action(compiled: CompiledAction) -> Iterator[str]:
