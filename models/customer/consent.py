@@ -124,7 +124,7 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
     purpose: str | None = None
     purposes: tuple[str, ...] | None = None
     channel: str | None = None
-    list_id: str | int | None = None
+    list_id: str | None = None
     source: str | None = None
     machine: bool | None = None
 
@@ -299,9 +299,9 @@ def channel_code(name: str | None) -> str:
     return _CHANNELS.get(channel, channel)
 
 
-def _list(list_id: str | int | None) -> int:
+def _list(list_id: str | None) -> int:
     """A list's fingerprint, however it is capitalised; 0 for none."""
-    text = _folded(str(list_id)) if list_id is not None else ""
+    text = _folded(list_id) if list_id is not None else ""
     return fingerprint(text) if text else 0
 
 

@@ -13,6 +13,7 @@ from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import COOLDOWN_OVER, DECISIONS_MAX
 from models.customer.named_events import EVENT
 from models.customer.part import Fact
+from models.customer.prices import PRICES
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -92,6 +93,7 @@ def compile_policy(parameters: Parameters) -> Policy:
         *(found for compiled in actions for found in _doubts(compiled.rule, domains)),
         *_unanswered(parameters.triggers.triggers, catalogue.actions),
         *_never_chosen(catalogue.actions),
+        *_priced_by_the_customer(actions),
     ]
     by_moment = {
         moment: tuple(found for found in triggers if found.rule.moment == moment)
@@ -191,6 +193,20 @@ def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:
                 yield f"{rule.where}: {rule.name}: is never chosen, for {what} is 0"
 
 
+def _priced_by_the_customer(actions: Sequence[CompiledAction]) -> Iterator[str]:
+    """How much the price decides may close a discount, and must not set what somebody is offered
+    (PIPL, article 24: no unreasonable differential treatment in price).
+    """
+    for compiled in actions:
+        named = sorted(compiled.value.names & PRICES.facts.keys())
+        if named and compiled.rule.offer is not None:
+            yield (
+                f"{compiled.rule.where}: {compiled.rule.name}: value names {named[0]}: an offer "
+                f"must not be worth more or less by how much the price decides for somebody; use "
+                f"it in `when`"
+            )
+
+
 def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
     if not 0 <= cap.at_most < DECISIONS_MAX or cap.per <= 0:
         raise RuleError(
@@ -218,7 +234,8 @@ def _check_quiet_hours(catalogue: Actions) -> None:
         if hours.begin == hours.end:
             raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
         for channel in hours.channels:
-            if channel not in channels:
+            # A catalogue without actions has nothing to wait with.
+            if channels and channel not in channels:
                 raise RuleError(
                     f"{hours.where}: no action has the channel {channel!r}"
                     f"{_nearest(channel, channels)}"

@@ -289,7 +289,7 @@ def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None
     log.append(line("Order Completed", at(), customer="bob", properties={"revenue": 1}))
     log.clock(at(minutes=60))
     log.model(1)
-    applied = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at(days=60))}))
+    applied = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at(days=200))}))
 
     versions = {e.user_id: e.model_version for e in applied.effects if isinstance(e, Trigger)}
     assert {"bob": 1} == versions

@@ -300,6 +300,11 @@ def test_what_is_probably_not_meant_is_told_with_its_line(
         ("propensity: 0.3", "propensity: 0", "call: is never chosen, for propensity is 0"),
         ("cost: 3", "cost: 3\n    lever: 0", "call: is never chosen, for lever is 0"),
         ("for: {quiet: 1.0}", "for: {quiet: 0}", "is never chosen, for every weight in `for` is 0"),
+        (
+            "value: average_order",
+            "value: average_order * price_sensitivity\n    offer: discount",
+            "an offer must not be worth more or less by how much the price decides",
+        ),
     ],
 )
 def test_an_action_that_is_never_chosen_is_told(
