@@ -14,6 +14,9 @@ import yaml
 
 from config.duration import DurationMs, MinuteOfDay, convert
 
+#: How the names of shipped files begin, in messages.
+SHIPPED = "config/"
+
 
 class RuleError(ValueError):
     """A rule cannot be used; the message names the file, the line and the fix."""
@@ -216,7 +219,7 @@ class _Tree(NamedTuple):
 
 
 def _tree(file: Path | None, shipped: str) -> _Tree:
-    name = str(file or f"config/{shipped}")
+    name = str(file or f"{SHIPPED}{shipped}")
     try:
         source = file or resources.files("config").joinpath(shipped)
         loader = _Loader(source.read_text("utf-8"))

@@ -13,9 +13,12 @@ _UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", 
 
 def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
     """Every trigger in the order of its file, then the catalogue's caps and actions."""
-    compiled = [trigger for found in policy.triggers.values() for trigger in found]
+    # One with a threshold is looked at when its cooldown ends, too.
+    compiled = {
+        trigger.rule.name: trigger for found in policy.triggers.values() for trigger in found
+    }
     for file in dict.fromkeys(rule.file for rule in parameters.triggers.triggers):
-        own = [trigger for trigger in compiled if trigger.rule.file == file]
+        own = [trigger for trigger in compiled.values() if trigger.rule.file == file]
         yield f"{file}: {_counted(len(own), 'trigger')}"
         for trigger in sorted(own, key=lambda found: found.rule.line):
             yield from _trigger(trigger)

@@ -20,7 +20,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.codes import code
 from models.events.event import Event
-from models.money import foreign, shop_minor
+from models.money import foreign, has_rate, shop_minor
 
 EVENT: Final = "event"
 #: Of one name. A day with more of them counts as one with so many.
@@ -98,11 +98,11 @@ def _value(scene: Scene) -> float:
     if happened is None or value is None:
         return nan
     properties, money = happened.event.properties, scene.parameters.money
-    amount = value(properties)
-    if amount is None:
-        return nan
+    amount, at_ms = value(properties), happened.event.occurred_at_ms
     currency = foreign(getattr(properties, "currency", None), money)
-    return scene.money(shop_minor(amount, currency, happened.event.occurred_at_ms, money))
+    if amount is None or not has_rate(currency, at_ms, money):
+        return nan
+    return scene.money(shop_minor(amount, currency, at_ms, money))
 
 
 def _code(scene: Scene) -> str:

@@ -8,7 +8,7 @@ from math import inf
 from msgspec import Struct
 
 from config.parameters import Names, Parameters
-from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from config.rules import SHIPPED, ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
 from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import COOLDOWN_OVER, DECISIONS_MAX
 from models.customer.named_events import EVENT
@@ -40,6 +40,10 @@ from models.decisions.possible import (
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 _PERCENT = 100
+_ANSWER = (
+    "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
+    "itself"
+)
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
@@ -172,13 +176,17 @@ def _doubts(
 
 
 def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
+    """Each by itself that the operator wrote; the shipped ones are told in one line."""
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
-    for rule in triggers:
-        if rule.name not in answered:
-            yield (
-                f"{rule.where}: {rule.name}: no action answers it, so nothing is ever done about "
-                f"it: name it in `for` of an action, unless you act on the trigger itself"
-            )
+    unanswered = [rule for rule in triggers if rule.name not in answered]
+    shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
+    if shipped:
+        files = ", ".join(dict.fromkeys(rule.file for rule in shipped))
+        names = ", ".join(rule.name for rule in shipped)
+        yield f"{files}: no action answers {names}: {_ANSWER}"
+    for rule in unanswered:
+        if rule not in shipped:
+            yield f"{rule.where}: {rule.name}: no action answers it: {_ANSWER}"
 
 
 def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:

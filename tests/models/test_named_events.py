@@ -241,6 +241,8 @@ def test_an_event_of_one_s_own_is_told_of_and_may_be_named(tmp_path: Path) -> No
         ("Order Refunded", {"order_id": "O"}, None, ""),
         ("Product Added", {"product_id": "P", "price": 4.5, "quantity": 3}, 13.5, ""),
         ("Product Added", {"product_id": "P"}, None, ""),
+        ("Product Added", {"product_id": "P", "price": 100, "currency": "USD"}, 92.0, ""),
+        ("Product Added", {"product_id": "P", "price": 100, "currency": "CHF"}, None, ""),
         (
             "Checkout Started",
             {"products": [{"sku": "a", "price": 2}, {"sku": "b"}, {"sku": "c", "price": 3}]},
