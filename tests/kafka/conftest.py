@@ -12,10 +12,10 @@ from tests.kafka.deployment import Deployment
 
 @pytest.fixture
 def deployment(
-    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> Iterator[Deployment]:
     """Batches are small, so that a fault finds some in every stage."""
-    prefix = f"{request.node.originalname[:80]}."
+    prefix = f"{tmp_path.name}."
     servers = kafka.bootstrap_servers
     with Deployment(servers, valkey.url, prefix, tmp_path, max_batch_records=500) as deployment:
         yield deployment

@@ -188,7 +188,7 @@ def test_topics_that_are_missing_are_named(deployment: Deployment) -> None:
 
     assert 1 == visit.code
     missing = visit.said("topics", "problem")
-    assert 11 == len(missing)
+    assert 12 == len(missing)
     assert all("keepstream topics create" in words for words in missing)
 
 
