@@ -437,7 +437,9 @@ FACTS = {
         "different products in the cart",
         least=0.0,
     ),
-    "cart_units": Fact(_units, "{:g} pieces", "how many pieces of all products are in the cart"),
+    "cart_units": Fact(
+        _units, "{:g} pieces", "how many pieces of all products are in the cart", least=0.0
+    ),
     "cart_value": Fact(
         lambda s: s.money(s.of(value_minor)),
         "worth {:.2f}",

@@ -363,6 +363,7 @@ _FACTS = {
         _expected_spend,
         "expected to spend {:.2f}",
         "net spend expected within the first horizon",
+        least=0.0,
     ),
 }
 

@@ -11,11 +11,14 @@ from models.customer.fingerprint import fingerprint
 from models.customer.part import Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.words import how_long_before
+from models.customer.words import how_long_before, moment_in_words
 from models.events.event import Event, EventType, Text
-from models.events.wire import iso
+from models.events.wire import iso, iso_or_none
 
 DECISIONS_MAX = 24
+#: How many of the latest moments with a trigger are kept with why nothing else was decided, and how
+#: many actions of one, each with what its gate says in so many characters.
+MOMENTS_MAX, REJECTED_MAX, _WHAT_LENGTH_MAX = 2, 12, 64
 #: The timer at the end of the cooldown that holds a climb back, and the moment that it raises. No
 #: rule can name this moment: it is one of all rules with a threshold.
 COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
@@ -75,16 +78,53 @@ class Contact(State):
     due_ms: int = 0
 
 
+class Rejected(State):
+    """An action that could have answered, and the gate that was shut: since when, until when and
+    what of it, 0 or empty where nobody can say.
+    """
+
+    action: str
+    by: str
+    since_ms: int = 0
+    until_ms: int = 0
+    what: str = ""
+
+
+class Decided(State):
+    """What came of a moment with a trigger; ``action`` is empty if nothing is done. The actions
+    that are for none of its triggers are left out.
+    """
+
+    at_ms: int
+    triggers: list[str]
+    action: str = ""
+    outranked: list[str] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def limited(self) -> None:
+        """Keep what there is room for, the first in the catalogue's order."""
+        del self.outranked[REJECTED_MAX:]
+        del self.rejected[REJECTED_MAX:]
+        for one in self.rejected:
+            one.what = one.what[:_WHAT_LENGTH_MAX]
+
+
 class Contacts(State):
     """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
     the triggers that fired for the climb their fact is in; ``held``: those whose cooldown holds a
-    climb back.
+    climb back; ``moments``: what came of the latest, oldest first.
     """
 
     latest: list[Contact] = field(default_factory=list)
     fired_ms: dict[str, int] = field(default_factory=dict)
     at_risk: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    moments: list[Decided] = field(default_factory=list)
+
+    def decide(self, new: Decided) -> None:
+        """Keep what came of one more moment."""
+        new.limited()
+        self.moments = sorted([*self.moments, new], key=_when)[-MOMENTS_MAX:]
 
     def remember(self, new: Contact) -> None:
         """Keep one more action.
@@ -97,6 +137,10 @@ class Contacts(State):
             last = {contact.action: place for place, contact in enumerate(self.latest)}
             repeated = (p for p, contact in enumerate(self.latest) if last[contact.action] > p)
             del self.latest[next(repeated, 0)]
+
+
+def _when(decided: Decided) -> int:
+    return decided.at_ms
 
 
 def _record(state: Contacts, event: Event, _scene: Scene) -> None:
@@ -136,6 +180,7 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
         for name, fired_ms in state.fired_ms.items():
             one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))
         one.at_risk += [name for name in state.at_risk if name not in one.at_risk]
+        one.moments = sorted([*one.moments, *state.moments], key=_when)[-MOMENTS_MAX:]
     for state in states:
         new = {*state.held}.difference(one.held, one.at_risk)
         one.held += [name for name in state.held if name in new]
@@ -159,6 +204,79 @@ class DecisionView(Struct, frozen=True, rename="camel"):
     at: str
     group: str
     outcome: str
+
+
+class RejectedView(Struct, frozen=True, rename="camel"):
+    """An action that could have answered, and why it did not: the gate that was shut, since when,
+    until when and what of it.
+    """
+
+    action: str
+    by: str
+    since: str | None
+    until: str | None
+    what: str | None
+
+
+class DecidedView(Struct, frozen=True, rename="camel"):
+    """What came of a moment with a trigger, and why nothing else; no action if nothing is done."""
+
+    at: str
+    triggers: tuple[str, ...]
+    action: str | None
+    outranked: tuple[str, ...]
+    rejected: tuple[RejectedView, ...]
+
+
+def _moments(scene: Scene) -> tuple[DecidedView, ...]:
+    return tuple(
+        DecidedView(
+            iso(decided.at_ms),
+            tuple(decided.triggers),
+            decided.action or None,
+            tuple(decided.outranked),
+            tuple(
+                RejectedView(
+                    one.action,
+                    one.by,
+                    iso_or_none(one.since_ms),
+                    iso_or_none(one.until_ms),
+                    one.what or None,
+                )
+                for one in decided.rejected
+            ),
+        )
+        for decided in scene.row.read(CONTACTS).moments
+    )
+
+
+def _moments_in_words(
+    moments: tuple[DecidedView, ...], _as_of: str, _currency: str
+) -> Iterator[Line]:
+    for decided in reversed(moments):
+        about = f"on {moment_in_words(decided.at)} about {', '.join(decided.triggers)}"
+        why = [f"{', '.join(names)}: {gate}" for gate, names in _by_gate(decided).items()]
+        if decided.action is None:
+            yield Line("nothing done", f"{about}: {'; '.join(why) or 'no action is for it'}")
+        else:
+            others = f"; not {'; not '.join(why)}" if why else ""
+            yield Line("decided", f"{decided.action} {about}{others}")
+
+
+def _by_gate(decided: DecidedView) -> dict[str, list[str]]:
+    """The actions that were not chosen, by what kept each from it."""
+    found: dict[str, list[str]] = {}
+    for name in decided.outranked:
+        found.setdefault("outranked", []).append(name)
+    for one in decided.rejected:
+        more = [
+            one.what or "",
+            f"since {moment_in_words(one.since)}" if one.since else "",
+            f"until {moment_in_words(one.until)}" if one.until else "",
+        ]
+        words = ", ".join(filter(None, more))
+        found.setdefault(f"{one.by} ({words})" if words else one.by, []).append(one.action)
+    return found
 
 
 def _decisions(scene: Scene) -> tuple[DecisionView, ...]:
@@ -208,7 +326,7 @@ CONTACTS: Part[Contacts] = Part(
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),
     record=_record,
-    # Without the decision's own id and its end, and what a cooldown holds back.
+    # Without the decision's own id and its end, what a cooldown holds back, and what was rejected.
     version=2,
     older={1: msgpack.Decoder(Contacts).decode},
     timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
@@ -219,6 +337,9 @@ CONTACTS: Part[Contacts] = Part(
         ),
         ProfileSection(
             "last_triggers", dict[str, str], _last_triggers, _triggers_in_words, place=610
+        ),
+        ProfileSection(
+            "last_moments", tuple[DecidedView, ...], _moments, _moments_in_words, place=630
         ),
     ),
 )

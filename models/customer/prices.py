@@ -344,16 +344,22 @@ FACTS = {
         _number("total"),
         "the price decides {:.0%}",
         "0 to 1: how much the price decides, by discounts taken and looked for",
+        least=0.0,
+        most=1.0,
     ),
     "discount_share": Fact(
         _number("share"),
         "{:.0%} bought for less",
         "share of purchases with a discount or a coupon, drawn towards what is usual",
+        least=0.0,
+        most=1.0,
     ),
     "discount_only": Fact(
         _number("discount_only"),
         "bought for less only: {:.0f}",
         "1 if there are three purchases or more in a year and none at full price, else 0",
+        least=0.0,
+        most=1.0,
     ),
 }
 

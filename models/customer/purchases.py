@@ -651,15 +651,24 @@ FACTS = {
         lambda s: float(s.of(window_365d)[0]), "{:.0f} in a year", "purchases, a year", least=0.0
     ),
     "net_30d": Fact(
-        lambda s: s.money(s.of(window_30d)[1]), "spent {:.2f} in 30 days", "net spend, 30 days"
+        lambda s: s.money(s.of(window_30d)[1]),
+        "spent {:.2f} in 30 days",
+        "net spend, 30 days",
+        least=0.0,
     ),
     "net_90d": Fact(
-        lambda s: s.money(s.of(window_90d)[1]), "spent {:.2f} in 90 days", "net spend, 90 days"
+        lambda s: s.money(s.of(window_90d)[1]),
+        "spent {:.2f} in 90 days",
+        "net spend, 90 days",
+        least=0.0,
     ),
     "net_365d": Fact(
-        lambda s: s.money(s.of(window_365d)[1]), "spent {:.2f} in a year", "net spend, a year"
+        lambda s: s.money(s.of(window_365d)[1]),
+        "spent {:.2f} in a year",
+        "net spend, a year",
+        least=0.0,
     ),
-    "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order"),
+    "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order", least=0.0),
     "silent_days": Fact(silent_days, "now {:.0f} days", "days since the last purchase", least=0.0),
     "typical_gap_days": Fact(
         lambda s: s.of(usual_gap_days),
@@ -690,11 +699,14 @@ FACTS = {
         _of_clock(lambda found: found.spread),
         "gaps that vary by {:.2f} of their logarithm",
         "standard deviation of the logarithm of the customer's gaps",
+        least=0.0,
     ),
     "is_seasonal": Fact(
         _of_clock(lambda found: float(found.is_seasonal)),
         "buys by the year: {:.0f}",
         "1 for somebody who buys at the same time of the year, else 0",
+        least=0.0,
+        most=1.0,
     ),
     "purchase_anomaly": Fact(
         _deviations,

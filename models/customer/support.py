@@ -340,7 +340,13 @@ FACTS = {
         "hours the longest of them has waited",
         least=0.0,
     ),
-    "nps": Fact(_last_nps, "{:g} of 10", "last NPS answer, on a scale from 0 to 10"),
+    "nps": Fact(
+        _last_nps,
+        "{:g} of 10",
+        "last NPS answer, on a scale from 0 to 10",
+        least=0.0,
+        most=10.0,
+    ),
     "csat": Fact(_last_csat, "CSAT {:g}", "last CSAT answer"),
     "survey_score": Fact(_survey_score, "answered {:g}", "the answer just given", moment=SURVEY),
     "survey_share": Fact(

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from math import isnan
 
 from models.customer.consent import personalisation_refused
-from models.customer.contacts import CONTACTS, CONTROL, TREATED, Contact
+from models.customer.contacts import (
+    CONTACTS,
+    CONTROL,
+    TREATED,
+    Contact,
+    Decided,
+    Rejected,
+)
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
 from models.decisions.gates import (
+    ANSWERS,
     GATE_NAMES,
     PRIORITY,
     Candidate,
@@ -43,7 +51,7 @@ def next_best_action(
     that nothing is done counts in none of them.
     """
     ranked: list[tuple[Ranked, CompiledAction]] = []
-    suppressed: list[Suppressed] = []
+    suppressed: list[tuple[CompiledAction, Shut]] = []
     for compiled in actions:
         rule = compiled.rule
         weight = max((rule.contexts.get(t.kind, 0.0) for t in triggers), default=0.0)
@@ -52,7 +60,7 @@ def next_best_action(
         if priority is not None and priority.priority > 0:
             ranked.append((Ranked(rule.name, priority), compiled))
         else:
-            suppressed.append((shut or Shut(PRIORITY)).suppressed(rule.name))
+            suppressed.append((compiled, shut or Shut(PRIORITY)))
     best: tuple[Ranked, CompiledAction] | None
     if scene.of(personalisation_refused) is not None:
         # Whose priority is higher would be decided by who the customer is.
@@ -61,7 +69,33 @@ def next_best_action(
         # Ties go to the first in the file.
         best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
     outranked = tuple(found[0] for found in ranked if found is not best)
-    return _decided(scene, triggers, receipts, best, outranked, tuple(suppressed))
+    _remember(scene, triggers, best, outranked, suppressed)
+    told = tuple(shut.suppressed(compiled.rule.name) for compiled, shut in suppressed)
+    return _decided(scene, triggers, receipts, best, outranked, told)
+
+
+def _remember(
+    scene: Scene,
+    triggers: Sequence[Trigger],
+    best: tuple[Ranked, CompiledAction] | None,
+    outranked: Sequence[Ranked],
+    suppressed: Sequence[tuple[CompiledAction, Shut]],
+) -> None:
+    """Keep why nothing else was decided, for whoever looks at the customer."""
+    rejected = [
+        Rejected(compiled.rule.name, shut.by, shut.since_ms, shut.until_ms, shut.what or "")
+        for compiled, shut in suppressed
+        if shut.by != ANSWERS
+    ]
+    scene.row.edit(CONTACTS).decide(
+        Decided(
+            scene.at_ms,
+            [trigger.kind for trigger in triggers],
+            best[1].rule.name if best is not None else "",
+            [ranked.action for ranked in outranked],
+            rejected,
+        )
+    )
 
 
 def is_control(customer: str, holdout: float) -> bool:

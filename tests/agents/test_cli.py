@@ -317,11 +317,11 @@ def test_a_log_s_models_come_from_their_folder(
     (tmp_path / "models" / "1.json").write_bytes(content)
     result = replay(tmp_path, adopting(digest), "--models", tmp_path / "models")
     assert 0 == result.exit_code, result.output
-    trigger, nothing = records(outcome(tmp_path)["triggers.jsonl"])
-    assert ("next-best-action", None) == (nothing["kind"], nothing["action"])
+    trigger, action = records(outcome(tmp_path)["triggers.jsonl"])
+    assert ("next-best-action", "care-note") == (action["kind"], action["action"])
     assert ("purchase-overdue", 1) == (trigger["kind"], trigger["modelVersion"])
-    # Twice the snapshot's gap of five days, not the shipped thirty.
-    assert "2025-01-11T10:00:00.000Z" == trigger["timestamp"]
+    # The 90th percentile of gaps about the snapshot's five days; by the shipped thirty, in May.
+    assert "2025-01-22T17:31:39.883Z" == trigger["timestamp"]
 
 
 @pytest.mark.parametrize("fault", ["missing", "altered", "another version"])

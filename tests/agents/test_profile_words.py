@@ -15,7 +15,15 @@ from models.customer.cart import CartView
 from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.consent import ConsentView, WordView
-from models.customer.contacts import CONTROL, TREATED, DecisionView, Outcome
+from models.customer.contacts import (
+    CONTROL,
+    MOMENTS_MAX,
+    TREATED,
+    DecidedView,
+    DecisionView,
+    Outcome,
+    RejectedView,
+)
 from models.customer.engagement import EngagementView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
@@ -339,6 +347,46 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("trigger", "cart-abandoned, 2 days before"),
         ],
     ),
+    "last_moments": (
+        (
+            DecidedView(
+                BEFORE,
+                ("cart-abandoned",),
+                "call",
+                ("coupon",),
+                (RejectedView("note", "cooldown", BEFORE, AS_OF, None),),
+            ),
+            DecidedView(
+                AS_OF,
+                ("cart-abandoned", "low-satisfaction"),
+                None,
+                (),
+                (
+                    RejectedView("coupon", "consent", BEFORE, None, "marketing:email"),
+                    RejectedView("call", "truce", None, None, None),
+                    RejectedView("note", "consent", BEFORE, None, "marketing:email"),
+                ),
+            ),
+            DecidedView(AS_OF, ("level-near",), None, (), ()),
+        ),
+        [
+            ("nothing done", "on 2026-02-12 00:00 UTC about level-near: no action is for it"),
+            (
+                "nothing done",
+                (
+                    "on 2026-02-12 00:00 UTC about cart-abandoned, low-satisfaction: coupon, note: "
+                    "consent (marketing:email, since 2026-02-10 00:00 UTC); call: truce"
+                ),
+            ),
+            (
+                "decided",
+                (
+                    "call on 2026-02-10 00:00 UTC about cart-abandoned; not coupon: outranked; not "
+                    "note: cooldown (since 2026-02-10 00:00 UTC, until 2026-02-12 00:00 UTC)"
+                ),
+            ),
+        ],
+    ),
     "decisions": (
         (DecisionView("call", "phone", AS_OF, TREATED, str(Outcome.CLICKED)),),
         [("action", "call by phone, just before: clicked")],
@@ -420,3 +468,58 @@ def test_amounts_have_the_decimals_of_their_currency(
     assert re.match(value, words)
     [words] = said(priced, "expected", currency)
     assert words.startswith(f"0.40 purchases, {digits(1_013.5, currency)} {currency} within")
+
+
+def replayed(*lines: bytes) -> Any:
+    """The profile of the one customer of these lines, after two months."""
+    replay = Replay(PARAMETERS)
+    end = b'{"type":"watermark","timestamp":"2026-03-01T00:00:00Z"}'
+    for number, raw in enumerate((*lines, end), 1):
+        replay.feed(raw, number)
+    [found] = replay.profiles()
+    return found
+
+
+def put(days: float) -> bytes:
+    cart = {"product_id": "p", "price": 30, "quantity": 2}
+    return line("Product Added", at(days), properties=cart)
+
+
+def test_why_nothing_was_done_is_told_with_the_gate_since_when_and_of_what() -> None:
+    told = replayed(
+        line("Order Completed", at(0), properties={"revenue": 40}),
+        line("Unsubscribed", at(3)),
+        put(20),
+    )
+
+    [nothing, *_] = [one for one in told.last_moments if "cart-abandoned" in one.triggers]
+    assert nothing.action is None
+    assert {"consent"} == {
+        one.by for one in nothing.rejected if one.by not in ("eligibility", "reason")
+    }
+    [words] = [one for one in said(told, "nothing done") if "cart-abandoned" in one]
+    assert words.startswith("on 2026-01-2")
+    assert re.search(
+        r"cart-[a-z-]+: consent \(marketing:email, since 2026-01-04 00:00 UTC\)", words
+    )
+
+
+def test_why_this_and_not_that_is_told(view: Any) -> None:
+    [decided] = [one for one in view.last_moments if one.action is not None]
+    [words] = said(view, "decided")
+
+    assert words.startswith(f"{decided.action} on ")
+    for other in (*decided.outranked, *(one.action for one in decided.rejected)):
+        assert other in words
+    assert decided.outranked
+    assert ": outranked" in words
+
+
+def test_the_latest_moments_are_kept_and_no_more() -> None:
+    told = replayed(*(put(days) for days in range(0, 50, 9)))
+
+    ats = [decided.at for decided in told.last_moments]
+    assert MOMENTS_MAX == len(ats)
+    assert sorted(ats) == ats
+    fired = told.last_triggers
+    assert max(fired.values()) == ats[-1]

@@ -11,7 +11,16 @@ from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
 from config.rules import Cap
 from models.admission import decode_event
-from models.customer.contacts import CONTACTS, DECISIONS_MAX, Contact, Contacts, Outcome
+from models.customer.contacts import (
+    CONTACTS,
+    DECISIONS_MAX,
+    REJECTED_MAX,
+    Contact,
+    Contacts,
+    Decided,
+    Outcome,
+    Rejected,
+)
 from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
 from models.decisions.actions import is_control
@@ -439,3 +448,20 @@ def test_a_trigger_of_an_earlier_release_is_read_without_a_group() -> None:
     del told["group"]
 
     assert replace(fired, group=None) == decode_decision(orjson.dumps(told))
+
+
+def test_of_a_moment_so_much_is_kept_of_what_was_rejected() -> None:
+    contacts = Contacts()
+    rejected = [Rejected(f"a-{n}", "consent", at(), 0, "x" * 500) for n in range(100)]
+    for day in range(50):
+        made = Decided(
+            at(days=day), ["cart-abandoned"], "", [f"b-{n}" for n in range(99)], rejected
+        )
+        contacts.decide(made)
+
+    assert [at(days=48), at(days=49)] == [decided.at_ms for decided in contacts.moments]
+    for decided in contacts.moments:
+        assert [f"a-{n}" for n in range(REJECTED_MAX)] == [one.action for one in decided.rejected]
+        assert [f"b-{n}" for n in range(REJECTED_MAX)] == decided.outranked
+        assert {64} == {len(one.what) for one in decided.rejected}
+    assert len(CONTACTS.pack(contacts)) < 4_096

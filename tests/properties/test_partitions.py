@@ -128,8 +128,16 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
             parts |= {part for row in rows for part, value in kept(row).items() if value}
 
     assert {Trigger, NextBestAction, ActionWithdrawn, Observation, Example, Tally} == effects
-    # Thinning out takes a history of months, and a word on points takes larger orders.
-    rare = {"silent-churn", "points-earned", "points-expiring", "level-near", "level-changed"}
+    # Thinning out takes a history of months, a word on points takes larger orders, and to depend on
+    # prices takes three orders with a discount.
+    rare = {
+        "silent-churn",
+        "points-earned",
+        "points-expiring",
+        "level-near",
+        "level-changed",
+        "price-dependent",
+    }
     assert {rule.name for rule in PARAMETERS.triggers.triggers} - rare == kinds - rare
     assert kept(Row()).keys() == parts
 
