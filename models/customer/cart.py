@@ -100,6 +100,17 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
     #: What lies in a cart is known without its price.
     has_amount: ClassVar[bool] = False
 
+    @property
+    def worth(self) -> float | None:
+        """The prices that it says times how many; None if it says none."""
+        products = (self,) if self.is_named or not self.products else self.products
+        found = None
+        for one in products:
+            if one.price is not None:
+                pieces = 1.0 if one.quantity is None else one.quantity
+                found = (found or 0.0) + one.price * pieces
+        return found
+
 
 class Change(NamedTuple):
     """Something that happened to the cart. ``key`` is the variant, or the order that empties it;
@@ -463,9 +474,10 @@ def _in_words(view: CartView, as_of: str, currency: str) -> Iterator[Line]:
     yield Line("cart", f"{counted(view.items, 'product')}, {value}, touched {touched}")
 
 
+_NEWS = EventType(shape=CartNews, value=lambda news: news.worth)
 EVENTS = {
-    **dict.fromkeys((ADDED, REMOVED, FROM_WISHLIST, VIEWED, CHECKOUT), EventType(shape=CartNews)),
-    UPDATED: EventType(shape=CartNews, topic=CLICKSTREAM),
+    **dict.fromkeys((ADDED, REMOVED, FROM_WISHLIST, VIEWED, CHECKOUT), _NEWS),
+    UPDATED: msgspec.structs.replace(_NEWS, topic=CLICKSTREAM),
     EMPTIED: EventType(topic=CLICKSTREAM),
 }
 

@@ -571,7 +571,7 @@ def _in_words(view: ConsentView | None, as_of: str, _currency: str) -> Iterator[
         yield Line("e-mail", f"cannot be reached: it came back {when}")
 
 
-_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check)
+_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check, code=lambda news: news.source)
 
 CONSENT: Part[Consent] = Part(
     name="consent",
@@ -581,7 +581,12 @@ CONSENT: Part[Consent] = Part(
     united=_united,
     parameters=ConsentParameters,
     has_own_file=True,
-    events={**dict.fromkeys(MEANINGS, _SAYS), BOUNCED: EventType(shape=EmailBounce)},
+    events={
+        **dict.fromkeys(MEANINGS, _SAYS),
+        BOUNCED: EventType(
+            shape=EmailBounce, code=lambda bounce: bounce.bounce_type or bounce.type
+        ),
+    },
     listens=frozenset({*MEANINGS, BOUNCED, *_REACHED}),
     record=_record,
     offers=(

@@ -132,9 +132,14 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
         _limit(self)
 
     @property
+    def stated(self) -> float | None:
+        """What was given back in all, if it says so."""
+        return self.revenue if self.revenue is not None else self.total
+
+    @property
     def has_amount(self) -> bool:
         """Whether it says how much was given back."""
-        if self.revenue is not None or self.total is not None:
+        if self.stated is not None:
             return True
         return any(product.unit is not None for product in self.products or ())
 
@@ -164,11 +169,12 @@ _NEWS = EventType(
     shape=OrderNews,
     check=_check_amount,
     rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
+    value=lambda news: news.amount,
 )
 EVENTS = {
     COMPLETED: _NEWS,
     UPDATED: _NEWS,
-    REFUNDED: EventType(shape=OrderRefund),
+    REFUNDED: EventType(shape=OrderRefund, value=lambda refund: refund.stated),
     CANCELLED: EventType(shape=OrderCancellation),
 }
 
@@ -399,7 +405,7 @@ def _end_of(event: Event) -> End:
         return End(at_ms, CANCELLATION)
     refund = fingerprint(news.refund_id) if news.refund_id else 0
     currency = code_of(news.currency)
-    stated = news.revenue if news.revenue is not None else news.total
+    stated = news.stated
     if stated is not None:
         return End(at_ms, PART, refund, stated, currency)
     if not news.products:
