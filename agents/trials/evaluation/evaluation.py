@@ -234,6 +234,10 @@ def _thinning(
     if material.labels_dealt:
         outcome = deal(outcome, material.seed)
     judged = outcome.is_known & np.isfinite(scores[KEEPSTREAM])
+    # Two orders around midnight are two days here and one occasion there, so that whoever has just
+    # enough days may have no score yet: everybody is judged on the rows that have one.
+    if np.isfinite(served.silent[judged]).any():
+        judged &= np.isfinite(served.silent)
     told = {CHURN: scores[KEEPSTREAM], SILENT_CHURN: served.silent, RECENCY: scores[RECENCY]}
     return compare_thinning(
         material.at.only(judged),
