@@ -39,6 +39,7 @@ from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
+from streams.pacing import Standing
 from streams.progress import Progress
 from streams.pulse import Pulse
 from streams.record_batches import PositionError, RecordBatch
@@ -100,8 +101,10 @@ class Worker:
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             streams = TriggerStreams(redis, settings, metrics)
-            learnt = partial(self.learnt_ms, trainer)
-            ingest = IngestAgent(outbox(), settings, parameters, metrics, self.is_leaving, learnt)
+            standings = partial(self.standings, trainer)
+            ingest = IngestAgent(
+                outbox(), settings, parameters, metrics, self.is_leaving, standings
+            )
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
             self.agents[topics.CUSTOMER_EVENTS] = profile_agent.take
@@ -136,22 +139,28 @@ class Worker:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
-    def learnt_ms(self, trainer: TrainerAgent, number: int) -> int | None:
-        """Up to which event time a partition is folded, its lessons are learnt and the model that
-        is due after them is adopted; None if this worker does not own it, or it is live: what
-        is decided aloud does not wait.
+    def standings(self, trainer: TrainerAgent) -> dict[int, Standing]:
+        """How far each partition is that this worker owns and that rehearses: what is decided
+        aloud does not wait.
         """
-        owned = self.partitions.get(number)
-        if owned is None or owned.fold.state.live_at_ms is not None:
-            return None
-        learning = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0)
-        is_trainer = learning in self.app.batch_consumer.ledger.ended
-        return owned.learnt_ms(
-            # A trainer that has yet to begin has learnt nothing.
-            trainer.latest_ms or 0 if is_trainer else None,
-            disorder_ms=self.parameters.time.disorder,
-            snapshot_every_ms=self.parameters.learning.snapshot_every,
-        )
+        ended = self.app.batch_consumer.ledger.ended
+        is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
+        every_ms = self.parameters.learning.snapshot_every
+        found: dict[int, Standing] = {}
+        for tp in ended:
+            if tp.topic != self.settings.topic(topics.CUSTOMER_EVENTS):
+                continue
+            number, owned = tp.partition, self.partitions.get(tp.partition)
+            if owned is None:
+                # Not open yet: it has everything before it.
+                found[number] = Standing(0, 0)
+            elif owned.fold.state.live_at_ms is None:
+                found[number] = (
+                    owned.standing(trainer.heard_ms(number), trainer.version)
+                    if is_trainer
+                    else owned.standing_apart(every_ms)
+                )
+        return found
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""

@@ -7,7 +7,7 @@ crash, and the fold drops events that were passed on twice, by their source.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 from faust.types import TP
@@ -24,9 +24,10 @@ from models.events.wire import encode_event
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.kafka_clients import partition_for
+from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Outbox
-from streams.pacing import Learnt, Pace
+from streams.pacing import Pace, Standings, Turn
 from streams.record_batches import Record, RecordBatch
 
 #: A topic whose next records don't come for this long no longer holds the others back.
@@ -55,8 +56,8 @@ class _Counts:
 class IngestAgent:
     """The agents of the raw topics, and the task that passes on what they took.
 
-    ``learnt``: up to which event time a partition of the log was folded and learnt from, if this
-    worker owns it. ``is_leaving``: whether partitions are about to be taken away. Then no more
+    ``standings``: how far the partitions of the log are that this worker owns and that rehearse.
+    ``is_leaving``: whether partitions are about to be taken away. Then no more
     records arrive, so those held back are dropped: without the missing ones they would be passed on
     out of order.
     """
@@ -68,10 +69,10 @@ class IngestAgent:
         parameters: Parameters,
         metrics: Metrics,
         is_leaving: Callable[[], bool],
-        learnt: Learnt,
+        standings: Standings,
     ) -> None:
-        # As old as a model gets before the next one.
-        self._pace = Pace(learnt, parameters.learning.snapshot_every)
+        times = parameters.time
+        self._pace = Pace(standings, disorder_ms=times.disorder, lateness_ms=times.lateness)
         self._outbox = outbox
         self._settings = settings
         self._parameters = parameters
@@ -155,40 +156,34 @@ class IngestAgent:
         self._pace.clear()
         self._left_epoch = self._epoch
 
-    def _backlog(self, consumer: BatchConsumer) -> Backlog:
-        to_come = consumer.to_come()
-
-        def backlog(topic: str, partition: int) -> bool:
-            return TP(self._settings.topic(topic), partition) in to_come
-
-        return backlog
+    def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
+        """The raw (topic, partition) with records that were not taken yet."""
+        names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
+        return {(names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names}
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
         patient = monotonic() - self._moved_s < PATIENCE_S
-        backlog = self._backlog(consumer) if patient else _nothing_to_come
+        to_come = self._to_come(consumer) if patient else set()
+        turn = self._turn(to_come)
         passed: Passed[Outgoing] | None = None
-        heads = self._heads()
-        until_ms = self._pace.until_ms(heads, monotonic())
-        for passed in self._alignment.release(backlog, until_ms):
+        for passed in self._alignment.release(_backlog(to_come), turn.until_ms):
             outgoing = passed.item
-            if passed.at_ms:
-                self._pace.passed(outgoing.partition, passed.at_ms)
             self._outbox.add(
                 outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value
             )
             source = TP(self._settings.topic(passed.topic), passed.partition)
             self._passed[source] = passed.offset + 1
-        return passed is not None
+        return passed is not None or bool(turn.partitions)
 
-    def _heads(self) -> dict[int, int]:
-        """The time of the next event for each partition of the log."""
-        heads: dict[int, int] = {}
-        for queued in self._alignment.heads():
-            if queued.at_ms:
-                number = queued.item.partition
-                heads[number] = min(queued.at_ms, heads.get(number, queued.at_ms))
-        return heads
+    def _turn(self, to_come: set[tuple[str, int]]) -> Turn:
+        """How far to go now; puts the clock records that go first into the outbox."""
+        next_ms = self._alignment.next_ms(to_come)
+        turn = self._pace.turn(next_ms, int(time() * 1_000), monotonic())
+        for number in turn.partitions:
+            record = clock_record(turn.day_end_ms)
+            self._outbox.add(CUSTOMER_EVENTS, number, key=None, value=record)
+        return turn
 
     def _commit(self, consumer: BatchConsumer, epoch: int) -> None:
         """Mark the positions of records that were passed on as committable."""
@@ -207,7 +202,7 @@ class IngestAgent:
         """
         if not self._full:
             return
-        awaited = self._alignment.awaited(self._backlog(consumer))
+        awaited = self._alignment.awaited(self._to_come(consumer))
         for topic, batch in list(self._full.items()):
             if topic in awaited or self._alignment.held(topic) <= self._settings.max_batch_records:
                 batch.release()
@@ -237,5 +232,5 @@ class IngestAgent:
         return Queued(event.occurred_at_ms, record.offset, outgoing)
 
 
-def _nothing_to_come(_topic: str, _partition: int) -> bool:
-    return False
+def _backlog(to_come: set[tuple[str, int]]) -> Backlog:
+    return lambda topic, partition: (topic, partition) in to_come

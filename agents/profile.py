@@ -24,7 +24,7 @@ from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, require_log_format
-from models.learning.lessons import Lesson, Tally
+from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
 from streams.cloud_events import decision_headers
 from streams.customers_table import STATE_KEY
@@ -132,7 +132,9 @@ class ProfileAgent:
         row = owned.rows.get(event.customer)
         contact = decided_contact(row.read(CONTACTS), event) if row is not None else None
         if contact is None:
-            counts.unknown_outcomes += 1
+            # History names what other systems decided.
+            if not owned.fold.context.is_rehearsal and not event.historical:
+                counts.unknown_outcomes += 1
         elif contact.treated:
             counts.outcomes[OUTCOMES[event.name]] += 1
         elif contact.outcome == Outcome.CONTAMINATED:
@@ -144,7 +146,7 @@ class ProfileAgent:
         if output.type_name is not None:
             headers = self._headers(effect, output.type_name(effect), line, counts)
         counts.count(effect, output)
-        if isinstance(effect, Lesson) and not isinstance(effect, Tally):
+        if isinstance(effect, Lesson) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
         number, value = owned.fold.number, output.encode(effect)
         self._outbox.add(

@@ -53,10 +53,14 @@ class TrainerAgent:
         self._trainer: Trainer | None = None
         self._epoch = -1
 
+    def heard_ms(self, partition: int) -> int:
+        """Up to which time all lessons of a partition were learnt here; 0 before the first."""
+        return self._trainer.clock_ms(partition) if self._trainer is not None else 0
+
     @property
-    def latest_ms(self) -> int | None:
-        """Event time of the latest lesson learnt here; None before the first."""
-        return self._trainer.latest_ms if self._trainer is not None else None
+    def version(self) -> int:
+        """The version of the last snapshot drawn here."""
+        return self._trainer.snapshot.version if self._trainer is not None else 0
 
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
         """Learn from ``batch``; publish and announce snapshots that become due."""

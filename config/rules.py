@@ -14,6 +14,9 @@ import yaml
 
 from config.duration import DurationMs, MinuteOfDay, convert
 
+#: How the names of shipped files begin, in messages.
+SHIPPED = "config/"
+
 
 class RuleError(ValueError):
     """A rule cannot be used; the message names the file, the line and the fix."""
@@ -47,6 +50,13 @@ class TriggerRule(_Entry, frozen=True):
     cooldown: DurationMs
     because: tuple[str, ...]
     rises: Rise | None = None
+    #: The events it is looked at, a name or a list of them; only of the moment ``event``.
+    on: str | tuple[str, ...] = ()
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """``on`` as a list, as its author wrote the names."""
+        return (self.on,) if isinstance(self.on, str) else self.on
 
 
 class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
@@ -161,6 +171,9 @@ def load_actions(file: Path | None = None) -> Actions:
     return actions
 
 
+_TEXT, _TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
+
+
 class _Loader(yaml.SafeLoader):
     """Adds its line to every mapping that is an entry of a list."""
 
@@ -176,11 +189,15 @@ def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
 
 
 def _fields(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    """A mapping; a repeated key is an error, because the second would silently win."""
+    """A mapping; a repeated key is an error, because the second would silently win.
+
+    The key `on` is a name, which YAML 1.1 takes for true.
+    """
     seen = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
+        key.tag = _TEXT if key.tag == _TRUTH else key.tag
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"{key.value!r} is there already", key.start_mark
@@ -202,7 +219,7 @@ class _Tree(NamedTuple):
 
 
 def _tree(file: Path | None, shipped: str) -> _Tree:
-    name = str(file or f"config/{shipped}")
+    name = str(file or f"{SHIPPED}{shipped}")
     try:
         source = file or resources.files("config").joinpath(shipped)
         loader = _Loader(source.read_text("utf-8"))

@@ -17,7 +17,8 @@ from models.engine import Effect, Fate, Rehearsed, run_timers, step
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
 from models.events.wire import Line, timestamp_ms
-from models.learning.lessons import Lesson
+from models.learning.day_ends import last_day_end_ms
+from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot
 from models.plan import Plan
 
@@ -183,10 +184,18 @@ class Partition:
         return self._placed(offset, self._run_until(offset, clock_ms))
 
     def _run_until(self, offset: int, clock_ms: int) -> list[Effect]:
-        effects: list[Effect] = []
-        if clock_ms < self.state.clock_ms:
-            return effects
+        """Move the clock and run what is due; when the end of a day was passed, say so last."""
+        earlier_ms = self.state.clock_ms
+        if clock_ms < earlier_ms:
+            return []
         self.state.clock_ms = self._context.clock_ms = clock_ms
+        effects = self._run_due(offset, clock_ms)
+        if last_day_end_ms(clock_ms) > last_day_end_ms(earlier_ms):
+            effects.append(DayEnd(clock_ms))
+        return effects
+
+    def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
+        effects: list[Effect] = []
         if not self._heap or self._heap[0][0] > clock_ms:
             return effects
         ran: set[str] = set()

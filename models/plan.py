@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS
-from models.customer.part import INTERACTIONS, KEYS_MAX, Fact, Part, Reading, Timer
+from models.customer.part import INTERACTIONS, KEYS_MAX, NAMED_BY_RULES, Fact, Part, Reading, Timer
 from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
 from models.decisions.policy import Policy, compile_policy
@@ -39,6 +39,7 @@ class Plan(NamedTuple):
             self.parameters,
             snapshot,
             self.facts,
+            named=self.policy.named,
             clock_ms=clock_ms,
             label_delay_ms=label_delay_ms,
         )
@@ -50,10 +51,11 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
     """
     on = tuple(part for part in parts if part.is_on(parameters))
     _check_sums(on, parameters)
-    routes = tuple(tuple(part for part in on if _hears(part, kind)) for kind in KINDS)
+    policy = compile_policy(parameters)
+    routes = tuple(tuple(part for part in on if _hears(part, kind, policy)) for kind in KINDS)
     return Plan(
         parameters=parameters,
-        policy=compile_policy(parameters),
+        policy=policy,
         routes=routes,
         checks=tuple(tuple(part for part in route if part.check is not None) for route in routes),
         timers=_timers(on),
@@ -70,9 +72,11 @@ def _check_sums(parts: tuple[Part[Any], ...], parameters: Parameters) -> None:
             raise RegistryError(f"{part.name} tells {count} sums, {KEYS_MAX} at most: set fewer")
 
 
-def _hears(part: Part[Any], kind: Kind) -> bool:
+def _hears(part: Part[Any], kind: Kind, policy: Policy) -> bool:
     if part.listens is INTERACTIONS:
         return not kind.is_passive
+    if part.listens is NAMED_BY_RULES:
+        return kind.number in policy.named_kinds
     return kind.name in part.listens
 
 

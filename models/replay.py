@@ -35,7 +35,7 @@ from models.events.wire import (
 from models.hindsight import Hindsight
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.drift import ALARMS_MAX, DriftAlarm
-from models.learning.lessons import Lesson, Tally
+from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.spend import SpendQuality, SpendScoring
@@ -254,17 +254,20 @@ class Replay:
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
             if event.name in OUTCOMES:
-                self._count_outcome(event, self._lane(line).rows.rows[event.customer])
+                lane = self._lane(line)
+                is_history = event.historical or lane.partition.context.is_rehearsal
+                self._count_outcome(event, lane.rows.rows[event.customer], is_history=is_history)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
 
-    def _count_outcome(self, event: Event, row: Row) -> None:
+    def _count_outcome(self, event: Event, row: Row, *, is_history: bool) -> None:
+        """Count an outcome of nothing that was decided; history names what others decided."""
         contact = decided_contact(row.read(CONTACTS), event)
         if contact is None:
-            self._unknown_outcomes += 1
+            self._unknown_outcomes += not is_history
         elif contact.outcome == Outcome.CONTAMINATED:
             self._control_treated[contact.channel] += 1
 
@@ -310,8 +313,8 @@ class Replay:
         for effect in applied.effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
-                    # A sum alone does not make a new snapshot.
-                    self._has_news |= not isinstance(effect, Tally)
+                    # Neither a sum nor the end of a day alone makes a new snapshot.
+                    self._has_news |= not isinstance(effect, Tally | DayEnd)
                     self._alarms.extend(self._trainer.alarms)
         return applied.effects
 

@@ -10,7 +10,7 @@ No I/O and no clock: the caller says which topics have more records to come.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -80,22 +80,27 @@ class Alignment(Generic[Item]):
         self._reached_ms.clear()
         self._held = dict.fromkeys(self._topics, 0)
 
-    def awaited(self, backlog: Backlog) -> set[str]:
-        """The topics that others wait for: none of their records is here, and more are to come."""
-        return {
-            topic
-            for partition, queues in self._queues.items()
-            if any(queues.values())
-            for topic, queue in queues.items()
-            if not queue and backlog(topic, partition)
-        }
+    def awaited(self, to_come: Iterable[tuple[str, int]]) -> set[str]:
+        """The topics that others wait for: of ``to_come``, the (topic, partition) with records that
+        were not offered yet, those of which none is here.
+        """
+        if not len(self):
+            return set()
+        return {topic for topic, partition in to_come if not self._is_here(topic, partition)}
 
-    def heads(self) -> Iterator[Queued[Item]]:
-        """The next record of each partition that has any."""
-        for queues in self._queues.values():
-            waiting = [queue[0] for queue in queues.values() if queue]
-            if waiting:
-                yield min(waiting, key=lambda queued: queued.at_ms)
+    def next_ms(self, to_come: Iterable[tuple[str, int]]) -> float:
+        """The event time before which no record will leave any more; infinite without any."""
+        here = (queue[0].at_ms for qs in self._queues.values() for queue in qs.values() if queue)
+        return min(
+            min(here, default=inf),
+            min((self._reached(*one) for one in to_come if not self._is_here(*one)), default=inf),
+        )
+
+    def _is_here(self, topic: str, partition: int) -> bool:
+        return partition in self._queues and bool(self._queues[partition][topic])
+
+    def _reached(self, topic: str, partition: int) -> int:
+        return self._reached_ms.get(partition, {}).get(topic, 0)
 
     def release(self, backlog: Backlog, until_ms: float = inf) -> Iterator[Passed[Item]]:
         """The records up to ``until_ms`` to pass on now, oldest first in each partition."""

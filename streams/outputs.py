@@ -14,7 +14,7 @@ from models.decisions.trigger import (
     does_nothing,
     encode_decision,
 )
-from models.learning.lessons import Cost, Example, Observation, Tally, encode_lesson
+from models.learning.lessons import Cost, DayEnd, Example, Observation, Tally, encode_lesson
 
 
 class Output(NamedTuple):
@@ -88,4 +88,5 @@ OUTPUTS: dict[type, Output] = {
     Example: _LESSON,
     Cost: _LESSON,
     Tally: _LESSON,
+    DayEnd: _LESSON,
 }

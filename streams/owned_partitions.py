@@ -11,6 +11,7 @@ from models.partition import Partition
 from models.plan import Plan
 from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
+from streams.pacing import Standing
 from streams.record_batches import PositionError
 from streams.recovery import recover
 from streams.snapshot_store import SnapshotStore
@@ -33,21 +34,22 @@ class OwnedPartition:
     is_shown: bool = False
     taught_ms: int = 0
 
-    def learnt_ms(self, trainer_ms: int | None, *, disorder_ms: int, snapshot_every_ms: int) -> int:
-        """Up to which event time it is folded, and its lessons are learnt.
-
-        ``trainer_ms``: the time of the latest lesson learnt, if the trainer is in this process. A
-        trainer that is not shows by its snapshots that it gets on: one is due this long after the
-        last.
+    def standing(self, heard_ms: int, version: int) -> Standing:
+        """How far it is, when the trainer in this process has heard all its lessons up to
+        ``heard_ms`` and has announced models up to ``version``.
         """
-        learnt_ms = self.fold.state.clock_ms + disorder_ms
-        if trainer_ms is not None and trainer_ms < self.taught_ms:
-            learnt_ms = min(learnt_ms, trainer_ms)
-        snapshot = self.fold.snapshot
+        clock_ms = self.fold.state.clock_ms
+        adopts_all = self.fold.state.model_version >= version
+        return Standing(clock_ms, min(clock_ms, heard_ms) if adopts_all else 0)
+
+    def standing_apart(self, snapshot_every_ms: int) -> Standing:
+        """How far it is, when the trainer is in another process, and shows by its snapshots alone
+        that it gets on: one is due this long after the last.
+        """
+        clock_ms, snapshot = self.fold.state.clock_ms, self.fold.snapshot
         due_ms = snapshot.created_at_ms + snapshot_every_ms
-        if snapshot.version and due_ms <= self.taught_ms:
-            learnt_ms = min(learnt_ms, due_ms)
-        return learnt_ms
+        is_due = bool(snapshot.version) and due_ms <= self.taught_ms
+        return Standing(clock_ms, min(clock_ms, due_ms - 1) if is_due else clock_ms)
 
 
 class OwnedPartitions:

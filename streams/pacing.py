@@ -1,64 +1,96 @@
 """How far ahead of what is learnt ingest may write into the log.
 
 What the trainer announces stands in the log behind all that is there already. If a year of history
-were written at once, all of it would be decided without a model. So the next records wait until
-those before them were folded, and a model that follows from them was adopted. That holds for a
-rehearsal; what is decided aloud never waits.
+were written at once, all of it would be decided without a model. So history goes through the log a
+day at a time: at the end of each, every partition's clock is moved there by a clock record, as a
+replay's one clock would be, and the next day waits until that day's lessons are learnt and the
+model that follows from them was adopted. That holds for a rehearsal; what is decided aloud never
+waits.
 
 No I/O: the caller says how far things are, and what time it is.
 """
 
 from collections.abc import Callable, Mapping
 from math import inf
+from typing import NamedTuple
+
+from config.duration import DAY_MS
+from models.learning.day_ends import last_day_end_ms
 
 #: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
 PATIENCE_S = 8.0
 
-#: Up to which event time a partition's records are folded and learnt; None if nothing waits for it.
-Learnt = Callable[[int], int | None]
+
+class Standing(NamedTuple):
+    """A partition's clock, and up to which event time its lessons are learnt and answered by the
+    model that was due.
+    """
+
+    clock_ms: int
+    learnt_ms: int
+
+
+#: How far a partition of the log is; None if nothing waits for it.
+Standings = Callable[[], Mapping[int, Standing]]
+
+
+class Turn(NamedTuple):
+    """Up to which event time records may be passed on now, and the partitions to which a clock
+    record for the end of day ``day_end_ms`` goes before them.
+    """
+
+    until_ms: float
+    day_end_ms: int = 0
+    partitions: tuple[int, ...] = ()
 
 
 class Pace:
-    """Says up to which event time records may be passed on: at most ``reach_ms`` beyond what is
-    learnt.
+    """Says up to which event time records may be passed on: to the end of the day that begins with
+    the next one, once the day before is learnt.
     """
 
-    def __init__(self, learnt: Learnt, reach_ms: int) -> None:
-        self._learnt = learnt
-        self._reach_ms = reach_ms
-        self._passed_ms: dict[int, int] = {}
-        self._reached: dict[int, int] = {}
+    def __init__(self, standings: Standings, *, disorder_ms: int, lateness_ms: int) -> None:
+        self._standings = standings
+        self._disorder_ms = disorder_ms
+        self._lateness_ms = lateness_ms
+        self._told: dict[int, int] = {}
+        self._seen: object = None
         self._moved_s = -inf
 
-    def passed(self, partition: int, at_ms: int) -> None:
-        """Note a record that was passed on."""
-        self._passed_ms[partition] = at_ms
-
     def clear(self) -> None:
-        """Forget what was passed on: partitions may go to other workers."""
-        self._passed_ms.clear()
-        self._reached.clear()
+        """Forget which clock records were written: partitions may go to other workers."""
+        self._told.clear()
 
-    def until_ms(self, heads: Mapping[int, int], now_s: float) -> float:
-        """The last event time to pass on now, given each partition's next one."""
-        if not heads:
-            return inf
-        reached = {partition: self._base_ms(partition, at) for partition, at in heads.items()}
-        if reached != self._reached:
-            self._reached, self._moved_s = reached, now_s
-        until_ms = min(reached.values()) + self._reach_ms
-        first_ms = min(heads.values())
-        if first_ms <= until_ms or now_s - self._moved_s < PATIENCE_S:
-            return until_ms
-        self._passed_ms.clear()
-        return first_ms + self._reach_ms
+    def turn(self, next_ms: float, now_ms: int, now_s: float) -> Turn:
+        """What may be passed on if no record before ``next_ms`` is still to come here."""
+        standings = self._standings()
+        if next_ms == inf or not standings:
+            return Turn(inf)
+        end_ms = last_day_end_ms(int(next_ms) - self._disorder_ms)
+        until_ms = end_ms + DAY_MS + self._disorder_ms - 1
+        awaited = {
+            number
+            for number, one in standings.items()
+            if one.learnt_ms < end_ms and self._is_driven(one, end_ms, now_ms)
+        }
+        if not awaited:
+            return Turn(until_ms)
+        seen = (end_ms, standings)
+        if seen != self._seen:
+            self._seen, self._moved_s = seen, now_s
+        is_over = now_s - self._moved_s >= PATIENCE_S
+        untold = tuple(
+            number
+            for number in sorted(awaited)
+            if standings[number].clock_ms < end_ms and self._told.get(number, 0) < end_ms
+        )
+        self._told.update(dict.fromkeys(untold, end_ms))
+        return Turn(until_ms if is_over else -1, end_ms, untold)
 
-    def _base_ms(self, partition: int, next_ms: int) -> int:
-        """From where the reach of a partition counts: from its next record if nothing before it is
-        under way.
+    def _is_driven(self, one: Standing, end_ms: int, now_ms: int) -> bool:
+        """Whether history moves a rehearsing partition's clock to this day's end. An event that has
+        only just happened does not, while what came before it may still come.
         """
-        learnt_ms = self._learnt(partition)
-        passed_ms = self._passed_ms.get(partition)
-        if learnt_ms is None or passed_ms is None or learnt_ms >= passed_ms:
-            return next_ms
-        return min(learnt_ms, next_ms)
+        if now_ms - end_ms > self._lateness_ms:
+            return True
+        return one.clock_ms > 0 and end_ms - one.clock_ms <= self._lateness_ms

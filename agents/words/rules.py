@@ -13,9 +13,12 @@ _UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", 
 
 def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
     """Every trigger in the order of its file, then the catalogue's caps and actions."""
-    compiled = [trigger for found in policy.triggers.values() for trigger in found]
+    # One with a threshold is looked at when its cooldown ends, too.
+    compiled = {
+        trigger.rule.name: trigger for found in policy.triggers.values() for trigger in found
+    }
     for file in dict.fromkeys(rule.file for rule in parameters.triggers.triggers):
-        own = [trigger for trigger in compiled if trigger.rule.file == file]
+        own = [trigger for trigger in compiled.values() if trigger.rule.file == file]
         yield f"{file}: {_counted(len(own), 'trigger')}"
         for trigger in sorted(own, key=lambda found: found.rule.line):
             yield from _trigger(trigger)
@@ -54,7 +57,7 @@ def _sample(words: str) -> float:
 def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
     rule = compiled.rule
     yield f"  {rule.name} (version {rule.version}, line {rule.line})"
-    yield f"    looked at when {MOMENTS[rule.moment]}"
+    yield f"    looked at when {_moment(compiled)}"
     yield f"    fires if {rule.when}"
     if rule.rises is not None:
         rises = rule.rises
@@ -64,6 +67,12 @@ def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
         )
     yield f"    then stays silent for {duration(rule.cooldown)}"
     yield f"    because of {', '.join(rule.because) or 'nothing it names'}"
+
+
+def _moment(compiled: CompiledTrigger) -> str:
+    if not compiled.on:
+        return MOMENTS[compiled.rule.moment]
+    return f"{' or '.join(event.name for event in compiled.on)} happens"
 
 
 def _action(compiled: CompiledAction) -> Iterator[str]:

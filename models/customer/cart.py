@@ -7,14 +7,14 @@ are folded into items. An order empties the cart once, however often its page is
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from math import nan
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
 from config.duration import HOUR_MS
 from config.limits import PositiveMs
-from config.parameters import Parameters, Section
+from config.parameters import Money, Parameters, Section
 from config.topics import CLICKSTREAM
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
@@ -23,7 +23,7 @@ from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Amount, Event, EventType
 from models.events.wire import iso_or_none
-from models.money import AMOUNT_MINOR_MAX, minor_per_unit
+from models.money import AMOUNT_MINOR_MAX, foreign, has_rate, minor_per_unit, rate_of
 from models.money import in_words as money_in_words
 
 ADDED, REMOVED = "Product Added", "Product Removed"
@@ -96,6 +96,20 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
 
     products: tuple[CartProduct, ...] | None = None
     order_id: str | None = None
+    currency: str | None = None
+    #: What lies in a cart is known without its price.
+    has_amount: ClassVar[bool] = False
+
+    @property
+    def worth(self) -> float | None:
+        """The prices that it says times how many; None if it says none."""
+        products = (self,) if self.is_named or not self.products else self.products
+        found = None
+        for one in products:
+            if one.price is not None:
+                pieces = 1.0 if one.quantity is None else one.quantity
+                found = (found or 0.0) + one.price * pieces
+        return found
 
 
 class Change(NamedTuple):
@@ -270,7 +284,7 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
     at_ms = event.occurred_at_ms
     if event.name != _ORDER_COMPLETED:
         state.touched_at_ms = max(state.touched_at_ms, at_ms)
-    for change in _changes(event, minor_per_unit(parameters.money.currency)):
+    for change in _changes(event, _minor_of(event, parameters.money)):
         insort(state.changes, change)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     state.settle(settled_ms, parameters.bounds.products)
@@ -280,7 +294,17 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
     scene.row.set_due(_IDLE, due_ms)
 
 
-def _changes(event: Event, minor: int) -> Iterator[Change]:
+def _minor_of(event: Event, money: Money) -> float | None:
+    """How many of the shop's minor units one unit of the event's currency is; None for a currency
+    without a rate, whose prices say nothing.
+    """
+    at_ms, code = event.occurred_at_ms, foreign(getattr(event.properties, "currency", None), money)
+    if not has_rate(code, at_ms, money):
+        return None
+    return minor_per_unit(money.currency) * (rate_of(code, at_ms, money) if code else 1.0)
+
+
+def _changes(event: Event, minor: float | None) -> Iterator[Change]:
     """What an event does to the cart."""
     at_ms, news = event.occurred_at_ms, event.properties
     if event.name == _ORDER_COMPLETED:
@@ -301,10 +325,10 @@ def _changes(event: Event, minor: int) -> Iterator[Change]:
         yield from (_of(at_ms, what, one, minor) for one in products)
 
 
-def _of(at_ms: int, what: int, said: CartProduct, minor: int) -> Change:
+def _of(at_ms: int, what: int, said: CartProduct, minor: float | None) -> Change:
     unsaid = _ALL if what == TAKE else 1.0
     quantity = unsaid if said.quantity is None else round(said.quantity, _DECIMALS)
-    price = _UNSAID if said.price is None else said.price * minor
+    price = _UNSAID if said.price is None or minor is None else said.price * minor
     return Change(at_ms, what, said.key, said.product, quantity, price)
 
 
@@ -450,9 +474,10 @@ def _in_words(view: CartView, as_of: str, currency: str) -> Iterator[Line]:
     yield Line("cart", f"{counted(view.items, 'product')}, {value}, touched {touched}")
 
 
+_NEWS = EventType(shape=CartNews, value=lambda news: news.worth)
 EVENTS = {
-    **dict.fromkeys((ADDED, REMOVED, FROM_WISHLIST, VIEWED, CHECKOUT), EventType(shape=CartNews)),
-    UPDATED: EventType(shape=CartNews, topic=CLICKSTREAM),
+    **dict.fromkeys((ADDED, REMOVED, FROM_WISHLIST, VIEWED, CHECKOUT), _NEWS),
+    UPDATED: msgspec.structs.replace(_NEWS, topic=CLICKSTREAM),
     EMPTIED: EventType(topic=CLICKSTREAM),
 }
 

@@ -55,6 +55,7 @@ from models.customer.scores import (
 from models.events.event import Event
 from models.learning.bgnbd import cell_of
 from models.learning.churn import Assessment, Source
+from models.learning.day_ends import day_end_ms
 from models.learning.explanation import Explanation
 from models.learning.feature_names import pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
@@ -66,8 +67,6 @@ from models.learning.value import ValueView, Worth, expect
 from models.money import digits
 
 PURCHASE, CHECK_IN = "purchase", "check-in"
-#: The end of a UTC day, in ms from its start: one second before midnight.
-_DAY_END_MS = DAY_MS - 1_000
 T = TypeVar("T")
 _DECISION, _LABEL = "decision", "label"
 
@@ -103,11 +102,6 @@ class Labels(State):
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
     """An order may move the next decision point."""
     _set_next_decision(scene)
-
-
-def day_end_ms(at_ms: int) -> int:
-    """The decision point of the day that ``at_ms`` is in."""
-    return at_ms // DAY_MS * DAY_MS + _DAY_END_MS
 
 
 def _set_next_decision(scene: Scene) -> None:

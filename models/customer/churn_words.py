@@ -10,7 +10,7 @@ from models.customer.words import counted
 from models.learning.churn import Churn
 from models.learning.explanation import Group
 from models.learning.population import Population
-from models.learning.scorers import Scorer
+from models.learning.scorers import LOG_ODDS_MAX, Scorer, log_odds_of
 
 #: The readings of other parts that the words use.
 READS = (engagement, history, late_tickets, purchases, support)
@@ -20,6 +20,7 @@ _LATELY_DAYS, _QUARTER_DAYS, _YEAR_DAYS = 28, 84, 365
 _COMPARABLE_DAYS = 2 * _LATELY_DAYS
 _SAME_WITHIN = 0.05
 _MONTH_DAYS = 30.44
+_ROUNDING = 1e-9
 
 
 class Words:
@@ -36,6 +37,8 @@ class Words:
         """The facts behind a group's contribution to ``churn``."""
         if group is Group.PATTERN:
             return _pattern(churn)
+        if group is Group.LIMIT:
+            return _limit(churn)
         # The same for every horizon.
         words = self._told.get(group)
         if words is None:
@@ -56,10 +59,8 @@ class Words:
                 return f"customer for {_age(self._past.life)}"
             case Group.ENGAGEMENT:
                 return self._engagement()
-            case Group.SERVICE:
-                return self._service()
             case _:
-                return "a score is never surer than this"
+                return self._service()
 
     def _rhythm(self) -> str:
         gap_days = self._scene.snapshot.of(Population).gap_days
@@ -141,6 +142,12 @@ def _pattern(churn: Churn) -> str:
         return "the pattern of purchases is not learnt yet"
     within = f"within {days(churn.horizon_days)}"
     return f"by the pattern of purchases alone {formula:.0%} likely not to buy {within}"
+
+
+def _limit(churn: Churn) -> str:
+    if abs(log_odds_of(churn.probability)) >= LOG_ODDS_MAX - _ROUNDING:
+        return "a score is never surer than this"
+    return "no surer of silence than within a shorter time, no less than within a longer one"
 
 
 def _age(life_days: float) -> str:

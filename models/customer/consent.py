@@ -124,7 +124,7 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
     purpose: str | None = None
     purposes: tuple[str, ...] | None = None
     channel: str | None = None
-    list_id: str | int | None = None
+    list_id: str | None = None
     source: str | None = None
     machine: bool | None = None
 
@@ -299,9 +299,9 @@ def channel_code(name: str | None) -> str:
     return _CHANNELS.get(channel, channel)
 
 
-def _list(list_id: str | int | None) -> int:
+def _list(list_id: str | None) -> int:
     """A list's fingerprint, however it is capitalised; 0 for none."""
-    text = _folded(str(list_id)) if list_id is not None else ""
+    text = _folded(list_id) if list_id is not None else ""
     return fingerprint(text) if text else 0
 
 
@@ -571,7 +571,7 @@ def _in_words(view: ConsentView | None, as_of: str, _currency: str) -> Iterator[
         yield Line("e-mail", f"cannot be reached: it came back {when}")
 
 
-_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check)
+_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check, code=lambda news: news.source)
 
 CONSENT: Part[Consent] = Part(
     name="consent",
@@ -581,7 +581,12 @@ CONSENT: Part[Consent] = Part(
     united=_united,
     parameters=ConsentParameters,
     has_own_file=True,
-    events={**dict.fromkeys(MEANINGS, _SAYS), BOUNCED: EventType(shape=EmailBounce)},
+    events={
+        **dict.fromkeys(MEANINGS, _SAYS),
+        BOUNCED: EventType(
+            shape=EmailBounce, code=lambda bounce: bounce.bounce_type or bounce.type
+        ),
+    },
     listens=frozenset({*MEANINGS, BOUNCED, *_REACHED}),
     record=_record,
     offers=(

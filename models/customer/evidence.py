@@ -213,7 +213,10 @@ EVIDENCE: Part[Evidence] = Part(
     state=Evidence,
     united=_united,
     parameters=EvidenceParameters,
-    events={REVIEWED: EventType(shape=Review), CANCELLED: EventType(shape=Cancellation)},
+    events={
+        REVIEWED: EventType(shape=Review),
+        CANCELLED: EventType(shape=Cancellation, code=lambda cancelled: cancelled.reason),
+    },
     listens=NAMES,
     record=_record,
     offers=(reason, reason_at_last_signal),

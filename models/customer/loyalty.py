@@ -107,7 +107,12 @@ class Adjustment(Struct, frozen=True, omit_defaults=True, gc=False):
 
 EVENTS = {
     REDEEMED: EventType(shape=Redemption),
-    ADJUSTED: EventType(shape=Adjustment, topic=TRANSACTIONS, is_passive=True),
+    ADJUSTED: EventType(
+        shape=Adjustment,
+        topic=TRANSACTIONS,
+        is_passive=True,
+        code=lambda adjusted: adjusted.reason,
+    ),
 }
 
 

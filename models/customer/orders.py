@@ -6,7 +6,7 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
@@ -67,11 +67,11 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     @property
     def unit(self) -> float | None:
         """The price of one; None if it is not known."""
-        return _number(self.price)
+        return number_or_none(self.price)
 
     @property
     def pieces(self) -> float:
-        found = _number(self.quantity)
+        found = number_or_none(self.quantity)
         return 1.0 if found is None else found
 
 
@@ -80,7 +80,8 @@ def _key(text: str) -> int:
     return (fingerprint(text) >> (63 - _ITEM_BITS)) or 1
 
 
-def _number(value: float | str | None) -> float | None:
+def number_or_none(value: float | str | None) -> float | None:
+    """A price, quantity or amount that is none of these without costing its event."""
     try:
         number = float(value) if value is not None else -1.0
     except ValueError:
@@ -99,6 +100,8 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     currency: str | None = None
     coupon: str | None = None
     products: tuple[Product, ...] | None = None
+    #: They only say what a part of the order is worth, should it be given back.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
 
     def __post_init__(self) -> None:
         _limit(self)
@@ -119,7 +122,7 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     """
 
     order_id: Text
-    refund_id: str | int | None = None
+    refund_id: str | None = None
     revenue: Amount | None = None
     total: Amount | None = None
     currency: str | None = None
@@ -129,9 +132,14 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
         _limit(self)
 
     @property
+    def stated(self) -> float | None:
+        """What was given back in all, if it says so."""
+        return self.revenue if self.revenue is not None else self.total
+
+    @property
     def has_amount(self) -> bool:
         """Whether it says how much was given back."""
-        if self.revenue is not None or self.total is not None:
+        if self.stated is not None:
             return True
         return any(product.unit is not None for product in self.products or ())
 
@@ -161,11 +169,12 @@ _NEWS = EventType(
     shape=OrderNews,
     check=_check_amount,
     rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
+    value=lambda news: news.amount,
 )
 EVENTS = {
     COMPLETED: _NEWS,
     UPDATED: _NEWS,
-    REFUNDED: EventType(shape=OrderRefund),
+    REFUNDED: EventType(shape=OrderRefund, value=lambda refund: refund.stated),
     CANCELLED: EventType(shape=OrderCancellation),
 }
 
@@ -396,9 +405,9 @@ def _end_of(event: Event) -> End:
     news, at_ms = event.properties, event.occurred_at_ms
     if event.name == CANCELLED:
         return End(at_ms, CANCELLATION)
-    refund = fingerprint(f"{news.refund_id}") if news.refund_id not in (None, "") else 0
+    refund = fingerprint(news.refund_id) if news.refund_id else 0
     currency = code_of(news.currency)
-    stated = news.revenue if news.revenue is not None else news.total
+    stated = news.stated
     if stated is not None:
         return End(at_ms, PART, refund, stated, currency)
     if not news.products:

@@ -28,12 +28,13 @@ from models.customer.orders import (
     UPDATED,
     Order,
     OrderNews,
+    number_or_none,
 )
 from models.customer.part import Fact, Line, Part, ProfileSection, Told
 from models.customer.purchases import order_of_event
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.events.event import Amount, Event, EventType
+from models.events.event import Event, EventType
 from models.learning.tallies import Tallies
 from models.measures import Measure, Sample
 
@@ -66,9 +67,9 @@ class PriceParameters(Section, frozen=True):
 
 
 class Discount(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What an order's amount was lowered by."""
+    """What an order's amount was lowered by; unknown if it is no number."""
 
-    discount: Amount | None = None
+    discount: float | str | None = None
 
 
 class Sort(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -163,7 +164,7 @@ def _follow(known: PricedOrder, order: Order, event: Event) -> None:
 
 def _depth(news: OrderNews) -> float:
     """The discount's share of the list value, which is what was paid and what was not."""
-    discount: float = getattr(news, "discount", None) or 0.0
+    discount = number_or_none(getattr(news, "discount", None)) or 0.0
     paid = news.amount or 0.0
     return discount / (paid + discount) if discount else 0.0
 

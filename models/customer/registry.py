@@ -17,7 +17,8 @@ from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.loyalty import LOYALTY
-from models.customer.part import INTERACTIONS, Fact, Part
+from models.customer.named_events import NAMED_EVENTS
+from models.customer.part import INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
 from models.customer.satisfaction import SATISFACTION
@@ -35,6 +36,7 @@ PARTS: tuple[Part[Any], ...] = (
     PRICES,
     LOYALTY,
     SATISFACTION,
+    NAMED_EVENTS,
     CHURN,
     EVIDENCE,
 )
@@ -95,7 +97,7 @@ def _claims(part: Part[Any]) -> list[tuple[str, str]]:
 
 def _check_events(parts: Sequence[Part[Any]]) -> None:
     """Every event is one that can be published, and that will be recognised."""
-    known = {*TOPIC_BY_NAME, *EVENT_TYPES, *INTERACTIONS}
+    known = {*TOPIC_BY_NAME, *EVENT_TYPES, *INTERACTIONS, *NAMED_BY_RULES}
     for part in parts:
         for name, kind in part.events.items():
             if name not in known and kind.topic is None:

@@ -512,7 +512,7 @@ SATISFACTION: Part[Satisfaction] = Part(
     united=_united,
     parameters=SatisfactionParameters,
     has_own_file=True,
-    events={REQUESTED: EventType(shape=SurveyRequest)},
+    events={REQUESTED: EventType(shape=SurveyRequest, code=lambda asked: asked.kind)},
     adds={RESPONDED: Touchpoint},
     listens=frozenset({REQUESTED, RESPONDED}),
     record=_record,

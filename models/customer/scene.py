@@ -1,6 +1,7 @@
 """A customer at one moment: parts record events with it, and facts are read from it."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from config.parameters import Parameters
@@ -19,11 +20,20 @@ class Context:
 
     ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
     horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
-    the reading of each fact, by name. ``is_rehearsal``: rules are looked at, and what they would
+    the reading of each fact, by name. ``named``: the events that rules name, by their key
+    (`models.customer.named_events`). ``is_rehearsal``: rules are looked at, and what they would
     decide is only counted.
     """
 
-    __slots__ = ("clock_ms", "facts", "is_rehearsal", "label_delay_ms", "parameters", "snapshot")
+    __slots__ = (
+        "clock_ms",
+        "facts",
+        "is_rehearsal",
+        "label_delay_ms",
+        "named",
+        "parameters",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -31,12 +41,14 @@ class Context:
         snapshot: Snapshot,
         facts: "Mapping[str, Callable[[Scene], float | str]]",
         *,
+        named: Mapping[str, str] = MappingProxyType({}),
         clock_ms: int = 0,
         label_delay_ms: int = 0,
     ) -> None:
         self.parameters = parameters
         self.snapshot = snapshot
         self.facts = facts
+        self.named = named
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
         self.is_rehearsal = False

@@ -160,4 +160,11 @@ def _is_kind(kind: SurveyKind) -> dict[str, Any]:
     return {"properties": {"kind": {"const": str(kind)}}}
 
 
-EVENTS = {RESPONDED: EventType(shape=Survey, check=_check, rules={"allOf": _rules()})}
+EVENTS = {
+    RESPONDED: EventType(
+        shape=Survey,
+        check=_check,
+        rules={"allOf": _rules()},
+        code=lambda survey: survey.reason,
+    )
+}

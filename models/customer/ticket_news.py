@@ -217,7 +217,7 @@ _RULES: Mapping[str, Any] = {
     ],
 }
 
-_KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES)
+_KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES, code=lambda news: news.subject)
 #: News that the customer did not make.
 _PASSIVE = msgspec.structs.replace(_KNOWN, topic=SUPPORT, is_passive=True)
 _BY_CUSTOMER = "Ticket Replied by Customer"

@@ -7,6 +7,7 @@ from math import isnan
 from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS, COOLDOWN_OVER
 from models.customer.evidence import reason
+from models.customer.named_events import EVENT, named_event
 from models.customer.registry import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
@@ -49,11 +50,20 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
         rules = policy.triggers[moment]
         if moment == COOLDOWN_OVER:
             rules = climbs.let_go(scene, rules)
+        elif moment == EVENT:
+            rules = _of_event(scene, rules)
         triggers += look(scene, rules, _cause(scene, moment))
     if not triggers:
         return [*withdrawals]
     action = next_best_action(scene, policy.actions, triggers, receipts(scene))
     return [*withdrawals, *triggers, action]
+
+
+def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[CompiledTrigger, ...]:
+    """Those of the rules that name the scene's event."""
+    happened = scene.of(named_event)
+    assert happened is not None
+    return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
 
 
 def _cause(scene: Scene, moment: str) -> Cause:

@@ -7,11 +7,13 @@ from math import inf
 
 from msgspec import Struct
 
-from config.parameters import Parameters
-from config.rules import ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from config.parameters import Names, Parameters
+from config.rules import SHIPPED, ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
 from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import COOLDOWN_OVER, DECISIONS_MAX
+from models.customer.named_events import EVENT
 from models.customer.part import Fact
+from models.customer.prices import PRICES
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.expression import (
     Expression,
@@ -19,6 +21,13 @@ from models.decisions.expression import (
     compile_condition,
     compile_number,
     hint,
+)
+from models.decisions.named_events import (
+    NamedEvent,
+    check_known,
+    known_of,
+    named_events,
+    unknown_to_parts,
 )
 from models.decisions.possible import (
     Domain,
@@ -31,12 +40,23 @@ from models.decisions.possible import (
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 _PERCENT = 100
+_ANSWER = (
+    "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
+    "itself"
+)
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
 class CompiledTrigger(Struct, frozen=True):
+    """``on``: the events that it is looked at for, at the moment of events."""
+
     rule: TriggerRule
     when: Expression
+    on: tuple[NamedEvent, ...] = ()
+
+    def is_on(self, key: str) -> bool:
+        """Whether it names the event of this key."""
+        return any(event.key == key for event in self.on)
 
 
 class CompiledAction(Struct, frozen=True):
@@ -47,20 +67,23 @@ class CompiledAction(Struct, frozen=True):
 
 class Policy(Struct, frozen=True):
     """Triggers by the moment at which they are evaluated, in the order of the file; the ``order``
-    of moments that one step raises; and the actions. ``warnings``: what can be used, and is
-    probably not what its author means.
+    of moments that one step raises; and the actions. ``named``: the events that triggers name, by
+    their key, and ``named_kinds`` the numbers of their kinds. ``warnings``: what can be used, and
+    is probably not what its author means.
     """
 
     triggers: Mapping[str, tuple[CompiledTrigger, ...]]
     order: Mapping[str, int]
     actions: tuple[CompiledAction, ...]
+    named: Mapping[str, str]
+    named_kinds: frozenset[int]
     warnings: tuple[str, ...] = ()
 
 
 def compile_policy(parameters: Parameters) -> Policy:
     """Compile the rules. Raises `RuleError` that names file, line and what is wrong."""
     _require_unique(parameters.triggers.triggers)
-    triggers = [_trigger(rule) for rule in parameters.triggers.triggers]
+    triggers = [_trigger(rule, parameters.names) for rule in parameters.triggers.triggers]
     catalogue = parameters.actions
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
@@ -70,21 +93,28 @@ def compile_policy(parameters: Parameters) -> Policy:
     actions = tuple(_action(rule, names) for rule in catalogue.actions)
     domains = domains_of(FACTS, parameters)
     warnings = [
-        *(found for compiled in triggers for found in _doubts_of_trigger(compiled.rule, domains)),
+        *(found for compiled in triggers for found in _doubts_of_trigger(compiled, domains)),
         *(found for compiled in actions for found in _doubts(compiled.rule, domains)),
         *_unanswered(parameters.triggers.triggers, catalogue.actions),
         *_never_chosen(catalogue.actions),
+        *_priced_by_the_customer(actions),
     ]
     by_moment = {
         moment: tuple(found for found in triggers if found.rule.moment == moment)
         for moment in MOMENTS
     }
     # Whatever moment a rule is of, a climb that its cooldown held back is looked at when that ends.
-    by_moment[COOLDOWN_OVER] = tuple(found for found in triggers if found.rule.rises is not None)
+    # But one of events is of the event, which is over then.
+    by_moment[COOLDOWN_OVER] = tuple(
+        found for found in triggers if found.rule.rises is not None and found.rule.moment != EVENT
+    )
+    events = [event for compiled in triggers for event in compiled.on]
     return Policy(
         triggers=by_moment,
         order={moment: place for place, moment in enumerate(by_moment)},
         actions=actions,
+        named={event.key: event.name for event in reversed(events)},
+        named_kinds=frozenset(event.kind.number for event in events),
         warnings=tuple(warnings),
     )
 
@@ -103,9 +133,12 @@ def _domain(fact: Fact, parameters: Parameters) -> Domain:
     return Texts(frozenset(map(str, fact.values(parameters))) | {""})
 
 
-def _doubts_of_trigger(rule: TriggerRule, domains: Mapping[str, Domain]) -> Iterator[str]:
+def _doubts_of_trigger(compiled: CompiledTrigger, domains: Mapping[str, Domain]) -> Iterator[str]:
     """Raises `RuleError` for a rule that can never fire."""
-    known: dict[str, Domain] = {}
+    rule = compiled.rule
+    yield from unknown_to_parts(rule, compiled.on)
+    known = {**known_of(compiled.on)}
+    domains = {**domains, **known}
     if rule.rises is not None:
         domain = domains[rule.rises.fact]
         assert isinstance(domain, Numbers)
@@ -143,13 +176,17 @@ def _doubts(
 
 
 def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
+    """Each by itself that the operator wrote; the shipped ones are told in one line."""
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
-    for rule in triggers:
-        if rule.name not in answered:
-            yield (
-                f"{rule.where}: {rule.name}: no action answers it, so nothing is ever done about "
-                f"it: name it in `for` of an action, unless you act on the trigger itself"
-            )
+    unanswered = [rule for rule in triggers if rule.name not in answered]
+    shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
+    if shipped:
+        files = ", ".join(dict.fromkeys(rule.file for rule in shipped))
+        names = ", ".join(rule.name for rule in shipped)
+        yield f"{files}: no action answers {names}: {_ANSWER}"
+    for rule in unanswered:
+        if rule not in shipped:
+            yield f"{rule.where}: {rule.name}: no action answers it: {_ANSWER}"
 
 
 def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:
@@ -162,6 +199,20 @@ def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:
         for what, number in nothing.items():
             if not number:
                 yield f"{rule.where}: {rule.name}: is never chosen, for {what} is 0"
+
+
+def _priced_by_the_customer(actions: Sequence[CompiledAction]) -> Iterator[str]:
+    """How much the price decides may close a discount, and must not set what somebody is offered
+    (PIPL, article 24: no unreasonable differential treatment in price).
+    """
+    for compiled in actions:
+        named = sorted(compiled.value.names & PRICES.facts.keys())
+        if named and compiled.rule.offer is not None:
+            yield (
+                f"{compiled.rule.where}: {compiled.rule.name}: value names {named[0]}: an offer "
+                f"must not be worth more or less by how much the price decides for somebody; use "
+                f"it in `when`"
+            )
 
 
 def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
@@ -191,7 +242,8 @@ def _check_quiet_hours(catalogue: Actions) -> None:
         if hours.begin == hours.end:
             raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
         for channel in hours.channels:
-            if channel not in channels:
+            # A catalogue without actions has nothing to wait with.
+            if channels and channel not in channels:
                 raise RuleError(
                     f"{hours.where}: no action has the channel {channel!r}"
                     f"{_nearest(channel, channels)}"
@@ -227,13 +279,14 @@ def _nearest(name: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f": {', '.join(sorted(known))}"
 
 
-def _trigger(rule: TriggerRule) -> CompiledTrigger:
+def _trigger(rule: TriggerRule, names: Names) -> CompiledTrigger:
     where = f"{rule.where}: {rule.name}"
     _require_name(rule.name, where)
     if rule.name in (NEXT_BEST_ACTION, ACTION_WITHDRAWN):
         raise RuleError(f"{where}: is what the decisions of actions.yaml are called; rename it")
     if rule.moment not in MOMENTS:
         raise RuleError(f"{where}: moment is one of {', '.join(MOMENTS)}, not {rule.moment!r}")
+    on = named_events(rule, names)
     for name in rule.because:
         if name not in FACTS:
             raise RuleError(f"{where}: because names {name!r}, which is no fact{hint(name, FACTS)}")
@@ -241,11 +294,12 @@ def _trigger(rule: TriggerRule) -> CompiledTrigger:
         _check_rise(rule.rises, where)
     when = _compiled(compile_condition, rule.when, f"{where}: when")
     looked_at = when.names | ({rule.rises.fact} if rule.rises is not None else set())
+    check_known(rule, looked_at, on)
     for name in sorted(looked_at):
         only = FACTS[name].moment
         if only is not None and only != rule.moment:
             raise RuleError(f"{where}: {name} is known at the moment {only} alone")
-    return CompiledTrigger(rule, when)
+    return CompiledTrigger(rule, when, on)
 
 
 def _check_rise(rise: Rise, where: str) -> None:

@@ -26,7 +26,8 @@ class EventType(Struct, frozen=True, kw_only=True):
     ``is_passive`` (the customer did not do it) are only for names that `names` does not know.
     ``check`` raises ``Rejected`` for what types cannot express; ``rules`` state the same in JSON
     Schema, merged into the shape's. ``nobody`` gives the id under which an event without an
-    identity is kept.
+    identity is kept. ``value``: the amount of money that the event is about, in the currency of
+    its properties, else in the shop's; ``code``: the one of its properties that is a code.
     """
 
     shape: type[Struct] = Nothing
@@ -35,6 +36,8 @@ class EventType(Struct, frozen=True, kw_only=True):
     check: Callable[[Any], None] | None = None
     rules: Mapping[str, Any] = {}
     nobody: Callable[[Any], str] | None = None
+    value: Callable[[Any], float | None] | None = None
+    code: Callable[[Any], str | None] | None = None
 
 
 class Kind(Struct, frozen=True, kw_only=True, eq=False):

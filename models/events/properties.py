@@ -2,7 +2,8 @@
 
 The strict decoder comes first. Only what it refuses, and where it may have missed something, is
 read again field by field: under other spellings, with ids as numbers and amounts as texts, and
-without what state can do without.
+without what state can do without. A shape names fields that it can do without even if they say
+something that cannot be read in ``dispensable``.
 """
 
 import re
@@ -111,6 +112,7 @@ class _Object:
         assert isinstance(shape, StructType)
         self._fields = tuple(_Field(one.encode_name, _reader(one)) for one in shape.fields)
         self._names = {folded(field.name): field.name for field in self._fields}
+        self._dispensable: frozenset[str] = getattr(shape.cls, "dispensable", frozenset())
         self._list_names = {one.encode_name for one in shape.fields if items_of(one.type)}
         self._has_product = "product_id" in self._names.values()
         texts = [one for one in shape.fields if text_of(one.type) is not None]
@@ -162,9 +164,18 @@ class _Object:
         # An empty list of things is one, as the strict decoder has it.
         found: dict[str, Any] = {name: [] for name in self._list_names if tree.get(name) == []}
         for name, read in self._fields:
-            if name in given and (value := read(given[name], f"{path}.{name}")) is not None:
+            if name in given and (value := self._read(name, read, given[name], path)) is not None:
                 found[name] = value
         return found
+
+    def _read(self, name: str, read: Callable[[Any, str], Any], value: Any, path: str) -> Any:
+        """A field's value; None for one that cannot be read and that state can do without."""
+        try:
+            return read(value, f"{path}.{name}")
+        except Rejected:
+            if name in self._dispensable:
+                return None
+            raise
 
 
 def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
@@ -213,6 +224,9 @@ def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> 
 
 
 def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
+    if isinstance(value, dict) and all(map(str.isdecimal, value)):
+        # As PHP writes a list that has a gap.
+        value = [*value.values()]
     if not isinstance(value, list):
         raise Rejected(Reason.WRONG_TYPE, path, "a list of objects")
     return [item.values(one, f"{path}[{number}]") for number, one in enumerate(value)]

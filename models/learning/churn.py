@@ -1,10 +1,11 @@
 """The probability that a customer does not buy within a horizon, and where it comes from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.learning.bgnbd import BgNbd, p_no_purchase
@@ -31,7 +32,10 @@ class Source(StrEnum):
 
 
 class Churn(Struct, frozen=True):
-    """P(no purchase in (t, t + horizon]), and each scorer's log odds."""
+    """P(no purchase in (t, t + horizon]), and each scorer's log odds.
+
+    The probability is that of the serving scorer's, kept in order with other horizons' (`score`).
+    """
 
     probability: float
     horizon_days: float
@@ -81,14 +85,48 @@ def assessed(
     parameters: Parameters,
 ) -> Assessment:
     """The features, with the scores of the first horizon and of the ``others`` (in days)."""
-    rest = [score(seen, horizon_days, snapshot, parameters) for horizon_days in others]
-    return Assessment(seen.features, (first, *rest), seen.history)
+    found = [first]
+    for horizon_days in others:
+        found.append(score(seen, horizon_days, snapshot, parameters, found))
+    return Assessment(seen.features, tuple(found), seen.history)
 
 
 def score(
+    seen: Seen | None,
+    horizon_days: float,
+    snapshot: Snapshot,
+    parameters: Parameters,
+    known: Sequence[Churn] = (),
+) -> Churn:
+    """The score for one horizon, which is never above that of a shorter one.
+
+    The models of several horizons know nothing of each other, and the formula knows of none. So a
+    shorter horizon's model is the most that a longer one may say, and what is said for a horizon
+    between theirs lies between them. ``known``: scores of the same moment, not to be made again.
+    """
+    found = _by_itself(seen, horizon_days, snapshot, parameters)
+    if seen is None:
+        return found
+    told = {one.horizon_days: one.probability for one in known}
+    least, most = 0.0, 1.0
+    for days in sorted(map(float, snapshot.of(ChurnScoring).models)):
+        if days == horizon_days:
+            break
+        other = told.get(days)
+        if other is None:
+            other = _by_itself(seen, days, snapshot, parameters).probability
+        if days > horizon_days:
+            least = min(other, most)
+            break
+        most = min(other, most)
+    probability = min(max(found.probability, least), most)
+    return found if probability == found.probability else replace(found, probability=probability)
+
+
+def _by_itself(
     seen: Seen | None, horizon_days: float, snapshot: Snapshot, parameters: Parameters
 ) -> Churn:
-    """The score for one horizon. BG/NBD scores any horizon, the models only those they learnt.
+    """What the serving scorer says. BG/NBD scores any horizon, the models only those they learnt.
 
     The prior for customers without a purchase.
     """

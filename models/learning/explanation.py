@@ -17,7 +17,7 @@ from models.learning.scorers import SCORERS, Scorer, log_odds_of, shares
 from models.learning.snapshot import Snapshot
 
 _BASELINE = SCORERS.index(Scorer.BASELINE)
-#: A larger difference than this is not rounding: the log odds were limited.
+#: A larger difference than this is not rounding: the score was limited.
 _ROUNDING = 1e-9
 
 
@@ -77,7 +77,8 @@ class Parts(NamedTuple):
     """A score's ``log_odds`` as a sum; ``base`` is the same for every customer.
 
     ``terms``: what each feature adds, in the order of `feature_names.NAMES`; ``formula``: what
-    BG/NBD adds. The sum may exceed ``log_odds``, which are limited to ±`LOG_ODDS_MAX`.
+    BG/NBD adds. The sum may differ from ``log_odds``, which are limited: to ±`LOG_ODDS_MAX`, and by
+    the scores of other horizons.
     """
 
     base: float
@@ -109,8 +110,8 @@ class Explanation(Struct, frozen=True, rename="camel"):
 def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
     """The contribution of each group, added up in a fixed order.
 
-    If the log odds were limited, what was cut off is a group of its own, so that the sum is still
-    the score's.
+    If the score was limited, what was cut off is a group of its own, so that the sum is still the
+    score's.
     """
     sums = dict.fromkeys(Group, 0.0)
     for name, term in zip(NAMES, parts.terms, strict=True):
@@ -145,10 +146,11 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
     models = snapshot.of(ChurnScoring).models.get(f"{churn.horizon_days:g}")
     formula = churn.said.log_odds[_BASELINE]
     scorer = churn.scorer
-    if scorer is None or scorer is Scorer.BASELINE or models is None:
-        base, served = log_odds_of(parameters.churn.prior), log_odds_of(churn.probability)
-        return Parts(base, (0.0,) * len(NAMES), served - base, served)
     served = log_odds_of(churn.probability)
+    if scorer is None or scorer is Scorer.BASELINE or models is None:
+        base = log_odds_of(parameters.churn.prior)
+        by_pattern = 0.0 if scorer is None or formula is None else formula - base
+        return Parts(base, (0.0,) * len(NAMES), by_pattern, served)
     logistic, bayesian, by_formula = shares(scorer, has_formula=formula is not None)
     base = logistic * models.logistic.intercept + bayesian * models.bayesian.intercept
     if scorer is Scorer.RECALIBRATED:

@@ -16,13 +16,13 @@ from models.learning.scorers import log_odds_of
 #: A customer's own window, in expected gaps.
 WINDOW_GAPS = 2.0
 #: How far the risk follows the formula from the shop's horizon to the customer's window. All of the
-#: way is calibrated, half of it ranks better: the formula knows less than the score that it moves.
-_RISK_SHARE = 0.5
+#: way is calibrated, a quarter of it ranks better: the formula knows less than the score it moves.
+_RISK_SHARE = 0.25
 
 
 class Lapse(NamedTuple):
-    """``probability``: of no purchase within ``window_days``; ``risk``: the same halfway, and 0
-    before a purchase is expected at all.
+    """``probability``: of no purchase within ``window_days``; ``risk``: the same, a quarter of
+    the way, and 0 before a purchase is expected at all.
     """
 
     window_days: float

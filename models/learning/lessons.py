@@ -115,7 +115,16 @@ class Tally(_Lesson, tag="tally", kw_only=False):
     sums: tuple[tuple[str, int, int], ...]
 
 
-Lesson = Observation | Example | Cost | Tally
+class DayEnd(_Lesson, tag="dayEnd", kw_only=False):
+    """A partition's clock passed the end of a day: all its lessons up to then come before this.
+
+    It teaches nothing. The trainer waits for it, so that a snapshot holds whole days.
+    """
+
+    timestamp_ms: int
+
+
+Lesson = Observation | Example | Cost | Tally | DayEnd
 
 _DECODER: msgspec.json.Decoder[Lesson] = msgspec.json.Decoder(Lesson)
 

@@ -6,9 +6,11 @@ A function of the lessons in their order: folding the topic again gives every sn
 import msgspec
 from msgspec import Struct
 
+from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import DriftAlarm, DriftMonitor
-from models.learning.lessons import Lesson, Tally
+from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
@@ -20,6 +22,7 @@ class TrainerState(Struct, rename="camel"):
     ``latest_ms``: event time of the latest lesson for a model; ``heard_ms``: of any lesson.
     ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
     ``consumed``: the next position of the topic of lessons; ``learners``: the state of each.
+    ``clocks_ms``: up to which time each partition has told all its lessons.
     """
 
     lessons: int = 0
@@ -28,6 +31,7 @@ class TrainerState(Struct, rename="camel"):
     consumed: int = 0
     positions: dict[str, tuple[int, int]] = {}
     learners: dict[str, msgspec.Raw] = {}
+    clocks_ms: dict[str, int] = {}
 
 
 class Trainer:
@@ -50,6 +54,7 @@ class Trainer:
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
         self.alarms: list[DriftAlarm] = []
+        self._is_at_day_end = False
 
     @property
     def lessons(self) -> int:
@@ -63,8 +68,12 @@ class Trainer:
         if position <= state.positions.get(partition, (-1, -1)):
             return False
         state.positions[partition] = position
-        state.lessons += 1
         self.alarms = []
+        self._is_at_day_end = isinstance(lesson, DayEnd)
+        if isinstance(lesson, DayEnd):
+            state.clocks_ms[partition] = lesson.timestamp_ms
+            return True
+        state.lessons += 1
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
             if isinstance(alarms, list):
@@ -102,11 +111,32 @@ class Trainer:
         """Whether every learner knows enough for the first snapshot."""
         return all(learner.knows_enough for learner in self.learners.values())
 
+    def clock_ms(self, partition: int) -> int:
+        """Up to which time this partition has told all its lessons; 0 if it never said."""
+        return self._state.clocks_ms.get(str(partition), 0)
+
     @property
     def is_due(self) -> bool:
-        """Whether enough is known, and enough event time went by, for the next snapshot."""
+        """Whether enough is known, enough event time went by, and the last day's lessons are here,
+        for the next snapshot.
+        """
         age_ms = self._state.latest_ms - self.snapshot.created_at_ms
-        return self.knows_enough and age_ms >= self._parameters.learning.snapshot_every
+        if age_ms < self._parameters.learning.snapshot_every or not self.knows_enough:
+            return False
+        return self._is_day_complete()
+
+    def _is_day_complete(self) -> bool:
+        """Whether every partition has told its lessons up to the last end of a day.
+
+        Who is more than a day behind the others is not waited for. Lessons of releases that did
+        not tell ends of days count at once.
+        """
+        state = self._state
+        if not state.clocks_ms:
+            return True
+        end_ms = last_day_end_ms(state.latest_ms)
+        behind = [clock_ms for clock_ms in state.clocks_ms.values() if clock_ms < end_ms]
+        return self._is_at_day_end and all(end_ms - one > 2 * DAY_MS for one in behind)
 
     def draw(self, consumed: int = 0) -> Snapshot:
         """The next snapshot; ``consumed`` is the next position of the topic of lessons."""

@@ -114,6 +114,16 @@ def test_rules_of_one_s_own_are_told_in_words(triggers: Path, actions: Path) -> 
 """ == (result.stdout)
 
 
+def test_a_rule_about_events_is_told_with_their_names(triggers: Path, actions: Path) -> None:
+    moment = "moment: event\n    on: [asset_downloaded, Video Watched]"
+    triggers.write_text(TRIGGERS.replace("moment: score", moment))
+    result = invoke("rules", "check", "--triggers", triggers, "--actions", actions)
+
+    assert 0 == result.exit_code, result.output
+    assert "    looked at when Asset Downloaded or Video Watched happens\n" in result.stdout
+    assert "on names 'Video Watched', which no part knows" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "right", "line", "words"),
     [

@@ -19,6 +19,7 @@ from models.customer.contacts import CONTROL, TREATED, DecisionView, Outcome
 from models.customer.engagement import EngagementView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
+from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
 from models.customer.purchases import RfmView, Window
 from models.customer.rfm import Segment
@@ -317,6 +318,18 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("loyalty", "1,200 points, 30 on their way, 500 redeemed so far"),
             ("expiring", "1 point, the first 2026-03-01 00:00 UTC"),
             ("level", "silver: 1,700 points earned that count, 300 more to the next"),
+        ],
+    ),
+    "prices": (
+        PricesView(0.703, 0.825, 0.25, 0.0, True),
+        [
+            (
+                "prices",
+                (
+                    "sensitivity 0.70: 82% bought for less, 25% off where there was a discount, "
+                    "none at full price in a year"
+                ),
+            )
         ],
     ),
     "last_triggers": (

@@ -25,7 +25,7 @@ from models.events.event import Event, Kind
 from models.events.rejection import Rejected
 from models.learning.lessons import Lesson
 from models.plan import Plan, plan_for
-from tests.contract.parts import ALL_ON, present
+from tests.contract.parts import ALL_ON, STRANGE, present
 from tests.models.lines import START_MS, line
 
 #: All that comes within this time is in time, whatever comes first.
@@ -44,8 +44,6 @@ WORDS_OF = {
 CURRENCIES = (ALL_ON.money.currency, *ALL_ON.money.rates, " usd")
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
-#: A name that nothing is declared of.
-STRANGE = "Confetti Thrown"
 #: One that is nearly a known one.
 MISWRITTEN = "Order Complete"
 #: How often an event is drawn until its part's own check takes it.

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from config.duration import DAY_MS, DurationMs
 from config.parameters import Parameters
+from config.rules import TriggerRule, Triggers
+from models.customer.named_events import EVENT
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row
@@ -30,14 +33,29 @@ def switched(parameters: Parameters, part: Part[Any], *, on: bool) -> Parameters
     return parameters.with_section(msgspec.structs.replace(section, enabled=on))
 
 
+#: A name that nothing is declared of.
+STRANGE = "Confetti Thrown"
 #: So that there are orders in several currencies.
 _RATES: dict[str, float | dict[str, float]] = {"USD": 0.92, "JPY": {"2025-01-01": 0.006}}
+#: No rule that is shipped names an event. These are of all kinds: with an amount, with a code,
+#: passive, an event type, and nobody's but the shop's own.
+NAMING = TriggerRule(
+    name="named",
+    version=1,
+    moment=EVENT,
+    on=("Order Completed", "Subscription Cancelled", "Invoice Overdue", "page", STRANGE),
+    when="event_count_24h >= 1",
+    cooldown=DurationMs(DAY_MS),
+    because=("event_name", "event_value", "event_code", "event_channel", "event_count_24h"),
+)
 #: A part that is shipped switched off keeps the contract too.
 ALL_ON = reduce(
     lambda parameters, part: switched(parameters, part, on=True),
     filter(has_switch, PARTS),
     msgspec.structs.replace(
-        PARAMETERS, money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES)
+        PARAMETERS,
+        money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES),
+        triggers=Triggers((*PARAMETERS.triggers.triggers, NAMING)),
     ),
 )
 

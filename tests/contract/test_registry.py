@@ -9,7 +9,15 @@ from msgspec import Struct
 from models import engine
 from models.catalogue import KINDS, kind_of
 from models.customer.orders import COMPLETED
-from models.customer.part import INTERACTIONS, KEYS_MAX, Fact, Part, ProfileSection, Timer
+from models.customer.part import (
+    INTERACTIONS,
+    KEYS_MAX,
+    NAMED_BY_RULES,
+    Fact,
+    Part,
+    ProfileSection,
+    Timer,
+)
 from models.customer.purchases import purchases
 from models.customer.registry import PARTS, RegistryError, check_parts
 from models.customer.row import Row
@@ -18,7 +26,7 @@ from models.events.event import Event, EventType
 from models.plan import plan_for
 from tests.contract.fakes import Count, fake
 from tests.contract.lives import heard_by, some_event
-from tests.contract.parts import ALL_ON, every_part, present
+from tests.contract.parts import ALL_ON, NAMING, every_part, present
 from tests.models.lines import START_MS, happened
 
 _UNHEARD = "Invoice Issued"
@@ -121,13 +129,15 @@ def test_parts_that_fit_together_are_not() -> None:
 
 
 def test_every_event_goes_to_the_parts_that_listen_to_it_in_their_order() -> None:
-    routes = present().plan.routes
+    routes, named = present().plan.routes, {kind_of(name) for name in NAMING.events}
 
     for kind in KINDS:
         assert [part.name for part in routes[kind.number]] == [
             part.name
             for part in PARTS
-            if kind.name in part.listens or (part.listens == INTERACTIONS and not kind.is_passive)
+            if kind.name in part.listens
+            or (part.listens == INTERACTIONS and not kind.is_passive)
+            or (part.listens == NAMED_BY_RULES and kind in named)
         ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
 from config import topics
@@ -173,7 +173,7 @@ class Deployment:
         with closing(new_admin(self.settings)) as admin:
             try:
                 offsets = admin.list_group_offsets(group)[group]
-            except CoordinatorNotAvailableError:
+            except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
                 return {}  # the first group of a new broker is yet to be set up
         return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
 

@@ -1,15 +1,23 @@
 """From a file of history to live triggers: every command of the way, on a real broker."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from time import time
 
 import pytest
 
-from agents.trials.demo.shop import ShopConfig, simulate
+from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
 from config.duration import DAY_MS, HOUR_MS
-from config.topics import DEAD_LETTERS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from config.topics import (
+    CLICKSTREAM,
+    DEAD_LETTERS,
+    NEXT_BEST_ACTIONS,
+    RETENTION_TRIGGERS,
+    TRANSACTIONS,
+)
 from models.events.wire import iso
+from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, json_lines
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -19,12 +27,17 @@ DAYS = 40
 
 def history(path: Path, now_ms: int) -> int:
     """A file of forty days up to yesterday; the number of its lines."""
-    shop = ShopConfig(
-        seed=5, customers=40, start_ms=now_ms - (DAYS + 1) * DAY_MS, days=DAYS, late=0, malformed=0
-    )
-    lines = [record.value for record in simulate(shop)]
+    lines = [record.value for record in shop_until_yesterday(now_ms, days=DAYS, customers=40)]
     path.write_bytes(b"\n".join(lines) + b"\n")
     return len(lines)
+
+
+def shop_until_yesterday(now_ms: int, *, days: int, customers: int) -> list[ShopRecord]:
+    start_ms = now_ms - (days + 1) * DAY_MS
+    shop = ShopConfig(
+        seed=5, customers=customers, start_ms=start_ms, days=days, late=0, malformed=0
+    )
+    return list(simulate(shop))
 
 
 def event(name: str, at_ms: int, message: str, **properties: object) -> str:
@@ -89,6 +102,36 @@ def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
     assert [t["id"] for t in told] == [t["id"] for t in again if t["type"] == "retention-trigger"]
     summary = json.loads((out / "summary.json").read_bytes())
     assert held == sum(summary["rehearsed"].values()) - _rehearsed_by_going_live(deployment, held)
+
+
+ORDERS: dict[str, Callable[[ShopRecord], object]] = {
+    "orders before the clicks": lambda record: record.topic != TRANSACTIONS,
+    "clicks before the orders": lambda record: record.topic != CLICKSTREAM,
+    "one partition after the other": lambda record: partition_for(record.key or b"", 4),
+    "all topics by time": lambda record: record.occurred_at_ms,
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_history_after_an_event_of_now_is_taken_in_in_any_order(
+    deployment: Deployment, tmp_path: Path, order: str
+) -> None:
+    """Each part is folded to its end before the next one comes."""
+    now_ms = int(time() * 1_000)
+    news = tmp_path / "news.jsonl"
+    news.write_text(event("Product Viewed", now_ms, "first", product_id="P"))
+    deployment.start_worker(is_live=False)
+    deployment.run("publish", str(news))
+    deployment.wait("the live event is folded", lambda: deployment.folded() == 1)
+    records = shop_until_yesterday(now_ms, days=8, customers=15)
+    places = sorted({ORDERS[order](record) for record in records})  # type: ignore[type-var]
+    published = 1
+    for part in [places] if len(places) > 4 else [[place] for place in places]:
+        published += deployment.publish(r for r in records if ORDERS[order](r) in part)
+        deployment.wait("it is folded", lambda: deployment.folded() == published)  # noqa: B023
+
+    assert 0 == deployment.metric("keepstream_events_total", fate="late")
+    assert [] == deployment.read(DEAD_LETTERS)
 
 
 def _rehearsed_by_going_live(deployment: Deployment, held: float) -> float:

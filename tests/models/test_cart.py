@@ -5,14 +5,27 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from models.admission import admit
 from models.customer.cart import CART, CHANGES_MAX
 from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.events.event import Event
 from models.events.wire import iso
-from tests.models.lines import PARAMETERS, at, happened, lived, of, scene, seen, waited
+from tests.models.lines import (
+    PARAMETERS,
+    at,
+    context,
+    happened,
+    line,
+    lived,
+    of,
+    scene,
+    seen,
+    waited,
+)
 
 
 def put(minute: float, product: str = "P", price: float = 10.0, **said: Any) -> Event:
@@ -152,6 +165,26 @@ def test_a_cart_that_is_settled_is_the_same(
     assert [] == of(looked).cart.changes
     view = seen(looked, at(days=20)).cart
     assert (items, value_minor) == (view.items, view.value_minor)
+
+
+@pytest.mark.parametrize(
+    ("currency", "value_minor"),
+    [(None, 1000), ("", 1000), ("eur", 1000), ("USD", 900), (" usd ", 900), ("CHF", 0), ("???", 0)],
+)
+def test_prices_are_in_the_shops_currency_or_not_known(
+    currency: str | None, value_minor: int
+) -> None:
+    """A price that cannot be converted costs neither the event nor the product in the cart."""
+    rates = replace(PARAMETERS.money, rates={"USD": 0.9})
+    within = context(parameters=replace(PARAMETERS, money=rates))
+    raw = line(
+        "Product Added", at(), properties={"product_id": "P", "price": 10, "currency": currency}
+    )
+    found = scene(
+        lived([admit(raw, within.parameters, message_id="m")], within=within), at(), within
+    )
+
+    assert (1.0, value_minor / 100) == (found["cart_items"], found["cart_value"])
 
 
 def test_an_abandoned_cart_is_told_with_what_is_left_in_it() -> None:

@@ -366,7 +366,7 @@ def test_who_refuses_that_who_they_are_decides_has_no_score_that_anybody_sees() 
         happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
         for day in (0, 3, 6)
     ]
-    gloomy = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
+    gloomy = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.95))
     within = context(parameters=gloomy)
     refused = revoked(1, purpose="personalisation")
 

@@ -16,6 +16,7 @@ from models.customer.churn_reason import ChurnReason, EvidenceKind, ReasonKind
 from models.customer.evidence import EVIDENCE, said_by
 from models.customer.evidence_words import NAMES, EvidenceParameters
 from models.customer.row import Row
+from models.decisions.gates import Candidate, Shut, shut_gate
 from models.decisions.policy import compile_policy
 from models.events.event import Event
 from models.events.wire import encode_event
@@ -293,14 +294,15 @@ def test_rules_may_ask_for_the_reason() -> None:
 
 def test_no_discount_is_offered_for_what_a_discount_does_not_mend() -> None:
     actions = {action.rule.name: action for action in compile_policy(PARAMETERS).actions}
+    win_back = Candidate(actions["win-back-offer"], 1.0)
     sure = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
     offered = {}
     for name, ids in {"Coupon Denied": {}, "Order Refunded": {"order_id": "none"}}.items():
         row = lived([ordered(0), happened(name, at(days=1), **ids)])
         facts = scene(row, at(days=2), context(parameters=sure))
-        offered[facts["churn_reason"]] = actions["win-back-offer"].when.holds(facts)
+        offered[facts["churn_reason"]] = shut_gate(facts, win_back)
 
-    assert {"price": True, "product": False} == offered
+    assert {"price": None, "product": Shut("reason", what="product")} == offered
 
 
 @pytest.mark.parametrize(

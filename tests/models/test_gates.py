@@ -236,6 +236,17 @@ ROWS = {
     "a service message is not counted": Row(
         [cart(0), cart(2)], None, offer={"service": True}, caps=[ONE_A_DAY]
     ),
+    "a discount for somebody who buys for less only": Row(
+        [
+            *(
+                told("Order Completed", n / 100, order_id=f"D-{n}", revenue=6.0, discount=4.0)
+                for n in range(5)
+            ),
+            cart(1),
+        ],
+        Suppressed("offer", "price-dependence", what="discount"),
+        offer={"offer": "discount"},
+    ),
     "it is worth nothing": Row([cart(0)], Suppressed("offer", "priority"), offer={"cost": 99}),
 }
 
@@ -267,6 +278,7 @@ def test_the_order_of_the_gates() -> None:
         "channel-opt-out",
         "impersonal",
         "truce",
+        "price-dependence",
         "quiet-hours",
         "cooldown",
         "contact-cap",
@@ -305,6 +317,15 @@ _SHUTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Sequence[Event]]] 
     "channel-opt-out": ({}, {}, [told("Email Bounced", 1.5)]),
     "impersonal": ({}, {}, [told("Consent Revoked", 1.5, purpose="personalisation")]),
     "truce": ({}, {}, [told("Survey Responded", 1.5, kind="nps", score=0)]),
+    "price-dependence": (
+        {"offer": "discount"},
+        {},
+        [
+            # Updated, for what is completed empties the cart; the first order, too.
+            told("Order Updated", 1.5, order_id=order_id, revenue=5.0, discount=5.0)
+            for order_id in ("O", "D-1", "D-2", "D-3", "D-4")
+        ],
+    ),
     "quiet-hours": ({"due": "5h"}, {"quiet_hours": [{"from": "02:00", "to": "12:00"}]}, []),
     "cooldown": ({"cooldown": "5h"}, {}, []),
     "contact-cap": ({}, {"caps": [ONE_A_DAY]}, []),

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.learning.bgnbd import cell_of
+from models.learning.day_ends import day_end_ms
 from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
-from models.learning.lessons import Observation, decode_lesson, encode_lesson
+from models.learning.lessons import DayEnd, Observation, decode_lesson, encode_lesson
 from models.learning.population import Population
 from models.learning.snapshot import (
     SNAPSHOT_FORMAT,
@@ -180,6 +181,55 @@ def test_the_prior_says_what_the_parameters_say() -> None:
 
     assert (0, 30.0) == (prior.version, population.gap_days)
     assert PARAMETERS.rfm.recency_days == population.recency_days_cuts
+
+
+def trainer_of_two() -> Trainer:
+    """A trainer that has heard of two partitions."""
+    trainer = Trainer(PARAMETERS)
+    for partition in (0, 1):
+        trainer.learn(DayEnd(day_end_ms(at()), partition=partition))
+    return trainer
+
+
+def told_days(trainer: Trainer, days: range, partitions: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Teach some lessons of each partition for each day; the (day, partition) whose end of a day
+    made a snapshot due.
+    """
+    drawn: list[tuple[int, int]] = []
+    for day in days:
+        for partition in partitions:
+            end_ms = day_end_ms(at(days=day))
+            for place, lesson in enumerate(observations(MINIMUM, seed=day)):
+                lesson.timestamp_ms, lesson.partition = end_ms, partition
+                lesson.offset, lesson.index = day, place
+                trainer.learn(lesson)
+                assert not trainer.is_due
+            trainer.learn(DayEnd(end_ms, partition=partition, offset=day, index=MINIMUM))
+            if trainer.is_due:
+                drawn.append((day, partition))
+                trainer.draw()
+    return drawn
+
+
+def test_a_snapshot_holds_the_days_lessons_of_every_partition() -> None:
+    trainer = trainer_of_two()
+
+    assert [(1, 1), (2, 1), (3, 1)] == told_days(trainer, range(1, 4), (0, 1))
+
+
+def test_who_is_days_behind_is_not_waited_for() -> None:
+    trainer = trainer_of_two()
+
+    assert [(3, 0), (4, 0)] == told_days(trainer, range(1, 5), (0,))
+
+
+def test_the_end_of_a_day_is_heard_again_after_a_restart() -> None:
+    trainer = trainer_of_two()
+    told_days(trainer, range(1, 3), (0, 1))
+    resumed = Trainer(PARAMETERS, trainer.draw())
+
+    assert day_end_ms(at(days=2)) == resumed.clock_ms(1) == trainer.clock_ms(1)
+    assert 0 == resumed.clock_ms(7)
 
 
 def test_a_snapshot_is_due_after_enough_examples_and_enough_event_time() -> None:

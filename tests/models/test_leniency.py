@@ -7,6 +7,7 @@ import pytest
 
 from models.admission import admit, decode_event
 from models.catalogue import KINDS
+from models.customer.orders import Product
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import encode_event
@@ -166,12 +167,24 @@ def test_products_of_a_refund_are_understood_too() -> None:
     )
     first, second = refund.properties.products
 
-    assert ("5", 3.5, "p") == (first.product_id, first.price, second.product_id)
-    path = "$.properties.products[1].price"
-    wrong = line(
-        "Order Refunded", at(), properties={"order_id": "o", "products": [{}, {"price": "x"}]}
-    )
-    assert (Reason.WRONG_TYPE, path) == refusal(wrong)
+    assert (3.5, second.key) == (first.unit, Product(product_id="p").key)
+    assert Product(product_id="5").key == first.key
+    # A price in words is not known: the order's own says what its product is worth.
+    wrong = happened("Order Refunded", at(), order_id="o", products=[{}, {"price": "x"}])
+    assert None is wrong.properties.products[1].unit
+
+
+@pytest.mark.parametrize(
+    ("products", "known"),
+    [({"0": {"price": 3}, "2": {"price": 4}}, 2), ("all", None), ({"price": 3}, None), (7, None)],
+)
+def test_products_that_cannot_be_read_cost_no_order(products: Any, known: int | None) -> None:
+    placed = happened("Order Completed", at(), order_id="o", revenue=7, products=products)
+    assert known == (placed.properties.products and len(placed.properties.products))
+    # What they say of a refund decides how much is given back.
+    refund = line("Order Refunded", at(), properties={"order_id": "o", "products": products})
+    if known is None:
+        assert (Reason.WRONG_TYPE, "$.properties.products") == refusal(refund)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from models.engine import Fate
 from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
 from models.events.wire import decode_line, encode_event, iso
+from models.learning.day_ends import day_end_ms
+from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from models.partition import Applied, Partition, PartitionState
@@ -289,7 +291,7 @@ def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None
     log.append(line("Order Completed", at(), customer="bob", properties={"revenue": 1}))
     log.clock(at(minutes=60))
     log.model(1)
-    applied = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at(days=60))}))
+    applied = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at(days=200))}))
 
     versions = {e.user_id: e.model_version for e in applied.effects if isinstance(e, Trigger)}
     assert {"bob": 1} == versions
@@ -301,7 +303,24 @@ def test_an_observation_names_its_place_in_the_log(log: Log) -> None:
     moved = orjson.dumps({"type": "clock", "timestamp": iso(at() + 8 * DAY_MS)})
     effects = log.append(moved).effects
 
-    assert [(3, 2, 0), (3, 2, 1)] == [(e.partition, e.offset, e.index) for e in effects]  # type: ignore[union-attr]
+    assert [(3, 2, 0), (3, 2, 1)] == [
+        (e.partition, e.offset, e.index) for e in effects if isinstance(e, Observation)
+    ]
+
+
+def test_the_end_of_a_day_is_told_once_and_after_all_lessons_up_to_it(log: Log) -> None:
+    for customer in ("ada", "bob"):
+        log.append(line("Order Completed", at(), customer=customer, properties={"revenue": 1}))
+
+    def moved(at_ms: int) -> list[str]:
+        effects = log.append(orjson.dumps({"type": "clock", "timestamp": iso(at_ms)})).effects
+        return [type(one).__name__ for one in effects if isinstance(one, Lesson)]
+
+    end_ms = day_end_ms(at() + 7 * DAY_MS)
+    moved(end_ms - 1)
+    assert ["Observation", "Observation", "DayEnd"] == moved(end_ms)
+    assert [] == moved(end_ms + DAY_MS - 1)
+    assert ["DayEnd"] == moved(end_ms + 3 * DAY_MS)
 
 
 class Broken:

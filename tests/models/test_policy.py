@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from config.parameters import Parameters
 from config.rules import RuleError, load_actions, load_triggers
 from models.customer.contacts import COOLDOWN_OVER
+from models.customer.named_events import EVENT
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.policy import compile_policy
 from tests.models.lines import PARAMETERS
@@ -51,7 +52,8 @@ def test_what_is_shipped_compiles_and_every_moment_is_looked_at() -> None:
     policy = compile_policy(PARAMETERS)
 
     looked_at = {moment for moment, found in policy.triggers.items() if found}
-    assert {*MOMENTS, COOLDOWN_OVER} == looked_at
+    # Which events mean something is for the shop to say.
+    assert {*MOMENTS, COOLDOWN_OVER} - {EVENT} == looked_at
     assert len(PARAMETERS.actions.actions) == len(policy.actions)
 
 
@@ -273,7 +275,12 @@ def test_every_fact_can_be_named_and_is_told_apart() -> None:
             2,
             "fires once and never again, for silent_days is 0 or more and never falls to -1",
         ),
-        ("name: quiet", "name: noisy", 2, "no action answers it, so nothing is ever done about it"),
+        (
+            "name: quiet",
+            "name: noisy",
+            2,
+            "no action answers it: nothing is ever done about it unless",
+        ),
     ],
 )
 def test_what_is_probably_not_meant_is_told_with_its_line(
@@ -298,6 +305,11 @@ def test_what_is_probably_not_meant_is_told_with_its_line(
         ("propensity: 0.3", "propensity: 0", "call: is never chosen, for propensity is 0"),
         ("cost: 3", "cost: 3\n    lever: 0", "call: is never chosen, for lever is 0"),
         ("for: {quiet: 1.0}", "for: {quiet: 0}", "is never chosen, for every weight in `for` is 0"),
+        (
+            "value: average_order",
+            "value: average_order * price_sensitivity\n    offer: discount",
+            "an offer must not be worth more or less by how much the price decides",
+        ),
     ],
 )
 def test_an_action_that_is_never_chosen_is_told(
@@ -306,3 +318,14 @@ def test_an_action_that_is_never_chosen_is_told(
     policy = compile_policy(parameters_of(tmp_path, actions=ACTION.replace(wrong, right)))
 
     assert any(words in warning and "actions.yaml:5: " in warning for warning in policy.warnings)
+
+
+def test_shipped_triggers_that_no_action_answers_are_told_in_one_line() -> None:
+    told = [warning for warning in compile_policy(PARAMETERS).warnings if "answers" in warning]
+
+    [one] = told
+    assert one.startswith("config/parts/")
+    assert "no action answers" in one
+    assert {"points-earned", "level-changed", "nps-promoter"} <= set(
+        one.replace(",", "").replace(":", "").split()
+    )

@@ -4,6 +4,7 @@ the control group is nobody's success.
 
 from collections.abc import Sequence
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
@@ -180,6 +181,22 @@ def test_outcomes_of_the_control_group_and_of_nobody_are_counted_as_that() -> No
     assert ({}, 1) == (treated.control_treated, treated.unknown_outcomes)
     assert ({"email": 2}, 1) == (control.control_treated, control.unknown_outcomes)
     assert ({}, 3) == (others.control_treated, others.unknown_outcomes)
+
+
+@pytest.mark.parametrize(
+    ("is_rehearsed", "context", "unknown"),
+    [(False, None, 1), (True, None, 0), (False, {"historical": True}, 0)],
+)
+def test_history_may_name_what_other_systems_decided(
+    is_rehearsed: bool, context: dict[str, bool] | None, unknown: int
+) -> None:
+    replay = Replay(PARAMETERS, is_rehearsed=is_rehearsed)
+    replay.feed(line("page", at()), 1)
+    said = {"decision_id": "of their mailer"}
+    told = orjson.loads(line("Action Delivered", at(hours=1), properties=said))
+    assert [] == replay.feed(orjson.dumps({**told, "context": context}), 2)
+
+    assert unknown == replay.summary().unknown_outcomes
 
 
 def test_a_withdrawal_is_among_the_outputs_of_a_replay() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -78,14 +79,28 @@ def test_a_partition_waits_for_no_other(alignment: Alignment[str]) -> None:
 
 def test_a_topic_that_others_wait_for_is_known(alignment: Alignment[str]) -> None:
     """Or two full topics would each wait for what the other may not fetch."""
-    backlog = to_come((CLICKS, 0), (ORDERS, 1), (ORDERS, 2))
+    missing = [(CLICKS, 0), (ORDERS, 1)]
+    assert set() == alignment.awaited(missing)
     alignment.offer(ORDERS, 0, waiting(1))
-    assert {CLICKS} == alignment.awaited(backlog)
-    alignment.offer(CLICKS, 1, waiting(1))
-    assert {CLICKS, ORDERS} == alignment.awaited(backlog)
+    assert {CLICKS, ORDERS} == alignment.awaited(missing)
     alignment.offer(ORDERS, 1, waiting(1))
-    assert {CLICKS} == alignment.awaited(backlog)
-    assert set() == alignment.awaited(nothing_to_come)
+    assert {CLICKS} == alignment.awaited(missing)
+    assert set() == alignment.awaited([])
+
+
+def test_the_time_before_which_nothing_leaves_any_more_is_known(
+    alignment: Alignment[str],
+) -> None:
+    assert inf == alignment.next_ms([])
+    alignment.offer(CLICKS, 0, waiting(7, 9))
+    alignment.offer(CLICKS, 1, waiting(6))
+    alignment.offer(ORDERS, 0, waiting(2))
+    assert 2 == alignment.next_ms([])
+    list(alignment.release(nothing_to_come, 2))
+    assert 6 == alignment.next_ms([(CLICKS, 0)])
+    # Of what is not here yet, the next is at least as late as the one before it.
+    assert 2 == alignment.next_ms([(ORDERS, 0)])
+    assert 0 == alignment.next_ms([(ORDERS, 1)])
 
 
 def test_what_is_held_is_counted_and_forgotten(alignment: Alignment[str]) -> None:
@@ -158,5 +173,5 @@ def test_nothing_leaves_beyond_a_limit_but_what_has_no_time(alignment: Alignment
     alignment.offer(CLICKS, 0, waiting(0, 1, 5))
     alignment.offer(CLICKS, 1, waiting(6))
     assert [(CLICKS, 0), (CLICKS, 1)] == times(list(alignment.release(nothing_to_come, 4)))
-    assert [5, 6] == sorted(queued.at_ms for queued in alignment.heads())
+    assert 5 == alignment.next_ms([])
     assert [(CLICKS, 5), (CLICKS, 6)] == times(list(alignment.release(nothing_to_come, 6)))

@@ -1,70 +1,93 @@
-"""Ingest does not run ahead of what is learnt, and waits for nobody for ever."""
+"""History goes through the log a day at a time, each one learnt before the next."""
 
 from math import inf
 
-from streams.pacing import PATIENCE_S, Pace
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from models.learning.day_ends import last_day_end_ms
+from streams.pacing import PATIENCE_S, Pace, Standing, Turn
 
-DAY = 86_400_000
+DISORDER = 5 * MINUTE_MS
+#: Midday of day 100; the day before it ended at `END`.
+NOON = 100 * DAY_MS + 12 * HOUR_MS
+END = last_day_end_ms(NOON)
+NOW = 400 * DAY_MS
+#: The last record that does not end day 100.
+REST = END + DAY_MS + DISORDER - 1
 
 
 class Shop:
-    """What is learnt of each partition, and the pace that asks for it."""
+    """How far each partition is, and the pace that asks for it."""
 
-    def __init__(self) -> None:
-        self.learnt: dict[int, int] = {}
-        self.pace = Pace(self.learnt.get, DAY)
+    def __init__(self, **partitions: Standing) -> None:
+        self.standings = {int(name[1:]): one for name, one in partitions.items()}
+        self.pace = Pace(lambda: dict(self.standings), disorder_ms=DISORDER, lateness_ms=3 * DAY_MS)
+
+    def turn(self, next_ms: float = NOON, now_s: float = 0.0, now_ms: int = NOW) -> Turn:
+        return self.pace.turn(next_ms, now_ms, now_s)
 
 
-def test_without_records_there_is_no_limit() -> None:
-    assert inf == Shop().pace.until_ms({}, 0.0)
+def all_at(at_ms: int) -> Standing:
+    return Standing(at_ms, at_ms)
 
 
-def test_a_day_of_history_goes_at_once_and_the_next_when_it_is_learnt() -> None:
-    shop = Shop()
-    shop.learnt[0] = 0
-    assert 101 * DAY == shop.pace.until_ms({0: 100 * DAY}, 0.0)
-    shop.pace.passed(0, 101 * DAY)
-    assert 1 * DAY == shop.pace.until_ms({0: 102 * DAY}, 0.1)
-    shop.learnt[0] = 100 * DAY
-    assert 101 * DAY == shop.pace.until_ms({0: 102 * DAY}, 0.2)
-    shop.learnt[0] = 101 * DAY
-    assert 103 * DAY == shop.pace.until_ms({0: 102 * DAY}, 0.3)
+def test_without_records_or_without_a_rehearsal_there_is_no_limit() -> None:
+    assert Turn(inf) == Shop(p0=all_at(END)).turn(inf)
+    assert Turn(inf) == Shop().turn()
+
+
+def test_the_rest_of_a_day_goes_at_once_when_the_day_before_is_learnt() -> None:
+    assert Turn(REST) == Shop(p0=all_at(END), p1=all_at(END + 1)).turn()
+
+
+def test_what_ends_a_day_waits_until_every_partition_is_told_and_has_learnt() -> None:
+    shop = Shop(p0=all_at(END - DAY_MS), p1=all_at(END - 1), p2=all_at(END))
+    assert Turn(-1, END, (0, 1)) == shop.turn()
+    assert Turn(-1, END, ()) == shop.turn()
+    shop.standings = {0: all_at(END), 1: Standing(END, END - DAY_MS), 2: all_at(END)}
+    assert Turn(-1, END, ()) == shop.turn()
+    shop.standings[1] = all_at(END)
+    assert Turn(REST) == shop.turn()
+
+
+def test_a_day_ends_with_the_first_record_that_is_too_late_for_it() -> None:
+    shop = Shop(p0=all_at(END - DAY_MS))
+    assert Turn(END + DISORDER - 1) == shop.turn(END + DISORDER - 1)
+    assert Turn(-1, END, (0,)) == shop.turn(END + DISORDER)
 
 
 def test_a_gap_in_the_history_is_crossed_at_once() -> None:
-    shop = Shop()
-    shop.learnt[0] = 5 * DAY
-    shop.pace.passed(0, 5 * DAY)
-    assert 91 * DAY == shop.pace.until_ms({0: 90 * DAY}, 0.0)
+    shop = Shop(p0=all_at(END - 90 * DAY_MS))
+    assert Turn(-1, END, (0,)) == shop.turn()
 
 
-def test_partitions_go_through_history_together() -> None:
-    shop = Shop()
-    shop.learnt.update({0: 3 * DAY, 1: 9 * DAY})
-    shop.pace.passed(0, 3 * DAY)
-    shop.pace.passed(1, 9 * DAY)
-    assert 5 * DAY == shop.pace.until_ms({0: 4 * DAY, 1: 10 * DAY}, 0.0)
+def test_what_has_only_just_happened_moves_no_clock_that_is_far_behind() -> None:
+    shop = Shop(p0=Standing(0, 0), p1=all_at(END - 200 * DAY_MS), p2=all_at(END - DAY_MS))
+    assert (2,) == shop.turn(now_ms=NOON + 1).partitions
+    shop.standings.pop(2)
+    assert Turn(REST) == shop.turn(now_ms=NOON + 1)
 
 
-def test_a_partition_that_is_not_ours_holds_nobody_back() -> None:
-    shop = Shop()
-    shop.pace.passed(7, 3 * DAY)
-    assert 5 * DAY == shop.pace.until_ms({7: 4 * DAY}, 0.0)
+def test_records_without_a_time_pass() -> None:
+    shop = Shop(p0=all_at(END))
+    assert 0 <= shop.turn(0).until_ms
 
 
 def test_who_does_not_get_on_is_waited_for_only_so_long() -> None:
-    shop = Shop()
-    shop.learnt[0] = 1 * DAY
-    shop.pace.passed(0, 3 * DAY)
-    assert 2 * DAY == shop.pace.until_ms({0: 4 * DAY}, 10.0)
-    assert 2 * DAY == shop.pace.until_ms({0: 4 * DAY}, 10.0 + 0.9 * PATIENCE_S)
-    assert 5 * DAY == shop.pace.until_ms({0: 4 * DAY}, 10.0 + PATIENCE_S)
+    shop = Shop(p0=Standing(END, END - DAY_MS))
+    assert -1 == shop.turn(now_s=10.0).until_ms
+    assert -1 == shop.turn(now_s=10.0 + 0.9 * PATIENCE_S).until_ms
+    assert REST == shop.turn(now_s=10.0 + PATIENCE_S).until_ms
 
 
 def test_patience_begins_anew_with_each_step() -> None:
-    shop = Shop()
-    shop.learnt[0] = 1 * DAY
-    shop.pace.passed(0, 9 * DAY)
+    shop = Shop(p0=Standing(END, END - 20 * DAY_MS))
     for second in range(10):
-        shop.learnt[0] += DAY // 2
-        assert shop.pace.until_ms({0: 10 * DAY}, float(second)) < 10 * DAY
+        shop.standings = {0: Standing(END, END - (20 - second) * DAY_MS)}
+        assert -1 == shop.turn(now_s=float(second)).until_ms
+
+
+def test_a_new_assignment_is_told_again() -> None:
+    shop = Shop(p0=all_at(END - DAY_MS))
+    assert (0,) == shop.turn().partitions
+    shop.pace.clear()
+    assert (0,) == shop.turn().partitions

@@ -28,7 +28,13 @@ from config.topics import (
     RETENTION_TRIGGERS,
     partitions_of,
 )
-from models.decisions.trigger import NEXT_BEST_ACTION, Decision, decode_decision, does_nothing
+from models.decisions.trigger import (
+    ACTION_WITHDRAWN,
+    NEXT_BEST_ACTION,
+    Decision,
+    decode_decision,
+    does_nothing,
+)
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
@@ -62,7 +68,9 @@ class Figures:
         self.late: set[tuple[str, int, int]] = set()
         # Every kind from the start, so that the size never changes under a reader.
         names = [rule.name for rule in load_parameters().triggers.triggers]
-        self.triggers: dict[str, int] = dict.fromkeys((*names, NEXT_BEST_ACTION), 0)
+        self.triggers: dict[str, int] = dict.fromkeys(
+            (*names, NEXT_BEST_ACTION, ACTION_WITHDRAWN), 0
+        )
         self.recent: tuple[Decision, ...] = ()
         self.snapshot: Snapshot | None = None
         self.latencies_ms: list[int] = []

@@ -35,7 +35,7 @@ from models.replay import Replay
 
 RULE, ANYBODY = "churn-risk", "anybody"
 #: Thresholds of the rule on the bare probability, in hundredths.
-_THRESHOLDS = range(50, 100, 2)
+_THRESHOLDS = (*range(50, 80, 5), *range(80, 99))
 _BECAUSE = ("silent_days", "typical_gap_days")
 
 
