@@ -39,7 +39,7 @@ from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
-from streams.pacing import Standing
+from streams.pacing import PartitionStanding
 from streams.progress import Progress
 from streams.pulse import Pulse
 from streams.record_batches import PositionError, RecordBatch
@@ -139,21 +139,21 @@ class Worker:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
-    def standings(self, trainer: TrainerAgent) -> dict[int, Standing]:
+    def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
         """How far each partition is that this worker owns and that rehearses: what is decided
         aloud does not wait.
         """
         ended = self.app.batch_consumer.ledger.ended
         is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
         every_ms = self.parameters.learning.snapshot_every
-        found: dict[int, Standing] = {}
+        found: dict[int, PartitionStanding] = {}
         for tp in ended:
             if tp.topic != self.settings.topic(topics.CUSTOMER_EVENTS):
                 continue
             number, owned = tp.partition, self.partitions.get(tp.partition)
             if owned is None:
                 # Not open yet: it has everything before it.
-                found[number] = Standing(0, 0)
+                found[number] = PartitionStanding(0, 0)
             elif owned.fold.state.live_at_ms is None:
                 found[number] = (
                     owned.standing(trainer.heard_ms(number), trainer.version)

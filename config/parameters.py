@@ -312,15 +312,32 @@ def load(
     typed = _typed(values, {**_SHARED, **parts})
     rules = typed["rules"]
     triggers = load_triggers(Path(rules.triggers) if rules.triggers else None)
+    added = tuple(rule for part_file in part_files for rule in part_file.triggers)
+    actions = load_actions(Path(rules.actions) if rules.actions else None)
     if not rules.triggers:
-        added = tuple(rule for part_file in part_files for rule in part_file.triggers)
         triggers = msgspec.structs.replace(triggers, triggers=triggers.triggers + added)
+    elif not rules.actions:
+        ours = {rule.name for rule in triggers.triggers}
+        actions = _without(actions, {rule.name for rule in added} - ours)
     return Parameters(
         **{name: typed[name] for name in _SHARED},
         parts={type(typed[name]): typed[name] for name in parts},
         triggers=triggers,
-        actions=load_actions(Path(rules.actions) if rules.actions else None),
+        actions=actions,
     )
+
+
+def _without(catalogue: Actions, gone: Iterable[str]) -> Actions:
+    """The shipped catalogue for a file of one's own triggers, which takes the place of those that
+    parts ship: what answers these answers the others still.
+    """
+    left = [
+        msgspec.structs.replace(
+            action, contexts={name: w for name, w in action.contexts.items() if name not in gone}
+        )
+        for action in catalogue.actions
+    ]
+    return msgspec.structs.replace(catalogue, actions=tuple(a for a in left if a.contexts))
 
 
 def _shipped() -> dict[str, Any]:

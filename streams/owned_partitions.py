@@ -11,7 +11,7 @@ from models.partition import Partition
 from models.plan import Plan
 from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
-from streams.pacing import Standing
+from streams.pacing import PartitionStanding
 from streams.record_batches import PositionError
 from streams.recovery import recover
 from streams.snapshot_store import SnapshotStore
@@ -34,22 +34,22 @@ class OwnedPartition:
     is_shown: bool = False
     taught_ms: int = 0
 
-    def standing(self, heard_ms: int, version: int) -> Standing:
+    def standing(self, heard_ms: int, version: int) -> PartitionStanding:
         """How far it is, when the trainer in this process has heard all its lessons up to
         ``heard_ms`` and has announced models up to ``version``.
         """
         clock_ms = self.fold.state.clock_ms
         adopts_all = self.fold.state.model_version >= version
-        return Standing(clock_ms, min(clock_ms, heard_ms) if adopts_all else 0)
+        return PartitionStanding(clock_ms, min(clock_ms, heard_ms) if adopts_all else 0)
 
-    def standing_apart(self, snapshot_every_ms: int) -> Standing:
+    def standing_apart(self, snapshot_every_ms: int) -> PartitionStanding:
         """How far it is, when the trainer is in another process, and shows by its snapshots alone
         that it gets on: one is due this long after the last.
         """
         clock_ms, snapshot = self.fold.state.clock_ms, self.fold.snapshot
         due_ms = snapshot.created_at_ms + snapshot_every_ms
         is_due = bool(snapshot.version) and due_ms <= self.taught_ms
-        return Standing(clock_ms, min(clock_ms, due_ms - 1) if is_due else clock_ms)
+        return PartitionStanding(clock_ms, min(clock_ms, due_ms - 1) if is_due else clock_ms)
 
 
 class OwnedPartitions:

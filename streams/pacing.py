@@ -21,7 +21,7 @@ from models.learning.day_ends import last_day_end_ms
 PATIENCE_S = 8.0
 
 
-class Standing(NamedTuple):
+class PartitionStanding(NamedTuple):
     """A partition's clock, and up to which event time its lessons are learnt and answered by the
     model that was due.
     """
@@ -31,7 +31,7 @@ class Standing(NamedTuple):
 
 
 #: How far a partition of the log is; None if nothing waits for it.
-Standings = Callable[[], Mapping[int, Standing]]
+Standings = Callable[[], Mapping[int, PartitionStanding]]
 
 
 class Turn(NamedTuple):
@@ -87,7 +87,7 @@ class Pace:
         self._told.update(dict.fromkeys(untold, end_ms))
         return Turn(until_ms if is_over else -1, end_ms, untold)
 
-    def _is_driven(self, one: Standing, end_ms: int, now_ms: int) -> bool:
+    def _is_driven(self, one: PartitionStanding, end_ms: int, now_ms: int) -> bool:
         """Whether history moves a rehearsing partition's clock to this day's end. An event that has
         only just happened does not, while what came before it may still come.
         """

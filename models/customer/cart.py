@@ -125,7 +125,7 @@ class Change(NamedTuple):
     price: float = _UNSAID
 
 
-class Item(State):
+class CartItem(State):
     """So many of a variant at its latest price in minor units; ``at_ms``: when it last changed."""
 
     key: int
@@ -145,13 +145,13 @@ class Cart(State):
     ``items`` are sorted by variant; ``orders`` are the settled ones, in the order of time.
     """
 
-    items: list[Item] = field(default_factory=list)
+    items: list[CartItem] = field(default_factory=list)
     touched_at_ms: int = 0
     emptied_at_ms: int = 0
     changes: list[Change] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
 
-    def contents(self) -> list[Item]:
+    def contents(self) -> list[CartItem]:
         """What is in the cart by now, sorted by variant; read only."""
         if not self.changes:
             return self.items
@@ -186,19 +186,19 @@ class _Fold:
     __slots__ = ("before", "emptied_at_ms", "items", "orders")
 
     def __init__(self, cart: Cart) -> None:
-        self.items: dict[int, Item] = {
-            item.key: Item(item.key, item.product, item.quantity, item.price, item.at_ms)
+        self.items: dict[int, CartItem] = {
+            item.key: CartItem(item.key, item.product, item.quantity, item.price, item.at_ms)
             for item in cart.items
         }
         #: What was in the cart before it was stated anew, for its prices.
-        self.before: dict[int, Item] = {}
+        self.before: dict[int, CartItem] = {}
         self.orders = list(cart.orders)
         self.emptied_at_ms = cart.emptied_at_ms
 
     def put(self, change: Change) -> None:
         item = self.items.get(change.key)
         if item is None:
-            item = self.items[change.key] = Item(change.key, change.product)
+            item = self.items[change.key] = CartItem(change.key, change.product)
         quantity = round(item.quantity + change.quantity, _DECIMALS)
         item.quantity, item.at_ms = min(quantity, _QUANTITY_MAX), change.at_ms
         if change.price != _UNSAID:
@@ -244,7 +244,7 @@ class _Fold:
             self.orders.append(change.key)
         self.items, self.emptied_at_ms = {}, max(self.emptied_at_ms, change.at_ms)
 
-    def _meant(self, change: Change) -> list[Item]:
+    def _meant(self, change: Change) -> list[CartItem]:
         """The variant's item first. Who names a product means any variant of it, and who names a
         variant may have put it in as the product.
         """
@@ -266,11 +266,11 @@ def _folded(cart: Cart, changes: Iterable[Change]) -> _Fold:
     return fold
 
 
-def _sorted(items: dict[int, Item]) -> list[Item]:
+def _sorted(items: dict[int, CartItem]) -> list[CartItem]:
     return [items[key] for key in sorted(items)]
 
 
-def _latest(items: list[Item], products_max: int) -> list[Item]:
+def _latest(items: list[CartItem], products_max: int) -> list[CartItem]:
     """The items that changed last."""
     if len(items) <= products_max:
         return items
@@ -350,7 +350,7 @@ def _abandon(scene: Scene) -> None:
 def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
     """One person's cart: what lies in any of them, unless an order came later under any id."""
     one, products_max = Cart(), parameters.bounds.products
-    items: dict[int, Item] = {}
+    items: dict[int, CartItem] = {}
     changes: list[Change] = []
     orders: set[int] = set()
     for state in states:
@@ -361,7 +361,7 @@ def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
     for item in (item for state in states for item in state.items):
         if item.at_ms <= one.emptied_at_ms:
             continue
-        mine = items.setdefault(item.key, Item(item.key, item.product))
+        mine = items.setdefault(item.key, CartItem(item.key, item.product))
         mine.quantity = round(mine.quantity + item.quantity, _DECIMALS)
         mine.at_ms, mine.price = max((mine.at_ms, mine.price), (item.at_ms, item.price))
     # Which of two ids' orders came first is not known.
@@ -393,7 +393,7 @@ def _of_version_1(content: bytes) -> Cart:
     """What it was worth is known, and not how many it was: it is taken as one."""
     before = msgspec.msgpack.decode(content, type=_CartBefore)
     items = [
-        Item(item.product, item.product, 1.0, float(item.value_minor), item.added_at_ms)
+        CartItem(item.product, item.product, 1.0, float(item.value_minor), item.added_at_ms)
         for item in before.items
         if item.added_at_ms > max(item.removed_at_ms, before.emptied_at_ms)
     ]
@@ -405,7 +405,7 @@ def cart(scene: Scene) -> Cart:
     return scene.row.read(CART)
 
 
-def contents(scene: Scene) -> list[Item]:
+def contents(scene: Scene) -> list[CartItem]:
     """What is in the customer's cart; read only."""
     return scene.row.read(CART).contents()
 

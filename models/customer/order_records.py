@@ -15,7 +15,7 @@ _RECORD = np.dtype([("at_ms", "<i8"), ("id", "<i8"), ("net_minor", "<i8")])
 RECORD_BYTES = _RECORD.itemsize
 
 
-class Record(NamedTuple):
+class OrderRecord(NamedTuple):
     """A purchase as it stands."""
 
     at_ms: int
@@ -31,7 +31,7 @@ def count(records: bytes) -> int:
     return len(records) // RECORD_BYTES
 
 
-def with_records(records: bytes, new: list[Record]) -> bytes:
+def with_records(records: bytes, new: list[OrderRecord]) -> bytes:
     """The records with more, sorted by (time, id)."""
     added = np.array(new, dtype=_RECORD)
     known = _read(records)
@@ -40,7 +40,7 @@ def with_records(records: bytes, new: list[Record]) -> bytes:
     return np.sort(np.concatenate([known, added]), order=("at_ms", "id")).tobytes()
 
 
-def taken_out(records: bytes, order: int) -> tuple[bytes, Record | None]:
+def taken_out(records: bytes, order: int) -> tuple[bytes, OrderRecord | None]:
     """The records without the order's, and that one."""
     if not records:
         return records, None
@@ -52,7 +52,7 @@ def taken_out(records: bytes, order: int) -> tuple[bytes, Record | None]:
     return records[:begin] + records[begin + RECORD_BYTES :], found
 
 
-def oldest(records: bytes, number: int) -> tuple[list[Record], bytes]:
+def oldest(records: bytes, number: int) -> tuple[list[OrderRecord], bytes]:
     """The oldest records, and the others."""
     end = number * RECORD_BYTES
     return _listed(records[:end]), records[end:]
@@ -69,7 +69,7 @@ def times(records: bytes) -> list[int]:
     return found
 
 
-def listed(records: bytes) -> list[Record]:
+def listed(records: bytes) -> list[OrderRecord]:
     """The records, the oldest first."""
     return _listed(records)
 
@@ -87,12 +87,12 @@ def last_until(records: bytes, at_ms: int) -> int:
     return int(_read(records)["at_ms"][place - 1]) if place else 0
 
 
-def find(records: bytes, order: int) -> Record | None:
+def find(records: bytes, order: int) -> OrderRecord | None:
     """The order's record."""
     return taken_out(records, order)[1] if records else None
 
 
-def with_day(sums: DaySums, record: Record) -> DaySums:
+def with_day(sums: DaySums, record: OrderRecord) -> DaySums:
     """The sums of days with one more purchase."""
     return with_sums(sums, record.at_ms // DAY_MS, 1, record.net_minor)
 
@@ -121,5 +121,5 @@ def _read(records: bytes) -> NDArray[np.void]:
     return np.frombuffer(records, dtype=_RECORD)
 
 
-def _listed(records: bytes) -> list[Record]:
-    return [Record(*fields) for fields in _read(records).tolist()]
+def _listed(records: bytes) -> list[OrderRecord]:
+    return [OrderRecord(*fields) for fields in _read(records).tolist()]

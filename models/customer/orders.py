@@ -179,7 +179,7 @@ EVENTS = {
 }
 
 
-class Item(State):
+class OrderItem(State):
     """A product of an order: ``unit`` is the price of one, in the order's currency. ``product``
     finds it by its product's id alone, 0 if that is the ``key`` itself.
     """
@@ -234,7 +234,7 @@ class Detail(State):
     placements: list[tuple[int, bool]] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     paid: Paid | None = None
-    items: list[Item] = field(default_factory=list)
+    items: list[OrderItem] = field(default_factory=list)
     items_at_ms: int = 0
     cancelled_at_ms: int = 0
     unpriced: int = 0
@@ -354,11 +354,13 @@ def _first_detail(order: Order) -> Detail:
 
 def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
     """Keep what a refund without prices needs to know of the order's products."""
-    items: list[Item] = []
+    items: list[OrderItem] = []
     for product in news.products or ():
         unit, key, by_product = product.unit, product.key, product.product_key
         if unit is not None:
-            items.append(Item(key, unit, product.pieces, by_product if by_product != key else 0))
+            items.append(
+                OrderItem(key, unit, product.pieces, by_product if by_product != key else 0)
+            )
     if not items:
         return
     detail = order.detail
@@ -370,7 +372,7 @@ def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
         detail.items, detail.items_at_ms = items, at_ms
 
 
-def _plain(items: Sequence[Item]) -> list[tuple[float, ...]]:
+def _plain(items: Sequence[OrderItem]) -> list[tuple[float, ...]]:
     return [(item.key, item.unit, item.pieces) for item in items]
 
 
@@ -544,7 +546,7 @@ def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -
     return amount_minor, is_priced
 
 
-def _item(items: Sequence[Item], key: int, by_product: int) -> Item | None:
+def _item(items: Sequence[OrderItem], key: int, by_product: int) -> OrderItem | None:
     """The item of this key, else the first that is the product."""
     if not key:
         return None

@@ -20,7 +20,7 @@ from models.customer.anomaly import Anomaly, purchase_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
 from models.customer.occasions import DAYS_KEPT, Sitting, occasions
-from models.customer.order_records import DaySums, Record
+from models.customer.order_records import DaySums, OrderRecord
 from models.customer.orders import (
     CANCELLATION,
     CANCELLED,
@@ -281,7 +281,7 @@ def _pack(state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int) -
     packed += [order for order in kept[:too_many] if order.is_purchase]
     state.orders = kept[too_many:]
     if packed:
-        new = [Record(order.placed_at_ms, order.id, order.net_minor) for order in packed]
+        new = [OrderRecord(order.placed_at_ms, order.id, order.net_minor) for order in packed]
         state.records = order_records.with_records(state.records, sorted(new))
 
 
@@ -334,7 +334,7 @@ def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     """
     one, tuning = Purchases(), parameters.of(PurchaseParameters)
     by_id: dict[int, Order] = {}
-    packed: dict[int, Record] = {}
+    packed: dict[int, OrderRecord] = {}
     for state in states:
         for order in state.orders:
             known = by_id.get(order.id)
@@ -370,10 +370,10 @@ def _unite_days(one: Purchases, states: Sequence[Purchases], sitting_ms: int) ->
     one.days, one.earlier_days = one.days[unknown:], one.earlier_days + unknown
 
 
-def _standing(state: Purchases) -> list[Record]:
+def _standing(state: Purchases) -> list[OrderRecord]:
     """The purchases that are known by themselves, by time."""
     kept = [
-        Record(order.placed_at_ms, order.id, order.net_minor)
+        OrderRecord(order.placed_at_ms, order.id, order.net_minor)
         for order in state.orders
         if order.is_purchase
     ]

@@ -92,7 +92,7 @@ class SurveyRequest(Struct, frozen=True, omit_defaults=True, gc=False):
 _KINDS = frozenset(str(kind) for kind in SurveyKind)
 
 
-class Verdict(StrEnum):
+class SurveyVerdict(StrEnum):
     """What an answer counts as: an NPS as one of the first three, a CSAT as satisfied or not."""
 
     PROMOTER = Band.PROMOTER
@@ -102,7 +102,7 @@ class Verdict(StrEnum):
     NONE = ""
 
 
-NPS_VERDICTS = (Verdict.PROMOTER, Verdict.PASSIVE, Verdict.DETRACTOR)
+NPS_VERDICTS = (SurveyVerdict.PROMOTER, SurveyVerdict.PASSIVE, SurveyVerdict.DETRACTOR)
 
 
 class Opinion(Struct, frozen=True, array_like=True, gc=False):
@@ -112,7 +112,7 @@ class Opinion(Struct, frozen=True, array_like=True, gc=False):
 
     at_ms: int
     share_millionths: int
-    verdict: Verdict
+    verdict: SurveyVerdict
     told_as: str
 
     @property
@@ -179,19 +179,19 @@ def _opinion(said: Survey, at_ms: int, told_as: str) -> Opinion:
     return Opinion(at_ms, share_millionths, _verdict(said, share_millionths), told_as)
 
 
-def _verdict(said: Survey, share_millionths: int) -> Verdict:
+def _verdict(said: Survey, share_millionths: int) -> SurveyVerdict:
     """NPS: what the answer makes of the customer. CSAT: the upper half of the scale's steps is
     satisfied, without the middle one: 4 and 5 of 1 to 5.
     """
     if said.kind is SurveyKind.NPS:
-        return Verdict(said.band)
+        return SurveyVerdict(said.band)
     if said.kind is SurveyKind.CES:
-        return Verdict.NONE
+        return SurveyVerdict.NONE
     low, high = said.ends
     steps = floor(high - low) + 1
     upper_half = min(ceil(steps / 2) / (high - low), 1.0)
     is_satisfied = share_millionths >= round(upper_half * _MILLION)
-    return Verdict.SATISFIED if is_satisfied else Verdict.NONE
+    return SurveyVerdict.SATISFIED if is_satisfied else SurveyVerdict.NONE
 
 
 def _raise_moment(state: Satisfaction, opinion: Opinion, scene: Scene) -> None:
@@ -199,9 +199,9 @@ def _raise_moment(state: Satisfaction, opinion: Opinion, scene: Scene) -> None:
     latest = state.latest_nps
     if latest is None or latest[1] is not opinion:
         return
-    if opinion.verdict is Verdict.PASSIVE:
+    if opinion.verdict is SurveyVerdict.PASSIVE:
         scene.raise_moment(NPS_PASSIVE)
-    elif opinion.verdict is Verdict.PROMOTER:
+    elif opinion.verdict is SurveyVerdict.PROMOTER:
         scene.raise_moment(NPS_PROMOTER)
 
 
@@ -229,13 +229,13 @@ def _sums(key: str, opinion: Opinion, sign: int) -> Iterator[tuple[str, int, int
     yield f"{place}:answers", day, sign
     if opinion.share_millionths:
         yield f"{place}:share", day, sign * opinion.share_millionths
-    if opinion.verdict is Verdict.SATISFIED:
+    if opinion.verdict is SurveyVerdict.SATISFIED:
         yield f"{place}:satisfied", day, sign
 
 
 _COUNTED = {
     SurveyKind.NPS: NPS_VERDICTS,
-    SurveyKind.CSAT: ("answers", "share", Verdict.SATISFIED),
+    SurveyKind.CSAT: ("answers", "share", SurveyVerdict.SATISFIED),
     SurveyKind.CES: ("answers", "share"),
 }
 
@@ -308,7 +308,9 @@ def _result(kind: str, place: str, totals: Counter[str], least: int) -> Result:
         kind=kind,
         touchpoint=place,
         answers=answers,
-        satisfied_share=totals[Verdict.SATISFIED] / answers if kind == SurveyKind.CSAT else None,
+        satisfied_share=totals[SurveyVerdict.SATISFIED] / answers
+        if kind == SurveyKind.CSAT
+        else None,
         mean_share=totals["share"] / (answers * _MILLION),
     )
 

@@ -24,8 +24,8 @@ from models.customer.ticket import (
     URGENCIES,
     Mark,
     Sla,
-    Standing,
     Ticket,
+    TicketStanding,
     UrgencyWord,
     merged,
 )
@@ -66,7 +66,7 @@ class Support(State):
     opened: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
 
-    def open_tickets(self) -> list[Standing]:
+    def open_tickets(self) -> list[TicketStanding]:
         """Where the tickets stand that wait for a solution."""
         found = [ticket.standing for ticket in self.tickets]
         return [standing for standing in found if standing.is_open]
@@ -163,7 +163,7 @@ def _united(states: Sequence[Support], parameters: Parameters) -> Support:
         for kind, answer in state.answers.items():
             _note_answer(one, kind, answer)
     for known in tickets.values():
-        one.opened -= max(sum(ticket.was_opened for ticket in known) - 1, 0)
+        one.opened -= max(sum(1 for ticket in known if ticket.was_opened) - 1, 0)
     one.tickets = [merged(tickets[ticket_id]) for ticket_id in sorted(tickets)]
     _forget(one, parameters.bounds.tickets)
     return one
@@ -215,7 +215,7 @@ def support(scene: Scene) -> Support:
     return scene.row.read(SUPPORT)
 
 
-def late_tickets(scene: Scene) -> list[Standing]:
+def late_tickets(scene: Scene) -> list[TicketStanding]:
     """Where the open tickets stand that should have had an answer by this moment."""
     sla = scene.parameters.of(SupportParameters).sla
     found = [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]

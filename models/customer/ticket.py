@@ -75,7 +75,7 @@ class Sla(Section, frozen=True):
         return int(getattr(self, priority, self.normal))
 
 
-class Standing(State):
+class TicketStanding(State):
     """Where a ticket stands after its marks; 0 is never.
 
     ``asked_at_ms``: since when the customer waits for an answer, 0 once they have it; ``paused_ms``
@@ -130,13 +130,13 @@ class Standing(State):
         self.asked_at_ms = self.held_at_ms = self.paused_ms = 0
 
 
-def _open(ticket: Standing, at_ms: int) -> None:
+def _open(ticket: TicketStanding, at_ms: int) -> None:
     if not ticket.opened_at_ms:
         ticket.opened_at_ms, ticket.is_open = at_ms, True
         ticket.ask(at_ms)
 
 
-def _file(ticket: Standing, at_ms: int) -> None:
+def _file(ticket: TicketStanding, at_ms: int) -> None:
     """A complaint opens a ticket, also one that was closed; it restarts no clock."""
     ticket.complaint_at_ms = ticket.complaint_at_ms or at_ms
     ticket.opened_at_ms = ticket.opened_at_ms or at_ms
@@ -145,13 +145,13 @@ def _file(ticket: Standing, at_ms: int) -> None:
         ticket.ask(at_ms)
 
 
-def _reopen(ticket: Standing, at_ms: int) -> None:
+def _reopen(ticket: TicketStanding, at_ms: int) -> None:
     ticket.go_on(at_ms)
     ticket.is_open = True
     ticket.ask(at_ms)
 
 
-def _resume(ticket: Standing, at_ms: int) -> None:
+def _resume(ticket: TicketStanding, at_ms: int) -> None:
     """It is said to be open. Who had an answer does not wait for another by that alone."""
     if ticket.is_open:
         ticket.go_on(at_ms)
@@ -159,38 +159,38 @@ def _resume(ticket: Standing, at_ms: int) -> None:
         _reopen(ticket, at_ms)
 
 
-def _ask(ticket: Standing, at_ms: int) -> None:
+def _ask(ticket: TicketStanding, at_ms: int) -> None:
     """The customer wrote. Thanks for a solution ask for nothing."""
     if ticket.is_open:
         ticket.go_on(at_ms)
         ticket.ask(at_ms)
 
 
-def _answer(ticket: Standing, _at_ms: int) -> None:
+def _answer(ticket: TicketStanding, _at_ms: int) -> None:
     ticket.asked_at_ms = ticket.paused_ms = 0
 
 
-def _hold(ticket: Standing, at_ms: int) -> None:
+def _hold(ticket: TicketStanding, at_ms: int) -> None:
     if ticket.is_open and not ticket.held_at_ms:
         ticket.held_at_ms = at_ms
 
 
-def _blame(ticket: Standing, at_ms: int) -> None:
+def _blame(ticket: TicketStanding, at_ms: int) -> None:
     ticket.complaint_at_ms = ticket.complaint_at_ms or at_ms
 
 
-def _drop(ticket: Standing, _at_ms: int) -> None:
+def _drop(ticket: TicketStanding, _at_ms: int) -> None:
     """Merged, deleted or spam: whatever it was about is dealt with elsewhere, or was nothing."""
     ticket.end()
 
 
-def _solve(ticket: Standing, at_ms: int) -> None:
+def _solve(ticket: TicketStanding, at_ms: int) -> None:
     ticket.end()
     ticket.solved_at_ms = at_ms
 
 
-def _prioritise(urgency: int) -> Callable[[Standing, int], None]:
-    def prioritise(ticket: Standing, at_ms: int) -> None:
+def _prioritise(urgency: int) -> Callable[[TicketStanding, int], None]:
+    def prioritise(ticket: TicketStanding, at_ms: int) -> None:
         # A priority that is only said again was promised before.
         if urgency != ticket.urgency:
             ticket.urgency, ticket.raised_at_ms = urgency, at_ms
@@ -198,7 +198,7 @@ def _prioritise(urgency: int) -> Callable[[Standing, int], None]:
     return prioritise
 
 
-_HAPPEN: Final[dict[int, Callable[[Standing, int], None]]] = {
+_HAPPEN: Final[dict[int, Callable[[TicketStanding, int], None]]] = {
     OPENED: _open,
     FILED: _file,
     REOPENED: _reopen,
@@ -213,7 +213,7 @@ _HAPPEN: Final[dict[int, Callable[[Standing, int], None]]] = {
 }
 
 
-def _folded(standing: Standing, marks: Iterable[Mark]) -> Standing:
+def _folded(standing: TicketStanding, marks: Iterable[Mark]) -> TicketStanding:
     """The standing after marks in the order of time; changes it."""
     for at_ms, what in marks:
         _HAPPEN[what](standing, at_ms)
@@ -226,14 +226,14 @@ class Ticket(State):
 
     id: int
     marks: list[Mark] = field(default_factory=list)
-    past: Standing | None = None
+    past: TicketStanding | None = None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> TicketStanding:
         """Where it stands; read only."""
         if not self.marks and self.past is not None:
             return self.past
-        return _folded(copy(self.past) if self.past is not None else Standing(), self.marks)
+        return _folded(copy(self.past) if self.past is not None else TicketStanding(), self.marks)
 
     @property
     def was_opened(self) -> bool:
@@ -259,7 +259,7 @@ class Ticket(State):
             place += 1
         place = max(place, len(marks) - MARKS_MAX)
         if place:
-            self.past = _folded(self.past or Standing(), marks[:place])
+            self.past = _folded(self.past or TicketStanding(), marks[:place])
             self.marks = marks[place:]
 
 
@@ -272,13 +272,13 @@ def merged(tickets: Sequence[Ticket]) -> Ticket:
     pasts = [ticket.past for ticket in tickets if ticket.past is not None]
     if pasts:
         marks = {mark for past in pasts for mark in _marks_of(past)}
-        whole.past = _folded(Standing(), sorted(marks))
+        whole.past = _folded(TicketStanding(), sorted(marks))
     whole.note(mark for ticket in tickets for mark in ticket.marks)
     whole.settle(0)
     return whole
 
 
-def _marks_of(past: Standing) -> list[Mark]:
+def _marks_of(past: TicketStanding) -> list[Mark]:
     """Marks that lead to this standing."""
     times = {
         OPENED: past.opened_at_ms,

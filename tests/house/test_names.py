@@ -13,6 +13,7 @@ SHARED = {
     "Context": "Segment's specification names a field of events so; the other is a partition's "
     "present",
     "Line": "of a log, and of a profile in words: neither is ever seen where the other is",
+    "Truce": "a section of the parameters is named as the file names it; the other is its state",
     "Source": "where an event came from, and whose word a score is: both are named by their field",
 }
 

@@ -4,7 +4,7 @@ from math import inf
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models.learning.day_ends import last_day_end_ms
-from streams.pacing import PATIENCE_S, Pace, Standing, Turn
+from streams.pacing import PATIENCE_S, Pace, PartitionStanding, Turn
 
 DISORDER = 5 * MINUTE_MS
 #: Midday of day 100; the day before it ended at `END`.
@@ -18,7 +18,7 @@ REST = END + DAY_MS + DISORDER - 1
 class Shop:
     """How far each partition is, and the pace that asks for it."""
 
-    def __init__(self, **partitions: Standing) -> None:
+    def __init__(self, **partitions: PartitionStanding) -> None:
         self.standings = {int(name[1:]): one for name, one in partitions.items()}
         self.pace = Pace(lambda: dict(self.standings), disorder_ms=DISORDER, lateness_ms=3 * DAY_MS)
 
@@ -26,8 +26,8 @@ class Shop:
         return self.pace.turn(next_ms, now_ms, now_s)
 
 
-def all_at(at_ms: int) -> Standing:
-    return Standing(at_ms, at_ms)
+def all_at(at_ms: int) -> PartitionStanding:
+    return PartitionStanding(at_ms, at_ms)
 
 
 def test_without_records_or_without_a_rehearsal_there_is_no_limit() -> None:
@@ -43,7 +43,7 @@ def test_what_ends_a_day_waits_until_every_partition_is_told_and_has_learnt() ->
     shop = Shop(p0=all_at(END - DAY_MS), p1=all_at(END - 1), p2=all_at(END))
     assert Turn(-1, END, (0, 1)) == shop.turn()
     assert Turn(-1, END, ()) == shop.turn()
-    shop.standings = {0: all_at(END), 1: Standing(END, END - DAY_MS), 2: all_at(END)}
+    shop.standings = {0: all_at(END), 1: PartitionStanding(END, END - DAY_MS), 2: all_at(END)}
     assert Turn(-1, END, ()) == shop.turn()
     shop.standings[1] = all_at(END)
     assert Turn(REST) == shop.turn()
@@ -61,7 +61,7 @@ def test_a_gap_in_the_history_is_crossed_at_once() -> None:
 
 
 def test_what_has_only_just_happened_moves_no_clock_that_is_far_behind() -> None:
-    shop = Shop(p0=Standing(0, 0), p1=all_at(END - 200 * DAY_MS), p2=all_at(END - DAY_MS))
+    shop = Shop(p0=PartitionStanding(0, 0), p1=all_at(END - 200 * DAY_MS), p2=all_at(END - DAY_MS))
     assert (2,) == shop.turn(now_ms=NOON + 1).partitions
     shop.standings.pop(2)
     assert Turn(REST) == shop.turn(now_ms=NOON + 1)
@@ -73,16 +73,16 @@ def test_records_without_a_time_pass() -> None:
 
 
 def test_who_does_not_get_on_is_waited_for_only_so_long() -> None:
-    shop = Shop(p0=Standing(END, END - DAY_MS))
+    shop = Shop(p0=PartitionStanding(END, END - DAY_MS))
     assert -1 == shop.turn(now_s=10.0).until_ms
     assert -1 == shop.turn(now_s=10.0 + 0.9 * PATIENCE_S).until_ms
     assert REST == shop.turn(now_s=10.0 + PATIENCE_S).until_ms
 
 
 def test_patience_begins_anew_with_each_step() -> None:
-    shop = Shop(p0=Standing(END, END - 20 * DAY_MS))
+    shop = Shop(p0=PartitionStanding(END, END - 20 * DAY_MS))
     for second in range(10):
-        shop.standings = {0: Standing(END, END - (20 - second) * DAY_MS)}
+        shop.standings = {0: PartitionStanding(END, END - (20 - second) * DAY_MS)}
         assert -1 == shop.turn(now_s=float(second)).until_ms
 
 

@@ -13,7 +13,7 @@ STEP_S = 0.02
 AHEAD_MAX = 4_000
 
 
-class Pace:
+class PublishingPace:
     """Sends records at ``rate_per_s``, and slower while the workers don't keep up.
 
     ``tick`` is called all the time, also while waiting.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import monotonic, sleep, time
 
 from agents.trials.demo.failure import DemoFailed
-from agents.trials.demo.pace import Pace
+from agents.trials.demo.pace import PublishingPace
 from agents.trials.demo.positions import Broker, is_reached
 from agents.trials.demo.present import going_on
 from agents.trials.demo.screen import Screen, View
@@ -55,7 +55,7 @@ class Performance:
         self._workers = workers
         self._broker = broker
         self._publisher = publisher
-        self._pace = Pace(publisher, watch.figures, self._tick)
+        self._pace = PublishingPace(publisher, watch.figures, self._tick)
         self._accounted, self._moved_s = 0, monotonic()
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 

@@ -160,28 +160,28 @@ PROFILES = [
     ),
     *_customer(
         "gus",
-        ("rfm.recencyDays", 70.0, "from 4 January to 15 March, both at 09:00"),
+        ("rfm.recencyDays", 140.0, "from 26 October to 15 March, both at 09:00"),
         (
             "rfm.windows",
             [
                 {"days": 30, "orders": 0, "netMinor": 0},
-                {"days": 90, "orders": 1, "netMinor": 6400},
+                {"days": 90, "orders": 0, "netMinor": 0},
                 {"days": 365, "orders": 1, "netMinor": 6400},
             ],
-            "the last days before the end, with an order 70 days ago",
+            "the last days before the end, with an order 140 days ago",
         ),
         (
             "rfm.decayed",
             [
-                {"halfLifeDays": 7, "orders": 2**-10, "netMinor": 6400 * 2**-10},
-                {"halfLifeDays": 28, "orders": 2**-2.5, "netMinor": 6400 * 2**-2.5},
-                {"halfLifeDays": 84, "orders": 2 ** (-5 / 6), "netMinor": 6400 * 2 ** (-5 / 6)},
+                {"halfLifeDays": 7, "orders": 2**-20, "netMinor": 6400 * 2**-20},
+                {"halfLifeDays": 28, "orders": 2**-5, "netMinor": 6400 * 2**-5},
+                {"halfLifeDays": 84, "orders": 2 ** (-5 / 3), "netMinor": 6400 * 2 ** (-5 / 3)},
             ],
             "an order and its net spend, halved every so many days",
         ),
         ("rfm.segment", "hibernating", "long ago, and not often"),
         ("engagement.interactions", 2, "an order, and the answer to a survey"),
-        ("lastTriggers.purchase-overdue", "2026-03-05T09:00:00.000Z", "when it fired"),
+        ("lastTriggers.purchase-overdue", "2026-03-03T06:09:59.296Z", "when it fired"),
         ("churnReason.kind", "service", "a poor answer to a survey"),
         ("churnReason.evidence", ["poor answer to a survey, 7 days ago"], "in words"),
     ),
@@ -386,9 +386,17 @@ DECISIONS = [
     ),
     *_decision(
         "purchase-overdue gus",
-        ("timestamp", "2026-03-05T09:00:00.000Z", "60 days: twice overdue.prior_gap"),
+        (
+            "timestamp",
+            "2026-03-03T06:09:59.296Z",
+            "127.88 days: 90 of 100 gaps are below 30 x exp(1.2816 x 0.8 x sqrt(1.5)) days",
+        ),
         ("valueAtStake", 19.2, "a year's 64.00 x 0.3"),
-        ("reasons[0]", {"code": "silent_days", "value": 60.0, "words": "now 60 days"}, "so far"),
+        (
+            "reasons[0]",
+            {"code": "silent_days", "value": 127.8819362962963, "words": "now 128 days"},
+            "so far",
+        ),
         ("churnReason", {"kind": "unknown", "evidence": [], "shares": {}}, "no sign was given"),
     ),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 #: Types by path, as `fields` writes them.
 Fields = dict[str, str]
 #: Values of properties for which not any text or number will do.
-SPECIAL = {"currency": "EUR", "scale_min": 1.0}
+SPECIAL = {"currency": "EUR", "scale_min": 1.0, "purpose": "marketing"}
 
 
 def fields(schema: dict[str, Any]) -> Fields:
@@ -182,7 +182,7 @@ def filled(fields: Fields, path: str) -> Any:
         return [filled(fields, f"{path}[]")]
     if (name := path.rpartition(".")[2]) in SPECIAL:
         return SPECIAL[name]
-    plain = {"boolean": True, "integer": 5, "number": 5.0, "string": "x"}
+    plain = {"boolean": True, "integer": 5, "number": 5.0, "string": "x", "anything": "x"}
     return plain[kind] if kind in plain else json.loads(kind)
 
 
