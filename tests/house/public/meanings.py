@@ -179,7 +179,7 @@ PROFILES = [
             ],
             "an order and its net spend, halved every so many days",
         ),
-        ("rfm.segment", "hibernating", "long ago, and not often"),
+        ("rfm.segment", "lost", "long ago, and not often"),
         ("engagement.interactions", 2, "an order, and the answer to a survey"),
         ("lastTriggers.purchase-overdue", "2026-03-03T06:09:59.296Z", "when it fired"),
         ("churnReason.kind", "service", "a poor answer to a survey"),
