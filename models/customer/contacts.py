@@ -78,7 +78,7 @@ class Contact(State):
     due_ms: int = 0
 
 
-class Rejected(State):
+class RejectedAction(State):
     """An action that could have answered, and the gate that was shut: since when, until when and
     what of it, 0 or empty where nobody can say.
     """
@@ -99,7 +99,7 @@ class Decided(State):
     triggers: list[str]
     action: str = ""
     outranked: list[str] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedAction] = field(default_factory=list)
 
     def limited(self) -> None:
         """Keep what there is room for, the first in the catalogue's order."""

@@ -10,7 +10,7 @@ from models.customer.contacts import (
     TREATED,
     Contact,
     Decided,
-    Rejected,
+    RejectedAction,
 )
 from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
@@ -83,7 +83,7 @@ def _remember(
 ) -> None:
     """Keep why nothing else was decided, for whoever looks at the customer."""
     rejected = [
-        Rejected(compiled.rule.name, shut.by, shut.since_ms, shut.until_ms, shut.what or "")
+        RejectedAction(compiled.rule.name, shut.by, shut.since_ms, shut.until_ms, shut.what or "")
         for compiled, shut in suppressed
         if shut.by != ANSWERS
     ]

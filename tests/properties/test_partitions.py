@@ -18,7 +18,7 @@ from models.events.wire import decode_line
 from models.learning.bgnbd import BgNbd
 from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
 from models.learning.feature_names import NAMES
-from models.learning.lessons import Example, Observation, Tally, encode_lesson
+from models.learning.lessons import DayEnd, Example, Observation, Tally, encode_lesson
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from models.learning.trainer import Trainer
@@ -127,7 +127,11 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
             rows = [decode_row(content) for content in stored.rows.values()]
             parts |= {part for row in rows for part, value in kept(row).items() if value}
 
-    assert {Trigger, NextBestAction, ActionWithdrawn, Observation, Example, Tally} == effects
+    decided, taught = (
+        {Trigger, NextBestAction, ActionWithdrawn},
+        {Observation, Example, Tally, DayEnd},
+    )
+    assert decided | taught == effects
     # Thinning out takes a history of months, a word on points takes larger orders, and to depend on
     # prices takes three orders with a discount.
     rare = {
