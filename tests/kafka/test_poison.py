@@ -59,18 +59,19 @@ ORDER = {"event": "Order Completed"}
 RAW_POISON = [
     Poison(b'{"type":"track"', Reason.BAD_JSON),
     Poison(b"\x00\xff no JSON at all", Reason.BAD_JSON),
-    Poison(event(901).replace(b"c-1", b"\xff\xfe"), Reason.BAD_JSON),
+    Poison(event(901).replace(b"c-1", b"\xff\xfe"), Reason.OUT_OF_RANGE, "$.userId"),
     Poison(
         event(901, event="Product Added").replace(b"p-901", b"\xff\xfe"),
-        Reason.BAD_JSON,
-        "$.properties",
+        Reason.OUT_OF_RANGE,
+        "$.properties.product_id",
     ),
     Poison(None, Reason.BAD_JSON),
     Poison(b"", Reason.BAD_JSON),
     Poison(
         event(902, **ORDER, properties={"order_id": "o", "revenue": float("nan")}),
-        Reason.BAD_JSON,
-        topic=TRANSACTIONS,
+        Reason.OUT_OF_RANGE,
+        "$.properties.revenue",
+        TRANSACTIONS,
     ),
     Poison(
         event(903, **ORDER, properties={"order_id": "o"}),
@@ -92,7 +93,7 @@ RAW_POISON = [
 ]
 #: Straight into the log: nothing of it is an event, and `profile` refuses it.
 LOG_POISON = [
-    Poison(b"[1, 2", Reason.WRONG_TYPE),
+    Poison(b"[1, 2", Reason.BAD_JSON),
     Poison(None, Reason.BAD_JSON),
     Poison(event(907, timestamp=7), Reason.WRONG_TYPE, "$.timestamp"),
     Poison(b'{"type":"foreign"}', Reason.UNKNOWN_EVENT, "$.type"),
