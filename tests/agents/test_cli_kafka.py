@@ -28,7 +28,7 @@ from config.topics import (
 from models.admission import admit
 from models.customer.profile import encode_profile, profile
 from models.customer.row import Row
-from models.decisions.trigger import Decision, NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import Decision, encode_decision
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
 from models.events.rejection import Reason, Rejected
@@ -36,14 +36,14 @@ from models.events.wire import decode_line, encode_event
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
 from models.parameters import load_parameters
-from models.partition import Partition
+from models.partition import Partition, rehearsing_state
 from models.plan import plan_for
 from models.replay import Replay
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_producer, new_reader, partition_for, running
-from streams.log_records import clock_record, model_record
+from streams.log_records import clock_record, live_record, model_record
 from streams.redis_views import customer_key
 from streams.topics import create_topics
 
@@ -128,7 +128,8 @@ class MemoryRows:
 
 def shop_log(settings: Settings, parameters: Parameters, model: bytes) -> list[Sent]:
     """What workers would have put on customer-events: events, clocks, a model, and some junk."""
-    log: list[Sent] = []
+    live = live_record(SHOP.start_ms)
+    log: list[Sent] = [(CUSTOMER_EVENTS, p, None, live) for p in range(settings.partitions)]
     clocks: dict[int, int] = defaultdict(int)
     for number, record in enumerate(simulate(SHOP)):
         source = Source(record.topic, 0, number, record.occurred_at_ms + 60_000)
@@ -159,16 +160,14 @@ def folded(
     for number, values in sorted(by_partition.items()):
         rows = MemoryRows()
         prior = prior_snapshot(parameters)
-        fold = Partition(number, rows, prior, plan, lambda *_: snapshot)
+        fold = Partition(number, rows, prior, plan, lambda *_: snapshot, rehearsing_state())
         for offset, value in enumerate(values):
             try:
                 effects = fold.apply(offset, decode_line(value)).effects
             except Rejected:
                 fold.skip(offset)
                 continue
-            triggers += [
-                effect for effect in effects if isinstance(effect, Trigger | NextBestAction)
-            ]
+            triggers += [effect for effect in effects if isinstance(effect, Decision)]
         profiles += [
             profile(customer, row, fold.as_of_ms, fold.context)
             for customer, row in rows.rows.items()

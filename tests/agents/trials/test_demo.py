@@ -32,7 +32,7 @@ from agents.trials.demo.summary import (
 from agents.trials.demo.watch import Figures, parse_metrics
 from config.duration import DAY_MS
 from models.admission import admit
-from models.decisions.trigger import NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
 from models.events.event import Source
 from models.events.rejection import Rejected
 from models.events.wire import iso
@@ -320,7 +320,7 @@ def test_a_small_shop_is_accounted_for(tmp_path: Path, demos: list[Demo]) -> Non
     assert events.duplicate > 0
     assert events.dead_lettered > 0
     rules = {rule.name for rule in load_parameters().triggers.triggers}
-    assert {*rules, NEXT_BEST_ACTION} == summary.triggers.keys()
+    assert {*rules, NEXT_BEST_ACTION, ACTION_WITHDRAWN} == summary.triggers.keys()
     assert summary.triggers["cart-abandoned"] > 50
     assert summary.triggers["purchase-overdue"] > 20
     assert 0 < summary.events_per_second < events.published
