@@ -19,7 +19,7 @@ from models.customer.contacts import (
     Contacts,
     Decided,
     Outcome,
-    Rejected,
+    RejectedAction,
 )
 from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
@@ -452,7 +452,7 @@ def test_a_trigger_of_an_earlier_release_is_read_without_a_group() -> None:
 
 def test_of_a_moment_so_much_is_kept_of_what_was_rejected() -> None:
     contacts = Contacts()
-    rejected = [Rejected(f"a-{n}", "consent", at(), 0, "x" * 500) for n in range(100)]
+    rejected = [RejectedAction(f"a-{n}", "consent", at(), 0, "x" * 500) for n in range(100)]
     for day in range(50):
         made = Decided(
             at(days=day), ["cart-abandoned"], "", [f"b-{n}" for n in range(99)], rejected
