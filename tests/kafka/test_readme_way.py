@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import time
 
 import pytest
 
 from config.duration import MINUTE_MS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import free_ports
+from streams.embedded.process import wait_until
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import LIVENESS_S
 from tests.kafka.test_going_live import event, history
@@ -56,13 +57,8 @@ class Shell:
 
     def until(self, line: str, words: str, *, is_said: bool) -> None:
         """Repeat a line until its words are said, or are no longer."""
-        end_s, said = time.monotonic() + LIVENESS_S, ""
-        while time.monotonic() < end_s:
-            said = self.run(line)
-            if (words in said) == is_said:
-                return
-            time.sleep(1)
-        pytest.fail(f"{line} {'never' if is_said else 'always'} says {words!r}:\n{said}")
+        what = f"{line} {'says' if is_said else 'no longer says'} {words!r}"
+        wait_until(lambda: (words in self.run(line)) == is_said, what, LIVENESS_S, ())
 
     def _leave(self, line: str) -> None:
         with (self._folder / "worker.log").open("wb") as log:
@@ -98,7 +94,7 @@ def shell(kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path) -> Itera
 
 
 def test_each_line_does_what_is_said_of_it(shell: Shell, tmp_path: Path) -> None:
-    now_ms = int(time.time() * 1_000)
+    now_ms = int(time() * 1_000)
     lines = history(tmp_path / "history.jsonl", now_ms)
     (tmp_path / "today.jsonl").write_text(
         event("Ticket Opened", now_ms - MINUTE_MS, "today-1", ticket_id="T", priority="high")
