@@ -112,7 +112,13 @@ ORDERS: dict[str, Callable[[ShopRecord], object]] = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(order, marks=[pytest.mark.nightly] if number else [])
+        for number, order in enumerate(ORDERS)
+    ],
+)
 def test_history_after_an_event_of_now_is_taken_in_in_any_order(
     deployment: Deployment, tmp_path: Path, order: str
 ) -> None:

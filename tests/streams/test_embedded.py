@@ -116,6 +116,7 @@ def test_a_killed_broker_comes_back_with_its_records_and_a_stopped_one_is_gone(
 
 @pytest.mark.kafka
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_three_nodes_lose_one_and_take_records_all_the_same(tmp_path: Path) -> None:
     with EmbeddedKafka(tmp_path, nodes=3) as own:
         pids = own.pids
