@@ -16,13 +16,12 @@ _GATES_TOLD = 3
 def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Finding]:
     """Whether decisions are made aloud; nothing to say before the first record."""
     rehearsing = [p for p in facts.partitions if p.live_at_ms is None]
+    held = sum(partition.rehearsed for partition in rehearsing or facts.partitions)
     if not rehearsing:
         if facts.partitions:
-            held = sum(partition.rehearsed for partition in facts.partitions)
             of_history = f"; of history {counted(held, 'decision')} were held" if held else ""
             yield ok("live", f"every partition decides aloud{of_history}")
         return
-    held = sum(partition.rehearsed for partition in rehearsing)
     numbers = "" if len(rehearsing) == len(facts.partitions) else _numbered(rehearsing)
     yield notice(
         "live",
@@ -51,10 +50,10 @@ def delivery_findings(facts: DeploymentFacts) -> Iterator[Finding]:
     when = f"in the last hour{of_newest}"
     delivered = _by_count(found.delivered) or "none"
     if found.held_back:
-        held = sum(found.held_back.values())
+        counts = found.held_back.values()
         yield notice(
             "deliveries",
-            f"{when}, {counted(held, 'decision')} came too late for Redis: "
+            f"{when}, {counted(sum(counts), 'decision')} came too late for Redis: "
             f"{_by_count(found.held_back)}; delivered: {delivered}",
             f"nothing, if events are published long after; else see what waits, above. "
             f"{variable_of('deliver_max_age')} bounds the age of triggers (0: none), `due` in the "
@@ -68,8 +67,7 @@ def delivery_findings(facts: DeploymentFacts) -> Iterator[Finding]:
 def _gates(facts: DeploymentFacts, when: str) -> Iterator[Finding]:
     found = facts.deliveries
     assert found is not None
-    actions = (found.delivered, found.held_back)
-    done = sum(kinds.get(NEXT_BEST_ACTION, 0) for kinds in actions)
+    done = found.delivered.get(NEXT_BEST_ACTION, 0) + found.held_back.get(NEXT_BEST_ACTION, 0)
     moments = done + found.nothing
     if not moments:
         return

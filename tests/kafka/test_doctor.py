@@ -195,12 +195,15 @@ def test_decisions_that_come_too_late_for_redis_are_told_by_kind(deployment: Dep
             "userId": f"c-{number}",
             "timestamp": iso(at_ms),
             "properties": {"kind": "nps", "score": 8, "scale_max": 10},
+            "context": {"consent": {"DataSharing": False}},
         }
-        key = answer["userId"].encode()
+        key = f"c-{number}".encode()
         deployment.publish([ShopRecord(SUPPORT, key, msgspec.json.encode(answer), 0)])
     deployment.wait("both are told", lambda: len(deployment.read(RETENTION_TRIGGERS)) == 2)
     deployment.wait("all is read", deployment.is_drained)
     assert 1 == deployment.metric("keepstream_held_back_total", kind="nps-passive")
+    # It costs no event, and is told of.
+    assert 2 == deployment.metric("keepstream_unread_consents_total")
 
     visit = Visit({**deployment.environment, "KEEPSTREAM_DELIVER_MAX_AGE": "24h"})
     [words] = visit.said("deliveries", "notice")
