@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and its pages show is what happens."""
 
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,15 @@ from streams.embedded.valkey import EmbeddedValkey
 from streams.outputs import OUTPUTS
 from streams.redis_views import trigger_stream
 from streams.topics import create_topics
-from tests.house.documents import README, blocks, commands
+from tests.house.documents import GUIDE, README, blocks, commands
 from tests.house.repository import ROOT
 from tests.models.lines import of
 
-TEXT = README.read_text()
+TEXT = "\n".join(page.read_text() for page in GUIDE)
 
 
 def example(language: str, holding: str) -> str:
-    """The README's one block in ``language`` that has ``holding`` in it."""
+    """The one block of all pages in ``language`` that has ``holding`` in it."""
     [text] = [b.text for b in blocks(TEXT) if b.language == language and holding in b.text]
     return text
 
@@ -75,6 +75,10 @@ def test_every_kind_of_decision_is_described() -> None:
     kinds = [*(rule.name for rule in load_parameters().triggers.triggers), NEXT_BEST_ACTION]
 
     assert [] == [kind for kind in kinds if f"\n| `{kind}` |" not in TEXT]
+
+
+def test_the_readme_is_what_a_newcomer_can_read() -> None:
+    assert len(README.read_text().splitlines()) <= 350
 
 
 def test_every_source_of_a_score_is_described() -> None:
