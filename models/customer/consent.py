@@ -491,10 +491,11 @@ def _fact(purpose: str, channel: str, about: str) -> Fact:
     what = f"{purpose} by {channel}" if channel else purpose
     return Fact(
         lambda scene: float(refusal(scene, purpose, channel) is None),
-        f"{what} allowed: {{:.0f}} (1 is yes)",
+        f"{what}: {{}}",
         about,
         least=0.0,
         most=1.0,
+        answers=("refused", "allowed"),
     )
 
 
@@ -516,10 +517,11 @@ FACTS = {
     },
     "email_reachable": Fact(
         lambda scene: float(not email_unreachable_since_ms(scene)),
-        "reachable by e-mail: {:.0f} (1 is yes)",
+        "e-mail: {}",
         "0 after e-mail came back, until one arrives; else 1",
         least=0.0,
         most=1.0,
+        answers=("comes back", "arrives"),
     ),
 }
 

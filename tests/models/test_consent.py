@@ -255,6 +255,27 @@ def test_a_consent_that_is_not_understood_costs_no_event_and_is_told_of(
     assert not any(read)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("consent_marketing", 1.0, "marketing: allowed"),
+        ("consent_marketing", 0.0, "marketing: refused"),
+        ("consent_marketing_email", 0.0, "marketing by email: refused"),
+        ("email_reachable", 1.0, "e-mail: arrives"),
+        ("email_reachable", 0.0, "e-mail: comes back"),
+    ],
+)
+def test_a_yes_and_a_no_are_told_in_words(name: str, value: float, words: str) -> None:
+    assert words == FACTS[name].told(value)
+
+
+def test_a_receipt_tells_what_is_refused() -> None:
+    effects = lived_with_effects([revoked(1, purpose="marketing")])[1]
+    [fired] = [one for one in effects if isinstance(one, Trigger)]
+
+    assert ["marketing: refused", "marketing by email: refused"] == [r.words for r in fired.reasons]
+
+
 def test_what_is_wrong_beside_it_in_the_context_costs_no_consent() -> None:
     context = {"channel": 7, "consent": {"marketing": False}, "historical": True}
     event = stamped(1, None, context=context)
