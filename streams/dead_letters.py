@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from hashlib import blake2b
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -164,12 +163,7 @@ class _Mailbox:
             await self._connection.enter_async_context(running(self._producer, self._settings))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         try:
             if kind is None:
                 await self._settle()

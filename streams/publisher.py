@@ -8,7 +8,6 @@ import contextlib
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import orjson
@@ -120,12 +119,7 @@ class EventPublisher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.close()
         else:

@@ -5,7 +5,6 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import aiohttp
@@ -103,12 +102,7 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(2 * TIMEOUT_S)
 
