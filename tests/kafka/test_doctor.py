@@ -164,7 +164,12 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
 def _an_outcome_is_recorded(deployment: Deployment) -> None:
     """What came back about an action is seen where its customer is, and counted."""
     decided = [msgspec.json.decode(value) for _, _, value in deployment.read(NEXT_BEST_ACTIONS)]
-    *_, decision = [one for one in decided if one["action"] is not None]
+    # An outcome of a control decision, or of one that was withdrawn, is no success.
+    *_, decision = [
+        one
+        for one in decided
+        if (one["kind"], one["group"]) == (NEXT_BEST_ACTION, "treated") and one["action"]
+    ]
     clicked = {
         "type": "track",
         "event": "Action Clicked",
@@ -175,8 +180,10 @@ def _an_outcome_is_recorded(deployment: Deployment) -> None:
     }
     key = decision["userId"].encode()
     deployment.publish([ShopRecord(FEEDBACK, key, msgspec.json.encode(clicked), 0)])
-    deployment.wait("it is read", deployment.is_drained)
-    assert 1 == deployment.metric("keepstream_action_outcomes_total", outcome="clicked")
+    deployment.wait(
+        "it is counted",
+        lambda: deployment.metric("keepstream_action_outcomes_total", outcome="clicked") == 1,
+    )
     content = deployment.live_customer(decision["userId"])
     assert content is not None
     view = msgspec.json.decode(content, type=Profile)
