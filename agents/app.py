@@ -41,7 +41,7 @@ from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
 from streams.progress import Progress
-from streams.pulse import Pulse
+from streams.pulse import Pulse, StoodStill
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
@@ -58,8 +58,16 @@ DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
-#: Errors about unusable data in Kafka, whose text says what to do.
-EXPLAINED = (NewerRow, OlderRow, SnapshotError, LogFormatError, RecoveryError, PositionError)
+#: Errors whose text says what to do: a traceback would only hide it.
+EXPLAINED = (
+    NewerRow,
+    OlderRow,
+    SnapshotError,
+    LogFormatError,
+    RecoveryError,
+    PositionError,
+    StoodStill,
+)
 
 
 class Worker:
@@ -208,9 +216,11 @@ class Worker:
         return {self.settings.topic(name) for name in names}
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Drop the partitions that went to other workers. If this worker is now the trainer, import
-        what learning needs before lessons wait for it.
+        """Drop the partitions that went to other workers. From now on the process must not stand
+        still for longer than its session. If this worker is now the trainer, import what learning
+        needs before lessons wait for it.
         """
+        self.pulse.joined()
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
         if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
@@ -270,7 +280,7 @@ class Worker:
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
-        task: asyncio.Task[None] = asyncio.create_task(work)
+        task: asyncio.Task[None] = asyncio.create_task(self._explained(work))
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
@@ -281,6 +291,10 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+    async def _explained(self, work: Awaitable[None]) -> None:
+        with self.pulse.explaining():
+            await work
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -327,7 +341,8 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
     async def take_batches(stream: Any) -> None:
         async for batch in stream:
-            await worker.agents[topic](batch)
+            with worker.pulse.explaining():
+                await worker.agents[topic](batch)
 
     # Faust's log lines name an agent by its function.
     take_batches.__qualname__ = name

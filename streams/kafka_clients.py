@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 REACH_TIMEOUT_MS = 10_000
 KEYS_REMEMBERED_MAX = 65_536
+#: A new leader may report an older end of a log until its followers answer: it is asked again.
+END_TRIES = 3
+END_RETRY_S = 1.0
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
