@@ -116,7 +116,7 @@ async def _fold(
     fold, records = ChangelogFold(), 0
     progress_s = monotonic()
     await reader.seek_to_beginning(changelog)
-    while await reader.position(changelog) < end:
+    while await _position(reader, changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
             fold.add(record.key, record.value)
@@ -126,11 +126,26 @@ async def _fold(
             # Heartbeats and health answers must not wait for a large table.
             await asyncio.sleep(0)
         elif monotonic() - progress_s > STALL_S:
-            raise RecoveryError(
-                f"{changelog.topic}-{changelog.partition} gave no record for {STALL_S:.0f} s "
-                f"before its end at {end}: check the broker, then start the worker again"
-            )
+            raise _stalled(changelog, f"no record before its end at {end}")
     return fold, records
+
+
+async def _position(reader: AIOKafkaConsumer, changelog: TopicPartition) -> int:
+    """Where the reader is. It would wait for ever for a broker that does not say where the
+    partition begins.
+    """
+    try:
+        async with asyncio.timeout(STALL_S):
+            return int(await reader.position(changelog))
+    except TimeoutError:
+        raise _stalled(changelog, "no position") from None
+
+
+def _stalled(changelog: TopicPartition, what: str) -> RecoveryError:
+    return RecoveryError(
+        f"{changelog.topic}-{changelog.partition} gave {what} for {STALL_S:.0f} s: check the "
+        f"broker, then start the worker again"
+    )
 
 
 async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, applied: int) -> None:
