@@ -88,6 +88,7 @@ class Worker:
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
         self.views: ProfileViews | None = None
+        self.streams: TriggerStreams | None = None
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[None]:
@@ -108,7 +109,7 @@ class Worker:
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
-            streams = TriggerStreams(redis, settings, metrics)
+            self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
             ingest = IngestAgent(
                 outbox(), settings, parameters, metrics, self.is_leaving, standings
@@ -152,7 +153,7 @@ class Worker:
         aloud does not wait.
         """
         ended = self.app.batch_consumer.ledger.ended
-        is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
+        is_trainer = self._owns_first(topics.LABELLED_EXAMPLES)
         every_ms = self.parameters.learning.snapshot_every
         found: dict[int, PartitionStanding] = {}
         for tp in ended:
@@ -177,8 +178,16 @@ class Worker:
         return self.progress.stuck(self._topics(FOLDED_TOPICS))
 
     def delays(self) -> list[str]:
-        """The partitions that wait for Redis. Folding goes on without it, on every worker."""
-        return self.progress.stuck(self._topics(DELIVERED_TOPICS))
+        """What waits for Redis. Folding goes on without it, on every worker."""
+        foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
+        return [
+            *self.progress.stuck(self._topics(DELIVERED_TOPICS)),
+            *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
+        ]
+
+    def _owns_first(self, topic: str) -> bool:
+        """Whether this worker has the topic's partition 0, as one worker does."""
+        return TP(self.settings.topic(topic), 0) in self.app.batch_consumer.ledger.ended
 
     def is_leaving(self) -> bool:
         """Whether partitions are about to be taken away, or the worker is about to end."""
@@ -263,11 +272,15 @@ class Worker:
     async def _write_views(self) -> None:
         """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
         assert self.views is not None
+        assert self.streams is not None
         looked_s = 0.0
         while True:
             started_s = monotonic()
             if started_s - looked_s > IDLE_S:
                 looked_s = started_s
+                if self._owns_first(topics.RETENTION_TRIGGERS):
+                    # One worker does, so that nothing is moved twice.
+                    await self.streams.return_displaced()
                 was_emptied = await self.views.was_emptied()
                 for owned in self.partitions:
                     if was_emptied or not owned.is_shown:
