@@ -18,13 +18,12 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from streams.kafka_clients import END_RETRY_S, END_TRIES
 from streams.record_batches import Record, verify_position
 
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-END_TRIES = 3
-END_RETRY_S = 1.0
 
 
 class LoopBoundConsumerThread(AIOKafkaConsumerThread):
