@@ -52,8 +52,6 @@ log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The topics that are delivered to Redis.
-DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
@@ -120,7 +118,7 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            for topic in DELIVERED_TOPICS:
+            for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
                     topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
                 ).take
@@ -181,7 +179,7 @@ class Worker:
         """What waits for Redis. Folding goes on without it, on every worker."""
         foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
         return [
-            *self.progress.stuck(self._topics(DELIVERED_TOPICS)),
+            *self.progress.stuck(self._topics(topics.DELIVERED_TOPICS)),
             *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
         ]
 

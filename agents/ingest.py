@@ -46,11 +46,14 @@ class Outgoing(NamedTuple):
 
 
 class _Counts:
-    """A batch's refused events by (reason, path, fix), and misnamed ones by what was meant."""
+    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, and those
+    whose consent is not understood.
+    """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
+        self.unread_consents = 0
 
 
 class IngestAgent:
@@ -98,6 +101,7 @@ class IngestAgent:
         self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_misnamed(counts.misnamed)
+        self._metrics.unread_consents.inc(counts.unread_consents)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
@@ -240,6 +244,7 @@ class IngestAgent:
             return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
         if event.kind is MISSPELT:
             counts.misnamed[nearest_known_name(event.name) or ""] += 1
+        counts.unread_consents += event.has_unread_consent
         key = event.customer.encode()
         partition = partition_for(key, self._settings.partitions)
         outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
