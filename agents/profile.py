@@ -205,7 +205,8 @@ class ProfileAgent:
                 changed.append(key.decode())
             state = encode_state(partition.fold.state)
             # After the rows: a state in the changelog implies that the rows up to it are there.
-            self._outbox.add(CUSTOMERS, number, key=STATE_KEY, value=state)
+            headers = partition.origin.headers()
+            self._outbox.add(CUSTOMERS, number, key=STATE_KEY, value=state, headers=headers)
         return changed
 
     def _count(self, counts: "_Counts") -> None:

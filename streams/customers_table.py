@@ -1,6 +1,6 @@
 """The customers table: a partition's rows in memory, packed, and their records in the changelog."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
@@ -9,6 +9,28 @@ from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
 STATE_KEY = b"\x00partition"
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
+
+
+class Origin(NamedTuple):
+    """The topics that a partition's state belongs to, by the broker's ids; "" where unknown:
+    ``log``, of which it is the fold, and ``table``, in which its rows are.
+    """
+
+    log: str = ""
+    table: str = ""
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Itself, for the record of the state."""
+        return [(name, value.encode()) for name, value in self._asdict().items() if value]
+
+
+UNKNOWN_ORIGIN = Origin()
+
+
+def origin_of(headers: Iterable[tuple[str, bytes]]) -> Origin:
+    """The origin that a state's record names; unknown for what an earlier release wrote."""
+    named = {key: value for key, value in headers if key in Origin._fields}
+    return Origin(**{key: value.decode(errors="replace") for key, value in named.items()})
 
 
 class ChangelogRecord(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -14,8 +15,15 @@ from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
-from streams.customers_table import STATE_KEY, CustomerRows
+from streams.customers_table import (
+    STATE_KEY,
+    UNKNOWN_ORIGIN,
+    CustomerRows,
+    Origin,
+    origin_of,
+)
 from streams.kafka_clients import new_reader, running
+from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +38,7 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now.
     """
 
     rows: CustomerRows
@@ -38,11 +46,13 @@ class Recovered:
     records: int
     quarantined: int
     seconds: float
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 @dataclass(slots=True)
 class ChangelogFold:
-    """The latest row of every customer: the one with the highest applied position.
+    """The latest row of every customer: the one with the highest applied position. ``origin``: the
+    topics that the state names as its own.
 
     After a takeover the old owner may still write rows after the new one, so positions decide and
     not the order of records. Rows with the same position are equal.
@@ -50,14 +60,17 @@ class ChangelogFold:
 
     packed: dict[str, bytes] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
+    origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
     _applied: dict[str, int] = field(default_factory=dict)
 
-    def add(self, key: bytes | None, value: bytes | None) -> None:
+    def add(
+        self, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()
+    ) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
         try:
             if key == STATE_KEY:
-                self._add_state(value)
+                self._add_state(value, headers)
             else:
                 self._add_row((key or b"").decode(), value)
         except (NewerRow, OlderRow):
@@ -65,10 +78,10 @@ class ChangelogFold:
         except (RowError, msgspec.DecodeError, UnicodeDecodeError):
             self.quarantined += 1
 
-    def _add_state(self, value: bytes | None) -> None:
+    def _add_state(self, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state = state
+            self.state, self.origin = state, origin_of(headers)
 
     def _add_row(self, customer: str, value: bytes | None) -> None:
         if not is_id(customer):
@@ -98,7 +111,10 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
+        ids = await topic_ids(reader, [events.topic, changelog.topic])
+        origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
         fold, records = await _fold(reader, changelog, ends[changelog])
+    _require_origin(fold.origin, origin, events, changelog)
     _require_events(fold.state, events, ends[events])
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
@@ -107,6 +123,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         records=records,
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
+        origin=origin,
     )
 
 
@@ -119,7 +136,7 @@ async def _fold(
     while await reader.position(changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
-            fold.add(record.key, record.value)
+            fold.add(record.key, record.value, record.headers)
             records += 1
         if found:
             progress_s = monotonic()
@@ -131,6 +148,27 @@ async def _fold(
                 f"before its end at {end}: check the broker, then start the worker again"
             )
     return fold, records
+
+
+def _require_origin(
+    named: Origin, present: Origin, events: TopicPartition, changelog: TopicPartition
+) -> None:
+    """Raise `RecoveryError` if the state names other topics than there are now."""
+    if named.log and present.log and named.log != present.log:
+        raise RecoveryError(
+            f"the state of partition {events.partition} is of a {events.topic} with the id "
+            f"{named.log}, and the topic's id is {present.log}: the topic was deleted and created "
+            f"again, or is a copy, so the state belongs to events that are gone. Restore the "
+            f"topic, or start over with empty state: set another KEEPSTREAM_TOPIC_PREFIX, or "
+            f"delete and create all topics"
+        )
+    if named.table and present.table and named.table != present.table:
+        raise RecoveryError(
+            f"the state in {changelog.topic}-{changelog.partition} was written when the topic had "
+            f"the id {named.table}, and now it is {present.table}: it was deleted and created "
+            f"again, and the rows of customers who sent nothing since are gone. Stop the workers "
+            f"and run `keepstream rebuild --all`, which makes them anew from {events.topic}"
+        )
 
 
 def _require_events(state: PartitionState, events: TopicPartition, end: int) -> None:

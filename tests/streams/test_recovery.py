@@ -11,7 +11,7 @@ from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
-from streams.customers_table import STATE_KEY
+from streams.customers_table import STATE_KEY, UNKNOWN_ORIGIN, Origin
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import running
 from streams.outbox import Outbox, new_outbox_producer
@@ -184,7 +184,10 @@ def settings(kafka: EmbeddedKafka) -> Settings:
 
 
 async def _recovered(
-    settings: Settings, events: int, changelog: list[tuple[bytes, bytes]]
+    settings: Settings,
+    events: int,
+    changelog: list[tuple[bytes, bytes]],
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> Recovered:
     """Recover partition 2 from ``changelog``, beside so many events."""
     async with running(new_outbox_producer(settings), settings) as producer:
@@ -192,7 +195,7 @@ async def _recovered(
         for _ in range(events):
             outbox.add(CUSTOMER_EVENTS, 2, key=None, value=b"{}")
         for key, value in changelog:
-            outbox.add(CUSTOMERS, 2, key=key, value=value)
+            outbox.add(CUSTOMERS, 2, key=key, value=value, headers=origin.headers())
         await outbox.flush()
     return await recover(settings, 2)
 
@@ -219,3 +222,25 @@ def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
 def test_state_that_is_ahead_of_its_events_is_refused(settings: Settings) -> None:
     with pytest.raises(RecoveryError, match="has applied offset 10, .* ends at 10: the topic was"):
         asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(10))]))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("named", "fix"),
+    [
+        (Origin(log="another"), "customer-events with the id another, .* KEEPSTREAM_TOPIC_PREFIX"),
+        (Origin(table="another"), "the id another, .* run `keepstream rebuild --all`"),
+    ],
+)
+def test_state_of_other_topics_is_refused(settings: Settings, named: Origin, fix: str) -> None:
+    """However far the topics are that have their names now."""
+    with pytest.raises(RecoveryError, match=fix):
+        asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))], named))
+
+
+@pytest.mark.kafka
+def test_state_is_taken_over_in_the_topics_it_is_of(settings: Settings) -> None:
+    first = asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))]))
+    assert all(first.origin)
+    again = asyncio.run(_recovered(settings, 0, [(STATE_KEY, state(6))], first.origin))
+    assert (6, first.origin) == (again.state.applied, again.origin)
