@@ -21,7 +21,7 @@ from config.topics import (
 from models.customer.profile import encode_profile
 from models.customer.registry import PARTS
 from models.customer.row import decode_row, encode_row
-from models.decisions.trigger import Decision, NextBestAction, Trigger, decode_decision
+from models.decisions.trigger import Decision, decode_decision
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
@@ -124,7 +124,7 @@ def _assert_live(deployment: Deployment, replay: Replay) -> None:
 
 def _assert_decisions(deployment: Deployment, outputs: list[Output]) -> tuple[list[Decision], int]:
     """I3: the same decisions, receipts and scores in them included, each id once or more."""
-    decisions = [output for output in outputs if isinstance(output, Trigger | NextBestAction)]
+    decisions = [output for output in outputs if isinstance(output, Decision)]
     oracle = {decision.id: decision for decision in decisions}
     assert len(oracle) == len(decisions)
     emitted = [
