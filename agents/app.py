@@ -202,6 +202,7 @@ class Worker:
             self.metrics.set_partition(
                 owned.fold.number,
                 customers=len(owned.rows),
+                damaged=len(owned.rows.damaged),
                 packed_bytes=owned.rows.packed_bytes,
                 clock_ms=state.clock_ms,
                 model_version=snapshot.version,

@@ -22,8 +22,8 @@ from mode.utils.futures import maybe_async
 
 from streams.record_batches import (
     Committed,
-    Identity,
     Record,
+    TopicIdentities,
     is_replaced,
     verify_position,
 )
@@ -202,7 +202,7 @@ async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeou
 
 async def found_positions(
     client: AIOKafkaConsumer, bound: Container[str]
-) -> tuple[dict[TP, int], Identity]:
+) -> tuple[dict[TP, int], TopicIdentities]:
     """The next offset of each assigned partition, and the identity of the topics they are in: see
     `verify_position`. ``bound``: the topics that must be the ones of the committed positions.
     """
@@ -235,7 +235,7 @@ async def found_positions(
     unnamed = {
         TP(*tp) for tp, at in committed.items() if ids.get(tp.topic, at.topic_id) != at.topic_id
     }
-    return positions, Identity(ids, frozenset(unnamed))
+    return positions, TopicIdentities(ids, frozenset(unnamed))
 
 
 async def _committed(

@@ -9,7 +9,8 @@ from time import monotonic
 from config.settings import Settings
 from models.partition import Partition
 from models.plan import Plan
-from streams.customers_table import UNKNOWN_ORIGIN, CustomerRows, Origin
+from streams.changelog import UNKNOWN_ORIGIN, Origin
+from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
 from streams.pacing import PartitionStanding
 from streams.record_batches import PositionError
@@ -135,4 +136,12 @@ class OwnedPartitions:
         )
         if recovered.quarantined:
             log.warning("partition %d: left out %d records", number, recovered.quarantined)
+        if damaged := len(recovered.rows.damaged):
+            log.error(
+                "partition %d: the rows of %d customers are damaged, or were continued from "
+                "damaged ones: their profiles and decisions may be wrong. Stop the workers and run "
+                "`keepstream rebuild`, which makes the rows anew from the log",
+                number,
+                damaged,
+            )
         return OwnedPartition(fold, recovered.rows, recovered.origin, last_event_s=monotonic())

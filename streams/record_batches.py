@@ -133,7 +133,7 @@ class Committed(NamedTuple):
     topic_id: str = ""
 
 
-class Identity(NamedTuple):
+class TopicIdentities(NamedTuple):
     """The ids of topics by name, and the positions that the broker does not have under them."""
 
     topic_ids: Mapping[str, str]
@@ -171,7 +171,7 @@ class BatchLedger:
         self._in_flight.clear()
         return self.epoch
 
-    def seek(self, positions: Mapping[TP, int], identity: "Identity | None" = None) -> None:
+    def seek(self, positions: Mapping[TP, int], identity: "TopicIdentities | None" = None) -> None:
         """Set the next offset of each partition. Only partitions with a position are read.
 
         With an ``identity``, positions that the broker has without their topic's id are due to be

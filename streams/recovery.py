@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -15,13 +14,8 @@ from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
-from streams.customers_table import (
-    STATE_KEY,
-    UNKNOWN_ORIGIN,
-    CustomerRows,
-    Origin,
-    origin_of,
-)
+from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_reader, running
 from streams.topic_identity import topic_ids
 
@@ -51,50 +45,69 @@ class Recovered:
 
 @dataclass(slots=True)
 class ChangelogFold:
-    """The latest row of every customer: the one with the highest applied position. ``origin``: the
-    topics that the state names as its own.
+    """The latest row of every customer: the one with the highest applied position.
 
     After a takeover the old owner may still write rows after the new one, so positions decide and
-    not the order of records. Rows with the same position are equal.
+    not the order of records. Rows with the same position are equal. ``origin``: the topics that the
+    state names as its own. ``damaged``: customers of whom a row was damaged and none is sound that
+    was written after it; ``packed`` then has one from before, or one that was continued from it.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
+    damaged: set[str] = field(default_factory=set)
     _applied: dict[str, int] = field(default_factory=dict)
 
-    def add(
-        self, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()
-    ) -> None:
+    def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
+        told = marks_of(key, value, headers)
         try:
+            if not told.is_intact:
+                raise RowError("its checksum is another")
             if key == STATE_KEY:
-                self._add_state(value, headers)
+                self._add_state(value, told)
             else:
-                self._add_row((key or b"").decode(), value)
+                self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
         except (RowError, msgspec.DecodeError, UnicodeDecodeError):
             self.quarantined += 1
+            self._note_damage(key)
 
-    def _add_state(self, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+    def _note_damage(self, key: bytes | None) -> None:
+        customer = (key or b"").decode(errors="replace")
+        if is_id(customer):
+            self.damaged.add(customer)
+
+    def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state, self.origin = state, origin_of(headers)
+            self.state, self.origin = state, told.origin
 
-    def _add_row(self, customer: str, value: bytes | None) -> None:
+    def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
         if not is_id(customer):
             raise RowError("neither a row nor a state")
         if value is None:
             # A tombstone: the customer was deleted, with all earlier rows.
             self.packed.pop(customer, None)
             self._applied.pop(customer, None)
+            self.damaged.discard(customer)
             return
         applied = check_row(value, VERSIONS).applied
         if applied >= self._applied.get(customer, -1):
             self._applied[customer] = applied
             self.packed[customer] = value
+            if told.is_sound:
+                self.damaged.discard(customer)
+            else:
+                self.damaged.add(customer)
+
+    @property
+    def applied(self) -> int:
+        """The last offset applied to anything: rows may be ahead of the state after a crash."""
+        return max(self.state.applied, *self._applied.values(), -1)
 
 
 async def recover(settings: Settings, partition: int) -> Recovered:
@@ -113,12 +126,12 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ends = await reader.end_offsets([changelog, events])
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
-        fold, records = await _fold(reader, changelog, ends[changelog])
+        fold, records = await folded(reader, changelog, ends[changelog])
     _require_origin(fold.origin, origin, events, changelog)
     _require_events(fold.state, events, ends[events])
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
-        rows=CustomerRows(fold.packed),
+        rows=CustomerRows(fold.packed, fold.damaged),
         state=fold.state,
         records=records,
         quarantined=fold.quarantined,
@@ -127,9 +140,10 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     )
 
 
-async def _fold(
+async def folded(
     reader: AIOKafkaConsumer, changelog: TopicPartition, end: int
 ) -> tuple[ChangelogFold, int]:
+    """The changelog up to ``end``, and how many records were read. Raises `RecoveryError`."""
     fold, records = ChangelogFold(), 0
     progress_s = monotonic()
     await reader.seek_to_beginning(changelog)

@@ -13,9 +13,9 @@ from streams.loop_bound_client import take_records
 from streams.record_batches import (
     BatchLedger,
     Committed,
-    Identity,
     PositionError,
     RecordBatch,
+    TopicIdentities,
     verify_position,
 )
 
@@ -197,7 +197,7 @@ def test_positions_without_their_topic_are_committed_with_it() -> None:
     one, other = TP(EVENTS, 0), TP(EVENTS, 1)
     ledger = BatchLedger(on_end=lambda _: None)
     ledger.begin_epoch()
-    ledger.seek({one: 5, other: 0}, Identity({EVENTS: "id"}, frozenset({other})))
+    ledger.seek({one: 5, other: 0}, TopicIdentities({EVENTS: "id"}, frozenset({other})))
     assert {other: 0} == ledger.commits_due()
     assert "id" == ledger.admit(EVENTS, {0: records(5, 1)}).topic_id
     ledger.record_commit({other: 0}, epoch=ledger.epoch)
