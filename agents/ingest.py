@@ -29,6 +29,7 @@ from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.pacing import Pace, Standings, Turn
 from streams.record_batches import Record, RecordBatch
+from streams.topic_identity import generation_of
 
 #: A topic whose next records don't come for this long no longer holds the others back.
 PATIENCE_S = 10.0
@@ -91,10 +92,10 @@ class IngestAgent:
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
-        counts = _Counts()
+        counts, generation = _Counts(), generation_of(batch.topic_id)
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
-            waiting = [self._checked(topic, record, counts) for record in piece.records]
+            waiting = [self._checked(topic, record, generation, counts) for record in piece.records]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
         self._line_up(topic, batch, checked)
@@ -226,14 +227,16 @@ class IngestAgent:
                 batch.release()
                 del self._full[topic]
 
-    def _checked(self, topic: str, record: Record, counts: "_Counts") -> Queued[Outgoing]:
-        source = Source(topic, record.partition, record.offset, record.timestamp)
+    def _checked(
+        self, topic: str, record: Record, generation: str | None, counts: "_Counts"
+    ) -> Queued[Outgoing]:
+        source = Source(topic, record.partition, record.offset, record.timestamp, generation)
         raw = record.value or b""
         try:
             event = admit(
                 raw,
                 self._parameters,
-                message_id=f"{topic}-{record.partition}-{record.offset}",
+                message_id=source.message_id,
                 topic=topic,
                 source=source,
             )

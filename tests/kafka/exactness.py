@@ -6,7 +6,9 @@ batches and no faults.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from config.parameters import Parameters
 from config.topics import (
@@ -27,7 +29,8 @@ from models.parameters import load_parameters
 from models.replay import Output, Replay, Summary
 from tests.kafka.deployment import Deployment, json_lines
 
-Place = tuple[str, int, int]
+#: Topic, partition, offset, and which topic of that name.
+Place = tuple[str, int, int, str | None]
 
 
 class Exact(NamedTuple):
@@ -138,11 +141,15 @@ def _assert_decisions(deployment: Deployment, outputs: list[Output]) -> tuple[li
 def _assert_every_input_is_somewhere(deployment: Deployment, log: Path, published: int) -> None:
     """I6: every input is in exactly one of applied, duplicate, late, dead letter."""
     refused: set[Place] = {
-        (letter.source.topic, letter.source.partition, letter.source.offset)
+        _place(msgspec.to_builtins(letter.source))
         for letter in (decode_dead_letter(value) for _, _, value in deployment.read(DEAD_LETTERS))
         if letter.reason is not Reason.TOO_LATE and letter.source
     }
     sources = [line["source"] for line in json_lines(log) if "source" in line]
-    passed_on: set[Place] = {(s["topic"], s["partition"], s["offset"]) for s in sources}
+    passed_on: set[Place] = set(map(_place, sources))
     assert not refused & passed_on
     assert published == len(refused) + len(passed_on)
+
+
+def _place(source: dict[str, Any]) -> Place:
+    return source["topic"], source["partition"], source["offset"], source.get("generation")

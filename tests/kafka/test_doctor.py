@@ -30,7 +30,7 @@ from models.decisions.trigger import NEXT_BEST_ACTION
 from models.events.wire import iso
 from models.partition import PartitionState, encode_state
 from models.schemas import document_schema, documents
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.examination import STATE_LOOK_BACK

@@ -18,7 +18,7 @@ from models.learning.lessons import decode_lesson
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer
 from models.parameters import load_parameters
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
