@@ -143,14 +143,25 @@ class IngestAgent:
         self._left_epoch = self._epoch
 
     def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
-        """The raw (topic, partition) with records that were not taken yet."""
+        """The raw (topic, partition) with records that were not lined up yet: those of a batch that
+        is being checked, and those still in the log, unless they keep the others waiting too long.
+        """
         names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
-        return {(names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names}
+        to_come = {
+            (names[batch.topic], piece.partition)
+            for batch in consumer.ledger.in_flight
+            if batch.topic in names and batch is not self._full.get(names[batch.topic])
+            for piece in batch.slices
+        }
+        if monotonic() - self._moved_s < PATIENCE_S:
+            to_come |= {
+                (names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names
+            }
+        return to_come
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
-        patient = monotonic() - self._moved_s < PATIENCE_S
-        to_come = self._to_come(consumer) if patient else set()
+        to_come = self._to_come(consumer)
         turn = self._turn(to_come)
         passed: Passed[Outgoing] | None = None
         for passed in self._alignment.release(_backlog(to_come), turn.until_ms):
@@ -166,6 +177,9 @@ class IngestAgent:
         """How far to go now; puts the clock records that go first into the outbox."""
         next_ms = self._alignment.next_ms(to_come)
         turn = self._pace.turn(next_ms, int(time() * 1_000), monotonic())
+        if turn.until_ms < 0:
+            # It is lessons that are waited for: no topic keeps the others waiting.
+            self._moved_s = monotonic()
         for number in turn.partitions:
             record = clock_record(turn.day_end_ms)
             self._outbox.add(CUSTOMER_EVENTS, number, key=None, value=record)

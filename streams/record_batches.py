@@ -19,7 +19,7 @@ An agent ends every batch in one of two ways::
 This module does no I/O and knows no clock.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -155,6 +155,11 @@ class BatchLedger:
         """Set the next offset of each partition. Only partitions with a position are read."""
         for tp, offset in positions.items():
             self._positions[tp] = _Position(offset, offset, offset, offset)
+
+    @property
+    def in_flight(self) -> Collection[RecordBatch]:
+        """The batches that were delivered and have not ended."""
+        return self._in_flight.values()
 
     def is_idle(self, topic: str) -> bool:
         """Whether no batch of ``topic`` is in flight."""

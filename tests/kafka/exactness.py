@@ -13,7 +13,7 @@ from config.parameters import Parameters
 from config.topics import CUSTOMER_EVENTS, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.customer.profile import encode_profile
 from models.customer.row import encode_row
-from models.decisions.trigger import Decision, NextBestAction, Trigger
+from models.decisions.trigger import Decision
 from models.learning.snapshot import Snapshot, decode_snapshot
 from models.parameters import load_parameters
 from models.replay import Output, Replay, Summary
@@ -74,7 +74,7 @@ def assert_exact(
     assert expected == stored_rows(deployment)
     if is_live:
         _assert_live(deployment, replay)
-    decisions = [output for output in outputs if isinstance(output, Trigger | NextBestAction)]
+    decisions = [output for output in outputs if isinstance(output, Decision)]
     assert len(decisions) == len({decision.id for decision in decisions})
     emitted = len(deployment.read(RETENTION_TRIGGERS) + deployment.read(NEXT_BEST_ACTIONS))
     return Exact(replay.summary(), decisions, emitted)
