@@ -8,26 +8,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
-from typing import NamedTuple
 
 from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
-from models.admission import admit
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
-from models.events.dead_letter import dead_letter, encode_dead_letter
-from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_event
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
-from streams.kafka_clients import partition_for
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.pacing import Pace, Standings, Turn
+from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
 from streams.topic_identity import generation_of
 
@@ -35,15 +30,6 @@ from streams.topic_identity import generation_of
 PATIENCE_S = 10.0
 #: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
-
-
-class Outgoing(NamedTuple):
-    """A record to write: an event for a customer's partition, or a dead letter."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
 
 
 class _Counts:
@@ -230,28 +216,17 @@ class IngestAgent:
     def _checked(
         self, topic: str, record: Record, generation: str | None, counts: "_Counts"
     ) -> Queued[Outgoing]:
-        source = Source(topic, record.partition, record.offset, record.timestamp, generation)
-        raw = record.value or b""
-        try:
-            event = admit(
-                raw,
-                self._parameters,
-                message_id=source.message_id,
-                topic=topic,
-                source=source,
-            )
-        except Rejected as rejected:
-            counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
-            letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
+        outgoing, found = outgoing_of(
+            topic, record, generation, self._parameters, self._settings.partitions
+        )
+        if isinstance(found, Rejected):
+            counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
-            return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
-        if event.kind is MISSPELT:
-            counts.misnamed[nearest_known_name(event.name) or ""] += 1
-        counts.unread_consents += event.has_unread_consent
-        key = event.customer.encode()
-        partition = partition_for(key, self._settings.partitions)
-        outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
-        return Queued(event.occurred_at_ms, record.offset, outgoing)
+            return Queued(0, record.offset, outgoing)
+        if found.kind is MISSPELT:
+            counts.misnamed[nearest_known_name(found.name) or ""] += 1
+        counts.unread_consents += found.has_unread_consent
+        return Queued(found.occurred_at_ms, record.offset, outgoing)
 
 
 def _backlog(to_come: set[tuple[str, int]]) -> Backlog:

@@ -40,6 +40,10 @@ class CustomerRows:
             row = self._hot[customer] = decode_row(packed)
         return row
 
+    def packed(self, customer: str) -> bytes | None:
+        """The customer's row as it was last drained, or None."""
+        return self._packed.get(customer)
+
     def put(self, customer: str, row: Row) -> None:
         """Note that the customer's row was changed; the next `drain` returns it."""
         self._hot[customer] = row
@@ -57,7 +61,7 @@ class CustomerRows:
             if due_ms:
                 yield due_ms, customer
 
-    def packed(self) -> dict[str, bytes]:
+    def all_packed(self) -> dict[str, bytes]:
         """Every customer's row as it was last drained."""
         return self._packed
 

@@ -111,7 +111,7 @@ class Rebuilding:
         origin: Origin,
     ) -> Rebuilt:
         """Compare the rows, and write those that differ, then the state."""
-        made = rows.packed()
+        made = rows.all_packed()
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
         different = [
             customer

@@ -183,7 +183,7 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 )
 def test_an_older_format_is_refused_with_what_to_do(key: bytes, value: bytes) -> None:
     """To begin with an empty table in the place of a full one would lose everybody's past."""
-    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, or"):
+    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, and"):
         folded((key, value))
 
 
