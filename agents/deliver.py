@@ -69,7 +69,8 @@ class DeliverAgent:
                 held_back[decided.kind] += 1
                 continue
             decisions.append((decided, record.value or b""))
-        while decisions and not await self._streams.append(decisions):
+        # Only what was not taken is tried again.
+        while decisions and (decisions := await self._streams.append(decisions)):
             if self._is_leaving():
                 self._left_epoch = batch.epoch
                 batch.release()

@@ -27,7 +27,7 @@ from models.customer.row import NewerRow, OlderRow, RowError
 from models.events.refusals import Misnamed, Refusals
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from streams.dead_letters import decode_letter
 from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S

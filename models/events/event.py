@@ -57,12 +57,23 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Where on a raw topic an event came from, and when the broker took it (Unix ms)."""
+    """Where on a raw topic an event came from, and when the broker took it (Unix ms).
+
+    ``generation`` tells the topic from others that had its name before, or will: a topic that was
+    deleted and created again counts its offsets anew. None where it is not known.
+    """
 
     topic: str
     partition: int
     offset: int
     received_at: int
+    generation: str | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id of a message that has none of its own."""
+        place = f"{self.topic}-{self.partition}-{self.offset}"
+        return place if self.generation is None else f"{place}-{self.generation}"
 
 
 class Event(Struct, frozen=True):

@@ -112,8 +112,7 @@ def require_log_format(line: Line) -> None:
         raise LogFormatError(
             f"customer-events has records in format {found}, and this release reads formats 2 and "
             f"{LOG_FORMAT}. If the log is older: start over with another "
-            f"KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
-            f"again. If it is newer: upgrade"
+            f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
 
