@@ -28,6 +28,8 @@ SUMS_OF_INTEGERS = {
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",
     "sum((end - begins[tp] for tp, end in ends.items() if tp.topic in raw))": "offsets",
     "sum((span.end - span.begin for span in spans))": "offsets",
+    "sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])": "offsets",
+    "sum((span.end - span.begin for spans in self._spans.values() for span in spans))": "offsets",
     "sum((end for partition, end in log.ends.items() if partition.topic"
     " == settings.topic(topics.LABELLED_EXAMPLES)))": "offsets",
 }
