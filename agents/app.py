@@ -9,6 +9,7 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.deliver import DeliverAgent
@@ -47,18 +48,19 @@ from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
-from streams.topics import require_topics
+from streams.topic_identity import TopicReplaced, TopicWatch
+from streams.topics import declared, require_topics
 
 log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The topics that are delivered to Redis.
-DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
+#: Seconds between looks at the ids of topics.
+TOPIC_LOOK_S = 5.0
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
     NewerRow,
@@ -68,6 +70,7 @@ EXPLAINED = (
     RecoveryError,
     PositionError,
     StoodStill,
+    TopicReplaced,
 )
 
 
@@ -122,7 +125,7 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            for topic in DELIVERED_TOPICS:
+            for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
                     topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
                 ).take
@@ -138,6 +141,7 @@ class Worker:
                 ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
+                self._watch_topics(),
             ):
                 stack.push_async_callback(_cancelled, self._watched(task))
             yield
@@ -203,7 +207,7 @@ class Worker:
         """What waits for Redis. Folding goes on without it, on every worker."""
         foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
         return [
-            *self.progress.stuck(self._topics(DELIVERED_TOPICS)),
+            *self.progress.stuck(self._topics(topics.DELIVERED_TOPICS)),
             *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
         ]
 
@@ -228,6 +232,7 @@ class Worker:
             self.metrics.set_partition(
                 owned.fold.number,
                 customers=len(owned.rows),
+                damaged=len(owned.rows.damaged),
                 packed_bytes=owned.rows.packed_bytes,
                 clock_ms=state.clock_ms,
                 model_version=snapshot.version,
@@ -274,6 +279,18 @@ class Worker:
                     due_ms = now_ms - self.parameters.time.disorder
                     ProfileAgent.write_clock(owned, due_ms, outbox)
             await outbox.flush()
+
+    async def _watch_topics(self) -> None:
+        """End the worker when a topic that it reads or writes becomes another one."""
+        names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
+        while True:
+            consumer = self.app.batch_consumer
+            if consumer.ledger.delivered:
+                try:
+                    watch.look(await consumer.topic_ids(names), consumer.ledger.topic_ids)
+                except KafkaError as error:
+                    log.info("the broker did not tell the topics' ids (%r); asking again", error)
+            await asyncio.sleep(TOPIC_LOOK_S)
 
     async def _open_idle(self) -> None:
         """Open partitions that have nothing to read, because timers are due in them, too."""
@@ -345,7 +362,11 @@ def build_app(settings: Settings) -> KeepstreamApp:
         settings.group_id,
         bootstrap_servers=settings.bootstrap_servers,
         credentials=broker_credentials(settings),
-        batching=Batching(max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms),
+        batching=Batching(
+            max_batch_records=settings.max_batch_records,
+            pace_ms=settings.pace_ms,
+            bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
+        ),
         membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
     )
 

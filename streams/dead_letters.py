@@ -120,7 +120,7 @@ def parcel_of(letter: DeadLetter) -> Parcel:
         return Parcel(topic, None, raw)
     key = str(envelope.user_id or envelope.anonymous_id or "").encode("utf-8", "replace") or None
     if envelope.message_id is None and source is not None:
-        raw = _with_message_id(raw, f"{source.topic}-{source.partition}-{source.offset}")
+        raw = _with_message_id(raw, source.message_id)
     return Parcel(topic, key, raw)
 
 

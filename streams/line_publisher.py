@@ -257,6 +257,8 @@ def _checked(
         report.sound += 1
         if event.kind is MISSPELT:
             report.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
+        if event.has_unread_consent:
+            report.refusals.add_unread_consent(number)
         yield _Sound(event, raw, number)
     report.bytes_read += lines.bytes_read
     if report.lines == before:

@@ -14,8 +14,10 @@ from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
-from streams.customers_table import STATE_KEY, CustomerRows
+from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customers_table import CustomerRows
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
+from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now.
     """
 
     rows: CustomerRows
@@ -38,6 +40,7 @@ class Recovered:
     records: int
     quarantined: int
     seconds: float
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 @dataclass(slots=True)
@@ -45,43 +48,66 @@ class ChangelogFold:
     """The latest row of every customer: the one with the highest applied position.
 
     After a takeover the old owner may still write rows after the new one, so positions decide and
-    not the order of records. Rows with the same position are equal.
+    not the order of records. Rows with the same position are equal. ``origin``: the topics that the
+    state names as its own. ``damaged``: customers of whom a row was damaged and none is sound that
+    was written after it; ``packed`` then has one from before, or one that was continued from it.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
+    origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
+    damaged: set[str] = field(default_factory=set)
     _applied: dict[str, int] = field(default_factory=dict)
 
-    def add(self, key: bytes | None, value: bytes | None) -> None:
+    def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
+        told = marks_of(key, value, headers)
         try:
+            if not told.is_intact:
+                raise RowError("its checksum is another")
             if key == STATE_KEY:
-                self._add_state(value)
+                self._add_state(value, told)
             else:
-                self._add_row((key or b"").decode(), value)
+                self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
         except (RowError, msgspec.DecodeError, UnicodeDecodeError):
             self.quarantined += 1
+            self._note_damage(key)
 
-    def _add_state(self, value: bytes | None) -> None:
+    def _note_damage(self, key: bytes | None) -> None:
+        customer = (key or b"").decode(errors="replace")
+        if is_id(customer):
+            self.damaged.add(customer)
+
+    def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state = state
+            self.state, self.origin = state, told.origin
 
-    def _add_row(self, customer: str, value: bytes | None) -> None:
+    def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
         if not is_id(customer):
             raise RowError("neither a row nor a state")
         if value is None:
             # A tombstone: the customer was deleted, with all earlier rows.
             self.packed.pop(customer, None)
             self._applied.pop(customer, None)
+            self.damaged.discard(customer)
             return
         applied = check_row(value, VERSIONS).applied
         if applied >= self._applied.get(customer, -1):
             self._applied[customer] = applied
             self.packed[customer] = value
+            if told.is_sound:
+                self.damaged.discard(customer)
+            else:
+                self.damaged.add(customer)
+
+    @property
+    def applied(self) -> int:
+        """The last offset applied to anything: rows may be ahead of the state after a crash."""
+        return max(self.state.applied, *self._applied.values(), -1)
 
 
 async def recover(settings: Settings, partition: int) -> Recovered:
@@ -98,28 +124,33 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
-        fold, records = await _fold(reader, changelog, ends[changelog])
+        ids = await topic_ids(reader, [events.topic, changelog.topic])
+        origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
+        fold, records = await folded(reader, changelog, ends[changelog])
+        _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
-        rows=CustomerRows(fold.packed),
+        rows=CustomerRows(fold.packed, fold.damaged),
         state=fold.state,
         records=records,
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
+        origin=origin,
     )
 
 
-async def _fold(
+async def folded(
     reader: AIOKafkaConsumer, changelog: TopicPartition, end: int
 ) -> tuple[ChangelogFold, int]:
+    """The changelog up to ``end``, and how many records were read. Raises `RecoveryError`."""
     fold, records = ChangelogFold(), 0
     progress_s = monotonic()
     await reader.seek_to_beginning(changelog)
     while await _position(reader, changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
-            fold.add(record.key, record.value)
+            fold.add(record.key, record.value, record.headers)
             records += 1
         if found:
             progress_s = monotonic()
@@ -168,3 +199,23 @@ async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, appli
         f"to events that are gone. Nothing was changed. If all brokers are up and it stays so, "
         f"restore the topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
     )
+
+
+def _require_origin(
+    named: Origin, present: Origin, events: TopicPartition, changelog: TopicPartition
+) -> None:
+    """Raise `RecoveryError` if the state names other topics than there are now."""
+    if named.log and present.log and named.log != present.log:
+        raise RecoveryError(
+            f"the state of partition {events.partition} is of a {events.topic} with the id "
+            f"{named.log}, and the topic's id is {present.log}: the topic was deleted and created "
+            f"again, or is a copy, so the state belongs to events that are gone. Restore the "
+            f"topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
+        )
+    if named.table and present.table and named.table != present.table:
+        raise RecoveryError(
+            f"the state in {changelog.topic}-{changelog.partition} was written when the topic had "
+            f"the id {named.table}, and now it is {present.table}: it was deleted and created "
+            f"again, and the rows of customers who sent nothing since are gone. Stop the workers "
+            f"and run `keepstream rebuild --all`, which makes them anew from {events.topic}"
+        )

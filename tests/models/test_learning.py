@@ -185,9 +185,10 @@ def test_the_prior_says_what_the_parameters_say() -> None:
 
 def trainer_of_two() -> Trainer:
     """A trainer that has heard of two partitions."""
-    trainer = Trainer(PARAMETERS)
+    trainer = Trainer(PARAMETERS, partitions=2)
     for partition in (0, 1):
         trainer.learn(DayEnd(day_end_ms(at()), partition=partition))
+    assert not trainer.learn_next()
     return trainer
 
 
@@ -203,11 +204,12 @@ def told_days(trainer: Trainer, days: range, partitions: tuple[int, ...]) -> lis
                 lesson.timestamp_ms, lesson.partition = end_ms, partition
                 lesson.offset, lesson.index = day, place
                 trainer.learn(lesson)
-                assert not trainer.is_due
+                assert not trainer.learn_next()
             trainer.learn(DayEnd(end_ms, partition=partition, offset=day, index=MINIMUM))
-            if trainer.is_due:
-                drawn.append((day, partition))
-                trainer.draw()
+            while trainer.learn_next():
+                if trainer.is_due:
+                    drawn.append((day, partition))
+                    trainer.draw()
     return drawn
 
 
@@ -220,13 +222,15 @@ def test_a_snapshot_holds_the_days_lessons_of_every_partition() -> None:
 def test_who_is_days_behind_is_not_waited_for() -> None:
     trainer = trainer_of_two()
 
-    assert [(3, 0), (4, 0)] == told_days(trainer, range(1, 5), (0,))
+    # The first two days when the third has ended, each with a snapshot of its own.
+    assert [(3, 0), (3, 0), (3, 0), (4, 0)] == told_days(trainer, range(1, 5), (0,))
+    assert 4 * MINIMUM == trainer.lessons
 
 
 def test_the_end_of_a_day_is_heard_again_after_a_restart() -> None:
     trainer = trainer_of_two()
     told_days(trainer, range(1, 3), (0, 1))
-    resumed = Trainer(PARAMETERS, trainer.draw())
+    resumed = Trainer(PARAMETERS, trainer.draw(), partitions=2)
 
     assert day_end_ms(at(days=2)) == resumed.clock_ms(1) == trainer.clock_ms(1)
     assert 0 == resumed.clock_ms(7)
