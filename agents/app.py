@@ -27,6 +27,7 @@ from models.learning.snapshot import SnapshotError
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
+from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
     KeepstreamApp,
     Membership,
@@ -82,6 +83,7 @@ class Worker:
         self.metrics = Metrics()
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
+        self.broker = BrokerWatch(settings)
         self.snapshots = SnapshotStore(settings, parameters)
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
@@ -129,12 +131,13 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self.customer, self.refresh)
+            site = routes(metrics, readiness, self.customer, self.refresh, self.is_recovering)
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             clock_outbox = outbox()
             for task in (
                 self.pulse.beat(),
+                self.broker.watch(),
                 ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
@@ -151,6 +154,21 @@ class Worker:
         if owned is None or row is None:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
+
+    def is_recovering(self, customer: str) -> bool:
+        """Whether this worker may own the customer, and can't say anything of them yet."""
+        number = partition_for(customer.encode(), self.settings.partitions)
+        return self._is_joining() or number in self._unread()
+
+    def _is_joining(self) -> bool:
+        return self.app.rebalancing or self.app.consumer_generation_id < 1
+
+    def _unread(self) -> list[int]:
+        """The partitions of customers that were assigned, and whose rows are not here yet."""
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
+        ended = self.app.batch_consumer.ledger.ended
+        numbers = sorted(tp.partition for tp in ended if tp.topic == events)
+        return [number for number in numbers if self.partitions.get(number) is None]
 
     def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
         """How far each partition is that this worker owns and that rehearses: what is decided
@@ -177,9 +195,13 @@ class Worker:
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""
-        if self.app.rebalancing or self.app.consumer_generation_id < 1:
-            return ["joining the group"]
-        return self.progress.stuck(self._topics(FOLDED_TOPICS))
+        if self._is_joining():
+            return [*self.broker.problems(), "joining the group"]
+        return [
+            *self.broker.problems(),
+            *(f"the rows of partition {number} are being read" for number in self._unread()),
+            *self.progress.stuck(self._topics(FOLDED_TOPICS)),
+        ]
 
     def delays(self) -> list[str]:
         """What waits for Redis. Folding goes on without it, on every worker."""

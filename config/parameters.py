@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
+from config.bounded_text import TextRefused, read_text
 from config.duration import DAY_MS, DurationMs, convert
 from config.limits import (
     ASCENDING,
@@ -346,13 +347,15 @@ def _shipped() -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
+        return tomllib.loads(read_text(file))
+    except TextRefused as refused:
         raise ParameterError(
-            f"{file}: cannot be read ({error.strerror}); check KEEPSTREAM_PARAMETERS"
+            f"{file}: cannot be read ({refused}); check KEEPSTREAM_PARAMETERS"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"{file}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ParameterError(f"{file}: not valid TOML: nested too deeply") from None
 
 
 def _assignment(text: str, parts: Mapping[str, type[Section]]) -> dict[str, Any]:

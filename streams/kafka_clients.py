@@ -20,7 +20,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from config.settings import Settings
+from config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
@@ -196,14 +196,35 @@ def _explained(settings: Settings) -> Iterator[None]:
             f"{settings.bootstrap_servers} takes connections but does not answer "
             f"{settings.security_protocol}{login} ({type(error).__name__}): check that it is a "
             f"Kafka broker, and KEEPSTREAM_SECURITY_PROTOCOL, KEEPSTREAM_SASL_* and "
-            f"KEEPSTREAM_SSL_CAFILE against its listener"
+            f"KEEPSTREAM_SSL_* against its listener"
         ) from None
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.uses_tls:
         return None
-    return ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    except ssl.SSLError:
+        raise SettingsError(
+            f"KEEPSTREAM_SSL_CAFILE is {settings.ssl_cafile!r}: it holds no certificate in PEM"
+        ) from None
+    if settings.ssl_certfile:
+        try:
+            context.load_cert_chain(
+                settings.ssl_certfile,
+                settings.ssl_keyfile or None,
+                # Never asked for at a terminal, which a worker does not have.
+                lambda: settings.ssl_key_password,
+            )
+        except (ssl.SSLError, OSError) as error:
+            reason = getattr(error, "reason", None) or type(error).__name__
+            raise SettingsError(
+                f"KEEPSTREAM_SSL_CERTFILE is {settings.ssl_certfile!r}: can't be used ({reason}): "
+                f"check that it is in PEM, that KEEPSTREAM_SSL_KEYFILE belongs to it, and "
+                f"KEEPSTREAM_SSL_KEY_PASSWORD"
+            ) from None
+    return context
 
 
 def client_options(settings: Settings) -> dict[str, Any]:

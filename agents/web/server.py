@@ -16,6 +16,8 @@ from config.settings import Settings
 from models.events.ids import is_id
 from streams.metrics import CONTENT_TYPE, Metrics
 
+#: With an answer that will be another one soon.
+RETRY = {"Retry-After": "1"}
 #: No request has a body that is of use here.
 CONTENT_BYTES_MAX = 1024
 
@@ -43,8 +45,11 @@ def routes(
     readiness: Readiness,
     customer: Callable[[str], bytes | None],
     refresh: Callable[[], None],
+    is_recovering: Callable[[str], bool] = lambda _: False,
 ) -> web.Application:
-    """The application; ``customer`` gives a profile as JSON if this worker owns the customer."""
+    """The application; ``customer`` gives a profile as JSON if this worker owns the customer, and
+    ``is_recovering`` says whether it might, once it has read their partition.
+    """
 
     async def expose(_: web.Request) -> web.Response:
         refresh()
@@ -66,6 +71,9 @@ def routes(
         if not is_id(customer_id):
             return web.json_response({"message": "not a customer's id"}, status=400)
         view = customer(customer_id)
+        if view is None and is_recovering(customer_id):
+            message = "recovering: the partition is being read, ask again soon"
+            return web.json_response({"message": message}, status=503, headers=RETRY)
         if view is None:
             message = "unknown here: no such customer, or another worker owns their partition"
             return web.json_response({"message": message}, status=404)

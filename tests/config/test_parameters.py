@@ -241,7 +241,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_bytes(b"\xff\xfe\x00")
 
-    assert "not valid TOML" in complaint(file=file)
+    assert "cannot be read (it is no text in UTF-8)" in complaint(file=file)
 
 
 def test_parameters_do_not_change() -> None:

@@ -245,7 +245,8 @@ def test_what_can_not_be_reached_is_a_problem_and_the_rest_is_looked_at(
     [words] = no_broker.said("broker", "problem")
     assert "start the broker" in words
 
-    no_store = Visit(deployment.environment, "--redis-url", f"redis://:canary@{closed}/0")
+    away = {"KEEPSTREAM_REDIS_URL": f"redis://:canary@{closed}/0"}
+    no_store = Visit({**deployment.environment, **away})
     assert {"redis", "workers"} == set(no_store.problems)
     [words] = no_store.said("redis", "problem")
     assert "KEEPSTREAM_REDIS_URL" in words
