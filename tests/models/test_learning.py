@@ -18,6 +18,7 @@ from models.learning.lessons import DayEnd, Example, Observation, decode_lesson,
 from models.learning.population import Population
 from models.learning.snapshot import (
     SNAPSHOT_FORMAT,
+    Snapshot,
     SnapshotError,
     decode_snapshot,
     encode_snapshot,
@@ -254,6 +255,44 @@ def test_a_day_that_is_half_learnt_is_not_told_as_learnt() -> None:
         assert trainer.is_due is (learnt == 2 * MINIMUM)
     assert 2 * MINIMUM == learnt
     assert end_ms == trainer.clock_ms(0) == trainer.clock_ms(1)
+
+
+def told_of_days(partition: int, days: range, ended: range) -> list[Observation | DayEnd]:
+    """Some lessons of each day, and those ends of days that the partition tells."""
+    told: list[Observation | DayEnd] = []
+    for day in days:
+        end_ms = day_end_ms(at(days=day))
+        lessons = [replace(o, timestamp_ms=end_ms) for o in observations(MINIMUM, seed=day)]
+        told += [*lessons, *[DayEnd(end_ms)][: day in ended]]
+    for offset, lesson in enumerate(told):
+        lesson.partition, lesson.offset, lesson.index = partition, offset, 0
+    return told
+
+
+def drawn_from(
+    topic: list[Observation | DayEnd], begin: Snapshot | None = None
+) -> list[tuple[int, Snapshot]]:
+    """The snapshots of two partitions' lessons, and how many lessons each was of."""
+    trainer = Trainer(PARAMETERS, begin, partitions=2)
+    found: list[tuple[int, Snapshot]] = []
+    for place in range(trainer.consumed, len(topic)):
+        trainer.learn(topic[place], place)
+        while trainer.learn_next():
+            if trainer.is_due:
+                found.append((trainer.lessons, trainer.draw(place + 1)))
+    return found
+
+
+def test_a_restart_between_two_days_that_became_whole_at_once_changes_nothing() -> None:
+    # The second partition tells the first day's end with the second's.
+    topic = [*told_of_days(0, range(2), range(2)), *told_of_days(1, range(2), range(1, 2))]
+    steady = drawn_from(topic)
+    (_, first), (_, second) = steady
+
+    assert [MINIMUM, 4 * MINIMUM] == [lessons for lessons, _ in steady]
+    [(lessons, again)] = drawn_from(topic, decode_snapshot(*encode_snapshot(first)))
+    assert 4 * MINIMUM == lessons
+    assert encode_snapshot(second) == encode_snapshot(again)
 
 
 def test_the_state_of_a_release_that_let_nothing_wait_is_gone_on_from() -> None:
