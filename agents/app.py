@@ -9,6 +9,7 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.deliver import DeliverAgent
@@ -41,25 +42,35 @@ from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
 from streams.progress import Progress
-from streams.pulse import Pulse
+from streams.pulse import Pulse, StoodStill
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
-from streams.topics import require_topics
+from streams.topic_identity import TopicReplaced, TopicWatch
+from streams.topics import declared, require_topics
 
 log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The topics that are delivered to Redis.
-DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
-#: Errors about unusable data in Kafka, whose text says what to do.
-EXPLAINED = (NewerRow, OlderRow, SnapshotError, LogFormatError, RecoveryError, PositionError)
+#: Seconds between looks at the ids of topics.
+TOPIC_LOOK_S = 5.0
+#: Errors whose text says what to do: a traceback would only hide it.
+EXPLAINED = (
+    NewerRow,
+    OlderRow,
+    SnapshotError,
+    LogFormatError,
+    RecoveryError,
+    PositionError,
+    StoodStill,
+    TopicReplaced,
+)
 
 
 class Worker:
@@ -80,6 +91,7 @@ class Worker:
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
         self.views: ProfileViews | None = None
+        self.streams: TriggerStreams | None = None
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[None]:
@@ -100,7 +112,7 @@ class Worker:
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
-            streams = TriggerStreams(redis, settings, metrics)
+            self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
             ingest = IngestAgent(
                 outbox(), settings, parameters, metrics, self.is_leaving, standings
@@ -111,7 +123,7 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            for topic in DELIVERED_TOPICS:
+            for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
                     topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
                 ).take
@@ -126,6 +138,7 @@ class Worker:
                 ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
+                self._watch_topics(),
             ):
                 stack.push_async_callback(_cancelled, self._watched(task))
             yield
@@ -144,7 +157,7 @@ class Worker:
         aloud does not wait.
         """
         ended = self.app.batch_consumer.ledger.ended
-        is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
+        is_trainer = self._owns_first(topics.LABELLED_EXAMPLES)
         every_ms = self.parameters.learning.snapshot_every
         found: dict[int, PartitionStanding] = {}
         for tp in ended:
@@ -169,8 +182,16 @@ class Worker:
         return self.progress.stuck(self._topics(FOLDED_TOPICS))
 
     def delays(self) -> list[str]:
-        """The partitions that wait for Redis. Folding goes on without it, on every worker."""
-        return self.progress.stuck(self._topics(DELIVERED_TOPICS))
+        """What waits for Redis. Folding goes on without it, on every worker."""
+        foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
+        return [
+            *self.progress.stuck(self._topics(topics.DELIVERED_TOPICS)),
+            *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
+        ]
+
+    def _owns_first(self, topic: str) -> bool:
+        """Whether this worker has the topic's partition 0, as one worker does."""
+        return TP(self.settings.topic(topic), 0) in self.app.batch_consumer.ledger.ended
 
     def is_leaving(self) -> bool:
         """Whether partitions are about to be taken away, or the worker is about to end."""
@@ -189,6 +210,7 @@ class Worker:
             self.metrics.set_partition(
                 owned.fold.number,
                 customers=len(owned.rows),
+                damaged=len(owned.rows.damaged),
                 packed_bytes=owned.rows.packed_bytes,
                 clock_ms=state.clock_ms,
                 model_version=snapshot.version,
@@ -208,9 +230,11 @@ class Worker:
         return {self.settings.topic(name) for name in names}
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Drop the partitions that went to other workers. If this worker is now the trainer, import
-        what learning needs before lessons wait for it.
+        """Drop the partitions that went to other workers. From now on the process must not stand
+        still for longer than its session. If this worker is now the trainer, import what learning
+        needs before lessons wait for it.
         """
+        self.pulse.joined()
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
         if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
@@ -234,6 +258,18 @@ class Worker:
                     ProfileAgent.write_clock(owned, due_ms, outbox)
             await outbox.flush()
 
+    async def _watch_topics(self) -> None:
+        """End the worker when a topic that it reads or writes becomes another one."""
+        names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
+        while True:
+            consumer = self.app.batch_consumer
+            if consumer.ledger.delivered:
+                try:
+                    watch.look(await consumer.topic_ids(names), consumer.ledger.topic_ids)
+                except KafkaError as error:
+                    log.info("the broker did not tell the topics' ids (%r); asking again", error)
+            await asyncio.sleep(TOPIC_LOOK_S)
+
     async def _open_idle(self) -> None:
         """Open partitions that have nothing to read, because timers are due in them, too."""
         consumer = self.app.batch_consumer
@@ -253,11 +289,15 @@ class Worker:
     async def _write_views(self) -> None:
         """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
         assert self.views is not None
+        assert self.streams is not None
         looked_s = 0.0
         while True:
             started_s = monotonic()
             if started_s - looked_s > IDLE_S:
                 looked_s = started_s
+                if self._owns_first(topics.RETENTION_TRIGGERS):
+                    # One worker does, so that nothing is moved twice.
+                    await self.streams.return_displaced()
                 was_emptied = await self.views.was_emptied()
                 for owned in self.partitions:
                     if was_emptied or not owned.is_shown:
@@ -270,7 +310,7 @@ class Worker:
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
-        task: asyncio.Task[None] = asyncio.create_task(work)
+        task: asyncio.Task[None] = asyncio.create_task(self._explained(work))
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
@@ -281,6 +321,10 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+    async def _explained(self, work: Awaitable[None]) -> None:
+        with self.pulse.explaining():
+            await work
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -296,7 +340,11 @@ def build_app(settings: Settings) -> KeepstreamApp:
         settings.group_id,
         bootstrap_servers=settings.bootstrap_servers,
         credentials=broker_credentials(settings),
-        batching=Batching(max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms),
+        batching=Batching(
+            max_batch_records=settings.max_batch_records,
+            pace_ms=settings.pace_ms,
+            bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
+        ),
         membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
     )
 
@@ -327,7 +375,8 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
     async def take_batches(stream: Any) -> None:
         async for batch in stream:
-            await worker.agents[topic](batch)
+            with worker.pulse.explaining():
+                await worker.agents[topic](batch)
 
     # Faust's log lines name an agent by its function.
     take_batches.__qualname__ = name

@@ -8,27 +8,23 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
-from typing import NamedTuple
 
 from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
-from models.admission import admit
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
-from models.events.dead_letter import dead_letter, encode_dead_letter
-from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_event
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
-from streams.kafka_clients import partition_for
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.pacing import Pace, Standings, Turn
+from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
+from streams.topic_identity import generation_of
 
 #: A topic whose next records don't come for this long no longer holds the others back.
 PATIENCE_S = 10.0
@@ -36,21 +32,15 @@ PATIENCE_S = 10.0
 LOOK_S = 0.05
 
 
-class Outgoing(NamedTuple):
-    """A record to write: an event for a customer's partition, or a dead letter."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
-
-
 class _Counts:
-    """A batch's refused events by (reason, path, fix), and misnamed ones by what was meant."""
+    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, and those
+    whose consent is not understood.
+    """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
+        self.unread_consents = 0
 
 
 class IngestAgent:
@@ -88,16 +78,17 @@ class IngestAgent:
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
-        counts = _Counts()
+        counts, generation = _Counts(), generation_of(batch.topic_id)
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
-            waiting = [self._checked(topic, record, counts) for record in piece.records]
+            waiting = [self._checked(topic, record, generation, counts) for record in piece.records]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
         self._line_up(topic, batch, checked)
         self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_misnamed(counts.misnamed)
+        self._metrics.unread_consents.inc(counts.unread_consents)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
@@ -157,14 +148,25 @@ class IngestAgent:
         self._left_epoch = self._epoch
 
     def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
-        """The raw (topic, partition) with records that were not taken yet."""
+        """The raw (topic, partition) with records that were not lined up yet: those of a batch that
+        is being checked, and those still in the log, unless they keep the others waiting too long.
+        """
         names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
-        return {(names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names}
+        to_come = {
+            (names[batch.topic], piece.partition)
+            for batch in consumer.ledger.in_flight
+            if batch.topic in names and batch is not self._full.get(names[batch.topic])
+            for piece in batch.slices
+        }
+        if monotonic() - self._moved_s < PATIENCE_S:
+            to_come |= {
+                (names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names
+            }
+        return to_come
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
-        patient = monotonic() - self._moved_s < PATIENCE_S
-        to_come = self._to_come(consumer) if patient else set()
+        to_come = self._to_come(consumer)
         turn = self._turn(to_come)
         passed: Passed[Outgoing] | None = None
         for passed in self._alignment.release(_backlog(to_come), turn.until_ms):
@@ -180,6 +182,9 @@ class IngestAgent:
         """How far to go now; puts the clock records that go first into the outbox."""
         next_ms = self._alignment.next_ms(to_come)
         turn = self._pace.turn(next_ms, int(time() * 1_000), monotonic())
+        if turn.until_ms < 0:
+            # It is lessons that are waited for: no topic keeps the others waiting.
+            self._moved_s = monotonic()
         for number in turn.partitions:
             record = clock_record(turn.day_end_ms)
             self._outbox.add(CUSTOMER_EVENTS, number, key=None, value=record)
@@ -208,28 +213,20 @@ class IngestAgent:
                 batch.release()
                 del self._full[topic]
 
-    def _checked(self, topic: str, record: Record, counts: "_Counts") -> Queued[Outgoing]:
-        source = Source(topic, record.partition, record.offset, record.timestamp)
-        raw = record.value or b""
-        try:
-            event = admit(
-                raw,
-                self._parameters,
-                message_id=f"{topic}-{record.partition}-{record.offset}",
-                topic=topic,
-                source=source,
-            )
-        except Rejected as rejected:
-            counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
-            letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
+    def _checked(
+        self, topic: str, record: Record, generation: str | None, counts: "_Counts"
+    ) -> Queued[Outgoing]:
+        outgoing, found = outgoing_of(
+            topic, record, generation, self._parameters, self._settings.partitions
+        )
+        if isinstance(found, Rejected):
+            counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
-            return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
-        if event.kind is MISSPELT:
-            counts.misnamed[nearest_known_name(event.name) or ""] += 1
-        key = event.customer.encode()
-        partition = partition_for(key, self._settings.partitions)
-        outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
-        return Queued(event.occurred_at_ms, record.offset, outgoing)
+            return Queued(0, record.offset, outgoing)
+        if found.kind is MISSPELT:
+            counts.misnamed[nearest_known_name(found.name) or ""] += 1
+        counts.unread_consents += found.has_unread_consent
+        return Queued(found.occurred_at_ms, record.offset, outgoing)
 
 
 def _backlog(to_come: set[tuple[str, int]]) -> Backlog:

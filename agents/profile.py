@@ -26,8 +26,8 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, require_log_format
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
+from streams.changelog import state_record
 from streams.cloud_events import decision_headers
-from streams.customers_table import STATE_KEY
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
@@ -200,12 +200,14 @@ class ProfileAgent:
         changed: list[str] = []
         for partition in owned:
             number = partition.fold.number
-            for key, value in partition.rows.drain():
-                self._outbox.add(CUSTOMERS, number, key=key, value=value)
+            for key, value, headers in partition.rows.drain():
+                self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 changed.append(key.decode())
-            state = encode_state(partition.fold.state)
             # After the rows: a state in the changelog implies that the rows up to it are there.
-            self._outbox.add(CUSTOMERS, number, key=STATE_KEY, value=state)
+            key, value, headers = state_record(
+                encode_state(partition.fold.state), partition.origin, len(partition.rows.damaged)
+            )
+            self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
         return changed
 
     def _count(self, counts: "_Counts") -> None:

@@ -21,7 +21,7 @@ from models.decisions.trigger import Decision, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
-from models.events.refusals import Misnamed, RefusalCause, Refusals
+from models.events.refusals import Misnamed, RefusalCause, Refusals, UnreadConsents
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
@@ -63,7 +63,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     ``control_treated``: outcomes of decisions for the control group, by channel;
     ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
     ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
-    first.
+    first; ``unread_consents``: events whose context says of consent what is not understood.
     """
 
     events: dict[str, int]
@@ -84,6 +84,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     live: str | None = iso(0)
     refusals: tuple[RefusalCause, ...] = ()
     misnamed: tuple[Misnamed, ...] = ()
+    unread_consents: UnreadConsents | None = None
 
 
 Output = Decision | Score | DeadLetter
@@ -216,6 +217,7 @@ class Replay:
             live=iso(max(lived)) if lived else None,
             refusals=self.refusals.causes(),
             misnamed=self.refusals.misnamed(),
+            unread_consents=self.refusals.unread_consents,
         )
 
     def _newest_snapshot(self) -> Snapshot:
@@ -238,6 +240,8 @@ class Replay:
             return [self._refused(rejected, raw, number)]
         if event.kind is MISSPELT:
             self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
+        if event.has_unread_consent:
+            self.refusals.add_unread_consent(number)
         partition = self._lane(line).partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.

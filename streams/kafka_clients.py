@@ -6,6 +6,7 @@ two histories. So the only partitioner is here too.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -24,8 +25,15 @@ from config.settings import Settings
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
 
+log = logging.getLogger(__name__)
+
 REACH_TIMEOUT_MS = 10_000
 KEYS_REMEMBERED_MAX = 65_536
+#: A client that can't say goodbye by then is left: its broker is away.
+CLOSE_TIMEOUT_S = 10.0
+#: A new leader may report an older end of a log until its followers answer: it is asked again.
+END_TRIES = 3
+END_RETRY_S = 1.0
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
@@ -84,6 +92,21 @@ def new_sync_producer(settings: Settings, **options: Any) -> KafkaProducer:
         return KafkaProducer(**{**defaults, **client_options(settings), **options})
 
 
+def abandon(producer: KafkaProducer) -> None:
+    """Close ``producer`` without waiting for what it has in hand, which fails.
+
+    Its own `close` waits for each batch in hand, and raises, with its thread still at work, when
+    one takes too long.
+    """
+    if producer._closed:
+        return
+    producer._sender.force_close()
+    producer._sender.wakeup()
+    producer._sender.join(CLOSE_TIMEOUT_S)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)
+
+
 def faust_brokers(settings: Settings) -> list[str]:
     """The brokers as Faust's `broker` setting wants them."""
     return [f"aiokafka://{address}" for address in settings.bootstrap_list]
@@ -107,14 +130,35 @@ def broker_credentials(settings: Settings) -> "CredentialsT | None":
 
 @contextlib.asynccontextmanager
 async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
-    """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end."""
+    """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end, within 10 s.
+
+    An idempotent producer would wait for ever for a broker that is away, to send what it has in
+    hand: flush before the end.
+    """
     try:
         await asyncio.to_thread(require_broker, settings)
         with _explained(settings):
             await asyncio.wait_for(client.start(), REACH_TIMEOUT_MS / 1_000)
         yield client
     finally:
-        await client.stop()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await client.stop()
+        except TimeoutError:
+            log.warning("a Kafka client did not close within %.0f s; leaving it", CLOSE_TIMEOUT_S)
+            await _cut(client)
+
+
+async def _cut(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Close the connections of a client whose own end did not come in time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            if isinstance(client, AIOKafkaProducer):
+                # First: the sender's end waits for answers, which fail with the connections.
+                await client.client.close()
+                await client._sender.close()
+            else:
+                await client._client.close()
 
 
 def require_broker(settings: Settings) -> None:

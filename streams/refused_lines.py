@@ -12,12 +12,17 @@ SUFFIX = ".refused.jsonl"
 
 
 def refused_path(path: str) -> Path:
-    """Where the refused lines of ``path`` go: beside it, or to the working folder if it is standard
+    """Where the refused lines of ``path`` go."""
+    return path_beside(path, SUFFIX)
+
+
+def path_beside(path: str, suffix: str) -> Path:
+    """Where lines of ``path`` are kept: beside it, or in the working folder if it is standard
     input, a pipe, or where nothing may be written.
     """
     if path == "-":
-        return Path("stdin" + SUFFIX)
-    beside = Path(path + SUFFIX)
+        return Path("stdin" + suffix)
+    beside = Path(path + suffix)
     is_file = Path(path).is_file() and not path.startswith(("/dev/", "/proc/"))
     return beside if is_file and os.access(beside.parent, os.W_OK) else Path(beside.name)
 

@@ -7,6 +7,7 @@ Faust, Kafka and Redis take long to import, so the command that needs one import
 import typer
 
 from agents.cli import (
+    audit,
     configuration,
     customers,
     dead_letters,
@@ -18,6 +19,7 @@ from agents.cli import (
     live,
     publish,
     real,
+    rebuild,
     replay,
     rules,
     schema,
@@ -55,6 +57,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export
 )
+app.command("rebuild", epilog="Example: keepstream rebuild --dry-run")(rebuild.rebuild)
 app.command(
     "replay",
     epilog="Example: keepstream replay log.jsonl.gz --out what-if --models models "
@@ -63,6 +66,7 @@ app.command(
 app.command("doctor", epilog="Example: keepstream doctor --bootstrap-servers kafka:9092")(
     doctor.doctor
 )
+app.command("audit", epilog="Example: keepstream audit --bootstrap-servers kafka:9092")(audit.audit)
 app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cda7c23212f4a")(
     explain.explain
 )

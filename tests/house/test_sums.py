@@ -22,7 +22,7 @@ INTEGER_CALLS = {"bool", "ceil", "floor", "int", "len"}
 SUMS_OF_INTEGERS = {
     "sum(fates.values())": "events by what became of them",
     "sum(histogram.values())": "customers by bin",
-    "sum((partition.rehearsed for partition in rehearsing))": "decisions",
+    "sum((partition.rehearsed for partition in rehearsing or facts.partitions))": "decisions",
     "sum((max(log.ends[tp] - committed[tp], 0) for tp in partitions))": "offsets",
     "sum(self._held.values())": "records that wait, by topic",
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",

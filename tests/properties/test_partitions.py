@@ -11,7 +11,13 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.customer.row import Row, decode_row
-from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import (
+    ActionWithdrawn,
+    Decision,
+    NextBestAction,
+    Trigger,
+    encode_decision,
+)
 from models.engine import Effect
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
@@ -93,7 +99,7 @@ def states(run: Run) -> list[bytes]:
 
 def decided(effects: Iterable[Effect]) -> list[bytes]:
     """Triggers and next best actions, as they go out."""
-    return [encode_decision(e) for e in effects if isinstance(e, Trigger | NextBestAction)]
+    return [encode_decision(e) for e in effects if isinstance(e, Decision)]
 
 
 def learnt(effects: Iterable[Effect]) -> list[bytes]:
@@ -203,7 +209,7 @@ def test_a_position_never_goes_back(records: list[bytes]) -> None:
 
 @given(records=canonical_logs())
 def test_every_decision_has_an_id_of_its_own(records: list[bytes]) -> None:
-    ids = [e.id for e in run(records).effects if isinstance(e, Trigger | NextBestAction)]
+    ids = [e.id for e in run(records).effects if isinstance(e, Decision)]
 
     assert len(ids) == len(set(ids))
 

@@ -21,11 +21,10 @@ from config.settings import Settings
 from config.topics import (
     CUSTOMER_EVENTS,
     DEAD_LETTERS,
+    DELIVERED_TOPICS,
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
-    NEXT_BEST_ACTIONS,
     RAW_TOPICS,
-    RETENTION_TRIGGERS,
     partitions_of,
 )
 from models.decisions.trigger import (
@@ -50,9 +49,8 @@ TIMEOUT_S = 5.0
 _EVENTS = "keepstream_events_total"
 _LAG = "keepstream_consumer_lag_records"
 
-DECIDED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
 #: What is read while it is written; where it ends is where a demonstration ends.
-WATCHED_TOPICS = (*DECIDED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
+WATCHED_TOPICS = (*DELIVERED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
 
 
 class Figures:
@@ -199,7 +197,7 @@ class Watch:
         reader.assign(partitions)
         await reader.seek_to_beginning(*partitions)
         takers: dict[str, Callable[[ConsumerRecord], None]] = {
-            **dict.fromkeys(DECIDED_TOPICS, self._take_decision),
+            **dict.fromkeys(DELIVERED_TOPICS, self._take_decision),
             DEAD_LETTERS: self._take_letter,
             MODEL_SNAPSHOTS: self._take_snapshot,
         }
