@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time as clocks
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -47,6 +48,7 @@ from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
+from streams.steady_clock import SteadyClock
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
 
@@ -60,6 +62,8 @@ DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
+#: Runs while the machine is suspended, where there is such a clock.
+REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
 #: Errors about unusable data in Kafka, whose text says what to do.
@@ -147,7 +151,7 @@ class Worker:
         """The profile of a customer this worker owns, as JSON."""
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
-        row = owned.rows.get(customer) if owned is not None else None
+        row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
@@ -232,11 +236,12 @@ class Worker:
 
     async def _drive_clocks(self, outbox: Outbox) -> None:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
+        steady = SteadyClock(*_clocks_ms())
         while True:
             await asyncio.sleep(1.0)
             await self._open_idle()
             self.refresh()
-            now_ms = int(time() * 1_000)
+            now_ms = steady.now_ms(*_clocks_ms())
             for owned in self.partitions:
                 idle_s = monotonic() - owned.last_event_s
                 clock_ms = owned.fold.state.clock_ms
@@ -307,6 +312,13 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+
+def _clocks_ms() -> tuple[int, int]:
+    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
+    suspended.
+    """
+    return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

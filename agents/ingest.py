@@ -20,7 +20,7 @@ from models.catalogue import MISSPELT, nearest_known_name
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_event
+from models.events.wire import encode_log_event
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.kafka_clients import partition_for
@@ -236,6 +236,7 @@ class IngestAgent:
                 topic=topic,
                 source=source,
             )
+            content = encode_log_event(event)
         except Rejected as rejected:
             counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
             letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
@@ -245,7 +246,7 @@ class IngestAgent:
             counts.misnamed[nearest_known_name(event.name) or ""] += 1
         key = event.customer.encode()
         partition = partition_for(key, self._settings.partitions)
-        outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event))
+        outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, content)
         return Queued(event.occurred_at_ms, record.offset, outgoing)
 
 

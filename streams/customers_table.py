@@ -40,6 +40,16 @@ class CustomerRows:
             row = self._hot[customer] = decode_row(packed)
         return row
 
+    def peek(self, customer: str) -> Row | None:
+        """The customer's row, to be read and not kept: reading all rows must not fill the memory
+        with live objects.
+        """
+        row = self._hot.get(customer)
+        if row is not None:
+            return row
+        packed = self._packed.get(customer)
+        return None if packed is None else decode_row(packed)
+
     def put(self, customer: str, row: Row) -> None:
         """Note that the customer's row was changed; the next `drain` returns it."""
         self._hot[customer] = row
