@@ -282,7 +282,7 @@ class Worker:
                     self.partitions.forget([tp.partition])
 
     async def _write_views(self) -> None:
-        """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
+        """Keep Redis up to date, in the time that folding leaves: see `pause_between_writes_s`."""
         assert self.views is not None
         looked_s = 0.0
         while True:
@@ -295,9 +295,12 @@ class Worker:
                         self.views.offer(owned.rows.customers())
                         owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
-            took_s = monotonic() - started_s
-            # The pause is bounded, because a long write may be a stall and not the cost of writing.
-            await asyncio.sleep(min(max(4 * took_s, 0.05), 1.0) if wrote else 1.0)
+            pause_s = pause_between_writes_s(
+                took_s=monotonic() - started_s,
+                wrote=wrote,
+                is_idle=self.views.waiting > 0 and not any(self.app.batch_consumer.lag().values()),
+            )
+            await asyncio.sleep(pause_s)
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
@@ -312,6 +315,20 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+
+def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
+    """How long to leave the worker to folding after a write to Redis that ``took_s``.
+
+    A fifth of the time is for Redis, and while there is nothing to fold, all of it: a store that
+    was emptied is filled again as fast as profiles can be drawn up.
+    """
+    if not wrote:
+        return 1.0
+    if is_idle:
+        return 0.0
+    # Bounded, because a long write may be a stall and not the cost of writing.
+    return min(max(4 * took_s, 0.05), 1.0)
 
 
 def _clocks_ms() -> tuple[int, int]:

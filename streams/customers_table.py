@@ -30,6 +30,11 @@ class CustomerRows:
     def __len__(self) -> int:
         return len(self._packed)
 
+    @property
+    def live(self) -> int:
+        """How many rows are kept as live objects."""
+        return len(self._hot)
+
     def get(self, customer: str) -> Row | None:
         """The customer's row, or None."""
         row = self._hot.get(customer)
