@@ -36,6 +36,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _topics(facts)
         findings += _group(facts)
         findings += _lag(facts)
+        findings += _rows(facts)
         findings += _rehearsal(facts, parameters)
         findings += snapshot_findings(facts, parameters)
         findings += quality_findings(facts)
@@ -104,6 +105,19 @@ def _lag(facts: DeploymentFacts) -> Iterator[Finding]:
             quiet += 1
     if quiet:
         yield ok("lag", f"{counted(quiet, 'topic')} taken as they come")
+
+
+def _rows(facts: DeploymentFacts) -> Iterator[Finding]:
+    """Whether every row follows from the log, as far as workers know."""
+    damaged = [p for p in facts.partitions if p.damaged]
+    if damaged:
+        count = sum(partition.damaged for partition in damaged)
+        yield problem(
+            "rows",
+            f"{counted(count, 'row')} of customers{_numbered(damaged)} were damaged: profiles and "
+            f"decisions of these may be wrong",
+            "stop the workers, run `keepstream rebuild`, start them again",
+        )
 
 
 def _rehearsal(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:

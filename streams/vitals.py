@@ -34,7 +34,8 @@ class GroupPosition(Struct, frozen=True):
 
 class PartitionFact(Struct, frozen=True):
     """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
-    while it rehearses, and ``rehearsed`` how many decisions it held back.
+    while it rehearses, and ``rehearsed`` how many decisions it held back. ``damaged``: customers
+    whose row was damaged and not rebuilt yet.
     """
 
     number: int
@@ -43,6 +44,7 @@ class PartitionFact(Struct, frozen=True):
     model_version: int
     live_at_ms: int | None = 0
     rehearsed: int = 0
+    damaged: int = 0
 
 
 class Store(Struct, frozen=True):
