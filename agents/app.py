@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time as clocks
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -48,6 +49,7 @@ from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
+from streams.steady_clock import SteadyClock
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
 
@@ -59,6 +61,8 @@ FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXA
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
+#: Runs while the machine is suspended, where there is such a clock.
+REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
 #: Errors whose text says what to do: a traceback would only hide it.
@@ -150,7 +154,7 @@ class Worker:
         """The profile of a customer this worker owns, as JSON."""
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
-        row = owned.rows.get(customer) if owned is not None else None
+        row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
@@ -264,11 +268,12 @@ class Worker:
 
     async def _drive_clocks(self, outbox: Outbox) -> None:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
+        steady = SteadyClock(*_clocks_ms())
         while True:
             await asyncio.sleep(1.0)
             await self._open_idle()
             self.refresh()
-            now_ms = int(time() * 1_000)
+            now_ms = steady.now_ms(*_clocks_ms())
             for owned in self.partitions:
                 idle_s = monotonic() - owned.last_event_s
                 clock_ms = owned.fold.state.clock_ms
@@ -309,7 +314,7 @@ class Worker:
                     self.partitions.forget([tp.partition])
 
     async def _write_views(self) -> None:
-        """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
+        """Keep Redis up to date, in the time that folding leaves: see `pause_between_writes_s`."""
         assert self.views is not None
         assert self.streams is not None
         looked_s = 0.0
@@ -326,9 +331,12 @@ class Worker:
                         self.views.offer(owned.rows.customers())
                         owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
-            took_s = monotonic() - started_s
-            # The pause is bounded, because a long write may be a stall and not the cost of writing.
-            await asyncio.sleep(min(max(4 * took_s, 0.05), 1.0) if wrote else 1.0)
+            pause_s = pause_between_writes_s(
+                took_s=monotonic() - started_s,
+                wrote=wrote,
+                is_idle=self.views.waiting > 0 and not any(self.app.batch_consumer.lag().values()),
+            )
+            await asyncio.sleep(pause_s)
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
@@ -347,6 +355,27 @@ class Worker:
     async def _explained(self, work: Awaitable[None]) -> None:
         with self.pulse.explaining():
             await work
+
+
+def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
+    """How long to leave the worker to folding after a write to Redis that ``took_s``.
+
+    A fifth of the time is for Redis, and while there is nothing to fold, all of it: a store that
+    was emptied is filled again as fast as profiles can be drawn up.
+    """
+    if not wrote:
+        return 1.0
+    if is_idle:
+        return 0.0
+    # Bounded, because a long write may be a stall and not the cost of writing.
+    return min(max(4 * took_s, 0.05), 1.0)
+
+
+def _clocks_ms() -> tuple[int, int]:
+    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
+    suspended.
+    """
+    return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

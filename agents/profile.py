@@ -23,7 +23,7 @@ from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line, require_log_format
+from models.events.wire import Line, decode_log_line, require_log_format
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
 from streams.changelog import state_record
@@ -97,7 +97,7 @@ class ProfileAgent:
     async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
         raw = record.value or b""
         try:
-            line = decode_line(raw)
+            line = decode_log_line(raw)
             require_log_format(line)
             if line.type == "model":
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")

@@ -25,7 +25,7 @@ from models.events.refusals import Misnamed, RefusalCause, Refusals, UnreadConse
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
-    decode_line,
+    decode_log_line,
     identity,
     iso,
     message_id_of,
@@ -170,7 +170,7 @@ class Replay:
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """The outputs of line ``number`` (from 1)."""
         try:
-            line = decode_line(raw)
+            line = decode_log_line(raw)
             if line.position is not None:
                 require_log_format(line)
             if line.type == "score":
@@ -407,7 +407,7 @@ def is_live_line(raw: bytes) -> bool:
     if b"live" not in raw:
         return False
     try:
-        line = decode_line(raw)
+        line = decode_log_line(raw)
     except Rejected:
         return False
     return line.type == "live" and line.position is None

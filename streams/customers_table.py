@@ -30,6 +30,11 @@ class CustomerRows:
     def __len__(self) -> int:
         return len(self._packed)
 
+    @property
+    def live(self) -> int:
+        """How many rows are kept as live objects."""
+        return len(self._hot)
+
     def get(self, customer: str) -> Row | None:
         """The customer's row, or None."""
         row = self._hot.get(customer)
@@ -43,6 +48,16 @@ class CustomerRows:
     def packed(self, customer: str) -> bytes | None:
         """The customer's row as it was last drained, or None."""
         return self._packed.get(customer)
+
+    def peek(self, customer: str) -> Row | None:
+        """The customer's row, to be read and not kept: reading all rows must not fill the memory
+        with live objects.
+        """
+        row = self._hot.get(customer)
+        if row is not None:
+            return row
+        packed = self._packed.get(customer)
+        return None if packed is None else decode_row(packed)
 
     def put(self, customer: str, row: Row) -> None:
         """Note that the customer's row was changed; the next `drain` returns it."""

@@ -55,6 +55,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+#: What ingest adds to an event in the log.
+_ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
 Wanted = Callable[[DeadLetter], bool]
 
@@ -100,13 +102,15 @@ async def retry_dead_letters(
 
 
 def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
-    """Whether a retry makes sense: for events that ingest refused, and late ones if asked for."""
-    return letter.step == "ingest" or (include_late and letter.reason == "too_late")
+    """Whether a retry makes sense: for whatever was refused, and for late events if asked for."""
+    return include_late or letter.reason != "too_late"
 
 
 def parcel_of(letter: DeadLetter) -> Parcel:
     """The record that puts a dead letter back on its raw topic."""
     raw = letter.content()
+    if letter.step != "ingest":
+        raw = _without_envelope(raw)
     try:
         envelope = _ENVELOPE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -121,6 +125,17 @@ def parcel_of(letter: DeadLetter) -> Parcel:
     if envelope.message_id is None and source is not None:
         raw = _with_message_id(raw, source.message_id)
     return Parcel(topic, key, raw)
+
+
+def _without_envelope(raw: bytes) -> bytes:
+    """A record of the log as its sender might have sent it: what ingest added would count against
+    the size of an event.
+    """
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
+    return msgspec.json.encode({k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS})
 
 
 def _with_message_id(raw: bytes, message_id: str) -> bytes:

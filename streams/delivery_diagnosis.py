@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from config.settings import variable_of
 from models.decisions.trigger import NEXT_BEST_ACTION
-from streams.findings import Finding, counted, listed, notice, ok
-from streams.vitals import DeploymentFacts, PartitionFact
+from streams.findings import Finding, counted, notice, ok
+from streams.vitals import DeploymentFacts, in_partitions
 
 #: With fewer moments at which nothing was done, that is no news.
 MOMENTS_MANY = 20
@@ -22,7 +22,7 @@ def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Fin
             of_history = f"; of history {counted(held, 'decision')} were held" if held else ""
             yield ok("live", f"every partition decides aloud{of_history}")
         return
-    numbers = "" if len(rehearsing) == len(facts.partitions) else _numbered(rehearsing)
+    numbers = "" if len(rehearsing) == len(facts.partitions) else in_partitions(rehearsing)
     yield notice(
         "live",
         f"rehearsing{numbers}: {counted(held, 'decision')} held, none is written or delivered",
@@ -32,13 +32,10 @@ def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Fin
     if waits:
         yield notice(
             "live",
-            f"events of now came before the history{_numbered(waits)}, whose clock waits for it",
+            f"events of now came before the history{in_partitions(waits)}, "
+            f"whose clock waits for it",
             "publish the history; if there is none, run `keepstream live`",
         )
-
-
-def _numbered(partitions: list[PartitionFact]) -> str:
-    return f" in partition {listed([partition.number for partition in partitions])}"
 
 
 def delivery_findings(facts: DeploymentFacts) -> Iterator[Finding]:

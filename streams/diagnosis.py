@@ -12,7 +12,7 @@ from models.events.refusals import loud_in_words, misnamed_in_words
 from streams.delivery_diagnosis import delivery_findings, rehearsal_findings
 from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
 from streams.model_diagnosis import quality_findings, snapshot_findings
-from streams.vitals import DeploymentFacts
+from streams.vitals import DeploymentFacts, in_partitions
 
 #: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
 LOOK_AGAIN_S = 5.0
@@ -35,6 +35,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _topics(facts)
         findings += _group(facts)
         findings += _lag(facts)
+        findings += _rows(facts)
         findings += rehearsal_findings(facts, parameters.time.lateness)
         findings += delivery_findings(facts)
         findings += snapshot_findings(facts, parameters)
@@ -104,6 +105,19 @@ def _lag(facts: DeploymentFacts) -> Iterator[Finding]:
             quiet += 1
     if quiet:
         yield ok("lag", f"{counted(quiet, 'topic')} taken as they come")
+
+
+def _rows(facts: DeploymentFacts) -> Iterator[Finding]:
+    """Whether every row follows from the log, as far as workers know."""
+    damaged = [p for p in facts.partitions if p.damaged]
+    if damaged:
+        count = sum(partition.damaged for partition in damaged)
+        yield problem(
+            "rows",
+            f"{counted(count, 'row')} of customers{in_partitions(damaged)} were damaged: "
+            f"profiles and decisions of these may be wrong",
+            "stop the workers, run `keepstream rebuild`, start them again",
+        )
 
 
 def _unstick(topic: str) -> str:

@@ -27,7 +27,7 @@ from models.customer.row import NewerRow, OlderRow, RowError
 from models.events.refusals import Misnamed, Refusals
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
-from streams.changelog import STATE_KEY
+from streams.changelog import STATE_KEY, marks_of
 from streams.dead_letters import decode_letter
 from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S
@@ -131,7 +131,7 @@ async def _states(
     settings: Settings, log: _Log, partitions: list[TopicPartition]
 ) -> dict[int, PartitionState | None]:
     async with running(new_reader(settings), settings) as reader:
-        return {tp.partition: await _state(reader, settings, log, tp) for tp in partitions}
+        return {tp.partition: (await _state(reader, settings, log, tp))[0] for tp in partitions}
 
 
 def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> DeploymentFacts:
@@ -261,9 +261,11 @@ async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition
                 state.model_version,
                 live_at_ms=state.live_at_ms,
                 rehearsed=state.rehearsed,
+                damaged=damaged,
             )
             for tp in _of(log, settings, topics.CUSTOMERS)
-            if (state := await _state(reader, settings, log, tp)) is not None
+            for state, damaged in [await _state(reader, settings, log, tp)]
+            if state is not None
         ]
         snapshot, error = await _snapshot(reader, settings, log)
         letters = await _letters(reader, settings, log)
@@ -274,18 +276,23 @@ async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition
 
 async def _state(
     reader: AIOKafkaConsumer, settings: Settings, log: _Log, tp: TopicPartition
-) -> PartitionState | None:
-    """The last state in a partition's changelog, searched from the end."""
+) -> tuple[PartitionState | None, int]:
+    """The last state in a partition's changelog, searched from the end, and how many rows it says
+    are damaged.
+    """
     back, end = STATE_LOOK_BACK, log.ends[tp]
     while True:
-        state = None
+        state, damaged = None, 0
         span = log.span(tp, end - back)
         async for records in scan(reader, span, settings):
             for record in records:
-                if record.key == STATE_KEY:
-                    state = _decoded(record.value) or state
+                marks = marks_of(record.key, record.value, record.headers)
+                if record.key != STATE_KEY or not marks.is_intact:
+                    continue
+                if (found := _decoded(record.value)) is not None:
+                    state, damaged = found, marks.damaged
         if state is not None or span.begin == log.begins[tp]:
-            return state
+            return state, damaged
         back *= 16
 
 

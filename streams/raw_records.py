@@ -11,7 +11,7 @@ from models.admission import admit
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_event
+from models.events.wire import encode_log_event
 from streams.kafka_clients import partition_for
 from streams.record_batches import Record
 
@@ -41,9 +41,10 @@ def outgoing_of(
             topic=topic,
             source=source,
         )
+        content = encode_log_event(event)
     except Rejected as rejected:
         letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
         return Outgoing(DEAD_LETTERS, record.partition, None, letter), rejected
     key = event.customer.encode()
     partition = partition_for(key, partitions)
-    return Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event)), event
+    return Outgoing(CUSTOMER_EVENTS, partition, key, content), event

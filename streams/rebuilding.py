@@ -16,7 +16,7 @@ from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.events.rejection import Rejected
-from models.events.wire import decode_line, require_log_format
+from models.events.wire import decode_log_line, require_log_format
 from models.partition import Partition, encode_state, rehearsing_state
 from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
@@ -161,7 +161,7 @@ def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan)
 async def _apply(fold: Partition, record: ConsumerRecord, snapshots: SnapshotStore) -> None:
     """As the worker applied it, with nothing made of its effects: they were written then."""
     try:
-        line = decode_line(record.value or b"")
+        line = decode_log_line(record.value or b"")
         require_log_format(line)
         if line.type == "model":
             await snapshots.fetch(line.version or 0, line.sha256 or "")

@@ -4,6 +4,7 @@ Redis is never the source of truth. While it is down the worker goes on; when it
 empty, missing profiles are written again.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from secrets import token_hex
@@ -22,6 +23,8 @@ TRIGGERS_KEPT = 100_000
 #: Displaced decisions looked at in one go.
 DISPLACED_PER_LOOK = 200
 PROFILES_PER_WRITE = 50
+#: Profiles drawn up before heartbeats and the agents get a turn.
+PROFILES_PER_TURN = 10
 TIMEOUT_S = 5.0
 
 
@@ -175,7 +178,12 @@ class ProfileViews:
     async def write_some(self) -> bool:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
         customers = list(self._changed)[:PROFILES_PER_WRITE]
-        views = {customer: self._render(customer) for customer in customers}
+        views: dict[str, bytes | None] = {}
+        for number, customer in enumerate(customers, 1):
+            views[customer] = self._render(customer)
+            if not number % PROFILES_PER_TURN:
+                # Heartbeats and batches come first, also while a whole store is filled.
+                await asyncio.sleep(0)
         shown = {customer: view for customer, view in views.items() if view is not None}
         async with self._client.pipeline(transaction=False) as pipeline:
             for customer, view in shown.items():

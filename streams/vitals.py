@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from models.events.refusals import Misnamed, RefusalCause
 from models.learning.snapshot import Snapshot
+from streams.findings import listed
 
 
 class WorkerGroup(Struct, frozen=True):
@@ -34,7 +35,8 @@ class GroupPosition(Struct, frozen=True):
 
 class PartitionFact(Struct, frozen=True):
     """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
-    while it rehearses, and ``rehearsed`` how many decisions it held back.
+    while it rehearses, and ``rehearsed`` how many decisions it held back. ``damaged``: customers
+    whose row was damaged and not rebuilt yet.
     """
 
     number: int
@@ -43,6 +45,7 @@ class PartitionFact(Struct, frozen=True):
     model_version: int
     live_at_ms: int | None = 0
     rehearsed: int = 0
+    damaged: int = 0
 
 
 class Store(Struct, frozen=True):
@@ -112,3 +115,8 @@ class DeploymentFacts(Struct, frozen=True):
     letters: Letters | None = None
     deliveries: Deliveries | None = None
     misnamed: tuple[Misnamed, ...] = ()
+
+
+def in_partitions(partitions: list[PartitionFact]) -> str:
+    """Which ones, to go on a sentence with."""
+    return f" in partition {listed([partition.number for partition in partitions])}"

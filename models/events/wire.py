@@ -19,7 +19,11 @@ from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.times import moment_of
 
+#: What a sender may send in one event.
 EVENT_BYTES_MAX = 32 * 1024
+#: The same event as a record of the log: in our words, with its source, and exported its position.
+LOG_BYTES_MAX = 2 * EVENT_BYTES_MAX
+_POSITION_BYTES_MAX = 128
 MESSAGE_ID_LENGTH_MAX = 256
 #: The format of records of ``customer-events``. Format 1, never released, did not state a format;
 #: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
@@ -133,8 +137,28 @@ def decode_line(raw: bytes) -> Line:
     What is not as it should be costs the line only if it is needed: fields are understood under
     other spellings, and junk in those that nobody reads is left out.
     """
-    if len(raw) > EVENT_BYTES_MAX:
-        raise Rejected(Reason.TOO_LARGE, "$", f"more than {EVENT_BYTES_MAX} bytes")
+    _require_size(raw, EVENT_BYTES_MAX)
+    return _decoded(raw)
+
+
+def decode_log_line(raw: bytes) -> Line:
+    """As `decode_line`, for a record of the log or a line of an exported one.
+
+    What ingest let in may be larger by what it added; all else is held to the size of an event.
+    """
+    _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+    line = _decoded(raw)
+    if not _is_ours(line):
+        _require_size(raw, EVENT_BYTES_MAX)
+    return line
+
+
+def _require_size(raw: bytes, bytes_max: int) -> None:
+    if len(raw) > bytes_max:
+        raise Rejected(Reason.TOO_LARGE, "$", f"more than {bytes_max} bytes")
+
+
+def _decoded(raw: bytes) -> Line:
     try:
         line = _LINE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -318,6 +342,13 @@ def milliseconds(moment: datetime) -> int:
     """Whole milliseconds since 1970, rounded down; exact for every representable moment."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
+
+
+def encode_log_event(event: Event) -> bytes:
+    """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
+    record = encode_event(event)
+    _require_size(record, LOG_BYTES_MAX)
+    return record
 
 
 def encode_event(event: Event, position: Position | None = None) -> bytes:

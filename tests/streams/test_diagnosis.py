@@ -370,6 +370,15 @@ def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
     assert words in found(level, "dead letters", letters=letters).words
 
 
+def test_damaged_rows_are_a_problem_with_the_command_that_makes_them_anew() -> None:
+    sound = PartitionFact(0, NOW_MS, NOW_MS, 7)
+    damaged = PartitionFact(3, NOW_MS, NOW_MS, 7, damaged=2)
+    told = found(Severity.PROBLEM, "rows", partitions=(sound, damaged))
+    assert told.words.startswith("2 rows of customers in partition 3 were damaged")
+    assert "keepstream rebuild" in told.fix
+    assert "rows" not in {f.check for f in diagnose(replace(WELL, partitions=(sound,)), PARAMETERS)}
+
+
 def test_a_rehearsal_says_how_many_decisions_were_held_and_how_to_end_it() -> None:
     clock_ms = NOW_MS - 60_000
     rehearsing = PartitionFact(0, clock_ms, NOW_MS, 7, live_at_ms=None, rehearsed=41_000)
