@@ -26,8 +26,11 @@ from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
 from streams.topic_identity import generation_of
 
-#: A topic whose next records don't come for this long no longer holds the others back.
+#: A topic whose next records don't come for this long holds the others back only as far as would
+#: make its own come late ...
 PATIENCE_S = 10.0
+#: ... and after this long not even then: a partition that nobody serves must not stop the shop.
+GIVE_UP_S = 120.0
 #: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
 
@@ -158,7 +161,7 @@ class IngestAgent:
             if batch.topic in names and batch is not self._full.get(names[batch.topic])
             for piece in batch.slices
         }
-        if monotonic() - self._moved_s < PATIENCE_S:
+        if monotonic() - self._moved_s < GIVE_UP_S:
             to_come |= {
                 (names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names
             }
@@ -169,7 +172,10 @@ class IngestAgent:
         to_come = self._to_come(consumer)
         turn = self._turn(to_come)
         passed: Passed[Outgoing] | None = None
-        for passed in self._alignment.release(_backlog(to_come), turn.until_ms):
+        is_patient = monotonic() - self._moved_s < PATIENCE_S
+        # So far ahead of the others, a record makes none of them late.
+        leeway_ms = 0 if is_patient else self._parameters.time.lateness
+        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms):
             outgoing = passed.item
             self._outbox.add(
                 outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value

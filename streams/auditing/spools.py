@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from config.topics import LABELLED_EXAMPLES
 from models.events.event import Source
 
 _DIGEST_BYTES = 8
@@ -104,6 +105,8 @@ CREATE TABLE expected (
     topic TEXT, id TEXT, digest BLOB, offset INT, is_due INT,
     PRIMARY KEY (topic, id)
 ) WITHOUT ROWID;
+CREATE TEMP TABLE cut (topic TEXT, since INT);
+CREATE TEMP TABLE first_counts (topic TEXT);
 """
 _MISSING = """
 SELECT e.topic, e.id FROM expected e
@@ -128,7 +131,9 @@ WHERE w.partition = :p AND NOT EXISTS (
 _DIFFERENT = """
 SELECT e.topic, e.id FROM expected e
 JOIN written w ON w.partition = :p AND w.topic = e.topic AND w.id = e.id
-WHERE w.digest <> e.digest ORDER BY e.offset
+WHERE w.digest <> e.digest AND (e.topic NOT IN (SELECT topic FROM first_counts) OR w.nth = (
+    SELECT min(v.nth) FROM written v WHERE v.partition = :p AND v.topic = e.topic AND v.id = e.id
+)) ORDER BY e.offset
 """
 #: Where the first record that is still there belongs: what the log asks for before it was deleted.
 _CUT = """
@@ -142,12 +147,17 @@ INSERT INTO cut SELECT :topic, coalesce((
 class EffectSpool:
     """What was found on the topics of effects, and what the log asks for, a partition at a time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
+        """In a file in ``directory``, or in memory without one."""
         # A file that goes with the directory: nothing of it must survive a crash.
-        self._db = sqlite3.connect(directory / "effects", isolation_level=None)
+        place = ":memory:" if directory is None else directory / "effects"
+        self._db = sqlite3.connect(place, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;")
-        self._db.executescript(_TABLES + "CREATE TEMP TABLE cut (topic TEXT, since INT);")
+        self._db.executescript(_TABLES)
         self._nth = 0
+        # Read again after a crash, a record may teach less, under the numbers of what it had
+        # taught: the trainer drops it, by its place.
+        self._db.execute("INSERT INTO first_counts VALUES (?)", [LABELLED_EXAMPLES])
 
     def __enter__(self) -> Self:
         return self
