@@ -22,7 +22,8 @@ class TrainerState(Struct, rename="camel"):
     ``latest_ms``: event time of the latest lesson for a model; ``heard_ms``: of any lesson.
     ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
     ``consumed``: the next position of the topic of lessons; ``learners``: the state of each.
-    ``clocks_ms``: up to which time each partition has told all its lessons.
+    ``clocks_ms``: up to which time each partition has told all its lessons. ``previous``: the hash
+    of the snapshot before this one, by which forged ones are told.
     """
 
     lessons: int = 0
@@ -32,6 +33,7 @@ class TrainerState(Struct, rename="camel"):
     positions: dict[str, tuple[int, int]] = {}
     learners: dict[str, msgspec.Raw] = {}
     clocks_ms: dict[str, int] = {}
+    previous: str = ""
 
 
 class Trainer:
@@ -142,6 +144,7 @@ class Trainer:
         """The next snapshot; ``consumed`` is the next position of the topic of lessons."""
         state = self._state
         state.consumed = consumed
+        state.previous = self.snapshot.sha256 if self.snapshot.version else ""
         found = {name: one.draw(state.latest_ms) for name, one in self.learners.items()}
         kept = {name: one.state() for name, one in self.learners.items()}
         state.learners = {
