@@ -92,10 +92,8 @@ class Rebuilding:
         self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
     ) -> tuple[CustomerRows, Partition]:
         """The partition as it follows from ``span`` of the log."""
-        rows, snapshots = (
-            CustomerRows(),
-            SnapshotStore(self._settings, prior_snapshot(self._parameters)),
-        )
+        rows = CustomerRows()
+        snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, snapshots, self._plan)
         async for records in scan(reader, span, self._settings):
             for record in records:
