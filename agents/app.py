@@ -42,7 +42,7 @@ from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
-from streams.pacing import PartitionStanding
+from streams.pacing import NOT_OPEN, PartitionStanding
 from streams.progress import Progress
 from streams.pulse import Pulse, StoodStill
 from streams.record_batches import PositionError, RecordBatch
@@ -187,8 +187,8 @@ class Worker:
                 continue
             number, owned = tp.partition, self.partitions.get(tp.partition)
             if owned is None:
-                # Not open yet: it has everything before it.
-                found[number] = PartitionStanding(0, 0)
+                # Not open yet: whether it rehearses is not known.
+                found[number] = NOT_OPEN
             elif owned.fold.state.live_at_ms is None:
                 found[number] = (
                     owned.standing(trainer.heard_ms(number), trainer.version)

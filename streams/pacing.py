@@ -23,11 +23,15 @@ PATIENCE_S = 8.0
 
 class PartitionStanding(NamedTuple):
     """A partition's clock, and up to which event time its lessons are learnt and answered by the
-    model that was due.
+    model that was due. ``clock_ms`` is None while it is not known whether the partition rehearses:
+    it is waited for, and its clock left alone.
     """
 
-    clock_ms: int
+    clock_ms: int | None
     learnt_ms: int
+
+
+NOT_OPEN = PartitionStanding(None, 0)
 
 
 #: How far a partition of the log is; None if nothing waits for it.
@@ -82,7 +86,7 @@ class Pace:
         untold = tuple(
             number
             for number in sorted(awaited)
-            if standings[number].clock_ms < end_ms and self._told.get(number, 0) < end_ms
+            if _is_behind(standings[number], end_ms) and self._told.get(number, 0) < end_ms
         )
         self._told.update(dict.fromkeys(untold, end_ms))
         return Turn(until_ms if is_over else -1, end_ms, untold)
@@ -91,6 +95,10 @@ class Pace:
         """Whether history moves a rehearsing partition's clock to this day's end. An event that has
         only just happened does not, while what came before it may still come.
         """
-        if now_ms - end_ms > self._lateness_ms:
+        if one.clock_ms is None or now_ms - end_ms > self._lateness_ms:
             return True
         return one.clock_ms > 0 and end_ms - one.clock_ms <= self._lateness_ms
+
+
+def _is_behind(one: PartitionStanding, end_ms: int) -> bool:
+    return one.clock_ms is not None and one.clock_ms < end_ms

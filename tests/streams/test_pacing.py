@@ -4,7 +4,7 @@ from math import inf
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models.learning.day_ends import last_day_end_ms
-from streams.pacing import PATIENCE_S, Pace, PartitionStanding, Turn
+from streams.pacing import NOT_OPEN, PATIENCE_S, Pace, PartitionStanding, Turn
 
 DISORDER = 5 * MINUTE_MS
 #: Midday of day 100; the day before it ended at `END`.
@@ -77,6 +77,16 @@ def test_who_does_not_get_on_is_waited_for_only_so_long() -> None:
     assert -1 == shop.turn(now_s=10.0).until_ms
     assert -1 == shop.turn(now_s=10.0 + 0.9 * PATIENCE_S).until_ms
     assert REST == shop.turn(now_s=10.0 + PATIENCE_S).until_ms
+
+
+def test_a_partition_that_is_not_open_is_waited_for_and_its_clock_left_alone() -> None:
+    """It may decide aloud, and then its clock is not ingest's to move."""
+    shop = Shop(p0=NOT_OPEN, p1=all_at(END - DAY_MS))
+    assert Turn(-1, END, (1,)) == shop.turn()
+    shop.standings[1] = all_at(END)
+    assert Turn(-1, END, ()) == shop.turn()
+    del shop.standings[0]
+    assert Turn(REST) == shop.turn()
 
 
 def test_patience_begins_anew_with_each_step() -> None:
