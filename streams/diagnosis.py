@@ -146,6 +146,12 @@ def _store(facts: DeploymentFacts) -> Iterator[Finding]:
     if is_full:
         share = store.memory_bytes / store.memory_max_bytes
         yield problem("redis", f"its memory is {share:.0%} full", "raise its maxmemory")
+    if store.displaced:
+        yield problem(
+            "redis",
+            f"{store.displaced:,} decisions wait, as the keys of their streams hold something else",
+            "the workers' log and /health/ready name the keys: delete or rename them",
+        )
     has_customers = any(partition.latest_ms for partition in facts.partitions)
     if has_customers and not store.has_profiles:
         yield problem(

@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from config.settings import Settings
-from streams.kafka_clients import new_producer
+from streams.kafka_clients import BrokerUnreachable, new_producer
 
 #: The producer allocates a whole buffer for each batch: not too large for a handful of records, and
 #: large enough that thousands of records don't need a thousand requests.
 BUFFER_BYTES = 64 * 1024
 #: A dead letter holds its event in base64, and the event may be as large as a broker takes.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
+
+#: How long the broker may take to acknowledge what a command wrote.
+ACKNOWLEDGED_S = 60.0
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -73,3 +77,18 @@ class Outbox:
         ]
         if durable:
             await asyncio.gather(*durable)
+
+
+async def flush_or_explain(outbox: Outbox, settings: Settings, fix: str) -> None:
+    """Flush what a command wrote. Raises `BrokerUnreachable`, with ``fix``, when the broker does
+    not acknowledge it within a minute: a worker waits for its broker, a command has somebody who
+    waits for it.
+    """
+    try:
+        async with asyncio.timeout(ACKNOWLEDGED_S):
+            await outbox.flush()
+    except (KafkaError, TimeoutError) as error:
+        raise BrokerUnreachable(
+            f"{settings.bootstrap_servers} did not acknowledge every record "
+            f"({type(error).__name__}): check the broker, then {fix}"
+        ) from None

@@ -23,7 +23,7 @@ from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
-from streams.outbox import Outbox, new_outbox_producer
+from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
 from streams.recovery import ChangelogFold, folded
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import topic_ids
@@ -33,6 +33,8 @@ from streams.topic_scan import Span, scan, spans_of
 OnProgress = Callable[[int, int], object]
 #: Rows written before waiting until they are durable.
 ROWS_PER_FLUSH = 5_000
+#: What to do when writing was cut short: rows that were damaged may be sound by then.
+AGAIN = "run `keepstream rebuild --all` before any worker starts"
 GROUP_TRIES = 40
 GROUP_RETRY_S = 0.5
 
@@ -127,10 +129,10 @@ class Rebuilding:
                     key, value, headers = row_record(customer, made.get(customer))
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                     if not index % ROWS_PER_FLUSH:
-                        await outbox.flush()
+                        await flush_or_explain(outbox, self._settings, AGAIN)
                 key, value, headers = state_record(encode_state(fold.state), origin, 0)
                 outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
-                await outbox.flush()
+                await flush_or_explain(outbox, self._settings, AGAIN)
         return Rebuilt(
             partition=fold.number,
             records=span.end,

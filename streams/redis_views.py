@@ -194,7 +194,8 @@ class ProfileViews:
             # Even if the row changed again: the rendered profile is at least as new as the offer.
             if customer not in failed:
                 self._changed.pop(customer, None)
-        self._metrics.redis_up.set(not failed)
+        if shown:
+            self._metrics.redis_up.set(not failed)
         return not failed
 
     async def was_emptied(self) -> bool:

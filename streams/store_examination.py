@@ -5,7 +5,7 @@ from typing import Any
 import redis
 
 from config.settings import Settings
-from streams.redis_views import TIMEOUT_S, customer_key
+from streams.redis_views import TIMEOUT_S, customer_key, displaced_stream
 from streams.vitals import Store
 
 #: Keys scanned at most to find one profile, in a store that others may use as well.
@@ -50,4 +50,9 @@ def _store(client: Any, settings: Settings, address: str) -> Store:
         memory_max_bytes=int(server.get("maxmemory", 0)),
         memory_bytes=int(server.get("used_memory", 0)),
         has_profiles=has_profiles,
+        displaced=_length(client, displaced_stream(settings)),
     )
+
+
+def _length(client: Any, stream: str) -> int:
+    return int(client.xlen(stream)) if client.type(stream) == b"stream" else 0

@@ -49,7 +49,9 @@ class PartitionFact(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """Redis or Valkey; ``error`` is why it can't be used, without its address."""
+    """Redis or Valkey; ``error`` is why it can't be used, without its address. ``displaced``:
+    decisions that wait because the key of their stream holds something else.
+    """
 
     address: str
     error: str | None = None
@@ -58,6 +60,7 @@ class Store(Struct, frozen=True):
     memory_max_bytes: int = 0
     memory_bytes: int = 0
     has_profiles: bool = False
+    displaced: int = 0
 
 
 class LoudCause(Struct, frozen=True):

@@ -34,6 +34,7 @@ from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.examination import STATE_LOOK_BACK
+from streams.redis_views import displaced_stream
 from tests.kafka.deployment import Deployment
 from tests.models.schemas import faults
 
@@ -279,6 +280,13 @@ def test_a_store_that_forgets_by_itself_is_a_problem(
         assert "allkeys-lru" in words
 
         client.config_set("maxmemory-policy", "noeviction")
+        assert not Visit(deployment.environment, "--redis-url", store.url).said("redis", "problem")
+
+        stream = displaced_stream(deployment.settings)
+        client.xadd(stream, {"id": "t-1"})
+        [words] = Visit(deployment.environment, "--redis-url", store.url).said("redis", "problem")
+        assert "1 decisions wait" in words
+        client.set(stream, "somebody else's")
         assert not Visit(deployment.environment, "--redis-url", store.url).said("redis", "problem")
 
         client.config_set("maxmemory", 1_000)

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaTimeoutError
 from agents.cli.errors import explanation
 from config.settings import Settings, load_settings
 from config.topics import CLICKSTREAM
-from streams import dead_letters, going_live, kafka_clients, recovery, topic_scan
+from streams import dead_letters, going_live, kafka_clients, outbox, recovery, topic_scan
 from streams.dead_letters import Parcel, _Mailbox
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import BrokerUnreachable, running
@@ -60,12 +60,12 @@ def test_a_producer_with_records_in_hand_is_left(broker: Broker) -> None:
 
     async def end() -> None:
         async with running(new_outbox_producer(broker.settings), broker.settings) as producer:
-            outbox = Outbox(producer, broker.settings)
-            outbox.add(CLICKSTREAM, 0, key=None, value=b"{}")
+            written = Outbox(producer, broker.settings)
+            written.add(CLICKSTREAM, 0, key=None, value=b"{}")
             broker.hang()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await outbox.flush()
+                    await written.flush()
 
     asyncio.run(end())
 
@@ -93,7 +93,7 @@ def test_a_retry_of_dead_letters_says_how_many_went_back(
 def test_going_live_says_that_it_may_be_done_again(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(going_live, "ACKNOWLEDGED_S", 0.5)
+    monkeypatch.setattr(outbox, "ACKNOWLEDGED_S", 0.5)
     add = Outbox.add
 
     def add_and_hang(*arguments: Any, **options: Any) -> None:
