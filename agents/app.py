@@ -28,6 +28,7 @@ from models.learning.snapshot import SnapshotError
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
+from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
     KeepstreamApp,
     Membership,
@@ -43,7 +44,7 @@ from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
 from streams.progress import Progress
-from streams.pulse import Pulse
+from streams.pulse import Pulse, StoodStill
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
@@ -56,8 +57,6 @@ log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The topics that are delivered to Redis.
-DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
@@ -66,7 +65,7 @@ WALL_CLOCK_REACH_MS = 600_000
 REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
-#: Errors about unusable data in Kafka, whose text says what to do.
+#: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
     NewerRow,
     OlderRow,
@@ -74,6 +73,7 @@ EXPLAINED = (
     LogFormatError,
     RecoveryError,
     PositionError,
+    StoodStill,
     TopicReplaced,
 )
 
@@ -87,6 +87,7 @@ class Worker:
         self.metrics = Metrics()
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
+        self.broker = BrokerWatch(settings)
         self.snapshots = SnapshotStore(settings, parameters)
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
@@ -96,6 +97,7 @@ class Worker:
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
         self.views: ProfileViews | None = None
+        self.streams: TriggerStreams | None = None
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[None]:
@@ -116,7 +118,7 @@ class Worker:
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
-            streams = TriggerStreams(redis, settings, metrics)
+            self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
             ingest = IngestAgent(
                 outbox(), settings, parameters, metrics, self.is_leaving, standings
@@ -127,18 +129,19 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            for topic in DELIVERED_TOPICS:
+            for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
                     topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self.customer, self.refresh)
+            site = routes(metrics, readiness, self.customer, self.refresh, self.is_recovering)
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             clock_outbox = outbox()
             for task in (
                 self.pulse.beat(),
+                self.broker.watch(),
                 ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
@@ -156,12 +159,27 @@ class Worker:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
+    def is_recovering(self, customer: str) -> bool:
+        """Whether this worker may own the customer, and can't say anything of them yet."""
+        number = partition_for(customer.encode(), self.settings.partitions)
+        return self._is_joining() or number in self._unread()
+
+    def _is_joining(self) -> bool:
+        return self.app.rebalancing or self.app.consumer_generation_id < 1
+
+    def _unread(self) -> list[int]:
+        """The partitions of customers that were assigned, and whose rows are not here yet."""
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
+        ended = self.app.batch_consumer.ledger.ended
+        numbers = sorted(tp.partition for tp in ended if tp.topic == events)
+        return [number for number in numbers if self.partitions.get(number) is None]
+
     def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
         """How far each partition is that this worker owns and that rehearses: what is decided
         aloud does not wait.
         """
         ended = self.app.batch_consumer.ledger.ended
-        is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
+        is_trainer = self._owns_first(topics.LABELLED_EXAMPLES)
         every_ms = self.parameters.learning.snapshot_every
         found: dict[int, PartitionStanding] = {}
         for tp in ended:
@@ -181,13 +199,25 @@ class Worker:
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""
-        if self.app.rebalancing or self.app.consumer_generation_id < 1:
-            return ["joining the group"]
-        return self.progress.stuck(self._topics(FOLDED_TOPICS))
+        if self._is_joining():
+            return [*self.broker.problems(), "joining the group"]
+        return [
+            *self.broker.problems(),
+            *(f"the rows of partition {number} are being read" for number in self._unread()),
+            *self.progress.stuck(self._topics(FOLDED_TOPICS)),
+        ]
 
     def delays(self) -> list[str]:
-        """The partitions that wait for Redis. Folding goes on without it, on every worker."""
-        return self.progress.stuck(self._topics(DELIVERED_TOPICS))
+        """What waits for Redis. Folding goes on without it, on every worker."""
+        foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
+        return [
+            *self.progress.stuck(self._topics(topics.DELIVERED_TOPICS)),
+            *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
+        ]
+
+    def _owns_first(self, topic: str) -> bool:
+        """Whether this worker has the topic's partition 0, as one worker does."""
+        return TP(self.settings.topic(topic), 0) in self.app.batch_consumer.ledger.ended
 
     def is_leaving(self) -> bool:
         """Whether partitions are about to be taken away, or the worker is about to end."""
@@ -226,9 +256,11 @@ class Worker:
         return {self.settings.topic(name) for name in names}
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Drop the partitions that went to other workers. If this worker is now the trainer, import
-        what learning needs before lessons wait for it.
+        """Drop the partitions that went to other workers. From now on the process must not stand
+        still for longer than its session. If this worker is now the trainer, import what learning
+        needs before lessons wait for it.
         """
+        self.pulse.joined()
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
         if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
@@ -284,11 +316,15 @@ class Worker:
     async def _write_views(self) -> None:
         """Keep Redis up to date, in the time that folding leaves: see `pause_between_writes_s`."""
         assert self.views is not None
+        assert self.streams is not None
         looked_s = 0.0
         while True:
             started_s = monotonic()
             if started_s - looked_s > IDLE_S:
                 looked_s = started_s
+                if self._owns_first(topics.RETENTION_TRIGGERS):
+                    # One worker does, so that nothing is moved twice.
+                    await self.streams.return_displaced()
                 was_emptied = await self.views.was_emptied()
                 for owned in self.partitions:
                     if was_emptied or not owned.is_shown:
@@ -304,7 +340,7 @@ class Worker:
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
-        task: asyncio.Task[None] = asyncio.create_task(work)
+        task: asyncio.Task[None] = asyncio.create_task(self._explained(work))
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
@@ -315,6 +351,10 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+    async def _explained(self, work: Awaitable[None]) -> None:
+        with self.pulse.explaining():
+            await work
 
 
 def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
@@ -386,7 +426,8 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
     async def take_batches(stream: Any) -> None:
         async for batch in stream:
-            await worker.agents[topic](batch)
+            with worker.pulse.explaining():
+                await worker.agents[topic](batch)
 
     # Faust's log lines name an agent by its function.
     take_batches.__qualname__ = name

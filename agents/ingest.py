@@ -8,50 +8,42 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
-from typing import NamedTuple
 
 from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
-from models.admission import admit
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
-from models.events.dead_letter import dead_letter, encode_dead_letter
-from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_log_event
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
-from streams.kafka_clients import partition_for
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.pacing import Pace, Standings, Turn
+from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
 from streams.topic_identity import generation_of
 
-#: A topic whose next records don't come for this long no longer holds the others back.
+#: A topic whose next records don't come for this long holds the others back only as far as would
+#: make its own come late ...
 PATIENCE_S = 10.0
+#: ... and after this long not even then: a partition that nobody serves must not stop the shop.
+GIVE_UP_S = 120.0
 #: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
 
 
-class Outgoing(NamedTuple):
-    """A record to write: an event for a customer's partition, or a dead letter."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
-
-
 class _Counts:
-    """A batch's refused events by (reason, path, fix), and misnamed ones by what was meant."""
+    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, and those
+    whose consent is not understood.
+    """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
+        self.unread_consents = 0
 
 
 class IngestAgent:
@@ -99,6 +91,7 @@ class IngestAgent:
         self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_misnamed(counts.misnamed)
+        self._metrics.unread_consents.inc(counts.unread_consents)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
@@ -168,7 +161,7 @@ class IngestAgent:
             if batch.topic in names and batch is not self._full.get(names[batch.topic])
             for piece in batch.slices
         }
-        if monotonic() - self._moved_s < PATIENCE_S:
+        if monotonic() - self._moved_s < GIVE_UP_S:
             to_come |= {
                 (names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names
             }
@@ -179,7 +172,10 @@ class IngestAgent:
         to_come = self._to_come(consumer)
         turn = self._turn(to_come)
         passed: Passed[Outgoing] | None = None
-        for passed in self._alignment.release(_backlog(to_come), turn.until_ms):
+        is_patient = monotonic() - self._moved_s < PATIENCE_S
+        # So far ahead of the others, a record makes none of them late.
+        leeway_ms = 0 if is_patient else self._parameters.time.lateness
+        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms):
             outgoing = passed.item
             self._outbox.add(
                 outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value
@@ -226,28 +222,17 @@ class IngestAgent:
     def _checked(
         self, topic: str, record: Record, generation: str | None, counts: "_Counts"
     ) -> Queued[Outgoing]:
-        source = Source(topic, record.partition, record.offset, record.timestamp, generation)
-        raw = record.value or b""
-        try:
-            event = admit(
-                raw,
-                self._parameters,
-                message_id=source.message_id,
-                topic=topic,
-                source=source,
-            )
-            content = encode_log_event(event)
-        except Rejected as rejected:
-            counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
-            letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
+        outgoing, found = outgoing_of(
+            topic, record, generation, self._parameters, self._settings.partitions
+        )
+        if isinstance(found, Rejected):
+            counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
-            return Queued(0, record.offset, Outgoing(DEAD_LETTERS, record.partition, None, letter))
-        if event.kind is MISSPELT:
-            counts.misnamed[nearest_known_name(event.name) or ""] += 1
-        key = event.customer.encode()
-        partition = partition_for(key, self._settings.partitions)
-        outgoing = Outgoing(CUSTOMER_EVENTS, partition, key, content)
-        return Queued(event.occurred_at_ms, record.offset, outgoing)
+            return Queued(0, record.offset, outgoing)
+        if found.kind is MISSPELT:
+            counts.misnamed[nearest_known_name(found.name) or ""] += 1
+        counts.unread_consents += found.has_unread_consent
+        return Queued(found.occurred_at_ms, record.offset, outgoing)
 
 
 def _backlog(to_come: set[tuple[str, int]]) -> Backlog:

@@ -102,10 +102,16 @@ class Alignment(Generic[Item]):
     def _reached(self, topic: str, partition: int) -> int:
         return self._reached_ms.get(partition, {}).get(topic, 0)
 
-    def release(self, backlog: Backlog, until_ms: float = inf) -> Iterator[Passed[Item]]:
-        """The records up to ``until_ms`` to pass on now, oldest first in each partition."""
+    def release(
+        self, backlog: Backlog, until_ms: float = inf, leeway_ms: int = 0
+    ) -> Iterator[Passed[Item]]:
+        """The records up to ``until_ms`` to pass on now, oldest first in each partition.
+
+        A topic with nothing here but more to come holds the others back at the time it has
+        reached, and ``leeway_ms`` later.
+        """
         for partition, queues in self._queues.items():
-            yield from self._released(partition, queues, backlog, until_ms)
+            yield from self._released(partition, queues, backlog, until_ms, leeway_ms)
 
     def _released(
         self,
@@ -113,11 +119,11 @@ class Alignment(Generic[Item]):
         queues: dict[str, deque[Queued[Item]]],
         backlog: Backlog,
         until_ms: float,
+        leeway_ms: int,
     ) -> Iterator[Passed[Item]]:
         reached_ms = self._reached_ms[partition]
-        # A topic with nothing here but more to come limits the others to the time it has reached.
         limits = [
-            reached_ms[topic]
+            reached_ms[topic] + leeway_ms
             for topic, queue in queues.items()
             if not queue and backlog(topic, partition)
         ]
@@ -135,7 +141,7 @@ class Alignment(Generic[Item]):
             if not queue:
                 del filled[topic]
                 if backlog(topic, partition):
-                    limit_ms = min(limit_ms, reached_ms[topic])
+                    limit_ms = min(limit_ms, reached_ms[topic] + leeway_ms)
 
 
 def _hurry(queue: deque[Queued[Item]]) -> None:

@@ -45,6 +45,10 @@ class CustomerRows:
             row = self._hot[customer] = decode_row(packed)
         return row
 
+    def packed(self, customer: str) -> bytes | None:
+        """The customer's row as it was last drained, or None."""
+        return self._packed.get(customer)
+
     def peek(self, customer: str) -> Row | None:
         """The customer's row, to be read and not kept: reading all rows must not fill the memory
         with live objects.
@@ -72,7 +76,7 @@ class CustomerRows:
             if due_ms:
                 yield due_ms, customer
 
-    def packed(self) -> dict[str, bytes]:
+    def all_packed(self) -> dict[str, bytes]:
         """Every customer's row as it was last drained."""
         return self._packed
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from hashlib import blake2b
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -19,6 +18,8 @@ from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, r
 from streams.topic_scan import scan, spans_of
 
 IN_FLIGHT_MAX = 1_000
+#: How long those in flight may take to be acknowledged.
+SETTLE_S = 60.0
 #: A raw event may be as large as a broker takes, and a messageId may be added to it.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 
@@ -164,13 +165,16 @@ class _Mailbox:
         )
         self._connection = AsyncExitStack()
         self._pending: list[Awaitable[object]] = []
+        self.acknowledged = 0
 
     async def send(self, parcel: Parcel) -> None:
         if self._producer is None:
             return
         topic = self._settings.topic(parcel.topic)
         with self._explained():
-            self._pending.append(await self._producer.send(topic, parcel.value, key=parcel.key))
+            async with asyncio.timeout(SETTLE_S):
+                sent = await self._producer.send(topic, parcel.value, key=parcel.key)
+            self._pending.append(sent)
         if len(self._pending) >= IN_FLIGHT_MAX:
             await self._settle()
 
@@ -179,12 +183,7 @@ class _Mailbox:
             await self._connection.enter_async_context(running(self._producer, self._settings))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         try:
             if kind is None:
                 await self._settle()
@@ -194,14 +193,19 @@ class _Mailbox:
     async def _settle(self) -> None:
         pending, self._pending = self._pending, []
         with self._explained():
-            await asyncio.gather(*pending)
+            # Without a limit, as an idempotent producer never gives up by itself.
+            async with asyncio.timeout(SETTLE_S):
+                await asyncio.gather(*pending)
+            self.acknowledged += len(pending)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise BrokerUnreachable(
                 f"{self._settings.bootstrap_servers} did not acknowledge everything "
-                f"({type(error).__name__}): check the broker, then retry again"
+                f"({type(error).__name__}): {self.acknowledged:,} letters are back on their "
+                f"topics, of the others that is not known. Check the broker, then retry again: "
+                f"what is there already counts once"
             ) from None

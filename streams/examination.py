@@ -29,12 +29,14 @@ from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
 from streams.changelog import STATE_KEY, marks_of
 from streams.dead_letters import decode_letter
+from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
 from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
 from streams.vitals import (
+    Deliveries,
     DeploymentFacts,
     GroupPosition,
     Letters,
@@ -59,8 +61,7 @@ TAKEN = (
     *topics.RAW_TOPICS,
     topics.CUSTOMER_EVENTS,
     topics.LABELLED_EXAMPLES,
-    topics.RETENTION_TRIGGERS,
-    topics.NEXT_BEST_ACTIONS,
+    *topics.DELIVERED_TOPICS,
 )
 
 Offsets = dict[TopicPartition, int]
@@ -143,7 +144,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
         on_step("group")
         group, positions = _progress(admin, settings, log)
         on_step("partitions")
-        read = asyncio.run(_read(settings, log))
+        read = asyncio.run(_read(settings, log, positions))
         return DeploymentFacts(
             at_ms=_now_ms(),
             store=store,
@@ -162,6 +163,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
             ),
             newest_record_ms=log.newest_ms,
             letters=read.letters,
+            deliveries=read.deliveries,
             misnamed=read.misnamed,
         )
 
@@ -245,10 +247,11 @@ class _Read(NamedTuple):
     snapshot: Snapshot | None
     snapshot_error: str | None
     letters: Letters | None
+    deliveries: Deliveries
     misnamed: tuple[Misnamed, ...]
 
 
-async def _read(settings: Settings, log: _Log) -> _Read:
+async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition]) -> _Read:
     async with running(new_reader(settings), settings) as reader:
         partitions = [
             PartitionFact(
@@ -266,8 +269,9 @@ async def _read(settings: Settings, log: _Log) -> _Read:
         ]
         snapshot, error = await _snapshot(reader, settings, log)
         letters = await _letters(reader, settings, log)
+        deliveries = await _deliveries(reader, settings, log, positions)
         misnamed = await _misnamed(reader, settings, log)
-        return _Read(tuple(partitions), snapshot, error, letters, misnamed)
+        return _Read(tuple(partitions), snapshot, error, letters, deliveries, misnamed)
 
 
 async def _state(
@@ -353,6 +357,22 @@ async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> L
         read=reasons.total(),
         loud=loudest(windows, counts),
     )
+
+
+async def _deliveries(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log, positions: Iterable[GroupPosition]
+) -> Deliveries:
+    """Decisions of the last hour."""
+    committed = {
+        ReaderPartition(settings.topic(one.topic), one.partition): one.committed
+        for one in positions
+    }
+    spans = [
+        log.span(tp, log.hour[tp])
+        for topic in topics.DELIVERED_TOPICS
+        for tp in _of(log, settings, topic)
+    ]
+    return await examine_deliveries(reader, spans, committed, _now_ms(), settings)
 
 
 def loudest(windows: Iterable[Refusals], events: Iterable[int]) -> tuple[LoudCause, ...]:

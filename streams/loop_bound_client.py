@@ -20,6 +20,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from streams.kafka_clients import END_RETRY_S, END_TRIES
 from streams.record_batches import (
     Committed,
     Record,
@@ -32,8 +33,6 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-END_TRIES = 3
-END_RETRY_S = 1.0
 
 
 class LoopBoundConsumerThread(AIOKafkaConsumerThread):

@@ -52,6 +52,11 @@ class Metrics:
             ["meant"],
             registry=registry,
         )
+        self.unread_consents = Counter(
+            "keepstream_unread_consents",
+            "Events that are taken, and whose context says of consent what is not understood",
+            registry=registry,
+        )
         # At zero from the start, so that increase() counts the first ones.
         for topic in RAW_TOPICS:
             for fate in ("applied", "duplicate", "late", "dead_letter"):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
@@ -14,7 +14,7 @@ from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
 from streams.pacing import PartitionStanding
 from streams.record_batches import PositionError
-from streams.recovery import recover
+from streams.recovery import Recovered, recover
 from streams.snapshot_store import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,10 @@ class OwnedPartitions:
         settings: Settings,
         plan: Plan,
         metrics: Metrics,
+        read_changelog: Callable[[Settings, int], Awaitable[Recovered]] = recover,
     ) -> None:
         self.snapshots = snapshots
+        self._read_changelog = read_changelog
         self._settings = settings
         self._plan = plan
         self._metrics = metrics
@@ -112,7 +114,7 @@ class OwnedPartitions:
                 self._metrics.forget_partition(number)
 
     async def _recover(self, number: int) -> OwnedPartition:
-        recovered = await recover(self._settings, number)
+        recovered = await self._read_changelog(self._settings, number)
         state = recovered.state
         await self.snapshots.fetch(state.model_version, state.model_sha256)
         fold = Partition(

@@ -111,7 +111,7 @@ class Rebuilding:
         origin: Origin,
     ) -> Rebuilt:
         """Compare the rows, and write those that differ, then the state."""
-        made = rows.packed()
+        made = rows.all_packed()
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
         different = [
             customer
@@ -149,7 +149,7 @@ def _whole(log: Span, end: int) -> Span:
         return log._replace(end=end)
     raise RebuildError(
         f"{name} {what}, so rows do not follow from it. Restore the topic, or start over with "
-        f"empty state: set another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics"
+        f"empty state beside it: set another KEEPSTREAM_TOPIC_PREFIX"
     )
 
 

@@ -313,8 +313,8 @@ def _explain_loss(name: str, expected: int, found: int) -> str:
 
 
 _START_OVER = (
-    "Restore the topic, or start over with empty state: set another KEEPSTREAM_TOPIC_PREFIX, or "
-    "delete and create all topics."
+    "Restore the topic, or start over with empty state beside it: set another "
+    "KEEPSTREAM_TOPIC_PREFIX."
 )
 
 

@@ -16,7 +16,7 @@ from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customers_table import CustomerRows
-from streams.kafka_clients import new_reader, running
+from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
         fold, records = await folded(reader, changelog, ends[changelog])
-    _require_origin(fold.origin, origin, events, changelog)
-    _require_events(fold.state, events, ends[events])
+        _require_origin(fold.origin, origin, events, changelog)
+        await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
         rows=CustomerRows(fold.packed, fold.damaged),
@@ -147,7 +147,7 @@ async def folded(
     fold, records = ChangelogFold(), 0
     progress_s = monotonic()
     await reader.seek_to_beginning(changelog)
-    while await reader.position(changelog) < end:
+    while await _position(reader, changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
             fold.add(record.key, record.value, record.headers)
@@ -157,11 +157,48 @@ async def folded(
             # Heartbeats and health answers must not wait for a large table.
             await asyncio.sleep(0)
         elif monotonic() - progress_s > STALL_S:
-            raise RecoveryError(
-                f"{changelog.topic}-{changelog.partition} gave no record for {STALL_S:.0f} s "
-                f"before its end at {end}: check the broker, then start the worker again"
-            )
+            raise _stalled(changelog, f"no record before its end at {end}")
     return fold, records
+
+
+async def _position(reader: AIOKafkaConsumer, changelog: TopicPartition) -> int:
+    """Where the reader is. It would wait for ever for a broker that does not say where the
+    partition begins.
+    """
+    try:
+        async with asyncio.timeout(STALL_S):
+            return int(await reader.position(changelog))
+    except TimeoutError:
+        raise _stalled(changelog, "no position") from None
+
+
+def _stalled(changelog: TopicPartition, what: str) -> RecoveryError:
+    return RecoveryError(
+        f"{changelog.topic}-{changelog.partition} gave {what} for {STALL_S:.0f} s: check the "
+        f"broker, then start the worker again"
+    )
+
+
+async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, applied: int) -> None:
+    """Raise `RecoveryError` unless ``events`` has the record that was applied last.
+
+    The end is asked for after the state was read: a worker that owned the partition meanwhile may
+    have applied what was not there before. And it is asked for again, because a new leader may
+    report an older end until its followers answer.
+    """
+    for tries_left in reversed(range(END_TRIES)):
+        end = (await reader.end_offsets([events]))[events]
+        if applied < end:
+            return
+        if tries_left:
+            await asyncio.sleep(END_RETRY_S)
+    raise RecoveryError(
+        f"the state of partition {events.partition} has applied offset {applied}, but "
+        f"{events.topic} ends at {end}, also when asked {END_TRIES} times. Most likely the topic "
+        f"was deleted and created again, or its brokers lost its last records: the state belongs "
+        f"to events that are gone. Nothing was changed. If all brokers are up and it stays so, "
+        f"restore the topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
+    )
 
 
 def _require_origin(
@@ -173,8 +210,7 @@ def _require_origin(
             f"the state of partition {events.partition} is of a {events.topic} with the id "
             f"{named.log}, and the topic's id is {present.log}: the topic was deleted and created "
             f"again, or is a copy, so the state belongs to events that are gone. Restore the "
-            f"topic, or start over with empty state: set another KEEPSTREAM_TOPIC_PREFIX, or "
-            f"delete and create all topics"
+            f"topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
         )
     if named.table and present.table and named.table != present.table:
         raise RecoveryError(
@@ -182,14 +218,4 @@ def _require_origin(
             f"the id {named.table}, and now it is {present.table}: it was deleted and created "
             f"again, and the rows of customers who sent nothing since are gone. Stop the workers "
             f"and run `keepstream rebuild --all`, which makes them anew from {events.topic}"
-        )
-
-
-def _require_events(state: PartitionState, events: TopicPartition, end: int) -> None:
-    if state.applied >= end:
-        raise RecoveryError(
-            f"the state of partition {events.partition} has applied offset {state.applied}, but "
-            f"{events.topic} ends at {end}: the topic was deleted and created again, so the state "
-            f"belongs to events that are gone. Restore the topic, or start over with empty state: "
-            f"set another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics"
         )

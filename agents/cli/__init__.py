@@ -7,6 +7,7 @@ Faust, Kafka and Redis take long to import, so the command that needs one import
 import typer
 
 from agents.cli import (
+    audit,
     configuration,
     customers,
     dead_letters,
@@ -65,6 +66,7 @@ app.command(
 app.command("doctor", epilog="Example: keepstream doctor --bootstrap-servers kafka:9092")(
     doctor.doctor
 )
+app.command("audit", epilog="Example: keepstream audit --bootstrap-servers kafka:9092")(audit.audit)
 app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cda7c23212f4a")(
     explain.explain
 )

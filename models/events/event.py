@@ -80,6 +80,8 @@ class Event(Struct, frozen=True):
     """Something that happened, checked and typed.
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.
+    ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
+    it says more of that, which is not understood.
     """
 
     name: str
@@ -93,3 +95,5 @@ class Event(Struct, frozen=True):
     identified: bool = True
     timezone: str | None = None
     historical: bool = False
+    consent: tuple[tuple[str, bool], ...] = ()
+    has_unread_consent: bool = False

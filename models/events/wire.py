@@ -36,11 +36,14 @@ _LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
-    """``historical``: what the event brings about is rehearsed, not decided aloud."""
+    """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
+    purpose, in the words of whoever asked for it.
+    """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
     timezone: Any = None
     historical: Any = None
+    consent: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -113,8 +116,7 @@ def require_log_format(line: Line) -> None:
         raise LogFormatError(
             f"customer-events has records in format {found}, and this release reads formats 2 and "
             f"{LOG_FORMAT}. If the log is older: start over with another "
-            f"KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
-            f"again. If it is newer: upgrade"
+            f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
 
@@ -194,6 +196,7 @@ def _lenient_line(raw: bytes) -> Line:
     for name in ("properties", "logFormat", "receivedAt"):
         if name in fields:
             setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
+    line.context = _context(fields.get("context"))
     for name, kind in _OPTIONAL.items():
         if name in fields:
             try:
@@ -212,7 +215,7 @@ _ATTRIBUTES: Final = {field.encode_name: field.name for field in msgspec.structs
 _OPTIONAL: Final[dict[str, Any]] = {
     field.encode_name: field.type
     for field in msgspec.structs.fields(Line)
-    if field.encode_name in {"context", "source", "position", "version", "sha256", "horizonDays"}
+    if field.encode_name in {"source", "position", "version", "sha256", "horizonDays"}
 }
 
 
@@ -222,6 +225,17 @@ def _text(fields: dict[str, Any], name: str) -> str:
     if not isinstance(fields[name], str):
         raise Rejected(Reason.WRONG_TYPE, f"$.{name}", "a text")
     return plain(fields[name])
+
+
+def _context(value: Any) -> Context | None:
+    """Of a context each field that can be read: one that cannot costs no other."""
+    if not isinstance(value, dict):
+        return None
+    channel = value.get("channel")
+    return Context(
+        plain(channel) if isinstance(channel, str) and channel else None,
+        **{name: value.get(name) for name in _CONTEXT_REST},
+    )
 
 
 def _escaped(value: Any) -> Any:
@@ -242,6 +256,7 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     return moment
 
 
+_CONTEXT_REST: Final = [name for name in Context.__struct_fields__ if name != "channel"]
 #: Lines that are nobody's.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model"})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
@@ -347,8 +362,10 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties
-    if event.channel is not None or event.timezone is not None or event.historical:
-        line["context"] = Context(event.channel, event.timezone, event.historical or None)
+    if event.channel is not None or event.timezone is not None or event.historical or event.consent:
+        line["context"] = Context(
+            event.channel, event.timezone, event.historical or None, dict(event.consent) or None
+        )
     if event.source is not None:
         line["source"] = event.source
     line["logFormat"] = LOG_FORMAT

@@ -121,12 +121,14 @@ def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment)
     deployment.wait("all is read", deployment.is_drained)
 
     # The oracle of the snapshots: the examples from the start, and the rule for when to draw.
-    learner = Trainer(load_parameters())
+    learner = Trainer(load_parameters(), partitions=deployment.settings.partitions)
     expected = []
     for offset, (_, _, value) in enumerate(deployment.read(LABELLED_EXAMPLES)):
-        if learner.learn(decode_lesson(value)) and learner.is_due:
-            content, _ = encode_snapshot(learner.draw(consumed=offset + 1))
-            expected.append((str(learner.snapshot.version).encode(), content))
+        learner.learn(decode_lesson(value), offset)
+        while learner.learn_next():
+            if learner.is_due:
+                content, _ = encode_snapshot(learner.draw(consumed=offset + 1))
+                expected.append((str(learner.snapshot.version).encode(), content))
     published = [(key, value) for _, key, value in deployment.read(MODEL_SNAPSHOTS)]
     assert before < len(expected)
     assert expected == list(dict.fromkeys(published))

@@ -175,3 +175,16 @@ def test_nothing_leaves_beyond_a_limit_but_what_has_no_time(alignment: Alignment
     assert [(CLICKS, 0), (CLICKS, 1)] == times(list(alignment.release(nothing_to_come, 4)))
     assert 5 == alignment.next_ms([])
     assert [(CLICKS, 5), (CLICKS, 6)] == times(list(alignment.release(nothing_to_come, 6)))
+
+
+def test_with_a_leeway_others_go_on_so_far_that_what_is_missing_is_not_late(
+    alignment: Alignment[str],
+) -> None:
+    alignment.offer(CLICKS, 0, waiting(10, 30, 31))
+    alignment.offer(ORDERS, 0, waiting(10))
+
+    def orders_to_come(topic: str, _partition: int) -> bool:
+        return topic == ORDERS
+
+    assert [(CLICKS, 10), (ORDERS, 10)] == times(list(alignment.release(orders_to_come)))
+    assert [(CLICKS, 30)] == times(list(alignment.release(orders_to_come, leeway_ms=20)))

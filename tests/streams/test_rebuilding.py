@@ -65,7 +65,7 @@ def past() -> Past:
         fold.apply(offset, decode_line(value))
     for _ in rows.drain():
         pass
-    return Past(log, dict(rows.packed()), fold.state)
+    return Past(log, dict(rows.all_packed()), fold.state)
 
 
 def _damaged(record: ChangelogRecord) -> ChangelogRecord:
@@ -90,7 +90,7 @@ def _rebuilt(settings: Settings, *, whole: bool = False, writes: bool = True) ->
 
 
 def _packed(recovered: Recovered) -> dict[str, bytes]:
-    return recovered.rows.packed()
+    return recovered.rows.all_packed()
 
 
 def test_a_damaged_row_is_made_anew_and_the_others_stay(settings: Settings, past: Past) -> None:

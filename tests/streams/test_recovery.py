@@ -3,14 +3,17 @@
 import asyncio
 import random
 import uuid
+from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
+from streams import recovery
 from streams.changelog import (
     STATE_KEY,
     UNKNOWN_ORIGIN,
@@ -24,7 +27,7 @@ from streams.customers_table import CustomerRows
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import running
 from streams.outbox import Outbox, new_outbox_producer
-from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover
+from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover, require_events
 from streams.topics import create_topics
 from tests.models.lines import at, happened, lived
 
@@ -180,7 +183,7 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 )
 def test_an_older_format_is_refused_with_what_to_do(key: bytes, value: bytes) -> None:
     """To begin with an empty table in the place of a full one would lose everybody's past."""
-    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, or"):
+    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, and"):
         folded((key, value))
 
 
@@ -269,6 +272,16 @@ async def _recovered(
     origin: Origin = UNKNOWN_ORIGIN,
 ) -> Recovered:
     """Recover partition 2 from ``changelog``, beside so many events."""
+    await _write(settings, events, changelog, origin)
+    return await recover(settings, 2)
+
+
+async def _write(
+    settings: Settings,
+    events: int,
+    changelog: list[tuple[bytes, bytes]],
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> None:
     async with running(new_outbox_producer(settings), settings) as producer:
         outbox = Outbox(producer, settings)
         for _ in range(events):
@@ -277,7 +290,6 @@ async def _recovered(
             headers = state_record(value, origin, 0).headers if key == STATE_KEY else ()
             outbox.add(CUSTOMERS, 2, key=key, value=value, headers=headers)
         await outbox.flush()
-    return await recover(settings, 2)
 
 
 @pytest.mark.kafka
@@ -300,8 +312,55 @@ def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
 
 @pytest.mark.kafka
 def test_state_that_is_ahead_of_its_events_is_refused(settings: Settings) -> None:
-    with pytest.raises(RecoveryError, match="has applied offset 10, .* ends at 10: the topic was"):
+    with pytest.raises(
+        RecoveryError, match="has applied offset 10, .* ends at 10, .* the topic was"
+    ):
         asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(10))]))
+
+
+class _Leader:
+    """A broker that reports these ends, one after the other, and then the last one."""
+
+    def __init__(self, *ends: int) -> None:
+        self._ends = list(ends)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        end = self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
+        return dict.fromkeys(partitions, end)
+
+
+@pytest.mark.parametrize("ends", [(10,), (7, 10), (7, 7, 10)])
+def test_an_end_that_is_out_of_date_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, ends: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(recovery, "END_RETRY_S", 0.0)
+    reader: Any = _Leader(*ends)
+    asyncio.run(require_events(reader, TopicPartition("events", 2), 9))
+
+
+def test_nobody_is_advised_to_delete_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "END_RETRY_S", 0.0)
+    reader: Any = _Leader(9)
+    with pytest.raises(RecoveryError, match="Nothing was changed") as refused:
+        asyncio.run(require_events(reader, TopicPartition("events", 2), 9))
+    assert "delete and create" not in str(refused.value)
+
+
+@pytest.mark.kafka
+def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
+    changelog = [(STATE_KEY, state(10))]
+    read = recovery.folded
+
+    async def overtaken(*arguments: Any) -> Any:
+        found = await read(*arguments)
+        await _write(settings, 5, [])
+        return found
+
+    monkeypatch.setattr(recovery, "folded", overtaken)
+    assert 10 == asyncio.run(_recovered(settings, 10, changelog)).state.applied
 
 
 @pytest.mark.kafka

@@ -1,0 +1,1 @@
+"""A running deployment, compared with what its own log says it must be."""

@@ -1,0 +1,358 @@
+"""Compares a running deployment with its own log: raw topics → log → rows → effects.
+
+The order in which positions are asked for makes it right while workers go on: what was committed
+comes first, so that all it led to is there; where the log ends comes last, so that all that was
+written by then follows from it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from config.parameters import Parameters
+from config.settings import Settings
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    LABELLED_EXAMPLES,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+)
+from models.decisions.trigger import decode_decision, encode_decision
+from models.events.rejection import Rejected
+from models.learning.lessons import decode_lesson, encode_lesson
+from models.plan import plan_for
+from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.positions import Places, Positions
+from streams.auditing.report import Audit
+from streams.auditing.spools import (
+    DROPPED,
+    IN_LETTERS,
+    IN_LOG,
+    REFUSED,
+    Effect,
+    EffectSpool,
+    RawFates,
+    digest_of,
+)
+from streams.dead_letters import decode_letter
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.raw_records import outgoing_of
+from streams.recovery import ChangelogFold
+from streams.snapshot_store import SnapshotStore
+from streams.topic_identity import generation_of, topic_ids
+from streams.topic_scan import Span, scan
+
+OnProgress = Callable[[int, int, str], object]
+
+_DECISIONS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, DECISION_LEDGER)
+_EFFECTS = (*_DECISIONS, LABELLED_EXAMPLES, DEAD_LETTERS)
+
+VIEWS = (
+    "profiles in Redis, and what was delivered there: they are views of these rows and decisions"
+)
+LEARNING = "what the trainer learnt: its snapshots are taken as the log names them"
+
+
+async def audit(
+    settings: Settings,
+    parameters: Parameters,
+    directory: Path,
+    on_progress: OnProgress = lambda *_: None,
+) -> Audit:
+    """Compare everything; ``directory`` holds what is too large for memory.
+
+    Raises `TopicsError`, `BrokerUnreachable`, and `NewerRow` or `OlderRow` for rows of another
+    release.
+    """
+    async with running(new_reader(settings), settings) as reader:
+        admin = await asyncio.to_thread(new_admin, settings)
+        with closing(admin), EffectSpool(directory) as spool:
+            positions = Positions(admin, settings)
+            auditor = _Auditor(
+                settings, parameters, reader, positions, directory, spool, on_progress
+            )
+            try:
+                return await auditor.run()
+            finally:
+                auditor.close()
+
+
+class _Auditor:
+    def __init__(
+        self,
+        settings: Settings,
+        parameters: Parameters,
+        reader: AIOKafkaConsumer,
+        positions: Positions,
+        directory: Path,
+        spool: EffectSpool,
+        on_progress: OnProgress,
+    ) -> None:
+        self._settings = settings
+        self._parameters = parameters
+        self._reader = reader
+        self._positions = positions
+        self._directory = directory
+        self._spool = spool
+        self._on_progress = on_progress
+        self._audit = Audit()
+        self._fates: dict[tuple[str, int], RawFates] = {}
+        self._scope = Scope(
+            plan_for(parameters),
+            SnapshotStore(settings, parameters),
+            self._fates,
+            spool,
+            self._audit,
+        )
+        self._spans: dict[str, list[Span]] = {}
+        self._committed: Places = {}
+        self._topic_ids: dict[str, str] = {}
+        self._done = 0
+
+    def close(self) -> None:
+        for fates in self._fates.values():
+            fates.close()
+
+    async def run(self) -> Audit:
+        raw = [self._settings.topic(topic) for topic in RAW_TOPICS]
+        self._topic_ids = await topic_ids(self._reader, raw)
+        self._committed = await asyncio.to_thread(self._positions.committed, self._topic_ids)
+        # In this order: see above.
+        self._spans = await self._ask((*_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
+        for topic in RAW_TOPICS:
+            await self._read_raw(topic)
+        await self._read_letters()
+        for topic in _EFFECTS[:-1]:
+            await self._read_effects(topic)
+        gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
+        self._conclude_raw()
+        if gone:
+            self._audit.unchecked.append(
+                f"whether {gone:,} events of the log are what was published: their raw records "
+                f"were deleted by retention"
+            )
+        self._audit.unchecked += [VIEWS, LEARNING]
+        return self._audit
+
+    async def _read_raw(self, topic: str) -> None:
+        topic_id = self._topic_ids.get(self._settings.topic(topic), "")
+        generation = generation_of(topic_id)
+        for span in self._spans[topic]:
+            number = span.partition.partition
+            fates = RawFates(self._directory, f"{topic}-{number}", span.begin, span.end, generation)
+            self._fates[topic, number] = fates
+            async for records in self._scan(topic, span):
+                for record in records:
+                    outgoing, found = outgoing_of(
+                        topic, record, generation, self._parameters, self._settings.partitions
+                    )
+                    is_refused = isinstance(found, Rejected)
+                    digest = (
+                        REFUSED if is_refused else digest_of(outgoing.value, outgoing.partition)
+                    )
+                    fates.expect(record.offset, digest)
+                self._audit.checked["rawRecords"] += len(records)
+
+    async def _read_letters(self) -> None:
+        for span in self._spans[DEAD_LETTERS]:
+            number = span.partition.partition
+            async for records in self._scan(DEAD_LETTERS, span):
+                self._spool.found(number, self._late_letters(records))
+
+    def _late_letters(self, records: Sequence[ConsumerRecord]) -> Iterator[Effect]:
+        """Mark the raw records that ingest refused; the letters of the fold are effects."""
+        for record in records:
+            letter = decode_letter(record.value)
+            if letter is None:
+                self._foreign(DEAD_LETTERS, record)
+            elif (source := letter.source) is None:
+                continue
+            elif letter.step == "ingest":
+                fates = self._fates.get((source.topic, source.partition))
+                if fates is not None and fates.has(source):
+                    fates.mark(source.offset, IN_LETTERS)
+            else:
+                digest = digest_of(str(letter.reason).encode())
+                yield Effect(DEAD_LETTERS, source.message_id, digest)
+
+    async def _read_effects(self, topic: str) -> None:
+        for span in self._spans[topic]:
+            async for records in self._scan(topic, span):
+                by_partition: dict[int, list[Effect]] = {}
+                for record in records:
+                    self._note_effect(topic, record, by_partition)
+                for number, effects in by_partition.items():
+                    self._spool.found(number, effects)
+
+    def _note_effect(
+        self, topic: str, record: ConsumerRecord, found: dict[int, list[Effect]]
+    ) -> None:
+        # Encoded anew: an older release may have written fields in another way.
+        value = record.value or b""
+        try:
+            if topic == LABELLED_EXAMPLES:
+                lesson = decode_lesson(value)
+                number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
+            else:
+                decision = decode_decision(value)
+                number, name = record.partition, decision.id
+                content = encode_decision(decision)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._foreign(topic, record)
+            return
+        found.setdefault(number, []).append(Effect(topic, name, digest_of(content)))
+
+    def _foreign(self, topic: str, record: ConsumerRecord) -> None:
+        self._audit.differs(
+            "foreign",
+            "topics have records that Keepstream did not write",
+            f"{topic}-{record.partition} at {record.offset}",
+        )
+
+    async def _fold(self, span: Span) -> int:
+        """Fold a partition of the log and compare; how many raw records were gone."""
+        number = span.partition.partition
+        stored = await self._changelog(number)
+        # What was written meanwhile belongs to it, too: rows may be later than the first look.
+        log = (await self._ask([CUSTOMER_EVENTS]))[CUSTOMER_EVENTS][number]
+        committed = self._committed.get((CUSTOMER_EVENTS, number), 0)
+        partition = PartitionAudit(
+            number,
+            stored,
+            committed=committed,
+            log_end=span.end,
+            scope=self._scope,
+        )
+        if log.begin:
+            partition.do_not_fold(
+                f"partition {number} of customer-events begins at offset {log.begin:,}, and is to "
+                f"be kept for ever: its customers and what was decided for them are unchecked"
+            )
+        async for records in self._scan(CUSTOMER_EVENTS, log):
+            for record in records:
+                await partition.take(record)
+        partition.finish()
+        self._conclude_commits(number, committed, stored)
+        if partition.is_whole:
+            self._conclude_effects(number)
+        waiting = span.end - committed
+        if waiting > 0:
+            self._audit.unchecked.append(
+                f"{waiting:,} records of customer-events-{number} that are not applied yet"
+            )
+        if partition.of_older_release:
+            self._audit.unchecked.append(
+                f"whether {partition.of_older_release:,} events of partition {number} are what was "
+                f"published: a release wrote them that did not name the topic they came from"
+            )
+        return partition.without_source
+
+    async def _changelog(self, number: int) -> ChangelogFold:
+        stored = ChangelogFold()
+        span = (await self._ask([CUSTOMERS]))[CUSTOMERS][number]
+        async for records in self._scan(CUSTOMERS, span):
+            for record in records:
+                stored.add(record.key, record.value, record.headers)
+        if stored.quarantined:
+            self._audit.differs(
+                "foreign",
+                "records of the changelog are damaged, or not by Keepstream",
+                f"partition {number}",
+                stored.quarantined,
+            )
+        return stored
+
+    def _conclude_commits(self, number: int, committed: int, stored: ChangelogFold) -> None:
+        if committed > stored.state.applied + 1:
+            self._audit.differs(
+                "commits",
+                "the group has committed what is in no row: it was moved by hand, or the "
+                "changelog lost its end",
+                f"partition {number}: {committed} is committed, {stored.state.applied} applied",
+            )
+
+    def _conclude_effects(self, number: int) -> None:
+        cut = [
+            topic
+            for topic in _EFFECTS
+            for span in self._spans[topic]
+            if span.begin and span.partition.partition in (number, *self._only(topic))
+        ]
+        contrast = self._spool.contrast(number, cut)
+        for found, words in (
+            (contrast.missing, "what the log asks for was not written"),
+            (contrast.extra, "what was written does not follow from the log"),
+            (contrast.different, "what was written says something else than the log gives"),
+        ):
+            for topic, name in found:
+                self._audit.differs("effects", words, f"{topic} {name}")
+        for topic, count in contrast.expired.items():
+            self._audit.unchecked.append(
+                f"{count:,} older records of {topic}-{number}: deleted by retention"
+            )
+
+    def _only(self, topic: str) -> tuple[int, ...]:
+        """The partition of a topic that has only one, for all partitions of the log."""
+        return (0,) if len(self._spans[topic]) == 1 else ()
+
+    def _conclude_raw(self) -> None:
+        """Every raw record that ingest is done with is in the log or among the dead letters."""
+        waiting = unknown = 0
+        letters = {span.partition.partition: span for span in self._spans[DEAD_LETTERS]}
+        for (topic, number), fates in self._fates.items():
+            committed = self._committed.get((topic, number), fates.begin)
+            is_cut = number in letters and letters[number].begin > 0
+            for offset, expected, marks in fates:
+                if marks & (IN_LOG | IN_LETTERS):
+                    self._judge(f"{topic}-{number} at {offset}", expected, marks)
+                elif offset >= committed:
+                    waiting += 1
+                elif is_cut and expected == REFUSED:
+                    unknown += 1
+                else:
+                    self._audit.differs(
+                        "events",
+                        "raw records are neither in the log nor among the dead letters",
+                        f"{topic}-{number} at {offset}",
+                    )
+        if waiting:
+            self._audit.unchecked.append(f"{waiting:,} raw records that are not taken yet")
+        if unknown:
+            self._audit.unchecked.append(
+                f"{unknown:,} raw records that must be refused: older dead letters were deleted by "
+                f"retention"
+            )
+
+    def _judge(self, where: str, expected: bytes, marks: int) -> None:
+        if marks & IN_LOG and marks & IN_LETTERS:
+            words = "raw records are in the log and among the dead letters"
+        elif marks & DROPPED:
+            words = "raw records were dropped as repeated, and never applied"
+        elif marks & IN_LETTERS and expected != REFUSED:
+            words = "raw records were refused that are sound with these parameters"
+        else:
+            return
+        self._audit.differs("events", words, where)
+
+    async def _ask(self, topics: Sequence[str]) -> dict[str, list[Span]]:
+        return await asyncio.to_thread(self._positions.spans, topics)
+
+    async def _scan(self, topic: str, span: Span) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        async for records in scan(self._reader, span, self._settings):
+            yield records
+            self._done += len(records)
+            self._on_progress(self._done, self._total, topic)
+
+    @property
+    def _total(self) -> int:
+        """Records to read, as far as is known: the changelog comes on top."""
+        known = sum(span.end - span.begin for spans in self._spans.values() for span in spans)
+        return max(known, self._done)

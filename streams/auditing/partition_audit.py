@@ -1,0 +1,311 @@
+"""One partition of the log, folded once more and compared with the rows that workers wrote.
+
+What it brings about goes to the spool of effects, to be compared with what is on their topics.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from aiokafka import ConsumerRecord
+from msgspec.structs import replace
+
+from config.topics import DEAD_LETTERS, DECISION_LEDGER
+from models.customer.registry import PARTS, VERSIONS
+from models.customer.row import check_row, decode_row, encode_row
+from models.engine import Effect as FoldEffect
+from models.engine import Fate, Rehearsed
+from models.events.event import Source
+from models.events.rejection import Reason, Rejected
+from models.events.wire import Line, decode_line, require_log_format
+from models.learning.lessons import Lesson
+from models.learning.snapshot import SnapshotError
+from models.partition import Partition, PartitionState, rehearsing_state
+from models.plan import Plan
+from models.repeats import is_repeated
+from streams.auditing.report import Audit
+from streams.auditing.spools import (
+    DROPPED,
+    IN_LOG,
+    Effect,
+    EffectSpool,
+    RawFates,
+    digest_of,
+)
+from streams.customers_table import CustomerRows
+from streams.outputs import OUTPUTS
+from streams.recovery import ChangelogFold
+from streams.snapshot_store import SnapshotStore
+
+#: Records folded between two packings of the rows that they changed, as a worker's batch does it.
+PACK_EVERY_RECORDS = 1_000
+
+
+class Scope(NamedTuple):
+    """What the audits of all partitions share; ``fates`` are by (raw topic, partition)."""
+
+    plan: Plan
+    snapshots: SnapshotStore
+    fates: Mapping[tuple[str, int], RawFates]
+    spool: EffectSpool
+    audit: Audit
+
+
+class PartitionAudit:
+    """Takes the log of one partition record by record, then says what differs.
+
+    ``committed``: the next offset that the group had committed before anything else was read:
+    effects of earlier records must be there, those of later ones may be. ``log_end``: where the
+    log ended before the raw topics' ends were asked for. ``fates``: by (topic, partition).
+    """
+
+    def __init__(
+        self,
+        number: int,
+        stored: ChangelogFold,
+        *,
+        committed: int,
+        log_end: int,
+        scope: Scope,
+    ) -> None:
+        self._number = number
+        self._stored = stored
+        self._committed = committed
+        self._log_end = log_end
+        self._snapshots = snapshots = scope.snapshots
+        self._fates = scope.fates
+        self._spool = scope.spool
+        self._audit = scope.audit
+        self._rows = CustomerRows()
+        self._fold: Partition | None = Partition(
+            number, self._rows, snapshots.prior, scope.plan, snapshots.get, rehearsing_state()
+        )
+        self._ahead = _rows_ahead(stored)
+        self._expected: list[tuple[Effect, int, bool]] = []
+        self._sources: dict[str, int] = {}
+        self._generations: dict[str, tuple[str, ...]] = {}
+        self._is_compared = False
+        self.without_source = self.of_older_release = 0
+        if stored.state.applied < 0:
+            self._compare()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole log was folded, so that effects can be compared."""
+        return self._fold is not None
+
+    def do_not_fold(self, reason: str) -> None:
+        """Only find the raw records in the log: why nothing can be folded goes to the report."""
+        self._fold = None
+        self._audit.broken.append(reason)
+
+    async def take(self, record: ConsumerRecord) -> None:
+        """The next record of the log."""
+        self._audit.checked["logRecords"] += 1
+        raw, offset = record.value or b"", record.offset
+        try:
+            line = decode_line(raw)
+            require_log_format(line)
+        except Rejected:
+            # A record that ingest did not write: it changes nothing.
+            if self._fold is not None:
+                self._fold.skip(offset)
+        else:
+            if line.source is not None:
+                self._find_raw(record, line)
+            if self._fold is not None:
+                await self._apply(self._fold, record, line)
+        if not (offset + 1) % PACK_EVERY_RECORDS:
+            self._pack()
+        if self._fold is not None:
+            self._compare_if_due(offset)
+
+    def finish(self) -> None:
+        """Hand over what is expected, and say what of the state could not be compared."""
+        self._pack()
+        if self._fold is not None and not self._is_compared:
+            self._audit.differs(
+                "rows",
+                "the rows are ahead of the log: customer-events was cut, or deleted and created "
+                "again",
+                f"partition {self._number} has applied {self._stored.state.applied}, the log ends "
+                f"at {self._fold.state.applied}",
+            )
+
+    async def _apply(self, fold: Partition, record: ConsumerRecord, line: Line) -> None:
+        offset = record.offset
+        try:
+            if line.type == "model":
+                await self._snapshots.fetch(line.version or 0, line.sha256 or "")
+            applied = fold.apply(offset, line)
+        except SnapshotError as error:
+            self.do_not_fold(
+                f"partition {self._number} was compared only up to offset {offset}: {error}. "
+                f"Its customers and what was decided for them are unchecked"
+            )
+            self._spool.forget()
+            self._expected.clear()
+            return
+        except Rejected as rejected:
+            self._expect_letter(line, rejected, offset)
+            fold.skip(offset)
+            return
+        if applied.refused is not None:
+            self._expect_letter(line, applied.refused, offset)
+        if applied.fate is Fate.LATE:
+            self._expect_letter(line, Rejected(Reason.TOO_LATE, "", ""), offset)
+        if applied.fate is not None:
+            self._audit.checked[f"events:{applied.fate}"] += 1
+        for effect in applied.effects:
+            for expected in effects_of(effect):
+                self._expect(expected, offset)
+
+    def _find_raw(self, record: ConsumerRecord, line: Line) -> None:
+        source = line.source
+        assert source is not None
+        is_again = is_repeated(source, self._sources, self._generations)
+        fates = self._fates.get((source.topic, source.partition))
+        if fates is None or not fates.has(source):
+            self._miss_source(source, fates, record.offset)
+            return
+        if is_again and not fates.marks(source.offset) & IN_LOG:
+            fates.mark(source.offset, DROPPED)
+        expected = fates.mark(source.offset, IN_LOG)
+        if expected == digest_of(record.value or b"", self._number):
+            return
+        if source.generation != fates.generation:
+            self.of_older_release += 1
+        else:
+            self._audit.differs(
+                "events",
+                "events of the log are not what the raw records give with these parameters",
+                f"{source.message_id}, in partition {self._number} at {record.offset}",
+            )
+
+    def _miss_source(self, source: Source, fates: RawFates | None, at: int) -> None:
+        """The raw record is not there: gone by retention or with its topic, written since, or never
+        written.
+        """
+        is_of_another = fates is not None and source.generation not in (None, fates.generation)
+        if is_of_another or (fates is not None and source.offset < fates.begin):
+            self.without_source += 1
+        elif fates is None or at < self._log_end:
+            self._audit.differs(
+                "events",
+                "the log names raw records that are not there: a raw topic was cut, or somebody "
+                "else writes to customer-events",
+                f"{source.message_id}, in partition {self._number} at {at}",
+            )
+
+    def _expect_letter(self, line: Line, rejected: Rejected, offset: int) -> None:
+        if line.source is not None:
+            source = line.source
+            digest = digest_of(str(rejected.reason).encode())
+            self._expect(Effect(DEAD_LETTERS, source.message_id, digest), offset)
+
+    def _expect(self, effect: Effect, offset: int) -> None:
+        is_due = offset < self._committed
+        self._audit.checked[effect.topic] += is_due
+        self._expected.append((effect, offset, is_due))
+
+    def _pack(self) -> None:
+        for _ in self._rows.drain():
+            pass
+        self._spool.expect(self._expected)
+        self._expected.clear()
+
+    def _compare_if_due(self, offset: int) -> None:
+        """Compare when the log has come as far as the rows: all at the position of the state, those
+        of a batch that was only half written at their own.
+        """
+        if offset == self._stored.state.applied:
+            self._compare()
+        for customer in self._ahead.pop(offset, ()):
+            self._pack()
+            self._compare_row(customer)
+
+    def _compare(self) -> None:
+        self._is_compared = True
+        self._pack()
+        assert self._fold is not None
+        stored = self._stored
+        if _comparable(stored.state) != _comparable(self._fold.state):
+            self._audit.differs(
+                "rows",
+                "the state of a partition is not what the log gives",
+                f"partition {self._number}: {_unequal(stored.state, self._fold.state)}",
+            )
+        ahead = {customer for customers in self._ahead.values() for customer in customers}
+        for customer in self._rows.customers():
+            if customer not in stored.packed:
+                self._audit.differs("rows", "customers have no row", customer)
+        for customer in stored.packed:
+            if customer not in ahead:
+                self._compare_row(customer)
+
+    def _compare_row(self, customer: str) -> None:
+        self._audit.checked["customers"] += 1
+        written, expected = self._stored.packed[customer], self._rows.packed(customer)
+        if written == expected:
+            return
+        if expected is None:
+            self._audit.differs("rows", "the log has no such customers", customer)
+            return
+        # A row that an older release wrote has other bytes, and the same content.
+        if encode_row(decode_row(written)) != expected:
+            words = ", ".join(_different_parts(written, expected))
+            self._audit.differs(
+                "rows", "customers have another row than the log gives", f"{customer} ({words})"
+            )
+
+
+def effects_of(effect: FoldEffect) -> Iterator[Effect]:
+    """The records that an effect becomes, as they can be found on their topics."""
+    if isinstance(effect, Rehearsed):
+        return
+    output = OUTPUTS[type(effect)]
+    digest = digest_of(output.encode(effect))
+    if isinstance(effect, Lesson):
+        yield Effect(output.topic, lesson_id(effect), digest)
+        return
+    yield Effect(output.topic, effect.id, digest)
+    if output.ledger_key is not None:
+        yield Effect(DECISION_LEDGER, effect.id, digest)
+
+
+def lesson_id(lesson: Lesson) -> str:
+    """A lesson's place in its partition of the log."""
+    return f"{lesson.offset}-{lesson.index}"
+
+
+def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:
+    """Customers whose rows are later than the partition's state, by the rows' positions."""
+    ahead: dict[int, list[str]] = {}
+    for customer, packed in stored.packed.items():
+        applied = check_row(packed, VERSIONS).applied
+        if applied > stored.state.applied:
+            ahead.setdefault(applied, []).append(customer)
+    return ahead
+
+
+def _comparable(state: PartitionState) -> PartitionState:
+    # Only for people, and after a crash those of the batch in hand may be missing.
+    return replace(state, rehearsed=0)
+
+
+def _unequal(stored: PartitionState, expected: PartitionState) -> str:
+    return ", ".join(
+        f"{field} is {getattr(stored, field)}, and should be {getattr(expected, field)}"
+        for field in PartitionState.__struct_fields__
+        if field != "rehearsed" and getattr(stored, field) != getattr(expected, field)
+    )
+
+
+def _different_parts(written: bytes, expected: bytes) -> Iterator[str]:
+    one, other = decode_row(written), decode_row(expected)
+    if one.applied != other.applied:
+        yield f"last changed at {one.applied} instead of {other.applied}"
+    for part in PARTS:
+        if part.pack(one.read(part)) != part.pack(other.read(part)):
+            yield part.name
+    if sorted(one.packed_timers()) != sorted(other.packed_timers()):
+        yield "timers"

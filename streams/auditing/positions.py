@@ -1,0 +1,62 @@
+"""Where topics begin and end, and how far the workers are, asked by one connection."""
+
+from collections.abc import Mapping, Sequence
+
+from aiokafka import TopicPartition as ReaderPartition
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
+
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from streams.record_batches import Committed, is_replaced
+from streams.topic_scan import Span
+from streams.topics import TopicsError, partition_counts
+
+#: By (topic, partition), without the deployment's prefix.
+Places = dict[tuple[str, int], int]
+
+
+class Positions:
+    """Blocks while the broker answers: ask from a thread."""
+
+    def __init__(self, admin: KafkaAdminClient, settings: Settings) -> None:
+        self._admin = admin
+        self._settings = settings
+
+    def committed(self, topic_ids: Mapping[str, str]) -> Places:
+        """The workers' next offsets on the topics that lead to state; not those in a topic that had
+        the name before: ``topic_ids`` are the present ones, by full name.
+        """
+        names = {self._settings.topic(topic): topic for topic in (CUSTOMER_EVENTS, *RAW_TOPICS)}
+        group = self._settings.group_id
+        try:
+            found = self._admin.list_group_offsets(group)[group]
+        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
+            return {}  # the first group of a new broker is yet to be set up
+        return {
+            (names[tp.topic], tp.partition): at.offset
+            for tp, at in found.items()
+            if tp.topic in names
+            and at.offset >= 0
+            and not is_replaced(Committed(at.offset, at.metadata), topic_ids.get(tp.topic, ""))
+        }
+
+    def spans(self, topics: Sequence[str]) -> dict[str, list[Span]]:
+        """The present span of each partition of these topics, one topic's ends asked after the
+        other's. Raises `TopicsError` when one is missing.
+        """
+        names = {topic: self._settings.topic(topic) for topic in topics}
+        counts = partition_counts(self._admin, list(names.values()))
+        for name in names.values():
+            if name not in counts:
+                raise TopicsError(f"{name} is missing: run `keepstream topics create`")
+        return {topic: self._spans(name, counts[name]) for topic, name in names.items()}
+
+    def _spans(self, name: str, count: int) -> list[Span]:
+        partitions = [TopicPartition(name, number) for number in range(count)]
+        begins, ends = (
+            self._admin.list_partition_offsets(dict.fromkeys(partitions, spec))
+            for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+        )
+        return [Span(ReaderPartition(*tp), begins[tp].offset, ends[tp].offset) for tp in partitions]

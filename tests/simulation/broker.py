@@ -1,0 +1,141 @@
+"""A broker in memory: logs, committed positions, and a network that takes its time."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from faust.types import TP
+
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.partition import decode_state
+from streams.customers_table import STATE_KEY
+from tests.streams.test_record_batches import FakeRecord
+
+if TYPE_CHECKING:
+    from tests.simulation.worker import SimulatedWorker
+
+#: Records in a producer's buffer: few, so that a flush is several writes.
+BUFFER_RECORDS = 2
+#: When the broker took everything that was published, in ms.
+TAKEN_MS = 1_900_000_000_000
+
+Entry = tuple[bytes | None, bytes | None]
+
+
+class Buffer:
+    """As much of aiokafka's `BatchBuilder` as an outbox uses."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def append(
+        self,
+        *,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> object | None:
+        if len(self.entries) >= BUFFER_RECORDS:
+            return None
+        self.entries.append((key, value))
+        return self
+
+
+class Broker:
+    """Logs by topic and partition. Each request takes a random time, and `on_request` is told of it
+    before it is carried out, and again afterwards, so that it can kill who asked.
+    """
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.logs: dict[TP, list[FakeRecord]] = defaultdict(list)
+        self.committed: dict[TP, int] = {}
+        self.generation = 0
+        #: By partition: the highest position that a state in the changelog has applied.
+        self.applied: dict[int, int] = defaultdict(lambda: -1)
+        self.on_request: Callable[[SimulatedWorker], None] = lambda _: None
+        self.slowest_s = chance.choice((0.1, 1.0, 20.0))
+
+    async def request(self, worker: "SimulatedWorker") -> None:
+        """Let the time of a request pass; a worker that died meanwhile never comes back."""
+        await worker.alive()
+        self.on_request(worker)
+        await worker.alive()
+        await asyncio.sleep(self.latency_s())
+
+    def latency_s(self) -> float:
+        return self.chance.choice((0.0, 0.001, 0.02, 0.3, self.slowest_s)) * self.chance.random()
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Write a record."""
+        tp = TP(topic, partition)
+        log = self.logs[tp]
+        log.append(FakeRecord(len(log), partition, topic, TAKEN_MS, key=key, value=value))
+        if topic == CUSTOMERS and key == STATE_KEY:
+            applied = decode_state(value or b"").applied
+            self.applied[partition] = max(self.applied[partition], applied)
+
+    def end(self, tp: TP) -> int:
+        return len(self.logs[tp])
+
+    def commit(self, positions: dict[TP, int], generation: int) -> bool:
+        """Take positions of the present generation. A commit never passes what is durable."""
+        if generation != self.generation:
+            return False
+        for tp, offset in positions.items():
+            assert offset >= self.committed.get(tp, 0), f"{tp} goes back to {offset}"
+            if tp.topic == CUSTOMER_EVENTS:
+                assert offset <= self.applied[tp.partition] + 1, f"{tp}: {offset} is in no row yet"
+        self.committed.update(positions)
+        return True
+
+
+class Producer:
+    """One idempotent producer of a worker: what it sends to a partition arrives in its order."""
+
+    def __init__(self, broker: Broker, worker: "SimulatedWorker") -> None:
+        self._broker = broker
+        self._worker = worker
+        self._last: dict[TP, asyncio.Task[None]] = {}
+        #: Where something was lost: the broker takes nothing out of its order.
+        self._broken: set[TP] = set()
+
+    def create_batch(self) -> Buffer:
+        return Buffer()
+
+    async def send_batch(
+        self, buffer: Buffer, topic: str, *, partition: int
+    ) -> "asyncio.Future[None]":
+        """Send it on its way; the future is done when the broker has it."""
+        await self._worker.alive()
+        tp = TP(topic, partition)
+        acknowledged = asyncio.get_running_loop().create_future()
+        # The network carries it even if the worker dies: it is the worker's only if it does.
+        self._last[tp] = self._broker_task(buffer, tp, self._last.get(tp), acknowledged)
+        return acknowledged
+
+    def _broker_task(
+        self,
+        buffer: Buffer,
+        tp: TP,
+        earlier: "asyncio.Task[None] | None",
+        acknowledged: "asyncio.Future[None]",
+    ) -> "asyncio.Task[None]":
+        async def carry() -> None:
+            if earlier is not None:
+                await earlier
+            await asyncio.sleep(self._broker.latency_s())
+            self._broker.on_request(self._worker)
+            if tp in self._broken or self._worker.is_cut_off():
+                self._broken.add(tp)
+                return
+            for key, value in buffer.entries:
+                self._broker.append(tp.topic, tp.partition, key, value)
+            self._broker.on_request(self._worker)
+            if not acknowledged.cancelled():
+                acknowledged.set_result(None)
+
+        return asyncio.create_task(carry())

@@ -1,0 +1,281 @@
+"""A worker's own code (agents, partitions, outboxes, ledger) on a broker in memory.
+
+What is Faust's in reality is played here: membership, fetching, the timing of commits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
+
+from faust.types import TP
+
+from agents.ingest import IngestAgent
+from agents.profile import ProfileAgent
+from config.parameters import Parameters
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS, RAW_TOPICS
+from models.plan import Plan
+from streams.customers_table import CustomerRows
+from streams.outbox import Outbox
+from streams.owned_partitions import OwnedPartitions
+from streams.pulse import StoodStill
+from streams.record_batches import BatchLedger, RecordBatch
+from streams.recovery import ChangelogFold, Recovered
+from streams.snapshot_store import SnapshotStore
+from tests.simulation.broker import Broker, Producer
+
+TOPICS = (*RAW_TOPICS, CUSTOMER_EVENTS)
+#: How long a rebalance waits for what agents have in hand.
+DRAIN_S = 3.0
+
+
+class Unmeasured:
+    """Metrics that nobody reads, and profiles that nobody shows."""
+
+    def __getattr__(self, _name: str) -> "Unmeasured":
+        return self
+
+    def __call__(self, *_: object, **__: object) -> "Unmeasured":
+        return self
+
+
+NOBODY: Any = Unmeasured()
+
+
+class _Pulse:
+    """Ends a worker that was suspended for longer than its session timeout."""
+
+    def __init__(self) -> None:
+        self.has_stood_still = False
+
+    def require(self) -> None:
+        if self.has_stood_still:
+            raise StoodStill("it stood still")
+
+
+class Dead(Exception):
+    """The worker was killed: nothing of it goes on."""
+
+
+class SimulatedWorker:
+    """It is also its own consumer: what agents ask of `BatchConsumer` is here."""
+
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        settings: Settings,
+        parameters: Parameters,
+        plan: Plan,
+    ) -> None:
+        self.name = name
+        self.broker = broker
+        self._settings = settings
+        self.ledger = BatchLedger(on_end=self._on_end)
+        self.is_dead = self.is_suspended = self.is_leaving = self.is_told_to_leave = False
+        self.error: BaseException | None = None
+        self.generation = -1
+        self._pulse = _Pulse()
+        self._running: set[asyncio.Task[None]] = set()
+        self._queues: dict[str, asyncio.Queue[RecordBatch]] = {}
+        self._working: set[str] = set()
+        self._fetched: dict[TP, list[Any]] = {}
+        self._highwater: dict[TP, int] = {}
+        self._wake = asyncio.Event()
+        snapshots = SnapshotStore(settings, parameters)
+        self._partitions = OwnedPartitions(snapshots, settings, plan, NOBODY, self._read_changelog)
+        pulse: Any = self._pulse
+        self._profile = ProfileAgent(
+            self._partitions, self._outbox(), NOBODY, pulse, settings, parameters, NOBODY
+        )
+        self._ingest = IngestAgent(
+            self._outbox(), settings, parameters, NOBODY, lambda: self.is_leaving, dict
+        )
+        consumer: Any = self
+        self._start(partial(self._ingest.pass_on, consumer))
+        for topic in TOPICS:
+            self._queues[topic] = asyncio.Queue()
+            self._start(partial(self._agent, topic))
+        self._start(self._deliver)
+        self._start(self._commit_now_and_then)
+
+    def _outbox(self) -> Outbox:
+        producer: Any = Producer(self.broker, self)
+        return Outbox(producer, self._settings)
+
+    # Life and death
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._watched(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
+        """An error of any part ends the worker, as it does in reality."""
+        try:
+            await work()
+        except Dead:
+            pass
+        except Exception as error:  # noqa: BLE001  whatever it is, the worker is over
+            self.error = error
+            self.die()
+
+    def die(self) -> None:
+        """Be killed: nothing more is done, and nothing is told to anybody."""
+        self.is_dead = True
+        for task in list(self._running):
+            task.cancel()
+
+    def suspend(self) -> None:
+        self.is_suspended = True
+
+    def resume(self) -> None:
+        """Go on, for a moment, as if nothing had happened."""
+        self.is_suspended = False
+        self._pulse.has_stood_still = True
+        self._wake.set()
+
+    async def alive(self) -> None:
+        """Stop here if it is dead, wait here while it is suspended."""
+        while self.is_suspended and not self.is_dead:  # noqa: ASYNC110  time costs nothing here
+            await asyncio.sleep(0.1)
+        if self.is_dead:
+            raise Dead
+
+    def is_cut_off(self) -> bool:
+        """Whether what it sent is lost with it: of a dead worker, half of the time."""
+        return self.is_dead and self.broker.chance.random() < 0.5
+
+    # Membership
+
+    async def revoke(self) -> None:
+        """Let agents finish, commit, and forget all partitions."""
+        self.is_leaving, generation = True, self.generation
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while not all(map(self.ledger.is_idle, self._working)):  # noqa: ASYNC110  as above
+                    await asyncio.sleep(0.05)
+                await self._commit()
+        except TimeoutError:
+            pass
+        if generation == self.generation:
+            self._forget()
+
+    async def assign(self, numbers: Iterable[int], generation: int) -> None:
+        """Take over partitions ``numbers`` of every topic, from the committed positions on."""
+        self._forget()
+        self.generation = generation
+        await self.broker.request(self)
+        if generation != self.generation:
+            return  # it was slow, and is told anew
+        owned = [TP(topic, n) for topic in TOPICS for n in numbers]
+        epoch = self._forget()
+        self.ledger.seek({tp: self.broker.committed.get(tp, 0) for tp in owned})
+        for tp in owned:
+            self._fetched[tp] = []
+            self._start(partial(self._fetch, tp, epoch))
+        self._partitions.retain(numbers)
+        self.is_leaving = False
+        self._wake.set()
+
+    def _forget(self) -> int:
+        self._fetched.clear()
+        self._highwater.clear()
+        for queue in self._queues.values():
+            # What no agent has begun with is dropped from its queue.
+            while not queue.empty():
+                queue.get_nowait()
+        return self.ledger.begin_epoch()
+
+    async def _read_changelog(self, _settings: Settings, number: int) -> Recovered:
+        """The rows of a partition as the broker has them at the first look, read bit by bit."""
+        fold = ChangelogFold()
+        await self.broker.request(self)
+        log, read = self.broker.logs[TP(CUSTOMERS, number)], 0
+        end = len(log)
+        while read < end:
+            for record in log[read : min(end, read + 20)]:
+                fold.add(record.key, record.value)
+            read += 20
+            await self.broker.request(self)
+        return Recovered(CustomerRows(fold.packed), fold.state, end, fold.quarantined, 0.0)
+
+    # Fetching and delivering
+
+    async def _fetch(self, tp: TP, epoch: int) -> None:
+        """Keep a few records of ``tp`` at hand, and know where its log ended then."""
+        position = self.ledger.delivered[tp]
+        while epoch == self.ledger.epoch:
+            await self.broker.request(self)
+            if epoch != self.ledger.epoch:
+                return
+            self._highwater[tp] = self.broker.end(tp)
+            if not self._fetched[tp]:
+                count = self.broker.chance.randint(1, 12)
+                self._fetched[tp] = self.broker.logs[tp][position : position + count]
+                position += len(self._fetched[tp])
+                self._wake.set()
+            await asyncio.sleep(0.1 if self._fetched[tp] else 1.0)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self.alive()
+            self._wake.clear()
+            names = [*TOPICS]
+            self.broker.chance.shuffle(names)
+            for topic in names:
+                if not self.is_leaving and self.ledger.is_idle(topic):
+                    self._deliver_topic(topic)
+            try:
+                await asyncio.wait_for(self._wake.wait(), 5.0)
+            except TimeoutError:
+                continue
+
+    def _deliver_topic(self, topic: str) -> None:
+        room, taken = self._settings.max_batch_records, {}
+        for tp, waiting in self._fetched.items():
+            if tp.topic == topic and waiting and room:
+                taken[tp.partition], self._fetched[tp] = waiting[:room], waiting[room:]
+                room -= len(taken[tp.partition])
+        if taken:
+            self._queues[topic].put_nowait(self.ledger.admit(topic, taken))
+
+    async def _agent(self, topic: str) -> None:
+        """Take one batch after the other, and as long over each as it takes."""
+        while True:
+            batch = await self._queues[topic].get()
+            self._working.add(topic)
+            await asyncio.sleep(self.broker.latency_s())
+            await self.alive()
+            if topic == CUSTOMER_EVENTS:
+                await self._profile.take(batch)
+            else:
+                await self._ingest.take(topic, batch)
+            self._working.discard(topic)
+
+    def _on_end(self, _batch: RecordBatch) -> None:
+        self._wake.set()
+
+    def to_come(self) -> set[TP]:
+        """As `BatchConsumer.to_come`: where the log ends is what the last fetch said."""
+        delivered = self.ledger.delivered
+        ends = {tp: self._highwater.get(tp) for tp in delivered}
+        return {tp for tp, end in ends.items() if end is None or end > delivered[tp]}
+
+    # Committing
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self.broker.chance.uniform(0.1, 2.0))
+            await self._commit()
+
+    async def _commit(self) -> None:
+        epoch, due = self.ledger.epoch, self.ledger.commits_due()
+        if not due:
+            return
+        generation = self.generation
+        await self.broker.request(self)
+        if self.broker.commit(due, generation):
+            await self.broker.request(self)
+            self.ledger.record_commit(due, epoch=epoch)
