@@ -16,7 +16,7 @@ from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.event import Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line, require_log_format
+from models.events.wire import Line, decode_log_line, require_log_format
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
 from models.partition import Partition, PartitionState, rehearsing_state
@@ -103,7 +103,7 @@ class PartitionAudit:
         self._audit.checked["logRecords"] += 1
         raw, offset = record.value or b"", record.offset
         try:
-            line = decode_line(raw)
+            line = decode_log_line(raw)
             require_log_format(line)
         except Rejected:
             # A record that ingest did not write: it changes nothing.

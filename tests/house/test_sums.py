@@ -23,6 +23,7 @@ SUMS_OF_INTEGERS = {
     "sum(fates.values())": "events by what became of them",
     "sum(histogram.values())": "customers by bin",
     "sum((partition.rehearsed for partition in rehearsing or facts.partitions))": "decisions",
+    "sum((partition.damaged for partition in damaged))": "rows",
     "sum((max(log.ends[tp] - committed[tp], 0) for tp in partitions))": "offsets",
     "sum(self._held.values())": "records that wait, by topic",
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.partition import decode_state
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from tests.streams.test_record_batches import FakeRecord
 
 if TYPE_CHECKING:

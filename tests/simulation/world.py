@@ -295,7 +295,7 @@ class Simulation:
                 log = self._broker.logs[TP(topic, number)]
                 fates = RawFates(directory, f"{topic}-{number}", 0, len(log))
                 for record in log:
-                    outgoing, found = outgoing_of(topic, record, PARAMETERS, PARTITIONS)
+                    outgoing, found = outgoing_of(topic, record, None, PARAMETERS, PARTITIONS)
                     is_refused = isinstance(found, Rejected)
                     digest = digest_of(outgoing.value, outgoing.partition)
                     fates.expect(record.offset, REFUSED if is_refused else digest)
