@@ -36,7 +36,13 @@ setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
 
 .PHONY: test
 test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	@# A broker and workers keep the cores busy by themselves, so their tests come one by one.
+	$(BIN)/python -m pytest --numprocesses auto -m "not kafka"
+	$(BIN)/python -m pytest -m kafka
+endif
 
 .PHONY: nightly
 nightly: setup ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash

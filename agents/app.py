@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import logging
+import time as clocks
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from time import monotonic, time
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.deliver import DeliverAgent
@@ -26,6 +28,7 @@ from models.learning.snapshot import SnapshotError
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
+from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
     KeepstreamApp,
     Membership,
@@ -41,25 +44,38 @@ from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
 from streams.progress import Progress
-from streams.pulse import Pulse
+from streams.pulse import Pulse, StoodStill
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.snapshot_store import SnapshotStore
-from streams.topics import require_topics
+from streams.steady_clock import SteadyClock
+from streams.topic_identity import TopicReplaced, TopicWatch
+from streams.topics import declared, require_topics
 
 log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The topics that are delivered to Redis.
-DELIVERED_TOPICS = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 #: The wall clock drives a partition after this many seconds without an event ...
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
-#: Errors about unusable data in Kafka, whose text says what to do.
-EXPLAINED = (NewerRow, OlderRow, SnapshotError, LogFormatError, RecoveryError, PositionError)
+#: Runs while the machine is suspended, where there is such a clock.
+REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
+#: Seconds between looks at the ids of topics.
+TOPIC_LOOK_S = 5.0
+#: Errors whose text says what to do: a traceback would only hide it.
+EXPLAINED = (
+    NewerRow,
+    OlderRow,
+    SnapshotError,
+    LogFormatError,
+    RecoveryError,
+    PositionError,
+    StoodStill,
+    TopicReplaced,
+)
 
 
 class Worker:
@@ -71,6 +87,7 @@ class Worker:
         self.metrics = Metrics()
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
+        self.broker = BrokerWatch(settings)
         self.snapshots = SnapshotStore(settings, parameters)
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
@@ -80,6 +97,7 @@ class Worker:
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
         self.views: ProfileViews | None = None
+        self.streams: TriggerStreams | None = None
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[None]:
@@ -100,7 +118,7 @@ class Worker:
                 self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
-            streams = TriggerStreams(redis, settings, metrics)
+            self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
             ingest = IngestAgent(
                 outbox(), settings, parameters, metrics, self.is_leaving, standings
@@ -111,21 +129,23 @@ class Worker:
             self.agents[topics.LABELLED_EXAMPLES] = lambda batch: trainer.take(
                 batch, self.app.batch_consumer
             )
-            for topic in DELIVERED_TOPICS:
+            for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
                     topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self.customer, self.refresh)
+            site = routes(metrics, readiness, self.customer, self.refresh, self.is_recovering)
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             clock_outbox = outbox()
             for task in (
                 self.pulse.beat(),
+                self.broker.watch(),
                 ingest.pass_on(self.app.batch_consumer),
                 self._drive_clocks(clock_outbox),
                 self._write_views(),
+                self._watch_topics(),
             ):
                 stack.push_async_callback(_cancelled, self._watched(task))
             yield
@@ -134,17 +154,32 @@ class Worker:
         """The profile of a customer this worker owns, as JSON."""
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
-        row = owned.rows.get(customer) if owned is not None else None
+        row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
+
+    def is_recovering(self, customer: str) -> bool:
+        """Whether this worker may own the customer, and can't say anything of them yet."""
+        number = partition_for(customer.encode(), self.settings.partitions)
+        return self._is_joining() or number in self._unread()
+
+    def _is_joining(self) -> bool:
+        return self.app.rebalancing or self.app.consumer_generation_id < 1
+
+    def _unread(self) -> list[int]:
+        """The partitions of customers that were assigned, and whose rows are not here yet."""
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
+        ended = self.app.batch_consumer.ledger.ended
+        numbers = sorted(tp.partition for tp in ended if tp.topic == events)
+        return [number for number in numbers if self.partitions.get(number) is None]
 
     def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
         """How far each partition is that this worker owns and that rehearses: what is decided
         aloud does not wait.
         """
         ended = self.app.batch_consumer.ledger.ended
-        is_trainer = TP(self.settings.topic(topics.LABELLED_EXAMPLES), 0) in ended
+        is_trainer = self._owns_first(topics.LABELLED_EXAMPLES)
         every_ms = self.parameters.learning.snapshot_every
         found: dict[int, PartitionStanding] = {}
         for tp in ended:
@@ -164,13 +199,25 @@ class Worker:
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""
-        if self.app.rebalancing or self.app.consumer_generation_id < 1:
-            return ["joining the group"]
-        return self.progress.stuck(self._topics(FOLDED_TOPICS))
+        if self._is_joining():
+            return [*self.broker.problems(), "joining the group"]
+        return [
+            *self.broker.problems(),
+            *(f"the rows of partition {number} are being read" for number in self._unread()),
+            *self.progress.stuck(self._topics(FOLDED_TOPICS)),
+        ]
 
     def delays(self) -> list[str]:
-        """The partitions that wait for Redis. Folding goes on without it, on every worker."""
-        return self.progress.stuck(self._topics(DELIVERED_TOPICS))
+        """What waits for Redis. Folding goes on without it, on every worker."""
+        foreign = sorted(self.streams.foreign_keys) if self.streams is not None else []
+        return [
+            *self.progress.stuck(self._topics(topics.DELIVERED_TOPICS)),
+            *(f"decisions wait for the key {key}, which holds something else" for key in foreign),
+        ]
+
+    def _owns_first(self, topic: str) -> bool:
+        """Whether this worker has the topic's partition 0, as one worker does."""
+        return TP(self.settings.topic(topic), 0) in self.app.batch_consumer.ledger.ended
 
     def is_leaving(self) -> bool:
         """Whether partitions are about to be taken away, or the worker is about to end."""
@@ -189,6 +236,7 @@ class Worker:
             self.metrics.set_partition(
                 owned.fold.number,
                 customers=len(owned.rows),
+                damaged=len(owned.rows.damaged),
                 packed_bytes=owned.rows.packed_bytes,
                 clock_ms=state.clock_ms,
                 model_version=snapshot.version,
@@ -208,9 +256,11 @@ class Worker:
         return {self.settings.topic(name) for name in names}
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Drop the partitions that went to other workers. If this worker is now the trainer, import
-        what learning needs before lessons wait for it.
+        """Drop the partitions that went to other workers. From now on the process must not stand
+        still for longer than its session. If this worker is now the trainer, import what learning
+        needs before lessons wait for it.
         """
+        self.pulse.joined()
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
         self.partitions.retain(tp.partition for tp in assigned if tp.topic == events)
         if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
@@ -218,11 +268,12 @@ class Worker:
 
     async def _drive_clocks(self, outbox: Outbox) -> None:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
+        steady = SteadyClock(*_clocks_ms())
         while True:
             await asyncio.sleep(1.0)
             await self._open_idle()
             self.refresh()
-            now_ms = int(time() * 1_000)
+            now_ms = steady.now_ms(*_clocks_ms())
             for owned in self.partitions:
                 idle_s = monotonic() - owned.last_event_s
                 clock_ms = owned.fold.state.clock_ms
@@ -233,6 +284,18 @@ class Worker:
                     due_ms = now_ms - self.parameters.time.disorder
                     ProfileAgent.write_clock(owned, due_ms, outbox)
             await outbox.flush()
+
+    async def _watch_topics(self) -> None:
+        """End the worker when a topic that it reads or writes becomes another one."""
+        names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
+        while True:
+            consumer = self.app.batch_consumer
+            if consumer.ledger.delivered:
+                try:
+                    watch.look(await consumer.topic_ids(names), consumer.ledger.topic_ids)
+                except KafkaError as error:
+                    log.info("the broker did not tell the topics' ids (%r); asking again", error)
+            await asyncio.sleep(TOPIC_LOOK_S)
 
     async def _open_idle(self) -> None:
         """Open partitions that have nothing to read, because timers are due in them, too."""
@@ -251,26 +314,33 @@ class Worker:
                     self.partitions.forget([tp.partition])
 
     async def _write_views(self) -> None:
-        """Keep Redis up to date, with a fifth of the worker's time at most: folding comes first."""
+        """Keep Redis up to date, in the time that folding leaves: see `pause_between_writes_s`."""
         assert self.views is not None
+        assert self.streams is not None
         looked_s = 0.0
         while True:
             started_s = monotonic()
             if started_s - looked_s > IDLE_S:
                 looked_s = started_s
+                if self._owns_first(topics.RETENTION_TRIGGERS):
+                    # One worker does, so that nothing is moved twice.
+                    await self.streams.return_displaced()
                 was_emptied = await self.views.was_emptied()
                 for owned in self.partitions:
                     if was_emptied or not owned.is_shown:
                         self.views.offer(owned.rows.customers())
                         owned.is_shown = True
             wrote = not self.views.waiting or await self.views.write_some()
-            took_s = monotonic() - started_s
-            # The pause is bounded, because a long write may be a stall and not the cost of writing.
-            await asyncio.sleep(min(max(4 * took_s, 0.05), 1.0) if wrote else 1.0)
+            pause_s = pause_between_writes_s(
+                took_s=monotonic() - started_s,
+                wrote=wrote,
+                is_idle=self.views.waiting > 0 and not any(self.app.batch_consumer.lag().values()),
+            )
+            await asyncio.sleep(pause_s)
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
-        task: asyncio.Task[None] = asyncio.create_task(work)
+        task: asyncio.Task[None] = asyncio.create_task(self._explained(work))
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
@@ -281,6 +351,31 @@ class Worker:
 
         task.add_done_callback(ended)
         return task
+
+    async def _explained(self, work: Awaitable[None]) -> None:
+        with self.pulse.explaining():
+            await work
+
+
+def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
+    """How long to leave the worker to folding after a write to Redis that ``took_s``.
+
+    A fifth of the time is for Redis, and while there is nothing to fold, all of it: a store that
+    was emptied is filled again as fast as profiles can be drawn up.
+    """
+    if not wrote:
+        return 1.0
+    if is_idle:
+        return 0.0
+    # Bounded, because a long write may be a stall and not the cost of writing.
+    return min(max(4 * took_s, 0.05), 1.0)
+
+
+def _clocks_ms() -> tuple[int, int]:
+    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
+    suspended.
+    """
+    return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -296,7 +391,11 @@ def build_app(settings: Settings) -> KeepstreamApp:
         settings.group_id,
         bootstrap_servers=settings.bootstrap_servers,
         credentials=broker_credentials(settings),
-        batching=Batching(max_batch_records=settings.max_batch_records, pace_ms=settings.pace_ms),
+        batching=Batching(
+            max_batch_records=settings.max_batch_records,
+            pace_ms=settings.pace_ms,
+            bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
+        ),
         membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
     )
 
@@ -327,7 +426,8 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
 def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[None]]:
     async def take_batches(stream: Any) -> None:
         async for batch in stream:
-            await worker.agents[topic](batch)
+            with worker.pulse.explaining():
+                await worker.agents[topic](batch)
 
     # Faust's log lines name an agent by its function.
     take_batches.__qualname__ = name

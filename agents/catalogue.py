@@ -123,7 +123,8 @@ def _moments(part: Part[Any]) -> Iterator[tuple[str, ...]]:
 def _facts(part: Part[Any]) -> Iterator[tuple[str, ...]]:
     for name, fact in part.facts.items():
         only = f" (at `{fact.moment}` alone)" if fact.moment is not None else ""
-        yield f"`{name}`", fact.about + only, fact.words
+        words = fact.words.format(" or ".join(fact.answers[::-1])) if fact.answers else fact.words
+        yield f"`{name}`", fact.about + only, words
 
 
 def _measures(measures: Iterable[Measure]) -> Iterator[tuple[str, ...]]:

@@ -9,19 +9,11 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from time import monotonic, time
 
 import msgspec
 
-from models.decisions.trigger import (
-    ActionWithdrawn,
-    Decision,
-    NextBestAction,
-    decode_decision,
-    does_nothing,
-)
-from models.events.wire import milliseconds
+from models.decisions.trigger import Decision, decode_decision, does_nothing, is_too_old
 from streams.metrics import Metrics
 from streams.record_batches import RecordBatch
 from streams.redis_views import TriggerStreams
@@ -77,7 +69,8 @@ class DeliverAgent:
                 held_back[decided.kind] += 1
                 continue
             decisions.append((decided, record.value or b""))
-        while decisions and not await self._streams.append(decisions):
+        # Only what was not taken is tried again.
+        while decisions and (decisions := await self._streams.append(decisions)):
             if self._is_leaving():
                 self._left_epoch = batch.epoch
                 batch.release()
@@ -88,18 +81,3 @@ class DeliverAgent:
         batch.ack()
         self._metrics.count_held_back(held_back)
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
-
-
-def is_too_old(decided: Decision, now_ms: int, max_age_ms: int) -> bool:
-    """Whether a decision comes too late to be delivered: an action by its own ``dueAt``, a trigger
-    by its age. Never with a ``max_age_ms`` of 0, and a withdrawal never is.
-    """
-    if not max_age_ms or isinstance(decided, ActionWithdrawn):
-        return False
-    if isinstance(decided, NextBestAction):
-        return decided.due_at is not None and now_ms > _ms(decided.due_at)
-    return now_ms > _ms(decided.timestamp) + max_age_ms
-
-
-def _ms(text: str) -> int:
-    return milliseconds(datetime.fromisoformat(text))

@@ -24,6 +24,7 @@ from streams.outbox import Outbox
 from streams.pacing import Pace, Standings, Turn
 from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
+from streams.topic_identity import generation_of
 
 #: A topic whose next records don't come for this long holds the others back only as far as would
 #: make its own come late ...
@@ -35,11 +36,14 @@ LOOK_S = 0.05
 
 
 class _Counts:
-    """A batch's refused events by (reason, path, fix), and misnamed ones by what was meant."""
+    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, and those
+    whose consent is not understood.
+    """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
+        self.unread_consents = 0
 
 
 class IngestAgent:
@@ -77,16 +81,17 @@ class IngestAgent:
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
-        counts = _Counts()
+        counts, generation = _Counts(), generation_of(batch.topic_id)
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
-            waiting = [self._checked(topic, record, counts) for record in piece.records]
+            waiting = [self._checked(topic, record, generation, counts) for record in piece.records]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
         self._line_up(topic, batch, checked)
         self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_misnamed(counts.misnamed)
+        self._metrics.unread_consents.inc(counts.unread_consents)
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
@@ -214,14 +219,19 @@ class IngestAgent:
                 batch.release()
                 del self._full[topic]
 
-    def _checked(self, topic: str, record: Record, counts: "_Counts") -> Queued[Outgoing]:
-        outgoing, found = outgoing_of(topic, record, self._parameters, self._settings.partitions)
+    def _checked(
+        self, topic: str, record: Record, generation: str | None, counts: "_Counts"
+    ) -> Queued[Outgoing]:
+        outgoing, found = outgoing_of(
+            topic, record, generation, self._parameters, self._settings.partitions
+        )
         if isinstance(found, Rejected):
             counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
             return Queued(0, record.offset, outgoing)
         if found.kind is MISSPELT:
             counts.misnamed[nearest_known_name(found.name) or ""] += 1
+        counts.unread_consents += found.has_unread_consent
         return Queued(found.occurred_at_ms, record.offset, outgoing)
 
 

@@ -23,11 +23,11 @@ from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_line, require_log_format
+from models.events.wire import Line, decode_log_line, require_log_format
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
+from streams.changelog import state_record
 from streams.cloud_events import decision_headers
-from streams.customers_table import STATE_KEY
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
@@ -97,7 +97,7 @@ class ProfileAgent:
     async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
         raw = record.value or b""
         try:
-            line = decode_line(raw)
+            line = decode_log_line(raw)
             require_log_format(line)
             if line.type == "model":
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
@@ -200,12 +200,14 @@ class ProfileAgent:
         changed: list[str] = []
         for partition in owned:
             number = partition.fold.number
-            for key, value in partition.rows.drain():
-                self._outbox.add(CUSTOMERS, number, key=key, value=value)
+            for key, value, headers in partition.rows.drain():
+                self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 changed.append(key.decode())
-            state = encode_state(partition.fold.state)
             # After the rows: a state in the changelog implies that the rows up to it are there.
-            self._outbox.add(CUSTOMERS, number, key=STATE_KEY, value=state)
+            key, value, headers = state_record(
+                encode_state(partition.fold.state), partition.origin, len(partition.rows.damaged)
+            )
+            self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
         return changed
 
     def _count(self, counts: "_Counts") -> None:

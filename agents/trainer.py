@@ -1,8 +1,9 @@
 """The trainer: learns from `labelled-examples`, publishes snapshots and announces them in the log.
 
-A snapshot is a function of the examples before it, however they were cut into batches, so whether
-one is due is checked after each example. Offsets are committed only up to the last snapshot: a
-restart restores it and reads on from there.
+A snapshot is a function of the lessons before it, however they were cut into batches, so whether
+one is due is checked after each that is learnt. Lessons wait for the end of their day. Offsets are
+committed only up to the last snapshot, less what waited then: a restart restores it and reads on
+from there.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class TrainerAgent:
         self._epoch = -1
 
     def heard_ms(self, partition: int) -> int:
-        """Up to which time all lessons of a partition were learnt here; 0 before the first."""
+        """Up to which time a partition told its lessons, and whole days are learnt; 0 at first."""
         return self._trainer.clock_ms(partition) if self._trainer is not None else 0
 
     @property
@@ -68,23 +69,39 @@ class TrainerAgent:
         if self._trainer is None or batch.epoch != self._epoch:
             self._trainer = await self._restored()
             self._epoch = batch.epoch
-        committable = 0
+        trainer, committable = self._trainer, 0
         for index, record in enumerate(batch):
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            if learn(self._trainer, record, self._metrics):
-                snapshot = self._trainer.draw(consumed=record.offset + 1)
-                await publish(snapshot, self._outbox, self._settings)
-                self._snapshots.remember(snapshot)
-                committable = record.offset + 1
-        self._tell(self._trainer)
+            hear(trainer, record)
+            committable = await self._learn_days(trainer, batch, record.offset + 1) or committable
+        if not batch.is_current:
+            return
+        self._tell(trainer)
         batch.release()
         if committable:
             position = {TP(batch.topic, 0): committable}
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
+
+    async def _learn_days(self, trainer: "Trainer", batch: RecordBatch, consumed: int) -> int:
+        """Learn the days that are whole after the lessons before ``consumed``; the position that
+        may be committed if there was a snapshot, else 0.
+        """
+        learnt = committable = 0
+        while batch.is_current and learn_next(trainer, self._metrics):
+            learnt += 1
+            if trainer.is_due:
+                snapshot = trainer.draw(consumed)
+                await publish(snapshot, self._outbox, self._settings)
+                self._snapshots.remember(snapshot)
+                committable = trainer.consumed
+            elif not learnt % RECORDS_PER_TURN:
+                # A day is learnt at once, and may be long.
+                await asyncio.sleep(0)
+        return committable
 
     async def _restored(self) -> "Trainer":
         """The trainer as of the last snapshot, which is announced once more: whoever published
@@ -97,7 +114,7 @@ class TrainerAgent:
         await ready_to_learn()
         from models.learning.trainer import Trainer  # noqa: PLC0415
 
-        return Trainer(self._parameters, latest)
+        return Trainer(self._parameters, latest, partitions=self._settings.partitions)
 
     def _tell(self, trainer: "Trainer") -> None:
         """Tell what does not wait for a snapshot: drift, and what parts tell of all customers."""
@@ -113,17 +130,24 @@ async def ready_to_learn() -> None:
     await asyncio.to_thread(import_module, "models.learning.trainer")
 
 
-def learn(trainer: "Trainer", record: Record, metrics: Metrics) -> bool:
-    """Learn from one record, and tell of drift; whether a snapshot is due after it."""
+def hear(trainer: "Trainer", record: Record) -> None:
+    """Let the trainer hear a record, which is left out if it is not a lesson."""
     try:
-        lesson = decode_lesson(record.value or b"")
-        learnt = trainer.learn(lesson)
+        trainer.learn(decode_lesson(record.value or b""), record.offset)
     except (msgspec.DecodeError, ValueError):
         log.warning("left out an example at offset %d that is not one", record.offset)
-        return False
-    if learnt:
-        for alarm in trainer.alarms:
-            # Snapshots know nothing of it.
-            log.warning("%s (%s)", alarm.words, alarm.timestamp)
-            metrics.count_drift_alarm(alarm.stream)
-    return learnt and trainer.is_due
+
+
+def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:
+    """Learn the next lesson of a whole day, and tell of drift; False when there is none."""
+    try:
+        if not trainer.learn_next():
+            return False
+    except ValueError as error:
+        log.warning("left out an example that cannot be learnt: %s", error)
+        return True
+    for alarm in trainer.alarms:
+        # Snapshots know nothing of it.
+        log.warning("%s (%s)", alarm.words, alarm.timestamp)
+        metrics.count_drift_alarm(alarm.stream)
+    return True

@@ -7,7 +7,7 @@ the type of its own section; `models.parameters` knows all parts and loads every
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
+from config.bounded_text import TextRefused, read_text
 from config.duration import DAY_MS, DurationMs, convert
 from config.limits import (
     ASCENDING,
@@ -318,7 +319,7 @@ def load(
         triggers = msgspec.structs.replace(triggers, triggers=triggers.triggers + added)
     elif not rules.actions:
         ours = {rule.name for rule in triggers.triggers}
-        actions = _without(actions, {rule.name for rule in added} - ours)
+        actions = without_answers_to({rule.name for rule in added} - ours, actions)
     return Parameters(
         **{name: typed[name] for name in _SHARED},
         parts={type(typed[name]): typed[name] for name in parts},
@@ -327,9 +328,9 @@ def load(
     )
 
 
-def _without(catalogue: Actions, gone: Iterable[str]) -> Actions:
-    """The shipped catalogue for a file of one's own triggers, which takes the place of those that
-    parts ship: what answers these answers the others still.
+def without_answers_to(gone: Collection[str], catalogue: Actions) -> Actions:
+    """The catalogue without answers to triggers that are ``gone``: an action that answers others,
+    too, answers these still.
     """
     left = [
         msgspec.structs.replace(
@@ -346,13 +347,15 @@ def _shipped() -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
+        return tomllib.loads(read_text(file))
+    except TextRefused as refused:
         raise ParameterError(
-            f"{file}: cannot be read ({error.strerror}); check KEEPSTREAM_PARAMETERS"
+            f"{file}: cannot be read ({refused}); check KEEPSTREAM_PARAMETERS"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"{file}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ParameterError(f"{file}: not valid TOML: nested too deeply") from None
 
 
 def _assignment(text: str, parts: Mapping[str, type[Section]]) -> dict[str, Any]:

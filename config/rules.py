@@ -5,6 +5,7 @@ Conditions stay texts here; ``models.decisions.policy`` knows the facts they may
 """
 
 import difflib
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
+from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs, MinuteOfDay, convert
 
 #: How the names of shipped files begin, in messages.
@@ -171,7 +173,15 @@ def load_actions(file: Path | None = None) -> Actions:
     return actions
 
 
+#: Values in a file, repeated ones counted each time.
+VALUES_MAX = 100_000
+#: A quotation of more than a character or two.
+_QUOTED = re.compile("""'[^']{4,}'|"[^"]{4,}"|![^ ]+""")
 _TEXT, _TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
+
+
+class _Repeated(yaml.constructor.ConstructorError):
+    """A name that stands twice in one place."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -199,9 +209,7 @@ def _fields(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             continue
         key.tag = _TEXT if key.tag == _TRUTH else key.tag
         if key.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key.value!r} is there already", key.start_mark
-            )
+            raise _Repeated(None, None, f"{key.value!r} is there already", key.start_mark)
         seen.add(key.value)
     return loader.construct_mapping(node, deep=True)
 
@@ -221,12 +229,14 @@ class _Tree(NamedTuple):
 def _tree(file: Path | None, shipped: str) -> _Tree:
     name = str(file or f"{SHIPPED}{shipped}")
     try:
-        source = file or resources.files("config").joinpath(shipped)
-        loader = _Loader(source.read_text("utf-8"))
+        shipped_file = resources.files("config").joinpath(shipped)
+        loader = _Loader(read_text(file) if file else shipped_file.read_text("utf-8"))
         node = loader.get_single_node()
+        if node is not None and _size_of(node, {}) > VALUES_MAX:
+            raise RuleError(f"{name}: more than {VALUES_MAX:,} values: this is no file of rules")
         values = loader.construct_document(node) if node is not None else None
-    except OSError as error:
-        raise RuleError(f"{name}: cannot be read ({error.strerror})") from None
+    except TextRefused as refused:
+        raise RuleError(f"{name}: cannot be read ({refused})") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise RuleError(f"{name}:{mark.line + 1 if mark else 0}: {_problem(error)}") from None
@@ -241,9 +251,31 @@ def _tree(file: Path | None, shipped: str) -> _Tree:
     return _Tree(name, values, lines)
 
 
+def _size_of(node: yaml.Node, known: dict[int, int]) -> int:
+    """The values in a node, those that an alias repeats counted each time: a few lines of aliases
+    can stand for more than any memory holds.
+    """
+    if id(node) in known:
+        return known[id(node)]
+    if isinstance(node, yaml.SequenceNode):
+        children = list(node.value)
+    elif isinstance(node, yaml.MappingNode):
+        children = [one for pair in node.value for one in pair]
+    else:
+        children = []
+    # Until it is known, so that a node within itself ends here; the loader names its line.
+    known[id(node)] = 1
+    size = 1 + sum(_size_of(child, known) for child in children)
+    known[id(node)] = size
+    return size
+
+
 def _problem(error: yaml.MarkedYAMLError) -> str:
+    if isinstance(error, _Repeated):
+        return f"not valid YAML: {error.problem}"
     context = f" {error.context}" if error.context else ""
-    return f"not valid YAML: {error.problem}{context}"
+    # What the reader quotes may be of a file that was named by mistake, such as one of passwords.
+    return f"not valid YAML: {_QUOTED.sub('…', f'{error.problem}{context}')}"
 
 
 def _typed(tree: _Tree, kind: Any, entry_kinds: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs
 
 PREFIX = "KEEPSTREAM_"
@@ -21,6 +22,10 @@ _ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
 _ADDRESSES = f"^{_ADDRESS}(,{_ADDRESS})*$"
 _REDIS_URL = r"^(redis|rediss|unix)://\S+$"
 _SECRET = Meta(extra={"secret": True})
+
+#: Secrets that may be in a file instead, named by the variable with _FILE.
+SECRETS_IN_FILES = ("redis_url", "sasl_password", "ssl_key_password")
+SECRET_BYTES_MAX = 64 * 1024
 
 # Variables that only the Makefile and the tests read: not settings, but setting one is no error.
 TOOLING_VARIABLES: Mapping[str, str] = {}
@@ -54,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _doc("Redis or Valkey that serves profiles", "redis://:password@redis:6379/0", _REDIS_URL),
         _SECRET,
     ] = "redis://127.0.0.1:6379/0"
+    redis_url_file: Annotated[
+        str, _doc("File that holds the URL of Redis with its password, instead of the variable")
+    ] = ""
     group: Annotated[
         str, _doc("Consumer group of the workers", "keepstream", r"^[a-zA-Z0-9._-]{1,100}$")
     ] = "keepstream"
@@ -96,6 +104,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     ssl_cafile: Annotated[
         str, _doc("PEM file of the authority that signed the brokers; empty: the system's")
+    ] = ""
+    ssl_certfile: Annotated[
+        str, _doc("PEM file of this client's certificate, for brokers that ask for one")
+    ] = ""
+    ssl_keyfile: Annotated[
+        str, _doc("PEM file of the certificate's key; empty: it is in the same file")
+    ] = ""
+    ssl_key_password: Annotated[str, _doc("Password of the key, if it has one"), _SECRET] = ""
+    ssl_key_password_file: Annotated[
+        str, _doc("File that holds the password of the key, instead of the variable")
     ] = ""
     parameters: Annotated[
         str, _doc("TOML file that overrides the shipped parameters; empty: none")
@@ -172,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         redacted = {
             "redis_url": self.redis_url_redacted,
             "sasl_password": "***" if self.sasl_password else "",
+            "ssl_key_password": "***" if self.ssl_key_password else "",
         }
         return [(n, redacted.get(n, getattr(self, n))) for n in self.__struct_fields__]
 
@@ -194,7 +213,13 @@ def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
             raw = environ.get(variable_of(name))
         if raw is not None:
             values[name] = _convert(name, raw, field.type)
-    return _with_credentials(Settings(**values))
+    for name in SECRETS_IN_FILES:
+        if (path := values.get(f"{name}_file")) and overrides.get(name) is None:
+            if values.get(name):
+                variable = variable_of(name)
+                raise SettingsError(f"{variable} and {variable}_FILE are both set: unset one")
+            values[name] = _convert(name, _secret_in(path, f"{name}_file"), fields[name].type)
+    return _checked(Settings(**values))
 
 
 def describe() -> list[Variable]:
@@ -267,9 +292,8 @@ def _is_secret(kind: Any) -> bool:
     return _SECRET in kind.__metadata__
 
 
-def _with_credentials(settings: Settings) -> Settings:
+def _checked(settings: Settings) -> Settings:
     """Fail closed: security settings are used in full, or refused."""
-    settings = _with_password_from_file(settings)
     protocol = f"KEEPSTREAM_SECURITY_PROTOCOL is {settings.security_protocol!r}"
     for name in ("sasl_username", "sasl_password"):
         given = bool(getattr(settings, name))
@@ -281,33 +305,32 @@ def _with_credentials(settings: Settings) -> Settings:
                 f"{protocol}, so {variable_of(name)} would be ignored: "
                 f"set the protocol to SASL_SSL or SASL_PLAINTEXT, or unset {variable_of(name)}"
             )
-    if settings.ssl_cafile and not settings.uses_tls:
-        raise SettingsError(
-            f"{protocol}, so KEEPSTREAM_SSL_CAFILE would be ignored: "
-            f"set the protocol to SSL or SASL_SSL, or unset KEEPSTREAM_SSL_CAFILE"
-        )
-    for name in ("ssl_cafile", "parameters"):
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password"):
+        if getattr(settings, name) and not settings.uses_tls:
+            raise SettingsError(
+                f"{protocol}, so {variable_of(name)} would be ignored: "
+                f"set the protocol to SSL or SASL_SSL, or unset {variable_of(name)}"
+            )
+    for name in ("ssl_keyfile", "ssl_key_password"):
+        if getattr(settings, name) and not settings.ssl_certfile:
+            raise SettingsError(
+                f"{variable_of(name)} is set without KEEPSTREAM_SSL_CERTFILE: set that, too"
+            )
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "parameters"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")
     return settings
 
 
-def _with_password_from_file(settings: Settings) -> Settings:
-    path = settings.sasl_password_file
-    if not path:
-        return settings
-    if settings.sasl_password:
-        raise SettingsError(
-            "KEEPSTREAM_SASL_PASSWORD and KEEPSTREAM_SASL_PASSWORD_FILE are both set: unset one"
-        )
+def _secret_in(path: str, field: str) -> str:
+    """The text of a secret's file, without the line break at its end."""
     try:
-        password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        secret = read_text(Path(path), SECRET_BYTES_MAX).rstrip("\r\n")
+    except TextRefused as refused:
         raise SettingsError(
-            f"KEEPSTREAM_SASL_PASSWORD_FILE is {path!r}: can't read it ({reason})"
+            f"{variable_of(field)} is {path!r}: can't read it ({refused})"
         ) from None
-    if not password:
-        raise SettingsError(f"KEEPSTREAM_SASL_PASSWORD_FILE is {path!r}: the file is empty")
-    return msgspec.structs.replace(settings, sasl_password=password)
+    if not secret:
+        raise SettingsError(f"{variable_of(field)} is {path!r}: the file is empty")
+    return secret

@@ -25,6 +25,8 @@ LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
 
 RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
+#: What is delivered to Redis.
+DELIVERED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
 
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 

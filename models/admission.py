@@ -18,6 +18,7 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
+from models.customer.consent_purposes import NO_STAMPS, stamps_in
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
@@ -70,6 +71,10 @@ def event_of(
     given = line.message_id
     if given.__class__ is not str or not 0 < len(given) <= MESSAGE_ID_LENGTH_MAX:
         given = message_id_of(line, message_id)
+    context = line.context
+    stamps = NO_STAMPS
+    if context is not None and context.consent is not None and nobody is None:
+        stamps = stamps_in(context.consent)
     return Event(
         name=name,
         kind=kind,
@@ -77,11 +82,13 @@ def event_of(
         message_id=given,
         occurred_at_ms=timestamp_ms(line),
         properties=properties,
-        channel=line.context.channel if line.context is not None else None,
+        channel=context.channel if context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
         timezone=_timezone(line),
-        historical=line.context is not None and line.context.historical is True,
+        historical=context is not None and context.historical is True,
+        consent=stamps.granted,
+        has_unread_consent=not stamps.is_understood,
     )
 
 

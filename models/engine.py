@@ -6,7 +6,7 @@ No I/O, no clock, no randomness: the same log gives the same decisions. Start re
 from enum import StrEnum
 from typing import NamedTuple
 
-from models.customer.consent import CONSENT, may_be_learnt_from
+from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -79,6 +79,9 @@ def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     """Let each part that listens record the event; nothing is decided here."""
     scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
     row.latest_ms = max(row.latest_ms, event.occurred_at_ms)
+    if event.consent:
+        # Whatever the event is of; and first, since it holds for what the event brings about.
+        record_stamps(row.edit(CONSENT), event, scene)
     for part in plan.routes[event.kind.number]:
         part.record(row.edit(part), event, scene)
     return scene

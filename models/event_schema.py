@@ -31,7 +31,9 @@ _ABOUT = {
     "userId": "Whose event it is.",
     "anonymousId": "Whose event it is while there is no userId yet.",
     "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
-    "context": "How it came about; of it, `channel` is read if it is a text.",
+    "context": (
+        "How it came about; of it, `channel`, `timezone`, `historical` and `consent` are read."
+    ),
 }
 #: An id as text, and as the number that a database keeps.
 _ID_TEXT: Schema = {
@@ -154,7 +156,17 @@ def _envelope() -> tuple[Schema, Schema]:
         # It is looked at only if no userId names anyone.
         "anonymousId": {},
         "timestamp": when,
-        "context": {"properties": {"channel": {"description": "Such as web; not if no text."}}},
+        "context": {
+            "properties": {
+                "channel": {"description": "Such as web; not if no text."},
+                "timezone": {"description": "Of the customer, such as Europe/Paris."},
+                "historical": {"description": "True: what it brings about is told to nobody."},
+                "consent": {
+                    "description": "Purposes (analytics, personalisation, marketing) with true or "
+                    "false, at once or under categoryPreferences; what is not named stays as it is."
+                },
+            }
+        },
     }
     return {name: {"description": _ABOUT[name], **found} for name, found in fields.items()}, parts
 

@@ -14,13 +14,14 @@ from models.admission import event_of
 from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of, require_format
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, run_timers, step
-from models.events.event import Event, Source
+from models.events.event import Event
 from models.events.rejection import Rejected
 from models.events.wire import Line, timestamp_ms
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot
 from models.plan import Plan
+from models.repeats import is_repeated
 
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"})
 SnapshotSource = Callable[[int, str], Snapshot]
@@ -45,8 +46,9 @@ class Rows(Protocol):
 class PartitionState(Struct, array_like=True):
     """A partition's state, besides its customers' rows.
 
-    ``applied``: the last offset applied. ``sources``: the highest offset seen of each partition of
-    a raw topic, by which records that ingest repeated after a crash are dropped. ``is_delivered``:
+    ``applied``: the last offset applied. ``sources`` and ``generations``: the highest offset seen
+    of each partition of a raw topic, and the topics that had its name; see
+    `models.repeats.is_repeated`. ``is_delivered``:
     clock records are watermarks: no earlier event comes after them. ``live_at_ms``: since when it
     decides aloud, None while it rehearses; the default is that of states by releases that did not
     rehearse. ``rehearsed``: how many decisions were held back, for people: after a crash, those of
@@ -65,6 +67,7 @@ class PartitionState(Struct, array_like=True):
     live_at_ms: int | None = 0
     rehearsed: int = 0
     waits_since_ms: int = 0
+    generations: dict[str, tuple[str, ...]] = {}
 
 
 def rehearsing_state() -> PartitionState:
@@ -259,8 +262,8 @@ class Partition:
         self._refresh()
 
     def _event(self, offset: int, event: Event, *, moves_clock: bool) -> Applied:
-        state, customer = self.state, event.customer
-        if event.source is not None and self._is_repeated(event.source):
+        state, customer, source = self.state, event.customer, event.source
+        if source is not None and is_repeated(source, state.sources, state.generations):
             return Applied([], Fate.DUPLICATE, event)
         # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
         state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
@@ -318,14 +321,6 @@ class Partition:
         except BaseException:
             self._rows.forget(customer)
             raise
-
-    def _is_repeated(self, source: Source) -> bool:
-        """Whether ingest passed this on before, as it may after a crash."""
-        sources, name = self.state.sources, f"{source.topic}-{source.partition}"
-        if source.offset <= sources.get(name, -1):
-            return True
-        sources[name] = source.offset
-        return False
 
     def _refresh(self) -> None:
         """Update the context of steps after the partition's clock or models changed."""

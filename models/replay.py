@@ -21,11 +21,11 @@ from models.decisions.trigger import Decision, does_nothing
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
-from models.events.refusals import Misnamed, RefusalCause, Refusals
+from models.events.refusals import Misnamed, RefusalCause, Refusals, UnreadConsents
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
-    decode_line,
+    decode_log_line,
     identity,
     iso,
     message_id_of,
@@ -34,6 +34,7 @@ from models.events.wire import (
 )
 from models.hindsight import Hindsight
 from models.learning.churn_models import ChurnScoring, Quality
+from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import ALARMS_MAX, DriftAlarm
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.population import Population
@@ -62,7 +63,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     ``control_treated``: outcomes of decisions for the control group, by channel;
     ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
     ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
-    first.
+    first; ``unread_consents``: events whose context says of consent what is not understood.
     """
 
     events: dict[str, int]
@@ -83,6 +84,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     live: str | None = iso(0)
     refusals: tuple[RefusalCause, ...] = ()
     misnamed: tuple[Misnamed, ...] = ()
+    unread_consents: UnreadConsents | None = None
 
 
 Output = Decision | Score | DeadLetter
@@ -131,7 +133,8 @@ class Replay:
         is_rehearsed: bool = False,
         latest_ms: int | None = None,
     ) -> None:
-        """``trainer``: learns from the log instead of a new one; it must not have learnt yet.
+        """``trainer``: learns from the log instead of a new one, as of one partition; it must not
+        have learnt yet.
         ``is_rehearsed``: a plain log decides nothing aloud before its ``live`` line. An export is
         rehearsed as its partitions did it, whatever is said here. ``latest_ms``: an event later
         than this is refused, lest one wrong date move the clock of all customers; not in an export,
@@ -143,7 +146,7 @@ class Replay:
         self.refusals = Refusals()
         self._models = models
         self._lanes: dict[int, _Lane] = {}
-        self._trainer = trainer or Trainer(parameters)
+        self._trainer = trainer or Trainer(parameters, partitions=1)
         self._alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
         self._has_news = False
         self._plan = plan_for(parameters)
@@ -167,7 +170,7 @@ class Replay:
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """The outputs of line ``number`` (from 1)."""
         try:
-            line = decode_line(raw)
+            line = decode_log_line(raw)
             if line.position is not None:
                 require_log_format(line)
             if line.type == "score":
@@ -214,6 +217,7 @@ class Replay:
             live=iso(max(lived)) if lived else None,
             refusals=self.refusals.causes(),
             misnamed=self.refusals.misnamed(),
+            unread_consents=self.refusals.unread_consents,
         )
 
     def _newest_snapshot(self) -> Snapshot:
@@ -236,6 +240,8 @@ class Replay:
             return [self._refused(rejected, raw, number)]
         if event.kind is MISSPELT:
             self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
+        if event.has_unread_consent:
+            self.refusals.add_unread_consent(number)
         partition = self._lane(line).partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.
@@ -243,7 +249,7 @@ class Replay:
         if line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
-            effects += self._moved(partition, partition.state.applied + 1, clock_ms)
+            effects += self._moved(partition, clock_ms)
         applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
         outputs = self._outputs([*effects, *self._learnt(applied)])
         if applied.refused is not None:
@@ -293,18 +299,26 @@ class Replay:
             self._hindsight.adopted(lane.partition.snapshot, lane.partition.state.clock_ms)
             return effects
         self._clock_is_given = True
-        if line.type == "watermark" and self._has_news and self._trainer.knows_enough:
-            self._adopt(lane.partition, lane.partition.state.clock_ms)
+        if line.type == "watermark" and self._has_news:
+            # Nothing earlier is to come, so what the day has taught so far is learnt now.
+            self._alarms.extend(self._trainer.learn_all())
+            if self._trainer.knows_enough:
+                self._adopt(lane.partition, lane.partition.state.clock_ms)
         return effects
 
-    def _moved(self, partition: Partition, offset: int, clock_ms: int) -> list[Effect]:
-        """Move the clock of a plain log by an event, and adopt a model if one is due."""
-        if clock_ms <= partition.state.clock_ms:
-            return []
-        effects = self._learnt(partition.advance_clock(offset, clock_ms))
-        partition.skip(offset)
-        if self._has_news and self._trainer.is_due:
-            self._adopt(partition, self._latest_ms)
+    def _moved(self, partition: Partition, clock_ms: int) -> list[Effect]:
+        """Move the clock of a plain log by an event, and adopt a model if one is due: at the end of
+        a day, as a live import does, before anything of the next one.
+        """
+        effects: list[Effect] = []
+        for at_ms in (last_day_end_ms(clock_ms), clock_ms):
+            if at_ms <= partition.state.clock_ms:
+                continue
+            offset = partition.state.applied + 1
+            effects += self._learnt(partition.advance_clock(offset, at_ms))
+            partition.skip(offset)
+            if self._has_news and self._trainer.is_due:
+                self._adopt(partition, self._latest_ms)
         return effects
 
     def _learnt(self, applied: Applied) -> list[Effect]:
@@ -315,7 +329,8 @@ class Replay:
                 if self._trainer.learn(effect):
                     # Neither a sum nor the end of a day alone makes a new snapshot.
                     self._has_news |= not isinstance(effect, Tally | DayEnd)
-                    self._alarms.extend(self._trainer.alarms)
+        while self._trainer.learn_next():
+            self._alarms.extend(self._trainer.alarms)
         return applied.effects
 
     def _adopt(self, partition: Partition, at_ms: int) -> None:
@@ -392,7 +407,7 @@ def is_live_line(raw: bytes) -> bool:
     if b"live" not in raw:
         return False
     try:
-        line = decode_line(raw)
+        line = decode_log_line(raw)
     except Rejected:
         return False
     return line.type == "live" and line.position is None

@@ -8,7 +8,7 @@ changes one of them.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -21,15 +21,16 @@ from mode import ServiceT
 
 from streams.loop_bound_client import (
     LoopBoundConsumerThread,
-    committed_positions,
     counted_as_active,
     fetched_partitions,
+    found_positions,
     is_reassigning,
     raise_membership_errors,
     take_records,
     wait_for_records,
 )
 from streams.record_batches import BatchLedger, RecordBatch
+from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,15 @@ class Batching:
     at a low rate what costs is waking up, not records. ``drain_timeout_s`` is how long a rebalance
     or a shutdown waits for the batches that agents are working on; keep it below the rebalance
     timeout. ``stall_warning_s`` is the age of a batch in flight that is worth a line in the log.
+    ``bound_topics`` are those that state is a fold of, so that another topic under the name of one
+    is refused; any other is read from its beginning.
     """
 
     max_batch_records: int = 4_000
     pace_ms: int = 15
     drain_timeout_s: float = 15.0
     stall_warning_s: float = 60.0
+    bound_topics: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -272,19 +276,19 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Seek every assigned partition to the group's committed offset.
 
-        Raises PositionError when a log no longer holds that offset, and TimeoutError when the
-        broker doesn't answer in time.
+        Raises PositionError when a log no longer holds that offset or is another one, and
+        TimeoutError when the broker doesn't answer in time.
         """
         epoch = self._begin_epoch()
         client = self._thread.client
         # Shorter than Faust's own limit, after which it would silently stop recovering.
         async with asyncio.timeout(self.app.conf.broker_request_timeout * 0.8):
-            positions = await committed_positions(client)
+            positions, identity = await found_positions(client, self.batching.bound_topics)
         if epoch != self.ledger.epoch:
             return  # a rebalance came in between, and it seeks for itself
         for tp, offset in positions.items():
             client.seek(TopicPartition(*tp), offset)
-        self.ledger.seek(positions)
+        self.ledger.seek(positions, identity)
         self._sought_epoch = epoch
 
     async def seek(self, partition: TP, offset: int) -> None:
@@ -294,6 +298,10 @@ class BatchConsumer(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Refuse, like `seek`."""
         raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
+
+    async def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The present ids of topics, by name."""
+        return await topic_ids(self._thread.client, names)
 
     def lag(self) -> dict[TP, int]:
         """Records in the log that no ended batch holds, by assigned partition with a known end.

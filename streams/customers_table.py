@@ -1,19 +1,12 @@
 """The customers table: a partition's rows in memory, packed, and their records in the changelog."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
+from streams.changelog import ChangelogRecord, row_record
 
-#: The changelog's key of a partition's own state; no customer's id can contain a zero byte.
-STATE_KEY = b"\x00partition"
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
-
-
-class ChangelogRecord(NamedTuple):
-    key: bytes
-    value: bytes
 
 
 class CustomerRows:
@@ -22,14 +15,25 @@ class CustomerRows:
     of a second.
     """
 
-    def __init__(self, packed: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self, packed: dict[str, bytes] | None = None, damaged: set[str] | None = None
+    ) -> None:
+        """``damaged``: customers whose latest row was damaged. What is written of them says so,
+        until their rows are rebuilt.
+        """
         self._packed = packed or {}
+        self.damaged = damaged or set()
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
         self.packed_bytes = sum(map(len, self._packed.values()))
 
     def __len__(self) -> int:
         return len(self._packed)
+
+    @property
+    def live(self) -> int:
+        """How many rows are kept as live objects."""
+        return len(self._hot)
 
     def get(self, customer: str) -> Row | None:
         """The customer's row, or None."""
@@ -44,6 +48,16 @@ class CustomerRows:
     def packed(self, customer: str) -> bytes | None:
         """The customer's row as it was last drained, or None."""
         return self._packed.get(customer)
+
+    def peek(self, customer: str) -> Row | None:
+        """The customer's row, to be read and not kept: reading all rows must not fill the memory
+        with live objects.
+        """
+        row = self._hot.get(customer)
+        if row is not None:
+            return row
+        packed = self._packed.get(customer)
+        return None if packed is None else decode_row(packed)
 
     def put(self, customer: str, row: Row) -> None:
         """Note that the customer's row was changed; the next `drain` returns it."""
@@ -62,6 +76,10 @@ class CustomerRows:
             if due_ms:
                 yield due_ms, customer
 
+    def all_packed(self) -> dict[str, bytes]:
+        """Every customer's row as it was last drained."""
+        return self._packed
+
     def customers(self) -> Iterator[str]:
         """Every customer of this partition."""
         return iter(list(self._packed))
@@ -72,7 +90,7 @@ class CustomerRows:
             packed = encode_row(self._hot[customer])
             self.packed_bytes += len(packed) - len(self._packed.get(customer, b""))
             self._packed[customer] = packed
-            yield ChangelogRecord(customer.encode(), packed)
+            yield row_record(customer, packed, is_sound=customer not in self.damaged)
         self._dirty = {}
         if len(self._hot) > HOT_ROWS_MAX:
             # All at once: choosing which rows to keep would cost more than unpacking them again.

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from hashlib import blake2b
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -19,6 +18,8 @@ from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, r
 from streams.topic_scan import scan, spans_of
 
 IN_FLIGHT_MAX = 1_000
+#: How long those in flight may take to be acknowledged.
+SETTLE_S = 60.0
 #: A raw event may be as large as a broker takes, and a messageId may be added to it.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 
@@ -54,6 +55,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+#: What ingest adds to an event in the log.
+_ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
 Wanted = Callable[[DeadLetter], bool]
 
@@ -99,13 +102,15 @@ async def retry_dead_letters(
 
 
 def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
-    """Whether a retry makes sense: for events that ingest refused, and late ones if asked for."""
-    return letter.step == "ingest" or (include_late and letter.reason == "too_late")
+    """Whether a retry makes sense: for whatever was refused, and for late events if asked for."""
+    return include_late or letter.reason != "too_late"
 
 
 def parcel_of(letter: DeadLetter) -> Parcel:
     """The record that puts a dead letter back on its raw topic."""
     raw = letter.content()
+    if letter.step != "ingest":
+        raw = _without_envelope(raw)
     try:
         envelope = _ENVELOPE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -118,8 +123,19 @@ def parcel_of(letter: DeadLetter) -> Parcel:
         return Parcel(topic, None, raw)
     key = str(envelope.user_id or envelope.anonymous_id or "").encode("utf-8", "replace") or None
     if envelope.message_id is None and source is not None:
-        raw = _with_message_id(raw, f"{source.topic}-{source.partition}-{source.offset}")
+        raw = _with_message_id(raw, source.message_id)
     return Parcel(topic, key, raw)
+
+
+def _without_envelope(raw: bytes) -> bytes:
+    """A record of the log as its sender might have sent it: what ingest added would count against
+    the size of an event.
+    """
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
+    return msgspec.json.encode({k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS})
 
 
 def _with_message_id(raw: bytes, message_id: str) -> bytes:
@@ -149,13 +165,16 @@ class _Mailbox:
         )
         self._connection = AsyncExitStack()
         self._pending: list[Awaitable[object]] = []
+        self.acknowledged = 0
 
     async def send(self, parcel: Parcel) -> None:
         if self._producer is None:
             return
         topic = self._settings.topic(parcel.topic)
         with self._explained():
-            self._pending.append(await self._producer.send(topic, parcel.value, key=parcel.key))
+            async with asyncio.timeout(SETTLE_S):
+                sent = await self._producer.send(topic, parcel.value, key=parcel.key)
+            self._pending.append(sent)
         if len(self._pending) >= IN_FLIGHT_MAX:
             await self._settle()
 
@@ -164,12 +183,7 @@ class _Mailbox:
             await self._connection.enter_async_context(running(self._producer, self._settings))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         try:
             if kind is None:
                 await self._settle()
@@ -179,14 +193,19 @@ class _Mailbox:
     async def _settle(self) -> None:
         pending, self._pending = self._pending, []
         with self._explained():
-            await asyncio.gather(*pending)
+            # Without a limit, as an idempotent producer never gives up by itself.
+            async with asyncio.timeout(SETTLE_S):
+                await asyncio.gather(*pending)
+            self.acknowledged += len(pending)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise BrokerUnreachable(
                 f"{self._settings.bootstrap_servers} did not acknowledge everything "
-                f"({type(error).__name__}): check the broker, then retry again"
+                f"({type(error).__name__}): {self.acknowledged:,} letters are back on their "
+                f"topics, of the others that is not known. Check the broker, then retry again: "
+                f"what is there already counts once"
             ) from None

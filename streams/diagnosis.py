@@ -9,9 +9,10 @@ from config import topics
 from config.names import folded
 from config.parameters import Parameters
 from models.events.refusals import loud_in_words, misnamed_in_words
+from streams.delivery_diagnosis import delivery_findings, rehearsal_findings
 from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
 from streams.model_diagnosis import quality_findings, snapshot_findings
-from streams.vitals import DeploymentFacts, PartitionFact
+from streams.vitals import DeploymentFacts, in_partitions
 
 #: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
 LOOK_AGAIN_S = 5.0
@@ -26,8 +27,6 @@ REJECTED_SHARE_MAX = 0.05
 #: From this share on, the store's memory counts as nearly full.
 MEMORY_SHARE_MAX = 0.9
 
-_DELIVERED = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
-
 
 def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
     """Every finding, in the order of the flow."""
@@ -36,7 +35,9 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _topics(facts)
         findings += _group(facts)
         findings += _lag(facts)
-        findings += _rehearsal(facts, parameters)
+        findings += _rows(facts)
+        findings += rehearsal_findings(facts, parameters.time.lateness)
+        findings += delivery_findings(facts)
         findings += snapshot_findings(facts, parameters)
         findings += quality_findings(facts)
     findings += _store(facts)
@@ -106,37 +107,21 @@ def _lag(facts: DeploymentFacts) -> Iterator[Finding]:
         yield ok("lag", f"{counted(quiet, 'topic')} taken as they come")
 
 
-def _rehearsal(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
-    """Whether decisions are made aloud; nothing to say before the first record."""
-    rehearsing = [p for p in facts.partitions if p.live_at_ms is None]
-    if not rehearsing:
-        if facts.partitions:
-            yield ok("live", "every partition decides aloud")
-        return
-    held = sum(partition.rehearsed for partition in rehearsing)
-    numbers = "" if len(rehearsing) == len(facts.partitions) else _numbered(rehearsing)
-    yield notice(
-        "live",
-        f"rehearsing{numbers}: {counted(held, 'decision')} held, none is written or delivered",
-        "publish the history of all topics, sorted by time, at once; then run `keepstream live`",
-    )
-    waits = [
-        p for p in rehearsing if p.latest_ms and p.latest_ms - p.clock_ms > parameters.time.lateness
-    ]
-    if waits:
-        yield notice(
-            "live",
-            f"events of now came before the history{_numbered(waits)}, whose clock waits for it",
-            "publish the history; if there is none, run `keepstream live`",
+def _rows(facts: DeploymentFacts) -> Iterator[Finding]:
+    """Whether every row follows from the log, as far as workers know."""
+    damaged = [p for p in facts.partitions if p.damaged]
+    if damaged:
+        count = sum(partition.damaged for partition in damaged)
+        yield problem(
+            "rows",
+            f"{counted(count, 'row')} of customers{in_partitions(damaged)} were damaged: "
+            f"profiles and decisions of these may be wrong",
+            "stop the workers, run `keepstream rebuild`, start them again",
         )
 
 
-def _numbered(partitions: list[PartitionFact]) -> str:
-    return f" in partition {listed([partition.number for partition in partitions])}"
-
-
 def _unstick(topic: str) -> str:
-    if topic in _DELIVERED:
+    if topic in topics.DELIVERED_TOPICS:
         return "they wait for Redis: see there; if it is well, restart the worker that owns them"
     return "ask /health/ready of the workers who owns it, read that one's log, and restart it"
 

@@ -27,14 +27,16 @@ from models.customer.row import NewerRow, OlderRow, RowError
 from models.events.refusals import Misnamed, Refusals
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY, marks_of
 from streams.dead_letters import decode_letter
+from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
 from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
 from streams.vitals import (
+    Deliveries,
     DeploymentFacts,
     GroupPosition,
     Letters,
@@ -59,8 +61,7 @@ TAKEN = (
     *topics.RAW_TOPICS,
     topics.CUSTOMER_EVENTS,
     topics.LABELLED_EXAMPLES,
-    topics.RETENTION_TRIGGERS,
-    topics.NEXT_BEST_ACTIONS,
+    *topics.DELIVERED_TOPICS,
 )
 
 Offsets = dict[TopicPartition, int]
@@ -130,7 +131,7 @@ async def _states(
     settings: Settings, log: _Log, partitions: list[TopicPartition]
 ) -> dict[int, PartitionState | None]:
     async with running(new_reader(settings), settings) as reader:
-        return {tp.partition: await _state(reader, settings, log, tp) for tp in partitions}
+        return {tp.partition: (await _state(reader, settings, log, tp))[0] for tp in partitions}
 
 
 def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> DeploymentFacts:
@@ -143,7 +144,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
         on_step("group")
         group, positions = _progress(admin, settings, log)
         on_step("partitions")
-        read = asyncio.run(_read(settings, log))
+        read = asyncio.run(_read(settings, log, positions))
         return DeploymentFacts(
             at_ms=_now_ms(),
             store=store,
@@ -162,6 +163,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
             ),
             newest_record_ms=log.newest_ms,
             letters=read.letters,
+            deliveries=read.deliveries,
             misnamed=read.misnamed,
         )
 
@@ -245,10 +247,11 @@ class _Read(NamedTuple):
     snapshot: Snapshot | None
     snapshot_error: str | None
     letters: Letters | None
+    deliveries: Deliveries
     misnamed: tuple[Misnamed, ...]
 
 
-async def _read(settings: Settings, log: _Log) -> _Read:
+async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition]) -> _Read:
     async with running(new_reader(settings), settings) as reader:
         partitions = [
             PartitionFact(
@@ -258,30 +261,38 @@ async def _read(settings: Settings, log: _Log) -> _Read:
                 state.model_version,
                 live_at_ms=state.live_at_ms,
                 rehearsed=state.rehearsed,
+                damaged=damaged,
             )
             for tp in _of(log, settings, topics.CUSTOMERS)
-            if (state := await _state(reader, settings, log, tp)) is not None
+            for state, damaged in [await _state(reader, settings, log, tp)]
+            if state is not None
         ]
         snapshot, error = await _snapshot(reader, settings, log)
         letters = await _letters(reader, settings, log)
+        deliveries = await _deliveries(reader, settings, log, positions)
         misnamed = await _misnamed(reader, settings, log)
-        return _Read(tuple(partitions), snapshot, error, letters, misnamed)
+        return _Read(tuple(partitions), snapshot, error, letters, deliveries, misnamed)
 
 
 async def _state(
     reader: AIOKafkaConsumer, settings: Settings, log: _Log, tp: TopicPartition
-) -> PartitionState | None:
-    """The last state in a partition's changelog, searched from the end."""
+) -> tuple[PartitionState | None, int]:
+    """The last state in a partition's changelog, searched from the end, and how many rows it says
+    are damaged.
+    """
     back, end = STATE_LOOK_BACK, log.ends[tp]
     while True:
-        state = None
+        state, damaged = None, 0
         span = log.span(tp, end - back)
         async for records in scan(reader, span, settings):
             for record in records:
-                if record.key == STATE_KEY:
-                    state = _decoded(record.value) or state
+                marks = marks_of(record.key, record.value, record.headers)
+                if record.key != STATE_KEY or not marks.is_intact:
+                    continue
+                if (found := _decoded(record.value)) is not None:
+                    state, damaged = found, marks.damaged
         if state is not None or span.begin == log.begins[tp]:
-            return state
+            return state, damaged
         back *= 16
 
 
@@ -346,6 +357,22 @@ async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> L
         read=reasons.total(),
         loud=loudest(windows, counts),
     )
+
+
+async def _deliveries(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log, positions: Iterable[GroupPosition]
+) -> Deliveries:
+    """Decisions of the last hour."""
+    committed = {
+        ReaderPartition(settings.topic(one.topic), one.partition): one.committed
+        for one in positions
+    }
+    spans = [
+        log.span(tp, log.hour[tp])
+        for topic in topics.DELIVERED_TOPICS
+        for tp in _of(log, settings, topic)
+    ]
+    return await examine_deliveries(reader, spans, committed, _now_ms(), settings)
 
 
 def loudest(windows: Iterable[Refusals], events: Iterable[int]) -> tuple[LoudCause, ...]:

@@ -6,6 +6,7 @@ two histories. So the only partitioner is here too.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -19,13 +20,20 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from config.settings import Settings
+from config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
 
+log = logging.getLogger(__name__)
+
 REACH_TIMEOUT_MS = 10_000
 KEYS_REMEMBERED_MAX = 65_536
+#: A client that can't say goodbye by then is left: its broker is away.
+CLOSE_TIMEOUT_S = 10.0
+#: A new leader may report an older end of a log until its followers answer: it is asked again.
+END_TRIES = 3
+END_RETRY_S = 1.0
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
@@ -84,6 +92,21 @@ def new_sync_producer(settings: Settings, **options: Any) -> KafkaProducer:
         return KafkaProducer(**{**defaults, **client_options(settings), **options})
 
 
+def abandon(producer: KafkaProducer) -> None:
+    """Close ``producer`` without waiting for what it has in hand, which fails.
+
+    Its own `close` waits for each batch in hand, and raises, with its thread still at work, when
+    one takes too long.
+    """
+    if producer._closed:
+        return
+    producer._sender.force_close()
+    producer._sender.wakeup()
+    producer._sender.join(CLOSE_TIMEOUT_S)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)
+
+
 def faust_brokers(settings: Settings) -> list[str]:
     """The brokers as Faust's `broker` setting wants them."""
     return [f"aiokafka://{address}" for address in settings.bootstrap_list]
@@ -107,14 +130,35 @@ def broker_credentials(settings: Settings) -> "CredentialsT | None":
 
 @contextlib.asynccontextmanager
 async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
-    """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end."""
+    """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end, within 10 s.
+
+    An idempotent producer would wait for ever for a broker that is away, to send what it has in
+    hand: flush before the end.
+    """
     try:
         await asyncio.to_thread(require_broker, settings)
         with _explained(settings):
             await asyncio.wait_for(client.start(), REACH_TIMEOUT_MS / 1_000)
         yield client
     finally:
-        await client.stop()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await client.stop()
+        except TimeoutError:
+            log.warning("a Kafka client did not close within %.0f s; leaving it", CLOSE_TIMEOUT_S)
+            await _cut(client)
+
+
+async def _cut(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Close the connections of a client whose own end did not come in time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            if isinstance(client, AIOKafkaProducer):
+                # First: the sender's end waits for answers, which fail with the connections.
+                await client.client.close()
+                await client._sender.close()
+            else:
+                await client._client.close()
 
 
 def require_broker(settings: Settings) -> None:
@@ -152,14 +196,35 @@ def _explained(settings: Settings) -> Iterator[None]:
             f"{settings.bootstrap_servers} takes connections but does not answer "
             f"{settings.security_protocol}{login} ({type(error).__name__}): check that it is a "
             f"Kafka broker, and KEEPSTREAM_SECURITY_PROTOCOL, KEEPSTREAM_SASL_* and "
-            f"KEEPSTREAM_SSL_CAFILE against its listener"
+            f"KEEPSTREAM_SSL_* against its listener"
         ) from None
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.uses_tls:
         return None
-    return ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    except ssl.SSLError:
+        raise SettingsError(
+            f"KEEPSTREAM_SSL_CAFILE is {settings.ssl_cafile!r}: it holds no certificate in PEM"
+        ) from None
+    if settings.ssl_certfile:
+        try:
+            context.load_cert_chain(
+                settings.ssl_certfile,
+                settings.ssl_keyfile or None,
+                # Never asked for at a terminal, which a worker does not have.
+                lambda: settings.ssl_key_password,
+            )
+        except (ssl.SSLError, OSError) as error:
+            reason = getattr(error, "reason", None) or type(error).__name__
+            raise SettingsError(
+                f"KEEPSTREAM_SSL_CERTFILE is {settings.ssl_certfile!r}: can't be used ({reason}): "
+                f"check that it is in PEM, that KEEPSTREAM_SSL_KEYFILE belongs to it, and "
+                f"KEEPSTREAM_SSL_KEY_PASSWORD"
+            ) from None
+    return context
 
 
 def client_options(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,9 +14,10 @@ from models.events.refusals import Refusals, refusal_in_words
 from models.events.refused_line import original
 from models.events.rejection import Rejected
 from streams.json_lines import JsonLines
-from streams.publisher import EventPublisher, RejectedEventError
+from streams.publisher import DeliveryError, EventPublisher, RejectedEventError, Undelivered
 from streams.refused_lines import RefusedLines, refused_path
 from streams.time_order import TimeOrder
+from streams.unpublished_lines import keep_unpublished
 
 BAD_LINES_KEPT_MAX = 100
 PROGRESS_EVERY_LINES = 1_000
@@ -32,6 +34,16 @@ class OnProgress(Protocol):
 
 class StrictError(ValueError):
     """A bad line, where none was allowed."""
+
+
+class PublishStopped(ConnectionError):
+    """Not everything was published: the broker did not take it, or somebody interrupted. The
+    message says what is in the log, what is not, and how to go on; `report` counts what is.
+    """
+
+    def __init__(self, report: "PublishReport", message: str) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class BadLine(msgspec.Struct, frozen=True):
@@ -79,6 +91,7 @@ class PublishReport:
 class _Sound(NamedTuple):
     event: Event
     raw: bytes
+    number: int
 
 
 def check_files(paths: Iterable[str], check: Check, on_progress: OnProgress) -> PublishReport:
@@ -108,28 +121,36 @@ def publish_files(
     Nothing is sent before every file was read to its end. Refused lines are written beside their
     file. With `strict` the first one raises `StrictError`; with `send_bad` they are sent as they
     are and become dead letters, unless they are control lines or over 1 MiB. Raises `InputError`
-    for a file that can't be read to its end.
+    for a file that can't be read to its end, and `PublishStopped` if the broker does not take
+    everything: the rest is then written beside the first file.
     """
     report = PublishReport()
+    paths = list(paths)
     with TimeOrder() as order:
         for path in paths:
             # A pipe cannot be read again, so nothing of it may be overwritten.
             kept = RefusedLines(refused_path(path), is_added_to=not Path(path).is_file())
             with JsonLines(path) as lines, kept as refused:
                 on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
-                for event, raw in _checked(path, lines, check, report, on_refused, on_progress):
+                for event, raw, _ in _checked(path, lines, check, report, on_refused, on_progress):
                     order.add(event.occurred_at_ms, event.kind.topic, event.customer.encode(), raw)
             if refused.count:
                 report.refused_files.append(str(refused.path))
         report.earlier = order.earlier
-        before = publisher.acknowledged
-        for number, record in enumerate(order, start=1):
-            publisher.forward(record.topic, record.key, record.value)
-            report.by_topic[record.topic] += 1
-            if number % PROGRESS_EVERY_LINES == 0:
-                done = publisher.acknowledged - before
-                on_progress(number, f"{done:,} acknowledged", order.total)
-        publisher.flush()
+        before, sent_before = publisher.acknowledged, publisher.sent
+        try:
+            for number, record in enumerate(order, start=1):
+                publisher.forward(record.topic, record.key, record.value)
+                report.by_topic[record.topic] += 1
+                if number % PROGRESS_EVERY_LINES == 0:
+                    done = publisher.acknowledged - before
+                    on_progress(number, f"{done:,} acknowledged", order.total)
+            publisher.flush()
+        except (DeliveryError, KeyboardInterrupt) as error:
+            undelivered = _undelivered(publisher, error)
+            sent = publisher.acknowledged + len(undelivered) - sent_before
+            rest = (record.value for record in islice(order, sent, None))
+            raise _stopped(report, paths[0], undelivered, rest, _reason(error)) from None
     return report
 
 
@@ -143,21 +164,68 @@ def publish_stream(
 ) -> PublishReport:
     """Publish standard input line by line as it comes, which may never end: it is not sorted.
 
-    Otherwise as `publish_files`; refused lines are added to a file in the working folder.
+    Otherwise as `publish_files`; lines that are kept go to files in the working folder.
     """
     report = PublishReport(is_stream=True)
     with JsonLines("-") as lines, RefusedLines(refused_path("-"), is_added_to=True) as refused:
         on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
-        latest_ms = 0
-        for event, raw in _checked("-", lines, check, report, on_refused, on_progress):
-            publisher.forward(event.kind.topic, event.customer.encode(), raw)
-            report.by_topic[event.kind.topic] += 1
-            report.earlier += event.occurred_at_ms < latest_ms
-            latest_ms = max(latest_ms, event.occurred_at_ms)
-        publisher.flush()
+        latest_ms = number = 0
+        waiting: list[bytes] = []
+        try:
+            for sound in _checked("-", lines, check, report, on_refused, on_progress):
+                event, raw, number = sound
+                waiting.append(raw)
+                publisher.forward(event.kind.topic, event.customer.encode(), raw)
+                waiting.clear()
+                report.by_topic[event.kind.topic] += 1
+                report.earlier += event.occurred_at_ms < latest_ms
+                latest_ms = max(latest_ms, event.occurred_at_ms)
+            publisher.flush()
+        except (DeliveryError, KeyboardInterrupt) as error:
+            undelivered = _undelivered(publisher, error)
+            reason = f"{_reason(error)}; standard input was read up to line {number:,}"
+            raise _stopped(report, "-", undelivered, waiting, reason) from None
     if refused.count:
         report.refused_files.append(str(refused.path))
     return report
+
+
+def _undelivered(publisher: EventPublisher, error: BaseException) -> Undelivered:
+    return error.undelivered if isinstance(error, DeliveryError) else publisher.give_up()
+
+
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, DeliveryError) else "interrupted"
+
+
+def _stopped(
+    report: PublishReport,
+    path: str,
+    undelivered: Undelivered,
+    rest: Iterable[bytes],
+    reason: str,
+) -> PublishStopped:
+    """Keep what is not in the log, correct the report, and say how to go on."""
+    for record in (*undelivered.refused, *undelivered.unknown):
+        if record.is_bad:
+            report.sent_bad -= 1
+        else:
+            report.by_topic[record.topic] -= 1
+    refused = (record.value for record in undelivered.refused)
+    kept = keep_unpublished(path, undelivered.unknown, chain(refused, rest))
+    words = [f"stopped ({reason}): {report.published:,} events are in the log"]
+    if kept.path is not None:
+        words.append(
+            f"{kept.lines:,} are not known to be: they are in {kept.path}. Check the broker, then "
+            f"publish that file"
+        )
+    if kept.unknown_path is not None:
+        words.append(
+            f"{kept.unknown:,} may be, and have no messageId, so that they would count twice: they "
+            f"are in {kept.unknown_path}. Look for them in what `keepstream export` writes, and "
+            f"publish those that are missing"
+        )
+    return PublishStopped(report, "; ".join(words))
 
 
 def _checked(
@@ -189,7 +257,9 @@ def _checked(
         report.sound += 1
         if event.kind is MISSPELT:
             report.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
-        yield _Sound(event, raw)
+        if event.has_unread_consent:
+            report.refusals.add_unread_consent(number)
+        yield _Sound(event, raw, number)
     report.bytes_read += lines.bytes_read
     if report.lines == before:
         report.empty_files.append(path)
@@ -212,10 +282,14 @@ def _refuser(
             raise StrictError(
                 f"line {number:,}: {refusal_in_words(rejected)}; {sent} published"
             ) from None
-        if send_bad and _sent_raw(publisher, raw):
-            report.sent_bad += 1
-        else:
+        try:
+            if send_bad and _sent_raw(publisher, raw):
+                report.sent_bad += 1
+                return
+        except DeliveryError:
             refused.add(raw, number, rejected)
+            raise
+        refused.add(raw, number, rejected)
 
     return on_refused
 

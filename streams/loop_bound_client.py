@@ -7,24 +7,32 @@ functions here can. tests/streams/test_faust_contract.py checks what they rely o
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
-from streams.record_batches import Record, verify_position
+from streams.kafka_clients import END_RETRY_S, END_TRIES
+from streams.record_batches import (
+    Committed,
+    Record,
+    TopicIdentities,
+    is_replaced,
+    verify_position,
+)
+from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-END_TRIES = 3
-END_RETRY_S = 1.0
 
 
 class LoopBoundConsumerThread(AIOKafkaConsumerThread):
@@ -72,6 +80,28 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
                 await super().on_thread_stop()
         except TimeoutError:
             log.warning("the Kafka client did not close within %s s; leaving it", CLOSE_TIMEOUT_S)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit positions, each with the id of its topic; False if the group has rebalanced."""
+        ids = cast(Any, self.consumer).ledger.topic_ids
+        assigned = self.assignment()
+        positions = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, ids.get(tp.topic, ""))
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        try:
+            await self.client.commit(positions)
+        except CommitFailedError as error:
+            # After a rebalance the new owner goes on from the position before.
+            if "already rebalanced" not in str(error):
+                await self.crash(error)
+            return False
+        except KafkaError as error:
+            log.critical("committing failed: %r", error)
+            await self.crash(error)
+            return False
+        return True
 
     async def call_thread(
         self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
@@ -169,20 +199,90 @@ async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeou
         fetched.cancel()
 
 
-async def committed_positions(client: AIOKafkaConsumer) -> dict[TP, int]:
-    """The next offset of each assigned partition: see `verify_position`."""
-    assignment: Iterable[TopicPartition] = sorted(client.assignment())
-    committed = dict(
-        zip(assignment, await asyncio.gather(*map(client.committed, assignment)), strict=True)
-    )
+async def found_positions(
+    client: AIOKafkaConsumer, bound: Container[str]
+) -> tuple[dict[TP, int], TopicIdentities]:
+    """The next offset of each assigned partition, and the identity of the topics they are in: see
+    `verify_position`. ``bound``: the topics that must be the ones of the committed positions.
+    """
+    assignment: list[TopicPartition] = sorted(client.assignment())
+    committed = await _committed(client, assignment)
+    ids = await topic_ids(client, {tp.topic for tp in assignment}) if assignment else {}
     beginnings = await client.beginning_offsets(assignment)
     for tries_left in reversed(range(END_TRIES)):
         # A new leader may report an end before the committed offset until its followers answer.
         ends = await client.end_offsets(assignment)
-        if not tries_left or all(ends[tp] >= (committed[tp] or 0) for tp in assignment):
+        if not tries_left or not any(
+            at.offset > ends[tp] and not is_replaced(at, ids.get(tp.topic, ""))
+            for tp, at in committed.items()
+        ):
             break
         await asyncio.sleep(END_RETRY_S)
-    return {
-        TP(*tp): verify_position(TP(*tp), committed[tp], beginnings[tp], ends[tp])
+    positions = {
+        TP(*tp): verify_position(
+            TP(*tp),
+            committed.get(tp),
+            beginnings[tp],
+            ends[tp],
+            topic_id=ids.get(tp.topic, ""),
+            is_bound=tp.topic in bound,
+        )
         for tp in assignment
     }
+    _tell_identity(committed, ids)
+    _tell_gone(committed, ends)
+    unnamed = {
+        TP(*tp) for tp, at in committed.items() if ids.get(tp.topic, at.topic_id) != at.topic_id
+    }
+    return positions, TopicIdentities(ids, frozenset(unnamed))
+
+
+async def _committed(
+    client: AIOKafkaConsumer, assignment: list[TopicPartition]
+) -> dict[TopicPartition, Committed]:
+    """The positions that the group has, each with the id of the topic that it was committed for."""
+    found = await client._coordinator.fetch_committed_offsets(assignment)
+    return {tp: Committed(at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
+
+
+def _tell_gone(
+    committed: Mapping[TopicPartition, Committed], ends: Mapping[TopicPartition, int]
+) -> None:
+    """Tell of topics without a position, if others have one: it is gone with a topic that was
+    deleted, or has expired.
+    """
+    read = {tp.topic for tp in committed}
+    if gone := sorted({tp.topic for tp, end in ends.items() if end and tp.topic not in read}):
+        if read:
+            log.warning(
+                "the group has no position in %s, but in other topics: it is read from its "
+                "beginning. Records that were used before are dropped as repeated ones, unless the "
+                "topic was deleted and created again: then they are new ones",
+                ", ".join(gone),
+            )
+
+
+def _tell_identity(committed: Mapping[TopicPartition, Committed], ids: Mapping[str, str]) -> None:
+    replaced = {tp.topic for tp, at in committed.items() if is_replaced(at, ids.get(tp.topic, ""))}
+    for topic in sorted(replaced):
+        log.warning(
+            "%s was deleted and created again, or is a copy (its id is %s, and was another): it is "
+            "read from its beginning, and its records are new ones, whatever their offsets. "
+            "Records that were used before are known only by their message ids",
+            topic,
+            ids[topic],
+        )
+    unknown = {tp.topic for tp, at in committed.items() if not at.topic_id and at.offset}
+    if named := sorted(unknown & ids.keys()):
+        log.warning(
+            "the positions in %s name no topic id, as earlier releases wrote them: they are taken "
+            "to be of the topics that are there now, and will name them from now on",
+            ", ".join(named),
+        )
+    if unnamed := sorted({tp.topic for tp in committed} - ids.keys()):
+        log.warning(
+            "the broker tells no ids of %s: if one of them is deleted and created again, start "
+            "over with another KEEPSTREAM_TOPIC_PREFIX, because its new records would pass for "
+            "repeated ones",
+            ", ".join(unnamed),
+        )

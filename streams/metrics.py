@@ -52,6 +52,11 @@ class Metrics:
             ["meant"],
             registry=registry,
         )
+        self.unread_consents = Counter(
+            "keepstream_unread_consents",
+            "Events that are taken, and whose context says of consent what is not understood",
+            registry=registry,
+        )
         # At zero from the start, so that increase() counts the first ones.
         for topic in RAW_TOPICS:
             for fate in ("applied", "duplicate", "late", "dead_letter"):
@@ -157,6 +162,12 @@ class Metrics:
             "Changelog records that were damaged or not ours, and left out",
             registry=registry,
         )
+        self._damaged_rows = Gauge(
+            "keepstream_damaged_rows",
+            "Customers whose row was damaged, or continued from a damaged one, and not rebuilt yet",
+            ["partition"],
+            registry=registry,
+        )
         self.redis_up = Gauge(
             "keepstream_redis_up", "Whether the last write to Redis succeeded", registry=registry
         )
@@ -256,12 +267,14 @@ class Metrics:
         partition: int,
         *,
         customers: int,
+        damaged: int,
         packed_bytes: int,
         clock_ms: int,
         model_version: int,
         snapshot_age_ms: int,
     ) -> None:
         self._table_customers.labels(partition).set(customers)
+        self._damaged_rows.labels(partition).set(damaged)
         self._table_bytes.labels(partition).set(packed_bytes)
         self._clock.labels(partition).set(clock_ms / 1_000)
         self._model_version.labels(partition).set(model_version)
@@ -294,6 +307,7 @@ class Metrics:
     def forget_partition(self, partition: int) -> None:
         for gauge in (
             self._table_customers,
+            self._damaged_rows,
             self._table_bytes,
             self._clock,
             self._model_version,

@@ -9,6 +9,7 @@ from time import monotonic
 from config.settings import Settings
 from models.partition import Partition
 from models.plan import Plan
+from streams.changelog import UNKNOWN_ORIGIN, Origin
 from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
 from streams.pacing import PartitionStanding
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """A partition's fold and rows, and the time of its last event.
+    """A partition's fold and rows, the topics they are of, and the time of its last event.
 
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
@@ -29,6 +30,7 @@ class OwnedPartition:
 
     fold: Partition
     rows: CustomerRows
+    origin: Origin = UNKNOWN_ORIGIN
     clock_written_ms: int = 0
     last_event_s: float = 0.0
     is_shown: bool = False
@@ -136,4 +138,12 @@ class OwnedPartitions:
         )
         if recovered.quarantined:
             log.warning("partition %d: left out %d records", number, recovered.quarantined)
-        return OwnedPartition(fold, recovered.rows, last_event_s=monotonic())
+        if damaged := len(recovered.rows.damaged):
+            log.error(
+                "partition %d: the rows of %d customers are damaged, or were continued from "
+                "damaged ones: their profiles and decisions may be wrong. Stop the workers and run "
+                "`keepstream rebuild`, which makes the rows anew from the log",
+                number,
+                damaged,
+            )
+        return OwnedPartition(fold, recovered.rows, recovered.origin, last_event_s=monotonic())

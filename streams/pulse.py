@@ -1,6 +1,8 @@
 """Detects that this process stood still for longer than its session timeout."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 TICK_S = 1.0
@@ -16,23 +18,32 @@ class Pulse:
     A process that was stopped for longer than the session timeout (a debugger, a suspended
     machine, a starved host) has been replaced, but learns of it only at its next heartbeat. Until
     then it must not write.
+
+    Before `joined` it has no partitions to lose, however long starting takes.
     """
 
     def __init__(self, session_timeout_ms: int) -> None:
         self._longest_s = session_timeout_ms / 1_000
-        self._last_s = monotonic()
+        self._last_s: float | None = None
         self._stood_still = False
 
-    async def beat(self) -> None:
-        """Beat until cancelled."""
-        while True:
-            self._check()
+    def joined(self) -> None:
+        """Count from now on; called again, it changes nothing."""
+        if self._last_s is None:
             self._last_s = monotonic()
+
+    async def beat(self) -> None:
+        """Beat until cancelled, or raise `StoodStill`."""
+        while True:
+            self.require()
+            if self._last_s is not None:
+                self._last_s = monotonic()
             await asyncio.sleep(TICK_S)
 
     def require(self) -> None:
         """Raise `StoodStill` if the process has ever stood still for too long."""
-        self._check()
+        if self._last_s is not None:
+            self._stood_still |= monotonic() - self._last_s > self._longest_s
         if self._stood_still:
             raise StoodStill(
                 f"this worker stood still for more than its session timeout of "
@@ -40,5 +51,13 @@ class Pulse:
                 f"without writing. Start it again"
             )
 
-    def _check(self) -> None:
-        self._stood_still |= monotonic() - self._last_s > self._longest_s
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise `StoodStill` for what fails in the block after the process stood still: what it
+        knew of the topics, its connections and its membership are from before.
+        """
+        try:
+            yield
+        except Exception:
+            self.require()
+            raise

@@ -11,7 +11,7 @@ from models.admission import admit
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_event
+from models.events.wire import encode_log_event
 from streams.kafka_clients import partition_for
 from streams.record_batches import Record
 
@@ -26,22 +26,25 @@ class Outgoing(NamedTuple):
 
 
 def outgoing_of(
-    topic: str, record: Record, parameters: Parameters, partitions: int
+    topic: str, record: Record, generation: str | None, parameters: Parameters, partitions: int
 ) -> tuple[Outgoing, Event | Rejected]:
-    """The record to write for ``record`` of raw ``topic``, and the event in it or its refusal."""
-    source = Source(topic, record.partition, record.offset, record.timestamp)
+    """The record to write for ``record`` of raw ``topic`` (of this ``generation``: see `Source`),
+    and the event in it or its refusal.
+    """
+    source = Source(topic, record.partition, record.offset, record.timestamp, generation)
     raw = record.value or b""
     try:
         event = admit(
             raw,
             parameters,
-            message_id=f"{topic}-{record.partition}-{record.offset}",
+            message_id=source.message_id,
             topic=topic,
             source=source,
         )
+        content = encode_log_event(event)
     except Rejected as rejected:
         letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))
         return Outgoing(DEAD_LETTERS, record.partition, None, letter), rejected
     key = event.customer.encode()
     partition = partition_for(key, partitions)
-    return Outgoing(CUSTOMER_EVENTS, partition, key, encode_event(event)), event
+    return Outgoing(CUSTOMER_EVENTS, partition, key, content), event

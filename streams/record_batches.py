@@ -22,7 +22,7 @@ This module does no I/O and knows no clock.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from faust.types import TP
 
@@ -67,9 +67,9 @@ class PartitionSlice:
 
 
 class RecordBatch:
-    """Consecutive records of one topic, by partition."""
+    """Consecutive records of one topic, by partition. ``topic_id``: the broker's, "" if unknown."""
 
-    __slots__ = ("_ledger", "epoch", "slices", "topic")
+    __slots__ = ("_ledger", "epoch", "slices", "topic", "topic_id")
 
     def __init__(
         self, topic: str, slices: tuple[PartitionSlice, ...], epoch: int, ledger: "BatchLedger"
@@ -77,6 +77,7 @@ class RecordBatch:
         self.topic = topic
         self.slices = slices
         self.epoch = epoch
+        self.topic_id = ledger.topic_ids.get(topic, "")
         self._ledger = ledger
 
     def __len__(self) -> int:
@@ -121,6 +122,24 @@ class RecordBatch:
         return self._ledger.end(self, commit=False)
 
 
+#: A committed position before any that can be due.
+_NEVER = -1
+
+
+class Committed(NamedTuple):
+    """A position as the broker has it; ``topic_id`` of the topic that it is of, "" if unknown."""
+
+    offset: int
+    topic_id: str = ""
+
+
+class TopicIdentities(NamedTuple):
+    """The ids of topics by name, and the positions that the broker does not have under them."""
+
+    topic_ids: Mapping[str, str]
+    unnamed: frozenset[TP] = frozenset()
+
+
 @dataclass(slots=True)
 class _Position:
     """Next offsets of one partition, in ascending order of the fields."""
@@ -140,6 +159,7 @@ class BatchLedger:
 
     def __init__(self, on_end: Callable[[RecordBatch], None]) -> None:
         self.epoch = 0
+        self.topic_ids: Mapping[str, str] = {}
         self._on_end = on_end
         self._positions: dict[TP, _Position] = {}
         self._in_flight: dict[str, RecordBatch] = {}
@@ -151,10 +171,18 @@ class BatchLedger:
         self._in_flight.clear()
         return self.epoch
 
-    def seek(self, positions: Mapping[TP, int]) -> None:
-        """Set the next offset of each partition. Only partitions with a position are read."""
+    def seek(self, positions: Mapping[TP, int], identity: "TopicIdentities | None" = None) -> None:
+        """Set the next offset of each partition. Only partitions with a position are read.
+
+        With an ``identity``, positions that the broker has without their topic's id are due to be
+        committed at once.
+        """
         for tp, offset in positions.items():
             self._positions[tp] = _Position(offset, offset, offset, offset)
+        if identity is not None:
+            self.topic_ids = identity.topic_ids
+            for tp in identity.unnamed:
+                self._positions[tp].committed = _NEVER
 
     @property
     def in_flight(self) -> Collection[RecordBatch]:
@@ -267,29 +295,74 @@ class BatchLedger:
 def _explain_break(tp: TP, expected: int, found: int) -> str:
     name = f"{tp.topic}-{tp.partition}"
     if found > expected:
-        return (
-            f"{name} goes on at offset {found}, but {expected} was to be next: the records between "
-            f"are gone, most likely deleted by retention before this group read them. Raise the "
-            f"topic's retention.ms and retention.bytes; to go on without the lost records, stop "
-            f"the workers and reset the group's offset to {found}."
-        )
+        return _explain_loss(name, expected, found)
     return (
         f"{name} gives offset {found}, but {expected} was to be next: the topic was deleted and "
-        f"created again, or its log was cut. State no longer belongs to it: stop the workers and "
-        f"start over with a new group (or topic prefix) and empty state."
+        f"created again, or its log was cut. Start the worker again: it compares the topic with "
+        f"the one that its position is of, and goes on or says what to do."
     )
 
 
-def verify_position(tp: TP, committed: int | None, beginning: int, end: int) -> int:
+def _explain_loss(name: str, expected: int, found: int) -> str:
+    return (
+        f"{name} goes on at offset {found}, but {expected} was to be next: the records between "
+        f"are gone, most likely deleted by retention before this group read them. Raise the "
+        f"topic's retention.ms and retention.bytes; to go on without the lost records, stop "
+        f"the workers and reset the group's offset to {found}."
+    )
+
+
+_START_OVER = (
+    "Restore the topic, or start over with empty state beside it: set another "
+    "KEEPSTREAM_TOPIC_PREFIX."
+)
+
+
+def is_replaced(committed: Committed | None, topic_id: str) -> bool:
+    """Whether the position is of another topic that had the name."""
+    return bool(committed and committed.topic_id and topic_id and committed.topic_id != topic_id)
+
+
+def verify_position(
+    tp: TP,
+    committed: Committed | None,
+    beginning: int,
+    end: int,
+    *,
+    topic_id: str = "",
+    is_bound: bool = False,
+) -> int:
     """The next offset of ``tp``: the committed one, else the log's beginning.
 
-    Raises PositionError when the log doesn't hold the committed offset any more.
+    A topic that was created after the position was committed is another one, and read from its
+    beginning; unless it ``is_bound``: state is a fold of exactly the one that is gone. Then, and
+    when the log doesn't hold the committed offset any more, it raises PositionError.
     """
+    name = f"{tp.topic}-{tp.partition}"
     # Zero is a position like any other; only None means that there was no commit.
     if committed is None:
         return beginning
-    if committed < beginning:
-        raise PositionError(_explain_break(tp, committed, beginning))
-    if committed > end:
-        raise PositionError(_explain_break(tp, committed, end))
-    return committed
+    offset = committed.offset
+    if is_replaced(committed, topic_id):
+        if not is_bound:
+            return beginning
+        raise PositionError(
+            f"{tp.topic} is not the topic that this group has read: that one had the id "
+            f"{committed.topic_id}, and this one has {topic_id}, so it was deleted and created "
+            f"again, or is a copy. State belongs to the one that is gone. {_START_OVER}"
+        )
+    if offset < beginning:
+        raise PositionError(_explain_loss(name, offset, beginning))
+    if offset > end and committed.topic_id and topic_id and not is_bound:
+        raise PositionError(
+            f"{name} ends at {end}, and {offset} was to be next: its log was cut, and offsets that "
+            f"were used once are given to other records, which would pass for repeated ones. "
+            f"Delete the topic and run `keepstream topics create`: a new topic is read from its "
+            f"beginning, so publish again what was lost."
+        )
+    if offset > end:
+        raise PositionError(
+            f"{name} ends at {end}, and {offset} was to be next: the topic was deleted and created "
+            f"again, or its log was cut. State belongs to records that are gone. {_START_OVER}"
+        )
+    return offset

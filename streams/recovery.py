@@ -14,8 +14,10 @@ from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
-from streams.customers_table import STATE_KEY, CustomerRows
-from streams.kafka_clients import new_reader, running
+from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customers_table import CustomerRows
+from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
+from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now.
     """
 
     rows: CustomerRows
@@ -38,6 +40,7 @@ class Recovered:
     records: int
     quarantined: int
     seconds: float
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 @dataclass(slots=True)
@@ -45,43 +48,66 @@ class ChangelogFold:
     """The latest row of every customer: the one with the highest applied position.
 
     After a takeover the old owner may still write rows after the new one, so positions decide and
-    not the order of records. Rows with the same position are equal.
+    not the order of records. Rows with the same position are equal. ``origin``: the topics that the
+    state names as its own. ``damaged``: customers of whom a row was damaged and none is sound that
+    was written after it; ``packed`` then has one from before, or one that was continued from it.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
+    origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
+    damaged: set[str] = field(default_factory=set)
     _applied: dict[str, int] = field(default_factory=dict)
 
-    def add(self, key: bytes | None, value: bytes | None) -> None:
+    def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
+        told = marks_of(key, value, headers)
         try:
+            if not told.is_intact:
+                raise RowError("its checksum is another")
             if key == STATE_KEY:
-                self._add_state(value)
+                self._add_state(value, told)
             else:
-                self._add_row((key or b"").decode(), value)
+                self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
         except (RowError, msgspec.DecodeError, UnicodeDecodeError):
             self.quarantined += 1
+            self._note_damage(key)
 
-    def _add_state(self, value: bytes | None) -> None:
+    def _note_damage(self, key: bytes | None) -> None:
+        customer = (key or b"").decode(errors="replace")
+        if is_id(customer):
+            self.damaged.add(customer)
+
+    def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state = state
+            self.state, self.origin = state, told.origin
 
-    def _add_row(self, customer: str, value: bytes | None) -> None:
+    def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
         if not is_id(customer):
             raise RowError("neither a row nor a state")
         if value is None:
             # A tombstone: the customer was deleted, with all earlier rows.
             self.packed.pop(customer, None)
             self._applied.pop(customer, None)
+            self.damaged.discard(customer)
             return
         applied = check_row(value, VERSIONS).applied
         if applied >= self._applied.get(customer, -1):
             self._applied[customer] = applied
             self.packed[customer] = value
+            if told.is_sound:
+                self.damaged.discard(customer)
+            else:
+                self.damaged.add(customer)
+
+    @property
+    def applied(self) -> int:
+        """The last offset applied to anything: rows may be ahead of the state after a crash."""
+        return max(self.state.applied, *self._applied.values(), -1)
 
 
 async def recover(settings: Settings, partition: int) -> Recovered:
@@ -98,46 +124,98 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
-        fold, records = await _fold(reader, changelog, ends[changelog])
-    _require_events(fold.state, events, ends[events])
+        ids = await topic_ids(reader, [events.topic, changelog.topic])
+        origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
+        fold, records = await folded(reader, changelog, ends[changelog])
+        _require_origin(fold.origin, origin, events, changelog)
+        await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
-        rows=CustomerRows(fold.packed),
+        rows=CustomerRows(fold.packed, fold.damaged),
         state=fold.state,
         records=records,
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
+        origin=origin,
     )
 
 
-async def _fold(
+async def folded(
     reader: AIOKafkaConsumer, changelog: TopicPartition, end: int
 ) -> tuple[ChangelogFold, int]:
+    """The changelog up to ``end``, and how many records were read. Raises `RecoveryError`."""
     fold, records = ChangelogFold(), 0
     progress_s = monotonic()
     await reader.seek_to_beginning(changelog)
-    while await reader.position(changelog) < end:
+    while await _position(reader, changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
-            fold.add(record.key, record.value)
+            fold.add(record.key, record.value, record.headers)
             records += 1
         if found:
             progress_s = monotonic()
             # Heartbeats and health answers must not wait for a large table.
             await asyncio.sleep(0)
         elif monotonic() - progress_s > STALL_S:
-            raise RecoveryError(
-                f"{changelog.topic}-{changelog.partition} gave no record for {STALL_S:.0f} s "
-                f"before its end at {end}: check the broker, then start the worker again"
-            )
+            raise _stalled(changelog, f"no record before its end at {end}")
     return fold, records
 
 
-def _require_events(state: PartitionState, events: TopicPartition, end: int) -> None:
-    if state.applied >= end:
+async def _position(reader: AIOKafkaConsumer, changelog: TopicPartition) -> int:
+    """Where the reader is. It would wait for ever for a broker that does not say where the
+    partition begins.
+    """
+    try:
+        async with asyncio.timeout(STALL_S):
+            return int(await reader.position(changelog))
+    except TimeoutError:
+        raise _stalled(changelog, "no position") from None
+
+
+def _stalled(changelog: TopicPartition, what: str) -> RecoveryError:
+    return RecoveryError(
+        f"{changelog.topic}-{changelog.partition} gave {what} for {STALL_S:.0f} s: check the "
+        f"broker, then start the worker again"
+    )
+
+
+async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, applied: int) -> None:
+    """Raise `RecoveryError` unless ``events`` has the record that was applied last.
+
+    The end is asked for after the state was read: a worker that owned the partition meanwhile may
+    have applied what was not there before. And it is asked for again, because a new leader may
+    report an older end until its followers answer.
+    """
+    for tries_left in reversed(range(END_TRIES)):
+        end = (await reader.end_offsets([events]))[events]
+        if applied < end:
+            return
+        if tries_left:
+            await asyncio.sleep(END_RETRY_S)
+    raise RecoveryError(
+        f"the state of partition {events.partition} has applied offset {applied}, but "
+        f"{events.topic} ends at {end}, also when asked {END_TRIES} times. Most likely the topic "
+        f"was deleted and created again, or its brokers lost its last records: the state belongs "
+        f"to events that are gone. Nothing was changed. If all brokers are up and it stays so, "
+        f"restore the topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
+    )
+
+
+def _require_origin(
+    named: Origin, present: Origin, events: TopicPartition, changelog: TopicPartition
+) -> None:
+    """Raise `RecoveryError` if the state names other topics than there are now."""
+    if named.log and present.log and named.log != present.log:
         raise RecoveryError(
-            f"the state of partition {events.partition} has applied offset {state.applied}, but "
-            f"{events.topic} ends at {end}: the topic was deleted and created again, so the state "
-            f"belongs to events that are gone. Restore the topic, or start over with empty state: "
-            f"set another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics"
+            f"the state of partition {events.partition} is of a {events.topic} with the id "
+            f"{named.log}, and the topic's id is {present.log}: the topic was deleted and created "
+            f"again, or is a copy, so the state belongs to events that are gone. Restore the "
+            f"topic, or set another KEEPSTREAM_TOPIC_PREFIX to start afresh beside it"
+        )
+    if named.table and present.table and named.table != present.table:
+        raise RecoveryError(
+            f"the state in {changelog.topic}-{changelog.partition} was written when the topic had "
+            f"the id {named.table}, and now it is {present.table}: it was deleted and created "
+            f"again, and the rows of customers who sent nothing since are gone. Stop the workers "
+            f"and run `keepstream rebuild --all`, which makes them anew from {events.topic}"
         )

@@ -4,13 +4,14 @@ Redis is never the source of truth. While it is down the worker goes on; when it
 empty, missing profiles are written again.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from secrets import token_hex
 from typing import Any
 
 import redis.asyncio as redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings
 from models.decisions.trigger import Decision
@@ -19,7 +20,11 @@ from streams.metrics import Metrics
 log = logging.getLogger(__name__)
 
 TRIGGERS_KEPT = 100_000
+#: Displaced decisions looked at in one go.
+DISPLACED_PER_LOOK = 200
 PROFILES_PER_WRITE = 50
+#: Profiles drawn up before heartbeats and the agents get a turn.
+PROFILES_PER_TURN = 10
 TIMEOUT_S = 5.0
 
 
@@ -33,6 +38,11 @@ def trigger_stream(settings: Settings, kind: str) -> str:
     return f"{settings.topic_prefix}keepstream:triggers:{kind}"
 
 
+def displaced_stream(settings: Settings) -> str:
+    """The Redis stream of decisions whose own stream's key holds something else."""
+    return f"{settings.topic_prefix}keepstream:displaced"
+
+
 def connect(settings: Settings) -> "redis.Redis":
     """A client that gives up on a silent server; it connects when it is first used."""
     return redis.Redis.from_url(
@@ -40,34 +50,97 @@ def connect(settings: Settings) -> "redis.Redis":
     )
 
 
+#: A stream and the fields to add to it.
+_Entry = tuple[str, dict[Any, Any]]
+
+
 class TriggerStreams:
     """Appends decisions to the streams of their kinds: an entry is the decision's id, its group
     and its JSON.
+
+    A key that holds something else stops nobody: what belongs there waits in the stream
+    `displaced_stream`, and `return_displaced` brings it back once the key is free.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
         self._client = client
         self._settings = settings
         self._metrics = metrics
+        self._displaced = displaced_stream(settings)
+        self._next_id = "-"
+        #: Keys that hold something else, as far as this worker has met them.
+        self.foreign_keys: set[str] = set()
 
-    async def append(self, decisions: Sequence[tuple[Decision, bytes]]) -> bool:
-        """Add each decision, given with its JSON; False when Redis did not take all of them.
+    async def append(
+        self, decisions: Sequence[tuple[Decision, bytes]]
+    ) -> list[tuple[Decision, bytes]]:
+        """Add each decision, given with its JSON; return those that Redis did not take.
 
-        A retry may add one twice: readers drop repeated ids.
+        If the connection broke, that is not known, and all are returned: adding them again may
+        add one twice. Readers drop repeated ids.
         """
+        entries = [self._entry(decided, content) for decided, content in decisions]
+        results = await self._add(entries)
+        foreign = [n for n, result in enumerate(results) if _is_foreign(result)]
+        if foreign:
+            self._tell_foreign({entries[number][0] for number in foreign})
+            apart = [(self._displaced, {**entries[n][1], "stream": entries[n][0]}) for n in foreign]
+            for number, result in zip(foreign, await self._add(apart), strict=True):
+                results[number] = result
+        failed = [one for one, result in zip(decisions, results, strict=True) if _failed(result)]
+        if any(map(_is_foreign, results)):
+            self._tell_foreign({self._displaced})
+        self._metrics.redis_up.set(not failed)
+        return failed
+
+    async def return_displaced(self) -> None:
+        """Move what waits, some of it with each call, to the streams that can take it by now."""
+        try:
+            page: Any = await self._client.xrange(
+                self._displaced, min=self._next_id, count=DISPLACED_PER_LOOK
+            )
+            if not page:
+                self._next_id = "-"
+                # Those of which something waits are met again.
+                self.foreign_keys.clear()
+                return
+            self._next_id = f"({page[-1][0].decode()}"
+            moved = [entry_id for entry_id, fields in page if await self._move(fields)]
+            if moved:
+                await self._client.xdel(self._displaced, *moved)
+        except (RedisError, OSError) as error:
+            log.warning("could not look after displaced decisions (%s)", type(error).__name__)
+
+    async def _move(self, fields: dict[bytes, bytes]) -> bool:
+        stream = fields[b"stream"].decode()
+        if await self._client.type(stream) not in (b"stream", b"none"):
+            self._tell_foreign({stream})
+            return False
+        self.foreign_keys.discard(stream)
+        entry = {name: value for name, value in fields.items() if name != b"stream"}
+        return not _failed((await self._add([(stream, entry)]))[0])
+
+    def _entry(self, decided: Decision, content: bytes) -> "_Entry":
+        entry: dict[Any, Any] = {"id": decided.id}
+        # An earlier release's trigger does not say its group.
+        if decided.group is not None:
+            entry["group"] = decided.group
+        return trigger_stream(self._settings, decided.kind), {**entry, "trigger": content}
+
+    async def _add(self, entries: Sequence["_Entry"]) -> list[Any]:
+        """Add the entries, and give for each its id or the error."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for decided, content in decisions:
-                entry: dict[Any, Any] = {"id": decided.id}
-                # An earlier release's trigger does not say its group.
-                if decided.group is not None:
-                    entry["group"] = decided.group
-                pipeline.xadd(
-                    trigger_stream(self._settings, decided.kind),
-                    {**entry, "trigger": content},
-                    maxlen=TRIGGERS_KEPT,
-                    approximate=True,
-                )
-            return await _written(pipeline.execute, self._metrics)
+            for stream, fields in entries:
+                pipeline.xadd(stream, fields, maxlen=TRIGGERS_KEPT, approximate=True)
+            return await _results(pipeline, len(entries))
+
+    def _tell_foreign(self, keys: set[str]) -> None:
+        for key in sorted(keys - self.foreign_keys):
+            log.error(
+                "the key %s in Redis holds something else than our stream: delete or rename it; "
+                "until then its decisions wait in %s", key, self._displaced,
+            )  # fmt: skip
+        self.foreign_keys |= keys
 
 
 class ProfileViews:
@@ -103,41 +176,71 @@ class ProfileViews:
         return len(self._changed)
 
     async def write_some(self) -> bool:
-        """Write the profiles that waited longest; False when Redis did not take them."""
+        """Write the profiles that waited longest; False when Redis did not take all of them."""
         customers = list(self._changed)[:PROFILES_PER_WRITE]
-        views = {customer: self._render(customer) for customer in customers}
+        views: dict[str, bytes | None] = {}
+        for number, customer in enumerate(customers, 1):
+            views[customer] = self._render(customer)
+            if not number % PROFILES_PER_TURN:
+                # Heartbeats and batches come first, also while a whole store is filled.
+                await asyncio.sleep(0)
+        shown = {customer: view for customer, view in views.items() if view is not None}
         async with self._client.pipeline(transaction=False) as pipeline:
-            for customer, view in views.items():
-                if view is not None:
-                    pipeline.set(customer_key(self._settings, customer), view)
-            if not await _written(pipeline.execute, self._metrics):
-                return False
+            for customer, view in shown.items():
+                pipeline.set(customer_key(self._settings, customer), view)
+            results = await _results(pipeline, len(shown))
+        failed = {one for one, result in zip(shown, results, strict=True) if _failed(result)}
         for customer in customers:
             # Even if the row changed again: the rendered profile is at least as new as the offer.
-            self._changed.pop(customer, None)
-        return True
+            if customer not in failed:
+                self._changed.pop(customer, None)
+        self._metrics.redis_up.set(not failed)
+        return not failed
 
     async def was_emptied(self) -> bool:
         """Whether Redis lost its data since the last call; False for the first call."""
-        found: list[Any] = []
-
-        async def mark() -> None:
+        try:
             await self._client.set(self._marker, token_hex(8), nx=True)
-            found.append(await self._client.get(self._marker))
-
-        if not await _written(mark, self._metrics):
+            try:
+                found: Any = await self._client.get(self._marker)
+            except ResponseError as error:
+                if not _is_foreign(error):
+                    raise
+                # Ours by its name, as the profiles' keys are: written over.
+                found = token_hex(8).encode()
+                await self._client.set(self._marker, found)
+        except (RedisError, OSError) as error:
+            _tell(error)
+            self._metrics.redis_up.set(0)
             return False
-        before, self._mark = self._mark, found[0]
+        self._metrics.redis_up.set(1)
+        before, self._mark = self._mark, found
         return before is not None and before != self._mark
 
 
-async def _written(write: Callable[[], object], metrics: Metrics) -> bool:
+async def _results(pipeline: Any, count: int) -> list[Any]:
+    """What became of each command: its answer or its error, or the connection's for all."""
+    if not count:
+        return []
     try:
-        await write()  # type: ignore[misc]
+        results: list[Any] = await pipeline.execute(raise_on_error=False)
     except (RedisError, OSError) as error:
-        metrics.redis_up.set(0)
-        # Its text may hold an address with a password; the kind of error says enough.
-        log.warning("Redis did not take a write (%s); trying again", type(error).__name__)
-        return False
-    metrics.redis_up.set(1)
-    return True
+        results = [error] * count
+    passing = [one for one in results if _failed(one) and not _is_foreign(one)]
+    if passing:
+        _tell(passing[0])
+    return results
+
+
+def _failed(result: object) -> bool:
+    return isinstance(result, RedisError | OSError)
+
+
+def _is_foreign(result: object) -> bool:
+    """Whether the key held another type than the command is for."""
+    return isinstance(result, ResponseError) and str(result).startswith("WRONGTYPE")
+
+
+def _tell(error: Exception) -> None:
+    # Its text may hold an address with a password; the kind of error says enough.
+    log.warning("Redis did not take a write (%s); trying again", type(error).__name__)

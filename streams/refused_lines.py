@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from models.events.refused_line import refused_line
@@ -12,12 +11,17 @@ SUFFIX = ".refused.jsonl"
 
 
 def refused_path(path: str) -> Path:
-    """Where the refused lines of ``path`` go: beside it, or to the working folder if it is standard
+    """Where the refused lines of ``path`` go."""
+    return path_beside(path, SUFFIX)
+
+
+def path_beside(path: str, suffix: str) -> Path:
+    """Where lines of ``path`` are kept: beside it, or in the working folder if it is standard
     input, a pipe, or where nothing may be written.
     """
     if path == "-":
-        return Path("stdin" + SUFFIX)
-    beside = Path(path + SUFFIX)
+        return Path("stdin" + suffix)
+    beside = Path(path + suffix)
     is_file = Path(path).is_file() and not path.startswith(("/dev/", "/proc/"))
     return beside if is_file and os.access(beside.parent, os.W_OK) else Path(beside.name)
 
@@ -45,12 +49,7 @@ class RefusedLines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._file is None:
             return
         self._file.close()

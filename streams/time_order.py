@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from heapq import merge
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import IO, Final, NamedTuple, Self
 
 import msgspec
@@ -65,12 +64,7 @@ class TimeOrder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._files.close()
 
     def _spill(self) -> None:

@@ -34,8 +34,11 @@ async def spans_of(reader: AIOKafkaConsumer, name: str, settings: Settings) -> l
     # The reader itself only learns of topics that are assigned to it.
     count = await asyncio.to_thread(_partition_count, settings, topic)
     partitions = [TopicPartition(topic, number) for number in range(count)]
-    begins = await reader.beginning_offsets(partitions)
-    ends = await reader.end_offsets(partitions)
+    try:
+        begins = await reader.beginning_offsets(partitions)
+        ends = await reader.end_offsets(partitions)
+    except KafkaError as error:
+        raise _stopped(partitions[0], settings, type(error).__name__) from None
     return [Span(partition, begins[partition], ends[partition]) for partition in partitions]
 
 
@@ -55,8 +58,10 @@ async def scan(
     while True:
         try:
             found = await reader.getmany(partition, timeout_ms=POLL_MS)
-            position = await reader.position(partition)
-        except KafkaError as error:
+            # Otherwise it waits for as long as the broker does not say where the partition begins.
+            async with asyncio.timeout(STALL_S):
+                position = await reader.position(partition)
+        except (KafkaError, TimeoutError) as error:
             raise _stopped(partition, settings, type(error).__name__) from None
         records = found.get(partition, ())
         if records:

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from models.events.refusals import Misnamed, RefusalCause
 from models.learning.snapshot import Snapshot
+from streams.findings import listed
 
 
 class WorkerGroup(Struct, frozen=True):
@@ -34,7 +35,8 @@ class GroupPosition(Struct, frozen=True):
 
 class PartitionFact(Struct, frozen=True):
     """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
-    while it rehearses, and ``rehearsed`` how many decisions it held back.
+    while it rehearses, and ``rehearsed`` how many decisions it held back. ``damaged``: customers
+    whose row was damaged and not rebuilt yet.
     """
 
     number: int
@@ -43,6 +45,7 @@ class PartitionFact(Struct, frozen=True):
     model_version: int
     live_at_ms: int | None = 0
     rehearsed: int = 0
+    damaged: int = 0
 
 
 class Store(Struct, frozen=True):
@@ -76,6 +79,21 @@ class Letters(Struct, frozen=True):
     loud: tuple[LoudCause, ...] = ()
 
 
+class Deliveries(Struct, frozen=True):
+    """Decisions of the last hour, ``count`` in all; the rest is of the newest ``read`` ones.
+
+    ``delivered`` to Redis and ``held_back`` because they came too late, by kind; ``nothing``:
+    moments at which nothing is done; ``gates``: actions that were rejected, by the gate.
+    """
+
+    count: int
+    read: int
+    delivered: dict[str, int]
+    held_back: dict[str, int]
+    nothing: int = 0
+    gates: dict[str, int] = {}
+
+
 class DeploymentFacts(Struct, frozen=True):
     """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
     ``misnamed``: names of the newest events that are nearly known ones.
@@ -95,4 +113,10 @@ class DeploymentFacts(Struct, frozen=True):
     lessons: int = 0
     newest_record_ms: int | None = None
     letters: Letters | None = None
+    deliveries: Deliveries | None = None
     misnamed: tuple[Misnamed, ...] = ()
+
+
+def in_partitions(partitions: list[PartitionFact]) -> str:
+    """Which ones, to go on a sentence with."""
+    return f" in partition {listed([partition.number for partition in partitions])}"

@@ -19,6 +19,7 @@ from agents.cli import (
     live,
     publish,
     real,
+    rebuild,
     replay,
     rules,
     schema,
@@ -56,6 +57,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export
 )
+app.command("rebuild", epilog="Example: keepstream rebuild --dry-run")(rebuild.rebuild)
 app.command(
     "replay",
     epilog="Example: keepstream replay log.jsonl.gz --out what-if --models models "

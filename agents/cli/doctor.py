@@ -30,7 +30,7 @@ def doctor(
     redis_url: RedisUrl = None,
     assignments: Assignments = None,
 ) -> None:
-    """Look at broker, topics, workers, models, Redis, clocks and dead letters.
+    """Look at broker, topics, workers, deliveries, models, Redis, clocks and dead letters.
 
     Exit code 0: all is well, notices included. 1: there are problems, each with its fix. 2: it
     can't run, for example with a setting that does not exist.

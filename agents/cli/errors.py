@@ -14,6 +14,8 @@ EXIT_FAILED = 2
 EXIT_REFUSED = 3
 
 _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
+#: Of clients, and what fails with them: what they raise is a server's doing, as a rule.
+_SERVERS = {"kafka": "the Kafka broker", "aiokafka": "the Kafka broker", "redis": "Redis"}
 
 
 class CommandError(Exception):
@@ -48,5 +50,11 @@ def explanation(error: Exception) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
     # By the module of its class, so that modules that are slow to import need not be imported.
-    is_ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
-    return str(error) if is_ours or isinstance(error, OSError) else None
+    package = type(error).__module__.partition(".")[0]
+    if server := _SERVERS.get(package):
+        # Its text may hold an address with a password; the kind of error says enough.
+        return (
+            f"{server} stopped answering or refused ({type(error).__name__}): see "
+            f"`keepstream doctor`, then run this again"
+        )
+    return str(error) if package in _OUR_PACKAGES or isinstance(error, OSError) else None

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.cli.errors import CommandError
 from config.parameters import Parameters
-from config.settings import Settings, load_settings
+from config.settings import Settings, load_settings, redact_url
 from models.parameters import load_parameters
 
 BootstrapServers = Annotated[
@@ -18,12 +19,25 @@ BootstrapServers = Annotated[
         help="Kafka brokers to start from, instead of KEEPSTREAM_BOOTSTRAP_SERVERS.",
     ),
 ]
+
+
+def _without_password(url: str | None) -> str | None:
+    """Refuse a password among the options: everybody on the machine sees a command line."""
+    if url is not None and redact_url(url) != url:
+        raise CommandError(
+            "--redis-url holds a password, and whoever lists processes sees it: write the URL "
+            "into a file, and set KEEPSTREAM_REDIS_URL_FILE to it"
+        )
+    return url
+
+
 RedisUrl = Annotated[
     str | None,
     typer.Option(
         "--redis-url",
         metavar="URL",
         help="Redis or Valkey that serves profiles, instead of KEEPSTREAM_REDIS_URL.",
+        callback=_without_password,
     ),
 ]
 Assignments = Annotated[

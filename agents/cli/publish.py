@@ -47,10 +47,11 @@ def publish(
     published as it comes, unsorted, and its refused lines are added to stdin.refused.jsonl.
 
     Exit code 0: every line is in the log. 1: there were bad lines, listed with their reasons; the
-    others are in the log. 2: a file or the broker can't be used.
+    others are in the log. 2: a file or the broker can't be used; if it stopped half way, what is
+    not in the log is in FILE.unpublished.jsonl.
     """
     from streams.line_check import LineCheck  # noqa: PLC0415 - what Kafka needs, when needed
-    from streams.line_publisher import check_files  # noqa: PLC0415
+    from streams.line_publisher import PublishStopped, check_files  # noqa: PLC0415
 
     if _STDIN in files and len(files) > 1:
         raise CommandError("- is standard input, and can't be published together with files")
@@ -62,7 +63,13 @@ def publish(
         if check:
             report = check_files(files, line_check, tell)
         else:
-            report = _published(settings, files, line_check, tell, strict=strict, send_bad=send_bad)
+            try:
+                report = _published(
+                    settings, files, line_check, tell, strict=strict, send_bad=send_bad
+                )
+            except PublishStopped as stopped:
+                _tell_outcome(stopped.report, is_check=False)
+                raise
     _tell_outcome(report, is_check=check)
     if report.bad_lines_total:
         raise typer.Exit(EXIT_FOUND)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Annotated, Self
 
 import msgspec
@@ -206,12 +205,7 @@ class OutcomeFiles:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         self._unfinished.cleanup()
 

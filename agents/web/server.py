@@ -4,15 +4,22 @@ Faust's web server ignores the configured address and listens on all of them, an
 server-sent events keeps it from stopping.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from agents.web.connections import Connections, Handler, connections_max
 from config.settings import Settings
 from models.events.ids import is_id
 from streams.metrics import CONTENT_TYPE, Metrics
+
+#: With an answer that will be another one soon.
+RETRY = {"Retry-After": "1"}
+#: No request has a body that is of use here.
+CONTENT_BYTES_MAX = 1024
 
 
 class AddressRefused(OSError):
@@ -38,8 +45,11 @@ def routes(
     readiness: Readiness,
     customer: Callable[[str], bytes | None],
     refresh: Callable[[], None],
+    is_recovering: Callable[[str], bool] = lambda _: False,
 ) -> web.Application:
-    """The application; ``customer`` gives a profile as JSON if this worker owns the customer."""
+    """The application; ``customer`` gives a profile as JSON if this worker owns the customer, and
+    ``is_recovering`` says whether it might, once it has read their partition.
+    """
 
     async def expose(_: web.Request) -> web.Response:
         refresh()
@@ -61,12 +71,15 @@ def routes(
         if not is_id(customer_id):
             return web.json_response({"message": "not a customer's id"}, status=400)
         view = customer(customer_id)
+        if view is None and is_recovering(customer_id):
+            message = "recovering: the partition is being read, ask again soon"
+            return web.json_response({"message": message}, status=503, headers=RETRY)
         if view is None:
             message = "unknown here: no such customer, or another worker owns their partition"
             return web.json_response({"message": message}, status=404)
         return web.Response(body=view, content_type="application/json")
 
-    application = web.Application(client_max_size=1024)
+    application = web.Application(client_max_size=CONTENT_BYTES_MAX)
     application.add_routes(
         [
             web.get("/metrics", expose),
@@ -81,19 +94,33 @@ def routes(
 @asynccontextmanager
 async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
     """Serve until the end of the block; yields the port, a free one for port 0."""
+    connections = Connections(connections_max())
+
+    @web.middleware
+    async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await connections.watch_request(request, handler)
+
+    application.middlewares.append(watched)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
+    connections.server = runner.server
     try:
-        site = web.TCPSite(runner, settings.web_host, settings.web_port)
         try:
-            await site.start()
+            server = await asyncio.get_running_loop().create_server(
+                connections.new_protocol, settings.web_host, settings.web_port
+            )
         except OSError as error:
             raise AddressRefused(
                 f"can't serve health and metrics at {settings.web_host}:{settings.web_port} "
                 f"({os.strerror(error.errno or 0)}): set KEEPSTREAM_WEB_PORT to a free port, or to "
                 f"0, and KEEPSTREAM_WEB_HOST to an address of this machine"
             ) from None
-        port: int = runner.addresses[0][1]
-        yield port
+        sweeping = asyncio.create_task(connections.sweep())
+        try:
+            port: int = server.sockets[0].getsockname()[1]
+            yield port
+        finally:
+            server.close()
+            sweeping.cancel()
     finally:
         await runner.cleanup()

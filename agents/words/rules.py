@@ -47,7 +47,7 @@ def kind_of(fact: Fact) -> str:
 
 def example_of(fact: Fact) -> str:
     """The fact's words in a receipt, with an example value."""
-    return fact.words.format("…" if fact.kind is str else _sample(fact.words))
+    return fact.told("…" if fact.kind is str else _sample(fact.words))
 
 
 def _sample(words: str) -> float:

@@ -2,12 +2,14 @@
 
 A word is of a purpose, and may be of one channel or one list of it. The latest word that covers
 something stands; of one moment, a revocation does. `service` (what was bought) needs no consent.
+Consent platforms also stamp the present choice on every event; such a *stamp* is a word of a
+purpose, but it grants nothing that the customer left by channel or list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
@@ -15,6 +17,7 @@ from config.duration import DurationMs
 from config.limits import PositiveInt, PositiveMs
 from config.parameters import Parameters, Section
 from config.topics import FEEDBACK
+from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Line, Part, ProfileSection, Told
 from models.customer.row import State
@@ -36,40 +39,14 @@ EMAIL: Final = "email"
 #: Words kept a customer. With so many, a list of which nothing is known counts as revoked: what was
 #: said of it may be among those let go of.
 WORDS_MAX = 32
+#: The source of a stamp. It has a blank, so no sender's code is the same.
+STAMP: Final = "event context"
 #: Soft bounces kept: the latest, and the time at which there were enough of them.
 _SOFT_MAX = 8
 #: A share is told of so many customers or more.
 _TOLD_MIN = 20
 
 
-class Purpose(StrEnum):
-    """What consent is for. Contact about what was bought, ``service``, cannot be revoked."""
-
-    ANALYTICS = "analytics"
-    PERSONALISATION = "personalisation"
-    MARKETING = "marketing"
-
-
-SERVICE: Final = "service"
-#: What consent platforms call a purpose.
-_PURPOSES: Mapping[str, str] = {
-    **{str(purpose): str(purpose) for purpose in Purpose},
-    SERVICE: SERVICE,
-    "statistics": Purpose.ANALYTICS,
-    "performance": Purpose.ANALYTICS,
-    "measurement": Purpose.ANALYTICS,
-    "personalization": Purpose.PERSONALISATION,
-    "profiling": Purpose.PERSONALISATION,
-    "advertising": Purpose.MARKETING,
-    "promotional": Purpose.MARKETING,
-    "promotions": Purpose.MARKETING,
-    "newsletter": Purpose.MARKETING,
-    "newsletters": Purpose.MARKETING,
-    "transactional": SERVICE,
-    "functional": SERVICE,
-    "necessary": SERVICE,
-    "essential": SERVICE,
-}
 #: What platforms call a channel. Any other code is the name of a channel of the shop's own.
 _CHANNELS: Mapping[str, str] = {
     "e-mail": EMAIL,
@@ -199,7 +176,7 @@ _REACHED = frozenset({DELIVERED, OPENED, CLICKED})
 def _check(news: ConsentNews) -> None:
     """A word that nobody understands must be heard of: it may be somebody's no."""
     for name in news.named:
-        if _folded(name) not in _PURPOSES:
+        if purpose_called(name) is None:
             known = ", ".join((*Purpose, SERVICE))
             raise Rejected(Reason.OUT_OF_RANGE, "$.properties.purpose", f"one of {known}")
     if news.channel and code(news.channel.strip()) is None:
@@ -221,8 +198,18 @@ class Word(State):
     source: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        return self.purpose, self.channel, self.list
+    def key(self) -> tuple[str, str, int, bool]:
+        """Of each, the latest word is kept; a stamp hides no word that was said by itself."""
+        return self.purpose, self.channel, self.list, self.is_stamp
+
+    @property
+    def is_stamp(self) -> bool:
+        return self.source == STAMP
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is of one channel or one list."""
+        return bool(self.channel or self.list)
 
     @property
     def precedence(self) -> tuple[int, bool, str]:
@@ -270,7 +257,18 @@ def _record(state: Consent, event: Event, scene: Scene) -> None:
         _note_bounce(state, event, scene.parameters.of(ConsentParameters))
     else:
         state.reached_ms = max(state.reached_ms, event.occurred_at_ms)
-    after = _standing(state)
+    _follow(before, _standing(state), scene)
+
+
+def record_stamps(state: Consent, event: Event, scene: Scene) -> None:
+    """Note what the event's context says of consent, as of the event's time."""
+    before = _standing(state)
+    for purpose, granted in event.consent:
+        _note(state, Word(purpose, "", 0, granted, event.occurred_at_ms, STAMP))
+    _follow(before, _standing(state), scene)
+
+
+def _follow(before: "_Standing", after: "_Standing", scene: Scene) -> None:
     if after != before:
         scene.raise_moment(CONSENT_CHANGED)
         _tell(before.shares, after.shares, scene)
@@ -280,7 +278,7 @@ def _words(event: Event) -> Iterator[Word]:
     """What the event says of each purpose it is about."""
     said: ConsentNews = event.properties
     meaning = MEANINGS[event.name]
-    purposes = [_PURPOSES[_folded(name)] for name in said.named] or [meaning.purpose or ""]
+    purposes = [purpose_called(name) or "" for name in said.named] or [meaning.purpose or ""]
     channel = channel_code(said.channel) or meaning.channel
     list_ = _list(said.list_id) if meaning.has_lists else 0
     source = said.source or code(event.name.replace(" ", "-").lower()) or ""
@@ -319,8 +317,8 @@ def _note(state: Consent, new: Word) -> None:
     state.words.sort(key=lambda word: word.key)
 
 
-def _worth_keeping(word: Word) -> tuple[bool, int, tuple[str, str, int]]:
-    return not word.channel and not word.list, word.at_ms, word.key
+def _worth_keeping(word: Word) -> tuple[bool, int, tuple[str, str, int, bool]]:
+    return not word.is_narrow, word.at_ms, word.key
 
 
 def _note_bounce(state: Consent, event: Event, parameters: ConsentParameters) -> None:
@@ -343,7 +341,7 @@ def _note_softs(state: Consent, softs: Iterable[int], parameters: ConsentParamet
 class _Standing(NamedTuple):
     """What an event may change: what stands of everything, and what is told of all customers."""
 
-    words: tuple[tuple[tuple[str, str, int], bool], ...]
+    words: tuple[tuple[tuple[str, str, int, bool], bool], ...]
     is_reachable: bool
     shares: dict[str, bool]
 
@@ -361,7 +359,18 @@ def _standing(state: Consent) -> _Standing:
 def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Word | None:
     """The word that stands for this."""
     covering = [word for word in words if word.covers(purpose, channel, list_)]
-    return max(covering, key=lambda word: word.precedence, default=None)
+    stamp = next((word for word in covering if word.is_stamp and word.granted), None)
+    if stamp is None:
+        return max(covering, key=lambda word: word.precedence, default=None)
+    # It takes back an earlier no to the purpose, and nothing else: whoever left a channel or a
+    # list has not changed their mind because the next page has the same stamp.
+    standing = [
+        word
+        for word in covering
+        if not word.is_stamp
+        and (word.granted or word.is_narrow or word.precedence > stamp.precedence)
+    ]
+    return max(standing, key=lambda word: word.precedence, default=stamp)
 
 
 class Refusal(NamedTuple):
@@ -422,7 +431,7 @@ def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
     softs: list[int] = []
     for state in states:
         for word in state.words:
-            _note(one, Word(*word.key, word.granted, word.at_ms, word.source))
+            _note(one, msgspec.structs.replace(word))
         one.hard_ms = max(one.hard_ms, state.hard_ms)
         one.softs_ms = max(one.softs_ms, state.softs_ms)
         one.reached_ms = max(one.reached_ms, state.reached_ms)
@@ -482,10 +491,11 @@ def _fact(purpose: str, channel: str, about: str) -> Fact:
     what = f"{purpose} by {channel}" if channel else purpose
     return Fact(
         lambda scene: float(refusal(scene, purpose, channel) is None),
-        f"{what} allowed: {{:.0f}} (1 is yes)",
+        f"{what}: {{}}",
         about,
         least=0.0,
         most=1.0,
+        answers=("refused", "allowed"),
     )
 
 
@@ -507,10 +517,11 @@ FACTS = {
     },
     "email_reachable": Fact(
         lambda scene: float(not email_unreachable_since_ms(scene)),
-        "reachable by e-mail: {:.0f} (1 is yes)",
+        "e-mail: {}",
         "0 after e-mail came back, until one arrives; else 1",
         least=0.0,
         most=1.0,
+        answers=("comes back", "arrives"),
     ),
 }
 

@@ -41,6 +41,7 @@ class Fact(NamedTuple):
     ``words``: how a receipt tells it; ``about``: how the list of facts does; ``moment``: the only
     moment it is known at, if there is one. ``least`` and ``most``: a number is never less or more;
     ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
+    ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
     """
 
     read: Callable[[Scene], float | str]
@@ -51,6 +52,12 @@ class Fact(NamedTuple):
     least: float = -inf
     most: float = inf
     values: Callable[[Parameters], Collection[str]] | None = None
+    answers: tuple[str, str] | None = None
+
+    def told(self, value: float | str) -> str:
+        """The words of a known value."""
+        said = self.answers[value != 0] if self.answers is not None else value
+        return self.words.format(said)
 
 
 class Timer(NamedTuple):

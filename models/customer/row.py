@@ -387,8 +387,8 @@ def require_format(found: int, what: str) -> None:
     if 0 < found < ROW_FORMAT:
         raise OlderRow(
             f"{what} is in format {found}, which this release does not read (it writes "
-            f"{ROW_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, or delete and create "
-            f"all topics, and publish the events again"
+            f"{ROW_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, and publish the "
+            f"events again"
         )
 
 

@@ -136,7 +136,7 @@ def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
     for name in names:
         value = scene[name]
         if value if isinstance(value, str) else not isnan(value):
-            told.append(ReasonCode(name, value, FACTS[name].words.format(value)))
+            told.append(ReasonCode(name, value, FACTS[name].told(value)))
         if name == "churn_probability" and (parts := scene.of(explanation)) is not None:
             told += _parts(parts)
     return tuple(told)

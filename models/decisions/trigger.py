@@ -1,5 +1,6 @@
 """The decisions, with their reasons: retention triggers and next best actions."""
 
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -7,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from models.customer.churn_reason import ChurnReason
+from models.events.wire import milliseconds
 
 NEXT_BEST_ACTION: Final = "next-best-action"
 ACTION_WITHDRAWN: Final = "action-withdrawn"
@@ -169,6 +171,21 @@ Decision = Trigger | NextBestAction | ActionWithdrawn
 def does_nothing(decision: Decision) -> bool:
     """Whether it says that nothing is done: for the record, not for whoever acts on decisions."""
     return isinstance(decision, NextBestAction) and decision.action is None
+
+
+def is_too_old(decision: Decision, at_ms: int, max_age_ms: int) -> bool:
+    """Whether at ``at_ms`` a decision comes too late to be delivered: an action by its own
+    ``due_at``, a trigger by its age. Never with a ``max_age_ms`` of 0, and a withdrawal never is.
+    """
+    if not max_age_ms or isinstance(decision, ActionWithdrawn):
+        return False
+    if isinstance(decision, NextBestAction):
+        return decision.due_at is not None and at_ms > _ms(decision.due_at)
+    return at_ms > _ms(decision.timestamp) + max_age_ms
+
+
+def _ms(text: str) -> int:
+    return milliseconds(datetime.fromisoformat(text))
 
 
 def encode_decision(decision: Decision) -> bytes:

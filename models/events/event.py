@@ -57,18 +57,31 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Where on a raw topic an event came from, and when the broker took it (Unix ms)."""
+    """Where on a raw topic an event came from, and when the broker took it (Unix ms).
+
+    ``generation`` tells the topic from others that had its name before, or will: a topic that was
+    deleted and created again counts its offsets anew. None where it is not known.
+    """
 
     topic: str
     partition: int
     offset: int
     received_at: int
+    generation: str | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id of a message that has none of its own."""
+        place = f"{self.topic}-{self.partition}-{self.offset}"
+        return place if self.generation is None else f"{place}-{self.generation}"
 
 
 class Event(Struct, frozen=True):
     """Something that happened, checked and typed.
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.
+    ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
+    it says more of that, which is not understood.
     """
 
     name: str
@@ -82,3 +95,5 @@ class Event(Struct, frozen=True):
     identified: bool = True
     timezone: str | None = None
     historical: bool = False
+    consent: tuple[tuple[str, bool], ...] = ()
+    has_unread_consent: bool = False

@@ -57,6 +57,15 @@ class Misnamed(Struct, frozen=True, rename="camel"):
     first_line: int = 0
 
 
+class UnreadConsents(Struct, frozen=True, rename="camel"):
+    """Events whose ``context.consent`` is not understood in full; they count, what is not
+    understood changes no consent. ``first_line``: 0 if lines are not numbered.
+    """
+
+    count: int
+    first_line: int = 0
+
+
 class Refusals:
     """Refusals counted by reason and path, and names by what they probably mean; bounded."""
 
@@ -65,6 +74,8 @@ class Refusals:
         self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
         self._names: Counter[tuple[str, str]] = Counter()
         self._first_lines: dict[tuple[str, str], int] = {}
+        self._unread_consents = 0
+        self._first_unread_consent = 0
 
     def add(self, refused: _Refused, count: int = 1) -> None:
         """Count a refusal, or a letter of ``count`` like it."""
@@ -82,6 +93,20 @@ class Refusals:
             key = ("other names", meant)
         self._first_lines.setdefault(key, line)
         self._names[key] += 1
+
+    def add_unread_consent(self, line: int = 0) -> None:
+        """Count an event that is taken, though what its context says of consent is not understood
+        in full.
+        """
+        self._first_unread_consent = self._first_unread_consent or line
+        self._unread_consents += 1
+
+    @property
+    def unread_consents(self) -> UnreadConsents | None:
+        """Events whose consent is not understood; None if there are none."""
+        if not self._unread_consents:
+            return None
+        return UnreadConsents(self._unread_consents, self._first_unread_consent)
 
     @property
     def total(self) -> int:
@@ -149,7 +174,19 @@ def misnamed_in_words(found: Misnamed) -> str:
     return f"{found.count:,} {noun} named '{name}': did you mean {found.meant}?{first}"
 
 
+def unread_consents_in_words(found: UnreadConsents) -> str:
+    """How many, and what to do, on one line."""
+    first = f" (first in line {found.first_line:,})" if found.first_line else ""
+    noun = "event says" if found.count == 1 else "events say"
+    return (
+        f"{found.count:,} {noun} of consent what is not understood{first} → in context.consent, "
+        "give each of analytics, personalisation and marketing true or false"
+    )
+
+
 def told(refusals: Refusals, events: int, lines: int | None = None) -> Iterator[str]:
     """All that must be said of what was read, a line each."""
     yield from (loud_in_words(cause, events) for cause in refusals.loud(events, lines))
     yield from (misnamed_in_words(found) for found in refusals.misnamed())
+    if refusals.unread_consents is not None:
+        yield unread_consents_in_words(refusals.unread_consents)

@@ -19,7 +19,11 @@ from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.times import moment_of
 
+#: What a sender may send in one event.
 EVENT_BYTES_MAX = 32 * 1024
+#: The same event as a record of the log: in our words, with its source, and exported its position.
+LOG_BYTES_MAX = 2 * EVENT_BYTES_MAX
+_POSITION_BYTES_MAX = 128
 MESSAGE_ID_LENGTH_MAX = 256
 #: The format of records of ``customer-events``. Format 1, never released, did not state a format;
 #: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
@@ -32,11 +36,14 @@ _LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
-    """``historical``: what the event brings about is rehearsed, not decided aloud."""
+    """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
+    purpose, in the words of whoever asked for it.
+    """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
     timezone: Any = None
     historical: Any = None
+    consent: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -109,8 +116,7 @@ def require_log_format(line: Line) -> None:
         raise LogFormatError(
             f"customer-events has records in format {found}, and this release reads formats 2 and "
             f"{LOG_FORMAT}. If the log is older: start over with another "
-            f"KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
-            f"again. If it is newer: upgrade"
+            f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
 
@@ -131,8 +137,28 @@ def decode_line(raw: bytes) -> Line:
     What is not as it should be costs the line only if it is needed: fields are understood under
     other spellings, and junk in those that nobody reads is left out.
     """
-    if len(raw) > EVENT_BYTES_MAX:
-        raise Rejected(Reason.TOO_LARGE, "$", f"more than {EVENT_BYTES_MAX} bytes")
+    _require_size(raw, EVENT_BYTES_MAX)
+    return _decoded(raw)
+
+
+def decode_log_line(raw: bytes) -> Line:
+    """As `decode_line`, for a record of the log or a line of an exported one.
+
+    What ingest let in may be larger by what it added; all else is held to the size of an event.
+    """
+    _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+    line = _decoded(raw)
+    if not _is_ours(line):
+        _require_size(raw, EVENT_BYTES_MAX)
+    return line
+
+
+def _require_size(raw: bytes, bytes_max: int) -> None:
+    if len(raw) > bytes_max:
+        raise Rejected(Reason.TOO_LARGE, "$", f"more than {bytes_max} bytes")
+
+
+def _decoded(raw: bytes) -> Line:
     try:
         line = _LINE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -170,6 +196,7 @@ def _lenient_line(raw: bytes) -> Line:
     for name in ("properties", "logFormat", "receivedAt"):
         if name in fields:
             setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
+    line.context = _context(fields.get("context"))
     for name, kind in _OPTIONAL.items():
         if name in fields:
             try:
@@ -188,7 +215,7 @@ _ATTRIBUTES: Final = {field.encode_name: field.name for field in msgspec.structs
 _OPTIONAL: Final[dict[str, Any]] = {
     field.encode_name: field.type
     for field in msgspec.structs.fields(Line)
-    if field.encode_name in {"context", "source", "position", "version", "sha256", "horizonDays"}
+    if field.encode_name in {"source", "position", "version", "sha256", "horizonDays"}
 }
 
 
@@ -198,6 +225,17 @@ def _text(fields: dict[str, Any], name: str) -> str:
     if not isinstance(fields[name], str):
         raise Rejected(Reason.WRONG_TYPE, f"$.{name}", "a text")
     return plain(fields[name])
+
+
+def _context(value: Any) -> Context | None:
+    """Of a context each field that can be read: one that cannot costs no other."""
+    if not isinstance(value, dict):
+        return None
+    channel = value.get("channel")
+    return Context(
+        plain(channel) if isinstance(channel, str) and channel else None,
+        **{name: value.get(name) for name in _CONTEXT_REST},
+    )
 
 
 def _escaped(value: Any) -> Any:
@@ -218,6 +256,7 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     return moment
 
 
+_CONTEXT_REST: Final = [name for name in Context.__struct_fields__ if name != "channel"]
 #: Lines that are nobody's.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model"})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
@@ -305,6 +344,13 @@ def milliseconds(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
 
 
+def encode_log_event(event: Event) -> bytes:
+    """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
+    record = encode_event(event)
+    _require_size(record, LOG_BYTES_MAX)
+    return record
+
+
 def encode_event(event: Event, position: Position | None = None) -> bytes:
     """The event in wire format with only the fields that state needs."""
     # A plain dict, so that only the fields named here are passed on.
@@ -316,8 +362,10 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties
-    if event.channel is not None or event.timezone is not None or event.historical:
-        line["context"] = Context(event.channel, event.timezone, event.historical or None)
+    if event.channel is not None or event.timezone is not None or event.historical or event.consent:
+        line["context"] = Context(
+            event.channel, event.timezone, event.historical or None, dict(event.consent) or None
+        )
     if event.source is not None:
         line["source"] = event.source
     line["logFormat"] = LOG_FORMAT

@@ -142,5 +142,5 @@ def _require_format(content: bytes) -> None:
         raise SnapshotFormatError(
             f"snapshot {found.version} is in format {found.format}, which this release does not "
             f"read (it writes {SNAPSHOT_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, "
-            f"or delete and create all topics, and publish the events again"
+            f"and publish the events again"
         )

@@ -1,28 +1,30 @@
 """The trainer: lessons in, snapshots out.
 
 A function of the lessons in their order: folding the topic again gives every snapshot bit for bit.
+And of a day's lessons in any order, as long as partitions keep together: `WholeDays`.
 """
 
 import msgspec
 from msgspec import Struct
 
-from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import DriftAlarm, DriftMonitor
-from models.learning.lessons import DayEnd, Lesson, Tally
+from models.learning.lessons import Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
+from models.learning.whole_days import Day, WholeDays, lesson_of
 
 
 class TrainerState(Struct, rename="camel"):
-    """A trainer's state, part of every snapshot.
+    """A trainer's state, part of every snapshot. It knows nothing of lessons that wait for the end
+    of their day: these are heard again.
 
     ``latest_ms``: event time of the latest lesson for a model; ``heard_ms``: of any lesson.
     ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
-    ``consumed``: the next position of the topic of lessons; ``learners``: the state of each.
-    ``clocks_ms``: up to which time each partition has told all its lessons.
+    ``consumed``: where to read on in the topic of lessons; ``learners``: the state of each.
+    ``clocks_ms``: up to which time each partition's lessons are learnt; ``began_ms``: the first end
+    of a day that any of them told.
     """
 
     lessons: int = 0
@@ -32,6 +34,7 @@ class TrainerState(Struct, rename="camel"):
     positions: dict[str, tuple[int, int]] = {}
     learners: dict[str, msgspec.Raw] = {}
     clocks_ms: dict[str, int] = {}
+    began_ms: int = 0
 
 
 class Trainer:
@@ -40,12 +43,17 @@ class Trainer:
     ``alarms``: those that the last lesson raised.
     """
 
-    def __init__(self, parameters: Parameters, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, snapshot: Snapshot | None = None, *, partitions: int = 0
+    ) -> None:
+        """``partitions``: how many tell lessons and the ends of their days, which are waited for;
+        with 0, each lesson is learnt as it comes.
+        """
         self._parameters = parameters
         self.snapshot = snapshot or prior_snapshot(parameters)
         restored = msgspec.json.decode(self.snapshot.trainer, type=TrainerState | None)
-        self._state = restored or TrainerState()
-        states = self._state.learners
+        self._state = state = restored or TrainerState()
+        states = state.learners
         self.learners: dict[str, Learner] = {
             one.name: one.start(states.get(one.name), parameters) for one in LEARNERS
         }
@@ -54,39 +62,79 @@ class Trainer:
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
         self.alarms: list[DriftAlarm] = []
-        self._is_at_day_end = False
+        self._waits = partitions > 0
+        self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
+        self._day: Day | None = None
+        # Sums do not wait: what is told of them holds everything that was heard.
+        tallies = next(one for one in LEARNERS if Tally in one.learns)
+        self._heard_tallies = tallies.start(states.get(tallies.name), parameters)
+        self._heard_ms = state.heard_ms
 
     @property
     def lessons(self) -> int:
         """The number of lessons learnt."""
         return self._state.lessons
 
-    def learn(self, lesson: Lesson) -> bool:
-        """Learn one lesson; False when it is a repeat."""
-        state = self._state
-        partition, position = str(lesson.partition), (lesson.offset, lesson.index)
-        if position <= state.positions.get(partition, (-1, -1)):
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:
+        """Hear a lesson, at ``place`` in the topic of lessons; False when it is a repeat.
+
+        It is for `learn_next` to learn it, when its day is whole.
+        """
+        if not self._days.hear(lesson, place):
             return False
-        state.positions[partition] = position
+        self._heard_ms = max(self._heard_ms, lesson.timestamp_ms)
+        if isinstance(lesson, Tally):
+            self._heard_tallies.learn(lesson)
+        if not self._waits:
+            self.learn_all()
+        return True
+
+    def learn_next(self) -> bool:
+        """Learn the next lesson of a whole day; False when there is none.
+
+        Whether a snapshot is due is to be asked after each. Raises ``ValueError`` for a lesson that
+        cannot be learnt; the next call goes on with the one after it.
+        """
         self.alarms = []
-        self._is_at_day_end = isinstance(lesson, DayEnd)
-        if isinstance(lesson, DayEnd):
-            state.clocks_ms[partition] = lesson.timestamp_ms
-            return True
-        state.lessons += 1
+        while self._day is None or not self._day.lessons:
+            self._day = self._days.next_day()
+            if self._day is None:
+                return False
+            # The first is taken from the end.
+            self._day.lessons.reverse()
+            if not self._day.lessons:
+                self._end_day(self._day)
+        day = self._day
+        lesson = lesson_of(day.lessons.pop())
+        if not day.lessons:
+            self._end_day(day)
+        self._state.lessons += 1
+        self._state.heard_ms = max(self._state.heard_ms, lesson.timestamp_ms)
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
             if isinstance(alarms, list):
                 self.alarms += alarms
-        state.heard_ms = max(state.heard_ms, lesson.timestamp_ms)
         # A sum teaches no model, so it does not bring the next snapshot closer.
         if not isinstance(lesson, Tally):
-            state.latest_ms = max(state.latest_ms, lesson.timestamp_ms)
+            self._state.latest_ms = max(self._state.latest_ms, lesson.timestamp_ms)
         return True
 
+    def learn_all(self) -> list[DriftAlarm]:
+        """Learn all that was heard, whole days or not; the alarms that it raised."""
+        self._days.end()
+        raised: list[DriftAlarm] = []
+        while self.learn_next():
+            raised += self.alarms
+        self.alarms = raised
+        return raised
+
+    def _end_day(self, day: Day) -> None:
+        self._state.positions.update(day.positions)
+        self._state.clocks_ms.update(day.clocks_ms)
+
     def tallies(self, now_ms: int) -> Tallies:
-        """The parts' sums over all customers as of ``now_ms``, without waiting for a snapshot."""
-        learner = self.learners["tallies"]
+        """The parts' sums over all customers as of ``now_ms``, of everything that was heard."""
+        learner = self._heard_tallies
         assert isinstance(learner, TallyLearner)
         return learner.so_far(now_ms)
 
@@ -103,8 +151,8 @@ class Trainer:
 
     @property
     def heard_ms(self) -> int:
-        """Event time of the latest lesson of any kind, the time at which sums are read."""
-        return self._state.heard_ms
+        """Event time of the latest lesson heard, the time at which sums are read."""
+        return self._heard_ms
 
     @property
     def knows_enough(self) -> bool:
@@ -112,36 +160,37 @@ class Trainer:
         return all(learner.knows_enough for learner in self.learners.values())
 
     def clock_ms(self, partition: int) -> int:
-        """Up to which time this partition has told all its lessons; 0 if it never said."""
-        return self._state.clocks_ms.get(str(partition), 0)
+        """Up to which time this partition has told all its lessons, and those of whole days are
+        learnt; 0 if it never said.
+        """
+        is_learnt = self._day is None and self._days.is_clear
+        clocks_ms = self._days.clocks_ms if is_learnt else self._state.clocks_ms
+        return clocks_ms.get(str(partition), 0)
+
+    @property
+    def consumed(self) -> int:
+        """Where to read on in the topic of lessons after the last snapshot."""
+        return self._state.consumed
 
     @property
     def is_due(self) -> bool:
-        """Whether enough is known, enough event time went by, and the last day's lessons are here,
-        for the next snapshot.
+        """Whether enough is known, enough event time went by, and no day is half learnt, for the
+        next snapshot.
         """
         age_ms = self._state.latest_ms - self.snapshot.created_at_ms
         if age_ms < self._parameters.learning.snapshot_every or not self.knows_enough:
             return False
-        return self._is_day_complete()
-
-    def _is_day_complete(self) -> bool:
-        """Whether every partition has told its lessons up to the last end of a day.
-
-        Who is more than a day behind the others is not waited for. Lessons of releases that did
-        not tell ends of days count at once.
-        """
-        state = self._state
-        if not state.clocks_ms:
-            return True
-        end_ms = last_day_end_ms(state.latest_ms)
-        behind = [clock_ms for clock_ms in state.clocks_ms.values() if clock_ms < end_ms]
-        return self._is_at_day_end and all(end_ms - one > 2 * DAY_MS for one in behind)
+        return self._day is None or not self._day.lessons
 
     def draw(self, consumed: int = 0) -> Snapshot:
-        """The next snapshot; ``consumed`` is the next position of the topic of lessons."""
+        """The next snapshot, of what is learnt; ``consumed`` is the next position of the topic of
+        lessons.
+        """
         state = self._state
-        state.consumed = consumed
+        state.consumed, state.began_ms = self._days.first_place(consumed), self._days.began_ms
+        # In one order, whoever was heard of first.
+        state.positions = dict(sorted(state.positions.items()))
+        state.clocks_ms = dict(sorted(state.clocks_ms.items()))
         found = {name: one.draw(state.latest_ms) for name, one in self.learners.items()}
         kept = {name: one.state() for name, one in self.learners.items()}
         state.learners = {
@@ -149,6 +198,8 @@ class Trainer:
             for name, one in kept.items()
             if one is not None
         }
+        # Days outside of their window are dropped here, too.
+        self._heard_tallies.draw(state.latest_ms)
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,

@@ -47,6 +47,7 @@ from streams.kafka_clients import new_admin, new_reader, running
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
+from streams.topic_identity import generation_of, topic_ids
 from streams.topic_scan import Span, scan
 
 OnProgress = Callable[[int, int, str], object]
@@ -113,6 +114,7 @@ class _Auditor:
         )
         self._spans: dict[str, list[Span]] = {}
         self._committed: Places = {}
+        self._topic_ids: dict[str, str] = {}
         self._done = 0
 
     def close(self) -> None:
@@ -120,7 +122,9 @@ class _Auditor:
             fates.close()
 
     async def run(self) -> Audit:
-        self._committed = await asyncio.to_thread(self._positions.committed)
+        raw = [self._settings.topic(topic) for topic in RAW_TOPICS]
+        self._topic_ids = await topic_ids(self._reader, raw)
+        self._committed = await asyncio.to_thread(self._positions.committed, self._topic_ids)
         # In this order: see above.
         self._spans = await self._ask((*_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
         for topic in RAW_TOPICS:
@@ -139,14 +143,16 @@ class _Auditor:
         return self._audit
 
     async def _read_raw(self, topic: str) -> None:
+        topic_id = self._topic_ids.get(self._settings.topic(topic), "")
+        generation = generation_of(topic_id)
         for span in self._spans[topic]:
             number = span.partition.partition
-            fates = RawFates(self._directory, f"{topic}-{number}", span.begin, span.end)
+            fates = RawFates(self._directory, f"{topic}-{number}", span.begin, span.end, generation)
             self._fates[topic, number] = fates
             async for records in self._scan(topic, span):
                 for record in records:
                     outgoing, found = outgoing_of(
-                        topic, record, self._parameters, self._settings.partitions
+                        topic, record, generation, self._parameters, self._settings.partitions
                     )
                     is_refused = isinstance(found, Rejected)
                     digest = (
@@ -171,11 +177,11 @@ class _Auditor:
                 continue
             elif letter.step == "ingest":
                 fates = self._fates.get((source.topic, source.partition))
-                if fates is not None and source.offset in fates:
+                if fates is not None and fates.has(source):
                     fates.mark(source.offset, IN_LETTERS)
             else:
-                name = f"{source.topic}-{source.partition}-{source.offset}"
-                yield Effect(DEAD_LETTERS, name, digest_of(str(letter.reason).encode()))
+                digest = digest_of(str(letter.reason).encode())
+                yield Effect(DEAD_LETTERS, source.message_id, digest)
 
     async def _read_effects(self, topic: str) -> None:
         for span in self._spans[topic]:
@@ -242,6 +248,11 @@ class _Auditor:
             self._audit.unchecked.append(
                 f"{waiting:,} records of customer-events-{number} that are not applied yet"
             )
+        if partition.of_older_release:
+            self._audit.unchecked.append(
+                f"whether {partition.of_older_release:,} events of partition {number} are what was "
+                f"published: a release wrote them that did not name the topic they came from"
+            )
         return partition.without_source
 
     async def _changelog(self, number: int) -> ChangelogFold:
@@ -249,7 +260,7 @@ class _Auditor:
         span = (await self._ask([CUSTOMERS]))[CUSTOMERS][number]
         async for records in self._scan(CUSTOMERS, span):
             for record in records:
-                stored.add(record.key, record.value)
+                stored.add(record.key, record.value, record.headers)
         if stored.quarantined:
             self._audit.differs(
                 "foreign",

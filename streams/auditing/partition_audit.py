@@ -14,12 +14,14 @@ from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import check_row, decode_row, encode_row
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
+from models.events.event import Source
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, decode_line, require_log_format
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
 from models.partition import Partition, PartitionState, rehearsing_state
 from models.plan import Plan
+from models.repeats import is_repeated
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -80,8 +82,9 @@ class PartitionAudit:
         self._ahead = _rows_ahead(stored)
         self._expected: list[tuple[Effect, int, bool]] = []
         self._sources: dict[str, int] = {}
+        self._generations: dict[str, tuple[str, ...]] = {}
         self._is_compared = False
-        self.without_source = 0
+        self.without_source = self.of_older_release = 0
         if stored.state.applied < 0:
             self._compare()
 
@@ -159,41 +162,45 @@ class PartitionAudit:
     def _find_raw(self, record: ConsumerRecord, line: Line) -> None:
         source = line.source
         assert source is not None
-        name = f"{source.topic}-{source.partition}"
-        is_repeated = source.offset <= self._sources.get(name, -1)
-        self._sources[name] = max(source.offset, self._sources.get(name, -1))
+        is_again = is_repeated(source, self._sources, self._generations)
         fates = self._fates.get((source.topic, source.partition))
-        if fates is None or source.offset not in fates:
-            self._miss_source(name, source.offset, fates, record.offset)
+        if fates is None or not fates.has(source):
+            self._miss_source(source, fates, record.offset)
             return
-        if is_repeated and not fates.marks(source.offset) & IN_LOG:
+        if is_again and not fates.marks(source.offset) & IN_LOG:
             fates.mark(source.offset, DROPPED)
         expected = fates.mark(source.offset, IN_LOG)
-        if expected != digest_of(record.value or b"", self._number):
+        if expected == digest_of(record.value or b"", self._number):
+            return
+        if source.generation != fates.generation:
+            self.of_older_release += 1
+        else:
             self._audit.differs(
                 "events",
                 "events of the log are not what the raw records give with these parameters",
-                f"{name} at {source.offset}, in partition {self._number} at {record.offset}",
+                f"{source.message_id}, in partition {self._number} at {record.offset}",
             )
 
-    def _miss_source(self, name: str, offset: int, fates: RawFates | None, at: int) -> None:
-        """The raw record is not there: gone by retention, written since, or never written."""
-        if fates is not None and offset < fates.begin:
+    def _miss_source(self, source: Source, fates: RawFates | None, at: int) -> None:
+        """The raw record is not there: gone by retention or with its topic, written since, or never
+        written.
+        """
+        is_of_another = fates is not None and source.generation not in (None, fates.generation)
+        if is_of_another or (fates is not None and source.offset < fates.begin):
             self.without_source += 1
         elif fates is None or at < self._log_end:
             self._audit.differs(
                 "events",
-                "the log names raw records that are not there: a raw topic was deleted and "
-                "created again, or somebody else writes to customer-events",
-                f"{name} at {offset}, in partition {self._number} at {at}",
+                "the log names raw records that are not there: a raw topic was cut, or somebody "
+                "else writes to customer-events",
+                f"{source.message_id}, in partition {self._number} at {at}",
             )
 
     def _expect_letter(self, line: Line, rejected: Rejected, offset: int) -> None:
         if line.source is not None:
             source = line.source
-            name = f"{source.topic}-{source.partition}-{source.offset}"
             digest = digest_of(str(rejected.reason).encode())
-            self._expect(Effect(DEAD_LETTERS, name, digest), offset)
+            self._expect(Effect(DEAD_LETTERS, source.message_id, digest), offset)
 
     def _expect(self, effect: Effect, offset: int) -> None:
         is_due = offset < self._committed

@@ -1,6 +1,6 @@
 """Where topics begin and end, and how far the workers are, asked by one connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition as ReaderPartition
 from kafka import KafkaAdminClient, TopicPartition
@@ -9,6 +9,7 @@ from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailable
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from streams.record_batches import Committed, is_replaced
 from streams.topic_scan import Span
 from streams.topics import TopicsError, partition_counts
 
@@ -23,8 +24,10 @@ class Positions:
         self._admin = admin
         self._settings = settings
 
-    def committed(self) -> Places:
-        """The workers' next offsets on the topics that lead to state."""
+    def committed(self, topic_ids: Mapping[str, str]) -> Places:
+        """The workers' next offsets on the topics that lead to state; not those in a topic that had
+        the name before: ``topic_ids`` are the present ones, by full name.
+        """
         names = {self._settings.topic(topic): topic for topic in (CUSTOMER_EVENTS, *RAW_TOPICS)}
         group = self._settings.group_id
         try:
@@ -34,7 +37,9 @@ class Positions:
         return {
             (names[tp.topic], tp.partition): at.offset
             for tp, at in found.items()
-            if tp.topic in names and at.offset >= 0
+            if tp.topic in names
+            and at.offset >= 0
+            and not is_replaced(Committed(at.offset, at.metadata), topic_ids.get(tp.topic, ""))
         }
 
     def spans(self, topics: Sequence[str]) -> dict[str, list[Span]]:

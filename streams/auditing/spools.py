@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
 from config.topics import LABELLED_EXAMPLES
+from models.events.event import Source
 
 _DIGEST_BYTES = 8
 _ENTRY_BYTES = _DIGEST_BYTES + 1
@@ -31,11 +31,13 @@ def digest_of(content: bytes, place: int = 0) -> bytes:
 
 class RawFates:
     """What must become of every record of one partition of a raw topic, and where it was found:
-    nine bytes a record, in a file.
+    nine bytes a record, in a file. ``generation`` tells the topic from others that had its name.
     """
 
-    def __init__(self, directory: Path, name: str, begin: int, end: int) -> None:
-        self.begin, self.end = begin, end
+    def __init__(
+        self, directory: Path, name: str, begin: int, end: int, generation: str | None = None
+    ) -> None:
+        self.begin, self.end, self.generation = begin, end, generation
         self._file: IO[bytes] = (directory / name).open("w+b")
         # Zeros, which a file system needn't store: a record that is never set is absent.
         self._file.truncate(max(1, (end - begin) * _ENTRY_BYTES))
@@ -45,8 +47,12 @@ class RawFates:
         self._entries.close()
         self._file.close()
 
-    def __contains__(self, offset: int) -> bool:
-        return self.begin <= offset < self.end
+    def has(self, source: Source) -> bool:
+        """Whether the record that ``source`` names is here. A release that knew no generations
+        means this topic.
+        """
+        is_ours = source.generation in (None, self.generation)
+        return is_ours and self.begin <= source.offset < self.end
 
     def expect(self, offset: int, digest: bytes) -> None:
         """Note what ingest must make of the record at ``offset``."""
@@ -156,12 +162,7 @@ class EffectSpool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def found(self, partition: int, effects: Iterable[Effect]) -> None:

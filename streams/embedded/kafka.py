@@ -15,6 +15,7 @@ from streams.embedded.jars import Progress, kafka_jars, tell_nobody
 from streams.embedded.kafka_properties import Address, server_properties
 from streams.embedded.ports import HOST
 from streams.embedded.process import (
+    PRIVATE_UMASK,
     ServerFailedError,
     ServerProcess,
     killed_on_failure,
@@ -45,6 +46,8 @@ class KafkaNode:
         self, address: Address, cluster: Sequence[Address], extra: Mapping[str, str]
     ) -> None:
         """Write the node's configuration file."""
+        # Private before anything is in it: it may hold passwords of listeners.
+        self.properties_path.touch(0o600)
         self.properties_path.write_text(
             server_properties(address, cluster, self.data_dir, extra), encoding="utf-8"
         )
@@ -61,6 +64,7 @@ class KafkaNode:
             text=True,
             env=java_environment(),
             timeout=FORMAT_TIMEOUT_S,
+            umask=PRIVATE_UMASK,
             check=False,
         )
         if done.returncode:
@@ -190,5 +194,6 @@ def cluster_id_of(directory: Path) -> str:
     path = directory / "cluster-id"
     if not path.exists():
         # A leading zero byte, since Kafka's tools take an id that begins with "-" for an option.
+        path.touch(0o600)
         path.write_text(urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("="))
     return path.read_text()

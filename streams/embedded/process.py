@@ -14,6 +14,8 @@ from pathlib import Path
 
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 30
+#: What a server writes is for nobody else on the machine: files of 0600, directories of 0700.
+PRIVATE_UMASK = 0o077
 
 # Waits until its stdin ends, which happens when the process that started it dies for any reason,
 # then kills the server. It holds a handle to the process, because process ids are reused.
@@ -79,6 +81,8 @@ class ServerProcess:
         self._release()
         # The guard would be enough; this way the server ends before its parent does.
         atexit.register(self.kill)
+        # Made private before anything is in it: a log may quote what a client sent.
+        self.log_path.touch(0o600)
         with self.log_path.open("ab") as log:
             self._log_offset = log.tell()
             self._server = subprocess.Popen(
@@ -89,6 +93,7 @@ class ServerProcess:
                 start_new_session=True,
                 env=env,
                 cwd=cwd,
+                umask=PRIVATE_UMASK,
             )
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", GUARD, str(self._server.pid)],
@@ -97,6 +102,7 @@ class ServerProcess:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self.pid_path.touch(0o600)
         self.pid_path.write_text(f"{self._server.pid}\n")
 
     def require_alive(self) -> None:

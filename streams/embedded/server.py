@@ -27,7 +27,8 @@ class EmbeddedServer(ABC):
             self._temporary = TemporaryDirectory(prefix=f"keepstream-{name}-")
             directory = Path(self._temporary.name)
         self.directory = directory.resolve()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        # A broker's files are the customers' events: for nobody else on the machine.
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._port_count = port_count
         self._ports: Sequence[int] = ()
 

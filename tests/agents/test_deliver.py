@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from agents.deliver import is_too_old
 from config.duration import HOUR_MS
 from config.settings import SettingsError, load_settings
-from models.decisions.trigger import Decision, NextBestAction
+from models.decisions.trigger import Decision, NextBestAction, is_too_old
 from models.events.wire import iso
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, at, line

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import pytest
 
-from agents.trainer import learn
+from agents.trainer import hear, learn_next
 from config.duration import DAY_MS
+from models.learning.day_ends import day_end_ms
 from models.learning.drift import STREAMS, WARM_UP_MS
-from models.learning.lessons import Observation, encode_lesson
+from models.learning.lessons import DayEnd, Lesson, Observation, encode_lesson
 from models.learning.trainer import Trainer
 from streams.metrics import Metrics
 from tests.models.lines import PARAMETERS
@@ -25,7 +26,7 @@ class Labelled(NamedTuple):
 
 
 def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
-    rng, trainer, metrics = Random(1), Trainer(PARAMETERS), Metrics()
+    rng, trainer, metrics = Random(1), Trainer(PARAMETERS, partitions=1), Metrics()
     for number in range(6_000):
         day = number / 50
         slower = 0.4 if day * DAY_MS > WARM_UP_MS + 20 * DAY_MS else 0.0
@@ -39,9 +40,14 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
             gap_residuals=(rng.gauss(slower, 0.8),),
             offset=number,
         )
+        lessons: list[Lesson] = [told]
+        if number % 50 == 49:
+            lessons.append(DayEnd(day_end_ms(told.timestamp_ms), offset=number, index=1))
         # What is learnt twice, after a crash, alarms once.
-        for _ in range(2):
-            learn(trainer, Labelled(number, encode_lesson(told)), metrics)
+        for lesson in 2 * lessons:
+            hear(trainer, Labelled(number, encode_lesson(lesson)))
+            while learn_next(trainer, metrics):
+                pass
     metrics.set_drift_means(trainer.drift_means())
     exposed = metrics.exposition().decode()
 

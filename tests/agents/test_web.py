@@ -149,3 +149,22 @@ def test_a_port_that_is_taken_is_refused_in_words(settings: Settings) -> None:
                     pass
 
     asyncio.run(serve_twice())
+
+
+def test_a_customer_of_a_partition_that_is_being_read_is_not_unknown(settings: Settings) -> None:
+    site = routes(
+        Metrics(), Readiness(list), PROFILES.get, lambda: None, lambda customer: customer == "c-9"
+    )
+
+    async def ask() -> list[tuple[int, str]]:
+        found = []
+        async with serving(site, settings) as port, aiohttp.ClientSession() as session:
+            for customer in ("c-1", "c-8", "c-9"):
+                async with session.get(f"http://127.0.0.1:{port}/customers/{customer}") as answer:
+                    found.append((answer.status, await answer.text()))
+        return found
+
+    known, unknown, recovering = asyncio.run(ask())
+    assert (200, 404) == (known[0], unknown[0])
+    assert 503 == recovering[0]
+    assert "recovering" in recovering[1]

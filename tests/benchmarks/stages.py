@@ -128,18 +128,20 @@ def watched(stopwatch: Stopwatch) -> Iterator[None]:
 
 def fold(events: list[Event], parameters: Parameters) -> tuple[dict[str, float], CustomerRows]:
     """Fold the events as a worker does; microseconds by stage, and the rows."""
-    stopwatch, rows, trainer = Stopwatch(), CustomerRows(), Trainer(parameters)
+    stopwatch, rows = Stopwatch(), CustomerRows()
+    trainer = Trainer(parameters, partitions=1)
     part = partition.Partition(
         0, rows, prior_snapshot(parameters), plan_for(parameters), _no_models
     )
-    learn = stopwatch.timed("lesson", trainer.learn)
+    learn = stopwatch.timed("lesson", trainer.learn_next, only=lambda _, result: bool(result))
 
     def teach(effects: list[Any]) -> None:
         for effect in effects:
             if isinstance(effect, Lesson):
-                learn(effect)
-                if trainer.is_due:
-                    part.adopt(trainer.draw())
+                trainer.learn(effect)
+                while learn():
+                    if trainer.is_due:
+                        part.adopt(trainer.draw())
 
     latest_ms = offset = 0
     with watched(stopwatch):

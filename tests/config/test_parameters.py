@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from config.duration import DAY_MS, SECOND_MS, DurationMs
-from config.parameters import ParameterError, Parameters
+from config.parameters import ParameterError, Parameters, without_answers_to
 from models.customer.cart import CartParameters
 from models.customer.engagement import EngagementParameters
 from models.customer.purchases import PurchaseParameters
@@ -240,9 +241,71 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_bytes(b"\xff\xfe\x00")
 
-    assert "not valid TOML" in complaint(file=file)
+    assert "cannot be read (it is no text in UTF-8)" in complaint(file=file)
 
 
 def test_parameters_do_not_change() -> None:
     with pytest.raises(AttributeError):
         load_parameters().time.disorder = 5  # type: ignore[misc, assignment]
+
+
+def rule(name: str, moment: str) -> str:
+    fields = "version: 1, when: orders > 0, cooldown: 1d, because: []"
+    return f"  - {{name: {name}, moment: {moment}, {fields}}}\n"
+
+
+MINE = "triggers:\n" + rule("cart-abandoned", "cart-idle")
+PRICE = rule("price-dependent", "price-dependent")
+
+
+@pytest.mark.parametrize(
+    ("triggers", "actions", "names", "answered"),
+    [
+        # The shipped file has the parts' triggers beside it.
+        (None, None, {"price-dependent", "points-earned"}, True),
+        (None, "shipped", {"price-dependent", "points-earned"}, True),
+        # A file of one's own takes the place of both, and nothing answers what is not there.
+        (MINE, None, set(), False),
+        # A trigger of that name in it is answered as the part's was.
+        (MINE + PRICE, None, {"price-dependent"}, True),
+        # With a catalogue of one's own nothing is left out of it: the rules are checked as written.
+        (MINE, "shipped", set(), True),
+    ],
+)
+def test_triggers_of_parts_go_with_a_file_of_ones_own_and_so_do_answers_to_them(
+    tmp_path: Path, triggers: str | None, actions: str | None, names: set[str], *, answered: bool
+) -> None:
+    assignments = []
+    if triggers is not None:
+        (tmp_path / "triggers.yaml").write_text(triggers)
+        assignments.append(f"rules.triggers={tmp_path / 'triggers.yaml'}")
+    if actions is not None:
+        shipped = resources.files("config").joinpath("actions.yaml").read_text("utf-8")
+        (tmp_path / "actions.yaml").write_text(shipped)
+        assignments.append(f"rules.actions={tmp_path / 'actions.yaml'}")
+    found = load_parameters(assignments=assignments)
+    [action] = [one for one in found.actions.actions if one.name == "value-added"]
+
+    of_parts = {"price-dependent", "points-earned"}
+    assert names == of_parts & {rule.name for rule in found.triggers.triggers}
+    assert answered == ("price-dependent" in action.contexts)
+    # What answers other triggers, too, goes on to answer them.
+    assert {"churn-risk", "purchase-overdue"} <= action.contexts.keys()
+
+
+def test_an_action_that_answers_only_what_is_gone_is_gone() -> None:
+    shipped = load_parameters().actions
+    [action, *_] = shipped.actions
+    catalogue = replace(
+        shipped,
+        actions=(
+            replace(action, name="one", contexts={"price-dependent": 1.0}),
+            replace(action, name="both", contexts={"price-dependent": 1.0, "churn-risk": 0.5}),
+            replace(action, name="other", contexts={"churn-risk": 1.0}),
+        ),
+    )
+    left = without_answers_to({"price-dependent"}, catalogue)
+
+    assert {"both": {"churn-risk": 0.5}, "other": {"churn-risk": 1.0}} == {
+        action.name: action.contexts for action in left.actions
+    }

@@ -8,8 +8,10 @@ import pytest
 from rich.pretty import pretty_repr
 
 from config.settings import (
+    SECRETS_IN_FILES,
     Settings,
     SettingsError,
+    _is_secret,
     describe,
     known_variables,
     load_settings,
@@ -143,15 +145,84 @@ def test_the_password_can_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"\n", "the file is empty"), (b"\xff\xfe", "not UTF-8")]
+    ("variable", "others", "secret"),
+    [
+        ("SASL_PASSWORD", LOGIN, CANARY),
+        ("REDIS_URL", {}, f"rediss://:{CANARY}@cache:6380/0"),
+        (
+            "SSL_KEY_PASSWORD",
+            {"KEEPSTREAM_SECURITY_PROTOCOL": "SSL", "KEEPSTREAM_SSL_CERTFILE": __file__},
+            CANARY,
+        ),
+    ],
 )
-def test_a_password_file_without_a_password_is_refused(
-    tmp_path: Path, content: bytes, said: str
+def test_every_secret_can_come_from_a_file_and_only_from_there(
+    tmp_path: Path, variable: str, others: dict[str, str], secret: str
 ) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{secret}\n", encoding="utf-8")
+    name = f"KEEPSTREAM_{variable}"
+    settings = load_settings({**others, f"{name}_FILE": str(path)})
+    assert secret == getattr(settings, variable.lower())
+    assert CANARY not in repr(settings)
+    with pytest.raises(SettingsError, match=f"{name} and {name}_FILE are both set") as refused:
+        load_settings({**others, name: secret, f"{name}_FILE": str(path)})
+    assert CANARY not in str(refused.value)
+
+
+def test_secrets_are_the_settings_that_may_be_in_a_file() -> None:
+    secret = {f.name for f in msgspec.structs.fields(Settings) if _is_secret(f.type)}
+    assert set(SECRETS_IN_FILES) == secret
+
+
+def test_an_option_wins_over_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("redis://theirs:6379/0")
+    settings = load_settings({"KEEPSTREAM_REDIS_URL_FILE": str(path)}, redis_url="redis://mine:1/0")
+    assert "redis://mine:1/0" == settings.redis_url
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n", "the file is empty"),
+        (b"\xff\xfe", "no text in UTF-8"),
+        (b"x" * 70_000, "more than 65,536 bytes"),
+    ],
+)
+def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     secret = tmp_path / "password"
     secret.write_bytes(content)
     with pytest.raises(SettingsError, match=said):
         load_settings({**LOGIN, "KEEPSTREAM_SASL_PASSWORD_FILE": str(secret)})
+
+
+def test_a_url_in_a_file_that_cannot_be_used_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text(f"http://:{CANARY}@cache:6379")
+    with pytest.raises(SettingsError, match="KEEPSTREAM_REDIS_URL is .hidden.") as refused:
+        load_settings({"KEEPSTREAM_REDIS_URL_FILE": str(path)})
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"KEEPSTREAM_SSL_CERTFILE": __file__}, "KEEPSTREAM_SSL_CERTFILE would be ignored"),
+        (
+            {"KEEPSTREAM_SECURITY_PROTOCOL": "SSL", "KEEPSTREAM_SSL_KEYFILE": __file__},
+            "KEEPSTREAM_SSL_KEYFILE is set without KEEPSTREAM_SSL_CERTFILE",
+        ),
+        (
+            {"KEEPSTREAM_SECURITY_PROTOCOL": "SSL", "KEEPSTREAM_SSL_CERTFILE": "/nowhere.pem"},
+            "KEEPSTREAM_SSL_CERTFILE is '/nowhere.pem': there is no such file",
+        ),
+    ],
+)
+def test_a_certificate_is_used_in_full_or_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environ)
+    assert said in str(refused.value)
 
 
 def test_secrets_are_shown_nowhere() -> None:

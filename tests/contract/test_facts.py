@@ -56,7 +56,7 @@ def test_a_fact_is_a_number_or_a_text_and_has_words_once_it_is_known(
                 allowed = fact.values(ALL_ON) if fact.values is not None else None
                 assert allowed is None or value in allowed, name
                 assert isinstance(value, str) or fact.least <= value <= fact.most, name
-                assert fact.words.format(value).strip(), name
+                assert fact.told(value).strip(), name
 
 
 @every_part
@@ -80,6 +80,8 @@ def test_words_have_one_place_for_the_value(part: Part[Any]) -> None:
         places = [field for _, field, _, _ in Formatter().parse(fact.words) if field is not None]
         assert [""] == places, name
         assert fact.about, name
+        is_yes_or_no = (fact.least, fact.most, fact.words.count("{}")) == (0, 1, 1)
+        assert fact.answers is None or is_yes_or_no, name
         assert fact.moment is None or fact.moment in part.moments, name
 
 

@@ -10,6 +10,20 @@ from tests.house.repository import ROOT
 
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+#: What is for users: the README, and the pages that go into detail.
+GUIDE = [
+    README,
+    *(
+        ROOT / "docs" / name
+        for name in (
+            "decisions.md",
+            "loyalty-and-surveys.md",
+            "operating.md",
+            "promises.md",
+            "scores.md",
+        )
+    ),
+]
 LEARNING = ROOT / "docs/learning.md"
 ADRS = sorted((ROOT / "docs/adr").glob("*.md"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

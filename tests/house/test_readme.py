@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and its pages show is what happens."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from models.admission import admit
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.policy import compile_policy
 from models.decisions.trigger import (
+    ACTION_WITHDRAWN,
     NEXT_BEST_ACTION,
+    ActionWithdrawn,
+    Cause,
+    Decision,
     NextBestAction,
     Trigger,
     decode_decision,
@@ -30,15 +34,15 @@ from streams.embedded.valkey import EmbeddedValkey
 from streams.outputs import OUTPUTS
 from streams.redis_views import trigger_stream
 from streams.topics import create_topics
-from tests.house.documents import README, blocks, commands
+from tests.house.documents import GUIDE, README, blocks, commands
 from tests.house.repository import ROOT
 from tests.models.lines import of
 
-TEXT = README.read_text()
+TEXT = "\n".join(page.read_text() for page in GUIDE)
 
 
 def example(language: str, holding: str) -> str:
-    """The README's one block in ``language`` that has ``holding`` in it."""
+    """The one block of all pages in ``language`` that has ``holding`` in it."""
     [text] = [b.text for b in blocks(TEXT) if b.language == language and holding in b.text]
     return text
 
@@ -71,6 +75,10 @@ def test_every_kind_of_decision_is_described() -> None:
     kinds = [*(rule.name for rule in load_parameters().triggers.triggers), NEXT_BEST_ACTION]
 
     assert [] == [kind for kind in kinds if f"\n| `{kind}` |" not in TEXT]
+
+
+def test_the_readme_is_what_a_newcomer_can_read() -> None:
+    assert len(README.read_text().splitlines()) <= 350
 
 
 def test_every_source_of_a_score_is_described() -> None:
@@ -199,20 +207,60 @@ def test_the_program_that_reads_kafka_reads_a_trigger(
     assert f"{fired.id} {kind} ada 1 in the cart; " in capsys.readouterr().out
 
 
+def written(store: "redis.Redis", settings: Settings, *decisions: Decision) -> None:
+    """Decisions as they are delivered."""
+    for one in decisions:
+        content = {"id": one.id, "trigger": encode_decision(one)}
+        store.xadd(trigger_stream(settings, one.kind), content)
+
+
+def pending(store: "redis.Redis", settings: Settings) -> list[int]:
+    """What the program read and did not acknowledge, by stream."""
+    streams = [trigger_stream(settings, kind) for kind in (NEXT_BEST_ACTION, ACTION_WITHDRAWN)]
+    return [store.xpending(stream, "marketing")["pending"] for stream in streams]
+
+
 @pytest.mark.kafka
-def test_the_program_that_reads_redis_acts_once_and_only_where_it_may(
+def test_the_program_that_reads_redis_acts_once_in_time_and_only_where_it_may(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The one that is shown is over by now, and would be passed over.
-    treated = replace(shown_action(), due_at="2999-01-01T00:00:00.000Z")
+    treated = replace(shown_action(), due_at="2999-01-02T00:00:00.000Z")
     control = replace(treated, id="another", user_id="bob", group=CONTROL)
-    stream = trigger_stream(settings, NEXT_BEST_ACTION)
+    by_night = replace(treated, id="n1", user_id="eve", not_before="2999-01-01T00:00:00.000Z")
+    refused = replace(by_night, id="n2", user_id="max")
+    withdrawal = ActionWithdrawn(
+        "w",
+        ACTION_WITHDRAWN,
+        "max",
+        "t",
+        Cause("m"),
+        "n2",
+        "a",
+        "email",
+        "consent",
+        None,
+        None,
+        "g",
+    )
+    program = Program(settings)
+    assert TREATED == treated.group
     with redis.Redis.from_url(settings.redis_url) as store:
-        for decided in (treated, control, treated):
-            store.xadd(stream, {"id": decided.id, "trigger": encode_decision(decided)})
-
-        Program(settings).run("xreadgroup")
-
-        assert TREATED == treated.group
+        written(store, settings, shown_action(), treated, control, treated, by_night, refused)
+        program.run("xreadgroup")
         assert "cart-coupon by email for ada\n" == capsys.readouterr().out
-        assert 0 == store.xpending(stream, "marketing")["pending"]
+        assert 2 == store.zcard("mailer:later")
+
+        written(store, settings, withdrawal)
+        _let_the_night_end(store)
+        program.run("xreadgroup")
+        assert "cart-coupon by email for eve\n" == capsys.readouterr().out
+        assert 0 == store.zcard("mailer:later")
+        assert [0, 0] == pending(store, settings)
+
+
+def _let_the_night_end(store: "redis.Redis") -> None:
+    """Make what waits as if the end of the quiet hours had come."""
+    for content in store.zrange("mailer:later", 0, -1):
+        store.zrem("mailer:later", content)
+        store.zadd("mailer:later", {content.replace(b"2999-01-01", b"2000-01-01"): 0})

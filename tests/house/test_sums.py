@@ -22,12 +22,14 @@ INTEGER_CALLS = {"bool", "ceil", "floor", "int", "len"}
 SUMS_OF_INTEGERS = {
     "sum(fates.values())": "events by what became of them",
     "sum(histogram.values())": "customers by bin",
-    "sum((partition.rehearsed for partition in rehearsing))": "decisions",
+    "sum((partition.rehearsed for partition in rehearsing or facts.partitions))": "decisions",
     "sum((max(log.ends[tp] - committed[tp], 0) for tp in partitions))": "offsets",
     "sum(self._held.values())": "records that wait, by topic",
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",
     "sum((end - begins[tp] for tp, end in ends.items() if tp.topic in raw))": "offsets",
     "sum((span.end - span.begin for span in spans))": "offsets",
+    "sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])": "offsets",
+    "sum((span.end - span.begin for spans in self._spans.values() for span in spans))": "offsets",
     "sum((end for partition, end in log.ends.items() if partition.topic"
     " == settings.topic(topics.LABELLED_EXAMPLES)))": "offsets",
 }

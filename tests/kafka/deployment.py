@@ -20,7 +20,7 @@ from config.settings import Settings, load_settings
 from models.catalogue import topic_of
 from streams.embedded.process import ServerProcess, wait_until
 from streams.kafka_clients import new_admin, new_reader, running
-from streams.outbox import Outbox, new_outbox_producer
+from streams.outbox import Headers, Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.topics import create_topics
@@ -146,10 +146,14 @@ class Deployment:
             thread.join()
 
     def write(
-        self, topic: str, partition: int, *written: tuple[bytes | None, bytes | None]
+        self,
+        topic: str,
+        partition: int,
+        *written: tuple[bytes | None, bytes | None],
+        headers: Headers = (),
     ) -> None:
         """Write keys and values straight to a partition, as no publisher would."""
-        asyncio.run(_write(self.settings, topic, partition, written))
+        asyncio.run(_write(self.settings, topic, partition, written, headers))
 
     def publish(self, records: Iterable[ShopRecord]) -> int:
         """Publish and wait for every acknowledgement; how many there were."""
@@ -228,6 +232,15 @@ class Deployment:
         assert done.returncode in allowed, done.stderr
         return done.stdout
 
+    def create_anew(self, topic: str) -> None:
+        """Delete ``topic`` with all its records, and create it again, empty."""
+        with closing(new_admin(self.settings)) as admin:
+            admin.delete_topics([self.settings.topic(topic)])
+        # What is being deleted is still there for a moment.
+        self.wait(
+            "it is there again", lambda: any(made.is_new for made in create_topics(self.settings))
+        )
+
     def live_customer(self, customer: str) -> bytes | None:
         """The customer as the worker that owns them sees them now."""
         for worker in self.alive:
@@ -246,11 +259,12 @@ async def _write(
     topic: str,
     partition: int,
     written: Iterable[tuple[bytes | None, bytes | None]],
+    headers: Headers,
 ) -> None:
     async with running(new_outbox_producer(settings), settings) as producer:
         outbox = Outbox(producer, settings)
         for key, value in written:
-            outbox.add(topic, partition, key=key, value=value)
+            outbox.add(topic, partition, key=key, value=value, headers=headers)
         await outbox.flush()
 
 

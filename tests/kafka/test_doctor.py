@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from agents.cli import app
 from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
+from config.duration import DAY_MS
 from config.topics import (
     CUSTOMERS,
     FEEDBACK,
     MODEL_SNAPSHOTS,
     NEXT_BEST_ACTIONS,
     RETENTION_TRIGGERS,
+    SUPPORT,
 )
 from models.customer.profile import Profile
 from models.customer.row import ROW_FORMAT
@@ -28,7 +30,7 @@ from models.decisions.trigger import NEXT_BEST_ACTION
 from models.events.wire import iso
 from models.partition import PartitionState, encode_state
 from models.schemas import document_schema, documents
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.examination import STATE_LOOK_BACK
@@ -168,7 +170,12 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
 def _an_outcome_is_recorded(deployment: Deployment) -> None:
     """What came back about an action is seen where its customer is, and counted."""
     decided = [msgspec.json.decode(value) for _, _, value in deployment.read(NEXT_BEST_ACTIONS)]
-    *_, decision = [one for one in decided if one["action"] is not None]
+    # An outcome of a control decision, or of one that was withdrawn, is no success.
+    *_, decision = [
+        one
+        for one in decided
+        if (one["kind"], one["group"]) == (NEXT_BEST_ACTION, "treated") and one["action"]
+    ]
     clicked = {
         "type": "track",
         "event": "Action Clicked",
@@ -179,13 +186,43 @@ def _an_outcome_is_recorded(deployment: Deployment) -> None:
     }
     key = decision["userId"].encode()
     deployment.publish([ShopRecord(FEEDBACK, key, msgspec.json.encode(clicked), 0)])
-    deployment.wait("it is read", deployment.is_drained)
-    assert 1 == deployment.metric("keepstream_action_outcomes_total", outcome="clicked")
+    deployment.wait(
+        "it is counted",
+        lambda: deployment.metric("keepstream_action_outcomes_total", outcome="clicked") == 1,
+    )
     content = deployment.live_customer(decision["userId"])
     assert content is not None
     view = msgspec.json.decode(content, type=Profile)
     outcomes = {found.at: found.outcome for found in view.decisions}
     assert "clicked" == outcomes[decision["timestamp"]]
+
+
+def test_decisions_that_come_too_late_for_redis_are_told_by_kind(deployment: Deployment) -> None:
+    deployment.start_worker(KEEPSTREAM_DELIVER_MAX_AGE="24h")
+    now_ms = int(time() * 1_000)
+    for number, at_ms in enumerate((now_ms - 3 * DAY_MS, now_ms - 60_000)):
+        answer = {
+            "type": "track",
+            "event": "Survey Responded",
+            "messageId": f"answer-{number}",
+            "userId": f"c-{number}",
+            "timestamp": iso(at_ms),
+            "properties": {"kind": "nps", "score": 8, "scale_max": 10},
+            "context": {"consent": {"DataSharing": False}},
+        }
+        key = f"c-{number}".encode()
+        deployment.publish([ShopRecord(SUPPORT, key, msgspec.json.encode(answer), 0)])
+    deployment.wait("both are told", lambda: len(deployment.read(RETENTION_TRIGGERS)) == 2)
+    deployment.wait("all is read", deployment.is_drained)
+    assert 1 == deployment.metric("keepstream_held_back_total", kind="nps-passive")
+    # It costs no event, and is told of.
+    assert 2 == deployment.metric("keepstream_unread_consents_total")
+
+    visit = Visit({**deployment.environment, "KEEPSTREAM_DELIVER_MAX_AGE": "24h"})
+    [words] = visit.said("deliveries", "notice")
+    assert "1 decision came too late for Redis: 1 nps-passive; delivered: 1 nps-passive" in words
+    [gates] = visit.said("gates", "ok")
+    assert "an action was chosen at 0 of 2 moments" in gates
 
 
 def test_topics_that_are_missing_are_named(deployment: Deployment) -> None:
@@ -208,7 +245,8 @@ def test_what_can_not_be_reached_is_a_problem_and_the_rest_is_looked_at(
     [words] = no_broker.said("broker", "problem")
     assert "start the broker" in words
 
-    no_store = Visit(deployment.environment, "--redis-url", f"redis://:canary@{closed}/0")
+    away = {"KEEPSTREAM_REDIS_URL": f"redis://:canary@{closed}/0"}
+    no_store = Visit({**deployment.environment, **away})
     assert {"redis", "workers"} == set(no_store.problems)
     [words] = no_store.said("redis", "problem")
     assert "KEEPSTREAM_REDIS_URL" in words

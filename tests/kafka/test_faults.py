@@ -18,7 +18,7 @@ from models.learning.lessons import decode_lesson
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer
 from models.parameters import load_parameters
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
@@ -121,12 +121,14 @@ def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment)
     deployment.wait("all is read", deployment.is_drained)
 
     # The oracle of the snapshots: the examples from the start, and the rule for when to draw.
-    learner = Trainer(load_parameters())
+    learner = Trainer(load_parameters(), partitions=deployment.settings.partitions)
     expected = []
     for offset, (_, _, value) in enumerate(deployment.read(LABELLED_EXAMPLES)):
-        if learner.learn(decode_lesson(value)) and learner.is_due:
-            content, _ = encode_snapshot(learner.draw(consumed=offset + 1))
-            expected.append((str(learner.snapshot.version).encode(), content))
+        learner.learn(decode_lesson(value), offset)
+        while learner.learn_next():
+            if learner.is_due:
+                content, _ = encode_snapshot(learner.draw(consumed=offset + 1))
+                expected.append((str(learner.snapshot.version).encode(), content))
     published = [(key, value) for _, key, value in deployment.read(MODEL_SNAPSHOTS)]
     assert before < len(expected)
     assert expected == list(dict.fromkeys(published))

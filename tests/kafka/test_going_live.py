@@ -12,11 +12,17 @@ from config.duration import DAY_MS, HOUR_MS
 from config.topics import (
     CLICKSTREAM,
     DEAD_LETTERS,
+    MODEL_SNAPSHOTS,
     NEXT_BEST_ACTIONS,
     RETENTION_TRIGGERS,
     TRANSACTIONS,
 )
 from models.events.wire import iso
+from models.learning.churn_models import ChurnScoring
+from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from models.learning.trainer import Trainer
+from models.parameters import load_parameters
+from models.replay import Replay
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, json_lines
 
@@ -82,7 +88,7 @@ def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
 
     assert f"{held:,.0f} decisions were held" in deployment.run("live")
     deployment.wait("the live records are folded", deployment.is_drained)
-    assert "every partition decides aloud" == findings(deployment)["live"]
+    assert findings(deployment)["live"].startswith("every partition decides aloud; of history ")
     assert deployment.run("live").startswith("live already")
 
     at_ms = int(time() * 1_000)
@@ -102,6 +108,39 @@ def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
     assert [t["id"] for t in told] == [t["id"] for t in again if t["type"] == "retention-trigger"]
     summary = json.loads((out / "summary.json").read_bytes())
     assert held == sum(summary["rehearsed"].values()) - _rehearsed_by_going_live(deployment, held)
+
+
+def test_an_import_learns_bit_for_bit_what_a_replay_of_its_file_learns(
+    deployment: Deployment,
+) -> None:
+    few = "learning.minimum_examples=20"
+    lines = shop_until_yesterday(int(time() * 1_000), days=50, customers=40)
+    deployment.publish(lines)
+    deployment.start_worker("--set", few, is_live=False)
+    deployment.wait("history is folded", lambda: deployment.folded() == len(lines))
+    deployment.wait("all is committed", deployment.is_drained)
+
+    replayed: list[bytes] = []
+
+    class Kept(Trainer):
+        def draw(self, consumed: int = 0) -> Snapshot:
+            snapshot = super().draw(consumed)
+            replayed.append(decided_with(snapshot))
+            return snapshot
+
+    parameters = load_parameters(assignments=[few])
+    replay = Replay(parameters, trainer=Kept(parameters, partitions=1), is_rehearsed=True)
+    for number, record in enumerate(lines, 1):
+        replay.feed(record.value, number)
+
+    live = [decode_snapshot(value) for _, _, value in deployment.read(MODEL_SNAPSHOTS)]
+    assert "28" in live[-1].of(ChurnScoring).models
+    assert replayed == [decided_with(snapshot) for snapshot in live]
+
+
+def decided_with(snapshot: Snapshot) -> bytes:
+    """A snapshot's bytes without the trainer's state, which says where its lessons were."""
+    return encode_snapshot(snapshot.replace(trainer=b"null"))[0]
 
 
 ORDERS: dict[str, Callable[[ShopRecord], object]] = {

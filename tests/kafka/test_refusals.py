@@ -12,7 +12,6 @@ from config.topics import CUSTOMER_EVENTS, CUSTOMERS, LABELLED_EXAMPLES, MODEL_S
 from models.customer.row import ROW_FORMAT, Row, encode_row
 from models.learning.snapshot import SNAPSHOT_FORMAT
 from streams.kafka_clients import new_admin
-from streams.topics import create_topics
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.worker import ROOT
 
@@ -88,7 +87,7 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     _empty_snapshots(deployment)
     assert "model-snapshots does not have it" in last_words(deployment)
 
-    _create_anew(deployment, CUSTOMER_EVENTS)
+    deployment.create_anew(CUSTOMER_EVENTS)
     text = last_words(deployment)
     assert "the topic was deleted and created again" in text
     assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
@@ -98,7 +97,7 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert "a newer release; upgrade this worker" in last_words(deployment)
 
 
-START_OVER = "start over with another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics"
+START_OVER = "start over with another KEEPSTREAM_TOPIC_PREFIX"
 
 
 def test_rows_of_an_older_format_are_refused(deployment: Deployment) -> None:
@@ -156,15 +155,3 @@ def _empty_snapshots(deployment: Deployment) -> None:
     assert end > 0
     with contextlib.closing(new_admin(deployment.settings)) as admin:
         admin.delete_records({topic: end})
-
-
-def _create_anew(deployment: Deployment, topic: str) -> None:
-    name = deployment.settings.topic(topic)
-    with contextlib.closing(new_admin(deployment.settings)) as admin:
-        admin.delete_topics([name])
-
-    def is_created() -> bool:
-        # What is being deleted is still there for a moment.
-        return any(topic.is_new for topic in create_topics(deployment.settings))
-
-    deployment.wait("it is there again", is_created)

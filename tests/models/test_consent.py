@@ -5,6 +5,7 @@ from math import isnan
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,15 +20,15 @@ from models.customer.consent import (
     WORDS_MAX,
     ConsentDefaults,
     ConsentParameters,
-    Purpose,
     refusal,
 )
+from models.customer.consent_purposes import Purpose
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
 from models.events.rejection import Rejected
-from models.events.wire import iso
+from models.events.wire import encode_event, iso
 from models.learning.lessons import Lesson, Tally
 from models.learning.tallies import TallyLearner
 from models.parameters import load_parameters
@@ -135,6 +136,170 @@ STANDS: Mapping[str, tuple[list[Event], set[str]]] = {
         {"email_reachable"},
     ),
 }
+
+
+def stamped(day: float, consent: Any, *, event: str = "page", context: Any = None) -> Event:
+    """An event of something else, whose context says this of consent."""
+    said: dict[str, Any] = orjson.loads(line(event, at(days=day)))
+    said["context"] = {"consent": consent} if context is None else context
+    said["messageId"] += str(consent)
+    return decode_event(orjson.dumps(said), message_id="none")
+
+
+def preferences(**choices: Any) -> dict[str, Any]:
+    return {"categoryPreferences": choices}
+
+
+STAMPS: Mapping[str, tuple[list[Event], set[str]]] = {
+    "a no by category": ([stamped(1, preferences(Advertising=False))], MARKETING),
+    "a no at once": ([stamped(1, {"marketing": False})], MARKETING),
+    "a no by purpose": ([stamped(1, {"purposes": {"analytics": False}})], {"analytics"}),
+    "a no in words": ([stamped(1, {"personalization": "Denied"})], {"personalisation"}),
+    "on any event": ([stamped(1, {"marketing": False}, event="My Own Thing")], MARKETING),
+    "nothing is said of the others": (
+        [revoked(1, purpose="analytics"), stamped(2, preferences(Advertising=True))],
+        {"analytics"},
+    ),
+    "nothing is said": (
+        [
+            revoked(1, purpose="analytics"),
+            stamped(2, {}),
+            stamped(3, preferences()),
+            stamped(4, None),
+            stamped(5, preferences(Analytics=None)),
+            stamped(6, []),
+        ],
+        {"analytics"},
+    ),
+    "granted again": (
+        [stamped(1, preferences(Advertising=False)), stamped(2, preferences(Advertising=True))],
+        set(),
+    ),
+    "granted again after an event": (
+        [revoked(1, purpose="marketing"), stamped(2, {"marketing": True})],
+        set(),
+    ),
+    "revoked by an event later": (
+        [stamped(1, {"marketing": True}), revoked(2, purpose="marketing")],
+        MARKETING,
+    ),
+    "revoked after an event": (
+        [granted(1, purpose="marketing"), stamped(2, {"marketing": False})],
+        MARKETING,
+    ),
+    "both at the same moment": (
+        [revoked(1, purpose="marketing"), stamped(1, {"marketing": True})],
+        MARKETING,
+    ),
+    "both at the same moment, the other way round": (
+        [granted(1, purpose="marketing"), stamped(1, {"marketing": False})],
+        MARKETING,
+    ),
+    "two stamps of one moment": (
+        [stamped(1, {"marketing": True}), stamped(1, {"marketing": False})],
+        MARKETING,
+    ),
+    "two names of one purpose": (
+        [stamped(1, preferences(Advertising=True, Newsletter=False))],
+        MARKETING,
+    ),
+    "a channel that was left stays left": (
+        [said("Unsubscribed", 1), stamped(2, preferences(Advertising=True))],
+        {"marketing_email"},
+    ),
+    "a channel that was left before everything was": (
+        [said("Unsubscribed", 1), revoked(2), stamped(3, {"marketing": True, "analytics": True})],
+        {"marketing_email", "personalisation"},
+    ),
+    "a channel that was left, then all was granted": (
+        [said("Unsubscribed", 1), granted(2), stamped(3, {"marketing": True})],
+        set(),
+    ),
+    "a channel that was granted is closed with the rest": (
+        [said("Email Subscribed", 1), stamped(2, {"marketing": False})],
+        MARKETING,
+    ),
+    "service cannot be revoked here either": ([stamped(1, preferences(Functional=False))], set()),
+}
+
+
+@pytest.mark.parametrize(("events", "no"), STAMPS.values(), ids=list(STAMPS))
+def test_what_the_context_says_of_consent_is_a_word_of_its_time(
+    events: list[Event], no: set[str]
+) -> None:
+    assert no == denied(events)
+    assert no == denied(events[::-1])
+
+
+UNREAD: Mapping[str, tuple[Any, set[str]]] = {
+    "a text": ("no", set()),
+    "a list": ([{"marketing": False}], set()),
+    "a number": (7, set()),
+    "preferences that are a list": ({"categoryPreferences": ["Advertising"]}, set()),
+    "a purpose that nobody knows": (preferences(DataSharing=False), set()),
+    "a choice that is neither": (preferences(Advertising="maybe"), set()),
+    "a choice that is an object": ({"marketing": {"email": False}}, set()),
+    "one that can be read beside it": (preferences(DataSharing=True, Advertising=False), MARKETING),
+}
+
+
+@pytest.mark.parametrize(("consent", "no"), UNREAD.values(), ids=list(UNREAD))
+def test_a_consent_that_is_not_understood_costs_no_event_and_is_told_of(
+    consent: Any, no: set[str]
+) -> None:
+    event = stamped(1, consent)
+    read = [one.has_unread_consent for _, (events, _) in STAMPS.items() for one in events]
+
+    assert event.has_unread_consent
+    assert no == denied([event])
+    assert not any(read)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("consent_marketing", 1.0, "marketing: allowed"),
+        ("consent_marketing", 0.0, "marketing: refused"),
+        ("consent_marketing_email", 0.0, "marketing by email: refused"),
+        ("email_reachable", 1.0, "e-mail: arrives"),
+        ("email_reachable", 0.0, "e-mail: comes back"),
+    ],
+)
+def test_a_yes_and_a_no_are_told_in_words(name: str, value: float, words: str) -> None:
+    assert words == FACTS[name].told(value)
+
+
+def test_a_receipt_tells_what_is_refused() -> None:
+    effects = lived_with_effects([revoked(1, purpose="marketing")])[1]
+    [fired] = [one for one in effects if isinstance(one, Trigger)]
+
+    assert ["marketing: refused", "marketing by email: refused"] == [r.words for r in fired.reasons]
+
+
+def test_what_is_wrong_beside_it_in_the_context_costs_no_consent() -> None:
+    context = {"channel": 7, "consent": {"marketing": False}, "historical": True}
+    event = stamped(1, None, context=context)
+
+    assert ((("marketing", False),), True, None) == (
+        event.consent,
+        event.historical,
+        event.channel,
+    )
+
+
+def test_the_log_carries_what_was_understood() -> None:
+    event = stamped(1, preferences(Advertising=False, Analytics=True, DataSharing=True))
+    again = decode_event(encode_event(event), message_id="none")
+
+    assert (("analytics", True), ("marketing", False)) == event.consent == again.consent
+    assert not again.has_unread_consent
+
+
+def test_a_campaign_s_cost_has_no_consent_of_anybody() -> None:
+    cost = orjson.loads(line("Campaign Cost", at(days=1), properties={"channel": "a", "amount": 1}))
+    cost["context"] = {"consent": {"marketing": False}}
+
+    assert () == decode_event(orjson.dumps(cost), message_id="none").consent
 
 
 @pytest.mark.parametrize(("events", "no"), STANDS.values(), ids=list(STANDS))

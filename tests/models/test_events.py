@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from config.topics import RAW_TOPICS
 from models.admission import admit, decode_event
@@ -14,15 +15,19 @@ from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     EVENT_BYTES_MAX,
+    LOG_BYTES_MAX,
     LOG_FORMAT,
     LogFormatError,
     Position,
     decode_line,
+    decode_log_line,
     encode_event,
+    encode_log_event,
     iso,
     require_log_format,
     timestamp_ms,
 )
+from streams.log_export import log_line
 from tests.models.lines import PARAMETERS
 
 GOOD: dict[str, Any] = {
@@ -310,6 +315,43 @@ def test_an_event_of_exactly_the_limit_is_taken() -> None:
 
     assert "ada" == admit(raw(x="x" * padding), PARAMETERS, message_id="").customer
     assert (Reason.TOO_LARGE, "$") == refusal(raw(x="x" * (padding + 1)))
+
+
+def test_what_is_taken_on_a_raw_topic_is_read_in_the_log_and_in_an_export() -> None:
+    """Also if the event's source makes it larger than what a sender may send."""
+    context = {"channel": "c" * (EVENT_BYTES_MAX - len(raw(context={"channel": ""})))}
+    source = Source("transactions", 3, 10**12, 1_767_225_700_000, "AbCdEfGh")
+    event = admit(raw(context=context), PARAMETERS, message_id="", source=source)
+    record = encode_log_event(event)
+    assert EVENT_BYTES_MAX < len(record)
+    exported = log_line(record, 63, 10**15)
+    assert exported is not None
+    assert [source, source] == [decode_log_line(one).source for one in (record, exported)]
+
+
+def test_the_largest_record_of_the_log_is_read_in_an_export() -> None:
+    event = replace(decode_event(raw(), message_id=""), channel="c")
+    source = Source("transactions", 3, 10**12, 1_767_225_700_000, "AbCdEfGh")
+    event = replace(event, source=source)
+    padding = LOG_BYTES_MAX - len(encode_event(event))
+    record = encode_log_event(replace(event, channel="c" * (padding + 1)))
+    assert LOG_BYTES_MAX == len(record)
+    exported = log_line(record, 63, 10**15)
+    assert exported is not None
+    assert source == decode_log_line(exported).source
+
+
+def test_a_record_too_large_for_the_log_is_refused_before_it_is_there() -> None:
+    event = replace(decode_event(raw(), message_id=""), message_id="m" * LOG_BYTES_MAX)
+    with pytest.raises(Rejected, match="too_large"):
+        encode_log_event(event)
+
+
+def test_what_ingest_did_not_write_is_held_to_the_size_of_an_event_in_the_log_too() -> None:
+    padding = EVENT_BYTES_MAX - len(raw(x=""))
+    assert "ada" == decode_log_line(raw(x="x" * padding)).user_id
+    with pytest.raises(Rejected, match="too_large"):
+        decode_log_line(raw(x="x" * (padding + 1)))
 
 
 @pytest.mark.parametrize("topic", [t for t in RAW_TOPICS if t != "clickstream"])

@@ -17,7 +17,7 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import encode_event
 from models.parameters import load_parameters
 from models.replay import Replay
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from tests.models.lines import PARAMETERS
 from tests.models.schemas import LEAST
 

@@ -14,10 +14,11 @@ from config.duration import DAY_MS
 from models.learning.bgnbd import cell_of
 from models.learning.day_ends import day_end_ms
 from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
-from models.learning.lessons import DayEnd, Observation, decode_lesson, encode_lesson
+from models.learning.lessons import DayEnd, Example, Observation, decode_lesson, encode_lesson
 from models.learning.population import Population
 from models.learning.snapshot import (
     SNAPSHOT_FORMAT,
+    Snapshot,
     SnapshotError,
     decode_snapshot,
     encode_snapshot,
@@ -185,9 +186,10 @@ def test_the_prior_says_what_the_parameters_say() -> None:
 
 def trainer_of_two() -> Trainer:
     """A trainer that has heard of two partitions."""
-    trainer = Trainer(PARAMETERS)
+    trainer = Trainer(PARAMETERS, partitions=2)
     for partition in (0, 1):
         trainer.learn(DayEnd(day_end_ms(at()), partition=partition))
+    assert not trainer.learn_next()
     return trainer
 
 
@@ -203,11 +205,12 @@ def told_days(trainer: Trainer, days: range, partitions: tuple[int, ...]) -> lis
                 lesson.timestamp_ms, lesson.partition = end_ms, partition
                 lesson.offset, lesson.index = day, place
                 trainer.learn(lesson)
-                assert not trainer.is_due
+                assert not trainer.learn_next()
             trainer.learn(DayEnd(end_ms, partition=partition, offset=day, index=MINIMUM))
-            if trainer.is_due:
-                drawn.append((day, partition))
-                trainer.draw()
+            while trainer.learn_next():
+                if trainer.is_due:
+                    drawn.append((day, partition))
+                    trainer.draw()
     return drawn
 
 
@@ -220,16 +223,106 @@ def test_a_snapshot_holds_the_days_lessons_of_every_partition() -> None:
 def test_who_is_days_behind_is_not_waited_for() -> None:
     trainer = trainer_of_two()
 
-    assert [(3, 0), (4, 0)] == told_days(trainer, range(1, 5), (0,))
+    # The first two days when the third has ended, each with a snapshot of its own.
+    assert [(3, 0), (3, 0), (3, 0), (4, 0)] == told_days(trainer, range(1, 5), (0,))
+    assert 4 * MINIMUM == trainer.lessons
 
 
 def test_the_end_of_a_day_is_heard_again_after_a_restart() -> None:
     trainer = trainer_of_two()
     told_days(trainer, range(1, 3), (0, 1))
-    resumed = Trainer(PARAMETERS, trainer.draw())
+    resumed = Trainer(PARAMETERS, trainer.draw(), partitions=2)
 
     assert day_end_ms(at(days=2)) == resumed.clock_ms(1) == trainer.clock_ms(1)
     assert 0 == resumed.clock_ms(7)
+
+
+def test_a_day_that_is_half_learnt_is_not_told_as_learnt() -> None:
+    trainer = trainer_of_two()
+    before_ms, end_ms = day_end_ms(at()), day_end_ms(at(days=1))
+    for partition in (0, 1):
+        for index, lesson in enumerate(observations(MINIMUM)):
+            lesson.partition, lesson.offset, lesson.index = partition, 1, index
+            trainer.learn(lesson)
+        trainer.learn(DayEnd(end_ms, partition=partition, offset=2))
+
+    assert before_ms == trainer.clock_ms(0) == trainer.clock_ms(1)
+    learnt = 0
+    while trainer.learn_next():
+        learnt += 1
+        # Whoever waits for the day would go on before the model that is due was drawn.
+        assert learnt == 2 * MINIMUM or before_ms == trainer.clock_ms(0)
+        assert trainer.is_due is (learnt == 2 * MINIMUM)
+    assert 2 * MINIMUM == learnt
+    assert end_ms == trainer.clock_ms(0) == trainer.clock_ms(1)
+
+
+def told_of_days(partition: int, days: range, ended: range) -> list[Observation | DayEnd]:
+    """Some lessons of each day, and those ends of days that the partition tells."""
+    told: list[Observation | DayEnd] = []
+    for day in days:
+        end_ms = day_end_ms(at(days=day))
+        lessons = [replace(o, timestamp_ms=end_ms) for o in observations(MINIMUM, seed=day)]
+        told += [*lessons, *[DayEnd(end_ms)][: day in ended]]
+    for offset, lesson in enumerate(told):
+        lesson.partition, lesson.offset, lesson.index = partition, offset, 0
+    return told
+
+
+def drawn_from(
+    topic: list[Observation | DayEnd], begin: Snapshot | None = None
+) -> list[tuple[int, Snapshot]]:
+    """The snapshots of two partitions' lessons, and how many lessons each was of."""
+    trainer = Trainer(PARAMETERS, begin, partitions=2)
+    found: list[tuple[int, Snapshot]] = []
+    for place in range(trainer.consumed, len(topic)):
+        trainer.learn(topic[place], place)
+        while trainer.learn_next():
+            if trainer.is_due:
+                found.append((trainer.lessons, trainer.draw(place + 1)))
+    return found
+
+
+def test_a_restart_between_two_days_that_became_whole_at_once_changes_nothing() -> None:
+    # The second partition tells the first day's end with the second's.
+    topic = [*told_of_days(0, range(2), range(2)), *told_of_days(1, range(2), range(1, 2))]
+    steady = drawn_from(topic)
+    (_, first), (_, second) = steady
+
+    assert [MINIMUM, 4 * MINIMUM] == [lessons for lessons, _ in steady]
+    [(lessons, again)] = drawn_from(topic, decode_snapshot(*encode_snapshot(first)))
+    assert 4 * MINIMUM == lessons
+    assert encode_snapshot(second) == encode_snapshot(again)
+
+
+def test_the_state_of_a_release_that_let_nothing_wait_is_gone_on_from() -> None:
+    trainer = trainer_of_two()
+    told_days(trainer, range(1, 3), (0, 1))
+    state = msgspec.json.decode(trainer.draw().trainer)
+    assert state.pop("beganMs")
+    older = trainer.snapshot.replace(trainer=msgspec.json.encode(state))
+    resumed = Trainer(PARAMETERS, older, partitions=2)
+
+    assert [(3, 1), (4, 1)] == told_days(resumed, range(3, 5), (0, 1))
+    assert trainer.lessons + 4 * MINIMUM == resumed.lessons
+
+
+def test_a_lesson_that_cannot_be_learnt_does_not_keep_the_others_from_it() -> None:
+    trainer = Trainer(PARAMETERS, partitions=1)
+    lessons = observations(3)
+    broken = Example(at(), 28.0, "check-in", churned=True, features="AAAA", offset=9)
+    for lesson in (*lessons, broken, DayEnd(day_end_ms(at(days=9)), offset=10)):
+        assert trainer.learn(lesson)
+    learnt = refused = 0
+    while True:
+        try:
+            if not trainer.learn_next():
+                break
+            learnt += 1
+        except ValueError:
+            refused += 1
+
+    assert (3, 1) == (learnt, refused)
 
 
 def test_a_snapshot_is_due_after_enough_examples_and_enough_event_time() -> None:

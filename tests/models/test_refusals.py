@@ -13,6 +13,7 @@ from models.events.refusals import (
     NAMES_MAX,
     TOLD_MAX,
     Refusals,
+    UnreadConsents,
     loud_in_words,
     misnamed_in_words,
     refusal_in_words,
@@ -122,6 +123,17 @@ def test_a_name_is_told_with_what_was_meant_and_moves_no_cursor() -> None:
     assert len(second) < 120
 
 
+def test_consent_that_is_not_understood_is_told_with_its_first_line_and_what_to_send() -> None:
+    refusals = Refusals()
+    assert [] == list(told(refusals, 3))
+    for number in (7, 9):
+        refusals.add_unread_consent(number)
+    [words] = told(refusals, 3)
+
+    assert words.startswith("2 events say of consent what is not understood (first in line 7) → ")
+    assert "true or false" in words
+
+
 def order(number: int, name: str = "Order Completed", at: str = "2026-03-01T10:00:00Z") -> bytes:
     return (
         b'{"type":"track","event":"%b","messageId":"m%d","userId":"u1","timestamp":"%b",'
@@ -135,6 +147,7 @@ def test_a_replay_counts_refusals_late_events_and_slips_of_names(parameters: Par
         order(1, at="2026-05-01T10:00:00Z"),
         order(2),
         order(3, "Order Complete", "2026-05-01T11:00:00Z"),
+        order(4, at="2026-05-01T12:00:00Z")[:-1] + b',"context":{"consent":"no"}}',
         b"{",
         b'{"type":"track","event":"Order Completed","timestamp":"2026-05-01T10:00:00Z"}',
         b'{"type":"score","timestamp":"2026-05-01T10:00:00Z"}',
@@ -150,7 +163,8 @@ def test_a_replay_counts_refusals_late_events_and_slips_of_names(parameters: Par
     assert [("Order Complete", "Order Completed", 1, 3)] == [
         (found.name, found.meant, found.count, found.first_line) for found in summary.misnamed
     ]
-    assert 2 == summary.events["applied"]
+    assert UnreadConsents(1, 4) == summary.unread_consents
+    assert 3 == summary.events["applied"]
 
 
 @pytest.mark.parametrize(

@@ -1,99 +1,81 @@
-"""However long ago something was told: told again, it moves neither money nor points."""
+"""Records that come twice are known by their place, and a place is one of one topic."""
 
-from typing import Any
+import random
 
 import pytest
-from msgspec.structs import replace
 
-from config.duration import MINUTE_MS
-from models import engine
-from models.admission import decode_event
-from models.customer.loyalty import LOYALTY, LoyaltyParameters
-from models.customer.row import Row
-from models.engine import Effect, Fate
-from models.events.event import Event
-from models.learning.lessons import Cost
-from tests.models.lines import PARAMETERS, at, context, happened, line, of, seen
-
-LOYAL = PARAMETERS.with_section(replace(PARAMETERS.of(LoyaltyParameters), enabled=True))
-#: Of which a queue of hundreds remembers only the last.
-FORGETFUL = context(
-    parameters=replace(LOYAL, bounds=replace(LOYAL.bounds, messages=8)), clock_ms=at(days=1)
-)
+from models.events.event import Source
+from models.repeats import GENERATIONS_MAX, is_repeated
 
 
-def queue(length: int) -> list[Event]:
-    """What a client had not sent yet: a page view a minute, and what costs money on the way."""
-    said: dict[int, tuple[str, dict[str, Any]]] = {
-        1: ("Order Completed", {"order_id": "A", "revenue": 100}),
-        3: ("Order Completed", {"revenue": 30}),
-        5: ("Order Refunded", {"order_id": "A", "total": 20}),
-        7: ("Order Refunded", {"order_id": "A", "total": 20, "refund_id": "R-1"}),
-        9: ("Points Redeemed", {"points": 10}),
-        11: ("Points Redeemed", {"points": 10, "redemption_id": "P-1"}),
-        13: ("Points Adjusted", {"points": 50, "reason": "sorry"}),
-        15: ("Points Adjusted", {"points": -5}),
-        17: ("Order Cancelled", {"order_id": "B"}),
-        19: ("Order Completed", {"order_id": "B", "revenue": 40}),
-    }
-    return [
-        happened(name, at(days=1) + number * MINUTE_MS, message=f"m-{number}", **properties)
-        for number in range(length)
-        for name, properties in [said.get(number, ("page", {}))]
-    ]
+class Seen:
+    """What a partition remembers of the places that events came from."""
+
+    def __init__(self, **sources: int) -> None:
+        self.sources: dict[str, int] = {f"{name}-0": offset for name, offset in sources.items()}
+        self.generations: dict[str, tuple[str, ...]] = {}
+
+    def repeats(self, offset: int, generation: str | None = None, topic: str = "support") -> bool:
+        source = Source(topic, 0, offset, 1, generation)
+        return is_repeated(source, self.sources, self.generations)
 
 
-def account(row: Row) -> tuple[Any, ...]:
-    bought, view = of(row).purchases, seen(row, at(days=60), FORGETFUL).loyalty
-    lots, debits = row.read(LOYALTY).lots, row.read(LOYALTY).debits
-    return bought.count, bought.net_minor, bought.days, bought.orders, view, lots, debits
+@pytest.mark.parametrize("generation", [None, "one"])
+def test_a_place_is_new_once(generation: str | None) -> None:
+    seen = Seen()
+    offsets = [0, 1, 1, 0, 2, 5, 4, 6]
+    expected = [False, False, True, True, False, False, True, False]
+    assert expected == [seen.repeats(offset, generation) for offset in offsets]
 
 
-def cost(number: int) -> Event:
-    raw = line(
-        "Campaign Cost",
-        at(days=1, minutes=number % 7),
-        message=f"c-{number}",
-        properties={"channel": "web", "amount": 5.0},
-    )
-    return decode_event(raw, message_id="none")
+def test_offsets_of_another_topic_of_the_name_are_other_places() -> None:
+    seen = Seen()
+    assert not seen.repeats(9, "one")
+    assert [False, False, True] == [seen.repeats(offset, "two") for offset in (0, 1, 1)]
 
 
-@pytest.mark.parametrize("times", [1, 5])
-def test_a_long_queue_that_is_sent_again_moves_nothing(times: int) -> None:
-    row, events = Row(), queue(100)
-    for event in events:
-        engine.step(row, event, FORGETFUL.present, FORGETFUL.plan)
-    before = account(row)
-
-    fates = [
-        engine.step(row, event, FORGETFUL.present, FORGETFUL.plan)[0] for event in events * times
-    ]
-
-    assert (3, 13_000) == before[:2]
-    assert [Fate.APPLIED] * len(fates) == fates
-    assert repr(before) == repr(account(row))
+def test_a_topic_before_is_still_known_and_so_is_the_present_one_after_it() -> None:
+    """A worker that was cut off may write what it has of the topic before."""
+    seen = Seen()
+    for offset, generation in [(9, "one"), (0, "two"), (3, "two")]:
+        assert not seen.repeats(offset, generation)
+    assert seen.repeats(9, "one")
+    assert not seen.repeats(10, "one")
+    assert seen.repeats(3, "two")
+    assert not seen.repeats(4, "two")
+    assert seen.repeats(10, "one")
 
 
-def test_a_queue_of_what_a_client_library_keeps_is_known_whole() -> None:
-    within = context(clock_ms=at(days=1))
-    row, events = Row(), queue(PARAMETERS.bounds.messages)
-    first = [engine.step(row, event, within.present, within.plan)[0] for event in events]
-    again = [engine.step(row, event, within.present, within.plan)[0] for event in events]
+def test_topics_and_generations_do_not_mix() -> None:
+    seen = Seen()
+    assert not seen.repeats(5, "one", "support")
+    assert not seen.repeats(5, "two", "support")
+    assert not seen.repeats(3, "one", "feedback")
+    assert not seen.repeats(4, "two", "feedback")
+    assert seen.repeats(5, "one", "support")
 
-    assert PARAMETERS.bounds.messages >= 100
-    assert ({Fate.APPLIED}, {Fate.DUPLICATE}) == (set(first), set(again))
+
+def test_what_an_earlier_release_remembered_holds_for_the_first_generation() -> None:
+    """Ingest may have passed records on just before an upgrade, and pass them on again after it."""
+    seen = Seen(support=7)
+    assert seen.repeats(7, "one")
+    assert not seen.repeats(8, "one")
+    assert not seen.repeats(0, "two")
 
 
-def test_the_costs_of_campaigns_are_counted_once() -> None:
-    costs = [cost(number) for number in range(40)]
-    row = Row()
+def test_an_earlier_release_still_finds_the_offset_of_the_present_generation() -> None:
+    seen = Seen()
+    seen.repeats(7, "one")
+    seen.repeats(2, "two")
+    assert 2 == seen.sources["support-0"]
 
-    def told(events: list[Event]) -> int:
-        effects: list[Effect] = []
-        for event in events:
-            effects += engine.step(row, event, FORGETFUL.present, FORGETFUL.plan)[1]
-        return len([effect for effect in effects if isinstance(effect, Cost)])
 
-    assert 40 == told(costs)
-    assert 0 == told(costs)
+def test_few_generations_are_remembered() -> None:
+    seen = Seen()
+    chance = random.Random(5)
+    for number in range(200):
+        seen.repeats(number, f"g-{chance.randrange(40)}")
+        assert GENERATIONS_MAX >= len(seen.sources)
+        assert GENERATIONS_MAX >= len(seen.generations["support-0"])
+        earlier = {f"support-0@{one}" for one in seen.generations["support-0"][1:]}
+        assert {"support-0", *earlier} == seen.sources.keys()

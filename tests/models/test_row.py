@@ -336,7 +336,7 @@ def test_a_row_of_format_1_is_refused_in_words(
 
     assert str(refused.value) == (
         "a row is in format 1, which this release does not read (it writes 2): start over with "
-        "another KEEPSTREAM_TOPIC_PREFIX, or delete and create all topics, and publish the events "
+        "another KEEPSTREAM_TOPIC_PREFIX, and publish the events "
         "again"
     )
 

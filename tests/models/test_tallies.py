@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from models.learning.lessons import Cost, Observation, Tally, decode_lesson, encode_lesson
+from models.learning.day_ends import day_end_ms
+from models.learning.lessons import Cost, DayEnd, Observation, Tally, decode_lesson, encode_lesson
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from models.learning.tallies import NO_DAY, Tallies, TallyLearner, TallyState
 from models.learning.trainer import Trainer
@@ -179,6 +180,24 @@ def test_sums_are_told_before_there_is_a_snapshot_and_kept_in_it() -> None:
     resumed.learn(tally(("k", 0, 5)))
     resumed.learn(tally(("k", 0, 2), offset=1))
     assert {"returns": {"k": 7}} == resumed.tallies(at()).parts
+
+
+def test_sums_are_told_before_the_end_of_their_day_and_learnt_after_it() -> None:
+    trainer = Trainer(PARAMETERS, partitions=2)
+    for partition in (0, 1):
+        trainer.learn(DayEnd(day_end_ms(at()), partition=partition))
+    assert trainer.learn(tally(("k", 0, 5), offset=1), 2)
+    assert not trainer.learn_next()
+    assert {"returns": {"k": 5}} == trainer.tallies(at()).parts
+
+    before = trainer.draw(consumed=3)
+    assert Tallies() == before.of(Tallies)
+    assert 2 == trainer.consumed
+    resumed = Trainer(PARAMETERS, before, partitions=2)
+    # It is heard again, and counts once.
+    for _ in range(2):
+        resumed.learn(tally(("k", 0, 5), offset=1), 2)
+    assert {"returns": {"k": 5}} == resumed.tallies(at()).parts
 
 
 def test_sums_are_told_as_of_the_latest_lesson_of_any_kind() -> None:

@@ -89,6 +89,8 @@ def test_a_decision_that_is_refused_before_it_was_delivered_is_withdrawn_once() 
 @pytest.mark.parametrize(
     ("event", "because"),
     [
+        (replace(happened("page", at(hours=2)), consent=(("marketing", False),)), "consent"),
+        (replace(happened("page", at(hours=2)), consent=(("analytics", False),)), None),
         (happened("Consent Revoked", at(hours=2), purpose="marketing"), "consent"),
         (happened("Email Bounced", at(hours=2)), "channel-opt-out"),
         (happened("Consent Revoked", at(hours=2), purpose="personalisation"), "impersonal"),

@@ -7,22 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from models.learning.acquisition import AcquisitionState
 from models.learning.bgnbd import cell_of
+from models.learning.day_ends import day_end_ms
 from models.learning.feature_names import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.lessons import (
     Cost,
+    DayEnd,
     Example,
     Forecast,
     Lesson,
     Observation,
     Tally,
+    decode_lesson,
+    encode_lesson,
     packed_text,
 )
 from models.learning.population import PopulationState
 from models.learning.scorers import SCORERS, Said, combined, pack_said
-from models.learning.snapshot import decode_snapshot, encode_snapshot
+from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from models.learning.spend import NAMES as SPEND_NAMES
 from models.learning.tallies import TallyState
 from models.learning.trainer import Trainer, TrainerState
@@ -31,6 +36,9 @@ from tests.models.lines import at
 
 #: So that a few lessons are enough for every part of a snapshot.
 PARAMETERS = replace(SHIPPED, learning=replace(SHIPPED.learning, minimum_examples=3))
+
+#: The start of a day.
+START_MS = at() // DAY_MS * DAY_MS
 
 amounts = st.floats(0, 1e9, allow_nan=False)
 chances = st.floats(0, 1)
@@ -212,3 +220,136 @@ def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
 
     assert learnt(steady, order[cut:]) == learnt(resumed, order[again:])
     assert steady.lessons == resumed.lessons == len(order)
+
+
+class Day(NamedTuple):
+    """What a partition tells of one day, and whether it tells its end by itself: if not, the next
+    end that it tells is of both days.
+    """
+
+    facts: list[Fact]
+    is_ended: bool
+
+
+class Drawn(NamedTuple):
+    """A snapshot, without where the trainer was, and the place from which to go on after it."""
+
+    content: bytes
+    consumed: int
+    snapshot: Snapshot
+
+
+days = st.builds(Day, st.lists(checks | labels | costs | tallies, max_size=4), st.booleans())
+#: Up to four partitions, told day by day. With many partitions the days are few, and the reverse.
+shops = st.integers(2, 4).flatmap(
+    lambda partitions: st.lists(st.tuples(*[days] * partitions), min_size=2, max_size=6)
+)
+
+
+def told_by(shop: list[tuple[Day, ...]], partition: int) -> list[Lesson]:
+    """A partition's lessons in its own order; the offset is the number of the day."""
+    found: list[Lesson] = []
+    is_silent = False
+    for number, by_partition in enumerate(shop):
+        day = by_partition[partition]
+        start_ms = START_MS + number * DAY_MS
+        lessons = [_unplaced(fact, start_ms + fact.later_ms % DAY_MS) for fact in day.facts]
+        # Two ends in a row are never left out, nor the first and the last one.
+        is_ended = day.is_ended or is_silent or number in (0, len(shop) - 1)
+        is_silent = not is_ended
+        if is_ended:
+            lessons.append(DayEnd(day_end_ms(start_ms)))
+        for index, lesson in enumerate(lessons):
+            lesson.partition, lesson.offset, lesson.index = partition, number, index
+        found += lessons
+    return found
+
+
+@st.composite
+def told_in_some_order(
+    draw: st.DrawFn, shop: list[tuple[Day, ...]], *, ahead_max: int
+) -> list[Lesson]:
+    """The topic of lessons: in any order, as long as partitions keep to so many days of each other,
+    and with some lessons again, as a worker writes them after a crash.
+    """
+    lanes = [told_by(shop, partition) for partition in range(len(shop[0]))]
+    topic: list[Lesson] = []
+    nexts = [0] * len(lanes)
+    while left := [n for n, lane in enumerate(lanes) if nexts[n] < len(lane)]:
+        days_of = {n: lanes[n][nexts[n]].offset for n in left}
+        latest = min(days_of.values()) + ahead_max
+        number = draw(st.sampled_from([n for n in left if days_of[n] <= latest]))
+        nexts[number] += 1
+        again = draw(st.integers(0, 3)) if draw(st.booleans()) else 0
+        topic.append(lanes[number][nexts[number] - 1])
+        topic += lanes[number][max(nexts[number] - again, 0) : nexts[number]]
+    return topic
+
+
+def drawn_from(topic: list[Lesson], begin: Drawn | None, partitions: int) -> list[Drawn]:
+    """The snapshots that a trainer draws from the topic, from the beginning or from a snapshot."""
+    trainer = Trainer(PARAMETERS, begin and begin.snapshot, partitions=partitions)
+    found: list[Drawn] = []
+    for place in range(begin.consumed if begin else 0, len(topic)):
+        # As it is read: each time anew.
+        trainer.learn(decode_lesson(encode_lesson(topic[place])), place)
+        while trainer.learn_next():
+            if trainer.is_due:
+                snapshot = trainer.draw(place + 1)
+                found.append(Drawn(unplaced(snapshot), trainer.consumed, snapshot))
+    return found
+
+
+def unplaced(snapshot: Snapshot) -> bytes:
+    """A snapshot's bytes, without where in which topic its lessons were."""
+    state = msgspec.json.decode(snapshot.trainer, type=TrainerState)
+    state = replace(state, positions={}, clocks_ms={}, consumed=0)
+    return encode_snapshot(snapshot.replace(trainer=msgspec.json.encode(state)))[0]
+
+
+@given(shop=shops, data=st.data())
+@settings(max_examples=30)
+def test_any_interleaving_of_partitions_gives_the_same_snapshots_bit_for_bit(
+    shop: list[tuple[Day, ...]], data: st.DataObject
+) -> None:
+    # With an end of a day left out, this is the most for which everybody is waited for.
+    one = data.draw(told_in_some_order(shop, ahead_max=0))
+    other = data.draw(told_in_some_order(shop, ahead_max=0))
+    partitions = len(shop[0])
+
+    expected = [drawn.content for drawn in drawn_from(one, None, partitions)]
+    assert expected == [drawn.content for drawn in drawn_from(other, None, partitions)]
+
+
+@given(shop=shops, data=st.data())
+@settings(max_examples=30)
+def test_a_trainer_that_goes_on_from_any_snapshot_draws_the_rest_of_them_bit_for_bit(
+    shop: list[tuple[Day, ...]], data: st.DataObject
+) -> None:
+    topic = data.draw(told_in_some_order(shop, ahead_max=9))
+    partitions = len(shop[0])
+    steady = drawn_from(topic, None, partitions)
+
+    for number, begin in enumerate(steady, 1):
+        stored = decode_snapshot(*encode_snapshot(begin.snapshot))
+        resumed = drawn_from(topic, begin._replace(snapshot=stored), partitions)
+        assert [encode_snapshot(one.snapshot) for one in steady[number:]] == [
+            encode_snapshot(one.snapshot) for one in resumed
+        ]
+
+
+@given(shop=shops, data=st.data())
+@settings(max_examples=30)
+def test_what_waits_for_its_day_is_neither_lost_nor_learnt_twice(
+    shop: list[tuple[Day, ...]], data: st.DataObject
+) -> None:
+    topic = data.draw(told_in_some_order(shop, ahead_max=9))
+    told = [one for day in shop for lane in day for one in lane.facts]
+    trainer = Trainer(PARAMETERS, partitions=len(shop[0]))
+    for place, lesson in enumerate(topic):
+        trainer.learn(lesson, place)
+        while trainer.learn_next():
+            pass
+
+    assert len(told) == trainer.lessons
+    assert len(topic) == trainer._days.first_place(len(topic))

@@ -75,12 +75,12 @@ class WatchedTrainer(Trainer):
     """A trainer whose lessons and snapshots are in the digests too."""
 
     def __init__(self, parameters: Parameters, digests: Digests) -> None:
-        super().__init__(parameters)
+        super().__init__(parameters, partitions=1)
         self._digests = digests
 
-    def learn(self, lesson: Lesson) -> bool:
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:
         self._digests.add("lessons", msgspec.json.encode(lesson))
-        return super().learn(lesson)
+        return super().learn(lesson, place)
 
     def draw(self, consumed: int = 0) -> Snapshot:
         snapshot = super().draw(consumed)

@@ -158,7 +158,7 @@ def test_reasons_can_be_read_and_computed_with(shop: Shop) -> None:
             assert reason.code in FACTS
             assert isinstance(reason.value, FACTS[reason.code].kind)
             assert isinstance(reason.value, str) or isfinite(reason.value)
-            assert FACTS[reason.code].words.format(reason.value) == reason.words
+            assert FACTS[reason.code].told(reason.value) == reason.words
 
 
 def test_reasons_are_those_that_the_rule_gives_and_what_the_score_is_the_sum_of(

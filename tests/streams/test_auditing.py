@@ -35,7 +35,8 @@ from streams.auditing.spools import (
     RawFates,
     digest_of,
 )
-from streams.customers_table import STATE_KEY, CustomerRows
+from streams.changelog import STATE_KEY
+from streams.customers_table import CustomerRows
 from streams.log_records import live_record, model_record
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
@@ -83,7 +84,7 @@ def sound_past() -> Past:
         record = FakeRecord(
             len(published), 0, told.topic, told.occurred_at_ms + 1, value=told.value
         )
-        outgoing, _ = outgoing_of(told.topic, record, SHIPPED, 1)
+        outgoing, _ = outgoing_of(told.topic, record, None, SHIPPED, 1)
         published.append(told.value)
         if outgoing.topic == CUSTOMER_EVENTS:
             past.log.append(outgoing.value)
@@ -100,7 +101,7 @@ def sound_past() -> Past:
             name = f"{source.topic}-{source.partition}-{source.offset}"
             past.effects.append(Effect(DEAD_LETTERS, name, digest_of(b"too_late")))
         if not (offset + 1) % BATCH_RECORDS:
-            past.changelog += rows.drain()
+            past.changelog += [(key, value or b"") for key, value, _ in rows.drain()]
             past.changelog.append((STATE_KEY, encode_state(fold.state)))
             past.committed = offset + 1
     return past
@@ -150,7 +151,7 @@ def _fates(past: Past, directory: Path) -> Iterator[tuple[tuple[str, int], RawFa
             occurred_ms = decode_line(value).timestamp
             received_ms = round(occurred_ms.timestamp() * 1_000) + 1 if occurred_ms else 0
             record = FakeRecord(offset, 0, topic, received_ms, value=value)
-            outgoing, _ = outgoing_of(topic, record, SHIPPED, 1)
+            outgoing, _ = outgoing_of(topic, record, None, SHIPPED, 1)
             fates.expect(offset, digest_of(outgoing.value, 0))
         yield (topic, 0), fates
 

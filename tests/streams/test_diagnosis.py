@@ -15,6 +15,7 @@ from streams.diagnosis import LAG_RECORDS_MANY, diagnose
 from streams.examination import loudest
 from streams.findings import Finding, Severity
 from streams.vitals import (
+    Deliveries,
     DeploymentFacts,
     GroupPosition,
     Letters,
@@ -65,6 +66,7 @@ WELL = DeploymentFacts(
     lessons=5_000,
     newest_record_ms=NOW_MS - 5_000,
     letters=Letters(0, 1_000, {}, 0),
+    deliveries=Deliveries(9, 9, {"cart-abandoned": 5, "next-best-action": 4}, {}, 1),
 )
 
 
@@ -92,7 +94,19 @@ def test_when_all_is_well_everything_is_named_and_nothing_is_to_be_done() -> Non
 
     assert {Severity.OK} == {finding.level for finding in findings}
     assert {""} == {finding.fix for finding in findings}
-    checks = ["broker", "topics", "workers", "lag", "live", "model", "scores", "redis", "clock"]
+    checks = [
+        "broker",
+        "topics",
+        "workers",
+        "lag",
+        "live",
+        "deliveries",
+        "gates",
+        "model",
+        "scores",
+        "redis",
+        "clock",
+    ]
     assert [*checks, "dead letters"] == list(dict.fromkeys(finding.check for finding in findings))
 
 
@@ -356,6 +370,15 @@ def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
     assert words in found(level, "dead letters", letters=letters).words
 
 
+def test_damaged_rows_are_a_problem_with_the_command_that_makes_them_anew() -> None:
+    sound = PartitionFact(0, NOW_MS, NOW_MS, 7)
+    damaged = PartitionFact(3, NOW_MS, NOW_MS, 7, damaged=2)
+    told = found(Severity.PROBLEM, "rows", partitions=(sound, damaged))
+    assert told.words.startswith("2 rows of customers in partition 3 were damaged")
+    assert "keepstream rebuild" in told.fix
+    assert "rows" not in {f.check for f in diagnose(replace(WELL, partitions=(sound,)), PARAMETERS)}
+
+
 def test_a_rehearsal_says_how_many_decisions_were_held_and_how_to_end_it() -> None:
     clock_ms = NOW_MS - 60_000
     rehearsing = PartitionFact(0, clock_ms, NOW_MS, 7, live_at_ms=None, rehearsed=41_000)
@@ -379,6 +402,65 @@ def test_a_live_event_before_the_history_is_told_with_what_to_publish() -> None:
     assert ["publish the history; if there is none, run `keepstream live`"] == [
         finding.fix for finding in told[1:]
     ]
+
+
+@pytest.mark.parametrize(
+    ("rehearsed", "words"),
+    [
+        (0, "every partition decides aloud"),
+        (1_234, "every partition decides aloud; of history 1,234 decisions were held"),
+    ],
+)
+def test_what_was_rehearsed_is_told_after_going_live(rehearsed: int, words: str) -> None:
+    partition = PartitionFact(0, NOW_MS, NOW_MS, 7, live_at_ms=1, rehearsed=rehearsed)
+
+    assert words == found(Severity.OK, "live", partitions=(partition,)).words
+
+
+def test_decisions_that_came_too_late_for_redis_are_told_by_kind_with_what_to_do() -> None:
+    late = {"next-best-action": 4, "cart-abandoned": 1_200}
+    finding = found(
+        Severity.NOTICE, "deliveries", deliveries=Deliveries(5_000, 1_206, {"nps-passive": 2}, late)
+    )
+
+    assert (
+        "in the last hour, of the newest 1,206, 1,204 decisions came too late for Redis: "
+        "1,200 cart-abandoned, 4 next-best-action; delivered: 2 nps-passive" == finding.words
+    )
+    assert "KEEPSTREAM_DELIVER_MAX_AGE" in finding.fix
+
+
+def test_what_was_delivered_is_told_by_kind() -> None:
+    assert (
+        "in the last hour, delivered to Redis: 5 cart-abandoned, 4 next-best-action; "
+        "none came too late" == found(Severity.OK, "deliveries").words
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "nothing", "level"),
+    [(1, 90, Severity.OK), (0, 19, Severity.OK), (0, 20, Severity.NOTICE)],
+)
+def test_gates_that_let_nothing_pass_are_told_with_how_to_ask_why(
+    done: int, nothing: int, level: Severity
+) -> None:
+    gates = {"consent": 9, "cooldown": 40, "truce": 2, "priority": 1}
+    decided = Deliveries(100, 100, {"next-best-action": done}, {}, nothing, gates)
+    finding = found(level, "gates", deliveries=decided)
+
+    assert (
+        f"in the last hour, an action was chosen at {done} of {done + nothing} moments with "
+        "triggers; rejected most often by 40 cooldown, 9 consent, 2 truce" == finding.words
+    )
+    assert (level is Severity.NOTICE) == ("keepstream explain" in finding.fix)
+
+
+def test_without_a_decision_in_the_last_hour_nothing_is_told_of_deliveries() -> None:
+    checks = {f.check for f in diagnose(replace(WELL, deliveries=None), PARAMETERS)}
+    of_none = replace(WELL, deliveries=Deliveries(0, 0, {}, {}))
+
+    assert {"deliveries", "gates"}.isdisjoint(checks)
+    assert checks == {f.check for f in diagnose(of_none, PARAMETERS)}
 
 
 def test_what_much_was_refused_for_is_told_with_its_count_and_its_fix() -> None:

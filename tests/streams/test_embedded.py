@@ -22,6 +22,18 @@ from streams.embedded.valkey import EmbeddedValkey
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.kafka
+def test_what_a_server_writes_is_for_nobody_else(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey
+) -> None:
+    """A broker's files are the customers' events."""
+    create_topic(kafka, "private")
+    for server in (kafka, valkey):
+        files = [server.directory, *server.directory.rglob("*")]
+        assert len(files) > 1
+        assert [] == [path for path in files if path.stat().st_mode & 0o077]
+
+
 def create_topic(kafka: EmbeddedKafka, topic: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     try:

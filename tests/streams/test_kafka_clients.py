@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 from faust import SASLCredentials, SSLCredentials
 
-from config.settings import Settings, load_settings
+from config.settings import Settings, SettingsError, load_settings
 from config.topics import CUSTOMER_EVENTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import free_ports
@@ -85,7 +85,7 @@ def test_tls_checks_the_broker_against_the_given_authority(tmp_path: Path) -> No
     cafile = tmp_path / "ca.pem"
     cafile.write_text("not a certificate", encoding="utf-8")
     settings = load_settings({}, security_protocol="SSL", ssl_cafile=str(cafile))
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(SettingsError, match="KEEPSTREAM_SSL_CAFILE is .* no certificate in PEM"):
         client_options(settings)
     credentials = broker_credentials(load_settings({}, security_protocol="SSL"))
     assert isinstance(credentials, SSLCredentials)

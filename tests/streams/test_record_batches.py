@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.loop_bound_client import take_records
-from streams.record_batches import BatchLedger, PositionError, RecordBatch, verify_position
+from streams.record_batches import (
+    BatchLedger,
+    Committed,
+    PositionError,
+    RecordBatch,
+    TopicIdentities,
+    verify_position,
+)
 
 EVENTS = "events"
 
@@ -143,23 +150,58 @@ def test_a_gap_inside_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("committed", "expected"),
-    [(None, 3), (3, 3), (7, 7), (9, 9)],
+    [(None, 3), (Committed(3), 3), (Committed(7), 7), (Committed(9), 9)],
 )
 def test_reading_goes_on_at_the_commit_or_at_the_beginning(
-    committed: int | None, expected: int
+    committed: Committed | None, expected: int
 ) -> None:
     assert expected == verify_position(TP(EVENTS, 0), committed, 3, 9)
 
 
-@pytest.mark.parametrize(("committed", "says"), [(2, "retention.ms"), (10, "created again")])
-def test_a_commit_outside_the_log_is_an_error(committed: int, says: str) -> None:
+@pytest.mark.parametrize(
+    ("committed", "says"),
+    [(Committed(2), "retention.ms"), (Committed(10), "created again"), (Committed(0), "retention")],
+)
+def test_a_commit_outside_the_log_is_an_error(committed: Committed, says: str) -> None:
     with pytest.raises(PositionError, match=says):
         verify_position(TP(EVENTS, 0), committed, 3, 9)
 
 
-def test_a_commit_at_zero_is_not_the_same_as_none() -> None:
-    with pytest.raises(PositionError, match="retention.ms"):
-        verify_position(TP(EVENTS, 0), 0, 3, 9)
+@pytest.mark.parametrize("offset", [0, 7, 99])
+def test_another_topic_of_the_name_is_read_from_its_beginning(offset: int) -> None:
+    """Whether its log holds the committed offset or not: that one counted other records."""
+    committed = Committed(offset, "old")
+    assert 3 == verify_position(TP(EVENTS, 0), committed, 3, 9, topic_id="new")
+
+
+@pytest.mark.parametrize("offset", [0, 7, 99])
+def test_another_topic_is_refused_where_state_is_a_fold_of_the_one_before(offset: int) -> None:
+    committed = Committed(offset, "old")
+    with pytest.raises(PositionError, match=r"had the id old, .* has new, .*set another KEEP"):
+        verify_position(TP(EVENTS, 0), committed, 3, 9, topic_id="new", is_bound=True)
+
+
+@pytest.mark.parametrize(("committed", "present"), [("", "new"), ("old", ""), ("", "")])
+def test_an_unknown_topic_is_taken_to_be_the_same(committed: str, present: str) -> None:
+    found = verify_position(TP(EVENTS, 0), Committed(7, committed), 3, 9, topic_id=present)
+    assert 7 == found
+
+
+def test_a_log_that_was_cut_is_to_be_created_anew() -> None:
+    """Its next records would have the offsets of others, and pass for repeated ones."""
+    with pytest.raises(PositionError, match=r"was cut, .* `keepstream topics create`"):
+        verify_position(TP(EVENTS, 0), Committed(10, "same"), 3, 9, topic_id="same")
+
+
+def test_positions_without_their_topic_are_committed_with_it() -> None:
+    one, other = TP(EVENTS, 0), TP(EVENTS, 1)
+    ledger = BatchLedger(on_end=lambda _: None)
+    ledger.begin_epoch()
+    ledger.seek({one: 5, other: 0}, TopicIdentities({EVENTS: "id"}, frozenset({other})))
+    assert {other: 0} == ledger.commits_due()
+    assert "id" == ledger.admit(EVENTS, {0: records(5, 1)}).topic_id
+    ledger.record_commit({other: 0}, epoch=ledger.epoch)
+    assert {} == ledger.commits_due()
 
 
 @given(st.lists(st.sampled_from(["admit", "ack", "release", "mark", "commit", "seek"])))

@@ -3,19 +3,31 @@
 import asyncio
 import random
 import uuid
+from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
-from streams.customers_table import STATE_KEY
+from streams import recovery
+from streams.changelog import (
+    STATE_KEY,
+    UNKNOWN_ORIGIN,
+    ChangelogRecord,
+    Origin,
+    marks_of,
+    row_record,
+    state_record,
+)
+from streams.customers_table import CustomerRows
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import running
 from streams.outbox import Outbox, new_outbox_producer
-from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover
+from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover, require_events
 from streams.topics import create_topics
 from tests.models.lines import at, happened, lived
 
@@ -171,8 +183,78 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 )
 def test_an_older_format_is_refused_with_what_to_do(key: bytes, value: bytes) -> None:
     """To begin with an empty table in the place of a full one would lose everybody's past."""
-    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, or"):
+    with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, and"):
         folded((key, value))
+
+
+BOUGHT = lived([happened("Order Completed", at(), order_id="o-1", revenue=40)])
+
+
+def written_at(applied: int, *, is_sound: bool = True) -> ChangelogRecord:
+    """A row as this release writes it."""
+    BOUGHT.applied = applied
+    return row_record("c-1", encode_row(BOUGHT), is_sound=is_sound)
+
+
+def test_no_flipped_bit_of_a_record_passes_for_sound_or_for_another_release() -> None:
+    """Neither in its key, which would make it somebody else's, nor in its format."""
+    key, value, headers = written_at(9)
+    assert value is not None
+    for place in range(len(key) + len(value)):
+        for bit in range(8):
+            content = bytearray(key + value)
+            content[place] ^= 1 << bit
+            torn = (bytes(content[: len(key)]), bytes(content[len(key) :]))
+            fold = ChangelogFold()
+            fold.add(b"c-1", row(5))
+            fold.add(*torn, headers)
+            assert ({"c-1": row(5)}, 1) == (fold.packed, fold.quarantined)
+
+
+def test_no_flipped_bit_of_a_state_passes_for_sound() -> None:
+    key, value, headers = state_record(state(9, clock_ms=70_000, sources={"s-0": 5}), Origin(), 0)
+    assert value is not None
+    for place in range(len(value)):
+        for bit in range(8):
+            content = bytearray(value)
+            content[place] ^= 1 << bit
+            fold = ChangelogFold()
+            fold.add(STATE_KEY, state(5))
+            fold.add(key, bytes(content), headers)
+            assert (5, 1) == (fold.state.applied, fold.quarantined)
+
+
+def test_a_damaged_row_is_known_until_a_sound_one_follows() -> None:
+    fold = ChangelogFold()
+    key, value, headers = written_at(7)
+    fold.add(key, value, headers)
+    assert set() == fold.damaged
+    _, _, other = written_at(8)
+    fold.add(key, value, other)
+    assert {"c-1"} == fold.damaged
+    # What a worker writes that went on from the row before says that it is not the whole story.
+    fold.add(*written_at(9, is_sound=False))
+    assert {"c-1"} == fold.damaged
+    fold.add(*written_at(9))
+    assert set() == fold.damaged
+
+
+def test_a_row_that_was_continued_from_a_damaged_one_is_known_without_it() -> None:
+    """Compaction removes the damaged record, and leaves the one that was written over it."""
+    fold = ChangelogFold()
+    fold.add(*written_at(9, is_sound=False))
+    assert {"c-1"} == fold.damaged
+    rows = CustomerRows(fold.packed, fold.damaged)
+    changed = rows.get("c-1")
+    assert changed is not None
+    rows.put("c-1", changed)
+    (written,) = rows.drain()
+    assert not marks_of(*written).is_sound
+
+
+def test_rows_without_a_checksum_are_those_of_earlier_releases() -> None:
+    fold = folded((b"c-1", row(5)), (STATE_KEY, state(5)))
+    assert (0, set(), 5) == (fold.quarantined, fold.damaged, fold.state.applied)
 
 
 @pytest.fixture
@@ -184,17 +266,30 @@ def settings(kafka: EmbeddedKafka) -> Settings:
 
 
 async def _recovered(
-    settings: Settings, events: int, changelog: list[tuple[bytes, bytes]]
+    settings: Settings,
+    events: int,
+    changelog: list[tuple[bytes, bytes]],
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> Recovered:
     """Recover partition 2 from ``changelog``, beside so many events."""
+    await _write(settings, events, changelog, origin)
+    return await recover(settings, 2)
+
+
+async def _write(
+    settings: Settings,
+    events: int,
+    changelog: list[tuple[bytes, bytes]],
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> None:
     async with running(new_outbox_producer(settings), settings) as producer:
         outbox = Outbox(producer, settings)
         for _ in range(events):
             outbox.add(CUSTOMER_EVENTS, 2, key=None, value=b"{}")
         for key, value in changelog:
-            outbox.add(CUSTOMERS, 2, key=key, value=value)
+            headers = state_record(value, origin, 0).headers if key == STATE_KEY else ()
+            outbox.add(CUSTOMERS, 2, key=key, value=value, headers=headers)
         await outbox.flush()
-    return await recover(settings, 2)
 
 
 @pytest.mark.kafka
@@ -217,5 +312,74 @@ def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
 
 @pytest.mark.kafka
 def test_state_that_is_ahead_of_its_events_is_refused(settings: Settings) -> None:
-    with pytest.raises(RecoveryError, match="has applied offset 10, .* ends at 10: the topic was"):
+    with pytest.raises(
+        RecoveryError, match="has applied offset 10, .* ends at 10, .* the topic was"
+    ):
         asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(10))]))
+
+
+class _Leader:
+    """A broker that reports these ends, one after the other, and then the last one."""
+
+    def __init__(self, *ends: int) -> None:
+        self._ends = list(ends)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        end = self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
+        return dict.fromkeys(partitions, end)
+
+
+@pytest.mark.parametrize("ends", [(10,), (7, 10), (7, 7, 10)])
+def test_an_end_that_is_out_of_date_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, ends: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(recovery, "END_RETRY_S", 0.0)
+    reader: Any = _Leader(*ends)
+    asyncio.run(require_events(reader, TopicPartition("events", 2), 9))
+
+
+def test_nobody_is_advised_to_delete_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "END_RETRY_S", 0.0)
+    reader: Any = _Leader(9)
+    with pytest.raises(RecoveryError, match="Nothing was changed") as refused:
+        asyncio.run(require_events(reader, TopicPartition("events", 2), 9))
+    assert "delete and create" not in str(refused.value)
+
+
+@pytest.mark.kafka
+def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
+    changelog = [(STATE_KEY, state(10))]
+    read = recovery.folded
+
+    async def overtaken(*arguments: Any) -> Any:
+        found = await read(*arguments)
+        await _write(settings, 5, [])
+        return found
+
+    monkeypatch.setattr(recovery, "folded", overtaken)
+    assert 10 == asyncio.run(_recovered(settings, 10, changelog)).state.applied
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("named", "fix"),
+    [
+        (Origin(log="another"), "customer-events with the id another, .* KEEPSTREAM_TOPIC_PREFIX"),
+        (Origin(table="another"), "the id another, .* run `keepstream rebuild --all`"),
+    ],
+)
+def test_state_of_other_topics_is_refused(settings: Settings, named: Origin, fix: str) -> None:
+    """However far the topics are that have their names now."""
+    with pytest.raises(RecoveryError, match=fix):
+        asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))], named))
+
+
+@pytest.mark.kafka
+def test_state_is_taken_over_in_the_topics_it_is_of(settings: Settings) -> None:
+    first = asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))]))
+    assert all(first.origin)
+    again = asyncio.run(_recovered(settings, 0, [(STATE_KEY, state(6))], first.origin))
+    assert (6, first.origin) == (again.state.applied, again.origin)

@@ -19,6 +19,7 @@ from streams.redis_views import (
     TriggerStreams,
     connect,
     customer_key,
+    displaced_stream,
     trigger_stream,
 )
 
@@ -127,7 +128,8 @@ def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
             assert 1 == views.waiting
             assert not await views.was_emptied()
             streams = TriggerStreams(client, gone, metrics)
-            assert not await streams.append([(trigger("cart-abandoned", "t-1"), b"{}")])
+            lost = [(trigger("cart-abandoned", "t-1"), b"{}")]
+            assert lost == await streams.append(lost)
 
     asyncio.run(write())
     assert b"keepstream_redis_up 0.0" in metrics.exposition()
@@ -145,8 +147,8 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
     async def append() -> None:
         async with connect(settings) as client:
             streams = TriggerStreams(client, settings, metrics)
-            assert await streams.append(triggers)
-            assert await streams.append(triggers[:1])
+            assert [] == await streams.append(triggers)
+            assert [] == await streams.append(triggers[:1])
 
     asyncio.run(append())
     carts = store.xrange(trigger_stream(settings, "cart-abandoned"))
@@ -156,3 +158,108 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
     tickets = store.xrange(trigger_stream(settings, "ticket-overdue"))
     assert [{b"id": b"t-2", b"trigger": b"2"}] == [fields for _, fields in tickets]
     assert b"keepstream_redis_up 1.0" in metrics.exposition()
+
+
+MIXED = [
+    (trigger("cart-abandoned", "t-1"), b"1"),
+    (trigger("ticket-overdue", "t-2", group=None), b"2"),
+    (trigger("cart-abandoned", "t-3"), b"3"),
+    (trigger("ticket-overdue", "t-4"), b"4"),
+]
+
+
+def ids_in(store: redis.Redis, stream: str) -> list[bytes]:
+    return [fields[b"id"] for _, fields in store.xrange(stream)]
+
+
+def test_a_key_that_holds_something_else_stops_nobody_and_multiplies_nothing(
+    settings: Settings, store: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    carts = trigger_stream(settings, "cart-abandoned")
+    tickets = trigger_stream(settings, "ticket-overdue")
+    store.set(tickets, "somebody else's")
+    metrics = Metrics()
+
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, metrics)
+            assert [] == await streams.append(MIXED)
+            assert {tickets} == streams.foreign_keys
+            await streams.return_displaced()
+            assert [b"t-2", b"t-4"] == ids_in(store, displaced_stream(settings))
+
+            store.rename(tickets, f"{tickets}:theirs")
+            for _ in range(3):
+                await streams.return_displaced()
+            assert set() == streams.foreign_keys
+
+    asyncio.run(deliver())
+    assert [b"t-1", b"t-3"] == ids_in(store, carts)
+    assert [b"t-2", b"t-4"] == ids_in(store, tickets)
+    # As if they had been written there at once.
+    entries = [fields for _, fields in store.xrange(tickets)]
+    assert {b"id": b"t-2", b"trigger": b"2"} == entries[0]
+    assert {b"id": b"t-4", b"group": b"control", b"trigger": b"4"} == entries[1]
+    assert [] == ids_in(store, displaced_stream(settings))
+    assert 1 == sum(f"the key {tickets}" in line for line in caplog.messages)
+    assert b"keepstream_redis_up 1.0" in metrics.exposition()
+
+
+def test_only_what_redis_did_not_take_is_tried_again(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """Here neither the stream nor the place for what is displaced is to be had."""
+    store.set(trigger_stream(settings, "ticket-overdue"), "somebody else's")
+    store.set(displaced_stream(settings), "somebody else's")
+    metrics = Metrics()
+
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, metrics)
+            left = await streams.append(MIXED)
+            assert [MIXED[1], MIXED[3]] == left
+            for _ in range(5):
+                left = await streams.append(left)
+            assert displaced_stream(settings) in streams.foreign_keys
+            assert b"keepstream_redis_up 0.0" in metrics.exposition()
+            await streams.return_displaced()
+            store.delete(displaced_stream(settings))
+            assert [] == await streams.append(left)
+
+    asyncio.run(deliver())
+    assert [b"t-1", b"t-3"] == ids_in(store, trigger_stream(settings, "cart-abandoned"))
+    assert [b"t-2", b"t-4"] == ids_in(store, displaced_stream(settings))
+
+
+def test_a_marker_of_another_type_is_written_over(settings: Settings, store: redis.Redis) -> None:
+    store.lpush(f"{settings.topic_prefix}keepstream:filled", "x")
+    metrics = Metrics()
+
+    async def look() -> None:
+        async with connect(settings) as client:
+            views = ProfileViews(client, settings, metrics, {}.get)
+            assert [False, False] == [await views.was_emptied(), await views.was_emptied()]
+
+    asyncio.run(look())
+    assert b"keepstream_redis_up 0.0" not in metrics.exposition()
+
+
+def test_a_full_store_takes_what_still_fits_and_the_rest_later(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with EmbeddedValkey(tmp_path) as valkey, redis.Redis.from_url(valkey.url) as store:
+        full = load_settings({}, redis_url=valkey.url)
+
+        async def deliver() -> None:
+            async with connect(full) as client:
+                streams = TriggerStreams(client, full, Metrics())
+                assert [] == await streams.append(MIXED[:1])
+                store.config_set("maxmemory-policy", "noeviction")
+                store.config_set("maxmemory", 1)
+                assert MIXED[1:] == await streams.append(MIXED[1:])
+                store.config_set("maxmemory", 0)
+                assert [] == await streams.append(MIXED[1:])
+
+        asyncio.run(deliver())
+        assert [b"t-1", b"t-3"] == ids_in(store, trigger_stream(full, "cart-abandoned"))
+        assert [b"t-2", b"t-4"] == ids_in(store, trigger_stream(full, "ticket-overdue"))

@@ -1,7 +1,6 @@
 """How far the log goes, and how far the workers' group has come in it."""
 
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from kafka import TopicPartition
@@ -25,12 +24,7 @@ class Broker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._admin.close()
 
     def ends(self, topics: Iterable[str]) -> Positions:

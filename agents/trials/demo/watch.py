@@ -5,7 +5,6 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import aiohttp
@@ -21,11 +20,10 @@ from config.settings import Settings
 from config.topics import (
     CUSTOMER_EVENTS,
     DEAD_LETTERS,
+    DELIVERED_TOPICS,
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
-    NEXT_BEST_ACTIONS,
     RAW_TOPICS,
-    RETENTION_TRIGGERS,
     partitions_of,
 )
 from models.decisions.trigger import (
@@ -50,9 +48,8 @@ TIMEOUT_S = 5.0
 _EVENTS = "keepstream_events_total"
 _LAG = "keepstream_consumer_lag_records"
 
-DECIDED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
 #: What is read while it is written; where it ends is where a demonstration ends.
-WATCHED_TOPICS = (*DECIDED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
+WATCHED_TOPICS = (*DELIVERED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
 
 
 class Figures:
@@ -105,12 +102,7 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(2 * TIMEOUT_S)
 
@@ -199,7 +191,7 @@ class Watch:
         reader.assign(partitions)
         await reader.seek_to_beginning(*partitions)
         takers: dict[str, Callable[[ConsumerRecord], None]] = {
-            **dict.fromkeys(DECIDED_TOPICS, self._take_decision),
+            **dict.fromkeys(DELIVERED_TOPICS, self._take_decision),
             DEAD_LETTERS: self._take_letter,
             MODEL_SNAPSHOTS: self._take_snapshot,
         }

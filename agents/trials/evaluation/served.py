@@ -69,23 +69,23 @@ class Dealing(Trainer):
     """A trainer whose examples' outcomes were dealt out anew, in the order in which they come."""
 
     def __init__(self, parameters: Parameters, outcomes: Iterable[bool]) -> None:
-        super().__init__(parameters)
+        super().__init__(parameters, partitions=1)
         self._outcomes = iter(outcomes)
 
-    def learn(self, lesson: Lesson) -> bool:
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:
         if isinstance(lesson, Example):
             lesson = replace(lesson, churned=next(self._outcomes))
-        return super().learn(lesson)
+        return super().learn(lesson, place)
 
 
 class Listening(Trainer):
     """A trainer that only writes down the outcomes of its examples."""
 
     def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters)
+        super().__init__(parameters, partitions=1)
         self.outcomes: list[bool] = []
 
-    def learn(self, lesson: Lesson) -> bool:
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:  # noqa: ARG002 - a Trainer's
         if isinstance(lesson, Example):
             self.outcomes.append(lesson.churned)
         return False

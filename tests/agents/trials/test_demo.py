@@ -387,7 +387,8 @@ def demo_traces(kafka: EmbeddedKafka, valkey: EmbeddedValkey) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--redis-url", "redis://:canary@127.0.0.1:1/0"], "no answer from Redis"),
+        (["--redis-url", "redis://127.0.0.1:1/0"], "no answer from Redis"),
+        (["--redis-url", "redis://:canary@127.0.0.1:1/0"], "holds a password"),
         (["--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker at 127.0.0.1:1"),
         (["--summary", "."], "can't be written"),
     ],

@@ -1,0 +1,127 @@
+"""The connections of the web port: a limited number, and none that only waits.
+
+A worker has so many file descriptors, and its brokers need theirs: whoever opens connections to
+health and metrics, and sends nothing, must not take them.
+"""
+
+import asyncio
+import resource
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp import web
+
+#: A connection without a complete request for this long is closed, a new one or an old one.
+WAITING_MAX_S = 10.0
+#: A request that takes longer is given up.
+REQUEST_MAX_S = 30.0
+SWEEP_EVERY_S = 1.0
+CONNECTIONS_MAX = 64
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def connections_max() -> int:
+    """How many connections there may be: a quarter of the process's descriptors at most."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else min(CONNECTIONS_MAX, soft // 4)
+
+
+class Connections:
+    """Opens the protocol of each connection, and closes those that are too many or too slow.
+
+    When there are too many, the one that has been without a request for the longest gives way: a
+    probe comes through, whoever holds the others.
+    """
+
+    def __init__(self, limit: int) -> None:
+        #: Makes aiohttp's protocols, once it is set up.
+        self.server: web.Server | None = None
+        self._limit = limit
+        self._open: dict[asyncio.BaseProtocol, _Guarded] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def new_protocol(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        assert self.server is not None
+        return _Guarded(cast(asyncio.Protocol, self.server()), self)
+
+    def opened(self, connection: "_Guarded") -> None:
+        """Count a connection; at the limit, close one that waits, or this one."""
+        if len(self._open) >= self._limit:
+            waiting = [one for one in self._open.values() if not one.is_busy]
+            if not waiting:
+                connection.abort()
+                return
+            oldest = min(waiting, key=lambda one: one.since_s)
+            self.closed(oldest)
+            oldest.abort()
+        self._open[connection.inner] = connection
+
+    def closed(self, connection: "_Guarded") -> None:
+        """Count it no longer."""
+        self._open.pop(connection.inner, None)
+
+    async def watch_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A middleware that notes when a connection's request begins and ends."""
+        connection = self._open.get(request.protocol)
+        if connection is not None:
+            connection.turn(is_busy=True)
+        try:
+            return await handler(request)
+        finally:
+            if connection is not None:
+                connection.turn(is_busy=False)
+
+    async def sweep(self) -> None:
+        """Close what takes too long, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            now_s = asyncio.get_running_loop().time()
+            for connection in list(self._open.values()):
+                longest_s = REQUEST_MAX_S if connection.is_busy else WAITING_MAX_S
+                if now_s - connection.since_s > longest_s:
+                    connection.abort()
+
+
+class _Guarded(asyncio.Protocol):
+    """A connection: passes everything on to aiohttp's protocol, and can be aborted."""
+
+    def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
+        self.inner = inner
+        self.is_busy = False
+        self.since_s = asyncio.get_running_loop().time()
+        self._connections = connections
+        self._transport: asyncio.Transport | None = None
+
+    def turn(self, *, is_busy: bool) -> None:
+        """Note that it has a request in hand from now on, or waits for one."""
+        self.is_busy = is_busy
+        self.since_s = asyncio.get_running_loop().time()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._connections.opened(self)
+        self.inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.closed(self)
+        self.inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self.inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.inner.resume_writing()

@@ -1,0 +1,28 @@
+"""Reads a file that an operator names, as a text of bounded size."""
+
+import stat
+from pathlib import Path
+
+TEXT_BYTES_MAX = 1024 * 1024
+
+
+class TextRefused(ValueError):
+    """A file can't be read as a text; the message says why, and quotes nothing of it."""
+
+
+def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """The text of a regular file. A device or a pipe might never end, and is refused."""
+    try:
+        # Before it is opened, as that alone may wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TextRefused("it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(bytes_max + 1)
+    except OSError as error:
+        raise TextRefused(error.strerror or type(error).__name__) from None
+    if len(content) > bytes_max:
+        raise TextRefused(f"it has more than {bytes_max:,} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TextRefused("it is no text in UTF-8") from None

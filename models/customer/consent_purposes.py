@@ -1,0 +1,113 @@
+"""What consent is for, by the names that platforms have for it, and what an event's context says of
+it.
+
+Consent platforms stamp the customer's present choice on every event. What cannot be read there
+costs no event: it says nothing, and is reported.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from models.events.leniency import is_nothing
+
+
+class Purpose(StrEnum):
+    """What consent is for. Contact about what was bought, ``service``, cannot be revoked."""
+
+    ANALYTICS = "analytics"
+    PERSONALISATION = "personalisation"
+    MARKETING = "marketing"
+
+
+SERVICE: Final = "service"
+#: What consent platforms call a purpose.
+_PURPOSES: Mapping[str, str] = {
+    **{str(purpose): str(purpose) for purpose in Purpose},
+    SERVICE: SERVICE,
+    "statistics": Purpose.ANALYTICS,
+    "performance": Purpose.ANALYTICS,
+    "measurement": Purpose.ANALYTICS,
+    "personalization": Purpose.PERSONALISATION,
+    "profiling": Purpose.PERSONALISATION,
+    "advertising": Purpose.MARKETING,
+    "promotional": Purpose.MARKETING,
+    "promotions": Purpose.MARKETING,
+    "newsletter": Purpose.MARKETING,
+    "newsletters": Purpose.MARKETING,
+    "transactional": SERVICE,
+    "functional": SERVICE,
+    "necessary": SERVICE,
+    "essential": SERVICE,
+}
+_GRANTED: Final = frozenset({"true", "yes", "granted", "grant", "allowed", "opted_in", "1"})
+_REVOKED: Final = frozenset({"false", "no", "denied", "deny", "revoked", "opted_out", "0"})
+#: Where an event's context has the choices by purpose, unless it has them at once.
+_HOLDERS: Final = ("categoryPreferences", "purposes")
+
+
+def purpose_called(name: str) -> str | None:
+    """The purpose that platforms call ``name``, or `SERVICE`; None for a name nobody knows."""
+    return _PURPOSES.get(name.strip().casefold())
+
+
+class Stamps(NamedTuple):
+    """What an event's context says: whether each purpose it names is granted. ``is_understood``:
+    whether that is all there is to read; a name that nobody knows may be somebody's no.
+    """
+
+    granted: tuple[tuple[str, bool], ...] = ()
+    is_understood: bool = True
+
+
+NO_STAMPS: Final = Stamps()
+
+
+def stamps_in(consent: Any) -> Stamps:
+    """Read ``context.consent``: choices by purpose, under ``categoryPreferences`` or ``purposes``,
+    or at once.
+
+    What is not named is neither granted nor revoked. Of two names for one purpose, a no stands.
+    """
+    if is_nothing(consent):
+        return NO_STAMPS
+    if not isinstance(consent, dict):
+        return Stamps(is_understood=False)
+    holder = next((name for name in _HOLDERS if name in consent), None)
+    choices = consent if holder is None else consent[holder]
+    if is_nothing(choices):
+        return NO_STAMPS
+    if not isinstance(choices, dict):
+        return Stamps(is_understood=False)
+    return _read(choices)
+
+
+def _read(choices: Mapping[str, Any]) -> Stamps:
+    granted: dict[str, bool] = {}
+    is_understood = True
+    for purpose, is_granted in _named(choices):
+        if purpose is None or is_granted is None:
+            is_understood = False
+        elif purpose != SERVICE:
+            granted[purpose] = granted.get(purpose, True) and is_granted
+    return Stamps(tuple(sorted(granted.items())), is_understood)
+
+
+def _named(choices: Mapping[str, Any]) -> Iterator[tuple[str | None, bool | None]]:
+    """The purpose and the choice of each name that has one; None for what cannot be read."""
+    for name, value in choices.items():
+        if not is_nothing(value):
+            yield purpose_called(name), _choice(value)
+
+
+def _choice(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    text = (
+        value.strip().casefold().replace("-", "_").replace(" ", "_")
+        if isinstance(value, str)
+        else ""
+    )
+    return text in _GRANTED if text in _GRANTED | _REVOKED else None

@@ -1,0 +1,184 @@
+"""Lessons wait for the end of their day, and are learnt in an order that no partition has a say in.
+
+How the lessons of partitions interleave is chance, and a model that learns one by one notices. So a
+day is learnt once every partition has told its end: by event time and, since most lessons fall on
+the same second, in the order of a hash of what they say. It shuffles them, as such models like it,
+and needs neither the customer's name nor the partition.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from config.duration import DAY_MS
+from models.learning.day_ends import last_day_end_ms
+from models.learning.lessons import DayEnd, Lesson, decode_lesson, encode_lesson
+
+#: A partition more days than this behind the one that is ahead is not waited for.
+BEHIND_MAX_MS = 2 * DAY_MS
+#: With this many lessons waiting, all are learnt: half a gigabyte at most, whatever partitions do.
+WAITING_MAX = 500_000
+#: Bytes of a lesson's time, and of the hash that follows it.
+_TIME_SIZE, _HASH_SIZE = 8, 8
+
+Position = tuple[int, int]
+
+
+class Day(NamedTuple):
+    """What is learnt together: lessons in their order, and up to which position and clock each
+    partition's are learnt with them.
+    """
+
+    lessons: list[bytes]
+    positions: dict[str, Position]
+    clocks_ms: dict[str, int]
+
+
+class _Told:
+    """What a partition told between two ends of days, as far as it was heard.
+
+    ``first_place`` and ``last``: where it begins in the topic of lessons, and its last position.
+    ``clock_ms``: the partition's clock at the end; 0 while there is none.
+    """
+
+    __slots__ = ("clock_ms", "first_place", "last", "lessons", "partition")
+
+    def __init__(self, partition: str, first_place: int) -> None:
+        self.partition = partition
+        self.first_place = first_place
+        self.last: Position = (-1, -1)
+        self.lessons: list[bytes] = []
+        self.clock_ms = 0
+
+
+class WholeDays:
+    """Takes lessons as they are told, drops repeats, and gives whole days.
+
+    As long as nobody is more than `BEHIND_MAX_MS` behind, the days are the same however partitions
+    interleave. What is given is a function of the lessons in their order in any case; whoever
+    begins with what was learnt, and hears from `first_place` on, gives the same days from there.
+    """
+
+    def __init__(
+        self,
+        partitions: int,
+        positions: Mapping[str, Position],
+        clocks_ms: Mapping[str, int],
+        began_ms: int,
+    ) -> None:
+        """``partitions``: how many there are. The rest is what is learnt: positions and clocks as
+        in `Day`, and the first end of a day that anybody told, 0 for none.
+        """
+        self._numbers = [str(number) for number in range(partitions)]
+        self._heard = dict(positions)
+        self.clocks_ms = dict(clocks_ms)
+        self.began_ms = began_ms
+        self._open: dict[str, _Told] = {}
+        self._ended: list[_Told] = []
+        self._waiting = 0
+        # Whether a day may have become whole since it was looked for.
+        self._is_new = False
+        self._is_over = False
+
+    def hear(self, lesson: Lesson, place: int) -> bool:
+        """Take a lesson that stands at ``place`` in the topic of lessons; False for a repeat.
+
+        Raises ``ValueError`` for a time that cannot be.
+        """
+        if not 0 <= lesson.timestamp_ms < 1 << 63:
+            raise ValueError(f"a lesson of the time {lesson.timestamp_ms} ms")
+        partition, position = str(lesson.partition), (lesson.offset, lesson.index)
+        if position <= self._heard.get(partition, (-1, -1)):
+            return False
+        self._heard[partition] = position
+        told = self._open.get(partition)
+        if told is None:
+            told = self._open[partition] = _Told(partition, place)
+        told.last = position
+        if isinstance(lesson, DayEnd):
+            self._end(told, lesson.timestamp_ms)
+        else:
+            told.lessons.append(_in_order(lesson))
+            self._waiting += 1
+            self._is_over |= self._waiting >= WAITING_MAX
+        return True
+
+    def end(self) -> None:
+        """Let everything that waits be given as one day: nothing is to come that belongs to it."""
+        self._is_over = True
+
+    def next_day(self) -> Day | None:
+        """The next day that is whole; None while there is none."""
+        if self._is_over:
+            self._is_over = self._is_new = False
+            return self._taken([*self._ended, *self._open.values()])
+        if not self._is_new or not self._ended:
+            return None
+        end_ms = min(last_day_end_ms(told.clock_ms) for told in self._ended)
+        behind = self._far_behind()
+        awaited = {*self._numbers, *self.clocks_ms} - behind
+        if any(self._ended_ms(partition) < end_ms for partition in awaited):
+            self._is_new = False
+            return None
+        # Who is not waited for may not tell ends of days at all: an older release did not.
+        unended = [self._open[partition] for partition in behind if partition in self._open]
+        ended = [told for told in self._ended if last_day_end_ms(told.clock_ms) <= end_ms]
+        return self._taken([*ended, *unended])
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether no day may be whole that was not given yet."""
+        return not (self._is_new or self._is_over)
+
+    def first_place(self, next_place: int) -> int:
+        """From where lessons must be heard again by whoever begins with what was given so far:
+        ``next_place`` if none waits.
+        """
+        waiting = [*self._ended, *self._open.values()]
+        return min([told.first_place for told in waiting], default=next_place)
+
+    def _end(self, told: _Told, clock_ms: int) -> None:
+        told.clock_ms = self.clocks_ms[told.partition] = clock_ms
+        self.began_ms = self.began_ms or last_day_end_ms(clock_ms)
+        self._ended.append(self._open.pop(told.partition))
+        self._is_new = True
+
+    def _ended_ms(self, partition: str) -> int:
+        """The last end of a day that a partition told. Who told none yet begins with the others."""
+        clock_ms = self.clocks_ms.get(partition)
+        return self.began_ms - DAY_MS if clock_ms is None else last_day_end_ms(clock_ms)
+
+    def _far_behind(self) -> set[str]:
+        """The partitions that are not waited for, with those that have told lessons only."""
+        ahead_ms = max(map(last_day_end_ms, self.clocks_ms.values()))
+        everybody = {*self._numbers, *self.clocks_ms, *self._open}
+        return {one for one in everybody if ahead_ms - self._ended_ms(one) > BEHIND_MAX_MS}
+
+    def _taken(self, parts: list[_Told]) -> Day:
+        """The day that these make up, which wait no longer."""
+        day = Day([], {}, {})
+        for told in parts:
+            day.lessons.extend(told.lessons)
+            day.positions[told.partition] = told.last
+            if told.clock_ms:
+                day.clocks_ms[told.partition] = told.clock_ms
+        day.lessons.sort()
+        self._waiting -= len(day.lessons)
+        given = set(map(id, parts))
+        self._ended = [told for told in self._ended if id(told) not in given]
+        self._open = {name: told for name, told in self._open.items() if id(told) not in given}
+        return day
+
+
+def _in_order(lesson: Lesson) -> bytes:
+    """A lesson such that sorting gives the order of learning. It says nothing of who told it."""
+    content = encode_lesson(replace(lesson, partition=0, offset=0, index=0))
+    shuffle = blake2b(content, digest_size=_HASH_SIZE).digest()
+    return lesson.timestamp_ms.to_bytes(_TIME_SIZE, "big") + shuffle + content
+
+
+def lesson_of(in_order: bytes) -> Lesson:
+    """The lesson of a day's entry."""
+    return decode_lesson(in_order[_TIME_SIZE + _HASH_SIZE :])

@@ -1,0 +1,46 @@
+"""Records that ingest passed on twice, as it may after a crash: known by where they came from."""
+
+from models.events.event import Source
+
+#: How many topics of one name are remembered: what a worker that was cut off has yet to write may
+#: be of the one before.
+GENERATIONS_MAX = 4
+
+
+def is_repeated(
+    source: Source, sources: dict[str, int], generations: dict[str, tuple[str, ...]]
+) -> bool:
+    """Whether the record at ``source`` was passed on before; if not, note that it is now.
+
+    ``sources``: the highest offset seen by partition of a raw topic. ``generations``: the topics
+    that had the name, the present one first; offsets of the others are kept under ``name@other``.
+    The first generation ever named takes over an offset from before they were.
+    """
+    name = f"{source.topic}-{source.partition}"
+    generation = source.generation
+    if generation is not None:
+        known = generations.get(name)
+        if known is None:
+            generations[name] = (generation,)
+        elif known[0] != generation:
+            _turn_to(generation, name, known, sources, generations)
+    if source.offset <= sources.get(name, -1):
+        return True
+    sources[name] = source.offset
+    return False
+
+
+def _turn_to(
+    generation: str,
+    name: str,
+    known: tuple[str, ...],
+    sources: dict[str, int],
+    generations: dict[str, tuple[str, ...]],
+) -> None:
+    """Count the offsets of another topic of the name from here on."""
+    sources[f"{name}@{known[0]}"] = sources.pop(name, -1)
+    sources[name] = sources.pop(f"{name}@{generation}", -1)
+    order = (generation, *(other for other in known if other != generation))
+    for forgotten in order[GENERATIONS_MAX:]:
+        sources.pop(f"{name}@{forgotten}", None)
+    generations[name] = order[:GENERATIONS_MAX]

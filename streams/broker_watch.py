@@ -1,0 +1,122 @@
+"""Whether the brokers answer, and whether they can take what a worker writes.
+
+A worker without new records would not notice a broker that hangs, nor that too few replicas are
+left for a write: its own clients wait for both in silence.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from time import monotonic
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import PartitionMetadata
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError as AdminError
+
+from config.settings import Settings
+from config.topics import topics
+from streams.kafka_clients import BrokerUnreachable, client_options, new_admin
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+#: A broker that hangs is passed over after this, and another one asked.
+ANSWER_MS = 4_000
+#: No answer from any broker for this long is a problem: less is an election, or a busy machine.
+SILENT_MAX_S = 15.0
+#: How often the topics' own demand for replicas is read.
+CONFIGS_EVERY_S = 300.0
+
+
+class BrokerWatch:
+    """Asks the brokers now and then; `problems` is what it knows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        declared = topics(settings.partitions, settings.replication_factor)
+        self._names = [settings.topic(topic.name) for topic in declared]
+        self._needed: Mapping[str, int] = {}
+        self._configs_s: float | None = None
+        self._answered_s = monotonic()
+        self._short: list[str] = []
+
+    def problems(self) -> list[str]:
+        """Why records would wait; empty if they would not."""
+        silent_s = monotonic() - self._answered_s
+        if silent_s > SILENT_MAX_S:
+            return [f"no Kafka broker has answered for {silent_s:.0f} s"]
+        return list(self._short)
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        client: AIOKafkaClient | None = None
+        try:
+            while True:
+                with suppress(KafkaError, OSError, TimeoutError):
+                    client = client or await self._connected()
+                    if await client.force_metadata_update():
+                        self._answered_s = monotonic()
+                        await self._read_configs()
+                        self._short = shortages(client.cluster._partitions, self._needed)
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            if client is not None:
+                await client.close()
+
+    async def _connected(self) -> AIOKafkaClient:
+        client = AIOKafkaClient(
+            **client_options(self._settings),
+            request_timeout_ms=ANSWER_MS,
+            # Only when it is asked here.
+            metadata_max_age_ms=3_600_000,
+        )
+        try:
+            await client.bootstrap()
+        except BaseException:
+            await client.close()
+            raise
+        await client.set_topics(self._names)
+        return client
+
+    async def _read_configs(self) -> None:
+        now_s = monotonic()
+        if self._configs_s is not None and now_s - self._configs_s < CONFIGS_EVERY_S:
+            return
+        self._configs_s = now_s
+        try:
+            self._needed = await asyncio.to_thread(needed_replicas, self._settings, self._names)
+        except (AdminError, BrokerUnreachable) as error:
+            log.warning("could not read the topics' configs (%s)", type(error).__name__)
+
+
+def needed_replicas(settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """How many in-sync replicas a write to each topic needs."""
+    asked = [ConfigResource("TOPIC", name, ["min.insync.replicas"]) for name in names]
+    with closing(new_admin(settings)) as admin:
+        answer = admin.describe_configs(asked, config_filter="all")["topic"]
+    return {
+        name: int(entries["min.insync.replicas"]["value"])
+        for name, entries in answer.items()
+        if "min.insync.replicas" in entries
+    }
+
+
+def shortages(
+    partitions: Mapping[str, Mapping[int, PartitionMetadata]], needed: Mapping[str, int]
+) -> list[str]:
+    """The topics of which a partition has no leader, or too few replicas for a write, in words."""
+    told: list[str] = []
+    for name, found in sorted(partitions.items()):
+        leaderless = sum(one.leader == -1 for one in found.values())
+        if leaderless:
+            told.append(f"{name}: {leaderless} of {len(found)} partitions have no leader")
+            continue
+        least = min((len(one.isr) for one in found.values()), default=0)
+        if found and least < needed.get(name, 1):
+            told.append(
+                f"{name}: {least} of the {needed[name]} replicas that a write needs are in sync"
+            )
+    return told

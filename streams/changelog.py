@@ -1,0 +1,91 @@
+"""The records of the customers table's changelog: rows, and the state of each partition.
+
+Headers say what their bytes cannot: a checksum over key and value, whether a row follows from
+everything that happened, and which topics a state belongs to. Records without headers are those of
+earlier releases, and read as before.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from zlib import crc32
+
+#: The key of a partition's own state; no customer's id can contain a zero byte.
+STATE_KEY = b"\x00partition"
+_CHECKSUM = "crc"
+_UNSOUND = "unsound"
+_DAMAGED = "damaged"
+
+Headers = Iterable[tuple[str, bytes]]
+
+
+class ChangelogRecord(NamedTuple):
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Origin(NamedTuple):
+    """The topics that a partition's state belongs to, by the broker's ids; "" where unknown:
+    ``log``, of which it is the fold, and ``table``, in which its rows are.
+    """
+
+    log: str = ""
+    table: str = ""
+
+
+UNKNOWN_ORIGIN = Origin()
+
+
+class Marks(NamedTuple):
+    """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum;
+    ``is_sound``: the row follows from all that happened to the customer, as far as was known;
+    ``damaged``: how many rows of a state's partition do not.
+    """
+
+    is_intact: bool = True
+    is_sound: bool = True
+    origin: Origin = UNKNOWN_ORIGIN
+    damaged: int = 0
+
+
+def row_record(customer: str, packed: bytes | None, *, is_sound: bool = True) -> ChangelogRecord:
+    """A customer's row, or with None that there is none. One that was continued from a damaged row
+    is not sound, and says so for whoever reads it back.
+    """
+    key = customer.encode()
+    headers = [(_CHECKSUM, _sum_of(key, packed))]
+    if not is_sound:
+        headers.append((_UNSOUND, b"1"))
+    return ChangelogRecord(key, packed, headers)
+
+
+def state_record(state: bytes, origin: Origin, damaged: int) -> ChangelogRecord:
+    """A partition's state, and how many of its rows are not sound."""
+    headers = [(_CHECKSUM, _sum_of(STATE_KEY, state))]
+    headers += [(name, value.encode()) for name, value in origin._asdict().items() if value]
+    if damaged:
+        headers.append((_DAMAGED, b"%d" % damaged))
+    return ChangelogRecord(STATE_KEY, state, headers)
+
+
+def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
+    """What the headers say; of a record without any, that nothing is wrong with it."""
+    found = dict(headers)
+    if not found:
+        return _NO_MARKS
+    checksum = found.get(_CHECKSUM)
+    named = {name: found[name].decode(errors="replace") for name in Origin._fields if name in found}
+    count = found.get(_DAMAGED, b"0")
+    return Marks(
+        is_intact=checksum is None or checksum == _sum_of(key or b"", value),
+        is_sound=_UNSOUND not in found,
+        origin=Origin(**named) if named else UNKNOWN_ORIGIN,
+        damaged=int(count) if count.isdigit() else 0,
+    )
+
+
+_NO_MARKS = Marks()
+
+
+def _sum_of(key: bytes, value: bytes | None) -> bytes:
+    return crc32(value or b"", crc32(key)).to_bytes(4, "big")

@@ -1,0 +1,197 @@
+"""Making rows anew: the log folded once more, beside what the changelog has.
+
+Rows are a function of `customer-events`, so whatever became of them, they can be had again. Nobody
+else may write to the changelog meanwhile: no worker runs.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from time import sleep
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
+
+from config.parameters import Parameters
+from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.events.rejection import Rejected
+from models.events.wire import decode_log_line, require_log_format
+from models.partition import Partition, encode_state, rehearsing_state
+from models.plan import Plan, plan_for
+from streams.changelog import Origin, row_record, state_record
+from streams.customers_table import CustomerRows
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.outbox import Outbox, new_outbox_producer
+from streams.recovery import ChangelogFold, folded
+from streams.snapshot_store import SnapshotStore
+from streams.topic_identity import topic_ids
+from streams.topic_scan import Span, scan, spans_of
+
+#: ``on_progress(done, total)`` counts records of the log.
+OnProgress = Callable[[int, int], object]
+#: Rows written before waiting until they are durable.
+ROWS_PER_FLUSH = 5_000
+GROUP_TRIES = 40
+GROUP_RETRY_S = 0.5
+
+
+class RebuildError(RuntimeError):
+    """Rows cannot be rebuilt; the message says why."""
+
+
+class Rebuilt(NamedTuple):
+    """What was found in a partition. ``different``: rows that are not what follows from the log,
+    which were written anew unless it was only a look; ``damaged`` of them were known before.
+    """
+
+    partition: int
+    records: int
+    customers: int
+    damaged: int
+    different: int
+
+
+class Rebuilding:
+    """Rebuilds the partitions of a deployment whose workers are stopped."""
+
+    def __init__(self, settings: Settings, parameters: Parameters, *, writes: bool = True) -> None:
+        """``parameters``: those of the workers, or rows become other ones. Without ``writes`` it
+        only looks.
+        """
+        self._settings = settings
+        self._parameters = parameters
+        self._plan = plan_for(parameters)
+        self._writes = writes
+
+    async def run(self, *, whole: bool, on_progress: OnProgress) -> list[Rebuilt]:
+        """Rebuild the partitions with damaged rows, or with ``whole`` all of them.
+
+        Raises `RebuildError` if the log does not go back to its beginning.
+        """
+        committed = _committed(self._settings)
+        found: list[Rebuilt] = []
+        async with running(new_reader(self._settings), self._settings) as reader:
+            logs = await spans_of(reader, CUSTOMER_EVENTS, self._settings)
+            tables = await spans_of(reader, CUSTOMERS, self._settings)
+            names = [logs[0].partition.topic, tables[0].partition.topic]
+            origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
+            for log, table in zip(logs, tables, strict=True):
+                reader.assign([table.partition])
+                stored, _ = await folded(reader, table.partition, table.end)
+                if not (whole or stored.damaged):
+                    continue
+                end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
+                span = _whole(log, end)
+                rows, fold = await self._folded(reader, span, on_progress)
+                found.append(await self._compared(stored, rows, fold, span, origin))
+        return found
+
+    async def _folded(
+        self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
+    ) -> tuple[CustomerRows, Partition]:
+        """The partition as it follows from ``span`` of the log."""
+        rows, snapshots = CustomerRows(), SnapshotStore(self._settings, self._parameters)
+        fold = _fold(span.partition.partition, rows, snapshots, self._plan)
+        async for records in scan(reader, span, self._settings):
+            for record in records:
+                await _apply(fold, record, snapshots)
+            # Packs what changed.
+            for _ in rows.drain():
+                pass
+            on_progress(fold.state.applied + 1, span.end)
+        return rows, fold
+
+    async def _compared(
+        self,
+        stored: ChangelogFold,
+        rows: CustomerRows,
+        fold: Partition,
+        span: Span,
+        origin: Origin,
+    ) -> Rebuilt:
+        """Compare the rows, and write those that differ, then the state."""
+        made = rows.all_packed()
+        gone = (stored.packed.keys() | stored.damaged) - made.keys()
+        different = [
+            customer
+            for customer, packed in made.items()
+            if stored.packed.get(customer) != packed or customer in stored.damaged
+        ]
+        if self._writes:
+            async with running(new_outbox_producer(self._settings), self._settings) as producer:
+                outbox, number = Outbox(producer, self._settings), fold.number
+                for index, customer in enumerate([*different, *sorted(gone)], 1):
+                    key, value, headers = row_record(customer, made.get(customer))
+                    outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
+                    if not index % ROWS_PER_FLUSH:
+                        await outbox.flush()
+                key, value, headers = state_record(encode_state(fold.state), origin, 0)
+                outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
+                await outbox.flush()
+        return Rebuilt(
+            partition=fold.number,
+            records=span.end,
+            customers=len(made),
+            damaged=len(stored.damaged),
+            different=len(different) + len(gone),
+        )
+
+
+def _whole(log: Span, end: int) -> Span:
+    """The log from its beginning to ``end``. Raises `RebuildError` if it does not have all that."""
+    name = f"{log.partition.topic}-{log.partition.partition}"
+    if log.begin:
+        what = f"begins at offset {log.begin}: the events before it are gone"
+    elif end > log.end:
+        what = f"ends at offset {log.end}, but {end - 1} was applied: it was cut, or created again"
+    else:
+        return log._replace(end=end)
+    raise RebuildError(
+        f"{name} {what}, so rows do not follow from it. Restore the topic, or start over with "
+        f"empty state beside it: set another KEEPSTREAM_TOPIC_PREFIX"
+    )
+
+
+def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan) -> Partition:
+    state = rehearsing_state()
+    return Partition(number, rows, snapshots.prior, plan, snapshots.get, state)
+
+
+async def _apply(fold: Partition, record: ConsumerRecord, snapshots: SnapshotStore) -> None:
+    """As the worker applied it, with nothing made of its effects: they were written then."""
+    try:
+        line = decode_log_line(record.value or b"")
+        require_log_format(line)
+        if line.type == "model":
+            await snapshots.fetch(line.version or 0, line.sha256 or "")
+        fold.apply(record.offset, line)
+    except Rejected:
+        fold.skip(record.offset)
+
+
+def _committed(settings: Settings) -> dict[int, int]:
+    """The group's next offset by partition of `customer-events`. Raises `RebuildError` when a
+    worker runs, or when the broker does not say whether one does.
+    """
+    group, name = settings.group_id, settings.topic(CUSTOMER_EVENTS)
+    with closing(new_admin(settings)) as admin:
+        for tries_left in reversed(range(GROUP_TRIES)):
+            try:
+                members = admin.describe_groups([group])[group]["members"]
+                offsets = admin.list_group_offsets(group)[group]
+                break
+            except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError) as error:
+                # As on a broker that never had a group, until it has made room for them.
+                if not tries_left:
+                    raise RebuildError(
+                        f"the broker does not say whether workers are in the group {group} "
+                        f"({type(error).__name__}): check it, then run this again"
+                    ) from None
+                sleep(GROUP_RETRY_S)
+    if members:
+        raise RebuildError(
+            f"{len(members)} workers are in the group {group}, and write rows themselves: stop "
+            f"them, run this again, then start them"
+        )
+    return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}

@@ -1,0 +1,67 @@
+"""Reading profiles, one or all of them, costs no memory and leaves folding its time."""
+
+import pytest
+
+from agents.app import Worker, pause_between_writes_s
+from config.settings import load_settings
+from models.customer.row import encode_row
+from models.partition import Partition
+from models.plan import plan_for
+from streams.customers_table import CustomerRows
+from streams.kafka_clients import partition_for
+from streams.owned_partitions import OwnedPartition
+from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived
+
+
+def test_profiles_that_are_read_are_not_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was emptied has every profile read, of partitions in which nothing happens."""
+    worker = Worker(load_settings({}), PARAMETERS)
+    packed = encode_row(lived([happened("Order Completed", at(), order_id="o-1", revenue=40)]))
+    everybody = [f"c-{number}" for number in range(3_000)]
+    monkeypatch.setattr(worker.partitions, "_owned", _partitions(worker, everybody, packed))
+
+    assert all(worker.customer(customer) is not None for customer in everybody)
+    assert worker.customer("nobody") is None
+    assert 0 == sum(owned.rows.live for owned in worker.partitions)
+
+
+def _partitions(worker: Worker, customers: list[str], packed: bytes) -> dict[int, OwnedPartition]:
+    by_number: dict[int, dict[str, bytes]] = {}
+    for customer in customers:
+        number = partition_for(customer.encode(), worker.settings.partitions)
+        by_number.setdefault(number, {})[customer] = packed
+    plan = plan_for(PARAMETERS)
+    owned: dict[int, OwnedPartition] = {}
+    for number, rows_of in by_number.items():
+        rows = CustomerRows(rows_of)
+        fold = Partition(number, rows, PRIOR, plan, worker.snapshots.get)
+        owned[number] = OwnedPartition(fold, rows)
+    return owned
+
+
+def test_a_row_that_is_live_is_the_one_that_is_read() -> None:
+    """It may be newer than what was packed last."""
+    rows = CustomerRows({"ada": encode_row(lived([happened("page", at())]))})
+    changed = rows.get("ada")
+    assert changed is not None
+    changed.applied = 7
+    rows.put("ada", changed)
+    assert changed is rows.peek("ada")
+    assert rows.peek("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wrote", "is_idle", "expected"),
+    [
+        (0.1, True, False, 0.4),
+        (0.001, True, False, 0.05),
+        (9.0, True, False, 1.0),
+        (0.1, True, True, 0.0),
+        (0.1, False, True, 1.0),
+        (0.1, False, False, 1.0),
+    ],
+)
+def test_redis_gets_the_time_that_folding_leaves(
+    took_s: float, wrote: bool, is_idle: bool, expected: float
+) -> None:
+    assert expected == pause_between_writes_s(took_s=took_s, wrote=wrote, is_idle=is_idle)

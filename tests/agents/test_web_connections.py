@@ -1,0 +1,129 @@
+"""Slow and silent clients of the web port cost nobody else anything."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.web import connections
+from agents.web.connections import connections_max
+from agents.web.server import Readiness, routes, serving
+from config.settings import load_settings
+from streams.metrics import Metrics
+
+HALF_SENT = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-a: "
+WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 8)
+    monkeypatch.setattr(connections, "SWEEP_EVERY_S", 0.02)
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[int]:
+    readiness = Readiness(list)
+    application = routes(Metrics(), readiness, lambda _: None, lambda: None)
+    async with serving(application, load_settings({}, web_port=0)) as port:
+        yield port
+
+
+async def connected(port: int, content: bytes) -> Client:
+    client = await asyncio.open_connection("127.0.0.1", port)
+    client[1].write(content)
+    await client[1].drain()
+    return client
+
+
+async def answer(client: Client) -> bytes:
+    """The first line, or nothing from a connection that was closed."""
+    try:
+        async with asyncio.timeout(30):
+            return await client[0].readline()
+    except ConnectionError:
+        return b""
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def leave(*clients: Client) -> None:
+    for _, writer in clients:
+        writer.transport.abort()
+
+
+def test_half_sent_requests_hold_no_more_than_their_share() -> None:
+    async def attack() -> None:
+        before = descriptors()
+        async with site() as port:
+            slow = [await connected(port, HALF_SENT) for _ in range(40)]
+            # The first of them gave way, so that these come through at once.
+            for _ in range(3):
+                probe = await connected(port, WHOLE)
+                assert b"HTTP/1.1 200 OK\r\n" == await answer(probe)
+                leave(probe)
+            assert b"" == await answer(slow[0])
+            # Both ends are in this process: the clients' own, the server's, and what asyncio needs.
+            assert descriptors() - before <= len(slow) + 8 + 8
+            leave(*slow)
+
+    asyncio.run(attack())
+
+
+def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "WAITING_MAX_S", 0.1)
+
+    async def wait() -> None:
+        async with site() as port:
+            silent, slow = await connected(port, b""), await connected(port, HALF_SENT)
+            assert [b"", b""] == [await answer(silent), await answer(slow)]
+            # Also after a request: it is idle from then on.
+            again = await connected(port, WHOLE)
+            assert b"HTTP/1.1 200 OK\r\n" == await answer(again)
+            async with asyncio.timeout(30):
+                await again[0].read()
+            leave(silent, slow, again)
+
+    asyncio.run(wait())
+
+
+def test_who_does_not_read_the_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "WAITING_MAX_S", 0.1)
+    body = b"x" * 16_000_000
+
+    async def wait() -> None:
+        application = routes(Metrics(), Readiness(list), lambda _: body, lambda: None)
+        async with serving(application, load_settings({}, web_port=0)) as port:
+            loop = asyncio.get_running_loop()
+            with socket.socket() as client:
+                client.setblocking(False)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                await loop.sock_connect(client, ("127.0.0.1", port))
+                await loop.sock_sendall(client, b"GET /customers/c HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asyncio.sleep(0.5)
+                # What it had in its buffer by then, and no more.
+                async with asyncio.timeout(30):
+                    found = 0
+                    try:
+                        while part := await loop.sock_recv(client, 1_000_000):
+                            found += len(part)
+                    except ConnectionError:
+                        pass
+                assert found < len(body)
+
+    asyncio.run(wait())
+
+
+def test_the_brokers_keep_most_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 64)
+    for soft, expected in [(20_000, 64), (100, 25), (resource.RLIM_INFINITY, 64)]:
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert expected == connections_max()

@@ -1,0 +1,95 @@
+"""A topic that is deleted and created again is another one, whatever its name and its offsets."""
+
+import json
+
+import pytest
+
+from agents.trials.demo.shop import ShopRecord
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS, TRANSACTIONS
+from models.events.wire import iso
+from tests.kafka.deployment import START_MS, Deployment
+from tests.kafka.exactness import assert_exact
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+
+
+def orders(name: str, number: int, start_ms: int) -> list[ShopRecord]:
+    """So many orders of twenty customers, a second apart, without message ids."""
+    return [
+        ShopRecord(
+            TRANSACTIONS, f"c-{n % 20}".encode(), _order(f"{name}-{n}", n % 20, at_ms), at_ms
+        )
+        for n, at_ms in ((n, start_ms + n * 1_000) for n in range(number))
+    ]
+
+
+def _order(order_id: str, customer: int, at_ms: int) -> bytes:
+    bought = {"order_id": order_id, "revenue": 10, "currency": "EUR"}
+    return json.dumps(
+        {
+            "type": "track",
+            "event": "Order Completed",
+            "userId": f"c-{customer}",
+            "timestamp": iso(at_ms),
+            "properties": bought,
+        }
+    ).encode()
+
+
+def test_what_is_new_in_a_recreated_topic_is_used(deployment: Deployment) -> None:
+    """Once while no worker runs, and once beneath one: its offsets begin anew both times."""
+    published = deployment.publish(orders("a", 400, START_MS))
+    (worker,) = deployment.start_workers(1)
+    deployment.wait("the first are used", deployment.is_drained)
+    assert 0 == worker.stop()
+
+    deployment.create_anew(TRANSACTIONS)
+    published += deployment.publish(orders("b", 300, START_MS + 1_000_000))
+    (worker,) = deployment.start_workers(1)
+    deployment.wait("the second are used", lambda: deployment.folded() == 300)
+    assert 300 == deployment.metric("keepstream_events_total", fate="applied")
+    assert "transactions, but in other topics: it is read from its beginning" in worker.log_text()
+
+    deployment.create_anew(TRANSACTIONS)
+    assert 1 == worker.wait()
+    *_, last = worker.log_text().splitlines()
+    assert "while this worker used it. Start the worker again" in last
+    published += deployment.publish(orders("c", 200, START_MS + 2_000_000))
+    (worker,) = deployment.start_workers(1)
+    deployment.wait("the third are used", lambda: deployment.folded() == 200)
+    assert 200 == deployment.metric("keepstream_events_total", fate="applied")
+
+    deployment.wait("all is drained", deployment.is_drained)
+    summary = assert_exact(deployment, published=published).summary
+    assert {"read": 900, "applied": 900} == {
+        name: count for name, count in summary.events.items() if count
+    }
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("topic", "fix"),
+    [
+        (CUSTOMER_EVENTS, "set another KEEPSTREAM_TOPIC_PREFIX"),
+        (CUSTOMERS, "run `keepstream rebuild --all`"),
+    ],
+)
+def test_state_is_not_continued_in_a_recreated_topic(
+    deployment: Deployment, topic: str, fix: str
+) -> None:
+    """Not even when its offsets have come to where those of the one before were."""
+    deployment.publish(orders("a", 100, START_MS))
+    (worker,) = deployment.start_workers(1)
+    deployment.wait("all is used", deployment.is_drained)
+    assert 0 == worker.stop()
+    before = deployment.records(topic)
+
+    deployment.create_anew(topic)
+    for record in before:
+        written = (record.key, record.value)
+        deployment.write(topic, record.partition, written, headers=record.headers)
+    worker = deployment.start_worker()
+    assert 1 == worker.wait()
+    *_, last = worker.log_text().splitlines()
+    assert "the topic was deleted and created again" in last or "it was deleted and" in last
+    assert fix in last

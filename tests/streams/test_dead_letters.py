@@ -1,0 +1,54 @@
+"""Refused events go back to where they came from, whatever step refused them."""
+
+import msgspec
+import pytest
+
+from config.topics import SUPPORT, TRANSACTIONS
+from models.admission import admit
+from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.event import Source
+from models.events.rejection import Reason, Rejected
+from models.events.wire import EVENT_BYTES_MAX, encode_log_event
+from streams.dead_letters import is_retried, parcel_of
+from tests.models.lines import PARAMETERS, at, line
+
+SOURCE = Source(TRANSACTIONS, 1, 7, at(), "AbCdEfGh")
+
+
+def letter(raw: bytes, *, step: str = "ingest", reason: Reason = Reason.TOO_LARGE) -> DeadLetter:
+    return dead_letter(Rejected(reason, "$"), raw, step=step, source=SOURCE)
+
+
+@pytest.mark.parametrize("step", ["ingest", "profile"])
+def test_what_any_step_refused_is_retried(step: str) -> None:
+    assert is_retried(letter(b"{}", step=step), include_late=False)
+    late = letter(b"{}", step=step, reason=Reason.TOO_LATE)
+    assert [False, True] == [is_retried(late, include_late=one) for one in (False, True)]
+
+
+def test_what_profile_refused_goes_back_as_it_was_sent_and_is_taken() -> None:
+    """Without what ingest added, which would count against the size of an event."""
+    padding = EVENT_BYTES_MAX - len(line("page", at(), message="m-1", channel=""))
+    sent = line("page", at(), message="m-1", channel="c" * padding)
+    logged = encode_log_event(admit(sent, PARAMETERS, message_id="", source=SOURCE))
+    assert len(sent) == EVENT_BYTES_MAX < len(logged)
+
+    parcel = parcel_of(letter(logged, step="profile"))
+    assert (TRANSACTIONS, b"ada") == (parcel.topic, parcel.key)
+    assert {"source", "logFormat"}.isdisjoint(msgspec.json.decode(parcel.value))
+    assert logged == encode_log_event(admit(parcel.value, PARAMETERS, message_id="", source=SOURCE))
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"[1]", b'{"type":', b"[" * 5_000])
+def test_what_is_no_event_goes_back_as_it_is(raw: bytes) -> None:
+    assert raw == parcel_of(letter(raw, step="profile")).value
+
+
+def test_an_event_without_a_message_id_gets_that_of_its_place_on_its_topic() -> None:
+    """Also of which topic of the name: another one has the same offsets."""
+    raw = msgspec.json.encode({"type": "page", "userId": "ada"})
+    parcel = parcel_of(dead_letter(Rejected(Reason.BAD_JSON), raw, step="ingest", source=SOURCE))
+    assert "transactions-1-7-AbCdEfGh" == msgspec.json.decode(parcel.value)["messageId"]
+    old = Source(SUPPORT, 1, 7, at())
+    parcel = parcel_of(dead_letter(Rejected(Reason.BAD_JSON), raw, step="ingest", source=old))
+    assert "support-1-7" == msgspec.json.decode(parcel.value)["messageId"]
