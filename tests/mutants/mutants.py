@@ -72,9 +72,9 @@ MUTANTS = (
     ),
     Mutant(
         "a record that ingest repeats is dropped by its place on the raw topic",
-        "models/partition.py",
-        "        if source.offset <= sources.get(name, -1):",
-        "        if False:",
+        "models/repeats.py",
+        "    if source.offset <= sources.get(name, -1):",
+        "    if False:",
         "tests/models/test_partition.py"
         "::test_what_ingest_repeats_after_a_crash_is_dropped_by_its_source",
         is_quick=True,

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.partition import decode_state
-from streams.customers_table import STATE_KEY
+from streams.changelog import STATE_KEY
 from tests.streams.test_record_batches import FakeRecord
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ BUFFER_RECORDS = 2
 #: When the broker took everything that was published, in ms.
 TAKEN_MS = 1_900_000_000_000
 
-Entry = tuple[bytes | None, bytes | None]
+Headers = Sequence[tuple[str, bytes]]
+Entry = tuple[bytes | None, bytes | None, Headers]
 
 
 class Buffer:
@@ -36,11 +37,11 @@ class Buffer:
         timestamp: int | None,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]],
+        headers: Headers,
     ) -> object | None:
         if len(self.entries) >= BUFFER_RECORDS:
             return None
-        self.entries.append((key, value))
+        self.entries.append((key, value, headers))
         return self
 
 
@@ -69,11 +70,19 @@ class Broker:
     def latency_s(self) -> float:
         return self.chance.choice((0.0, 0.001, 0.02, 0.3, self.slowest_s)) * self.chance.random()
 
-    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
         """Write a record."""
         tp = TP(topic, partition)
         log = self.logs[tp]
-        log.append(FakeRecord(len(log), partition, topic, TAKEN_MS, key=key, value=value))
+        record = FakeRecord(len(log), partition, topic, TAKEN_MS, 0, key, value, [*headers])
+        log.append(record)
         if topic == CUSTOMERS and key == STATE_KEY:
             applied = decode_state(value or b"").applied
             self.applied[partition] = max(self.applied[partition], applied)
@@ -132,8 +141,8 @@ class Producer:
             if tp in self._broken or self._worker.is_cut_off():
                 self._broken.add(tp)
                 return
-            for key, value in buffer.entries:
-                self._broker.append(tp.topic, tp.partition, key, value)
+            for key, value, headers in buffer.entries:
+                self._broker.append(tp.topic, tp.partition, key, value, headers)
             self._broker.on_request(self._worker)
             if not acknowledged.cancelled():
                 acknowledged.set_result(None)

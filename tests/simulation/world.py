@@ -280,7 +280,7 @@ class Simulation:
     async def _audited(self, number: int, scope: Scope) -> Contrast:
         stored = ChangelogFold()
         for record in self._broker.logs[TP(CUSTOMERS, number)]:
-            stored.add(record.key, record.value)
+            stored.add(record.key, record.value, record.headers)
         log = self._broker.logs[TP(CUSTOMER_EVENTS, number)]
         audited = PartitionAudit(number, stored, committed=len(log), log_end=len(log), scope=scope)
         for record in log:
@@ -294,7 +294,7 @@ class Simulation:
                 log = self._broker.logs[TP(topic, number)]
                 fates = RawFates(directory, f"{topic}-{number}", 0, len(log))
                 for record in log:
-                    outgoing, found = outgoing_of(topic, record, PARAMETERS, PARTITIONS)
+                    outgoing, found = outgoing_of(topic, record, None, PARAMETERS, PARTITIONS)
                     is_refused = isinstance(found, Rejected)
                     digest = digest_of(outgoing.value, outgoing.partition)
                     fates.expect(record.offset, REFUSED if is_refused else digest)
