@@ -24,7 +24,7 @@ from config.settings import Settings
 from models.customer.profile import encode_profile, profile
 from models.customer.row import NewerRow, OlderRow
 from models.events.wire import LogFormatError
-from models.learning.snapshot import SnapshotError
+from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
@@ -88,7 +88,7 @@ class Worker:
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
         self.broker = BrokerWatch(settings)
-        self.snapshots = SnapshotStore(settings, parameters)
+        self.snapshots = SnapshotStore(settings, prior_snapshot(parameters))
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)

@@ -99,7 +99,7 @@ class ProfileAgent:
         try:
             line = decode_log_line(raw)
             require_log_format(line)
-            if line.type == "model":
+            if owned.fold.adopts(record.offset, line):
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
             applied = owned.fold.apply(record.offset, line)
         except Rejected as rejected:

@@ -15,16 +15,17 @@ from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, run_timers, step
 from models.events.event import Event
-from models.events.rejection import Rejected
+from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, timestamp_ms
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
-from models.learning.snapshot import Snapshot
+from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.plan import Plan
 from models.repeats import is_repeated
 
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"})
 SnapshotSource = Callable[[int, str], Snapshot]
+_WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
 
 class Rows(Protocol):
@@ -152,7 +153,9 @@ class Partition:
         return self._context
 
     def apply(self, offset: int, line: Line) -> Applied:
-        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log."""
+        """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log, or
+        announces a model that is not there.
+        """
         if line.is_before_rehearsal and self.state.live_at_ms is None:
             self._go_live(0)
         if line.type not in CONTROL_TYPES:
@@ -174,6 +177,12 @@ class Partition:
         applied = self._event(offset, event, moves_clock=moves_clock)
         self.state.applied = offset
         return applied
+
+    def adopts(self, offset: int, line: Line) -> bool:
+        """Whether the record at ``offset`` adopts a model, which must then be there."""
+        if line.type != "model" or offset <= self.state.applied:
+            return False
+        return line.version is not None and line.version > self.state.model_version
 
     def skip(self, offset: int) -> None:
         """Skip the record at ``offset``, which was refused."""
@@ -236,8 +245,16 @@ class Partition:
     def _control(self, offset: int, line: Line) -> list[Effect]:
         if line.type == "model":
             version, sha256 = line.version, line.sha256 or ""
-            if version is not None and version > self.state.model_version:
-                self.adopt(self._snapshots(version, sha256), sha256)
+            # An older one is not asked for: it may be gone, or have been named wrongly.
+            if version is not None and self.adopts(offset, line):
+                self.adopt(self._announced(version, sha256), sha256)
+            elif version == self.state.model_version and self._is_another(sha256):
+                raise Rejected(
+                    Reason.OUT_OF_RANGE,
+                    "$.sha256",
+                    "another snapshot of this version was announced before, and decides",
+                    _WHO_ANNOUNCES,
+                )
             return []
         at_ms = timestamp_ms(line)
         if line.type == "live":
@@ -245,6 +262,22 @@ class Partition:
         self.state.is_delivered |= line.type == "watermark"
         self._refresh()
         return self._run_until(offset, at_ms)
+
+    def _announced(self, version: int, sha256: str) -> Snapshot:
+        try:
+            return self._snapshots(version, sha256)
+        except UnknownSnapshot:
+            # A snapshot is durable before it is announced, so this one never was.
+            raise Rejected(
+                Reason.OUT_OF_RANGE,
+                "$.sha256",
+                "model-snapshots has no such snapshot, so the one before goes on deciding",
+                _WHO_ANNOUNCES,
+            ) from None
+
+    def _is_another(self, sha256: str) -> bool:
+        adopted = self.state.model_sha256
+        return bool(adopted) and bool(sha256) and sha256 != adopted
 
     def _went_live(self, offset: int, at_ms: int) -> list[Effect]:
         """Decide aloud from here on: the deadlines up to now are the last that are rehearsed.

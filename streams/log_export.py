@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
-from models.learning.snapshot import SnapshotError
+from models.learning.snapshot import UNREADABLE, Snapshot
 from streams.kafka_clients import new_reader, running
 from streams.log_records import clock_record, model_record
+from streams.snapshot_store import SnapshotStore
 from streams.topic_scan import Span, scan, spans_of
 
 Write = Callable[[bytes], object]
@@ -17,12 +19,14 @@ OnProgress = Callable[[int, int], object]
 
 _JSON_SPACE = b" \t\r\n"
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
-_MODEL_MARK = b'{"type":"model"'
+_MODEL_MARK = b'"model"'
 
 
 class Export(msgspec.Struct):
     """What became of the log's records; `begins` are the first offsets of partitions whose oldest
-    records are gone. `announced`: the SHA-256 of every model version that the log adopts.
+    records are gone. `announced`: the SHA-256 of every model version that the log adopts;
+    `unknown`: the versions of those that `model-snapshots` does not have, whose records were left
+    out.
     """
 
     records: int = 0
@@ -30,9 +34,11 @@ class Export(msgspec.Struct):
     partitions: int = 0
     begins: dict[int, int] = {}
     announced: dict[int, str] = {}
+    unknown: list[int] = []
 
 
 class _Model(msgspec.Struct):
+    type: Literal["model"]
     version: int
     sha256: str | None = None
 
@@ -43,17 +49,28 @@ async def export_log(
     """Write every record of `customer-events` up to its present end, one line each.
 
     Partition by partition, in order; each line contains its position. Records that are not JSON
-    objects are counted and skipped. ``on_progress(done, total)`` counts records.
+    objects are counted and skipped, and so are those that announce a model that is not there: the
+    workers pass over them, too. ``on_progress(done, total)`` counts records.
     """
     export = Export()
+    snapshots = SnapshotStore(settings, Snapshot(0, 0, {}))
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, CUSTOMER_EVENTS, settings)
         total = sum(span.end - span.begin for span in spans)
         for span in spans:
             _open_partition(export, span, write)
+            adopted = 0
             async for records in scan(reader, span, settings):
                 for record in records:
-                    _export(export, record.partition, record.offset, record.value, write)
+                    line = log_line(record.value, record.partition, record.offset)
+                    model = _model_in(line)
+                    if model is not None and model.version > adopted:
+                        if not await snapshots.fetch(model.version, model.sha256 or ""):
+                            export.unknown.append(model.version)
+                            continue
+                        adopted = model.version
+                        export.announced.setdefault(model.version, model.sha256 or "")
+                    _export(export, line, write)
                 if on_progress is not None:
                     on_progress(export.records + export.skipped, total)
     return export
@@ -61,7 +78,7 @@ async def export_log(
 
 async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[int, bytes]:
     """Every snapshot on `model-snapshots` by version; if a version was published twice, the one
-    that was announced. Raises `SnapshotError` if an announced version is missing.
+    that was announced.
     """
     found: dict[int, bytes] = {}
     async with running(new_reader(settings), settings) as reader:
@@ -69,12 +86,6 @@ async def read_snapshots(settings: Settings, announced: dict[int, str]) -> dict[
             async for records in scan(reader, span, settings):
                 for record in records:
                     _keep(found, record.key, record.value, announced)
-    if missing := sorted(announced.keys() - found.keys()):
-        versions = ", ".join(map(str, missing[:10]))
-        raise SnapshotError(
-            f"the log adopts model {versions}, but {settings.topic(MODEL_SNAPSHOTS)} does not have "
-            f"it: its snapshots must be kept as long as {CUSTOMER_EVENTS}"
-        )
     return found
 
 
@@ -110,25 +121,22 @@ def _open_partition(export: Export, span: Span, write: Write) -> None:
         write(line + b"\n")
 
 
-def _export(export: Export, partition: int, offset: int, value: bytes | None, write: Write) -> None:
-    line = log_line(value, partition, offset)
+def _export(export: Export, line: bytes | None, write: Write) -> None:
     if line is None:
         export.skipped += 1
         return
     export.records += 1
-    if line.startswith(_MODEL_MARK):
-        _note_model(export, line)
     write(line + b"\n")
 
 
-def _note_model(export: Export, line: bytes) -> None:
+def _model_in(line: bytes | None) -> _Model | None:
+    """The model that a line announces; None for other lines, and for what replay refuses."""
+    if line is None or _MODEL_MARK not in line:
+        return None
     try:
-        model = msgspec.json.decode(line, type=_Model)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Replay reports what is wrong with the line.
-        return
-    if model.version > 0:
-        export.announced[model.version] = model.sha256 or ""
+        return msgspec.json.decode(line, type=_Model)
+    except UNREADABLE:
+        return None
 
 
 def _keep(

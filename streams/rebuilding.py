@@ -17,6 +17,7 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.events.rejection import Rejected
 from models.events.wire import decode_log_line, require_log_format
+from models.learning.snapshot import prior_snapshot
 from models.partition import Partition, encode_state, rehearsing_state
 from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
@@ -91,7 +92,8 @@ class Rebuilding:
         self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
     ) -> tuple[CustomerRows, Partition]:
         """The partition as it follows from ``span`` of the log."""
-        rows, snapshots = CustomerRows(), SnapshotStore(self._settings, self._parameters)
+        rows = CustomerRows()
+        snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, snapshots, self._plan)
         async for records in scan(reader, span, self._settings):
             for record in records:

@@ -3,20 +3,20 @@
 import asyncio
 import logging
 from hashlib import sha256 as sha256_of
-from time import monotonic
+from time import monotonic, time
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
+from models.learning.lineage import Lineage
 from models.learning.snapshot import (
     Snapshot,
     SnapshotError,
     SnapshotFormatError,
+    UnknownSnapshot,
     decode_snapshot,
     encode_snapshot,
-    prior_snapshot,
 )
 from streams.kafka_clients import new_reader, running
 from streams.log_records import model_record
@@ -30,26 +30,34 @@ KEPT_MAX = 512
 
 
 class SnapshotStore:
-    """Reads `model-snapshots` forward and remembers the latest versions by number."""
+    """Reads `model-snapshots` forward and remembers the latest versions by number.
 
-    def __init__(self, settings: Settings, parameters: Parameters) -> None:
+    ``prior``: version 0, in force before anything is learnt.
+    """
+
+    def __init__(self, settings: Settings, prior: Snapshot) -> None:
         self._settings = settings
-        self.prior = prior_snapshot(parameters)
+        self.prior = prior
         # By hash as well: a trainer that was replaced may publish a version again.
         self._contents: dict[tuple[int, str], bytes] = {}
         self._newest = self.prior
+        self._lineage = Lineage()
+        self._unknown: set[tuple[int, str]] = set()
         self._next_offset = 0
         self._lock = asyncio.Lock()
 
     def get(self, version: int, sha256: str) -> Snapshot:
-        """A version that `fetch` has read. Raises `SnapshotError` when it differs from the one that
-        the log announced, or was not fetched.
-        """
+        """A version that `fetch` has found. Raises `UnknownSnapshot` if it did not."""
         if version == 0:
             return self.prior
         content = self._contents.get((version, sha256))
         if content is None:
-            raise SnapshotError(f"snapshot {version} was announced but not fetched")
+            raise UnknownSnapshot(
+                f"{MODEL_SNAPSHOTS} does not have model {version} ({sha256[:12]}), by which a "
+                f"partition decides: was the topic deleted or cut? Its snapshots must be kept as "
+                f"long as {CUSTOMER_EVENTS}. Put its records back from a backup, or start over: "
+                f"set another KEEPSTREAM_TOPIC_PREFIX, and publish the events again"
+            )
         return decode_snapshot(content, sha256)
 
     def remember(self, snapshot: Snapshot) -> None:
@@ -58,24 +66,26 @@ class SnapshotStore:
         self._contents[snapshot.version, sha256] = content
         self._trim()
 
-    async def fetch(self, version: int, sha256: str) -> None:
-        """Wait until that version is here. Raises `SnapshotError` if it does not come."""
+    async def fetch(self, version: int, sha256: str) -> bool:
+        """Wait until that version is here; False if it does not come."""
         wanted = (version, sha256)
-        deadline_s = monotonic() + WAIT_S
         async with self._lock:
             if version == 0 or wanted in self._contents:
-                return
+                return True
+            # Whoever announces what is not there may do so often.
+            deadline_s = monotonic() + (0.0 if wanted in self._unknown else WAIT_S)
             if self._contents and wanted < min(self._contents):
                 # A version this old was dropped: read the topic again without the newer versions,
                 # or it would be the first to be dropped again.
                 self._contents.clear()
+                self._lineage = Lineage()
                 self._next_offset = 0
             await self._read(wanted, deadline_s)
-        if wanted not in self._contents:
-            raise SnapshotError(
-                f"the log adopts model {version}, but {MODEL_SNAPSHOTS} does not have it: was the "
-                f"topic deleted? Its snapshots must be kept as long as {CUSTOMER_EVENTS}"
-            )
+            if wanted in self._contents:
+                return True
+            if len(self._unknown) < KEPT_MAX:
+                self._unknown.add(wanted)
+            return False
 
     async def latest(self) -> Snapshot:
         """The last snapshot published; version 0 when there is none."""
@@ -104,10 +114,10 @@ class SnapshotStore:
                 for record in found.get(topic, ()):
                     if wanted in self._contents and len(self._contents) >= KEPT_MAX:
                         return
-                    self._keep(record)
+                    self._keep(record, is_cut=begin > 0)
 
-    def _keep(self, record: ConsumerRecord) -> None:
-        """Keep a snapshot; skip a record that is not one.
+    def _keep(self, record: ConsumerRecord, *, is_cut: bool) -> None:
+        """Keep a snapshot; skip a record that is not one, or that no trainer of ours drew.
 
         Raises `SnapshotFormatError` for another release's format: skipping it would start learning
         over.
@@ -116,10 +126,11 @@ class SnapshotStore:
         content = record.value or b""
         try:
             snapshot = decode_snapshot(content)
+            self._lineage.admit(snapshot, now_ms=int(time() * 1_000), is_cut=is_cut)
         except SnapshotFormatError:
             raise
-        except SnapshotError:
-            log.warning("left out a record at offset %d that is no snapshot", record.offset)
+        except SnapshotError as error:
+            log.warning("left out the snapshot at offset %d: %s", record.offset, error)
             return
         if snapshot.version > self._newest.version:
             self._newest = snapshot
@@ -133,7 +144,7 @@ class SnapshotStore:
 
 async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:
     """Make ``snapshot`` durable, then announce it to every partition of the log."""
-    content, _ = encode_snapshot(snapshot)
+    content, snapshot.stored_sha256 = encode_snapshot(snapshot)
     outbox.add(MODEL_SNAPSHOTS, 0, key=str(snapshot.version).encode(), value=content)
     await outbox.flush()
     await announce(snapshot, outbox, settings)
@@ -141,8 +152,7 @@ async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> Non
 
 async def announce(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:
     """Write into every partition that scores use ``snapshot`` from there on; repeats do no harm."""
-    _, sha256 = encode_snapshot(snapshot)
+    record = model_record(snapshot.version, snapshot.sha256)
     for partition in range(settings.partitions):
-        record = model_record(snapshot.version, sha256)
         outbox.add(CUSTOMER_EVENTS, partition, key=None, value=record)
     await outbox.flush()

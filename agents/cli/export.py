@@ -15,6 +15,7 @@ from agents.cli.errors import complain
 from agents.cli.options import BootstrapServers, settings_from
 from agents.cli.progress import progress
 from config.settings import Settings
+from config.topics import MODEL_SNAPSHOTS
 
 if TYPE_CHECKING:
     from streams.log_export import Export, Write
@@ -119,6 +120,12 @@ def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
     )
     if exported.skipped:
         complain(f"{exported.skipped:,} records are no JSON objects and were left out")
+    if exported.unknown:
+        complain(
+            f"{len(exported.unknown):,} records announce models that {MODEL_SNAPSHOTS} does not "
+            f"have (version {exported.unknown[0]} first) and were left out, as workers pass over "
+            f"them; if it lost them since, a replay of this log decides by older models"
+        )
     for partition, begin in exported.begins.items():
         complain(
             f"partition {partition} begins at offset {begin:,}: the events before it are gone, so "

@@ -13,8 +13,8 @@ from models.learning.registry import DRAWN_TYPES, LEARNERS
 #: Raised when a snapshot's layout changes. Formats 1 and 2 had a field for each model.
 SNAPSHOT_FORMAT = 3
 
-#: What msgspec raises for malformed bytes; the second one for text that is not UTF-8.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+#: What msgspec raises for malformed bytes, text that is not UTF-8, and deep nesting.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T", bound=Struct)
 
@@ -27,14 +27,20 @@ class SnapshotFormatError(SnapshotError):
     """A snapshot is in the format of another release; the message says what to do."""
 
 
+class UnknownSnapshot(SnapshotError):
+    """No snapshot has the version and the hash that were asked for; the message says what to do."""
+
+
 class Snapshot:
     """The models that decisions use, as of ``created_at_ms`` of event time.
 
     ``drawn``: what each learner drew, by the learner's name; `of` looks it up by type. ``trainer``
-    is the trainer's encoded state; only the trainer reads it.
+    is the trainer's encoded state; only the trainer reads it. ``stored_sha256``: of the bytes that
+    it was read from, which is its name for ever: another release may encode it differently. Empty
+    for a snapshot that was not stored yet.
     """
 
-    __slots__ = ("_by_type", "created_at_ms", "drawn", "trainer", "version")
+    __slots__ = ("_by_type", "created_at_ms", "drawn", "stored_sha256", "trainer", "version")
 
     def __init__(
         self,
@@ -42,11 +48,13 @@ class Snapshot:
         created_at_ms: int,
         drawn: Mapping[str, Struct],
         trainer: bytes = b"null",
+        stored_sha256: str = "",
     ) -> None:
         self.version = version
         self.created_at_ms = created_at_ms
         self.drawn = drawn
         self.trainer = trainer
+        self.stored_sha256 = stored_sha256
         self._by_type: dict[type[Struct], Struct] = {type(one): one for one in drawn.values()}
 
     def of(self, kind: type[T]) -> T:
@@ -65,6 +73,11 @@ class Snapshot:
             "trainer": self.trainer,
         }
         return Snapshot(**{**known, **fields})
+
+    @property
+    def sha256(self) -> str:
+        """The name under which it is announced: the SHA-256 of its stored bytes."""
+        return self.stored_sha256 or encode_snapshot(self)[1]
 
 
 class _Stored(Struct, rename="camel"):
@@ -117,13 +130,15 @@ def decode_snapshot(content: bytes, expected_sha256: str | None = None) -> Snaps
         }
     except UNREADABLE as error:
         raise SnapshotError(f"not a snapshot: {error}") from None
-    return Snapshot(stored.version, stored.created_at_ms, drawn, bytes(stored.trainer))
+    found = sha256(content).hexdigest()
+    return Snapshot(stored.version, stored.created_at_ms, drawn, bytes(stored.trainer), found)
 
 
 class _Format(Struct):
     """The fields that snapshots of every release have; the first ones had no format."""
 
     version: int
+    created_at_ms: int = msgspec.field(name="createdAtMs")
     format: int = 1
 
 

@@ -24,7 +24,8 @@ class TrainerState(Struct, rename="camel"):
     ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
     ``consumed``: where to read on in the topic of lessons; ``learners``: the state of each.
     ``clocks_ms``: up to which time each partition's lessons are learnt; ``began_ms``: the first end
-    of a day that any of them told.
+    of a day that any of them told; ``previous``: the hash of the snapshot before this one, by which
+    forged ones are told.
     """
 
     lessons: int = 0
@@ -35,6 +36,7 @@ class TrainerState(Struct, rename="camel"):
     learners: dict[str, msgspec.Raw] = {}
     clocks_ms: dict[str, int] = {}
     began_ms: int = 0
+    previous: str = ""
 
 
 class Trainer:
@@ -191,6 +193,7 @@ class Trainer:
         # In one order, whoever was heard of first.
         state.positions = dict(sorted(state.positions.items()))
         state.clocks_ms = dict(sorted(state.clocks_ms.items()))
+        state.previous = self.snapshot.sha256 if self.snapshot.version else ""
         found = {name: one.draw(state.latest_ms) for name, one in self.learners.items()}
         kept = {name: one.state() for name, one in self.learners.items()}
         state.learners = {

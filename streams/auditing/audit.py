@@ -28,6 +28,7 @@ from config.topics import (
 from models.decisions.trigger import decode_decision, encode_decision
 from models.events.rejection import Rejected
 from models.learning.lessons import decode_lesson, encode_lesson
+from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
 from streams.auditing.positions import Places, Positions
@@ -107,7 +108,7 @@ class _Auditor:
         self._fates: dict[tuple[str, int], RawFates] = {}
         self._scope = Scope(
             plan_for(parameters),
-            SnapshotStore(settings, parameters),
+            SnapshotStore(settings, prior_snapshot(parameters)),
             self._fates,
             spool,
             self._audit,

@@ -210,16 +210,21 @@ def test_a_replay_of_an_export_is_what_the_workers_did(
 def test_an_export_takes_what_is_there_when_it_starts_and_says_what_is_missing(
     settings: Settings, tmp_path: Path
 ) -> None:
-    send(settings, [(CUSTOMER_EVENTS, 1, None, model_record(7, "00"))])
+    content, digest = encode_snapshot(prior_snapshot(load_parameters()).replace(version=1))
+    announced = [model_record(1, digest), model_record(7, "00")]
+    send(settings, [(MODEL_SNAPSHOTS, 0, b"1", content)])
+    send(settings, [(CUSTOMER_EVENTS, 1, None, record) for record in announced])
     without = invoke("export", "--out", tmp_path / "log.jsonl")
     assert 0 == without.exit_code
     assert "--models" in without.stderr
     # Two header lines for each partition, empty or not.
     assert 2 * 3 + 1 == len((tmp_path / "log.jsonl").read_bytes().splitlines())
     with_models = invoke("export", "--out", tmp_path / "b.jsonl", "--models", tmp_path / "models")
-    assert 2 == with_models.exit_code
-    assert "adopts model 7" in with_models.stderr
-    assert not (tmp_path / "b.jsonl").exists()
+    assert 0 == with_models.exit_code
+    # As the workers do, which have no such model either.
+    assert "does not have (version 7 first) and were left out" in with_models.stderr
+    assert (tmp_path / "log.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert [tmp_path / "models" / "1.json"] == list((tmp_path / "models").iterdir())
 
 
 def test_publish_accounts_for_every_line(settings: Settings, tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert 0 == worker.stop()
 
     _empty_snapshots(deployment)
-    assert "model-snapshots does not have it" in last_words(deployment)
+    text = last_words(deployment)
+    assert "model-snapshots does not have model" in text
+    assert "Put its records back from a backup, or start over" in text
 
     deployment.create_anew(CUSTOMER_EVENTS)
     text = last_words(deployment)
@@ -112,7 +114,7 @@ def test_rows_of_an_older_format_are_refused(deployment: Deployment) -> None:
 
 def test_snapshots_of_an_older_format_are_refused(deployment: Deployment) -> None:
     """By the trainer, which would else learn anew and publish version 1 once more."""
-    snapshot = msgspec.json.encode({"format": SNAPSHOT_FORMAT - 1, "version": 1})
+    snapshot = msgspec.json.encode({"format": SNAPSHOT_FORMAT - 1, "version": 1, "createdAtMs": 0})
     deployment.write(MODEL_SNAPSHOTS, 0, (b"1", snapshot))
     deployment.write(LABELLED_EXAMPLES, 0, (None, b"{}"))
 

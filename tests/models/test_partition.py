@@ -18,12 +18,14 @@ from models.events.wire import decode_line, encode_event, iso
 from models.learning.day_ends import day_end_ms
 from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population
-from models.learning.snapshot import Snapshot
+from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition import Applied, Partition, PartitionState
 from models.plan import Plan, plan_for
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line, of
 
 PLAN = plan_for(PARAMETERS)
+#: The hash of a snapshot that is announced, but not there.
+NOBODYS = "ff"
 
 
 class HotRows:
@@ -63,6 +65,8 @@ class Log:
 
     def _snapshot(self, version: int, sha256: str) -> Snapshot:
         self.asked_for.append((version, sha256))
+        if sha256 == NOBODYS:
+            raise UnknownSnapshot("it is not there")
         cuts = (1.0, 2.0, 3.0, 4.0)
         return PRIOR.replace(Population(cuts, cuts, cuts, 30.0, 5_000.0), version=version)
 
@@ -77,8 +81,8 @@ class Log:
         applied = self.append(orjson.dumps({"type": "clock", "timestamp": iso(at_ms)}))
         return [f"{e.user_id} {e.kind}" for e in applied.effects if isinstance(e, Trigger)]
 
-    def model(self, version: object) -> None:
-        self.append(orjson.dumps({"type": "model", "version": version, "sha256": "ab"}))
+    def model(self, version: object, sha256: str = "ab") -> None:
+        self.append(orjson.dumps({"type": "model", "version": version, "sha256": sha256}))
 
 
 @pytest.fixture
@@ -284,6 +288,32 @@ def test_an_older_snapshot_is_not_adopted(log: Log) -> None:
 
     assert (3, "cd") == (log.state.model_version, log.state.model_sha256)
     assert 3 == log.partition.snapshot.version
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+def test_a_model_that_is_not_newer_is_not_even_asked_for(log: Log, version: int) -> None:
+    """It may be gone, or be named by a hash that no snapshot has."""
+    log.model(3)
+    line = decode_line(orjson.dumps({"type": "model", "version": version, "sha256": "ab"}))
+    assert not log.partition.adopts(log.state.applied + 1, line)
+    log.model(version)
+    assert [(3, "ab")] == log.asked_for
+
+
+@pytest.mark.parametrize(
+    ("version", "sha256", "words"),
+    [(4, NOBODYS, "has no such snapshot"), (3, NOBODYS, "another snapshot of this version")],
+)
+def test_a_model_that_nobody_drew_does_not_rule(
+    log: Log, version: int, sha256: str, words: str
+) -> None:
+    log.model(3)
+    with pytest.raises(Rejected, match=words) as refused:
+        log.model(version, sha256)
+    assert (Reason.OUT_OF_RANGE, "$.sha256") == (refused.value.reason, refused.value.path)
+    assert (3, "ab") == (log.state.model_version, log.state.model_sha256)
+    log.model(4)
+    assert 4 == log.state.model_version
 
 
 def test_decisions_name_the_model_that_was_adopted_before_them(log: Log) -> None:

@@ -18,6 +18,7 @@ from models.events.rejection import Reason
 from models.events.wire import iso
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError
+from models.learning.trainer import Trainer, TrainerState
 from models.replay import Replay
 from streams.log_records import clock_record
 from tests.models.lines import PARAMETERS, PRIOR, at, line, watermark
@@ -325,3 +326,21 @@ def test_a_plain_log_has_a_model_made_once_a_day_when_there_is_enough_to_learn_f
     assert {0, 1} >= {later - earlier for earlier, later in pairwise(versions)}
     assert 1 < versions[-1] < SHOP.days
     assert starved.summary().model_version < versions[-1]
+
+
+def test_what_a_day_has_taught_by_a_watermark_is_learnt_then() -> None:
+    few = replace(PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=1))
+    trainer = Trainer(few, partitions=1)
+    replay = Replay(few, trainer=trainer)
+    order = {"order_id": "O-1", "revenue": 20.0}
+    bought = line("Order Completed", at(), properties=order)
+    costs = {"channel": "search", "amount": 7.0}
+    spent = line("Campaign Cost", at(days=9, hours=1), properties=costs)
+    for number, content in enumerate(
+        [bought, watermark(at(days=9)), spent, watermark(at(days=9, hours=2))], 1
+    ):
+        replay.feed(content, number)
+
+    state = msgspec.json.decode(trainer.snapshot.trainer, type=TrainerState)
+    assert 2 == trainer.snapshot.version
+    assert b'"search":[700,0]' in bytes(state.learners["acquisition"])

@@ -15,6 +15,7 @@ from agents.profile import ProfileAgent
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS, RAW_TOPICS
+from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
 from streams.customers_table import CustomerRows
 from streams.outbox import Outbox
@@ -83,7 +84,7 @@ class SimulatedWorker:
         self._fetched: dict[TP, list[Any]] = {}
         self._highwater: dict[TP, int] = {}
         self._wake = asyncio.Event()
-        snapshots = SnapshotStore(settings, parameters)
+        snapshots = SnapshotStore(settings, prior_snapshot(parameters))
         self._partitions = OwnedPartitions(snapshots, settings, plan, NOBODY, self._read_changelog)
         pulse: Any = self._pulse
         self._profile = ProfileAgent(

@@ -38,6 +38,7 @@ from models.decisions.trigger import decode_decision
 from models.events.dead_letter import decode_dead_letter
 from models.events.rejection import Rejected
 from models.learning.lessons import decode_lesson
+from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
 from streams.auditing.report import Audit
@@ -273,7 +274,7 @@ class Simulation:
         with TemporaryDirectory() as directory, EffectSpool(None) as spool:
             audit, fates = Audit(), dict(self._fates(Path(directory)))
             self._find_effects(spool)
-            snapshots = SnapshotStore(SETTINGS, PARAMETERS)
+            snapshots = SnapshotStore(SETTINGS, prior_snapshot(PARAMETERS))
             scope = Scope(PLAN, snapshots, fates, spool, audit)
             contrasts = [await self._audited(number, scope) for number in range(PARTITIONS)]
             lost = [

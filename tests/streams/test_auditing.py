@@ -21,7 +21,7 @@ from config.topics import (
 from models.customer.engagement import ENGAGEMENT
 from models.customer.row import decode_row, encode_row
 from models.events.wire import decode_line
-from models.learning.snapshot import SnapshotError
+from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.partition import Partition, decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, effects_of
@@ -89,7 +89,7 @@ def sound_past() -> Past:
         if outgoing.topic == CUSTOMER_EVENTS:
             past.log.append(outgoing.value)
     rows = CustomerRows()
-    prior = Snapshots(SETTINGS, SHIPPED).prior
+    prior = Snapshots(SETTINGS, prior_snapshot(SHIPPED)).prior
     fold = Partition(0, rows, prior, PLAN, lambda *_: prior, rehearsing_state())
     for offset, value in enumerate(past.log):
         applied = fold.apply(offset, decode_line(value))
@@ -126,7 +126,9 @@ class Found:
         self.report, fates = Audit(), dict(_fates(past, directory))
         with EffectSpool(directory) as spool:
             spool.found(0, past.effects)
-            scope = Scope(PLAN, Snapshots(SETTINGS, SHIPPED), fates, spool, self.report)
+            scope = Scope(
+                PLAN, Snapshots(SETTINGS, prior_snapshot(SHIPPED)), fates, spool, self.report
+            )
             partition = PartitionAudit(
                 0, stored, committed=past.committed, log_end=len(past.log), scope=scope
             )

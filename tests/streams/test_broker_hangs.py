@@ -150,7 +150,7 @@ def test_a_recovery_whose_broker_says_nothing_ends(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recovery, "STALL_S", 0.01)
     reader: Any = _SilentReader()
     with pytest.raises(RecoveryError, match="events-3 gave no position"):
-        asyncio.run(recovery._fold(reader, EVENTS, 5))
+        asyncio.run(recovery.folded(reader, EVENTS, 5))
 
 
 def test_what_a_client_raises_is_told_in_words_and_without_its_text() -> None:

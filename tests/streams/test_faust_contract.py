@@ -196,6 +196,7 @@ OWN = {
     "lag",
     "allow_fetching",
     "to_come",
+    "topic_ids",
     "_ends",
     "client",
     "batch_topic",
