@@ -48,6 +48,10 @@ endif
 nightly: setup ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
+.PHONY: mutants
+mutants: setup ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)
+	$(BIN)/python -m tests.mutants.run $(ARGS)
+
 .PHONY: digests
 digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
 	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python

@@ -197,7 +197,7 @@ class SimulatedWorker:
         end = len(log)
         while read < end:
             for record in log[read : min(end, read + 20)]:
-                fold.add(record.key, record.value)
+                fold.add(record.key, record.value, record.headers)
             read += 20
             await self.broker.request(self)
         return Recovered(CustomerRows(fold.packed), fold.state, end, fold.quarantined, 0.0)

@@ -54,6 +54,7 @@ from streams.auditing.spools import (
 )
 from streams.kafka_clients import partition_for
 from streams.log_records import live_record
+from streams.pulse import StoodStill
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -96,6 +97,7 @@ class Run(NamedTuple):
     contrasts: list[Contrast]
     lost: list[str]
     faults: list[Fault]
+    broken_promises: list[str]
 
 
 class Simulation:
@@ -258,8 +260,15 @@ class Simulation:
         return all(self._broker.committed.get(tp, 0) >= self._broker.end(tp) for tp in places)
 
     def _standing(self) -> str:
-        errors = [f"{w.name} {w.error!r}" for w in self._workers if w.error]
-        return f"{self._broker.committed}, {self._alive()}, {errors}, {self._happened}"
+        return f"{self._broker.committed}, {self._errors()}, {self._happened}"
+
+    def _errors(self) -> list[str]:
+        """What ended workers, but for the error that a zombie is to end with."""
+        return [
+            f"{worker.name} ended: {worker.error!r}"
+            for worker in self._workers
+            if worker.error is not None and not isinstance(worker.error, StoodStill)
+        ]
 
     async def _judged(self) -> Run:
         with TemporaryDirectory() as directory, EffectSpool(None) as spool:
@@ -276,12 +285,13 @@ class Simulation:
             ]
             for found in fates.values():
                 found.close()
-        return Run(self._published, audit, contrasts, lost, self._happened)
+        broken = [*self._broker.broken_promises, *self._errors()]
+        return Run(self._published, audit, contrasts, lost, self._happened, broken)
 
     async def _audited(self, number: int, scope: Scope) -> Contrast:
         stored = ChangelogFold()
         for record in self._broker.logs[TP(CUSTOMERS, number)]:
-            stored.add(record.key, record.value)
+            stored.add(record.key, record.value, record.headers)
         log = self._broker.logs[TP(CUSTOMER_EVENTS, number)]
         audited = PartitionAudit(number, stored, committed=len(log), log_end=len(log), scope=scope)
         for record in log:
@@ -367,6 +377,7 @@ def problems(run: Run, *, is_backlog: bool) -> list[str]:
     told = [f"{found.words}: {found.examples}" for found in run.audit.differences]
     told += [f"effects: {contrast}" for contrast in run.contrasts if any(contrast)]
     told += [f"lost: {place}" for place in run.lost]
+    told += run.broken_promises
     if checked["events:applied"] + late != run.published:
         told.append(f"{checked['events:applied']} applied and {late} late, of {run.published}")
     if is_backlog and late:

@@ -1,0 +1,168 @@
+"""The protections that Keepstream's promises rest on, each with the test that holds it.
+
+A mutant takes one protection out. Its test must fail then: if it passes, it holds nothing.
+"""
+
+from typing import NamedTuple
+
+BACKLOG = (
+    "tests/simulation/test_simulation.py"
+    "::test_a_backlog_is_folded_once_and_in_order_whatever_happens[{}]"
+)
+LIVE = (
+    "tests/simulation/test_simulation.py"
+    "::test_events_that_come_in_meanwhile_are_folded_once_whatever_happens[{}]"
+)
+
+
+class Mutant(NamedTuple):
+    """``text`` of ``file``, which must be there once, becomes ``instead``; ``test`` must fail.
+
+    ``is_quick``: its test takes a few seconds, so that it runs with all tests.
+    """
+
+    protection: str
+    file: str
+    text: str
+    instead: str
+    test: str
+    is_quick: bool = False
+
+
+MUTANTS = (
+    Mutant(
+        "effects are durable before rows",
+        "agents/profile.py",
+        """\
+        await self._outbox.flush()
+        self._pulse.require()
+        changed = self._write_rows(owned)
+""",
+        "        changed = self._write_rows(owned)\n",
+        BACKLOG.format(0),
+        is_quick=True,
+    ),
+    Mutant(
+        "rows are in the changelog before the ack",
+        "agents/profile.py",
+        """\
+        await self._outbox.flush()
+        batch.ack()
+""",
+        """\
+        batch.ack()
+        await self._outbox.flush()
+""",
+        BACKLOG.format(0),
+    ),
+    Mutant(
+        "a flush waits for the broker",
+        "streams/outbox.py",
+        "            await asyncio.gather(*durable)",
+        "            pass",
+        BACKLOG.format(0),
+    ),
+    Mutant(
+        "a row knows what it has applied",
+        "models/partition.py",
+        "row is not None and row.applied >= offset",
+        "False",
+        "tests/properties/test_partitions.py"
+        "::test_rows_ahead_of_their_partition_after_a_crash_change_nothing",
+    ),
+    Mutant(
+        "a record that ingest repeats is dropped by its place on the raw topic",
+        "models/repeats.py",
+        "    if source.offset <= sources.get(name, -1):",
+        "    if False:",
+        "tests/models/test_partition.py"
+        "::test_what_ingest_repeats_after_a_crash_is_dropped_by_its_source",
+        is_quick=True,
+    ),
+    Mutant(
+        "a message that a publisher repeats is dropped by its id",
+        "models/engine.py",
+        "    if row.has_seen(message):",
+        "    if False:",
+        "tests/models/test_partition.py::test_every_event_has_one_fate",
+        is_quick=True,
+    ),
+    Mutant(
+        "a model is used from its record in the log on",
+        "models/partition.py",
+        "                self.adopt(self._snapshots(version, sha256), sha256)",
+        "                pass",
+        "tests/models/test_partition.py"
+        "::test_decisions_name_the_model_that_was_adopted_before_them",
+        is_quick=True,
+    ),
+    Mutant(
+        "the changelog keeps both writers of a takeover",
+        "config/topics.py",
+        '        "min.compaction.lag.ms": str(10 * MINUTE_MS),\n',
+        '        "min.compaction.lag.ms": "0",\n',
+        "tests/streams/test_topics.py::test_the_changelog_keeps_both_writers_of_a_takeover",
+        is_quick=True,
+    ),
+    Mutant(
+        "of two writers of a row, the higher position wins",
+        "streams/recovery.py",
+        "        if applied >= self._applied.get(customer, -1):",
+        "        if True:",
+        "tests/streams/test_recovery.py"
+        "::test_the_higher_applied_position_wins_not_the_later_record",
+        is_quick=True,
+    ),
+    Mutant(
+        "events and dead letters are durable before ingest commits",
+        "agents/ingest.py",
+        """\
+                await self._outbox.flush()
+                self._moved_s = monotonic()
+                self._commit(consumer, epoch)
+""",
+        """\
+                self._commit(consumer, epoch)
+                await self._outbox.flush()
+                self._moved_s = monotonic()
+""",
+        LIVE.format(0),
+    ),
+    Mutant(
+        "records that are being checked are still to come",
+        "agents/ingest.py",
+        "            for batch in consumer.ledger.in_flight\n",
+        "            for batch in ()\n",
+        BACKLOG.format(0),
+    ),
+    Mutant(
+        "a slow topic is passed only as far as makes nothing late",
+        "agents/ingest.py",
+        "leeway_ms = 0 if is_patient else self._parameters.time.lateness",
+        "leeway_ms = 0 if is_patient else 10**15",
+        BACKLOG.format(0),
+    ),
+    Mutant(
+        "nothing is fetched between a seek and the end of its rebalance",
+        "streams/batch_consumer.py",
+        "            self._open_epoch == self.ledger.epoch\n            and self.flow_active",
+        "            self.flow_active",
+        "tests/streams/test_fetch_gate.py"
+        "::test_it_shuts_when_partitions_are_sought_anew_and_opens_when_the_rebalance_ends",
+        is_quick=True,
+    ),
+    Mutant(
+        "the end of an older rebalance opens no gate",
+        "streams/batch_consumer.py",
+        "        if self._sought_epoch == self.ledger.epoch:",
+        "        if True:",
+        "tests/streams/test_fetch_gate.py::test_the_end_of_an_older_rebalance_does_not_open_it",
+    ),
+    Mutant(
+        "a batch of an epoch that is over is not committed",
+        "streams/record_batches.py",
+        "        return self._in_flight.get(batch.topic) is batch",
+        "        return True",
+        "tests/streams/test_record_batches.py::test_a_batch_of_an_older_epoch_can_neither_end_nor_be_committed",
+    ),
+)

@@ -1,0 +1,82 @@
+"""Takes each protection out, in a copy of the tree, and sees that its test fails then.
+
+`make mutants` runs them all; with names it runs those whose protection contains one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.house.repository import ROOT
+from tests.mutants.mutants import MUTANTS, Mutant
+
+#: What the tests of mutants need, besides the packages that are installed.
+NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")
+#: How pytest ends when tests ran and some failed.
+SOME_FAILED = 1
+TIMEOUT_S = 900
+
+
+class MutantError(Exception):
+    """A mutant says nothing: its text is gone, or its test did not run."""
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether its test passes all the same. Raises `MutantError` if it can't be told."""
+    with TemporaryDirectory(prefix="mutant-") as directory:
+        copy = Path(directory)
+        for name in NEEDED:
+            _copy(ROOT / name, copy / name)
+        put_in(mutant, copy)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": directory, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode not in (0, SOME_FAILED) or "no tests ran" in done.stdout:
+        raise MutantError(f"{mutant.test} did not run:\n{done.stdout[-2_000:]}{done.stderr}")
+    return done.returncode == 0
+
+
+def put_in(mutant: Mutant, root: Path) -> None:
+    """Take the protection out of the tree at ``root``."""
+    file = root / mutant.file
+    source = file.read_text()
+    if source.count(mutant.text) != 1:
+        raise MutantError(
+            f"{mutant.file} has {source.count(mutant.text)} times what holds that "
+            f"{mutant.protection}: say in tests/mutants/mutants.py where it is now"
+        )
+    file.write_text(source.replace(mutant.text, mutant.instead))
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the mutants; how many survive."""
+    chosen = [m for m in MUTANTS if not names or any(name in m.protection for name in names)]
+    alive = 0
+    for mutant in chosen:
+        is_alive = survives(mutant)
+        alive += is_alive
+        fate = "SURVIVES" if is_alive else "fails as it must"
+        print(f"{mutant.protection}: without it, {mutant.test} {fate}", flush=True)  # noqa: T201
+    print(f"{len(chosen)} mutants, {alive} survive")  # noqa: T201
+    return alive
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) else 0)
