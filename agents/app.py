@@ -42,6 +42,7 @@ from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
 from streams.progress import Progress
 from streams.pulse import Pulse
+from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
@@ -71,7 +72,9 @@ class Worker:
         self.metrics = Metrics()
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
-        self.snapshots = SnapshotStore(settings, prior_snapshot(parameters))
+        self.snapshots = SnapshotStore(
+            settings, prior_snapshot(parameters), Quarantine(self.metrics)
+        )
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)

@@ -11,17 +11,17 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import msgspec
 from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
-from models.learning.lessons import decode_lesson
+from models.events.foreign import Foreign
 from models.population import MEASURES_OF_PARTS, samples_of_parts
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox
+from streams.quarantine import Quarantine, past_lesson
 from streams.record_batches import Record, RecordBatch
 from streams.snapshot_store import SnapshotStore, announce, publish
 
@@ -50,6 +50,7 @@ class TrainerAgent:
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
+        self._quarantine = Quarantine(metrics)
         self._trainer: Trainer | None = None
         self._epoch = -1
 
@@ -74,7 +75,7 @@ class TrainerAgent:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            if learn(self._trainer, record, self._metrics):
+            if learn(self._trainer, record, self._metrics, self._quarantine):
                 snapshot = self._trainer.draw(consumed=record.offset + 1)
                 await publish(snapshot, self._outbox, self._settings)
                 self._snapshots.remember(snapshot)
@@ -113,14 +114,14 @@ async def ready_to_learn() -> None:
     await asyncio.to_thread(import_module, "models.learning.trainer")
 
 
-def learn(trainer: "Trainer", record: Record, metrics: Metrics) -> bool:
+def learn(trainer: "Trainer", record: Record, metrics: Metrics, quarantine: Quarantine) -> bool:
     """Learn from one record, and tell of drift; whether a snapshot is due after it."""
     try:
-        lesson = decode_lesson(record.value or b"")
-        learnt = trainer.learn(lesson)
-    except (msgspec.DecodeError, ValueError):
-        log.warning("left out an example at offset %d that is not one", record.offset)
+        lesson = past_lesson(record.value or b"")
+    except Foreign as error:
+        quarantine.leave_out(LABELLED_EXAMPLES, record.partition, record.offset, str(error))
         return False
+    learnt = trainer.learn(lesson)
     if learnt:
         for alarm in trainer.alarms:
             # Snapshots know nothing of it.

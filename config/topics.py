@@ -25,6 +25,14 @@ LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
 
 RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
+#: What workers write and read back themselves, besides the log.
+READ_BACK_TOPICS = (
+    CUSTOMERS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    RETENTION_TRIGGERS,
+    NEXT_BEST_ACTIONS,
+)
 
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 

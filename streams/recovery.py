@@ -5,13 +5,13 @@ import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
+from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
 from streams.customers_table import STATE_KEY, CustomerRows
@@ -62,7 +62,7 @@ class ChangelogFold:
                 self._add_row((key or b"").decode(), value)
         except (NewerRow, OlderRow):
             raise
-        except (RowError, msgspec.DecodeError, UnicodeDecodeError):
+        except (RowError, *UNREADABLE):
             self.quarantined += 1
 
     def _add_state(self, value: bytes | None) -> None:

@@ -76,9 +76,23 @@ class Letters(Struct, frozen=True):
     loud: tuple[LoudCause, ...] = ()
 
 
+class ForeignRecords(Struct, frozen=True):
+    """Records of an internal topic that are not ours, of the newest that were read, and the last of
+    them.
+    """
+
+    topic: str
+    count: int
+    read: int
+    partition: int
+    offset: int
+    why: str
+
+
 class DeploymentFacts(Struct, frozen=True):
     """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
-    ``misnamed``: names of the newest events that are nearly known ones.
+    ``misnamed``: names of the newest events that are nearly known ones. ``foreign``: what is among
+    the newest records of internal topics and is not ours.
     """
 
     at_ms: int
@@ -96,3 +110,4 @@ class DeploymentFacts(Struct, frozen=True):
     newest_record_ms: int | None = None
     letters: Letters | None = None
     misnamed: tuple[Misnamed, ...] = ()
+    foreign: tuple[ForeignRecords, ...] = ()

@@ -11,6 +11,7 @@ from models.learning.drift import STREAMS, WARM_UP_MS
 from models.learning.lessons import Observation, encode_lesson
 from models.learning.trainer import Trainer
 from streams.metrics import Metrics
+from streams.quarantine import Quarantine
 from tests.models.lines import PARAMETERS
 
 
@@ -41,7 +42,7 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
         )
         # What is learnt twice, after a crash, alarms once.
         for _ in range(2):
-            learn(trainer, Labelled(number, encode_lesson(told)), metrics)
+            learn(trainer, Labelled(number, encode_lesson(told)), metrics, Quarantine(metrics))
     metrics.set_drift_means(trainer.drift_means())
     exposed = metrics.exposition().decode()
 
