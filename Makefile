@@ -17,6 +17,9 @@ export OPENBLAS_NUM_THREADS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 SECOND_VENV := .venv-second
+# The state from which an upgrade is tried: its source and what it needs, apart from today's.
+RELEASED_VENV := .venv-released
+RELEASED := tests/kafka/upgrade/released
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
 UV ?= uv
@@ -35,7 +38,7 @@ setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
 	@:
 
 .PHONY: test
-test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+test: setup $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -45,7 +48,7 @@ else
 endif
 
 .PHONY: nightly
-nightly: setup ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup $(RELEASED_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: mutants
@@ -102,7 +105,7 @@ lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer ver
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) $(SECOND_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -127,6 +130,17 @@ $(SECOND_VENV)/installed: requirements/runtime.txt .ci/second-python .ci/second-
 	@echo "Installing requirements/runtime.txt into $(SECOND_VENV)"
 	@$(SECOND_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
 		--require-hashes -r requirements/runtime.txt
+	@touch $@
+
+# Its dependencies are those of its own lock, whatever today's are.
+$(RELEASED_VENV)/installed: $(RELEASED)/source.tar.xz
+	@rm -rf $(RELEASED_VENV)
+	"$(PYTHON)" -m venv $(RELEASED_VENV)
+	@mkdir $(RELEASED_VENV)/source
+	@"$(PYTHON)" -m tarfile -e $< $(RELEASED_VENV)/source
+	@echo "Installing the earlier state, from which an upgrade is tried, into $(RELEASED_VENV)"
+	@$(RELEASED_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r $(RELEASED_VENV)/source/requirements/runtime.txt
 	@touch $@
 
 define install

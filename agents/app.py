@@ -45,6 +45,7 @@ from streams.owned_partitions import OwnedPartitions
 from streams.pacing import NOT_OPEN, PartitionStanding
 from streams.progress import Progress
 from streams.pulse import Pulse, StoodStill
+from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
@@ -88,7 +89,9 @@ class Worker:
         self.pulse = Pulse(settings.session_timeout_ms)
         self.progress = Progress()
         self.broker = BrokerWatch(settings)
-        self.snapshots = SnapshotStore(settings, prior_snapshot(parameters))
+        self.snapshots = SnapshotStore(
+            settings, prior_snapshot(parameters), Quarantine(self.metrics)
+        )
         plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)

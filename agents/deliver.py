@@ -6,19 +6,16 @@ than ``KEEPSTREAM_DELIVER_MAX_AGE``.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
 
-import msgspec
-
 from models.decisions.trigger import Decision, decode_decision, does_nothing, is_too_old
+from models.events.foreign import Foreign
 from streams.metrics import Metrics
+from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
 from streams.redis_views import TriggerStreams
-
-log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 
@@ -38,6 +35,7 @@ class DeliverAgent:
         self._max_age_ms = max_age_ms
         self._streams = streams
         self._metrics = metrics
+        self._quarantine = Quarantine(metrics)
         self._is_leaving = is_leaving
         self._left_epoch = -1
 
@@ -59,8 +57,8 @@ class DeliverAgent:
         for record in batch:
             try:
                 decided = decode_decision(record.value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                log.warning("left out a record at offset %d that is no decision", record.offset)
+            except Foreign as error:
+                self._quarantine.leave_out(self._topic, record.partition, record.offset, str(error))
                 continue
             # That nothing is done is for the record, and nobody's work.
             if does_nothing(decided):

@@ -12,17 +12,17 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import msgspec
 from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import LABELLED_EXAMPLES
-from models.learning.lessons import decode_lesson
+from models.events.foreign import Foreign
 from models.population import MEASURES_OF_PARTS, samples_of_parts
 from streams.batch_consumer import BatchConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox
+from streams.quarantine import Quarantine, past_lesson
 from streams.record_batches import Record, RecordBatch
 from streams.snapshot_store import SnapshotStore, announce, publish
 
@@ -51,6 +51,7 @@ class TrainerAgent:
         self._settings = settings
         self._parameters = parameters
         self._metrics = metrics
+        self._quarantine = Quarantine(metrics)
         self._trainer: Trainer | None = None
         self._epoch = -1
 
@@ -75,7 +76,7 @@ class TrainerAgent:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            hear(trainer, record)
+            hear(trainer, record, self._quarantine)
             committable = await self._learn_days(trainer, batch, record.offset + 1) or committable
         if not batch.is_current:
             return
@@ -130,12 +131,14 @@ async def ready_to_learn() -> None:
     await asyncio.to_thread(import_module, "models.learning.trainer")
 
 
-def hear(trainer: "Trainer", record: Record) -> None:
-    """Let the trainer hear a record, which is left out if it is not a lesson."""
+def hear(trainer: "Trainer", record: Record, quarantine: Quarantine) -> None:
+    """Let the trainer hear a record, which is left out if it is no lesson that can be learnt."""
     try:
-        trainer.learn(decode_lesson(record.value or b""), record.offset)
-    except (msgspec.DecodeError, ValueError):
-        log.warning("left out an example at offset %d that is not one", record.offset)
+        lesson = past_lesson(record.value or b"")
+    except Foreign as error:
+        quarantine.leave_out(LABELLED_EXAMPLES, record.partition, record.offset, str(error))
+    else:
+        trainer.learn(lesson, record.offset)
 
 
 def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:

@@ -27,6 +27,14 @@ MODEL_SNAPSHOTS = "model-snapshots"
 RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
 #: What is delivered to Redis.
 DELIVERED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
+#: What workers write and read back themselves, besides the log.
+READ_BACK_TOPICS = (
+    CUSTOMERS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    RETENTION_TRIGGERS,
+    NEXT_BEST_ACTIONS,
+)
 
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 

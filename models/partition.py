@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from models.admission import event_of
-from models.customer.row import ROW_FORMAT, UNREADABLE, Row, RowError, format_of, require_format
+from models.customer.row import ROW_FORMAT, Row, RowError, format_of, require_format
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, run_timers, step
 from models.events.event import Event
+from models.events.foreign import UNREADABLE
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, timestamp_ms
 from models.learning.day_ends import last_day_end_ms

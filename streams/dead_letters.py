@@ -14,6 +14,7 @@ from config.settings import Settings
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from models.catalogue import topic_of
 from models.events.dead_letter import DeadLetter, decode_dead_letter
+from models.events.foreign import UNREADABLE, Foreign
 from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
 from streams.topic_scan import scan, spans_of
 
@@ -113,7 +114,7 @@ def parcel_of(letter: DeadLetter) -> Parcel:
         raw = _without_envelope(raw)
     try:
         envelope = _ENVELOPE.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         envelope = None
     source = letter.source
     topic = source.topic if source is not None else ""
@@ -149,7 +150,7 @@ def decode_letter(value: bytes | None) -> DeadLetter | None:
     """The dead letter in a record's value, or None if it is not one."""
     try:
         return decode_dead_letter(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except Foreign:
         return None
 
 

@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from config.settings import Settings
 from config.topics import DECISION_LEDGER
 from models.decisions.trigger import (
@@ -15,6 +13,7 @@ from models.decisions.trigger import (
     Trigger,
     decode_decision,
 )
+from models.events.foreign import Foreign
 from streams.kafka_clients import new_reader, running
 from streams.topic_scan import scan, spans_of
 
@@ -114,7 +113,7 @@ class _Answers:
 def find_in_lines(lines: Iterable[bytes], question: Question) -> list[Found]:
     """The moments that are asked for, from a replay's triggers.jsonl.
 
-    Raises ``msgspec.DecodeError`` for a line that is no decision.
+    Raises ``Foreign`` for a line that is no decision.
     """
     answers = _Answers(question)
     for line in lines:
@@ -152,5 +151,5 @@ def _decisions(values: Sequence[bytes]) -> Iterable[Decision]:
     for value in values:
         try:
             yield decode_decision(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except Foreign:
             continue

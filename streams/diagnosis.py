@@ -45,6 +45,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _clocks(facts, parameters)
         findings += _letters(facts)
         findings += _names(facts, parameters)
+        findings += _foreign(facts)
     return findings
 
 
@@ -271,3 +272,15 @@ def _names(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
                 misnamed_in_words(misnamed),
                 "mend the sender, or name it in names.aliases, or in names.own if it is your own",
             )
+
+
+def _foreign(facts: DeploymentFacts) -> Iterator[Finding]:
+    """What others wrote to topics that only workers write to."""
+    for found in facts.foreign:
+        yield problem(
+            "records",
+            f"{found.count:,} of the newest {found.read:,} records of {found.topic} are not ours "
+            f"and were left out, the last at partition {found.partition}, offset {found.offset}: "
+            f"{found.why}",
+            "find out who else writes there, and take the right to do so away (docs/security.md)",
+        )

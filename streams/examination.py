@@ -24,6 +24,7 @@ from config import topics
 from config.settings import Settings
 from models.catalogue import nearest_known_name
 from models.customer.row import NewerRow, OlderRow, RowError
+from models.events.foreign import UNREADABLE
 from models.events.refusals import Misnamed, Refusals
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import PartitionState, decode_state
@@ -32,12 +33,14 @@ from streams.dead_letters import decode_letter
 from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
+from streams.quarantine import DECODERS, why_foreign
 from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
 from streams.vitals import (
     Deliveries,
     DeploymentFacts,
+    ForeignRecords,
     GroupPosition,
     Letters,
     LoudCause,
@@ -56,6 +59,8 @@ SNAPSHOTS_LOOK_BACK = 3
 LETTERS_READ_MAX = 50_000
 #: Newest records of each partition of clickstream whose names are looked at.
 NAMES_READ_MAX = 2_000
+#: Newest records of each partition of an internal topic that are looked at.
+FOREIGN_READ_MAX = 100
 #: The topics that the group consumes.
 TAKEN = (
     *topics.RAW_TOPICS,
@@ -165,6 +170,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
             letters=read.letters,
             deliveries=read.deliveries,
             misnamed=read.misnamed,
+            foreign=read.foreign,
         )
 
 
@@ -249,6 +255,7 @@ class _Read(NamedTuple):
     letters: Letters | None
     deliveries: Deliveries
     misnamed: tuple[Misnamed, ...]
+    foreign: tuple[ForeignRecords, ...]
 
 
 async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition]) -> _Read:
@@ -271,7 +278,8 @@ async def _read(settings: Settings, log: _Log, positions: Iterable[GroupPosition
         letters = await _letters(reader, settings, log)
         deliveries = await _deliveries(reader, settings, log, positions)
         misnamed = await _misnamed(reader, settings, log)
-        return _Read(tuple(partitions), snapshot, error, letters, deliveries, misnamed)
+        foreign = await _foreign(reader, settings, log)
+        return _Read(tuple(partitions), snapshot, error, letters, deliveries, misnamed, foreign)
 
 
 async def _state(
@@ -325,6 +333,26 @@ async def _snapshot(
                 if newest is None or found.version > newest.version:
                     newest = found
     return newest, error
+
+
+async def _foreign(
+    reader: AIOKafkaConsumer, settings: Settings, log: _Log
+) -> tuple[ForeignRecords, ...]:
+    """What is not ours among the newest records of each internal topic, of the last hour."""
+    found = []
+    for name in DECODERS:
+        count = read = 0
+        last: tuple[int, int, str] | None = None
+        for tp in _of(log, settings, name):
+            begin = max(log.hour[tp], log.ends[tp] - FOREIGN_READ_MAX)
+            async for records in scan(reader, log.span(tp, begin), settings):
+                read += len(records)
+                for record in records:
+                    if (why := why_foreign(name, record.value)) is not None:
+                        count, last = count + 1, (record.partition, record.offset, why)
+        if last is not None:
+            found.append(ForeignRecords(name, count, read, *last))
+    return tuple(found)
 
 
 async def _letters(reader: AIOKafkaConsumer, settings: Settings, log: _Log) -> Letters | None:
@@ -417,7 +445,7 @@ def _name(value: bytes | None) -> str:
     """The name of a raw event; empty for what has none."""
     try:
         return _NAMED.decode(value or b"").event
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""
 
 

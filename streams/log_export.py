@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Literal
+from time import time
 
 import msgspec
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
-from models.learning.snapshot import UNREADABLE, Snapshot
+from models.events.rejection import Rejected
+from models.events.wire import Line, decode_line
+from models.learning.snapshot import Snapshot
+from models.partition import CONTROL_TYPES
 from streams.kafka_clients import new_reader, running
-from streams.log_records import clock_record, model_record
+from streams.log_records import clock_record, is_to_come, model_record
 from streams.snapshot_store import SnapshotStore
 from streams.topic_scan import Span, scan, spans_of
 
@@ -19,14 +22,13 @@ OnProgress = Callable[[int, int], object]
 
 _JSON_SPACE = b" \t\r\n"
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
-_MODEL_MARK = b'"model"'
 
 
 class Export(msgspec.Struct):
     """What became of the log's records; `begins` are the first offsets of partitions whose oldest
     records are gone. `announced`: the SHA-256 of every model version that the log adopts;
     `unknown`: the versions of those that `model-snapshots` does not have, whose records were left
-    out.
+    out, as were ``to_come``, control records of a time to come.
     """
 
     records: int = 0
@@ -35,12 +37,7 @@ class Export(msgspec.Struct):
     begins: dict[int, int] = {}
     announced: dict[int, str] = {}
     unknown: list[int] = []
-
-
-class _Model(msgspec.Struct):
-    type: Literal["model"]
-    version: int
-    sha256: str | None = None
+    to_come: int = 0
 
 
 async def export_log(
@@ -49,10 +46,11 @@ async def export_log(
     """Write every record of `customer-events` up to its present end, one line each.
 
     Partition by partition, in order; each line contains its position. Records that are not JSON
-    objects are counted and skipped, and so are those that announce a model that is not there: the
-    workers pass over them, too. ``on_progress(done, total)`` counts records.
+    objects are counted and skipped, and so are those that announce a model that is not there, and
+    control records of a time to come: the workers refuse them, too. ``on_progress(done, total)``
+    counts records.
     """
-    export = Export()
+    export, now_ms = Export(), int(time() * 1_000)
     snapshots = SnapshotStore(settings, Snapshot(0, 0, {}))
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, CUSTOMER_EVENTS, settings)
@@ -63,13 +61,17 @@ async def export_log(
             async for records in scan(reader, span, settings):
                 for record in records:
                     line = log_line(record.value, record.partition, record.offset)
-                    model = _model_in(line)
-                    if model is not None and model.version > adopted:
-                        if not await snapshots.fetch(model.version, model.sha256 or ""):
-                            export.unknown.append(model.version)
+                    control = _control_in(record.value)
+                    if control is not None and is_to_come(control, now_ms):
+                        export.to_come += 1
+                        continue
+                    if control is not None and (control.version or 0) > adopted:
+                        version, name = control.version or 0, control.sha256 or ""
+                        if not await snapshots.fetch(version, name):
+                            export.unknown.append(version)
                             continue
-                        adopted = model.version
-                        export.announced.setdefault(model.version, model.sha256 or "")
+                        adopted = version
+                        export.announced.setdefault(version, name)
                     _export(export, line, write)
                 if on_progress is not None:
                     on_progress(export.records + export.skipped, total)
@@ -129,14 +131,13 @@ def _export(export: Export, line: bytes | None, write: Write) -> None:
     write(line + b"\n")
 
 
-def _model_in(line: bytes | None) -> _Model | None:
-    """The model that a line announces; None for other lines, and for what replay refuses."""
-    if line is None or _MODEL_MARK not in line:
-        return None
+def _control_in(value: bytes | None) -> Line | None:
+    """A control record; None for others, and for what is refused in a replay, too."""
     try:
-        return msgspec.json.decode(line, type=_Model)
-    except UNREADABLE:
+        line = decode_line(value or b"")
+    except Rejected:
         return None
+    return line if line.type in CONTROL_TYPES else None
 
 
 def _keep(

@@ -2,7 +2,11 @@
 
 import msgspec
 
-from models.events.wire import LOG_FORMAT, iso
+from config.duration import DAY_MS
+from models.events.wire import LOG_FORMAT, Line, iso, milliseconds
+
+#: Workers' clocks may differ, but not by this much.
+AHEAD_MAX_MS = DAY_MS
 
 
 def clock_record(clock_ms: int) -> bytes:
@@ -21,3 +25,9 @@ def model_record(version: int, sha256: str) -> bytes:
     """Decisions use this version of the shared model after this record."""
     record = {"type": "model", "version": version, "sha256": sha256, "logFormat": LOG_FORMAT}
     return msgspec.json.encode(record)
+
+
+def is_to_come(control: Line, now_ms: int) -> bool:
+    """Whether a control record is of a time to come, so that no worker can have written it."""
+    moment = control.timestamp
+    return moment is not None and milliseconds(moment) > now_ms + AHEAD_MAX_MS

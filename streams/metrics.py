@@ -10,7 +10,7 @@ from math import nan
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from config import VERSION
-from config.topics import RAW_TOPICS
+from config.topics import RAW_TOPICS, READ_BACK_TOPICS
 from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
@@ -168,6 +168,14 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self.foreign_records = Counter(
+            "keepstream_foreign_records",
+            "Records of internal topics that no release of ours wrote, and that were left out",
+            ["topic"],
+            registry=registry,
+        )
+        for topic in READ_BACK_TOPICS:
+            self.foreign_records.labels(topic)
         self.redis_up = Gauge(
             "keepstream_redis_up", "Whether the last write to Redis succeeded", registry=registry
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from config.settings import Settings
+from config.topics import CUSTOMERS
 from models.partition import Partition
 from models.plan import Plan
 from streams.changelog import UNKNOWN_ORIGIN, Origin
@@ -128,6 +129,7 @@ class OwnedPartitions:
         self._metrics.recovery_seconds.observe(recovered.seconds)
         self._metrics.recovered_records.inc(recovered.records)
         self._metrics.quarantined_records.inc(recovered.quarantined)
+        self._metrics.foreign_records.labels(CUSTOMERS).inc(recovered.quarantined)
         log.info(
             "partition %d: %d customers from %d records in %.2f s, applied up to %d",
             number,

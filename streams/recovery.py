@@ -5,13 +5,13 @@ import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row
+from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
@@ -72,7 +72,7 @@ class ChangelogFold:
                 self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
-        except (RowError, msgspec.DecodeError, UnicodeDecodeError):
+        except (RowError, *UNREADABLE):
             self.quarantined += 1
             self._note_damage(key)
 

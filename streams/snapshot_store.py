@@ -21,6 +21,7 @@ from models.learning.snapshot import (
 from streams.kafka_clients import new_reader, running
 from streams.log_records import model_record
 from streams.outbox import Outbox
+from streams.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ class SnapshotStore:
     ``prior``: version 0, in force before anything is learnt.
     """
 
-    def __init__(self, settings: Settings, prior: Snapshot) -> None:
+    def __init__(
+        self, settings: Settings, prior: Snapshot, quarantine: Quarantine | None = None
+    ) -> None:
         self._settings = settings
+        self._quarantine = quarantine
         self.prior = prior
         # By hash as well: a trainer that was replaced may publish a version again.
         self._contents: dict[tuple[int, str], bytes] = {}
@@ -130,7 +134,11 @@ class SnapshotStore:
         except SnapshotFormatError:
             raise
         except SnapshotError as error:
-            log.warning("left out the snapshot at offset %d: %s", record.offset, error)
+            if self._quarantine is None:
+                log.warning("left out the snapshot at offset %d: %s", record.offset, error)
+            else:
+                place = (record.partition, record.offset)
+                self._quarantine.leave_out(MODEL_SNAPSHOTS, *place, str(error))
             return
         if snapshot.version > self._newest.version:
             self._newest = snapshot

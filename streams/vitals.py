@@ -97,9 +97,23 @@ class Deliveries(Struct, frozen=True):
     gates: dict[str, int] = {}
 
 
+class ForeignRecords(Struct, frozen=True):
+    """Records of an internal topic that are not ours, of the newest that were read, and the last of
+    them.
+    """
+
+    topic: str
+    count: int
+    read: int
+    partition: int
+    offset: int
+    why: str
+
+
 class DeploymentFacts(Struct, frozen=True):
     """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
-    ``misnamed``: names of the newest events that are nearly known ones.
+    ``misnamed``: names of the newest events that are nearly known ones. ``foreign``: what is among
+    the newest records of internal topics and is not ours.
     """
 
     at_ms: int
@@ -118,6 +132,7 @@ class DeploymentFacts(Struct, frozen=True):
     letters: Letters | None = None
     deliveries: Deliveries | None = None
     misnamed: tuple[Misnamed, ...] = ()
+    foreign: tuple[ForeignRecords, ...] = ()
 
 
 def in_partitions(partitions: list[PartitionFact]) -> str:

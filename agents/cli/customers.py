@@ -9,6 +9,7 @@ import typer
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import RedisUrl, parameters_from, settings_from
 from config.settings import Settings
+from models.events.foreign import UNREADABLE
 
 if TYPE_CHECKING:
     from models.customer.profile import Profile
@@ -84,7 +85,7 @@ def _decoded(content: bytes, customer: str) -> "Profile":
 
     try:
         return msgspec.json.decode(content, type=Profile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise CommandError(
             f"the profile of {customer!r} was written by another release ({error}): "
             f"use --json, or the release of the workers"

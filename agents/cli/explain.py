@@ -11,6 +11,7 @@ from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import BootstrapServers, settings_from
 from agents.cli.progress import progress
 from config.settings import Settings
+from models.events.foreign import Foreign
 
 if TYPE_CHECKING:
     from streams.decision_ledger import Found, Question
@@ -112,7 +113,7 @@ def _in_file(file: Path, wanted: "Question") -> "list[Found]":
     try:
         with file.open("rb") as lines:
             return find_in_lines(lines, wanted)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except Foreign as error:
         raise CommandError(
             f"{file} has a line that is no decision ({error}): give the triggers.jsonl that "
             f"`keepstream replay --out DIR` writes"

@@ -126,6 +126,11 @@ def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
             f"have (version {exported.unknown[0]} first) and were left out, as workers pass over "
             f"them; if it lost them since, a replay of this log decides by older models"
         )
+    if exported.to_come:
+        complain(
+            f"{exported.to_come:,} control records are of a time to come and were left out, as "
+            f"workers refuse them: see who else writes to customer-events"
+        )
     for partition, begin in exported.begins.items():
         complain(
             f"partition {partition} begins at offset {begin:,}: the events before it are gone, so "

@@ -13,13 +13,13 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from models.events.foreign import UNREADABLE
+
 #: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
 ROW_FORMAT = 2
 _CHECKSUM_BYTES = 4
 #: Rows in earlier formats had this many fields or more.
 _OLDER_FIELDS_MIN = 4
-#: The errors of decoding malformed bytes.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 S = TypeVar("S")
 

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from models.customer.churn_reason import ChurnReason
-from models.events.wire import milliseconds
+from models.events.foreign import Foreign, decoded
+from models.events.times import moment_of
+from models.events.wire import LATEST_MS, milliseconds
 
 NEXT_BEST_ACTION: Final = "next-best-action"
 ACTION_WITHDRAWN: Final = "action-withdrawn"
@@ -197,8 +199,19 @@ _DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 
 
 def decode_decision(content: bytes) -> Decision:
-    """Raises ``msgspec.DecodeError`` if ``content`` is not a decision."""
-    return _DECODER.decode(content)
+    """Raises ``Foreign`` if ``content`` is not a decision."""
+    decision: Decision = decoded(_DECODER, content, "a decision")
+    # Whoever delivers it compares these with the time.
+    _require_moment(decision.timestamp)
+    if isinstance(decision, NextBestAction) and decision.due_at is not None:
+        _require_moment(decision.due_at)
+    return decision
+
+
+def _require_moment(text: str) -> None:
+    moment = moment_of(text)
+    if moment is None or not 0 < milliseconds(moment) < LATEST_MS:
+        raise Foreign("not a decision: one of its times is none")
 
 
 def decision_id(rule: str, version: int, customer: str, cause: Cause) -> str:

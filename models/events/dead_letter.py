@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from models.events.event import Source
+from models.events.foreign import Foreign, decoded
 from models.events.rejection import Reason, Rejected
 
 
@@ -57,5 +58,10 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 
 def decode_dead_letter(content: bytes) -> DeadLetter:
-    """Raises ``msgspec.DecodeError`` if ``content`` is not a dead letter."""
-    return _DECODER.decode(content)
+    """Raises ``Foreign`` if ``content`` is not a dead letter."""
+    letter: DeadLetter = decoded(_DECODER, content, "a dead letter")
+    try:
+        letter.content()
+    except ValueError:
+        raise Foreign("not a dead letter: it holds no bytes") from None
+    return letter

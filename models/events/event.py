@@ -56,6 +56,10 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     reader: PropertyReader | None
 
 
+#: A number that all of our encodings hold.
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Where on a raw topic an event came from, and when the broker took it (Unix ms).
 
@@ -64,9 +68,9 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
     """
 
     topic: str
-    partition: int
-    offset: int
-    received_at: int
+    partition: Whole
+    offset: Whole
+    received_at: Whole
     generation: str | None = None
 
     @property

@@ -28,6 +28,7 @@ from msgspec.inspect import (
 )
 
 from config.names import folded
+from models.events.foreign import UNREADABLE
 from models.events.ids import SURELY_SHORT, thing_id_text
 from models.events.leniency import is_nothing, plain, read_json, spelt
 from models.events.rejection import Reason, Rejected, rejected_by
@@ -87,7 +88,7 @@ class PropertyReader:
         """The properties in ``raw``, a JSON value. Raises ``Rejected``."""
         try:
             properties = self._decode(b"{}" if raw == b"null" else raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return self.read_again(raw)
         return properties if self._object.is_sound(properties, raw) else self.read_again(raw)
 

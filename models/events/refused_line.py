@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from models.events.foreign import UNREADABLE
 from models.events.rejection import Rejected
 
 _MARK = b'"refused":'
@@ -80,5 +81,5 @@ def _is_object(body: bytes) -> bool:
 def _read(decoder: "msgspec.json.Decoder[Any]", content: bytes) -> Any:
     try:
         return decoder.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None

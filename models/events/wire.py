@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from config.names import folded
 from models.events.event import NOTHING, Event, Source
+from models.events.foreign import UNREADABLE
 from models.events.ids import id_text, is_nobody
 from models.events.leniency import escaped, plain, read_json, spelt, to_json
 from models.events.names import EVENT_TYPES
@@ -32,7 +33,7 @@ _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
 _BEFORE_REHEARSAL = msgspec.Raw(b"2")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: The year 3000: a deadline that follows from an event before it can still be written as a date.
-_LATEST_MS = 32_503_680_000_000
+LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -161,7 +162,7 @@ def _require_size(raw: bytes, bytes_max: int) -> None:
 def _decoded(raw: bytes) -> Line:
     try:
         line = _LINE.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _lenient_line(raw)
     if line.type in _CONTROL_TYPES:
         return line
@@ -317,7 +318,7 @@ def timestamp_ms(line: Line) -> int:
         raise Rejected(Reason.REQUIRED_MISSING, "$.timestamp", "an event says when it happened")
     occurred_at_ms = milliseconds(line.timestamp)
     # In state 0 means never, and senders whose clock was not set write 0.
-    if not 0 < occurred_at_ms < _LATEST_MS:
+    if not 0 < occurred_at_ms < LATEST_MS:
         raise Rejected(Reason.OUT_OF_RANGE, "$.timestamp", "not after 1970 and before 3000")
     return occurred_at_ms
 
@@ -328,7 +329,7 @@ def received_at_ms(line: Line) -> int | None:
         return None
     try:
         text = msgspec.json.decode(line.received_at)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     moment = moment_of(text) if isinstance(text, str) else None
     if moment is None:

@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 import msgspec
 from msgspec import Struct
 
+from models.events.foreign import decoded
 from models.learning.bgnbd import Cell
 from models.learning.feature_names import unpack
 from models.learning.scorers import Said, unpack_said
@@ -135,8 +136,9 @@ def encode_lesson(lesson: Lesson) -> bytes:
 
 
 def decode_lesson(content: bytes) -> Lesson:
-    """Raises ``msgspec.DecodeError`` if ``content`` is not a lesson."""
-    return _DECODER.decode(content)
+    """Raises ``Foreign`` if ``content`` is not a lesson."""
+    lesson: Lesson = decoded(_DECODER, content, "a lesson")
+    return lesson
 
 
 def packed_text(packed: bytes) -> str:

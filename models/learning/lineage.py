@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from config.duration import DAY_MS
-from models.learning.snapshot import UNREADABLE, Snapshot, SnapshotError
+from models.events.foreign import UNREADABLE
+from models.learning.snapshot import Snapshot, SnapshotError
 
 #: Versions whose descent is remembered: the one before is asked for, and late repeats.
 KNOWN_MAX = 512

@@ -8,13 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.events.foreign import UNREADABLE
 from models.learning.registry import DRAWN_TYPES, LEARNERS
 
 #: Raised when a snapshot's layout changes. Formats 1 and 2 had a field for each model.
 SNAPSHOT_FORMAT = 3
 
-#: What msgspec raises for malformed bytes, text that is not UTF-8, and deep nesting.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T", bound=Struct)
 

@@ -12,6 +12,7 @@ from models.learning.drift import STREAMS, WARM_UP_MS
 from models.learning.lessons import DayEnd, Lesson, Observation, encode_lesson
 from models.learning.trainer import Trainer
 from streams.metrics import Metrics
+from streams.quarantine import Quarantine
 from tests.models.lines import PARAMETERS
 
 
@@ -45,7 +46,7 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
             lessons.append(DayEnd(day_end_ms(told.timestamp_ms), offset=number, index=1))
         # What is learnt twice, after a crash, alarms once.
         for lesson in 2 * lessons:
-            hear(trainer, Labelled(number, encode_lesson(lesson)))
+            hear(trainer, Labelled(number, encode_lesson(lesson)), Quarantine(metrics))
             while learn_next(trainer, metrics):
                 pass
     metrics.set_drift_means(trainer.drift_means())

@@ -17,6 +17,7 @@ _LEFT_BEHIND = {
     ".ruff_cache",
     ".venv",
     ".venv-second",
+    ".venv-released",
     "__pycache__",
     "build",
     "dist",

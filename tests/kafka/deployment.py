@@ -24,7 +24,7 @@ from streams.outbox import Headers, Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.topics import create_topics
-from tests.kafka.worker import ROOT, Worker
+from tests.kafka.worker import PRESENT, ROOT, Program, Worker
 
 START_MS = 1_700_000_000_000
 #: How long a test waits for what must come before it says that it does not. A limit for what hangs,
@@ -80,12 +80,18 @@ class Deployment:
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }
 
-    def start_worker(self, *arguments: str, is_live: bool = True, **environment: str) -> Worker:
+    def start_worker(
+        self,
+        *arguments: str,
+        is_live: bool = True,
+        program: Program = PRESENT,
+        **environment: str,
+    ) -> Worker:
         """Start a worker, for which all is aloud unless ``is_live`` is False."""
         if is_live:
             arguments = ("--live", *arguments)
         process = ServerProcess(f"worker-{len(self.workers)}", self.directory)
-        worker = Worker(process, {**self.environment, **environment}, arguments)
+        worker = Worker(process, {**self.environment, **environment}, arguments, program)
         self.workers.append(worker)
         return worker
 

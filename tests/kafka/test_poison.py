@@ -13,6 +13,7 @@ from config.topics import (
     DEAD_LETTERS,
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
     RETENTION_TRIGGERS,
     TRANSACTIONS,
 )
@@ -22,6 +23,7 @@ from models.events.wire import EVENT_BYTES_MAX, iso
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
+from streams.log_records import clock_record, live_record, model_record
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_exact
 
@@ -31,6 +33,7 @@ CUSTOMER = "c-1"
 HOME = partition_for(CUSTOMER.encode(), 4)
 #: About as large as a raw topic takes; its dead letter, in base64, is larger than that.
 OVERSIZED_BYTES = 1_000_000
+TO_COME_MS = 32_000_000_000_000
 
 
 def event(number: int, **fields: object) -> bytes:
@@ -98,6 +101,10 @@ LOG_POISON = [
     Poison(event(907, timestamp=7), Reason.WRONG_TYPE, "$.timestamp"),
     Poison(b'{"type":"foreign"}', Reason.UNKNOWN_EVENT, "$.type"),
     Poison(b'{"type":"clock"}', Reason.REQUIRED_MISSING, "$.timestamp"),
+    # By somebody who knows what a worker writes: a time to come, and a model that nobody drew.
+    Poison(clock_record(TO_COME_MS), Reason.OUT_OF_RANGE, "$.timestamp"),
+    Poison(live_record(TO_COME_MS), Reason.OUT_OF_RANGE, "$.timestamp"),
+    Poison(model_record(7, "ff" * 32), Reason.OUT_OF_RANGE, "$.sha256"),
 ]
 
 
@@ -139,6 +146,21 @@ def _told(letter: DeadLetter) -> tuple[str, str, str, bytes]:
     return letter.step, str(letter.reason), letter.path, letter.content()
 
 
+FOREIGN = "keepstream_foreign_records_total"
+SINGLE = (LABELLED_EXAMPLES, MODEL_SNAPSHOTS)
+#: What is on no internal topic ours: no JSON, no UTF-8, nested deeply, of wrong types and sizes.
+GARBAGE = [
+    (b"7", b"foreign"),
+    (b"8", b'{"type":"\xff"}'),
+    (None, None),
+    (None, b"[" * 100_000),
+    (None, b'{"version":' + b"9" * 400 + b"}"),
+    (None, b'{"type":"tally","timestampMs":"noon","part":7,"windowDays":-1,"sums":{}}'),
+    (None, b'{"type":"cost","timestampMs":-1,"channel":"x","amountMinor":1}'),
+    (None, b'{"type":"dayEnd","timestampMs":32000000000000,"offset":9223372036854775807}'),
+]
+
+
 def test_foreign_records_elsewhere_are_left_out_and_counted(deployment: Deployment) -> None:
     (first,) = deployment.start_workers(1)
     deployment.write(CLICKSTREAM, HOME, *((None, event(number)) for number in range(100)))
@@ -153,22 +175,30 @@ def test_foreign_records_elsewhere_are_left_out_and_counted(deployment: Deployme
     ]
     # No damage, but nobody: a tombstone lets go of whoever it names.
     deployment.write(CUSTOMERS, HOME, *foreign, (b"c-none", None))
-    garbage = (b"7", b"foreign"), (b"8", b'{"type":"\xff"}'), (None, None)
     for topic in (LABELLED_EXAMPLES, MODEL_SNAPSHOTS):
-        deployment.write(topic, 0, *garbage)
+        deployment.write(topic, 0, *GARBAGE)
 
     (second,) = deployment.start_workers(1)
     deployment.write(CLICKSTREAM, HOME, *((None, event(number)) for number in range(100, 200)))
     deployment.wait("all is read", deployment.is_drained)
     assert len(foreign) == second.metric("keepstream_quarantined_records_total")
+    left_out = {topic: second.metric(FOREIGN, topic=topic) for topic in (CUSTOMERS, *SINGLE)}
+    assert {CUSTOMERS: len(foreign), **dict.fromkeys(SINGLE, len(GARBAGE))} == left_out
+    told = json.loads(deployment.run("doctor", "--json", allowed=(1,)))["findings"]
+    (lessons, snapshots) = [found for found in told if found["check"] == "records"]
+    assert f"{len(GARBAGE)} of the newest " in lessons["words"]
+    assert LABELLED_EXAMPLES in lessons["words"]
+    assert MODEL_SNAPSHOTS in snapshots["words"]
     assert_exact(deployment, published=200, quarantined=len(foreign))
 
 
 def test_a_trigger_that_is_none_keeps_no_other_from_redis(deployment: Deployment) -> None:
-    deployment.start_workers(1)
-    no_text = b'{"type":"\xff"}'
-    deployment.write(RETENTION_TRIGGERS, HOME, (None, b"foreign"), (None, None), (None, no_text))
-    deployment.wait("it is passed over", lambda: deployment.is_committed(RETENTION_TRIGGERS))
+    (worker,) = deployment.start_workers(1)
+    deployment.write(RETENTION_TRIGGERS, HOME, *GARBAGE)
+    deployment.write(NEXT_BEST_ACTIONS, HOME, *GARBAGE)
+    for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS):
+        deployment.wait("it is passed over", lambda: deployment.is_committed(topic))  # noqa: B023
+        assert len(GARBAGE) == worker.metric(FOREIGN, topic=topic)
 
 
 CANARY = "canary-3f9c1d"

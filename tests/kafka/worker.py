@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -17,11 +18,30 @@ ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 40.0
 
 
+class Program(NamedTuple):
+    """The source that is run, and the Python that has what it needs."""
+
+    source: Path
+    python: Path
+
+    def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The same, so that it finds its own modules."""
+        return {**environment, "PYTHONPATH": str(self.source)}
+
+
+#: What is under test: this tree.
+PRESENT = Program(ROOT, Path(sys.executable))
+
+
 class Worker:
     """One `keepstream worker` process, told everything by its environment."""
 
     def __init__(
-        self, process: ServerProcess, environment: Mapping[str, str], arguments: Iterable[str]
+        self,
+        process: ServerProcess,
+        environment: Mapping[str, str],
+        arguments: Iterable[str],
+        program: Program = PRESENT,
     ) -> None:
         (self.port,) = free_ports(1)
         self.is_paused = False
@@ -29,9 +49,9 @@ class Worker:
         self.is_over = False
         self.process = process
         process.start(
-            [sys.executable, "-m", "agents.cli", "worker", *arguments],
-            {**environment, "KEEPSTREAM_WEB_PORT": str(self.port)},
-            cwd=ROOT,
+            [program.python, "-m", "agents.cli", "worker", *arguments],
+            {**program.environment(environment), "KEEPSTREAM_WEB_PORT": str(self.port)},
+            cwd=program.source,
         )
 
     def get(self, path: str) -> tuple[int, bytes]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 import orjson
 import pytest
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from models.admission import admit, decode_event
 from models.catalogue import TOPICS, topic_of
 from models.events.dead_letter import dead_letter, decode_dead_letter, encode_dead_letter
 from models.events.event import Event, Source
+from models.events.foreign import Foreign
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     EVENT_BYTES_MAX,
@@ -537,7 +537,7 @@ def test_a_letter_of_an_older_release_has_no_fix_and_can_be_read() -> None:
 
 
 def test_what_is_no_dead_letter_is_not_read_as_one() -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(Foreign):
         decode_dead_letter(b"{}")
 
 
