@@ -65,7 +65,7 @@ def test_a_deployment_at_work_is_exact_and_what_somebody_changes_is_found(
     assert expected == {words: differences[words] for words in expected}
     (foreign,) = differences.keys() - expected.keys()
     assert foreign.startswith("the log names raw records that are not there")
-    assert differences[foreign][0].startswith(f"{CLICKSTREAM}-0 at {BEYOND}")
+    assert differences[foreign][0].startswith(f"{CLICKSTREAM}-0-{BEYOND}")
 
 
 def tamper(deployment: Deployment, rows: dict[str, bytes]) -> dict[str, list[str]]:

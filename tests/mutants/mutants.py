@@ -90,7 +90,7 @@ MUTANTS = (
     Mutant(
         "a model is used from its record in the log on",
         "models/partition.py",
-        "                self.adopt(self._snapshots(version, sha256), sha256)",
+        "                self.adopt(self._announced(version, sha256), sha256)",
         "                pass",
         "tests/models/test_partition.py"
         "::test_decisions_name_the_model_that_was_adopted_before_them",

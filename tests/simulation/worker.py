@@ -84,6 +84,7 @@ class SimulatedWorker:
         self._fetched: dict[TP, list[Any]] = {}
         self._highwater: dict[TP, int] = {}
         self._wake = asyncio.Event()
+        self._committing = asyncio.Lock()
         snapshots = SnapshotStore(settings, prior_snapshot(parameters))
         self._partitions = OwnedPartitions(snapshots, settings, plan, NOBODY, self._read_changelog)
         pulse: Any = self._pulse
@@ -272,11 +273,13 @@ class SimulatedWorker:
             await self._commit()
 
     async def _commit(self) -> None:
-        epoch, due = self.ledger.epoch, self.ledger.commits_due()
-        if not due:
-            return
-        generation = self.generation
-        await self.broker.request(self)
-        if self.broker.commit(due, generation):
+        # One after the other, as `BatchConsumer.force_commit` does it.
+        async with self._committing:
+            epoch, due = self.ledger.epoch, self.ledger.commits_due()
+            if not due:
+                return
+            generation = self.generation
             await self.broker.request(self)
-            self.ledger.record_commit(due, epoch=epoch)
+            if self.broker.commit(due, generation):
+                await self.broker.request(self)
+                self.ledger.record_commit(due, epoch=epoch)
