@@ -5,7 +5,6 @@ too late, and which gates were shut.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from config.settings import Settings
@@ -17,6 +16,7 @@ from models.decisions.trigger import (
     does_nothing,
     is_too_old,
 )
+from models.events.foreign import Foreign
 from streams.topic_scan import Span, scan
 from streams.vitals import Deliveries
 
@@ -88,5 +88,5 @@ async def examine_deliveries(
 def _decision(record: ConsumerRecord) -> Decision | None:
     try:
         return decode_decision(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except Foreign:
         return None

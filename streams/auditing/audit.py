@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from config.parameters import Parameters
@@ -26,6 +25,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import decode_decision, encode_decision
+from models.events.foreign import Foreign
 from models.events.rejection import Rejected
 from models.learning.lessons import decode_lesson, encode_lesson
 from models.learning.snapshot import prior_snapshot
@@ -206,7 +206,7 @@ class _Auditor:
                 decision = decode_decision(value)
                 number, name = record.partition, decision.id
                 content = encode_decision(decision)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except Foreign:
             self._foreign(topic, record)
             return
         found.setdefault(number, []).append(Effect(topic, name, digest_of(content)))

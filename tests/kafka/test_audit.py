@@ -25,7 +25,7 @@ from models.events.wire import LOG_FORMAT, iso
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import START_MS, Deployment, orderly_shop
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(300)]
 
 #: An offset that no raw topic of a test reaches.
 BEYOND = 10**9
