@@ -18,7 +18,8 @@ from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
 
 #: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
-PATIENCE_S = 8.0
+#: Longer than another worker takes to go on from its last snapshot, and it costs nobody a message.
+PATIENCE_S = 30.0
 
 
 class PartitionStanding(NamedTuple):
