@@ -207,6 +207,9 @@ def _lenient_line(raw: bytes) -> Line:
                     raise rejected_by(error, within=f"$.{name}") from None
                 # Client libraries write anything under these names.
                 continue
+            except UnicodeEncodeError:
+                # A lone surrogate in the name of a field in it.
+                continue
             setattr(line, _ATTRIBUTES[name], value)
     return line
 

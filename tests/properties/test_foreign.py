@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import topics
+from models.admission import admit
 from models.customer.row import NewerRow, OlderRow
 from models.events.foreign import Foreign
 from models.events.rejection import Rejected
 from models.events.wire import decode_line
 from models.learning.lesson_checks import learnable_lesson
-from models.learning.snapshot import SnapshotError, encode_snapshot
+from models.learning.snapshot import UnknownSnapshot, encode_snapshot
 from models.learning.trainer import Trainer
 from models.partition import Partition, PartitionState, encode_state
 from models.plan import plan_for
@@ -129,7 +130,7 @@ def test_a_record_of_the_log_is_applied_or_refused(value: bytes) -> None:
 
 
 def _no_models(_version: int, _sha256: str) -> object:
-    raise SnapshotError("there is none")
+    raise UnknownSnapshot("there is none")
 
 
 @given(st.binary(max_size=40) | st.sampled_from([v or b"" for v in SURELY_FOREIGN]), st.booleans())
@@ -140,3 +141,13 @@ def test_a_record_of_the_changelog_is_taken_or_quarantined(value: bytes, is_stat
     except (NewerRow, OlderRow):
         return
     assert fold.quarantined or fold.packed or fold.state.applied >= 0 or not value
+
+
+@pytest.mark.parametrize("field", ["source", "position", "context", "properties", "horizonDays"])
+@pytest.mark.parametrize("name", [rb"\ud800", b"\x80"], ids=["escaped", "raw"])
+def test_a_lone_surrogate_in_a_name_that_nobody_reads_costs_nothing(
+    field: str, name: bytes
+) -> None:
+    line = b'{"type":"page","userId":"u","timestamp":"2024-01-01T00:00:00Z","%b":{"%b":1}}'
+    event = admit(line % (field.encode(), name), PARAMETERS, message_id="m", topic="clickstream")
+    assert "u" == event.customer

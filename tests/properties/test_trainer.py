@@ -301,9 +301,11 @@ def drawn_from(topic: list[Lesson], begin: Drawn | None, partitions: int) -> lis
 
 
 def unplaced(snapshot: Snapshot) -> bytes:
-    """A snapshot's bytes, without where in which topic its lessons were."""
+    """A snapshot's bytes, without where in which topic its lessons were, and those of the snapshot
+    before it.
+    """
     state = msgspec.json.decode(snapshot.trainer, type=TrainerState)
-    state = replace(state, positions={}, clocks_ms={}, consumed=0)
+    state = replace(state, positions={}, clocks_ms={}, consumed=0, previous="")
     return encode_snapshot(snapshot.replace(trainer=msgspec.json.encode(state)))[0]
 
 
