@@ -47,7 +47,8 @@ else
 	$(BIN)/python -m pytest -m kafka
 endif
 
-.PHONY: nightly
+.PHONY: nightly test-nightly
+test-nightly: nightly
 nightly: setup $(RELEASED_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
