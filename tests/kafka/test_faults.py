@@ -70,6 +70,7 @@ def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
     assert_exact(deployment, published=len(records))
 
 
+@pytest.mark.nightly
 def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None:
     records = orderly_shop(320)
     (steady,) = deployment.start_workers(1)
@@ -82,6 +83,7 @@ def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None
     assert_exact(deployment, published=len(records))
 
 
+@pytest.mark.nightly
 def test_one_busy_customer_does_not_keep_the_others_waiting(deployment: Deployment) -> None:
     hot = b"hot"
     quiet = orderly_shop(60)
@@ -110,7 +112,7 @@ def _page(customer: bytes, at_ms: int) -> bytes:
 
 
 def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment) -> None:
-    records = orderly_shop(600)
+    records = orderly_shop(400)
     deployment.publish(records)
     (first,) = deployment.start_workers(1)
     deployment.wait("a few are published", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= 10)
