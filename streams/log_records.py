@@ -3,7 +3,9 @@
 import msgspec
 
 from config.duration import DAY_MS
+from models.events.rejection import Reason, Rejected
 from models.events.wire import LOG_FORMAT, Line, iso, milliseconds
+from models.partition import CONTROL_TYPES
 
 #: Workers' clocks may differ, but not by this much.
 AHEAD_MAX_MS = DAY_MS
@@ -31,3 +33,14 @@ def is_to_come(control: Line, now_ms: int) -> bool:
     """Whether a control record is of a time to come, so that no worker can have written it."""
     moment = control.timestamp
     return moment is not None and milliseconds(moment) > now_ms + AHEAD_MAX_MS
+
+
+def require_past(line: Line, now_ms: int) -> None:
+    """Refuse a control record of a time that is still to come, whoever wrote it."""
+    if line.type in CONTROL_TYPES and is_to_come(line, now_ms):
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.timestamp",
+            "a control record of a time that is still to come: no worker writes one",
+            "see who else than workers may write to customer-events",
+        )

@@ -6,7 +6,7 @@ else may write to the changelog meanwhile: no worker runs.
 
 from collections.abc import Callable
 from contextlib import closing
-from time import sleep
+from time import sleep, time
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -23,6 +23,7 @@ from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
+from streams.log_records import require_past
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
 from streams.recovery import ChangelogFold, folded
 from streams.snapshot_store import SnapshotStore
@@ -167,6 +168,7 @@ async def _apply(fold: Partition, record: ConsumerRecord, snapshots: SnapshotSto
     try:
         line = decode_log_line(record.value or b"")
         require_log_format(line)
+        require_past(line, int(time() * 1_000))
         if line.type == "model":
             await snapshots.fetch(line.version or 0, line.sha256 or "")
         fold.apply(record.offset, line)

@@ -27,7 +27,8 @@ from config.topics import (
 from models.decisions.trigger import decode_decision, encode_decision
 from models.events.foreign import Foreign
 from models.events.rejection import Rejected
-from models.learning.lessons import decode_lesson, encode_lesson
+from models.learning.lesson_checks import learnable_lesson
+from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
@@ -200,7 +201,7 @@ class _Auditor:
         value = record.value or b""
         try:
             if topic == LABELLED_EXAMPLES:
-                lesson = decode_lesson(value)
+                lesson = learnable_lesson(value)
                 number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
             else:
                 decision = decode_decision(value)

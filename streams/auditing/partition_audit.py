@@ -4,6 +4,7 @@ What it brings about goes to the spool of effects, to be compared with what is o
 """
 
 from collections.abc import Iterator, Mapping
+from time import time
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -32,6 +33,7 @@ from streams.auditing.spools import (
     digest_of,
 )
 from streams.customers_table import CustomerRows
+from streams.log_records import require_past
 from streams.outputs import OUTPUTS
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -105,6 +107,7 @@ class PartitionAudit:
         try:
             line = decode_log_line(raw)
             require_log_format(line)
+            require_past(line, int(time() * 1_000))
         except Rejected:
             # A record that ingest did not write: it changes nothing.
             if self._fold is not None:
