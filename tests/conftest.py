@@ -12,6 +12,9 @@ import pytest
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 
+# What fails there says what differs.
+pytest.register_assert_rewrite("tests.kafka.exactness")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # kafka-python 3.0.12 leaves a socket to the garbage collector when a connection is refused, as

@@ -27,7 +27,6 @@ from config.topics import (
 from models.decisions.trigger import decode_decision, encode_decision
 from models.events.foreign import Foreign
 from models.events.rejection import Rejected
-from models.learning.lesson_checks import learnable_lesson
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
@@ -46,6 +45,7 @@ from streams.auditing.spools import (
 )
 from streams.dead_letters import decode_letter
 from streams.kafka_clients import new_admin, new_reader, running
+from streams.quarantine import past_lesson
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -201,7 +201,7 @@ class _Auditor:
         value = record.value or b""
         try:
             if topic == LABELLED_EXAMPLES:
-                lesson = learnable_lesson(value)
+                lesson = past_lesson(value)
                 number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
             else:
                 decision = decode_decision(value)
