@@ -36,31 +36,33 @@ def _order(order_id: str, customer: int, at_ms: int) -> bytes:
     ).encode()
 
 
+@pytest.mark.nightly
 def test_what_is_new_in_a_recreated_topic_is_used(deployment: Deployment) -> None:
     """Once while no worker runs, and once beneath one: its offsets begin anew both times."""
-    published = deployment.publish(orders("a", 400, START_MS))
+    deployment.publish(orders("a", 400, START_MS))
     (worker,) = deployment.start_workers(1)
     deployment.wait("the first are used", deployment.is_drained)
     assert 0 == worker.stop()
 
     deployment.create_anew(TRANSACTIONS)
-    published += deployment.publish(orders("b", 300, START_MS + 1_000_000))
+    deployment.publish(orders("b", 300, START_MS + 1_000_000))
     (worker,) = deployment.start_workers(1)
     deployment.wait("the second are used", lambda: deployment.folded() == 300)
     assert 300 == deployment.metric("keepstream_events_total", fate="applied")
     assert "transactions, but in other topics: it is read from its beginning" in worker.log_text()
 
     deployment.create_anew(TRANSACTIONS)
-    assert 1 == worker.wait()
-    *_, last = worker.log_text().splitlines()
-    assert "while this worker used it. Start the worker again" in last
-    published += deployment.publish(orders("c", 200, START_MS + 2_000_000))
-    (worker,) = deployment.start_workers(1)
-    deployment.wait("the third are used", lambda: deployment.folded() == 200)
-    assert 200 == deployment.metric("keepstream_events_total", fate="applied")
+    third = deployment.publish(orders("c", 200, START_MS + 2_000_000))
 
+    # It ends, to be started again; or the group came together anew meanwhile, and it goes on.
+    def is_used() -> bool:
+        deployment.restart_ended()
+        return deployment.folded() in (200, 500)
+
+    deployment.wait("the third are used", is_used)
     deployment.wait("all is drained", deployment.is_drained)
-    summary = assert_exact(deployment, published=published).summary
+    # Raw records of the topics before are gone.
+    summary = assert_exact(deployment, published=third).summary
     assert {"read": 900, "applied": 900} == {
         name: count for name, count in summary.events.items() if count
     }

@@ -120,8 +120,8 @@ def test_foreign_records_are_passed_over(settings: Settings) -> None:
     ("its_format", "words"),
     [
         (SNAPSHOT_FORMAT + 1, "newer release; upgrade"),
-        (SNAPSHOT_FORMAT - 1, "does not read .* another KEEPSTREAM_TOPIC_PREFIX, or delete"),
-        (1, "does not read .* another KEEPSTREAM_TOPIC_PREFIX, or delete"),
+        (SNAPSHOT_FORMAT - 1, "does not read .* another KEEPSTREAM_TOPIC_PREFIX, and publish"),
+        (1, "does not read .* another KEEPSTREAM_TOPIC_PREFIX, and publish"),
     ],
 )
 def test_another_release_is_not_passed_over(

@@ -70,6 +70,7 @@ def test_the_recording_is_small_and_has_what_an_upgrade_can_break(recording: Rec
     assert len(recording.rest) > 1_000
 
 
+@pytest.mark.nightly
 def test_up_and_back_and_up_again(
     deployment: Deployment, recording: Recording, earlier: Program
 ) -> None:
@@ -88,6 +89,7 @@ def test_up_and_back_and_up_again(
     assert sum(deployment.ends(RETENTION_TRIGGERS).values()) > sum(decided.values())
 
 
+@pytest.mark.nightly
 def test_both_side_by_side(deployment: Deployment, recording: Recording, earlier: Program) -> None:
     restore(recording, deployment)
     old, new = started(deployment, earlier), started(deployment, PRESENT)
