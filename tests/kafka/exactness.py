@@ -18,7 +18,7 @@ from models.learning.snapshot import Snapshot, decode_snapshot
 from models.parameters import load_parameters
 from models.replay import Output, Replay, Summary
 from streams.auditing.audit import audit
-from streams.auditing.report import Audit
+from streams.auditing.report import Audit, Difference
 from tests.kafka.deployment import Deployment
 
 FOREIGN_ROWS = "records of the changelog are damaged, or not by Keepstream"
@@ -64,7 +64,7 @@ def assert_exact(
     foreign = sum(d.count for d in outcome.differences if d.words == FOREIGN_ROWS)
     assert quarantined == foreign
     # Whatever a test wrote that is not ours was left out by everybody.
-    assert [] == [d for d in outcome.differences if d.check != "foreign"]
+    assert [] == [d for d in outcome.differences if d.check != "foreign" and not _of_lessons(d)]
     assert [] == outcome.broken
     assert published == outcome.checked["rawRecords"]
     log, models = deployment.directory / "log.jsonl", deployment.directory / "models"
@@ -115,3 +115,10 @@ def _assert_live(deployment: Deployment, replay: Replay) -> None:
     live = {customer: deployment.live_customer(customer) for customer in profiles}
     different = [c for c in profiles if profiles[c] != live[c]]
     assert [] == [(len(different), profiles[c], live[c]) for c in different[:1]]
+
+
+def _of_lessons(difference: Difference) -> bool:
+    """A record that is read again after a crash may tell a lesson under another index; the trainer
+    drops it, and what was learnt is compared by snapshots.
+    """
+    return all(one.startswith("labelled-examples ") for one in difference.examples)
