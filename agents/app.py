@@ -66,6 +66,8 @@ WALL_CLOCK_REACH_MS = 600_000
 REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
+#: ... and between looks at whether there are positions yet.
+JOINING_LOOK_S = 0.25
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
     NewerRow,
@@ -293,11 +295,14 @@ class Worker:
         names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
         while True:
             consumer = self.app.batch_consumer
-            if consumer.ledger.delivered:
-                try:
-                    watch.look(await consumer.topic_ids(names), consumer.ledger.topic_ids)
-                except KafkaError as error:
-                    log.info("the broker did not tell the topics' ids (%r); asking again", error)
+            if not consumer.ledger.delivered:
+                # Looked at as soon as there is something to look at.
+                await asyncio.sleep(JOINING_LOOK_S)
+                continue
+            try:
+                watch.look(await consumer.topic_ids(names), consumer.ledger.topic_ids)
+            except KafkaError as error:
+                log.info("the broker did not tell the topics' ids (%r); asking again", error)
             await asyncio.sleep(TOPIC_LOOK_S)
 
     async def _open_idle(self) -> None:

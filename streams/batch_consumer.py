@@ -25,6 +25,7 @@ from streams.loop_bound_client import (
     fetched_partitions,
     found_positions,
     is_reassigning,
+    notice_topics,
     raise_membership_errors,
     take_records,
     wait_for_records,
@@ -300,8 +301,11 @@ class BatchConsumer(driver.Consumer):
         raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
 
     async def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
-        """The present ids of topics, by name."""
-        return await topic_ids(self._thread.client, names)
+        """The present ids of topics, by name. The client notices those that are there again."""
+        client = self._thread.client
+        present = await topic_ids(client, names)
+        notice_topics(client, present)
+        return present
 
     def lag(self) -> dict[TP, int]:
         """Records in the log that no ended batch holds, by assigned partition with a known end.

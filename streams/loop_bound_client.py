@@ -136,6 +136,17 @@ def is_reassigning(client: AIOKafkaConsumer) -> bool:
     return cast(bool, client._subscription.reassignment_in_progress)
 
 
+def notice_topics(client: AIOKafkaConsumer, present: Container[str]) -> None:
+    """Have the client ask anew if it does not know a topic that it reads and that is there.
+
+    It would by itself, but only every five minutes: a topic that was away when the group last came
+    together would go unread until then.
+    """
+    unknown = client.subscription() - client._client.cluster.topics()
+    if any(topic in present for topic in unknown):
+        client._client.force_metadata_update()
+
+
 def counted_as_active(client: AIOKafkaConsumer) -> AbstractContextManager[None]:
     """Keep the client in its group for as long as the context lasts, fetching or not."""
     return cast(AbstractContextManager[None], client._subscription.fetch_context())

@@ -18,14 +18,14 @@ from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
 
 #: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
-#: Longer than another worker takes to go on from its last snapshot, and it costs nobody a message.
+#: Longer than another worker takes to go on from its last snapshot.
 PATIENCE_S = 30.0
 
 
 class PartitionStanding(NamedTuple):
     """A partition's clock, and up to which event time its lessons are learnt and answered by the
     model that was due. ``clock_ms`` is None while it is not known whether the partition rehearses:
-    it is waited for, and its clock left alone.
+    of history, it is waited for, and its clock is left alone.
     """
 
     clock_ms: int | None
@@ -33,7 +33,6 @@ class PartitionStanding(NamedTuple):
 
 
 NOT_OPEN = PartitionStanding(None, 0)
-
 
 #: How far a partition of the log is; None if nothing waits for it.
 Standings = Callable[[], Mapping[int, PartitionStanding]]
@@ -96,9 +95,9 @@ class Pace:
         """Whether history moves a rehearsing partition's clock to this day's end. An event that has
         only just happened does not, while what came before it may still come.
         """
-        if one.clock_ms is None or now_ms - end_ms > self._lateness_ms:
+        if now_ms - end_ms > self._lateness_ms:
             return True
-        return one.clock_ms > 0 and end_ms - one.clock_ms <= self._lateness_ms
+        return bool(one.clock_ms) and end_ms - (one.clock_ms or 0) <= self._lateness_ms
 
 
 def _is_behind(one: PartitionStanding, end_ms: int) -> bool:

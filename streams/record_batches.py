@@ -356,9 +356,9 @@ def verify_position(
     if offset > end and committed.topic_id and topic_id and not is_bound:
         raise PositionError(
             f"{name} ends at {end}, and {offset} was to be next: its log was cut, and offsets that "
-            f"were used once are given to other records, which would pass for repeated ones. "
-            f"Delete the topic and run `keepstream topics create`: a new topic is read from its "
-            f"beginning, so publish again what was lost."
+            f"were used once are given to other records, which would pass for repeated ones. If "
+            f"all brokers are up and it stays so, replace this raw topic (no state is in it) by a "
+            f"new one, which is read from its beginning, and publish again what was lost."
         )
     if offset > end:
         raise PositionError(

@@ -231,11 +231,12 @@ class PartitionAudit:
         self._pack()
         assert self._fold is not None
         stored = self._stored
-        if _comparable(stored.state) != _comparable(self._fold.state):
+        expected = _as_known_to(stored.state, self._fold.state)
+        if stored.state != expected:
             self._audit.differs(
                 "rows",
                 "the state of a partition is not what the log gives",
-                f"partition {self._number}: {_unequal(stored.state, self._fold.state)}",
+                f"partition {self._number}: {_unequal(stored.state, expected)}",
             )
         ahead = {customer for customers in self._ahead.values() for customer in customers}
         for customer in self._rows.customers():
@@ -290,16 +291,24 @@ def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:
     return ahead
 
 
-def _comparable(state: PartitionState) -> PartitionState:
-    # Only for people, and after a crash those of the batch in hand may be missing.
-    return replace(state, rehearsed=0)
+def _as_known_to(stored: PartitionState, expected: PartitionState) -> PartitionState:
+    """What must be stored. ``rehearsed`` is only for people, and after a crash lacks the batch in
+    hand. A release that knew no generations left them out of what it wrote; the source's next
+    record brings back the only one there was.
+    """
+    generations = {
+        name: known
+        for name, known in expected.generations.items()
+        if name in stored.generations or len(known) > 1
+    }
+    return replace(expected, rehearsed=stored.rehearsed, generations=generations)
 
 
 def _unequal(stored: PartitionState, expected: PartitionState) -> str:
     return ", ".join(
         f"{field} is {getattr(stored, field)}, and should be {getattr(expected, field)}"
         for field in PartitionState.__struct_fields__
-        if field != "rehearsed" and getattr(stored, field) != getattr(expected, field)
+        if getattr(stored, field) != getattr(expected, field)
     )
 
 
