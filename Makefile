@@ -38,7 +38,7 @@ setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
 	@:
 
 .PHONY: test
-test: setup ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+test: setup $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else

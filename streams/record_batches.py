@@ -357,8 +357,9 @@ def verify_position(
         raise PositionError(
             f"{name} ends at {end}, and {offset} was to be next: its log was cut, and offsets that "
             f"were used once are given to other records, which would pass for repeated ones. If "
-            f"all brokers are up and it stays so, replace this raw topic (no state is in it) by a "
-            f"new one, which is read from its beginning, and publish again what was lost."
+            f"all brokers are up and it stays so, replace this raw topic, in which no state is, "
+            f"by a new one (`keepstream topics create`), which is read from its beginning, and "
+            f"publish again what was lost."
         )
     if offset > end:
         raise PositionError(

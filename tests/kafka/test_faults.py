@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
     deployment: Deployment,
 ) -> None:
-    records = orderly_shop(320)
+    records = orderly_shop(160)
     deployment.publish(records)
     first, second = deployment.start_workers(2)
     deployment.wait("a fifth is folded", lambda: deployment.folded() > len(records) / 5)
@@ -50,7 +50,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
 
 
 def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
-    records = orderly_shop(320)
+    records = orderly_shop(160)
     half = len(records) // 2
     deployment.publish(records[:half])
     zombie, heir = deployment.start_workers(2)
@@ -72,7 +72,7 @@ def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
 
 @pytest.mark.nightly
 def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None:
-    records = orderly_shop(320)
+    records = orderly_shop(160)
     (steady,) = deployment.start_workers(1)
     with deployment.under_load(records, per_second=2_000):
         for _ in range(4):
@@ -112,7 +112,7 @@ def _page(customer: bytes, at_ms: int) -> bytes:
 
 
 def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment) -> None:
-    records = orderly_shop(400)
+    records = orderly_shop(250)
     deployment.publish(records)
     (first,) = deployment.start_workers(1)
     deployment.wait("a few are published", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= 10)

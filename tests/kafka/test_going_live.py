@@ -63,6 +63,7 @@ def findings(deployment: Deployment) -> dict[str, str]:
     return {found["check"]: found["words"] for found in said["findings"]}
 
 
+@pytest.mark.nightly
 def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
     deployment: Deployment, tmp_path: Path
 ) -> None:

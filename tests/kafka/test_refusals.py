@@ -78,6 +78,7 @@ def test_a_port_that_is_taken_is_refused_by_name(deployment: Deployment) -> None
     assert "KEEPSTREAM_WEB_PORT" in text
 
 
+@pytest.mark.nightly
 def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment) -> None:
     (worker,) = deployment.start_workers(1, "--set", "learning.minimum_examples=20")
     deployment.publish(orderly_shop(60))

@@ -70,7 +70,6 @@ def test_the_recording_is_small_and_has_what_an_upgrade_can_break(recording: Rec
     assert len(recording.rest) > 1_000
 
 
-@pytest.mark.nightly
 def test_up_and_back_and_up_again(
     deployment: Deployment, recording: Recording, earlier: Program
 ) -> None:
