@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
+from models.customer.row import Row, decode_row, encode_row, place_of
 from streams.changelog import ChangelogRecord, row_record
 
 #: Rows kept unpacked between batches: the few customers who are active right now.
@@ -72,7 +72,7 @@ class CustomerRows:
     def due(self) -> Iterator[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
         for customer, packed in self._packed.items():
-            due_ms = next_due_ms_of(packed)
+            due_ms = place_of(packed).next_due_ms
             if due_ms:
                 yield due_ms, customer
 

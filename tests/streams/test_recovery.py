@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.registry import VERSIONS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
 from streams import recovery
@@ -176,6 +177,14 @@ def _of_format_1() -> bytes:
 def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: bytes) -> None:
     with pytest.raises(NewerRow, match="upgrade this worker"):
         folded((key, value))
+
+
+def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:
+    newer = msgspec.msgpack.decode(row(5))
+    newer[3] = {"en": bytes([0, 0, 0, 0, VERSIONS["en"] + 1])}
+    record = row_record("c-1", msgspec.msgpack.encode(newer))
+    with pytest.raises(NewerRow, match="upgrade this worker"):
+        ChangelogFold().add(*record)
 
 
 @pytest.mark.parametrize(
