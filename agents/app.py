@@ -49,6 +49,7 @@ from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
+from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
 from streams.steady_clock import SteadyClock
 from streams.topic_identity import TopicReplaced, TopicWatch
@@ -75,6 +76,7 @@ EXPLAINED = (
     SnapshotError,
     LogFormatError,
     RecoveryError,
+    RowFileError,
     PositionError,
     StoodStill,
     TopicReplaced,

@@ -55,6 +55,8 @@ async def next_batches(
         unread = found._partition_records
         batches = list(_sound_batches(unread, tp))
         found._update_position()
+        # It refers to itself, and would keep a whole fetch until the next full collection.
+        unread._records_iterator = None
     fetcher._notify(fetcher._wait_consume_future)
     for _ in range(_TURNS_TO_ASK):
         await asyncio.sleep(0)

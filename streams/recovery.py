@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +20,7 @@ from streams.bulk_reading import next_batches
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
+from streams.row_file import RowFile
 from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ class ChangelogFold:
     was written after it; ``packed`` then has one from before, or one that was continued from it.
     """
 
-    packed: dict[str, bytes] = field(default_factory=dict)
+    packed: MutableMapping[str, bytes] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
@@ -130,7 +133,8 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ends = await reader.end_offsets([changelog, events])
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
-        fold, records = await folded(reader, changelog, ends[changelog])
+        fold = ChangelogFold(packed=RowFile(Path(settings.rows_dir)) if settings.rows_dir else {})
+        records = await fold_up_to(reader, changelog, ends[changelog], fold)
         _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
@@ -144,12 +148,20 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     )
 
 
-async def folded(
-    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int
-) -> tuple[ChangelogFold, int]:
-    """The changelog up to ``end``, and how many records were read. Raises `RecoveryError`."""
-    fold, records = ChangelogFold(), 0
-    progress_s = monotonic()
+async def folded(reader: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> ChangelogFold:
+    """The changelog up to ``end``. Raises `RecoveryError`."""
+    fold = ChangelogFold()
+    await fold_up_to(reader, changelog, end, fold)
+    return fold
+
+
+async def fold_up_to(
+    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, fold: ChangelogFold
+) -> int:
+    """Add the changelog up to ``end`` to ``fold``; how many records were read. Raises
+    `RecoveryError`.
+    """
+    records, progress_s = 0, monotonic()
     await reader.seek_to_beginning(changelog)
     while await _position(reader, changelog) < end:
         batches = await next_batches(reader, changelog, POLL_S)
@@ -164,7 +176,7 @@ async def folded(
             progress_s = monotonic()
         elif monotonic() - progress_s > STALL_S:
             raise _stalled(changelog, f"no record before its end at {end}")
-    return fold, records
+    return records
 
 
 async def _position(reader: AIOKafkaConsumer, changelog: TopicPartition) -> int:

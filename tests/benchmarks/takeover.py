@@ -1,14 +1,16 @@
 """How long a million customers are away when their worker dies, and what a worker needs for them.
 
-    python -m tests.benchmarks.takeover [--customers 100000] [--rounds 1] [--refill] [--source DIR]
+    python -m tests.benchmarks.takeover [--customers 100000] [--rounds 1] [--refill]
+                                        [--rows-dir DIR] [--source DIR]
 
 Rows are made by the engine from a shop's 200 days, and written to the changelog under as many
 customers as one wants. One worker reads them all: rows/s, its memory. A second one joins and takes
 half; then the first is killed, and what counts is the time until the second has the last row of the
 other half. ``--refill``: after the store was emptied, how fast profiles come back.
 
-``--source`` runs workers from another tree as well, in turns with this one: the machine has other
-things to do, and only figures side by side are worth comparing.
+``--rows-dir`` runs them also with rows in scratch files there, and ``--source`` also from another
+tree, all in turns: the machine has other things to do, and only figures side by side are worth
+comparing.
 """
 
 import argparse
@@ -17,9 +19,10 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil
@@ -130,9 +133,20 @@ def cpu_s(worker: Worker) -> float:
     return times.user + times.system
 
 
-def measure(name: str, program: Program, deployment: Deployment, customers: int) -> Worker:
+class Way(NamedTuple):
+    """One way to run workers."""
+
+    name: str
+    program: Program = PRESENT
+    environment: Mapping[str, str] = MappingProxyType({})
+
+    def start(self, deployment: Deployment) -> Worker:
+        return deployment.start_worker(program=self.program, **self.environment)
+
+
+def measure(way: Way, deployment: Deployment, customers: int) -> Worker:
     """Start, join, kill, take over; print what it took, and give the survivor."""
-    first = deployment.start_worker(program=program)
+    name, first = way.name, way.start(deployment)
     await_customers(first, customers)
     records, took_s = read_by(first)
     print(
@@ -140,7 +154,7 @@ def measure(name: str, program: Program, deployment: Deployment, customers: int)
         f"has {memory_mb(first)}",
         flush=True,
     )
-    second = deployment.start_worker(program=program)
+    second = way.start(deployment)
     await_customers(second, int(customers * 0.4))
     deployment.wait("both have their share", lambda: customers_of(first) < 0.6 * customers)
     before, before_s, before_cpu_s = *read_by(second), cpu_s(second)
@@ -182,11 +196,12 @@ def refill(name: str, worker: Worker, url: str) -> None:
     )
 
 
-def programs_of(source: Path | None) -> Sequence[tuple[str, Program]]:
-    present = ("this tree", PRESENT)
-    if source is None:
-        return (present,)
-    return (("the other", Program(source.resolve(), Path(sys.executable))), present)
+def ways_of(rows_dir: Path | None, source: Path | None) -> Iterator[Way]:
+    if source is not None:
+        yield Way("the other", Program(source.resolve(), Path(sys.executable)))
+    yield Way("this tree")
+    if rows_dir is not None:
+        yield Way("in files", environment={"KEEPSTREAM_ROWS_DIR": str(rows_dir)})
 
 
 def main() -> int:
@@ -194,6 +209,7 @@ def main() -> int:
     options.add_argument("--customers", type=int, default=100_000)
     options.add_argument("--rounds", type=int, default=1)
     options.add_argument("--refill", action="store_true")
+    options.add_argument("--rows-dir", type=Path)
     options.add_argument("--source", type=Path)
     chosen = options.parse_args()
     made = shapes()
@@ -207,10 +223,10 @@ def main() -> int:
         with deployment:
             asyncio.run(fill(deployment, made, chosen.customers))
             for _ in range(chosen.rounds):
-                for name, program in programs_of(chosen.source):
-                    worker = measure(name, program, deployment, chosen.customers)
+                for way in ways_of(chosen.rows_dir, chosen.source):
+                    worker = measure(way, deployment, chosen.customers)
                     if chosen.refill:
-                        refill(name, worker, valkey.url)
+                        refill(way.name, worker, valkey.url)
                     worker.stop()
     return 0
 

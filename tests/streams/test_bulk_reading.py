@@ -1,6 +1,8 @@
 """A log is read in bulk as the client would read it, and nothing damaged is taken."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +76,18 @@ def test_every_record_is_given_and_more_is_asked_for() -> None:
     ]
     assert (3, 1) == (client.state.position, client.asked)
     assert {} == client._fetcher._records
+
+
+def test_a_fetch_is_let_go_of_at_once() -> None:
+    """Not at the next collection: fetches are large, and follow each other fast."""
+    client = _Client(batch(0, b"a"))
+    fetched = weakref.ref(client._fetcher._records[LOG]._partition_records)
+    gc.disable()
+    try:
+        read(client)
+        assert fetched() is None
+    finally:
+        gc.enable()
 
 
 def test_what_the_broker_writes_for_itself_is_left_out_and_passed() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -314,6 +315,18 @@ def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
 
 
 @pytest.mark.kafka
+def test_a_partition_is_recovered_into_a_scratch_file(settings: Settings, tmp_path: Path) -> None:
+    """As it would be into memory; and nothing is left there, whatever becomes of the process."""
+    rows = [(f"c-{number % 300}".encode(), row(number)) for number in range(900)]
+    settings = msgspec.structs.replace(settings, rows_dir=str(tmp_path))
+    recovered = asyncio.run(_recovered(settings, 900, [*rows, (STATE_KEY, state(899))]))
+    found = dict(recovered.rows.all_packed())
+    assert {key.decode(): value for key, value in rows[600:]} == found
+    assert sum(map(len, found.values())) == recovered.rows.packed_bytes
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.kafka
 def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
     recovered = asyncio.run(_recovered(settings, 0, []))
     assert (0, 0, rehearsing_state()) == (len(recovered.rows), recovered.records, recovered.state)
@@ -361,14 +374,14 @@ def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
 ) -> None:
     """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
     changelog = [(STATE_KEY, state(10))]
-    read = recovery.folded
+    read = recovery.fold_up_to
 
     async def overtaken(*arguments: Any) -> Any:
         found = await read(*arguments)
         await _write(settings, 5, [])
         return found
 
-    monkeypatch.setattr(recovery, "folded", overtaken)
+    monkeypatch.setattr(recovery, "fold_up_to", overtaken)
     assert 10 == asyncio.run(_recovered(settings, 10, changelog)).state.applied
 
 
