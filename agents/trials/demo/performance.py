@@ -1,19 +1,24 @@
 """The acts of a demonstration, once everything stands: publish, account for all of it, go on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep, time
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.pace import PublishingPace
 from agents.trials.demo.positions import Broker, is_reached
 from agents.trials.demo.present import going_on
+from agents.trials.demo.replayed import learnt_again
 from agents.trials.demo.screen import Screen, View
 from agents.trials.demo.services import Deployment
 from agents.trials.demo.shop import ShopConfig, estimate_events, simulate
 from agents.trials.demo.summary import DemoSummary, summarize
 from agents.trials.demo.watch import WATCHED_TOPICS, Watch
 from agents.trials.demo.workers import Workers
+from config.settings import load_settings
 from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from models.learning.snapshot import Snapshot
+from models.parameters import load_parameters
 from streams.embedded.process import ServerFailedError
 from streams.publisher import EventPublisher
 
@@ -105,7 +110,17 @@ class Performance:
         outputs = self._broker.ends(WATCHED_TOPICS)
         self._wait("the last triggers", lambda: is_reached(self.watch.positions, outputs))
         self._await_profiles()
-        return summarize(published, figures, seconds)
+        return summarize(published, figures, seconds, self._learnt_again())
+
+    def _learnt_again(self) -> Snapshot | None:
+        """What a replay of the log teaches; None if the workers have learnt nothing."""
+        learnt = self.watch.figures.snapshot
+        if learnt is None:
+            return None
+        self.screen.say("Replaying the log: it must teach the same")
+        told = load_settings(self._workers.environ)
+        parameters = load_parameters(Path(told.parameters) if told.parameters else None)
+        return learnt_again(self.settings, parameters, learnt, self._workers.directory)
 
     def go_on(self) -> None:
         """Go on in the present until interrupted, within a cap."""

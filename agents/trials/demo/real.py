@@ -199,6 +199,8 @@ def _figure(value: object) -> str:
     match value:
         case None:
             return "none"
+        case bool():
+            return "yes" if value else "no"
         case float() if value < 10:
             return f"{value:.4f}"
         case float():
