@@ -29,7 +29,7 @@ from msgspec.inspect import (
 
 from config.names import folded
 from models.events.foreign import UNREADABLE
-from models.events.ids import SURELY_SHORT, thing_id_text
+from models.events.ids import SURELY_SHORT, is_no_thing, thing_id_text
 from models.events.leniency import is_nothing, plain, read_json, spelt
 from models.events.rejection import Reason, Rejected, rejected_by
 
@@ -137,7 +137,10 @@ class _Object:
         """
         for value in self._ids(properties):
             if value is not None and (
-                not value or " " in value or len(value) > SURELY_SHORT or not value.isprintable()
+                " " in value
+                or len(value) > SURELY_SHORT
+                or not value.isprintable()
+                or is_no_thing(value)
             ):
                 return False
         for value in self._texts(properties):

@@ -39,6 +39,24 @@ TICK_S = 0.05
 FOREVER_LINES_EVERY_S = 30.0
 
 
+class Progress:
+    """Since when nothing has moved: a batch counts when all of it is done, but on a busy machine
+    what it brings about is seen long before.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._done, self._moved_s = (0, 0), now_s
+
+    def note(self, accounted: int, brought_about: int, now_s: float) -> None:
+        """So many records are done, and so many decisions and the like were seen, by now."""
+        if (accounted, brought_about) != self._done:
+            self._done, self._moved_s = (accounted, brought_about), now_s
+
+    def stands_s(self, now_s: float) -> float:
+        """For how long neither has changed."""
+        return now_s - self._moved_s
+
+
 class Performance:
     """Everything that takes part, and what it does in turn."""
 
@@ -61,7 +79,7 @@ class Performance:
         self._broker = broker
         self._publisher = publisher
         self._pace = PublishingPace(publisher, watch.figures, self._tick)
-        self._accounted, self._moved_s = 0, monotonic()
+        self._progress = Progress(monotonic())
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -79,7 +97,7 @@ class Performance:
 
     def publish_history(self) -> None:
         """Publish the shop's days, as fast as the workers can follow."""
-        self._moved_s = monotonic()
+        self._progress = Progress(monotonic())
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()
@@ -155,11 +173,10 @@ class Performance:
         self.watch.require_sight()
 
     def _require_progress(self) -> None:
-        """Raise ``DemoFailed`` when records have waited for too long without one being done."""
+        """Raise ``DemoFailed`` when records have waited for too long, and nothing came of any."""
         accounted, now_s = self.watch.figures.accounted, monotonic()
-        if accounted != self._accounted or accounted >= self._pace.sent:
-            self._accounted, self._moved_s = accounted, now_s
-        elif now_s - self._moved_s > STALL_S:
+        self._progress.note(accounted, sum(self.watch.positions.values()), now_s)
+        if accounted < self._pace.sent and self._progress.stands_s(now_s) > STALL_S:
             raise self._stalled("the next record to have its fate")
 
     def _wait(self, what: str, is_done: Callable[[], bool]) -> None:
