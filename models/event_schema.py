@@ -27,7 +27,15 @@ from models.events.ids import (
     ZEROS,
 )
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
-from models.events.properties import DECIMAL, is_amount, is_id_field, items_of, text_of
+from models.events.properties import (
+    DECIMAL,
+    SIGNED_DECIMAL,
+    is_amount,
+    is_id_field,
+    is_number,
+    items_of,
+    text_of,
+)
 from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
 
 Schema = dict[str, Any]
@@ -215,15 +223,17 @@ def _forgive(shape: Type, parts: Schema) -> None:
             properties[field.encode_name] = {
                 "description": "A text; whatever else it is is left out."
             }
-        elif is_amount(field.type):
+        elif is_number(field.type):
             kinds = [one for one in found.get("anyOf", [found]) if one != _NULL]
             kinds = [{key: one[key] for key in one if key in _OF_NUMBERS} for one in kinds]
-            kinds += [_DECIMAL_TEXT] + ([] if field.required else [_NULL])
+            form = DECIMAL if is_amount(field.type) else SIGNED_DECIMAL
+            kinds += [{"type": "string", "pattern": f"^{form}$"}] + (
+                [] if field.required else [_NULL]
+            )
             properties[field.encode_name] = _with_kinds(found, kinds)
 
 
 _OF_NUMBERS: Final = ("type", "minimum", "maximum")
-_DECIMAL_TEXT: Final[Schema] = {"type": "string", "pattern": f"^{DECIMAL}$"}
 
 
 def _with_kinds(found: Schema, kinds: list[Schema]) -> Schema:
