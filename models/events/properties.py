@@ -199,11 +199,13 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
 
 
 def _spelling(name: str) -> Callable[[bytes], object]:
-    """Finds a field's name in JSON, in whichever way it is written."""
+    """Finds a field's name in JSON, in whichever other way it is written: as it is, the strict
+    decoder has read it, and what the objects in a list have under it is none of the list's owner.
+    """
     pattern = "[ _-]*".join(name.split("_"))
     if name == "product_id":
         pattern = f"{pattern}|{_OLD_PRODUCT_ID}"
-    return re.compile(f'"(?:{pattern})"'.encode(), re.IGNORECASE).search
+    return re.compile(f'"(?!(?-i:{name})")(?:{pattern})"'.encode(), re.IGNORECASE).search
 
 
 def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
