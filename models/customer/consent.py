@@ -248,16 +248,24 @@ class Consent(State):
 
 def _record(state: Consent, event: Event, scene: Scene) -> None:
     """Something was agreed to or revoked, or an e-mail came back or arrived."""
+    if event.name in _REACHED:
+        _note_arrival(state, event, scene)
+        return
     before = _standing(state)
-    if event.name in MEANINGS:
-        if event.properties.machine is not True:
-            for word in _words(event):
-                _note(state, word)
-    elif event.name == BOUNCED:
+    if event.name == BOUNCED:
         _note_bounce(state, event, scene.parameters.of(ConsentParameters))
-    else:
-        state.reached_ms = max(state.reached_ms, event.occurred_at_ms)
+    elif event.properties.machine is not True:
+        for word in _words(event):
+            _note(state, word)
     _follow(before, _standing(state), scene)
+
+
+def _note_arrival(state: Consent, event: Event, scene: Scene) -> None:
+    # Most events of mailing tools are of this kind, and say nothing about a word.
+    was_unreachable = bool(state.unreachable_since_ms)
+    state.reached_ms = max(state.reached_ms, event.occurred_at_ms)
+    if was_unreachable and not state.unreachable_since_ms:
+        scene.raise_moment(CONSENT_CHANGED)
 
 
 def record_stamps(state: Consent, event: Event, scene: Scene) -> None:
@@ -388,6 +396,8 @@ def refusal(
     Where nobody said anything, or every grant has expired, the shop's default stands.
     """
     state, parameters = scene.row.read(CONSENT), scene.parameters.of(ConsentParameters)
+    if not state.words:
+        return _by_default(parameters, purpose)
     list_ = _list(list_name)
     holding = [
         word
@@ -398,11 +408,15 @@ def refusal(
         return Refusal(0, f"{purpose}:{channel}:{list_name}")
     word = _latest(holding, purpose, channel, list_)
     if word is None:
-        is_denied = getattr(parameters.default, purpose) == "denied"
-        return Refusal(0, purpose) if is_denied else None
+        return _by_default(parameters, purpose)
     if word.granted:
         return None
     return Refusal(word.at_ms, f"{word.text}:{list_name}" if word.list else word.text)
+
+
+def _by_default(parameters: ConsentParameters, purpose: str) -> Refusal | None:
+    is_denied = getattr(parameters.default, purpose) == "denied"
+    return Refusal(0, purpose) if is_denied else None
 
 
 def email_unreachable_since_ms(scene: Scene) -> int:

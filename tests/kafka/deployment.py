@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
 from config import topics
@@ -24,6 +23,7 @@ from streams.outbox import Headers, Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.topics import create_topics
+from streams.worker_group import GroupUnanswered, committed_offsets
 from tests.kafka.worker import PRESENT, ROOT, Program, Worker
 
 START_MS = 1_700_000_000_000
@@ -182,8 +182,8 @@ class Deployment:
         group = self.settings.group_id
         with closing(new_admin(self.settings)) as admin:
             try:
-                offsets = admin.list_group_offsets(group)[group]
-            except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
+                offsets = committed_offsets(admin, group, tries=1)
+            except GroupUnanswered:
                 return {}  # the first group of a new broker is yet to be set up
         return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
 

@@ -497,6 +497,11 @@ def test_of_closed_tickets_the_latest_are_kept() -> None:
         ({"kind": "nps", "score": 4, "scale_min": 0, "scale_max": 5}, 0.8),
         ({"kind": "nps", "score": 4, "scale": "1-5"}, 0.75),
         ({"kind": "csat", "score": 3, "scale": 4, "scale_min": 0}, 0.75),
+        ({"kind": "nps", "score": 5, "min": 1, "max": 5}, 1.0),
+        ({"kind": "nps", "score": 4, "max": 5}, 0.8),
+        ({"kind": "nps", "score": "4", "min_score": "1", "max_score": "5"}, 0.75),
+        ({"kind": "csat", "score": 80, "min": 0, "scale": "100"}, 0.8),
+        ({"kind": "csat", "score": 3, "scale_max": 5, "max": 9}, 0.5),
         ({"kind": "csat", "score": 1}, 0.0),
         ({"kind": "csat", "score": 2}, 0.25),
         ({"kind": "csat", "score": 5}, 1.0),
@@ -515,7 +520,7 @@ def test_an_answers_share_is_turned_so_that_1_is_happiest(
     answered = happened("Survey Responded", at(), **survey)
 
     answer = of(lived([answered])).support.answers[survey["kind"]]
-    assert (survey["score"], share, at()) == (answer.score, answer.share, answer.at_ms)
+    assert (float(survey["score"]), share, at()) == (answer.score, answer.share, answer.at_ms)
 
 
 def test_the_latest_answer_of_each_kind_is_kept() -> None:
