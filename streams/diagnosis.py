@@ -183,9 +183,11 @@ def _clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]
 
 def _partition_clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
     """Event time against now; many partitions are one finding for each thing to say."""
-    waiting = {
-        p.partition for p in facts.positions if p.topic == topics.CUSTOMER_EVENTS and p.waiting
-    }
+    # What waits in a raw topic may go to any partition of the log.
+    to_come = (topics.CUSTOMER_EVENTS, *topics.RAW_TOPICS)
+    waiting = [p for p in facts.positions if p.topic in to_come and p.waiting]
+    is_raw_waiting = any(p.topic != topics.CUSTOMER_EVENTS for p in waiting)
+    behind_by_the_log = {p.partition for p in waiting if p.topic == topics.CUSTOMER_EVENTS}
     ahead, behind, idle, current = _Clocks(), _Clocks(), _Clocks(), _Clocks()
     for partition in facts.partitions:
         behind_ms = facts.at_ms - partition.clock_ms
@@ -196,7 +198,8 @@ def _partition_clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterato
         elif behind_ms <= CLOCK_REACH_MS:
             current.add(partition.number, max(behind_ms, 0))
         else:
-            (behind if partition.number in waiting else idle).add(partition.number, behind_ms)
+            catches_up = is_raw_waiting or partition.number in behind_by_the_log
+            (behind if catches_up else idle).add(partition.number, behind_ms)
     if ahead:
         yield problem(
             "clock",
@@ -255,6 +258,8 @@ def _letters(facts: DeploymentFacts) -> Iterator[Finding]:
     of_newest = f", of the newest {letters.read:,}" if letters.read < letters.count else ""
     words = f"{letters.count:,} in the last hour{of_newest}: {reasons}"
     fix = "`keepstream dead-letters list` shows the field, `retry` puts them back once mended"
+    if "too_late" in letters.reasons:
+        fix += "; those too late only if workers have a longer time.lateness, with --include-late"
     if letters.count > REJECTED_SHARE_MAX * letters.events:
         share = f", of {letters.events:,} events"
         yield problem("dead letters", words + share, fix)

@@ -128,9 +128,15 @@ def group_progress(settings: Settings, names: Iterable[str]) -> tuple[WorkerGrou
 
 
 def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
-    """The state of every partition as its changelog has it; None for one that has none yet."""
+    """The state of every partition as its changelog has it; None for one that has none yet.
+
+    Raises `TopicsError` when there is no changelog.
+    """
+    name = settings.topic(topics.CUSTOMERS)
     with closing(new_admin(settings)) as admin:
-        partitions = _partitions(partition_counts(admin, [settings.topic(topics.CUSTOMERS)]))
+        partitions = _partitions(partition_counts(admin, [name]))
+        if not partitions:
+            raise TopicsError(f"{name} is missing: run `keepstream topics create`")
         log = _offsets(admin, partitions, set())
     return asyncio.run(_states(settings, log, partitions))
 

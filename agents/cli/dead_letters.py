@@ -69,8 +69,16 @@ def retry(
 
     from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415 - Kafka
 
+    late = 0
+
     def is_wanted(letter: DeadLetter) -> bool:
-        return reason in (None, letter.reason) and is_retried(letter, include_late=include_late)
+        nonlocal late
+        if reason not in (None, letter.reason):
+            return False
+        if is_retried(letter, include_late=include_late):
+            return True
+        late += 1
+        return False
 
     settings = settings_from(bootstrap_servers=bootstrap_servers)
     counts = asyncio.run(retry_dead_letters(settings, is_wanted, dry_run=dry_run))
@@ -78,6 +86,11 @@ def retry(
     typer.echo(f"{counts.total():,} dead letters {verb}")
     for (topic, why), count in sorted(counts.items()):
         typer.echo(f"  {count:,} to {topic}, refused as {why}")
+    if late:
+        typer.echo(
+            f"{late:,} too late stay: they would be too late again; to have them in, start the "
+            f"workers with a longer time.lateness, then retry with --include-late"
+        )
 
 
 async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "list[StoredLetter]":

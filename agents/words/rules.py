@@ -7,6 +7,7 @@ from config.parameters import Parameters
 from models.customer.part import Fact
 from models.customer.registry import MOMENTS
 from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
+from models.parameters import load_parameters
 
 _UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS))
 
@@ -22,6 +23,7 @@ def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
         yield f"{file}: {_counted(len(own), 'trigger')}"
         for trigger in sorted(own, key=lambda found: found.rule.line):
             yield from _trigger(trigger)
+    yield from _left_out(parameters)
     catalogue = parameters.actions
     held = f"{catalogue.holdout:.0%} of customers are never treated"
     yield ""
@@ -30,6 +32,19 @@ def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
         yield f"  at most {_counted(cap.at_most, 'contact')} in {duration(cap.per)}"
     for action in policy.actions:
         yield from _action(action)
+
+
+def _left_out(parameters: Parameters) -> Iterator[str]:
+    """Shipped rules that the author's file, which stands for all of them, doesn't have."""
+    ours = {rule.name for rule in parameters.triggers.triggers}
+    names: dict[str, list[str]] = {}
+    for rule in load_parameters().triggers.triggers:
+        if rule.name not in ours:
+            names.setdefault(rule.file, []).append(rule.name)
+    if names:
+        yield "shipped, but not in your file, so they never fire:"
+    for file, gone in names.items():
+        yield f"  {file}: {', '.join(gone)}"
 
 
 def duration(ms: int) -> str:

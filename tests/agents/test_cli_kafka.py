@@ -365,6 +365,7 @@ def test_a_retry_puts_back_what_any_step_refused(
 ) -> None:
     dry = invoke("dead-letters", "retry", "--dry-run")
     assert "4 dead letters would go back" in dry.stdout
+    assert "1 too late stay" in dry.stdout
     assert [] == read(settings, TRANSACTIONS)
 
     result = invoke("dead-letters", "retry", "--reason", "wrong_type")
@@ -377,7 +378,19 @@ def test_a_retry_puts_back_what_any_step_refused(
 
     result = invoke("dead-letters", "retry", "--include-late")
     assert "1 to transactions, refused as too_late" in result.stdout
+    assert "too late stay" not in result.stdout
     assert refused["late"] in {value for _, value in read(settings, TRANSACTIONS)}
+
+
+def test_where_there_are_no_topics_nothing_goes_live(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = f"not-{settings.topic_prefix}"
+    monkeypatch.setenv("KEEPSTREAM_TOPIC_PREFIX", elsewhere)
+    result = invoke("live")
+
+    assert 2 == result.exit_code, result.output
+    assert f"{elsewhere}customers is missing: run `keepstream topics create`" in result.output
 
 
 def test_what_was_refused_again_and_again_goes_back_once(settings: Settings) -> None:

@@ -340,6 +340,19 @@ def test_partitions_are_told_by_how_far_they_are_from_now() -> None:
     ] == words[1:]
 
 
+def test_a_clock_is_not_called_idle_while_raw_records_wait() -> None:
+    behind = (PartitionFact(0, NOW_MS - 5 * DAY_MS, NOW_MS, 7),)
+    # Whatever waits may be for another partition of the log than its own of the raw topic.
+    raw = (at_end("transactions", 2, waiting=9, moved=1),)
+    facts = replace(WELL, partitions=behind, positions=raw)
+    [_, clock] = [finding for finding in diagnose(facts, PARAMETERS) if finding.check == "clock"]
+
+    assert ("partition 0 is up to 5 days behind now", "nothing: they catch up") == (
+        clock.words,
+        clock.fix,
+    )
+
+
 def test_many_partitions_are_few_words() -> None:
     many = tuple(PartitionFact(n, NOW_MS - 60_000, NOW_MS, 7) for n in range(500))
     [_, words] = [f.words for f in diagnose(replace(WELL, partitions=many), PARAMETERS)][-3:-1]
@@ -368,6 +381,14 @@ def test_dead_letters_are_told_by_reason_and_judged_by_their_share(
     letters: Letters, level: Severity, words: str
 ) -> None:
     assert words in found(level, "dead letters", letters=letters).words
+
+
+def test_what_came_too_late_is_told_with_what_a_retry_of_it_needs() -> None:
+    late = found(Severity.NOTICE, "dead letters", letters=Letters(1, 1_000, {"too_late": 1}, 1))
+    other = found(Severity.NOTICE, "dead letters", letters=Letters(1, 1_000, {"bad_json": 1}, 1))
+
+    assert "--include-late" in late.fix
+    assert "--include-late" not in other.fix
 
 
 def test_damaged_rows_are_a_problem_with_the_command_that_makes_them_anew() -> None:
