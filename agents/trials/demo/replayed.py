@@ -7,6 +7,7 @@ learnt from, since what came later still waits for the next one.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 
@@ -21,13 +22,15 @@ from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer, TrainerState
 from models.learning.whole_days import Position
-from models.partition import Partition, rehearsing_state
+from models.partition import Partition, SnapshotSource, rehearsing_state
 from models.plan import Plan, plan_for
 from streams.customers_table import CustomerRows
 from streams.log_export import export_log, read_snapshots
 
 #: An upper bound of the bytes in which an export says where a record stood.
 _POSITION_BYTES_MAX = 80
+#: Partitions adopt the same models at about the same time.
+_SNAPSHOTS_KEPT_MAX = 16
 
 
 def learnt_again(
@@ -55,31 +58,35 @@ def taught_by(
 ) -> Snapshot:
     """What a new trainer learns from a replay of an exported ``log``, as far as ``learnt`` goes."""
     ends = msgspec.json.decode(learnt.trainer, type=TrainerState).positions
-    plan = plan_for(parameters)
+    plan, announced = plan_for(parameters), _announced(models)
     # Side by side, as workers fold them: a trainer does not wait for a partition that is days
     # behind.
-    told = [_told(log, int(number), end, plan, models) for number, end in ends.items()]
+    told = [_told(log, int(number), end, plan, announced) for number, end in ends.items()]
     trainer = Trainer(parameters, partitions=partitions)
     for _, lesson in merge(*told, key=lambda one: one[0]):
         trainer.learn(lesson)
         while trainer.learn_next():
-            if trainer.is_due:
-                trainer.draw()
+            # Decisions were made by the models of the log, so none need be drawn on the way.
+            continue
     trainer.learn_all()
     return trainer.draw()
 
 
-def _told(
-    log: Path, number: int, end: Position, plan: Plan, models: Mapping[int, bytes]
-) -> Iterator[tuple[int, Lesson]]:
-    """The lessons of one partition up to position ``end``, each with the clock of its fold."""
-    prior = prior_snapshot(plan.parameters)
-
+def _announced(models: Mapping[int, bytes]) -> SnapshotSource:
+    @lru_cache(maxsize=_SNAPSHOTS_KEPT_MAX)
     def announced(version: int, sha256: str) -> Snapshot:
         if version not in models:
             raise SnapshotError(f"there is no model {version}")
         return decode_snapshot(models[version], sha256)
 
+    return announced
+
+
+def _told(
+    log: Path, number: int, end: Position, plan: Plan, announced: SnapshotSource
+) -> Iterator[tuple[int, Lesson]]:
+    """The lessons of one partition up to position ``end``, each with the clock of its fold."""
+    prior = prior_snapshot(plan.parameters)
     fold = Partition(number, CustomerRows(), prior, plan, announced, rehearsing_state())
     for line in _lines_of(log, number):
         assert line.position is not None
