@@ -351,8 +351,9 @@ class Worker:
     async def _write_some_views(self) -> bool:
         """Write some of the profiles that wait; False when none can be written for now."""
         assert self.views is not None
-        if self._unread():
-            # For customers whose rows are not here nothing is decided: reading them comes first.
+        if self.is_leaving() or self._unread():
+            # For customers whose rows are not here nothing is decided: to hand over partitions and
+            # to read them comes first.
             return False
         return not self.views.waiting or await self.views.write_some()
 
