@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
@@ -17,6 +17,7 @@ from models.partition import PartitionState, decode_state, rehearsing_state
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
+from streams.set_aside import SetAside
 from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,15 @@ class ChangelogFold:
             self.quarantined += 1
             self._note_damage(key)
 
+    def take(self, record: ConsumerRecord, set_aside: SetAside) -> None:
+        """`add`, but for a record that is set aside: it counts as damaged."""
+        try:
+            self.add(record.key, record.value, record.headers)
+        except (NewerRow, OlderRow) as error:
+            set_aside.require(CUSTOMERS, record.partition, record.offset, error)
+            self.quarantined += 1
+            self._note_damage(record.key)
+
     def _note_damage(self, key: bytes | None) -> None:
         customer = (key or b"").decode(errors="replace")
         if is_id(customer):
@@ -126,7 +136,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ends = await reader.end_offsets([changelog, events])
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
-        fold, records = await folded(reader, changelog, ends[changelog])
+        fold, records = await folded(reader, changelog, ends[changelog], SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
@@ -141,7 +151,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
 
 
 async def folded(
-    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int
+    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, set_aside: SetAside
 ) -> tuple[ChangelogFold, int]:
     """The changelog up to ``end``, and how many records were read. Raises `RecoveryError`."""
     fold, records = ChangelogFold(), 0
@@ -150,7 +160,7 @@ async def folded(
     while await _position(reader, changelog) < end:
         found = await reader.getmany(changelog, timeout_ms=POLL_MS)
         for record in found.get(changelog, ()):
-            fold.add(record.key, record.value, record.headers)
+            fold.take(record, set_aside)
             records += 1
         if found:
             progress_s = monotonic()
