@@ -148,7 +148,7 @@ def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
 ) -> None:
     """It ends every worker, which says how to go on without this very record."""
     # No matter how busy the machine is: a worker that stands still is another matter.
-    deployment.settings = replace(deployment.settings, session_timeout_ms=60_000)
+    deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
     records = orderly_shop(3)
     deployment.publish(records)
     deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(ROW_FORMAT + 1)))

@@ -106,7 +106,7 @@ def deployment(
     servers = guarded.kafka.bootstrap_servers
     with Deployment(servers, valkey.url, f"{tmp_path.name[-12:]}.", tmp_path) as deployment:
         # What is tried is who may do what, not the pace: a busy machine must not end a worker.
-        deployment.settings = replace(deployment.settings, session_timeout_ms=60_000)
+        deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
         yield deployment
 
 
