@@ -17,7 +17,7 @@ from aiokafka import TopicPartition as ReaderPartition
 from aiokafka.errors import KafkaError as ReaderError
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError, KafkaError, UnsupportedVersionError
+from kafka.errors import KafkaError, UnsupportedVersionError
 from msgspec import Struct
 
 from config import topics
@@ -49,6 +49,7 @@ from streams.vitals import (
     Store,
     WorkerGroup,
 )
+from streams.worker_group import GroupUnanswered, committed_offsets, described
 
 OnStep = Callable[[str], object]
 HOUR_MS = 3_600_000
@@ -57,6 +58,8 @@ WINDOW_MS = 600_000
 #: Records to look back for a partition's state: it is written after its batch's rows.
 STATE_LOOK_BACK = 64
 SNAPSHOTS_LOOK_BACK = 3
+#: How often a group is asked for: a new broker has none, and an examination must not hang.
+GROUP_TRIES = 3
 LETTERS_READ_MAX = 50_000
 #: Newest records of each partition of clickstream whose names are looked at.
 NAMES_READ_MAX = 2_000
@@ -234,8 +237,8 @@ def _committed(
 ) -> Offsets:
     """Committed offsets, or the beginning of a partition without one."""
     try:
-        found = admin.list_group_offsets(settings.group_id)[settings.group_id]
-    except CoordinatorNotAvailableError:
+        found = committed_offsets(admin, settings.group_id, tries=GROUP_TRIES)
+    except GroupUnanswered:
         found = {}  # the first group of a new broker is yet to be set up
     at = {tp: found[tp].offset if tp in found else -1 for tp in taken}
     return {tp: offset if offset >= 0 else log.begins[tp] for tp, offset in at.items()}
@@ -243,8 +246,8 @@ def _committed(
 
 def _group(admin: KafkaAdminClient, name: str) -> WorkerGroup:
     try:
-        found = admin.describe_groups([name])[name]
-    except CoordinatorNotAvailableError:
+        found = described(admin, name, tries=GROUP_TRIES)
+    except GroupUnanswered:
         return WorkerGroup(name, "Dead", 0)
     return WorkerGroup(name, str(found["group_state"]), len(found["members"] or ()))
 

@@ -6,11 +6,9 @@ else may write to the changelog meanwhile: no worker runs.
 
 from collections.abc import Callable
 from contextlib import closing
-from time import sleep
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -29,6 +27,7 @@ from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import topic_ids
 from streams.topic_scan import Span, scan, spans_of
+from streams.worker_group import GroupUnanswered, committed_offsets, described
 
 #: ``on_progress(done, total)`` counts records of the log.
 OnProgress = Callable[[int, int], object]
@@ -36,8 +35,6 @@ OnProgress = Callable[[int, int], object]
 ROWS_PER_FLUSH = 5_000
 #: What to do when writing was cut short: rows that were damaged may be sound by then.
 AGAIN = "run `keepstream rebuild --all` before any worker starts"
-GROUP_TRIES = 40
-GROUP_RETRY_S = 0.5
 
 
 class RebuildError(RuntimeError):
@@ -82,7 +79,7 @@ class Rebuilding:
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
-                stored, _ = await folded(
+                stored = await folded(
                     reader, table.partition, table.end, SetAside.of(self._settings)
                 )
                 if not (whole or stored.damaged):
@@ -185,19 +182,11 @@ def _committed(settings: Settings) -> dict[int, int]:
     """
     group, name = settings.group_id, settings.topic(CUSTOMER_EVENTS)
     with closing(new_admin(settings)) as admin:
-        for tries_left in reversed(range(GROUP_TRIES)):
-            try:
-                members = admin.describe_groups([group])[group]["members"]
-                offsets = admin.list_group_offsets(group)[group]
-                break
-            except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError) as error:
-                # As on a broker that never had a group, until it has made room for them.
-                if not tries_left:
-                    raise RebuildError(
-                        f"the broker does not say whether workers are in the group {group} "
-                        f"({type(error).__name__}): check it, then run this again"
-                    ) from None
-                sleep(GROUP_RETRY_S)
+        try:
+            members = described(admin, group)["members"]
+            offsets = committed_offsets(admin, group)
+        except GroupUnanswered as error:
+            raise RebuildError(str(error)) from None
     if members:
         raise RebuildError(
             f"{len(members)} workers are in the group {group}, and write rows themselves: stop "

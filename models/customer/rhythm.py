@@ -88,7 +88,13 @@ def clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
     prediction of the next gap, so it is wider for customers who are known less. A. Gelman et al.
     (2013), "Bayesian Data Analysis", 3.3, with the normal's quantile in place of Student's t.
     """
-    rhythm = rhythm_of(days)
+    return _clock_of(days[-GAPS_MAX - 1 :], prior_gap_days, overdue)
+
+
+@lru_cache(maxsize=16_384)
+def _clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
+    # Cached, as a rhythm is: until the next purchase or snapshot it stays what it is.
+    rhythm = _rhythm_of(days)
     prior_mean = log(min(prior_gap_days, _SILENCE_DAYS_MAX))
     mean, spread = _log_gap(rhythm.gaps, prior_mean, overdue.spread)
     season_days = _season_days(rhythm, overdue.season_slack / DAY_MS)
@@ -98,8 +104,13 @@ def clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
         return Clock(season_days, max(late_days, floor_days), spread, True)
     wider = spread * sqrt(1.0 + 1.0 / (_PRIOR_GAPS + len(rhythm.gaps)))
     # The logarithm is limited before it is taken back: a wild spread would overflow.
-    late_log = min(mean + NormalDist().inv_cdf(overdue.percentile) * wider, log(_SILENCE_DAYS_MAX))
+    late_log = min(mean + _quantile(overdue.percentile) * wider, log(_SILENCE_DAYS_MAX))
     return Clock(exp(mean), max(exp(late_log), floor_days), spread, False)
+
+
+@lru_cache(maxsize=64)
+def _quantile(share: float) -> float:
+    return NormalDist().inv_cdf(share)
 
 
 def _log_gap(

@@ -362,7 +362,7 @@ class _Auditor:
         span = (await self._ask([CUSTOMERS]))[CUSTOMERS][number]
         async for records in self._scan(CUSTOMERS, span):
             for record in records:
-                stored.take(record, self._scope.set_aside)
+                stored.take(record, number, self._scope.set_aside)
         if stored.quarantined:
             self._audit.differs(
                 "foreign",

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from aiokafka import TopicPartition as ReaderPartition
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DELIVERED_TOPICS, RAW_TOPICS
 from streams.record_batches import Committed, is_replaced
 from streams.topic_scan import Span
 from streams.topics import TopicsError, partition_counts
+from streams.worker_group import GroupUnanswered, committed_offsets
 
 #: By (topic, partition), without the deployment's prefix.
 Places = dict[tuple[str, int], int]
@@ -33,8 +33,8 @@ class Positions:
         names = {self._settings.topic(topic): topic for topic in COMMITTED_TOPICS}
         group = self._settings.group_id
         try:
-            found = self._admin.list_group_offsets(group)[group]
-        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
+            found = committed_offsets(self._admin, group)
+        except GroupUnanswered:
             return {}  # the first group of a new broker is yet to be set up
         return {
             (names[tp.topic], tp.partition): at.offset

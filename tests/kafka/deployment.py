@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from agents.trials.demo.shop import ShopConfig, ShopRecord, simulate
 from config import topics
@@ -25,6 +24,7 @@ from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
 from streams.set_aside import SetAside
 from streams.topics import create_topics
+from streams.worker_group import GroupUnanswered, committed_offsets
 from tests.kafka.worker import PRESENT, ROOT, Program, Worker
 
 START_MS = 1_700_000_000_000
@@ -185,8 +185,8 @@ class Deployment:
         group = self.settings.group_id
         with closing(new_admin(self.settings)) as admin:
             try:
-                offsets = admin.list_group_offsets(group)[group]
-            except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
+                offsets = committed_offsets(admin, group, tries=1)
+            except GroupUnanswered:
                 return {}  # the first group of a new broker is yet to be set up
         return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
 
@@ -222,7 +222,7 @@ class Deployment:
         """The customers table as its changelog has it, by partition."""
         folds = {partition: ChangelogFold() for partition in range(self.settings.partitions)}
         for record in self.records(topics.CUSTOMERS):
-            folds[record.partition].take(record, SetAside.of(self.settings))
+            folds[record.partition].take(record, record.partition, SetAside.of(self.settings))
         return folds
 
     def run(self, *arguments: str, allowed: Collection[int] = (0,)) -> str:

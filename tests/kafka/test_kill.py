@@ -71,7 +71,8 @@ def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor
         first.stop(signal.SIGKILL)
         assert_commits_are_durable(deployment)
 
-        deployment.start_worker()
+        # Where rows are kept makes no difference, either.
+        deployment.start_worker(KEEPSTREAM_ROWS_DIR=str(tmp_path))
         # Asked before the trainer is killed, whose worker may be the one that read them.
         deployment.wait("records are read again", lambda: deployment.metric(REREAD) >= 1)
         reread = deployment.metric(REREAD)

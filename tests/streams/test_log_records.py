@@ -14,7 +14,7 @@ from streams.set_aside import SetAside
 from tests.streams.test_record_batches import FakeRecord
 
 NOW_MS = int(time.time() * 1_000)
-TO_COME_MS = NOW_MS + AHEAD_MAX_MS + 60_000
+TO_COME_MS = NOW_MS + 2 * AHEAD_MAX_MS
 SOURCE = {"topic": CLICKSTREAM, "partition": 0, "offset": 5, "receivedAt": NOW_MS}
 PAGE = {"type": "page", "userId": "ada", "timestamp": iso(NOW_MS), "source": SOURCE}
 CLOCK = {"type": "clock", "timestamp": iso(NOW_MS)}

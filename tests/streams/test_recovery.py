@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from aiokafka import TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.registry import VERSIONS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
 from streams import recovery
@@ -184,11 +186,19 @@ def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
     """Until the row is rebuilt: whether the one before it is the latest is not known."""
     aside, fold = SetAside(frozenset({f"{CUSTOMERS}-2@41"})), ChangelogFold()
     newer = _its_format(row(9), ROW_FORMAT + 1)
-    fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), aside)
-    fold.take(FakeRecord(41, 2, CUSTOMERS, key=b"c-1", value=newer), aside)
+    fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), 2, aside)
+    fold.take(FakeRecord(41, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
     assert ({"c-1": row(5)}, {"c-1"}, 1) == (fold.packed, fold.damaged, fold.quarantined)
     with pytest.raises(NewerRow, match=r"set KEEPSTREAM_SET_ASIDE=customers-2@41,customers-2@42 "):
-        fold.take(FakeRecord(42, 2, CUSTOMERS, key=b"c-1", value=newer), aside)
+        fold.take(FakeRecord(42, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
+
+
+def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:
+    newer = msgspec.msgpack.decode(row(5))
+    newer[3] = {"en": bytes([0, 0, 0, 0, VERSIONS["en"] + 1])}
+    record = row_record("c-1", msgspec.msgpack.encode(newer))
+    with pytest.raises(NewerRow, match="upgrade this worker"):
+        ChangelogFold().add(*record)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +328,18 @@ def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
 
 
 @pytest.mark.kafka
+def test_a_partition_is_recovered_into_a_scratch_file(settings: Settings, tmp_path: Path) -> None:
+    """As it would be into memory; and nothing is left there, whatever becomes of the process."""
+    rows = [(f"c-{number % 300}".encode(), row(number)) for number in range(900)]
+    settings = msgspec.structs.replace(settings, rows_dir=str(tmp_path))
+    recovered = asyncio.run(_recovered(settings, 900, [*rows, (STATE_KEY, state(899))]))
+    found = dict(recovered.rows.all_packed())
+    assert {key.decode(): value for key, value in rows[600:]} == found
+    assert sum(map(len, found.values())) == recovered.rows.packed_bytes
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.kafka
 def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
     recovered = asyncio.run(_recovered(settings, 0, []))
     assert (0, 0, rehearsing_state()) == (len(recovered.rows), recovered.records, recovered.state)
@@ -365,14 +387,14 @@ def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
 ) -> None:
     """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
     changelog = [(STATE_KEY, state(10))]
-    read = recovery.folded
+    read = recovery.fold_up_to
 
     async def overtaken(*arguments: Any) -> Any:
         found = await read(*arguments)
         await _write(settings, 5, [])
         return found
 
-    monkeypatch.setattr(recovery, "folded", overtaken)
+    monkeypatch.setattr(recovery, "fold_up_to", overtaken)
     assert 10 == asyncio.run(_recovered(settings, 10, changelog)).state.applied
 
 

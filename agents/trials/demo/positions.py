@@ -5,11 +5,11 @@ from typing import Self
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError
 
 from config.settings import Settings
 from config.topics import partitions_of
 from streams.kafka_clients import new_admin
+from streams.worker_group import GroupUnanswered, committed_offsets
 
 Positions = dict[tuple[str, int], int]
 
@@ -41,9 +41,9 @@ class Broker:
         """The next offset the group will read, where it has committed one."""
         group = self._settings.group_id
         try:
-            found = self._admin.list_group_offsets(group)[group]
-        except CoordinatorNotAvailableError:
-            # A new broker has yet to set up its first group.
+            found = committed_offsets(self._admin, group, tries=1)
+        except GroupUnanswered:
+            # A new broker has yet to set up its first group; it is asked again.
             return {}
         return {self._named(tp): at.offset for tp, at in found.items()}
 
