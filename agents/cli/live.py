@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
 from agents.cli.progress import progress
 from config.settings import Settings
 
@@ -31,7 +31,7 @@ def live(
     each partition that still rehearses. Exit code 0: every partition is live. 1: not yet, and the
     message says why. 2: the broker can't be used.
     """
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
     from streams.examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed
     from streams.findings import listed  # noqa: PLC0415

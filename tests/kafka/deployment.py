@@ -22,6 +22,7 @@ from streams.kafka_clients import new_admin, new_reader, running
 from streams.outbox import Headers, Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
+from streams.set_aside import SetAside
 from streams.topics import create_topics
 from streams.worker_group import GroupUnanswered, committed_offsets
 from tests.kafka.worker import PRESENT, ROOT, Program, Worker
@@ -76,6 +77,8 @@ class Deployment:
             "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
             "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
+            # Only where it is asked for: earlier releases do not know it.
+            **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
             # The tests' events are of years ago.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }
@@ -218,8 +221,8 @@ class Deployment:
     def changelog(self) -> dict[int, ChangelogFold]:
         """The customers table as its changelog has it, by partition."""
         folds = {partition: ChangelogFold() for partition in range(self.settings.partitions)}
-        for partition, key, value in self.read(topics.CUSTOMERS):
-            folds[partition].add(key, value)
+        for record in self.records(topics.CUSTOMERS):
+            folds[record.partition].take(record, record.partition, SetAside.of(self.settings))
         return folds
 
     def run(self, *arguments: str, allowed: Collection[int] = (0,)) -> str:
