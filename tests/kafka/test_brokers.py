@@ -35,12 +35,11 @@ def test_two_of_three_brokers_die_and_nothing_acknowledged_is_lost(
         deployment.publish(records[:third])
         deployment.start_workers(2)
         for number, victims in enumerate([(1, 2), (2, 3)], 1):
-            deployment.wait("they are at work", lambda: deployment.folded() > 0)
+            deployment.wait("both are ready", lambda: _are_both_ready(deployment))
             kafka.kill(*victims)
             # One copy of three is no majority: nothing is written, and whoever is alive says so.
-            deployment.wait("nobody is ready", lambda: not _is_any_ready(deployment))
+            deployment.wait("nobody is ready", lambda: not _ready(deployment))
             kafka.start(*victims)
-            deployment.restart_ended()
             deployment.publish(records[number * third : (number + 1) * third])
         rest = records[3 * third :]
         deployment.publish(rest)
@@ -48,8 +47,14 @@ def test_two_of_three_brokers_die_and_nothing_acknowledged_is_lost(
         assert_exact(deployment, published=len(records))
 
 
-def _is_any_ready(deployment: Deployment) -> bool:
-    return any(worker.is_ready() for worker in deployment.alive)
+def _are_both_ready(deployment: Deployment) -> bool:
+    """Whoever ended by itself is replaced meanwhile."""
+    deployment.restart_ended()
+    return _ready(deployment) == 2
+
+
+def _ready(deployment: Deployment) -> int:
+    return sum(worker.is_ready() for worker in deployment.alive)
 
 
 def test_a_broker_without_room_ends_and_loses_nothing(
