@@ -49,6 +49,7 @@ from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
+from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
 from streams.steady_clock import SteadyClock
 from streams.topic_identity import TopicReplaced, TopicWatch
@@ -66,7 +67,7 @@ WALL_CLOCK_REACH_MS = 600_000
 REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
-#: ... and between looks at whether there are positions yet.
+#: ... and between looks at whether there are positions yet, or rows to be read.
 JOINING_LOOK_S = 0.25
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
@@ -75,6 +76,7 @@ EXPLAINED = (
     SnapshotError,
     LogFormatError,
     RecoveryError,
+    RowFileError,
     PositionError,
     StoodStill,
     TopicReplaced,
@@ -275,7 +277,7 @@ class Worker:
         """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
         steady = SteadyClock(*_clocks_ms())
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(JOINING_LOOK_S if self._unread() else 1.0)
             await self._open_idle()
             self.refresh()
             now_ms = steady.now_ms(*_clocks_ms())
@@ -338,13 +340,21 @@ class Worker:
                     if was_emptied or not owned.is_shown:
                         self.views.offer(owned.rows.customers())
                         owned.is_shown = True
-            wrote = not self.views.waiting or await self.views.write_some()
+            wrote = await self._write_some_views()
             pause_s = pause_between_writes_s(
                 took_s=monotonic() - started_s,
                 wrote=wrote,
                 is_idle=self.views.waiting > 0 and not any(self.app.batch_consumer.lag().values()),
             )
             await asyncio.sleep(pause_s)
+
+    async def _write_some_views(self) -> bool:
+        """Write some of the profiles that wait; False when none can be written for now."""
+        assert self.views is not None
+        if self._unread():
+            # For customers whose rows are not here nothing is decided: reading them comes first.
+            return False
+        return not self.views.waiting or await self.views.write_some()
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""

@@ -132,6 +132,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         str, _doc("Where the demo keeps its broker, store and files", ".keepstream", r"\S")
     ] = ".keepstream"
+    rows_dir: Annotated[
+        str,
+        _doc("Directory for scratch files of customers' rows; empty: rows are kept in memory"),
+    ] = ""
     pace_ms: Annotated[
         int,
         _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
@@ -316,11 +320,19 @@ def _checked(settings: Settings) -> Settings:
             raise SettingsError(
                 f"{variable_of(name)} is set without KEEPSTREAM_SSL_CERTFILE: set that, too"
             )
+    _require_paths(settings)
+    return settings
+
+
+def _require_paths(settings: Settings) -> None:
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "parameters"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")
-    return settings
+    if settings.rows_dir and not Path(settings.rows_dir).is_dir():
+        raise SettingsError(
+            f"{variable_of('rows_dir')} is {settings.rows_dir!r}: there is no such directory"
+        )
 
 
 def _secret_in(path: str, field: str) -> str:

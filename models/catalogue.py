@@ -1,5 +1,7 @@
 """What every event's name means, resolved when the event is decoded."""
 
+import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -124,7 +126,7 @@ def nearest_known_name(name: str) -> str | None:
 
 @lru_cache(_NAMES_MAX)
 def _nearest(name: str) -> str | None:
-    return None if known_name(name) is not None else _SPELLINGS.nearest(name)
+    return None if known_name(name) is not None else _meant_by(name)
 
 
 @lru_cache(_NAMES_MAX)
@@ -132,7 +134,32 @@ def _kind_of_spelling(name: str) -> Kind:
     meant = known_name(name)
     if meant is not None:
         return KIND_BY_NAME.get(meant, UNKNOWN)
-    return UNKNOWN if _SPELLINGS.nearest(name) is None else MISSPELT
+    return UNKNOWN if _meant_by(name) is None else MISSPELT
+
+
+#: What sounds like somebody's no, and the name that it may be meant for: taken for a click, the
+#: customer would go on being contacted and nobody would know.
+_SOUNDS_LIKE_A_NO: Mapping[str, Callable[[str], object]] = {
+    name: re.compile(pattern).search
+    for name, pattern in {
+        "Unsubscribed": r"\bunsubscri",
+        "Opted Out": r"\bopt(s|ed|ing)? ?outs?\b|\bdo not (contact|e?mail|call|text)",
+        "Consent Revoked": r"\bconsent\w* (was )?(revo|withdr|deni|refus|declin|reject|remov)"
+        r"|\b(revo|withdr|deni|refus|declin|reject|remov)\w* (of )?consent",
+        "Email Marked as Spam": r"\bspam",
+        "Email Bounced": r"\b(e ?mails?|hard|soft) (was )?bounc",
+    }.items()
+}
+_BETWEEN_WORDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+
+
+def _meant_by(name: str) -> str | None:
+    """The known name that this other one was probably meant to be."""
+    nearest = _SPELLINGS.nearest(name)
+    if nearest is not None:
+        return nearest
+    words = _BETWEEN_WORDS.sub(" ", name).lower()
+    return next((known for known, sounds in _SOUNDS_LIKE_A_NO.items() if sounds(words)), None)
 
 
 def topic_of(event_type: str, name: str | None) -> str:

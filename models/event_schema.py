@@ -6,6 +6,7 @@ letters than English ones. It understands more: other
 spellings of names and fields, and other ways to write a time.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +16,26 @@ from config.names import ALIASES
 from config.topics import CLICKSTREAM
 from models.catalogue import TOPICS, kind_of
 from models.events.event import EventType, Nothing
-from models.events.ids import EXACT_MAX, ID_BYTES_MAX, IN_BRACKETS, NEVER_IN_ID, PLACEHOLDERS, ZEROS
+from models.events.ids import (
+    EXACT_MAX,
+    ID_BYTES_MAX,
+    IN_BRACKETS,
+    NEVER_IN_ID,
+    NOTHINGS,
+    PLACEHOLDERS,
+    QUOTES,
+    ZEROS,
+)
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
-from models.events.properties import DECIMAL, is_amount, is_id_field, items_of, text_of
+from models.events.properties import (
+    DECIMAL,
+    SIGNED_DECIMAL,
+    is_amount,
+    is_id_field,
+    is_number,
+    items_of,
+    text_of,
+)
 from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
 
 Schema = dict[str, Any]
@@ -67,24 +85,20 @@ def _in_any_case(word: str) -> str:
     return "".join("[ _-]?" if one == "-" else one for one in letters)
 
 
-#: Whose event it is: not what stands for nobody.
-_WHO: Schema = {
-    "anyOf": [
-        {
-            **_ID_TEXT,
-            "not": {
-                "anyOf": [
-                    _ID_TEXT["not"],
-                    {
-                        "pattern": f"^ *({'|'.join(map(_in_any_case, PLACEHOLDERS))}"
-                        f"|{IN_BRACKETS}|{ZEROS}) *$"
-                    },
-                ]
-            },
-        },
+def _id_but(words: Iterable[str]) -> list[Schema]:
+    """An id that is not one of these words, whatever their case, nor a form of nothing."""
+    nothing = f"{'|'.join(map(_in_any_case, words))}|{IN_BRACKETS}|{ZEROS}"
+    never = {"pattern": f"^ *[{QUOTES}]*({nothing})[{QUOTES}]* *$"}
+    return [
+        {**_ID_TEXT, "not": {"anyOf": [_ID_TEXT["not"], never]}},
         {**_ID_NUMBER, "not": {"enum": [0, -1]}},
     ]
-}
+
+
+#: Whose event it is: not what stands for nobody.
+_WHO: Schema = {"anyOf": _id_but(PLACEHOLDERS)}
+#: Which order or ticket: not what stands for none.
+_THING: Final = _id_but(NOTHINGS)
 
 
 def event_names() -> list[str]:
@@ -203,21 +217,23 @@ def _forgive(shape: Type, parts: Schema) -> None:
         if item is not None:
             _forgive(item, parts)
         elif text is not None and is_id_field(field.encode_name):
-            kinds = [_ID_TEXT, _ID_NUMBER] + ([] if field.required else [_NULL])
+            kinds = _THING if field.required else [_ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]
             properties[field.encode_name] = _with_kinds(found, kinds)
         elif text is not None and not field.required:
             properties[field.encode_name] = {
                 "description": "A text; whatever else it is is left out."
             }
-        elif is_amount(field.type):
+        elif is_number(field.type):
             kinds = [one for one in found.get("anyOf", [found]) if one != _NULL]
             kinds = [{key: one[key] for key in one if key in _OF_NUMBERS} for one in kinds]
-            kinds += [_DECIMAL_TEXT] + ([] if field.required else [_NULL])
+            form = DECIMAL if is_amount(field.type) else SIGNED_DECIMAL
+            kinds += [{"type": "string", "pattern": f"^{form}$"}] + (
+                [] if field.required else [_NULL]
+            )
             properties[field.encode_name] = _with_kinds(found, kinds)
 
 
 _OF_NUMBERS: Final = ("type", "minimum", "maximum")
-_DECIMAL_TEXT: Final[Schema] = {"type": "string", "pattern": f"^{DECIMAL}$"}
 
 
 def _with_kinds(found: Schema, kinds: list[Schema]) -> Schema:

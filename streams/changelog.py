@@ -37,7 +37,8 @@ UNKNOWN_ORIGIN = Origin()
 
 
 class Marks(NamedTuple):
-    """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum;
+    """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
+    ``is_verified``: it has one, over key and value;
     ``is_sound``: the row follows from all that happened to the customer, as far as was known;
     ``damaged``: how many rows of a state's partition do not.
     """
@@ -46,6 +47,7 @@ class Marks(NamedTuple):
     is_sound: bool = True
     origin: Origin = UNKNOWN_ORIGIN
     damaged: int = 0
+    is_verified: bool = False
 
 
 def row_record(customer: str, packed: bytes | None, *, is_sound: bool = True) -> ChangelogRecord:
@@ -74,20 +76,23 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _CHECKSUM:
         # Nearly every row, a million of them in a takeover.
-        return _INTACT if headers[0][1] == _sum_of(key or b"", value) else _TORN
+        return _VERIFIED if headers[0][1] == _sum_of(key or b"", value) else _TORN
     found = dict(headers)
     checksum = found.get(_CHECKSUM)
     named = {name: found[name].decode(errors="replace") for name in Origin._fields if name in found}
     count = found.get(_DAMAGED, b"0")
+    is_verified = checksum is not None and checksum == _sum_of(key or b"", value)
     return Marks(
-        is_intact=checksum is None or checksum == _sum_of(key or b"", value),
+        is_intact=checksum is None or is_verified,
         is_sound=_UNSOUND not in found,
         origin=Origin(**named) if named else UNKNOWN_ORIGIN,
         damaged=int(count) if count.isdigit() else 0,
+        is_verified=is_verified,
     )
 
 
 _INTACT = Marks()
+_VERIFIED = Marks(is_verified=True)
 _TORN = Marks(is_intact=False)
 
 

@@ -1,9 +1,12 @@
-"""The customers table: a partition's rows in memory, packed, and their records in the changelog."""
+"""The customers table: a partition's rows, packed in memory or in a scratch file, and their records
+in the changelog.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 
-from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
+from models.customer.row import Row, decode_row, encode_row, place_of
 from streams.changelog import ChangelogRecord, row_record
+from streams.row_file import packed_bytes_of
 
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
@@ -16,16 +19,16 @@ class CustomerRows:
     """
 
     def __init__(
-        self, packed: dict[str, bytes] | None = None, damaged: set[str] | None = None
+        self, packed: MutableMapping[str, bytes] | None = None, damaged: set[str] | None = None
     ) -> None:
-        """``damaged``: customers whose latest row was damaged. What is written of them says so,
-        until their rows are rebuilt.
+        """``packed``: where packed rows are kept. ``damaged``: customers whose latest row was
+        damaged. What is written of them says so, until their rows are rebuilt.
         """
-        self._packed = packed or {}
+        self._packed: MutableMapping[str, bytes] = {} if packed is None else packed
         self.damaged = damaged or set()
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
-        self.packed_bytes = sum(map(len, self._packed.values()))
+        self.packed_bytes = packed_bytes_of(self._packed)
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -72,11 +75,11 @@ class CustomerRows:
     def due(self) -> Iterator[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
         for customer, packed in self._packed.items():
-            due_ms = next_due_ms_of(packed)
+            due_ms = place_of(packed).next_due_ms
             if due_ms:
                 yield due_ms, customer
 
-    def all_packed(self) -> dict[str, bytes]:
+    def all_packed(self) -> Mapping[str, bytes]:
         """Every customer's row as it was last drained."""
         return self._packed
 

@@ -80,7 +80,7 @@ class Rebuilding:
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
-                stored, _ = await folded(reader, table.partition, table.end)
+                stored = await folded(reader, table.partition, table.end)
                 if not (whole or stored.damaged):
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))

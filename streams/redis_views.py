@@ -7,6 +7,7 @@ empty, missing profiles are written again.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from secrets import token_hex
 from typing import Any
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 TRIGGERS_KEPT = 100_000
 #: Displaced decisions looked at in one go.
 DISPLACED_PER_LOOK = 200
-PROFILES_PER_WRITE = 50
+PROFILES_PER_WRITE = 200
 #: Profiles drawn up before heartbeats and the agents get a turn.
 PROFILES_PER_TURN = 10
 TIMEOUT_S = 5.0
@@ -177,7 +178,8 @@ class ProfileViews:
 
     async def write_some(self) -> bool:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
-        customers = list(self._changed)[:PROFILES_PER_WRITE]
+        # Not a list of all: a million of them wait when a store is filled again.
+        customers = list(islice(self._changed, PROFILES_PER_WRITE))
         views: dict[str, bytes | None] = {}
         for number, customer in enumerate(customers, 1):
             views[customer] = self._render(customer)

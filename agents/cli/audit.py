@@ -23,7 +23,8 @@ def audit(
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
-    """Fold the log again and compare: raw topics, log, customers' rows, decisions and lessons.
+    """Fold the log again and compare: raw topics, log, customers' rows, decisions, lessons, the
+    snapshots learnt from them, and what Redis has.
 
     Reads everything and changes nothing; workers may go on. What is too large for memory goes to a
     temporary directory (TMPDIR). Give it the parameters that the workers have.
@@ -85,6 +86,9 @@ _WORDS = {
     "retention-triggers": "triggers",
     "next-best-actions": "actions",
     "labelled-examples": "lessons",
+    "snapshots": "snapshots",
+    "profiles": "profiles in Redis",
+    "delivered": "decisions in Redis",
 }
 
 

@@ -7,7 +7,7 @@ purpose, but it grants nothing that the customer left by channel or list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
@@ -33,6 +33,7 @@ from models.measures import Measure, Sample
 GRANTED, REVOKED = "Consent Granted", "Consent Revoked"
 UNSUBSCRIBED, SPAM = "Unsubscribed", "Email Marked as Spam"
 BOUNCED, DELIVERED, OPENED = "Email Bounced", "Email Delivered", "Email Opened"
+SOFT_BOUNCED = "Email Soft Bounced"
 CLICKED = "Email Link Clicked"
 CONSENT_CHANGED = "consent-changed"
 EMAIL: Final = "email"
@@ -103,10 +104,13 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
     channel: str | None = None
     list_id: str | None = None
     source: str | None = None
-    machine: bool | None = None
+    # However it is written, it costs no no.
+    machine: Any = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "source", code(self.source))
+        is_machine = str(self.machine).strip().casefold() in ("true", "1", "yes")
+        force_setattr(self, "machine", True if is_machine else None)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -145,6 +149,8 @@ _IN = {channel: meaning._replace(granted=True) for channel, meaning in _OUT.item
 MEANINGS: Mapping[str, Meaning] = {
     GRANTED: Meaning(granted=True),
     REVOKED: Meaning(granted=False),
+    "Opted Out": Meaning(granted=False, purpose=Purpose.MARKETING),
+    "Opted In": Meaning(granted=True, purpose=Purpose.MARKETING),
     UNSUBSCRIBED: _OUT[EMAIL],
     SPAM: _OUT[EMAIL]._replace(has_lists=False),
     "Marked Email as Spam": _OUT[EMAIL]._replace(has_lists=False),
@@ -252,9 +258,9 @@ def _record(state: Consent, event: Event, scene: Scene) -> None:
         _note_arrival(state, event, scene)
         return
     before = _standing(state)
-    if event.name == BOUNCED:
+    if event.name in (BOUNCED, SOFT_BOUNCED):
         _note_bounce(state, event, scene.parameters.of(ConsentParameters))
-    elif event.properties.machine is not True:
+    elif not event.properties.machine:
         for word in _words(event):
             _note(state, word)
     _follow(before, _standing(state), scene)
@@ -331,7 +337,7 @@ def _worth_keeping(word: Word) -> tuple[bool, int, tuple[str, str, int, bool]]:
 
 def _note_bounce(state: Consent, event: Event, parameters: ConsentParameters) -> None:
     at_ms = event.occurred_at_ms
-    if event.properties.is_soft:
+    if event.properties.is_soft or event.name == SOFT_BOUNCED:
         _note_softs(state, [*state.softs, at_ms], parameters)
     else:
         state.hard_ms = max(state.hard_ms, at_ms)
@@ -598,6 +604,8 @@ def _in_words(view: ConsentView | None, as_of: str, _currency: str) -> Iterator[
 
 _SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check, code=lambda news: news.source)
 
+_CAME_BACK = EventType(shape=EmailBounce, code=lambda bounce: bounce.bounce_type or bounce.type)
+
 CONSENT: Part[Consent] = Part(
     name="consent",
     code="cs",
@@ -608,11 +616,10 @@ CONSENT: Part[Consent] = Part(
     has_own_file=True,
     events={
         **dict.fromkeys(MEANINGS, _SAYS),
-        BOUNCED: EventType(
-            shape=EmailBounce, code=lambda bounce: bounce.bounce_type or bounce.type
-        ),
+        BOUNCED: _CAME_BACK,
+        SOFT_BOUNCED: msgspec.structs.replace(_CAME_BACK, topic=FEEDBACK, is_passive=True),
     },
-    listens=frozenset({*MEANINGS, BOUNCED, *_REACHED}),
+    listens=frozenset({*MEANINGS, BOUNCED, SOFT_BOUNCED, *_REACHED}),
     record=_record,
     offers=(
         email_unreachable_since_ms,

@@ -125,11 +125,19 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     refund_id: str | None = None
     revenue: Amount | None = None
     total: Amount | None = None
+    refund_amount: Amount | None = None
+    amount: Amount | None = None
+    value: Amount | None = None
     currency: str | None = None
     products: tuple[Product, ...] | None = None
 
     def __post_init__(self) -> None:
         _limit(self)
+        # Under whichever name, for a part that is taken for the whole is a purchase lost.
+        said = (self.total, self.refund_amount, self.amount, self.value)
+        force_setattr(self, "total", next((one for one in said if one is not None), None))
+        for name in ("refund_amount", "amount", "value"):
+            force_setattr(self, name, None)
 
     @property
     def stated(self) -> float | None:

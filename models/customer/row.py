@@ -294,17 +294,34 @@ class _Checked(Struct, array_like=True):
     parts: dict[str, bytes]
 
 
-class _Headed(Struct, array_like=True):
+class RowPlace(Struct, array_like=True, gc=False):
+    """The fields at the beginning of a head: where in the log the row stands, and what is due."""
+
+    applied: int
+    next_due_ms: int
+
+
+class _Placed(Struct, array_like=True, gc=False):
+    """The same with no more of the head than its place."""
+
+    format: int
+    checksum: bytes
+    head: RowPlace
+    parts: dict[str, bytes]
+
+
+class _Headed(Struct, array_like=True, gc=False):
     """The same without the parts."""
 
     format: int
     checksum: bytes
-    head: RowHead
+    head: RowPlace
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _STORED = msgspec.msgpack.Decoder(_Stored)
 _CHECKED = msgspec.msgpack.Decoder(_Checked)
+_PLACED = msgspec.msgpack.Decoder(_Placed)
 _HEADED = msgspec.msgpack.Decoder(_Headed)
 _HEAD = msgspec.msgpack.Decoder(RowHead)
 
@@ -353,10 +370,22 @@ def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
         raise RowError(f"not a row: {error}") from None
 
 
-def next_due_ms_of(content: bytes) -> int:
-    """The earliest timer of a packed row, read without its parts; 0 for none."""
-    head: RowHead = _decoded(content, _HEADED).head
-    return head.next_due_ms
+def require_known(content: bytes, versions: Mapping[str, int]) -> None:
+    """Refuse a row as `check_row` does, but without its checksums: for bytes that another checksum
+    has covered already. Many times faster, which counts when a million rows are read back.
+    """
+    for code, entry in _decoded(content, _PLACED).parts.items():
+        if len(entry) <= _CHECKSUM_BYTES:
+            raise RowError("a row is damaged: a part is cut short")
+        known = versions.get(code)
+        if known is not None and entry[_CHECKSUM_BYTES] > known:
+            raise _newer(code)
+
+
+def place_of(content: bytes) -> RowPlace:
+    """Where a packed row stands, read without its parts; ``next_due_ms`` is 0 for no timer."""
+    place: RowPlace = _decoded(content, _HEADED).head
+    return place
 
 
 def _decoded(content: bytes, decoder: Any) -> Any:
@@ -373,9 +402,13 @@ def _decoded(content: bytes, decoder: Any) -> Any:
 
 def _require_readable(code: str, version: int, known: int) -> None:
     if version > known:
-        raise NewerRow(
-            f"a row has a part ({code}) that was written by a newer release; upgrade this worker"
-        )
+        raise _newer(code)
+
+
+def _newer(code: str) -> NewerRow:
+    return NewerRow(
+        f"a row has a part ({code}) that was written by a newer release; upgrade this worker"
+    )
 
 
 def require_format(found: int, what: str) -> None:

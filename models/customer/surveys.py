@@ -43,16 +43,19 @@ class Band(StrEnum):
     NONE = ""
 
 
-#: A scale in words, such as "1-5" or "0 to 10".
-_SCALE_WORDS: Final = r"^ *(-?[0-9]{1,9}) *(-|to|\.\.) *(-?[0-9]{1,9}) *$"
+#: A scale in words, such as "1-5" or "0 to 10", or the highest score of one.
+_SCALE_WORDS: Final = r"^ *((-?[0-9]{1,9}) *(-|to|\.\.) *)?(-?[0-9]{1,9}) *$"
 _scale_in = re.compile(_SCALE_WORDS).match
+#: What the ends of a scale are called in the field: a 5 of 5 that is read as a 5 of 10 makes a
+#: detractor of a promoter.
+_ENDS: Final = {"scale_min": ("min", "min_score"), "scale_max": ("max", "max_score")}
 
 
 class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An answer to a survey, on the scale from ``scale_min`` to ``scale_max``: unless they say
-    otherwise, 0 to 10 for an NPS, 1 to 5 for a CSAT and 1 to 7 for a CES. ``scale`` says it in one:
-    the highest score, or both, such as "1-5". A reason travels if it is a code such as
-    ``too_expensive``; anything else may be personal.
+    """An answer to a survey, on the scale from ``scale_min`` to ``scale_max`` (or ``min`` to
+    ``max``): unless they say otherwise, 0 to 10 for an NPS, 1 to 5 for a CSAT and 1 to 7 for a CES.
+    ``scale`` says it in one: the highest score, or both, such as "1-5". A reason travels if it is a
+    code such as ``too_expensive``; anything else may be personal.
     """
 
     kind: SurveyKind
@@ -65,9 +68,18 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     order_id: str | None = None
     reason: str | None = None
     scale: Number | str | None = None
+    min: Number | None = None
+    max: Number | None = None
+    min_score: Number | None = None
+    max_score: Number | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "reason", code(self.reason))
+        for end, names in _ENDS.items():
+            for name in names:
+                if getattr(self, end) is None:
+                    force_setattr(self, end, getattr(self, name))
+                force_setattr(self, name, None)
         if self.scale is not None:
             self._read_scale()
 
@@ -78,7 +90,7 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
             found = _scale_in(self.scale)
             if found is None:
                 return
-            low, high = float(found[1]), float(found[3])
+            low, high = float(found[2]) if found[2] else None, float(found[4])
         else:
             assert self.scale is not None
             high = self.scale
@@ -150,7 +162,8 @@ def _rules() -> list[dict[str, Any]]:
     ]
     for kind, (low, high) in _USUAL_SCALES.items():
         for field, end, bound in (("scale_min", low, "minimum"), ("scale_max", high, "maximum")):
-            unsaid = {"properties": {field: {"type": "null"}, "scale": {"type": "null"}}}
+            names = (field, *_ENDS[field], "scale")
+            unsaid = {"properties": {name: {"type": "null"} for name in names}}
             within = {"properties": {"score": {bound: end}}}
             rules.append({"if": {"allOf": [_is_kind(kind), unsaid]}, "then": within})
     return rules

@@ -32,7 +32,7 @@ NOTE = "note"
 _CUSTOMERS = frozenset(
     _listed(
         "customer,end user,enduser,requester,contact,user,lead,client,visitor,consumer,buyer,"
-        "shopper,guest,subscriber,reporter,submitter,the customer"
+        "shopper,guest,subscriber,reporter,submitter,the customer,inbound,incoming"
     )
 )
 #: Machines by their whole name, for a person may be called Ai, and be a system administrator.
@@ -87,15 +87,26 @@ _STATUS_WORDS: Final = {
 
 #: Where an object says who wrote, or how it was sent.
 _WHO: Final = ("type", "role", "channel")
-#: Fields that are only read to tell the ticket, and who wrote.
+#: A yes here means a machine, in the event or in the object that says who wrote.
+_MACHINE_FLAGS: Final = ("is_bot", "is_automated", "automated", "is_ai", "is_ai_answer")
+_MACHINE_FLAGS_IN_OBJECTS: Final = (*_MACHINE_FLAGS, "from_ai_agent", "bot")
+#: Texts and objects that say who wrote.
+_WRITERS: Final = (
+    *("author_type", "author_role", "author", "via", "sender", "sender_type", "sent_by", "from_"),
+    *("direction",),
+)
+#: A yes, a no, or one of these words makes it a note.
+_INTERNAL: Final = ("internal", "is_internal", "private", "is_private")
+_PUBLIC: Final = ("public", "is_public")
+_NOTE_WORDS: Final = frozenset({"private", "internal", "agent only", "agents only"})
+#: Other names of a ticket's new status and priority.
+_NEW_STATUS: Final = ("new_status", "current_status", "state", "ticket_state")
+_NEW_PRIORITY: Final = ("new_priority", "current_priority")
+#: Fields that are only read to tell the ticket, who wrote, and what is new.
 _READ_HERE: Final = (
-    "conversation_id",
-    "case_id",
-    "author_type",
-    "author_role",
-    "via",
-    "public",
-    "internal",
+    *("conversation_id", "case_id", "incoming", "visibility"),
+    *(name for name in _WRITERS if name != "author"),
+    *(*_MACHINE_FLAGS, *_INTERNAL, *_PUBLIC, *_NEW_STATUS, *_NEW_PRIORITY),
 )
 
 
@@ -118,8 +129,30 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     author_type: str | None = None
     author_role: str | None = None
     via: Any = None
+    sender: Any = None
+    sender_type: str | None = None
+    sent_by: Any = None
+    from_: Any = msgspec.field(default=None, name="from")
+    direction: str | None = None
+    incoming: Any = None
+    is_bot: Any = None
+    is_automated: Any = None
+    automated: Any = None
+    is_ai: Any = None
+    is_ai_answer: Any = None
     public: Any = None
+    is_public: Any = None
     internal: Any = None
+    is_internal: Any = None
+    private: Any = None
+    is_private: Any = None
+    visibility: Any = None
+    new_status: str | None = None
+    current_status: str | None = None
+    state: str | None = None
+    ticket_state: str | None = None
+    new_priority: str | int | None = None
+    current_priority: str | int | None = None
     category: str | None = None
     resolution: str | None = None
     complaint: str | None = msgspec.field(default=None, name="type")
@@ -129,11 +162,12 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
         force_setattr(self, "ticket_id", ticket_id)
         # Only what state needs travels: nobody's name.
         force_setattr(self, "author", _author(self))
+        what = _STATUSES.get(_plain(_first_said(self, ("status", *_NEW_STATUS)) or ""))
+        force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
+        priority = _priority(_first_said(self, ("priority", *_NEW_PRIORITY)))
+        force_setattr(self, "priority", priority)
         for name in _READ_HERE:
             force_setattr(self, name, None)
-        what = _STATUSES.get(_plain(self.status or ""))
-        force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
-        force_setattr(self, "priority", _priority(self.priority))
 
     @property
     def subject(self) -> str | None:
@@ -154,19 +188,39 @@ def _priority(said: str | int | None) -> str | None:
     return str(known) if known is not None else ""
 
 
+def _first_said(news: TicketNews, names: tuple[str, ...]) -> Any:
+    """What the first of these fields says that says anything."""
+    said = (getattr(news, name) for name in names)
+    return next((one for one in said if one not in (None, "")), None)
+
+
 def _author(news: TicketNews) -> str | None:
     """Who wrote, of all that is said of it: a machine if anything says so."""
-    if _is_said(news.public, "false") or _is_said(news.internal, "true") or news.author == NOTE:
+    if _is_note(news):
         return NOTE
-    told = [news.author_type, news.author_role]
-    for said in (news.author, news.via):
-        told += [said.get(name) for name in _WHO] if isinstance(said, dict) else [said]
-    words = [_plain(text) for text in told if isinstance(text, str) and text.strip()]
-    if any(text in _MACHINES or _MACHINE_WORDS.intersection(text.split()) for text in words):
+    told = [getattr(news, name) for name in _WRITERS]
+    objects = [one for one in told if isinstance(one, dict)]
+    said = [*told, *(one.get(name) for one in objects for name in _WHO)]
+    words = [_plain(text) for text in said if isinstance(text, str) and text.strip()]
+    flags = [getattr(news, name) for name in _MACHINE_FLAGS]
+    flags += [one.get(name) for one in objects for name in _MACHINE_FLAGS_IN_OBJECTS]
+    if any(_is_said(flag, "true") for flag in flags) or any(map(_is_machine, words)):
         return MACHINE
-    if any(text in _CUSTOMERS for text in words):
+    if any(text in _CUSTOMERS for text in words) or _is_said(news.incoming, "true"):
         return CUSTOMER
-    return AGENT if words else None
+    return AGENT if words or _is_said(news.incoming, "false") else None
+
+
+def _is_machine(text: str) -> bool:
+    return text in _MACHINES or not _MACHINE_WORDS.isdisjoint(text.split())
+
+
+def _is_note(news: TicketNews) -> bool:
+    """Whether only the staff reads it."""
+    if news.author == NOTE or _plain(str(news.visibility or "")) in _NOTE_WORDS:
+        return True
+    is_internal = any(_is_said(getattr(news, name), "true") for name in _INTERNAL)
+    return is_internal or any(_is_said(getattr(news, name), "false") for name in _PUBLIC)
 
 
 def _is_said(said: Any, word: str) -> bool:
@@ -220,7 +274,7 @@ _RULES: Mapping[str, Any] = {
 _KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES, code=lambda news: news.subject)
 #: News that the customer did not make.
 _PASSIVE = msgspec.structs.replace(_KNOWN, topic=SUPPORT, is_passive=True)
-_BY_CUSTOMER = "Ticket Replied by Customer"
+_BY_CUSTOMER, _BY_AGENT = "Ticket Replied by Customer", "Ticket Replied by Agent"
 
 #: What happened by the event's name alone.
 _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
@@ -236,7 +290,7 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
     "Ticket Pending": (ticket.HELD,),
     "Ticket Resumed": (ticket.RESUMED,),
     _BY_CUSTOMER: (ticket.ASKED,),
-    "Ticket Replied by Agent": (ticket.ANSWERED,),
+    _BY_AGENT: (),
     "Ticket Replied by Bot": (),
     "Ticket Assigned": (),
     "Ticket Noted": (),
@@ -262,8 +316,10 @@ def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
     news, at_ms = event.properties, event.occurred_at_ms
     for what in _HAPPENED.get(event.name, ()):
         yield Mark(at_ms, what)
-    if event.name == REPLIED and news.author not in (MACHINE, NOTE):
-        yield Mark(at_ms, ticket.ASKED if news.author == CUSTOMER else ticket.ANSWERED)
+    if event.name in (REPLIED, _BY_AGENT) and news.author not in (MACHINE, NOTE):
+        # A bot may reply in the name of an agent; who else replies as one is an agent.
+        is_customer = news.author == CUSTOMER and event.name == REPLIED
+        yield Mark(at_ms, ticket.ASKED if is_customer else ticket.ANSWERED)
     if is_complaint:
         yield Mark(at_ms, ticket.COMPLAINT)
     if news.priority:

@@ -179,11 +179,17 @@ def is_too_old(decision: Decision, at_ms: int, max_age_ms: int) -> bool:
     """Whether at ``at_ms`` a decision comes too late to be delivered: an action by its own
     ``due_at``, a trigger by its age. Never with a ``max_age_ms`` of 0, and a withdrawal never is.
     """
+    until_ms = delivered_until_ms(decision, max_age_ms)
+    return until_ms is not None and at_ms > until_ms
+
+
+def delivered_until_ms(decision: Decision, max_age_ms: int) -> int | None:
+    """Until when a decision is delivered; None for one that is never too old."""
     if not max_age_ms or isinstance(decision, ActionWithdrawn):
-        return False
+        return None
     if isinstance(decision, NextBestAction):
-        return decision.due_at is not None and at_ms > _ms(decision.due_at)
-    return at_ms > _ms(decision.timestamp) + max_age_ms
+        return None if decision.due_at is None else _ms(decision.due_at)
+    return _ms(decision.timestamp) + max_age_ms
 
 
 def _ms(text: str) -> int:

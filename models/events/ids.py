@@ -19,27 +19,54 @@ _BAD = re.compile(f"[{NEVER_IN_ID}]").search
 SURELY_SHORT: Final = ID_BYTES_MAX // 4
 #: Integers beyond it are not exact as floats.
 EXACT_MAX: Final = 2**53
-#: What client libraries and databases send where no id is known, in any case; where a - is, there
-#: may be a blank, _ or nothing.
-PLACEHOLDERS: Final = (
+#: What client libraries and databases send where there is no id, in any case; where a - is, there
+#: may be a blank, _ or nothing. Quotes around it are of a value that was printed twice.
+NOTHINGS: Final = (
     *("true", "false", "null", "none", "nil", "nan", "undefined", "unknown", "n/a", "#n/a"),
-    *("id", "uid", "email", "user-id", "customer-id", "distinct-id", "anonymous-id"),
-    *("anonymous", "guest", "not-authenticated", "not-set"),
+    *("not-set", "not-available", "not-provided"),
 )
-_PLACEHOLDERS = frozenset(
-    word.replace("-", between) for word in PLACEHOLDERS for between in ("-", "_", " ", "")
+#: What they send where they do not know who it is: the name of a field instead of its value, too.
+PLACEHOLDERS: Final = (
+    *NOTHINGS,
+    *("id", "uid", "uuid", "guid", "email", "user", "user-id", "customer", "customer-id"),
+    *("distinct-id", "anonymous-id", "visitor-id", "device-id", "session-id", "client-id"),
+    *("contact-id", "profile-id", "external-id", "subscriber-id", "member-id", "account-id"),
+    *("anon", "anonymous", "anonymous-user", "guest", "guest-user", "visitor"),
+    *("not-authenticated", "unauthenticated", "not-logged-in", "logged-out", "unidentified"),
 )
+QUOTES: Final = "\"'"
+
+
+def _spellings(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        word.replace("-", between) for word in words for between in ("-", "_", " ", "")
+    )
+
+
+_NOTHINGS, _PLACEHOLDERS = _spellings(NOTHINGS), _spellings(PLACEHOLDERS)
 #: A template that was not filled in, or an object that was printed: all of it in brackets.
 IN_BRACKETS: Final = r"\{.*\}|\[.*\]|<.*>|\(.*\)|[$#]\{.*\}|%.*%|\*\|.*\|\*"
-#: No digit but 0, such as the UUID of zeros, and -1.
-ZEROS: Final = r"[0-]*|-1"
+#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it.
+ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?"
 _IS_FORM = re.compile(f"(?s:{IN_BRACKETS}|{ZEROS})").fullmatch
-_FORMS = frozenset("{[<($#%*0-")
+_FORMS = frozenset("{[<($#%*0-.")
 
 
 def is_nobody(text: str) -> bool:
     """Whether ``text`` stands for no one customer: state under it would mix many of them."""
-    if text.lower() in _PLACEHOLDERS or not text:
+    return _is_one_of(_PLACEHOLDERS, text)
+
+
+def is_no_thing(text: str) -> bool:
+    """Whether ``text`` stands for no one order, ticket or product: it would mix many of them."""
+    return _is_one_of(_NOTHINGS, text)
+
+
+def _is_one_of(words: frozenset[str], text: str) -> bool:
+    if text[:1] in QUOTES:
+        # An empty text, too.
+        text = text.strip(QUOTES)
+    if text.lower() in words or not text:
         return True
     return text[0] in _FORMS and _IS_FORM(text) is not None
 
@@ -72,13 +99,15 @@ def id_text(value: Any, path: str) -> str | None:
 
 
 def thing_id_text(value: Any, path: str) -> str | None:
-    """As `id_text`, for ids of orders, products, tickets and the like.
+    """As `id_text`, for ids of orders, products, tickets and the like; None for what stands for
+    none of them.
 
     NULs are left out: fields of a fixed width are filled up with them.
     """
     if type(value) is str and "\0" in value:
         value = value.replace("\0", "")
-    return id_text(value, path)
+    text = None if value is True or value is False else id_text(value, path)
+    return None if text is None or is_no_thing(text) else text
 
 
 def _fault(text: str) -> str:

@@ -29,7 +29,7 @@ from msgspec.inspect import (
 
 from config.names import folded
 from models.events.foreign import UNREADABLE
-from models.events.ids import SURELY_SHORT, thing_id_text
+from models.events.ids import SURELY_SHORT, is_no_thing, thing_id_text
 from models.events.leniency import is_nothing, plain, read_json, spelt
 from models.events.rejection import Reason, Rejected, rejected_by
 
@@ -39,9 +39,10 @@ _OLD_PRODUCT_ID: Final = "id"
 #: Digits enough for every amount there is. The comma of "25,00" is a decimal one to some and
 #: separates thousands to others, so it is refused.
 DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
+SIGNED_DECIMAL: Final = f"-?{DECIMAL}"
 #: Not every larger integer is a float.
 _HUGE: Final = 1e300
-_DECIMAL = re.compile(DECIMAL).fullmatch
+_DECIMAL, _SIGNED_DECIMAL = re.compile(DECIMAL).fullmatch, re.compile(SIGNED_DECIMAL).fullmatch
 
 
 def is_id_field(name: str) -> bool:
@@ -59,6 +60,11 @@ def is_amount(kind: Type) -> bool:
     """Whether a property is a number that is never below 0: an amount, a quantity."""
     found = _sole(kind)
     return isinstance(found, FloatType) and found.ge == 0
+
+
+def is_number(kind: Type) -> bool:
+    """Whether a property is a number, which may be below 0."""
+    return isinstance(_sole(kind), FloatType)
 
 
 def items_of(kind: Type) -> StructType | None:
@@ -137,7 +143,10 @@ class _Object:
         """
         for value in self._ids(properties):
             if value is not None and (
-                not value or " " in value or len(value) > SURELY_SHORT or not value.isprintable()
+                " " in value
+                or len(value) > SURELY_SHORT
+                or not value.isprintable()
+                or is_no_thing(value)
             ):
                 return False
         for value in self._texts(properties):
@@ -190,11 +199,13 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
 
 
 def _spelling(name: str) -> Callable[[bytes], object]:
-    """Finds a field's name in JSON, in whichever way it is written."""
+    """Finds a field's name in JSON, in whichever other way it is written: as it is, the strict
+    decoder has read it, and what the objects in a list have under it is none of the list's owner.
+    """
     pattern = "[ _-]*".join(name.split("_"))
     if name == "product_id":
         pattern = f"{pattern}|{_OLD_PRODUCT_ID}"
-    return re.compile(f'"(?:{pattern})"'.encode(), re.IGNORECASE).search
+    return re.compile(f'"(?!(?-i:{name})")(?:{pattern})"'.encode(), re.IGNORECASE).search
 
 
 def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
@@ -207,7 +218,9 @@ def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
     if item is not None:
         return partial(_items, _Object(item))
     if is_amount(field.type):
-        return _amount
+        return partial(_number, form=_DECIMAL, such_as="25.00")
+    if is_number(field.type):
+        return partial(_number, form=_SIGNED_DECIMAL, such_as="4 or 6.5")
     if isinstance(_sole(field.type), UnionType):
         return _either
     return _code if isinstance(_sole(field.type), EnumType) else _as_it_is
@@ -233,10 +246,10 @@ def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
     return [item.values(one, f"{path}[{number}]") for number, one in enumerate(value)]
 
 
-def _amount(value: Any, path: str) -> Any:
+def _number(value: Any, path: str, *, form: Callable[[str], object], such_as: str) -> Any:
     if isinstance(value, str):
-        if _DECIMAL(value.strip()) is None:
-            raise Rejected(Reason.WRONG_TYPE, path, "a number, such as 25.00")
+        if form(value.strip()) is None:
+            raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
         return float(value)
     return _as_it_is(value, path)
 

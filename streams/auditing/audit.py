@@ -1,14 +1,18 @@
-"""Compares a running deployment with its own log: raw topics → log → rows → effects.
+"""Compares a running deployment with its own log: raw topics → log → rows → effects → Redis, and
+lessons → snapshots.
 
 The order in which positions are asked for makes it right while workers go on: what was committed
-comes first, so that all it led to is there; where the log ends comes last, so that all that was
-written by then follows from it.
+comes first, so that all it led to is there; then what Redis has and which snapshots there are;
+where the log ends comes last, so that all that was written by then follows from it.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
+from hashlib import sha256 as hash_of
 from pathlib import Path
+from time import time
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -19,7 +23,9 @@ from config.topics import (
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
+    DELIVERED_TOPICS,
     LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
     NEXT_BEST_ACTIONS,
     RAW_TOPICS,
     RETENTION_TRIGGERS,
@@ -30,8 +36,11 @@ from models.events.rejection import Rejected
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
+from streams.auditing.delivery_audit import DeliveryAudit
+from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
-from streams.auditing.positions import Places, Positions
+from streams.auditing.positions import COMMITTED_TOPICS, Places, Positions
+from streams.auditing.profile_audit import Moments, compare_profiles
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -43,8 +52,9 @@ from streams.auditing.spools import (
     RawFates,
     digest_of,
 )
+from streams.auditing.store_contents import StoreContents, read_store, still_missing
 from streams.dead_letters import decode_letter
-from streams.kafka_clients import new_admin, new_reader, running
+from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
@@ -56,11 +66,6 @@ OnProgress = Callable[[int, int, str], object]
 
 _DECISIONS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, DECISION_LEDGER)
 _EFFECTS = (*_DECISIONS, LABELLED_EXAMPLES, DEAD_LETTERS)
-
-VIEWS = (
-    "profiles in Redis, and what was delivered there: they are views of these rows and decisions"
-)
-LEARNING = "what the trainer learnt: its snapshots are taken as the log names them"
 
 
 async def audit(
@@ -76,15 +81,29 @@ async def audit(
     """
     async with running(new_reader(settings), settings) as reader:
         admin = await asyncio.to_thread(new_admin, settings)
-        with closing(admin), EffectSpool(directory) as spool:
+        with (
+            closing(admin),
+            EffectSpool(directory) as spool,
+            StoreContents(directory) as store,
+            DeliveryAudit(settings, directory, outcome := Audit()) as deliveries,
+        ):
             positions = Positions(admin, settings)
-            auditor = _Auditor(
-                settings, parameters, reader, positions, directory, spool, on_progress
-            )
+            kept = _Kept(directory, spool, store, deliveries, outcome)
+            auditor = _Auditor(settings, parameters, reader, positions, kept, on_progress)
             try:
                 return await auditor.run()
             finally:
                 auditor.close()
+
+
+class _Kept(NamedTuple):
+    """What is too large for memory, and what was found."""
+
+    directory: Path
+    spool: EffectSpool
+    store: StoreContents
+    deliveries: DeliveryAudit
+    outcome: Audit
 
 
 class _Auditor:
@@ -94,18 +113,21 @@ class _Auditor:
         parameters: Parameters,
         reader: AIOKafkaConsumer,
         positions: Positions,
-        directory: Path,
-        spool: EffectSpool,
+        kept: _Kept,
         on_progress: OnProgress,
     ) -> None:
         self._settings = settings
         self._parameters = parameters
         self._reader = reader
         self._positions = positions
-        self._directory = directory
-        self._spool = spool
+        self._directory = kept.directory
+        self._spool = spool = kept.spool
+        self._store = kept.store
+        self._deliveries = kept.deliveries
         self._on_progress = on_progress
-        self._audit = Audit()
+        self._audit = kept.outcome
+        self._why_no_store: str | None = None
+        self._named: dict[int, dict[str, None]] = {}
         self._fates: dict[tuple[str, int], RawFates] = {}
         self._scope = Scope(
             plan_for(parameters),
@@ -124,11 +146,13 @@ class _Auditor:
             fates.close()
 
     async def run(self) -> Audit:
-        raw = [self._settings.topic(topic) for topic in RAW_TOPICS]
-        self._topic_ids = await topic_ids(self._reader, raw)
+        names = [self._settings.topic(topic) for topic in COMMITTED_TOPICS]
+        self._topic_ids = await topic_ids(self._reader, names)
         self._committed = await asyncio.to_thread(self._positions.committed, self._topic_ids)
         # In this order: see above.
-        self._spans = await self._ask((*_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
+        self._why_no_store = await read_store(self._settings, self._store)
+        store_read_ms = int(time() * 1_000)
+        self._spans = await self._ask((MODEL_SNAPSHOTS, *_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
         for topic in RAW_TOPICS:
             await self._read_raw(topic)
         await self._read_letters()
@@ -136,12 +160,13 @@ class _Auditor:
             await self._read_effects(topic)
         gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
         self._conclude_raw()
+        self._conclude_store(store_read_ms)
+        await self._learn_again()
         if gone:
             self._audit.unchecked.append(
                 f"whether {gone:,} events of the log are what was published: their raw records "
                 f"were deleted by retention"
             )
-        self._audit.unchecked += [VIEWS, LEARNING]
         return self._audit
 
     async def _read_raw(self, topic: str) -> None:
@@ -188,6 +213,8 @@ class _Auditor:
     async def _read_effects(self, topic: str) -> None:
         for span in self._spans[topic]:
             async for records in self._scan(topic, span):
+                if topic in DELIVERED_TOPICS:
+                    self._deliveries.take(topic, records)
                 by_partition: dict[int, list[Effect]] = {}
                 for record in records:
                     self._note_effect(topic, record, by_partition)
@@ -238,10 +265,16 @@ class _Auditor:
                 f"partition {number} of customer-events begins at offset {log.begin:,}, and is to "
                 f"be kept for ever: its customers and what was decided for them are unchecked"
             )
-        async for records in self._scan(CUSTOMER_EVENTS, log):
-            for record in records:
-                await partition.take(record)
-        partition.finish()
+        with closing(Moments(self._directory, number)) as moments:
+            async for records in self._scan(CUSTOMER_EVENTS, log):
+                for record in records:
+                    await partition.take(record)
+                    moments.note(record.offset, partition.as_of_ms)
+            partition.finish()
+            if partition.is_whole and self._why_no_store is None:
+                await self._compare_profiles(partition, moments, committed)
+        for version, sha256 in partition.adopted.items():
+            self._named.setdefault(version, {})[sha256] = None
         self._conclude_commits(number, committed, stored)
         if partition.is_whole:
             self._conclude_effects(number)
@@ -256,6 +289,68 @@ class _Auditor:
                 f"published: a release wrote them that did not name the topic they came from"
             )
         return partition.without_source
+
+    async def _compare_profiles(
+        self, partition: PartitionAudit, moments: Moments, committed: int
+    ) -> None:
+        count = len(self._spans[CUSTOMER_EVENTS])
+
+        def is_home(customer: str) -> bool:
+            return partition_for(customer.encode(), count) == partition.number
+
+        async def missing(customers: list[str]) -> list[str]:
+            return await still_missing(self._settings, customers)
+
+        await compare_profiles(
+            partition,
+            moments,
+            self._store,
+            is_home,
+            missing,
+            committed=committed,
+            audit=self._audit,
+        )
+
+    def _conclude_store(self, read_ms: int) -> None:
+        if self._why_no_store is not None:
+            self._audit.unchecked.append(f"profiles and delivered decisions: {self._why_no_store}")
+            return
+        cut = {topic: sum(span.begin for span in self._spans[topic]) for topic in DELIVERED_TOPICS}
+        self._deliveries.compare(self._store, self._committed, now_ms=read_ms, cut=cut)
+        if not self._store.profiles and self._audit.checked["customers"]:
+            self._audit.unchecked.append(
+                "profiles: Redis has none, so it was emptied, or no worker wrote to it yet"
+            )
+
+    async def _learn_again(self) -> None:
+        named: dict[int, list[Named]] = {}
+        for span in self._spans[MODEL_SNAPSHOTS]:
+            async for records in self._scan(MODEL_SNAPSHOTS, span):
+                for record in records:
+                    self._note_snapshot(record, named)
+        (span,) = self._spans[LABELLED_EXAMPLES]
+
+        def lessons(place: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
+            return self._scan(LABELLED_EXAMPLES, span._replace(begin=max(place, span.begin)))
+
+        learning = LearningAudit(
+            self._parameters,
+            len(self._spans[CUSTOMER_EVENTS]),
+            SnapshotStore(self._settings, prior_snapshot(self._parameters)),
+            named,
+            self._audit,
+        )
+        await learning.run(lessons, span.begin)
+
+    def _note_snapshot(self, record: ConsumerRecord, named: dict[int, list[Named]]) -> None:
+        content = record.value or b""
+        sha256 = hash_of(content).hexdigest()
+        if (told := consumed_by(content)) is None:
+            return
+        version, consumed = told
+        one = Named(version, sha256, consumed)
+        if sha256 in self._named.get(version, ()) and one not in named.setdefault(version, []):
+            named[version].append(one)
 
     async def _changelog(self, number: int) -> ChangelogFold:
         stored = ChangelogFold()

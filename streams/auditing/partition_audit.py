@@ -11,8 +11,10 @@ from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
 from config.topics import DEAD_LETTERS, DECISION_LEDGER
+from models.customer.profile import encode_profile, profile
 from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import check_row, decode_row, encode_row
+from models.customer.scene import Context
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.event import Source
@@ -69,7 +71,7 @@ class PartitionAudit:
         log_end: int,
         scope: Scope,
     ) -> None:
-        self._number = number
+        self._number = self.number = number
         self._stored = stored
         self._committed = committed
         self._log_end = log_end
@@ -77,7 +79,11 @@ class PartitionAudit:
         self._fates = scope.fates
         self._spool = scope.spool
         self._audit = scope.audit
+        self._plan = scope.plan
         self._rows = CustomerRows()
+        self._reader: Context | None = None
+        #: The hash of each model that the partition decided by, by version.
+        self.adopted: dict[int, str] = {}
         self._fold: Partition | None = Partition(
             number, self._rows, snapshots.prior, scope.plan, snapshots.get, rehearsing_state()
         )
@@ -94,6 +100,31 @@ class PartitionAudit:
     def is_whole(self) -> bool:
         """Whether the whole log was folded, so that effects can be compared."""
         return self._fold is not None
+
+    @property
+    def as_of_ms(self) -> int:
+        """The time at which profiles are read after the last record."""
+        return self._fold.as_of_ms if self._fold is not None else 0
+
+    def customers(self) -> list[str]:
+        """The customers that the log gives."""
+        return list(self._rows.customers())
+
+    def applied_to(self, customer: str) -> int | None:
+        """The offset of the last record that changed the customer's row; None without a row."""
+        packed = self._rows.packed(customer)
+        return None if packed is None else check_row(packed, VERSIONS).applied
+
+    async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
+        """The profile as of ``at_ms`` by a model; None if the partition never used that one."""
+        if self._reader is None or self._reader.snapshot.version != version:
+            if version and version not in self.adopted:
+                return None
+            sha256 = self.adopted.get(version, "")
+            await self._snapshots.fetch(version, sha256)
+            self._reader = self._plan.context(self._snapshots.get(version, sha256))
+        row = self._rows.peek(customer)
+        return None if row is None else encode_profile(profile(customer, row, at_ms, self._reader))
 
     def do_not_fold(self, reason: str) -> None:
         """Only find the raw records in the log: why nothing can be folded goes to the report."""
@@ -152,6 +183,8 @@ class PartitionAudit:
             self._expect_letter(line, rejected, offset)
             fold.skip(offset)
             return
+        if fold.state.model_version:
+            self.adopted.setdefault(fold.state.model_version, fold.state.model_sha256)
         if applied.refused is not None:
             self._expect_letter(line, applied.refused, offset)
         if applied.fate is Fate.LATE:

@@ -7,7 +7,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from config.topics import CUSTOMER_EVENTS, DELIVERED_TOPICS, RAW_TOPICS
 from streams.record_batches import Committed, is_replaced
 from streams.topic_scan import Span
 from streams.topics import TopicsError, partition_counts
@@ -15,6 +15,8 @@ from streams.worker_group import GroupUnanswered, committed_offsets
 
 #: By (topic, partition), without the deployment's prefix.
 Places = dict[tuple[str, int], int]
+#: Topics whose committed offsets say what must have become of their records.
+COMMITTED_TOPICS = (CUSTOMER_EVENTS, *RAW_TOPICS, *DELIVERED_TOPICS)
 
 
 class Positions:
@@ -25,10 +27,10 @@ class Positions:
         self._settings = settings
 
     def committed(self, topic_ids: Mapping[str, str]) -> Places:
-        """The workers' next offsets on the topics that lead to state; not those in a topic that had
-        the name before: ``topic_ids`` are the present ones, by full name.
+        """The workers' next offsets on `COMMITTED_TOPICS`; not those in a topic that had the name
+        before: ``topic_ids`` are the present ones, by full name.
         """
-        names = {self._settings.topic(topic): topic for topic in (CUSTOMER_EVENTS, *RAW_TOPICS)}
+        names = {self._settings.topic(topic): topic for topic in COMMITTED_TOPICS}
         group = self._settings.group_id
         try:
             found = committed_offsets(self._admin, group)

@@ -1,5 +1,8 @@
 """Reading profiles, one or all of them, costs no memory and leaves folding its time."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from agents.app import Worker, pause_between_writes_s
@@ -65,3 +68,27 @@ def test_redis_gets_the_time_that_folding_leaves(
     took_s: float, wrote: bool, is_idle: bool, expected: float
 ) -> None:
     assert expected == pause_between_writes_s(took_s=took_s, wrote=wrote, is_idle=is_idle)
+
+
+def test_no_profile_is_written_before_all_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a takeover, profiles of a partition that is back would hold up the others."""
+    worker, unread = Worker(load_settings({}), PARAMETERS), [3]
+    monkeypatch.setattr(worker, "_unread", lambda: unread)
+    views: Any = _Views()
+    worker.views = views
+    assert not asyncio.run(worker._write_some_views())
+    assert 0 == views.written
+    unread.clear()
+    assert asyncio.run(worker._write_some_views())
+    assert 1 == views.written
+
+
+class _Views:
+    """Profiles that wait, and how often some of them were written."""
+
+    waiting = 9
+    written = 0
+
+    async def write_some(self) -> bool:
+        self.written += 1
+        return True

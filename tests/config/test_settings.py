@@ -71,6 +71,7 @@ def test_a_variable_sets_its_field(variable: str, raw: str, field: str, expected
         ("GROUP", "two words", "keepstream"),
         ("TOPIC_PREFIX", "a/b", "staging."),
         ("PARAMETERS", "/nowhere/mine.toml", "no such file"),
+        ("ROWS_DIR", "/nowhere", "no such directory"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_fix(

@@ -101,6 +101,15 @@ STANDS: Mapping[str, tuple[list[Event], set[str]]] = {
     ),
     "messages": ([said("SMS Opted Out", 1)], {"marketing_sms"}),
     "push": ([said("Push Unsubscribed", 1)], {"marketing_push"}),
+    "every channel at once": ([said("Opted Out", 1)], MARKETING),
+    "one channel, said otherwise": ([said("Opted Out", 1, channel="sms")], {"marketing_sms"}),
+    "in again": ([said("Opted Out", 1), said("Opted In", 2)], set()),
+    "a list that was not filled in": (
+        [said("Unsubscribed", 1, list_id="null")],
+        {"marketing_email"},
+    ),
+    "a scanner, in another way": ([said("Unsubscribed", 1, machine="true")], set()),
+    "somebody, in another way": ([said("Unsubscribed", 1, machine="no")], {"marketing_email"}),
     "a scanner followed the link": ([said("Unsubscribed", 1, machine=True)], set()),
     "granted again": ([revoked(1), granted(2)], set()),
     "granted again by one channel": (
@@ -119,6 +128,11 @@ STANDS: Mapping[str, tuple[list[Event], set[str]]] = {
         [said("Email Bounced", day, type="soft") for day in (1, 2)],
         set(),
     ),
+    "mail came back thrice, by its name": (
+        [said("Email Soft Bounced", day) for day in (1, 2, 3)],
+        {"email_reachable"},
+    ),
+    "mail came back once, by its name": ([said("Email Soft Bounced", 1)], set()),
     "mail came back thrice in a week": (
         [said("Email Bounced", day, bounce_type="Transient") for day in (1, 4, 7.9)],
         {"email_reachable"},

@@ -297,7 +297,7 @@ def test_no_discount_is_offered_for_what_a_discount_does_not_mend() -> None:
     win_back = Candidate(actions["win-back-offer"], 1.0)
     sure = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
     offered = {}
-    for name, ids in {"Coupon Denied": {}, "Order Refunded": {"order_id": "none"}}.items():
+    for name, ids in {"Coupon Denied": {}, "Order Refunded": {"order_id": "another"}}.items():
         row = lived([ordered(0), happened(name, at(days=1), **ids)])
         facts = scene(row, at(days=2), context(parameters=sure))
         offered[facts["churn_reason"]] = shut_gate(facts, win_back)

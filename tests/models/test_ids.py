@@ -95,6 +95,19 @@ NOBODY: list[Any] = [
     "<user_id>",
     "%USER_ID%",
     "*|EMAIL|*",
+    "0.0",
+    "-1.0",
+    '"null"',
+    "'undefined'",
+    '""',
+    "visitor_id",
+    "Guest User",
+    "logged_out",
+]
+#: An order or a product may have the name of a field, but not that of nothing.
+NO_THING: list[Any] = [
+    *(None, True, False, 0, -1, "", "  ", [], {}, "null", "None", "undefined", "NaN", "n/a"),
+    *("(not set)", "[object Object]", "{{order.id}}", "${orderId}", "0", "0.0", '"null"'),
 ]
 #: Each with the reason and what the detail says.
 REFUSED: list[tuple[Any, Reason, str]] = [
@@ -181,6 +194,38 @@ def test_ids_of_things_are_as_free_as_those_of_customers(name: str, field: str) 
             continue
         rejected = refusal(line(name, {**needed, field: value}, userId="ada"))
         assert (reason, f"$.properties.{field}") == (rejected.reason, rejected.path)
+
+
+@pytest.mark.parametrize("value", NO_THING)
+def test_what_stands_for_no_thing_is_no_things_id(value: Any) -> None:
+    event = read(line("Order Completed", {"order_id": value, "revenue": 9}, userId="ada"))
+    assert event.properties.order_id is None
+    event = read(line("Unsubscribed", {"list_id": value}, userId="ada"))
+    assert event.properties.list_id is None
+    for name in ("Order Cancelled", "Ticket Opened"):
+        field = {"Order Cancelled": "order_id", "Ticket Opened": "ticket_id"}[name]
+        rejected = refusal(line(name, {field: value}, userId="ada"))
+        assert Reason.REQUIRED_MISSING == rejected.reason
+
+
+def test_orders_whose_id_was_not_filled_in_are_not_one_order() -> None:
+    replay = Replay(PARAMETERS)
+    for number, order_id in enumerate(["undefined", "undefined", "{{order.id}}", 0], 1):
+        said = {"order_id": order_id, "revenue": 10 * number}
+        replay.feed(line("Order Completed", said, userId="ada", messageId=f"m{number}"), number)
+
+    [profile] = replay.profiles()
+    assert (4, 100_00) == (profile.rfm.orders, profile.rfm.net_minor)
+
+
+def test_products_whose_sku_was_not_filled_in_are_not_one_product() -> None:
+    replay = Replay(PARAMETERS)
+    for number, product_id in enumerate(["p1", "p2"], 1):
+        said = {"product_id": product_id, "sku": "null", "price": 10, "quantity": 1}
+        replay.feed(line("Product Added", said, userId="ada", messageId=f"m{number}"), number)
+
+    [profile] = replay.profiles()
+    assert (2, 20_00) == (profile.cart.items, profile.cart.value_minor)
 
 
 def test_fields_of_a_fixed_width_may_be_filled_up_with_nuls() -> None:

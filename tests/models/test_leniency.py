@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from agents.trials.demo.shop import ShopConfig, simulate
 from models.admission import admit, decode_event
 from models.catalogue import KINDS
 from models.customer.orders import Product
 from models.events.event import Event
+from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected
 from models.events.wire import encode_event
 from models.replay import Replay
@@ -205,3 +207,24 @@ def test_an_event_in_a_log_of_a_php_shop_counts() -> None:
     [profile] = replay.profiles()
 
     assert (2, 50_00) == (profile.rfm.orders, profile.rfm.net_minor)
+
+
+def test_events_written_as_documented_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lenient reading is many times dearer: it is for what the strict one cannot be sure of."""
+    again: list[str] = []
+    shop = ShopConfig(seed=0, customers=20, start_ms=1_700_000_000_000, days=60)
+    sound = [record.value for record in simulate(shop) if is_sound(record.value)]
+    monkeypatch.setattr(
+        PropertyReader, "read_again", lambda _reader, raw: again.append(raw.decode())
+    )
+    for raw in sound:
+        admit(raw, PARAMETERS, message_id="m")
+    assert again == []
+
+
+def is_sound(raw: bytes) -> bool:
+    try:
+        admit(raw, PARAMETERS, message_id="m")
+    except Rejected:
+        return False
+    return True

@@ -16,6 +16,7 @@ from models.catalogue import (
     TOPICS,
     UNKNOWN,
     kind_of,
+    known_name,
     nearest_known_name,
     topic_of,
 )
@@ -131,7 +132,6 @@ SLIPS = {
     "Ticket Open": "Ticket Opened",
     "Ticket Openned": "Ticket Opened",
     "Checkout Start": "Checkout Started",
-    "Email Bounce": "Email Bounced",
     "Subscripton Cancelled": "Subscription Cancelled",
     "User Erase Request": "User Erase Requested",
 }
@@ -257,6 +257,52 @@ def test_a_shop_may_say_that_a_name_is_its_own(of_a_shop: Any) -> None:
     assert kind_of("Product Viewer") is MISSPELT
     assert admit(named("product viewer"), ours, message_id="m").kind is UNKNOWN
     assert admit(named("Products Viewed"), ours, message_id="m").kind is MISSPELT
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Unsubscribe", "Unsubscribed"),
+        ("user_unsubscribed", "Unsubscribed"),
+        ("group_unsubscribe", "Unsubscribed"),
+        ("Opt Out", "Opted Out"),
+        ("marketing-opt-out", "Opted Out"),
+        ("Do Not Contact", "Opted Out"),
+        ("Consent Withdrawn", "Consent Revoked"),
+        ("consentDenied", "Consent Revoked"),
+        ("spam_complaint", "Email Marked as Spam"),
+        ("spamreport", "Email Marked as Spam"),
+        ("hard_bounce", "Email Bounced"),
+        ("Email Soft Bounce", "Email Soft Bounced"),
+    ],
+)
+def test_a_no_is_understood_as_mailers_and_forms_call_it(name: str, meant: str) -> None:
+    assert meant == known_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Weekly Digest Unsubscribe Link Followed", "Unsubscribed"),
+        ("Reseller Opted Out Form", "Opted Out"),
+        ("crm.do_not_email.set", "Opted Out"),
+        ("CookieConsentRejectedByUser", "Consent Revoked"),
+        ("Withdrawal of Consent Received", "Consent Revoked"),
+        ("Reported Spam In App", "Email Marked as Spam"),
+        ("Newsletter Email Bounced Back", "Email Bounced"),
+    ],
+)
+def test_what_sounds_like_a_no_is_no_click_and_is_reported(name: str, meant: str) -> None:
+    assert kind_of(name) is MISSPELT
+    assert meant == nearest_known_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Adopt Outfit", "Consent Banner Viewed", "Bounce House Booked", "Option Outlined", "Spa Met"],
+)
+def test_what_only_looks_like_a_no_is_an_event_as_any_other(name: str) -> None:
+    assert kind_of(name) is UNKNOWN
 
 
 def test_an_alias_of_nothing_refuses_to_start(of_a_shop: Any) -> None:

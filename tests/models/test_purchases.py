@@ -110,6 +110,10 @@ NEWS: dict[str, tuple[list[Event], tuple[int, int]]] = {
     ),
     "a cancellation": ([cancelled(at(days=2))], (0, 0)),
     "a partial refund by total": ([refunded(at(days=2), total=4)], (1, 600)),
+    "a partial refund by amount": ([refunded(at(days=2), amount=4)], (1, 600)),
+    "a partial refund by its own amount": ([refunded(at(days=2), refund_amount=4)], (1, 600)),
+    "a partial refund by value": ([refunded(at(days=2), value=4)], (1, 600)),
+    "a partial refund by total, of a value": ([refunded(at(days=2), total=4, value=9)], (1, 600)),
     "a partial refund by revenue": ([refunded(at(days=2), revenue=3, total=4)], (1, 700)),
     "a partial refund by products": (
         [refunded(at(days=2), products=[{"price": 1.5, "quantity": 2}, {"price": 1}])],

@@ -26,7 +26,8 @@ from models.customer.row import (
     check_row,
     decode_row,
     encode_row,
-    next_due_ms_of,
+    place_of,
+    require_known,
 )
 from models.customer.support import SUPPORT
 from models.partition import PartitionState, decode_state, encode_state
@@ -205,7 +206,7 @@ def test_timers_are_read_as_they_were_written() -> None:
         "theirs": Due(at(days=2), 0),
         "ticket": Due(0, at(days=1)),
     } == dict(again.timers())
-    assert at(days=2) == again.next_due_ms == next_due_ms_of(encode_row(row))
+    assert at(days=2) == again.next_due_ms == place_of(encode_row(row)).next_due_ms
     # What was dealt with before it was stored is not due again.
     again.set_due("ticket", at(hours=3))
     assert 0 == again.due("ticket").due_ms
@@ -288,12 +289,14 @@ def newer_row_with_more() -> bytes:
 
 READERS: list[Callable[[bytes], object]] = [
     decode_row,
-    next_due_ms_of,
+    place_of,
     lambda content: check_row(content, VERSIONS),
+    lambda content: require_known(content, VERSIONS),
 ]
+NAMES = ["decode", "place", "check", "known"]
 
 
-@pytest.mark.parametrize("read", READERS, ids=["decode", "next_due", "check"])
+@pytest.mark.parametrize("read", READERS, ids=NAMES)
 @pytest.mark.parametrize("newer", [newer_row, newer_row_of_another_shape, newer_row_with_more])
 def test_a_row_in_a_newer_format_is_refused_and_says_what_to_do(
     newer: Callable[[], bytes], read: Callable[[bytes], object]
@@ -307,8 +310,9 @@ def test_a_known_part_of_a_newer_version_is_refused_and_says_what_to_do(part: Pa
     content = parts_of(LIVELY)[part.code][5:]
     newer = with_parts(LIVELY, **{part.code: entry(part.code, content, part.version + 1)})
 
-    with pytest.raises(NewerRow, match=rf"\({part.code}\).*upgrade this worker"):
-        check_row(newer, VERSIONS)
+    for read in (check_row, require_known):
+        with pytest.raises(NewerRow, match=rf"\({part.code}\).*upgrade this worker"):
+            read(newer, VERSIONS)
     row = decode_row(newer)
     for _ in range(2):
         with pytest.raises(NewerRow, match=rf"\({part.code}\).*upgrade this worker"):
@@ -326,7 +330,7 @@ OLDER = [
 ]
 
 
-@pytest.mark.parametrize("read", READERS, ids=["decode", "next_due", "check"])
+@pytest.mark.parametrize("read", READERS, ids=NAMES)
 @pytest.mark.parametrize("older", OLDER, ids=["short", "long", "another shape", "this shape"])
 def test_a_row_of_format_1_is_refused_in_words(
     older: bytes, read: Callable[[bytes], object]
@@ -356,12 +360,12 @@ def test_a_row_of_format_1_is_refused_in_words(
         # No release has written so little.
         msgspec.msgpack.encode([1]),
         msgspec.msgpack.encode([1, 2, 3]),
-        msgspec.msgpack.encode([ROW_FORMAT, b"1234", [1, 2], {}]),
+        msgspec.msgpack.encode([ROW_FORMAT, b"1234", [1], {}]),
         msgspec.msgpack.encode([0, *packed(LIVELY)[1:]]),
         msgspec.msgpack.encode([-1, *packed(LIVELY)[1:]]),
     ],
 )
-@pytest.mark.parametrize("read", READERS, ids=["decode", "next_due", "check"])
+@pytest.mark.parametrize("read", READERS, ids=NAMES)
 def test_what_is_no_row_is_refused(content: bytes, read: Callable[[bytes], object]) -> None:
     with pytest.raises(RowError, match="not a row|damaged") as refused:
         read(content)

@@ -190,7 +190,13 @@ SURVEYS: list[tuple[dict[str, Any], bool]] = [
     ({"kind": "ces", "score": 5}, False),
     ({"kind": "ces", "score": 5, "higher_is_better": None}, False),
     ({"kind": "thumbs", "score": 1}, False),
-    ({"kind": "nps", "score": "9"}, False),
+    ({"kind": "nps", "score": "9"}, True),
+    ({"kind": "nps", "score": "nine"}, False),
+    ({"kind": "nps", "score": "9,5"}, False),
+    ({"kind": "nps", "score": 12, "max": 20}, True),
+    ({"kind": "nps", "score": 12, "max_score": "20"}, True),
+    ({"kind": "nps", "score": 12, "scale": "20"}, True),
+    ({"kind": "nps", "score": -5, "min": "-10"}, True),
 ]
 OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("Order Completed", {"total": 5, "revenue": None}, True),

@@ -258,6 +258,20 @@ def test_a_ticket_is_where_its_latest_news_puts_it_in_whatever_order_it_comes(
         ({"author": "agent", "public": False}, False),
         ({"author": "agent", "internal": True}, False),
         ({"author": "agent", "internal": "true"}, False),
+        *(({"author": "agent", flag: True}, False) for flag in ("is_bot", "automated", "is_ai")),
+        ({"author": {"type": "admin", "is_bot": True}}, False),
+        ({"author": {"type": "admin", "from_ai_agent": True}}, False),
+        ({"author": "agent", "is_automated": "false"}, True),
+        *(({name: "customer"}, False) for name in ("sender", "sender_type", "from", "sent_by")),
+        ({"sender": {"role": "end-user"}}, False),
+        ({"direction": "inbound"}, False),
+        ({"direction": "outbound"}, True),
+        ({"incoming": True}, False),
+        ({"incoming": False}, True),
+        *(({"author": "agent", name: True}, False) for name in ("private", "is_internal")),
+        ({"author": "agent", "is_public": False}, False),
+        ({"author": "agent", "visibility": "private"}, False),
+        ({"author": "agent", "visibility": "public"}, True),
         ({"author": 17}, True),
         ({"author": ["Ada"], "via": {"channel": {"id": 5}}, "public": "yes"}, True),
     ],
@@ -306,6 +320,20 @@ WEBHOOKS: dict[str, tuple[list[tuple[str, dict[str, Any]]], bool]] = {
         [("conversation.user.created", {}), ("conversation.operator.replied", {})],
         True,
     ),
+    "a messenger's bot in an agent's name": (
+        [
+            ("conversation.user.created", {}),
+            ("conversation.admin.replied", {"author": {"type": "bot"}}),
+        ],
+        True,
+    ),
+    "a new status": (
+        [("Ticket Created", {}), ("Ticket Status Changed", {"new_status": "Closed"})],
+        False,
+    ),
+    "a state": ([("Ticket Created", {}), ("Ticket Updated", {"ticket_state": "resolved"})], False),
+    "archived": ([("Ticket Created", {}), ("Ticket Archived", {})], False),
+    "cancelled": ([("Ticket Created", {}), ("ticket_canceled", {})], False),
     "a messenger's note": (
         [("conversation.user.created", {}), ("conversation.admin.noted", {})],
         True,
@@ -321,6 +349,11 @@ WEBHOOKS: dict[str, tuple[list[tuple[str, dict[str, Any]]], bool]] = {
     "cases": ([("Case Created", {}), ("case closed", {})], False),
     "snoozed": ([("Conversation Started", {}), ("conversation_snoozed", {})], False),
 }
+
+
+@pytest.mark.parametrize("field", ["priority", "new_priority", "current_priority"])
+def test_a_new_priority_moves_the_promise_under_its_usual_names(field: str) -> None:
+    assert 5 == due_hour(lived([opened(1), news("Ticket Priority Changed", 2, **{field: "P1"})]))
 
 
 @pytest.mark.parametrize(("told", "waits"), WEBHOOKS.values(), ids=WEBHOOKS.keys())
@@ -497,6 +530,11 @@ def test_of_closed_tickets_the_latest_are_kept() -> None:
         ({"kind": "nps", "score": 4, "scale_min": 0, "scale_max": 5}, 0.8),
         ({"kind": "nps", "score": 4, "scale": "1-5"}, 0.75),
         ({"kind": "csat", "score": 3, "scale": 4, "scale_min": 0}, 0.75),
+        ({"kind": "nps", "score": 5, "min": 1, "max": 5}, 1.0),
+        ({"kind": "nps", "score": 4, "max": 5}, 0.8),
+        ({"kind": "nps", "score": "4", "min_score": "1", "max_score": "5"}, 0.75),
+        ({"kind": "csat", "score": 80, "min": 0, "scale": "100"}, 0.8),
+        ({"kind": "csat", "score": 3, "scale_max": 5, "max": 9}, 0.5),
         ({"kind": "csat", "score": 1}, 0.0),
         ({"kind": "csat", "score": 2}, 0.25),
         ({"kind": "csat", "score": 5}, 1.0),
@@ -515,7 +553,7 @@ def test_an_answers_share_is_turned_so_that_1_is_happiest(
     answered = happened("Survey Responded", at(), **survey)
 
     answer = of(lived([answered])).support.answers[survey["kind"]]
-    assert (survey["score"], share, at()) == (answer.score, answer.share, answer.at_ms)
+    assert (float(survey["score"]), share, at()) == (answer.score, answer.share, answer.at_ms)
 
 
 def test_the_latest_answer_of_each_kind_is_kept() -> None:

@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "of two writers of a row, the higher position wins",
         "streams/recovery.py",
-        "        if applied >= self._applied.get(customer, -1):",
+        "        if before is None or place_of(value).applied >= place_of(before).applied:",
         "        if True:",
         "tests/streams/test_recovery.py"
         "::test_the_higher_applied_position_wins_not_the_later_record",

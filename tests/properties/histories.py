@@ -10,7 +10,7 @@ from config.duration import DAY_MS
 from models.admission import decode_event
 from models.customer.contacts import OUTCOMES
 from models.customer.registry import PARTS, VERSIONS
-from models.customer.row import Row, check_row, decode_row, encode_row, next_due_ms_of
+from models.customer.row import Row, check_row, decode_row, encode_row, place_of
 from models.events.event import Source
 from models.events.wire import encode_event, iso
 from models.learning.snapshot import Snapshot
@@ -230,5 +230,5 @@ class StoredRows:
         """Nothing is in memory."""
 
     def due(self) -> list[tuple[int, str]]:
-        times = ((next_due_ms_of(content), customer) for customer, content in self.stored.items())
+        times = ((place_of(packed).next_due_ms, one) for one, packed in self.stored.items())
         return [(due_ms, customer) for due_ms, customer in times if due_ms]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher as ClientFetcher
-from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust import Stream
@@ -158,6 +158,15 @@ FUNCTIONS: dict[Callable[..., Any], tuple[str, str]] = {
     ClientFetcher._create_fetch_waiter: (
         "61d840568746",
         "a future that is done when records came in",
+    ),
+    FetchResult.check_assignment: (
+        "b5340df67e3f",
+        "whether what was fetched is what is to be read next",
+    ),
+    FetchResult._update_position: ("83fb1473bf10", "go on behind what was used"),
+    PartitionRecords._unpack_records: (
+        "b803e6d46480",
+        "check each batch, leave out control batches",
     ),
     FetchResult.getall: (
         "3e717e30de50",

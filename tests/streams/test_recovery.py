@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from aiokafka import TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.registry import VERSIONS
 from models.customer.row import ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
 from models.partition import PartitionState, encode_state, rehearsing_state
 from streams import recovery
@@ -178,6 +180,14 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
         folded((key, value))
 
 
+def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:
+    newer = msgspec.msgpack.decode(row(5))
+    newer[3] = {"en": bytes([0, 0, 0, 0, VERSIONS["en"] + 1])}
+    record = row_record("c-1", msgspec.msgpack.encode(newer))
+    with pytest.raises(NewerRow, match="upgrade this worker"):
+        ChangelogFold().add(*record)
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [(b"c-1", _of_format_1()), (STATE_KEY, _its_format(state(5), 1))]
 )
@@ -305,6 +315,18 @@ def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
 
 
 @pytest.mark.kafka
+def test_a_partition_is_recovered_into_a_scratch_file(settings: Settings, tmp_path: Path) -> None:
+    """As it would be into memory; and nothing is left there, whatever becomes of the process."""
+    rows = [(f"c-{number % 300}".encode(), row(number)) for number in range(900)]
+    settings = msgspec.structs.replace(settings, rows_dir=str(tmp_path))
+    recovered = asyncio.run(_recovered(settings, 900, [*rows, (STATE_KEY, state(899))]))
+    found = dict(recovered.rows.all_packed())
+    assert {key.decode(): value for key, value in rows[600:]} == found
+    assert sum(map(len, found.values())) == recovered.rows.packed_bytes
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.kafka
 def test_a_partition_without_a_past_is_empty(settings: Settings) -> None:
     recovered = asyncio.run(_recovered(settings, 0, []))
     assert (0, 0, rehearsing_state()) == (len(recovered.rows), recovered.records, recovered.state)
@@ -352,14 +374,14 @@ def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
 ) -> None:
     """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
     changelog = [(STATE_KEY, state(10))]
-    read = recovery.folded
+    read = recovery.fold_up_to
 
     async def overtaken(*arguments: Any) -> Any:
         found = await read(*arguments)
         await _write(settings, 5, [])
         return found
 
-    monkeypatch.setattr(recovery, "folded", overtaken)
+    monkeypatch.setattr(recovery, "fold_up_to", overtaken)
     assert 10 == asyncio.run(_recovered(settings, 10, changelog)).state.applied
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.shop import ShopConfig
-from agents.trials.demo.summary import DemoSummary
+from agents.trials.demo.summary import DemoSummary, Replayed
 from agents.trials.demo.watch import Figures
 from agents.words.profile import profile_in_words
 from config.settings import Settings
@@ -57,6 +57,8 @@ def summary_in_words(
     if model.auc is not None and model.baseline_auc is not None:
         told = f"on {model.examples:,} decisions; the formula alone {model.baseline_auc:.3f}"
         table.add_row("churn model, AUC", f"{model.auc:.3f}", told)
+    if model.replayed is not None:
+        table.add_row("  replayed", *replayed_in_words(model.replayed))
     table.add_row("profiles in Redis", f"{figures.profiles:,}")
     parts: list[RenderableType] = [
         Text(f"{shop.days} days of a simulated shop, accounted for in full", style="bold"),
@@ -67,3 +69,12 @@ def summary_in_words(
         heading = Text("One of its customers, as Redis has them", style="bold")
         parts += ["", heading, profile_in_words(profile, currency)]
     return Group("", *parts, "")
+
+
+def replayed_in_words(replayed: Replayed) -> tuple[str, str]:
+    """The AUC of a replay, and whether live and replay agree."""
+    auc = "none" if replayed.auc is None else f"{replayed.auc:.3f}"
+    told = f"on {replayed.examples:,} decisions; the log, replayed, teaches "
+    if replayed.agrees:
+        return auc, told + "the same"
+    return auc, told + "something else: `keepstream audit` would say where it differs"

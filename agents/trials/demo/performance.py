@@ -1,19 +1,24 @@
 """The acts of a demonstration, once everything stands: publish, account for all of it, go on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep, time
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.pace import PublishingPace
 from agents.trials.demo.positions import Broker, is_reached
 from agents.trials.demo.present import going_on
+from agents.trials.demo.replayed import learnt_again
 from agents.trials.demo.screen import Screen, View
 from agents.trials.demo.services import Deployment
 from agents.trials.demo.shop import ShopConfig, estimate_events, simulate
 from agents.trials.demo.summary import DemoSummary, summarize
 from agents.trials.demo.watch import WATCHED_TOPICS, Watch
 from agents.trials.demo.workers import Workers
+from config.settings import load_settings
 from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from models.learning.snapshot import Snapshot
+from models.parameters import load_parameters
 from streams.embedded.process import ServerFailedError
 from streams.publisher import EventPublisher
 
@@ -32,6 +37,24 @@ STALL_S = 20.0
 PROFILES_TIMEOUT_S = 5.0
 TICK_S = 0.05
 FOREVER_LINES_EVERY_S = 30.0
+
+
+class Progress:
+    """Since when nothing has moved: a batch counts when all of it is done, but on a busy machine
+    what it brings about is seen long before.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._done, self._moved_s = (0, 0), now_s
+
+    def note(self, accounted: int, brought_about: int, now_s: float) -> None:
+        """So many records are done, and so many decisions and the like were seen, by now."""
+        if (accounted, brought_about) != self._done:
+            self._done, self._moved_s = (accounted, brought_about), now_s
+
+    def stands_s(self, now_s: float) -> float:
+        """For how long neither has changed."""
+        return now_s - self._moved_s
 
 
 class Performance:
@@ -56,7 +79,7 @@ class Performance:
         self._broker = broker
         self._publisher = publisher
         self._pace = PublishingPace(publisher, watch.figures, self._tick)
-        self._accounted, self._moved_s = 0, monotonic()
+        self._progress = Progress(monotonic())
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -74,7 +97,7 @@ class Performance:
 
     def publish_history(self) -> None:
         """Publish the shop's days, as fast as the workers can follow."""
-        self._moved_s = monotonic()
+        self._progress = Progress(monotonic())
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()
@@ -105,7 +128,17 @@ class Performance:
         outputs = self._broker.ends(WATCHED_TOPICS)
         self._wait("the last triggers", lambda: is_reached(self.watch.positions, outputs))
         self._await_profiles()
-        return summarize(published, figures, seconds)
+        return summarize(published, figures, seconds, self._learnt_again())
+
+    def _learnt_again(self) -> Snapshot | None:
+        """What a replay of the log teaches; None if the workers have learnt nothing."""
+        learnt = self.watch.figures.snapshot
+        if learnt is None:
+            return None
+        self.screen.say("Replaying the log: it must teach the same")
+        told = load_settings(self._workers.environ)
+        parameters = load_parameters(Path(told.parameters) if told.parameters else None)
+        return learnt_again(self.settings, parameters, learnt, self._workers.directory)
 
     def go_on(self) -> None:
         """Go on in the present until interrupted, within a cap."""
@@ -140,11 +173,10 @@ class Performance:
         self.watch.require_sight()
 
     def _require_progress(self) -> None:
-        """Raise ``DemoFailed`` when records have waited for too long without one being done."""
+        """Raise ``DemoFailed`` when records have waited for too long, and nothing came of any."""
         accounted, now_s = self.watch.figures.accounted, monotonic()
-        if accounted != self._accounted or accounted >= self._pace.sent:
-            self._accounted, self._moved_s = accounted, now_s
-        elif now_s - self._moved_s > STALL_S:
+        self._progress.note(accounted, sum(self.watch.positions.values()), now_s)
+        if accounted < self._pace.sent and self._progress.stands_s(now_s) > STALL_S:
             raise self._stalled("the next record to have its fate")
 
     def _wait(self, what: str, is_done: Callable[[], bool]) -> None:

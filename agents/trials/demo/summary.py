@@ -8,12 +8,16 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict, astuple
 
 from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.watch import Figures
 from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring
 from models.learning.scorers import Scorer
 from models.learning.snapshot import Snapshot
+
+#: Live and replayed, a day's lessons are learnt in another order where a partition was days behind.
+DIFFERENCE_MAX = 0.002
 
 
 class Events(Struct, frozen=True, rename="camel"):
@@ -33,7 +37,7 @@ class Latency(Struct, frozen=True):
     p99: int | None
 
 
-class Model(Struct, frozen=True, rename="camel"):
+class Quality(Struct, frozen=True, rename="camel"):
     """How good the champion and the baseline were on the same matured decisions, each scored
     before it was learnt from; null where the shop was too small to tell.
     """
@@ -43,6 +47,20 @@ class Model(Struct, frozen=True, rename="camel"):
     calibration_error: float | None
     baseline_auc: float | None
     examples: int
+
+
+class Replayed(Quality, frozen=True):
+    """What a trainer that began with nothing was taught by a replay of the log. ``agrees``: by as
+    many decisions, and no figure differs by more than `DIFFERENCE_MAX`.
+    """
+
+    agrees: bool
+
+
+class Model(Quality, frozen=True):
+    """The quality that the workers found; ``replayed`` is null if nothing was learnt."""
+
+    replayed: Replayed | None
 
 
 class DemoSummary(Struct, frozen=True, rename="camel"):
@@ -55,8 +73,12 @@ class DemoSummary(Struct, frozen=True, rename="camel"):
     model: Model
 
 
-def summarize(published: int, figures: Figures, seconds: float) -> DemoSummary:
-    """Raises ``DemoFailed`` unless every record that was published has exactly one fate.
+def summarize(
+    published: int, figures: Figures, seconds: float, again: Snapshot | None = None
+) -> DemoSummary:
+    """The figures, with those of the models ``again``, as a replay taught them.
+
+    Raises ``DemoFailed`` unless every record that was published has exactly one fate.
 
     What was refused or late is counted by the raw records that the dead letters name, and has to
     agree with what the workers counted.
@@ -85,24 +107,42 @@ def summarize(published: int, figures: Figures, seconds: float) -> DemoSummary:
         latency_ms=Latency(
             p50=percentile(figures.latencies_ms, 0.5), p99=percentile(figures.latencies_ms, 0.99)
         ),
-        model=model_quality(figures.snapshot),
+        model=model_figures(figures.snapshot, again),
     )
 
 
-def model_quality(snapshot: Snapshot | None) -> Model:
+def model_quality(snapshot: Snapshot | None) -> Quality:
     """The quality of the shortest horizon, over all kinds of decisions."""
     quality = snapshot.of(ChurnScoring).quality if snapshot is not None else ()
     told = [one for one in quality if one.kind == ALL_KINDS]
     shortest = min((q.horizon_days for q in told), default=0.0)
     by_scorer = {q.scorer: q for q in told if q.horizon_days == shortest}
     champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(Scorer.BASELINE)
-    return Model(
+    return Quality(
         auc=champion.auc if champion else None,
         log_loss=champion.log_loss if champion else None,
         calibration_error=champion.calibration_error if champion else None,
         baseline_auc=baseline.auc if baseline else None,
         examples=champion.examples if champion else 0,
     )
+
+
+def model_figures(learnt: Snapshot | None, again: Snapshot | None) -> Model:
+    """The quality of what was learnt, beside that of what a replay taught."""
+    live, taught = model_quality(learnt), model_quality(again)
+    has_both = again is not None and (live.examples or taught.examples)
+    return Model(**asdict(live), replayed=_compared(live, taught) if has_both else None)
+
+
+def _compared(live: Quality, taught: Quality) -> Replayed:
+    agrees = live.examples == taught.examples and all(map(_is_near, astuple(live), astuple(taught)))
+    return Replayed(**asdict(taught), agrees=agrees)
+
+
+def _is_near(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= DIFFERENCE_MAX
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:

@@ -15,11 +15,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Workers:
-    """Some workers, each with a log in ``directory``; none outlives the `with` block."""
+    """Some workers, each with a log in ``directory``; none outlives the `with` block.
+
+    ``environ``: what each of them is told, but for its port.
+    """
 
     def __init__(self, count: int, environ: Mapping[str, str], directory: Path) -> None:
         self._ports = free_ports(count)
-        self._environ = environ
+        self.environ = environ
+        self.directory = directory
         self.processes = [
             ServerProcess(f"worker-{number}", directory) for number in range(1, count + 1)
         ]
@@ -51,9 +55,9 @@ class Workers:
 
     def _said_to(self, port: int) -> dict[str, str]:
         # The code of this demonstration, wherever it is started and whatever is installed.
-        path = os.pathsep.join(filter(None, (str(ROOT), self._environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(ROOT), self.environ.get("PYTHONPATH"))))
         return {
-            **self._environ,
+            **self.environ,
             variable_of("web_port"): str(port),
             # What is shown happened long ago, and is to be delivered all the same.
             variable_of("deliver_max_age"): "0",

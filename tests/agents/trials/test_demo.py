@@ -14,16 +14,19 @@ import msgspec
 import pytest
 import redis
 from kafka import KafkaAdminClient
+from msgspec.structs import replace
 from rich.console import Console
 
-from agents.trials.demo.closing import summary_in_words
+from agents.trials.demo.closing import replayed_in_words, summary_in_words
 from agents.trials.demo.failure import DemoFailed
+from agents.trials.demo.performance import Progress
 from agents.trials.demo.positions import is_reached
 from agents.trials.demo.present import going_on
 from agents.trials.demo.screen import View, screen
 from agents.trials.demo.shop import ShopConfig
 from agents.trials.demo.summary import (
     DemoSummary,
+    model_figures,
     percentile,
     require_writable,
     summarize,
@@ -58,7 +61,7 @@ def figures_of(**fates: int) -> Figures:
     return figures
 
 
-def snapshot_of(**auc: float) -> Snapshot:
+def snapshot_of(**auc: float | None) -> Snapshot:
     """A snapshot that tells of two horizons and two kinds."""
     quality = [
         Quality(horizon, kind, scorer, 40, 0.5, value if kind == "all" else 0.5, 0.01)
@@ -98,6 +101,7 @@ def test_the_figures_are_those_of_the_log_and_of_the_workers() -> None:
             "calibrationError": 0.01,
             "baselineAuc": 0.6,
             "examples": 40,
+            "replayed": None,
         },
     } == msgspec.to_builtins(summary)
 
@@ -120,10 +124,41 @@ def test_figures_that_do_not_add_up_are_refused(change: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("champion", "examples", "agrees"),
+    [(0.7, 40, True), (0.7019, 40, True), (0.6979, 40, False), (0.7, 41, False), (None, 40, False)],
+)
+def test_live_and_replay_agree_when_as_much_was_learnt_as_well(
+    champion: float | None, examples: int, agrees: bool
+) -> None:
+    live = snapshot_of(champion=0.7, baseline=0.6)
+    scoring = snapshot_of(champion=champion, baseline=0.6).of(ChurnScoring)
+    quality = tuple(replace(one, examples=examples) for one in scoring.quality)
+
+    model = model_figures(live, live.replace(ChurnScoring(quality=quality)))
+
+    assert model.replayed is not None
+    assert (0.7, 40) == (model.auc, model.examples)
+    assert (champion, examples) == (model.replayed.auc, model.replayed.examples)
+    assert agrees is model.replayed.agrees
+    assert ("teaches the same" in replayed_in_words(model.replayed)[1]) is agrees
+
+
+@pytest.mark.parametrize(
     ("share", "expected"), [(0.5, 50), (0.99, 99), (0.991, 100), (1.0, 100), (0.0, 1)]
 )
 def test_a_percentile_is_a_value_that_was_measured(share: float, expected: int) -> None:
     assert expected == percentile(list(range(100, 0, -1)), share)
+
+
+def test_a_batch_that_brings_something_about_does_not_stand_still() -> None:
+    progress = Progress(100.0)
+    progress.note(10, 3, 101.0)
+    progress.note(10, 4, 130.0)
+    assert 5.0 == progress.stands_s(135.0)
+    progress.note(10, 4, 151.0)
+    assert 21.0 == progress.stands_s(151.0)
+    progress.note(11, 4, 152.0)
+    assert 0.0 == progress.stands_s(152.0)
 
 
 def test_there_is_no_percentile_of_nothing() -> None:
@@ -327,8 +362,13 @@ def test_a_small_shop_is_accounted_for(tmp_path: Path, demos: list[Demo]) -> Non
     assert summary.latency_ms.p50 is not None
     assert summary.latency_ms.p99 is not None
     assert 0 < summary.latency_ms.p50 <= summary.latency_ms.p99
+    model = summary.model
+    assert model.replayed is not None
+    assert (True, model.examples) == (model.replayed.agrees, model.replayed.examples)
+    assert model.examples > 100
     said = demo.out.read_text()
     assert "simulated shop" in said
+    assert "the log, replayed, teaches the same" in " ".join(said.split())
     assert f"{events.published:,}" in said
     assert "One of its customers" in said
     assert [] == demo.left_behind()

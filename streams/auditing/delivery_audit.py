@@ -1,0 +1,182 @@
+"""Decisions on their topics, compared with the Redis streams that they were delivered to.
+
+Streams are trimmed, stores are emptied, and what was too old was never delivered: of decisions
+before the first that a stream still has, nothing can be said.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from aiokafka import ConsumerRecord
+
+from config.settings import Settings
+from models.decisions.trigger import decode_decision, delivered_until_ms, does_nothing
+from models.events.foreign import Foreign
+from streams.auditing.positions import Places
+from streams.auditing.report import Audit
+from streams.auditing.store_contents import Entry, StoreContents, entry_digest
+from streams.redis_views import trigger_stream
+
+
+class Due(NamedTuple):
+    """A decision to be delivered to ``stream``, until ``until_ms`` if it can be too old."""
+
+    topic: str
+    partition: int
+    stream: str
+    offset: int
+    id: str
+    digest: bytes
+    until_ms: int | None
+
+    @property
+    def sequence(self) -> tuple[str, int, str]:
+        """What is delivered in one order."""
+        return self.topic, self.partition, self.stream
+
+
+_TABLES = """
+CREATE TABLE due (
+    topic TEXT, partition INT, stream TEXT, offset INT, id TEXT, digest BLOB, until_ms INT,
+    PRIMARY KEY (topic, partition, stream, offset)
+) WITHOUT ROWID;
+CREATE INDEX due_by_id ON due (id, stream);
+"""
+
+
+class DeliveryAudit:
+    """Takes the topics of decisions, then compares."""
+
+    def __init__(self, settings: Settings, directory: Path | None, audit: Audit) -> None:
+        self._settings = settings
+        self._audit = audit
+        place = ":memory:" if directory is None else directory / "due"
+        self._db = sqlite3.connect(place, isolation_level=None)
+        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def take(self, topic: str, records: Iterable[ConsumerRecord]) -> None:
+        """The next records of a topic of decisions."""
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT INTO due VALUES (?,?,?,?,?,?,?)", self._due(topic, records))
+        self._db.execute("COMMIT")
+
+    def compare(
+        self, contents: StoreContents, committed: Places, *, now_ms: int, cut: Mapping[str, int]
+    ) -> None:
+        """Compare with what Redis had at ``now_ms``, when up to ``committed`` was delivered.
+        ``cut``: how many of the first records of each topic were deleted.
+        """
+        expired = waiting = held_back = 0
+        for (topic, partition, _), dues in groupby(self._all(), attrgetter("sequence")):
+            missing: list[Due] = []
+            is_there = False
+            for due in dues:
+                entries = contents.delivered(due.stream, due.id)
+                if not entries:
+                    missing.append(due)
+                    continue
+                self._compare_content(due, entries)
+                if is_there:
+                    held_back += self._judge(missing, entries[0].at_ms)
+                else:
+                    expired += len(missing)
+                is_there, missing = True, []
+            next_offset = committed.get((topic, partition), 0)
+            last = [due for due in missing if due.offset < next_offset]
+            waiting += len(missing) - len(last)
+            if is_there:
+                held_back += self._judge(last, now_ms)
+            else:
+                expired += len(last)
+        self._tell(
+            expired,
+            "decisions that no stream in Redis has, nor any before them: streams are trimmed, the "
+            "store was emptied, or they were too old",
+        )
+        self._tell(held_back, "decisions that were too old to be delivered by then")
+        self._tell(waiting, "decisions that are not delivered yet")
+        self._compare_origins(contents, has_all=not any(cut.values()))
+
+    def _compare_content(self, due: Due, entries: list[Entry]) -> None:
+        self._audit.checked["delivered"] += 1
+        query = "SELECT digest FROM due WHERE id = ? AND stream = ?"
+        written = {digest for (digest,) in self._db.execute(query, [due.id, due.stream])}
+        if any(entry.digest not in written for entry in entries):
+            self._audit.differs(
+                "redis",
+                "delivered decisions say something else in Redis than on their topic",
+                f"{due.stream} {due.id}",
+            )
+
+    def _judge(self, missing: list[Due], at_ms: int) -> int:
+        """What is not in its stream although later ones are, by ``at_ms``; how many of them may
+        have been too old.
+        """
+        held_back = 0
+        for due in missing:
+            if due.until_ms is not None and due.until_ms < at_ms:
+                held_back += 1
+                continue
+            self._audit.differs(
+                "redis",
+                "decisions that were delivered are not in their streams: deleted there, or lost",
+                f"{due.stream} {due.id}, {due.topic}-{due.partition} at {due.offset}",
+            )
+        return held_back
+
+    def _compare_origins(self, contents: StoreContents, *, has_all: bool) -> None:
+        """Every entry is of a decision on a topic, unless the topic's beginning was deleted."""
+        query, unknown = "SELECT 1 FROM due WHERE id = ? AND stream = ? LIMIT 1", 0
+        for entry in contents.entries():
+            if self._db.execute(query, [entry.id, entry.stream]).fetchone() is not None:
+                continue
+            if not has_all:
+                unknown += 1
+                continue
+            self._audit.differs(
+                "redis",
+                "streams in Redis have decisions that are on no topic",
+                f"{entry.stream} {entry.id}",
+            )
+        self._tell(unknown, "decisions in Redis whose records were deleted by retention")
+
+    def _tell(self, count: int, words: str) -> None:
+        if count:
+            self._audit.unchecked.append(f"{count:,} {words}")
+
+    def _due(self, topic: str, records: Iterable[ConsumerRecord]) -> Iterator[Due]:
+        max_age_ms = self._settings.deliver_max_age_ms
+        for record in records:
+            content = record.value or b""
+            try:
+                decided = decode_decision(content)
+            except Foreign:
+                continue  # told with its topic
+            if does_nothing(decided):
+                continue
+            yield Due(
+                topic,
+                record.partition,
+                trigger_stream(self._settings, decided.kind),
+                record.offset,
+                decided.id,
+                entry_digest(content, decided.group),
+                delivered_until_ms(decided, max_age_ms),
+            )
+
+    def _all(self) -> Iterator[Due]:
+        query = "SELECT * FROM due ORDER BY topic, partition, stream, offset"
+        with closing(self._db.cursor()) as rows:
+            for row in rows.execute(query):
+                yield Due(*row)
