@@ -204,9 +204,11 @@ def _used_by(pid: int) -> tuple[float, int] | None:
     """Resident memory in MB, and open descriptors; None when it is gone."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / MB, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:
         return None
+    # What was killed a moment ago has no memory any more, and may still have a process id.
+    return (pages * os.sysconf("SC_PAGE_SIZE") / MB, descriptors) if pages else None
 
 
 def _disk_mb(directory: Path) -> float:

@@ -136,6 +136,8 @@ def test_a_worker_killed_at_any_point_changes_nothing(
 def _leave(deployment: Deployment) -> None:
     """Whoever is left leaves in order, so that the next one is alone."""
     for worker in deployment.alive:
+        # One that is just starting has no order in which to leave.
+        deployment.wait("it is ready", worker.is_ready)
         assert 0 == worker.stop() or STOOD_STILL in worker.log_text()
 
 
