@@ -170,6 +170,7 @@ def event(number: int) -> str:
     return json.dumps({**told, **named, "properties": {"product_id": "p"}})
 
 
+@pytest.mark.nightly
 def test_every_program_works_with_its_own_rights(
     guarded: GuardedBroker, deployment: Deployment
 ) -> None:
@@ -211,6 +212,7 @@ def is_granted(settings: Settings, program: str) -> bool:
     return True
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("program", RIGHTS)
 def test_a_program_with_one_right_less_says_which_and_on_what(
     guarded: GuardedBroker, deployment: Deployment, program: str
