@@ -103,6 +103,9 @@ def _granted_group(admin: KafkaAdminClient, group: str) -> frozenset[str] | None
             if tries_left:
                 sleep(GROUP_RETRY_S)
         else:
+            if error := found["error"]:
+                # The coordinator was known before; or there is no such group yet.
+                return frozenset() if GroupAuthorizationFailedError.__name__ in error else None
             return _known(found.get("authorized_operations"))
     return None
 
