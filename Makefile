@@ -42,15 +42,19 @@ test: setup $(RELEASED_VENV)/installed ## Run all tests, the ones on a real brok
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@# A broker and workers keep the cores busy by themselves, so their tests come one by one.
+	@# Each process starts a broker of its own; the tests on it wait for half of their time.
 	$(BIN)/python -m pytest --numprocesses auto -m "not kafka"
-	$(BIN)/python -m pytest -m kafka
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m kafka
 endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
 nightly: setup $(RELEASED_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
+
+.PHONY: soak
+soak: setup ## Random faults for half an hour (SECONDS=n), with memory, descriptors and disk measured and plotted in out/soak
+	$(BIN)/python -m tests.kafka.soak --seconds $(or $(SECONDS),1800) $(ARGS)
 
 .PHONY: mutants
 mutants: setup ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)

@@ -63,6 +63,8 @@ FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXA
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
+#: How long a broker's answer is waited for.
+REQUEST_TIMEOUT_S = 30.0
 #: Runs while the machine is suspended, where there is such a clock.
 REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
@@ -351,8 +353,9 @@ class Worker:
     async def _write_some_views(self) -> bool:
         """Write some of the profiles that wait; False when none can be written for now."""
         assert self.views is not None
-        if self._unread():
-            # For customers whose rows are not here nothing is decided: reading them comes first.
+        if self.is_leaving() or self._unread():
+            # For customers whose rows are not here nothing is decided: to hand over partitions and
+            # to read them comes first.
             return False
         return not self.views.waiting or await self.views.write_some()
 
@@ -414,7 +417,12 @@ def build_app(settings: Settings) -> KeepstreamApp:
             pace_ms=settings.pace_ms,
             bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
         ),
-        membership=Membership(session_timeout_s=timeout_s, heartbeat_interval_s=timeout_s / 5),
+        membership=Membership(
+            session_timeout_s=timeout_s,
+            heartbeat_interval_s=timeout_s / 5,
+            # Faust refuses a session that is longer than what it waits for an answer.
+            request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
+        ),
     )
 
 

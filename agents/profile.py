@@ -23,12 +23,12 @@ from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_log_line, require_log_format
+from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED, encode_state
 from streams.changelog import state_record
 from streams.cloud_events import decision_headers
-from streams.log_records import clock_record, require_past
+from streams.log_records import clock_record, log_line_of
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
 from streams.outputs import OUTPUTS, Output
@@ -36,6 +36,7 @@ from streams.owned_partitions import OwnedPartition, OwnedPartitions
 from streams.pulse import Pulse
 from streams.record_batches import PartitionSlice, Record, RecordBatch
 from streams.redis_views import ProfileViews
+from streams.set_aside import SetAside
 
 #: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
@@ -61,6 +62,7 @@ class ProfileAgent:
         self._views = views
         self._pulse = pulse
         self._settings = settings
+        self._set_aside = SetAside.of(settings)
         self._parameters = parameters
         self._metrics = metrics
         metrics.expect_channels(rule.channel for rule in parameters.actions.actions)
@@ -95,11 +97,8 @@ class ProfileAgent:
         return owned
 
     async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
-        raw = record.value or b""
         try:
-            line = decode_log_line(raw)
-            require_log_format(line)
-            require_past(line, int(time() * 1_000))
+            line = log_line_of(record, self._set_aside)
             if owned.fold.adopts(record.offset, line):
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
             applied = owned.fold.apply(record.offset, line)

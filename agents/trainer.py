@@ -8,6 +8,7 @@ from there.
 
 import asyncio
 import logging
+from functools import partial
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,10 +17,11 @@ from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import LABELLED_EXAMPLES
+from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES
 from models.events.foreign import Foreign
 from models.population import MEASURES_OF_PARTS, samples_of_parts
 from streams.batch_consumer import BatchConsumer
+from streams.log_ends import LogEnds
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.quarantine import Quarantine, past_lesson
@@ -54,6 +56,7 @@ class TrainerAgent:
         self._quarantine = Quarantine(metrics)
         self._trainer: Trainer | None = None
         self._epoch = -1
+        self._ends: LogEnds | None = None
 
     def heard_ms(self, partition: int) -> int:
         """Up to which time a partition told its lessons, and whole days are learnt; 0 at first."""
@@ -71,12 +74,13 @@ class TrainerAgent:
             self._trainer = await self._restored()
             self._epoch = batch.epoch
         trainer, committable = self._trainer, 0
+        ends = self._ends = self._ends or LogEnds(partial(self._log_ends, consumer))
         for index, record in enumerate(batch):
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
             if not batch.is_current:
                 return
-            hear(trainer, record, self._quarantine)
+            await self._hear(trainer, record, ends)
             committable = await self._learn_days(trainer, batch, record.offset + 1) or committable
         if not batch.is_current:
             return
@@ -86,6 +90,21 @@ class TrainerAgent:
             position = {TP(batch.topic, 0): committable}
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
+
+    async def _hear(self, trainer: "Trainer", record: Record, ends: LogEnds) -> None:
+        """Let the trainer hear a record; what is no lesson that can be learnt is left out."""
+        try:
+            lesson = past_lesson(record.value or b"")
+            await ends.require(lesson)
+        except Foreign as error:
+            place = (record.partition, record.offset)
+            self._quarantine.leave_out(LABELLED_EXAMPLES, *place, str(error))
+        else:
+            trainer.learn(lesson, record.offset)
+
+    async def _log_ends(self, consumer: BatchConsumer) -> dict[int, int]:
+        topic = self._settings.topic(CUSTOMER_EVENTS)
+        return await consumer.log_ends(topic, self._settings.partitions)
 
     async def _learn_days(self, trainer: "Trainer", batch: RecordBatch, consumed: int) -> int:
         """Learn the days that are whole after the lessons before ``consumed``; the position that
@@ -129,16 +148,6 @@ async def ready_to_learn() -> None:
     thread, so that heartbeats and the other agents don't wait.
     """
     await asyncio.to_thread(import_module, "models.learning.trainer")
-
-
-def hear(trainer: "Trainer", record: Record, quarantine: Quarantine) -> None:
-    """Let the trainer hear a record, which is left out if it is no lesson that can be learnt."""
-    try:
-        lesson = past_lesson(record.value or b"")
-    except Foreign as error:
-        quarantine.leave_out(LABELLED_EXAMPLES, record.partition, record.offset, str(error))
-    else:
-        trainer.learn(lesson, record.offset)
 
 
 def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:

@@ -149,6 +149,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^(0|[0-9]+(\.[0-9]+)?(ms|s|min|h|d|w))$",
         ),
     ] = "24h"
+    set_aside: Annotated[
+        str,
+        _doc(
+            "Records that are left out although they claim to be of another release, as "
+            "topic-partition@offset, separated by commas; errors name them",
+            "customer-events-0@1234",
+            r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?$",
+        ),
+    ] = ""
     max_batch_records: Annotated[
         int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
     ] = 4_000

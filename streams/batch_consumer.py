@@ -307,6 +307,12 @@ class BatchConsumer(driver.Consumer):
         notice_topics(client, present)
         return present
 
+    async def log_ends(self, topic: str, partitions: int) -> dict[int, int]:
+        """The next offset of each partition of a subscribed topic, whoever owns it."""
+        asked = [TopicPartition(topic, number) for number in range(partitions)]
+        ends = await self._thread.client.end_offsets(asked)
+        return {tp.partition: end for tp, end in ends.items()}
+
     def lag(self) -> dict[TP, int]:
         """Records in the log that no ended batch holds, by assigned partition with a known end.
 

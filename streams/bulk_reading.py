@@ -22,6 +22,9 @@ class BareRecord(Protocol):
     """A record as it is in a batch."""
 
     @property
+    def offset(self) -> int: ...
+
+    @property
     def key(self) -> bytes | None: ...
 
     @property

@@ -12,7 +12,7 @@ from time import sleep, time
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as ReaderPartition
 from aiokafka.errors import KafkaError as ReaderError
 from kafka import KafkaAdminClient, TopicPartition
@@ -34,6 +34,7 @@ from streams.delivery_examination import examine_deliveries
 from streams.diagnosis import LOOK_AGAIN_S
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
 from streams.quarantine import DECODERS, why_foreign
+from streams.set_aside import SetAside
 from streams.store_examination import examine_store
 from streams.topic_scan import Span, scan
 from streams.topics import TopicsError, check_topics, partition_counts
@@ -298,6 +299,7 @@ async def _state(
     are damaged.
     """
     back, end = STATE_LOOK_BACK, log.ends[tp]
+    set_aside = SetAside.of(settings)
     while True:
         state, damaged = None, 0
         span = log.span(tp, end - back)
@@ -306,20 +308,22 @@ async def _state(
                 marks = marks_of(record.key, record.value, record.headers)
                 if record.key != STATE_KEY or not marks.is_intact:
                     continue
-                if (found := _decoded(record.value)) is not None:
+                if (found := _decoded(record, set_aside)) is not None:
                     state, damaged = found, marks.damaged
         if state is not None or span.begin == log.begins[tp]:
             return state, damaged
         back *= 16
 
 
-def _decoded(value: bytes | None) -> PartitionState | None:
-    """A partition's state, or None for a damaged one. Raises `NewerRow` and `OlderRow`."""
+def _decoded(record: ConsumerRecord, set_aside: SetAside) -> PartitionState | None:
+    """A partition's state, or None for one that is damaged or set aside. Raises `NewerRow` and
+    `OlderRow`.
+    """
     try:
-        return decode_state(value or b"")
-    except (NewerRow, OlderRow):
-        raise
-    except RowError:
+        return decode_state(record.value or b"")
+    except RowError as error:
+        if isinstance(error, NewerRow | OlderRow):
+            set_aside.require(topics.CUSTOMERS, record.partition, record.offset, error)
         return None
 
 
@@ -329,10 +333,13 @@ async def _snapshot(
     """The latest snapshot, and why the last record is unusable, if it is."""
     newest: Snapshot | None = None
     error: str | None = None
+    set_aside = SetAside.of(settings)
     for tp in _of(log, settings, topics.MODEL_SNAPSHOTS):
         span = log.span(tp, log.ends[tp] - SNAPSHOTS_LOOK_BACK)
         async for records in scan(reader, span, settings):
             for record in records:
+                if set_aside.has(topics.MODEL_SNAPSHOTS, record.partition, record.offset):
+                    continue
                 try:
                     found = decode_snapshot(record.value or b"")
                 except SnapshotError as refused:

@@ -21,6 +21,8 @@ from streams.unpublished_lines import keep_unpublished
 
 BAD_LINES_KEPT_MAX = 100
 PROGRESS_EVERY_LINES = 1_000
+#: For what is on its way when somebody interrupts.
+STOP_PATIENCE_S = 3.0
 
 Check = Callable[[bytes], Event]
 OnRefused = Callable[[bytes, int, Rejected], None]
@@ -191,7 +193,9 @@ def publish_stream(
 
 
 def _undelivered(publisher: EventPublisher, error: BaseException) -> Undelivered:
-    return error.undelivered if isinstance(error, DeliveryError) else publisher.give_up()
+    if isinstance(error, DeliveryError):
+        return error.undelivered
+    return publisher.give_up(STOP_PATIENCE_S)
 
 
 def _reason(error: BaseException) -> str:

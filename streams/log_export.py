@@ -9,11 +9,12 @@ import msgspec
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
 from models.events.rejection import Rejected
-from models.events.wire import Line, decode_line
+from models.events.wire import Line, decode_log_line
 from models.learning.snapshot import Snapshot
 from models.partition import CONTROL_TYPES
 from streams.kafka_clients import new_reader, running
 from streams.log_records import clock_record, is_to_come, model_record
+from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_scan import Span, scan, spans_of
 
@@ -28,7 +29,7 @@ class Export(msgspec.Struct):
     """What became of the log's records; `begins` are the first offsets of partitions whose oldest
     records are gone. `announced`: the SHA-256 of every model version that the log adopts;
     `unknown`: the versions of those that `model-snapshots` does not have, whose records were left
-    out, as were ``to_come``, control records of a time to come.
+    out, as were ``to_come``, records of a time to come.
     """
 
     records: int = 0
@@ -46,11 +47,11 @@ async def export_log(
     """Write every record of `customer-events` up to its present end, one line each.
 
     Partition by partition, in order; each line contains its position. Records that are not JSON
-    objects are counted and skipped, and so are those that announce a model that is not there, and
-    control records of a time to come: the workers refuse them, too. ``on_progress(done, total)``
+    objects are counted and skipped, and so are those that are set aside, announce a model that is
+    not there, or are of a time to come: the workers refuse them, too. ``on_progress(done, total)``
     counts records.
     """
-    export, now_ms = Export(), int(time() * 1_000)
+    export, now_ms, set_aside = Export(), int(time() * 1_000), SetAside.of(settings)
     snapshots = SnapshotStore(settings, Snapshot(0, 0, {}))
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, CUSTOMER_EVENTS, settings)
@@ -61,8 +62,12 @@ async def export_log(
             async for records in scan(reader, span, settings):
                 for record in records:
                     line = log_line(record.value, record.partition, record.offset)
-                    control = _control_in(record.value)
-                    if control is not None and is_to_come(control, now_ms):
+                    told = _line_in(record.value)
+                    control = told if told is not None and told.type in CONTROL_TYPES else None
+                    if set_aside.has(CUSTOMER_EVENTS, record.partition, record.offset):
+                        export.skipped += 1
+                        continue
+                    if told is not None and is_to_come(told, now_ms):
                         export.to_come += 1
                         continue
                     if control is not None and (control.version or 0) > adopted:
@@ -131,13 +136,12 @@ def _export(export: Export, line: bytes | None, write: Write) -> None:
     write(line + b"\n")
 
 
-def _control_in(value: bytes | None) -> Line | None:
-    """A control record; None for others, and for what is refused in a replay, too."""
+def _line_in(value: bytes | None) -> Line | None:
+    """What a record says; None for what is refused in a replay, too."""
     try:
-        line = decode_line(value or b"")
+        return decode_log_line(value or b"")
     except Rejected:
         return None
-    return line if line.type in CONTROL_TYPES else None
 
 
 def _keep(

@@ -1,11 +1,23 @@
-"""The control records that `customer-events` carries between events."""
+"""The records of `customer-events`: how all read them, and the control records between events."""
+
+from time import time
+from typing import Any
 
 import msgspec
 
 from config.duration import DAY_MS
+from config.topics import CUSTOMER_EVENTS
 from models.events.rejection import Reason, Rejected
-from models.events.wire import LOG_FORMAT, Line, iso, milliseconds
-from models.partition import CONTROL_TYPES
+from models.events.wire import (
+    LOG_FORMAT,
+    Line,
+    LogFormatError,
+    decode_log_line,
+    iso,
+    milliseconds,
+    require_log_format,
+)
+from streams.set_aside import SetAside
 
 #: Workers' clocks may differ, but not by this much.
 AHEAD_MAX_MS = DAY_MS
@@ -29,18 +41,40 @@ def model_record(version: int, sha256: str) -> bytes:
     return msgspec.json.encode(record)
 
 
-def is_to_come(control: Line, now_ms: int) -> bool:
-    """Whether a control record is of a time to come, so that no worker can have written it."""
-    moment = control.timestamp
-    return moment is not None and milliseconds(moment) > now_ms + AHEAD_MAX_MS
+def log_line_of(record: Any, set_aside: SetAside) -> Line:
+    """What a record of the log says. Raises ``Rejected`` for one that changes nothing, and
+    ``LogFormatError`` for one of another release that is not set aside.
+    """
+    line = decode_log_line(record.value or b"")
+    try:
+        require_log_format(line)
+    except LogFormatError as error:
+        set_aside.require(CUSTOMER_EVENTS, record.partition, record.offset, error)
+        raise Rejected(
+            Reason.OUT_OF_RANGE, "$.logFormat", "of another release, and set aside by the settings"
+        ) from None
+    require_past(line, int(time() * 1_000))
+    return line
+
+
+def is_to_come(line: Line, now_ms: int) -> bool:
+    """Whether a record is of a time to come, or of an event that was received then, so that no
+    worker can have written it.
+    """
+    moment, source, latest_ms = line.timestamp, line.source, now_ms + AHEAD_MAX_MS
+    if source is not None and source.received_at > latest_ms:
+        return True
+    return moment is not None and milliseconds(moment) > latest_ms
 
 
 def require_past(line: Line, now_ms: int) -> None:
-    """Refuse a control record of a time that is still to come, whoever wrote it."""
-    if line.type in CONTROL_TYPES and is_to_come(line, now_ms):
+    """Refuse a record of a time that is still to come, whoever wrote it: the clock would follow
+    it, and what is true would be late.
+    """
+    if is_to_come(line, now_ms):
         raise Rejected(
             Reason.OUT_OF_RANGE,
             "$.timestamp",
-            "a control record of a time that is still to come: no worker writes one",
+            "a record of a time that is still to come: no worker writes one",
             "see who else than workers may write to customer-events",
         )

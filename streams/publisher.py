@@ -196,9 +196,12 @@ class EventPublisher:
         with self._lock:
             self._reap(0, 0)
 
-    def give_up(self) -> Undelivered:
-        """Close the connection without waiting, and return what was sent and not acknowledged."""
+    def give_up(self, patience_s: float = 0.0) -> Undelivered:
+        """Close the connection, and return what was sent and not acknowledged within
+        ``patience_s``.
+        """
         with self._lock:
+            self._await_others(patience_s)
             abandon(self._producer)
             return self._settle()
 
@@ -277,7 +280,7 @@ class EventPublisher:
         """
         if not isinstance(error, _PASSING):
             # The others have nothing to do with it: they may still arrive.
-            self._await_others()
+            self._await_others(self._patience.producer_s)
         abandon(self._producer)
         undelivered = self._settle()
         if not isinstance(error, _PASSING) or undelivered.refused:
@@ -303,8 +306,8 @@ class EventPublisher:
             unknown = left.unknown + undelivered.unknown[handed:]
             self._fail(Undelivered(left.refused, unknown), again)
 
-    def _await_others(self) -> None:
-        deadline_s = monotonic() + self._patience.producer_s
+    def _await_others(self, patience_s: float) -> None:
+        deadline_s = monotonic() + patience_s
         for future, _ in self._in_flight:
             with contextlib.suppress(KafkaError):
                 future.get(timeout=max(deadline_s - monotonic(), 0.0))

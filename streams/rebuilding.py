@@ -6,7 +6,6 @@ else may write to the changelog meanwhile: no worker runs.
 
 from collections.abc import Callable
 from contextlib import closing
-from time import time
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -15,16 +14,16 @@ from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.events.rejection import Rejected
-from models.events.wire import decode_log_line, require_log_format
 from models.learning.snapshot import prior_snapshot
 from models.partition import Partition, encode_state, rehearsing_state
 from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
-from streams.log_records import require_past
+from streams.log_records import log_line_of
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
 from streams.recovery import ChangelogFold, folded
+from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import topic_ids
 from streams.topic_scan import Span, scan, spans_of
@@ -80,7 +79,9 @@ class Rebuilding:
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
-                stored = await folded(reader, table.partition, table.end)
+                stored = await folded(
+                    reader, table.partition, table.end, SetAside.of(self._settings)
+                )
                 if not (whole or stored.damaged):
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
@@ -96,9 +97,10 @@ class Rebuilding:
         rows = CustomerRows()
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, snapshots, self._plan)
+        set_aside = SetAside.of(self._settings)
         async for records in scan(reader, span, self._settings):
             for record in records:
-                await _apply(fold, record, snapshots)
+                await _apply(fold, record, snapshots, set_aside)
             # Packs what changed.
             for _ in rows.drain():
                 pass
@@ -161,12 +163,12 @@ def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan)
     return Partition(number, rows, snapshots.prior, plan, snapshots.get, state)
 
 
-async def _apply(fold: Partition, record: ConsumerRecord, snapshots: SnapshotStore) -> None:
+async def _apply(
+    fold: Partition, record: ConsumerRecord, snapshots: SnapshotStore, set_aside: SetAside
+) -> None:
     """As the worker applied it, with nothing made of its effects: they were written then."""
     try:
-        line = decode_log_line(record.value or b"")
-        require_log_format(line)
-        require_past(line, int(time() * 1_000))
+        line = log_line_of(record, set_aside)
         if line.type == "model":
             await snapshots.fetch(line.version or 0, line.sha256 or "")
         fold.apply(record.offset, line)

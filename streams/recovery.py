@@ -16,11 +16,12 @@ from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_o
 from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.partition import PartitionState, decode_state, rehearsing_state
-from streams.bulk_reading import next_batches
+from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.row_file import RowFile
+from streams.set_aside import SetAside
 from streams.topic_identity import topic_ids
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,15 @@ class ChangelogFold:
             self.quarantined += 1
             self._note_damage(key)
 
+    def take(self, record: BareRecord, partition: int, set_aside: SetAside) -> None:
+        """`add`, but for a record that is set aside: it counts as damaged."""
+        try:
+            self.add(record.key, record.value, record.headers)
+        except (NewerRow, OlderRow) as error:
+            set_aside.require(CUSTOMERS, partition, record.offset, error)
+            self.quarantined += 1
+            self._note_damage(record.key)
+
     def _note_damage(self, key: bytes | None) -> None:
         customer = (key or b"").decode(errors="replace")
         if is_id(customer):
@@ -134,7 +144,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
         fold = ChangelogFold(packed=RowFile(Path(settings.rows_dir)) if settings.rows_dir else {})
-        records = await fold_up_to(reader, changelog, ends[changelog], fold)
+        records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
@@ -148,15 +158,21 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     )
 
 
-async def folded(reader: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> ChangelogFold:
+async def folded(
+    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, set_aside: SetAside
+) -> ChangelogFold:
     """The changelog up to ``end``. Raises `RecoveryError`."""
     fold = ChangelogFold()
-    await fold_up_to(reader, changelog, end, fold)
+    await fold_up_to(reader, changelog, end, fold, set_aside)
     return fold
 
 
 async def fold_up_to(
-    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, fold: ChangelogFold
+    reader: AIOKafkaConsumer,
+    changelog: TopicPartition,
+    end: int,
+    fold: ChangelogFold,
+    set_aside: SetAside,
 ) -> int:
     """Add the changelog up to ``end`` to ``fold``; how many records were read. Raises
     `RecoveryError`.
@@ -167,7 +183,7 @@ async def fold_up_to(
         batches = await next_batches(reader, changelog, POLL_S)
         for batch in batches:
             for record in batch:
-                fold.add(record.key, record.value, record.headers)
+                fold.take(record, changelog.partition, set_aside)
                 records += 1
             # Heartbeats and health answers must not wait for a large table, and what the broker
             # sends meanwhile is taken in.

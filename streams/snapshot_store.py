@@ -22,11 +22,15 @@ from streams.kafka_clients import new_reader, running
 from streams.log_records import model_record
 from streams.outbox import Outbox
 from streams.quarantine import Quarantine
+from streams.set_aside import SetAside
 
 log = logging.getLogger(__name__)
 
 #: A snapshot is durable before the log names it, so one that does not arrive soon never will.
 WAIT_S = 5.0
+#: After a wait in vain, what is not there is not waited for any more for so long: a flood of false
+#: announcements must not hold partitions back.
+IMPATIENT_S = 60.0
 KEPT_MAX = 512
 
 
@@ -41,12 +45,14 @@ class SnapshotStore:
     ) -> None:
         self._settings = settings
         self._quarantine = quarantine
+        self._set_aside = SetAside.of(settings)
         self.prior = prior
         # By hash as well: a trainer that was replaced may publish a version again.
         self._contents: dict[tuple[int, str], bytes] = {}
         self._newest = self.prior
         self._lineage = Lineage()
         self._unknown: set[tuple[int, str]] = set()
+        self._impatient_until_s = 0.0
         self._next_offset = 0
         self._lock = asyncio.Lock()
 
@@ -76,8 +82,9 @@ class SnapshotStore:
         async with self._lock:
             if version == 0 or wanted in self._contents:
                 return True
-            # Whoever announces what is not there may do so often.
-            deadline_s = monotonic() + (0.0 if wanted in self._unknown else WAIT_S)
+            # Whoever announces what is not there may do so often, and each time something else.
+            is_patient = wanted not in self._unknown and monotonic() >= self._impatient_until_s
+            deadline_s = monotonic() + (WAIT_S if is_patient else 0.0)
             if self._contents and wanted < min(self._contents):
                 # A version this old was dropped: read the topic again without the newer versions,
                 # or it would be the first to be dropped again.
@@ -87,6 +94,8 @@ class SnapshotStore:
             await self._read(wanted, deadline_s)
             if wanted in self._contents:
                 return True
+            if is_patient:
+                self._impatient_until_s = monotonic() + IMPATIENT_S
             if len(self._unknown) < KEPT_MAX:
                 self._unknown.add(wanted)
             return False
@@ -123,17 +132,17 @@ class SnapshotStore:
     def _keep(self, record: ConsumerRecord, *, is_cut: bool) -> None:
         """Keep a snapshot; skip a record that is not one, or that no trainer of ours drew.
 
-        Raises `SnapshotFormatError` for another release's format: skipping it would start learning
-        over.
+        Raises `SnapshotFormatError` for another release's format, unless it is set aside: skipping
+        it would start learning over.
         """
         self._next_offset = record.offset + 1
         content = record.value or b""
         try:
             snapshot = decode_snapshot(content)
             self._lineage.admit(snapshot, now_ms=int(time() * 1_000), is_cut=is_cut)
-        except SnapshotFormatError:
-            raise
         except SnapshotError as error:
+            if isinstance(error, SnapshotFormatError):
+                self._set_aside.require(MODEL_SNAPSHOTS, record.partition, record.offset, error)
             if self._quarantine is None:
                 log.warning("left out the snapshot at offset %d: %s", record.offset, error)
             else:

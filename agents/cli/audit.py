@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from agents.cli.errors import EXIT_FOUND, complain
-from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
 from agents.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def audit(
     Exit code 0: nothing differs. 1: something differs, or what is to be kept for ever is gone. 2:
     it can't run.
     """
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("audit", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
     with TemporaryDirectory(prefix="keepstream-audit-") as directory:
         outcome = _audited(settings, parameters, directory)

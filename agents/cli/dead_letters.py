@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.options import BootstrapServers, kafka_settings
 from config.settings import Settings
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
@@ -40,7 +40,7 @@ def list_letters(
     """List what was refused and why, newest last."""
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("dead-letters list", bootstrap_servers=bootstrap_servers)
     letters = asyncio.run(_newest(settings, reason, limit))
     if not letters and not as_json:
         typer.echo("no dead letters" + (f" with reason {reason}" if reason else ""))
@@ -80,7 +80,7 @@ def retry(
         late += 1
         return False
 
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("dead-letters retry", bootstrap_servers=bootstrap_servers)
     counts = asyncio.run(retry_dead_letters(settings, is_wanted, dry_run=dry_run))
     verb = "would go back" if dry_run else "went back"
     typer.echo(f"{counts.total():,} dead letters {verb}")

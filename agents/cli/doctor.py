@@ -1,5 +1,6 @@
 """`keepstream doctor`: whether a deployment is alive, current and right, in words."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -40,7 +41,12 @@ def doctor(
     from streams.diagnosis import diagnose  # noqa: PLC0415 - Kafka, when it is needed
     from streams.examination import examine  # noqa: PLC0415
     from streams.findings import Severity  # noqa: PLC0415
+    from streams.kafka_clients import BrokerUnreachable  # noqa: PLC0415
+    from streams.rights import require_rights  # noqa: PLC0415
 
+    # A broker that is away is a finding.
+    with suppress(BrokerUnreachable):
+        require_rights(settings, "doctor")
     with progress("doctor", _STEPS) as tell:
         done = 0
 

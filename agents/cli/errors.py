@@ -1,6 +1,9 @@
-"""How a command shows an error: one red line, exit code 2, no traceback."""
+"""How a command shows an error: one red line, exit code 2, no traceback. And how it is stopped."""
 
 import errno
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -14,6 +17,9 @@ EXIT_FAILED = 2
 EXIT_REFUSED = 3
 
 _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
+#: Added to the number of the signal that stopped the command, as shells do.
+EXIT_STOPPED = 128
+
 #: Of clients, and what fails with them: what they raise is a server's doing, as a rule.
 _SERVERS = {"kafka": "the Kafka broker", "aiokafka": "the Kafka broker", "redis": "Redis"}
 
@@ -23,17 +29,44 @@ class CommandError(Exception):
 
 
 class ExplainingGroup(TyperGroup):
-    """Shows errors with an explanation as text, and bugs with their traceback."""
+    """Shows errors with an explanation as text, and bugs with their traceback. Whoever stops a
+    command, by whatever signal, gets what Ctrl-C gives: it puts away what it has begun.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _stopped_by(signal.SIGTERM, signal.SIGHUP):
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            number = stop.args[0] if stop.args else signal.SIGINT
+            complain(f"stopped by {signal.Signals(number).name}")
+            raise typer.Exit(EXIT_STOPPED + number) from None
         except Exception as error:
             text = explanation(error)
             if text is None:
                 raise
             complain(text)
             raise typer.Exit(EXIT_FAILED) from None
+
+
+@contextmanager
+def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals interrupt as SIGINT does, unless somebody wants them otherwise."""
+
+    def stop(number: int, _frame: object) -> None:
+        # What it puts away takes its time: whoever asks again does not cut it short.
+        for other in taken:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def complain(text: str) -> None:

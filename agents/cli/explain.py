@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.options import BootstrapServers, kafka_settings
 from agents.cli.progress import progress
 from config.settings import Settings
 from models.events.foreign import Foreign
@@ -125,7 +125,7 @@ def _in_ledger(wanted: "Question", bootstrap_servers: str | None) -> "list[Found
 
     from streams.decision_ledger import find_in_ledger  # noqa: PLC0415 - as above
 
-    settings: Settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings: Settings = kafka_settings("explain", bootstrap_servers=bootstrap_servers)
     with progress("explain", None) as tell:
 
         def on_progress(done: int, total: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agents.cli.errors import complain
-from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.options import BootstrapServers, kafka_settings
 from agents.cli.progress import progress
 from config.settings import Settings
 from config.topics import MODEL_SNAPSHOTS
@@ -47,7 +47,7 @@ def export(
 
     Replaying it with the same parameters gives the state and the triggers that the workers gave.
     """
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("export", bootstrap_servers=bootstrap_servers)
     with _log_file(out) as write:
         exported = _export_log(settings, write)
         # Before the log appears, so that a log is never without its models.
@@ -128,7 +128,7 @@ def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
         )
     if exported.to_come:
         complain(
-            f"{exported.to_come:,} control records are of a time to come and were left out, as "
+            f"{exported.to_come:,} records are of a time to come and were left out, as "
             f"workers refuse them: see who else writes to customer-events"
         )
     for partition, begin in exported.begins.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
 from agents.cli.progress import progress
 from config.settings import Settings
 
@@ -32,7 +32,7 @@ def live(
     message says why. 2: the broker or its topics
     can't be used.
     """
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
     from streams.examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed
     from streams.findings import listed  # noqa: PLC0415

@@ -56,6 +56,18 @@ def settings_from(**overrides: Any) -> Settings:
     return load_settings(os.environ, **overrides)
 
 
+def kafka_settings(program: str, **overrides: Any) -> Settings:
+    """`settings_from`, for a program whose rights the broker is asked for.
+
+    Raises `RightsError`, which names what is missing, and `BrokerUnreachable`.
+    """
+    settings = settings_from(**overrides)
+    from streams.rights import require_rights  # noqa: PLC0415 - Kafka is imported when needed
+
+    require_rights(settings, program)
+    return settings
+
+
 def parameters_from(settings: Settings, assignments: list[str] | None) -> Parameters:
     """Shipped parameters, then the operator's file, then --set.
 

@@ -1,12 +1,19 @@
 """`keepstream publish`: check a file of events, send what is sound, and say what is not."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.options import (
+    Assignments,
+    BootstrapServers,
+    kafka_settings,
+    parameters_from,
+    settings_from,
+)
 from agents.cli.progress import progress, size_of
 from models.events.refusals import told
 
@@ -55,7 +62,8 @@ def publish(
 
     if _STDIN in files and len(files) > 1:
         raise CommandError("- is standard input, and can't be published together with files")
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    asked = settings_from if check else partial(kafka_settings, "publish")
+    settings = asked(bootstrap_servers=bootstrap_servers)
     line_check = LineCheck(parameters_from(settings, assignments), int(time.time() * 1_000))
     sizes = [size_of(file) for file in files]
     total = sum(size or 0 for size in sizes) if all(sizes) else None

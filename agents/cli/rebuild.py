@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agents.cli.options import Assignments, BootstrapServers, parameters_from, settings_from
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
 from agents.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def rebuild(
     damaged rows from its beginning, compares all its rows with the changelog's, and writes those
     that differ. Nothing is decided or delivered again.
     """
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("rebuild", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
     from streams.rebuilding import Rebuilding  # noqa: PLC0415 - Kafka, when needed
 

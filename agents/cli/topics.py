@@ -3,7 +3,7 @@
 import typer
 
 from agents.cli.errors import EXIT_FOUND, complain
-from agents.cli.options import BootstrapServers, settings_from
+from agents.cli.options import BootstrapServers, kafka_settings
 
 app = typer.Typer(
     help="Create and check the topics of a deployment.", no_args_is_help=True, rich_markup_mode=None
@@ -15,7 +15,9 @@ def create(bootstrap_servers: BootstrapServers = None) -> None:
     """Create what is missing, and leave what exists as it is."""
     from streams.topics import create_topics  # noqa: PLC0415 - Kafka is imported when needed
 
-    for topic in create_topics(settings_from(bootstrap_servers=bootstrap_servers)):
+    for topic in create_topics(
+        kafka_settings("topics create", bootstrap_servers=bootstrap_servers)
+    ):
         typer.echo(f"{topic.outcome:8} {topic.name}")
 
 
@@ -27,7 +29,7 @@ def check(bootstrap_servers: BootstrapServers = None) -> None:
     """
     from streams.topics import check_topics, declared  # noqa: PLC0415 - as above
 
-    settings = settings_from(bootstrap_servers=bootstrap_servers)
+    settings = kafka_settings("topics check", bootstrap_servers=bootstrap_servers)
     problems = check_topics(settings)
     wrong = {problem.topic for problem in problems}
     for topic in declared(settings):

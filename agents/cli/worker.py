@@ -8,8 +8,8 @@ from agents.cli.options import (
     Assignments,
     BootstrapServers,
     RedisUrl,
+    kafka_settings,
     parameters_from,
-    settings_from,
 )
 
 
@@ -39,8 +39,8 @@ def worker(
 
     All workers of a deployment need the same parameters.
     """
-    settings = settings_from(
-        bootstrap_servers=bootstrap_servers, redis_url=redis_url, web_port=web_port
+    settings = kafka_settings(
+        "worker", bootstrap_servers=bootstrap_servers, redis_url=redis_url, web_port=web_port
     )
     parameters = parameters_from(settings, assignments)
     from agents.app import run  # noqa: PLC0415 - Faust takes a second to import

@@ -7,36 +7,38 @@ purpose, but it grants nothing that the customer left by channel or list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
 
 from config.duration import DurationMs
 from config.limits import PositiveInt, PositiveMs
 from config.parameters import Parameters, Section
-from config.topics import FEEDBACK
+from models.customer.consent_events import (
+    BOUNCED,
+    EMAIL,
+    EVENTS,
+    MEANINGS,
+    REACHED,
+    SOFT_BOUNCED,
+    ConsentNews,
+    channel_code,
+    folded_text,
+)
 from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
+from models.customer.consent_words import ConsentView, WordView, in_words
 from models.customer.fingerprint import fingerprint
-from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.part import Fact, Part, ProfileSection, Told
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.words import how_long_before
 from models.events.codes import code
-from models.events.event import Event, EventType
-from models.events.rejection import Reason, Rejected
+from models.events.event import Event
 from models.events.wire import iso, iso_or_none
 from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
-GRANTED, REVOKED = "Consent Granted", "Consent Revoked"
-UNSUBSCRIBED, SPAM = "Unsubscribed", "Email Marked as Spam"
-BOUNCED, DELIVERED, OPENED = "Email Bounced", "Email Delivered", "Email Opened"
-SOFT_BOUNCED = "Email Soft Bounced"
-CLICKED = "Email Link Clicked"
 CONSENT_CHANGED = "consent-changed"
-EMAIL: Final = "email"
 #: Words kept a customer. With so many, a list of which nothing is known counts as revoked: what was
 #: said of it may be among those let go of.
 WORDS_MAX = 32
@@ -46,27 +48,6 @@ STAMP: Final = "event context"
 _SOFT_MAX = 8
 #: A share is told of so many customers or more.
 _TOLD_MIN = 20
-
-
-#: What platforms call a channel. Any other code is the name of a channel of the shop's own.
-_CHANNELS: Mapping[str, str] = {
-    "e-mail": EMAIL,
-    "mail": EMAIL,
-    "emails": EMAIL,
-    "text": "sms",
-    "mms": "sms",
-    "call": "phone",
-    "telephone": "phone",
-    "voice": "phone",
-    "web_push": "push",
-    "web-push": "push",
-    "mobile_push": "push",
-    "push_notification": "push",
-    "letter": "post",
-    "all": "",
-    "any": "",
-}
-_SOFT = ("soft", "transient", "temporary", "deferr", "block", "full")
 
 
 class ConsentDefaults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,105 +73,6 @@ class ConsentParameters(Section, frozen=True):
         """Not more soft bounces than are remembered."""
         if self.soft_bounces > _SOFT_MAX:
             yield f"consent.soft_bounces is {_SOFT_MAX} at most: no more are remembered"
-
-
-class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What somebody agreed to or wants no more of: without a purpose everything that can be
-    revoked, without a channel every channel. ``machine``: a scanner followed the link, nobody did.
-    """
-
-    purpose: str | None = None
-    purposes: tuple[str, ...] | None = None
-    channel: str | None = None
-    list_id: str | None = None
-    source: str | None = None
-    # However it is written, it costs no no.
-    machine: Any = None
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "source", code(self.source))
-        is_machine = str(self.machine).strip().casefold() in ("true", "1", "yes")
-        force_setattr(self, "machine", True if is_machine else None)
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """The purposes as the sender names them."""
-        return (*([self.purpose] if self.purpose else []), *(self.purposes or ()))
-
-
-class EmailBounce(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An e-mail that came back. One that does not say how counts as hard."""
-
-    type: str | None = None
-    bounce_type: str | None = None
-
-    @property
-    def is_soft(self) -> bool:
-        """Whether another try may succeed."""
-        said = f"{self.type or ''} {self.bounce_type or ''}".casefold()
-        return any(word in said for word in _SOFT) and "hard" not in said
-
-
-class Meaning(NamedTuple):
-    """What an event's name says by itself; its properties may say more."""
-
-    granted: bool
-    purpose: str | None = None
-    channel: str = ""
-    has_lists: bool = True
-
-
-_OUT = {
-    channel: Meaning(granted=False, purpose=Purpose.MARKETING, channel=channel)
-    for channel in (EMAIL, "sms", "push", "whatsapp")
-}
-_IN = {channel: meaning._replace(granted=True) for channel, meaning in _OUT.items()}
-#: The names of what platforms send, besides the two that say everything in their properties.
-MEANINGS: Mapping[str, Meaning] = {
-    GRANTED: Meaning(granted=True),
-    REVOKED: Meaning(granted=False),
-    "Opted Out": Meaning(granted=False, purpose=Purpose.MARKETING),
-    "Opted In": Meaning(granted=True, purpose=Purpose.MARKETING),
-    UNSUBSCRIBED: _OUT[EMAIL],
-    SPAM: _OUT[EMAIL]._replace(has_lists=False),
-    "Marked Email as Spam": _OUT[EMAIL]._replace(has_lists=False),
-    "Email Unsubscribed": _OUT[EMAIL],
-    "Email Opted Out": _OUT[EMAIL],
-    "Unsubscribed from List": _OUT[EMAIL],
-    "Unsubscribed from Email Marketing": _OUT[EMAIL],
-    "SMS Unsubscribed": _OUT["sms"],
-    "SMS Opted Out": _OUT["sms"],
-    "Unsubscribed from SMS Marketing": _OUT["sms"],
-    "Push Unsubscribed": _OUT["push"],
-    "Push Opted Out": _OUT["push"],
-    "WhatsApp Unsubscribed": _OUT["whatsapp"],
-    "WhatsApp Opted Out": _OUT["whatsapp"],
-    "Email Subscribed": _IN[EMAIL],
-    "Email Opted In": _IN[EMAIL],
-    "Subscribed to Email Marketing": _IN[EMAIL],
-    "SMS Subscribed": _IN["sms"],
-    "SMS Opted In": _IN["sms"],
-    "Subscribed to SMS Marketing": _IN["sms"],
-    "Push Subscribed": _IN["push"],
-    "Push Opted In": _IN["push"],
-    "WhatsApp Opted In": _IN["whatsapp"],
-}
-#: An e-mail arrived.
-_REACHED = frozenset({DELIVERED, OPENED, CLICKED})
-
-
-def _check(news: ConsentNews) -> None:
-    """A word that nobody understands must be heard of: it may be somebody's no."""
-    for name in news.named:
-        if purpose_called(name) is None:
-            known = ", ".join((*Purpose, SERVICE))
-            raise Rejected(Reason.OUT_OF_RANGE, "$.properties.purpose", f"one of {known}")
-    if news.channel and code(news.channel.strip()) is None:
-        raise Rejected(Reason.OUT_OF_RANGE, "$.properties.channel", "a word such as email or sms")
-
-
-def _folded(text: str) -> str:
-    return text.strip().casefold()
 
 
 class Word(State):
@@ -254,7 +136,7 @@ class Consent(State):
 
 def _record(state: Consent, event: Event, scene: Scene) -> None:
     """Something was agreed to or revoked, or an e-mail came back or arrived."""
-    if event.name in _REACHED:
+    if event.name in REACHED:
         _note_arrival(state, event, scene)
         return
     before = _standing(state)
@@ -305,15 +187,9 @@ def _words(event: Event) -> Iterator[Word]:
                 yield Word(one, "", 0, meaning.granted, event.occurred_at_ms, source)
 
 
-def channel_code(name: str | None) -> str:
-    """A channel's one name; "" for none, and for all."""
-    channel = _folded(name or "")
-    return _CHANNELS.get(channel, channel)
-
-
 def _list(list_id: str | None) -> int:
     """A list's fingerprint, however it is capitalised; 0 for none."""
-    text = _folded(list_id) if list_id is not None else ""
+    text = folded_text(list_id) if list_id is not None else ""
     return fingerprint(text) if text else 0
 
 
@@ -546,27 +422,6 @@ FACTS = {
 }
 
 
-class WordView(Struct, frozen=True, rename="camel"):
-    """The latest word on a purpose; ``list``: by the name that an action gives it, else other."""
-
-    purpose: str
-    channel: str | None
-    list: str | None
-    word: str
-    at: str
-    source: str
-
-
-class ConsentView(Struct, frozen=True, rename="camel"):
-    """Each purpose now, by the latest word or the shop's default; and the words."""
-
-    analytics: bool
-    personalisation: bool
-    marketing: bool
-    words: tuple[WordView, ...]
-    email_unreachable_since: str | None
-
-
 def _view(scene: Scene) -> ConsentView | None:
     """None while nobody said anything."""
     state = scene.row.read(CONSENT)
@@ -589,23 +444,6 @@ def _view(scene: Scene) -> ConsentView | None:
     return ConsentView(**allowed, words=words, email_unreachable_since=iso_or_none(since_ms))
 
 
-def _in_words(view: ConsentView | None, as_of: str, _currency: str) -> Iterator[Line]:
-    if view is None:
-        return
-    for said in view.words:
-        channel = f" by {said.channel}" if said.channel else ""
-        of_list = f", list {said.list}" if said.list else ""
-        when = how_long_before(said.at, as_of)
-        yield Line("consent", f"{said.word} {said.purpose}{channel}{of_list}, {when}")
-    if view.email_unreachable_since:
-        when = how_long_before(view.email_unreachable_since, as_of)
-        yield Line("e-mail", f"cannot be reached: it came back {when}")
-
-
-_SAYS = EventType(shape=ConsentNews, topic=FEEDBACK, check=_check, code=lambda news: news.source)
-
-_CAME_BACK = EventType(shape=EmailBounce, code=lambda bounce: bounce.bounce_type or bounce.type)
-
 CONSENT: Part[Consent] = Part(
     name="consent",
     code="cs",
@@ -614,12 +452,8 @@ CONSENT: Part[Consent] = Part(
     united=_united,
     parameters=ConsentParameters,
     has_own_file=True,
-    events={
-        **dict.fromkeys(MEANINGS, _SAYS),
-        BOUNCED: _CAME_BACK,
-        SOFT_BOUNCED: msgspec.structs.replace(_CAME_BACK, topic=FEEDBACK, is_passive=True),
-    },
-    listens=frozenset({*MEANINGS, BOUNCED, SOFT_BOUNCED, *_REACHED}),
+    events=EVENTS,
+    listens=frozenset({*MEANINGS, BOUNCED, SOFT_BOUNCED, *REACHED}),
     record=_record,
     offers=(
         email_unreachable_since_ms,
@@ -629,7 +463,7 @@ CONSENT: Part[Consent] = Part(
     ),
     moments={CONSENT_CHANGED: "the customer agreed to something, or wants no more of it"},
     facts=FACTS,
-    sections=(ProfileSection("consent", ConsentView | None, _view, _in_words, place=150),),
+    sections=(ProfileSection("consent", ConsentView | None, _view, in_words, place=150),),
     population=Told(
         keys=lambda _: [f"{share}:{word}" for share in _SHARES for word in ("granted", "revoked")],
         window_days=lambda _: 0,

@@ -6,12 +6,11 @@ from typing import Final, NamedTuple
 from config.duration import DAY_MS
 from config.rules import Cap
 from models.customer.consent import (
-    EMAIL,
-    channel_code,
     email_unreachable_since_ms,
     personalisation_refused,
     refusal,
 )
+from models.customer.consent_events import EMAIL, channel_code
 from models.customer.consent_purposes import Purpose
 from models.customer.contacts import CONTACTS, Contact
 from models.customer.evidence import reason_at_last_signal

@@ -108,10 +108,15 @@ class LogFormatError(ValueError):
 
 
 def require_log_format(line: Line) -> None:
-    """Raise ``LogFormatError`` for a record that a worker wrote in another format.
+    """Raise ``LogFormatError`` for a record that a worker wrote in another format, and ``Rejected``
+    for a watermark, which no worker writes: events would not move the clock any more.
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
+    if line.type == "watermark":
+        raise Rejected(
+            Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
+        )
     if _is_ours(line) and line.log_format not in (_LOG_FORMAT, _BEFORE_REHEARSAL):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(

@@ -40,7 +40,7 @@ from streams.auditing.delivery_audit import DeliveryAudit
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
 from streams.auditing.positions import COMMITTED_TOPICS, Places, Positions
-from streams.auditing.profile_audit import Moments, compare_profiles
+from streams.auditing.profile_audit import ReadingTimes, compare_profiles
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -58,6 +58,7 @@ from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
+from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import generation_of, topic_ids
 from streams.topic_scan import Span, scan
@@ -127,6 +128,7 @@ class _Auditor:
         self._on_progress = on_progress
         self._audit = kept.outcome
         self._why_no_store: str | None = None
+        self._log_ends: dict[int, int] = {}
         self._named: dict[int, dict[str, None]] = {}
         self._fates: dict[tuple[str, int], RawFates] = {}
         self._scope = Scope(
@@ -135,6 +137,7 @@ class _Auditor:
             self._fates,
             spool,
             self._audit,
+            SetAside.of(settings),
         )
         self._spans: dict[str, list[Span]] = {}
         self._committed: Places = {}
@@ -252,6 +255,7 @@ class _Auditor:
         stored = await self._changelog(number)
         # What was written meanwhile belongs to it, too: rows may be later than the first look.
         log = (await self._ask([CUSTOMER_EVENTS]))[CUSTOMER_EVENTS][number]
+        self._log_ends[number] = log.end
         committed = self._committed.get((CUSTOMER_EVENTS, number), 0)
         partition = PartitionAudit(
             number,
@@ -265,7 +269,7 @@ class _Auditor:
                 f"partition {number} of customer-events begins at offset {log.begin:,}, and is to "
                 f"be kept for ever: its customers and what was decided for them are unchecked"
             )
-        with closing(Moments(self._directory, number)) as moments:
+        with closing(ReadingTimes(self._directory, number)) as moments:
             async for records in self._scan(CUSTOMER_EVENTS, log):
                 for record in records:
                     await partition.take(record)
@@ -291,7 +295,7 @@ class _Auditor:
         return partition.without_source
 
     async def _compare_profiles(
-        self, partition: PartitionAudit, moments: Moments, committed: int
+        self, partition: PartitionAudit, moments: ReadingTimes, committed: int
     ) -> None:
         count = len(self._spans[CUSTOMER_EVENTS])
 
@@ -339,6 +343,7 @@ class _Auditor:
             SnapshotStore(self._settings, prior_snapshot(self._parameters)),
             named,
             self._audit,
+            self._log_ends,
         )
         await learning.run(lessons, span.begin)
 
@@ -357,7 +362,7 @@ class _Auditor:
         span = (await self._ask([CUSTOMERS]))[CUSTOMERS][number]
         async for records in self._scan(CUSTOMERS, span):
             for record in records:
-                stored.add(record.key, record.value, record.headers)
+                stored.take(record, number, self._scope.set_aside)
         if stored.quarantined:
             self._audit.differs(
                 "foreign",

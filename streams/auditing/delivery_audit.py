@@ -23,7 +23,7 @@ from streams.auditing.store_contents import Entry, StoreContents, entry_digest
 from streams.redis_views import trigger_stream
 
 
-class Due(NamedTuple):
+class DueDecision(NamedTuple):
     """A decision to be delivered to ``stream``, until ``until_ms`` if it can be too old."""
 
     topic: str
@@ -79,7 +79,7 @@ class DeliveryAudit:
         """
         expired = waiting = held_back = 0
         for (topic, partition, _), dues in groupby(self._all(), attrgetter("sequence")):
-            missing: list[Due] = []
+            missing: list[DueDecision] = []
             is_there = False
             for due in dues:
                 entries = contents.delivered(due.stream, due.id)
@@ -108,7 +108,7 @@ class DeliveryAudit:
         self._tell(waiting, "decisions that are not delivered yet")
         self._compare_origins(contents, has_all=not any(cut.values()))
 
-    def _compare_content(self, due: Due, entries: list[Entry]) -> None:
+    def _compare_content(self, due: DueDecision, entries: list[Entry]) -> None:
         self._audit.checked["delivered"] += 1
         query = "SELECT digest FROM due WHERE id = ? AND stream = ?"
         written = {digest for (digest,) in self._db.execute(query, [due.id, due.stream])}
@@ -119,7 +119,7 @@ class DeliveryAudit:
                 f"{due.stream} {due.id}",
             )
 
-    def _judge(self, missing: list[Due], at_ms: int) -> int:
+    def _judge(self, missing: list[DueDecision], at_ms: int) -> int:
         """What is not in its stream although later ones are, by ``at_ms``; how many of them may
         have been too old.
         """
@@ -155,7 +155,7 @@ class DeliveryAudit:
         if count:
             self._audit.unchecked.append(f"{count:,} {words}")
 
-    def _due(self, topic: str, records: Iterable[ConsumerRecord]) -> Iterator[Due]:
+    def _due(self, topic: str, records: Iterable[ConsumerRecord]) -> Iterator[DueDecision]:
         max_age_ms = self._settings.deliver_max_age_ms
         for record in records:
             content = record.value or b""
@@ -165,7 +165,7 @@ class DeliveryAudit:
                 continue  # told with its topic
             if does_nothing(decided):
                 continue
-            yield Due(
+            yield DueDecision(
                 topic,
                 record.partition,
                 trigger_stream(self._settings, decided.kind),
@@ -175,8 +175,8 @@ class DeliveryAudit:
                 delivered_until_ms(decided, max_age_ms),
             )
 
-    def _all(self) -> Iterator[Due]:
+    def _all(self) -> Iterator[DueDecision]:
         query = "SELECT * FROM due ORDER BY topic, partition, stream, offset"
         with closing(self._db.cursor()) as rows:
             for row in rows.execute(query):
-                yield Due(*row)
+                yield DueDecision(*row)

@@ -4,7 +4,8 @@ Learning goes on from the oldest snapshot whose lessons are still there, and aft
 from that one, so that what follows from it is not told as well.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,10 @@ from streams.snapshot_store import SnapshotStore
 
 #: Reads the lessons from an offset up to where they ended when the audit asked.
 Lessons = Callable[[int], AsyncIterator[Sequence[ConsumerRecord]]]
+
+
+#: Differing fields that are named of one snapshot.
+FIELDS_MAX = 4
 
 
 class _Learnt(Struct):
@@ -62,12 +67,15 @@ class LearningAudit:
         snapshots: SnapshotStore,
         named: Mapping[int, Sequence[Named]],
         audit: Audit,
+        log_ends: Mapping[int, int],
     ) -> None:
+        """``log_ends``: the next offset of each partition of the log, of which no lesson is."""
         self._parameters = parameters
         self._partitions = partitions
         self._snapshots = snapshots
         self._named = named
         self._audit = audit
+        self._log_ends = log_ends
         self._heard = self._unnamed = 0
 
     async def run(self, lessons: Lessons, begin: int) -> None:
@@ -121,7 +129,10 @@ class LearningAudit:
         async for records in lessons(place):
             for record in records:
                 try:
-                    trainer.learn(past_lesson(record.value or b""), record.offset)
+                    lesson = past_lesson(record.value or b"")
+                    if lesson.offset >= self._log_ends.get(lesson.partition, 0):
+                        continue  # told as a lesson that does not follow from the log
+                    trainer.learn(lesson, record.offset)
                 except Foreign:
                     continue  # told with its topic
                 self._heard += 1
@@ -147,9 +158,11 @@ class LearningAudit:
         others = []
         for one in named:
             self._audit.checked["snapshots"] += 1
-            if one.sha256 != sha256 and not says_the_same(await self._stored(one), content):
+            if one.sha256 == sha256:
+                continue
+            if different := different_fields(await self._stored(one), content):
                 others.append(one)
-        self._differs(others, "the lessons give other ones")
+                self._differs([one], "the lessons give other ones", f": {', '.join(different)}")
         if len(others) == len(named):
             return others[0]
         # The next one names it, in the bytes of whichever release wrote it.
@@ -157,12 +170,12 @@ class LearningAudit:
         drawn.stored_sha256 = kept.sha256
         return None
 
-    def _differs(self, named: Sequence[Named], why: str) -> None:
+    def _differs(self, named: Sequence[Named], why: str, what: str = "") -> None:
         for one in named:
             self._audit.differs(
                 "learning",
                 f"the log names snapshots that the trainer did not draw: {why}",
-                f"model {one.version} ({one.sha256[:12]})",
+                f"model {one.version} ({one.sha256[:12]}){what}",
             )
 
     async def _stored(self, named: Named) -> Snapshot:
@@ -177,14 +190,18 @@ def _learnt_next(trainer: Trainer) -> bool:
         return True  # left out by the trainer, too
 
 
-def says_the_same(stored: Snapshot, drawn: bytes) -> bool:
-    """Whether a snapshot has the content of ``drawn``, in whatever way its release encoded it: what
-    both have is equal.
+def different_fields(stored: Snapshot, drawn: bytes) -> list[str]:
+    """Where a snapshot says something else than ``drawn``, the first few, in whatever way its
+    release encoded it: what only one of them has is no difference.
     """
-    return _agree(msgspec.json.decode(encode_snapshot(stored)[0]), msgspec.json.decode(drawn))
+    one, other = msgspec.json.decode(encode_snapshot(stored)[0]), msgspec.json.decode(drawn)
+    return list(islice(_differences(one, other), FIELDS_MAX))
 
 
-def _agree(one: Any, other: Any) -> bool:
+def _differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
     if isinstance(one, dict) and isinstance(other, dict):
-        return all(_agree(one[name], other[name]) for name in one.keys() & other.keys())
-    return bool(one == other)
+        for name in one:
+            if name in other:
+                yield from _differences(one[name], other[name], f"{path}.{name}" if path else name)
+    elif one != other:
+        yield path

@@ -4,7 +4,6 @@ What it brings about goes to the spool of effects, to be compared with what is o
 """
 
 from collections.abc import Iterator, Mapping
-from time import time
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -19,7 +18,7 @@ from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.event import Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, decode_log_line, require_log_format
+from models.events.wire import Line
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
 from models.partition import Partition, PartitionState, rehearsing_state
@@ -35,9 +34,10 @@ from streams.auditing.spools import (
     digest_of,
 )
 from streams.customers_table import CustomerRows
-from streams.log_records import require_past
+from streams.log_records import log_line_of
 from streams.outputs import OUTPUTS
 from streams.recovery import ChangelogFold
+from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 
 #: Records folded between two packings of the rows that they changed, as a worker's batch does it.
@@ -52,6 +52,7 @@ class Scope(NamedTuple):
     fates: Mapping[tuple[str, int], RawFates]
     spool: EffectSpool
     audit: Audit
+    set_aside: SetAside = SetAside()
 
 
 class PartitionAudit:
@@ -80,6 +81,7 @@ class PartitionAudit:
         self._spool = scope.spool
         self._audit = scope.audit
         self._plan = scope.plan
+        self._set_aside = scope.set_aside
         self._rows = CustomerRows()
         self._reader: Context | None = None
         #: The hash of each model that the partition decided by, by version.
@@ -134,11 +136,9 @@ class PartitionAudit:
     async def take(self, record: ConsumerRecord) -> None:
         """The next record of the log."""
         self._audit.checked["logRecords"] += 1
-        raw, offset = record.value or b"", record.offset
+        offset = record.offset
         try:
-            line = decode_log_line(raw)
-            require_log_format(line)
-            require_past(line, int(time() * 1_000))
+            line = log_line_of(record, self._set_aside)
         except Rejected:
             # A record that ingest did not write: it changes nothing.
             if self._fold is not None:

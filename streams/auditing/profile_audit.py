@@ -19,7 +19,7 @@ _MS_BYTES = 8
 _TIMES_HELD = 4_096
 
 
-class Moments:
+class ReadingTimes:
     """As of when a partition's profiles were to be read after each record, eight bytes each."""
 
     def __init__(self, directory: Path, number: int) -> None:
@@ -72,7 +72,7 @@ class FoldedCustomers(Protocol):
 
 async def compare_profiles(
     fold: FoldedCustomers,
-    moments: Moments,
+    moments: ReadingTimes,
     contents: StoreContents,
     is_home: Callable[[str], bool],
     still_missing: Callable[[list[str]], Awaitable[list[str]]],

@@ -167,9 +167,14 @@ class ServerProcess:
 
 
 def wait_until(
-    condition: Callable[[], object], what: str, timeout_s: float, servers: Sequence[ServerProcess]
+    condition: Callable[[], object],
+    what: str,
+    timeout_s: float,
+    servers: Sequence[ServerProcess],
+    *,
+    every_s: float = POLL_INTERVAL_S,
 ) -> None:
-    """Return when ``condition`` holds.
+    """Return when ``condition`` holds, at which is looked ``every_s``.
 
     Raises ``ServerFailedError`` with ``what``, and the ends of the servers' logs, if it doesn't
     within ``timeout_s``.
@@ -179,7 +184,7 @@ def wait_until(
         if time.monotonic() > deadline_s:
             tails = "\n".join(server.log_tail() for server in servers)
             raise ServerFailedError(f"Not within {timeout_s:g} s: {what}. {tails}")
-        time.sleep(POLL_INTERVAL_S)
+        time.sleep(every_s)
 
 
 def wait_until_ready(

@@ -1,29 +1,17 @@
 """The trainer tells of drift: in words in its log, and in metrics."""
 
 from random import Random
-from typing import NamedTuple
 
 import pytest
 
-from agents.trainer import hear, learn_next
+from agents.trainer import learn_next
 from config.duration import DAY_MS
 from models.learning.day_ends import day_end_ms
 from models.learning.drift import STREAMS, WARM_UP_MS
-from models.learning.lessons import DayEnd, Lesson, Observation, encode_lesson
+from models.learning.lessons import DayEnd, Lesson, Observation
 from models.learning.trainer import Trainer
 from streams.metrics import Metrics
-from streams.quarantine import Quarantine
 from tests.models.lines import PARAMETERS
-
-
-class Labelled(NamedTuple):
-    """A record of the topic of lessons."""
-
-    offset: int
-    value: bytes
-    partition: int = 0
-    key: bytes | None = None
-    timestamp: int = 0
 
 
 def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -46,7 +34,7 @@ def test_an_alarm_is_a_line_in_the_log_and_a_count(caplog: pytest.LogCaptureFixt
             lessons.append(DayEnd(day_end_ms(told.timestamp_ms), offset=number, index=1))
         # What is learnt twice, after a crash, alarms once.
         for lesson in 2 * lessons:
-            hear(trainer, Labelled(number, encode_lesson(lesson)), Quarantine(metrics))
+            trainer.learn(lesson, number)
             while learn_next(trainer, metrics):
                 pass
     metrics.set_drift_means(trainer.drift_means())

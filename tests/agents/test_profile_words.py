@@ -14,7 +14,7 @@ from models.customer.anomaly import Anomaly
 from models.customer.cart import CartView
 from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
-from models.customer.consent import ConsentView, WordView
+from models.customer.consent_words import ConsentView, WordView
 from models.customer.contacts import (
     CONTROL,
     MOMENTS_MAX,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.app import Worker
+from agents.app import Worker, build_app
 from config.settings import load_settings
 from models.parameters import load_parameters
 from streams.kafka_clients import partition_for
@@ -49,3 +49,11 @@ def test_what_waits_for_a_foreign_key_in_redis_is_a_delay(worker: Worker) -> Non
     assert ["decisions wait for the key keepstream:triggers:x, which holds something else"] == (
         worker.delays()
     )
+
+
+@pytest.mark.parametrize("session_timeout_ms", [1_000, 10_000, 300_000])
+def test_every_session_timeout_that_may_be_set_can_be_used(session_timeout_ms: int) -> None:
+    """Faust refuses one that is longer than what it waits for an answer, once it connects."""
+    conf = build_app(load_settings({}, session_timeout_ms=session_timeout_ms)).conf
+    assert session_timeout_ms / 1_000 == conf.broker_session_timeout
+    assert conf.broker_session_timeout <= conf.broker_request_timeout

@@ -70,8 +70,10 @@ def test_redis_gets_the_time_that_folding_leaves(
     assert expected == pause_between_writes_s(took_s=took_s, wrote=wrote, is_idle=is_idle)
 
 
-def test_no_profile_is_written_before_all_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a takeover, profiles of a partition that is back would hold up the others."""
+def test_no_profile_is_written_while_partitions_change_hands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Profiles of a partition that is back would hold up those that are not, and the end."""
     worker, unread = Worker(load_settings({}), PARAMETERS), [3]
     monkeypatch.setattr(worker, "_unread", lambda: unread)
     views: Any = _Views()
@@ -79,6 +81,10 @@ def test_no_profile_is_written_before_all_rows_are_read(monkeypatch: pytest.Monk
     assert not asyncio.run(worker._write_some_views())
     assert 0 == views.written
     unread.clear()
+    monkeypatch.setattr(worker, "is_leaving", lambda: True)
+    assert not asyncio.run(worker._write_some_views())
+    assert 0 == views.written
+    monkeypatch.setattr(worker, "is_leaving", lambda: False)
     assert asyncio.run(worker._write_some_views())
     assert 1 == views.written
 

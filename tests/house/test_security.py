@@ -2,10 +2,39 @@
 
 import re
 
+from config.rights import ALL, RIGHTS, Rights
 from config.topics import READ_BACK_TOPICS, topics
 from tests.house.repository import ROOT
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+def _names(topics: tuple[str, ...]) -> str:
+    return "all topics" if set(topics) == set(ALL) else ", ".join(f"`{name}`" for name in topics)
+
+
+def _besides(rights: Rights) -> str:
+    parts = [
+        f"{operation} on {_names(names)}"
+        for operation, names in (
+            ("Create", rights.creates),
+            ("Describe", rights.describes),
+            ("DescribeConfigs", rights.looks_at_configs),
+        )
+        if names
+    ]
+    parts += [f"{rights.group} on the group"] if rights.group else []
+    parts += [f"{rights.cluster} on the cluster"] if rights.cluster else []
+    return "; ".join(parts)
+
+
+def test_the_page_has_the_rights_that_programs_ask_for() -> None:
+    lines = [line for line in PAGE.splitlines() if line.startswith("| `keepstream ")]
+    found = [tuple(cell.strip() for cell in line.split("|")[1:5]) for line in lines]
+    assert found == [
+        (f"`keepstream {program}`", _names(r.reads), _names(r.writes), _besides(r))
+        for program, r in RIGHTS.items()
+    ]
 
 
 def row(program: str) -> tuple[set[str], set[str]]:

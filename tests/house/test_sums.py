@@ -25,6 +25,7 @@ SUMS_OF_INTEGERS = {
     "sum((partition.rehearsed for partition in rehearsing or facts.partitions))": "decisions",
     "sum((partition.damaged for partition in damaged))": "rows",
     "sum((max(log.ends[tp] - committed[tp], 0) for tp in partitions))": "offsets",
+    "sum((span.begin for span in self._spans[topic]))": "offsets",
     "sum(self._held.values())": "records that wait, by topic",
     "sum((log.ends[tp] - log.hour[tp] for tp in partitions))": "offsets",
     "sum((end - begins[tp] for tp, end in ends.items() if tp.topic in raw))": "offsets",

@@ -1,4 +1,7 @@
-"""A deployment for each test: topics of its own on the shared broker, no workers yet."""
+"""A deployment for each test: topics of its own on the shared broker, no workers yet.
+
+Batches are small, so that a fault finds some in every stage.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +10,35 @@ import pytest
 
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
-from tests.kafka.deployment import Deployment
+from tests.kafka.deployment import PATIENT_MS, Deployment
 
 
 @pytest.fixture
 def deployment(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> Iterator[Deployment]:
-    """Batches are small, so that a fault finds some in every stage."""
-    prefix = f"{tmp_path.name}."
-    servers = kafka.bootstrap_servers
-    with Deployment(servers, valkey.url, prefix, tmp_path, max_batch_records=500) as deployment:
+    """For workers that nothing happens to: they have time, however busy the machine is."""
+    with _deployment(kafka, valkey, tmp_path, session_timeout_ms=PATIENT_MS) as deployment:
         yield deployment
+
+
+@pytest.fixture
+def hard_times(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
+) -> Iterator[Deployment]:
+    """For workers that die or stand still: others soon take over."""
+    with _deployment(kafka, valkey, tmp_path) as deployment:
+        yield deployment
+
+
+def _deployment(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, directory: Path, **overrides: int
+) -> Deployment:
+    return Deployment(
+        kafka.bootstrap_servers,
+        valkey.url,
+        f"{directory.name}.",
+        directory,
+        max_batch_records=500,
+        **overrides,
+    )

@@ -22,6 +22,7 @@ from streams.kafka_clients import new_admin, new_reader, running
 from streams.outbox import Headers, Outbox, new_outbox_producer
 from streams.publisher import EventPublisher
 from streams.recovery import ChangelogFold
+from streams.set_aside import SetAside
 from streams.topics import create_topics
 from streams.worker_group import GroupUnanswered, committed_offsets
 from tests.kafka.worker import PRESENT, ROOT, Program, Worker
@@ -30,6 +31,11 @@ START_MS = 1_700_000_000_000
 #: How long a test waits for what must come before it says that it does not. A limit for what hangs,
 #: not for what is slow: a machine that is busy with other things takes its time.
 LIVENESS_S = 240.0
+#: Between looks at what is waited for: each asks workers and brokers, who have the same cores.
+LOOK_S = 0.2
+#: The session of workers that die or stand still, so that others soon take over; and of those that
+#: nothing happens to: a machine that is busy with other tests must not end them.
+MISSED_SOON_MS, PATIENT_MS = 6_000, 30_000
 #: What follows from examples: the log once more, for the models, and what it decides.
 DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
@@ -56,8 +62,7 @@ class Deployment:
             bootstrap_servers=bootstrap_servers,
             redis_url=redis_url,
             topic_prefix=prefix,
-            session_timeout_ms=6_000,
-            **overrides,
+            **{"session_timeout_ms": MISSED_SOON_MS, **overrides},
         )
         self.directory = directory
         self.workers: list[Worker] = []
@@ -76,6 +81,8 @@ class Deployment:
             "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
             "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
+            # Only where it is asked for: earlier releases do not know it.
+            **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
             # The tests' events are of years ago.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }
@@ -173,22 +180,40 @@ class Deployment:
     def wait(
         self, what: str, condition: Callable[[], bool], *, timeout_s: float = LIVENESS_S
     ) -> None:
-        """Wait until ``condition``; fail with the ends of the workers' logs when it isn't."""
-        wait_until(condition, what, timeout_s, [worker.process for worker in self.workers])
+        """Wait until ``condition``; fail with the ends of the workers' logs when it isn't.
+
+        Workers that the machine let stand still are started again meanwhile.
+        """
+        processes = [worker.process for worker in self.workers]
+
+        def holds() -> bool:
+            for worker in self.workers:
+                if worker.has_stood_still:
+                    # As its supervisor would: on a machine that is too busy, it was right to end.
+                    worker.start()
+            return condition()
+
+        wait_until(holds, what, timeout_s, processes, every_s=LOOK_S)
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's next offset by partition of ``topic``; 0 where there is none."""
         name = self.settings.topic(topic)
+        return {tp.partition: at for tp, at in self._committed().items() if tp.topic == name}
+
+    def _committed(self) -> dict[TopicPartition, int]:
         group = self.settings.group_id
         with closing(new_admin(self.settings)) as admin:
             try:
                 offsets = committed_offsets(admin, group, tries=1)
             except GroupUnanswered:
                 return {}  # the first group of a new broker is yet to be set up
-        return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}
+        return {TopicPartition(*tp): at.offset for tp, at in offsets.items()}
 
     def ends(self, topic: str) -> dict[int, int]:
-        return asyncio.run(_ends(self.settings, topic))
+        return {tp.partition: end for tp, end in self._ends(topic).items()}
+
+    def _ends(self, *names: str) -> dict[TopicPartition, int]:
+        return asyncio.run(_ends(self.settings, names))
 
     def is_drained(self) -> bool:
         """Whether everything is done, in the order of the flow.
@@ -196,16 +221,27 @@ class Deployment:
         Examples are committed only up to a snapshot, so the trainer is asked; and what it
         announces is read by everybody once more.
         """
-        return (
-            all(map(self.is_committed, (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS)))
-            and self.metric("keepstream_consumer_lag_records", topic=topics.LABELLED_EXAMPLES) == 0
-            and all(map(self.is_committed, DECIDED_TOPICS))
+        # The workers know most of it, and are asked at no cost.
+        return self._lag() == 0 and (
+            self.is_committed(*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS)
+            and self._lag(topics.LABELLED_EXAMPLES) == 0
+            and self.is_committed(*DECIDED_TOPICS)
         )
 
-    def is_committed(self, topic: str) -> bool:
-        """Whether the group has committed ``topic`` up to its end."""
-        committed = self.committed(topic)
-        return all(committed.get(number, 0) >= end for number, end in self.ends(topic).items())
+    def is_drained_by(self, size: int) -> bool:
+        """The same, by so many workers; those that ended by themselves are replaced meanwhile."""
+        self.restart_ended()
+        return len(self.alive) == size and self.is_drained()
+
+    def _lag(self, *names: str) -> float:
+        """Records of these topics, or of all, that the workers alive know of and have not done."""
+        labels = {"topic": names} if names else {}
+        return self.metric("keepstream_consumer_lag_records", **labels)
+
+    def is_committed(self, *names: str) -> bool:
+        """Whether the group has committed these topics up to their ends."""
+        committed = self._committed()
+        return all(committed.get(tp, 0) >= end for tp, end in self._ends(*names).items())
 
     def read(self, topic: str) -> list[tuple[int, bytes | None, bytes]]:
         """Every record of ``topic``: partition, key, value."""
@@ -218,8 +254,8 @@ class Deployment:
     def changelog(self) -> dict[int, ChangelogFold]:
         """The customers table as its changelog has it, by partition."""
         folds = {partition: ChangelogFold() for partition in range(self.settings.partitions)}
-        for partition, key, value in self.read(topics.CUSTOMERS):
-            folds[partition].add(key, value)
+        for record in self.records(topics.CUSTOMERS):
+            folds[record.partition].take(record, record.partition, SetAside.of(self.settings))
         return folds
 
     def run(self, *arguments: str, allowed: Collection[int] = (0,)) -> str:
@@ -274,10 +310,13 @@ async def _write(
         await outbox.flush()
 
 
-async def _ends(settings: Settings, topic: str) -> dict[int, int]:
+async def _ends(settings: Settings, names: Iterable[str]) -> dict[TopicPartition, int]:
     async with running(new_reader(settings), settings) as reader:
-        assigned = await _assign(reader, settings.topic(topic))
-        return {tp.partition: end for tp, end in (await reader.end_offsets(assigned)).items()}
+        ends: dict[TopicPartition, int] = {}
+        for name in names:
+            assigned = await _assign(reader, settings.topic(name))
+            ends |= await reader.end_offsets(assigned)
+        return ends
 
 
 async def _read(settings: Settings, topic: str) -> list[ConsumerRecord]:

@@ -1,5 +1,6 @@
 """Workers that end, stand still, come and go: nothing is lost, nothing is done twice."""
 
+import signal
 from itertools import pairwise
 
 import pytest
@@ -22,22 +23,21 @@ from streams.changelog import STATE_KEY
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
+from tests.kafka.points import BREAKING, VARIABLE, reached
+from tests.kafka.worker import STOOD_STILL, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
-    deployment: Deployment,
+    hard_times: Deployment,
 ) -> None:
-    records = orderly_shop(160)
+    deployment, records = hard_times, orderly_shop(160)
     deployment.publish(records)
     first, second = deployment.start_workers(2)
-    deployment.wait("a fifth is folded", lambda: deployment.folded() > len(records) / 5)
     # Only who has a customer's partition of all topics can put their events in order.
-    for worker in (first, second):
-        assert [worker.lag(CUSTOMER_EVENTS).keys()] * 4 == [
-            worker.lag(topic).keys() for topic in RAW_TOPICS
-        ]
+    deployment.wait("they share", lambda: _shares(first) and _shares(second))
+    deployment.wait("a fifth is folded", lambda: deployment.folded() > len(records) / 5)
 
     assert 0 == first.stop()
     # It left most of what was still to be read to the other one.
@@ -45,24 +45,33 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
     assert second.metric("keepstream_events_total") < len(records)
 
     deployment.wait("all is read", deployment.is_drained)
-    exact = assert_exact(deployment, published=len(records))
-    assert 0 == exact.summary.events["late"]
+    checked = assert_exact(deployment, published=len(records))
+    assert 0 == checked["events:late"]
 
 
-def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
-    records = orderly_shop(160)
+def _shares(worker: Worker) -> bool:
+    """Whether it has half of the log, and of the raw topics the same partitions."""
+    mine = worker.lag(CUSTOMER_EVENTS).keys()
+    return len(mine) == 2 and all(mine == worker.lag(topic).keys() for topic in RAW_TOPICS)
+
+
+def test_a_zombie_neither_commits_nor_wins(hard_times: Deployment) -> None:
+    """It stands still when its effects are durable, and writes its rows when it wakes."""
+    deployment, records = hard_times, orderly_shop(120)
     half = len(records) // 2
     deployment.publish(records[:half])
-    zombie, heir = deployment.start_workers(2)
-    deployment.wait("a tenth is folded", lambda: deployment.folded() > len(records) / 10)
-    zombie.pause()
+    zombie = deployment.start_worker(program=BREAKING, **{VARIABLE: "before rows:3:SIGSTOP"})
+    deployment.wait("it stands still", lambda: reached("before rows") in zombie.log_text())
+    zombie.is_paused = True
+    (heir,) = deployment.start_workers(1)
     deployment.wait("the other took over", lambda: len(heir.lag(CUSTOMER_EVENTS)) == 4)
     deployment.publish(records[half:])
+    deployment.wait("it goes on", lambda: deployment.folded() > len(records) / 4)
     before = deployment.committed(CUSTOMER_EVENTS)
 
     zombie.resume()
     assert 1 == zombie.wait()
-    assert "stood still for more than its session timeout" in zombie.log_text()
+    assert STOOD_STILL in zombie.log_text()
     after = deployment.committed(CUSTOMER_EVENTS)
     assert all(after[partition] >= offset for partition, offset in before.items())
 
@@ -71,8 +80,8 @@ def test_a_zombie_neither_commits_nor_wins(deployment: Deployment) -> None:
 
 
 @pytest.mark.nightly
-def test_workers_may_join_and_leave_all_the_time(deployment: Deployment) -> None:
-    records = orderly_shop(160)
+def test_workers_may_join_and_leave_all_the_time(hard_times: Deployment) -> None:
+    deployment, records = hard_times, orderly_shop(160)
     (steady,) = deployment.start_workers(1)
     with deployment.under_load(records, per_second=2_000):
         for _ in range(4):
@@ -111,13 +120,15 @@ def _page(customer: bytes, at_ms: int) -> bytes:
     return b'{"type":"page","userId":"%b","timestamp":"%b"}' % (customer, iso(at_ms).encode())
 
 
-def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment) -> None:
-    records = orderly_shop(250)
+def test_a_killed_trainer_goes_on_from_its_last_snapshot(hard_times: Deployment) -> None:
+    """It dies when a snapshot is durable that only some partitions have heard of."""
+    deployment, records = hard_times, orderly_shop(150)
     deployment.publish(records)
-    (first,) = deployment.start_workers(1)
-    deployment.wait("a few are published", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= 10)
-    first.process.kill()
-    first.wait()
+    first = deployment.start_worker(
+        program=BREAKING, **{VARIABLE: "amid the announcement:10:SIGKILL"}
+    )
+    deployment.wait("a few are published", lambda: first.process.exit_code is not None)
+    assert -signal.SIGKILL == first.wait()
     before = deployment.ends(MODEL_SNAPSHOTS)[0]
     deployment.start_workers(1)
     deployment.wait("all is read", deployment.is_drained)
@@ -138,8 +149,8 @@ def test_a_killed_trainer_goes_on_from_its_last_snapshot(deployment: Deployment)
     for versions in _announced(deployment).values():
         assert all(earlier <= later for earlier, later in pairwise(versions))
         assert set(versions) == set(range(1, len(expected) + 1))
-    exact = assert_exact(deployment, published=len(records))
-    assert 0 == exact.summary.events["late"]
+    checked = assert_exact(deployment, published=len(records))
+    assert 0 == checked["events:late"]
 
 
 def _announced(deployment: Deployment) -> dict[int, list[int]]:

@@ -1,108 +1,87 @@
 """Killing workers changes nothing: not the state, not the scores, not the decisions."""
 
-import random
 import signal
 from pathlib import Path
-from time import sleep
+from typing import NamedTuple
 
 import pytest
 
 from agents.trials.demo.shop import ShopConfig, simulate
-from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
-from tests.kafka.exactness import assert_commits_are_durable, assert_exact
-from tests.kafka.worker import Worker
+from tests.kafka.exactness import assert_commits_are_durable, assert_exact, assert_replayed
+from tests.kafka.points import BREAKING, VARIABLE
+from tests.kafka.storm import Storm
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
-#: How many customers a shop has, and at least how many events there are of them.
-SMALL_SHOP, LARGE_SHOP = (600, 30_000), (1_750, 100_000)
 REREAD = "keepstream_reread_records_total"
-#: For the broker to carry out what a worker had sent before its time was stopped.
-IN_FLIGHT_S = 0.5
 
 
-def trainer(deployment: Deployment) -> Worker:
-    """The worker whose turn it is to learn."""
-    deployment.wait(
-        "somebody learns", lambda: any(worker.lag(LABELLED_EXAMPLES) for worker in deployment.alive)
-    )
-    return next(worker for worker in deployment.alive if worker.lag(LABELLED_EXAMPLES))
+class Scale(NamedTuple):
+    """How large a shop, with at least how many events, and how many kills in all."""
+
+    customers: int
+    events_min: int
+    kills: int
 
 
-@pytest.mark.parametrize(
-    ("customers", "events_min"),
-    [
-        pytest.param(*SMALL_SHOP, id="small"),
-        pytest.param(*LARGE_SHOP, id="large", marks=pytest.mark.nightly),
-    ],
-)
 def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor_decisions(
-    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path, customers: int, events_min: int
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    shop = ShopConfig(seed=11, customers=customers, start_ms=START_MS, days=200)
+    with Deployment(kafka.bootstrap_servers, valkey.url, "kill.", tmp_path) as deployment:
+        survive_a_storm(deployment, Scale(customers=320, events_min=15_000, kills=8))
+
+
+@pytest.mark.nightly
+def test_a_storm_of_kills_changes_nothing_brokers_included(
+    valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with (
+        EmbeddedKafka(tmp_path / "kafka") as kafka,
+        Deployment(kafka.bootstrap_servers, valkey.url, "storm.", tmp_path) as deployment,
+    ):
+        survive_a_storm(deployment, Scale(customers=1_750, events_min=100_000, kills=60), kafka)
+
+
+def survive_a_storm(
+    deployment: Deployment, scale: Scale, kafka: EmbeddedKafka | None = None
+) -> None:
+    shop = ShopConfig(seed=11, customers=scale.customers, start_ms=START_MS, days=200)
     records = list(simulate(shop))
-    assert len(records) >= events_min
-    with Deployment(
-        kafka.bootstrap_servers, valkey.url, f"kill-{customers}.", tmp_path
-    ) as deployment:
-        # Before there are workers: a kill that finds them idle would prove nothing.
-        most = len(records) * 9 // 10
-        deployment.publish(records[:most])
-        first, _ = deployment.start_workers(2)
-        share = random.Random(5).uniform(0.15, 0.45)
-        deployment.wait(
-            f"{share:.0%} are applied",
-            lambda: deployment.folded() >= share * len(records),
-        )
-        done = 0.0
+    assert len(records) >= scale.events_min
+    # Before there are workers: a kill that finds them idle would prove nothing.
+    most = len(records) * 9 // 10
+    deployment.publish(records[:most])
+    deployment.start_worker()
+    # With rows that are durable and not acked; a random kill just after a commit leaves nothing
+    # to read again.
+    first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:6:SIGKILL"})
+    deployment.wait("it has a batch in hand", lambda: first.process.exit_code is not None)
+    assert -signal.SIGKILL == first.wait()
+    assert_commits_are_durable(deployment)
+    # Where rows are kept makes no difference, either.
+    deployment.start_worker(KEEPSTREAM_ROWS_DIR=str(deployment.directory))
+    # Asked before the storm, which takes the counts of those that it kills along.
+    deployment.wait("records are read again", lambda: deployment.metric(REREAD) >= 1)
 
-        def is_stopped_in_the_middle() -> bool:
-            nonlocal done
-            done = deployment.folded()
-            return _is_stopped_in_the_middle(first, deployment)
-
-        deployment.wait("a kill finds something in hand", is_stopped_in_the_middle)
-        assert 0.1 * len(records) <= done <= 0.9 * len(records)
-        # Asked while most is yet to come: later the other worker may have learnt all there is.
-        snapshots = deployment.ends(MODEL_SNAPSHOTS)[0]
-        first.stop(signal.SIGKILL)
-        assert_commits_are_durable(deployment)
-
-        # Where rows are kept makes no difference, either.
-        deployment.start_worker(KEEPSTREAM_ROWS_DIR=str(tmp_path))
-        # Asked before the trainer is killed, whose worker may be the one that read them.
-        deployment.wait("records are read again", lambda: deployment.metric(REREAD) >= 1)
-        reread = deployment.metric(REREAD)
-        deployment.wait(
-            "the trainer goes on", lambda: deployment.ends(MODEL_SNAPSHOTS)[0] >= snapshots + 5
-        )
-        trainer(deployment).stop(signal.SIGKILL)
-        assert_commits_are_durable(deployment)
-
-        deployment.start_worker()
-        deployment.publish(records[most:])
-        deployment.wait("all is read", deployment.is_drained, timeout_s=400)
-        deployment.wait("workers are ready", lambda: all(w.is_ready() for w in deployment.alive))
-        exact = assert_exact(deployment, published=len(records))
-        assert [0, 0] == [worker.stop() for worker in deployment.alive]
+    storm = Storm(deployment, seed=5, kafka=kafka)
+    storm.rage(scale.kills - 1)
+    deployment.publish(records[most:])
+    deployment.wait("all is read", lambda: _is_drained(storm, deployment), timeout_s=400)
+    deployment.wait("workers are ready", lambda: all(w.is_ready() for w in deployment.alive))
+    checked = assert_exact(deployment, published=len(records))
+    exact = assert_replayed(deployment)
+    assert {0} == {worker.stop() for worker in deployment.alive}
+    if kafka is None:
+        assert [] == storm.unexplained()
     # Shown by pytest -s.
-    print(f"\n{len(records)} events, killed at {done:.0f}, {reread:.0f} records read again")  # noqa: T201
+    print(f"\n{storm}, and 1 with a batch in hand; {checked['rawRecords']} events checked")  # noqa: T201
     print(exact)  # noqa: T201
 
 
-def _is_stopped_in_the_middle(worker: Worker, deployment: Deployment) -> bool:
-    """Stop its time, for good if it has applied what it has not committed.
-
-    A worker that is killed just after a commit leaves nothing to read again.
-    """
-    partitions = worker.lag(CUSTOMER_EVENTS)
-    worker.pause()
-    sleep(IN_FLIGHT_S)
-    committed, folds = deployment.committed(CUSTOMER_EVENTS), deployment.changelog()
-    if any(folds[number].state.applied >= committed.get(number, 0) for number in partitions):
-        return True
-    worker.resume()
-    return False
+def _is_drained(storm: Storm, deployment: Deployment) -> bool:
+    """Whether all is done; whoever ends by itself is replaced until then."""
+    storm.replace()
+    return deployment.is_drained()

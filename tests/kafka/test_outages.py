@@ -28,11 +28,13 @@ from models.events.wire import iso
 from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.ports import HOST
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
 from streams.redis_views import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment, orderly_shop
-from tests.kafka.exactness import assert_exact
+from tests.kafka.exactness import assert_exact, assert_replayed
+from tests.kafka.proxy import Proxy
 from tests.kafka.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -57,12 +59,7 @@ def test_workers_outlive_a_broker_that_crashes(valkey: EmbeddedValkey, tmp_path:
         sleep(OUTAGE_S)
         kafka.start()
         deployment.publish(records[half:])
-
-        def is_drained() -> bool:
-            deployment.restart_ended()
-            return len(deployment.alive) == 2 and deployment.is_drained()
-
-        deployment.wait("all is read", is_drained)
+        deployment.wait("all is read", lambda: deployment.is_drained_by(2))
         assert_exact(deployment, published=len(records))
 
 
@@ -76,7 +73,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 def test_folding_goes_on_without_redis_and_redis_gets_everything_later(
     kafka: EmbeddedKafka, store: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    records = orderly_shop(300)
+    records = orderly_shop(160)
     half = len(records) // 2
     servers = kafka.bootstrap_servers
     with Deployment(servers, store.url, "redis.", tmp_path, max_batch_records=500) as deployment:
@@ -111,8 +108,38 @@ def test_folding_goes_on_without_redis_and_redis_gets_everything_later(
             deployment.wait("and once more", lambda: _are_shown(client, deployment, customers))
 
 
+def test_a_store_that_hangs_half_way_through_an_answer_delays_deliveries_alone(
+    kafka: EmbeddedKafka, store: EmbeddedValkey, tmp_path: Path
+) -> None:
+    records = orderly_shop(60)
+    half = len(records) // 2
+    servers = kafka.bootstrap_servers
+    with (
+        Proxy(lambda: store.ports[0]) as proxy,
+        Deployment(servers, f"redis://{HOST}:{proxy.port}/0", "half.", tmp_path) as deployment,
+    ):
+        (worker,) = deployment.start_workers(1)
+        deployment.publish(records[:half])
+        deployment.wait("half is read", deployment.is_drained)
+        proxy.break_off_answers(after_bytes=100)
+        deployment.publish(records[half:])
+        deployment.wait("an answer broke off", lambda: proxy.has_broken_off)
+        deployment.wait("all is folded", lambda: _is_folded(deployment))
+        deployment.wait("it is noticed", lambda: 0 == worker.metric("keepstream_redis_up"))
+        deployment.wait("it is ready nevertheless", worker.is_ready)
+        assert not deployment.is_committed(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
+
+        proxy.heal()
+        deployment.wait("all is delivered", deployment.is_drained)
+        assert_exact(deployment, published=len(records))
+        with redis.Redis.from_url(store.url) as client:
+            assert set(_triggers(deployment)) == _streamed(client, deployment)
+            customers = [f for fold in deployment.changelog().values() for f in fold.packed]
+            deployment.wait("profiles are there", lambda: _are_shown(client, deployment, customers))
+
+
 def _is_folded(deployment: Deployment) -> bool:
-    return all(map(deployment.is_committed, (*RAW_TOPICS, CUSTOMER_EVENTS)))
+    return deployment.is_committed(*RAW_TOPICS, CUSTOMER_EVENTS)
 
 
 def _triggers(deployment: Deployment) -> dict[str, Decision]:
@@ -149,28 +176,31 @@ def _are_shown(client: redis.Redis, deployment: Deployment, customers: list[str]
     return all(shown.values()) and shown == {c: deployment.live_customer(c) for c in customers}
 
 
-CART_AFTER_S = 50
+CART_AFTER_S = 20
 SILENT = (f"cart.idle={CART_AFTER_S}s", "time.disorder=1s")
 
 
 def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -> None:
     """An idle shop: a day of events, and then none. The wall clock goes on alone."""
-    now_ms = int(time() * 1_000)
-    last_ms = now_ms - 30_000
+    last_ms = int(time() * 1_000) - 30_000
     shop = orderly_shop(60, days=1, start_ms=last_ms - DAY_MS)
     # One cart is due while the first worker runs, the other while the second one does, which
     # never sees an event. And somebody's visit in every partition: the wall clock drives those
     # alone that were near it.
-    carts = [_cart("soon", last_ms - 30_000), _cart("later", last_ms)]
     visits = [_visit(f"visitor-{number}", last_ms) for number in range(20)]
     assert 4 == len({partition_for(visit.key or b"", 4) for visit in visits})
-    records = sorted([*shop, *carts, *visits], key=lambda record: record.occurred_at_ms)
+    records = sorted(
+        [*shop, *visits, _cart("soon", last_ms)], key=lambda record: record.occurred_at_ms
+    )
     arguments = [word for name in SILENT for word in ("--set", name)]
     deployment.publish(records)
     (first,) = deployment.start_workers(1, *arguments)
     deployment.wait("the first cart fires", lambda: "soon" in _abandoned(deployment))
-    assert "later" not in _abandoned(deployment)
+    later = _cart("later", int(time() * 1_000))
+    deployment.publish([later])
+    deployment.wait("it has the second", lambda: deployment.folded() == len(records) + 1)
     assert 0 == first.stop()
+    assert "later" not in _abandoned(deployment)
     (second,) = deployment.start_workers(1, *arguments)
     deployment.wait("the second cart fires", lambda: "later" in _abandoned(deployment))
     assert 0 == second.metric("keepstream_events_total")
@@ -178,7 +208,9 @@ def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -
     deployment.wait("the clock goes on", lambda: _clock_ms(second) >= until_ms)
     assert 0 == second.stop()
 
-    exact = assert_exact(deployment, published=len(records), assignments=SILENT, is_live=False)
+    records.append(later)
+    assert_exact(deployment, published=len(records), assignments=SILENT, is_live=False)
+    exact = assert_replayed(deployment, assignments=SILENT)
     # Nothing but the events and the time: no broker, no records of the log.
     replay = Replay(load_parameters(assignments=SILENT))
     lines = [record.value for record in records]

@@ -19,13 +19,14 @@ from config.topics import (
 )
 from models.events.dead_letter import DeadLetter, decode_dead_letter
 from models.events.rejection import Reason
-from models.events.wire import EVENT_BYTES_MAX, iso
+from models.events.wire import EVENT_BYTES_MAX, LOG_FORMAT, iso
+from models.learning.lessons import Cost, encode_lesson
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, live_record, model_record
 from tests.kafka.deployment import START_MS, Deployment
-from tests.kafka.exactness import assert_exact
+from tests.kafka.exactness import assert_exact, assert_replayed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
@@ -58,6 +59,7 @@ class Poison(NamedTuple):
     topic: str = CLICKSTREAM
 
 
+REFUSED_TIME = (Reason.OUT_OF_RANGE, "$.timestamp")
 ORDER = {"event": "Order Completed"}
 RAW_POISON = [
     Poison(b'{"type":"track"', Reason.BAD_JSON),
@@ -105,6 +107,13 @@ LOG_POISON = [
     Poison(clock_record(TO_COME_MS), Reason.OUT_OF_RANGE, "$.timestamp"),
     Poison(live_record(TO_COME_MS), Reason.OUT_OF_RANGE, "$.timestamp"),
     Poison(model_record(7, "ff" * 32), Reason.OUT_OF_RANGE, "$.sha256"),
+    Poison(event(908, timestamp=iso(TO_COME_MS), logFormat=LOG_FORMAT), *REFUSED_TIME),
+    # Of an end that no worker tells: events would move the clock no more.
+    Poison(
+        json.dumps({"type": "watermark", "timestamp": iso(START_MS)}).encode(),
+        Reason.UNKNOWN_EVENT,
+        "$.type",
+    ),
 ]
 
 
@@ -136,7 +145,8 @@ def test_bad_records_are_set_aside_and_their_neighbours_applied_once(
     assert sorted(
         (step, str(poison.reason), poison.path, poison.value or b"") for step, poison in expected
     ) == sorted(map(_told, letters))
-    exact = assert_exact(deployment, published=good + len(RAW_POISON))
+    assert_exact(deployment, published=good + len(RAW_POISON))
+    exact = assert_replayed(deployment)
     # A clock on a raw topic moves no clock.
     assert exact.summary.clock is not None
     assert exact.summary.clock < iso(START_MS + 10**10)
@@ -177,13 +187,17 @@ def test_foreign_records_elsewhere_are_left_out_and_counted(deployment: Deployme
     deployment.write(CUSTOMERS, HOME, *foreign, (b"c-none", None))
     for topic in (LABELLED_EXAMPLES, MODEL_SNAPSHOTS):
         deployment.write(topic, 0, *GARBAGE)
+    # Of a record of the log that is still to come, and of a partition that there is not.
+    ahead = [Cost(START_MS, "ads", 1, partition=HOME, offset=10**9), Cost(1, "ads", 1, partition=9)]
+    deployment.write(LABELLED_EXAMPLES, 0, *((None, encode_lesson(lesson)) for lesson in ahead))
 
     (second,) = deployment.start_workers(1)
     deployment.write(CLICKSTREAM, HOME, *((None, event(number)) for number in range(100, 200)))
     deployment.wait("all is read", deployment.is_drained)
     assert len(foreign) == second.metric("keepstream_quarantined_records_total")
     left_out = {topic: second.metric(FOREIGN, topic=topic) for topic in (CUSTOMERS, *SINGLE)}
-    assert {CUSTOMERS: len(foreign), **dict.fromkeys(SINGLE, len(GARBAGE))} == left_out
+    counts = {LABELLED_EXAMPLES: len(GARBAGE) + len(ahead), MODEL_SNAPSHOTS: len(GARBAGE)}
+    assert {CUSTOMERS: len(foreign), **counts} == left_out
     told = json.loads(deployment.run("doctor", "--json", allowed=(1,)))["findings"]
     (lessons, snapshots) = [found for found in told if found["check"] == "records"]
     assert f"{len(GARBAGE)} of the newest " in lessons["words"]

@@ -7,12 +7,22 @@ import sys
 import msgspec
 import pytest
 from kafka import TopicPartition
+from msgspec.structs import replace
 
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+)
 from models.customer.row import ROW_FORMAT, Row, encode_row
+from models.events.dead_letter import decode_dead_letter
+from models.events.wire import LOG_FORMAT, iso
 from models.learning.snapshot import SNAPSHOT_FORMAT
 from streams.kafka_clients import new_admin
-from tests.kafka.deployment import Deployment, orderly_shop
+from tests.kafka.deployment import START_MS, Deployment, orderly_shop
+from tests.kafka.exactness import assert_exact
 from tests.kafka.worker import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -131,6 +141,35 @@ def test_a_log_of_an_older_format_is_refused(deployment: Deployment) -> None:
     text = last_words(deployment)
     assert "customer-events has records in format 1" in text
     assert START_OVER in text
+
+
+def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
+    deployment: Deployment,
+) -> None:
+    """It ends every worker, which says how to go on without this very record."""
+    # No matter how busy the machine is: a worker that stands still is another matter.
+    deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
+    records = orderly_shop(3)
+    deployment.publish(records)
+    deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(ROW_FORMAT + 1)))
+    clock = {"type": "clock", "timestamp": iso(START_MS), "logFormat": LOG_FORMAT + 1}
+    deployment.write(CUSTOMER_EVENTS, 2, (None, msgspec.json.encode(clock)))
+    # Whichever it meets first, and then both.
+    for _ in range(2):
+        _, told, rest = last_words(deployment).partition("set KEEPSTREAM_SET_ASIDE=")
+        assert told
+        deployment.settings = replace(deployment.settings, set_aside=rest.split(" ")[0])
+    assert "customer-events-2@0,customers-1@0" == deployment.settings.set_aside
+    (worker,) = deployment.start_workers(1)
+    deployment.wait("all is read", deployment.is_drained)
+    assert_exact(deployment, published=len(records), quarantined=1)
+    assert [(2, "$.logFormat")] == [
+        (number, decode_dead_letter(value).path)
+        for number, _, value in deployment.read(DEAD_LETTERS)
+    ]
+    assert 0 == worker.stop()
+    # Nor does it stop whoever makes rows anew.
+    deployment.run("rebuild", "--all")
 
 
 def row_in_format(its_format: int) -> bytes:

@@ -16,13 +16,15 @@ from streams.embedded.process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 40.0
+STOOD_STILL = "stood still for more than its session timeout"
 
 
 class Program(NamedTuple):
-    """The source that is run, and the Python that has what it needs."""
+    """The source that is run, the Python that has what it needs, and the module to begin with."""
 
     source: Path
     python: Path
+    module: str = "agents.cli"
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The same, so that it finds its own modules."""
@@ -48,11 +50,22 @@ class Worker:
         #: Whether its end was waited for.
         self.is_over = False
         self.process = process
-        process.start(
-            [program.python, "-m", "agents.cli", "worker", *arguments],
-            {**program.environment(environment), "KEEPSTREAM_WEB_PORT": str(self.port)},
-            cwd=program.source,
-        )
+        self._program = program
+        self._command = [program.python, "-m", program.module, "worker", *arguments]
+        self._environment = {
+            **program.environment(environment),
+            "KEEPSTREAM_WEB_PORT": str(self.port),
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start it, for the first time or once more."""
+        self.process.start(self._command, self._environment, cwd=self._program.source)
+
+    @property
+    def has_stood_still(self) -> bool:
+        """Whether it ended, by itself and unexpected, because its time was not given to it."""
+        return not (self.is_over or self.process.pid) and STOOD_STILL in self.log_text()
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body; 0 while nobody listens."""

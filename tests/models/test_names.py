@@ -149,7 +149,7 @@ OTHERS = [
     "Order Created",
     "Order Computed",
     "Order Delivered",
-    "Order Placed",
+    "Order Packed",
     "Order Exported",
     "Lead List",
     "Lead Won",

@@ -11,7 +11,7 @@ from config.settings import Settings
 from config.topics import RETENTION_TRIGGERS
 from models.decisions.trigger import encode_decision
 from streams.auditing.delivery_audit import DeliveryAudit
-from streams.auditing.profile_audit import Moments, compare_profiles
+from streams.auditing.profile_audit import ReadingTimes, compare_profiles
 from streams.auditing.report import Audit
 from streams.auditing.spools import digest_of
 from streams.auditing.store_contents import KeptProfile, StoreContents, read_store, still_missing
@@ -208,7 +208,7 @@ def profiles_audited(
     async def missing(customers: list[str]) -> list[str]:
         return [one for one in customers if one not in came]
 
-    outcome, moments = Audit(), Moments(directory, 0)
+    outcome, moments = Audit(), ReadingTimes(directory, 0)
     for offset, as_of_ms in enumerate([100, 200, 300, 400]):
         moments.note(offset, as_of_ms)
     with StoreContents(None) as contents:
@@ -266,7 +266,7 @@ def test_a_customer_without_a_profile_is_found_unless_it_comes_or_all_are_gone(
 
 
 def test_times_are_found_again_wherever_they_are(tmp_path: Path) -> None:
-    moments = Moments(tmp_path, 0)
+    moments = ReadingTimes(tmp_path, 0)
     for offset in [*range(5_000), 5_002]:
         moments.note(offset, 10 * offset)
     assert [0, 41_000, 49_990, 50_020, 50_020] == [

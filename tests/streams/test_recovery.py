@@ -30,8 +30,10 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import running
 from streams.outbox import Outbox, new_outbox_producer
 from streams.recovery import ChangelogFold, Recovered, RecoveryError, recover, require_events
+from streams.set_aside import SetAside
 from streams.topics import create_topics
 from tests.models.lines import at, happened, lived
+from tests.streams.test_record_batches import FakeRecord
 
 Written = tuple[bytes | None, bytes | None]
 
@@ -178,6 +180,17 @@ def _of_format_1() -> bytes:
 def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: bytes) -> None:
     with pytest.raises(NewerRow, match="upgrade this worker"):
         folded((key, value))
+
+
+def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
+    """Until the row is rebuilt: whether the one before it is the latest is not known."""
+    aside, fold = SetAside(frozenset({f"{CUSTOMERS}-2@41"})), ChangelogFold()
+    newer = _its_format(row(9), ROW_FORMAT + 1)
+    fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), 2, aside)
+    fold.take(FakeRecord(41, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
+    assert ({"c-1": row(5)}, {"c-1"}, 1) == (fold.packed, fold.damaged, fold.quarantined)
+    with pytest.raises(NewerRow, match=r"set KEEPSTREAM_SET_ASIDE=customers-2@41,customers-2@42 "):
+        fold.take(FakeRecord(42, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
 
 
 def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:

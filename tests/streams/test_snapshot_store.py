@@ -143,6 +143,47 @@ def test_another_release_is_not_passed_over(
     asyncio.run(read())
 
 
+def test_a_snapshot_of_another_format_can_be_set_aside(settings: Settings) -> None:
+    wanted = snapshot(1)
+    forged = msgspec.json.encode(msgspec.json.decode(written(wanted)) | {"format": 99})
+
+    async def read() -> None:
+        store = await store_of(settings, forged, written(wanted))
+        with pytest.raises(SnapshotError, match="KEEPSTREAM_SET_ASIDE=model-snapshots-0@0 for all"):
+            await store.latest()
+        aside = msgspec.structs.replace(settings, set_aside="model-snapshots-0@0")
+        store = SnapshotStore(aside, PRIOR)
+        assert written(wanted) == written(await store.latest()) == await found(store, wanted)
+
+    asyncio.run(read())
+
+
+def test_a_flood_of_models_that_are_not_there_is_waited_for_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a true one is found among them."""
+    deadlines: list[float] = []
+    monkeypatch.setattr(snapshot_store, "monotonic", lambda: 100.0)
+
+    class Watched(SnapshotStore):
+        async def _read(self, wanted: tuple[int, str] | None, deadline_s: float) -> None:
+            deadlines.append(deadline_s)
+            if wanted is None or wanted[0] == 1:
+                await super()._read(wanted, deadline_s)
+
+    wanted = snapshot(1)
+
+    async def read() -> None:
+        await store_of(settings, written(wanted))
+        store = Watched(settings, PRIOR)
+        for number in range(5):
+            assert not await store.fetch(9, f"{number:064}")
+        assert await store.fetch(1, hash_of(wanted))
+
+    asyncio.run(read())
+    assert [100.0 + snapshot_store.WAIT_S, *[100.0] * 5] == deadlines
+
+
 def test_a_snapshot_that_is_gone_is_an_error_that_says_so(settings: Settings) -> None:
     wanted = snapshot(1)
 

@@ -39,7 +39,7 @@ TICK_S = 0.05
 FOREVER_LINES_EVERY_S = 30.0
 
 
-class Progress:
+class LastMove:
     """Since when nothing has moved: a batch counts when all of it is done, but on a busy machine
     what it brings about is seen long before.
     """
@@ -79,7 +79,7 @@ class Performance:
         self._broker = broker
         self._publisher = publisher
         self._pace = PublishingPace(publisher, watch.figures, self._tick)
-        self._progress = Progress(monotonic())
+        self._progress = LastMove(monotonic())
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -97,7 +97,7 @@ class Performance:
 
     def publish_history(self) -> None:
         """Publish the shop's days, as fast as the workers can follow."""
-        self._progress = Progress(monotonic())
+        self._progress = LastMove(monotonic())
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()

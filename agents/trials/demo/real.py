@@ -20,7 +20,7 @@ from rich.text import Text
 from agents.trials.demo import show
 from agents.trials.demo.failure import DemoFailed, Stopped
 from agents.trials.demo.journey import CURRENCY, Basket, baskets, day_of, records
-from agents.trials.demo.performance import DAYS_PER_S_MAX, RATE_PER_S, Performance, Progress
+from agents.trials.demo.performance import DAYS_PER_S_MAX, RATE_PER_S, LastMove, Performance
 from agents.trials.demo.positions import Broker
 from agents.trials.demo.screen import Screen, View, screen
 from agents.trials.demo.services import Deployment, deployment
@@ -68,7 +68,7 @@ class Year(Performance):
 
     def publish_history(self) -> None:
         """Publish the year, as fast as the workers can follow."""
-        self._progress = Progress(monotonic())
+        self._progress = LastMove(monotonic())
         at_most_per_s = len(self._year) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(records(self._year), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()

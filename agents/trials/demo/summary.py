@@ -37,7 +37,7 @@ class Latency(Struct, frozen=True):
     p99: int | None
 
 
-class Quality(Struct, frozen=True, rename="camel"):
+class ModelFigures(Struct, frozen=True, rename="camel"):
     """How good the champion and the baseline were on the same matured decisions, each scored
     before it was learnt from; null where the shop was too small to tell.
     """
@@ -49,7 +49,7 @@ class Quality(Struct, frozen=True, rename="camel"):
     examples: int
 
 
-class Replayed(Quality, frozen=True):
+class Replayed(ModelFigures, frozen=True):
     """What a trainer that began with nothing was taught by a replay of the log. ``agrees``: by as
     many decisions, and no figure differs by more than `DIFFERENCE_MAX`.
     """
@@ -57,7 +57,7 @@ class Replayed(Quality, frozen=True):
     agrees: bool
 
 
-class Model(Quality, frozen=True):
+class Model(ModelFigures, frozen=True):
     """The quality that the workers found; ``replayed`` is null if nothing was learnt."""
 
     replayed: Replayed | None
@@ -111,14 +111,14 @@ def summarize(
     )
 
 
-def model_quality(snapshot: Snapshot | None) -> Quality:
+def model_quality(snapshot: Snapshot | None) -> ModelFigures:
     """The quality of the shortest horizon, over all kinds of decisions."""
     quality = snapshot.of(ChurnScoring).quality if snapshot is not None else ()
     told = [one for one in quality if one.kind == ALL_KINDS]
     shortest = min((q.horizon_days for q in told), default=0.0)
     by_scorer = {q.scorer: q for q in told if q.horizon_days == shortest}
     champion, baseline = by_scorer.get(CHAMPION), by_scorer.get(Scorer.BASELINE)
-    return Quality(
+    return ModelFigures(
         auc=champion.auc if champion else None,
         log_loss=champion.log_loss if champion else None,
         calibration_error=champion.calibration_error if champion else None,
@@ -134,7 +134,7 @@ def model_figures(learnt: Snapshot | None, again: Snapshot | None) -> Model:
     return Model(**asdict(live), replayed=_compared(live, taught) if has_both else None)
 
 
-def _compared(live: Quality, taught: Quality) -> Replayed:
+def _compared(live: ModelFigures, taught: ModelFigures) -> Replayed:
     agrees = live.examples == taught.examples and all(map(_is_near, astuple(live), astuple(taught)))
     return Replayed(**asdict(taught), agrees=agrees)
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from agents.trials.demo.closing import replayed_in_words, summary_in_words
 from agents.trials.demo.failure import DemoFailed
-from agents.trials.demo.performance import Progress
+from agents.trials.demo.performance import LastMove
 from agents.trials.demo.positions import is_reached
 from agents.trials.demo.present import going_on
 from agents.trials.demo.screen import View, screen
@@ -151,7 +151,7 @@ def test_a_percentile_is_a_value_that_was_measured(share: float, expected: int) 
 
 
 def test_a_batch_that_brings_something_about_does_not_stand_still() -> None:
-    progress = Progress(100.0)
+    progress = LastMove(100.0)
     progress.note(10, 3, 101.0)
     progress.note(10, 4, 130.0)
     assert 5.0 == progress.stands_s(135.0)

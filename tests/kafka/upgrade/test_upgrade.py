@@ -11,7 +11,7 @@ import pytest
 from agents.trials.demo.shop import ShopRecord
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS, RETENTION_TRIGGERS
 from tests.kafka.deployment import Deployment
-from tests.kafka.exactness import assert_exact
+from tests.kafka.exactness import assert_exact, assert_replayed
 from tests.kafka.upgrade.recording import Recording, read_recording, released, restore, size_bytes
 from tests.kafka.worker import PRESENT, Program, Worker
 
@@ -89,6 +89,7 @@ def test_up_and_back_and_up_again(
         published=recording.published + len(recording.rest),
         worded_by_several=True,
     )
+    assert_replayed(deployment, worded_by_several=True)
     assert sum(deployment.ends(RETENTION_TRIGGERS).values()) > sum(decided.values())
 
 
@@ -109,3 +110,4 @@ def test_both_side_by_side(deployment: Deployment, recording: Recording, earlier
         published=recording.published + len(recording.rest),
         worded_by_several=True,
     )
+    assert_replayed(deployment, worded_by_several=True)

@@ -1,0 +1,130 @@
+"""The least that each program needs of Kafka, as data: docs/security.md shows it as a table.
+
+Topics are named without the deployment's prefix. Who may read or write a topic may describe it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from config.topics import (
+    CLICKSTREAM,
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    FEEDBACK,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+    SUPPORT,
+    TRANSACTIONS,
+    topics,
+)
+
+Kind = str
+TOPIC: Final = "topic"
+GROUP: Final = "group"
+CLUSTER: Final = "cluster"
+
+ALL: Final = tuple(topic.name for topic in topics(1, 1))
+
+
+class Right(NamedTuple):
+    """One entry: an operation, as Kafka names it, on a topic, the workers' group or the cluster."""
+
+    kind: Kind
+    name: str
+    operation: str
+
+
+class Rights(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program does with each topic, and with the group and the cluster."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    describes: tuple[str, ...] = ()
+    looks_at_configs: tuple[str, ...] = ()
+    creates: tuple[str, ...] = ()
+    group: str = ""
+    cluster: str = ""
+
+    def __iter__(self) -> Iterator[Right]:
+        for operation, names in (
+            ("Read", self.reads),
+            ("Write", self.writes),
+            ("Describe", self.describes),
+            ("DescribeConfigs", self.looks_at_configs),
+            ("Create", self.creates),
+        ):
+            for name in names:
+                yield Right(TOPIC, name, operation)
+        if self.group:
+            yield Right(GROUP, "", self.group)
+        if self.cluster:
+            yield Right(CLUSTER, "", self.cluster)
+
+
+RIGHTS: Mapping[str, Rights] = {
+    "worker": Rights(
+        reads=(
+            *RAW_TOPICS,
+            CUSTOMER_EVENTS,
+            CUSTOMERS,
+            LABELLED_EXAMPLES,
+            MODEL_SNAPSHOTS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+        ),
+        writes=(
+            CUSTOMER_EVENTS,
+            CUSTOMERS,
+            DEAD_LETTERS,
+            LABELLED_EXAMPLES,
+            MODEL_SNAPSHOTS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+            DECISION_LEDGER,
+        ),
+        looks_at_configs=ALL,
+        group="Read",
+    ),
+    "publish": Rights(writes=RAW_TOPICS),
+    "live": Rights(
+        reads=(CUSTOMERS,),
+        writes=(CUSTOMER_EVENTS,),
+        describes=RAW_TOPICS,
+        group="Describe",
+    ),
+    "audit": Rights(reads=ALL, group="Describe"),
+    "rebuild": Rights(
+        reads=(CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS), writes=(CUSTOMERS,), group="Describe"
+    ),
+    "export": Rights(reads=(CUSTOMER_EVENTS, MODEL_SNAPSHOTS)),
+    "explain": Rights(reads=(DECISION_LEDGER,)),
+    "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
+    "dead-letters retry": Rights(
+        reads=(DEAD_LETTERS,), writes=(CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
+    ),
+    "doctor": Rights(
+        reads=(
+            *RAW_TOPICS,
+            CUSTOMERS,
+            DEAD_LETTERS,
+            LABELLED_EXAMPLES,
+            MODEL_SNAPSHOTS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+            DECISION_LEDGER,
+        ),
+        describes=(CUSTOMER_EVENTS,),
+        looks_at_configs=ALL,
+        group="Describe",
+        cluster="Describe",
+    ),
+    "topics create": Rights(creates=ALL, looks_at_configs=ALL, describes=ALL),
+    "topics check": Rights(looks_at_configs=ALL, describes=ALL),
+}

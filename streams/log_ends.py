@@ -1,0 +1,57 @@
+"""Where `customer-events` ends: no lesson is of a record beyond it.
+
+A lesson's place tells repeats. One with a place that is still to come would make all true ones
+before that place count as repeats.
+"""
+
+import logging
+from asyncio import sleep
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+
+from aiokafka.errors import KafkaError
+
+from models.events.foreign import Foreign
+from models.learning.lessons import Lesson
+from streams.kafka_clients import END_RETRY_S, END_TRIES
+
+log = logging.getLogger(__name__)
+
+#: So long after a place was looked for in vain, others are looked for once only: whoever floods the
+#: topic must not hold up the trainer.
+DOUBTFUL_S = 60.0
+
+
+class LogEnds:
+    """Asks ``ends`` for the next offset by partition, only for places beyond what it knows."""
+
+    def __init__(self, ends: Callable[[], Awaitable[Mapping[int, int]]]) -> None:
+        self._ask = ends
+        self._ends: Mapping[int, int] = {}
+        self._doubtful_until_s = 0.0
+
+    async def require(self, lesson: Lesson) -> None:
+        """Raise ``Foreign`` for a lesson of a record that the log does not have.
+
+        While the broker does not say where the log ends, every lesson passes.
+        """
+        if await self._has(lesson.partition, lesson.offset):
+            return
+        self._doubtful_until_s = monotonic() + DOUBTFUL_S
+        raise Foreign("not a lesson: its place in the log is still to come")
+
+    async def _has(self, partition: int, offset: int) -> bool:
+        if offset < self._ends.get(partition, 0):
+            return True
+        tries = 1 if monotonic() < self._doubtful_until_s else END_TRIES
+        for tries_left in reversed(range(tries)):
+            try:
+                self._ends = await self._ask()
+            except (KafkaError, TimeoutError) as error:
+                log.info("the broker did not say where the log ends (%r)", error)
+                return True
+            if offset < self._ends.get(partition, 0):
+                return True
+            if tries_left:
+                await sleep(END_RETRY_S)
+        return False
