@@ -7,10 +7,19 @@ out unless pytest is given ``--nightly``.
 """
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted, even when the tests were started in the
+    background of a shell, which has everything there ignore Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _skips_are_failures() -> bool:

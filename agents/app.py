@@ -3,19 +3,20 @@
 import asyncio
 import gc
 import logging
-import time as clocks
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from time import monotonic, time
+from time import time
 from typing import Any
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.deliver import DeliverAgent
+from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.profile import ProfileAgent
+from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.server import Readiness, routes, serving
 from config import topics
@@ -51,7 +52,6 @@ from streams.recovery import RecoveryError
 from streams.redis_views import ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
-from streams.steady_clock import SteadyClock
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
 
@@ -59,17 +59,11 @@ log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: The wall clock drives a partition after this many seconds without an event ...
-IDLE_S = 5.0
-#: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
-WALL_CLOCK_REACH_MS = 600_000
 #: How long a broker's answer is waited for.
 REQUEST_TIMEOUT_S = 30.0
-#: Runs while the machine is suspended, where there is such a clock.
-REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
-#: ... and between looks at whether there are positions yet, or rows to be read.
+#: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
@@ -105,7 +99,6 @@ class Worker:
         self.app = build_app(settings)
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
-        self.views: ProfileViews | None = None
         self.streams: TriggerStreams | None = None
 
     @asynccontextmanager
@@ -122,9 +115,9 @@ class Worker:
             def outbox() -> Outbox:
                 return Outbox(producer, settings)
 
-            self.views = ProfileViews(redis, settings, metrics, self.customer)
+            views = ProfileViews(redis, settings, metrics, self.customer)
             profile_agent = ProfileAgent(
-                self.partitions, outbox(), self.views, self.pulse, settings, parameters, metrics
+                self.partitions, outbox(), views, self.pulse, settings, parameters, metrics
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             self.streams = streams = TriggerStreams(redis, settings, metrics)
@@ -147,13 +140,20 @@ class Worker:
             site = routes(metrics, readiness, self.customer, self.refresh, self.is_recovering)
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
-            clock_outbox = outbox()
+            idle_clocks = IdleClocks(
+                self.app, self.partitions, settings, parameters, lambda: bool(self._unread())
+            )
+            upkeep = StoreUpkeep(views, streams, self.partitions)
             for task in (
                 self.pulse.beat(),
                 self.broker.watch(),
                 ingest.pass_on(self.app.batch_consumer),
-                self._drive_clocks(clock_outbox),
-                self._write_views(),
+                idle_clocks.drive(outbox(), self.refresh),
+                upkeep.run(
+                    self.is_changing_hands,
+                    partial(self._owns_first, topics.RETENTION_TRIGGERS),
+                    self._is_idle,
+                ),
                 self._watch_topics(),
             ):
                 stack.push_async_callback(_cancelled, self._watched(task))
@@ -232,6 +232,14 @@ class Worker:
         """Whether partitions are about to be taken away, or the worker is about to end."""
         return self.app.rebalancing or self.app.should_stop
 
+    def is_changing_hands(self) -> bool:
+        """Whether the worker is leaving, or rows of its partitions are still to be read."""
+        return self.is_leaving() or bool(self._unread())
+
+    def _is_idle(self) -> bool:
+        """Whether there is nothing to fold."""
+        return not any(self.app.batch_consumer.lag().values())
+
     def refresh(self) -> None:
         """Update the gauges."""
         consumer = self.app.batch_consumer
@@ -275,25 +283,6 @@ class Worker:
         if any(tp.topic == self.settings.topic(topics.LABELLED_EXAMPLES) for tp in assigned):
             await ready_to_learn()
 
-    async def _drive_clocks(self, outbox: Outbox) -> None:
-        """Let the wall clock drive partitions that have no events; keep the gauges fresh."""
-        steady = SteadyClock(*_clocks_ms())
-        while True:
-            await asyncio.sleep(JOINING_LOOK_S if self._unread() else 1.0)
-            await self._open_idle()
-            self.refresh()
-            now_ms = steady.now_ms(*_clocks_ms())
-            for owned in self.partitions:
-                idle_s = monotonic() - owned.last_event_s
-                clock_ms = owned.fold.state.clock_ms
-                if owned.fold.state.live_at_ms is None:
-                    # History may still come, whatever the time is here.
-                    continue
-                if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
-                    due_ms = now_ms - self.parameters.time.disorder
-                    ProfileAgent.write_clock(owned, due_ms, outbox)
-            await outbox.flush()
-
     async def _watch_topics(self) -> None:
         """End the worker when a topic that it reads or writes becomes another one."""
         names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
@@ -308,56 +297,6 @@ class Worker:
             except KafkaError as error:
                 log.info("the broker did not tell the topics' ids (%r); asking again", error)
             await asyncio.sleep(TOPIC_LOOK_S)
-
-    async def _open_idle(self) -> None:
-        """Open partitions that have nothing to read, because timers are due in them, too."""
-        consumer = self.app.batch_consumer
-        events = self.settings.topic(topics.CUSTOMER_EVENTS)
-        # A batch in flight opens its partitions itself, and may be ahead of the changelog.
-        if not consumer.ledger.is_idle(events):
-            return
-        for tp, offset in consumer.ledger.ended.items():
-            if tp.topic != events or self.partitions.get(tp.partition) is not None:
-                continue
-            if tp not in consumer.to_come() and consumer.ledger.is_idle(events):
-                await self.partitions.open(tp.partition, offset)
-                if not consumer.ledger.has_position(tp):
-                    # Reassigned while it was being recovered.
-                    self.partitions.forget([tp.partition])
-
-    async def _write_views(self) -> None:
-        """Keep Redis up to date, in the time that folding leaves: see `pause_between_writes_s`."""
-        assert self.views is not None
-        assert self.streams is not None
-        looked_s = 0.0
-        while True:
-            started_s = monotonic()
-            if started_s - looked_s > IDLE_S:
-                looked_s = started_s
-                if self._owns_first(topics.RETENTION_TRIGGERS):
-                    # One worker does, so that nothing is moved twice.
-                    await self.streams.return_displaced()
-                was_emptied = await self.views.was_emptied()
-                for owned in self.partitions:
-                    if was_emptied or not owned.is_shown:
-                        self.views.offer(owned.rows.customers())
-                        owned.is_shown = True
-            wrote = await self._write_some_views()
-            pause_s = pause_between_writes_s(
-                took_s=monotonic() - started_s,
-                wrote=wrote,
-                is_idle=self.views.waiting > 0 and not any(self.app.batch_consumer.lag().values()),
-            )
-            await asyncio.sleep(pause_s)
-
-    async def _write_some_views(self) -> bool:
-        """Write some of the profiles that wait; False when none can be written for now."""
-        assert self.views is not None
-        if self.is_leaving() or self._unread():
-            # For customers whose rows are not here nothing is decided: to hand over partitions and
-            # to read them comes first.
-            return False
-        return not self.views.waiting or await self.views.write_some()
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         """A background task whose failure ends the worker."""
@@ -376,27 +315,6 @@ class Worker:
     async def _explained(self, work: Awaitable[None]) -> None:
         with self.pulse.explaining():
             await work
-
-
-def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
-    """How long to leave the worker to folding after a write to Redis that ``took_s``.
-
-    A fifth of the time is for Redis, and while there is nothing to fold, all of it: a store that
-    was emptied is filled again as fast as profiles can be drawn up.
-    """
-    if not wrote:
-        return 1.0
-    if is_idle:
-        return 0.0
-    # Bounded, because a long write may be a stall and not the cost of writing.
-    return min(max(4 * took_s, 0.05), 1.0)
-
-
-def _clocks_ms() -> tuple[int, int]:
-    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
-    suspended.
-    """
-    return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -4,42 +4,35 @@ The same log gives the same outputs. Each output depends only on the lines up to
 log gives the first of them.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-
-from msgspec import Struct
 
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
 from models.catalogue import MISSPELT, nearest_known_name
-from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
+from models.customer.contacts import OUTCOMES
 from models.customer.profile import profile
 from models.customer.row import Row
-from models.decisions.trigger import Decision, does_nothing
+from models.decisions.trigger import Decision
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
-from models.events.refusals import Misnamed, RefusalCause, Refusals, UnreadConsents
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
     decode_log_line,
     identity,
-    iso,
     message_id_of,
     require_log_format,
     timestamp_ms,
 )
 from models.hindsight import Hindsight
-from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import ALARMS_MAX, DriftAlarm
 from models.learning.lessons import DayEnd, Lesson, Tally
-from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
-from models.learning.spend import SpendQuality, SpendScoring
 from models.learning.trainer import Trainer
 from models.partition import (
     CONTROL_TYPES,
@@ -51,41 +44,7 @@ from models.partition import (
 )
 from models.plan import plan_for
 from models.population import name_of, samples_of_parts
-
-
-class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, how
-    often ``nothing`` was done about triggers of a moment, the final state, how good the
-    scores were, the latest drift alarms, and the share of a year's net revenue that the
-    best fifth of customers brought. ``rehearsed``: the triggers held back before the log went live,
-    by kind; ``live``: since when it decides aloud, null if it never does, and the epoch if it
-    always did. ``measures``: the metrics of parts, by their names on /metrics.
-    ``control_treated``: outcomes of decisions for the control group, by channel;
-    ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
-    ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
-    first; ``unread_consents``: events whose context says of consent what is not understood.
-    """
-
-    events: dict[str, int]
-    triggers: dict[str, int]
-    scores: int
-    customers: int
-    model_version: int
-    clock: str | None
-    quality: tuple[Quality, ...] = ()
-    drift: tuple[DriftAlarm, ...] = ()
-    spend_quality: tuple[SpendQuality, ...] = ()
-    revenue_share_top_fifth: float | None = None
-    measures: dict[str, float] = {}
-    control_treated: dict[str, int] = {}
-    unknown_outcomes: int = 0
-    nothing: int = 0
-    rehearsed: dict[str, int] = {}
-    live: str | None = iso(0)
-    refusals: tuple[RefusalCause, ...] = ()
-    misnamed: tuple[Misnamed, ...] = ()
-    unread_consents: UnreadConsents | None = None
-
+from models.replay_summary import ReplayCounts, Summary
 
 Output = Decision | Score | DeadLetter
 
@@ -143,7 +102,8 @@ class Replay:
         self._is_rehearsed = is_rehearsed
         self._parameters = parameters
         self._allowed_ms = latest_ms
-        self.refusals = Refusals()
+        self._counts = ReplayCounts()
+        self.refusals = self._counts.refusals
         self._models = models
         self._lanes: dict[int, _Lane] = {}
         self._trainer = trainer or Trainer(parameters, partitions=1)
@@ -158,14 +118,7 @@ class Replay:
         self._clock_is_given = False
         self._models_are_given = False
         self._latest_ms = 0
-        self._fates: Counter[str] = Counter()
-        self._triggers: Counter[str] = Counter()
-        self._nothing = 0
-        self._rehearsed: Counter[str] = Counter()
-        self._scores = 0
         self._events_read = 0
-        self._control_treated: Counter[str] = Counter()
-        self._unknown_outcomes = 0
 
     def feed(self, raw: bytes, number: int) -> list[Output]:
         """The outputs of line ``number`` (from 1)."""
@@ -193,31 +146,15 @@ class Replay:
         return {key: row for lane in self._lanes.values() for key, row in lane.rows.rows.items()}
 
     def summary(self) -> Summary:
-        fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
         states = [lane.partition.state for lane in self._lanes.values()]
         clock_ms = max((state.clock_ms for state in states), default=0)
-        lived = [s.live_at_ms for s in states or [PartitionState()] if s.live_at_ms is not None]
-        snapshot = self._newest_snapshot()
-        return Summary(
-            events={"read": sum(fates.values()), **fates},
-            triggers=dict(sorted(self._triggers.items())),
-            scores=self._scores,
+        return self._counts.summary(
+            states,
+            self._newest_snapshot(),
             customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
-            model_version=max((state.model_version for state in states), default=0),
-            clock=iso(clock_ms) if clock_ms else None,
-            quality=snapshot.of(ChurnScoring).quality,
-            drift=tuple(self._alarms),
-            spend_quality=snapshot.of(SpendScoring).quality,
-            revenue_share_top_fifth=snapshot.of(Population).revenue_share_top_fifth,
+            clock_ms=clock_ms,
+            alarms=self._alarms,
             measures=self._measures(max(clock_ms, self._latest_ms)),
-            control_treated=dict(sorted(self._control_treated.items())),
-            unknown_outcomes=self._unknown_outcomes,
-            nothing=self._nothing,
-            rehearsed=dict(sorted(self._rehearsed.items())),
-            live=iso(max(lived)) if lived else None,
-            refusals=self.refusals.causes(),
-            misnamed=self.refusals.misnamed(),
-            unread_consents=self.refusals.unread_consents,
         )
 
     def _newest_snapshot(self) -> Snapshot:
@@ -256,26 +193,20 @@ class Replay:
             outputs.append(self._refused(applied.refused, raw, number, step="profile"))
             return outputs
         if applied.fate is not None:
-            self._fates[applied.fate] += 1
+            self._counts.add_fate(applied.fate)
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
             if event.name in OUTCOMES:
                 lane = self._lane(line)
                 is_history = event.historical or lane.partition.context.is_rehearsal
-                self._count_outcome(event, lane.rows.rows[event.customer], is_history=is_history)
+                self._counts.add_outcome(
+                    event, lane.rows.rows[event.customer], is_history=is_history
+                )
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
-
-    def _count_outcome(self, event: Event, row: Row, *, is_history: bool) -> None:
-        """Count an outcome of nothing that was decided; history names what others decided."""
-        contact = decided_contact(row.read(CONTACTS), event)
-        if contact is None:
-            self._unknown_outcomes += not is_history
-        elif contact.outcome == Outcome.CONTAMINATED:
-            self._control_treated[contact.channel] += 1
 
     def _refuse_later(self, event: Event, line: Line) -> None:
         """Raise ``Rejected`` for an event later than is allowed."""
@@ -323,7 +254,7 @@ class Replay:
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
-        self._rehearsed.update(applied.rehearsed)
+        self._counts.add_rehearsed(applied.rehearsed)
         for effect in applied.effects:
             if isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
@@ -342,17 +273,13 @@ class Replay:
     def _outputs(self, effects: list[Effect]) -> list[Output]:
         decisions = [e for e in effects if isinstance(e, Decision)]
         for decided in decisions:
-            if does_nothing(decided):
-                self._nothing += 1
-            else:
-                self._triggers[decided.kind] += 1
+            self._counts.add_decision(decided)
         return list(decisions)
 
     def _refused(
         self, rejected: Rejected, raw: bytes, number: int, step: str = "ingest"
     ) -> DeadLetter:
-        self._fates["deadLettered"] += 1
-        self.refusals.add(rejected)
+        self._counts.add_refused(rejected)
         return dead_letter(rejected, raw, step=step, line=number)
 
     def _score(self, line: Line, number: int) -> Score:
@@ -363,7 +290,7 @@ class Replay:
         row, current = self._find(customer)
         snapshot = self._hindsight.snapshot(current, at_ms)
         earlier = self._hindsight.row(row, customer, at_ms, self._plan)
-        self._scores += 1
+        self._counts.add_score()
         return answer(
             message_id=message_id_of(line, f"line-{number}"),
             customer=customer,

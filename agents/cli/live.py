@@ -34,9 +34,9 @@ def live(
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
-    from streams.examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed
     from streams.findings import listed  # noqa: PLC0415
     from streams.going_live import write_live  # noqa: PLC0415
+    from streams.state_examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed
 
     _wait_for_workers(settings)
     states = partition_states(settings)
@@ -61,7 +61,7 @@ def _rehearses(state: "PartitionState | None") -> bool:
 def _wait_for_workers(settings: Settings) -> None:
     """Return when everything published was folded; fail when there is nobody to do it."""
     from config import topics  # noqa: PLC0415
-    from streams.examination import group_progress  # noqa: PLC0415 - Kafka, when it is needed
+    from streams.group_examination import group_progress  # noqa: PLC0415 - Kafka, when it is needed
 
     most = 0
     with progress("live", None) as tell:

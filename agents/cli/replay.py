@@ -24,7 +24,8 @@ from streams.future_lines import beginning_of, latest_of
 from streams.json_lines import JsonLines
 
 if TYPE_CHECKING:
-    from models.replay import Output, Summary
+    from models.replay import Output
+    from models.replay_summary import Summary
 
 _TELL_EVERY_LINES = 1_000
 _WRITE_BUFFER_BYTES = 256 * 1024

@@ -358,7 +358,9 @@ def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
         one.emptied_at_ms = max(one.emptied_at_ms, state.emptied_at_ms)
         changes += state.changes
         orders.update(state.orders)
-    for item in (item for state in states for item in state.items):
+    # In one order, whichever id comes first: a variant keeps the product it was first put in as.
+    lying = [item for state in states for item in state.items]
+    for item in sorted(lying, key=lambda item: (item.at_ms, item.price, item.product)):
         if item.at_ms <= one.emptied_at_ms:
             continue
         mine = items.setdefault(item.key, CartItem(item.key, item.product))

@@ -32,7 +32,6 @@ from config.topics import (
 )
 from models.decisions.trigger import decode_decision, encode_decision
 from models.events.foreign import Foreign
-from models.events.rejection import Rejected
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
@@ -41,26 +40,17 @@ from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
 from streams.auditing.positions import COMMITTED_TOPICS, Places, Positions
 from streams.auditing.profile_audit import ReadingTimes, compare_profiles
+from streams.auditing.raw_audit import RawAudit
 from streams.auditing.report import Audit
-from streams.auditing.spools import (
-    DROPPED,
-    IN_LETTERS,
-    IN_LOG,
-    REFUSED,
-    Effect,
-    EffectSpool,
-    RawFates,
-    digest_of,
-)
+from streams.auditing.spools import Effect, EffectSpool, digest_of
 from streams.auditing.store_contents import StoreContents, read_store, still_missing
 from streams.dead_letters import decode_letter
 from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
-from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
-from streams.topic_identity import generation_of, topic_ids
+from streams.topic_identity import topic_ids
 from streams.topic_scan import Span, scan
 
 OnProgress = Callable[[int, int, str], object]
@@ -87,14 +77,12 @@ async def audit(
             EffectSpool(directory) as spool,
             StoreContents(directory) as store,
             DeliveryAudit(settings, directory, outcome := Audit()) as deliveries,
+            closing(RawAudit(parameters, settings.partitions, directory, outcome)) as raw,
         ):
             positions = Positions(admin, settings)
-            kept = _Kept(directory, spool, store, deliveries, outcome)
+            kept = _Kept(directory, spool, store, deliveries, raw, outcome)
             auditor = _Auditor(settings, parameters, reader, positions, kept, on_progress)
-            try:
-                return await auditor.run()
-            finally:
-                auditor.close()
+            return await auditor.run()
 
 
 class _Kept(NamedTuple):
@@ -104,6 +92,7 @@ class _Kept(NamedTuple):
     spool: EffectSpool
     store: StoreContents
     deliveries: DeliveryAudit
+    raw: RawAudit
     outcome: Audit
 
 
@@ -125,16 +114,16 @@ class _Auditor:
         self._spool = spool = kept.spool
         self._store = kept.store
         self._deliveries = kept.deliveries
+        self._raw = kept.raw
         self._on_progress = on_progress
         self._audit = kept.outcome
         self._why_no_store: str | None = None
         self._log_ends: dict[int, int] = {}
         self._named: dict[int, dict[str, None]] = {}
-        self._fates: dict[tuple[str, int], RawFates] = {}
         self._scope = Scope(
             plan_for(parameters),
             SnapshotStore(settings, prior_snapshot(parameters)),
-            self._fates,
+            self._raw.fates,
             spool,
             self._audit,
             SetAside.of(settings),
@@ -143,10 +132,6 @@ class _Auditor:
         self._committed: Places = {}
         self._topic_ids: dict[str, str] = {}
         self._done = 0
-
-    def close(self) -> None:
-        for fates in self._fates.values():
-            fates.close()
 
     async def run(self) -> Audit:
         names = [self._settings.topic(topic) for topic in COMMITTED_TOPICS]
@@ -157,12 +142,13 @@ class _Auditor:
         store_read_ms = int(time() * 1_000)
         self._spans = await self._ask((MODEL_SNAPSHOTS, *_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
         for topic in RAW_TOPICS:
-            await self._read_raw(topic)
+            topic_id = self._topic_ids.get(self._settings.topic(topic), "")
+            await self._raw.read(topic, topic_id, self._spans[topic], self._scan)
         await self._read_letters()
         for topic in _EFFECTS[:-1]:
             await self._read_effects(topic)
         gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
-        self._conclude_raw()
+        self._raw.conclude(self._committed, self._spans[DEAD_LETTERS])
         self._conclude_store(store_read_ms)
         await self._learn_again()
         if gone:
@@ -172,25 +158,6 @@ class _Auditor:
             )
         return self._audit
 
-    async def _read_raw(self, topic: str) -> None:
-        topic_id = self._topic_ids.get(self._settings.topic(topic), "")
-        generation = generation_of(topic_id)
-        for span in self._spans[topic]:
-            number = span.partition.partition
-            fates = RawFates(self._directory, f"{topic}-{number}", span.begin, span.end, generation)
-            self._fates[topic, number] = fates
-            async for records in self._scan(topic, span):
-                for record in records:
-                    outgoing, found = outgoing_of(
-                        topic, record, generation, self._parameters, self._settings.partitions
-                    )
-                    is_refused = isinstance(found, Rejected)
-                    digest = (
-                        REFUSED if is_refused else digest_of(outgoing.value, outgoing.partition)
-                    )
-                    fates.expect(record.offset, digest)
-                self._audit.checked["rawRecords"] += len(records)
-
     async def _read_letters(self) -> None:
         for span in self._spans[DEAD_LETTERS]:
             number = span.partition.partition
@@ -198,20 +165,18 @@ class _Auditor:
                 self._spool.found(number, self._late_letters(records))
 
     def _late_letters(self, records: Sequence[ConsumerRecord]) -> Iterator[Effect]:
-        """Mark the raw records that ingest refused; the letters of the fold are effects."""
+        """The letters of the fold, which are effects; those of ingest are about raw records."""
         for record in records:
             letter = decode_letter(record.value)
             if letter is None:
                 self._foreign(DEAD_LETTERS, record)
-            elif (source := letter.source) is None:
+            elif letter.source is None:
                 continue
             elif letter.step == "ingest":
-                fates = self._fates.get((source.topic, source.partition))
-                if fates is not None and fates.has(source):
-                    fates.mark(source.offset, IN_LETTERS)
+                self._raw.take_letter(letter)
             else:
                 digest = digest_of(str(letter.reason).encode())
-                yield Effect(DEAD_LETTERS, source.message_id, digest)
+                yield Effect(DEAD_LETTERS, letter.source.message_id, digest)
 
     async def _read_effects(self, topic: str) -> None:
         for span in self._spans[topic]:
@@ -404,45 +369,6 @@ class _Auditor:
     def _only(self, topic: str) -> tuple[int, ...]:
         """The partition of a topic that has only one, for all partitions of the log."""
         return (0,) if len(self._spans[topic]) == 1 else ()
-
-    def _conclude_raw(self) -> None:
-        """Every raw record that ingest is done with is in the log or among the dead letters."""
-        waiting = unknown = 0
-        letters = {span.partition.partition: span for span in self._spans[DEAD_LETTERS]}
-        for (topic, number), fates in self._fates.items():
-            committed = self._committed.get((topic, number), fates.begin)
-            is_cut = number in letters and letters[number].begin > 0
-            for offset, expected, marks in fates:
-                if marks & (IN_LOG | IN_LETTERS):
-                    self._judge(f"{topic}-{number} at {offset}", expected, marks)
-                elif offset >= committed:
-                    waiting += 1
-                elif is_cut and expected == REFUSED:
-                    unknown += 1
-                else:
-                    self._audit.differs(
-                        "events",
-                        "raw records are neither in the log nor among the dead letters",
-                        f"{topic}-{number} at {offset}",
-                    )
-        if waiting:
-            self._audit.unchecked.append(f"{waiting:,} raw records that are not taken yet")
-        if unknown:
-            self._audit.unchecked.append(
-                f"{unknown:,} raw records that must be refused: older dead letters were deleted by "
-                f"retention"
-            )
-
-    def _judge(self, where: str, expected: bytes, marks: int) -> None:
-        if marks & IN_LOG and marks & IN_LETTERS:
-            words = "raw records are in the log and among the dead letters"
-        elif marks & DROPPED:
-            words = "raw records were dropped as repeated, and never applied"
-        elif marks & IN_LETTERS and expected != REFUSED:
-            words = "raw records were refused that are sound with these parameters"
-        else:
-            return
-        self._audit.differs("events", words, where)
 
     async def _ask(self, topics: Sequence[str]) -> dict[str, list[Span]]:
         return await asyncio.to_thread(self._positions.spans, topics)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agents.app import Worker, pause_between_writes_s
+from agents.app import Worker
+from agents.store_upkeep import StoreUpkeep, pause_between_writes_s
 from config.settings import load_settings
 from models.customer.row import encode_row
 from models.partition import Partition
@@ -77,15 +78,16 @@ def test_no_profile_is_written_while_partitions_change_hands(
     worker, unread = Worker(load_settings({}), PARAMETERS), [3]
     monkeypatch.setattr(worker, "_unread", lambda: unread)
     views: Any = _Views()
-    worker.views = views
-    assert not asyncio.run(worker._write_some_views())
+    streams: Any = None
+    upkeep = StoreUpkeep(views, streams, worker.partitions)
+    assert not asyncio.run(upkeep.write_some(worker.is_changing_hands))
     assert 0 == views.written
     unread.clear()
     monkeypatch.setattr(worker, "is_leaving", lambda: True)
-    assert not asyncio.run(worker._write_some_views())
+    assert not asyncio.run(upkeep.write_some(worker.is_changing_hands))
     assert 0 == views.written
     monkeypatch.setattr(worker, "is_leaving", lambda: False)
-    assert asyncio.run(worker._write_some_views())
+    assert asyncio.run(upkeep.write_some(worker.is_changing_hands))
     assert 1 == views.written
 
 

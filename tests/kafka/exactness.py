@@ -22,7 +22,8 @@ from models.decisions.trigger import Decision, decode_decision, encode_decision
 from models.learning.snapshot import Snapshot, decode_snapshot, prior_snapshot
 from models.parameters import load_parameters
 from models.plan import plan_for
-from models.replay import Output, Replay, Summary
+from models.replay import Output, Replay
+from models.replay_summary import Summary
 from streams.auditing.audit import audit
 from streams.auditing.report import Audit, Difference
 from streams.metrics import Metrics

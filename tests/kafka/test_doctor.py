@@ -33,8 +33,8 @@ from models.schemas import document_schema, documents
 from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
-from streams.examination import STATE_LOOK_BACK
 from streams.redis_views import displaced_stream
+from streams.state_examination import STATE_LOOK_BACK
 from tests.kafka.deployment import Deployment
 from tests.models.schemas import faults
 

@@ -165,7 +165,7 @@ OTHERS = [
     "Store Visited",
     "Cart Parked",
     "Search",
-    "purchase",
+    "purchasing",
     "Page Viewed",
     "Bestellung abgeschlossen",
     "订单完成",

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 import agents.ingest
 import agents.profile
+import streams.log_records
 import streams.owned_partitions
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.settings import load_settings
@@ -360,6 +361,7 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
     with (
         patch.object(agents.ingest, "monotonic", loop.time),
         patch.object(agents.ingest, "time", lambda: TAKEN_MS / 1_000),
+        patch.object(streams.log_records, "time", lambda: TAKEN_MS / 1_000),
         # Seconds cost nothing here, but looks do.
         patch.object(agents.ingest, "LOOK_S", 0.5),
         patch.object(agents.profile, "monotonic", loop.time),

@@ -12,8 +12,8 @@ from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel,
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.parameters import load_parameters
 from streams.diagnosis import LAG_RECORDS_MANY, diagnose
-from streams.examination import loudest
 from streams.findings import Finding, Severity
+from streams.refusal_examination import loudest
 from streams.vitals import (
     Deliveries,
     DeploymentFacts,

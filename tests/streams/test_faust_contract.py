@@ -204,6 +204,7 @@ OWN = {
     "ledger",
     "lag",
     "allow_fetching",
+    "log_ends",
     "to_come",
     "topic_ids",
     "_ends",

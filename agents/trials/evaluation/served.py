@@ -13,7 +13,8 @@ from models.answer import Score
 from models.learning.churn import Source
 from models.learning.lessons import Example, Lesson
 from models.learning.trainer import Trainer
-from models.replay import Replay, Summary
+from models.replay import Replay
+from models.replay_summary import Summary
 
 _TELL_EVERY_LINES = 500
 #: Told how many lines were read.

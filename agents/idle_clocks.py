@@ -1,0 +1,86 @@
+"""Lets the wall clock drive partitions in which nothing happens: timers are due in them, too."""
+
+import asyncio
+import time as clocks
+from collections.abc import Callable
+from time import monotonic, time
+
+from agents.profile import ProfileAgent
+from config import topics
+from config.parameters import Parameters
+from config.settings import Settings
+from streams.faust_app import KeepstreamApp
+from streams.outbox import Outbox
+from streams.owned_partitions import OwnedPartitions
+from streams.steady_clock import SteadyClock
+
+#: The wall clock drives a partition after this many seconds without an event ...
+IDLE_S = 5.0
+#: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
+WALL_CLOCK_REACH_MS = 600_000
+#: Runs while the machine is suspended, where there is such a clock.
+REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
+#: Seconds between looks ...
+LOOK_S = 1.0
+#: ... and while there are rows to be read.
+READING_LOOK_S = 0.25
+
+
+class IdleClocks:
+    """``has_unread``: whether rows of partitions that were assigned are still to be read."""
+
+    def __init__(
+        self,
+        app: KeepstreamApp,
+        partitions: OwnedPartitions,
+        settings: Settings,
+        parameters: Parameters,
+        has_unread: Callable[[], bool],
+    ) -> None:
+        self._app = app
+        self._partitions = partitions
+        self._events = settings.topic(topics.CUSTOMER_EVENTS)
+        self._disorder_ms = parameters.time.disorder
+        self._has_unread = has_unread
+
+    async def drive(self, outbox: Outbox, refresh: Callable[[], None]) -> None:
+        """Write to the log what time it is, as long as the worker runs; ``refresh`` the gauges
+        each time.
+        """
+        steady = SteadyClock(*_clocks_ms())
+        while True:
+            await asyncio.sleep(READING_LOOK_S if self._has_unread() else LOOK_S)
+            await self._open_idle()
+            refresh()
+            now_ms = steady.now_ms(*_clocks_ms())
+            for owned in self._partitions:
+                idle_s = monotonic() - owned.last_event_s
+                clock_ms = owned.fold.state.clock_ms
+                if owned.fold.state.live_at_ms is None:
+                    # History may still come, whatever the time is here.
+                    continue
+                if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
+                    ProfileAgent.write_clock(owned, now_ms - self._disorder_ms, outbox)
+            await outbox.flush()
+
+    async def _open_idle(self) -> None:
+        """Open partitions that have nothing to read."""
+        consumer = self._app.batch_consumer
+        # A batch in flight opens its partitions itself, and may be ahead of the changelog.
+        if not consumer.ledger.is_idle(self._events):
+            return
+        for tp, offset in consumer.ledger.ended.items():
+            if tp.topic != self._events or self._partitions.get(tp.partition) is not None:
+                continue
+            if tp not in consumer.to_come() and consumer.ledger.is_idle(self._events):
+                await self._partitions.open(tp.partition, offset)
+                if not consumer.ledger.has_position(tp):
+                    # Reassigned while it was being recovered.
+                    self._partitions.forget([tp.partition])
+
+
+def _clocks_ms() -> tuple[int, int]:
+    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
+    suspended.
+    """
+    return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)

@@ -1,0 +1,78 @@
+"""Examines the workers' group for `streams.diagnosis`: how far it is, and whether it moves."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from time import sleep
+
+from kafka import KafkaAdminClient, TopicPartition
+
+from config import topics
+from config.settings import Settings
+from streams.diagnosis import LOOK_AGAIN_S
+from streams.kafka_clients import new_admin
+from streams.recent_offsets import Offsets, RecentOffsets, all_partitions, recent_offsets
+from streams.topics import partition_counts
+from streams.vitals import GroupPosition, WorkerGroup
+from streams.worker_group import GroupUnanswered, committed_offsets, described
+
+#: How often a group is asked for: a new broker has none, and an examination must not hang.
+GROUP_TRIES = 3
+#: The topics that the group consumes.
+TAKEN = (
+    *topics.RAW_TOPICS,
+    topics.CUSTOMER_EVENTS,
+    topics.LABELLED_EXAMPLES,
+    *topics.DELIVERED_TOPICS,
+)
+
+
+def group_progress(settings: Settings, names: Iterable[str]) -> tuple[WorkerGroup, int]:
+    """The workers' group, and how many records of these topics it has not committed yet."""
+    wanted = [settings.topic(name) for name in names]
+    with closing(new_admin(settings)) as admin:
+        partitions = all_partitions(partition_counts(admin, wanted))
+        log = recent_offsets(admin, partitions, set())
+        committed = _committed(admin, settings, log, partitions)
+        waiting = sum(max(log.ends[tp] - committed[tp], 0) for tp in partitions)
+        return _group(admin, settings.group_id), waiting
+
+
+def examine_group(
+    admin: KafkaAdminClient, settings: Settings, log: RecentOffsets
+) -> tuple[WorkerGroup, tuple[GroupPosition, ...]]:
+    """The group, and how far it is; looked at twice when something waits."""
+
+    def name(tp: TopicPartition) -> str:
+        return str(tp.topic.removeprefix(settings.topic_prefix))
+
+    taken = [tp for tp in log.ends if name(tp) in TAKEN]
+    before = _committed(admin, settings, log, taken)
+    now = before
+    if any(before[tp] < log.ends[tp] for tp in taken):
+        sleep(LOOK_AGAIN_S)
+        now = _committed(admin, settings, log, taken)
+    positions = tuple(
+        GroupPosition(name(tp), tp.partition, now[tp], log.ends[tp], before[tp])
+        for tp in sorted(taken)
+    )
+    return _group(admin, settings.group_id), positions
+
+
+def _committed(
+    admin: KafkaAdminClient, settings: Settings, log: RecentOffsets, taken: Iterable[TopicPartition]
+) -> Offsets:
+    """Committed offsets, or the beginning of a partition without one."""
+    try:
+        found = committed_offsets(admin, settings.group_id, tries=GROUP_TRIES)
+    except GroupUnanswered:
+        found = {}  # the first group of a new broker is yet to be set up
+    at = {tp: found[tp].offset if tp in found else -1 for tp in taken}
+    return {tp: offset if offset >= 0 else log.begins[tp] for tp, offset in at.items()}
+
+
+def _group(admin: KafkaAdminClient, name: str) -> WorkerGroup:
+    try:
+        found = described(admin, name, tries=GROUP_TRIES)
+    except GroupUnanswered:
+        return WorkerGroup(name, "Dead", 0)
+    return WorkerGroup(name, str(found["group_state"]), len(found["members"] or ()))

@@ -1,0 +1,129 @@
+"""Examines what was not understood for `streams.diagnosis`: events that were refused or have nearly
+known names, and records that Keepstream did not write.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from msgspec import Struct
+
+from config import topics
+from config.settings import Settings
+from models.catalogue import nearest_known_name
+from models.events.foreign import UNREADABLE
+from models.events.refusals import Misnamed, Refusals
+from streams.dead_letters import decode_letter
+from streams.quarantine import DECODERS, why_foreign
+from streams.recent_offsets import Offsets, RecentOffsets
+from streams.topic_scan import scan
+from streams.vitals import ForeignRecords, Letters, LoudCause
+
+LETTERS_READ_MAX = 50_000
+#: Newest records of each partition of clickstream whose names are looked at.
+NAMES_READ_MAX = 2_000
+#: Newest records of each partition of an internal topic that are looked at.
+FOREIGN_READ_MAX = 100
+
+
+async def examine_letters(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> Letters | None:
+    """The dead letters of the last hour; None without their topic."""
+    partitions = log.of(settings.topic(topics.DEAD_LETTERS))
+    if not partitions:
+        return None
+    reasons: Counter[str] = Counter()
+    windows = [Refusals() for _ in log.windows_ms]
+    for tp in partitions:
+        begin = max(log.hour[tp], log.ends[tp] - LETTERS_READ_MAX)
+        async for records in scan(reader, log.span(tp, begin), settings):
+            for record in records:
+                letter = decode_letter(record.value)
+                reasons[str(letter.reason) if letter else "no dead letter"] += 1
+                if letter is not None:
+                    # By when the event came, so that it is compared with those that came with it.
+                    source = letter.source
+                    at_ms = source.received_at if source is not None else record.timestamp
+                    windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
+    raw = {settings.topic(name) for name in topics.RAW_TOPICS}
+
+    def events(begins: Offsets, ends: Offsets) -> int:
+        return sum(end - begins[tp] for tp, end in ends.items() if tp.topic in raw)
+
+    counts = [events(*of) for of in zip(log.windows, (*log.windows[1:], log.ends), strict=True)]
+    return Letters(
+        count=sum(log.ends[tp] - log.hour[tp] for tp in partitions),
+        events=events(log.hour, log.ends),
+        reasons=dict(reasons),
+        read=reasons.total(),
+        loud=loudest(windows, counts),
+    )
+
+
+def loudest(windows: Iterable[Refusals], events: Iterable[int]) -> tuple[LoudCause, ...]:
+    """Each cause that is loud in a window, as of the window with the largest share of it."""
+    found: dict[tuple[str, str], LoudCause] = {}
+    for refusals, count in zip(windows, events, strict=True):
+        for cause in refusals.loud(count):
+            key, loud = (cause.reason, cause.path), LoudCause(cause, count)
+            if key not in found or _share(loud) > _share(found[key]):
+                found[key] = loud
+    return tuple(sorted(found.values(), key=_share, reverse=True))
+
+
+def _share(loud: LoudCause) -> float:
+    return loud.cause.count / loud.events
+
+
+class _Named(Struct):
+    type: str = ""
+    event: str = ""
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+async def examine_names(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> tuple[Misnamed, ...]:
+    """Names among the newest events of the last hour that are nearly known ones."""
+    found = Refusals()
+    for tp in log.of(settings.topic(topics.CLICKSTREAM)):
+        begin = max(log.hour[tp], log.ends[tp] - NAMES_READ_MAX)
+        async for records in scan(reader, log.span(tp, begin), settings):
+            for record in records:
+                name = _name(record.value)
+                if name and (meant := nearest_known_name(name)) is not None:
+                    found.add_name(name, meant)
+    return found.misnamed()
+
+
+def _name(value: bytes | None) -> str:
+    """The name of a raw event; empty for what has none."""
+    try:
+        return _NAMED.decode(value or b"").event
+    except UNREADABLE:
+        return ""
+
+
+async def examine_foreign(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> tuple[ForeignRecords, ...]:
+    """What is not ours among the newest records of each internal topic, of the last hour."""
+    found = []
+    for name in DECODERS:
+        count = read = 0
+        last: tuple[int, int, str] | None = None
+        for tp in log.of(settings.topic(name)):
+            begin = max(log.hour[tp], log.ends[tp] - FOREIGN_READ_MAX)
+            async for records in scan(reader, log.span(tp, begin), settings):
+                read += len(records)
+                for record in records:
+                    if (why := why_foreign(name, record.value)) is not None:
+                        count, last = count + 1, (record.partition, record.offset, why)
+        if last is not None:
+            found.append(ForeignRecords(name, count, read, *last))
+    return tuple(found)

@@ -1,0 +1,126 @@
+"""Examines what workers keep for `streams.diagnosis`: the states of partitions, and the model."""
+
+import asyncio
+from contextlib import closing
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from kafka import TopicPartition
+
+from config import topics
+from config.settings import Settings
+from models.customer.row import NewerRow, OlderRow, RowError
+from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
+from models.partition import PartitionState, decode_state
+from streams.changelog import STATE_KEY, marks_of
+from streams.kafka_clients import new_admin, new_reader, running
+from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets
+from streams.set_aside import SetAside
+from streams.topic_scan import scan
+from streams.topics import TopicsError, partition_counts
+from streams.vitals import PartitionFact
+
+#: Records to look back for a partition's state: it is written after its batch's rows.
+STATE_LOOK_BACK = 64
+SNAPSHOTS_LOOK_BACK = 3
+
+
+def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
+    """The state of every partition as its changelog has it; None for one that has none yet.
+
+    Raises `TopicsError` when there is no changelog.
+    """
+    name = settings.topic(topics.CUSTOMERS)
+    with closing(new_admin(settings)) as admin:
+        partitions = all_partitions(partition_counts(admin, [name]))
+        if not partitions:
+            raise TopicsError(f"{name} is missing: run `keepstream topics create`")
+        log = recent_offsets(admin, partitions, set())
+    return asyncio.run(_states(settings, log, partitions))
+
+
+async def _states(
+    settings: Settings, log: RecentOffsets, partitions: list[TopicPartition]
+) -> dict[int, PartitionState | None]:
+    async with running(new_reader(settings), settings) as reader:
+        return {tp.partition: (await _state(reader, settings, log, tp))[0] for tp in partitions}
+
+
+async def examine_partitions(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> tuple[PartitionFact, ...]:
+    """The partitions that have a state. Raises `NewerRow` and `OlderRow`."""
+    return tuple(
+        [
+            PartitionFact(
+                tp.partition,
+                state.clock_ms,
+                state.latest_ms,
+                state.model_version,
+                live_at_ms=state.live_at_ms,
+                rehearsed=state.rehearsed,
+                damaged=damaged,
+            )
+            for tp in log.of(settings.topic(topics.CUSTOMERS))
+            for state, damaged in [await _state(reader, settings, log, tp)]
+            if state is not None
+        ]
+    )
+
+
+async def _state(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets, tp: TopicPartition
+) -> tuple[PartitionState | None, int]:
+    """The last state in a partition's changelog, searched from the end, and how many rows it says
+    are damaged.
+    """
+    back, end = STATE_LOOK_BACK, log.ends[tp]
+    set_aside = SetAside.of(settings)
+    while True:
+        state, damaged = None, 0
+        span = log.span(tp, end - back)
+        async for records in scan(reader, span, settings):
+            for record in records:
+                marks = marks_of(record.key, record.value, record.headers)
+                if record.key != STATE_KEY or not marks.is_intact:
+                    continue
+                if (found := _decoded(record, set_aside)) is not None:
+                    state, damaged = found, marks.damaged
+        if state is not None or span.begin == log.begins[tp]:
+            return state, damaged
+        back *= 16
+
+
+def _decoded(record: ConsumerRecord, set_aside: SetAside) -> PartitionState | None:
+    """A partition's state, or None for one that is damaged or set aside. Raises `NewerRow` and
+    `OlderRow`.
+    """
+    try:
+        return decode_state(record.value or b"")
+    except RowError as error:
+        if isinstance(error, NewerRow | OlderRow):
+            set_aside.require(topics.CUSTOMERS, record.partition, record.offset, error)
+        return None
+
+
+async def examine_snapshot(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> tuple[Snapshot | None, str | None]:
+    """The latest snapshot, and why the last record is unusable, if it is."""
+    newest: Snapshot | None = None
+    error: str | None = None
+    set_aside = SetAside.of(settings)
+    for tp in log.of(settings.topic(topics.MODEL_SNAPSHOTS)):
+        span = log.span(tp, log.ends[tp] - SNAPSHOTS_LOOK_BACK)
+        async for records in scan(reader, span, settings):
+            for record in records:
+                if set_aside.has(topics.MODEL_SNAPSHOTS, record.partition, record.offset):
+                    continue
+                try:
+                    found = decode_snapshot(record.value or b"")
+                except SnapshotError as refused:
+                    error = f"the record at offset {record.offset} can't be used ({refused})"
+                    continue
+                error = None
+                if newest is None or found.version > newest.version:
+                    newest = found
+    return newest, error
