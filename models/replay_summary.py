@@ -12,7 +12,7 @@ from models.engine import Fate
 from models.events.event import Event
 from models.events.refusals import Misnamed, RefusalCause, Refusals, UnreadConsents
 from models.events.rejection import Rejected
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.drift import DriftAlarm
 from models.learning.population import Population

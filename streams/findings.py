@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from config.duration import DAY_MS
-from models.events.wire import iso
+from models.events.times import iso
 
 
 class Severity(StrEnum):

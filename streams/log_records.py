@@ -8,15 +8,8 @@ import msgspec
 from config.duration import DAY_MS
 from config.topics import CUSTOMER_EVENTS
 from models.events.rejection import Reason, Rejected
-from models.events.wire import (
-    LOG_FORMAT,
-    Line,
-    LogFormatError,
-    decode_log_line,
-    iso,
-    milliseconds,
-    require_log_format,
-)
+from models.events.times import iso, milliseconds
+from models.events.wire import LOG_FORMAT, Line, LogFormatError, decode_log_line, require_log_format
 from streams.set_aside import SetAside
 
 #: Workers' clocks may differ, but not by this much.

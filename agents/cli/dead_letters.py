@@ -10,7 +10,7 @@ from agents.cli.options import BootstrapServers, kafka_settings
 from config.settings import Settings
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
-from models.events.wire import iso
+from models.events.times import iso
 
 if TYPE_CHECKING:
     from streams.dead_letters import StoredLetter

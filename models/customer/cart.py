@@ -22,7 +22,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Amount, Event, EventType
-from models.events.wire import iso_or_none
+from models.events.times import iso_or_none
 from models.money import AMOUNT_MINOR_MAX, foreign, has_rate, minor_per_unit, rate_of
 from models.money import in_words as money_in_words
 

@@ -34,7 +34,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.codes import code
 from models.events.event import Event
-from models.events.wire import iso, iso_or_none
+from models.events.times import iso, iso_or_none
 from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 

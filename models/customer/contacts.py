@@ -13,7 +13,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import how_long_before, moment_in_words
 from models.events.event import Event, EventType, Text
-from models.events.wire import iso, iso_or_none
+from models.events.times import iso, iso_or_none
 
 DECISIONS_MAX = 24
 #: How many of the latest moments with a trigger are kept with why nothing else was decided, and how

@@ -18,7 +18,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.words import counted, how_long_before
 from models.events.event import Event
-from models.events.wire import iso_or_none
+from models.events.times import iso_or_none
 
 #: Longer channel names are cut to this many characters.
 CHANNEL_LENGTH_MAX = 32

@@ -29,7 +29,7 @@ from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
 from models.events.codes import code
 from models.events.event import Event, EventType, Text
-from models.events.wire import iso_or_none
+from models.events.times import iso_or_none
 from models.learning.lessons import Tally
 from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample

@@ -8,7 +8,7 @@ from models.customer.part import Part, ProfileSection
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
-from models.events.wire import iso, iso_or_none
+from models.events.times import iso, iso_or_none
 
 SECTIONS = tuple(section for part in PARTS for section in part.sections)
 

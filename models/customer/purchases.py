@@ -43,7 +43,7 @@ from models.customer.words import counted, moment_in_words
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import iso_or_none
+from models.events.times import iso_or_none
 from models.learning.history import Days, History
 from models.learning.population import Population
 from models.money import in_words as money_in_words

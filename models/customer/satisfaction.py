@@ -24,7 +24,7 @@ from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
 from models.customer.words import counted, how_long_before
 from models.events.codes import code
 from models.events.event import Event, EventType
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.tallies import Tallies
 from models.measures import Measure, Sample
 

@@ -32,7 +32,7 @@ from models.customer.ticket import (
 from models.customer.ticket_news import marks_of
 from models.customer.words import counted, how_long_before, moment_in_words
 from models.events.event import Event
-from models.events.wire import iso, iso_or_none
+from models.events.times import iso, iso_or_none
 
 TICKET_WAITING, SURVEY = "ticket-waiting", "survey"
 _WAITING = "ticket"

@@ -34,7 +34,7 @@ from models.decisions.trigger import (
     Trigger,
     decision_id,
 )
-from models.events.wire import iso
+from models.events.times import iso
 
 _BUCKETS = 10_000
 

@@ -24,7 +24,7 @@ from models.decisions.trigger import (
     decision_id,
 )
 from models.decisions.withdrawal import withdrawn
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.churn import Churn
 from models.learning.explanation import Explanation
 

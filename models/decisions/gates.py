@@ -20,7 +20,7 @@ from models.customer.support import truce
 from models.decisions.policy import CompiledAction
 from models.decisions.quiet_hours import customer_zone, not_before_ms
 from models.decisions.trigger import Suppressed
-from models.events.wire import iso_or_none
+from models.events.times import iso_or_none
 
 
 class Candidate(NamedTuple):

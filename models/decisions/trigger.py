@@ -9,8 +9,7 @@ from msgspec import Struct
 
 from models.customer.churn_reason import ChurnReason
 from models.events.foreign import Foreign, decoded
-from models.events.times import moment_of
-from models.events.wire import LATEST_MS, milliseconds
+from models.events.times import LATEST_MS, milliseconds, moment_of
 
 NEXT_BEST_ACTION: Final = "next-best-action"
 ACTION_WITHDRAWN: Final = "action-withdrawn"

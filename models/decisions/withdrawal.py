@@ -8,7 +8,7 @@ from models.customer.scene import Scene
 from models.decisions.gates import CHANNEL_OPT_OUT, CONSENT, GATES, IMPERSONAL, Candidate, Shut
 from models.decisions.policy import CompiledAction
 from models.decisions.trigger import ACTION_WITHDRAWN, ActionWithdrawn, Cause, decision_id
-from models.events.wire import iso, iso_or_none
+from models.events.times import iso, iso_or_none
 
 #: The gates that customers shut themselves.
 _THEIR_OWN: Final = (CONSENT, CHANNEL_OPT_OUT, IMPERSONAL)

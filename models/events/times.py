@@ -1,4 +1,4 @@
-"""Times in all the ways in which ISO 8601 writes a moment with its offset from UTC."""
+"""Moments as numbers and as texts: read in all the ways of ISO 8601, and written in one."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,6 +9,9 @@ _TIME = r"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fra
 _OFFSET = r"(?:(?P<utc>[Zz])|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)"
 _MOMENT = re.compile(rf"{_DATE}[Tt ]{_TIME} ?{_OFFSET}", re.ASCII).fullmatch
 _LENGTH_MAX: Final = 64
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+#: The year 3000: a deadline that follows from an event before it can still be written as a date.
+LATEST_MS = 32_503_680_000_000
 
 
 def moment_of(text: str) -> datetime | None:
@@ -58,3 +61,39 @@ def _ends_a_day(moment: datetime) -> bool:
     """Whether it is midnight in UTC, before which leap seconds come."""
     utc = moment.astimezone(UTC)
     return (utc.hour, utc.minute, utc.second) == (0, 0, 0)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down; exact for every representable moment."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
+
+
+def iso(moment_ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    seconds, millis = divmod(moment_ms, 1_000)
+    return f"{_iso_seconds(seconds)}.{millis:03d}Z"
+
+
+def _iso_seconds(seconds: int) -> str:
+    day, rest = divmod(seconds, 86_400)
+    return f"{_iso_day(day)}T{rest // 3_600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+
+
+_DAYS: dict[int, str] = {}
+
+
+def _iso_day(day: int) -> str:
+    # Neighbouring events share few dates, so caching them saves most of the cost.
+    text = _DAYS.get(day)
+    if text is None:
+        if len(_DAYS) > 4_096:
+            _DAYS.clear()
+        text = datetime.fromordinal(day + 719_163).strftime("%Y-%m-%d")
+        _DAYS[day] = text
+    return text
+
+
+def iso_or_none(moment_ms: int) -> str | None:
+    """`iso`, or None for 0, which means never."""
+    return iso(moment_ms) if moment_ms else None

@@ -18,7 +18,7 @@ from models.events.ids import id_text, is_nobody
 from models.events.leniency import escaped, plain, read_json, spelt, to_json
 from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
-from models.events.times import moment_of
+from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
 #: What a sender may send in one event.
 EVENT_BYTES_MAX = 32 * 1024
@@ -31,9 +31,6 @@ MESSAGE_ID_LENGTH_MAX = 256
 LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
 _BEFORE_REHEARSAL = msgspec.Raw(b"2")
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-#: The year 3000: a deadline that follows from an event before it can still be written as a date.
-LATEST_MS = 32_503_680_000_000
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -347,12 +344,6 @@ def received_at_ms(line: Line) -> int | None:
     return at_ms if at_ms > 0 else None
 
 
-def milliseconds(moment: datetime) -> int:
-    """Whole milliseconds since 1970, rounded down; exact for every representable moment."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
-
-
 def encode_log_event(event: Event) -> bytes:
     """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
     record = encode_event(event)
@@ -381,33 +372,3 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     if position is not None:
         line["position"] = position
     return msgspec.json.encode(line)
-
-
-def iso(moment_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds."""
-    seconds, millis = divmod(moment_ms, 1_000)
-    return f"{_iso_seconds(seconds)}.{millis:03d}Z"
-
-
-def _iso_seconds(seconds: int) -> str:
-    day, rest = divmod(seconds, 86_400)
-    return f"{_iso_day(day)}T{rest // 3_600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-
-
-_DAYS: dict[int, str] = {}
-
-
-def _iso_day(day: int) -> str:
-    # Neighbouring events share few dates, so caching them saves most of the cost.
-    text = _DAYS.get(day)
-    if text is None:
-        if len(_DAYS) > 4_096:
-            _DAYS.clear()
-        text = datetime.fromordinal(day + 719_163).strftime("%Y-%m-%d")
-        _DAYS[day] = text
-    return text
-
-
-def iso_or_none(moment_ms: int) -> str | None:
-    """`iso`, or None for 0, which means never."""
-    return iso(moment_ms) if moment_ms else None

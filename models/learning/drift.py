@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.feature_names import NAMES
 from models.learning.lessons import Observation
 

@@ -9,7 +9,7 @@ from math import isfinite
 
 from config.duration import DAY_MS
 from models.events.foreign import INT_MAX, Foreign
-from models.events.wire import LATEST_MS
+from models.events.times import LATEST_MS
 from models.learning.feature_names import unpack
 from models.learning.lessons import (
     Cost,

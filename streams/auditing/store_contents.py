@@ -13,8 +13,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from models.events.foreign import UNREADABLE
-from models.events.times import moment_of
-from models.events.wire import milliseconds
+from models.events.times import milliseconds, moment_of
 from streams.auditing.spools import digest_of
 from streams.redis_views import connect, customer_key, displaced_stream, trigger_stream
 

@@ -7,7 +7,7 @@ import pytest
 from config.duration import HOUR_MS
 from config.settings import SettingsError, load_settings
 from models.decisions.trigger import Decision, NextBestAction, is_too_old
-from models.events.wire import iso
+from models.events.times import iso
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, at, line
 

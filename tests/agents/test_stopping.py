@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.topics import CLICKSTREAM
-from models.events.wire import iso
+from models.events.times import iso
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.process import wait_until
 from tests.kafka.deployment import START_MS, Deployment

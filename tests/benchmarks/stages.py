@@ -35,7 +35,7 @@ from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
 from models.events.event import Event
 from models.events.rejection import Rejected
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.trainer import Trainer

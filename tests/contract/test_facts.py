@@ -16,7 +16,7 @@ from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Scene
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from tests.contract.exceptions import KNOWN_OF_NOBODY, REFUNDS
 from tests.contract.lives import SPAN_MS, Chance, by_chance, folded, heard_by, some_life
 from tests.contract.parts import ALL_ON, alike, every_part, facts_of, present, timers_of

@@ -23,7 +23,8 @@ from models.decisions.trigger import Trigger, decode_decision, encode_decision
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import LOG_FORMAT, iso
+from models.events.times import iso
+from models.events.wire import LOG_FORMAT
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from streams.kafka_clients import partition_for
 from streams.log_records import model_record

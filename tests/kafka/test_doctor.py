@@ -27,7 +27,7 @@ from config.topics import (
 from models.customer.profile import Profile
 from models.customer.row import ROW_FORMAT
 from models.decisions.trigger import NEXT_BEST_ACTION
-from models.events.wire import iso
+from models.events.times import iso
 from models.partition import PartitionState, encode_state
 from models.schemas import document_schema, documents
 from streams.changelog import STATE_KEY

@@ -14,7 +14,8 @@ from config.topics import (
     MODEL_SNAPSHOTS,
     RAW_TOPICS,
 )
-from models.events.wire import decode_line, iso
+from models.events.times import iso
+from models.events.wire import decode_line
 from models.learning.lessons import decode_lesson
 from models.learning.snapshot import encode_snapshot
 from models.learning.trainer import Trainer

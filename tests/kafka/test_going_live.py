@@ -17,7 +17,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
     TRANSACTIONS,
 )
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.churn_models import ChurnScoring
 from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from models.learning.trainer import Trainer

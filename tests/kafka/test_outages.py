@@ -24,7 +24,7 @@ from models.decisions.trigger import (
     decode_decision,
     does_nothing,
 )
-from models.events.wire import iso
+from models.events.times import iso
 from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.kafka import EmbeddedKafka

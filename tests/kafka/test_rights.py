@@ -26,7 +26,7 @@ from config.settings import Settings
 from config.topics import (
     CLICKSTREAM,
 )
-from models.events.wire import iso
+from models.events.times import iso
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import HOST, free_ports
 from streams.embedded.process import wait_until

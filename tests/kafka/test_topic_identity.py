@@ -6,7 +6,7 @@ import pytest
 
 from agents.trials.demo.shop import ShopRecord
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS, TRANSACTIONS
-from models.events.wire import iso
+from models.events.times import iso
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
 

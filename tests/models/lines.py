@@ -27,7 +27,7 @@ from models.customer.scene import Context, Scene
 from models.customer.support import SUPPORT, Support
 from models.engine import Effect, Fate
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.parameters import load_parameters
 from models.plan import Plan, plan_for

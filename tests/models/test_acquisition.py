@@ -11,7 +11,8 @@ from models.customer.engagement import ENGAGEMENT
 from models.engine import Fate
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
-from models.events.wire import encode_event, iso
+from models.events.times import iso
+from models.events.wire import encode_event
 from models.learning.acquisition import (
     CHANNELS_MAX,
     OTHER,

@@ -13,7 +13,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from tests.models.lines import (
     PARAMETERS,
     at,

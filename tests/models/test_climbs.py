@@ -10,7 +10,7 @@ from models.customer.contacts import CONTACTS
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
-from models.events.wire import iso
+from models.events.times import iso
 from tests.models.lines import PARAMETERS, at, context, happened, lived, step, waited
 
 RULE = TriggerRule(

@@ -12,7 +12,7 @@ from models.customer.rhythm import Clock, clock_of
 from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from tests.models.lines import (

@@ -28,7 +28,8 @@ from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
 from models.events.rejection import Rejected
-from models.events.wire import encode_event, iso
+from models.events.times import iso
+from models.events.wire import encode_event
 from models.learning.lessons import Lesson, Tally
 from models.learning.tallies import TallyLearner
 from models.parameters import load_parameters

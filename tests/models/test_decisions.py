@@ -34,7 +34,7 @@ from models.decisions.trigger import (
 )
 from models.engine import Effect
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from tests.models.lines import (
     PARAMETERS,
     at,

@@ -13,6 +13,7 @@ from models.events.dead_letter import dead_letter, decode_dead_letter, encode_de
 from models.events.event import Event, Source
 from models.events.foreign import Foreign
 from models.events.rejection import Reason, Rejected
+from models.events.times import iso
 from models.events.wire import (
     EVENT_BYTES_MAX,
     LOG_BYTES_MAX,
@@ -23,7 +24,6 @@ from models.events.wire import (
     decode_log_line,
     encode_event,
     encode_log_event,
-    iso,
     require_log_format,
     timestamp_ms,
 )

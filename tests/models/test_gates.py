@@ -16,7 +16,7 @@ from models.customer.consent import ConsentParameters
 from models.decisions.gates import GATE_NAMES
 from models.decisions.trigger import NextBestAction, Suppressed
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from tests.models.lines import PARAMETERS, at, context, happened, lived_with_effects, waited
 
 OFFER = {

@@ -14,7 +14,8 @@ from models.customer.row import Row, decode_row, encode_row
 from models.customer.scores import assessment
 from models.engine import Effect
 from models.events.event import Event
-from models.events.wire import decode_line, iso
+from models.events.times import iso
+from models.events.wire import decode_line
 from models.learning.feature_names import NAMES, pack
 from models.learning.lessons import Example, Observation, decode_lesson, encode_lesson
 from models.partition import Partition, PartitionState

@@ -14,7 +14,8 @@ from models.decisions.trigger import Trigger
 from models.engine import Fate
 from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
-from models.events.wire import decode_line, encode_event, iso
+from models.events.times import iso
+from models.events.wire import decode_line, encode_event
 from models.learning.day_ends import day_end_ms
 from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population

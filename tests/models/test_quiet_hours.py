@@ -17,7 +17,8 @@ from models.admission import decode_event
 from models.customer.row import Row
 from models.decisions.quiet_hours import customer_zone, not_before_ms
 from models.events.event import Event
-from models.events.wire import encode_event, iso
+from models.events.times import iso
+from models.events.wire import encode_event
 from tests.models.lines import PARAMETERS, context, lived, scene
 
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from models.events.rejection import Reason, Rejected
-from models.events.wire import decode_line, iso, timestamp_ms
+from models.events.times import iso
+from models.events.wire import decode_line, timestamp_ms
 
 #: Ten o'clock on the first of March, in Greenwich.
 TEN = "2026-03-01T10:00:00.000Z"

@@ -24,7 +24,7 @@ from models.decisions.trigger import (
 )
 from models.engine import Effect
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.lessons import Example, Observation, Tally
 from models.learning.population import Population
 from tests.models.lines import (

@@ -19,7 +19,7 @@ from models.decisions.trigger import (
 )
 from models.engine import Effect
 from models.events.event import Event
-from models.events.wire import iso
+from models.events.times import iso
 from models.replay import Replay
 from tests.models.lines import (
     PARAMETERS,

@@ -12,7 +12,8 @@ from models.customer.contacts import OUTCOMES
 from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import Row, check_row, decode_row, encode_row, place_of
 from models.events.event import Source
-from models.events.wire import encode_event, iso
+from models.events.times import iso
+from models.events.wire import encode_event
 from models.learning.snapshot import Snapshot
 from tests.models.lines import MINUTE_MS, START_MS, line
 

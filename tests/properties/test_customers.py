@@ -21,7 +21,8 @@ from models.customer.purchases import PurchaseParameters
 from models.customer.row import Row, encode_row
 from models.decisions.trigger import Trigger
 from models.engine import Fate
-from models.events.wire import decode_line, encode_event, iso, timestamp_ms
+from models.events.times import iso
+from models.events.wire import decode_line, encode_event, timestamp_ms
 from models.learning.lessons import Example
 from models.partition import Partition
 from models.plan import plan_for

@@ -21,7 +21,7 @@ from models.customer.profile import encode_profile
 from models.customer.row import encode_row
 from models.decisions.trigger import NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.snapshot import Snapshot, encode_snapshot
 from models.learning.trainer import Lesson, Trainer
 from models.parameters import load_parameters

@@ -17,7 +17,8 @@ from models.customer.order_records import count
 from models.customer.purchases import PURCHASES
 from models.customer.row import Row
 from models.customer.scores import assessment
-from models.events.wire import decode_line, iso, timestamp_ms
+from models.events.times import iso
+from models.events.wire import decode_line, timestamp_ms
 from models.hindsight import Hindsight
 from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line, of, scene, step

@@ -15,7 +15,7 @@ from models.decisions.trigger import NEXT_BEST_ACTION, Trigger
 from models.engine import Fate
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, SnapshotError
 from models.learning.trainer import Trainer, TrainerState

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from config.duration import HOUR_MS
 from models.decisions.trigger import NextBestAction, Suppressed, Trigger
-from models.events.wire import milliseconds
+from models.events.times import milliseconds
 from models.replay import Replay
 from streams.delivery_examination import DeliveryCounts
 from streams.vitals import Deliveries

@@ -38,7 +38,7 @@ from models.admission import admit
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
 from models.events.event import Source
 from models.events.rejection import Rejected
-from models.events.wire import iso
+from models.events.times import iso
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.parameters import load_parameters
