@@ -9,19 +9,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from config.topics import (
-    CLICKSTREAM,
     CUSTOMER_EVENTS,
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
-    FEEDBACK,
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
     NEXT_BEST_ACTIONS,
     RAW_TOPICS,
     RETENTION_TRIGGERS,
-    SUPPORT,
-    TRANSACTIONS,
     topics,
 )
 
@@ -106,9 +102,7 @@ RIGHTS: Mapping[str, Rights] = {
     "export": Rights(reads=(CUSTOMER_EVENTS, MODEL_SNAPSHOTS)),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
-    "dead-letters retry": Rights(
-        reads=(DEAD_LETTERS,), writes=(CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
-    ),
+    "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
     "doctor": Rights(
         reads=(
             *RAW_TOPICS,

@@ -97,7 +97,9 @@ class Pace:
         """
         if now_ms - end_ms > self._lateness_ms:
             return True
-        return bool(one.clock_ms) and end_ms - (one.clock_ms or 0) <= self._lateness_ms
+        if not one.clock_ms:
+            return False
+        return end_ms - one.clock_ms <= self._lateness_ms
 
 
 def _is_behind(one: PartitionStanding, end_ms: int) -> bool:

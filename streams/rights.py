@@ -7,23 +7,17 @@ later it only names by topic, and after some of the work is done.
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from itertools import groupby
-from time import sleep
 
 from kafka import KafkaAdminClient
-from kafka.errors import (
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    GroupAuthorizationFailedError,
-)
+from kafka.errors import GroupAuthorizationFailedError
 
 from config.rights import GROUP, RIGHTS, TOPIC, Right
 from config.settings import Settings
 from streams.kafka_clients import new_admin
+from streams.worker_group import GroupUnanswered, described
 
 _TOPIC_REFUSED = 29  # TOPIC_AUTHORIZATION_FAILED
 _UNKNOWN = 3  # UNKNOWN_TOPIC_OR_PARTITION
-GROUP_TRIES = 20
-GROUP_RETRY_S = 0.5
 #: What a broker calls an operation, by what its tools call it.
 _TOLD = {
     "Read": "READ",
@@ -93,21 +87,17 @@ def _granted_topics(
 
 
 def _granted_group(admin: KafkaAdminClient, group: str) -> frozenset[str] | None:
-    for tries_left in reversed(range(GROUP_TRIES)):
-        try:
-            found = admin.describe_groups([group], include_authorized_operations=True)[group]
-        except GroupAuthorizationFailedError:
-            return frozenset()
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
-            # As on a broker that never had a group, until it has made room for them.
-            if tries_left:
-                sleep(GROUP_RETRY_S)
-        else:
-            if error := found["error"]:
-                # The coordinator was known before; or there is no such group yet.
-                return frozenset() if GroupAuthorizationFailedError.__name__ in error else None
-            return _known(found.get("authorized_operations"))
-    return None
+    """What may be done with the group; None where that is not known."""
+    try:
+        found = described(admin, group, with_rights=True)
+    except GroupAuthorizationFailedError:
+        return frozenset()
+    except GroupUnanswered:
+        return None
+    if error := found["error"]:
+        # The coordinator was known before; or there is no such group yet.
+        return frozenset() if GroupAuthorizationFailedError.__name__ in error else None
+    return _known(found.get("authorized_operations"))
 
 
 def _known(operations: Iterable[str] | None) -> frozenset[str] | None:

@@ -20,7 +20,8 @@ from kafka.structs import OffsetAndMetadata
 TRIES = 40
 RETRY_S = 0.5
 
-_PASSING = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
+#: What a broker says of a group until somebody can speak for it.
+PASSING = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 Answer = TypeVar("Answer")
 
@@ -41,18 +42,26 @@ def committed_offsets(
     return found
 
 
-def described(admin: KafkaAdminClient, group: str, tries: int = TRIES) -> Mapping[str, Any]:
-    """The group's state and members, as the broker words them. Raises `GroupUnanswered`."""
-    found: Mapping[str, Any]
-    found = _asked(lambda: admin.describe_groups([group])[group], group, tries)
-    return found
+def described(
+    admin: KafkaAdminClient, group: str, tries: int = TRIES, *, with_rights: bool = False
+) -> Mapping[str, Any]:
+    """The group's state and members, as the broker words them, and what whoever asks may do with
+    it. Raises `GroupUnanswered`.
+    """
+
+    def ask() -> Mapping[str, Any]:
+        found = admin.describe_groups([group], include_authorized_operations=with_rights)
+        one: Mapping[str, Any] = found[group]
+        return one
+
+    return _asked(ask, group, tries)
 
 
 def _asked(question: Callable[[], Answer], group: str, tries: int) -> Answer:
     for tries_left in reversed(range(tries)):
         try:
             return question()
-        except _PASSING as error:
+        except PASSING as error:
             if not tries_left:
                 raise GroupUnanswered(
                     f"the broker does not say how the group {group} is doing "

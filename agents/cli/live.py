@@ -29,8 +29,7 @@ def live(
 
     Waits until the workers have taken in all that was published, then writes one live record into
     each partition that still rehearses. Exit code 0: every partition is live. 1: not yet, and the
-    message says why. 2: the broker or its topics
-    can't be used.
+    message says why. 2: the broker or its topics can't be used.
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness

@@ -4,7 +4,6 @@ Streams are trimmed, stores are emptied, and what was too old was never delivere
 before the first that a stream still has, nothing can be said.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import groupby
@@ -19,6 +18,7 @@ from models.decisions.trigger import decode_decision, delivered_until_ms, does_n
 from models.events.foreign import Foreign
 from streams.auditing.positions import Places
 from streams.auditing.report import Audit
+from streams.auditing.spools import scratch_tables
 from streams.auditing.store_contents import Entry, StoreContents, entry_digest
 from streams.redis_views import trigger_stream
 
@@ -55,9 +55,7 @@ class DeliveryAudit:
     def __init__(self, settings: Settings, directory: Path | None, audit: Audit) -> None:
         self._settings = settings
         self._audit = audit
-        place = ":memory:" if directory is None else directory / "due"
-        self._db = sqlite3.connect(place, isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
+        self._db = scratch_tables(directory, "due", _TABLES)
 
     def __enter__(self) -> Self:
         return self

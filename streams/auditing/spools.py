@@ -29,6 +29,17 @@ def digest_of(content: bytes, place: int = 0) -> bytes:
     return digest if digest != REFUSED else b"\1" * _DIGEST_BYTES
 
 
+def scratch_tables(directory: Path | None, name: str, tables: str) -> sqlite3.Connection:
+    """Empty ``tables`` in a file in ``directory``, or in memory without one.
+
+    The file goes with the directory, so nothing of it must survive a crash.
+    """
+    place = ":memory:" if directory is None else directory / name
+    db = sqlite3.connect(place, isolation_level=None)
+    db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + tables)
+    return db
+
+
 class RawFates:
     """What must become of every record of one partition of a raw topic, and where it was found:
     nine bytes a record, in a file. ``generation`` tells the topic from others that had its name.
@@ -149,11 +160,7 @@ class EffectSpool:
 
     def __init__(self, directory: Path | None) -> None:
         """In a file in ``directory``, or in memory without one."""
-        # A file that goes with the directory: nothing of it must survive a crash.
-        place = ":memory:" if directory is None else directory / "effects"
-        self._db = sqlite3.connect(place, isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;")
-        self._db.executescript(_TABLES)
+        self._db = scratch_tables(directory, "effects", _TABLES)
         self._nth = 0
         # Read again after a crash, a record may teach less, under the numbers of what it had
         # taught: the trainer drops it, by its place.

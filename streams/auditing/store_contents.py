@@ -2,7 +2,6 @@
 decisions, in a file, so that memory stays flat.
 """
 
-import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from models.events.foreign import UNREADABLE
 from models.events.times import milliseconds, moment_of
-from streams.auditing.spools import digest_of
+from streams.auditing.spools import digest_of, scratch_tables
 from streams.redis_views import connect, customer_key, displaced_stream, trigger_stream
 
 KEYS_PER_LOOK = 500
@@ -62,9 +61,7 @@ class StoreContents:
 
     def __init__(self, directory: Path | None) -> None:
         """In a file in ``directory``, or in memory without one."""
-        place = ":memory:" if directory is None else directory / "store"
-        self._db = sqlite3.connect(place, isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
+        self._db = scratch_tables(directory, "store", _TABLES)
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ class Coordinator:
     def list_group_offsets(self, group: str) -> dict[str, dict[str, int]]:
         return {group: {"a": 1}} if not self._fails() else {}
 
-    def describe_groups(self, groups: list[str]) -> dict[str, dict[str, str]]:
+    def describe_groups(self, groups: list[str], **_: bool) -> dict[str, dict[str, str]]:
         return {groups[0]: {"group_state": "Stable"}} if not self._fails() else {}
 
     def _fails(self) -> bool:

@@ -79,7 +79,7 @@ class Performance:
         self._broker = broker
         self._publisher = publisher
         self._pace = PublishingPace(publisher, watch.figures, self._tick)
-        self._progress = LastMove(monotonic())
+        self._last_move = LastMove(monotonic())
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
@@ -97,7 +97,7 @@ class Performance:
 
     def publish_history(self) -> None:
         """Publish the shop's days, as fast as the workers can follow."""
-        self._progress = LastMove(monotonic())
+        self._last_move = LastMove(monotonic())
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()
@@ -175,8 +175,8 @@ class Performance:
     def _require_progress(self) -> None:
         """Raise ``DemoFailed`` when records have waited for too long, and nothing came of any."""
         accounted, now_s = self.watch.figures.accounted, monotonic()
-        self._progress.note(accounted, sum(self.watch.positions.values()), now_s)
-        if accounted < self._pace.sent and self._progress.stands_s(now_s) > STALL_S:
+        self._last_move.note(accounted, sum(self.watch.positions.values()), now_s)
+        if accounted < self._pace.sent and self._last_move.stands_s(now_s) > STALL_S:
             raise self._stalled("the next record to have its fate")
 
     def _wait(self, what: str, is_done: Callable[[], bool]) -> None:

@@ -68,7 +68,7 @@ class Year(Performance):
 
     def publish_history(self) -> None:
         """Publish the year, as fast as the workers can follow."""
-        self._progress = LastMove(monotonic())
+        self._last_move = LastMove(monotonic())
         at_most_per_s = len(self._year) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(records(self._year), min(RATE_PER_S, at_most_per_s))
         self._publisher.flush()

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 from aiokafka import ConsumerRecord
 from kafka import TopicPartition as GroupPartition
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 from kafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from agents.trials.demo.shop import ShopRecord
 from config.topics import topics
 from streams.kafka_clients import new_admin, new_producer, running
+from streams.worker_group import PASSING
 from tests.kafka.deployment import Deployment
 from tests.kafka.worker import ROOT, Program
 
@@ -99,7 +99,7 @@ def restore(recording: Recording, deployment: Deployment) -> None:
         with closing(new_admin(settings)) as admin:
             try:
                 admin.alter_group_offsets(settings.group_id, offsets)
-            except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError):
+            except PASSING:
                 return False  # the first group of a new broker is yet to be set up
         return True
 
