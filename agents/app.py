@@ -61,6 +61,8 @@ log = logging.getLogger(__name__)
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
 #: How long a broker's answer is waited for.
 REQUEST_TIMEOUT_S = 30.0
+#: A worker hears only at its next heartbeat that another one is gone and its partitions wait.
+HEARTBEATS_A_SESSION = 12
 #: Seconds between looks at the ids of topics.
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
@@ -337,7 +339,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         ),
         membership=Membership(
             session_timeout_s=timeout_s,
-            heartbeat_interval_s=timeout_s / 5,
+            heartbeat_interval_s=timeout_s / HEARTBEATS_A_SESSION,
             # Faust refuses a session that is longer than what it waits for an answer.
             request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
         ),

@@ -43,30 +43,39 @@ OUTAGE_S = (0.5, 4.0)
 #: Beyond the session: others take over, and it wakes as a zombie.
 SUSPENSION_S = 8.0
 MB = 1e6
+EVENTS, DISK, CHANGELOG = "events published", "disk of the broker", "disk of the changelog"
+#: The log is kept for ever, so these grow with the events; the changelog until it is compacted.
+GROWING = frozenset({EVENTS, DISK, CHANGELOG})
 
 
 class Traffic:
     """Publishes at a steady rate until it is told to end; goes on through every fault."""
 
     def __init__(self, deployment: Deployment, per_second: int) -> None:
-        self.acknowledged = 0
+        self._before = 0
+        self._publisher: EventPublisher | None = None
         self._deployment = deployment
         self._per_second = per_second
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
+    @property
+    def acknowledged(self) -> int:
+        """How many events are known to have arrived, so far."""
+        publisher = self._publisher
+        return self._before + (publisher.acknowledged if publisher else 0)
+
     def _run(self) -> None:
         shop = _endless_shop()
         while not self._ended.is_set():
             try:
-                with EventPublisher(self._deployment.settings, topic_of) as publisher:
-                    self._publish(publisher, shop)
-                self.acknowledged += publisher.acknowledged
-            except DeliveryError as error:
-                # What is not acknowledged may be there or not; it goes on with the next.
-                self.acknowledged += error.acknowledged
+                with EventPublisher(self._deployment.settings, topic_of) as self._publisher:
+                    self._publish(self._publisher, shop)
+            except DeliveryError:
+                pass  # what is not acknowledged may be there or not; it goes on with the next
             except BrokerUnreachable:
                 sleep(OUTAGE_S[0])
+            self._before, self._publisher = self.acknowledged, None
 
     def _publish(self, publisher: EventPublisher, shop: Iterator[ShopRecord]) -> None:
         for number, record in enumerate(shop, 1):
@@ -158,11 +167,16 @@ class Meter:
     """Samples what the steady worker, the broker and the store use."""
 
     def __init__(
-        self, deployment: Deployment, kafka: EmbeddedKafka, valkey: EmbeddedValkey
+        self,
+        deployment: Deployment,
+        kafka: EmbeddedKafka,
+        valkey: EmbeddedValkey,
+        traffic: Traffic,
     ) -> None:
         self._deployment = deployment
         self._kafka = kafka
         self._valkey = valkey
+        self._traffic = traffic
         self._began_s = monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -194,7 +208,10 @@ class Meter:
             # It may be down just now.
             with store, suppress(redis.RedisError):
                 self._note("memory of the store", "MB", store.info()["used_memory"] / MB)
-            self._note("disk of the broker", "MB", _disk_mb(self._kafka.directory))
+            self._note(EVENTS, "", self._traffic.acknowledged)
+            self._note(DISK, "MB", _disk_mb(self._kafka.directory, "*"))
+            changelog = self._deployment.settings.topic("customers")
+            self._note(CHANGELOG, "MB", _disk_mb(self._kafka.directory, f"{changelog}-*/*"))
 
     def _note(self, name: str, unit: str, value: float) -> None:
         self._found[name, unit].append((monotonic() - self._began_s, value))
@@ -211,10 +228,10 @@ def _used_by(pid: int) -> tuple[float, int] | None:
     return (pages * os.sysconf("SC_PAGE_SIZE") / MB, descriptors) if pages else None
 
 
-def _disk_mb(directory: Path) -> float:
+def _disk_mb(directory: Path, pattern: str) -> float:
     """What its files take. Allocated blocks, because index files are long and empty."""
     total = 0
-    for path in directory.rglob("*"):
+    for path in directory.rglob(pattern):
         try:
             total += path.stat().st_blocks * 512
         except OSError:
@@ -248,8 +265,9 @@ class Soak:
             nemesis = Nemesis(deployment, kafka, valkey, self._seed)
             self.struck = nemesis.struck
             began_s = monotonic()
-            with Meter(deployment, kafka, valkey) as meter:
-                with Traffic(deployment, self._per_second) as traffic:
+            traffic = Traffic(deployment, self._per_second)
+            with Meter(deployment, kafka, valkey, traffic) as meter:
+                with traffic:
                     while monotonic() - began_s < self._seconds:
                         nemesis.strike(began_s)
                 quiet_s = monotonic()
@@ -265,16 +283,19 @@ class Soak:
     @property
     def bytes_per_event(self) -> tuple[float, float]:
         """What the broker's disk grew by each event, in the first and the second half."""
-        (disk,) = [one for one in self.series if one.name == "disk of the broker"]
-        middle = len(disk.values) // 2
-        events = self.checked / 2
-        first = disk.values[middle] - disk.values[0]
-        return first * MB / events, (disk.values[-1] - disk.values[middle]) * MB / events
+        by_name = {one.name: one.values for one in self.series}
+        disk, events = by_name[DISK], by_name[EVENTS]
+        middle, last = len(disk) // 2, len(disk) - 1
+        first, second = (
+            (disk[end] - disk[begin]) * MB / max(events[end] - events[begin], 1)
+            for begin, end in ((0, middle), (middle, last))
+        )
+        return first, second
 
     @property
     def rising(self) -> list[Series]:
-        """What must stay flat and does not. The log is kept for ever, so the disk grows."""
-        return [o for o in self.series if not o.is_flat and o.name != "disk of the broker"]
+        """What must stay flat and does not."""
+        return [one for one in self.series if not one.is_flat and one.name not in GROWING]
 
     def __str__(self) -> str:
         faults = ", ".join(f"{name}: {len(times)}" for name, times in self.struck.items())

@@ -20,5 +20,7 @@ def test_a_soak_loses_nothing_and_tells_what_was_used(tmp_path: Path) -> None:
         "descriptors of the broker",
         "memory of the store",
         "disk of the broker",
+        "disk of the changelog",
+        "events published",
     } == {one.name for one in soak.series}
     print(soak)  # noqa: T201
