@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import shutil
 import signal
-import tempfile
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -74,6 +72,11 @@ class KeepstreamApp(faust.App):
     def batch_topic(self, name: str) -> faust.TopicT:
         """The topic an agent reads `RecordBatch` from. It must exist already."""
         return self.topic(name, key_serializer="raw", value_serializer="raw")
+
+    def _create_directories(self) -> None:
+        """Make none: they are for tables, which we don't have, and a killed worker would leave
+        them behind.
+        """
 
     def on_rebalance_end(self) -> None:
         """Start fetching again."""
@@ -147,8 +150,6 @@ def new_faust_app(
         topic_disable_leader=True,
         autodiscover=False,
         web_enabled=False,
-        # Faust makes directories for tables that we don't have.
-        datadir=tempfile.mkdtemp(prefix="keepstream-faust-"),
         agent_supervisor=CrashingSupervisor,
         Agent=EndlessAgent,
         Stream=ManualAckStream,
@@ -192,11 +193,7 @@ def run_worker(
     if that took no longer than ``stop_grace_s``. An error in an agent, in the consumer or in a
     service ends the worker with 1: nothing it had in hand is committed.
     """
-    try:
-        return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s))
-    finally:
-        # Made for Faust by `new_faust_app`; nothing is ever written there.
-        shutil.rmtree(app.conf.datadir, ignore_errors=True)
+    return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s))
 
 
 async def _serve_within(
