@@ -4,5 +4,6 @@ A mutant takes one protection out. Its test must fail then: if it passes, it hol
 """
 
 from tests.mutants.delivery import DELIVERY
+from tests.mutants.trust import TRUST
 
-MUTANTS = DELIVERY
+MUTANTS = (*DELIVERY, *TRUST)
