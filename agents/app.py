@@ -43,7 +43,7 @@ from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
-from streams.pacing import NOT_OPEN, PartitionStanding
+from streams.pacing import PartitionStanding
 from streams.progress import Progress
 from streams.pulse import Pulse, StoodStill
 from streams.quarantine import Quarantine
@@ -143,7 +143,12 @@ class Worker:
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             idle_clocks = IdleClocks(
-                self.app, self.partitions, settings, parameters, lambda: bool(self._unread())
+                self.app,
+                self.partitions,
+                trainer,
+                settings,
+                parameters,
+                lambda: bool(self._unread()),
             )
             upkeep = StoreUpkeep(views, streams, self.partitions)
             for task in (
@@ -186,27 +191,14 @@ class Worker:
         return [number for number in numbers if self.partitions.get(number) is None]
 
     def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
-        """How far each partition is that this worker owns and that rehearses: what is decided
-        aloud does not wait.
-        """
+        """How far each partition is that this worker owns and that rehearses."""
+        events = self.settings.topic(topics.CUSTOMER_EVENTS)
         ended = self.app.batch_consumer.ledger.ended
-        is_trainer = self._owns_first(topics.LABELLED_EXAMPLES)
-        every_ms = self.parameters.learning.snapshot_every
-        found: dict[int, PartitionStanding] = {}
-        for tp in ended:
-            if tp.topic != self.settings.topic(topics.CUSTOMER_EVENTS):
-                continue
-            number, owned = tp.partition, self.partitions.get(tp.partition)
-            if owned is None:
-                # Not open yet: whether it rehearses is not known.
-                found[number] = NOT_OPEN
-            elif owned.fold.state.live_at_ms is None:
-                found[number] = (
-                    owned.standing(trainer.heard_ms(number), trainer.version)
-                    if is_trainer
-                    else owned.standing_apart(every_ms)
-                )
-        return found
+        return self.partitions.standings(
+            [tp.partition for tp in ended if tp.topic == events],
+            trainer if self._owns_first(topics.LABELLED_EXAMPLES) else None,
+            self.parameters.learning.snapshot_every,
+        )
 
     def problems(self) -> list[str]:
         """The reasons why this worker is not ready; empty if it is ready."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic, time
 
 from agents.profile import ProfileAgent
+from agents.trainer import TrainerAgent
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
@@ -33,12 +34,14 @@ class IdleClocks:
         self,
         app: KeepstreamApp,
         partitions: OwnedPartitions,
+        trainer: TrainerAgent,
         settings: Settings,
         parameters: Parameters,
         has_unread: Callable[[], bool],
     ) -> None:
         self._app = app
         self._partitions = partitions
+        self._trainer = trainer
         self._events = settings.topic(topics.CUSTOMER_EVENTS)
         self._disorder_ms = parameters.time.disorder
         self._has_unread = has_unread
@@ -51,6 +54,7 @@ class IdleClocks:
         while True:
             await asyncio.sleep(READING_LOOK_S if self._has_unread() else LOOK_S)
             await self._open_idle()
+            await self._trainer.go_on_idle(self._app.batch_consumer)
             refresh()
             now_ms = steady.now_ms(*_clocks_ms())
             for owned in self._partitions:

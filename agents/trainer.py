@@ -56,6 +56,7 @@ class TrainerAgent:
         self._quarantine = Quarantine(metrics)
         self._trainer: Trainer | None = None
         self._epoch = -1
+        self._restoring = asyncio.Lock()
         self._ends: LogEnds | None = None
 
     def heard_ms(self, partition: int) -> int:
@@ -70,10 +71,7 @@ class TrainerAgent:
     async def take(self, batch: RecordBatch, consumer: BatchConsumer) -> None:
         """Learn from ``batch``; publish and announce snapshots that become due."""
         started_s = monotonic()
-        if self._trainer is None or batch.epoch != self._epoch:
-            self._trainer = await self._restored()
-            self._epoch = batch.epoch
-        trainer, committable = self._trainer, 0
+        trainer, committable = await self._of_epoch(batch.epoch), 0
         ends = self._ends = self._ends or LogEnds(partial(self._log_ends, consumer))
         for index, record in enumerate(batch):
             if not index % RECORDS_PER_TURN:
@@ -90,6 +88,24 @@ class TrainerAgent:
             position = {TP(batch.topic, 0): committable}
             consumer.ledger.mark_committable(position, epoch=batch.epoch)
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
+
+    async def go_on_idle(self, consumer: BatchConsumer) -> None:
+        """Go on from the last snapshot if this worker has the lessons, and there are none to read:
+        history waits to hear how far the trainer is, and partitions for a snapshot of which a
+        trainer that was killed has not told them.
+        """
+        ledger, lessons = consumer.ledger, TP(self._settings.topic(LABELLED_EXAMPLES), 0)
+        if ledger.epoch != self._epoch and ledger.has_position(lessons):
+            if ledger.is_idle(lessons.topic) and lessons not in consumer.to_come():
+                await self._of_epoch(ledger.epoch)
+
+    async def _of_epoch(self, epoch: int) -> "Trainer":
+        """The trainer since this worker has the lessons. A batch may come while it is restored."""
+        async with self._restoring:
+            if self._trainer is None or epoch != self._epoch:
+                self._trainer = await self._restored()
+                self._epoch = epoch
+            return self._trainer
 
     async def _hear(self, trainer: "Trainer", record: Record, ends: LogEnds) -> None:
         """Let the trainer hear a record; what is no lesson that can be learnt is left out."""

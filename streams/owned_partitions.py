@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from config.settings import Settings
 from config.topics import CUSTOMERS
@@ -13,7 +14,7 @@ from models.plan import Plan
 from streams.changelog import UNKNOWN_ORIGIN, Origin
 from streams.customers_table import CustomerRows
 from streams.metrics import Metrics
-from streams.pacing import PartitionStanding
+from streams.pacing import NOT_OPEN, PartitionStanding
 from streams.record_batches import PositionError
 from streams.recovery import Recovered, recover
 from streams.snapshot_store import SnapshotStore
@@ -55,6 +56,19 @@ class OwnedPartition:
         return PartitionStanding(clock_ms, min(clock_ms, due_ms - 1) if is_due else clock_ms)
 
 
+class TrainerProgress(Protocol):
+    """What a trainer in this process says of how far it is."""
+
+    @property
+    def version(self) -> int:
+        """The version of the last snapshot drawn here."""
+        ...
+
+    def heard_ms(self, partition: int) -> int:
+        """Up to which time a partition's lessons are learnt."""
+        ...
+
+
 class OwnedPartitions:
     """Opens partitions, and drops those that went to another worker.
 
@@ -84,6 +98,26 @@ class OwnedPartitions:
     def get(self, number: int) -> OwnedPartition | None:
         """The partition if it is open."""
         return self._owned.get(number)
+
+    def standings(
+        self, numbers: Iterable[int], learning: TrainerProgress | None, snapshot_every_ms: int
+    ) -> dict[int, PartitionStanding]:
+        """How far each of these partitions is, of those that rehearse: what is decided aloud does
+        not wait. ``learning``: the trainer, if it is in this process.
+        """
+        found: dict[int, PartitionStanding] = {}
+        for number in numbers:
+            owned = self._owned.get(number)
+            if owned is None:
+                # Not open yet: whether it rehearses is not known.
+                found[number] = NOT_OPEN
+            elif owned.fold.state.live_at_ms is None:
+                found[number] = (
+                    owned.standing_apart(snapshot_every_ms)
+                    if learning is None
+                    else owned.standing(learning.heard_ms(number), learning.version)
+                )
+        return found
 
     async def open(self, number: int, first_offset: int) -> OwnedPartition:
         """The partition, ready for the record at ``first_offset``.

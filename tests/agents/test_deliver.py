@@ -1,15 +1,22 @@
 """What is too old to be delivered."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from faust.types import TP
 
+from agents.deliver import DeliverAgent
 from config.duration import HOUR_MS
 from config.settings import SettingsError, load_settings
-from models.decisions.trigger import Decision, NextBestAction, is_too_old
+from config.topics import RETENTION_TRIGGERS
+from models.decisions.trigger import Decision, NextBestAction, encode_decision, is_too_old
 from models.events.times import iso
 from models.replay import Replay
+from streams.record_batches import BatchLedger
 from tests.models.lines import PARAMETERS, at, line
+from tests.simulation.worker import NOBODY
+from tests.streams.test_record_batches import FakeRecord
 
 DAY_MS = 24 * HOUR_MS
 
@@ -58,3 +65,33 @@ def test_the_age_is_written_as_a_duration(text: str, age_ms: int) -> None:
 def test_an_age_without_a_unit_is_refused_with_an_example() -> None:
     with pytest.raises(SettingsError, match="KEEPSTREAM_DELIVER_MAX_AGE is .24.*24h"):
         load_settings({"KEEPSTREAM_DELIVER_MAX_AGE": "24"})
+
+
+class AwayThenBack:
+    """Takes nothing the first time, and everything afterwards."""
+
+    def __init__(self) -> None:
+        self.taken: list[list[tuple[Decision, bytes]]] = []
+        self.is_away = True
+
+    async def append(self, decisions: list[tuple[Decision, bytes]]) -> list[tuple[Decision, bytes]]:
+        if self.is_away:
+            self.is_away = False
+            return decisions
+        self.taken.append(decisions)
+        return []
+
+
+def test_after_a_batch_that_was_given_up_none_is_committed(decided: dict[str, Decision]) -> None:
+    """Its commit would be one of the batch before, too."""
+    store: Any = AwayThenBack()
+    ledger = BatchLedger(on_end=lambda _: None)
+    ledger.seek({TP(RETENTION_TRIGGERS, 0): 0})
+    agent = DeliverAgent(RETENTION_TRIGGERS, store, NOBODY, lambda: True, 0)
+    content = encode_decision(decided["trigger"])
+    for offset in (0, 1):
+        record = FakeRecord(offset, 0, RETENTION_TRIGGERS, value=content)
+        asyncio.run(agent.take(ledger.admit(RETENTION_TRIGGERS, {0: [record]})))
+    assert [] == store.taken
+    assert {} == ledger.commits_due()
+    assert ledger.is_idle(RETENTION_TRIGGERS)

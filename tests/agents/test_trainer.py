@@ -22,7 +22,13 @@ LOG_END = 50
 
 
 class Snapshots:
+    """Has none but the first, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
     async def latest(self) -> Snapshot:
+        self.asked += 1
         return prior_snapshot(PARAMETERS)
 
 
@@ -33,6 +39,10 @@ class Consumer:
         self.ledger = BatchLedger(on_end=lambda _: None)
         self.ledger.begin_epoch()
         self.ledger.seek({TP(LABELLED_EXAMPLES, 0): 0})
+        self.unread: set[TP] = set()
+
+    def to_come(self) -> set[TP]:
+        return self.unread
 
     async def log_ends(self, _topic: str, partitions: int) -> dict[int, int]:
         return dict.fromkeys(range(partitions), LOG_END)
@@ -56,3 +66,26 @@ def test_a_lesson_whose_place_is_still_to_come_is_left_out(
     asyncio.run(agent.take(batch, consumer))
     assert at(days=-5) == agent.heard_ms(0)
     assert consumer.ledger.is_idle(LABELLED_EXAMPLES)
+
+
+def test_a_trainer_without_lessons_to_read_goes_on_once_a_rebalance() -> None:
+    """Or history would wait for it to say how far it is."""
+    snapshots, consumer = Snapshots(), Consumer()
+    given: Any = snapshots
+    asked: Any = consumer
+    agent = TrainerAgent(given, NOBODY, SETTINGS, PARAMETERS, NOBODY)
+    place = TP(LABELLED_EXAMPLES, 0)
+    consumer.unread = {place}
+    asyncio.run(agent.go_on_idle(asked))
+    assert 0 == snapshots.asked
+    consumer.unread = set()
+    for _ in range(2):
+        asyncio.run(agent.go_on_idle(asked))
+        assert 1 == snapshots.asked
+    consumer.ledger.begin_epoch()
+    asyncio.run(agent.go_on_idle(asked))
+    # Somebody else has the lessons.
+    assert 1 == snapshots.asked
+    consumer.ledger.seek({place: 0})
+    asyncio.run(agent.go_on_idle(asked))
+    assert 2 == snapshots.asked

@@ -10,6 +10,10 @@ LIVE = (
     "tests/simulation/test_simulation.py"
     "::test_events_that_come_in_meanwhile_are_folded_once_whatever_happens[{}]"
 )
+HISTORY = (
+    "tests/simulation/test_simulation.py"
+    "::test_history_is_learnt_as_its_replay_learns_it_whatever_happens[{}]"
+)
 
 DELIVERY = (
     Mutant(
@@ -202,6 +206,72 @@ DELIVERY = (
         "is_over = True",
         "tests/streams/test_pacing.py"
         "::test_what_ends_a_day_waits_until_every_partition_is_told_and_has_learnt",
+        is_quick=True,
+    ),
+    Mutant(
+        "lessons are committed only up to a snapshot",
+        "agents/trainer.py",
+        "                committable = trainer.consumed\n",
+        "                committable = consumed\n",
+        LIVE.format(0),
+    ),
+    Mutant(
+        "a snapshot is durable before it is announced",
+        "streams/snapshot_store.py",
+        "value=content)\n    await outbox.flush()\n",
+        "value=content)\n",
+        "tests/streams/test_snapshot_store.py"
+        "::test_a_published_snapshot_is_announced_everywhere_after_it_is_durable",
+    ),
+    Mutant(
+        "a trainer that goes on announces the last snapshot once more",
+        "agents/trainer.py",
+        "        if latest.version:\n",
+        "        if False:\n",
+        HISTORY.format(0),
+    ),
+    Mutant(
+        "a trainer without anything to read goes on from its last snapshot",
+        "agents/idle_clocks.py",
+        "            await self._trainer.go_on_idle(self._app.batch_consumer)\n",
+        "",
+        HISTORY.format(0),
+    ),
+    Mutant(
+        "the end of each day is written into partitions in which nothing happens",
+        "agents/ingest.py",
+        "        for number in turn.partitions:\n",
+        "        for number in ():\n",
+        HISTORY.format(0),
+    ),
+    Mutant(
+        "history waits until its lessons are learnt",
+        "streams/owned_partitions.py",
+        "min(clock_ms, heard_ms) if adopts_all else 0",
+        "clock_ms",
+        HISTORY.format(0),
+    ),
+    Mutant(
+        "history waits until its model is adopted",
+        "streams/owned_partitions.py",
+        "        adopts_all = self.fold.state.model_version >= version\n",
+        "        adopts_all = True\n",
+        HISTORY.format(0),
+    ),
+    Mutant(
+        "decisions are delivered before they are committed",
+        "agents/deliver.py",
+        "        while decisions and (decisions := await self._streams.append(decisions)):\n",
+        "        batch.ack()\n"
+        "        while decisions and (decisions := await self._streams.append(decisions)):\n",
+        LIVE.format(0),
+    ),
+    Mutant(
+        "after a batch that was given up none is committed",
+        "agents/deliver.py",
+        "        if batch.epoch == self._left_epoch:\n",
+        "        if False:\n",
+        "tests/agents/test_deliver.py::test_after_a_batch_that_was_given_up_none_is_committed",
         is_quick=True,
     ),
 )

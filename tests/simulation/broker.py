@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from faust.types import TP
 
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from config.topics import CUSTOMER_EVENTS, CUSTOMERS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
 from models.partition import decode_state
+from streams.auditing.learning_audit import consumed_by
 from streams.changelog import STATE_KEY
 from tests.streams.test_record_batches import FakeRecord
 
@@ -53,12 +54,15 @@ class Broker:
     def __init__(self, chance: Random) -> None:
         self.chance = chance
         self.logs: dict[TP, list[FakeRecord]] = defaultdict(list)
+        self._grown: dict[TP, asyncio.Event] = {}
         self.committed: dict[TP, int] = {}
         self.generation = 0
         #: Commits that must never be.
         self.broken_promises: list[str] = []
         #: By partition: the highest position that a state in the changelog has applied.
         self.applied: dict[int, int] = defaultdict(lambda: -1)
+        #: Up to where the lessons are in a snapshot.
+        self.learnt = 0
         self.on_request: Callable[[SimulatedWorker], None] = lambda _: None
         self.slowest_s = chance.choice((0.1, 1.0, 20.0))
 
@@ -85,9 +89,18 @@ class Broker:
         log = self.logs[tp]
         record = FakeRecord(len(log), partition, topic, TAKEN_MS, 0, key, value, [*headers])
         log.append(record)
+        if (grown := self._grown.pop(tp, None)) is not None:
+            grown.set()
         if topic == CUSTOMERS and key == STATE_KEY:
             applied = decode_state(value or b"").applied
             self.applied[partition] = max(self.applied[partition], applied)
+        if topic == MODEL_SNAPSHOTS and (told := consumed_by(value or b"")):
+            self.learnt = max(self.learnt, told[1])
+
+    async def grows(self, tp: TP, end: int) -> None:
+        """Return when the log of ``tp`` is longer than ``end``, as a fetch does."""
+        if self.end(tp) <= end:
+            await self._grown.setdefault(tp, asyncio.Event()).wait()
 
     def end(self, tp: TP) -> int:
         return len(self.logs[tp])
@@ -100,6 +113,8 @@ class Broker:
             name = f"{tp.topic}-{tp.partition}"
             if offset < self.committed.get(tp, 0):
                 self.broken_promises.append(f"{name} goes back to {offset}")
+            if tp.topic == LABELLED_EXAMPLES and offset > self.learnt:
+                self.broken_promises.append(f"{name} is committed at {offset}, in no snapshot yet")
             if tp.topic == CUSTOMER_EVENTS and offset > self.applied[tp.partition] + 1:
                 self.broken_promises.append(f"{name} is committed at {offset}, and in no row yet")
         self.committed.update(positions)

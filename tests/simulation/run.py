@@ -2,10 +2,7 @@
 
 import sys
 
-from tests.simulation.world import problems, simulate
+from tests.simulation.world import Publication, simulate
 
 if __name__ == "__main__":
-    number, kind = int(sys.argv[1]), sys.argv[2]
-    run = simulate(number, is_backlog=kind == "backlog")
-    print(run)  # noqa: T201  it is what it is for
-    print(problems(run, is_backlog=kind == "backlog"))  # noqa: T201
+    print(simulate(int(sys.argv[1]), Publication(sys.argv[2])))  # noqa: T201  it is what it is for

@@ -1,18 +1,18 @@
 """Whatever happens in whatever order: every event is folded once, and all that follows is there.
 
 Workers are killed, suspended, join and leave at random requests to a broker in memory. After each
-run the audit compares rows and effects with the log; on the way no commit may pass what is durable
-(see `Broker.commit`).
+run the audit compares rows, effects and snapshots with the log, and what was delivered with what
+was decided; on the way no commit may pass what is durable (see `Broker.commit`).
 """
 
 import pytest
 
-from tests.simulation.world import Fault, problems, simulate
+from tests.simulation.world import Publication, simulate
 
 pytestmark = pytest.mark.timeout(600)
 
 BLOCK = 100
-BLOCKS, BLOCKS_AT_NIGHT = 3, 50
+BLOCKS, BLOCKS_AT_NIGHT = 2, 34
 
 
 def blocks(first: int, last: int) -> list[int]:
@@ -31,11 +31,11 @@ seeds = pytest.mark.parametrize(
 )
 
 
-def wrong(first: int, *, is_backlog: bool) -> dict[int, list[str]]:
+def wrong(first: int, publication: Publication) -> dict[int, list[str]]:
     """What is wrong, by seed: the first seed for which anything is."""
     for seed in range(first, first + BLOCK):
         try:
-            found = problems(simulate(seed, is_backlog=is_backlog), is_backlog=is_backlog)
+            found = simulate(seed, publication).wrong
         except AssertionError as error:
             found = [str(error)]
         if found:
@@ -46,24 +46,29 @@ def wrong(first: int, *, is_backlog: bool) -> dict[int, list[str]]:
 @seeds
 def test_a_backlog_is_folded_once_and_in_order_whatever_happens(first: int) -> None:
     """`python -m tests.simulation.run SEED backlog` shows a run again."""
-    assert {} == wrong(first, is_backlog=True)
+    assert {} == wrong(first, Publication.BACKLOG)
 
 
 @seeds
 def test_events_that_come_in_meanwhile_are_folded_once_whatever_happens(first: int) -> None:
     """`python -m tests.simulation.run SEED live` shows a run again."""
-    assert {} == wrong(first, is_backlog=False)
+    assert {} == wrong(first, Publication.LIVE)
+
+
+@seeds
+def test_history_is_learnt_as_its_replay_learns_it_whatever_happens(first: int) -> None:
+    """`python -m tests.simulation.run SEED history` shows a run again."""
+    assert {} == wrong(first, Publication.HISTORY)
 
 
 def test_a_seed_is_the_same_run_again() -> None:
-    assert simulate(7, is_backlog=True) == simulate(7, is_backlog=True)
+    assert simulate(7, Publication.BACKLOG) == simulate(7, Publication.BACKLOG)
 
 
-def test_faults_do_happen() -> None:
-    happened = [fault.kind for seed in range(40) for fault in _faults(seed)]
+def test_what_is_to_be_tried_does_happen() -> None:
+    runs = [simulate(seed, Publication.BACKLOG) for seed in range(40)]
+    happened = [fault.kind for run in runs for fault in run.faults]
     assert {"kill", "suspend", "leave", "join", "rebalance"} == set(happened)
     assert len(happened) > 40
-
-
-def _faults(seed: int) -> list[Fault]:
-    return simulate(seed, is_backlog=True).faults
+    assert sum(run.decisions for run in runs) > 40
+    assert sum(run.snapshots for run in runs) > 40

@@ -6,27 +6,41 @@ What is Faust's in reality is played here: membership, fetching, the timing of c
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from faust.types import TP
 
+from agents.deliver import DeliverAgent
+from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.profile import ProfileAgent
+from agents.trainer import TrainerAgent
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS, RAW_TOPICS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DELIVERED_TOPICS,
+    LABELLED_EXAMPLES,
+    RAW_TOPICS,
+)
 from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
 from streams.customers_table import CustomerRows
 from streams.outbox import Outbox
 from streams.owned_partitions import OwnedPartitions
+from streams.pacing import PartitionStanding
 from streams.pulse import StoodStill
 from streams.record_batches import BatchLedger, RecordBatch
 from streams.recovery import ChangelogFold, Recovered
+from streams.redis_views import TriggerStreams
 from streams.snapshot_store import SnapshotStore
 from tests.simulation.broker import Broker, Producer
+from tests.simulation.reader import NEW_READER, Reader
+from tests.simulation.store import Client, Store
 
-TOPICS = (*RAW_TOPICS, CUSTOMER_EVENTS)
+TOPICS = (*RAW_TOPICS, CUSTOMER_EVENTS, LABELLED_EXAMPLES, *DELIVERED_TOPICS)
 #: How long a rebalance waits for what agents have in hand.
 DRAIN_S = 3.0
 
@@ -66,6 +80,7 @@ class SimulatedWorker:
         self,
         name: str,
         broker: Broker,
+        store: Store,
         settings: Settings,
         parameters: Parameters,
         plan: Plan,
@@ -73,6 +88,7 @@ class SimulatedWorker:
         self.name = name
         self.broker = broker
         self._settings = settings
+        self._snapshot_every_ms = parameters.learning.snapshot_every
         self.ledger = BatchLedger(on_end=self._on_end)
         self.is_dead = self.is_suspended = self.is_leaving = self.is_told_to_leave = False
         self.error: BaseException | None = None
@@ -87,20 +103,58 @@ class SimulatedWorker:
         self._committing = asyncio.Lock()
         snapshots = SnapshotStore(settings, prior_snapshot(parameters))
         self._partitions = OwnedPartitions(snapshots, settings, plan, NOBODY, self._read_changelog)
-        pulse: Any = self._pulse
-        self._profile = ProfileAgent(
-            self._partitions, self._outbox(), NOBODY, pulse, settings, parameters, NOBODY
+        self._trainer = TrainerAgent(snapshots, self._outbox(), settings, parameters, NOBODY)
+        self._takes = self._agents(store, settings, parameters)
+        app: Any = SimpleNamespace(batch_consumer=self)
+        clocks = IdleClocks(
+            app, self._partitions, self._trainer, settings, parameters, lambda: False
         )
-        self._ingest = IngestAgent(
-            self._outbox(), settings, parameters, NOBODY, lambda: self.is_leaving, dict
-        )
-        consumer: Any = self
-        self._start(partial(self._ingest.pass_on, consumer))
+        self._start(partial(clocks.drive, self._outbox(), lambda: None))
         for topic in TOPICS:
             self._queues[topic] = asyncio.Queue()
             self._start(partial(self._agent, topic))
         self._start(self._deliver)
         self._start(self._commit_now_and_then)
+
+    def _agents(
+        self, store: Store, settings: Settings, parameters: Parameters
+    ) -> dict[str, Callable[[RecordBatch], Awaitable[None]]]:
+        """Each agent by its topic, as `agents.app` makes them."""
+        pulse: Any = self._pulse
+        profile = ProfileAgent(
+            self._partitions, self._outbox(), NOBODY, pulse, settings, parameters, NOBODY
+        )
+        ingest = IngestAgent(
+            self._outbox(), settings, parameters, NOBODY, lambda: self.is_leaving, self._standings
+        )
+        client: Any = Client(store, partial(self.broker.request, self))
+        streams = TriggerStreams(client, settings, NOBODY)
+        consumer: Any = self
+        self._start(partial(ingest.pass_on, consumer))
+        return {
+            **{topic: partial(ingest.take, topic) for topic in RAW_TOPICS},
+            CUSTOMER_EVENTS: profile.take,
+            LABELLED_EXAMPLES: lambda batch: self._trainer.take(batch, consumer),
+            **{
+                topic: DeliverAgent(
+                    topic, streams, NOBODY, lambda: self.is_leaving, settings.deliver_max_age_ms
+                ).take
+                for topic in DELIVERED_TOPICS
+            },
+        }
+
+    def _standings(self) -> dict[int, PartitionStanding]:
+        """As `agents.app.Worker.standings`."""
+        return self._partitions.standings(
+            [tp.partition for tp in self.ledger.ended if tp.topic == CUSTOMER_EVENTS],
+            self._trainer if self.is_trainer else None,
+            self._snapshot_every_ms,
+        )
+
+    @property
+    def is_trainer(self) -> bool:
+        """Whether it has the one partition of lessons."""
+        return self.ledger.has_position(TP(LABELLED_EXAMPLES, 0))
 
     def _outbox(self) -> Outbox:
         producer: Any = Producer(self.broker, self)
@@ -115,6 +169,7 @@ class SimulatedWorker:
 
     async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """An error of any part ends the worker, as it does in reality."""
+        NEW_READER.set(lambda: Reader(self.broker, partial(self.broker.request, self)))
         try:
             await work()
         except Dead:
@@ -172,6 +227,8 @@ class SimulatedWorker:
         if generation != self.generation:
             return  # it was slow, and is told anew
         owned = [TP(topic, n) for topic in TOPICS for n in numbers]
+        # Lessons are in one partition.
+        owned = [tp for tp in owned if tp.topic != LABELLED_EXAMPLES or not tp.partition]
         epoch = self._forget()
         self.ledger.seek({tp: self.broker.committed.get(tp, 0) for tp in owned})
         for tp in owned:
@@ -218,7 +275,10 @@ class SimulatedWorker:
                 self._fetched[tp] = self.broker.logs[tp][position : position + count]
                 position += len(self._fetched[tp])
                 self._wake.set()
-            await asyncio.sleep(0.1 if self._fetched[tp] else 1.0)
+            if self._fetched[tp]:
+                await asyncio.sleep(0.3)
+            else:
+                await self.broker.grows(tp, position)
 
     async def _deliver(self) -> None:
         while True:
@@ -250,10 +310,7 @@ class SimulatedWorker:
             self._working.add(topic)
             await asyncio.sleep(self.broker.latency_s())
             await self.alive()
-            if topic == CUSTOMER_EVENTS:
-                await self._profile.take(batch)
-            else:
-                await self._ingest.take(topic, batch)
+            await self._takes[topic](batch)
             self._working.discard(topic)
 
     def _on_end(self, _batch: RecordBatch) -> None:
@@ -264,6 +321,11 @@ class SimulatedWorker:
         delivered = self.ledger.delivered
         ends = {tp: self._highwater.get(tp) for tp in delivered}
         return {tp for tp, end in ends.items() if end is None or end > delivered[tp]}
+
+    async def log_ends(self, topic: str, partitions: int) -> dict[int, int]:
+        """As `BatchConsumer.log_ends`."""
+        await self.broker.request(self)
+        return {number: self.broker.end(TP(topic, number)) for number in range(partitions)}
 
     # Committing
 

@@ -4,83 +4,86 @@ The same seed gives the same run: what a failing test prints is enough to see it
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from enum import StrEnum
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import msgspec
 from faust.types import TP
 from msgspec.structs import replace
 
+import agents.deliver
+import agents.idle_clocks
 import agents.ingest
 import agents.profile
+import agents.trainer
+import models.learning.population
+import models.learning.worth
+import models.replay
+import streams.log_ends
 import streams.log_records
 import streams.owned_partitions
+import streams.pacing
+import streams.quarantine
+import streams.snapshot_store
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.settings import load_settings
 from config.topics import (
     CLICKSTREAM,
     CUSTOMER_EVENTS,
-    CUSTOMERS,
-    DEAD_LETTERS,
-    DECISION_LEDGER,
+    DELIVERED_TOPICS,
     FEEDBACK,
     LABELLED_EXAMPLES,
-    NEXT_BEST_ACTIONS,
     RAW_TOPICS,
-    RETENTION_TRIGGERS,
     SUPPORT,
     TRANSACTIONS,
 )
-from models.decisions.trigger import decode_decision
-from models.events.dead_letter import decode_dead_letter
-from models.events.rejection import Rejected
-from models.learning.lessons import decode_lesson
-from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
-from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
-from streams.auditing.report import Audit
-from streams.auditing.spools import (
-    DROPPED,
-    IN_LOG,
-    REFUSED,
-    Contrast,
-    Effect,
-    EffectSpool,
-    RawFates,
-    digest_of,
-)
 from streams.kafka_clients import partition_for
 from streams.log_records import live_record
 from streams.pulse import StoodStill
-from streams.raw_records import outgoing_of
-from streams.recovery import ChangelogFold
-from streams.snapshot_store import SnapshotStore
 from tests.models.lines import SHIPPED, START_MS, line
 from tests.simulation.broker import TAKEN_MS, Broker
+from tests.simulation.reader import new_reader, running
+from tests.simulation.store import Store
+from tests.simulation.verdict import Verdict
 from tests.simulation.virtual_time import VirtualLoop
 from tests.simulation.worker import DRAIN_S, Dead, SimulatedWorker
 
 PARTITIONS = 2
+Fit = Callable[..., Any]
 #: No event may come even a second out of its order without being late.
 PARAMETERS = replace(
     SHIPPED,
     time=replace(SHIPPED.time, disorder=0, lateness=1_000),
-    churn=replace(SHIPPED.churn, horizon_days=(28.0,)),
+    # Soon learnt from.
+    churn=replace(SHIPPED.churn, horizon_days=(3.0,), check_in_days=2),
     # Nor is it remembered by its id for long: places alone must tell what was folded already.
     bounds=replace(SHIPPED.bounds, messages=1),
+    # A snapshot a day, from the first day on.
+    learning=replace(SHIPPED.learning, minimum_examples=0),
 )
 PLAN = plan_for(PARAMETERS)
-SETTINGS = load_settings({}, partitions=PARTITIONS, max_batch_records=8)
+SETTINGS = load_settings({}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0")
 CUSTOMERS_OF_SHOP = ("ada", "bob", "eve", "ida")
 #: Virtual seconds until everything must be done: far more than any run takes.
 LIVENESS_S = 900.0
 SESSION_S = 3.0
 #: Writes before an outage of a worker can come: later ones would find nothing left to do.
 REQUESTS_MAX = 250
+
+
+class Publication(StrEnum):
+    """When the events come: all before the first worker, while workers run, or all before it as
+    history, which is rehearsed a day at a time.
+    """
+
+    BACKLOG = "backlog"
+    LIVE = "live"
+    HISTORY = "history"
 
 
 class Fault(NamedTuple):
@@ -91,24 +94,31 @@ class Fault(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run left behind of ``published`` events; ``lost`` are those in no row."""
+    """What a run left behind, and what of it is ``wrong``, in words. ``decisions`` were delivered,
+    and ``snapshots`` drawn.
+    """
 
-    published: int
-    audit: Audit
-    contrasts: list[Contrast]
-    lost: list[str]
     faults: list[Fault]
-    broken_promises: list[str]
+    published: int
+    decisions: int
+    snapshots: int
+    wrong: list[str]
 
 
 class Simulation:
-    """One run. ``is_backlog``: all was published before the first worker came."""
+    """One run."""
 
-    def __init__(self, seed: int, *, is_backlog: bool) -> None:
+    def __init__(self, seed: int, publication: Publication) -> None:
         self._chance = Random(seed)
         self._broker = Broker(self._chance)
         self._broker.on_request = self._on_request
-        self._is_backlog = is_backlog
+        self._store = Store(self._chance)
+        self._publication = publication
+        #: One worker at a time takes history in as a replay does: two tell each other of what they
+        #: have learnt by snapshots alone.
+        self._workers_max = 1 if publication is Publication.HISTORY else 3
+        #: A zombie may be one more for a moment.
+        self._members_most = 0
         self._requests = 0
         self._faults = self._drawn_faults()
         self._happened: list[Fault] = []
@@ -116,7 +126,7 @@ class Simulation:
         self._numbers = 0
         self._zombies: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
-        self._published = 0
+        self._published: list[bytes] = []
 
     def _drawn_faults(self) -> list[Fault]:
         kinds = ["kill", "kill", "suspend", "leave", "join", "rebalance"]
@@ -128,16 +138,17 @@ class Simulation:
         return sorted(faults, reverse=True)
 
     async def run(self) -> Run:
-        for number in range(PARTITIONS):
-            self._broker.append(CUSTOMER_EVENTS, number, None, live_record(START_MS - DAY_MS))
+        if self._publication is not Publication.HISTORY:
+            for number in range(PARTITIONS):
+                self._broker.append(CUSTOMER_EVENTS, number, None, live_record(START_MS - DAY_MS))
         story = self._story()
-        if self._is_backlog:
+        if self._publication is not Publication.LIVE:
             for topic, partition, value in story:
                 self._publish(topic, partition, value)
-        for _ in range(self._chance.choice((1, 2))):
+        for _ in range(min(self._chance.choice((1, 2)), self._workers_max)):
             self._join()
         coordinator = asyncio.create_task(self._coordinate())
-        if not self._is_backlog:
+        if self._publication is Publication.LIVE:
             await self._publish_slowly(story)
         await self._until_drained()
         coordinator.cancel()
@@ -145,6 +156,23 @@ class Simulation:
             worker.die()
         await asyncio.sleep(100)
         return await self._judged()
+
+    async def _judged(self) -> Run:
+        verdict = Verdict(self._broker, self._store, SETTINGS, PARAMETERS, PLAN)
+        wrong = [
+            *await verdict.differences(self._published),
+            *self._broker.broken_promises,
+            *self._errors(),
+        ]
+        if self._publication is not Publication.LIVE:
+            wrong += verdict.late()
+        if self._publication is Publication.HISTORY and self._members_most == 1:
+            wrong += verdict.unlike_replay(self._published)
+        if not self._happened and not self._store.share_broken:
+            wrong += verdict.repeated()
+        return Run(
+            self._happened, len(self._published), verdict.decisions, verdict.snapshots, wrong
+        )
 
     async def _until_drained(self) -> None:
         try:
@@ -176,7 +204,7 @@ class Simulation:
         return story
 
     def _publish(self, topic: str, partition: int, value: bytes) -> None:
-        self._published += 1
+        self._published.append(value)
         self._broker.append(topic, partition, None, value)
 
     async def _publish_slowly(self, story: list[tuple[str, int, bytes]]) -> None:
@@ -200,14 +228,14 @@ class Simulation:
             self._wake_later(worker)
         elif fault.kind == "leave":
             worker.is_told_to_leave = True
-        elif fault.kind == "join" and len(self._alive()) < 3:
+        elif fault.kind == "join" and len(self._alive()) < self._workers_max:
             self._join()
         self._changed.set()
 
     def _join(self) -> None:
         self._numbers += 1
         worker = SimulatedWorker(
-            f"worker-{self._numbers}", self._broker, SETTINGS, PARAMETERS, PLAN
+            f"worker-{self._numbers}", self._broker, self._store, SETTINGS, PARAMETERS, PLAN
         )
         self._workers.append(worker)
         self._changed.set()
@@ -217,7 +245,8 @@ class Simulation:
 
     def _replace_ended(self) -> None:
         """A supervisor starts another worker for one that ended."""
-        if not self._alive() or (len(self._alive()) < 2 and self._chance.random() < 0.1):
+        missing = min(2, self._workers_max) - len(self._alive())
+        if not self._alive() or (missing > 0 and self._chance.random() < 0.1):
             if len(self._workers) < 12:
                 self._join()
 
@@ -234,6 +263,7 @@ class Simulation:
                     member.die()
             self._broker.generation += 1
             members = [m for m in members if not m.is_dead and not m.is_suspended]
+            self._members_most = max(self._members_most, len(members))
             self._chance.shuffle(members)
             shares = [list(range(PARTITIONS))[n :: len(members)] for n in range(len(members))]
             generation = self._broker.generation
@@ -256,9 +286,17 @@ class Simulation:
     # The end
 
     def _is_drained(self) -> bool:
-        topics = (*RAW_TOPICS, CUSTOMER_EVENTS)
+        topics = (*RAW_TOPICS, CUSTOMER_EVENTS, *DELIVERED_TOPICS)
         places = [TP(topic, number) for topic in topics for number in range(PARTITIONS)]
-        return all(self._broker.committed.get(tp, 0) >= self._broker.end(tp) for tp in places)
+        return self._is_taught() and all(
+            self._broker.committed.get(tp, 0) >= self._broker.end(tp) for tp in places
+        )
+
+    def _is_taught(self) -> bool:
+        """Whether a trainer has heard all lessons: they are committed only up to a snapshot."""
+        place = TP(LABELLED_EXAMPLES, 0)
+        heard = (w.ledger.ended.get(place) for w in self._alive() if w.is_trainer)
+        return self._broker.end(place) in heard or not self._broker.end(place)
 
     def _standing(self) -> str:
         return f"{self._broker.committed}, {self._errors()}, {self._happened}"
@@ -271,67 +309,6 @@ class Simulation:
             if worker.error is not None and not isinstance(worker.error, StoodStill)
         ]
 
-    async def _judged(self) -> Run:
-        with TemporaryDirectory() as directory, EffectSpool(None) as spool:
-            audit, fates = Audit(), dict(self._fates(Path(directory)))
-            self._find_effects(spool)
-            snapshots = SnapshotStore(SETTINGS, prior_snapshot(PARAMETERS))
-            scope = Scope(PLAN, snapshots, fates, spool, audit)
-            contrasts = [await self._audited(number, scope) for number in range(PARTITIONS)]
-            lost = [
-                f"{topic}-{number} at {offset}"
-                for (topic, number), found in fates.items()
-                for offset, expected, marks in found
-                if marks & DROPPED or (not marks & IN_LOG and expected != REFUSED)
-            ]
-            for found in fates.values():
-                found.close()
-        broken = [*self._broker.broken_promises, *self._errors()]
-        return Run(self._published, audit, contrasts, lost, self._happened, broken)
-
-    async def _audited(self, number: int, scope: Scope) -> Contrast:
-        stored = ChangelogFold()
-        for record in self._broker.logs[TP(CUSTOMERS, number)]:
-            stored.add(record.key, record.value, record.headers)
-        log = self._broker.logs[TP(CUSTOMER_EVENTS, number)]
-        audited = PartitionAudit(number, stored, committed=len(log), log_end=len(log), scope=scope)
-        for record in log:
-            await audited.take(record)
-        audited.finish()
-        return scope.spool.contrast(number, ())
-
-    def _fates(self, directory: Path) -> Iterator[tuple[tuple[str, int], RawFates]]:
-        for topic in RAW_TOPICS:
-            for number in range(PARTITIONS):
-                log = self._broker.logs[TP(topic, number)]
-                fates = RawFates(directory, f"{topic}-{number}", 0, len(log))
-                for record in log:
-                    outgoing, found = outgoing_of(topic, record, None, PARAMETERS, PARTITIONS)
-                    is_refused = isinstance(found, Rejected)
-                    digest = digest_of(outgoing.value, outgoing.partition)
-                    fates.expect(record.offset, REFUSED if is_refused else digest)
-                yield (topic, number), fates
-
-    def _find_effects(self, spool: EffectSpool) -> None:
-        for number in range(PARTITIONS):
-            for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, DECISION_LEDGER):
-                values = [r.value or b"" for r in self._broker.logs[TP(topic, number)]]
-                spool.found(
-                    number, [Effect(topic, decode_decision(v).id, digest_of(v)) for v in values]
-                )
-            for record in self._broker.logs[TP(DEAD_LETTERS, number)]:
-                letter = decode_dead_letter(record.value or b"")
-                if letter.source is not None and letter.step == "profile":
-                    source = letter.source
-                    name = f"{source.topic}-{source.partition}-{source.offset}"
-                    digest = digest_of(str(letter.reason).encode())
-                    spool.found(number, [Effect(DEAD_LETTERS, name, digest)])
-        for record in self._broker.logs[TP(LABELLED_EXAMPLES, 0)]:
-            value = record.value or b""
-            lesson = decode_lesson(value)
-            effect = Effect(LABELLED_EXAMPLES, lesson_id(lesson), digest_of(value))
-            spool.found(lesson.partition, [effect])
-
 
 _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("page", CLICKSTREAM, {}),
@@ -340,6 +317,7 @@ _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Order Completed", TRANSACTIONS, {"revenue": 20.0}),
     ("Survey Responded", SUPPORT, {"kind": "nps", "score": 2, "scale_max": 10}),
     ("Email Opened", FEEDBACK, {}),
+    ("Campaign Cost", FEEDBACK, {"channel": "ads", "amount": 5.0}),
 )
 
 
@@ -355,11 +333,43 @@ async def _until_dead(work: Coroutine[Any, Any, None]) -> None:
         await work
 
 
+async def _ready() -> None:
+    pass
+
+
+def _once(fit: Fit) -> Fit:
+    """``fit``, which searches the same table once: whoever learns again or replays finds it."""
+    found: dict[bytes, Any] = {}
+
+    def fitted(counts: Mapping[Any, int], start: Any = None) -> Any:
+        asked = msgspec.msgpack.encode([sorted(counts.items()), start])
+        if asked not in found:
+            found[asked] = fit(counts, start)
+        return found[asked]
+
+    return fitted
+
+
+FIT_POPULATION, FIT_WORTH = _once(models.learning.population.fit), _once(models.learning.worth.fit)
+
+
+@contextmanager
+def _quickened() -> Iterator[None]:
+    with (
+        patch.object(models.learning.population, "fit", FIT_POPULATION),
+        patch.object(models.learning.worth, "fit", FIT_WORTH),
+        patch.object(models.replay, "plan_for", lambda _: PLAN),
+    ):
+        yield
+
+
 @contextmanager
 def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
     """The modules that look at a clock look at the loop's."""
     with (
         patch.object(agents.ingest, "monotonic", loop.time),
+        patch.object(agents.idle_clocks, "monotonic", loop.time),
+        patch.object(agents.idle_clocks, "_clocks_ms", lambda: (TAKEN_MS, TAKEN_MS)),
         patch.object(agents.ingest, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.log_records, "time", lambda: TAKEN_MS / 1_000),
         # Seconds cost nothing here, but looks do.
@@ -368,38 +378,35 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
         # So few, that others have their turn in the middle of a batch.
         patch.object(agents.profile, "RECORDS_PER_TURN", 2),
         patch.object(streams.owned_partitions, "monotonic", loop.time),
+        patch.object(agents.trainer, "monotonic", loop.time),
+        # Imported already, and there are no threads.
+        patch.object(agents.trainer, "ready_to_learn", _ready),
+        patch.object(agents.deliver, "monotonic", loop.time),
+        patch.object(streams.log_ends, "monotonic", loop.time),
+        patch.object(streams.quarantine, "time", lambda: TAKEN_MS / 1_000),
+        patch.object(streams.snapshot_store, "time", lambda: TAKEN_MS / 1_000),
+        patch.object(streams.snapshot_store, "monotonic", loop.time),
+        patch.object(streams.snapshot_store, "new_reader", new_reader),
+        patch.object(streams.snapshot_store, "running", running),
+        # Whoever waits this long waits for what does not come, and is told of standing still.
+        patch.object(streams.pacing, "PATIENCE_S", 2 * LIVENESS_S),
     ):
         yield
 
 
-def problems(run: Run, *, is_backlog: bool) -> list[str]:
-    """What is wrong with the outcome of a run, in words; nothing of a backlog may come late."""
-    checked = run.audit.checked
-    late = checked["events:late"]
-    told = [f"{found.words}: {found.examples}" for found in run.audit.differences]
-    told += [f"effects: {contrast}" for contrast in run.contrasts if any(contrast)]
-    told += [f"lost: {place}" for place in run.lost]
-    told += run.broken_promises
-    if checked["events:applied"] + late != run.published:
-        told.append(f"{checked['events:applied']} applied and {late} late, of {run.published}")
-    if is_backlog and late:
-        told.append(f"{late} came late, and none was sent late")
-    return told
-
-
-def simulate(seed: int, *, is_backlog: bool) -> Run:
+def simulate(seed: int, publication: Publication) -> Run:
     """Run ``seed`` to its end. Raises `AssertionError` for what must never be on the way."""
     loop = VirtualLoop()
     try:
-        with _virtual_clocks(loop):
-            return loop.run_until_complete(_run(seed, is_backlog=is_backlog))
+        with _virtual_clocks(loop), _quickened():
+            return loop.run_until_complete(_run(seed, publication))
     finally:
         loop.close()
 
 
-async def _run(seed: int, *, is_backlog: bool) -> Run:
+async def _run(seed: int, publication: Publication) -> Run:
     try:
-        return await Simulation(seed, is_backlog=is_backlog).run()
+        return await Simulation(seed, publication).run()
     finally:
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

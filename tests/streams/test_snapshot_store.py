@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 from kafka import TopicPartition
 from msgspec.structs import replace
 
@@ -262,6 +263,18 @@ def test_old_versions_are_read_again_when_they_were_let_go(
     asyncio.run(read())
 
 
+class Noting(Outbox):
+    """Notes the topics of each flush."""
+
+    def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
+        super().__init__(producer, settings)
+        self.flushed: list[set[str]] = []
+
+    async def flush(self) -> None:
+        self.flushed.append({topic for topic, _ in self._buffers})
+        await super().flush()
+
+
 def test_a_published_snapshot_is_announced_everywhere_after_it_is_durable(
     settings: Settings,
 ) -> None:
@@ -269,7 +282,9 @@ def test_a_published_snapshot_is_announced_everywhere_after_it_is_durable(
 
     async def read() -> dict[int, bytes]:
         async with running(new_outbox_producer(settings), settings) as producer:
-            await publish(wanted, Outbox(producer, settings), settings)
+            outbox = Noting(producer, settings)
+            await publish(wanted, outbox, settings)
+        assert [{MODEL_SNAPSHOTS}, {CUSTOMER_EVENTS}] == outbox.flushed
         assert written(wanted) == await found(SnapshotStore(settings, PRIOR), wanted)
         announced = {}
         async with running(new_reader(settings), settings) as reader:

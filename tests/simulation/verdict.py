@@ -1,0 +1,253 @@
+"""What a run left behind, compared with what it should be."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
+from hashlib import sha256 as hash_of
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from faust.types import TP
+
+from config.parameters import Parameters
+from config.settings import Settings
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    DELIVERED_TOPICS,
+    LABELLED_EXAMPLES,
+    MODEL_SNAPSHOTS,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+)
+from models.decisions.trigger import decode_decision, does_nothing
+from models.events.dead_letter import decode_dead_letter
+from models.events.rejection import Rejected
+from models.events.wire import decode_line
+from models.learning.lessons import decode_lesson
+from models.learning.snapshot import (
+    Snapshot,
+    decode_snapshot,
+    encode_snapshot,
+    prior_snapshot,
+)
+from models.learning.trainer import Trainer
+from models.plan import Plan
+from models.replay import Replay
+from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
+from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.report import Audit
+from streams.auditing.spools import (
+    DROPPED,
+    IN_LOG,
+    REFUSED,
+    Contrast,
+    Effect,
+    EffectSpool,
+    RawFates,
+    digest_of,
+)
+from streams.raw_records import outgoing_of
+from streams.recovery import ChangelogFold
+from streams.snapshot_store import SnapshotStore
+from tests.simulation.broker import Broker
+from tests.simulation.reader import NEW_READER, Reader
+from tests.simulation.store import Store
+
+
+class Verdict:
+    """Asks the audit, and of what no audit asks, itself."""
+
+    def __init__(
+        self, broker: Broker, store: Store, settings: Settings, parameters: Parameters, plan: Plan
+    ) -> None:
+        self._broker = broker
+        self._store = store
+        self._settings = settings
+        self._parameters = parameters
+        self._plan = plan
+        self._audit = Audit()
+        NEW_READER.set(lambda: Reader(broker, partial(asyncio.sleep, 0)))
+
+    @property
+    def decisions(self) -> int:
+        """How many were delivered, each counted once."""
+        return len(self._delivered())
+
+    @property
+    def snapshots(self) -> int:
+        return self._broker.end(TP(MODEL_SNAPSHOTS, 0))
+
+    async def differences(self, published: Sequence[bytes]) -> list[str]:
+        """Where rows, effects, snapshots and streams are not what the log gives, and where the log
+        is not what was published.
+        """
+        with TemporaryDirectory() as directory, EffectSpool(None) as spool:
+            fates = dict(self._fates(Path(directory)))
+            self._find_effects(spool)
+            scope = Scope(self._plan, self._snapshots(), fates, spool, self._audit)
+            contrasts = [await self._audited(number, scope) for number in self._partitions()]
+            lost = [
+                f"{topic}-{number} at {offset}"
+                for (topic, number), found in fates.items()
+                for offset, expected, marks in found
+                if marks & DROPPED or (not marks & IN_LOG and expected != REFUSED)
+            ]
+            for found in fates.values():
+                found.close()
+        await self._learn_again()
+        told = [f"{found.words}: {found.examples}" for found in self._audit.differences]
+        told += [f"effects: {contrast}" for contrast in contrasts if any(contrast)]
+        told += [f"lost: {place}" for place in lost]
+        told += self._undelivered()
+        applied, late = self._audit.checked["events:applied"], self._audit.checked["events:late"]
+        if applied + late != len(published):
+            told.append(f"{applied} applied and {late} late, of {len(published)}")
+        return told
+
+    def late(self) -> list[str]:
+        """What came late, for whom nothing was sent late."""
+        late = self._audit.checked["events:late"]
+        return [f"{late} came late, and none was sent late"] if late else []
+
+    def repeated(self) -> list[str]:
+        """What is in a stream of the store more than once, for whom nothing went wrong."""
+        times = self._delivered()
+        return [f"{one} was delivered {times[one]} times" for one in times if times[one] > 1]
+
+    def unlike_replay(self, published: Sequence[bytes]) -> list[str]:
+        """Where history taught something else than its replay does."""
+        drawn: list[bytes] = []
+
+        class Kept(Trainer):
+            def draw(self, consumed: int = 0) -> Snapshot:
+                snapshot = super().draw(consumed)
+                drawn.append(_decided_with(snapshot))
+                return snapshot
+
+        trainer = Kept(self._parameters, partitions=1)
+        replay = Replay(self._parameters, trainer=trainer, is_rehearsed=True)
+        for number, value in enumerate(published, 1):
+            replay.feed(value, number)
+        live = {
+            snapshot.version: _decided_with(snapshot)
+            for record in self._log(MODEL_SNAPSHOTS, 0)
+            if (snapshot := decode_snapshot(record.value or b""))
+        }
+        if [live[version] for version in sorted(live)] == drawn:
+            return []
+        other = [n for n, one in enumerate(drawn, 1) if live.get(n) != one]
+        return [f"{len(live)} snapshots, a replay draws {len(drawn)}; {other} are others"]
+
+    def _partitions(self) -> range:
+        return range(self._settings.partitions)
+
+    def _log(self, topic: str, number: int) -> list[Any]:
+        return self._broker.logs[TP(topic, number)]
+
+    def _snapshots(self) -> SnapshotStore:
+        return SnapshotStore(self._settings, prior_snapshot(self._parameters))
+
+    async def _audited(self, number: int, scope: Scope) -> Contrast:
+        stored = ChangelogFold()
+        for record in self._log(CUSTOMERS, number):
+            stored.add(record.key, record.value, record.headers)
+        log = self._log(CUSTOMER_EVENTS, number)
+        audited = PartitionAudit(number, stored, committed=len(log), log_end=len(log), scope=scope)
+        for record in log:
+            await audited.take(record)
+        audited.finish()
+        return scope.spool.contrast(number, ())
+
+    def _fates(self, directory: Path) -> Iterator[tuple[tuple[str, int], RawFates]]:
+        for topic in RAW_TOPICS:
+            for number in self._partitions():
+                log = self._log(topic, number)
+                fates = RawFates(directory, f"{topic}-{number}", 0, len(log))
+                for record in log:
+                    outgoing, found = outgoing_of(
+                        topic, record, None, self._parameters, self._settings.partitions
+                    )
+                    is_refused = isinstance(found, Rejected)
+                    digest = digest_of(outgoing.value, outgoing.partition)
+                    fates.expect(record.offset, REFUSED if is_refused else digest)
+                yield (topic, number), fates
+
+    def _find_effects(self, spool: EffectSpool) -> None:
+        for number in self._partitions():
+            for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, DECISION_LEDGER):
+                values = [r.value or b"" for r in self._log(topic, number)]
+                spool.found(
+                    number, [Effect(topic, decode_decision(v).id, digest_of(v)) for v in values]
+                )
+            for record in self._log(DEAD_LETTERS, number):
+                letter = decode_dead_letter(record.value or b"")
+                if letter.source is not None and letter.step == "profile":
+                    source = letter.source
+                    name = f"{source.topic}-{source.partition}-{source.offset}"
+                    digest = digest_of(str(letter.reason).encode())
+                    spool.found(number, [Effect(DEAD_LETTERS, name, digest)])
+        for record in self._log(LABELLED_EXAMPLES, 0):
+            value = record.value or b""
+            lesson = decode_lesson(value)
+            effect = Effect(LABELLED_EXAMPLES, lesson_id(lesson), digest_of(value))
+            spool.found(lesson.partition, [effect])
+
+    async def _learn_again(self) -> None:
+        named: dict[int, list[Named]] = {}
+        announced = self._announced()
+        for record in self._log(MODEL_SNAPSHOTS, 0):
+            content = record.value or b""
+            told, sha256 = consumed_by(content), hash_of(content).hexdigest()
+            if told is None:
+                continue
+            one = Named(told[0], sha256, told[1])
+            if (one.version, sha256) in announced and one not in named.get(one.version, ()):
+                named.setdefault(one.version, []).append(one)
+
+        async def lessons(place: int) -> AsyncIterator[Sequence[Any]]:
+            yield self._log(LABELLED_EXAMPLES, 0)[place:]
+
+        ends = {number: len(self._log(CUSTOMER_EVENTS, number)) for number in self._partitions()}
+        learning = LearningAudit(
+            self._parameters, len(ends), self._snapshots(), named, self._audit, ends
+        )
+        await learning.run(lessons, 0)
+
+    def _announced(self) -> set[tuple[int | None, str | None]]:
+        lines = (
+            decode_line(record.value or b"")
+            for number in self._partitions()
+            for record in self._log(CUSTOMER_EVENTS, number)
+        )
+        return {(line.version, line.sha256) for line in lines if line.type == "model"}
+
+    def _delivered(self) -> Counter[str]:
+        """How many times each decision is in the store, by stream and id."""
+        return Counter(
+            f"{stream} {fields['id']}"
+            for stream, entries in self._store.streams.items()
+            for fields in entries
+        )
+
+    def _undelivered(self) -> list[str]:
+        decided = {
+            decision.id
+            for topic in DELIVERED_TOPICS
+            for number in self._partitions()
+            for record in self._log(topic, number)
+            if not does_nothing(decision := decode_decision(record.value or b""))
+        }
+        there = {one.rpartition(" ")[2] for one in self._delivered()}
+        told = [f"decision {one} was not delivered" for one in sorted(decided - there)]
+        return told + [f"{one} was delivered, and not decided" for one in sorted(there - decided)]
+
+
+def _decided_with(snapshot: Snapshot) -> bytes:
+    """A snapshot's bytes without the trainer's state, which says where its lessons were."""
+    return encode_snapshot(snapshot.replace(trainer=b"null"))[0]
