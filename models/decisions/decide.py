@@ -101,7 +101,7 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
         return None
     last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
     # Without a cooldown nothing is held back, not even what a late event brings.
-    if last_ms is not None and 0 < rule.cooldown and scene.at_ms < last_ms + rule.cooldown:
+    if last_ms is not None and rule.cooldown > 0 and scene.at_ms < last_ms + rule.cooldown:
         if rule.rises is not None:
             climbs.hold(scene, compiled, last_ms + rule.cooldown)
         return None
