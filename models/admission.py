@@ -18,6 +18,7 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
+from models.customer.consent_choices import says_no
 from models.customer.consent_purposes import NO_STAMPS, stamps_in
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
@@ -75,6 +76,10 @@ def event_of(
     stamps = NO_STAMPS
     if context is not None and context.consent is not None and nobody is None:
         stamps = stamps_in(context.consent)
+    is_unread = not stamps.is_understood
+    if kind is UNKNOWN and says_no(bytes(line.properties)):
+        # Taken for a click, it must at least be heard of.
+        is_unread = is_unread or folded(name) not in own
     return Event(
         name=name,
         kind=kind,
@@ -88,7 +93,7 @@ def event_of(
         timezone=_timezone(line),
         historical=context is not None and context.historical is True,
         consent=stamps.granted,
-        has_unread_consent=not stamps.is_understood,
+        has_unread_consent=is_unread,
     )
 
 

@@ -3,7 +3,8 @@
 The strict decoder comes first. Only what it refuses, and where it may have missed something, is
 read again field by field: under other spellings, with ids as numbers and amounts as texts, and
 without what state can do without. A shape names fields that it can do without even if they say
-something that cannot be read in ``dispensable``.
+something that cannot be read in ``dispensable``; with ``in_any_case``, its fields of one word are
+looked for in other capitals, too.
 """
 
 import re
@@ -129,7 +130,7 @@ class _Object:
         self._spellings = tuple(
             (attrgetter(one.name), _spelling(one.encode_name))
             for one in shape.fields
-            if "_" in one.encode_name
+            if "_" in one.encode_name or getattr(shape.cls, "in_any_case", False)
         )
         self._lists = tuple(
             (attrgetter(one.name), _Object(item))
