@@ -8,7 +8,7 @@ import msgspec
 from config.names import folded
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
-from config.zones import zone_names
+from config.zones import zone_called
 from models.catalogue import (
     KIND_BY_NAME,
     MISSPELT,
@@ -142,9 +142,9 @@ def admit_line(
 
 
 def _timezone(line: Line) -> str | None:
-    """The sender's time zone, if there is one of that name."""
+    """The sender's time zone, if there is one that is called so."""
     named = line.context.timezone if line.context is not None else None
-    return named if isinstance(named, str) and named in zone_names() else None
+    return zone_called(named) if isinstance(named, str) else None
 
 
 def _kind(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:

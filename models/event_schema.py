@@ -173,7 +173,9 @@ def _envelope() -> tuple[Schema, Schema]:
         "context": {
             "properties": {
                 "channel": {"description": "Such as web; not if no text."},
-                "timezone": {"description": "Of the customer, such as Europe/Paris."},
+                "timezone": {
+                    "description": "Of the customer, such as Europe/Paris, or +02:00 at worst."
+                },
                 "historical": {"description": "True: what it brings about is told to nobody."},
                 "consent": {
                     "description": "Purposes (analytics, personalisation, marketing) with true or "
