@@ -27,9 +27,8 @@ from models.events.ids import (
     ZEROS,
 )
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
+from models.events.numbers import DECIMAL, SIGNED_DECIMAL
 from models.events.properties import (
-    DECIMAL,
-    SIGNED_DECIMAL,
     is_amount,
     is_id_field,
     is_number,

@@ -16,6 +16,7 @@ from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.row import State
 from models.events.event import Amount, Event, EventType, Text
+from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
 from models.money import (
     AMOUNT_MINOR_MAX,
@@ -82,8 +83,9 @@ def _key(text: str) -> int:
 
 def number_or_none(value: float | str | None) -> float | None:
     """A price, quantity or amount that is none of these without costing its event."""
+    said = number_in(value) if isinstance(value, str) else None
     try:
-        number = float(value) if value is not None else -1.0
+        number = said if said is not None else float(-1.0 if value is None else value)
     except ValueError:
         return None
     # NaN is not within, either.
