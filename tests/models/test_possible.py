@@ -164,14 +164,6 @@ _comparisons = st.one_of(
         st.sampled_from(_CONSTANTS),
         st.sampled_from(_CONSTANTS),
     ),
-    st.builds(
-        "{} {} {}".format,
-        st.sampled_from(
-            ["risk * 2", "net + risk", "1 - risk", "-net", "net * net", "net / 2", "1"]
-        ),
-        _operators,
-        st.sampled_from(["0", "1", "risk", "net - 1", "2 * risk"]),
-    ),
     st.builds("segment {} {!r}".format, st.sampled_from(["==", "!="]), st.sampled_from(_WORDS)),
     st.builds(
         "segment {} ({!r}, {!r})".format,
@@ -180,8 +172,15 @@ _comparisons = st.one_of(
         st.sampled_from(_WORDS),
     ),
 )
+#: Compared by their ranges, which may leave open what is impossible.
+_sums = st.builds(
+    "{} {} {}".format,
+    st.sampled_from(["risk * 2", "net + risk", "1 - risk", "-net", "net * net", "net / 2", "1"]),
+    _operators,
+    st.sampled_from(["0", "1", "risk", "net - 1", "2 * risk"]),
+)
 _conditions = st.recursive(
-    _comparisons,
+    st.one_of(_comparisons, _sums),
     lambda inner: st.one_of(
         st.builds("({} and {})".format, inner, inner),
         st.builds("({} or {})".format, inner, inner),
