@@ -1,13 +1,13 @@
 """Whether a condition can ever be true, by what its facts can be: ranges and closed lists of texts.
 
-Only comparisons of a fact with a constant are understood; everything else counts as possible, so
-that nothing is refused that might fire.
+Comparisons of a fact with a constant narrow what it can be; sums and products are compared by their
+ranges. Everything else counts as possible, so that nothing is refused that might fire.
 """
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from math import inf
+from math import inf, isnan
 from typing import NamedTuple
 
 from models.decisions.expression import parsed
@@ -169,11 +169,9 @@ class _Narrowing:
             left, op, right = pair
             if not isinstance(left, ast.Name) and isinstance(right, ast.Name):
                 left, right, op = right, left, _MIRRORED.get(op, op)
-            if not isinstance(left, ast.Name) or left.id not in facts:
-                return facts
             values = _constants(right)
-            if values is None:
-                return facts
+            if not isinstance(left, ast.Name) or left.id not in facts or values is None:
+                return self._by_ranges(whole, (left, op, right), facts, wanted=wanted)
             before = facts[left.id]
             after = _compared(before, op if wanted else _NEGATED[op], values, is_met=wanted)
             if not after.is_empty:
@@ -182,6 +180,17 @@ class _Narrowing:
             return None
 
         return step
+
+    def _by_ranges(
+        self, whole: ast.Compare, pair: "_Pair", facts: _Facts, *, wanted: bool
+    ) -> _Facts | None:
+        """As `_pair`, of what narrows no fact."""
+        left, op, right = pair
+        if _may_hold(left, op if wanted else _NEGATED[op], right, facts, is_met=wanted):
+            return facts
+        said = ast.unparse(whole)
+        self.never.append(f"`{said if wanted else f'not {said}'}` is never true")
+        return None
 
     def _why(
         self, text: str, fact: str, op: type[ast.cmpop], values: "_Values", wanted: bool
@@ -274,6 +283,65 @@ def _text_compared(domain: Texts, op: type[ast.cmpop], values: frozenset[str]) -
     if op in (ast.NotEq, ast.NotIn):
         return Texts(domain.allowed, domain.excluded | values)
     return domain
+
+
+def _may_hold(
+    left: ast.expr, op: type[ast.cmpop], right: ast.expr, facts: Domains, *, is_met: bool
+) -> bool:
+    """Whether the comparison may hold of numbers in the ranges of both sides. ``is_met``: it was
+    asked so; else an unknown number, which meets no comparison, leaves it open.
+    """
+    one, other = range_of(left, facts), range_of(right, facts)
+    if one is None or other is None or (not is_met and (one.unknown or other.unknown)):
+        return True
+    if ast.dump(left) == ast.dump(right):
+        return op in (ast.Eq, ast.LtE, ast.GtE)
+    low, high = one.least - other.most, one.most - other.least
+    if isnan(low) or isnan(high):
+        return True
+    possible = {
+        ast.Lt: low < 0,
+        ast.LtE: low <= 0,
+        ast.Gt: high > 0,
+        ast.GtE: high >= 0,
+        ast.Eq: low <= 0 <= high,
+        ast.NotEq: low < 0 or high > 0,
+    }
+    return possible.get(op, True)
+
+
+def range_of(node: ast.expr, facts: Domains) -> Numbers | None:
+    """The numbers that an expression can be, bounds included; None if that is not known."""
+    match node:
+        case ast.Constant(value=bool()):
+            return None
+        case ast.Constant(value=int() | float() as number):
+            return Numbers(number, number, unknown=False)
+        case ast.Name(id=name):
+            domain = facts.get(name)
+            return domain if isinstance(domain, Numbers) and domain.has_number else None
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = range_of(operand, facts)
+            return inner and Numbers(-inner.most, -inner.least, unknown=inner.unknown)
+        case ast.BinOp(left=left, op=op, right=right):
+            one, other = range_of(left, facts), range_of(right, facts)
+            return _combined(one, op, other) if one is not None and other is not None else None
+    return None
+
+
+def _combined(one: Numbers, op: ast.operator, other: Numbers) -> Numbers | None:
+    match op:
+        case ast.Add():
+            ends = [one.least + other.least, one.most + other.most]
+        case ast.Sub():
+            ends = [one.least - other.most, one.most - other.least]
+        case ast.Mult():
+            ends = [a * b for a in (one.least, one.most) for b in (other.least, other.most)]
+        case _:
+            return None
+    if any(isnan(end) for end in ends):
+        return None
+    return Numbers(min(ends), max(ends), unknown=one.unknown or other.unknown)
 
 
 _NOTHING = Numbers(inf, -inf)

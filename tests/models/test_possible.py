@@ -48,6 +48,20 @@ KINDS: dict[str, type] = {
         ("not (segment in ('new', 'loyal', 'asleep', '') or orders > 1)", "contradicts"),
         ("channel == 'web' and channel == 'app'", "contradicts"),
         ("risk > 1 or orders < 0", "never true"),
+        ("1 == 2", "`1 == 2` is never true"),
+        ("2 < 1 or risk > 1", "`2 < 1` is never true"),
+        ("risk * 100 > 100", "`risk * 100 > 100` is never true"),
+        ("100 < 100 * risk", "`100 < 100 * risk` is never true"),
+        ("orders + 1 <= 0", "`orders + 1 <= 0` is never true"),
+        ("-orders > 0", "`-orders > 0` is never true"),
+        ("1 - risk < 0", "`1 - risk < 0` is never true"),
+        ("orders < -risk", "`orders < -risk` is never true"),
+        ("risk - orders > 1", "`risk - orders > 1` is never true"),
+        ("net > net", "`net > net` is never true"),
+        ("orders + net != orders + net", "is never true"),
+        ("risk > 0.5 and risk * 2 < 1", "`risk * 2 < 1` is never true"),
+        ("risk * 2 < 1 and net > 0 and 1 > 2", "`1 > 2` is never true"),
+        ("not 1 < 2", "`not 1 < 2` is never true"),
     ],
 )
 def test_what_can_never_be_true_is_said_to_be_so_and_why(condition: str, why: str) -> None:
@@ -66,7 +80,12 @@ def test_what_can_never_be_true_is_said_to_be_so_and_why(condition: str, why: st
         "orders == 0",
         "net > 3 and net < 5",
         "net > 5 or net < 3",
-        "net > net",
+        "net >= net",
+        "net > risk",
+        "risk * net > 100",
+        "not risk * 100 <= 100",
+        "net - net > 1",
+        "orders / 0 > 1",
         "net > orders and net < 3",
         "net * 2 > 5 and net < 3",
         "net != 5 and net >= 5",
@@ -153,8 +172,15 @@ _comparisons = st.one_of(
         st.sampled_from(_WORDS),
     ),
 )
+#: Compared by their ranges, which may leave open what is impossible.
+_sums = st.builds(
+    "{} {} {}".format,
+    st.sampled_from(["risk * 2", "net + risk", "1 - risk", "-net", "net * net", "net / 2", "1"]),
+    _operators,
+    st.sampled_from(["0", "1", "risk", "net - 1", "2 * risk"]),
+)
 _conditions = st.recursive(
-    _comparisons,
+    st.one_of(_comparisons, _sums),
     lambda inner: st.one_of(
         st.builds("({} and {})".format, inner, inner),
         st.builds("({} or {})".format, inner, inner),
