@@ -5,6 +5,7 @@ crash, and the fold drops events that were passed on twice, by their source.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
@@ -13,9 +14,10 @@ from faust.types import TP
 
 from config.parameters import Parameters
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, RAW_TOPICS
+from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
+from streams import pacing
 from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.log_records import clock_record
@@ -26,10 +28,13 @@ from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
 from streams.topic_identity import generation_of
 
+log = logging.getLogger(__name__)
+
 #: A topic whose next records don't come for this long holds the others back only as far as would
 #: make its own come late ...
 PATIENCE_S = 10.0
-#: ... and after this long not even then: a partition that nobody serves must not stop the shop.
+#: ... and after this long not even then, until it gives some: a partition that nobody serves must
+#: not stop the shop.
 GIVE_UP_S = 120.0
 #: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
@@ -77,6 +82,8 @@ class IngestAgent:
         self._passed: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._moved_s = monotonic()
+        #: The raw (topic, partition) that are not waited for until they give something.
+        self._given_up: set[tuple[str, int]] = set()
 
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
@@ -133,6 +140,7 @@ class IngestAgent:
             self._moved_s = monotonic()
         for partition, waiting in checked:
             self._alignment.offer(topic, partition, waiting)
+            self._given_up.discard((topic, partition))
         if self._alignment.held(topic) > self._settings.max_batch_records:
             # Full: the topic's next batch is read when enough of this one was passed on.
             self._full[topic] = batch
@@ -148,6 +156,7 @@ class IngestAgent:
         self._passed.clear()
         self._alignment.clear()
         self._pace.clear()
+        self._given_up.clear()
         self._left_epoch = self._epoch
 
     def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
@@ -161,11 +170,24 @@ class IngestAgent:
             if batch.topic in names and batch is not self._full.get(names[batch.topic])
             for piece in batch.slices
         }
-        if monotonic() - self._moved_s < GIVE_UP_S:
-            to_come |= {
-                (names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names
-            }
-        return to_come
+        in_log = {(names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names}
+        # Who has nothing more was served, and is waited for again.
+        self._given_up &= in_log
+        if len(self._alignment) and monotonic() - self._moved_s >= GIVE_UP_S:
+            self._give_up(in_log - to_come)
+        return to_come | (in_log - self._given_up)
+
+    def _give_up(self, in_log: set[tuple[str, int]]) -> None:
+        """Wait no more for those whose records are in the log and don't come."""
+        given_up = self._alignment.missing(in_log - self._given_up)
+        for topic, partition in sorted(given_up):
+            log.warning(
+                "%s-%d has given nothing for %d s, though it may have records, while others wait "
+                "for them: events of other topics go on without it, and its own may come late. See "
+                "that it has a leader (`keepstream doctor`)",
+                self._settings.topic(topic), partition, GIVE_UP_S,
+            )  # fmt: skip
+        self._given_up |= given_up
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
@@ -191,6 +213,14 @@ class IngestAgent:
         if turn.until_ms < 0:
             # It is lessons that are waited for: no topic keeps the others waiting.
             self._moved_s = monotonic()
+        if turn.given_up:
+            log.warning(
+                "history goes on without waiting for the trainer: nothing was learnt of partitions "
+                "%s for %d s. Until it gets on, decisions are made by the model there is; see the "
+                "log of the worker that owns %s",
+                ", ".join(map(str, turn.given_up)), pacing.PATIENCE_S,
+                self._settings.topic(LABELLED_EXAMPLES),
+            )  # fmt: skip
         for number in turn.partitions:
             record = clock_record(turn.day_end_ms)
             self._outbox.add(CUSTOMER_EVENTS, number, key=None, value=record)

@@ -86,7 +86,11 @@ class Alignment(Generic[Item]):
         """
         if not len(self):
             return set()
-        return {topic for topic, partition in to_come if not self._is_here(topic, partition)}
+        return {topic for topic, _ in self.missing(to_come)}
+
+    def missing(self, to_come: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Those of ``to_come`` of which no record is here."""
+        return {one for one in to_come if not self._is_here(*one)}
 
     def next_ms(self, to_come: Iterable[tuple[str, int]]) -> float:
         """The event time before which no record will leave any more; infinite without any."""

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import shutil
+import os
 import signal
-import tempfile
+import threading
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
+#: How long connections may take to close, once the app was given its grace.
+CLOSE_GRACE_S = 4.0
 
 
 class ManualAckStream(Stream[Any]):
@@ -74,6 +76,11 @@ class KeepstreamApp(faust.App):
     def batch_topic(self, name: str) -> faust.TopicT:
         """The topic an agent reads `RecordBatch` from. It must exist already."""
         return self.topic(name, key_serializer="raw", value_serializer="raw")
+
+    def _create_directories(self) -> None:
+        """Make none: they are for tables, which we don't have, and a killed worker would leave
+        them behind.
+        """
 
     def on_rebalance_end(self) -> None:
         """Start fetching again."""
@@ -147,8 +154,6 @@ def new_faust_app(
         topic_disable_leader=True,
         autodiscover=False,
         web_enabled=False,
-        # Faust makes directories for tables that we don't have.
-        datadir=tempfile.mkdtemp(prefix="keepstream-faust-"),
         agent_supervisor=CrashingSupervisor,
         Agent=EndlessAgent,
         Stream=ManualAckStream,
@@ -190,23 +195,35 @@ def run_worker(
 
     On a signal agents finish the batches they have in hand, those are committed, and the code is 0
     if that took no longer than ``stop_grace_s``. An error in an agent, in the consumer or in a
-    service ends the worker with 1: nothing it had in hand is committed.
+    service ends the worker with 1: nothing it had in hand is committed. Whatever hangs meanwhile,
+    the process ends `CLOSE_GRACE_S` after that.
     """
+    limit = threading.Timer(stop_grace_s + CLOSE_GRACE_S, _end_at_once)
+    limit.daemon = True
     try:
-        return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s))
+        return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s, limit))
     finally:
-        # Made for Faust by `new_faust_app`; nothing is ever written there.
-        shutil.rmtree(app.conf.datadir, ignore_errors=True)
+        limit.cancel()
+
+
+def _end_at_once() -> None:
+    """End as a kill would, which loses nothing: from a thread, for the loop itself may be stuck."""
+    log.critical("something does not end; ending without it")
+    logging.shutdown()
+    os._exit(EXIT_FAILED)
 
 
 async def _serve_within(
-    app: KeepstreamApp, around: AbstractAsyncContextManager[None], stop_grace_s: float
+    app: KeepstreamApp,
+    around: AbstractAsyncContextManager[None],
+    stop_grace_s: float,
+    limit: threading.Timer,
 ) -> int:
     async with around:
-        return await _serve(app, stop_grace_s)
+        return await _serve(app, stop_grace_s, limit)
 
 
-async def _serve(app: KeepstreamApp, stop_grace_s: float) -> int:
+async def _serve(app: KeepstreamApp, stop_grace_s: float, limit: threading.Timer) -> int:
     loop = asyncio.get_running_loop()
     signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -216,6 +233,7 @@ async def _serve(app: KeepstreamApp, stop_grace_s: float) -> int:
     signalled_wait = asyncio.create_task(signalled.wait())
     await asyncio.wait({running, signalled_wait}, return_when=asyncio.FIRST_COMPLETED)
     signalled_wait.cancel()
+    limit.start()
 
     failure = _failure(app, running)
     if failure is None:
@@ -241,13 +259,17 @@ def _failure(app: KeepstreamApp, running: asyncio.Task[None]) -> BaseException |
 
 
 async def _stop(app: KeepstreamApp, grace_s: float) -> bool:
-    try:
-        async with asyncio.timeout(grace_s):
-            await app.stop()
-    except TimeoutError:
+    """Stop the app; False if it fails or takes too long.
+
+    It is not cancelled then: where it waits for its parts, mode takes a cancellation for the end of
+    one of them, and goes on to wait for the next without limit.
+    """
+    stopping = asyncio.create_task(app.stop())
+    await asyncio.wait({stopping}, timeout=grace_s)
+    if not stopping.done():
         log.critical("did not stop within %s s; ending anyway", grace_s)
         return False
-    except Exception:
-        log.critical("failed while stopping", exc_info=True)
+    if (error := stopping.exception()) is not None:
+        log.critical("failed while stopping", exc_info=error)
         return False
     return True

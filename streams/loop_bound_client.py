@@ -33,6 +33,9 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
+#: An election is over within seconds; whoever has no leader after it may have none for long.
+LEADER_TRIES = 5
+LEADER_RETRY_S = 1.0
 
 
 class LoopBoundConsumerThread(AIOKafkaConsumerThread):
@@ -219,16 +222,24 @@ async def found_positions(
     assignment: list[TopicPartition] = sorted(client.assignment())
     committed = await _committed(client, assignment)
     ids = await topic_ids(client, {tp.topic for tp in assignment}) if assignment else {}
-    beginnings = await client.beginning_offsets(assignment)
+    led = await _led(client, assignment)
+    beginnings = await client.beginning_offsets(led)
     for tries_left in reversed(range(END_TRIES)):
         # A new leader may report an end before the committed offset until its followers answer.
-        ends = await client.end_offsets(assignment)
+        ends = await client.end_offsets(led)
         if not tries_left or not any(
-            at.offset > ends[tp] and not is_replaced(at, ids.get(tp.topic, ""))
+            at.offset > ends.get(tp, at.offset) and not is_replaced(at, ids.get(tp.topic, ""))
             for tp, at in committed.items()
         ):
             break
         await asyncio.sleep(END_RETRY_S)
+    for tp in set(assignment).difference(led):
+        # Nobody says where its log begins and ends. If it does not go on at this offset one day,
+        # the ledger ends the worker, whose next start compares them.
+        at = committed.get(tp)
+        if at is None or is_replaced(at, ids.get(tp.topic, "")):
+            at = Committed(0)
+        beginnings[tp] = ends[tp] = at.offset
     positions = {
         TP(*tp): verify_position(
             TP(*tp),
@@ -246,6 +257,29 @@ async def found_positions(
         TP(*tp) for tp, at in committed.items() if ids.get(tp.topic, at.topic_id) != at.topic_id
     }
     return positions, TopicIdentities(ids, frozenset(unnamed))
+
+
+async def _led(client: AIOKafkaConsumer, assignment: list[TopicPartition]) -> list[TopicPartition]:
+    """The partitions that have a leader. One without does not keep the others from being read."""
+    cluster, led = client._client.cluster, []
+    for tries_left in reversed(range(LEADER_TRIES if assignment else 0)):
+        await client._client.force_metadata_update()
+        led = [tp for tp in assignment if cluster.leader_for_partition(tp) not in (None, -1)]
+        if len(led) == len(assignment):
+            break
+        if tries_left:
+            await asyncio.sleep(LEADER_RETRY_S)
+    if missing := sorted(_names(assignment) - _names(led)):
+        log.warning(
+            "no leader: %s. They are read as soon as they have one, and the others meanwhile; see "
+            "that their brokers come back",
+            ", ".join(missing),
+        )
+    return led
+
+
+def _names(partitions: list[TopicPartition]) -> set[str]:
+    return {f"{tp.topic}-{tp.partition}" for tp in partitions}
 
 
 async def _committed(

@@ -10,7 +10,7 @@ waits.
 No I/O: the caller says how far things are, and what time it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 from typing import NamedTuple
 
@@ -40,17 +40,22 @@ Standings = Callable[[], Mapping[int, PartitionStanding]]
 
 class Turn(NamedTuple):
     """Up to which event time records may be passed on now, and the partitions to which a clock
-    record for the end of day ``day_end_ms`` goes before them.
+    record for the end of day ``day_end_ms`` goes before them. ``given_up``: those that are not
+    waited for from now on.
     """
 
     until_ms: float
     day_end_ms: int = 0
     partitions: tuple[int, ...] = ()
+    given_up: tuple[int, ...] = ()
 
 
 class Pace:
     """Says up to which event time records may be passed on: to the end of the day that begins with
     the next one, once the day before is learnt.
+
+    A partition that was waited for in vain is waited for again once more of its lessons are learnt:
+    not for `PATIENCE_S` at the end of each day of a year.
     """
 
     def __init__(self, standings: Standings, *, disorder_ms: int, lateness_ms: int) -> None:
@@ -58,12 +63,15 @@ class Pace:
         self._disorder_ms = disorder_ms
         self._lateness_ms = lateness_ms
         self._told: dict[int, int] = {}
+        #: What was learnt of the partitions that are waited for no more.
+        self._given_up: dict[int, int] = {}
         self._seen: object = None
         self._moved_s = -inf
 
     def clear(self) -> None:
         """Forget which clock records were written: partitions may go to other workers."""
         self._told.clear()
+        self._given_up.clear()
 
     def turn(self, next_ms: float, now_ms: int, now_s: float) -> Turn:
         """What may be passed on if no record before ``next_ms`` is still to come here."""
@@ -72,24 +80,37 @@ class Pace:
             return Turn(inf)
         end_ms = last_day_end_ms(int(next_ms) - self._disorder_ms)
         until_ms = end_ms + DAY_MS + self._disorder_ms - 1
-        awaited = {
+        unlearnt = {
             number
             for number, one in standings.items()
             if one.learnt_ms < end_ms and self._is_driven(one, end_ms, now_ms)
         }
-        if not awaited:
-            return Turn(until_ms)
-        seen = (end_ms, standings)
-        if seen != self._seen:
-            self._seen, self._moved_s = seen, now_s
-        is_over = now_s - self._moved_s >= PATIENCE_S
+        awaited = {n for n in unlearnt if self._given_up.get(n) != standings[n].learnt_ms}
+        given_up = self._out_of_patience(awaited, standings, end_ms, now_s)
+        is_over = len(given_up) == len(awaited)
         untold = tuple(
             number
-            for number in sorted(awaited)
+            for number in sorted(unlearnt)
             if _is_behind(standings[number], end_ms) and self._told.get(number, 0) < end_ms
         )
         self._told.update(dict.fromkeys(untold, end_ms))
-        return Turn(until_ms if is_over else -1, end_ms, untold)
+        return Turn(until_ms if is_over else -1, end_ms if unlearnt else 0, untold, given_up)
+
+    def _out_of_patience(
+        self,
+        awaited: Collection[int],
+        standings: Mapping[int, PartitionStanding],
+        end_ms: int,
+        now_s: float,
+    ) -> tuple[int, ...]:
+        """The awaited partitions, if nothing at all has moved for too long."""
+        seen = (end_ms, standings)
+        if seen != self._seen:
+            self._seen, self._moved_s = seen, now_s
+        if now_s - self._moved_s < PATIENCE_S:
+            return ()
+        self._given_up.update({number: standings[number].learnt_ms for number in awaited})
+        return tuple(sorted(awaited))
 
     def _is_driven(self, one: PartitionStanding, end_ms: int, now_ms: int) -> bool:
         """Whether history moves a rehearsing partition's clock to this day's end. An event that has

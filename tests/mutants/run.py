@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.house.repository import ROOT
-from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.mutants import MUTANTS
 
 #: What the tests of mutants need, besides the packages that are installed.
 NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.house.repository import ROOT
-from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.mutants import MUTANTS
 from tests.mutants.run import MutantError, put_in, survives
 
 pytestmark = pytest.mark.timeout(900)

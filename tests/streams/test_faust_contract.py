@@ -5,10 +5,12 @@ When this fails after an upgrade, read what has changed in the function that it 
 batch delivery, and then put the new fingerprint here.
 """
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +136,8 @@ FUNCTIONS: dict[Callable[..., Any], tuple[str, str]] = {
     App._stop_consumer: ("55854a5de12c", "stop_flow, clear the agents' queues, wait_empty"),
     App.on_rebalance_start: ("5c1e23de3067", "keeping app.rebalancing"),
     App.on_rebalance_end: ("b7ff69e1e377", "keeping app.rebalancing"),
+    App.on_first_start: ("ec655d9c2234", "making the directories of tables, and nothing else"),
+    App._create_directories: ("a9f571c3b04a", "making directories; ours makes none"),
     App.on_stop: ("bfe5a933defb", "stopping the consumer before on_before_shutdown"),
     App._new_transport: ("42db531312dd", "choosing the transport"),
     Agent._execute_actor: ("c750b828d2bd", "crashing the actor when its function raises"),
@@ -257,6 +261,15 @@ def test_the_environment_does_not_change_the_settings(monkeypatch: pytest.Monkey
     assert conf.Agent is EndlessAgent
     assert conf.agent_supervisor is CrashingSupervisor
     assert ["127.0.0.1:1", "127.0.0.1:2"] == [url.authority for url in conf.broker_consumer]
+
+
+def test_an_app_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed could not remove it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app = new_faust_app("contract", bootstrap_servers="127.0.0.1:1")
+    asyncio.run(app.on_first_start())
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_the_client_keeps_what_is_looked_at() -> None:

@@ -76,7 +76,26 @@ def test_who_does_not_get_on_is_waited_for_only_so_long() -> None:
     shop = Shop(p0=PartitionStanding(END, END - DAY_MS))
     assert -1 == shop.turn(now_s=10.0).until_ms
     assert -1 == shop.turn(now_s=10.0 + 0.9 * PATIENCE_S).until_ms
-    assert REST == shop.turn(now_s=10.0 + PATIENCE_S).until_ms
+    assert Turn(REST, END, (), (0,)) == shop.turn(now_s=10.0 + PATIENCE_S)
+
+
+def test_who_was_waited_for_in_vain_is_waited_for_again_when_more_was_learnt() -> None:
+    shop = Shop(p0=PartitionStanding(END - DAY_MS, END - 9 * DAY_MS))
+    shop.turn()
+    assert (0,) == shop.turn(now_s=PATIENCE_S).given_up
+    # The ends of days are told to it all the same.
+    assert Turn(REST + DAY_MS, END + DAY_MS, (0,)) == shop.turn(NOON + DAY_MS, PATIENCE_S + 1)
+    shop.standings = {0: PartitionStanding(END, END - 8 * DAY_MS)}
+    assert -1 == shop.turn(NOON + 2 * DAY_MS, PATIENCE_S + 2).until_ms
+
+
+def test_who_was_waited_for_in_vain_keeps_nobody_else_from_being_waited_for() -> None:
+    shop = Shop(p0=PartitionStanding(END, END - 9 * DAY_MS), p1=all_at(END))
+    shop.turn()
+    shop.turn(now_s=PATIENCE_S)
+    shop.standings[1] = PartitionStanding(END, END - DAY_MS)
+    assert -1 == shop.turn(now_s=PATIENCE_S + 1).until_ms
+    assert (1,) == shop.turn(now_s=2 * PATIENCE_S + 1).given_up
 
 
 def test_a_partition_that_is_not_open_is_waited_for_and_its_clock_left_alone() -> None:
