@@ -129,18 +129,21 @@ FACTS = {
         "{:.0f} on their way",
         "points of orders that may still be returned",
         least=0.0,
+        whole=True,
     ),
     "points_expiring": Fact(
         _number(_expiring),
         "{:.0f} points about to expire",
         "points that expire within loyalty.expiring",
         least=0.0,
+        whole=True,
     ),
     "points_debt": Fact(
         _number(lambda s: s.of(loyalty_account).debt),
         "{:.0f} points owed",
         "points that were spent, and whose order was then refunded",
         least=0.0,
+        whole=True,
     ),
     "level": Fact(
         lambda s: _level(s) if _is_member(s) else "",
@@ -154,6 +157,7 @@ FACTS = {
         "{:.0f} points to the next level",
         "points until the next level, unknown at the highest",
         least=0.0,
+        whole=True,
     ),
     "level_before": Fact(
         lambda s: _level_name(s, s.row.read(LOYALTY).level_before) if _is_member(s) else "",

@@ -7,7 +7,7 @@ ranges. Everything else counts as possible, so that nothing is refused that migh
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from math import inf, isnan
+from math import ceil, floor, inf, isfinite, isnan
 from typing import NamedTuple
 
 from models.decisions.expression import parsed
@@ -15,7 +15,7 @@ from models.decisions.expression import parsed
 
 class Numbers(NamedTuple):
     """The numbers that a fact can be, bounds included unless they are ``open``; ``unknown``: it may
-    be NaN.
+    be NaN; ``whole``: those without a fraction alone.
     """
 
     least: float = -inf
@@ -23,6 +23,7 @@ class Numbers(NamedTuple):
     least_open: bool = False
     most_open: bool = False
     unknown: bool = True
+    whole: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -30,18 +31,33 @@ class Numbers(NamedTuple):
 
     @property
     def has_number(self) -> bool:
+        if self.whole:
+            return self._first_whole <= self._last_whole
         if self.least == self.most:
             return not (self.least_open or self.most_open)
         return self.least < self.most
 
+    @property
+    def _first_whole(self) -> float:
+        if not isfinite(self.least):
+            return self.least
+        return floor(self.least) + 1 if self.least_open else ceil(self.least)
+
+    @property
+    def _last_whole(self) -> float:
+        if not isfinite(self.most):
+            return self.most
+        return ceil(self.most) - 1 if self.most_open else floor(self.most)
+
     def joined(self, other: "Numbers") -> "Numbers":
         """The smallest range that holds both."""
         if not self.has_number or not other.has_number:
-            whole = other if other.has_number else self
-            return whole._replace(unknown=self.unknown or other.unknown)
+            left = other if other.has_number else self
+            return left._replace(unknown=self.unknown or other.unknown)
         least, least_open = min((self.least, self.least_open), (other.least, other.least_open))
         most, is_in = max((self.most, not self.most_open), (other.most, not other.most_open))
-        return Numbers(least, most, least_open, not is_in, self.unknown or other.unknown)
+        unknown, whole = self.unknown or other.unknown, self.whole and other.whole
+        return Numbers(least, most, least_open, not is_in, unknown, whole)
 
 
 class Texts(NamedTuple):
@@ -111,9 +127,10 @@ def _misspelt(fact: ast.expr, other: ast.expr, facts: Domains) -> str | None:
 
 def range_in_words(domain: Numbers) -> str:
     """The declared range of a fact."""
+    whole = ", without a fraction" if domain.whole else ""
     if domain.most == inf:
-        return f"{domain.least:g} or more"
-    return f"from {domain.least:g} to {domain.most:g}"
+        return f"{domain.least:g} or more{whole}"
+    return f"from {domain.least:g} to {domain.most:g}{whole}"
 
 
 _Facts = dict[str, Domain]
@@ -351,7 +368,7 @@ def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) 
     if op in (ast.Eq, ast.In):
         inside = [_cut(domain, Numbers(value, value)) for value in values]
         kept = [found.least for found in inside if found.has_number]
-        return Numbers(min(kept), max(kept)) if kept else _NOTHING
+        return Numbers(min(kept), max(kept), whole=domain.whole) if kept else _NOTHING
     if op in (ast.NotEq, ast.NotIn):
         is_point = domain.least == domain.most and domain.least in values
         return _NOTHING if is_point else domain
@@ -362,7 +379,7 @@ def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) 
 
 
 def _cut(one: Numbers, other: Numbers) -> Numbers:
-    """The numbers that are in both."""
+    """The numbers that are in both; as whole as those of the first."""
     least, least_open = max((one.least, one.least_open), (other.least, other.least_open))
     most, is_in = min((one.most, not one.most_open), (other.most, not other.most_open))
-    return Numbers(least, most, least_open, not is_in)
+    return Numbers(least, most, least_open, not is_in, whole=one.whole)
