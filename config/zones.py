@@ -4,9 +4,11 @@ They are read from the tzdata package and never from the machine, so that the sa
 same decisions everywhere.
 """
 
+import re
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
+from typing import Final
 from zoneinfo import ZoneInfo
 
 UTC = "UTC"
@@ -16,6 +18,55 @@ UTC = "UTC"
 def zone_names() -> frozenset[str]:
     """Every name there is."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())
+
+
+#: Where clocks show an offset that is no whole number of hours; of several places the largest.
+_PLACES: Final = {
+    "-09:30": "Pacific/Marquesas",
+    "-03:30": "America/St_Johns",
+    "-02:30": "America/St_Johns",
+    "+03:30": "Asia/Tehran",
+    "+04:30": "Asia/Kabul",
+    "+05:30": "Asia/Kolkata",
+    "+05:45": "Asia/Kathmandu",
+    "+06:30": "Asia/Yangon",
+    "+08:45": "Australia/Eucla",
+    "+09:30": "Australia/Darwin",
+    "+10:30": "Australia/Adelaide",
+    "+12:45": "Pacific/Chatham",
+    "+13:45": "Pacific/Chatham",
+}
+_OFFSET: Final = re.compile(
+    r"(?:UTC|GMT)? ?(?P<sign>[+\-\u2212])(?P<hours>\d\d?)(?::?(?P<minutes>\d\d))?",
+    re.ASCII | re.IGNORECASE,
+).fullmatch
+_NAME_LENGTH_MAX: Final = 64
+_READ_MAX: Final = 1_024
+
+
+@cache
+def _by_spelling() -> dict[str, str]:
+    return {name.casefold(): name for name in zone_names()}
+
+
+@lru_cache(_READ_MAX)
+def zone_called(text: str) -> str | None:
+    """The IANA name of the zone that senders write so: in any case, with blanks, or as an offset
+    from UTC such as ``+02:00`` or ``UTC+2``; None if there is no such zone.
+    """
+    if text in zone_names():
+        return text
+    text = text.strip() if len(text) <= _NAME_LENGTH_MAX else ""
+    offset = _OFFSET(text)
+    if offset is None:
+        return _by_spelling().get(text.replace(" ", "_").casefold())
+    sign = "+" if offset["sign"] == "+" else "-"
+    hours, minutes = int(offset["hours"]), int(offset["minutes"] or 0)
+    if minutes:
+        return _PLACES.get(f"{sign}{hours:02d}:{minutes:02d}")
+    # Etc/GMT-2 is two hours ahead of UTC: these names count from the other side.
+    name = f"Etc/GMT{'-' if sign == '+' else '+'}{hours}" if hours else UTC
+    return name if name in zone_names() else None
 
 
 @cache

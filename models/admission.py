@@ -8,7 +8,7 @@ import msgspec
 from config.names import folded
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
-from config.zones import zone_names
+from config.zones import zone_called
 from models.catalogue import (
     KIND_BY_NAME,
     MISSPELT,
@@ -18,6 +18,7 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
+from models.customer.consent_choices import says_no
 from models.customer.consent_purposes import NO_STAMPS, stamps_in
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
@@ -75,6 +76,10 @@ def event_of(
     stamps = NO_STAMPS
     if context is not None and context.consent is not None and nobody is None:
         stamps = stamps_in(context.consent)
+    is_unread = not stamps.is_understood
+    if kind is UNKNOWN and says_no(bytes(line.properties)):
+        # Taken for a click, it must at least be heard of.
+        is_unread = is_unread or folded(name) not in own
     return Event(
         name=name,
         kind=kind,
@@ -88,7 +93,7 @@ def event_of(
         timezone=_timezone(line),
         historical=context is not None and context.historical is True,
         consent=stamps.granted,
-        has_unread_consent=not stamps.is_understood,
+        has_unread_consent=is_unread,
     )
 
 
@@ -137,9 +142,9 @@ def admit_line(
 
 
 def _timezone(line: Line) -> str | None:
-    """The sender's time zone, if there is one of that name."""
+    """The sender's time zone, if there is one that is called so."""
     named = line.context.timezone if line.context is not None else None
-    return named if isinstance(named, str) and named in zone_names() else None
+    return zone_called(named) if isinstance(named, str) else None
 
 
 def _kind(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:

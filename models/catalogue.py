@@ -137,8 +137,13 @@ def _kind_of_spelling(name: str) -> Kind:
     return UNKNOWN if _meant_by(name) is None else MISSPELT
 
 
-#: What sounds like somebody's no, and the name that it may be meant for: taken for a click, the
-#: customer would go on being contacted and nobody would know.
+_ANEW: Final = "chang|updat|modif|edit|sav|set|toggl|switch"
+_MAY_BE_REFUSED: Final = (
+    "consent|(?:e ?mail|sms|push|phone|whatsapp|marketing|communication|contact|mailing|newsletter)"
+    " (?:preference|subscription|permission|opt in)"
+)
+#: What sounds like somebody's no, or may be one, and the name that it may be meant for: taken for a
+#: click, the customer would go on being contacted and nobody would know.
 _SOUNDS_LIKE_A_NO: Mapping[str, Callable[[str], object]] = {
     name: re.compile(pattern).search
     for name, pattern in {
@@ -148,6 +153,8 @@ _SOUNDS_LIKE_A_NO: Mapping[str, Callable[[str], object]] = {
         r"|\b(revo|withdr|deni|refus|declin|reject|remov)\w* (of )?consent",
         "Email Marked as Spam": r"\bspam",
         "Email Bounced": r"\b(e ?mails?|hard|soft) (was )?bounc",
+        "Consent Changed": rf"\b({_MAY_BE_REFUSED})s? (status |state |settings? )?(was |were )?"
+        rf"({_ANEW})|\b({_ANEW})\w* ({_MAY_BE_REFUSED})s?\b",
     }.items()
 }
 _BETWEEN_WORDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")

@@ -27,9 +27,8 @@ from models.events.ids import (
     ZEROS,
 )
 from models.events.names import EVENT_TYPES, NOT_SUPPORTED
+from models.events.numbers import DECIMAL, SIGNED_DECIMAL
 from models.events.properties import (
-    DECIMAL,
-    SIGNED_DECIMAL,
     is_amount,
     is_id_field,
     is_number,
@@ -173,7 +172,9 @@ def _envelope() -> tuple[Schema, Schema]:
         "context": {
             "properties": {
                 "channel": {"description": "Such as web; not if no text."},
-                "timezone": {"description": "Of the customer, such as Europe/Paris."},
+                "timezone": {
+                    "description": "Of the customer, such as Europe/Paris, or +02:00 at worst."
+                },
                 "historical": {"description": "True: what it brings about is told to nobody."},
                 "consent": {
                     "description": "Purposes (analytics, personalisation, marketing) with true or "

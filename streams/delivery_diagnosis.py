@@ -19,7 +19,8 @@ def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Fin
     held = sum(partition.rehearsed for partition in rehearsing or facts.partitions)
     if not rehearsing:
         if facts.partitions:
-            of_history = f"; of history {counted(held, 'decision')} were held" if held else ""
+            was = "was" if held == 1 else "were"
+            of_history = f"; of history {counted(held, 'decision')} {was} held" if held else ""
             yield ok("live", f"every partition decides aloud{of_history}")
         return
     numbers = "" if len(rehearsing) == len(facts.partitions) else in_partitions(rehearsing)

@@ -61,11 +61,15 @@ class PublishReport:
 
     `bad_lines` are the first 100 of `bad_lines_total`; `sent_bad` of these were sent to the broker
     to become dead letters, and are not in `published`. `earlier`: events that stood after a later
-    one; those of a stream were sent so. `refused_files`: where the refused lines are.
+    one; those of a stream were sent so. `late`: those of them that stood after one more than
+    `lateness_ms` later, the first in line `first_late`; counted unless files are published, which
+    puts them in order. `refused_files`: where the refused lines are.
     """
 
-    def __init__(self, *, is_stream: bool = False) -> None:
+    def __init__(self, *, is_stream: bool = False, lateness_ms: int | None = None) -> None:
         self.is_stream = is_stream
+        self._lateness_ms = lateness_ms
+        self._latest_ms = 0
         self.bytes_read = 0
         self.lines = 0
         self.sound = 0
@@ -74,6 +78,8 @@ class PublishReport:
         self.bad_lines_total = 0
         self.sent_bad = 0
         self.earlier = 0
+        self.late = 0
+        self.first_late = 0
         self.refusals = Refusals()
         self.refused_files: list[str] = []
         self.empty_files: list[str] = []
@@ -81,6 +87,14 @@ class PublishReport:
     @property
     def published(self) -> int:
         return self.by_topic.total()
+
+    def note_time(self, at_ms: int, number: int) -> None:
+        """Count an event that is sent, or would be, after those that were noted before."""
+        self.earlier += at_ms < self._latest_ms
+        if self._lateness_ms is not None and self._latest_ms - at_ms > self._lateness_ms:
+            self.late += 1
+            self.first_late = self.first_late or number
+        self._latest_ms = max(self._latest_ms, at_ms)
 
     def refuse(self, file: str, number: int, rejected: Rejected) -> None:
         """Count a refused line."""
@@ -96,16 +110,21 @@ class _Sound(NamedTuple):
     number: int
 
 
-def check_files(paths: Iterable[str], check: Check, on_progress: OnProgress) -> PublishReport:
+def check_files(
+    paths: Iterable[str],
+    check: Check,
+    on_progress: OnProgress,
+    lateness_ms: int | None = None,
+) -> PublishReport:
     """Check every line of the files and send nothing; `-` is standard input.
 
     Raises `InputError` for a file that can't be read to its end.
     """
-    report = PublishReport()
+    report = PublishReport(lateness_ms=lateness_ms)
     for path in paths:
         with JsonLines(path) as lines:
-            for _ in _checked(path, lines, check, report, _ignored, on_progress):
-                pass
+            for sound in _checked(path, lines, check, report, _ignored, on_progress):
+                report.note_time(sound.event.occurred_at_ms, sound.number)
     return report
 
 
@@ -163,15 +182,16 @@ def publish_stream(
     strict: bool = False,
     send_bad: bool = False,
     on_progress: OnProgress,
+    lateness_ms: int | None = None,
 ) -> PublishReport:
     """Publish standard input line by line as it comes, which may never end: it is not sorted.
 
     Otherwise as `publish_files`; lines that are kept go to files in the working folder.
     """
-    report = PublishReport(is_stream=True)
+    report = PublishReport(is_stream=True, lateness_ms=lateness_ms)
     with JsonLines("-") as lines, RefusedLines(refused_path("-"), is_added_to=True) as refused:
         on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
-        latest_ms = number = 0
+        number = 0
         waiting: list[bytes] = []
         try:
             for sound in _checked("-", lines, check, report, on_refused, on_progress):
@@ -180,8 +200,7 @@ def publish_stream(
                 publisher.forward(event.kind.topic, event.customer.encode(), raw)
                 waiting.clear()
                 report.by_topic[event.kind.topic] += 1
-                report.earlier += event.occurred_at_ms < latest_ms
-                latest_ms = max(latest_ms, event.occurred_at_ms)
+                report.note_time(event.occurred_at_ms, number)
             publisher.flush()
         except (DeliveryError, KeyboardInterrupt) as error:
             undelivered = _undelivered(publisher, error)

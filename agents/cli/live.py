@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from models.partition import PartitionState
 
 LOOK_S = 1.0
+#: How often it is looked for the live records in the workers' states.
+LOOKS_MAX = 20
 
 
 def live(
@@ -28,8 +30,9 @@ def live(
     """Decide aloud from now on: triggers and actions are written, and delivered.
 
     Waits until the workers have taken in all that was published, then writes one live record into
-    each partition that still rehearses. Exit code 0: every partition is live. 1: not yet, and the
-    message says why. 2: the broker or its topics can't be used.
+    each partition that still rehearses, and waits for the workers to take these. Exit code 0:
+    every partition is live. 1: not yet, and the message says why. 2: the broker or its topics
+    can't be used.
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
@@ -49,8 +52,27 @@ def live(
     if not force:
         _require_recent_history(states, now_ms, lateness_ms)
     asyncio.run(write_live(settings, rehearsing, now_ms))
+    # The deadlines up to now are rehearsed, too: what was held is known once that is done.
+    is_done = _are_live(settings, rehearsing)
+    states = partition_states(settings)
     held = sum(state.rehearsed for state in states.values() if state is not None)
-    typer.echo(f"live from now on: partition {listed(rehearsing)}; {held:,} decisions were held")
+    so_far = "" if is_done else " so far: the workers have yet to take the live records"
+    typer.echo(
+        f"live from now on: partition {listed(rehearsing)}; {held:,} "
+        f"{'decision was' if held == 1 else 'decisions were'} held{so_far}"
+    )
+
+
+def _are_live(settings: Settings, partitions: list[int]) -> bool:
+    """Wait for the workers to take these partitions' live records; whether they have."""
+    from streams.state_examination import partition_states  # noqa: PLC0415 - as above
+
+    for _ in range(LOOKS_MAX):
+        states = partition_states(settings)
+        if not any(_rehearses(states[number]) for number in partitions):
+            return True
+        sleep(LOOK_S)
+    return False
 
 
 def _rehearses(state: "PartitionState | None") -> bool:

@@ -64,16 +64,26 @@ def publish(
         raise CommandError("- is standard input, and can't be published together with files")
     asked = settings_from if check else partial(kafka_settings, "publish")
     settings = asked(bootstrap_servers=bootstrap_servers)
-    line_check = LineCheck(parameters_from(settings, assignments), int(time.time() * 1_000))
+    parameters = parameters_from(settings, assignments)
+    line_check, lateness_ms = (
+        LineCheck(parameters, int(time.time() * 1_000)),
+        parameters.time.lateness,
+    )
     sizes = [size_of(file) for file in files]
     total = sum(size or 0 for size in sizes) if all(sizes) else None
     with progress("check" if check else "publish", total) as tell:
         if check:
-            report = check_files(files, line_check, tell)
+            report = check_files(files, line_check, tell, lateness_ms)
         else:
             try:
                 report = _published(
-                    settings, files, line_check, tell, strict=strict, send_bad=send_bad
+                    settings,
+                    files,
+                    line_check,
+                    tell,
+                    strict=strict,
+                    send_bad=send_bad,
+                    lateness_ms=lateness_ms,
                 )
             except PublishStopped as stopped:
                 _tell_outcome(stopped.report, is_check=False)
@@ -91,6 +101,7 @@ def _published(
     *,
     strict: bool,
     send_bad: bool,
+    lateness_ms: int,
 ) -> "PublishReport":
     from models.catalogue import topic_of  # noqa: PLC0415
     from streams.line_publisher import (  # noqa: PLC0415 - Kafka is imported when needed
@@ -104,7 +115,12 @@ def _published(
         try:
             if files == [_STDIN]:
                 return publish_stream(
-                    publisher, check, strict=strict, send_bad=send_bad, on_progress=tell
+                    publisher,
+                    check,
+                    strict=strict,
+                    send_bad=send_bad,
+                    on_progress=tell,
+                    lateness_ms=lateness_ms,
                 )
             return publish_files(
                 publisher, files, check, strict=strict, send_bad=send_bad, on_progress=tell
@@ -124,6 +140,7 @@ def _tell_outcome(report: "PublishReport", *, is_check: bool) -> None:
         by_topic = ", ".join(f"{count:,} {topic}" for topic, count in counts)
         typer.echo(f"{report.published:,} events published" + (f": {by_topic}" if counts else ""))
     _tell_order(report, is_check=is_check)
+    _tell_late(report, is_check=is_check)
     if report.bad_lines_total:
         _tell_refused(report, is_check=is_check)
     for words in told(report.refusals, report.lines):
@@ -135,6 +152,20 @@ def _tell_order(report: "PublishReport", *, is_check: bool) -> None:
         events = "event stands" if report.earlier == 1 else "events stand"
         what = "was sent so: sort a history" if report.is_stream else "is put in order"
         typer.echo(f"{report.earlier:,} {events} after a later one, which {what}")
+
+
+def _tell_late(report: "PublishReport", *, is_check: bool) -> None:
+    """Late in the log is refused once a partition is live; by `publish FILE` nothing is sent so."""
+    if not report.late:
+        return
+    events = "event stands" if report.late == 1 else "events stand"
+    where = f" (first: line {report.first_late:,})"
+    cure = "publish the file, which puts it in order; " if is_check else ""
+    complain(
+        f"{report.late:,} {events} after one that is later by more than time.lateness{where}: in "
+        f"this order they are too late once partitions are live, and in a replay. To mend it, "
+        f"{cure}sort the events by time, or raise time.lateness"
+    )
 
 
 def _tell_refused(report: "PublishReport", *, is_check: bool) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.customer.contacts import CONTROL
+from models.customer.contacts import CONTROL, COOLDOWN_OVER
+from models.customer.registry import MOMENTS
 from models.decisions.audit import ranked, recomputed
+from models.decisions.gates import TRUCE
 from models.decisions.trigger import (
     ActionWithdrawn,
+    Cause,
     NextBestAction,
     Priority,
     Suppressed,
@@ -27,6 +30,15 @@ _GATES = {
     "contact-cap": "the customer gets no more contacts for now",
     "priority": "is worth no more than it costs, or nobody knows what",
 }
+#: Why marketing is silent, by what the gate's receipt says.
+TRUCES = {
+    "complaint": "a complaint is open",
+    "promise": "an answer is overdue",
+    "solved": "a complaint was solved a short while ago",
+    "answer": "a survey was answered poorly",
+}
+#: What a deadline was of, by the moment that it raised.
+_MOMENTS = {**MOMENTS, COOLDOWN_OVER: "the cooldown that held a rule back is over"}
 
 
 def moment_in_words(
@@ -36,7 +48,7 @@ def moment_in_words(
 ) -> Iterator[str]:
     """What fired and why, what is done about it, and why nothing else; or what was withdrawn."""
     if withdrawal is not None:
-        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {withdrawal.cause.text}"
+        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {_cause(withdrawal.cause)}"
         yield f"{withdrawal.action} is withdrawn ({withdrawal.id}): not to be carried out any more"
         yield f"  it was decided as {withdrawal.decision_id}, by {withdrawal.channel}"
         yield f"  {_gate(withdrawal.because, withdrawal.what, withdrawal.since)}"
@@ -44,7 +56,7 @@ def moment_in_words(
     first = triggers[0] if triggers else action
     if first is None:
         return
-    yield f"{first.user_id}, {first.timestamp}, because of {first.cause.text}"
+    yield f"{first.user_id}, {first.timestamp}, because of {_cause(first.cause)}"
     for trigger in triggers:
         yield f"{trigger.kind} fired ({trigger.id})"
         for reason in trigger.reasons:
@@ -59,6 +71,15 @@ def moment_in_words(
             yield f"  {_sum(other.priority)}"
     for shut in action.suppressed:
         yield f"not {shut.action}: {_shut(shut)}"
+
+
+def _cause(cause: Cause) -> str:
+    if cause.deadline is None:
+        return f"event {cause.message_id}"
+    moment = cause.deadline.rpartition(":")[0]
+    words = _MOMENTS.get(moment)
+    # A ledger may be older than the names of moments.
+    return f"a deadline: {words} ({moment})" if words is not None else cause.text
 
 
 def _chosen(action: NextBestAction) -> Iterator[str]:
@@ -89,7 +110,7 @@ def _gate(by: str, what: str | None, since: str | None, until: str | None = None
     words = _GATES.get(by, "rejected")
     details = (
         by,
-        what,
+        TRUCES.get(what, what) if by == TRUCE and what is not None else what,
         f"since {since}" if since else None,
         f"until {until}" if until else None,
     )

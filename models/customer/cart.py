@@ -438,6 +438,7 @@ FACTS = {
         "{:.0f} in the cart",
         "different products in the cart",
         least=0.0,
+        whole=True,
     ),
     "cart_units": Fact(
         _units, "{:g} pieces", "how many pieces of all products are in the cart", least=0.0

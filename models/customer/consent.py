@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from config.duration import DurationMs
 from config.limits import PositiveInt, PositiveMs
 from config.parameters import Parameters, Section
+from models.customer.consent_choices import Choice
 from models.customer.consent_events import (
     BOUNCED,
     EMAIL,
@@ -23,6 +24,7 @@ from models.customer.consent_events import (
     REACHED,
     SOFT_BOUNCED,
     ConsentNews,
+    Meaning,
     channel_code,
     folded_text,
 )
@@ -171,20 +173,34 @@ def _follow(before: "_Standing", after: "_Standing", scene: Scene) -> None:
 
 
 def _words(event: Event) -> Iterator[Word]:
-    """What the event says of each purpose it is about."""
+    """What the event says of each purpose it is about; a yes that is not confirmed says nothing."""
     said: ConsentNews = event.properties
     meaning = MEANINGS[event.name]
+    if meaning.granted is not False and said.granted == Choice.PENDING:
+        return
+    is_granted = meaning.granted is not False and said.granted != Choice.REVOKED
     purposes = [purpose_called(name) or "" for name in said.named] or [meaning.purpose or ""]
-    channel = channel_code(said.channel) or meaning.channel
+    channels = _channels(said, meaning, is_granted=is_granted)
     list_ = _list(said.list_id) if meaning.has_lists else 0
     source = said.source or code(event.name.replace(" ", "-").lower()) or ""
-    for purpose in purposes:
+    for purpose in dict.fromkeys(purposes):
         for one in [purpose] if purpose else list(Purpose):
-            if one == Purpose.MARKETING:
-                yield Word(one, channel, list_, meaning.granted, event.occurred_at_ms, source)
-            elif one != SERVICE and not channel and not list_:
-                # Of one channel or list only contact can be revoked.
-                yield Word(one, "", 0, meaning.granted, event.occurred_at_ms, source)
+            for channel in channels:
+                if one == Purpose.MARKETING:
+                    yield Word(one, channel, list_, is_granted, event.occurred_at_ms, source)
+                elif one != SERVICE and not channel and not list_:
+                    # Of one channel or list only contact can be revoked.
+                    yield Word(one, "", 0, is_granted, event.occurred_at_ms, source)
+
+
+def _channels(said: ConsentNews, meaning: Meaning, *, is_granted: bool) -> list[str]:
+    """The channels that are meant, "" for all: those that are named, else the one that the event's
+    name says. A yes to all is one to no other than that.
+    """
+    named = {channel_code(name) for name in said.by_channels}
+    if not named or (is_granted and "" in named):
+        return sorted((named - {""}) | {meaning.channel})
+    return sorted(named)
 
 
 def _list(list_id: str | None) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from models.customer.consent_choices import Choice, choice_of
 from models.events.leniency import is_nothing
 
 
@@ -22,7 +23,7 @@ class Purpose(StrEnum):
 
 SERVICE: Final = "service"
 #: What consent platforms call a purpose.
-_PURPOSES: Mapping[str, str] = {
+PURPOSES: Mapping[str, str] = {
     **{str(purpose): str(purpose) for purpose in Purpose},
     SERVICE: SERVICE,
     "statistics": Purpose.ANALYTICS,
@@ -40,15 +41,13 @@ _PURPOSES: Mapping[str, str] = {
     "necessary": SERVICE,
     "essential": SERVICE,
 }
-_GRANTED: Final = frozenset({"true", "yes", "granted", "grant", "allowed", "opted_in", "1"})
-_REVOKED: Final = frozenset({"false", "no", "denied", "deny", "revoked", "opted_out", "0"})
 #: Where an event's context has the choices by purpose, unless it has them at once.
-_HOLDERS: Final = ("categoryPreferences", "purposes")
+_HOLDERS: Final = ("categoryPreferences", "purposes", "categories")
 
 
 def purpose_called(name: str) -> str | None:
     """The purpose that platforms call ``name``, or `SERVICE`; None for a name nobody knows."""
-    return _PURPOSES.get(name.strip().casefold())
+    return PURPOSES.get(name.strip().casefold())
 
 
 class Stamps(NamedTuple):
@@ -100,14 +99,8 @@ def _named(choices: Mapping[str, Any]) -> Iterator[tuple[str | None, bool | None
             yield purpose_called(name), _choice(value)
 
 
+_AS_TRUTH: Final = {Choice.GRANTED: True, Choice.REVOKED: False}
+
+
 def _choice(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    if value in (0, 1):
-        return bool(value)
-    text = (
-        value.strip().casefold().replace("-", "_").replace(" ", "_")
-        if isinstance(value, str)
-        else ""
-    )
-    return text in _GRANTED if text in _GRANTED | _REVOKED else None
+    return _AS_TRUTH.get(choice_of(value))

@@ -127,19 +127,19 @@ class Contacts(State):
         self.moments = sorted([*self.moments, new], key=_when)[-MOMENTS_MAX:]
 
     def remember(self, new: Contact) -> None:
-        """Keep one more action.
+        """Keep one more action, in the order of time: a late event may bring an earlier one.
 
         Of too many, the oldest goes of those whose action was decided again since: a cooldown is
         counted from an action's last time, however long ago that was.
         """
-        self.latest.append(new)
+        self.latest = sorted([*self.latest, new], key=_when)
         if len(self.latest) > DECISIONS_MAX:
             last = {contact.action: place for place, contact in enumerate(self.latest)}
             repeated = (p for p, contact in enumerate(self.latest) if last[contact.action] > p)
             del self.latest[next(repeated, 0)]
 
 
-def _when(decided: Decided) -> int:
+def _when(decided: Contact | Decided) -> int:
     return decided.at_ms
 
 
@@ -174,7 +174,7 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
     action was decided for. Beyond `DECISIONS_MAX` the oldest are let go of, as for one id.
     """
     one = Contacts()
-    for contact in sorted((c for state in states for c in state.latest), key=lambda c: c.at_ms):
+    for contact in sorted((c for state in states for c in state.latest), key=_when):
         one.remember(contact)
     for state in states:
         for name, fired_ms in state.fired_ms.items():

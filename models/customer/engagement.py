@@ -263,6 +263,7 @@ FACTS = {
         "{:.0f} sessions",
         "sessions ever",
         least=0.0,
+        whole=True,
     ),
     "unseen_days": Fact(
         _unseen_days, "not seen for {:.0f} days", "days since the last activity", least=0.0

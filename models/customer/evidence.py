@@ -35,6 +35,7 @@ from models.customer.surveys import Survey
 from models.customer.ticket_news import TicketNews
 from models.events.codes import code
 from models.events.event import Event, EventType
+from models.events.numbers import number_in
 
 #: Silence can be judged only when there is a gap to compare it with.
 _ORDERS_MIN = 2
@@ -63,8 +64,9 @@ class Review(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def _finite(rating: float | str | None) -> float | None:
+    said = number_in(rating) if isinstance(rating, str) else None
     try:
-        number = float(rating) if rating is not None else nan
+        number = said if said is not None else float(nan if rating is None else rating)
     except ValueError:
         return None
     return number if isfinite(number) else None

@@ -16,6 +16,7 @@ from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.row import State
 from models.events.event import Amount, Event, EventType, Text
+from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
 from models.money import (
     AMOUNT_MINOR_MAX,
@@ -82,8 +83,9 @@ def _key(text: str) -> int:
 
 def number_or_none(value: float | str | None) -> float | None:
     """A price, quantity or amount that is none of these without costing its event."""
+    said = number_in(value) if isinstance(value, str) else None
     try:
-        number = float(value) if value is not None else -1.0
+        number = said if said is not None else float(-1.0 if value is None else value)
     except ValueError:
         return None
     # NaN is not within, either.
@@ -117,8 +119,8 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
 class OrderRefund(Struct, frozen=True, omit_defaults=True):
     """An order refunded: wholly unless an amount or products say in part.
 
-    A refund counts once: by its ``refund_id``, else by its order, amount and time. Products without
-    a price are worth what the order says of them.
+    A refund counts once: by its ``refund_id``, else by its order, amount and time; told with an id
+    and without it is one refund. Products without a price are worth what the order says of them.
     """
 
     order_id: Text
@@ -431,7 +433,11 @@ def _end_of(event: Event) -> End:
 
 
 def _forget_end(order: Order, detail: Detail, money: Money) -> None:
-    """Make room: the oldest refund is a sum from now on."""
+    """Make room: the oldest refund is a sum from now on, unless one is another told again."""
+    again = _told_again(detail, money)
+    if again:
+        detail.ends.remove(again[0])
+        return
     parts = [end for end in detail.ends if end.kind == PART]
     if not parts:
         del detail.ends[0]
@@ -439,6 +445,30 @@ def _forget_end(order: Order, detail: Detail, money: Money) -> None:
     detail.ends.remove(parts[0])
     given_minor = _given_minor(order, parts[0], {}, money)[0]
     detail.given_minor = min(detail.given_minor + given_minor, AMOUNT_MINOR_MAX)
+
+
+def _told_again(detail: Detail, money: Money) -> list[End]:
+    """The refunds that say what another says, and have no id of their own: one system gives a
+    refund an id, and the next tells of it without, or without the currency.
+
+    They stay among the order's news, so that it does not matter which is heard of first.
+    """
+    if len(detail.ends) < 2:
+        return []
+    seen = {_said(end, detail, money) for end in detail.ends if end.id}
+    again = []
+    for end in detail.ends:
+        if not end.id:
+            said = _said(end, detail, money)
+            if said in seen:
+                again.append(end)
+            seen.add(said)
+    return again
+
+
+def _said(end: End, detail: Detail, money: Money) -> tuple[Any, ...]:
+    currency = end.currency or (detail.paid.currency if detail.paid else money.currency)
+    return end.at_ms, end.kind, end.amount, currency, tuple(end.unpriced)
 
 
 def _price_rank(order: Order) -> tuple[int, int, Paid]:
@@ -482,7 +512,10 @@ def _conclude(order: Order, money: Money) -> None:
     left = {item.key: item.pieces for item in detail.items}
     given_minor, unpriced = detail.given_minor, 0
     cancelled_at_ms, is_given_back = 0, False
+    again = {id(end) for end in _told_again(detail, money)}
     for at_ms, end, is_payment in _news(detail):
+        if id(end) in again:
+            continue
         if end is None:
             if is_payment and (cancelled_at_ms or is_given_back):
                 # Paid anew: what was given back belongs to what was paid before.

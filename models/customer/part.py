@@ -41,6 +41,7 @@ class Fact(NamedTuple):
     ``words``: how a receipt tells it; ``about``: how the list of facts does; ``moment``: the only
     moment it is known at, if there is one. ``least`` and ``most``: a number is never less or more;
     ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
+    ``whole``: a number, a count or a flag, never has a fraction.
     ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
     """
 
@@ -53,6 +54,7 @@ class Fact(NamedTuple):
     most: float = inf
     values: Callable[[Parameters], Collection[str]] | None = None
     answers: tuple[str, str] | None = None
+    whole: bool = False
 
     def told(self, value: float | str) -> str:
         """The words of a known value."""

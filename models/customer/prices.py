@@ -360,6 +360,7 @@ FACTS = {
         "1 if there are three purchases or more in a year and none at full price, else 0",
         least=0.0,
         most=1.0,
+        whole=True,
     ),
 }
 

@@ -640,15 +640,28 @@ FACTS = {
         "{:.0f} purchases so far",
         "purchases ever",
         least=0.0,
+        whole=True,
     ),
     "orders_30d": Fact(
-        lambda s: float(s.of(window_30d)[0]), "{:.0f} in 30 days", "purchases, 30 days", least=0.0
+        lambda s: float(s.of(window_30d)[0]),
+        "{:.0f} in 30 days",
+        "purchases, 30 days",
+        least=0.0,
+        whole=True,
     ),
     "orders_90d": Fact(
-        lambda s: float(s.of(window_90d)[0]), "{:.0f} in 90 days", "purchases, 90 days", least=0.0
+        lambda s: float(s.of(window_90d)[0]),
+        "{:.0f} in 90 days",
+        "purchases, 90 days",
+        least=0.0,
+        whole=True,
     ),
     "orders_365d": Fact(
-        lambda s: float(s.of(window_365d)[0]), "{:.0f} in a year", "purchases, a year", least=0.0
+        lambda s: float(s.of(window_365d)[0]),
+        "{:.0f} in a year",
+        "purchases, a year",
+        least=0.0,
+        whole=True,
     ),
     "net_30d": Fact(
         lambda s: s.money(s.of(window_30d)[1]),
@@ -707,6 +720,7 @@ FACTS = {
         "1 for somebody who buys at the same time of the year, else 0",
         least=0.0,
         most=1.0,
+        whole=True,
     ),
     "purchase_anomaly": Fact(
         _deviations,

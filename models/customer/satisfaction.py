@@ -439,7 +439,11 @@ FACTS = {
         most=100.0,
     ),
     "shop_nps_answers": Fact(
-        _shop_nps_answers, "of {:.0f} answers", "how many answers that is the NPS of", least=0.0
+        _shop_nps_answers,
+        "of {:.0f} answers",
+        "how many answers that is the NPS of",
+        least=0.0,
+        whole=True,
     ),
 }
 

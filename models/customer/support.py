@@ -327,12 +327,14 @@ FACTS = {
         "{:.0f} open tickets",
         "open tickets",
         least=0.0,
+        whole=True,
     ),
     "tickets_overdue": Fact(
         lambda s: float(len(s.of(late_tickets))),
         "{:.0f} past the promised time",
         "open tickets without an answer in time",
         least=0.0,
+        whole=True,
     ),
     "ticket_waiting_hours": Fact(
         _waiting_hours,

@@ -86,7 +86,8 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list
             scene.rehearsed.append(compiled.rule.name)
         else:
             fired.append(_trigger(scene, compiled, cause, gates))
-            scene.row.edit(CONTACTS).fired_ms[compiled.rule.name] = scene.at_ms
+            fired_ms, name = scene.row.edit(CONTACTS).fired_ms, compiled.rule.name
+            fired_ms[name] = max(scene.at_ms, fired_ms.get(name, 0))
     return fired
 
 
@@ -99,7 +100,8 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
     elif not climbs.may_fire(scene, compiled):
         return None
     last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
-    if last_ms is not None and scene.at_ms < last_ms + rule.cooldown:
+    # Without a cooldown nothing is held back, not even what a late event brings.
+    if last_ms is not None and rule.cooldown > 0 and scene.at_ms < last_ms + rule.cooldown:
         if rule.rises is not None:
             climbs.hold(scene, compiled, last_ms + rule.cooldown)
         return None

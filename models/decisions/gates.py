@@ -137,7 +137,7 @@ def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
     rule = candidate.compiled.rule
     for contact in reversed(scene.row.read(CONTACTS).latest):
         until_ms = contact.at_ms + rule.cooldown
-        if contact.action == rule.name and scene.at_ms < until_ms:
+        if contact.action == rule.name and rule.cooldown > 0 and scene.at_ms < until_ms:
             return Shut(COOLDOWN, contact.at_ms, until_ms)
     return None
 

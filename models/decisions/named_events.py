@@ -84,7 +84,7 @@ def known_of(events: Sequence[NamedEvent]) -> Mapping[str, Domain]:
     counted = FACTS["event_count_24h"]
     return {
         "event_name": Texts(frozenset(event.name for event in events)),
-        "event_count_24h": Numbers(counted.least, counted.most, unknown=False),
+        "event_count_24h": Numbers(counted.least, counted.most, unknown=False, whole=True),
     }
 
 

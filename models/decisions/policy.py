@@ -126,7 +126,7 @@ def domains_of(facts: Mapping[str, Fact], parameters: Parameters) -> dict[str, D
 
 def _domain(fact: Fact, parameters: Parameters) -> Domain:
     if fact.kind is not str:
-        return Numbers(fact.least, fact.most)
+        return Numbers(fact.least, fact.most, whole=fact.whole or fact.answers is not None)
     if fact.values is None:
         return Texts()
     # The empty text is what is not known.

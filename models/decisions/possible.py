@@ -1,13 +1,13 @@
 """Whether a condition can ever be true, by what its facts can be: ranges and closed lists of texts.
 
-Only comparisons of a fact with a constant are understood; everything else counts as possible, so
-that nothing is refused that might fire.
+Comparisons of a fact with a constant narrow what it can be; sums and products are compared by their
+ranges. Everything else counts as possible, so that nothing is refused that might fire.
 """
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from math import inf
+from math import ceil, floor, inf, isfinite, isnan
 from typing import NamedTuple
 
 from models.decisions.expression import parsed
@@ -15,7 +15,7 @@ from models.decisions.expression import parsed
 
 class Numbers(NamedTuple):
     """The numbers that a fact can be, bounds included unless they are ``open``; ``unknown``: it may
-    be NaN.
+    be NaN; ``whole``: those without a fraction alone.
     """
 
     least: float = -inf
@@ -23,6 +23,7 @@ class Numbers(NamedTuple):
     least_open: bool = False
     most_open: bool = False
     unknown: bool = True
+    whole: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -30,18 +31,33 @@ class Numbers(NamedTuple):
 
     @property
     def has_number(self) -> bool:
+        if self.whole:
+            return self._first_whole <= self._last_whole
         if self.least == self.most:
             return not (self.least_open or self.most_open)
         return self.least < self.most
 
+    @property
+    def _first_whole(self) -> float:
+        if not isfinite(self.least):
+            return self.least
+        return floor(self.least) + 1 if self.least_open else ceil(self.least)
+
+    @property
+    def _last_whole(self) -> float:
+        if not isfinite(self.most):
+            return self.most
+        return ceil(self.most) - 1 if self.most_open else floor(self.most)
+
     def joined(self, other: "Numbers") -> "Numbers":
         """The smallest range that holds both."""
         if not self.has_number or not other.has_number:
-            whole = other if other.has_number else self
-            return whole._replace(unknown=self.unknown or other.unknown)
+            left = other if other.has_number else self
+            return left._replace(unknown=self.unknown or other.unknown)
         least, least_open = min((self.least, self.least_open), (other.least, other.least_open))
         most, is_in = max((self.most, not self.most_open), (other.most, not other.most_open))
-        return Numbers(least, most, least_open, not is_in, self.unknown or other.unknown)
+        unknown, whole = self.unknown or other.unknown, self.whole and other.whole
+        return Numbers(least, most, least_open, not is_in, unknown, whole)
 
 
 class Texts(NamedTuple):
@@ -111,9 +127,10 @@ def _misspelt(fact: ast.expr, other: ast.expr, facts: Domains) -> str | None:
 
 def range_in_words(domain: Numbers) -> str:
     """The declared range of a fact."""
+    whole = ", without a fraction" if domain.whole else ""
     if domain.most == inf:
-        return f"{domain.least:g} or more"
-    return f"from {domain.least:g} to {domain.most:g}"
+        return f"{domain.least:g} or more{whole}"
+    return f"from {domain.least:g} to {domain.most:g}{whole}"
 
 
 _Facts = dict[str, Domain]
@@ -169,11 +186,9 @@ class _Narrowing:
             left, op, right = pair
             if not isinstance(left, ast.Name) and isinstance(right, ast.Name):
                 left, right, op = right, left, _MIRRORED.get(op, op)
-            if not isinstance(left, ast.Name) or left.id not in facts:
-                return facts
             values = _constants(right)
-            if values is None:
-                return facts
+            if not isinstance(left, ast.Name) or left.id not in facts or values is None:
+                return self._by_ranges(whole, (left, op, right), facts, wanted=wanted)
             before = facts[left.id]
             after = _compared(before, op if wanted else _NEGATED[op], values, is_met=wanted)
             if not after.is_empty:
@@ -182,6 +197,17 @@ class _Narrowing:
             return None
 
         return step
+
+    def _by_ranges(
+        self, whole: ast.Compare, pair: "_Pair", facts: _Facts, *, wanted: bool
+    ) -> _Facts | None:
+        """As `_pair`, of what narrows no fact."""
+        left, op, right = pair
+        if _may_hold(left, op if wanted else _NEGATED[op], right, facts, is_met=wanted):
+            return facts
+        said = ast.unparse(whole)
+        self.never.append(f"`{said if wanted else f'not {said}'}` is never true")
+        return None
 
     def _why(
         self, text: str, fact: str, op: type[ast.cmpop], values: "_Values", wanted: bool
@@ -276,6 +302,65 @@ def _text_compared(domain: Texts, op: type[ast.cmpop], values: frozenset[str]) -
     return domain
 
 
+def _may_hold(
+    left: ast.expr, op: type[ast.cmpop], right: ast.expr, facts: Domains, *, is_met: bool
+) -> bool:
+    """Whether the comparison may hold of numbers in the ranges of both sides. ``is_met``: it was
+    asked so; else an unknown number, which meets no comparison, leaves it open.
+    """
+    one, other = range_of(left, facts), range_of(right, facts)
+    if one is None or other is None or (not is_met and (one.unknown or other.unknown)):
+        return True
+    if ast.dump(left) == ast.dump(right):
+        return op in (ast.Eq, ast.LtE, ast.GtE)
+    low, high = one.least - other.most, one.most - other.least
+    if isnan(low) or isnan(high):
+        return True
+    possible = {
+        ast.Lt: low < 0,
+        ast.LtE: low <= 0,
+        ast.Gt: high > 0,
+        ast.GtE: high >= 0,
+        ast.Eq: low <= 0 <= high,
+        ast.NotEq: low < 0 or high > 0,
+    }
+    return possible.get(op, True)
+
+
+def range_of(node: ast.expr, facts: Domains) -> Numbers | None:
+    """The numbers that an expression can be, bounds included; None if that is not known."""
+    match node:
+        case ast.Constant(value=bool()):
+            return None
+        case ast.Constant(value=int() | float() as number):
+            return Numbers(number, number, unknown=False)
+        case ast.Name(id=name):
+            domain = facts.get(name)
+            return domain if isinstance(domain, Numbers) and domain.has_number else None
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = range_of(operand, facts)
+            return inner and Numbers(-inner.most, -inner.least, unknown=inner.unknown)
+        case ast.BinOp(left=left, op=op, right=right):
+            one, other = range_of(left, facts), range_of(right, facts)
+            return _combined(one, op, other) if one is not None and other is not None else None
+    return None
+
+
+def _combined(one: Numbers, op: ast.operator, other: Numbers) -> Numbers | None:
+    match op:
+        case ast.Add():
+            ends = [one.least + other.least, one.most + other.most]
+        case ast.Sub():
+            ends = [one.least - other.most, one.most - other.least]
+        case ast.Mult():
+            ends = [a * b for a in (one.least, one.most) for b in (other.least, other.most)]
+        case _:
+            return None
+    if any(isnan(end) for end in ends):
+        return None
+    return Numbers(min(ends), max(ends), unknown=one.unknown or other.unknown)
+
+
 _NOTHING = Numbers(inf, -inf)
 
 
@@ -283,7 +368,7 @@ def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) 
     if op in (ast.Eq, ast.In):
         inside = [_cut(domain, Numbers(value, value)) for value in values]
         kept = [found.least for found in inside if found.has_number]
-        return Numbers(min(kept), max(kept)) if kept else _NOTHING
+        return Numbers(min(kept), max(kept), whole=domain.whole) if kept else _NOTHING
     if op in (ast.NotEq, ast.NotIn):
         is_point = domain.least == domain.most and domain.least in values
         return _NOTHING if is_point else domain
@@ -294,7 +379,7 @@ def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) 
 
 
 def _cut(one: Numbers, other: Numbers) -> Numbers:
-    """The numbers that are in both."""
+    """The numbers that are in both; as whole as those of the first."""
     least, least_open = max((one.least, one.least_open), (other.least, other.least_open))
     most, is_in = min((one.most, not one.most_open), (other.most, not other.most_open))
-    return Numbers(least, most, least_open, not is_in)
+    return Numbers(least, most, least_open, not is_in, whole=one.whole)

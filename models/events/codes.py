@@ -3,9 +3,11 @@ from events.
 """
 
 import re
+from typing import Final
 
 #: One word of letters, _ and -, 32 at most, that begins with a letter.
-_CODE = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}").fullmatch
+CODE: Final = "[A-Za-z][A-Za-z_-]{0,31}"
+_CODE = re.compile(CODE).fullmatch
 
 
 def code(text: str | None) -> str | None:

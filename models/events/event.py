@@ -85,7 +85,7 @@ class Event(Struct, frozen=True):
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.
     ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
-    it says more of that, which is not understood.
+    it says more of that, or its properties do, which is not understood.
     """
 
     name: str

@@ -3,7 +3,8 @@
 The strict decoder comes first. Only what it refuses, and where it may have missed something, is
 read again field by field: under other spellings, with ids as numbers and amounts as texts, and
 without what state can do without. A shape names fields that it can do without even if they say
-something that cannot be read in ``dispensable``.
+something that cannot be read in ``dispensable``; with ``in_any_case``, its fields of one word are
+looked for in other capitals, too.
 """
 
 import re
@@ -31,18 +32,14 @@ from config.names import folded
 from models.events.foreign import UNREADABLE
 from models.events.ids import SURELY_SHORT, is_no_thing, thing_id_text
 from models.events.leniency import is_nothing, plain, read_json, spelt
+from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected, rejected_by
 
 _PATH: Final = "$.properties"
 #: The first version of Segment's specification called a product's id so.
 _OLD_PRODUCT_ID: Final = "id"
-#: Digits enough for every amount there is. The comma of "25,00" is a decimal one to some and
-#: separates thousands to others, so it is refused.
-DECIMAL: Final = r"[0-9]{1,12}(\.[0-9]{1,12})?"
-SIGNED_DECIMAL: Final = f"-?{DECIMAL}"
 #: Not every larger integer is a float.
 _HUGE: Final = 1e300
-_DECIMAL, _SIGNED_DECIMAL = re.compile(DECIMAL).fullmatch, re.compile(SIGNED_DECIMAL).fullmatch
 
 
 def is_id_field(name: str) -> bool:
@@ -129,7 +126,7 @@ class _Object:
         self._spellings = tuple(
             (attrgetter(one.name), _spelling(one.encode_name))
             for one in shape.fields
-            if "_" in one.encode_name
+            if "_" in one.encode_name or getattr(shape.cls, "in_any_case", False)
         )
         self._lists = tuple(
             (attrgetter(one.name), _Object(item))
@@ -218,9 +215,9 @@ def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
     if item is not None:
         return partial(_items, _Object(item))
     if is_amount(field.type):
-        return partial(_number, form=_DECIMAL, such_as="25.00")
+        return partial(_number, is_signed=False, such_as="25.00")
     if is_number(field.type):
-        return partial(_number, form=_SIGNED_DECIMAL, such_as="4 or 6.5")
+        return partial(_number, is_signed=True, such_as="4 or 6.5")
     if isinstance(_sole(field.type), UnionType):
         return _either
     return _code if isinstance(_sole(field.type), EnumType) else _as_it_is
@@ -246,11 +243,12 @@ def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
     return [item.values(one, f"{path}[{number}]") for number, one in enumerate(value)]
 
 
-def _number(value: Any, path: str, *, form: Callable[[str], object], such_as: str) -> Any:
+def _number(value: Any, path: str, *, is_signed: bool, such_as: str) -> Any:
     if isinstance(value, str):
-        if form(value.strip()) is None:
+        number = number_in(value)
+        if number is None or ("-" in value and not is_signed):
             raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
-        return float(value)
+        return number
     return _as_it_is(value, path)
 
 

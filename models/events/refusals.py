@@ -58,8 +58,9 @@ class Misnamed(Struct, frozen=True, rename="camel"):
 
 
 class UnreadConsents(Struct, frozen=True, rename="camel"):
-    """Events whose ``context.consent`` is not understood in full; they count, what is not
-    understood changes no consent. ``first_line``: 0 if lines are not numbered.
+    """Events of which ``context.consent``, or a no in the properties of an unknown event, is not
+    understood; they count, what is not understood changes no consent. ``first_line``: 0 if lines
+    are not numbered.
     """
 
     count: int
@@ -180,7 +181,8 @@ def unread_consents_in_words(found: UnreadConsents) -> str:
     noun = "event says" if found.count == 1 else "events say"
     return (
         f"{found.count:,} {noun} of consent what is not understood{first} → in context.consent, "
-        "give each of analytics, personalisation and marketing true or false"
+        "give each of analytics, personalisation and marketing true or false; a no of its own is "
+        "a Consent Revoked, or Consent Changed with granted: false"
     )
 
 

@@ -413,6 +413,31 @@ def test_publish_can_check_without_a_broker(tmp_path: Path) -> None:
     assert (0, "") == (mended.exit_code, mended.stderr)
 
 
+def test_a_check_tells_of_events_that_this_order_makes_too_late(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    # time.lateness is 72 hours: the third is just in time, the others after it are not.
+    hours = (
+        "04T10:00:00.000",
+        "05T10:00:00.000",
+        "02T10:00:00.000",
+        "02T09:00:00.000",
+        "01T10:00:00",
+    )
+    file.write_bytes(
+        b"\n".join(track("Signed In", f"2026-03-{hour}Z", f"m-{hour}") for hour in hours)
+    )
+    result = invoke("publish", "--check", file)
+
+    assert (0, "5 of 5 lines are sound; nothing was sent\n") == (result.exit_code, result.stdout)
+    late = "2 events stand after one that is later by more than time.lateness (first: line 4): "
+    assert result.stderr.startswith(late)
+    assert "publish the file, which puts it in order" in result.stderr
+    longer = invoke("publish", "--check", file, "--set", "time.lateness=96h")
+    assert (0, "") == (longer.exit_code, longer.stderr)
+    replayed = invoke("replay", file, "--out", tmp_path / "out")
+    assert "2 late" in replayed.stdout
+
+
 def test_several_files_are_checked_each_by_its_name(tmp_path: Path) -> None:
     bad, empty = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     bad.write_bytes(b"\n".join(orders(3, wrong=1)))

@@ -9,11 +9,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
-from agents.words.decisions import moment_in_words
+from agents.words.decisions import TRUCES, moment_in_words
 from config.topics import DECISION_LEDGER
+from models.customer.contacts import COOLDOWN_OVER
+from models.customer.registry import MOMENTS
 from models.decisions.gates import GATE_NAMES
 from models.decisions.trigger import (
     ActionWithdrawn,
+    Cause,
     Decision,
     NextBestAction,
     Suppressed,
@@ -147,6 +150,31 @@ def test_every_gate_is_told_in_words() -> None:
         [line] = [text for text in moment_in_words((), shut) if text.startswith("not offer")]
         assert "rejected" not in line
         assert line.endswith(f"({gate})")
+
+
+def test_what_brought_it_about_is_told_in_words() -> None:
+    cart = DECIDED[0]
+    assert isinstance(cart, Trigger)
+
+    def because(cause: Cause) -> str:
+        first = next(moment_in_words([msgspec.structs.replace(cart, cause=cause)], None))
+        return first.partition(", because of ")[2]
+
+    words = "a deadline: a cart that isn't empty was left alone for cart.idle (cart-idle)"
+    assert words == because(cart.cause)
+    assert "event m-1" == because(Cause(message_id="m-1"))
+    for moment in (*MOMENTS, COOLDOWN_OVER):
+        assert because(Cause(deadline=f"{moment}:7")).endswith(f" ({moment})")
+    assert "deadline:of-before:7" == because(Cause(deadline="of-before:7"))
+
+
+@pytest.mark.parametrize("what", ["complaint", "promise", "solved", "answer"])
+def test_why_there_is_a_truce_is_told_in_words(what: str) -> None:
+    [action] = [one for one in DECIDED if isinstance(one, NextBestAction)][:1]
+    shut = msgspec.structs.replace(action, suppressed=(Suppressed("offer", "truce", what=what),))
+
+    line = list(moment_in_words((), shut))[-1]
+    assert f"waits for help (truce, {TRUCES[what]})" in line
 
 
 def test_decisions_are_in_the_ledger_by_their_ids() -> None:

@@ -4,7 +4,7 @@ events are in them as soon as the part is in the registry.
 What fails is made small by leaving events out: hypothesis draws a seed, and which events to keep.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from random import Random
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models import engine
 from models.admission import decode_event
 from models.catalogue import KINDS, MISSPELT, UNKNOWN
+from models.customer.consent_choices import CHOICE_FIELDS
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
@@ -40,6 +41,12 @@ WORDS_OF = {
     "author": ("agent", "customer", "Answer Bot", "I am Ada"),
     "category": ("billing", "other"),
     "scale": ("1-5", "0 to 10"),
+}
+#: What is said in fields that take anything, and are refused if nobody understands it.
+ANY_OF: Mapping[str, Sequence[Any]] = {
+    **dict.fromkeys(("purpose", "purposes"), ("marketing", ["analytics", "marketing"], "service")),
+    **dict.fromkeys(("channel", "channels"), ("email", ["sms", "Web Push"], "all")),
+    **dict.fromkeys(CHOICE_FIELDS, (True, False, 1, "yes", "Opted In", "denied", "pending", "")),
 }
 CURRENCIES = (ALL_ON.money.currency, *ALL_ON.money.rates, " usd")
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
@@ -75,7 +82,9 @@ def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
             return said(rng.choice(some), rng, texts, name)
         case shapes.StrType() | shapes.AnyType():
             # Any other currency is refused.
-            return rng.choice(CURRENCIES) if name == "currency" else texts(name, rng)
+            words = CURRENCIES if name == "currency" else ()
+            words = words or (ANY_OF.get(name, ()) if isinstance(shape, shapes.AnyType) else ())
+            return rng.choice(words) if words else texts(name, rng)
         case shapes.FloatType() | shapes.IntType():
             return _number(shape, rng)
         case shapes.BoolType():

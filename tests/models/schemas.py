@@ -15,6 +15,16 @@ LEAST: dict[str, dict[str, Any]] = {
     "Survey Responded": {"kind": "nps", "score": 9},
     "Campaign Cost": {"channel": "search", "amount": 20},
     "Points Adjusted": {"points": -5},
+    **{
+        f"{whose} Changed": {"granted": False}
+        for whose in (
+            "Consent",
+            "Marketing Consent",
+            "Email Subscription",
+            "SMS Subscription",
+            "Push Subscription",
+        )
+    },
     **{name: {"ticket_id": "t"} for name in SHAPES if name.startswith(("Ticket", "Complaint"))},
     **{name: {"decision_id": "d"} for name in SHAPES if name.startswith("Action")},
 }

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS, DurationMs
 from config.parameters import ParameterError, Parameters
-from models.admission import decode_event
+from models.admission import admit, decode_event
 from models.customer.consent import (
     CONSENT,
     FACTS,
@@ -234,6 +234,10 @@ STAMPS: Mapping[str, tuple[list[Event], set[str]]] = {
         [said("Email Subscribed", 1), stamped(2, {"marketing": False})],
         MARKETING,
     ),
+    "an object with a choice": ([stamped(1, {"marketing": {"granted": False}})], MARKETING),
+    "an object with a status": ([stamped(1, {"marketing": {"Status": "denied"}})], MARKETING),
+    "another word for no": ([stamped(1, {"purposes": {"marketing": "withdrawn"}})], MARKETING),
+    "categories": ([stamped(1, {"categories": {"marketing": "opted-out"}})], MARKETING),
     "service cannot be revoked here either": ([stamped(1, preferences(Functional=False))], set()),
 }
 
@@ -253,6 +257,7 @@ UNREAD: Mapping[str, tuple[Any, set[str]]] = {
     "preferences that are a list": ({"categoryPreferences": ["Advertising"]}, set()),
     "a purpose that nobody knows": (preferences(DataSharing=False), set()),
     "a choice that is neither": (preferences(Advertising="maybe"), set()),
+    "a choice that waits": (preferences(Advertising="pending"), set()),
     "a choice that is an object": ({"marketing": {"email": False}}, set()),
     "one that can be read beside it": (preferences(DataSharing=True, Advertising=False), MARKETING),
 }
@@ -413,7 +418,10 @@ def test_any_order_of_arrival_gives_the_same_state(seed: int) -> None:
     [
         ({"purpose": "world peace"}, "$.properties.purpose"),
         ({"purposes": ["marketing", "world peace"]}, "$.properties.purpose"),
+        ({"purpose": {"marketing": False}}, "$.properties.purpose"),
         ({"channel": "call me on Monday"}, "$.properties.channel"),
+        ({"channel": {"email": False}}, "$.properties.channel"),
+        ({"channels": ["sms", 7]}, "$.properties.channel"),
     ],
 )
 def test_a_word_that_nobody_understands_is_refused(properties: Any, path: str) -> None:
@@ -422,6 +430,140 @@ def test_a_word_that_nobody_understands_is_refused(properties: Any, path: str) -
 
     assert path == refused.value.path
     assert "world peace" not in refused.value.detail
+
+
+def no(channel: str) -> set[str]:
+    return {f"marketing_{channel}"}
+
+
+EMAIL, SMS, PUSH, PHONE, POST = map(no, ("email", "sms", "push", "phone", "post"))
+EVERYTHING = {*ALL, *MARKETING}
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "refused"),
+    [
+        ("Consent Changed", {"granted": False}, EVERYTHING),
+        ("Consent Changed", {"purpose": "marketing", "granted": "false"}, MARKETING),
+        ("consent_updated", {"Granted": False, "purpose": "marketing"}, MARKETING),
+        ("Consent Updated", {"consent": False, "channel": "email"}, EMAIL),
+        ("Consent Updated", {"status": "Unsubscribed"}, EVERYTHING),
+        ("Consent Changed", {"purpose": "analytics", "optedOut": True}, {"analytics"}),
+        ("Consent Changed", {"granted": True, "status": "revoked"}, EVERYTHING),
+        ("Consent Changed", {"purpose": "marketing", "status": "pending"}, set()),
+        ("Marketing Consent Changed", {"consent": "denied"}, MARKETING),
+        ("Subscription Preferences Updated", {"opted_in": False, "channel": "sms"}, SMS),
+        ("Email Preferences Updated", {"subscribed": 0}, EMAIL),
+        ("Email Subscription Changed", {"status": "opted-out"}, EMAIL),
+        ("SMS Subscription Changed", {"is_subscribed": "no"}, SMS),
+        ("Push Permission Changed", {"allowed": False}, PUSH),
+        ("Email Subscribed", {"subscribed": False}, EMAIL),
+        ("Email Subscribed", {"unsubscribed": "2026-03-01T10:00:00Z"}, EMAIL),
+        ("Consent Granted", {"purpose": "marketing", "granted": False}, MARKETING),
+        ("Consent Granted", {"purpose": "marketing", "revoked": True}, MARKETING),
+        ("Consent Granted", {"purpose": "marketing", "revoked": False}, set()),
+        ("Consent Revoked", {"purpose": "marketing", "granted": True}, MARKETING),
+        ("Unsubscribed", {"status": "what ever"}, EMAIL),
+        ("Opted Out", {"channels": ["email", "Text Message"]}, EMAIL | SMS),
+        ("Consent Revoked", {"purpose": "marketing", "channel": ["email"]}, EMAIL),
+        ("Consent Revoked", {"purpose": ["marketing", "analytics"]}, {"analytics", *MARKETING}),
+        ("Consent Revoked", {"channel": "email, sms"}, EMAIL | SMS),
+        ("Unsubscribed", {"channel": "all"}, MARKETING),
+        ("Consent Revoked", {"channel": "Web Push"}, PUSH),
+        ("Consent Revoked", {"channel": "mobile-push"}, PUSH),
+        ("Consent Revoked", {"channel": "direct mail"}, POST),
+        ("Text Opted Out", {}, SMS),
+        ("Web Push Unsubscribed", {}, PUSH),
+        ("Push Notifications Opted Out", {}, PUSH),
+        ("Do Not Call", {}, PHONE),
+        ("Phone Unsubscribed", {}, PHONE),
+        ("Direct Mail Opted Out", {}, POST),
+    ],
+)
+def test_a_no_is_understood_by_what_the_properties_say(
+    name: str, properties: dict[str, Any], refused: set[str]
+) -> None:
+    event = said(name, 1, **properties)
+
+    assert refused == denied([event])
+    assert refused == denied([decode_event(encode_event(event), message_id="none")])
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "refused"),
+    [
+        ("Email Subscribed", {}, MARKETING - EMAIL),
+        ("Email Subscribed", {"status": "confirmed"}, MARKETING - EMAIL),
+        ("Email Subscribed", {"double_opt_in": True}, MARKETING - EMAIL),
+        ("Email Subscribed", {"status": "pending"}, MARKETING),
+        ("Email Subscribed", {"confirmed": False}, MARKETING),
+        ("Email Subscribed", {"subscribed": True, "double_opt_in": "pending"}, MARKETING),
+        ("Email Subscribed", {"state": "Bavaria", "consent": "I agree."}, MARKETING - EMAIL),
+        ("Email Opted In", {"status": "unconfirmed"}, MARKETING),
+        ("Double Opt-In Confirmed", {}, MARKETING - EMAIL),
+        ("Email Subscription Confirmed", {}, MARKETING - EMAIL),
+        ("Consent Granted", {"purpose": "marketing", "status": "revoked"}, MARKETING),
+        ("Consent Granted", {"purpose": "marketing", "channels": ["sms"]}, MARKETING - SMS),
+        ("Consent Granted", {"purpose": "marketing", "channel": ["sms"]}, MARKETING - SMS),
+        ("Email Subscribed", {"channel": "all"}, MARKETING - EMAIL),
+        ("Consent Granted", {"purpose": ["analytics"]}, MARKETING),
+        ("Consent Changed", {"purpose": "marketing", "granted": True}, set()),
+        ("Consent Updated", {"purpose": "marketing", "status": "granted"}, set()),
+    ],
+)
+def test_in_an_opt_in_country_a_yes_is_one_that_was_said_and_confirmed(
+    name: str, properties: dict[str, Any], refused: set[str]
+) -> None:
+    event = said(name, 1, **properties)
+    again = decode_event(encode_event(event), message_id="none")
+
+    # MARKETING - {..} of a channel leaves marketing as such refused.
+    assert refused == denied([event], parameters=OPT_IN)
+    assert refused == denied([again], parameters=OPT_IN)
+
+
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("Consent Changed", {}),
+        ("Consent Changed", {"purpose": "marketing"}),
+        ("Consent Changed", {"granted": "perhaps"}),
+        ("Email Preferences Updated", {"confirmed": True}),
+        ("Consent Granted", {"status": "perhaps"}),
+        ("Email Subscribed", {"granted": [True]}),
+    ],
+)
+def test_a_choice_that_nobody_understands_is_refused(name: str, properties: Any) -> None:
+    with pytest.raises(Rejected) as refused:
+        said(name, 1, **properties)
+
+    assert "$.properties.granted" == refused.value.path
+
+
+@pytest.mark.parametrize(
+    ("properties", "is_told"),
+    [
+        ({"granted": False}, True),
+        ({"Opted-In": "no"}, True),
+        ({"subscription": {"email": {"optedOut": True}}}, True),
+        ({"status": "unsubscribed"}, True),
+        ({"email_state": "Opted Out"}, True),
+        ({"consent": "denied"}, True),
+        ({"granted": True}, False),
+        ({"status": "shipped"}, False),
+        ({"opted_out": False}, False),
+        ({"comment": "granted: false"}, False),
+    ],
+)
+def test_a_no_in_an_event_that_nobody_knows_is_told_of(
+    properties: dict[str, Any], is_told: bool
+) -> None:
+    event = said("Panel Moved", 1, **properties)
+
+    assert is_told is event.has_unread_consent
+    own = replace(PARAMETERS, names=replace(PARAMETERS.names, own=frozenset({"panelmoved"})))
+    raw = line("Panel Moved", at(days=1), properties=properties)
+    assert not admit(raw, own, message_id="m").has_unread_consent
 
 
 def test_a_change_is_told_once() -> None:

@@ -272,7 +272,7 @@ def test_a_cooldown_outlasts_however_many_other_decisions() -> None:
     assert "personal-call" == contacts.latest[0].action
     assert 99 == contacts.latest[-1].id
     for number in range(100, 200):
-        contacts.remember(Contact(number, f"a-{number}", "email", at(), True))
+        contacts.remember(Contact(number, f"a-{number}", "email", at(hours=number), True))
         assert len(contacts.latest) <= DECISIONS_MAX
     assert 199 == contacts.latest[-1].id
 

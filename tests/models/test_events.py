@@ -159,7 +159,7 @@ REFUSALS = {
         "$.properties.revenue",
     ),
     "revenue with a comma": (
-        said("Order Completed", revenue="25,00"),
+        said("Order Completed", revenue="25,000"),
         Reason.WRONG_TYPE,
         "$.properties.revenue",
     ),

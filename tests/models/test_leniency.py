@@ -110,7 +110,29 @@ def test_nothing_is_nothing_whatever_it_is_written_as(nothing: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("25.00", 25.0), ("25", 25.0), ("0", 0.0), ("0.005", 0.005), (" 25.5 ", 25.5)],
+    [
+        ("25.00", 25.0),
+        ("25", 25.0),
+        ("0", 0.0),
+        ("0.005", 0.005),
+        (" 25.5 ", 25.5),
+        ("10,00", 10.0),
+        ("9,5", 9.5),
+        ("0,005", 0.005),
+        ("1234,567", 1234.567),
+        ("1,23456", 1.23456),
+        ("1.234,50", 1234.5),
+        ("1,234.50", 1234.5),
+        ("12.345.678", 12345678.0),
+        ("12,345,678", 12345678.0),
+        ("12.345.678,9", 12345678.9),
+        ("1.234,567", 1234.567),
+        ("1 234,50", 1234.5),
+        ("1 234", 1234.0),
+        ("1\u00a0234.5", 1234.5),
+        ("12\u202f345\u202f678", 12345678.0),
+        ("1'234.50", 1234.5),
+    ],
 )
 def test_an_amount_may_be_a_text_of_digits(text: str, amount: float) -> None:
     raw = order("").replace(b'"revenue":25', f'"revenue":"{text}"'.encode())
@@ -118,10 +140,19 @@ def test_an_amount_may_be_a_text_of_digits(text: str, amount: float) -> None:
     assert amount == read(raw).properties.revenue
     cart = happened("Product Added", at(), product_id="p", price=text, quantity=text)
     assert (amount, amount) == (cart.properties.price, cart.properties.quantity)
+    items = [{"product_id": "p", "price": text, "quantity": text}]
+    [item] = happened("Order Refunded", at(), order_id="o", products=items).properties.products
+    assert (amount, amount) == (item.unit, item.pieces)
+    assert amount == happened("Product Reviewed", at(), rating=text).properties.rating
 
 
 @pytest.mark.parametrize(
-    "text", ["25,00", "1,234.50", "€25", "25 EUR", "1e3", "+25", "-25", "25.", ".5", "0x19", "٢٥"]
+    "text",
+    [
+        *("25,000", "1,234", "999,999", "1,2,3", "1.2.3", "12,34.5", "0.123,45", "1.23,456"),
+        *("1234.567.890", "1 23", "1  234", "0 123", "1,234 567", ",5", "5,", "-1,5", "-0"),
+        *("€25", "25 EUR", "1e3", "+25", "-25", "25.", ".5", "0x19", "٢٥", "9" * 13),
+    ],
 )
 def test_an_amount_that_could_mean_two_things_is_refused(text: str) -> None:
     raw = order("").replace(b'"revenue":25', json.dumps({"revenue": text}).encode()[1:-1])

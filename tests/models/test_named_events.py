@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Names, Parameters
-from config.rules import RuleError, load_actions, load_triggers
+from config.rules import Cap, RuleError, load_actions, load_triggers
 from models.admission import admit
 from models.customer.named_events import NAMED_EVENTS, TIMES_MAX
 from models.customer.row import Row
@@ -19,6 +19,7 @@ from models.decisions.policy import compile_policy
 from models.decisions.trigger import Decision, NextBestAction, Trigger, decision_id
 from models.engine import Effect, Rehearsed, step
 from models.events.event import Event
+from models.events.times import iso
 from models.plan import plan_for
 from tests.models.lines import (
     PARAMETERS,
@@ -392,3 +393,48 @@ def test_a_climb_that_a_cooldown_holds_back_is_looked_at_with_the_next_event(
     assert ["2026-01-01T02:24:00.000Z", "2026-01-24T02:24:00.000Z"] == [
         trigger.timestamp for trigger in told
     ]
+
+
+def late(parameters: Parameters, *hours: float) -> list[Decision]:
+    """What is decided about downloads that are heard of in this order."""
+    downloads = [happened("Asset Downloaded", at(hours=hour)) for hour in hours]
+    effects = lived_with_effects(downloads, within=context(parameters=parameters))[1]
+    return [effect for effect in effects if isinstance(effect, Decision)]
+
+
+def test_without_a_cooldown_an_event_fires_however_late_it_is_heard_of(tmp_path: Path) -> None:
+    parameters = ruled(tmp_path)
+
+    assert 2 == len(triggers_of(late(parameters, 5, 4)))
+
+
+def test_a_cooldown_is_counted_from_the_latest_though_an_earlier_is_heard_of_later(
+    tmp_path: Path,
+) -> None:
+    """The trigger of hour 4 is no reason to speak again 24 hours after it."""
+    day = ruled(tmp_path, ("cooldown: 0s", "cooldown: 24h"))
+    assert 1 == len(triggers_of(late(day, 5, 4, 28.5)))
+    assert 2 == len(triggers_of(late(day, 5, 4, 29)))
+
+    def cooled(*hours: float) -> tuple[str | None, str | None]:
+        decided = late(ruled(tmp_path), *hours)[-1]
+        assert isinstance(decided, NextBestAction)
+        [gate] = decided.suppressed
+        return gate.since, gate.until
+
+    assert (iso(at(hours=5)), iso(at(days=3, hours=5))) == cooled(5, 4, 6)
+
+
+def test_a_cap_opens_when_its_oldest_contact_ends_though_that_was_heard_of_last(
+    tmp_path: Path,
+) -> None:
+    parameters = ruled(tmp_path)
+    [action] = parameters.actions.actions
+    actions = replace(
+        parameters.actions, actions=(replace(action, cooldown=0),), caps=(Cap(2, DAY_MS),)
+    )
+    decided = late(replace(parameters, actions=actions), 5, 4, 6)[-1]
+
+    assert isinstance(decided, NextBestAction)
+    [gate] = decided.suppressed
+    assert (iso(at(hours=5)), iso(at(days=1, hours=4))) == (gate.since, gate.until)

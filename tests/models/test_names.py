@@ -290,6 +290,9 @@ def test_a_no_is_understood_as_mailers_and_forms_call_it(name: str, meant: str) 
         ("Withdrawal of Consent Received", "Consent Revoked"),
         ("Reported Spam In App", "Email Marked as Spam"),
         ("Newsletter Email Bounced Back", "Email Bounced"),
+        ("Cookie Consent Was Updated", "Consent Changed"),
+        ("Shop Email Preferences Edited", "Consent Changed"),
+        ("crm.contact_permission.changed", "Consent Changed"),
     ],
 )
 def test_what_sounds_like_a_no_is_no_click_and_is_reported(name: str, meant: str) -> None:

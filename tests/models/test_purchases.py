@@ -187,6 +187,45 @@ NEWS: dict[str, tuple[list[Event], tuple[int, int]]] = {
         ],
         (1, 600),
     ),
+    "a refund told with its id and without": (
+        [refunded(at(days=2), refund_id="R-1", total=4), refunded(at(days=2), total=4)],
+        (1, 600),
+    ),
+    "two refunds by their ids, one of them told without": (
+        [
+            refunded(at(days=2), refund_id="R-1", total=4),
+            refunded(at(days=2), refund_id="R-2", total=4),
+            refunded(at(days=2), total=4),
+        ],
+        (1, 200),
+    ),
+    "a refund told again with the shop's currency": (
+        [
+            refunded(at(days=2), total=4),
+            refunded(at(days=2), total=4, currency=PARAMETERS.money.currency),
+        ],
+        (1, 600),
+    ),
+    "a refund with an id and another without, at another time": (
+        [refunded(at(days=2), refund_id="R-1", total=4), refunded(at(days=2.1), total=4)],
+        (1, 200),
+    ),
+    "a refund with an id and another without, of another amount": (
+        [refunded(at(days=2), refund_id="R-1", total=4), refunded(at(days=2), total=3)],
+        (1, 300),
+    ),
+    "a refund of products told with its id and without": (
+        [
+            ordered(
+                at(days=1.5), revenue=10, products=[{"product_id": "a", "price": 2, "quantity": 3}]
+            ),
+            *(
+                refunded(at(days=2), products=[{"product_id": "a", "quantity": 1}], **its)
+                for its in ({"refund_id": "R-1"}, {})
+            ),
+        ],
+        (1, 800),
+    ),
     "the order told again": ([ordered(at(days=2))], (1, 1000)),
     "the order told again for another price": ([ordered(at(days=2), revenue=7)], (1, 700)),
     "two prices of one moment": ([updated(at(days=1), revenue=12)], (1, 1200)),
@@ -209,6 +248,18 @@ def test_an_order_is_what_is_known_of_it_in_whatever_order_the_news_comes(
             left = 0.5 ** (9 * DAY_MS / half_life)
             assert pytest.approx(expected[0] * left, rel=1e-12, abs=1e-12) == level.orders
             assert pytest.approx(expected[1] * left, rel=1e-12, abs=1e-9) == level.net_minor
+
+
+def test_more_refunds_than_are_remembered_told_with_and_without_their_ids_count_once() -> None:
+    refunds = [
+        refunded(at(days=2, hours=number), total=0.01, **its)
+        for number in range(80)
+        for its in ({"refund_id": f"R-{number}"}, {})
+    ]
+
+    view = rfm(lived([ordered(at(days=1)), *refunds]), at(days=10))
+
+    assert 1000 - 80 == view.net_minor
 
 
 BASKET: dict[str, Any] = {

@@ -135,6 +135,48 @@ def test_a_customer_is_where_their_latest_event_says() -> None:
     assert b"Moon" not in encode_event(nowhere)
 
 
+@pytest.mark.parametrize(
+    ("written", "name", "hours_ahead"),
+    [
+        ("Europe/Berlin", "Europe/Berlin", 1),
+        ("europe/berlin", "Europe/Berlin", 1),
+        (" America/New York ", "America/New_York", -5),
+        ("+02:00", "Etc/GMT-2", 2),
+        ("+0200", "Etc/GMT-2", 2),
+        ("+02", "Etc/GMT-2", 2),
+        ("UTC+2", "Etc/GMT-2", 2),
+        ("UTC +02:00", "Etc/GMT-2", 2),
+        ("gmt+02:00", "Etc/GMT-2", 2),
+        ("GMT-5", "Etc/GMT+5", -5),
+        ("UTC\u221205:00", "Etc/GMT+5", -5),
+        ("+14:00", "Etc/GMT-14", 14),
+        ("-00:00", "UTC", 0),
+        ("UTC+0", "UTC", 0),
+        ("+05:30", "Asia/Kolkata", 5.5),
+        ("UTC+5:45", "Asia/Kathmandu", 5.75),
+        ("-0330", "America/St_Johns", -3.5),
+        # As the database of zones has it: from the other side.
+        ("Etc/GMT-2", "Etc/GMT-2", 2),
+        ("+15:00", None, 0),
+        ("+05:17", None, 0),
+        ("2", None, 0),
+        ("Mars/Base", None, 0),
+        ("", None, 0),
+        ("+" * 1_000, None, 0),
+    ],
+)
+def test_a_zone_is_understood_as_senders_write_it(
+    written: str, name: str | None, hours_ahead: float
+) -> None:
+    event = page(1, written)
+
+    assert name == event.timezone
+    assert name == decode_event(encode_event(event), message_id="m").timezone
+    if name is not None:
+        now = datetime(2026, 1, 15, tzinfo=UTC).astimezone(zone(name))
+        assert timedelta(hours=hours_ahead) == now.utcoffset()
+
+
 def test_every_zone_can_be_read() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
 

@@ -245,7 +245,7 @@ SHOWN = "`keepstream schema NAME` shows"
             "fill in the field: `keepstream schema NAME` shows it",
         ),
         (
-            event(properties={"revenue": "25,00", "order_id": "o"}),
+            event(properties={"revenue": "25,000", "order_id": "o"}),
             "wrong_type at $.properties.revenue: a number, such as 25.00",
             f"write the field as {SHOWN} it",
         ),

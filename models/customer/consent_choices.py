@@ -1,0 +1,116 @@
+"""How senders write a yes or a no: as a truth value, a number, a word, or an object of these.
+
+A choice is told by one property or by several. Of several a no stands, then that a yes waits to be
+confirmed: whoever has not confirmed an address has agreed to nothing yet.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from config.names import folded
+from models.events.leniency import is_nothing
+
+
+class Choice(StrEnum):
+    """What was chosen. ``UNREAD``: something was, and nobody knows what: it may be a no."""
+
+    GRANTED = "granted"
+    REVOKED = "revoked"
+    PENDING = "pending"
+    UNREAD = "unread"
+
+
+#: The words of each choice, folded as names are.
+_SPELT: Final[Mapping[Choice, str]] = {
+    Choice.GRANTED: "true yes y on 1 granted grant given allowed allow accepted accept agreed "
+    "approved optedin optin singleoptin confirmedoptin doubleoptin subscribed subscribe "
+    "resubscribed active enabled confirmed verified success",
+    Choice.REVOKED: "false no n off 0 denied deny revoked revoke withdrawn refused declined "
+    "rejected removed disallowed optedout optout unsubscribed unsubscribe inactive disabled "
+    "cancelled canceled blocked suppressed cleaned bounced complained expired notgranted "
+    "notsubscribed nonsubscribed neversubscribed donotcontact",
+    Choice.PENDING: "pending pendingconfirmation pendingoptin unconfirmed notconfirmed requested "
+    "invited sent waiting unverified",
+}
+_WORDS: Final = {word: choice for choice, words in _SPELT.items() for word in words.split()}
+_OPPOSITE: Final = {Choice.GRANTED: Choice.REVOKED, Choice.REVOKED: Choice.GRANTED}
+#: Values that are understood, for schemas, which cannot say in how many ways a word is written.
+UNDERSTOOD: Final = (True, False, 0, 1, None, *_WORDS)
+#: What a property has to say for a choice: a yes by its name, a no by its name, or whether a yes
+#: was confirmed, which alone is none.
+YES_FIELDS: Final = (
+    "granted",
+    "consent",
+    "consented",
+    "subscribed",
+    "is_subscribed",
+    "opted_in",
+    "opt_in",
+    "allowed",
+    "accepted",
+    "status",
+    "consent_status",
+    "subscription_status",
+    "state",
+)
+NO_FIELDS: Final = ("opted_out", "opt_out", "unsubscribed", "revoked", "withdrawn", "denied")
+CONFIRMED_FIELDS: Final = ("confirmed", "double_opt_in")
+CHOICE_FIELDS: Final = (*YES_FIELDS, *NO_FIELDS, *CONFIRMED_FIELDS)
+#: Where these are not understood they are about something else: a country, or what was agreed to.
+_VAGUE: Final = frozenset({"state", "consent"})
+
+
+_IS_NO: Final = r'(?:false|0|"(?:false|no|0|denied|revoked|withdrawn|declined|refused)")'
+_IS_YES: Final = r'(?:true|1|"(?:true|yes|1)")'
+_IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact)"'
+_YES_NAME: Final = (
+    r"(?:(?:is|has)[ _-]?)?(?:granted|consent(?:ed)?|subscribed|opted[ _-]?in|opt[ _-]?in)"
+    r"|accepts[ _-]?marketing"
+)
+_NO_NAME: Final = r"(?:is[ _-]?)?(?:unsubscribed|opted[ _-]?out|opt[ _-]?out)"
+#: Finds a no in the JSON of an event that nobody knows.
+says_no: Final = re.compile(
+    rf'"(?:(?:{_YES_NAME})"\s*:\s*(?:{_IS_NO}|{_IS_OUT})'
+    rf'|(?:{_NO_NAME})"\s*:\s*{_IS_YES}'
+    rf'|[a-z _-]*(?:status|state)"\s*:\s*{_IS_OUT})'.encode(),
+    re.IGNORECASE,
+).search
+
+
+def choice_of(value: Any) -> Choice:
+    """What ``value`` says, which is not nothing."""
+    if isinstance(value, dict):
+        return choice_in(value) or Choice.UNREAD
+    if isinstance(value, bool | int | float) and value in (0, 1):
+        return Choice.GRANTED if value else Choice.REVOKED
+    return _WORDS.get(folded(value), Choice.UNREAD) if isinstance(value, str) else Choice.UNREAD
+
+
+def choice_in(fields: Mapping[str, Any]) -> Choice | None:
+    """What the fields say together; None if none of them says anything. Their names are folded
+    first, so that they may be written in any way.
+    """
+    said = set(_said({folded(name): value for name, value in fields.items()}))
+    return next((one for one in _STRONGEST_FIRST if one in said), None)
+
+
+_STRONGEST_FIRST: Final = (Choice.REVOKED, Choice.UNREAD, Choice.PENDING, Choice.GRANTED)
+
+
+def _said(values: Mapping[str, Any]) -> Iterator[Choice]:
+    for name in CHOICE_FIELDS:
+        value = values.get(folded(name))
+        if is_nothing(value):
+            continue
+        chosen = choice_of(value)
+        if name in NO_FIELDS:
+            # When it happened is as good as that it did.
+            chosen = _OPPOSITE.get(chosen, Choice.REVOKED)
+        elif name in CONFIRMED_FIELDS:
+            if chosen is Choice.GRANTED:
+                continue
+            chosen = Choice.PENDING if chosen is Choice.REVOKED else chosen
+        if chosen is not Choice.UNREAD or name not in _VAGUE:
+            yield chosen
