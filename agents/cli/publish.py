@@ -65,10 +65,8 @@ def publish(
     asked = settings_from if check else partial(kafka_settings, "publish")
     settings = asked(bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
-    line_check, lateness_ms = (
-        LineCheck(parameters, int(time.time() * 1_000)),
-        parameters.time.lateness,
-    )
+    lateness_ms = parameters.time.lateness
+    line_check = LineCheck(parameters, int(time.time() * 1_000))
     sizes = [size_of(file) for file in files]
     total = sum(size or 0 for size in sizes) if all(sizes) else None
     with progress("check" if check else "publish", total) as tell:
