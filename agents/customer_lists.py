@@ -11,11 +11,16 @@ from itertools import chain
 from time import monotonic
 
 import aiohttp
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from models.customer_list import Listed, Question, Search
+from models.customer_list import (
+    ANSWER,
+    CustomerList,
+    PartitionAsOf,
+    Question,
+    Search,
+    Unanswered,
+)
 from models.events.foreign import Foreign, decoded
 from models.events.times import iso
 from streams.owned_partitions import OwnedPartition, OwnedPartitions
@@ -26,38 +31,6 @@ SLICE_S = 0.01
 #: A request is given up after 30 s: what is there by then must be told before.
 PEER_TIMEOUT_S, CONNECT_TIMEOUT_S = 22.0, 2.0
 OWN_TIMEOUT_S = 20.0
-
-
-class PartitionAsOf(Struct, frozen=True, rename="camel"):
-    """How a partition was looked at: at which time of its clock, by which model, how many customers
-    it has, and how many of them match.
-    """
-
-    partition: int
-    as_of: str
-    model_version: int
-    customers: int
-    matched: int
-
-
-class Unanswered(Struct, frozen=True, rename="camel"):
-    """A partition whose customers are missing, and why."""
-
-    partition: int
-    why: str
-
-
-class CustomerList(Struct, frozen=True, rename="camel"):
-    """An answer. ``next``: the cursor of what follows, None at the end."""
-
-    customers: Sequence[Listed]
-    matched: int
-    next: str | None
-    partitions: Sequence[PartitionAsOf]
-    unanswered: Sequence[Unanswered]
-
-
-_ANSWER = msgspec.json.Decoder(CustomerList)
 
 
 class CustomerLists:
@@ -144,7 +117,7 @@ class CustomerLists:
             ):
                 if answer.status != 200:
                     return _nothing(numbers, f"{url} answered with {answer.status}")
-                found: CustomerList = decoded(_ANSWER, await answer.read(), "a list")
+                found: CustomerList = decoded(ANSWER, await answer.read(), "a list")
         except (aiohttp.ClientError, TimeoutError, Foreign) as error:
             return _nothing(numbers, f"no answer from {url} ({type(error).__name__})")
         heard = {one.partition for one in found.partitions}

@@ -7,7 +7,7 @@ id, so that a cursor, which is a place in that order, means the same everywhere.
 
 import ast
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from math import isfinite
 from typing import NamedTuple, Protocol
@@ -197,6 +197,38 @@ def _place_in(cursor: str, identity: str) -> Place:
     if not is_id(found.customer):
         raise QuestionError(f"cursor: cannot be read: {again}")
     return Place.of(found.by, found.customer)
+
+
+class PartitionAsOf(Struct, frozen=True, rename="camel"):
+    """How a partition was looked at: at which time of its clock, by which model, how many customers
+    it has, and how many of them match.
+    """
+
+    partition: int
+    as_of: str
+    model_version: int
+    customers: int
+    matched: int
+
+
+class Unanswered(Struct, frozen=True, rename="camel"):
+    """A partition whose customers are missing, and why."""
+
+    partition: int
+    why: str
+
+
+class CustomerList(Struct, frozen=True, rename="camel"):
+    """An answer. ``next``: the cursor of what follows, None at the end."""
+
+    customers: Sequence[Listed]
+    matched: int
+    next: str | None
+    partitions: Sequence[PartitionAsOf]
+    unanswered: Sequence[Unanswered]
+
+
+ANSWER: msgspec.json.Decoder[CustomerList] = msgspec.json.Decoder(CustomerList)
 
 
 class Rows(Protocol):

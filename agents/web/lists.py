@@ -6,9 +6,9 @@ from difflib import get_close_matches
 import msgspec
 from aiohttp import web
 
-from agents.customer_lists import CustomerList, CustomerLists
+from agents.customer_lists import CustomerLists
 from config.parameters import Parameters
-from models.customer_list import TOP, QuestionError, question
+from models.customer_list import TOP, CustomerList, QuestionError, question
 from models.events.times import LATEST_MS, milliseconds, moment_of
 
 NAMES = ("where", "by", "show", "top", "cursor", "as_of", "partial", "partitions")

@@ -10,13 +10,13 @@ import orjson
 import pytest
 
 import agents.customer_lists
-from agents.customer_lists import CustomerList, CustomerLists
+from agents.customer_lists import CustomerLists
 from agents.web.lists import answer
 from agents.web.server import LiveCustomers, Readiness, routes, serving
 from config.settings import load_settings
 from models.admission import decode_event
 from models.customer.row import encode_row
-from models.customer_list import question
+from models.customer_list import CustomerList, question
 from models.engine import Fate
 from models.events.times import iso
 from models.partition import Partition, PartitionState
