@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from models.customer_list import (
     ANSWER,
     CustomerList,
+    ListQuestion,
     PartitionAsOf,
-    Question,
     Search,
     Unanswered,
 )
@@ -54,7 +54,7 @@ class CustomerLists:
         self._turn = asyncio.Lock()
 
     async def over_all(
-        self, asked: Question, as_of_ms: int | None, query: Mapping[str, str]
+        self, asked: ListQuestion, as_of_ms: int | None, query: Mapping[str, str]
     ) -> CustomerList:
         """The list over every partition; ``query`` is the question as other workers are asked it.
 
@@ -68,7 +68,7 @@ class CustomerLists:
         return _merged(asked, [*found, CustomerList((), 0, None, (), unknown)])
 
     async def over(
-        self, numbers: Iterable[int], asked: Question, as_of_ms: int | None
+        self, numbers: Iterable[int], asked: ListQuestion, as_of_ms: int | None
     ) -> CustomerList:
         """The list over these partitions, as far as this worker has them."""
         async with self._turn:
@@ -93,7 +93,7 @@ class CustomerLists:
         return own, elsewhere, tuple(unknown)
 
     async def _over_one(
-        self, number: int, asked: Question, as_of_ms: int | None, deadline_s: float
+        self, number: int, asked: ListQuestion, as_of_ms: int | None, deadline_s: float
     ) -> CustomerList:
         owned = self._owned.get(number)
         if owned is None:
@@ -127,7 +127,7 @@ class CustomerLists:
 
 
 async def _looked_at(
-    owned: OwnedPartition, search: Search, asked: Question, deadline_s: float
+    owned: OwnedPartition, search: Search, asked: ListQuestion, deadline_s: float
 ) -> CustomerList:
     """A partition's list, made in slices."""
     number, as_of, version = owned.fold.number, search.as_of, owned.settled.snapshot.version
@@ -150,7 +150,7 @@ def _nothing(numbers: Iterable[int], why: str) -> CustomerList:
     return CustomerList((), 0, None, (), tuple(Unanswered(number, why) for number in numbers))
 
 
-def _merged(asked: Question, parts: Sequence[CustomerList]) -> CustomerList:
+def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
     """One list of several: the first of all of them, in order."""
     everyone = list(chain.from_iterable(part.customers for part in parts))
     first = asked.best(everyone)

@@ -89,7 +89,7 @@ class _Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 _CURSOR = msgspec.json.Decoder(_Cursor)
 
 
-class Question(Struct, frozen=True):
+class ListQuestion(Struct, frozen=True):
     """A question that can be answered. ``where``: the parts of the condition that must all hold,
     those that cost least first. ``after``: the place that the list goes on after.
     """
@@ -119,7 +119,7 @@ def question(
     shown: Iterable[str] = (),
     top: int = TOP,
     cursor: str = "",
-) -> Question:
+) -> ListQuestion:
     """Compile a question: ``where`` may be empty for all customers, ``by`` for the order of ids.
 
     Raises ``QuestionError``.
@@ -139,7 +139,7 @@ def question(
     asked = "\x1f".join((where.strip(), by.strip())).encode()
     identity = blake2b(asked, digest_size=6).hexdigest()
     after = _place_in(cursor, identity) if cursor else None
-    return Question(identity, conjuncts, number, facts, top, after)
+    return ListQuestion(identity, conjuncts, number, facts, top, after)
 
 
 def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
@@ -231,7 +231,7 @@ class CustomerList(Struct, frozen=True, rename="camel"):
 ANSWER: msgspec.json.Decoder[CustomerList] = msgspec.json.Decoder(CustomerList)
 
 
-class Rows(Protocol):
+class PackedRows(Protocol):
     """Packed rows by customer."""
 
     def __getitem__(self, customer: str) -> bytes: ...
@@ -243,7 +243,7 @@ class Search:
     #: Candidates that are kept before they are sorted: often enough to need little memory.
     _ROOM = 4_000
 
-    def __init__(self, asked: Question, at_ms: int, context: Context) -> None:
+    def __init__(self, asked: ListQuestion, at_ms: int, context: Context) -> None:
         self.matched = 0
         self._asked = asked
         self._at_ms = at_ms
@@ -277,7 +277,7 @@ class Search:
         """Whether customers follow after the first ones."""
         return self._following > self._asked.top
 
-    def first(self, rows: "Rows") -> list[Listed]:
+    def first(self, rows: "PackedRows") -> list[Listed]:
         """The first ones; ``rows`` has those that were looked at."""
         self._keep_first()
         return [self._listed(place, rows[place.customer]) for place in self._found]

@@ -9,7 +9,7 @@ import pytest
 from models.customer.registry import FACTS
 from models.customer.row import Row, encode_row
 from models.customer.scene import Scene
-from models.customer_list import Listed, Place, Question, QuestionError, Search, question
+from models.customer_list import Listed, ListQuestion, Place, QuestionError, Search, question
 from models.plan import plan_for
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived
 
@@ -37,18 +37,18 @@ SHOP = {
 ROWS = {customer: encode_row(row) for customer, row in SHOP.items()}
 
 
-def asked(**words: Any) -> Question:
+def asked(**words: Any) -> ListQuestion:
     return question(PARAMETERS, **words)
 
 
-def search(wanted: Question, rows: Mapping[str, bytes] = ROWS, *, days: float = 5) -> Search:
+def search(wanted: ListQuestion, rows: Mapping[str, bytes] = ROWS, *, days: float = 5) -> Search:
     found = Search(wanted, at(days), CONTEXT)
     for customer, packed in rows.items():
         found.look(customer, packed)
     return found
 
 
-def names(wanted: Question, rows: Mapping[str, bytes] = ROWS) -> list[str]:
+def names(wanted: ListQuestion, rows: Mapping[str, bytes] = ROWS) -> list[str]:
     return [one.user_id for one in search(wanted, rows).first(rows)]
 
 
