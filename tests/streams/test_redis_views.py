@@ -166,6 +166,7 @@ def test_a_profile_that_was_not_taken_is_written_as_soon_as_it_can_be(gone: Sett
             views.offer(["c-1"])
             for _ in range(3):
                 assert not await views.write_some()
+                views.offer(["c-1"])
                 assert (1, 1) == (views.waiting, views.due)
 
     asyncio.run(write())
