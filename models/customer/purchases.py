@@ -45,7 +45,7 @@ from models.events.currency import check_currency
 from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso_or_none
-from models.learning.history import Days, History
+from models.learning.history import Days, History, past_at
 from models.learning.population import Population
 from models.money import in_words as money_in_words
 
@@ -464,9 +464,7 @@ def history(scene: Scene) -> History | None:
     if days and days[0] < first_day:
         first_day = days[0]
     last_day = days[-1] if days else state.gone.first_ms // DAY_MS
-    today = at_ms / DAY_MS
-    last = float(last_day - first_day)
-    return History(days, bought - 1, last, max(today - first_day, last), max(today - last_day, 0.0))
+    return past_at(at_ms, days, bought - 1, first_day, last_day)
 
 
 def levels(scene: Scene) -> tuple[list[float], list[float]]:
