@@ -503,9 +503,11 @@ def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, 
         placed_at_ms = order.placed_at_ms
         if (placed_at_ms or order.ended_at_ms) <= after_ms:
             break
-        if order.is_purchase and placed_at_ms <= until_ms:
+        if placed_at_ms <= until_ms and order.is_purchase:
             count += 1
-            net_minor += order.net_minor
+            # What `net_minor` says, without asking again whether it is a purchase: lists ask this
+            # of every customer.
+            net_minor += max(order.gross_minor - order.refunded_minor, 0)
     if state.records:
         more, more_minor = order_records.within(state.records, after_ms, until_ms)
         count, net_minor = count + more, net_minor + more_minor

@@ -19,6 +19,8 @@ from statistics import median
 from time import monotonic
 from urllib.parse import urlencode
 
+import redis
+
 from models.customer_list import ANSWER
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
@@ -26,10 +28,11 @@ from tests.benchmarks.takeover import await_customers, cpu_s, customers_of, fill
 from tests.kafka.deployment import Deployment
 from tests.kafka.worker import Worker
 
+#: No model has learnt from these rows: every buyer has the score that is shipped, 0.3.
 QUERIES = (
-    {"where": "churn_probability >= .7 and net_365d > 500", "by": "value_at_stake"},
+    {"where": "churn_probability >= .2 and net_365d > 500", "by": "value_at_stake"},
     {"where": "net_365d > 500"},
-    {"where": "churn_probability >= .7", "by": "value_at_stake"},
+    {"where": "churn_probability >= .2", "by": "value_at_stake"},
 )
 
 
@@ -108,6 +111,9 @@ def main() -> int:
                     and all(worker.is_ready() for worker in deployment.alive)
                 ),
             )
+            # Whoever begins writes all profiles to the store first, with all the time there is.
+            with redis.Redis.from_url(valkey.url) as store:
+                deployment.wait("the store is filled", lambda: store.dbsize() > arguments.customers)
             measure(deployment, arguments.rounds)
     return 0
 
