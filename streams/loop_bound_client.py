@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ThreadDelegateConsumer
@@ -21,6 +20,7 @@ from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from streams.kafka_clients import END_RETRY_S, END_TRIES
+from streams.partition_owners import OwnersAssignor
 from streams.record_batches import (
     Committed,
     Record,
@@ -58,13 +58,14 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         return self._ensure_consumer()
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        """Make the client, and have the group give a partition of all topics to one member.
+        """Make the client, and have the group give a partition of all topics to one member, and
+        tell everybody whom.
 
         Faust's default, round robin, assigns the raw topics of a customer to different workers,
         none of which could put the customer's events in order.
         """
         client = super()._create_worker_consumer(transport)
-        client._partition_assignment_strategy = (RangePartitionAssignor,)
+        client._partition_assignment_strategy = (OwnersAssignor(transport.app.owners),)
         client._fetch_max_wait_ms = FETCH_HELD_MS
         return client
 

@@ -1,4 +1,4 @@
-"""`keepstream customers`: what is known about one customer right now."""
+"""`keepstream customers`: what is known about customers right now."""
 
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from agents.cli.customer_list import list_customers
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import RedisUrl, parameters_from, settings_from
 from config.settings import Settings
@@ -47,6 +48,13 @@ def show(
         return
     _print(_decoded(content, customer), settings)
     typer.echo(f"why this or nothing: keepstream explain --customer {quote(customer)}")
+
+
+app.command(
+    "list",
+    epilog="Example: keepstream customers list --where 'churn_probability >= .7 and "
+    "net_365d > 500' --top 50 --by value_at_stake",
+)(list_customers)
 
 
 def _print(view: "Profile", settings: Settings) -> None:

@@ -20,6 +20,7 @@ from models.customer.consent import (
     may_be_learnt_from,
     personalisation_refused,
 )
+from models.customer.edges import of_timer
 from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
 from models.customer.labels import (
@@ -33,7 +34,7 @@ from models.customer.labels import (
     unpack_first,
 )
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
-from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchases import (
     WINDOW_MS_MAX,
     Purchases,
@@ -462,7 +463,13 @@ CHURN: Part[Labels] = Part(
     facts=FACTS,
     sections=(
         ProfileSection(
-            "churn", tuple[ChurnView, ...], _personal(_churn_view, ()), _churn_in_words, place=200
+            "churn",
+            tuple[ChurnView, ...],
+            _personal(_churn_view, ()),
+            _churn_in_words,
+            place=200,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
             "explanations",
@@ -470,12 +477,26 @@ CHURN: Part[Labels] = Part(
             _personal(explanations, ()),
             _explanations_in_words,
             place=220,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
-            "silent_churn", float | None, _personal(thinning, None), _thinning_in_words, place=230
+            "silent_churn",
+            float | None,
+            _personal(thinning, None),
+            _thinning_in_words,
+            place=230,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
-            "value", ValueView | None, _personal(worth, None), _worth_in_words, place=300
+            "value",
+            ValueView | None,
+            _personal(worth, None),
+            _worth_in_words,
+            place=300,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
     ),
 )

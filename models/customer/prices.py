@@ -30,7 +30,7 @@ from models.customer.orders import (
     OrderNews,
     number_or_none,
 )
-from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.purchases import order_of_event
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -423,7 +423,16 @@ PRICES: Part[Prices] = Part(
     offers=(sensitivity, is_price_dependent),
     reads=(order_of_event,),
     facts=FACTS,
-    sections=(ProfileSection("prices", PricesView | None, _view, _in_words, place=440),),
+    sections=(
+        ProfileSection(
+            "prices",
+            PricesView | None,
+            _view,
+            _in_words,
+            place=440,
+            basis=Basis.POPULATION,
+        ),
+    ),
     population=Told(
         keys=_keys,
         window_days=lambda _parameters: _SUMS_DAYS,
