@@ -33,6 +33,9 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
+#: How long the broker holds a fetch for which there is nothing. Whatever else is asked on the same
+#: connection waits for as long: at each assignment once, for the fetch from before it.
+FETCH_HELD_MS = 500
 #: An election is over within seconds; whoever has no leader after it may have none for long.
 LEADER_TRIES = 5
 LEADER_RETRY_S = 1.0
@@ -63,6 +66,7 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         """
         client = super()._create_worker_consumer(transport)
         client._partition_assignment_strategy = (OwnersAssignor(transport.app.owners),)
+        client._fetch_max_wait_ms = FETCH_HELD_MS
         return client
 
     async def start(self) -> None:
@@ -138,6 +142,16 @@ def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
 def is_reassigning(client: AIOKafkaConsumer) -> bool:
     """Whether the group rebalances; the client would make a fetch wait until it is over."""
     return cast(bool, client._subscription.reassignment_in_progress)
+
+
+def hold_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for no more records of any assigned partition; the next assignment forgets it."""
+    client.pause(*client.assignment())
+
+
+def release_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for records again."""
+    client.resume(*client.paused())
 
 
 def notice_topics(client: AIOKafkaConsumer, present: Container[str]) -> None:
