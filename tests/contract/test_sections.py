@@ -149,3 +149,22 @@ def test_a_part_that_is_off_is_not_told_of() -> None:
     shown = profile("ada", Row(), START_MS, present().plan.context(present().snapshot))
     assert loyalty.sections
     assert {section.name for section in loyalty.sections} <= set(shown.sections)
+
+
+def test_a_purchase_that_leaves_the_year_may_end_buying_for_less_only() -> None:
+    part, prices = next((p, s) for p, s in SECTIONS if s.name == "prices")
+    row = lived(
+        [
+            happened("Order Completed", at(n), order_id=str(n), revenue=9, coupon="SALE")
+            for n in (0, 1, 2)
+        ]
+    )
+    context = present().plan.context(present().snapshot)
+    until_ms = prices.edge(Scene(row, "ada", at(30), context))
+
+    assert at(365) == until_ms
+    only = [
+        read(part, prices, row, at_ms, context)["discountOnly"]
+        for at_ms in (until_ms - 1, until_ms)
+    ]
+    assert [True, False] == only
