@@ -293,6 +293,11 @@ def _united(states: Sequence[Labels], parameters: Parameters) -> Labels:
     return one
 
 
+def _reunited(scene: Scene, _before: Labels, _other: Labels, _sign: int) -> None:
+    _set_next_label(scene.row.read(CHURN), scene.row)
+    _set_next_decision(scene)
+
+
 def _silent_churn(scene: Scene) -> float:
     found = scene.of(thinning)
     return nan if found is None else found
@@ -458,6 +463,7 @@ CHURN: Part[Labels] = Part(
     about="Who is leaving, why a score says so, and what would be lost with them.",
     state=Labels,
     united=_united,
+    reunited=_reunited,
     listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
     record=_record,
     timers=(

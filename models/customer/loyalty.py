@@ -836,6 +836,15 @@ def _wake(scene: Scene) -> None:
     _tell(scene.row.edit(LOYALTY), scene)
 
 
+def _reunited(scene: Scene, before: Loyalty, other: Loyalty, sign: int) -> None:
+    """What was told of an id comes and goes with it, and the rest is told now."""
+    state, told = scene.row.edit(LOYALTY), zip(before.told, other.told, strict=True)
+    is_member, active, pending, redeemed, earned = (mine + sign * its for mine, its in told)
+    state.told = is_member, active, pending, redeemed, earned
+    state.account = None
+    _tell(state, scene)
+
+
 def _united(states: Sequence[Loyalty], parameters: Parameters) -> Loyalty:
     """One person's points: an order, a redemption or an adjustment that several ids have news of
     is one; of an order, the lowest net stands.
@@ -1045,6 +1054,7 @@ LOYALTY: Part[Loyalty] = Part(
     pack=_pack,
     unpack=_unpack,
     united=_united,
+    reunited=_reunited,
     parameters=LoyaltyParameters,
     has_own_file=True,
     events=EVENTS,

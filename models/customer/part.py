@@ -119,6 +119,10 @@ class Told(NamedTuple):
     samples: Callable[[Mapping[str, int], Parameters], Iterable[Sample]]
 
 
+def _follows_from_nothing(_scene: Scene, _before: Any, _other: Any, _sign: int) -> None:
+    """For parts whose state alone says everything."""
+
+
 def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
     """For parts that only timers or decisions change."""
 
@@ -133,11 +137,15 @@ class Part(Kept[S]):
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
-    registry. ``united``: the state of one person of the states of their ids.
+    registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
+    called when the row's state was made anew in this way, because ``other``, an id's state, came
+    (sign 1) or went (-1), with the state ``before``: it sets the timers that follow from the
+    state, and tells of all customers what that changed.
     """
 
     about: str
     united: Callable[[Sequence[S], Parameters], S]
+    reunited: Callable[[Scene, S, S, int], None] = _follows_from_nothing
     parameters: type[Section] | None = None
     has_own_file: bool = False
     events: Mapping[str, EventType] = field(default_factory=dict)

@@ -327,6 +327,14 @@ def renew_deadline(scene: Scene) -> None:
         scene.row.set_due(_OVERDUE, max(overdue_at(scene), scene.at_ms))
 
 
+def _reunited(scene: Scene, before: Purchases, _other: Purchases, _sign: int) -> None:
+    """The silence is that after the person's last purchase; one that was told stays told."""
+    row = scene.row
+    if row.read(PURCHASES).last_at_ms != before.last_at_ms or row.due(_OVERDUE).due_ms:
+        row.set_due(_OVERDUE, overdue_at(scene))
+    scene.raise_moment(SCORE)
+
+
 def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     """One person's purchases: an order that several ids have news of is one order.
 
@@ -832,6 +840,7 @@ PURCHASES: Part[Purchases] = Part(
     version=2,
     older={1: _unpack_first},
     united=_united,
+    reunited=_reunited,
     parameters=PurchaseParameters,
     events=EVENTS,
     listens=frozenset(EVENTS),
