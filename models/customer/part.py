@@ -24,6 +24,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 #: Something that may be asked of a customer at a moment.
 Reading = Callable[[Scene], T]
+#: What is added to a sum of all customers: its key, the UTC day since 1970, the amount.
+Sum = tuple[str, int, int]
 
 #: The engine's own moment, the last of a step: something that a score depends on has changed.
 SCORE: Final = "score"
@@ -170,8 +172,22 @@ class Part(Kept[S]):
             return True
         return bool(getattr(parameters.of(self.parameters), "enabled", True))
 
-    def tell(self, scene: Scene, sums: Iterable[tuple[str, int, int]]) -> None:
-        """Add amounts to the part's sums of all customers: (key, UTC day since 1970, amount)."""
+    def tell(self, scene: Scene, sums: Iterable[Sum]) -> None:
+        """Add amounts to the part's sums of all customers."""
         assert self.population is not None
         window_days = self.population.window_days(scene.parameters)
         scene.teach(Tally(scene.at_ms, self.name, window_days, tuple(sums)))
+
+    def tell_anew(
+        self, scene: Scene, before: S, other: S, sign: int, sums: Callable[[S], Iterable[Sum]]
+    ) -> None:
+        """When ids are ``reunited``: correct the part's sums of all customers, which are the
+        ``sums`` of every customer's state, added up.
+        """
+        changes: dict[tuple[str, int], int] = {}
+        for state, by in ((before, -1), (other, -sign), (scene.row.read(self), 1)):
+            for key, day, amount in sums(state):
+                changes[key, day] = changes.get((key, day), 0) + by * amount
+        told = [(key, day, amount) for (key, day), amount in sorted(changes.items()) if amount]
+        if told:
+            self.tell(scene, told)
