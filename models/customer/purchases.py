@@ -6,7 +6,6 @@ the news came. Each piece of news replaces what the order contributed before.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from math import exp2, nan
 
 import msgspec
@@ -344,11 +343,10 @@ def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     by_id: dict[int, Order] = {}
     packed: dict[int, OrderRecord] = {}
     for state in states:
-        for order in state.orders:
+        # Copies: the ids' own orders go on by themselves.
+        for order in PURCHASES.unpack(PURCHASES.pack(state)).orders:
             known = by_id.get(order.id)
-            by_id[order.id] = (
-                deepcopy(order) if known is None else merged(known, order, parameters.money)
-            )
+            by_id[order.id] = order if known is None else merged(known, order, parameters.money)
         packed |= {record.id: record for record in order_records.listed(state.records)}
         one.gone = max(one.gone, state.gone, key=lambda sitting: sitting.last_ms)
         one.gone_days += state.gone_days
