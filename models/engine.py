@@ -3,6 +3,8 @@
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -101,19 +103,29 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> None:
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
         part.check(row.read(part), event, plan.parameters)
-    # No heap of deadlines knows this row: what the clock has made due runs now.
-    follow_due(row, event.customer, max(at_ms, context.clock_ms + 1), context, plan)
+    follow_due(row, event.customer, at_ms, context, plan)
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
-    record(row, event, context, plan)
+    with _quiet(context):
+        record(row, event, context, plan)
 
 
 def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> None:
     """Run the timers of one of a person's ids as `run_due` does, deciding and teaching nothing."""
-    while 0 < row.next_due_ms < before_ms:
-        due_ms = _next_ripe_ms(row, context.clock_ms, plan)
-        if not 0 < due_ms < before_ms:
-            break
-        _fire_timers(row, customer, due_ms, context, plan)
+    with _quiet(context):
+        while 0 < row.next_due_ms < before_ms:
+            due_ms = _next_ripe_ms(row, context.clock_ms, plan)
+            if not 0 < due_ms < before_ms:
+                break
+            _fire_timers(row, customer, due_ms, context, plan)
+
+
+@contextmanager
+def _quiet(context: Context) -> Iterator[None]:
+    context.is_quiet = True
+    try:
+        yield
+    finally:
+        context.is_quiet = False
 
 
 def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:

@@ -146,15 +146,17 @@ def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 
 def _decide(scene: Scene) -> None:
     """At a decision point: start to wait for labels, and at a check-in send an observation; of
-    somebody who may be learnt from.
+    somebody who may be learnt from. Of a person's ids, the person is learnt from.
     """
     found = scene.of(assessment)
     if found is not None and scene.of(may_be_learnt_from):
-        state = scene.row.edit(CHURN)
-        _wait_for(state, found, scene)
+        state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
+        if teaches:
+            _wait_for(state, found, scene)
         check_in_ms = scene.parameters.churn.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
-            scene.teach(_observation(state, found, scene))
+            if teaches:
+                scene.teach(_observation(state, found, scene))
             scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)

@@ -205,6 +205,14 @@ class Row:
             if code not in known:
                 self.finish(code, at_ms)
 
+    @property
+    def wakes_ms(self) -> int:
+        """The earliest timer of the customer or of any of their ids by itself; 0 for none."""
+        if self.ids is NO_IDS:
+            return self.next_due_ms
+        due = [self.next_due_ms, *(sub.next_due_ms for sub in self.ids.values())]
+        return min(filter(None, due), default=0)
+
     def timers(self) -> Iterable[tuple[str, Due]]:
         """Every timer that was ever set, by its code."""
         return self._by_code().items()
@@ -294,6 +302,11 @@ class SubRow:
         return self._row
 
     @property
+    def next_due_ms(self) -> int:
+        """The id's own earliest timer; 0 for none."""
+        return place_of(self._packed).next_due_ms if self._row is None else self._row.next_due_ms
+
+    @property
     def packed(self) -> bytes:
         """The row's bytes."""
         return self._packed if self._row is None else encode_row(self._row)
@@ -373,9 +386,12 @@ _NO_IDS = _encode({})
 
 def encode_row(row: Row) -> bytes:
     """The row's bytes; the same row always gives the same bytes."""
-    head = _encode((row.applied, row.next_due_ms, row.latest_ms, row.messages, row.packed_timers()))
+    is_linked = row.ids is not NO_IDS
+    # Recovery asks the head alone when a customer wants to be woken.
+    due_ms = row.wakes_ms if is_linked else row.next_due_ms
+    head = _encode((row.applied, due_ms, row.latest_ms, row.messages, row.packed_timers()))
     parts = row.packed()
-    if row.ids is not NO_IDS:
+    if is_linked:
         return _encode_linked(row.ids, head, parts)
     return _encode((ROW_FORMAT, _sum_of_head(head, parts), msgspec.Raw(head), parts))
 
@@ -398,6 +414,7 @@ def decode_row(content: bytes) -> Row:
     row._stored_timers, row._packed = head.timers, stored.parts
     if stored.ids:
         row.ids = {id_: SubRow(since, packed=sub) for id_, (since, sub) in stored.ids.items()}
+        row._find_next()
     return row
 
 

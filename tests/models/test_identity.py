@@ -81,7 +81,7 @@ def bought_after_login() -> tuple[Row, list[Effect]]:
 def test_who_bought_after_the_login_is_not_reminded_of_the_visitors_cart() -> None:
     ada, effects = bought_after_login()
 
-    effects += engine.run_due(ada, "ada", TEN + 180 * MINUTE_MS, clock(180), _PLAN)
+    effects += identity.run_due(ada, "ada", TEN + 180 * MINUTE_MS, clock(180), _PLAN)
 
     assert [] == fired(effects)
     assert ada.read(CART).is_empty
@@ -94,7 +94,7 @@ def test_a_visitor_who_leaves_has_the_cart_that_lay_there_all_the_time() -> None
     ada, effects = bought_after_login()
 
     visitor, more = identity.split(ada, "ada", "anon-1", clock(30).clock_ms, clock(30), _PLAN)
-    more += engine.run_due(ada, "ada", TEN + 180 * MINUTE_MS, clock(180), _PLAN)
+    more += identity.run_due(ada, "ada", TEN + 180 * MINUTE_MS, clock(180), _PLAN)
     reminded = engine.run_due(visitor, "anon-1", TEN + 180 * MINUTE_MS, clock(180), _PLAN)
 
     assert [] == fired([*effects, *more])
@@ -121,7 +121,7 @@ def test_what_was_dealt_with_for_the_visitor_is_not_done_again_for_the_user() ->
     reminded = engine.run_due(visitor, "anon-1", TEN + 70 * MINUTE_MS, clock(70), _PLAN)
 
     effects = identity.link(ada, "ada", "anon-1", visitor, clock(71).clock_ms, clock(71), _PLAN)
-    effects += engine.run_due(ada, "ada", TEN + 300 * MINUTE_MS, clock(300), _PLAN)
+    effects += identity.run_due(ada, "ada", TEN + 300 * MINUTE_MS, clock(300), _PLAN)
 
     assert [("cart-abandoned", "anon-1")] == fired(reminded)
     assert [] == fired(effects)
@@ -131,7 +131,7 @@ def test_what_was_dealt_with_for_the_visitor_is_not_done_again_for_the_user() ->
 def test_what_was_decided_for_the_person_stays_with_them() -> None:
     visitor, ada = visitor_and_user()
     identity.link(ada, "ada", "anon-1", visitor, clock(7).clock_ms, clock(7), _PLAN)
-    reminded = engine.run_due(ada, "ada", TEN + 70 * MINUTE_MS, clock(70), _PLAN)
+    reminded = identity.run_due(ada, "ada", TEN + 70 * MINUTE_MS, clock(70), _PLAN)
 
     left, _ = identity.split(ada, "ada", "anon-1", clock(80).clock_ms, clock(80), _PLAN)
 
@@ -180,8 +180,9 @@ def test_a_row_of_several_ids_is_read_back_as_it_was() -> None:
     again = decode_row(stored)
 
     require_known(stored, VERSIONS)
-    assert check_row(stored, VERSIONS).next_due_ms == again.next_due_ms == ada.next_due_ms
-    assert place_of(stored).next_due_ms == ada.next_due_ms
+    assert check_row(stored, VERSIONS).next_due_ms == again.wakes_ms == ada.wakes_ms
+    assert place_of(stored).next_due_ms == ada.wakes_ms
+    assert again.next_due_ms == ada.next_due_ms
     assert ["ada", "anon-1"] == sorted(again.ids)
     assert clock(7).clock_ms == again.ids["anon-1"].since_ms
     assert stored == encode_row(again)

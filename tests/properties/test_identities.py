@@ -14,6 +14,7 @@ from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, decode_row, encode_row
 from models.events.event import Event
 from models.events.rejection import Rejected
+from models.learning.population import Population
 from tests.contract.lives import life
 from tests.contract.parts import present
 from tests.models.lines import START_MS
@@ -42,7 +43,12 @@ class Alone:
     def clock(self, clock_ms: int) -> None:
         self.context.clock_ms = clock_ms
         for id_, row in self.rows.items():
-            engine.run_due(row, id_, clock_ms + 1, self.context, self.plan)
+            identity.run_due(row, id_, clock_ms + 1, self.context, self.plan)
+
+    def adopt(self, gap_days: float) -> None:
+        """From here on, what is usual for customers is another."""
+        population = replace(self.context.snapshot.of(Population), gap_days=gap_days)
+        self.context.snapshot = self.context.snapshot.replace(population)
 
     def stored(self) -> None:
         """A worker that takes over reads every row back."""
@@ -110,6 +116,10 @@ def test_linked_and_split_is_as_never_linked(seed: int, size: int) -> None:
             (linked.split if is_linked else linked.link)(id_)
         if rng.random() < 0.1:
             linked.stored()
+        if rng.random() < 0.1:
+            gap_days = rng.choice((2.0, 20.0))
+            alone.adopt(gap_days)
+            linked.adopt(gap_days)
         clock_ms = max(clock_ms, event.occurred_at_ms - rng.choice((0, HOUR_MS)))
         note(f"clock {clock_ms}; {event.customer} {event.occurred_at_ms} {event.name}")
         for world in (alone, linked):
