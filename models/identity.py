@@ -17,6 +17,7 @@ from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.engine import Effect, Fate, follow, follow_due, outcome, step
 from models.engine import run_due as run_due_of_one
+from models.engine import run_timers as run_timers_of_one
 from models.events.event import Event
 from models.events.rejection import Rejected
 from models.plan import Plan
@@ -58,6 +59,16 @@ def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan)
     for id_, sub in row.ids.items():
         follow_due(sub.row, id_, before_ms, context, plan)
     return run_due_of_one(row, person, before_ms, context, plan)
+
+
+def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
+    """`engine.run_timers` for anybody: those that are due at exactly ``due_ms``, of the ids too."""
+    for id_, sub in row.ids.items():
+        if sub.next_due_ms == due_ms:
+            follow_due(sub.row, id_, due_ms + 1, context, plan)
+    if row.next_due_ms != due_ms:
+        return []
+    return run_timers_of_one(row, person, due_ms, context, plan)
 
 
 def link(
