@@ -11,13 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from models.admission import event_of
-from models.customer.row import ROW_FORMAT, Row, RowError, format_of, require_format
+from models.customer.row import NO_IDS, ROW_FORMAT, Row, RowError, format_of, require_format
 from models.customer.scene import Context
-from models.engine import Effect, Fate, Rehearsed, run_timers, step
+from models.engine import Effect, Fate, Rehearsed, step
 from models.events.event import Event
 from models.events.foreign import UNREADABLE
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line, timestamp_ms
+from models.identity import advance, run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot, UnknownSnapshot
@@ -225,14 +226,14 @@ class Partition:
                 # Read again after a crash: this record was already applied to this row.
                 ahead.append((customer, row))
                 continue
-            if row.next_due_ms == due_ms:
+            if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
                 self._rows.put(customer, row)
                 ran.add(customer)
-            self._schedule(customer, row.next_due_ms)
+            self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
-            self._schedule(customer, row.next_due_ms)
+            self._schedule(customer, row.wakes_ms)
         return effects
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
@@ -308,6 +309,8 @@ class Partition:
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row = self._rows.get(customer) or Row()
+        if row.ids is not NO_IDS:
+            return self._of_several_ids(offset, row, event, effects)
         try:
             fate, caused = step(row, event, self._context, self._plan)
         except Rejected as refused:
@@ -318,11 +321,32 @@ class Partition:
             self._rows.forget(customer)
             raise
         if fate is Fate.APPLIED:
-            row.applied = offset
-            self._rows.put(customer, row)
-            self._schedule(customer, row.next_due_ms)
+            self._put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, fate, event)
+
+    def _of_several_ids(
+        self, offset: int, row: Row, event: Event, effects: list[Effect]
+    ) -> Applied:
+        """As for one id; but whatever became of the event for the person, the id may have changed
+        by it, so the row is written.
+        """
+        person = event.customer
+        try:
+            fate, caused = advance(row, person, event, self._context, self._plan)
+        except Rejected as refused:
+            self._put(offset, person, row)
+            return self._placed(offset, effects)._replace(event=event, refused=refused)
+        except BaseException:
+            self._rows.forget(person)
+            raise
+        self._put(offset, person, row)
+        return self._placed(offset, [*effects, *caused], fate, event)
+
+    def _put(self, offset: int, customer: str, row: Row) -> None:
+        row.applied = offset
+        self._rows.put(customer, row)
+        self._schedule(customer, row.wakes_ms)
 
     def _moved_by(self, offset: int, event: Event) -> list[Effect]:
         """Move the clock by an event, unless watermarks do or history must be waited for."""

@@ -66,7 +66,7 @@ class _MemoryRows:
         self.rows.pop(customer, None)
 
     def due(self) -> Iterator[tuple[int, str]]:
-        return ((row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms)
+        return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
 
 
 class _Lane(NamedTuple):

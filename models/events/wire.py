@@ -60,6 +60,8 @@ class Line(Struct, rename="camel"):
     message_id: Any = None
     user_id: Any = None
     anonymous_id: Any = None
+    # Of an alias: the id that somebody had before.
+    previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
@@ -194,6 +196,7 @@ def _lenient_line(raw: bytes) -> Line:
         message_id=_escaped(fields.get("messageId")),
         user_id=fields.get("userId"),
         anonymous_id=fields.get("anonymousId"),
+        previous_id=fields.get("previousId"),
         timestamp=_moment(fields, tree),
     )
     for name in ("properties", "logFormat", "receivedAt"):
@@ -291,6 +294,32 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
 
 
+def names_visitor(line: Line) -> bool:
+    """Whether `visitor_of` may find one; most events of users name none, and it is asked of all."""
+    return not (line.anonymous_id is line.other_visitor is line.previous_id is None)
+
+
+def visitor_of(
+    line: Line, user: str, is_blocked: Callable[[str], bool] | None = None
+) -> str | None:
+    """The anonymous id that an event of ``user`` names besides, an alias as its ``previousId``;
+    None if it names none, or one that is nobody's or no id: the event is the user's all the same.
+    """
+    named: tuple[Any, ...] = (line.anonymous_id, line.other_visitor)
+    if line.type == "alias":
+        named = (line.previous_id, *named)
+    for value in named:
+        if value is None:
+            continue
+        try:
+            visitor = _whose(value, "$.anonymousId", is_blocked)
+        except Rejected:
+            continue
+        if visitor is not None:
+            return visitor if visitor != user else None
+    return None
+
+
 def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:
     """The id of one customer; None if ``value`` is none or stands for nobody."""
     if value is None or isinstance(value, bool):
@@ -359,6 +388,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
         line["event"] = event.name
     line["messageId"] = event.message_id
     line["userId" if event.identified else "anonymousId"] = event.customer
+    if event.visitor is not None:
+        line["anonymousId"] = event.visitor
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties

@@ -53,7 +53,7 @@ class HotRows:
         self.rows.pop(customer, None)
 
     def due(self) -> Iterable[tuple[int, str]]:
-        return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
+        return [(row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms]
 
 
 class Log:

@@ -17,6 +17,7 @@ from models.customer.part import Part
 from models.customer.purchases import PURCHASES
 from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import (
+    LINKED_FORMAT,
     ROW_FORMAT,
     Due,
     NewerRow,
@@ -276,15 +277,15 @@ def test_what_was_edited_twice_is_stored_as_it_was_last() -> None:
 
 
 def newer_row() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, *packed(LIVELY)[1:]])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, *packed(LIVELY)[1:]])
 
 
 def newer_row_of_another_shape() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, "something", {"else": 1}])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, "something", {"else": 1}])
 
 
 def newer_row_with_more() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, *packed(LIVELY)[1:], [1, 2]])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, *packed(LIVELY)[1:], [1, 2]])
 
 
 READERS: list[Callable[[bytes], object]] = [
@@ -498,8 +499,8 @@ def test_a_state_of_an_earlier_release_is_read(fields: int) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        encode_state(replace(STATE, format=ROW_FORMAT + 1)),
-        msgspec.msgpack.encode([ROW_FORMAT + 1, "something else"]),
+        encode_state(replace(STATE, format=LINKED_FORMAT + 1)),
+        msgspec.msgpack.encode([LINKED_FORMAT + 1, "something else"]),
     ],
 )
 def test_a_state_of_a_newer_release_is_refused(content: bytes) -> None:

@@ -1,6 +1,7 @@
 """An audit finds whatever one record changes: each fault is put into a sound past by itself."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.partition import Partition, decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, effects_of
+from streams.auditing.raw_audit import digests_of
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -153,8 +155,7 @@ def _fates(past: Past, directory: Path) -> Iterator[tuple[tuple[str, int], RawFa
             occurred_ms = decode_line(value).timestamp
             received_ms = round(occurred_ms.timestamp() * 1_000) + 1 if occurred_ms else 0
             record = FakeRecord(offset, 0, topic, received_ms, value=value)
-            outgoing, _ = outgoing_of(topic, record, None, SHIPPED, 1)
-            fates.expect(offset, digest_of(outgoing.value, 0))
+            fates.expect(offset, *digests_of(*outgoing_of(topic, record, None, SHIPPED, 1)))
         yield (topic, 0), fates
 
 
@@ -168,7 +169,8 @@ def test_a_sound_past_is_exact(sound: Past) -> None:
 
 
 def copied(past: Past) -> Past:
-    return Past(past.raw, [*past.log], [*past.changelog], [*past.effects], past.committed, past.cut)
+    raw = {topic: [*published] for topic, published in past.raw.items()}
+    return Past(raw, [*past.log], [*past.changelog], [*past.effects], past.committed, past.cut)
 
 
 def lost_row(past: Past) -> None:
@@ -295,6 +297,35 @@ def test_an_event_that_says_something_else_than_was_published_is_found(sound: Pa
     past.log[-1] = past.log[-1].replace(b'"timestamp":"2026', b'"timestamp":"2025')
     (words,) = Found(past).differences
     assert "events of the log are not what the raw records give with these parameters" == words
+
+
+@pytest.mark.parametrize(
+    ("in_log", "words"),
+    [
+        # As a release wrote it that did not know of visitors, and as this one does.
+        (None, []),
+        ("anon-1", []),
+        ("anon-2", ["events of the log are not what the raw records give with these parameters"]),
+    ],
+)
+def test_whom_a_visitor_became_is_in_the_log_or_was_never_written_there(
+    in_log: str | None, words: list[str], sound: Past
+) -> None:
+    past = copied(sound)
+    place = next(n for n, value in enumerate(past.log) if b'"Product Viewed"' in value)
+    source = decode_line(past.log[place]).source
+    assert source is not None
+    raw = past.raw[source.topic]
+    raw[source.offset] = _with_visitor(raw[source.offset], "anon-1")
+    if in_log is not None:
+        past.log[place] = _with_visitor(past.log[place], in_log)
+
+    assert words == list(Found(past).differences)
+
+
+def _with_visitor(value: bytes, visitor: str) -> bytes:
+    """The event with another id after its user's, as it is written."""
+    return re.sub(rb'"userId":"[^"]*"', rb'\g<0>,"anonymousId":"' + visitor.encode() + b'"', value)
 
 
 def test_a_model_that_is_gone_ends_the_comparison_and_is_told(sound: Past) -> None:
