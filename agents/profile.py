@@ -25,7 +25,8 @@ from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
-from models.partition import ALREADY_APPLIED, encode_state
+from models.partition import ALREADY_APPLIED
+from models.partition_state import encode_state
 from streams.changelog import state_record
 from streams.cloud_events import decision_headers
 from streams.log_records import clock_record, log_line_of

@@ -34,14 +34,8 @@ from models.learning.drift import ALARMS_MAX, DriftAlarm
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
-from models.partition import (
-    CONTROL_TYPES,
-    Applied,
-    Partition,
-    PartitionState,
-    SnapshotSource,
-    rehearsing_state,
-)
+from models.partition import CONTROL_TYPES, Applied, Partition, SnapshotSource
+from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
 from models.population import name_of, samples_of_parts
 from models.replay_summary import ReplayCounts, Summary

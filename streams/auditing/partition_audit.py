@@ -21,7 +21,8 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
-from models.partition import Partition, PartitionState, rehearsing_state
+from models.partition import Partition
+from models.partition_state import PartitionState, rehearsing_state
 from models.plan import Plan
 from models.repeats import is_repeated
 from streams.auditing.report import Audit

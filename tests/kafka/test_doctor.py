@@ -28,7 +28,7 @@ from models.customer.profile import Profile
 from models.customer.row import LINKED_FORMAT
 from models.decisions.trigger import NEXT_BEST_ACTION
 from models.events.times import iso
-from models.partition import PartitionState, encode_state
+from models.partition_state import PartitionState, encode_state
 from models.schemas import document_schema, documents
 from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports

@@ -20,7 +20,8 @@ from models.learning.day_ends import day_end_ms
 from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, UnknownSnapshot
-from models.partition import Applied, Partition, PartitionState
+from models.partition import Applied, Partition
+from models.partition_state import PartitionState
 from models.plan import Plan, plan_for
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line, of
 

@@ -31,7 +31,7 @@ from models.customer.row import (
     require_known,
 )
 from models.customer.support import SUPPORT
-from models.partition import PartitionState, decode_state, encode_state
+from models.partition_state import PartitionState, decode_state, encode_state
 from tests.models.lines import PARAMETERS, at, context, copied, happened, lived, of, waited
 
 #: What a release to come may keep of a customer: a part that this one has never heard of.

@@ -23,7 +23,8 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.row import decode_row, encode_row
 from models.events.wire import decode_line
 from models.learning.snapshot import SnapshotError, prior_snapshot
-from models.partition import Partition, decode_state, encode_state, rehearsing_state
+from models.partition import Partition
+from models.partition_state import decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, effects_of
 from streams.auditing.raw_audit import digests_of

@@ -14,7 +14,7 @@ from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import LINKED_FORMAT, ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
-from models.partition import PartitionState, encode_state, rehearsing_state
+from models.partition_state import PartitionState, encode_state, rehearsing_state
 from streams import recovery
 from streams.changelog import (
     STATE_KEY,
