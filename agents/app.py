@@ -26,6 +26,7 @@ from models.customer.profile import encode_profile, profile
 from models.customer.row import NewerRow, OlderRow
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
+from models.links import is_elsewhere, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
@@ -49,7 +50,7 @@ from streams.pulse import Pulse, StoodStill
 from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
-from streams.redis_views import ProfileViews, TriggerStreams, connect
+from streams.redis_views import ELSEWHERE, ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import TopicReplaced, TopicWatch
@@ -139,7 +140,14 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self.customer, self.refresh, self.is_recovering)
+            site = routes(
+                metrics,
+                readiness,
+                self.customer,
+                self.refresh,
+                self.is_recovering,
+                self.person_of,
+            )
             port = await stack.enter_async_context(serving(site, settings))
             log.info("metrics and health on http://%s:%d", settings.web_host, port)
             idle_clocks = IdleClocks(
@@ -167,13 +175,21 @@ class Worker:
             yield
 
     def customer(self, customer: str) -> bytes | None:
-        """The profile of a customer this worker owns, as JSON."""
+        """The profile of a customer this worker owns, as JSON; `ELSEWHERE` for another's id."""
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
         row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
+        if is_elsewhere(row):
+            return ELSEWHERE
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
+
+    def person_of(self, customer: str) -> str | None:
+        """Whose id this is, of an id of another's in a partition that this worker owns."""
+        owned = self.partitions.get(partition_for(customer.encode(), self.settings.partitions))
+        row = owned.rows.peek(customer) if owned is not None else None
+        return person_of(row) if row is not None and is_elsewhere(row) else None
 
     def is_recovering(self, customer: str) -> bool:
         """Whether this worker may own the customer, and can't say anything of them yet."""

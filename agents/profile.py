@@ -29,6 +29,7 @@ from models.partition import ALREADY_APPLIED
 from models.partition_state import encode_state
 from streams.changelog import state_record
 from streams.cloud_events import decision_headers
+from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, log_line_of
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
@@ -149,14 +150,11 @@ class ProfileAgent:
         counts.count(effect, output)
         if isinstance(effect, Lesson) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
-        number, value = owned.fold.number, output.encode(effect)
-        self._outbox.add(
-            output.topic,
-            number if output.is_partitioned else 0,
-            key=output.key(effect),
-            value=value,
-            headers=headers,
-        )
+        number, key, value = owned.fold.number, output.key(effect), output.encode(effect)
+        place = number if output.is_partitioned else 0
+        if output.is_of_key:
+            place = partition_for(key or b"", self._settings.partitions)
+        self._outbox.add(output.topic, place, key=key, value=value, headers=headers)
         if output.ledger_key is not None:
             self._outbox.add(DECISION_LEDGER, number, key=output.ledger_key(effect), value=value)
 

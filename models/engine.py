@@ -15,6 +15,7 @@ from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
 from models.decisions.trigger import Decision
 from models.events.event import Event
+from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
 
@@ -25,7 +26,7 @@ class Rehearsed(NamedTuple):
     kind: str
 
 
-Effect = Lesson | Decision | Rehearsed
+Effect = Lesson | Decision | Rehearsed | LinkRecord
 
 
 class Fate(StrEnum):
@@ -62,8 +63,10 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
 
 
 def _is_late(at_ms: int, context: Context, plan: Plan) -> bool:
+    if at_ms >= context.clock_ms - plan.lateness_ms:
+        return False
     # History is never late: its topics may come one after the other.
-    return at_ms < context.clock_ms - plan.lateness_ms and not context.is_rehearsal
+    return not (context.is_rehearsal or context.is_passed_on)
 
 
 def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
@@ -93,13 +96,15 @@ def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     return scene
 
 
-def follow(row: Row, event: Event, context: Context, plan: Plan) -> None:
+def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
     """Advance the row of one of a person's ids, in place, as `step` does the person's. Nothing is
     decided, and what it would teach is the person's to teach. Raises ``Rejected`` as `step` does.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
-    if row.has_seen(message) or _is_late(at_ms, context, plan):
-        return
+    if row.has_seen(message):
+        return Fate.DUPLICATE
+    if _is_late(at_ms, context, plan):
+        return Fate.LATE
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
         part.check(row.read(part), event, plan.parameters)
@@ -107,6 +112,7 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> None:
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
     with _quiet(context):
         record(row, event, context, plan)
+    return Fate.APPLIED
 
 
 def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> None:

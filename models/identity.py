@@ -11,6 +11,7 @@ import msgspec
 
 from models.customer.churn import CHURN, Labels
 from models.customer.contacts import CONTACTS
+from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
@@ -52,6 +53,22 @@ def advance(
     return step(row, theirs, context, plan)
 
 
+def is_mirror(row: Row) -> bool:
+    """Whether this is the row of an id that is another person's, who decides."""
+    return row.ids is not NO_IDS and row.read(IDENTITIES).is_mirror
+
+
+def mirror(row: Row, id_: str, event: Event, context: Context, plan: Plan) -> Fate:
+    """`step` for an id that is another person's: what is known of it is kept, so that it can leave.
+
+    Raises ``Rejected`` as `step` does.
+    """
+    if id_ in row.ids:
+        with suppress(Rejected):
+            follow(row.ids[event.customer].row, event, context, plan)
+    return follow(row, msgspec.structs.replace(event, customer=id_), context, plan)
+
+
 def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """`engine.run_due` for a person with several ids: of each id by itself, too, so that it meets
     the model that was in force when it fell due.
@@ -66,6 +83,9 @@ def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan)
     for id_, sub in row.ids.items():
         if sub.next_due_ms == due_ms:
             follow_due(sub.row, id_, due_ms + 1, context, plan)
+    if is_mirror(row):
+        follow_due(row, person, due_ms + 1, context, plan)
+        return []
     if row.next_due_ms != due_ms:
         return []
     return run_timers_of_one(row, person, due_ms, context, plan)
@@ -82,11 +102,11 @@ def link(
         raise NotLinked(f"{person} is this person: nobody is linked to themselves")
     if id_ in row.ids:
         raise NotLinked(f"{id_} is linked to {person} already")
-    ids = row.ids or {person: SubRow(0, decode_row(encode_row(row)))}
+    ids = row.ids or {person: SubRow(0, copy_of(row))}
     was_counted = _copy_of_cell(row.read(CHURN))
     row.ids = {**ids, id_: SubRow(at_ms, joining)}
     _take_over_timers(row, joining)
-    effects = _reunited(row, _Change(person, joining, 1, at_ms), context, plan)
+    effects = _reunited(row, _Change(person, joining, 1, at_ms), context, plan, IDENTITY_LINKED)
     _take_over_cell(row, was_counted, ids, person)
     return effects
 
@@ -107,10 +127,47 @@ def split(
     leaving, since_ms = row.ids[id_].row, row.ids[id_].since_ms
     row.ids = {other: sub for other, sub in row.ids.items() if other != id_}
     _forget_labels(row, leaving, since_ms)
-    effects = _reunited(row, _Change(person, leaving, -1, at_ms), context, plan)
+    effects = _reunited(row, _Change(person, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT)
     if len(row.ids) == 1:
-        row.ids = NO_IDS
+        row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
     return leaving, effects
+
+
+def copy_of(row: Row) -> Row:
+    """What a customer has come to, without whose ids are whose."""
+    copied = decode_row(encode_row(row))
+    copied.ids = NO_IDS
+    copied.replace(IDENTITIES, Identities())
+    return copied
+
+
+def with_labels_of(row: Row, left: Row) -> Row:
+    """``row`` with the labels and the cell of ``left``: they are the person's to move on."""
+    row.replace(CHURN, CHURN.unpack(CHURN.pack(left.read(CHURN))))
+    return row
+
+
+def returned(
+    row: Row, id_: str, left: Row, apart: Row, at_ms: int, context: Context, plan: Plan
+) -> list[Effect]:
+    """Let an id be its own again. ``left``: the row that the person had of it, with labels and a
+    cell of the count tables. What was told of all customers was told of ``left``, and of ``apart``,
+    if the id was its own for a while already.
+    """
+    with_labels_of(row, left)
+    # Nothing is news of this time but the labels: the rest was known when it happened.
+    scene = Scene(row, id_, row.latest_ms, context)
+    for part in PARTS:
+        if part.is_on(plan.parameters) and part is not CHURN and _is_news(part, row, left, apart):
+            part.reunited(scene, left.read(part), apart.read(part), 1)
+    now = Scene(row, id_, max(at_ms, row.latest_ms), context)
+    CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
+    return [*outcome(scene, plan), *outcome(now, plan)]
+
+
+def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
+    known = part.pack(left.read(part)), part.empty
+    return known != (part.pack(row.read(part)), part.pack(apart.read(part)))
 
 
 def _take_over_cell(row: Row, before: Labels, ids: Mapping[str, SubRow], person: str) -> None:
@@ -166,13 +223,15 @@ def _forget_labels(row: Row, leaving: Row, since_ms: int) -> None:
     ]
 
 
-def _reunited(row: Row, change: _Change, context: Context, plan: Plan) -> list[Effect]:
+def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: str) -> list[Effect]:
     """Make the person's row anew of those of their ids, and everything that follows from it."""
     parameters, before = plan.parameters, {part.code: row.read(part) for part in PARTS}
     rows = [sub.row for sub in row.ids.values()]
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
     for part in PARTS:
+        if part is IDENTITIES:
+            continue
         if part not in OF_THE_PERSON:
             row.replace(part, _one_of(part, rows, plan))
         elif change.sign > 0:
@@ -182,6 +241,7 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan) -> list[E
     for part in PARTS:
         if part.is_on(parameters):
             part.reunited(scene, before[part.code], change.other.read(part), change.sign)
+    scene.raise_moment(moment)
     return outcome(scene, plan)
 
 

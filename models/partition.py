@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 
+from models import links
 from models.admission import event_of
+from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.event import Event
+from models.events.link_record import LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, timestamp_ms
-from models.identity import advance, run_timers
+from models.events.wire import LINK_TYPES, Line, timestamp_ms
+from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot, UnknownSnapshot
@@ -22,7 +25,8 @@ from models.partition_state import PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
-CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"})
+#: Records that are no events.
+CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"}) | LINK_TYPES
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -108,7 +112,10 @@ class Partition:
             return self.fold(offset, event, moves_clock=line.moves_clock)
         if offset <= self.state.applied:
             return ALREADY_APPLIED
-        applied = self._placed(offset, self._control(offset, line))
+        if line.type in LINK_TYPES:
+            applied = self._link(offset, line)
+        else:
+            applied = self._placed(offset, self._control(offset, line))
         self.state.applied = offset
         return applied
 
@@ -251,7 +258,7 @@ class Partition:
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row = self._rows.get(customer) or Row()
-        if row.ids is not NO_IDS:
+        if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
         try:
             fate, caused = step(row, event, self._context, self._plan)
@@ -270,20 +277,35 @@ class Partition:
     def _of_several_ids(
         self, offset: int, row: Row, event: Event, effects: list[Effect]
     ) -> Applied:
-        """As for one id; but whatever became of the event for the person, the id may have changed
-        by it, so the row is written.
+        """As for one id; but whatever became of the event for the person, one of their ids may have
+        changed by it, so the row is written.
         """
-        person = event.customer
         try:
-            fate, caused = advance(row, person, event, self._context, self._plan)
-        except Rejected as refused:
-            self._put(offset, person, row)
-            return self._placed(offset, effects)._replace(event=event, refused=refused)
+            stepped = links.advance(row, event, self._context, self._plan)
         except BaseException:
-            self._rows.forget(person)
+            self._rows.forget(event.customer)
             raise
-        self._put(offset, person, row)
-        return self._placed(offset, [*effects, *caused], fate, event)
+        if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
+            self._put(offset, event.customer, row)
+        applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
+        return applied._replace(refused=stepped.refused)
+
+    def _link(self, offset: int, line: Line) -> Applied:
+        """Fold what another row tells one of this partition's of who is who."""
+        record, source = link_record_of(line), line.source
+        assert source is not None
+        if is_repeated(source, self.state.sources, self.state.generations):
+            return Applied([])
+        row = self._rows.get(record.customer) or Row()
+        if row.applied >= offset:
+            return ALREADY_APPLIED
+        try:
+            stepped = links.take(row, record, self._context, self._plan)
+        except BaseException:
+            self._rows.forget(record.customer)
+            raise
+        self._put(offset, record.customer, stepped.row)
+        return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
@@ -345,14 +367,14 @@ class Partition:
         fate: Fate | None = None,
         event: Event | None = None,
     ) -> Applied:
-        """What the record at ``offset`` did: each lesson has its position in the log, by which
-        repeats are dropped, and what was only rehearsed is counted.
+        """What the record at ``offset`` did: each lesson, and what is told to other rows, has its
+        position in the log, by which repeats are dropped, and what was only rehearsed is counted.
         """
         if not effects:
             return Applied(effects, fate, event)
         rehearsed: list[str] = []
         for index, effect in enumerate(effects):
-            if isinstance(effect, Lesson):
+            if isinstance(effect, Lesson | LinkRecord):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Rehearsed):
                 rehearsed.append(effect.kind)

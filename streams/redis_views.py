@@ -27,6 +27,8 @@ PROFILES_PER_WRITE = 200
 #: Profiles drawn up before heartbeats and the agents get a turn.
 PROFILES_PER_TURN = 10
 TIMEOUT_S = 5.0
+#: Stands for the profile of an id that is another customer's: there is none.
+ELSEWHERE = b""
 
 
 def customer_key(settings: Settings, customer: str) -> str:
@@ -189,7 +191,10 @@ class ProfileViews:
         shown = {customer: view for customer, view in views.items() if view is not None}
         async with self._client.pipeline(transaction=False) as pipeline:
             for customer, view in shown.items():
-                pipeline.set(customer_key(self._settings, customer), view)
+                if view is ELSEWHERE:
+                    pipeline.delete(customer_key(self._settings, customer))
+                else:
+                    pipeline.set(customer_key(self._settings, customer), view)
             results = await _results(pipeline, len(shown))
         failed = {one for one, result in zip(shown, results, strict=True) if _failed(result)}
         for customer in customers:

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -46,9 +47,11 @@ def routes(
     customer: Callable[[str], bytes | None],
     refresh: Callable[[], None],
     is_recovering: Callable[[str], bool] = lambda _: False,
+    person_of: Callable[[str], str | None] = lambda _: None,
 ) -> web.Application:
     """The application; ``customer`` gives a profile as JSON if this worker owns the customer, and
-    ``is_recovering`` says whether it might, once it has read their partition.
+    ``is_recovering`` says whether it might, once it has read their partition. ``person_of``: whose
+    id it is, of one that is another customer's.
     """
 
     async def expose(_: web.Request) -> web.Response:
@@ -70,6 +73,10 @@ def routes(
         customer_id = request.match_info["id"]
         if not is_id(customer_id):
             return web.json_response({"message": "not a customer's id"}, status=400)
+        if (person := person_of(customer_id)) is not None:
+            there = {"Location": f"/customers/{quote(person, safe='')}"}
+            answer = {"message": "an id of another customer", "customer": person}
+            return web.json_response(answer, status=307, headers=there)
         view = customer(customer_id)
         if view is None and is_recovering(customer_id):
             message = "recovering: the partition is being read, ask again soon"

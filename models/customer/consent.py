@@ -379,6 +379,9 @@ def _sums(state: Consent) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: Consent, other: Consent, sign: int) -> None:
+    if _standing(scene.row.read(CONSENT)) != _standing(before):
+        # What was decided for one id may be refused under another.
+        scene.raise_moment(CONSENT_CHANGED)
     CONSENT.tell_anew(scene, before, other, sign, _sums)
 
 

@@ -114,7 +114,8 @@ class Row:
     ``applied``: the offset in ``customer-events`` of the last change; ``latest_ms``: the time of
     the latest event; ``messages``: fingerprints of the latest message ids, eight bytes each;
     ``next_due_ms``: the earliest timer, 0 for none; ``ids``: of a person with several ids, what
-    each of them has come to by its own events, their own id's too; empty for everybody else.
+    each of them has come to by its own events, their own id's too; of an id that is another
+    person's there are none, and of everybody else it is `NO_IDS`.
     """
 
     __slots__ = (
@@ -158,6 +159,16 @@ class Row:
         """Have ``state`` instead of the part's state."""
         self._changed[part.code] = part
         self._states[part.code] = state
+
+    def has(self, part: Kept[Any]) -> bool:
+        """Whether the part's state is another than the empty one, or may be."""
+        return part.code in self._packed or part.code in self._changed
+
+    def clear(self) -> None:
+        """Forget everything but the place in the log, as if nothing had happened yet."""
+        applied = self.applied
+        self.__init__()  # type: ignore[misc]
+        self.applied = applied
 
     def has_seen(self, message: bytes) -> bool:
         """Whether an event with this fingerprint of its message id was applied before."""
@@ -412,7 +423,7 @@ def decode_row(content: bytes) -> Row:
     row.applied, row.next_due_ms = head.applied, head.next_due_ms
     row.latest_ms, row.messages = head.latest_ms, head.messages
     row._stored_timers, row._packed = head.timers, stored.parts
-    if stored.ids:
+    if stored.format == LINKED_FORMAT:
         row.ids = {id_: SubRow(since, packed=sub) for id_, (since, sub) in stored.ids.items()}
         row._find_next()
     return row

@@ -31,6 +31,13 @@ MESSAGE_ID_LENGTH_MAX = 256
 LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
 _BEFORE_REHEARSAL = msgspec.Raw(b"2")
+#: The format of the records by which rows tell each other who is who (`models.events.link_record`).
+#: A release that does not know them stops at the first one.
+LINK_FORMAT = 4
+_LINK_FORMAT = msgspec.Raw(str(LINK_FORMAT).encode())
+LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release"})
+#: They may have a row, or an event of the log, in them.
+LINK_BYTES_MAX = 768 * 1024
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -116,11 +123,15 @@ def require_log_format(line: Line) -> None:
         raise Rejected(
             Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
         )
-    if _is_ours(line) and line.log_format not in (_LOG_FORMAT, _BEFORE_REHEARSAL):
+    if line.type in LINK_TYPES:
+        is_known = line.log_format == _LINK_FORMAT
+    else:
+        is_known = line.log_format in (_LOG_FORMAT, _BEFORE_REHEARSAL)
+    if not is_known and _is_ours(line):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
-            f"customer-events has records in format {found}, and this release reads formats 2 and "
-            f"{LOG_FORMAT}. If the log is older: start over with another "
+            f"customer-events has records in format {found}, and this release reads formats 2 to "
+            f"{LINK_FORMAT}. If the log is older: start over with another "
             f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
@@ -151,10 +162,24 @@ def decode_log_line(raw: bytes) -> Line:
 
     What ingest let in may be larger by what it added; all else is held to the size of an event.
     """
-    _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+    if len(raw) > LOG_BYTES_MAX + _POSITION_BYTES_MAX:
+        return _large_link_record(raw)
     line = _decoded(raw)
     if not _is_ours(line):
         _require_size(raw, EVENT_BYTES_MAX)
+    return line
+
+
+def _large_link_record(raw: bytes) -> Line:
+    """A record with a row in it may be larger than any event."""
+    _require_size(raw, LINK_BYTES_MAX)
+    try:
+        line = _LINE.decode(raw)
+    except UNREADABLE:
+        line = None
+    if line is None or line.type not in LINK_TYPES or not _is_ours(line):
+        _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+        raise AssertionError
     return line
 
 

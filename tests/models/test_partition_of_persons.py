@@ -149,7 +149,7 @@ def test_a_step_that_fails_leaves_the_stored_person_as_they_were(
         row.ids["ada"].row.latest_ms = at() + HOUR_MS
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(partition, "advance", fails)
+    monkeypatch.setattr(identity, "advance", fails)
     with pytest.raises(RuntimeError):
         log.append(line("page", at()))
 

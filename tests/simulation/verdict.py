@@ -41,6 +41,7 @@ from models.plan import Plan
 from models.replay import Replay
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.passed_on import PassedOn
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -87,10 +88,10 @@ class Verdict:
         """Where rows, effects, snapshots and streams are not what the log gives, and where the log
         is not what was published.
         """
-        with TemporaryDirectory() as directory, EffectSpool(None) as spool:
+        with TemporaryDirectory() as directory, EffectSpool(None) as spool, PassedOn() as passed_on:
             fates = dict(self._fates(Path(directory)))
             self._find_effects(spool)
-            scope = Scope(self._plan, self._snapshots(), fates, spool, self._audit)
+            scope = Scope(self._plan, self._snapshots(), fates, spool, self._audit, passed_on)
             contrasts = [await self._audited(number, scope) for number in self._partitions()]
             lost = [
                 f"{topic}-{number} at {offset}"
@@ -100,8 +101,10 @@ class Verdict:
             ]
             for found in fates.values():
                 found.close()
+            unlike = list(passed_on.differences())
         await self._learn_again()
         told = [f"{found.words}: {found.examples}" for found in self._audit.differences]
+        told += [f"{one.words}: {one.at}" for one in unlike]
         told += [f"effects: {contrast}" for contrast in contrasts if any(contrast)]
         told += [f"lost: {place}" for place in lost]
         told += self._undelivered()

@@ -27,6 +27,7 @@ from models.partition import Partition
 from models.partition_state import decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, effects_of
+from streams.auditing.passed_on import PassedOn
 from streams.auditing.raw_audit import digests_of
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
@@ -127,10 +128,15 @@ class Found:
         for key, value in past.changelog:
             stored.add(key, value)
         self.report, fates = Audit(), dict(_fates(past, directory))
-        with EffectSpool(directory) as spool:
+        with EffectSpool(directory) as spool, PassedOn(directory) as passed_on:
             spool.found(0, past.effects)
             scope = Scope(
-                PLAN, Snapshots(SETTINGS, prior_snapshot(SHIPPED)), fates, spool, self.report
+                PLAN,
+                Snapshots(SETTINGS, prior_snapshot(SHIPPED)),
+                fates,
+                spool,
+                self.report,
+                passed_on,
             )
             partition = PartitionAudit(
                 0, stored, committed=past.committed, log_end=len(past.log), scope=scope
