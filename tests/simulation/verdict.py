@@ -27,7 +27,7 @@ from config.topics import (
 )
 from models.decisions.trigger import decode_decision, does_nothing
 from models.events.dead_letter import decode_dead_letter
-from models.events.rejection import Rejected
+from models.events.rejection import Reason, Rejected
 from models.events.wire import decode_line
 from models.learning.lessons import decode_lesson
 from models.learning.snapshot import (
@@ -53,6 +53,7 @@ from streams.auditing.spools import (
     RawFates,
     digest_of,
 )
+from streams.dead_letters import decode_letter
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -109,9 +110,28 @@ class Verdict:
         told += [f"lost: {place}" for place in lost]
         told += self._undelivered()
         applied, late = self._audit.checked["events:applied"], self._audit.checked["events:late"]
-        if applied + late != len(published):
-            told.append(f"{applied} applied and {late} late, of {len(published)}")
+        refused = len(self._refused())
+        if applied + late + refused != len(published):
+            told.append(
+                f"{applied} applied, {late} late and {refused} refused, of {len(published)}"
+            )
         return told
+
+    def _refused(self) -> set[str]:
+        """The events that a part refused, each once."""
+        letters = (
+            decode_letter(record.value)
+            for number in self._partitions()
+            for record in self._log(DEAD_LETTERS, number)
+        )
+        return {
+            letter.source.message_id
+            for letter in letters
+            if letter is not None
+            and letter.source is not None
+            and letter.source.topic != CUSTOMER_EVENTS
+            and letter.reason is not Reason.TOO_LATE
+        }
 
     def late(self) -> list[str]:
         """What came late, for whom nothing was sent late."""
