@@ -1,11 +1,13 @@
 """Persons of several ids, in logs of one or several partitions."""
 
+import orjson
 import pytest
 
 from models.customer.cart import CART
 from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import IDENTITIES
 from models.customer.purchases import PURCHASES
+from models.customer.row import encode_row
 from models.identity import is_mirror
 from tests.models.lines import MINUTE_MS, at
 from tests.models.persons import Deployment, said_by
@@ -271,3 +273,29 @@ def test_a_mirror_decides_nothing_and_wakes_up_on_time(shop: Deployment) -> None
     assert minute(60) == anon.due("cart").handled_ms
     assert "ada" == anon.read(IDENTITIES).person
     assert [("cart-abandoned", "ada")] == shop.fired(REMINDERS)
+
+
+def test_what_rows_tell_each_other_twice_after_a_crash_counts_once(shop: Deployment) -> None:
+    shop.tell(put_in_cart(0, visitor="anon-1"), ordered_as_visitor(1), page(1, user="ada"))
+    shop.tell(logged_in(2), page(3, visitor="anon-1"), split(4))
+    shop.tell(ordered_as_visitor(5), page(6, visitor="anon-1"))
+    told = [raw for log in shop.logs for raw in log if b'"logFormat":4' in raw]
+    before = shop.people(), shop.sums(), {id_: shop.whole(id_) for id_, _ in shop.everybody()}
+    rows = {id_: encode_row(row) for id_, row in shop.everybody()}
+
+    for raw in told:
+        shop.logs[shop.home(orjson.loads(raw)["userId"])].append(raw)
+    shop.settle()
+
+    assert {"link", "graft", "forwarded", "unlink", "release", "left"} == {
+        orjson.loads(raw)["type"] for raw in told
+    }
+    after = shop.people(), shop.sums(), {id_: shop.whole(id_) for id_, _ in shop.everybody()}
+    assert before == after
+    assert rows == {id_: encode_row(row) for id_, row in shop.everybody()}
+
+
+def ordered_as_visitor(minutes: float) -> bytes:
+    return said_by(
+        "Order Completed", minute(minutes), visitor="anon-1", order_id=f"v{minutes}", revenue=9.0
+    )
