@@ -137,7 +137,7 @@ class Identity(Section, frozen=True):
     the first one's from then on, or they keep it.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     anonymous_ids: Annotated[PositiveInt, at_most(12)] = 5
     blocked: tuple[str, ...] = ()
     shared: Literal["leave", "keep"] = "leave"

@@ -373,9 +373,14 @@ class Partition:
         if not effects:
             return Applied(effects, fate, event)
         rehearsed: list[str] = []
+        told = 0
         for index, effect in enumerate(effects):
-            if isinstance(effect, Lesson | LinkRecord):
+            if isinstance(effect, Lesson):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
+            elif isinstance(effect, LinkRecord):
+                # By themselves: a clock that moves far makes any number of other effects.
+                effect.partition, effect.offset, effect.index = self.number, offset, told
+                told += 1
             elif isinstance(effect, Rehearsed):
                 rehearsed.append(effect.kind)
         if rehearsed:

@@ -1,4 +1,4 @@
-"""`keepstream customers`: what is known about one customer right now."""
+"""`keepstream customers`: what is known about one customer right now, and under which ids."""
 
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from agents.cli import identities
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import RedisUrl, parameters_from, settings_from
 from config.settings import Settings
@@ -47,6 +48,13 @@ def show(
         return
     _print(_decoded(content, customer), settings)
     typer.echo(f"why this or nothing: keepstream explain --customer {quote(customer)}")
+
+
+app.command("ids", epilog="Example: keepstream customers ids c-00042")(identities.ids)
+app.command(
+    "merge", epilog='Example: keepstream customers merge c-00042 c-00511 --because "called us"'
+)(identities.merge)
+app.command("split", epilog="Example: keepstream customers split anon-17")(identities.split)
 
 
 def _print(view: "Profile", settings: Settings) -> None:

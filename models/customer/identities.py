@@ -30,12 +30,14 @@ class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
     """Another user is the same person as the event's, who is the one to stay."""
 
     from_user_id: Text
+    because: Text | None = None
 
 
 class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
     """An id is not this customer's, of all that was before."""
 
     id: Text
+    because: Text | None = None
 
 
 class Claim(State):

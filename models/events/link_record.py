@@ -23,7 +23,7 @@ CLAIM, UNLINK, LEFT = "link", "unlink", "left"
 #: To a person: the row of an id that becomes theirs; an event of an id of theirs; an id is not
 #: theirs, or no longer.
 GRAFT, FORWARDED, RELEASE = "graft", "forwarded", "release"
-#: Records that one record of the log may write: their place must be a whole number, too.
+#: Records that one record of the log writes at most: their place must be a whole number, too.
 PER_RECORD_MAX: Final = 64
 
 
@@ -60,6 +60,7 @@ class LinkRecord(Struct):
 
 def encode_link_record(record: LinkRecord) -> bytes:
     """The record's bytes; the same record always has the same."""
+    assert record.index < PER_RECORD_MAX
     line: dict[str, Any] = {
         "type": record.kind,
         "userId": record.customer,

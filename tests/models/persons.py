@@ -27,10 +27,13 @@ from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan, plan_for
 from streams.kafka_clients import partition_for
-from tests.models.lines import PARAMETERS, PRIOR, TYPES
+from tests.models.lines import PARAMETERS as SHIPPED
+from tests.models.lines import PRIOR, TYPES
 from tests.models.test_partition import HotRows
 
-LINKING = replace(PARAMETERS, identity=replace(PARAMETERS.identity, enabled=True))
+LINKING = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=True))
+#: Nobody is linked to anybody.
+APART = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=False))
 PLAN = plan_for(LINKING)
 
 

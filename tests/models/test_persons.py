@@ -299,3 +299,18 @@ def ordered_as_visitor(minutes: float) -> bytes:
     return said_by(
         "Order Completed", minute(minutes), visitor="anon-1", order_id=f"v{minutes}", revenue=9.0
     )
+
+
+def test_what_is_told_after_a_long_silence_is_no_repeat(shop: Deployment) -> None:
+    buyers = [
+        said_by("Order Completed", minute(n), user=f"u-{n}", order_id=f"o{n}", revenue=9.0)
+        for n in range(40)
+    ]
+    shop.tell(page(0, visitor="anon-1"), page(0, user="ada"), logged_in(1), *buyers)
+    year = 365 * 24 * 60
+
+    # Its clock runs through a year of others' check-ins, which bring about hundreds of effects.
+    shop.tell(split(year))
+
+    assert {"anon-1"} == shop.people()["anon-1"]
+    assert {"ada"} == shop.people()["ada"]

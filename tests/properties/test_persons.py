@@ -13,8 +13,8 @@ from msgspec import to_builtins
 from config.duration import HOUR_MS, MINUTE_MS
 from models.customer.loyalty import LOYALTY
 from tests.contract.parts import alike
-from tests.models.lines import PARAMETERS, START_MS
-from tests.models.persons import Deployment, said_by
+from tests.models.lines import START_MS
+from tests.models.persons import APART, Deployment, said_by
 
 USERS, VISITORS = ("ada", "bob", "cleo"), ("anon-1", "anon-2", "tablet")
 PARTITIONS = (1, 2, 4)
@@ -104,7 +104,7 @@ def test_the_number_of_partitions_makes_no_difference(seed: int, size: int) -> N
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 30))
 def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, size: int) -> None:
     rng = Random(seed)
-    shop, alone = Deployment(rng.choice(PARTITIONS)), Deployment(1, PARAMETERS)
+    shop, alone = Deployment(rng.choice(PARTITIONS)), Deployment(1, APART)
     for event in _story(rng, size, merges=False):
         note(event.decode())
         # What rows tell each other is folded whenever it is.
