@@ -22,6 +22,7 @@ from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contac
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
+from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
@@ -213,6 +214,7 @@ class ProfileAgent:
         self._metrics.count_events(counts.fates)
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
+        self._metrics.count_links(counts.links, counts.told[LEFT], counts.told[FORWARDED])
         self._metrics.count_strays(counts.control_treated, counts.unknown_outcomes)
         self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
@@ -230,12 +232,19 @@ class _Counts:
         self.suppressed: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.control_treated: Counter[str] = Counter()
+        self.links: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
         self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0
 
     def count(self, effect: Effect, output: Output) -> None:
         """Count an effect by kind and fate, and the actions it rejected by gate."""
+        if isinstance(effect, LinkRecord):
+            self.told[effect.kind] += 1
+            if effect.kind == GRAFT and not effect.said.again:
+                self.links[effect.said.by] += 1
+            return
         if output.fate is not None:
             self.decisions[output.fate(effect)] += 1
         self.suppressed.update(output.passed_over(effect))

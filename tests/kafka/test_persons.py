@@ -77,6 +77,8 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
     assert "told the workers" in asked(deployment, "split", "anon-2", "--because", "x").stdout
     deployment.wait("the visitor left", lambda: "idOf" not in ids_of(deployment, "anon-2"))
     deployment.wait("all is done", deployment.is_drained)
+    for name in ("links", "splits"):
+        assert 1 == deployment.metric(f"keepstream_identity_{name}_total")
     left = json.loads(deployment.live_customer("anon-2") or b"{}")
     assert 1 == left["cart"]["items"]
     assert [] == ids_of(deployment, "ada")["ids"]

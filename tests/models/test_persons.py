@@ -8,9 +8,11 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import IDENTITIES
 from models.customer.purchases import PURCHASES
 from models.customer.row import encode_row
+from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from models.identity import is_mirror
 from tests.models.lines import MINUTE_MS, at
 from tests.models.persons import Deployment, said_by
+from tests.models.test_withdrawal import TREATED
 
 TEN = at(hours=10)
 REMINDERS = ("cart-abandoned",)
@@ -314,3 +316,21 @@ def test_what_is_told_after_a_long_silence_is_no_repeat(shop: Deployment) -> Non
 
     assert {"anon-1"} == shop.people()["anon-1"]
     assert {"ada"} == shop.people()["ada"]
+
+
+def test_what_a_visitor_refused_is_withdrawn_from_the_user_they_become() -> None:
+    shop = Deployment(3, TREATED)
+    shop.tell(put_in_cart(0, user="ada"), page(1, visitor="anon-1"))
+    shop.tick(minute(61))
+    [action] = [one for one in shop.effects if isinstance(one, NextBestAction)]
+    shop.tell(said_by("Unsubscribed", minute(62), visitor="anon-1"))
+    assert not [one for one in shop.effects if isinstance(one, ActionWithdrawn)]
+
+    shop.tell(logged_in(63))
+
+    [withdrawn] = [one for one in shop.effects if isinstance(one, ActionWithdrawn)]
+    assert (action.id, "ada", "consent") == (
+        withdrawn.decision_id,
+        withdrawn.user_id,
+        withdrawn.because,
+    )
