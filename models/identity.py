@@ -225,24 +225,31 @@ def _forget_labels(row: Row, leaving: Row, since_ms: int) -> None:
 
 def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: str) -> list[Effect]:
     """Make the person's row anew of those of their ids, and everything that follows from it."""
-    parameters, before = plan.parameters, {part.code: row.read(part) for part in PARTS}
-    rows = [sub.row for sub in row.ids.values()]
+    parameters, rows = plan.parameters, [sub.row for sub in row.ids.values()]
+    # Of what the id knows nothing, nothing changes; one id that is left is exactly what it was.
+    touched = [part for part in PARTS if _changes(part, change.other, len(rows))]
+    before = {part.code: row.read(part) for part in touched}
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
-    for part in PARTS:
-        if part is IDENTITIES:
-            continue
+    for part in touched:
         if part not in OF_THE_PERSON:
             row.replace(part, _one_of(part, rows, plan))
         elif change.sign > 0:
             states = [row.read(part), change.other.read(part)]
             row.replace(part, part.united(states, parameters))
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
-    for part in PARTS:
+    for part in touched:
         if part.is_on(parameters):
             part.reunited(scene, before[part.code], change.other.read(part), change.sign)
     scene.raise_moment(moment)
     return outcome(scene, plan)
+
+
+def _changes(part: Part[Any], other: Row, ids: int) -> bool:
+    """Whether the person's state of this part is another when the row of an id comes or goes, of
+    which so many are there then.
+    """
+    return part is not IDENTITIES and (part is CHURN or ids == 1 or other.has(part))
 
 
 def _one_of(part: Part[Any], rows: list[Row], plan: Plan) -> Any:
