@@ -12,13 +12,15 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from agents.customer_lists import CustomerLists
 from agents.deliver import DeliverAgent
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.profile import ProfileAgent
 from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
-from agents.web.server import Readiness, routes, serving
+from agents.web.lists import answer
+from agents.web.server import LiveCustomers, Readiness, advertised_url, routes, serving
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
@@ -140,16 +142,14 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(
-                metrics,
-                readiness,
-                self.customer,
-                self.refresh,
-                self.is_recovering,
-                self.person_of,
-            )
+            site = routes(metrics, readiness, self._live_customers(), self.refresh)
             port = await stack.enter_async_context(serving(site, settings))
-            log.info("metrics and health on http://%s:%d", settings.web_host, port)
+            # Before the group is joined, which tells it to the others.
+            self.app.owners.url = advertised_url(settings, port)
+            log.info(
+                "metrics and health on http://%s:%d, for others at %s",
+                settings.web_host, port, self.app.owners.url,
+            )  # fmt: skip
             idle_clocks = IdleClocks(
                 self.app,
                 self.partitions,
@@ -190,6 +190,27 @@ class Worker:
         owned = self.partitions.get(partition_for(customer.encode(), self.settings.partitions))
         row = owned.rows.peek(customer) if owned is not None else None
         return person_of(row) if row is not None and is_elsewhere(row) else None
+
+    def _live_customers(self) -> LiveCustomers:
+        owners = self.app.owners
+
+        def number_of(customer: str) -> int:
+            return partition_for(customer.encode(), self.settings.partitions)
+
+        lists = CustomerLists(
+            self.partitions,
+            owners,
+            self.settings.partitions,
+            lambda: "the worker is joining the group" if self._is_joining() else None,
+        )
+        return LiveCustomers(
+            self.customer,
+            self.is_recovering,
+            lambda customer: owners.url_of(number_of(customer)),
+            lambda customer: self.partitions.get(number_of(customer)) is not None,
+            lambda query: answer(query, lists, self.parameters),
+            self.person_of,
+        )
 
     def is_recovering(self, customer: str) -> bool:
         """Whether this worker may own the customer, and can't say anything of them yet."""
@@ -351,6 +372,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
             # Faust refuses a session that is longer than what it waits for an answer.
             request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
         ),
+        owned_topic=settings.topic(topics.CUSTOMER_EVENTS),
     )
 
 

@@ -203,6 +203,7 @@ class ProfileAgent:
             for key, value, headers in partition.rows.drain():
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 changed.append(key.decode())
+            partition.settle()
             # After the rows: a state in the changelog implies that the rows up to it are there.
             key, value, headers = state_record(
                 encode_state(partition.fold.state), partition.origin, len(partition.rows.damaged)

@@ -48,7 +48,7 @@ class StoreUpkeep:
             pause_s = pause_between_writes_s(
                 took_s=monotonic() - started_s,
                 wrote=wrote,
-                is_idle=self._views.waiting > 0 and is_idle(),
+                is_idle=self._views.due > 0 and is_idle(),
             )
             await asyncio.sleep(pause_s)
 
@@ -58,7 +58,7 @@ class StoreUpkeep:
             # For customers whose rows are not here nothing is decided: to hand over partitions and
             # to read them comes first.
             return False
-        return not self._views.waiting or await self._views.write_some()
+        return not self._views.due or await self._views.write_some()
 
 
 def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:

@@ -21,6 +21,8 @@ PREFIX = "KEEPSTREAM_"
 _ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
 _ADDRESSES = f"^{_ADDRESS}(,{_ADDRESS})*$"
 _REDIS_URL = r"^(redis|rediss|unix)://\S+$"
+#: A limited length: every worker is told all of them whenever the group comes together.
+_ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?$"
 _SECRET = Meta(extra={"secret": True})
 
 #: Secrets that may be in a file instead, named by the variable with _FILE.
@@ -89,6 +91,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _doc("Port of health and metrics; 0 takes a free one", "8080"),
         Meta(ge=0, le=65_535),
     ] = 8080
+    web_advertised_url: Annotated[
+        str,
+        _doc(
+            "Where other workers and clients reach this one; empty: at its own address and port",
+            "http://worker-1.internal:8080",
+            _ADVERTISED_URL,
+        ),
+    ] = ""
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         _doc("How to talk to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from models.customer.churn import CHURN, Labels
+from models.customer.churn import CHURN
 from models.customer.contacts import CONTACTS
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
+from models.customer.labels import Labels
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
@@ -217,9 +218,12 @@ def _forget_labels(row: Row, leaving: Row, since_ms: int) -> None:
     since it is linked, and those that it brought and takes along. Its orders, which answer them,
     leave too.
     """
-    labels, its = row.edit(CHURN), leaving.read(CHURN).waiting
-    labels.waiting = [
-        one for one in labels.waiting if one.decided_at_ms < since_ms and one not in its
+    labels = row.edit(CHURN)
+    its = {(point.at_ms, point.features) for point in leaving.read(CHURN).points}
+    labels.points = [
+        point
+        for point in labels.points
+        if point.at_ms < since_ms and (point.at_ms, point.features) not in its
     ]
 
 

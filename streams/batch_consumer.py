@@ -24,9 +24,11 @@ from streams.loop_bound_client import (
     counted_as_active,
     fetched_partitions,
     found_positions,
+    hold_fetches,
     is_reassigning,
     notice_topics,
     raise_membership_errors,
+    release_fetches,
     take_records,
     wait_for_records,
 )
@@ -270,8 +272,11 @@ class BatchConsumer(driver.Consumer):
             self._begin_epoch()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Take over; nothing is fetched before the rebalance ends."""
+        """Take over; nothing is fetched before positions were sought: they are asked for on the
+        connection of fetches, and each question would wait until the broker lets go of a fetch.
+        """
         self._begin_epoch()
+        hold_fetches(self._thread.client)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
@@ -289,6 +294,7 @@ class BatchConsumer(driver.Consumer):
             return  # a rebalance came in between, and it seeks for itself
         for tp, offset in positions.items():
             client.seek(TopicPartition(*tp), offset)
+        release_fetches(client)
         self.ledger.seek(positions, identity)
         self._sought_epoch = epoch
 

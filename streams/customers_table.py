@@ -3,6 +3,7 @@ in the changelog.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 
 from models.customer.row import Row, decode_row, encode_row, place_of
 from streams.changelog import ChangelogRecord, row_record
@@ -10,6 +11,24 @@ from streams.row_file import packed_bytes_of
 
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
+
+
+class FrozenRows:
+    """A partition's packed rows as they were at one moment, while others are written."""
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        self.customers = list(packed)
+        self._packed = packed
+        #: The rows of that moment that were written over since.
+        self._before: dict[str, bytes] = {}
+
+    def __getitem__(self, customer: str) -> bytes:
+        before = self._before.get(customer)
+        return self._packed[customer] if before is None else before
+
+    def keep(self, customer: str, packed: bytes) -> None:
+        """Keep a row that is about to be written over."""
+        self._before.setdefault(customer, packed)
 
 
 class CustomerRows:
@@ -28,6 +47,7 @@ class CustomerRows:
         self.damaged = damaged or set()
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
+        self._frozen: list[FrozenRows] = []
         self.packed_bytes = packed_bytes_of(self._packed)
 
     def __len__(self) -> int:
@@ -87,11 +107,24 @@ class CustomerRows:
         """Every customer of this partition."""
         return iter(list(self._packed))
 
+    @contextmanager
+    def frozen(self) -> Iterator[FrozenRows]:
+        """All rows as they were last drained, for as long as the context lasts."""
+        frozen = FrozenRows(self._packed)
+        self._frozen.append(frozen)
+        try:
+            yield frozen
+        finally:
+            self._frozen.remove(frozen)
+
     def drain(self) -> Iterator[ChangelogRecord]:
         """Pack what changed since the last call, and return it for the changelog."""
         for customer in self._dirty:
-            packed = encode_row(self._hot[customer])
-            self.packed_bytes += len(packed) - len(self._packed.get(customer, b""))
+            packed, before = encode_row(self._hot[customer]), self._packed.get(customer, b"")
+            self.packed_bytes += len(packed) - len(before)
+            if before:
+                for frozen in self._frozen:
+                    frozen.keep(customer, before)
             self._packed[customer] = packed
             yield row_record(customer, packed, is_sound=customer not in self.damaged)
         self._dirty = {}

@@ -19,6 +19,7 @@ from faust.types.transports import TransportT
 from mode.supervisors import CrashingSupervisor
 
 from streams.batch_consumer import BatchConsumer, Batching, BatchTransport
+from streams.partition_owners import PartitionOwners
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,18 @@ class ConsumingBoot(BootStrategy):
 
 
 class KeepstreamApp(faust.App):
-    """A Faust app whose every topic delivers record batches. Made by `new_faust_app`."""
+    """A Faust app whose every topic delivers record batches. Made by `new_faust_app`.
+
+    ``owners``: where those are asked that own the partitions of one topic.
+    """
 
     BootStrategy = ConsumingBoot
 
-    def __init__(self, group_id: str, *, batching: Batching, **options: Any) -> None:
+    def __init__(
+        self, group_id: str, *, batching: Batching, owners: PartitionOwners, **options: Any
+    ) -> None:
         self.batching = batching
+        self.owners = owners
         super().__init__(group_id, **options)
 
     def _new_transport(self) -> TransportT:
@@ -110,14 +117,16 @@ def new_faust_app(
     credentials: Any = None,
     batching: Batching | None = None,
     membership: Membership | None = None,
+    owned_topic: str = "",
     commit_interval_s: float = 0.5,
     max_fetch_bytes: int = 1024 * 1024,
 ) -> KeepstreamApp:
     """Make an app that reads with ``group_id`` from ``bootstrap_servers`` ("host:port,host:port").
 
-    ``credentials`` are Faust's broker credentials, for SASL or TLS; ``max_fetch_bytes`` is for one
-    partition. The app has no tables, no web server and no topics of its own. Its settings are the
-    ones given here: Faust's environment variables are not looked at.
+    ``credentials`` are Faust's broker credentials, for SASL or TLS; the owners of ``owned_topic``
+    are told to all; ``max_fetch_bytes`` is for one partition. The app has no tables, no web server
+    and no topics of its own. Its settings are the ones given here: Faust's environment variables
+    are not looked at.
     """
     batching = batching or Batching()
     membership = membership or Membership()
@@ -129,6 +138,7 @@ def new_faust_app(
     return KeepstreamApp(
         group_id,
         batching=batching,
+        owners=PartitionOwners(owned_topic),
         env={},
         broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
         broker_credentials=credentials,

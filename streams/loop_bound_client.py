@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ThreadDelegateConsumer
@@ -21,6 +20,7 @@ from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from streams.kafka_clients import END_RETRY_S, END_TRIES
+from streams.partition_owners import OwnersAssignor
 from streams.record_batches import (
     Committed,
     Record,
@@ -33,6 +33,9 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
+#: How long the broker holds a fetch for which there is nothing. Whatever else is asked on the same
+#: connection waits for as long: at each assignment once, for the fetch from before it.
+FETCH_HELD_MS = 500
 #: An election is over within seconds; whoever has no leader after it may have none for long.
 LEADER_TRIES = 5
 LEADER_RETRY_S = 1.0
@@ -55,13 +58,15 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         return self._ensure_consumer()
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        """Make the client, and have the group give a partition of all topics to one member.
+        """Make the client, and have the group give a partition of all topics to one member, and
+        tell everybody whom.
 
         Faust's default, round robin, assigns the raw topics of a customer to different workers,
         none of which could put the customer's events in order.
         """
         client = super()._create_worker_consumer(transport)
-        client._partition_assignment_strategy = (RangePartitionAssignor,)
+        client._partition_assignment_strategy = (OwnersAssignor(transport.app.owners),)
+        client._fetch_max_wait_ms = FETCH_HELD_MS
         return client
 
     async def start(self) -> None:
@@ -137,6 +142,16 @@ def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
 def is_reassigning(client: AIOKafkaConsumer) -> bool:
     """Whether the group rebalances; the client would make a fetch wait until it is over."""
     return cast(bool, client._subscription.reassignment_in_progress)
+
+
+def hold_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for no more records of any assigned partition; the next assignment forgets it."""
+    client.pause(*client.assignment())
+
+
+def release_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for records again."""
+    client.resume(*client.paused())
 
 
 def notice_topics(client: AIOKafkaConsumer, present: Container[str]) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from config.settings import Settings
 from config.topics import CUSTOMERS
+from models.customer.scene import Context
 from models.partition import Partition
 from models.plan import Plan
 from streams.changelog import UNKNOWN_ORIGIN, Origin
@@ -28,6 +30,8 @@ class OwnedPartition:
 
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
+    ``settled_ms`` and ``settled``: the time, clock and models of the rows as they were last
+    drained, from which the fold may be ahead by a batch.
     """
 
     fold: Partition
@@ -37,6 +41,15 @@ class OwnedPartition:
     last_event_s: float = 0.0
     is_shown: bool = False
     taught_ms: int = 0
+    settled_ms: int = field(init=False)
+    settled: Context = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settle()
+
+    def settle(self) -> None:
+        """Note that all rows are drained, as of the fold's present time and models."""
+        self.settled_ms, self.settled = self.fold.as_of_ms, copy(self.fold.context)
 
     def standing(self, heard_ms: int, version: int) -> PartitionStanding:
         """How far it is, when the trainer in this process has heard all its lessons up to

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.comparison import has_content
 from models.events.rejection import Rejected
 from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
@@ -122,7 +123,7 @@ class Rebuilding:
         different = [
             customer
             for customer, packed in made.items()
-            if stored.packed.get(customer) != packed or customer in stored.damaged
+            if customer in stored.damaged or not _is_stored(stored, customer, packed)
         ]
         if self._writes:
             async with running(new_outbox_producer(self._settings), self._settings) as producer:
@@ -142,6 +143,11 @@ class Rebuilding:
             damaged=len(stored.damaged),
             different=len(different) + len(gone),
         )
+
+
+def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:
+    written = stored.packed.get(customer)
+    return written is not None and has_content(written, packed)
 
 
 def _whole(log: Span, end: int) -> Span:

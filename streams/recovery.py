@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 STALL_S = 30.0
 POLL_S = 1.0
+#: How long the broker holds a fetch for which there is nothing: at the end of the changelog one is
+#: under way, and what is asked next waits for its answer on the same connection.
+FETCH_HELD_MS = 10
 
 
 class RecoveryError(RuntimeError):
@@ -134,7 +137,8 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     events, which means that the log's topic was recreated.
     """
     started_s = monotonic()
-    async with running(new_reader(settings), settings) as reader:
+    new = new_reader(settings, fetch_max_wait_ms=FETCH_HELD_MS)
+    async with running(new, settings) as reader:
         changelog = TopicPartition(settings.topic(CUSTOMERS), partition)
         events = TopicPartition(settings.topic(CUSTOMER_EVENTS), partition)
         # Both are assigned, so that both leaders are looked up at once; only one is read.

@@ -7,8 +7,9 @@ empty, missing profiles are written again.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import redis.asyncio as redis
@@ -26,6 +27,9 @@ DISPLACED_PER_LOOK = 200
 PROFILES_PER_WRITE = 200
 #: Profiles drawn up before heartbeats and the agents get a turn.
 PROFILES_PER_TURN = 10
+#: Seconds from one profile of a customer to the next: of somebody who does much, most of them would
+#: be drawn up for nobody.
+REST_S = 1.0
 TIMEOUT_S = 5.0
 #: Stands for the profile of an id that is another customer's: there is none.
 ELSEWHERE = b""
@@ -149,7 +153,9 @@ class TriggerStreams:
 class ProfileViews:
     """Keeps the profiles in Redis up to date, with a delay after rows change.
 
-    Only a customer's latest row is written, however often it changed meanwhile.
+    Only a customer's latest row is written, however often it changed meanwhile, and at most once
+    in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
+    up after it.
     """
 
     def __init__(
@@ -158,12 +164,18 @@ class ProfileViews:
         settings: Settings,
         metrics: Metrics,
         render: Callable[[str], bytes | None],
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._client = client
         self._settings = settings
         self._metrics = metrics
         self._render = render
+        self._now_s = now_s
         self._changed: dict[str, None] = {}
+        #: When profiles were last drawn up, the earliest first; and of those customers, the ones
+        #: whose rows have changed since.
+        self._drawn_s: dict[str, float] = {}
+        self._resting: set[str] = set()
         # Every worker compares the marker's value with the one it saw last, so that a worker that
         # sets a new one does not hide from the others that the old one is gone.
         self._marker = f"{settings.topic_prefix}keepstream:filled"
@@ -171,19 +183,43 @@ class ProfileViews:
 
     def offer(self, customers: Iterable[str]) -> None:
         """Note that these customers' profiles must be written again."""
-        self._changed.update(dict.fromkeys(customers))
+        for customer in customers:
+            if customer in self._drawn_s:
+                self._resting.add(customer)
+            else:
+                self._changed[customer] = None
 
     @property
     def waiting(self) -> int:
         """The number of profiles still to be written."""
+        return len(self._changed) + len(self._resting)
+
+    @property
+    def due(self) -> int:
+        """The number of profiles that may be written at once."""
+        self._end_rests()
         return len(self._changed)
+
+    def _end_rests(self) -> None:
+        """Let those be written again whose profiles were drawn up long enough ago."""
+        ended_s = self._now_s() - REST_S
+        ended = [c for c, _ in takewhile(lambda one: one[1] <= ended_s, self._drawn_s.items())]
+        for customer in ended:
+            del self._drawn_s[customer]
+            if customer in self._resting:
+                self._resting.discard(customer)
+                self._changed[customer] = None
 
     async def write_some(self) -> bool:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
+        self._end_rests()
         # Not a list of all: a million of them wait when a store is filled again.
         customers = list(islice(self._changed, PROFILES_PER_WRITE))
         views: dict[str, bytes | None] = {}
         for number, customer in enumerate(customers, 1):
+            # From here on an offer is of a later row than the one that is drawn up.
+            del self._changed[customer]
+            self._drawn_s[customer] = self._now_s()
             views[customer] = self._render(customer)
             if not number % PROFILES_PER_TURN:
                 # Heartbeats and batches come first, also while a whole store is filled.
@@ -196,11 +232,11 @@ class ProfileViews:
                 else:
                     pipeline.set(customer_key(self._settings, customer), view)
             results = await _results(pipeline, len(shown))
-        failed = {one for one, result in zip(shown, results, strict=True) if _failed(result)}
-        for customer in customers:
-            # Even if the row changed again: the rendered profile is at least as new as the offer.
-            if customer not in failed:
-                self._changed.pop(customer, None)
+        failed = [one for one, result in zip(shown, results, strict=True) if _failed(result)]
+        for customer in failed:
+            self._drawn_s.pop(customer, None)
+            self._resting.discard(customer)
+            self._changed[customer] = None
         if shown:
             self._metrics.redis_up.set(not failed)
         return not failed

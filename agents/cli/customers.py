@@ -1,4 +1,4 @@
-"""`keepstream customers`: what is known about one customer right now, and under which ids."""
+"""`keepstream customers`: what is known about customers right now, and under which ids."""
 
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from agents.cli import identities
+from agents.cli.customer_list import list_customers
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import RedisUrl, parameters_from, settings_from
 from config.settings import Settings
@@ -55,6 +56,11 @@ app.command(
     "merge", epilog='Example: keepstream customers merge c-00042 c-00511 --because "called us"'
 )(identities.merge)
 app.command("split", epilog="Example: keepstream customers split anon-17")(identities.split)
+app.command(
+    "list",
+    epilog="Example: keepstream customers list --where 'churn_probability >= .7 and "
+    "net_365d > 500' --top 50 --by value_at_stake",
+)(list_customers)
 
 
 def _print(view: "Profile", settings: Settings) -> None:

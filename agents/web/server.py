@@ -6,8 +6,10 @@ server-sent events keeps it from stopping.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 from urllib.parse import quote
 
 from aiohttp import web
@@ -21,6 +23,15 @@ from streams.metrics import CONTENT_TYPE, Metrics
 RETRY = {"Retry-After": "1"}
 #: No request has a body that is of use here.
 CONTENT_BYTES_MAX = 1024
+#: Addresses to listen on that are nobody's to be reached at.
+_ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - told apart, not listened on
+
+_NOBODY_KNOWN = (
+    "unknown here: another worker owns their partition, and says no address of its own: see "
+    "KEEPSTREAM_WEB_ADVERTISED_URL"
+)
+
+ListAnswer = Callable[[Mapping[str, str]], Awaitable[web.Response]]
 
 
 class AddressRefused(OSError):
@@ -41,18 +52,38 @@ class Readiness:
         self.delays = delays
 
 
+class LiveCustomers(NamedTuple):
+    """What this worker can say of customers.
+
+    ``profile``: as JSON, if this worker owns the customer; ``is_recovering``: whether it might,
+    once it has read their partition; ``owner``: the address of another worker that owns them, and
+    ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
+    whose id it is, of one that is another customer's.
+    """
+
+    profile: Callable[[str], bytes | None]
+    is_recovering: Callable[[str], bool] = lambda _: False
+    owner: Callable[[str], str | None] = lambda _: None
+    is_known: Callable[[str], bool] = lambda _: True
+    listed: ListAnswer | None = None
+    person: Callable[[str], str | None] = lambda _: None
+
+
+def advertised_url(settings: Settings, port: int) -> str:
+    """Where others reach this worker: as the settings say, else where it listens."""
+    if settings.web_advertised_url:
+        return settings.web_advertised_url.rstrip("/")
+    host = socket.gethostname() if settings.web_host in _ANY else settings.web_host
+    return f"http://{f'[{host}]' if ':' in host.strip('[]') else host}:{port}"
+
+
 def routes(
     metrics: Metrics,
     readiness: Readiness,
-    customer: Callable[[str], bytes | None],
+    customers: LiveCustomers,
     refresh: Callable[[], None],
-    is_recovering: Callable[[str], bool] = lambda _: False,
-    person_of: Callable[[str], str | None] = lambda _: None,
 ) -> web.Application:
-    """The application; ``customer`` gives a profile as JSON if this worker owns the customer, and
-    ``is_recovering`` says whether it might, once it has read their partition. ``person_of``: whose
-    id it is, of one that is another customer's.
-    """
+    """The application."""
 
     async def expose(_: web.Request) -> web.Response:
         refresh()
@@ -70,21 +101,14 @@ def routes(
         return web.json_response(answer, status=503 if problems else 200)
 
     async def show(request: web.Request) -> web.Response:
-        customer_id = request.match_info["id"]
-        if not is_id(customer_id):
-            return web.json_response({"message": "not a customer's id"}, status=400)
-        if (person := person_of(customer_id)) is not None:
-            there = {"Location": f"/customers/{quote(person, safe='')}"}
-            answer = {"message": "an id of another customer", "customer": person}
-            return web.json_response(answer, status=307, headers=there)
-        view = customer(customer_id)
-        if view is None and is_recovering(customer_id):
-            message = "recovering: the partition is being read, ask again soon"
-            return web.json_response({"message": message}, status=503, headers=RETRY)
-        if view is None:
-            message = "unknown here: no such customer, or another worker owns their partition"
-            return web.json_response({"message": message}, status=404)
-        return web.Response(body=view, content_type="application/json")
+        return _shown(customers, request.match_info["id"])
+
+    async def show_list(request: web.Request) -> web.Response:
+        assert customers.listed is not None
+        query = request.query
+        if len(query) != len(set(query)):
+            return web.json_response({"message": "a name is asked twice"}, status=400)
+        return await customers.listed(dict(query))
 
     application = web.Application(client_max_size=CONTENT_BYTES_MAX)
     application.add_routes(
@@ -95,7 +119,31 @@ def routes(
             web.get("/customers/{id:.+}", show),
         ]
     )
+    if customers.listed is not None:
+        application.router.add_get("/customers", show_list)
     return application
+
+
+def _shown(customers: LiveCustomers, customer: str) -> web.Response:
+    """The customer's profile, where to ask for it, or why there is none."""
+    if not is_id(customer):
+        return web.json_response({"message": "not a customer's id"}, status=400)
+    if (person := customers.person(customer)) is not None:
+        place = {"Location": f"/customers/{quote(person, safe='')}"}
+        told = {"message": "an id of another customer", "customer": person}
+        return web.json_response(told, status=307, headers=place)
+    view = customers.profile(customer)
+    if view is not None:
+        return web.Response(body=view, content_type="application/json")
+    if customers.is_recovering(customer):
+        message = "recovering: the partition is being read, ask again soon"
+        return web.json_response({"message": message}, status=503, headers=RETRY)
+    if (url := customers.owner(customer)) is not None:
+        there = f"{url}/customers/{quote(customer, safe='')}"
+        message = f"another worker owns them: {there}"
+        return web.json_response({"message": message}, status=307, headers={"Location": there})
+    message = "no such customer" if customers.is_known(customer) else _NOBODY_KNOWN
+    return web.json_response({"message": message}, status=404)
 
 
 @asynccontextmanager

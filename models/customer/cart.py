@@ -16,6 +16,7 @@ from config.duration import HOUR_MS
 from config.limits import PositiveMs
 from config.parameters import Money, Parameters, Section
 from config.topics import CLICKSTREAM
+from models.customer.edges import of_timer
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
@@ -512,5 +513,5 @@ CART: Part[Cart] = Part(
     moments={CART_IDLE: "a cart that isn't empty was left alone for cart.idle"},
     offers=(cart,),
     facts=FACTS,
-    sections=(ProfileSection("cart", CartView, _view, _in_words, place=430),),
+    sections=(ProfileSection("cart", CartView, _view, _in_words, place=430, edge=of_timer(_IDLE)),),
 )

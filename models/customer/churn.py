@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import ceil, nan
 from typing import TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -20,10 +20,21 @@ from models.customer.consent import (
     may_be_learnt_from,
     personalisation_refused,
 )
+from models.customer.edges import of_timer
 from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
+from models.customer.labels import (
+    DecisionPoint,
+    Inputs,
+    Label,
+    Labels,
+    Waiting,
+    inputs_of,
+    narrow,
+    unpack_first,
+)
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
-from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchases import (
     WINDOW_MS_MAX,
     Purchases,
@@ -37,7 +48,7 @@ from models.customer.purchases import (
     silent_days,
     window_365d,
 )
-from models.customer.row import Row, State
+from models.customer.row import Row
 from models.customer.scene import Scene
 from models.customer.scores import (
     assessment,
@@ -61,42 +72,13 @@ from models.learning.feature_names import pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.gaps import gap_residuals
 from models.learning.history import History
-from models.learning.lessons import Counted, Example, Forecast, Observation, packed_text
+from models.learning.lessons import Example, Observation, packed_text
 from models.learning.scorers import pack_said
 from models.learning.value import ValueView, Worth, expect
 from models.money import digits
 
-PURCHASE, CHECK_IN = "purchase", "check-in"
 T = TypeVar("T")
 _DECISION, _LABEL = "decision", "label"
-
-
-class Waiting(Struct, frozen=True, array_like=True, gc=False):
-    """A label that waits for the end of its horizon, for one decision point.
-
-    ``features`` and ``said`` (each scorer's log odds) are those of the decision, packed.
-    ``weight`` is the number of decision points it stands for: only some of many are kept.
-    ``forecast`` is None if there was no model of value yet.
-    """
-
-    due_ms: int
-    decided_at_ms: int
-    horizon_days: float
-    kind: str
-    weight: int
-    features: bytes
-    said: bytes = b""
-    forecast: Forecast | None = None
-
-
-class Labels(State):
-    """``waiting``: labels not yet released, the earliest first. ``counted`` and ``spend_counted``:
-    the customer's cells in the population's count tables.
-    """
-
-    waiting: list[Waiting] = field(default_factory=list)
-    counted: tuple[int, int, int] | None = None
-    spend_counted: Counted | None = None
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
@@ -130,10 +112,9 @@ def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> in
     return due_ms if due_ms <= last_at_ms + WINDOW_MS_MAX else 0
 
 
-def kind_of(past: History, at_ms: int) -> str:
-    """Whether a decision point ends a purchase day or is a check-in."""
-    bought_today = bool(past.days) and past.days[-1] == at_ms // DAY_MS
-    return PURCHASE if bought_today else CHECK_IN
+def has_bought_today(past: History, at_ms: int) -> bool:
+    """Whether a decision point ends a purchase day."""
+    return bool(past.days) and past.days[-1] == at_ms // DAY_MS
 
 
 def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
@@ -169,30 +150,34 @@ def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
     a later one would bias the sample: customers who come back have more decision points, so those
     of lost customers would be kept more often.
     """
-    past, at_ms, pending_max = found.history, scene.at_ms, scene.parameters.bounds.pending
-    kind, packed = kind_of(past, at_ms), pack(found.features)
+    # As a plain number, which it need not be in parameters: it is packed.
+    past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
+    pending_max, net_minor = scene.parameters.bounds.pending, scene.of(net_so_far)
     draw = fingerprint(f"{scene.customer}:{at_ms}")
+    waiting = state.count_by_horizon()
+    labels: list[Label] = []
+    inputs: Inputs | None = None
     for score in found.churn:
-        horizon_days = score.horizon_days
-        wait_ms = round(horizon_days * DAY_MS) + scene.context.label_delay_ms
+        days = narrow(score.horizon_days)
+        wait_ms = round(days * DAY_MS) + delay_ms
         weight = _stride(past, at_ms, wait_ms, scene.parameters)
-        waiting = [one for one in state.waiting if one.horizon_days == horizon_days]
-        if draw % weight or len(waiting) >= pending_max:
+        if draw % weight or waiting[days] >= pending_max:
             continue
-        expected = expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
-        new = Waiting(
-            due_ms=at_ms + wait_ms,
-            decided_at_ms=at_ms,
-            horizon_days=horizon_days,
-            kind=kind,
-            weight=weight,
-            features=packed,
-            said=pack_said(score.said),
-            forecast=None if expected is None else expected.forecast,
+        said, expected = (
+            pack_said(score.said),
+            expect(past, net_minor, score.horizon_days, scene.snapshot),
         )
-        state.waiting.append(new)
-        state.waiting.sort(key=lambda one: (one.due_ms, one.horizon_days))
-    _set_next_label(state, scene.row)
+        if expected is None:
+            labels.append(Label(days, weight, said))
+            continue
+        forecast = expected.forecast
+        inputs = inputs or inputs_of(forecast, past, at_ms, net_minor)
+        labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
+    if labels:
+        labels.sort(key=lambda label: label.horizon_days)
+        bought, packed = has_bought_today(past, at_ms), pack(found.features)
+        state.add(DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs))
+        _set_next_label(state, scene.row)
 
 
 def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> int:
@@ -205,36 +190,33 @@ def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> 
 
 
 def _set_next_label(state: Labels, row: Row) -> None:
-    due_ms = state.waiting[0].due_ms if state.waiting else 0
-    row.set_due(_LABEL, due_ms, may_repeat=True)
+    row.set_due(_LABEL, state.next_due_ms(), may_repeat=True)
 
 
 def _release(scene: Scene) -> None:
     """Release the labels that are due, but for those from before the customer revoked that."""
     state, bought = scene.row.edit(CHURN), scene.of(purchases)
-    ripe = [one for one in state.waiting if one.due_ms <= scene.at_ms]
-    del state.waiting[: len(ripe)]
+    ripe = state.release(scene.at_ms)
     _set_next_label(state, scene.row)
     revoked_ms = scene.of(learnt_from_since_ms)
     for one in ripe:
-        if one.decided_at_ms > revoked_ms:
+        if one.point.at_ms > revoked_ms:
             scene.teach(_example(bought, one))
 
 
 def _example(bought: Purchases, waited: Waiting) -> Example:
-    start_ms = waited.decided_at_ms
-    end_ms = start_ms + round(waited.horizon_days * DAY_MS)
-    came_back, spent_minor = _bought_within(bought, start_ms, end_ms)
+    point, label = waited.point, waited.label
+    came_back, spent_minor = _bought_within(bought, point.at_ms, point.at_ms + label.horizon_ms)
     return Example(
         timestamp_ms=waited.due_ms,
-        horizon_days=waited.horizon_days,
-        kind=waited.kind,
+        horizon_days=float(label.horizon_days),
+        kind=point.kind,
         churned=not came_back,
-        features=packed_text(waited.features),
-        weight=waited.weight,
-        said=packed_text(waited.said),
+        features=packed_text(point.features),
+        weight=label.weight,
+        said=packed_text(label.said),
         spent_minor=spent_minor,
-        forecast=waited.forecast,
+        forecast=point.forecast(label),
     )
 
 
@@ -281,14 +263,10 @@ def _united(states: Sequence[Labels], parameters: Parameters) -> Labels:
     counted last, because a table must count a person once.
     """
     one = Labels()
-    one.waiting = sorted(
-        (waited for state in states for waited in state.waiting),
-        key=lambda waited: (waited.due_ms, waited.horizon_days, waited.decided_at_ms),
+    one.points = sorted(
+        (point for state in states for point in state.points), key=lambda point: point.at_ms
     )
-    for horizon_days in {waited.horizon_days for waited in one.waiting}:
-        of_horizon = [waited for waited in one.waiting if waited.horizon_days == horizon_days]
-        for waited in of_horizon[parameters.bounds.pending :]:
-            one.waiting.remove(waited)
+    one.limit(parameters.bounds.pending)
     for state in states:
         one.counted = state.counted or one.counted
         one.spend_counted = state.spend_counted or one.spend_counted
@@ -464,6 +442,8 @@ CHURN: Part[Labels] = Part(
     code="la",
     about="Who is leaving, why a score says so, and what would be lost with them.",
     state=Labels,
+    version=2,
+    older={1: unpack_first},
     united=_united,
     reunited=_reunited,
     listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
@@ -491,7 +471,13 @@ CHURN: Part[Labels] = Part(
     facts=FACTS,
     sections=(
         ProfileSection(
-            "churn", tuple[ChurnView, ...], _personal(_churn_view, ()), _churn_in_words, place=200
+            "churn",
+            tuple[ChurnView, ...],
+            _personal(_churn_view, ()),
+            _churn_in_words,
+            place=200,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
             "explanations",
@@ -499,12 +485,26 @@ CHURN: Part[Labels] = Part(
             _personal(explanations, ()),
             _explanations_in_words,
             place=220,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
-            "silent_churn", float | None, _personal(thinning, None), _thinning_in_words, place=230
+            "silent_churn",
+            float | None,
+            _personal(thinning, None),
+            _thinning_in_words,
+            place=230,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
         ProfileSection(
-            "value", ValueView | None, _personal(worth, None), _worth_in_words, place=300
+            "value",
+            ValueView | None,
+            _personal(worth, None),
+            _worth_in_words,
+            place=300,
+            basis=Basis.MODEL,
+            edge=of_timer(_DECISION),
         ),
     ),
 )

@@ -30,6 +30,7 @@ from models.customer.consent_events import (
 )
 from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
 from models.customer.consent_words import ConsentView, WordView, in_words
+from models.customer.edges import first_after
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Fact, Part, ProfileSection, Sum, Told
 from models.customer.row import State
@@ -317,6 +318,13 @@ def _by_default(parameters: ConsentParameters, purpose: str) -> Refusal | None:
     return Refusal(0, purpose) if is_denied else None
 
 
+def _expiry(scene: Scene) -> int:
+    """When the next grant expires."""
+    expires = scene.parameters.of(ConsentParameters).expires
+    granted = [word.at_ms for word in scene.row.read(CONSENT).words if word.granted]
+    return first_after(scene.at_ms, (at_ms + expires for at_ms in granted)) if expires else 0
+
+
 def email_unreachable_since_ms(scene: Scene) -> int:
     """When the customer's e-mail address was last found unreachable; 0 if it can be reached."""
     return scene.row.read(CONSENT).unreachable_since_ms
@@ -493,7 +501,9 @@ CONSENT: Part[Consent] = Part(
     ),
     moments={CONSENT_CHANGED: "the customer agreed to something, or wants no more of it"},
     facts=FACTS,
-    sections=(ProfileSection("consent", ConsentView | None, _view, in_words, place=150),),
+    sections=(
+        ProfileSection("consent", ConsentView | None, _view, in_words, place=150, edge=_expiry),
+    ),
     population=Told(
         keys=lambda _: [f"{share}:{word}" for share in _SHARES for word in ("granted", "revoked")],
         window_days=lambda _: 0,

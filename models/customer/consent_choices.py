@@ -70,13 +70,20 @@ _YES_NAME: Final = (
     r"|accepts[ _-]?marketing"
 )
 _NO_NAME: Final = r"(?:is[ _-]?)?(?:unsubscribed|opted[ _-]?out|opt[ _-]?out)"
-#: Finds a no in the JSON of an event that nobody knows.
-says_no: Final = re.compile(
-    rf'"(?:(?:{_YES_NAME})"\s*:\s*(?:{_IS_NO}|{_IS_OUT})'
-    rf'|(?:{_NO_NAME})"\s*:\s*{_IS_YES}'
-    rf'|[a-z _-]*(?:status|state)"\s*:\s*{_IS_OUT})'.encode(),
-    re.IGNORECASE,
+# In small letters, each beginning with letters that all of its matches share: many times faster.
+_a_choice: Final = re.compile(rf'"\s*:\s*(?:{_IS_NO}|{_IS_YES}|{_IS_OUT})'.encode()).search
+_a_no: Final = re.compile(
+    rf'"(?:(?:{_YES_NAME})"\s*:\s*(?:{_IS_NO}|{_IS_OUT})|(?:{_NO_NAME})"\s*:\s*{_IS_YES})'.encode()
 ).search
+_is_out: Final = re.compile(rf'stat(?:us|e)"\s*:\s*{_IS_OUT}'.encode()).search
+
+
+def says_no(content: bytes) -> bool:
+    """Whether there is a no in the JSON of an event that nobody knows."""
+    content = content.lower()
+    if not _a_choice(content):
+        return False
+    return bool(_a_no(content) or _is_out(content))
 
 
 def choice_of(value: Any) -> Choice:

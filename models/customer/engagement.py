@@ -13,6 +13,7 @@ from models.customer.active_days import NO_DAYS, ActiveDays, united_days, with_a
 from models.customer.anomaly import Anomaly, activity_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
+from models.customer.edges import next_day
 from models.customer.part import INTERACTIONS, SCORE, Fact, Line, Part, ProfileSection
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -329,6 +330,13 @@ ENGAGEMENT: Part[Engagement] = Part(
     facts=FACTS,
     sections=(
         ProfileSection("engagement", EngagementView, _view, _in_words, place=400),
-        ProfileSection("activity_anomaly", Anomaly | None, _anomaly, _anomaly_lines, place=410),
+        ProfileSection(
+            "activity_anomaly",
+            Anomaly | None,
+            _anomaly,
+            _anomaly_lines,
+            place=410,
+            edge=next_day,
+        ),
     ),
 )

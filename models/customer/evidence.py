@@ -18,6 +18,7 @@ from models.customer.churn_reason import (
     in_words,
 )
 from models.customer.decay import added
+from models.customer.edges import first_after
 from models.customer.evidence_words import (
     CANCELLED,
     NAMES,
@@ -25,7 +26,7 @@ from models.customer.evidence_words import (
     EvidenceParameters,
     kind_of,
 )
-from models.customer.part import Fact, Part, ProfileSection
+from models.customer.part import Basis, Fact, Part, ProfileSection
 from models.customer.purchases import overdue_at, purchases, usual_gap_days
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -240,6 +241,14 @@ EVIDENCE: Part[Evidence] = Part(
         ),
     },
     sections=(
-        ProfileSection("churn_reason", ChurnReason | None, _reason_of_buyer, in_words, place=210),
+        ProfileSection(
+            "churn_reason",
+            ChurnReason | None,
+            _reason_of_buyer,
+            in_words,
+            place=210,
+            basis=Basis.MODEL,
+            edge=lambda scene: first_after(scene.at_ms, (scene.of(overdue_at),)),
+        ),
     ),
 )

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from models.customer import loyalty_news
+from models.customer.edges import first_after
 from models.customer.loyalty_account import Account, Loyalty, Sums, current, pack, unpack
 from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.loyalty_news import EVENTS
@@ -210,6 +211,17 @@ def _view(scene: Scene) -> LoyaltyView | None:
     )
 
 
+def _edge(scene: Scene) -> int:
+    """When points become active, are about to expire or expire, or no longer count for a level."""
+    if not _is_member(scene):
+        return 0
+    account = scene.of(loyalty_account)
+    within_ms = account.loyalty.expiring
+    soon_ms = first_after(scene.at_ms, (lot[0] - within_ms for lot in account.to_spend))
+    next_ms = min(account.next_ms(), account.standing.moves_at_ms(), soon_ms or NEVER_MS)
+    return next_ms if next_ms < NEVER_MS else 0
+
+
 def _in_words(view: LoyaltyView, _as_of: str, _currency: str) -> Iterator[Line]:
     words = [f"owes {counted(view.debt, 'point')}" if view.debt else counted(view.points, "point")]
     if view.pending:
@@ -274,7 +286,7 @@ LOYALTY: Part[Loyalty] = Part(
     },
     reads=(order_of_event,),
     facts=FACTS,
-    sections=(ProfileSection(_NAME, LoyaltyView | None, _view, _in_words, place=450),),
+    sections=(ProfileSection(_NAME, LoyaltyView | None, _view, _in_words, place=450, edge=_edge),),
     population=Told(
         keys=lambda _: _KEYS,
         window_days=lambda _: _FOR_EVER,

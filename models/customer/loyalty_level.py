@@ -141,6 +141,12 @@ class Standing:
         above = self.held(at_ms) + 1
         return self._steps[above] - self.earned if above < len(self._steps) else 0
 
+    def moves_at_ms(self) -> int:
+        """When the points that count next become more or fewer; `NEVER_MS` for never."""
+        times, entered, left = self._times, self._entered, self._left
+        enter_ms = times[entered] if entered < len(times) else NEVER_MS
+        return min(enter_ms, times[left] + self._window_ms if left < entered else NEVER_MS)
+
     def falls_at_ms(self, at_ms: int) -> int:
         """When the level that is held falls if no points come; `NEVER_MS` for the lowest."""
         held = self.held(at_ms)

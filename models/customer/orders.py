@@ -15,6 +15,7 @@ from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.row import State
+from models.events.codes import code
 from models.events.event import Amount, Event, EventType, Text
 from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
@@ -132,9 +133,13 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     value: Amount | None = None
     currency: str | None = None
     products: tuple[Product, ...] | None = None
+    #: A code such as ``damaged``; anything else may be personal.
+    reason: str | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     def __post_init__(self) -> None:
         _limit(self)
+        force_setattr(self, "reason", code(self.reason))
         # Under whichever name, for a part that is taken for the whole is a purchase lost.
         said = (self.total, self.refund_amount, self.amount, self.value)
         force_setattr(self, "total", next((one for one in said if one is not None), None))
@@ -158,6 +163,12 @@ class OrderCancellation(Struct, frozen=True, omit_defaults=True):
     """An order cancelled, whatever was said of amounts."""
 
     order_id: Text
+    #: As that of a refund.
+    reason: str | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", code(self.reason))
 
 
 def _limit(news: OrderNews | OrderRefund) -> None:
@@ -184,8 +195,10 @@ _NEWS = EventType(
 EVENTS = {
     COMPLETED: _NEWS,
     UPDATED: _NEWS,
-    REFUNDED: EventType(shape=OrderRefund, value=lambda refund: refund.stated),
-    CANCELLED: EventType(shape=OrderCancellation),
+    REFUNDED: EventType(
+        shape=OrderRefund, value=lambda refund: refund.stated, code=lambda refund: refund.reason
+    ),
+    CANCELLED: EventType(shape=OrderCancellation, code=lambda cancelled: cancelled.reason),
 }
 
 

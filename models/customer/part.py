@@ -8,12 +8,14 @@ all that makes it work.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import inf
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from msgspec import Struct
 
 from config.parameters import Parameters, Section
+from models.customer.edges import Edge, never
 from models.customer.row import Kept
 from models.customer.scene import Scene
 from models.events.event import Event, EventType
@@ -88,12 +90,23 @@ class Line(NamedTuple):
     words: str
 
 
+class Basis(StrEnum):
+    """What a section is made of besides the customer's own events: the parameters alone, what all
+    customers are like, or models.
+    """
+
+    PARAMETERS = "parameters"
+    POPULATION = "population"
+    MODEL = "model"
+
+
 class ProfileSection(NamedTuple):
     """A field of the profile, and how it reads in words.
 
     ``in_words`` is given the field's value, the moment of the profile in ISO 8601 and the currency.
-    ``place`` orders the words, not the fields: lower comes first. Of a part that is switched off,
-    the field is null: one that can be has a ``view`` that says so.
+    ``place`` orders the words, not the fields: lower comes first. ``edge``: when the section next
+    changes by time alone; what grows or decays all the time does not count. Of a part that is
+    switched off, the field is null: one that can be has a ``view`` that says so.
     """
 
     name: str
@@ -101,6 +114,8 @@ class ProfileSection(NamedTuple):
     read: Callable[[Scene], Any]
     in_words: Callable[[Any, str, str], Iterable[Line]] | None = None
     place: int = 500
+    basis: Basis = Basis.PARAMETERS
+    edge: Edge = never
 
     @property
     def field(self) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from config.duration import DAY_MS
 from config.limits import Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
 from models.customer.decay import added, decayed
+from models.customer.edges import first_after
 from models.customer.orders import (
     CANCELLED,
     COMPLETED,
@@ -30,7 +31,7 @@ from models.customer.orders import (
     OrderNews,
     number_or_none,
 )
-from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.purchases import order_of_event
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -288,6 +289,12 @@ def _buys_for_less_only(
     return all(_is_discounted(one, section) for one in lately)
 
 
+def _edge(scene: Scene) -> int:
+    """When a purchase is no longer of the last 365 days."""
+    placed_ms = [one.placed_at_ms for one in scene.row.read(PRICES).orders if one.is_purchase]
+    return first_after(scene.at_ms, (time_ms + _YEAR_MS for time_ms in placed_ms))
+
+
 def _surprise(order: PricedOrder, usual: Usual) -> float:
     """How much a purchase says of its customer: 1, and less in a month in which everybody buys for
     less than is usual in other months.
@@ -438,7 +445,17 @@ PRICES: Part[Prices] = Part(
     offers=(sensitivity, is_price_dependent),
     reads=(order_of_event,),
     facts=FACTS,
-    sections=(ProfileSection("prices", PricesView | None, _view, _in_words, place=440),),
+    sections=(
+        ProfileSection(
+            "prices",
+            PricesView | None,
+            _view,
+            _in_words,
+            place=440,
+            basis=Basis.POPULATION,
+            edge=_edge,
+        ),
+    ),
     population=Told(
         keys=_keys,
         window_days=lambda _parameters: _SUMS_DAYS,

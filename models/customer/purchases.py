@@ -18,6 +18,7 @@ from models.customer import order_records
 from models.customer.anomaly import Anomaly, purchase_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
+from models.customer.edges import first_after, leaves_window, next_day, passes_cut
 from models.customer.occasions import DAYS_KEPT, Sitting, occasions
 from models.customer.order_records import DaySums, OrderRecord
 from models.customer.orders import (
@@ -33,7 +34,7 @@ from models.customer.orders import (
     sort_key,
     take,
 )
-from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
+from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.rfm import SEGMENT_WORDS, RfmScores, Segment, rfm_scores
 from models.customer.rhythm import Clock, clock_of, overdue_at_ms, rhythm_of
 from models.customer.row import State
@@ -43,7 +44,7 @@ from models.events.currency import check_currency
 from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso_or_none
-from models.learning.history import Days, History
+from models.learning.history import Days, History, past_at
 from models.learning.population import Population
 from models.money import in_words as money_in_words
 
@@ -469,9 +470,7 @@ def history(scene: Scene) -> History | None:
     if days and days[0] < first_day:
         first_day = days[0]
     last_day = days[-1] if days else state.gone.first_ms // DAY_MS
-    today = at_ms / DAY_MS
-    last = float(last_day - first_day)
-    return History(days, bought - 1, last, max(today - first_day, last), max(today - last_day, 0.0))
+    return past_at(at_ms, days, bought - 1, first_day, last_day)
 
 
 def levels(scene: Scene) -> tuple[list[float], list[float]]:
@@ -510,9 +509,11 @@ def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, 
         placed_at_ms = order.placed_at_ms
         if (placed_at_ms or order.ended_at_ms) <= after_ms:
             break
-        if order.is_purchase and placed_at_ms <= until_ms:
+        if placed_at_ms <= until_ms and order.is_purchase:
             count += 1
-            net_minor += order.net_minor
+            # What `net_minor` says, without asking again whether it is a purchase: lists ask this
+            # of every customer.
+            net_minor += max(order.gross_minor - order.refunded_minor, 0)
     if state.records:
         more, more_minor = order_records.within(state.records, after_ms, until_ms)
         count, net_minor = count + more, net_minor + more_minor
@@ -800,6 +801,21 @@ def _rfm_view(scene: Scene) -> RfmView:
     )
 
 
+def _rfm_edge(scene: Scene) -> int:
+    """When a purchase leaves a window, or so much silence means another score."""
+    state, at_ms = scene.row.read(PURCHASES), scene.at_ms
+    placed_ms = [record.at_ms for record in _standing(state)]
+    days = [sums[0] for sums in state.day_sums]
+    cuts = scene.snapshot.of(Population).recency_days_cuts
+    return first_after(
+        at_ms,
+        (
+            leaves_window(placed_ms, days, WINDOW_DAYS, at_ms),
+            passes_cut(state.last_at_ms, cuts, at_ms) if state.count else 0,
+        ),
+    )
+
+
 def _unpriced_refunds(state: Purchases) -> int:
     refunds = 0
     for order in state.orders:
@@ -874,7 +890,22 @@ PURCHASES: Part[Purchases] = Part(
     ),
     facts=FACTS,
     sections=(
-        ProfileSection("rfm", RfmView, _rfm_view, _rfm_in_words, place=100),
-        ProfileSection("purchase_anomaly", Anomaly | None, _anomaly, _anomaly_lines, place=420),
+        ProfileSection(
+            "rfm",
+            RfmView,
+            _rfm_view,
+            _rfm_in_words,
+            place=100,
+            basis=Basis.POPULATION,
+            edge=_rfm_edge,
+        ),
+        ProfileSection(
+            "purchase_anomaly",
+            Anomaly | None,
+            _anomaly,
+            _anomaly_lines,
+            place=420,
+            edge=next_day,
+        ),
     ),
 )

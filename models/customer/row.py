@@ -170,6 +170,12 @@ class Row:
         self.__init__()  # type: ignore[misc]
         self.applied = applied
 
+    def renew(self, part: Kept[Any]) -> None:
+        """Pack the part anew if an earlier release packed it."""
+        entry = self._packed.get(part.code)
+        if entry is not None and entry[_CHECKSUM_BYTES] != part.version:
+            self.edit(part)
+
     def has_seen(self, message: bytes) -> bool:
         """Whether an event with this fingerprint of its message id was applied before."""
         at = self.messages.find(message)

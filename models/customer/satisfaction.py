@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 from config.duration import DAY_MS
 from config.limits import PositiveInt, at_most
 from config.parameters import Parameters, Section
-from models.customer.part import Fact, Line, Part, ProfileSection, Told
+from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
@@ -538,7 +538,14 @@ SATISFACTION: Part[Satisfaction] = Part(
     },
     facts=FACTS,
     sections=(
-        ProfileSection("satisfaction", SatisfactionView | None, _view, _in_words, place=445),
+        ProfileSection(
+            "satisfaction",
+            SatisfactionView | None,
+            _view,
+            _in_words,
+            place=445,
+            basis=Basis.POPULATION,
+        ),
     ),
     population=Told(
         keys=_keys,

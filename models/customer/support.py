@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from config.duration import HOUR_MS
 from config.parameters import Parameters, Section
 from models.customer import surveys, ticket_news
+from models.customer.edges import of_timer
 from models.customer.evidence_words import EvidenceParameters, kind_of
 from models.customer.fingerprint import fingerprint
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
@@ -448,5 +449,9 @@ SUPPORT: Part[Support] = Part(
     },
     offers=(support, late_tickets, unhappiness, truce),
     facts=FACTS,
-    sections=(ProfileSection("support", SupportView, _view, _in_words, place=440),),
+    sections=(
+        ProfileSection(
+            "support", SupportView, _view, _in_words, place=440, edge=of_timer(_WAITING)
+        ),
+    ),
 )

@@ -22,6 +22,10 @@ class ChurnState(Struct, rename="camel"):
     reliability: dict[str, Reliability] = {}
 
 
+#: All scorers, and what was served.
+_JUDGED = (*SCORERS, CHAMPION)
+
+
 class ChurnLearner:
     """Learns each horizon by itself, and judges the scores that were given at each decision."""
 
@@ -34,6 +38,8 @@ class ChurnLearner:
             horizon: OnlineLearner(known, parameters)
             for horizon, known in self._state.horizons.items()
         }
+        #: The tables of `ChurnState.reliability` by horizon and kind, in the order of `_JUDGED`.
+        self._tables: dict[tuple[float, str], list[Reliability]] = {}
 
     def learn(self, example: Example) -> None:
         """Judge the scores of the decision, then learn its outcome."""
@@ -59,13 +65,22 @@ class ChurnLearner:
 
     def _judge(self, example: Example, said: Said) -> None:
         """Count each scorer's score at the decision, and the one that was served."""
-        served = said.log_odds[said.served]
-        told = [*zip(SCORERS, said.log_odds, strict=True), (CHAMPION, served)]
-        for scorer, log_odds in told:
+        tables = self._tables.get((example.horizon_days, example.kind))
+        if tables is None:
+            tables = self._tables_of(example.horizon_days, example.kind)
+        told = (*said.log_odds, said.log_odds[said.served])
+        for log_odds, table in zip(told, tables, strict=True):
             assert log_odds is not None
-            name = f"{example.horizon_days:g} {example.kind} {scorer}"
-            found = self._state.reliability.setdefault(name, Reliability())
-            found.learn(sigmoid(log_odds), example.churned, example.weight)
+            table.learn(sigmoid(log_odds), example.churned, example.weight)
+
+    def _tables_of(self, horizon_days: float, kind: str) -> list[Reliability]:
+        known = self._state.reliability
+        tables = [
+            known.setdefault(f"{horizon_days:g} {kind} {scorer}", Reliability())
+            for scorer in _JUDGED
+        ]
+        self._tables[horizon_days, kind] = tables
+        return tables
 
     def _quality(self) -> list[Quality]:
         """By horizon, kind of decision and scorer, and over all kinds."""

@@ -40,21 +40,20 @@ class Contest(Struct, rename="camel"):
         self.judged += 1
         rate = max(_LOSS_RATE, 1.0 / self.judged)
         blend = losses[_BLEND]
-        self.losses = tuple(
+        # Lists first: a tuple of a generator takes several times as long.
+        means = [
             mean + rate * (loss - mean) for mean, loss in zip(self.losses, losses, strict=True)
-        )
-        self.spreads = tuple(
+        ]
+        squares = [
             mean + rate * ((loss - blend) ** 2 - mean)
             for mean, loss in zip(self.spreads, losses, strict=True)
-        )
+        ]
+        self.losses, self.spreads = tuple(means), tuple(squares)
         if self.judged < _JUDGED_MIN:
             return
         # The standard error of an exponentially weighted mean.
         weight = _LUCK * sqrt(rate / (2.0 - rate))
-        claims = [
-            loss + weight * sqrt(spread)
-            for loss, spread in zip(self.losses, self.spreads, strict=True)
-        ]
-        best = min(range(len(SCORERS)), key=claims.__getitem__)
+        claims = [loss + weight * sqrt(spread) for loss, spread in zip(means, squares, strict=True)]
+        best = claims.index(min(claims))
         if claims[self.champion] - claims[best] > margin:
             self.champion = best

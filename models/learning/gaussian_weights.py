@@ -18,6 +18,8 @@ Vector = NDArray[np.float64]
 INTERCEPT = "(intercept)"
 _VARIANCE_MIN = 1e-300
 _LENGTH_MAX = 1e100
+#: `Vector.sum` without what it does besides.
+_sum = np.add.reduce
 
 
 class Projection(NamedTuple):
@@ -55,6 +57,8 @@ class GaussianWeights:
         self._places: dict[Hashable, int] = {}
         self._mean: Vector = np.zeros(0)
         self._covariance: Vector = np.zeros((0, 0))
+        # For products of the covariance's shape: new memory for each would take as long as they do.
+        self._products: Vector = np.zeros((0, 0))
         # Features with a prior have their weight from the start, so that a prediction before the
         # first example uses it.
         self.grow((INTERCEPT, *names, *self._prior_mean))
@@ -97,6 +101,7 @@ class GaussianWeights:
         mean[:known], covariance[:known, :known] = self._mean, self._covariance
         mean[known:] = [self._prior_mean.get(name, 0.0) for name in new]
         self._mean, self._covariance = mean, covariance
+        self._products = np.zeros((size, size))
 
     def vector(self, x: Mapping[Any, float]) -> Vector:
         """The example in the order of the weights, 0 for missing features, without new ones."""
@@ -110,7 +115,7 @@ class GaussianWeights:
 
     def center(self, vector: Vector) -> float:
         """The linear predictor by the mean of the weights."""
-        return float((self._mean * vector).sum())
+        return float(_sum(self._mean * vector))
 
     def project(self, vector: Vector) -> Projection:
         """Raises ``ValueError`` for an example that is not finite: it would make all weights NaN
@@ -118,8 +123,8 @@ class GaussianWeights:
         """
         if not hypot(*vector.tolist()) <= _LENGTH_MAX:
             raise ValueError("an example has a value that is missing, infinite or above 1e100")
-        spread = (self._covariance * vector).sum(axis=1)
-        variance = float((spread * vector).sum())
+        spread = _sum(np.multiply(self._covariance, vector, out=self._products), axis=1)
+        variance = float(_sum(spread * vector))
         return Projection(self.center(vector), max(variance, 0.0), spread)
 
     def believed(self, x: Mapping[Any, float]) -> tuple[float, float]:
@@ -143,7 +148,7 @@ class GaussianWeights:
             raise ValueError("the weight of an example must be finite and 0 or more")
         _, variance, spread = projection
         gain = spread * sqrt(information / (1.0 + information * variance))
-        self._covariance -= gain[:, None] * gain
+        self._covariance -= np.multiply(gain[:, None], gain, out=self._products)
         self._mean += spread * step
         self._forget()
 
@@ -160,7 +165,7 @@ class GaussianWeights:
             return
         room = self._prior_variance / np.maximum(variances, _VARIANCE_MIN)
         scale = np.sqrt(np.minimum(np.maximum(room, 1.0), inflation))
-        self._covariance *= scale[:, None] * scale
+        self._covariance *= np.multiply(scale[:, None], scale, out=self._products)
 
     @staticmethod
     def _checked(values: object, shape: tuple[int, ...]) -> Vector:

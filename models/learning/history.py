@@ -23,6 +23,12 @@ class History(NamedTuple):
     recency: float
 
 
+def past_at(at_ms: int, days: Days, repeats: int, first_day: int, last_day: int) -> History:
+    """The history at a moment of somebody who bought first and last on these days."""
+    today, last = at_ms / DAY_MS, float(last_day - first_day)
+    return History(days, repeats, last, max(today - first_day, last), max(today - last_day, 0.0))
+
+
 def days_since(past: History, since_ms: int) -> int:
     """The number of purchase days after the day of ``since_ms``."""
     return len(past.days) - bisect_right(past.days, since_ms // DAY_MS)

@@ -2,23 +2,20 @@
 standardized features, a recalibration of their blend, and which scorer serves.
 """
 
-from collections import Counter, defaultdict
-from typing import Any
-
 import msgspec
 import numpy as np
 from msgspec import Struct
-from river.linear_model import LogisticRegression
-from river.optim import SGD
-from river.preprocessing import StandardScaler
 
 from config.parameters import Parameters
 from models.learning.bayesian import BayesianLogisticRegression
 from models.learning.churn_models import ChurnModels, LinearModel
 from models.learning.contest import Contest
 from models.learning.feature_names import NAMES
+from models.learning.gaussian_weights import Vector
+from models.learning.log_odds import sigmoid
 from models.learning.recalibration import Shift
 from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
+from models.learning.standardized_logistic import StandardizedLogistic
 
 _BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
 _RECALIBRATED = SCORERS.index(Scorer.RECALIBRATED)
@@ -49,9 +46,7 @@ class OnlineLearner:
         learning = parameters.learning
         self._parameters = parameters
         self._state = state
-        # River's methods have no types.
-        self._scaler: Any = StandardScaler()
-        self._logistic: Any = LogisticRegression(SGD(learning.learning_rate), l2=0.0)
+        self._logistic = StandardizedLogistic(len(NAMES), learning.learning_rate)
         self._bayesian = BayesianLogisticRegression(
             names=NAMES, prior_variance=learning.prior_variance, forgetting=learning.forgetting
         )
@@ -59,14 +54,10 @@ class OnlineLearner:
             self._restore(state)
 
     def _restore(self, state: OnlineState) -> None:
-        # River cannot load a state; these are its own attributes. A test fails when a restored
-        # learner and one that never stopped differ in a bit.
-        self._scaler.counts = Counter(dict.fromkeys(NAMES, state.count))
-        self._scaler.means = defaultdict(float, zip(NAMES, state.means, strict=True))
-        self._scaler.vars = defaultdict(float, zip(NAMES, state.variances, strict=True))
-        for name, weight in zip(NAMES, state.weights, strict=True):
-            self._logistic._weights[name] = weight
-        self._logistic.intercept = state.intercept
+        logistic = self._logistic
+        logistic.count, logistic.intercept = state.count, state.intercept
+        logistic.means[:], logistic.variances[:] = state.means, state.variances
+        logistic.weights[:] = state.weights
         size = len(NAMES) + 1
         self._bayesian.weights.mean = np.frombuffer(state.belief)
         self._bayesian.weights.covariance = np.frombuffer(state.covariance).reshape(size, size)
@@ -80,12 +71,9 @@ class OnlineLearner:
         present one, before they learn from the example. Without a score of the baseline no scorer
         is judged.
         """
-        x = dict(zip(NAMES, features, strict=True))
         if said is not None and said[_BASELINE] is not None:
-            self._judge(self._now(x, said) if None in said else said, churned)
-        self._scaler.learn_one(x)
-        standardized = self._scaler.transform_one(x)
-        self._logistic.learn_one(standardized, churned)
+            self._judge(self._now(features, said) if None in said else said, churned)
+        standardized = self._logistic.learn(features, churned)
         self._bayesian.learn_vector(_with_intercept(standardized), churned)
         self._state.count += 1
 
@@ -99,10 +87,10 @@ class OnlineLearner:
         state.contest.judge(losses, self._parameters.learning.champion_margin)
         state.shift.learn(log_odds[_BLEND], churned)
 
-    def _now(self, x: dict[str, float], said: LogOdds) -> LogOdds:
+    def _now(self, features: tuple[float, ...], said: LogOdds) -> LogOdds:
         """The models' present log odds, with the baseline's of the decision."""
-        standardized = self._scaler.transform_one(x)
-        logistic = log_odds_of(self._logistic.predict_proba_one(standardized)[True])
+        standardized = self._logistic.standardized(features)
+        logistic = log_odds_of(sigmoid(self._logistic.log_odds(standardized)))
         bayesian = self._bayesian.center(_with_intercept(standardized))
         return combined(said[_BASELINE], logistic, bayesian, self._state.shift.mean)
 
@@ -110,10 +98,9 @@ class OnlineLearner:
         """The whole state, enough to restore the learner."""
         state = self._state
         if state.count:
-            state.means = tuple(self._scaler.means[name] for name in NAMES)
-            state.variances = tuple(self._scaler.vars[name] for name in NAMES)
-            state.weights = tuple(float(self._logistic._weights[name]) for name in NAMES)
-            state.intercept = float(self._logistic.intercept)
+            logistic = self._logistic
+            state.means, state.variances = tuple(logistic.means), tuple(logistic.variances)
+            state.weights, state.intercept = tuple(logistic.weights), logistic.intercept
             state.belief = self._bayesian.weights.mean.tobytes()
             state.covariance = self._bayesian.weights.covariance.tobytes()
         return state
@@ -135,5 +122,5 @@ class OnlineLearner:
         )
 
 
-def _with_intercept(standardized: dict[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.fromiter((1.0, *standardized.values()), np.float64, len(NAMES) + 1)
+def _with_intercept(standardized: list[float]) -> Vector:
+    return np.array([1.0, *standardized])

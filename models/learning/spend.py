@@ -30,6 +30,8 @@ _DRIFT_A_DAY = 0.01
 _DISPERSION = 5.0
 _LEAST_ORDERS = 1e-6
 _LOG_MAX = 12.0
+#: Added to spend a day, in typical orders, so that none has a logarithm.
+_SPEND_FLOOR = 0.03
 #: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
@@ -129,9 +131,14 @@ def features(
         log1p(past.recency),
         log1p(past.repeats),
         log1p(past.life),
-        log(max(net_minor, 0) / (days * order_minor) + 0.03),
+        log(max(net_minor, 0) / (days * order_minor) + _SPEND_FLOOR),
         1.0 if past.repeats == 0 else 0.0,
     )
+
+
+def spent_behind(spend_a_day: float, repeats: int, order_minor: float) -> int:
+    """The net spend of which `features` made this ``spend_a_day``; 0 if there was none."""
+    return round((exp(spend_a_day) - _SPEND_FLOOR) * (repeats + 1) * order_minor)
 
 
 def expected_orders(weights: tuple[float, ...], seen: tuple[float, ...]) -> float:

@@ -46,9 +46,9 @@ class Producer:
         return durable
 
 
-def folded(*, is_taken_away: bool) -> tuple[list[str], bool, dict[TP, int]]:
-    """The topics written to, whether the partition is still held, and what may be committed, after
-    a batch of one record that a rebalance may have met.
+def folded(*, is_taken_away: bool) -> tuple[list[str], int | None, dict[TP, int]]:
+    """The topics written to, the time that rows are settled at if the partition is still held, and
+    what may be committed, after a batch of one record that a rebalance may have met.
     """
     ledger, producer = BatchLedger(on_end=lambda _: None), Producer()
     ledger.seek({TP(CUSTOMER_EVENTS, 0): 0})
@@ -58,7 +58,7 @@ def folded(*, is_taken_away: bool) -> tuple[list[str], bool, dict[TP, int]]:
             ledger.begin_epoch()
         return Recovered(CustomerRows({}), PartitionState(live_at_ms=0), 0, 0, 0.0)
 
-    async def take() -> bool:
+    async def take() -> int | None:
         snapshots = SnapshotStore(SETTINGS, prior_snapshot(PARAMETERS))
         partitions = OwnedPartitions(
             snapshots, SETTINGS, plan_for(PARAMETERS), NOBODY, read_changelog
@@ -76,20 +76,21 @@ def folded(*, is_taken_away: bool) -> tuple[list[str], bool, dict[TP, int]]:
         value = clock_record(START_MS)
         record = FakeRecord(0, 0, CUSTOMER_EVENTS, START_MS, 0, None, value, [])
         await agent.take(ledger.admit(CUSTOMER_EVENTS, {0: [record]}))
-        return partitions.get(0) is not None
+        owned = partitions.get(0)
+        return None if owned is None else owned.settled_ms
 
-    is_held = asyncio.run(take())
-    return producer.topics, is_held, ledger.commits_due()
+    settled_ms = asyncio.run(take())
+    return producer.topics, settled_ms, ledger.commits_due()
 
 
 def test_a_batch_of_ours_is_written_and_may_be_committed() -> None:
-    topics, is_held, due = folded(is_taken_away=False)
+    topics, settled_ms, due = folded(is_taken_away=False)
     # The end of a day is a lesson's, and goes before the state.
     assert ["labelled-examples", "customers"] == topics
-    assert is_held
+    assert START_MS == settled_ms
     assert {TP(CUSTOMER_EVENTS, 0): 1} == due
 
 
 def test_a_batch_that_is_no_longer_ours_leaves_nothing() -> None:
     """Neither in a topic, nor in memory: what was folded there has no effects anywhere."""
-    assert ([], False, {}) == folded(is_taken_away=True)
+    assert ([], None, {}) == folded(is_taken_away=True)

@@ -92,9 +92,9 @@ def test_no_profile_is_written_while_partitions_change_hands(
 
 
 class _Views:
-    """Profiles that wait, and how often some of them were written."""
+    """Profiles that are due, and how often some of them were written."""
 
-    waiting = 9
+    due = 9
     written = 0
 
     async def write_some(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -10,8 +11,15 @@ import pytest
 from faust.types import TP
 from yarl import URL
 
-from agents.web.server import AddressRefused, Readiness, routes, serving
-from config.settings import Settings, load_settings
+from agents.web.server import (
+    AddressRefused,
+    LiveCustomers,
+    Readiness,
+    advertised_url,
+    routes,
+    serving,
+)
+from config.settings import Settings, SettingsError, load_settings
 from streams.metrics import Metrics
 from streams.progress import Progress
 
@@ -40,11 +48,15 @@ def answers(
     problems: Callable[[], list[str]] = list,
     delays: Callable[[], list[str]] = list,
     method: str = "GET",
+    customers: LiveCustomers | None = None,
 ) -> list[Answer]:
     """Status, content type and body of each path, exactly as written."""
     refreshed: list[bool] = []
     site = routes(
-        Metrics(), Readiness(problems, delays), PROFILES.get, lambda: refreshed.append(True)
+        Metrics(),
+        Readiness(problems, delays),
+        customers or LiveCustomers(PROFILES.get),
+        lambda: refreshed.append(True),
     )
 
     async def ask() -> list[Answer]:
@@ -66,10 +78,40 @@ def test_a_customer_of_this_worker_is_shown(settings: Settings) -> None:
         assert found == answers(settings, *paths)
 
 
-def test_a_customer_that_is_not_here_is_not_found(settings: Settings) -> None:
+def test_a_customer_that_is_not_there_is_not_found(settings: Settings) -> None:
     ((status, _, body),) = answers(settings, "/customers/c-2")
+    assert (404, "no such customer") == (status, json.loads(body)["message"])
+
+
+def test_a_customer_whose_owner_is_nowhere_is_told_from_one_that_there_is_not(
+    settings: Settings,
+) -> None:
+    nobodys = LiveCustomers(PROFILES.get, is_known=lambda _: False)
+    ((status, _, body),) = answers(settings, "/customers/c-2", customers=nobodys)
     assert 404 == status
-    assert "another worker owns their partition" in json.loads(body)["message"]
+    assert "KEEPSTREAM_WEB_ADVERTISED_URL" in json.loads(body)["message"]
+
+
+def test_a_customer_of_another_worker_is_to_be_asked_there(settings: Settings) -> None:
+    elsewhere = LiveCustomers(lambda _: None, is_known=lambda _: False)
+
+    async def ask(customer: str) -> list[tuple[int, str]]:
+        there = routes(Metrics(), Readiness(list), LiveCustomers(PROFILES.get), lambda: None)
+        async with serving(there, settings) as port, aiohttp.ClientSession() as session:
+            here = elsewhere._replace(owner=lambda _: f"http://127.0.0.1:{port}")
+            site = routes(Metrics(), Readiness(list), here, lambda: None)
+            async with serving(site, settings) as own:
+                url = URL(
+                    f"http://127.0.0.1:{own}/customers/{quote(customer, safe='')}", encoded=True
+                )
+                async with session.get(url, allow_redirects=False) as first:
+                    told = first.status, first.headers["Location"].replace(str(port), "PORT")
+                async with session.get(url) as followed:
+                    return [told, (followed.status, (await followed.read()).decode())]
+
+    for customer, profile in PROFILES.items():
+        where = f"http://127.0.0.1:PORT/customers/{quote(customer, safe='')}"
+        assert [(307, where), (200, profile.decode())] == asyncio.run(ask(customer))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +136,30 @@ def test_nothing_else_is_served_and_nothing_is_taken(settings: Settings) -> None
     known = ("/metrics", "/health/ready", "/customers/c-1")
     refused = answers(settings, *known, method="POST")
     assert [405] * len(known) == [status for status, _, _ in refused]
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://127.0.0.1:8123"),
+        ({"KEEPSTREAM_WEB_HOST": "::1"}, "http://[::1]:8123"),
+        ({"KEEPSTREAM_WEB_HOST": "0.0.0.0"}, f"http://{socket.gethostname()}:8123"),
+        (
+            {"KEEPSTREAM_WEB_ADVERTISED_URL": "https://shop.example/w1/"},
+            "https://shop.example/w1",
+        ),
+    ],
+)
+def test_a_worker_is_reached_where_it_listens_unless_it_is_told(
+    environment: dict[str, str], url: str
+) -> None:
+    assert url == advertised_url(load_settings(environment), 8123)
+
+
+@pytest.mark.parametrize("url", ["shop:8080", "http://", "http://a b", "ftp://a", "http://u:p@a"])
+def test_an_address_that_nobody_can_be_reached_at_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="KEEPSTREAM_WEB_ADVERTISED_URL is .*: set it as in"):
+        load_settings({"KEEPSTREAM_WEB_ADVERTISED_URL": url})
 
 
 def test_metrics_are_in_prometheus_text_format(settings: Settings) -> None:
@@ -137,15 +203,16 @@ def test_what_waits_for_redis_is_told_and_takes_no_worker_out_of_service(
 
 
 def test_a_port_that_is_taken_is_refused_in_words(settings: Settings) -> None:
-    site = routes(Metrics(), Readiness(list), PROFILES.get, lambda: None)
+    site = routes(Metrics(), Readiness(list), LiveCustomers(PROFILES.get), lambda: None)
 
     async def serve_twice() -> None:
         async with serving(site, settings) as port:
             taken = load_settings({}, web_port=port)
+            again = routes(Metrics(), Readiness(list), LiveCustomers(PROFILES.get), list)
             with pytest.raises(
                 AddressRefused, match=f"127.0.0.1:{port} .*: set KEEPSTREAM_WEB_PORT"
             ):
-                async with serving(routes(Metrics(), Readiness(list), PROFILES.get, list), taken):
+                async with serving(again, taken):
                     pass
 
     asyncio.run(serve_twice())
@@ -153,7 +220,10 @@ def test_a_port_that_is_taken_is_refused_in_words(settings: Settings) -> None:
 
 def test_a_customer_of_a_partition_that_is_being_read_is_not_unknown(settings: Settings) -> None:
     site = routes(
-        Metrics(), Readiness(list), PROFILES.get, lambda: None, lambda customer: customer == "c-9"
+        Metrics(),
+        Readiness(list),
+        LiveCustomers(PROFILES.get, lambda customer: customer == "c-9"),
+        lambda: None,
     )
 
     async def ask() -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.web import connections
 from agents.web.connections import connections_max
-from agents.web.server import Readiness, routes, serving
+from agents.web.server import LiveCustomers, Readiness, routes, serving
 from config.settings import load_settings
 from streams.metrics import Metrics
 
@@ -30,7 +30,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def site() -> AsyncIterator[int]:
     readiness = Readiness(list)
-    application = routes(Metrics(), readiness, lambda _: None, lambda: None)
+    application = routes(Metrics(), readiness, LiveCustomers(lambda _: None), lambda: None)
     async with serving(application, load_settings({}, web_port=0)) as port:
         yield port
 
@@ -100,7 +100,9 @@ def test_who_does_not_read_the_answer_is_left(monkeypatch: pytest.MonkeyPatch) -
     body = b"x" * 16_000_000
 
     async def wait() -> None:
-        application = routes(Metrics(), Readiness(list), lambda _: body, lambda: None)
+        application = routes(
+            Metrics(), Readiness(list), LiveCustomers(lambda _: body), lambda: None
+        )
         async with serving(application, load_settings({}, web_port=0)) as port:
             loop = asyncio.get_running_loop()
             with socket.socket() as client:

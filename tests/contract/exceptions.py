@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from config.parameters import Parameters
-from models.customer.churn import Labels
 from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import COOLDOWN, DECISIONS_MAX, MOMENTS_MAX, Contacts
 from models.customer.decay import decayed
+from models.customer.labels import Labels
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
@@ -46,13 +46,13 @@ def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: P
 
 def _has_the_earliest_labels(states: Sequence[Labels], one: Labels, parameters: Parameters) -> bool:
     """The earliest of each horizon, and the cells of one id."""
-    waiting = [waited for state in states for waited in state.waiting]
+    waiting = [waited for state in states for waited in state.waiting()]
     horizons = {waited.horizon_days for waited in waiting}
     earliest = []
     for horizon_days in horizons:
         due = sorted(w.due_ms for w in waiting if w.horizon_days == horizon_days)
         earliest += due[: parameters.bounds.pending]
-    return sorted(earliest) == [waited.due_ms for waited in one.waiting] and one.counted in [
+    return sorted(earliest) == [waited.due_ms for waited in one.waiting()] and one.counted in [
         state.counted for state in states
     ]
 

@@ -16,6 +16,7 @@ import msgspec
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DECISION_LEDGER, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from models.customer.comparison import has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.row import encode_row
 from models.decisions.trigger import Decision, decode_decision, encode_decision
@@ -102,7 +103,14 @@ def assert_replayed(
     deployment.run("export", "--out", str(log), "--models", str(models))
     replay, outputs = replayed(log, models, parameters)
     expected = {customer: encode_row(row) for customer, row in replay.rows().items()}
-    assert expected == stored_rows(deployment)
+    stored = stored_rows(deployment)
+    assert expected.keys() == stored.keys()
+    if worded_by_several:
+        # Rows that were not written since are packed as the earlier release did.
+        stored = {
+            c: expected[c] if has_content(stored[c], expected[c]) else stored[c] for c in stored
+        }
+    assert expected == stored
     decisions = [output for output in outputs if isinstance(output, Decision)]
     expected_ones = {decision.id: _content(decision, worded_by_several) for decision in decisions}
     assert len(decisions) == len(expected_ones)

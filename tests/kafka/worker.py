@@ -67,10 +67,11 @@ class Worker:
         """Whether it ended, by itself and unexpected, because its time was not given to it."""
         return not (self.is_over or self.process.pid) and STOOD_STILL in self.log_text()
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
         """Status and body; 0 while nobody listens."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=timeout_s) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -16,10 +16,11 @@ from config.parameters import Parameters
 from models import engine
 from models.admission import decode_event
 from models.customer.cart import CART, Cart
-from models.customer.churn import CHURN, Labels
+from models.customer.churn import CHURN
 from models.customer.contacts import CONTACTS, Contacts
 from models.customer.engagement import ENGAGEMENT, Engagement
 from models.customer.evidence import EVIDENCE, Evidence
+from models.customer.labels import Labels
 from models.customer.profile import profile
 from models.customer.purchases import PURCHASES, Purchases
 from models.customer.row import Row, decode_row, encode_row

@@ -73,15 +73,15 @@ def moved(effects: list[Effect], held: list[Any]) -> list[Any]:
 
 def test_labels_of_an_id_that_leaves_are_not_answered_by_the_persons_orders() -> None:
     visitor, ada = buyer("anon-1", 0, 5, 9), Row()
-    brought = visitor.read(CHURN).waiting[:]
+    brought = visitor.read(CHURN).waiting()
     assert brought
 
     linked(ada, "anon-1", visitor, 12)
     waited(ada, "ada", 20)
     visitor = left(ada, "anon-1", 20)
 
-    assert brought == visitor.read(CHURN).waiting
-    assert [] == ada.read(CHURN).waiting
+    assert brought == visitor.read(CHURN).waiting()
+    assert [] == ada.read(CHURN).waiting()
     assert [] == ada.read(PURCHASES).orders
     taught = [one for one in waited(ada, "ada", 200) if isinstance(one, Example)]
     assert [] == taught
@@ -89,7 +89,7 @@ def test_labels_of_an_id_that_leaves_are_not_answered_by_the_persons_orders() ->
 
 def test_a_label_is_taught_once_whoever_waited_for_it() -> None:
     alone, visitor, ada = buyer("anon-1", 0, 5, 9), buyer("anon-1", 0, 5, 9), Row()
-    brought = [one.due_ms for one in visitor.read(CHURN).waiting]
+    brought = [one.due_ms for one in visitor.read(CHURN).waiting()]
 
     # Some of them are answered while it is linked, the others after it has left.
     effects = linked(ada, "anon-1", visitor, 12) + waited(ada, "ada", 35)

@@ -97,7 +97,7 @@ def test_a_silent_customer_is_decided_on_at_the_first_days_end_and_then_weekly_f
 
     expected = {0: "purchase"} | dict.fromkeys(range(7, 365, 7), "check-in")
     assert expected == decided_on(effects)
-    assert (0, []) == (row.next_due_ms, of(row).labels.waiting)
+    assert (0, []) == (row.next_due_ms, of(row).labels.waiting())
     observed = [e.timestamp_ms for e in effects if isinstance(e, Observation)]
     assert [end_of(day) for day in range(7, 365, 7)] == observed
 
@@ -276,7 +276,7 @@ def test_labels_that_wait_are_bounded_for_each_horizon() -> None:
         row = lived([ordered(0.4)], within=within)
         for day in range(1, 120):
             row, _ = waited(row, at(days=day), within=within)
-            waiting = of(row).labels.waiting
+            waiting = of(row).labels.waiting()
             assert waiting == sorted(waiting, key=lambda one: (one.due_ms, one.horizon_days))
             for horizon, before in most.items():
                 of_horizon = sum(one.horizon_days == horizon for one in waiting)
@@ -338,9 +338,9 @@ def test_labels_that_wait_survive_being_stored() -> None:
     row, _ = lives([ordered(0.4), ordered(9.2), page(12)], at(days=20), within)
     stored = decode_row(encode_row(row))
 
-    assert {28.0, 90.0} == {one.horizon_days for one in of(row).labels.waiting}
+    assert {28.0, 90.0} == {one.horizon_days for one in of(row).labels.waiting()}
     assert encode_row(row) == encode_row(stored)
-    assert of(row).labels.waiting == of(stored).labels.waiting
+    assert of(row).labels.waiting() == of(stored).labels.waiting()
     then, effects = waited(row, at(days=200), within=within)
     stored_then, stored_effects = waited(stored, at(days=200), within=within)
     assert effects == stored_effects

@@ -8,10 +8,11 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import IDENTITIES
 from models.customer.purchases import PURCHASES
 from models.customer.row import encode_row
+from models.customer_list import Search, question
 from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from models.identity import is_mirror
 from tests.models.lines import MINUTE_MS, at
-from tests.models.persons import Deployment, said_by
+from tests.models.persons import LINKING, Deployment, said_by
 from tests.models.test_withdrawal import TREATED
 
 TEN = at(hours=10)
@@ -334,3 +335,16 @@ def test_what_a_visitor_refused_is_withdrawn_from_the_user_they_become() -> None
         withdrawn.user_id,
         withdrawn.because,
     )
+
+
+def test_a_list_has_a_person_once(shop: Deployment) -> None:
+    who_bought_after_the_login(shop)
+    asked = question(LINKING, where="ids > 0")
+    listed = []
+    for lane, rows in zip(shop.lanes, shop.rows, strict=True):
+        search = Search(asked, lane.as_of_ms, lane.context)
+        for customer, packed in rows.stored.items():
+            search.look(customer, packed)
+        listed += search.first(rows.stored)
+
+    assert [("ada", 2.0)] == [(one.user_id, one.facts["ids"]) for one in listed]

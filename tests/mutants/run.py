@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +21,8 @@ NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")
 #: How pytest ends when tests ran and some failed.
 SOME_FAILED = 1
 TIMEOUT_S = 900
+#: Each is a process that waits for much of its time.
+SIDE_BY_SIDE = 2
 
 
 class MutantError(Exception):
@@ -70,11 +73,11 @@ def main(names: Sequence[str]) -> int:
     """Run the mutants; how many survive."""
     chosen = [m for m in MUTANTS if not names or any(name in m.protection for name in names)]
     alive = 0
-    for mutant in chosen:
-        is_alive = survives(mutant)
-        alive += is_alive
-        fate = "SURVIVES" if is_alive else "fails as it must"
-        print(f"{mutant.protection}: without it, {mutant.test} {fate}", flush=True)  # noqa: T201
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        for mutant, is_alive in zip(chosen, threads.map(survives, chosen), strict=True):
+            alive += is_alive
+            fate = "SURVIVES" if is_alive else "fails as it must"
+            print(f"{mutant.protection}: without it, {mutant.test} {fate}", flush=True)  # noqa: T201
     print(f"{len(chosen)} mutants, {alive} survive")  # noqa: T201
     return alive
 

@@ -183,7 +183,7 @@ def assert_within(row: Row, parameters: Parameters) -> None:
     assert len(parts.contacts.fired_ms) <= len(parameters.triggers.triggers)
     assert len(parts.contacts.at_risk) <= len(parameters.triggers.triggers)
     assert len(parts.contacts.latest) <= DECISIONS_MAX
-    waiting = parts.labels.waiting
+    waiting = parts.labels.waiting()
     for horizon in parameters.churn.horizon_days:
         assert sum(one.horizon_days == horizon for one in waiting) <= bounds.pending
     assert {one.horizon_days for one in waiting} <= set(parameters.churn.horizon_days)
@@ -230,7 +230,7 @@ def test_a_busy_life_fills_what_a_row_may_keep_and_no_more() -> None:
         row, _, _ = step(row, event, within._replace(clock_ms=at_ms))
         assert_within(row, TIGHT)
         decisions = max(decisions, len(of(row).contacts.latest))
-        labels = max(labels, len(of(row).labels.waiting))
+        labels = max(labels, len(of(row).labels.waiting()))
 
     assert (DECISIONS_MAX, 2 * TIGHT.bounds.pending) == (decisions, labels)
     assert_kept(row)

@@ -117,7 +117,7 @@ def kept(row: Row) -> dict[str, object]:
         "decisions": contacts.latest,
         "at_risk": contacts.at_risk,
         "fired_ms": contacts.fired_ms,
-        "waiting": labels.waiting,
+        "waiting": labels.waiting(),
         "counted": labels.counted,
     }
 

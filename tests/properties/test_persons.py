@@ -114,7 +114,11 @@ def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, 
         alone.tell(event)
     shop.settle()
     for id_ in alone.rows[0].rows:
-        assert _of_events(alone, id_) == _of_events(shop, id_)
+        one, other = _of_events(alone, id_), _of_events(shop, id_)
+        messages = one.pop("messages"), other.pop("messages")
+        # Those of events that would be late are dropped when a timer runs, whosever it is.
+        assert max(messages, key=len).endswith(min(messages, key=len))
+        assert one == other
 
 
 def _of_events(shop: Deployment, id_: str) -> dict[str, Any]:

@@ -306,13 +306,23 @@ def test_an_event_that_says_something_else_than_was_published_is_found(sound: Pa
     assert "events of the log are not what the raw records give with these parameters" == words
 
 
+#: The rows are of a log that named no visitor.
+OTHER_ROWS = "customers have another row than the log gives"
+
+
 @pytest.mark.parametrize(
     ("in_log", "words"),
     [
         # As a release wrote it that did not know of visitors, and as this one does.
         (None, []),
-        ("anon-1", []),
-        ("anon-2", ["events of the log are not what the raw records give with these parameters"]),
+        ("anon-1", [OTHER_ROWS]),
+        (
+            "anon-2",
+            [
+                "events of the log are not what the raw records give with these parameters",
+                OTHER_ROWS,
+            ],
+        ),
     ],
 )
 def test_whom_a_visitor_became_is_in_the_log_or_was_never_written_there(

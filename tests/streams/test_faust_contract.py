@@ -42,6 +42,7 @@ from mode.utils.queues import FlowControlEvent
 
 from streams.batch_consumer import BatchConsumer, LoopBoundConsumerThread
 from streams.faust_app import EndlessAgent, KeepstreamApp, ManualAckStream, new_faust_app
+from streams.loop_bound_client import FETCH_HELD_MS
 
 VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 
@@ -275,7 +276,12 @@ def test_an_app_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_client_keeps_what_is_looked_at() -> None:
     """The attributes are made in constructors, so their sources are what there is to check."""
     sources = {
-        AIOKafkaConsumer: ("self._subscription =", "self._fetcher =", "self._coordinator ="),
+        AIOKafkaConsumer: (
+            "self._subscription =",
+            "self._fetcher =",
+            "self._coordinator =",
+            "self._fetch_max_wait_ms =",
+        ),
         ClientFetcher: ("self._records =", "self._fetch_waiters ="),
         Service: ("self._started =", "self._stopped =", "self._crashed ="),
     }
@@ -283,6 +289,20 @@ def test_the_client_keeps_what_is_looked_at() -> None:
         for line in lines:
             assert line in inspect.getsource(cls), f"{cls.__name__} no longer has {line[:-2]}"
     assert isinstance(SubscriptionState.reassignment_in_progress, property)
+
+
+def test_fetches_are_held_no_longer_than_other_questions_may_wait() -> None:
+    """The client takes the option from where it was put, when it starts."""
+    used = "fetch_max_wait_ms=self._fetch_max_wait_ms,"
+    assert used in inspect.getsource(AIOKafkaConsumer.start)
+    app = new_faust_app("contract", bootstrap_servers="127.0.0.1:1")
+
+    async def held_ms() -> int:
+        client = app.batch_consumer._thread._create_worker_consumer(app.transport)
+        await client.stop()
+        return int(client._fetch_max_wait_ms)
+
+    assert FETCH_HELD_MS == asyncio.run(held_ms())
 
 
 def test_a_faust_partition_finds_what_a_client_partition_stored() -> None:

@@ -2,15 +2,18 @@
 the client holds may belong after records that are still to come.
 """
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from faust.transport.consumer import Consumer
 from faust.types import TP
 
-from streams.batch_consumer import BatchConsumer
-from streams.record_batches import BatchLedger
+import streams.batch_consumer
+from streams.batch_consumer import BatchConsumer, Batching
+from streams.record_batches import BatchLedger, TopicIdentities
 
 HELD = TopicPartition("events", 0)
 
@@ -76,3 +79,70 @@ def test_it_is_shut_while_the_group_rebalances(gate: Gate) -> None:
     gate.client._subscription.reassignment_in_progress = False
     gate.flow_active = False
     assert not gate.is_open
+
+
+class HeldClient:
+    """As much of aiokafka's client as a takeover asks: which partitions it fetches, and what it was
+    asked meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.held: set[TopicPartition] = set()
+        self.sought: dict[TopicPartition, int] = {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return {HELD, TopicPartition("events", 1)}
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.held.update(partitions)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self.held)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        # What is fetched from here on is from the position that was sought.
+        assert self.assignment() == self.sought.keys()
+        self.held.difference_update(partitions)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.sought[tp] = offset
+
+
+def taken_over(monkeypatch: pytest.MonkeyPatch, *, is_rebalanced: bool) -> HeldClient:
+    """A client after an assignment and the seek, during which the group may rebalance again."""
+    gate, client = Gate(), HeldClient()
+    gate.app.conf = SimpleNamespace(broker_request_timeout=30.0)
+    gate.batching = Batching()
+    gate._thread = SimpleNamespace(client=client)
+    gate._deliveries, gate._paced_until_s, gate._batch_ended = {}, {}, asyncio.Event()
+
+    async def positions(asked: HeldClient, _: object) -> tuple[dict[TP, int], TopicIdentities]:
+        assert asked.assignment() == asked.held
+        if is_rebalanced:
+            gate.ledger.begin_epoch()
+        return {TP(*tp): 5 for tp in asked.assignment()}, TopicIdentities({})
+
+    async def assigned(*_: object) -> None:
+        """What Faust does then is not looked at."""
+
+    monkeypatch.setattr(streams.batch_consumer, "found_positions", positions)
+    monkeypatch.setattr(Consumer, "on_partitions_assigned", assigned)
+
+    async def take_over() -> None:
+        await gate.on_partitions_assigned({TP(*tp) for tp in client.assignment()}, 1)
+        await gate.perform_seek()
+
+    asyncio.run(take_over())
+    return client
+
+
+def test_nothing_is_fetched_while_positions_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question would wait until the broker lets go of a fetch for which there is nothing."""
+    assert set() == taken_over(monkeypatch, is_rebalanced=False).held
+
+
+def test_nothing_is_fetched_until_the_latest_assignment_was_sought(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = taken_over(monkeypatch, is_rebalanced=True)
+    assert (client.assignment(), {}) == (client.held, client.sought)

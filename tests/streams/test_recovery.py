@@ -1,6 +1,7 @@
 """A partition comes back from its changelog as it was, whoever wrote there and in which order."""
 
 import asyncio
+import inspect
 import random
 import uuid
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
@@ -278,6 +279,22 @@ def test_a_row_that_was_continued_from_a_damaged_one_is_known_without_it() -> No
 def test_rows_without_a_checksum_are_those_of_earlier_releases() -> None:
     fold = folded((b"c-1", row(5)), (STATE_KEY, state(5)))
     assert (0, set(), 5) == (fold.quarantined, fold.damaged, fold.state.applied)
+
+
+def test_the_end_of_a_changelog_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last fetch finds nothing, and what is asked after it waits for its answer."""
+    found: list[Any] = []
+
+    def no_reader(_: Settings, *, fetch_max_wait_ms: int) -> None:
+        found.append(fetch_max_wait_ms)
+        raise InterruptedError
+
+    monkeypatch.setattr(recovery, "new_reader", no_reader)
+    with pytest.raises(InterruptedError):
+        asyncio.run(recover(load_settings({}), 0))
+    (ours_ms,) = found
+    theirs_ms = inspect.signature(AIOKafkaConsumer).parameters["fetch_max_wait_ms"].default
+    assert ours_ms <= theirs_ms / 20
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
 from streams.redis_views import (
     PROFILES_PER_WRITE,
+    REST_S,
     ProfileViews,
     TriggerStreams,
     connect,
@@ -84,6 +86,91 @@ def test_only_the_latest_profile_is_written(settings: Settings, store: redis.Red
     assert b"new" == store.get(customer_key(settings, "c-1"))
     assert b"other" == store.get(customer_key(settings, "c-2"))
     assert 2 == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+class Times:
+    """A clock that is set by hand."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_somebody_who_does_much_is_written_once_a_second_and_the_latest_of_them_always(
+    settings: Settings, store: redis.Redis
+) -> None:
+    times, drawn = Times(), []
+
+    def draw(customer: str) -> bytes:
+        drawn.append((customer, times.now_s))
+        return f"{times.now_s:.1f}".encode()
+
+    async def write() -> None:
+        async with connect(settings) as client:
+            views = ProfileViews(client, settings, Metrics(), draw, times)
+            for _ in range(31):
+                views.offer(["c-busy"])
+                assert await views.write_some()
+                times.now_s += 0.1
+            views.offer(["c-calm"])
+            assert await views.write_some()
+            assert (1, 0) == (views.waiting, views.due)
+            assert b"103.0" != store.get(customer_key(settings, "c-busy"))
+            times.now_s += 1.0
+            assert (1, 1) == (views.waiting, views.due)
+            assert await views.write_some()
+            assert 0 == views.waiting
+            times.now_s += 1.0
+            assert await views.write_some()
+            assert 0 == len(views._drawn_s)
+
+    asyncio.run(write())
+    busy_s = [at_s for customer, at_s in drawn if customer == "c-busy"]
+    assert 4 == len(busy_s)
+    assert all(later - at_s >= REST_S for at_s, later in pairwise(busy_s))
+    assert b"104.1" == store.get(customer_key(settings, "c-busy"))
+    assert b"103.1" == store.get(customer_key(settings, "c-calm"))
+
+
+def test_what_changes_while_a_profile_is_on_its_way_is_written_after_it(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """An offer for the row that was drawn up is not one for the row that came after it."""
+    times, rows = Times(), {"c-1": b"old", "c-2": b"other"}
+
+    async def write() -> None:
+        async with connect(settings) as client:
+            views = ProfileViews(client, settings, Metrics(), rows.get, times)
+            views.offer(rows)
+            writing = asyncio.create_task(views.write_some())
+            await asyncio.sleep(0)
+            # It is drawn up, and Redis is still to take it.
+            assert (0, False) == (views.due, writing.done())
+            rows["c-1"] = b"new"
+            views.offer(["c-1"])
+            assert await writing
+            times.now_s += 1.0
+            assert await views.write_some()
+
+    asyncio.run(write())
+    assert b"new" == store.get(customer_key(settings, "c-1"))
+
+
+def test_a_profile_that_was_not_taken_is_written_as_soon_as_it_can_be(gone: Settings) -> None:
+    times, drawn = Times(), []
+
+    async def write() -> None:
+        async with connect(gone) as client:
+            views = ProfileViews(client, gone, Metrics(), lambda c: drawn.append(c) or b"{}", times)  # type: ignore[func-returns-value]
+            views.offer(["c-1"])
+            for _ in range(3):
+                assert not await views.write_some()
+                views.offer(["c-1"])
+                assert (1, 1) == (views.waiting, views.due)
+
+    asyncio.run(write())
+    assert ["c-1"] * 3 == drawn
 
 
 def test_profiles_that_waited_longest_come_first(settings: Settings, store: redis.Redis) -> None:

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import yaml
 from aiokafka import ConsumerRecord
 from kafka import TopicPartition as GroupPartition
 from kafka.structs import OffsetAndMetadata
@@ -57,6 +58,21 @@ def released() -> Program:
     """The earlier state, ready to be run: installed here if it is not yet."""
     subprocess.run(["make", "--silent", f"{VENV.name}/installed"], cwd=ROOT, check=True)
     return Program(VENV / "source", VENV / "bin" / "python")
+
+
+def rules_of(program: Program, directory: Path) -> tuple[str, ...]:
+    """Assignments that give every release the rules which ``program`` ships, as an operator's own.
+
+    A rule that a release ships anew decides anew from then on. That is meant, and would hide
+    whatever else two releases make of the same log.
+    """
+    shipped = program.source / "config"
+    rules = yaml.safe_load((shipped / "triggers.yaml").read_text())
+    for part in sorted((shipped / "parts").glob("*.yaml")):
+        rules["triggers"] += yaml.safe_load(part.read_text()).get("triggers", [])
+    triggers = directory / "triggers.yaml"
+    triggers.write_text(yaml.safe_dump(rules, sort_keys=False))
+    return f"rules.triggers={triggers}", f"rules.actions={shipped / 'actions.yaml'}"
 
 
 def read_recording(path: Path = RECORDING) -> Recording:

@@ -1,4 +1,4 @@
-"""From what an earlier state of this repository left: up, back, and side by side.
+"""From what an earlier state of this repository left: up, side by side, and what going back says.
 
 The earlier state runs from its own source with what its own lock names. What is compared is what
 every fault test compares: state, profiles and decisions are those of a replay of the log.
@@ -12,7 +12,14 @@ from agents.trials.demo.shop import ShopRecord
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS, RETENTION_TRIGGERS
 from tests.kafka.deployment import Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
-from tests.kafka.upgrade.recording import Recording, read_recording, released, restore, size_bytes
+from tests.kafka.upgrade.recording import (
+    Recording,
+    read_recording,
+    released,
+    restore,
+    rules_of,
+    size_bytes,
+)
 from tests.kafka.worker import PRESENT, Program, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -28,12 +35,19 @@ def recording() -> Recording:
     return read_recording()
 
 
-def started(deployment: Deployment, program: Program) -> Worker:
+@pytest.fixture
+def rules(deployment: Deployment, earlier: Program) -> tuple[str, ...]:
+    """The rules of the deployment, which an upgrade does not change."""
+    return rules_of(earlier, deployment.directory)
+
+
+def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) -> Worker:
     """A worker of one state, ready. Not the pace but the order of things is tried here: a machine
     that is busy must not end it.
     """
+    assigned = [word for rule in rules for word in ("--set", rule)]
     worker = deployment.start_worker(
-        is_live=False, program=program, KEEPSTREAM_SESSION_TIMEOUT_MS="30000"
+        *assigned, is_live=False, program=program, KEEPSTREAM_SESSION_TIMEOUT_MS="30000"
     )
     await_sound(deployment, "it is ready", worker.is_ready)
     return worker
@@ -51,11 +65,22 @@ def await_sound(deployment: Deployment, what: str, condition: Callable[[], bool]
     deployment.wait(what, holds)
 
 
-def run(deployment: Deployment, program: Program, events: list[ShopRecord]) -> None:
+def run(
+    deployment: Deployment, program: Program, rules: tuple[str, ...], events: list[ShopRecord]
+) -> None:
     """Let workers of one state take these, up to the end."""
-    started(deployment, program)
+    started(deployment, program, rules)
     deployment.publish(events)
     await_sound(deployment, "all is read", deployment.is_drained)
+
+
+def assert_refuses(deployment: Deployment, program: Program, rules: tuple[str, ...]) -> None:
+    """Workers of this state end because of rows, and say what to do."""
+    assigned = [word for rule in rules for word in ("--set", rule)]
+    worker = deployment.start_worker(*assigned, is_live=False, program=program)
+    deployment.wait("it refuses", lambda: not worker.process.pid)
+    assert 0 != worker.wait()
+    assert "was written by a newer release; upgrade this worker" in worker.log_text()
 
 
 def end(deployment: Deployment) -> None:
@@ -70,33 +95,40 @@ def test_the_recording_is_small_and_has_what_an_upgrade_can_break(recording: Rec
     assert len(recording.rest) > 1_000
 
 
-def test_up_and_back_and_up_again(
-    deployment: Deployment, recording: Recording, earlier: Program
+def test_up_and_back_is_refused_and_up_again(
+    deployment: Deployment, recording: Recording, earlier: Program, rules: tuple[str, ...]
 ) -> None:
-    """Each goes on from what the other left, snapshots included, and none is refused."""
+    """It goes on from what the earlier state left, snapshots included. The earlier one does not
+    know how rows are kept by now: it says so, and has written no row, effect or snapshot by then.
+    """
     restore(recording, deployment)
-    third = len(recording.rest) // 3
-    thirds = recording.rest[:third], recording.rest[third : 2 * third], recording.rest[2 * third :]
+    half = len(recording.rest) // 2
     snapshots, decided = (deployment.ends(n) for n in (MODEL_SNAPSHOTS, RETENTION_TRIGGERS))
-    for program, events in zip((PRESENT, earlier, PRESENT), thirds, strict=True):
-        end(deployment)
-        run(deployment, program, events)
-        before, snapshots = snapshots, deployment.ends(MODEL_SNAPSHOTS)
-        assert snapshots[0] > before[0]
+    run(deployment, PRESENT, rules, recording.rest[:half])
+    end(deployment)
+    # But for the clock that its ingest may have told, which is the same in both.
+    written = {n: deployment.ends(n) for n in recording.topics if n != CUSTOMER_EVENTS}
+    assert_refuses(deployment, earlier, rules)
+    assert written == {name: deployment.ends(name) for name in written}
+    run(deployment, PRESENT, rules, recording.rest[half:])
+    assert deployment.ends(MODEL_SNAPSHOTS)[0] > snapshots[0]
     # What each of them decided, and the state that the last one has of it.
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, worded_by_several=True)
+    assert_replayed(deployment, assignments=rules, worded_by_several=True)
     assert sum(deployment.ends(RETENTION_TRIGGERS).values()) > sum(decided.values())
 
 
 @pytest.mark.nightly
-def test_both_side_by_side(deployment: Deployment, recording: Recording, earlier: Program) -> None:
+def test_both_side_by_side(
+    deployment: Deployment, recording: Recording, earlier: Program, rules: tuple[str, ...]
+) -> None:
     restore(recording, deployment)
-    old, new = started(deployment, earlier), started(deployment, PRESENT)
+    old, new = (started(deployment, program, rules) for program in (earlier, PRESENT))
     await_sound(deployment, "they share", lambda: len(old.lag(CUSTOMER_EVENTS)) == 2)
     half = len(recording.rest) // 2
     deployment.publish(recording.rest[:half])
@@ -108,6 +140,7 @@ def test_both_side_by_side(deployment: Deployment, recording: Recording, earlier
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, worded_by_several=True)
+    assert_replayed(deployment, assignments=rules, worded_by_several=True)

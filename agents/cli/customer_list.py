@@ -1,0 +1,219 @@
+"""`keepstream customers list`: the customers for whom a condition holds, over all partitions."""
+
+import csv
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import settings_from
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from models.customer_list import CustomerList
+
+#: A worker gives a list up after 30 s.
+TIMEOUT_S = 35.0
+_INCOMPLETE = 503
+
+
+class Format(StrEnum):
+    """How a list is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only those for whom this holds, in the language of the rules; `keepstream facts` "
+            "lists what it may name.",
+        ),
+    ] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="NUMBER",
+            help="The highest first by this: a fact, or what is reckoned from facts; -FACT for the "
+            "lowest first. Without it, by their ids.",
+        ),
+    ] = "",
+    top: Annotated[int, typer.Option("--top", metavar="N", help="How many, 1000 at most.")] = 50,
+    show: Annotated[
+        str,
+        typer.Option("--show", metavar="FACT[,…]", help="Facts to tell besides those named."),
+    ] = "",
+    cursor: Annotated[
+        str,
+        typer.Option(
+            "--cursor", metavar="NEXT", help="Go on after an earlier list, by what it said is next."
+        ),
+    ] = "",
+    as_of: Annotated[
+        str,
+        typer.Option(
+            "--as-of",
+            metavar="MOMENT",
+            help="As of this moment, such as 2026-03-01T10:00:00Z, if nothing more happens until "
+            "then; without it, as of each partition's clock.",
+        ),
+    ] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="A list in which partitions are missing will do.")
+    ] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="A table, CSV, or the worker's answer as JSON.")
+    ] = Format.TABLE,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help="A worker, any of them; without it, the one at KEEPSTREAM_WEB_ADVERTISED_URL, or "
+            "at KEEPSTREAM_WEB_HOST and KEEPSTREAM_WEB_PORT.",
+        ),
+    ] = None,
+) -> None:
+    """List customers, as the workers know them now.
+
+    Exit code 1: partitions did not answer, and it says which; those of the others are listed.
+    2: no worker can be reached, or the question cannot be answered.
+    """
+    asked = {"where": where, "by": by, "top": str(top), "show": show}
+    asked |= {"cursor": cursor, "as_of": as_of}
+    query = {name: value for name, value in asked.items() if value}
+    if partial:
+        query["partial"] = "true"
+    content = _answer(_address(settings_from(web_advertised_url=url)), query)
+    found = _decoded(content)
+    _print(found, content, form)
+    for one in found.unanswered:
+        complain(f"partition {one.partition} is missing: {one.why}")
+    if found.unanswered and not partial:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _address(settings: Settings) -> str:
+    if settings.web_advertised_url:
+        return settings.web_advertised_url.rstrip("/")
+    # Who listens on all addresses is there on this machine's own.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.web_host, settings.web_host)  # noqa: S104 - told apart, not listened on
+    return f"http://{host}:{settings.web_port}"
+
+
+def _answer(address: str, query: dict[str, str]) -> bytes:
+    """The worker's answer. Raises `CommandError` when there is none, with what the worker says."""
+    from urllib.error import HTTPError  # noqa: PLC0415 - not for --help
+    from urllib.parse import urlencode  # noqa: PLC0415
+    from urllib.request import urlopen  # noqa: PLC0415
+
+    try:
+        # The address has one of the schemes that settings allow.
+        with urlopen(f"{address}/customers?{urlencode(query)}", timeout=TIMEOUT_S) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
+    except HTTPError as error:
+        with error:
+            content = error.read()
+        if error.code == _INCOMPLETE:
+            return content
+        raise CommandError(_said(content) or f"{address} answered with {error.code}") from None
+    except OSError as error:
+        why = getattr(error, "reason", error)
+        raise CommandError(
+            f"no answer from a worker at {address} ({why}): start one, or give --url the address "
+            f"of one, as its log says it"
+        ) from None
+
+
+def _said(content: bytes) -> str:
+    """What the worker says is wrong with the question; "" if this is no worker of ours."""
+    try:
+        said = msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return ""
+    return str(said.get("message", ""))
+
+
+def _decoded(content: bytes) -> "CustomerList":
+    from models.customer_list import ANSWER  # noqa: PLC0415 - not for --help
+    from models.events.foreign import UNREADABLE  # noqa: PLC0415
+
+    try:
+        return ANSWER.decode(content)
+    except UNREADABLE:
+        raise CommandError(
+            "the answer is no list of customers: give --url the address of a worker of this release"
+        ) from None
+
+
+def _print(found: "CustomerList", content: bytes, form: Format) -> None:
+    if form is Format.JSON:
+        typer.echo(content)
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["userId", "by", *_facts(found)])
+        writer.writerows(_cells(found))
+        # Not in the output, which is the list alone.
+        if found.next:
+            typer.echo(f"more: --cursor {found.next}", err=True)
+    else:
+        _print_table(found)
+
+
+def _facts(found: "CustomerList") -> list[str]:
+    return list(found.customers[0].facts) if found.customers else []
+
+
+def _cells(found: "CustomerList") -> list[list[str]]:
+    return [
+        [one.user_id, _text(one.by), *map(_text, one.facts.values())] for one in found.customers
+    ]
+
+
+def _text(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
+def _print_table(found: "CustomerList") -> None:
+    from rich.console import Console  # noqa: PLC0415 - only where something is drawn
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("customer", style="bold", overflow="fold")
+    names = _facts(found)
+    has_number = any(one.by is not None for one in found.customers)
+    for name in (*(["by"] if has_number else []), *names):
+        table.add_column(name, justify="right")
+    for customer, by, *facts in _cells(found):
+        cells = [customer, *([by] if has_number else []), *facts]
+        table.add_row(*(Text(cell) for cell in cells))
+    console = Console(highlight=False)
+    if found.customers:
+        console.print(table)
+    customers = sum(one.customers for one in found.partitions)
+    console.print(f"{found.matched:,} of {customers:,} customers match{_as_of(found)}")
+    if found.next:
+        console.print(f"more: --cursor {found.next}", soft_wrap=True)
+
+
+def _as_of(found: "CustomerList") -> str:
+    moments = sorted(one.as_of for one in found.partitions)
+    if not moments:
+        return ""
+    first, last = moments[0], moments[-1]
+    if first == last:
+        return f", as of {first}"
+    return f", as of {first} to {last}: each partition has its own clock"

@@ -1,0 +1,164 @@
+"""Lists of customers over all partitions: each owner looks at its own rows, and whoever was asked
+puts the answers together.
+
+There is no copy of the facts that could be out of date: rows are read as they were when the list
+began, each partition's as of its own clock, which the answer says.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from time import monotonic
+
+import aiohttp
+from msgspec.structs import replace
+
+from models.customer_list import (
+    ANSWER,
+    CustomerList,
+    ListQuestion,
+    PartitionAsOf,
+    Search,
+    Unanswered,
+)
+from models.events.foreign import Foreign, decoded
+from models.events.times import iso
+from streams.owned_partitions import OwnedPartition, OwnedPartitions
+from streams.partition_owners import PartitionOwners
+
+#: Rows are looked at for so long before heartbeats and batches get their turn.
+SLICE_S = 0.01
+#: A request is given up after 30 s: what is there by then must be told before.
+PEER_TIMEOUT_S, CONNECT_TIMEOUT_S = 22.0, 2.0
+OWN_TIMEOUT_S = 20.0
+
+
+class CustomerLists:
+    """Answers questions about the customers of all partitions, or of some of this worker's.
+
+    ``away``: why this worker can say nothing of any partition, None if it can.
+    """
+
+    def __init__(
+        self,
+        owned: OwnedPartitions,
+        owners: PartitionOwners,
+        partitions: int,
+        away: Callable[[], str | None],
+    ) -> None:
+        self._owned = owned
+        self._owners = owners
+        self._partitions = partitions
+        self._away = away
+        # One at a time, or several of them would leave folding no time between them.
+        self._turn = asyncio.Lock()
+
+    async def over_all(
+        self, asked: ListQuestion, as_of_ms: int | None, query: Mapping[str, str]
+    ) -> CustomerList:
+        """The list over every partition; ``query`` is the question as other workers are asked it.
+
+        What other workers say takes as long as the slowest of them, and no longer than a limit.
+        """
+        if (why := self._away()) is not None:
+            return _merged(asked, [_nothing(range(self._partitions), why)])
+        own, elsewhere, unknown = self._places()
+        others = [self._asked_of(url, numbers, query) for url, numbers in sorted(elsewhere.items())]
+        found = await asyncio.gather(self.over(own, asked, as_of_ms), *others)
+        return _merged(asked, [*found, CustomerList((), 0, None, (), unknown)])
+
+    async def over(
+        self, numbers: Iterable[int], asked: ListQuestion, as_of_ms: int | None
+    ) -> CustomerList:
+        """The list over these partitions, as far as this worker has them."""
+        async with self._turn:
+            deadline_s = monotonic() + OWN_TIMEOUT_S
+            return _merged(
+                asked, [await self._over_one(n, asked, as_of_ms, deadline_s) for n in numbers]
+            )
+
+    def _places(self) -> tuple[list[int], dict[str, list[int]], tuple[Unanswered, ...]]:
+        """The partitions that are here, those elsewhere by address, and those that are nowhere."""
+        own: list[int] = []
+        elsewhere: dict[str, list[int]] = {}
+        unknown: list[Unanswered] = []
+        for number in range(self._partitions):
+            url = self._owners.url_of(number)
+            if self._owned.get(number) is not None or number in self._owners.shared:
+                own.append(number)
+            elif url is not None:
+                elsewhere.setdefault(url, []).append(number)
+            else:
+                unknown.append(Unanswered(number, "no worker says that it owns it"))
+        return own, elsewhere, tuple(unknown)
+
+    async def _over_one(
+        self, number: int, asked: ListQuestion, as_of_ms: int | None, deadline_s: float
+    ) -> CustomerList:
+        owned = self._owned.get(number)
+        if owned is None:
+            return _nothing([number], self._away() or "its rows are being read, or it is not here")
+        at_ms = owned.settled_ms if as_of_ms is None else as_of_ms
+        if at_ms < owned.settled_ms:
+            why = f"it has reached {iso(owned.settled_ms)}, and rows do not know what was before"
+            return _nothing([number], why)
+        return await _looked_at(owned, Search(asked, at_ms, owned.settled), asked, deadline_s)
+
+    async def _asked_of(
+        self, url: str, numbers: Sequence[int], query: Mapping[str, str]
+    ) -> CustomerList:
+        """What another worker says of its partitions."""
+        only = {**query, "partitions": ",".join(map(str, numbers)), "partial": "true"}
+        limit = aiohttp.ClientTimeout(total=PEER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=limit) as session,
+                session.get(f"{url}/customers", params=only, allow_redirects=False) as answer,
+            ):
+                if answer.status != 200:
+                    return _nothing(numbers, f"{url} answered with {answer.status}")
+                found: CustomerList = decoded(ANSWER, await answer.read(), "a list")
+        except (aiohttp.ClientError, TimeoutError, Foreign) as error:
+            return _nothing(numbers, f"no answer from {url} ({type(error).__name__})")
+        heard = {one.partition for one in found.partitions}
+        heard |= {one.partition for one in found.unanswered}
+        missing = tuple(Unanswered(n, f"{url} left it out") for n in numbers if n not in heard)
+        return replace(found, unanswered=(*found.unanswered, *missing))
+
+
+async def _looked_at(
+    owned: OwnedPartition, search: Search, asked: ListQuestion, deadline_s: float
+) -> CustomerList:
+    """A partition's list, made in slices."""
+    number, as_of, version = owned.fold.number, search.as_of, owned.settled.snapshot.version
+    with owned.rows.frozen() as rows:
+        slice_end_s = monotonic() + SLICE_S
+        for customer in rows.customers:
+            search.look(customer, rows[customer])
+            if monotonic() > slice_end_s:
+                await asyncio.sleep(0)
+                if monotonic() > deadline_s:
+                    return _nothing([number], f"took longer than {OWN_TIMEOUT_S:g} s")
+                slice_end_s = monotonic() + SLICE_S
+        first = search.first(rows)
+        looked = PartitionAsOf(number, as_of, version, len(rows.customers), search.matched)
+    last = asked.cursor(first[-1]) if first and search.has_more else None
+    return CustomerList(first, search.matched, last, (looked,), ())
+
+
+def _nothing(numbers: Iterable[int], why: str) -> CustomerList:
+    return CustomerList((), 0, None, (), tuple(Unanswered(number, why) for number in numbers))
+
+
+def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
+    """One list of several: the first of all of them, in order."""
+    everyone = list(chain.from_iterable(part.customers for part in parts))
+    first = asked.best(everyone)
+    has_more = len(everyone) > len(first) or any(part.next for part in parts)
+    return CustomerList(
+        first,
+        sum(part.matched for part in parts),
+        asked.cursor(first[-1]) if first and has_more else None,
+        sorted(chain.from_iterable(p.partitions for p in parts), key=lambda one: one.partition),
+        sorted(chain.from_iterable(p.unanswered for p in parts), key=lambda one: one.partition),
+    )

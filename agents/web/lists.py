@@ -1,0 +1,86 @@
+"""`GET /customers`: the query of a list, read strictly, and its answer."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import msgspec
+from aiohttp import web
+
+from agents.customer_lists import CustomerLists
+from config.parameters import Parameters
+from models.customer_list import TOP, CustomerList, QuestionError, question
+from models.events.times import LATEST_MS, milliseconds, moment_of
+
+NAMES = ("where", "by", "show", "top", "cursor", "as_of", "partial", "partitions")
+_YES, _NO = ("true", "1"), ("false", "0")
+
+
+async def answer(
+    query: Mapping[str, str], lists: CustomerLists, parameters: Parameters
+) -> web.Response:
+    """The list as JSON: 400 for a question that cannot be answered, 503 for a list in which
+    partitions are missing, unless ``partial`` says that this will do.
+    """
+    try:
+        asked = question(
+            parameters,
+            where=query.get("where", ""),
+            by=query.get("by", ""),
+            shown=query.get("show", "").split(","),
+            top=_whole(query.get("top", str(TOP)), "top"),
+            cursor=query.get("cursor", ""),
+        )
+        _require_known(query)
+        as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None
+        is_partial = _flag(query.get("partial", "false"))
+        only = query.get("partitions")
+        numbers = None if only is None else [_whole(n, "partitions") for n in only.split(",")]
+    except QuestionError as error:
+        return web.json_response({"message": str(error)}, status=400)
+    if numbers is None:
+        found = await lists.over_all(asked, as_of_ms, query)
+    else:
+        found = await lists.over(sorted(set(numbers)), asked, as_of_ms)
+    is_whole = is_partial or not found.unanswered
+    return web.Response(
+        body=_with_message(found) if not is_whole else msgspec.json.encode(found),
+        status=200 if is_whole else 503,
+        content_type="application/json",
+    )
+
+
+def _with_message(found: CustomerList) -> bytes:
+    missing = ", ".join(str(one.partition) for one in found.unanswered)
+    message = (
+        f"the customers of partition {missing} are missing: `unanswered` says why; ask again, or "
+        f"with partial=true for the others alone"
+    )
+    return msgspec.json.encode({"message": message, **msgspec.to_builtins(found)})
+
+
+def _require_known(query: Mapping[str, str]) -> None:
+    for name in query:
+        if name not in NAMES:
+            close = get_close_matches(name, NAMES, n=1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(NAMES)}"
+            raise QuestionError(f"{name!r} is nothing to ask a list: {meant}")
+
+
+def _whole(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise QuestionError(f"{name} is a whole number, not {text!r}")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in _YES + _NO:
+        raise QuestionError(f"partial is true or false, not {text!r}")
+    return text in _YES
+
+
+def _moment(text: str) -> int:
+    # In a query that was not escaped, + is a blank.
+    moment = moment_of(text)
+    if moment is None or not 0 < milliseconds(moment) < LATEST_MS:
+        raise QuestionError(f"as_of is a moment such as 2026-03-01T10:00:00Z, not {text!r}")
+    return milliseconds(moment)

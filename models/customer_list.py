@@ -1,0 +1,304 @@
+"""A list of customers: those for whom a condition holds, the highest by a number first.
+
+Condition and number are in the language of the rules, and each customer is read as the rules read
+them. Of several partitions the lists are merged: the order is a total one, by number and then by
+id, so that a cursor, which is a place in that order, means the same everywhere.
+"""
+
+import ast
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from math import isfinite
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from config.parameters import Parameters
+from models.customer.identities import IDENTITIES
+from models.customer.registry import FACT_KINDS, FACTS, PARTS
+from models.customer.row import NO_IDS, decode_row
+from models.customer.scene import Context, Scene
+from models.decisions.expression import (
+    Expression,
+    ExpressionError,
+    compile_condition,
+    compile_number,
+    hint,
+    parsed,
+)
+from models.decisions.policy import domains_of
+from models.decisions.possible import misspelt, outlook
+from models.events.foreign import UNREADABLE
+from models.events.ids import is_id
+from models.events.times import iso
+
+TOP_MAX, TOP = 1_000, 50
+#: Facts shown of each customer besides those that condition and number name.
+SHOWN_MAX = 32
+_CURSOR_LENGTH_MAX = 2_000
+_PLACE_BY_FACT = {name: place for place, part in enumerate(PARTS) for name in part.facts}
+
+
+class QuestionError(ValueError):
+    """A list cannot be made; the message says which part of the question is wrong, and why."""
+
+
+class Place(NamedTuple):
+    """A customer's place in the order: the highest number first, customers without one last, those
+    of one number by their ids.
+    """
+
+    has_no_number: bool
+    negated: float
+    customer: str
+
+    @classmethod
+    def of(cls, number: float | None, customer: str) -> "Place":
+        if number is None or not isfinite(number):
+            return cls(True, 0.0, customer)
+        return cls(False, -number, customer)
+
+    @property
+    def number(self) -> float | None:
+        """The number that it is by; None without one."""
+        # Not -0.0, which would be told as such.
+        return None if self.has_no_number else 0.0 - self.negated
+
+
+class Listed(Struct, frozen=True, rename="camel"):
+    """A customer of a list, with the number that they are ordered by and the facts asked for: null
+    for what is not known.
+    """
+
+    user_id: str
+    by: float | None
+    facts: dict[str, float | str | None]
+
+    @property
+    def place(self) -> Place:
+        return Place.of(self.by, self.user_id)
+
+
+class _Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    question: str
+    by: float | None
+    customer: str
+
+
+_CURSOR = msgspec.json.Decoder(_Cursor)
+
+
+class ListQuestion(Struct, frozen=True):
+    """A question that can be answered. ``where``: the parts of the condition that must all hold,
+    those that cost least first. ``after``: the place that the list goes on after.
+    """
+
+    id: str
+    where: tuple[Expression, ...]
+    by: Expression | None
+    shown: tuple[str, ...]
+    top: int
+    after: Place | None
+
+    def cursor(self, last: Listed) -> str:
+        """With it, the list goes on after this customer."""
+        content = msgspec.json.encode(_Cursor(self.id, last.by, last.user_id))
+        return urlsafe_b64encode(content).decode().rstrip("=")
+
+    def best(self, listed: Iterable[Listed]) -> list[Listed]:
+        """The first of these, in order."""
+        return sorted(listed, key=lambda one: one.place)[: self.top]
+
+
+def question(
+    parameters: Parameters,
+    *,
+    where: str = "",
+    by: str = "",
+    shown: Iterable[str] = (),
+    top: int = TOP,
+    cursor: str = "",
+) -> ListQuestion:
+    """Compile a question: ``where`` may be empty for all customers, ``by`` for the order of ids.
+
+    Raises ``QuestionError``.
+    """
+    if not 1 <= top <= TOP_MAX:
+        raise QuestionError(
+            f"top is a whole number from 1 to {TOP_MAX}, not {top}: with the answer's cursor you "
+            f"get those that follow"
+        )
+    conjuncts = _conjuncts(where, parameters) if where.strip() else ()
+    number = _number(by) if by.strip() else None
+    named = [name for one in (*conjuncts, number) if one is not None for name in sorted(one.names)]
+    facts = tuple(dict.fromkeys([*named, *_known(shown)]))
+    for name in facts:
+        if (moment := FACTS[name].moment) is not None:
+            raise QuestionError(f"{name} is known at the moment `{moment}` alone, not in between")
+    asked = "\x1f".join((where.strip(), by.strip())).encode()
+    identity = blake2b(asked, digest_size=6).hexdigest()
+    after = _place_in(cursor, identity) if cursor else None
+    return ListQuestion(identity, conjuncts, number, facts, top, after)
+
+
+def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
+    try:
+        whole = compile_condition(text, FACT_KINDS)
+        domains = domains_of({name: FACTS[name] for name in whole.names}, parameters)
+        if fault := misspelt(text, domains):
+            raise QuestionError(f"where: {fault}")
+        if not outlook(text, domains).is_possible:
+            raise QuestionError(f"where: can never be true: {text!r}")
+        tree = parsed(text)
+        is_and = isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And)
+        if not isinstance(tree, ast.BoolOp) or not is_and:
+            return (whole,)
+        parts = [compile_condition(ast.unparse(part), FACT_KINDS) for part in tree.values]
+    except ExpressionError as error:
+        raise QuestionError(f"where: {error}") from None
+    # None of them can fail, so their order is of no other consequence.
+    return tuple(sorted(parts, key=_cost))
+
+
+def _cost(condition: Expression) -> int:
+    """A part is listed after those that it reads, so the facts of a later one cost more."""
+    return max((_PLACE_BY_FACT[name] for name in condition.names), default=0)
+
+
+def _number(text: str) -> Expression:
+    try:
+        return compile_number(text, FACT_KINDS)
+    except ExpressionError as error:
+        raise QuestionError(f"by: {error}") from None
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    found = [name.strip() for name in names if name.strip()]
+    if len(found) > SHOWN_MAX:
+        raise QuestionError(f"show: {SHOWN_MAX} facts at most, not {len(found)}")
+    for name in found:
+        if name not in FACTS:
+            raise QuestionError(f"show: there is no fact {name!r}{hint(name, FACT_KINDS)}")
+    return found
+
+
+def _place_in(cursor: str, identity: str) -> Place:
+    again = "take the `next` of an answer, or leave it out to begin at the top"
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        if len(cursor) > _CURSOR_LENGTH_MAX:
+            raise ValueError
+        found = _CURSOR.decode(urlsafe_b64decode(padded.encode("ascii")))
+    except (ValueError, *UNREADABLE):
+        raise QuestionError(f"cursor: cannot be read: {again}") from None
+    if found.question != identity:
+        raise QuestionError(f"cursor: is of another condition or order: {again}")
+    if not is_id(found.customer):
+        raise QuestionError(f"cursor: cannot be read: {again}")
+    return Place.of(found.by, found.customer)
+
+
+class PartitionAsOf(Struct, frozen=True, rename="camel"):
+    """How a partition was looked at: at which time of its clock, by which model, how many customers
+    it has, and how many of them match.
+    """
+
+    partition: int
+    as_of: str
+    model_version: int
+    customers: int
+    matched: int
+
+
+class Unanswered(Struct, frozen=True, rename="camel"):
+    """A partition whose customers are missing, and why."""
+
+    partition: int
+    why: str
+
+
+class CustomerList(Struct, frozen=True, rename="camel"):
+    """An answer. ``next``: the cursor of what follows, None at the end."""
+
+    customers: Sequence[Listed]
+    matched: int
+    next: str | None
+    partitions: Sequence[PartitionAsOf]
+    unanswered: Sequence[Unanswered]
+
+
+ANSWER: msgspec.json.Decoder[CustomerList] = msgspec.json.Decoder(CustomerList)
+
+
+class PackedRows(Protocol):
+    """Packed rows by customer."""
+
+    def __getitem__(self, customer: str) -> bytes: ...
+
+
+class Search:
+    """Looks at the customers of one partition, as of ``at_ms``, and keeps the first of them."""
+
+    #: Candidates that are kept before they are sorted: often enough to need little memory.
+    _ROOM = 4_000
+
+    def __init__(self, asked: ListQuestion, at_ms: int, context: Context) -> None:
+        self.matched = 0
+        self._asked = asked
+        self._at_ms = at_ms
+        self._context = context
+        self._found: list[Place] = []
+        self._following = 0
+
+    def look(self, customer: str, packed: bytes) -> None:
+        """Look at one customer; an id that is another's is told with them."""
+        scene = self._scene(customer, packed)
+        if scene.row.ids is not NO_IDS and scene.row.read(IDENTITIES).is_mirror:
+            return
+        for condition in self._asked.where:
+            if not condition.holds(scene):
+                return
+        self.matched += 1
+        by, after = self._asked.by, self._asked.after
+        place = Place.of(by.value(scene) if by is not None else None, customer)
+        if after is not None and place <= after:
+            return
+        self._following += 1
+        self._found.append(place)
+        if len(self._found) >= self._ROOM:
+            self._keep_first()
+
+    @property
+    def as_of(self) -> str:
+        """The time at which customers are looked at."""
+        return iso(self._at_ms)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether customers follow after the first ones."""
+        return self._following > self._asked.top
+
+    def first(self, rows: "PackedRows") -> list[Listed]:
+        """The first ones; ``rows`` has those that were looked at."""
+        self._keep_first()
+        return [self._listed(place, rows[place.customer]) for place in self._found]
+
+    def _keep_first(self) -> None:
+        self._found = sorted(self._found)[: self._asked.top]
+
+    def _listed(self, place: Place, packed: bytes) -> Listed:
+        scene = self._scene(place.customer, packed)
+        facts = {name: _known_value(scene[name]) for name in self._asked.shown}
+        return Listed(place.customer, place.number, facts)
+
+    def _scene(self, customer: str, packed: bytes) -> Scene:
+        return Scene(decode_row(packed), customer, self._at_ms, self._context)
+
+
+def _known_value(value: float | str) -> float | str | None:
+    """What JSON has for a fact: null for one that is not known."""
+    if isinstance(value, str):
+        return value or None
+    return value if isfinite(value) else None

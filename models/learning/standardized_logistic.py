@@ -1,0 +1,79 @@
+"""A logistic regression on standardized features, learnt one example at a time.
+
+The arithmetic is that of River's ``StandardScaler() | LogisticRegression(SGD(rate), l2=0)``, to the
+last bit, over one fixed list of features instead of a dictionary an example, which costs several
+times as much. `tests/models/test_standardized_logistic.py` compares it with River itself.
+"""
+
+from collections.abc import Sequence
+from math import exp
+
+#: River's learning rate of the intercept.
+INTERCEPT_RATE = 0.01
+#: Beyond this, River takes the loss for linear or for nought.
+_CERTAIN = 18.0
+
+
+class StandardizedLogistic:
+    """``means`` and ``variances`` of the ``count`` examples so far, by which features are
+    standardized, and the ``weights`` of the standardized features, all in one order.
+    """
+
+    __slots__ = ("count", "intercept", "means", "rate", "variances", "weights")
+
+    def __init__(self, features: int, rate: float) -> None:
+        self.rate = rate
+        self.count = 0
+        self.means = [0.0] * features
+        self.variances = [0.0] * features
+        self.weights = [0.0] * features
+        self.intercept = 0.0
+
+    def learn(self, features: Sequence[float], came_true: bool) -> list[float]:
+        """Count one example into means and variances, then learn its outcome; the example as it was
+        learnt, standardized.
+        """
+        self.count = count = self.count + 1
+        means, variances, weights = self.means, self.variances, self.weights
+        standardized = []
+        total = 0.0
+        for place, value in enumerate(features):
+            before = means[place]
+            mean = before + (value - before) / count
+            variance = variances[place]
+            variance += ((value - before) * (value - mean) - variance) / count
+            means[place], variances[place] = mean, variance
+            scaled = (value - mean) / variance**0.5 if variance else 0.0
+            standardized.append(scaled)
+            total += weights[place] * scaled
+        gradient = _gradient(total + self.intercept, came_true)
+        self.intercept -= INTERCEPT_RATE * gradient
+        rate = self.rate
+        for place, scaled in enumerate(standardized):
+            weights[place] -= rate * (scaled * gradient)
+        return standardized
+
+    def standardized(self, features: Sequence[float]) -> list[float]:
+        """The features as they are now standardized; 0 for one that never varied."""
+        return [
+            (value - mean) / variance**0.5 if variance else 0.0
+            for value, mean, variance in zip(features, self.means, self.variances, strict=True)
+        ]
+
+    def log_odds(self, standardized: Sequence[float]) -> float:
+        """The log odds of an example that is standardized."""
+        total = 0.0
+        for weight, scaled in zip(self.weights, standardized, strict=True):
+            total += weight * scaled
+        return total + self.intercept
+
+
+def _gradient(log_odds: float, came_true: bool) -> float:
+    """The derivative of the log loss by the log odds."""
+    sign = 1 if came_true else -1
+    margin = log_odds * sign
+    if margin > _CERTAIN:
+        return exp(-margin) * -sign
+    if margin < -_CERTAIN:
+        return float(-sign)
+    return -sign / (exp(margin) + 1.0)
