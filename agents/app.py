@@ -28,6 +28,7 @@ from models.customer.profile import encode_profile, profile
 from models.customer.row import NewerRow, OlderRow
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
+from models.links import is_elsewhere, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
@@ -51,7 +52,7 @@ from streams.pulse import Pulse, StoodStill
 from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
-from streams.redis_views import ProfileViews, TriggerStreams, connect
+from streams.redis_views import ELSEWHERE, ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import TopicReplaced, TopicWatch
@@ -174,13 +175,21 @@ class Worker:
             yield
 
     def customer(self, customer: str) -> bytes | None:
-        """The profile of a customer this worker owns, as JSON."""
+        """The profile of a customer this worker owns, as JSON; `ELSEWHERE` for another's id."""
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
         row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
+        if is_elsewhere(row):
+            return ELSEWHERE
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
+
+    def person_of(self, customer: str) -> str | None:
+        """Whose id this is, of an id of another's in a partition that this worker owns."""
+        owned = self.partitions.get(partition_for(customer.encode(), self.settings.partitions))
+        row = owned.rows.peek(customer) if owned is not None else None
+        return person_of(row) if row is not None and is_elsewhere(row) else None
 
     def _live_customers(self) -> LiveCustomers:
         owners = self.app.owners
@@ -200,6 +209,7 @@ class Worker:
             lambda customer: owners.url_of(number_of(customer)),
             lambda customer: self.partitions.get(number_of(customer)) is not None,
             lambda query: answer(query, lists, self.parameters),
+            self.person_of,
         )
 
     def is_recovering(self, customer: str) -> bool:

@@ -234,7 +234,7 @@ def _effects() -> Iterator[str]:
                 f"`{kind.__name__}`",
                 _first(kind),
                 f"`{output.topic}`",
-                "customer" if output.is_partitioned else "nothing",
+                "customer" if output.is_partitioned or output.is_of_key else "nothing",
             )
             for kind, output in OUTPUTS.items()
         ),

@@ -22,12 +22,15 @@ from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contac
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event
+from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
-from models.partition import ALREADY_APPLIED, encode_state
+from models.partition import ALREADY_APPLIED
+from models.partition_state import encode_state
 from streams.changelog import state_record
 from streams.cloud_events import decision_headers
+from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, log_line_of
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
@@ -148,14 +151,11 @@ class ProfileAgent:
         counts.count(effect, output)
         if isinstance(effect, Lesson) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
-        number, value = owned.fold.number, output.encode(effect)
-        self._outbox.add(
-            output.topic,
-            number if output.is_partitioned else 0,
-            key=output.key(effect),
-            value=value,
-            headers=headers,
-        )
+        number, key, value = owned.fold.number, output.key(effect), output.encode(effect)
+        place = number if output.is_partitioned else 0
+        if output.is_of_key:
+            place = partition_for(key or b"", self._settings.partitions)
+        self._outbox.add(output.topic, place, key=key, value=value, headers=headers)
         if output.ledger_key is not None:
             self._outbox.add(DECISION_LEDGER, number, key=output.ledger_key(effect), value=value)
 
@@ -215,6 +215,7 @@ class ProfileAgent:
         self._metrics.count_events(counts.fates)
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
+        self._metrics.count_links(counts.links, counts.told[LEFT], counts.told[FORWARDED])
         self._metrics.count_strays(counts.control_treated, counts.unknown_outcomes)
         self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
@@ -232,12 +233,19 @@ class _Counts:
         self.suppressed: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.control_treated: Counter[str] = Counter()
+        self.links: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
         self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0
 
     def count(self, effect: Effect, output: Output) -> None:
         """Count an effect by kind and fate, and the actions it rejected by gate."""
+        if isinstance(effect, LinkRecord):
+            self.told[effect.kind] += 1
+            if effect.kind == GRAFT and not effect.said.again:
+                self.links[effect.said.by] += 1
+            return
         if output.fate is not None:
             self.decisions[output.fate(effect)] += 1
         self.suppressed.update(output.passed_over(effect))

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -131,9 +131,16 @@ def _is_date(text: str) -> bool:
 
 
 class Identity(Section, frozen=True):
-    """``blocked``: patterns of ids that are no customer's; all of an id must match."""
+    """``enabled``: whether ids of one person are united. ``anonymous_ids``: of so many a person;
+    the one that was idle the longest leaves for one more. ``blocked``: patterns of ids that are no
+    customer's; all of an id must match. ``shared``: an id with which a second user logs in leaves
+    the first one's from then on, or they keep it.
+    """
 
+    enabled: bool = True
+    anonymous_ids: Annotated[PositiveInt, at_most(12)] = 5
     blocked: tuple[str, ...] = ()
+    shared: Literal["leave", "keep"] = "leave"
 
     def is_blocked(self, text: str) -> bool:
         """Whether this is no customer's id."""

@@ -101,6 +101,9 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "export": Rights(reads=(CUSTOMER_EVENTS, MODEL_SNAPSHOTS)),
     "explain": Rights(reads=(DECISION_LEDGER,)),
+    "customers ids": Rights(reads=(CUSTOMERS,)),
+    "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
+    "customers split": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
     "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
     "doctor": Rights(

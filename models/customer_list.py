@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
+from models.customer.identities import IDENTITIES
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
-from models.customer.row import decode_row
+from models.customer.row import NO_IDS, decode_row
 from models.customer.scene import Context, Scene
 from models.decisions.expression import (
     Expression,
@@ -252,8 +253,10 @@ class Search:
         self._following = 0
 
     def look(self, customer: str, packed: bytes) -> None:
-        """Look at one customer."""
+        """Look at one customer; an id that is another's is told with them."""
         scene = self._scene(customer, packed)
+        if scene.row.ids is not NO_IDS and scene.row.read(IDENTITIES).is_mirror:
+            return
         for condition in self._asked.where:
             if not condition.holds(scene):
                 return

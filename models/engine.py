@@ -3,6 +3,8 @@
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
 from models.decisions.trigger import Decision
 from models.events.event import Event
+from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
 
@@ -23,7 +26,7 @@ class Rehearsed(NamedTuple):
     kind: str
 
 
-Effect = Lesson | Decision | Rehearsed
+Effect = Lesson | Decision | Rehearsed | LinkRecord
 
 
 class Fate(StrEnum):
@@ -41,8 +44,7 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
     if row.has_seen(message):
         return Fate.DUPLICATE, []
-    # History is never late: its topics may come one after the other.
-    if at_ms < context.clock_ms - plan.lateness_ms and not context.is_rehearsal:
+    if _is_late(at_ms, context, plan):
         return Fate.LATE, []
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
@@ -61,9 +63,16 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     return Fate.APPLIED, effects
 
 
+def _is_late(at_ms: int, context: Context, plan: Plan) -> bool:
+    if at_ms >= context.clock_ms - plan.lateness_ms:
+        return False
+    # History is never late: its topics may come one after the other.
+    return not (context.is_rehearsal or context.is_passed_on)
+
+
 def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
     scene = record(row, event, context, plan)
-    return _outcome(scene, plan) if scene.moments or scene.lessons else []
+    return outcome(scene, plan) if scene.moments or scene.lessons else []
 
 
 def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
@@ -88,6 +97,44 @@ def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     return scene
 
 
+def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
+    """Advance the row of one of a person's ids, in place, as `step` does the person's. Nothing is
+    decided, and what it would teach is the person's to teach. Raises ``Rejected`` as `step` does.
+    """
+    at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
+    if row.has_seen(message):
+        return Fate.DUPLICATE
+    if _is_late(at_ms, context, plan):
+        return Fate.LATE
+    for part in plan.checks[event.kind.number]:
+        assert part.check is not None
+        part.check(row.read(part), event, plan.parameters)
+    follow_due(row, event.customer, at_ms, context, plan)
+    row.messages = (row.messages + message)[-plan.message_bytes_max :]
+    with _quiet(context):
+        record(row, event, context, plan)
+    return Fate.APPLIED
+
+
+def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> None:
+    """Run the timers of one of a person's ids as `run_due` does, deciding and teaching nothing."""
+    with _quiet(context):
+        while 0 < row.next_due_ms < before_ms:
+            due_ms = _next_ripe_ms(row, context.clock_ms, plan)
+            if not 0 < due_ms < before_ms:
+                break
+            _fire_timers(row, customer, due_ms, context, plan)
+
+
+@contextmanager
+def _quiet(context: Context) -> Iterator[None]:
+    context.is_quiet = True
+    try:
+        yield
+    finally:
+        context.is_quiet = False
+
+
 def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """Run this customer's timers earlier than ``before_ms``, each at its own time."""
     effects: list[Effect] = []
@@ -101,6 +148,10 @@ def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Pla
 
 def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """Run everything of this customer's that is due at exactly ``due_ms``, and decide once."""
+    return outcome(_fire_timers(row, customer, due_ms, context, plan), plan)
+
+
+def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> Scene:
     # By its own time: the clock may be anywhere after it.
     _forget_late_messages(row, min(due_ms, context.clock_ms), context, plan)
     scene = Scene(row, customer, due_ms, context)
@@ -112,7 +163,7 @@ def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Pla
         row.finish(code, 0 if timer.may_repeat else due_ms)
         timer.run(scene)
     row.pass_over(due_ms, plan.timers)
-    return _outcome(scene, plan)
+    return scene
 
 
 def _forget_late_messages(row: Row, at_ms: int, context: Context, plan: Plan) -> None:
@@ -124,7 +175,7 @@ def _forget_late_messages(row: Row, at_ms: int, context: Context, plan: Plan) ->
         row.messages = b""
 
 
-def _outcome(scene: Scene, plan: Plan) -> list[Effect]:
+def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
     decisions = decide(scene, plan.policy)
     return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed)]

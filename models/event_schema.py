@@ -46,7 +46,7 @@ ANY_EVENT: Final = "event"
 _ABOUT = {
     "messageId": "Tells a repeat from a second event; without one, each delivery counts.",
     "userId": "Whose event it is.",
-    "anonymousId": "Whose event it is while there is no userId yet.",
+    "anonymousId": "Whose event it is while there is no userId yet; with one, whose they were.",
     "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
     "context": (
         "How it came about; of it, `channel`, `timezone`, `historical` and `consent` are read."
@@ -166,7 +166,7 @@ def _envelope() -> tuple[Schema, Schema]:
     fields: Schema = {
         "messageId": _MESSAGE_ID,
         "userId": _ANY_ID,
-        # It is looked at only if no userId names anyone.
+        # With a userId, one that is no id costs the event nothing.
         "anonymousId": {},
         "timestamp": when,
         "context": {

@@ -5,6 +5,11 @@ them.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
+from heapq import merge
+from operator import itemgetter
+
+from msgspec.structs import replace
 
 from models.customer.row import Row
 from models.engine import record
@@ -20,13 +25,16 @@ class Hindsight:
     """
 
     def __init__(self) -> None:
-        self._events: dict[str, list[tuple[Event, int]]] = {}
+        # With their number, so that those of several ids are in their order.
+        self._events: dict[str, list[tuple[int, Event, int]]] = {}
+        self._count = 0
         self._adopted: list[Snapshot] = []
         self._adopted_at_ms: list[int] = []
 
     def record(self, event: Event, clock_ms: int) -> None:
         """Remember an event that was applied when the clock stood at ``clock_ms``."""
-        self._events.setdefault(event.customer, []).append((event, clock_ms))
+        self._count += 1
+        self._events.setdefault(event.customer, []).append((self._count, event, clock_ms))
 
     def adopted(self, snapshot: Snapshot, at_ms: int) -> None:
         """Remember a snapshot without the trainer's state; ``at_ms`` is the time of the event or
@@ -37,7 +45,8 @@ class Hindsight:
             self._adopted_at_ms.append(max([at_ms, *self._adopted_at_ms[-1:]]))
 
     def row(self, row: Row | None, customer: str, at_ms: int, plan: Plan) -> Row | None:
-        """The customer's row as of ``at_ms``, from the events applied so far; None without any.
+        """The customer's row as of ``at_ms``, from the events applied so far of all their ids; None
+        without any.
 
         Effects of timers and rules are not in it: scores do not depend on them.
         """
@@ -45,13 +54,17 @@ class Hindsight:
             return row
         context = plan.context(self._adopted[0])
         earlier = None
-        for event, clock_ms in self._events[customer]:
+        for _, event, clock_ms in self._of({customer, *row.ids}):
             if event.occurred_at_ms <= at_ms:
                 earlier = earlier or Row()
                 # With the clock of then, because it decides which old state is dropped.
                 context.clock_ms = clock_ms
-                record(earlier, event, context, plan)
+                record(earlier, replace(event, customer=customer), context, plan)
         return earlier
+
+    def _of(self, ids: set[str]) -> Iterable[tuple[int, Event, int]]:
+        of_each = [self._events[id_] for id_ in ids if id_ in self._events]
+        return of_each[0] if len(of_each) == 1 else merge(*of_each, key=itemgetter(0))
 
     def snapshot(self, current: Snapshot, at_ms: int) -> Snapshot:
         """The latest snapshot adopted by ``at_ms``; version 0, the priors, if there is none."""

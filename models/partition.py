@@ -7,24 +7,26 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 
-import msgspec
-from msgspec import Struct
-
+from models import links
 from models.admission import event_of
-from models.customer.row import ROW_FORMAT, Row, RowError, format_of, require_format
+from models.customer.identities import IDENTITIES
+from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
-from models.engine import Effect, Fate, Rehearsed, run_timers, step
+from models.engine import Effect, Fate, Rehearsed, step
 from models.events.event import Event
-from models.events.foreign import UNREADABLE
+from models.events.link_record import LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line, timestamp_ms
+from models.events.wire import LINK_TYPES, Line, timestamp_ms
+from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot, UnknownSnapshot
+from models.partition_state import PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
-CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"})
+#: Records that are no events.
+CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"}) | LINK_TYPES
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -43,61 +45,6 @@ class Rows(Protocol):
     def due(self) -> Iterable[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
         ...
-
-
-class PartitionState(Struct, array_like=True):
-    """A partition's state, besides its customers' rows.
-
-    ``applied``: the last offset applied. ``sources`` and ``generations``: the highest offset seen
-    of each partition of a raw topic, and the topics that had its name; see
-    `models.repeats.is_repeated`. ``is_delivered``:
-    clock records are watermarks: no earlier event comes after them. ``live_at_ms``: since when it
-    decides aloud, None while it rehearses; the default is that of states by releases that did not
-    rehearse. ``rehearsed``: how many decisions were held back, for people: after a crash, those of
-    the batch in hand may be missing. ``waits_since_ms``: when the broker took the first event that
-    did not move the clock, because history may still come.
-    """
-
-    format: int = ROW_FORMAT
-    applied: int = -1
-    clock_ms: int = 0
-    latest_ms: int = 0
-    model_version: int = 0
-    model_sha256: str = ""
-    sources: dict[str, int] = {}
-    is_delivered: bool = False
-    live_at_ms: int | None = 0
-    rehearsed: int = 0
-    waits_since_ms: int = 0
-    generations: dict[str, tuple[str, ...]] = {}
-
-
-def rehearsing_state() -> PartitionState:
-    """The state of a partition that has applied nothing yet, and rehearses until it goes live."""
-    return PartitionState(live_at_ms=None)
-
-
-def encode_state(state: PartitionState) -> bytes:
-    """The state's bytes; equal states give equal bytes."""
-    return msgspec.msgpack.encode(state, order="deterministic")
-
-
-_STATE = msgspec.msgpack.Decoder(PartitionState)
-
-
-def decode_state(content: bytes) -> PartitionState:
-    """Read a partition's state. Raises ``RowError``; ``NewerRow`` or ``OlderRow`` for one in
-    another release's format.
-    """
-    try:
-        state = _STATE.decode(content)
-    except UNREADABLE as error:
-        require_format(format_of(content), "a partition's state")
-        raise RowError(f"not a partition's state: {error}") from None
-    require_format(state.format, "a partition's state")
-    if state.format < 1:
-        raise RowError(f"not a partition's state: there is no format {state.format}")
-    return state
 
 
 class Applied(NamedTuple):
@@ -165,7 +112,10 @@ class Partition:
             return self.fold(offset, event, moves_clock=line.moves_clock)
         if offset <= self.state.applied:
             return ALREADY_APPLIED
-        applied = self._placed(offset, self._control(offset, line))
+        if line.type in LINK_TYPES:
+            applied = self._link(offset, line)
+        else:
+            applied = self._placed(offset, self._control(offset, line))
         self.state.applied = offset
         return applied
 
@@ -225,14 +175,14 @@ class Partition:
                 # Read again after a crash: this record was already applied to this row.
                 ahead.append((customer, row))
                 continue
-            if row.next_due_ms == due_ms:
+            if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
                 self._rows.put(customer, row)
                 ran.add(customer)
-            self._schedule(customer, row.next_due_ms)
+            self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
-            self._schedule(customer, row.next_due_ms)
+            self._schedule(customer, row.wakes_ms)
         return effects
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
@@ -308,6 +258,8 @@ class Partition:
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row = self._rows.get(customer) or Row()
+        if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
+            return self._of_several_ids(offset, row, event, effects)
         try:
             fate, caused = step(row, event, self._context, self._plan)
         except Rejected as refused:
@@ -318,11 +270,47 @@ class Partition:
             self._rows.forget(customer)
             raise
         if fate is Fate.APPLIED:
-            row.applied = offset
-            self._rows.put(customer, row)
-            self._schedule(customer, row.next_due_ms)
+            self._put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, fate, event)
+
+    def _of_several_ids(
+        self, offset: int, row: Row, event: Event, effects: list[Effect]
+    ) -> Applied:
+        """As for one id; but whatever became of the event for the person, one of their ids may have
+        changed by it, so the row is written.
+        """
+        try:
+            stepped = links.advance(row, event, self._context, self._plan)
+        except BaseException:
+            self._rows.forget(event.customer)
+            raise
+        if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
+            self._put(offset, event.customer, row)
+        applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
+        return applied._replace(refused=stepped.refused)
+
+    def _link(self, offset: int, line: Line) -> Applied:
+        """Fold what another row tells one of this partition's of who is who."""
+        record, source = link_record_of(line), line.source
+        assert source is not None
+        if is_repeated(source, self.state.sources, self.state.generations):
+            return Applied([])
+        row = self._rows.get(record.customer) or Row()
+        if row.applied >= offset:
+            return ALREADY_APPLIED
+        try:
+            stepped = links.take(row, record, self._context, self._plan)
+        except BaseException:
+            self._rows.forget(record.customer)
+            raise
+        self._put(offset, record.customer, stepped.row)
+        return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
+
+    def _put(self, offset: int, customer: str, row: Row) -> None:
+        row.applied = offset
+        self._rows.put(customer, row)
+        self._schedule(customer, row.wakes_ms)
 
     def _moved_by(self, offset: int, event: Event) -> list[Effect]:
         """Move the clock by an event, unless watermarks do or history must be waited for."""
@@ -379,15 +367,20 @@ class Partition:
         fate: Fate | None = None,
         event: Event | None = None,
     ) -> Applied:
-        """What the record at ``offset`` did: each lesson has its position in the log, by which
-        repeats are dropped, and what was only rehearsed is counted.
+        """What the record at ``offset`` did: each lesson, and what is told to other rows, has its
+        position in the log, by which repeats are dropped, and what was only rehearsed is counted.
         """
         if not effects:
             return Applied(effects, fate, event)
         rehearsed: list[str] = []
+        told = 0
         for index, effect in enumerate(effects):
             if isinstance(effect, Lesson):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
+            elif isinstance(effect, LinkRecord):
+                # By themselves: a clock that moves far makes any number of other effects.
+                effect.partition, effect.offset, effect.index = self.number, offset, told
+                told += 1
             elif isinstance(effect, Rehearsed):
                 rehearsed.append(effect.kind)
         if rehearsed:

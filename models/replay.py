@@ -19,6 +19,7 @@ from models.decisions.trigger import Decision
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.event import Event
+from models.events.link_record import LinkRecord, encode_link_record
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     Line,
@@ -34,14 +35,9 @@ from models.learning.drift import ALARMS_MAX, DriftAlarm
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
-from models.partition import (
-    CONTROL_TYPES,
-    Applied,
-    Partition,
-    PartitionState,
-    SnapshotSource,
-    rehearsing_state,
-)
+from models.links import is_elsewhere, person_of
+from models.partition import CONTROL_TYPES, Applied, Partition, SnapshotSource
+from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
 from models.population import name_of, samples_of_parts
 from models.replay_summary import ReplayCounts, Summary
@@ -66,7 +62,7 @@ class _MemoryRows:
         self.rows.pop(customer, None)
 
     def due(self) -> Iterator[tuple[int, str]]:
-        return ((row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms)
+        return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
 
 
 class _Lane(NamedTuple):
@@ -135,11 +131,14 @@ class Replay:
         return self._event(line, raw, number)
 
     def profiles(self) -> Iterator[Any]:
-        """Every customer's profile as of their partition's time, in the order of ids."""
+        """Every customer's profile as of their partition's time, in the order of ids; a person of
+        several ids has one.
+        """
         where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
         for customer, (partition, rows) in sorted(where.items()):
             row, at_ms = rows.rows[customer], partition.as_of_ms
-            yield profile(customer, row, at_ms, partition.context)
+            if not is_elsewhere(row):
+                yield profile(customer, row, at_ms, partition.context)
 
     def rows(self) -> dict[str, Row]:
         """Every customer's row, for comparison with a live state."""
@@ -151,7 +150,7 @@ class Replay:
         return self._counts.summary(
             states,
             self._newest_snapshot(),
-            customers=sum(len(lane.rows.rows) for lane in self._lanes.values()),
+            customers=sum(not is_elsewhere(row) for row in self.rows().values()),
             clock_ms=clock_ms,
             alarms=self._alarms,
             measures=self._measures(max(clock_ms, self._latest_ms)),
@@ -188,7 +187,8 @@ class Replay:
             clock_ms = self._latest_ms - self._parameters.time.disorder
             effects += self._moved(partition, clock_ms)
         applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
-        outputs = self._outputs([*effects, *self._learnt(applied)])
+        effects += self._learnt(applied)
+        outputs = self._outputs(self._told(partition, line, effects))
         if applied.refused is not None:
             outputs.append(self._refused(applied.refused, raw, number, step="profile"))
             return outputs
@@ -207,6 +207,26 @@ class Replay:
             self.refusals.add(late)
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
+
+    def _told(self, partition: Partition, line: Line, effects: list[Effect]) -> list[Effect]:
+        """``effects``, with those of what rows tell each other: in an export that is in the log, in
+        a plain one it is told at once.
+        """
+        if line.position is not None:
+            return effects
+        done: list[Effect] = []
+        waiting = deque(effects)
+        while waiting:
+            effect = waiting.popleft()
+            if isinstance(effect, LinkRecord):
+                told = decode_log_line(encode_link_record(effect))
+                applied = partition.apply(partition.state.applied + 1, told)
+                if applied.refused is not None:
+                    self._counts.add_refused(applied.refused)
+                waiting.extend(self._learnt(applied))
+            else:
+                done.append(effect)
+        return done
 
     def _refuse_later(self, event: Event, line: Line) -> None:
         """Raise ``Rejected`` for an event later than is allowed."""
@@ -288,6 +308,9 @@ class Replay:
         at_ms = timestamp_ms(line)
         horizon_days = line.horizon_days or self._parameters.churn.horizon_days[0]
         row, current = self._find(customer)
+        while row is not None and is_elsewhere(row):
+            customer = person_of(row)
+            row, current = self._find(customer)
         snapshot = self._hindsight.snapshot(current, at_ms)
         earlier = self._hindsight.row(row, customer, at_ms, self._plan)
         self._counts.add_score()

@@ -18,7 +18,7 @@ from models.learning.drift import DriftAlarm
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from models.learning.spend import SpendQuality, SpendScoring
-from models.partition import PartitionState
+from models.partition_state import PartitionState
 
 
 class Summary(Struct, frozen=True, rename="camel"):

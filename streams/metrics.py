@@ -23,11 +23,32 @@ _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
 _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 
+class _Identities:
+    """Who is who, as far as this worker saw it change."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.links = Counter(
+            "keepstream_identity_links",
+            "Ids that were linked to a person, by what said so: event, alias or merged",
+            ["by"],
+            registry=registry,
+        )
+        self.splits = Counter(
+            "keepstream_identity_splits", "Ids that left a person", registry=registry
+        )
+        self.forwarded_events = Counter(
+            "keepstream_identity_forwarded_events",
+            "Events of ids that were passed on to the person whose ids they are",
+            registry=registry,
+        )
+
+
 class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
             "Events by the topic they came on and what became of them: applied, duplicate, late "
@@ -257,6 +278,13 @@ class Metrics:
         for channel, count in control_treated.items():
             self._control_treated.labels(channel).inc(count)
         self._unknown_outcomes.inc(unknown)
+
+    def count_links(self, links: Mapping[str, int], splits: int, forwarded: int) -> None:
+        """Add ids that were linked, by what said so, ids that left, and events passed on."""
+        for by, count in links.items():
+            self._identities.links.labels(by).inc(count)
+        self._identities.splits.inc(splits)
+        self._identities.forwarded_events.inc(forwarded)
 
     def count_held_back(self, kinds: Mapping[str, int]) -> None:
         for kind, count in kinds.items():

@@ -5,7 +5,12 @@ list.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from config.topics import LABELLED_EXAMPLES, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    LABELLED_EXAMPLES,
+    NEXT_BEST_ACTIONS,
+    RETENTION_TRIGGERS,
+)
 from models.decisions.trigger import (
     ActionWithdrawn,
     Decision,
@@ -14,6 +19,7 @@ from models.decisions.trigger import (
     does_nothing,
     encode_decision,
 )
+from models.events.link_record import LinkRecord, encode_link_record
 from models.learning.lessons import Cost, DayEnd, Example, Observation, Tally, encode_lesson
 
 
@@ -21,7 +27,8 @@ class Output(NamedTuple):
     """How an effect is written to Kafka.
 
     ``topic`` and ``key`` of its record; ``is_partitioned``: whether it goes to the customer's own
-    partition, and not to the topic's only one. ``type_name``: its CloudEvents type; with one it
+    partition, and not to the topic's only one; ``is_of_key``: whether it goes to the partition of
+    its key, which may be another customer's. ``type_name``: its CloudEvents type; with one it
     has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
     ``keepstream_decisions_total``; ``passed_over``: labels (action, gate) in
     ``keepstream_suppressed_actions_total``. ``ledger_key``: with one, the record is also written to
@@ -32,6 +39,7 @@ class Output(NamedTuple):
     encode: Callable[[Any], bytes]
     key: Callable[[Any], bytes | None] = lambda _: None
     is_partitioned: bool = False
+    is_of_key: bool = False
     type_name: Callable[[Any], str] | None = None
     fate: Callable[[Any], tuple[str, str]] | None = None
     passed_over: Callable[[Any], Iterable[tuple[str, str]]] = lambda _: ()
@@ -79,6 +87,12 @@ _WITHDRAWAL = Output(
     ledger_key=_id,
 )
 _LESSON = Output(LABELLED_EXAMPLES, encode_lesson)
+_LINK = Output(
+    CUSTOMER_EVENTS,
+    encode_link_record,
+    key=lambda record: record.customer.encode(),
+    is_of_key=True,
+)
 
 OUTPUTS: dict[type, Output] = {
     Trigger: _TRIGGER,
@@ -89,4 +103,5 @@ OUTPUTS: dict[type, Output] = {
     Cost: _LESSON,
     Tally: _LESSON,
     DayEnd: _LESSON,
+    LinkRecord: _LINK,
 }

@@ -16,7 +16,8 @@ from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.comparison import has_content
 from models.events.rejection import Rejected
 from models.learning.snapshot import prior_snapshot
-from models.partition import Partition, encode_state, rehearsing_state
+from models.partition import Partition
+from models.partition_state import encode_state, rehearsing_state
 from models.plan import Plan, plan_for
 from streams.changelog import Origin, row_record, state_record
 from streams.customers_table import CustomerRows

@@ -15,7 +15,7 @@ from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_of, require_known
 from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
-from models.partition import PartitionState, decode_state, rehearsing_state
+from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customers_table import CustomerRows

@@ -31,6 +31,8 @@ PROFILES_PER_TURN = 10
 #: be drawn up for nobody.
 REST_S = 1.0
 TIMEOUT_S = 5.0
+#: Stands for the profile of an id that is another customer's: there is none.
+ELSEWHERE = b""
 
 
 def customer_key(settings: Settings, customer: str) -> str:
@@ -225,7 +227,10 @@ class ProfileViews:
         shown = {customer: view for customer, view in views.items() if view is not None}
         async with self._client.pipeline(transaction=False) as pipeline:
             for customer, view in shown.items():
-                pipeline.set(customer_key(self._settings, customer), view)
+                if view is ELSEWHERE:
+                    pipeline.delete(customer_key(self._settings, customer))
+                else:
+                    pipeline.set(customer_key(self._settings, customer), view)
             results = await _results(pipeline, len(shown))
         failed = [one for one, result in zip(shown, results, strict=True) if _failed(result)]
         for customer in failed:

@@ -10,7 +10,7 @@ from config import topics
 from config.settings import Settings
 from models.customer.row import NewerRow, OlderRow, RowError
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
-from models.partition import PartitionState, decode_state
+from models.partition_state import PartitionState, decode_state
 from streams.changelog import STATE_KEY, marks_of
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets

@@ -1,4 +1,4 @@
-"""`keepstream customers`: what is known about customers right now."""
+"""`keepstream customers`: what is known about customers right now, and under which ids."""
 
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from agents.cli import identities
 from agents.cli.customer_list import list_customers
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import RedisUrl, parameters_from, settings_from
@@ -50,6 +51,11 @@ def show(
     typer.echo(f"why this or nothing: keepstream explain --customer {quote(customer)}")
 
 
+app.command("ids", epilog="Example: keepstream customers ids c-00042")(identities.ids)
+app.command(
+    "merge", epilog='Example: keepstream customers merge c-00042 c-00511 --because "called us"'
+)(identities.merge)
+app.command("split", epilog="Example: keepstream customers split anon-17")(identities.split)
 app.command(
     "list",
     epilog="Example: keepstream customers list --where 'churn_probability >= .7 and "

@@ -12,7 +12,7 @@ from agents.cli.progress import progress
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from models.partition import PartitionState
+    from models.partition_state import PartitionState
 
 LOOK_S = 1.0
 #: How often it is looked for the live records in the workers' states.

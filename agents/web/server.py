@@ -57,7 +57,8 @@ class LiveCustomers(NamedTuple):
 
     ``profile``: as JSON, if this worker owns the customer; ``is_recovering``: whether it might,
     once it has read their partition; ``owner``: the address of another worker that owns them, and
-    ``is_known``: whether anybody is known to. ``listed`` answers the query of a list.
+    ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
+    whose id it is, of one that is another customer's.
     """
 
     profile: Callable[[str], bytes | None]
@@ -65,6 +66,7 @@ class LiveCustomers(NamedTuple):
     owner: Callable[[str], str | None] = lambda _: None
     is_known: Callable[[str], bool] = lambda _: True
     listed: ListAnswer | None = None
+    person: Callable[[str], str | None] = lambda _: None
 
 
 def advertised_url(settings: Settings, port: int) -> str:
@@ -126,6 +128,10 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     """The customer's profile, where to ask for it, or why there is none."""
     if not is_id(customer):
         return web.json_response({"message": "not a customer's id"}, status=400)
+    if (person := customers.person(customer)) is not None:
+        place = {"Location": f"/customers/{quote(person, safe='')}"}
+        told = {"message": "an id of another customer", "customer": person}
+        return web.json_response(told, status=307, headers=place)
     view = customers.profile(customer)
     if view is not None:
         return web.Response(body=view, content_type="application/json")

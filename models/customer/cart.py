@@ -289,10 +289,19 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
         insort(state.changes, change)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     state.settle(settled_ms, parameters.bounds.products)
+    _wait(state, scene)
+
+
+def _wait(state: Cart, scene: Scene) -> None:
+    """Set the timer to when the cart will have lain untouched for long enough."""
     due_ms = 0
     if not state.is_empty:
-        due_ms = state.touched_at_ms + parameters.of(CartParameters).idle
+        due_ms = state.touched_at_ms + scene.parameters.of(CartParameters).idle
     scene.row.set_due(_IDLE, due_ms)
+
+
+def _reunited(scene: Scene, _before: Cart, _other: Cart, _sign: int) -> None:
+    _wait(scene.row.read(CART), scene)
 
 
 def _minor_of(event: Event, money: Money) -> float | None:
@@ -495,6 +504,7 @@ CART: Part[Cart] = Part(
     version=2,
     older={1: _of_version_1},
     united=_united,
+    reunited=_reunited,
     parameters=CartParameters,
     events=EVENTS,
     listens=frozenset({*EVENTS, _ORDER_COMPLETED}),

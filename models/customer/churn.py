@@ -127,15 +127,17 @@ def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 
 def _decide(scene: Scene) -> None:
     """At a decision point: start to wait for labels, and at a check-in send an observation; of
-    somebody who may be learnt from.
+    somebody who may be learnt from. Of a person's ids, the person is learnt from.
     """
     found = scene.of(assessment)
     if found is not None and scene.of(may_be_learnt_from):
-        state = scene.row.edit(CHURN)
-        _wait_for(state, found, scene)
+        state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
+        if teaches:
+            _wait_for(state, found, scene)
         check_in_ms = scene.parameters.churn.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
-            scene.teach(_observation(state, found, scene))
+            if teaches:
+                scene.teach(_observation(state, found, scene))
             scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
@@ -269,6 +271,11 @@ def _united(states: Sequence[Labels], parameters: Parameters) -> Labels:
         one.counted = state.counted or one.counted
         one.spend_counted = state.spend_counted or one.spend_counted
     return one
+
+
+def _reunited(scene: Scene, _before: Labels, _other: Labels, _sign: int) -> None:
+    _set_next_label(scene.row.read(CHURN), scene.row)
+    _set_next_decision(scene)
 
 
 def _silent_churn(scene: Scene) -> float:
@@ -438,6 +445,7 @@ CHURN: Part[Labels] = Part(
     version=2,
     older={1: unpack_first},
     united=_united,
+    reunited=_reunited,
     listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
     record=_record,
     timers=(

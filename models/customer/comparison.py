@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
+from models.customer.identities import IDENTITIES
 from models.customer.registry import PARTS
 from models.customer.row import RowError, decode_row, encode_row
 
 
 def has_content(written: bytes, expected: bytes) -> bool:
     """Whether a row is what this release would have written, but for how an earlier one packed its
-    parts, and for ids of messages that this one would have dropped by now.
+    parts, for ids of messages that this one would have dropped by now, and for that somebody is a
+    visitor, which earlier ones did not note.
     """
     if written == expected:
         return True
@@ -20,6 +22,8 @@ def has_content(written: bytes, expected: bytes) -> bool:
         return False
     if row.messages.endswith(other.messages):
         row.messages = other.messages
+    if not row.has(IDENTITIES):
+        row.edit(IDENTITIES).is_visitor = other.read(IDENTITIES).is_visitor
     return encode_row(row) == encode_row(other)
 
 

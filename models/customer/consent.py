@@ -32,7 +32,7 @@ from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
 from models.customer.consent_words import ConsentView, WordView, in_words
 from models.customer.edges import first_after
 from models.customer.fingerprint import fingerprint
-from models.customer.part import Fact, Part, ProfileSection, Told
+from models.customer.part import Fact, Part, ProfileSection, Sum, Told
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.codes import code
@@ -380,6 +380,19 @@ def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -
         CONSENT.tell(scene, sums)
 
 
+def _sums(state: Consent) -> list[Sum]:
+    """What all customers' sums hold of one."""
+    shares = _standing(state).shares.items()
+    return [(f"{share}:{'granted' if word else 'revoked'}", NO_DAY, 1) for share, word in shares]
+
+
+def _reunited(scene: Scene, before: Consent, other: Consent, sign: int) -> None:
+    if _standing(scene.row.read(CONSENT)) != _standing(before):
+        # What was decided for one id may be refused under another.
+        scene.raise_moment(CONSENT_CHANGED)
+    CONSENT.tell_anew(scene, before, other, sign, _sums)
+
+
 def _moves(before: bool | None, after: bool | None) -> Iterator[tuple[str, int]]:
     for word, amount in ((before, -1), (after, 1)):
         if word is not None:
@@ -474,6 +487,7 @@ CONSENT: Part[Consent] = Part(
     about="What the customer agreed to, by purpose, channel and list, and whether e-mail arrives.",
     state=Consent,
     united=_united,
+    reunited=_reunited,
     parameters=ConsentParameters,
     has_own_file=True,
     events=EVENTS,

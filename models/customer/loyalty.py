@@ -81,6 +81,15 @@ def _wake(scene: Scene) -> None:
     _tell(scene.row.edit(LOYALTY), scene)
 
 
+def _reunited(scene: Scene, before: Loyalty, other: Loyalty, sign: int) -> None:
+    """What was told of an id comes and goes with it, and the rest is told now."""
+    state, told = scene.row.edit(LOYALTY), zip(before.told, other.told, strict=True)
+    is_member, active, pending, redeemed, earned = (mine + sign * its for mine, its in told)
+    state.told = is_member, active, pending, redeemed, earned
+    state.account = None
+    _tell(state, scene)
+
+
 def loyalty_account(scene: Scene) -> Account:
     """The customer's points as of this moment; read only."""
     state, parameters = scene.row.read(LOYALTY), scene.parameters
@@ -262,6 +271,7 @@ LOYALTY: Part[Loyalty] = Part(
     pack=pack,
     unpack=unpack,
     united=loyalty_news.united,
+    reunited=_reunited,
     parameters=LoyaltyParameters,
     has_own_file=True,
     events=EVENTS,

@@ -26,6 +26,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 #: Something that may be asked of a customer at a moment.
 Reading = Callable[[Scene], T]
+#: What is added to a sum of all customers: its key, the UTC day since 1970, the amount.
+Sum = tuple[str, int, int]
 
 #: The engine's own moment, the last of a step: something that a score depends on has changed.
 SCORE: Final = "score"
@@ -136,6 +138,10 @@ class Told(NamedTuple):
     samples: Callable[[Mapping[str, int], Parameters], Iterable[Sample]]
 
 
+def _follows_from_nothing(_scene: Scene, _before: Any, _other: Any, _sign: int) -> None:
+    """For parts whose state alone says everything."""
+
+
 def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
     """For parts that only timers or decisions change."""
 
@@ -150,11 +156,15 @@ class Part(Kept[S]):
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
-    registry. ``united``: the state of one person of the states of their ids.
+    registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
+    called when the row's state was made anew in this way, because ``other``, an id's state, came
+    (sign 1) or went (-1), with the state ``before``: it sets the timers that follow from the
+    state, and tells of all customers what that changed.
     """
 
     about: str
     united: Callable[[Sequence[S], Parameters], S]
+    reunited: Callable[[Scene, S, S, int], None] = _follows_from_nothing
     parameters: type[Section] | None = None
     has_own_file: bool = False
     events: Mapping[str, EventType] = field(default_factory=dict)
@@ -179,8 +189,22 @@ class Part(Kept[S]):
             return True
         return bool(getattr(parameters.of(self.parameters), "enabled", True))
 
-    def tell(self, scene: Scene, sums: Iterable[tuple[str, int, int]]) -> None:
-        """Add amounts to the part's sums of all customers: (key, UTC day since 1970, amount)."""
+    def tell(self, scene: Scene, sums: Iterable[Sum]) -> None:
+        """Add amounts to the part's sums of all customers."""
         assert self.population is not None
         window_days = self.population.window_days(scene.parameters)
         scene.teach(Tally(scene.at_ms, self.name, window_days, tuple(sums)))
+
+    def tell_anew(
+        self, scene: Scene, before: S, other: S, sign: int, sums: Callable[[S], Iterable[Sum]]
+    ) -> None:
+        """When ids are ``reunited``: correct the part's sums of all customers, which are the
+        ``sums`` of every customer's state, added up.
+        """
+        changes: dict[tuple[str, int], int] = {}
+        for state, by in ((before, -1), (other, -sign), (scene.row.read(self), 1)):
+            for key, day, amount in sums(state):
+                changes[key, day] = changes.get((key, day), 0) + by * amount
+        told = [(key, day, amount) for (key, day), amount in sorted(changes.items()) if amount]
+        if told:
+            self.tell(scene, told)

@@ -185,6 +185,20 @@ def _sums_of(order: PricedOrder, scene: Scene) -> dict[tuple[str, int], int]:
     return sums
 
 
+def _reunited(scene: Scene, before: Prices, other: Prices, sign: int) -> None:
+    PRICES.tell_anew(
+        scene,
+        before,
+        other,
+        sign,
+        lambda state: (
+            (key, day, amount)
+            for order in state.orders
+            for (key, day), amount in _sums_of(order, scene).items()
+        ),
+    )
+
+
 def _month_of(at_ms: int) -> str:
     return _MONTHS[datetime.fromtimestamp(at_ms // 1_000, UTC).month - 1]
 
@@ -420,6 +434,7 @@ PRICES: Part[Prices] = Part(
     about="How much the price decides: discounts taken, and signs of looking for them.",
     state=Prices,
     united=_united,
+    reunited=_reunited,
     parameters=PriceParameters,
     has_own_file=True,
     events={FILTERED: EventType(shape=Filters)},

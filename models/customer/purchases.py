@@ -6,7 +6,6 @@ the news came. Each piece of news replaces what the order contributed before.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from math import exp2, nan
 
 import msgspec
@@ -328,6 +327,14 @@ def renew_deadline(scene: Scene) -> None:
         scene.row.set_due(_OVERDUE, max(overdue_at(scene), scene.at_ms))
 
 
+def _reunited(scene: Scene, before: Purchases, _other: Purchases, _sign: int) -> None:
+    """The silence is that after the person's last purchase; one that was told stays told."""
+    row = scene.row
+    if row.read(PURCHASES).last_at_ms != before.last_at_ms or row.due(_OVERDUE).due_ms:
+        row.set_due(_OVERDUE, overdue_at(scene))
+    scene.raise_moment(SCORE)
+
+
 def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     """One person's purchases: an order that several ids have news of is one order.
 
@@ -337,11 +344,10 @@ def _united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     by_id: dict[int, Order] = {}
     packed: dict[int, OrderRecord] = {}
     for state in states:
-        for order in state.orders:
+        # Copies: the ids' own orders go on by themselves.
+        for order in PURCHASES.unpack(PURCHASES.pack(state)).orders:
             known = by_id.get(order.id)
-            by_id[order.id] = (
-                deepcopy(order) if known is None else merged(known, order, parameters.money)
-            )
+            by_id[order.id] = order if known is None else merged(known, order, parameters.money)
         packed |= {record.id: record for record in order_records.listed(state.records)}
         one.gone = max(one.gone, state.gone, key=lambda sitting: sitting.last_ms)
         one.gone_days += state.gone_days
@@ -862,6 +868,7 @@ PURCHASES: Part[Purchases] = Part(
     version=2,
     older={1: _unpack_first},
     united=_united,
+    reunited=_reunited,
     parameters=PurchaseParameters,
     events=EVENTS,
     listens=frozenset(EVENTS),

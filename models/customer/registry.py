@@ -16,6 +16,7 @@ from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
+from models.customer.identities import IDENTITIES
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import INTERACTIONS, NAMED_BY_RULES, Fact, Part
@@ -39,6 +40,7 @@ PARTS: tuple[Part[Any], ...] = (
     NAMED_EVENTS,
     CHURN,
     EVIDENCE,
+    IDENTITIES,
 )
 
 

@@ -7,6 +7,7 @@ stay as they are, including those of parts that this release does not know.
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from zlib import crc32
 
@@ -17,6 +18,9 @@ from models.events.foreign import UNREADABLE
 
 #: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
 ROW_FORMAT = 2
+#: The layout of rows of several ids, so that a release that knows nothing of them refuses them. All
+#: others stay as they are.
+LINKED_FORMAT = 3
 _CHECKSUM_BYTES = 4
 #: Rows in earlier formats had this many fields or more.
 _OLDER_FIELDS_MIN = 4
@@ -109,7 +113,9 @@ class Row:
 
     ``applied``: the offset in ``customer-events`` of the last change; ``latest_ms``: the time of
     the latest event; ``messages``: fingerprints of the latest message ids, eight bytes each;
-    ``next_due_ms``: the earliest timer, 0 for none.
+    ``next_due_ms``: the earliest timer, 0 for none; ``ids``: of a person with several ids, what
+    each of them has come to by its own events, their own id's too; of an id that is another
+    person's there are none, and of everybody else it is `NO_IDS`.
     """
 
     __slots__ = (
@@ -119,6 +125,7 @@ class Row:
         "_stored_timers",
         "_timers",
         "applied",
+        "ids",
         "latest_ms",
         "messages",
         "next_due_ms",
@@ -129,6 +136,7 @@ class Row:
         self.latest_ms = 0
         self.messages = b""
         self.next_due_ms = 0
+        self.ids: Mapping[str, SubRow] = NO_IDS
         # Stored timers are decoded when the first one is needed.
         self._stored_timers: StoredTimers = ()
         self._timers: dict[str, Due] | None = None
@@ -146,6 +154,21 @@ class Row:
         self._changed[part.code] = part
         found: S | None = self._states.get(part.code)
         return found if found is not None else self._unpacked(part)
+
+    def replace(self, part: Kept[S], state: S) -> None:
+        """Have ``state`` instead of the part's state."""
+        self._changed[part.code] = part
+        self._states[part.code] = state
+
+    def has(self, part: Kept[Any]) -> bool:
+        """Whether the part's state is another than the empty one, or may be."""
+        return part.code in self._packed or part.code in self._changed
+
+    def clear(self) -> None:
+        """Forget everything but the place in the log, as if nothing had happened yet."""
+        applied = self.applied
+        self.__init__()  # type: ignore[misc]
+        self.applied = applied
 
     def renew(self, part: Kept[Any]) -> None:
         """Pack the part anew if an earlier release packed it."""
@@ -198,6 +221,14 @@ class Row:
         for code in passed:
             if code not in known:
                 self.finish(code, at_ms)
+
+    @property
+    def wakes_ms(self) -> int:
+        """The earliest timer of the customer or of any of their ids by itself; 0 for none."""
+        if self.ids is NO_IDS:
+            return self.next_due_ms
+        due = [self.next_due_ms, *(sub.next_due_ms for sub in self.ids.values())]
+        return min(filter(None, due), default=0)
 
     def timers(self) -> Iterable[tuple[str, Due]]:
         """Every timer that was ever set, by its code."""
@@ -270,8 +301,41 @@ class Row:
         )
 
 
+class SubRow:
+    """The row of one id of a person, linked since ``since_ms``; unpacked when it is read."""
+
+    __slots__ = ("_packed", "_row", "since_ms")
+
+    def __init__(self, since_ms: int, row: Row | None = None, packed: bytes = b"") -> None:
+        self.since_ms = since_ms
+        self._row = row
+        self._packed = packed
+
+    @property
+    def row(self) -> Row:
+        """The id's row, to be changed in place."""
+        if self._row is None:
+            self._row = decode_row(self._packed)
+        return self._row
+
+    @property
+    def next_due_ms(self) -> int:
+        """The id's own earliest timer; 0 for none."""
+        return place_of(self._packed).next_due_ms if self._row is None else self._row.next_due_ms
+
+    @property
+    def packed(self) -> bytes:
+        """The row's bytes."""
+        return self._packed if self._row is None else encode_row(self._row)
+
+
+NO_IDS: Mapping[str, SubRow] = MappingProxyType({})
 #: Timers as they are stored: (code, due, handled).
 StoredTimers = tuple[tuple[str, int, int], ...]
+
+
+#: Sub-rows as they are stored: since when they are linked, and their bytes, by their ids.
+StoredIds = dict[str, tuple[int, bytes]]
 
 
 class RowHead(Struct, array_like=True):
@@ -289,6 +353,7 @@ class _Stored(Struct, array_like=True):
     checksum: bytes
     head: RowHead
     parts: dict[str, bytes]
+    ids: StoredIds = {}
 
 
 class _Checked(Struct, array_like=True):
@@ -298,6 +363,7 @@ class _Checked(Struct, array_like=True):
     checksum: bytes
     head: msgspec.Raw
     parts: dict[str, bytes]
+    ids: msgspec.Raw = msgspec.Raw(b"")
 
 
 class RowPlace(Struct, array_like=True, gc=False):
@@ -314,6 +380,7 @@ class _Placed(Struct, array_like=True, gc=False):
     checksum: bytes
     head: RowPlace
     parts: dict[str, bytes]
+    ids: StoredIds = {}
 
 
 class _Headed(Struct, array_like=True, gc=False):
@@ -330,13 +397,26 @@ _CHECKED = msgspec.msgpack.Decoder(_Checked)
 _PLACED = msgspec.msgpack.Decoder(_Placed)
 _HEADED = msgspec.msgpack.Decoder(_Headed)
 _HEAD = msgspec.msgpack.Decoder(RowHead)
+_IDS = msgspec.msgpack.Decoder(StoredIds)
+_NO_IDS = _encode({})
 
 
 def encode_row(row: Row) -> bytes:
     """The row's bytes; the same row always gives the same bytes."""
-    head = _encode((row.applied, row.next_due_ms, row.latest_ms, row.messages, row.packed_timers()))
+    is_linked = row.ids is not NO_IDS
+    # Recovery asks the head alone when a customer wants to be woken.
+    due_ms = row.wakes_ms if is_linked else row.next_due_ms
+    head = _encode((row.applied, due_ms, row.latest_ms, row.messages, row.packed_timers()))
     parts = row.packed()
+    if is_linked:
+        return _encode_linked(row.ids, head, parts)
     return _encode((ROW_FORMAT, _sum_of_head(head, parts), msgspec.Raw(head), parts))
+
+
+def _encode_linked(linked: Mapping[str, SubRow], head: bytes, parts: dict[str, bytes]) -> bytes:
+    ids = _encode({id_: (sub.since_ms, sub.packed) for id_, sub in sorted(linked.items())})
+    checksum = _sum_of(ids, int.from_bytes(_sum_of_head(head, parts)))
+    return _encode((LINKED_FORMAT, checksum, msgspec.Raw(head), parts, msgspec.Raw(ids)))
 
 
 def decode_row(content: bytes) -> Row:
@@ -349,6 +429,9 @@ def decode_row(content: bytes) -> Row:
     row.applied, row.next_due_ms = head.applied, head.next_due_ms
     row.latest_ms, row.messages = head.latest_ms, head.messages
     row._stored_timers, row._packed = head.timers, stored.parts
+    if stored.format == LINKED_FORMAT:
+        row.ids = {id_: SubRow(since, packed=sub) for id_, (since, sub) in stored.ids.items()}
+        row._find_next()
     return row
 
 
@@ -359,7 +442,11 @@ def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
     ``OlderRow`` for a format that is no longer read.
     """
     checked = _decoded(content, _CHECKED)
-    if _sum_of_head(checked.head, checked.parts) != checked.checksum:
+    checksum = _sum_of_head(checked.head, checked.parts)
+    if checked.format == LINKED_FORMAT:
+        # Without ids it would be another format whose number was changed.
+        checksum = _sum_of(checked.ids, int.from_bytes(checksum)) if checked.ids else b""
+    if checksum != checked.checksum:
         raise RowError("a row is damaged: its checksum is another")
     for code, entry in checked.parts.items():
         if len(entry) <= _CHECKSUM_BYTES:
@@ -371,6 +458,8 @@ def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
         if code in versions:
             _require_readable(code, version, versions[code])
     try:
+        for _, sub in _IDS.decode(checked.ids or _NO_IDS).values():
+            check_row(sub, versions)
         return _HEAD.decode(checked.head)
     except UNREADABLE as error:
         raise RowError(f"not a row: {error}") from None
@@ -380,7 +469,10 @@ def require_known(content: bytes, versions: Mapping[str, int]) -> None:
     """Refuse a row as `check_row` does, but without its checksums: for bytes that another checksum
     has covered already. Many times faster, which counts when a million rows are read back.
     """
-    for code, entry in _decoded(content, _PLACED).parts.items():
+    placed = _decoded(content, _PLACED)
+    for _, sub in placed.ids.values():
+        require_known(sub, versions)
+    for code, entry in placed.parts.items():
         if len(entry) <= _CHECKSUM_BYTES:
             raise RowError("a row is damaged: a part is cut short")
         known = versions.get(code)
@@ -398,10 +490,10 @@ def _decoded(content: bytes, decoder: Any) -> Any:
     try:
         stored = decoder.decode(content)
     except UNREADABLE as error:
-        require_format(format_of(content), "a row")
+        require_format(format_of(content), "a row", LINKED_FORMAT)
         raise RowError(f"not a row: {error}") from None
-    if stored.format != ROW_FORMAT:
-        require_format(stored.format, "a row")
+    if stored.format not in (ROW_FORMAT, LINKED_FORMAT):
+        require_format(stored.format, "a row", LINKED_FORMAT)
         raise RowError(f"not a row: there is no format {stored.format}")
     return stored
 
@@ -417,11 +509,11 @@ def _newer(code: str) -> NewerRow:
     )
 
 
-def require_format(found: int, what: str) -> None:
-    """Raise ``NewerRow`` or ``OlderRow`` for the format of another release; 0 (no format) raises
-    neither.
+def require_format(found: int, what: str, newest: int = ROW_FORMAT) -> None:
+    """Raise ``NewerRow`` or ``OlderRow`` for the format of another release, newer than ``newest``
+    or older than all that are read; 0 (no format) raises neither.
     """
-    if found > ROW_FORMAT:
+    if found > newest:
         raise NewerRow(f"{what} was written by a newer release; upgrade this worker")
     if 0 < found < ROW_FORMAT:
         raise OlderRow(

@@ -219,6 +219,17 @@ def _difference(
             yield from _sums(key, opinion, 1)
 
 
+def _reunited(scene: Scene, before: Satisfaction, other: Satisfaction, sign: int) -> None:
+    """Where the latest answer of each customer counts, a person has one."""
+    if _parameters(scene).count != "all":
+        SATISFACTION.tell_anew(scene, before, other, sign, _sums_of)
+
+
+def _sums_of(state: Satisfaction) -> Iterator[tuple[str, int, int]]:
+    for key, opinion in state.opinions.items():
+        yield from _sums(key, opinion, 1)
+
+
 def _sums(key: str, opinion: Opinion, sign: int) -> Iterator[tuple[str, int, int]]:
     """What an answer counts: as (``kind:touchpoint:what``, day, amount)."""
     kind, day = _kind_of(key), opinion.at_ms // DAY_MS
@@ -514,6 +525,7 @@ SATISFACTION: Part[Satisfaction] = Part(
     about="What customers say in surveys, and the NPS, CSAT and CES of all of them.",
     state=Satisfaction,
     united=_united,
+    reunited=_reunited,
     parameters=SatisfactionParameters,
     has_own_file=True,
     events={REQUESTED: EventType(shape=SurveyRequest, code=lambda asked: asked.kind)},

@@ -22,12 +22,16 @@ class Context:
     horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
     the reading of each fact, by name. ``named``: the events that rules name, by their key
     (`models.customer.named_events`). ``is_rehearsal``: rules are looked at, and what they would
-    decide is only counted.
+    decide is only counted. ``is_quiet``: it is one of a person's ids that is folded by itself, and
+    the person decides and teaches. ``is_passed_on``: whether the event is late was judged where it
+    arrived.
     """
 
     __slots__ = (
         "clock_ms",
         "facts",
+        "is_passed_on",
+        "is_quiet",
         "is_rehearsal",
         "label_delay_ms",
         "named",
@@ -52,6 +56,8 @@ class Context:
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
         self.is_rehearsal = False
+        self.is_quiet = False
+        self.is_passed_on = False
 
 
 class Scene:

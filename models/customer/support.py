@@ -150,6 +150,10 @@ def _be_overdue(scene: Scene) -> None:
     _wait(scene)
 
 
+def _reunited(scene: Scene, _before: Support, _other: Support, _sign: int) -> None:
+    _wait(scene)
+
+
 def _united(states: Sequence[Support], parameters: Parameters) -> Support:
     """One person's tickets: a ticket that several ids have news of is one ticket.
 
@@ -433,6 +437,7 @@ SUPPORT: Part[Support] = Part(
     version=2,
     older={1: _of_version_1},
     united=_united,
+    reunited=_reunited,
     parameters=SupportParameters,
     events=EVENTS,
     listens=frozenset(EVENTS),

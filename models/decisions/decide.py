@@ -13,6 +13,7 @@ from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
 from models.decisions import climbs
 from models.decisions.actions import group, next_best_action
+from models.decisions.causes import cause_of
 from models.decisions.policy import CompiledTrigger, Policy
 from models.decisions.trigger import (
     Cause,
@@ -52,7 +53,7 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = climbs.let_go(scene, rules)
         elif moment == EVENT:
             rules = _of_event(scene, rules)
-        triggers += look(scene, rules, _cause(scene, moment))
+        triggers += look(scene, rules, cause_of(scene, moment))
     if not triggers:
         return [*withdrawals]
     action = next_best_action(scene, policy.actions, triggers, receipts(scene))
@@ -64,12 +65,6 @@ def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[Compile
     happened = scene.of(named_event)
     assert happened is not None
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
-
-
-def _cause(scene: Scene, moment: str) -> Cause:
-    if scene.event is not None:
-        return Cause(message_id=scene.event.message_id)
-    return Cause(deadline=f"{moment}:{scene.at_ms}")
 
 
 def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:

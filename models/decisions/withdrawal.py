@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from models.customer.consent import CONSENT_CHANGED
 from models.customer.contacts import CONTACTS, TREATED, Contact, Outcome
 from models.customer.scene import Scene
+from models.decisions.causes import cause_of
 from models.decisions.gates import CHANNEL_OPT_OUT, CONSENT, GATES, IMPERSONAL, Candidate, Shut
 from models.decisions.policy import CompiledAction
 from models.decisions.trigger import ACTION_WITHDRAWN, ActionWithdrawn, Cause, decision_id
@@ -52,13 +54,12 @@ def _withdrawal(scene: Scene, contact: Contact, shut: Shut) -> ActionWithdrawn:
     decided = contact.decision.hex()
     # Of the decision alone, for it is withdrawn once, whatever comes to be heard of first.
     name = decision_id(ACTION_WITHDRAWN, 1, scene.customer, Cause(message_id=decided))
-    assert scene.event is not None, "consent changes with an event"
     return ActionWithdrawn(
         id=name,
         kind=ACTION_WITHDRAWN,
         user_id=scene.customer,
         timestamp=iso(scene.at_ms),
-        cause=Cause(message_id=scene.event.message_id),
+        cause=cause_of(scene, CONSENT_CHANGED),
         decision_id=decided,
         action=contact.action,
         channel=contact.channel,

@@ -85,7 +85,8 @@ class Event(Struct, frozen=True):
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.
     ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
-    it says more of that, or its properties do, which is not understood.
+    it says more of that, or its properties do, which is not understood. ``visitor``: the anonymous
+    id that it names besides the user's.
     """
 
     name: str
@@ -101,3 +102,4 @@ class Event(Struct, frozen=True):
     historical: bool = False
     consent: tuple[tuple[str, bool], ...] = ()
     has_unread_consent: bool = False
+    visitor: str | None = None

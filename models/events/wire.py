@@ -31,6 +31,13 @@ MESSAGE_ID_LENGTH_MAX = 256
 LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
 _BEFORE_REHEARSAL = msgspec.Raw(b"2")
+#: The format of the records by which rows tell each other who is who (`models.events.link_record`).
+#: A release that does not know them stops at the first one.
+LINK_FORMAT = 4
+_LINK_FORMAT = msgspec.Raw(str(LINK_FORMAT).encode())
+LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release"})
+#: They may have a row, or an event of the log, in them.
+LINK_BYTES_MAX = 768 * 1024
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -60,6 +67,8 @@ class Line(Struct, rename="camel"):
     message_id: Any = None
     user_id: Any = None
     anonymous_id: Any = None
+    # Of an alias: the id that somebody had before.
+    previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
@@ -114,11 +123,15 @@ def require_log_format(line: Line) -> None:
         raise Rejected(
             Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
         )
-    if _is_ours(line) and line.log_format not in (_LOG_FORMAT, _BEFORE_REHEARSAL):
+    if line.type in LINK_TYPES:
+        is_known = line.log_format == _LINK_FORMAT
+    else:
+        is_known = line.log_format in (_LOG_FORMAT, _BEFORE_REHEARSAL)
+    if not is_known and _is_ours(line):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
-            f"customer-events has records in format {found}, and this release reads formats 2 and "
-            f"{LOG_FORMAT}. If the log is older: start over with another "
+            f"customer-events has records in format {found}, and this release reads formats 2 to "
+            f"{LINK_FORMAT}. If the log is older: start over with another "
             f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
@@ -149,10 +162,24 @@ def decode_log_line(raw: bytes) -> Line:
 
     What ingest let in may be larger by what it added; all else is held to the size of an event.
     """
-    _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+    if len(raw) > LOG_BYTES_MAX + _POSITION_BYTES_MAX:
+        return _large_link_record(raw)
     line = _decoded(raw)
     if not _is_ours(line):
         _require_size(raw, EVENT_BYTES_MAX)
+    return line
+
+
+def _large_link_record(raw: bytes) -> Line:
+    """A record with a row in it may be larger than any event."""
+    _require_size(raw, LINK_BYTES_MAX)
+    try:
+        line = _LINE.decode(raw)
+    except UNREADABLE:
+        line = None
+    if line is None or line.type not in LINK_TYPES or not _is_ours(line):
+        _require_size(raw, LOG_BYTES_MAX + _POSITION_BYTES_MAX)
+        raise AssertionError
     return line
 
 
@@ -194,6 +221,7 @@ def _lenient_line(raw: bytes) -> Line:
         message_id=_escaped(fields.get("messageId")),
         user_id=fields.get("userId"),
         anonymous_id=fields.get("anonymousId"),
+        previous_id=fields.get("previousId"),
         timestamp=_moment(fields, tree),
     )
     for name in ("properties", "logFormat", "receivedAt"):
@@ -291,6 +319,32 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
 
 
+def names_visitor(line: Line) -> bool:
+    """Whether `visitor_of` may find one; most events of users name none, and it is asked of all."""
+    return not (line.anonymous_id is line.other_visitor is line.previous_id is None)
+
+
+def visitor_of(
+    line: Line, user: str, is_blocked: Callable[[str], bool] | None = None
+) -> str | None:
+    """The anonymous id that an event of ``user`` names besides, an alias as its ``previousId``;
+    None if it names none, or one that is nobody's or no id: the event is the user's all the same.
+    """
+    named: tuple[Any, ...] = (line.anonymous_id, line.other_visitor)
+    if line.type == "alias":
+        named = (line.previous_id, *named)
+    for value in named:
+        if value is None:
+            continue
+        try:
+            visitor = _whose(value, "$.anonymousId", is_blocked)
+        except Rejected:
+            continue
+        if visitor is not None:
+            return visitor if visitor != user else None
+    return None
+
+
 def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:
     """The id of one customer; None if ``value`` is none or stands for nobody."""
     if value is None or isinstance(value, bool):
@@ -359,6 +413,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
         line["event"] = event.name
     line["messageId"] = event.message_id
     line["userId" if event.identified else "anonymousId"] = event.customer
+    if event.visitor is not None:
+        line["anonymousId"] = event.visitor
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties

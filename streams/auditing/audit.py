@@ -38,6 +38,7 @@ from models.plan import plan_for
 from streams.auditing.delivery_audit import DeliveryAudit
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.passed_on import PassedOn
 from streams.auditing.positions import COMMITTED_TOPICS, Places, Positions
 from streams.auditing.profile_audit import ReadingTimes, compare_profiles
 from streams.auditing.raw_audit import RawAudit
@@ -75,12 +76,13 @@ async def audit(
         with (
             closing(admin),
             EffectSpool(directory) as spool,
+            PassedOn(directory) as passed_on,
             StoreContents(directory) as store,
             DeliveryAudit(settings, directory, outcome := Audit()) as deliveries,
             closing(RawAudit(parameters, settings.partitions, directory, outcome)) as raw,
         ):
             positions = Positions(admin, settings)
-            kept = _Kept(directory, spool, store, deliveries, raw, outcome)
+            kept = _Kept(directory, spool, passed_on, store, deliveries, raw, outcome)
             auditor = _Auditor(settings, parameters, reader, positions, kept, on_progress)
             return await auditor.run()
 
@@ -90,6 +92,7 @@ class _Kept(NamedTuple):
 
     directory: Path
     spool: EffectSpool
+    passed_on: PassedOn
     store: StoreContents
     deliveries: DeliveryAudit
     raw: RawAudit
@@ -112,6 +115,7 @@ class _Auditor:
         self._positions = positions
         self._directory = kept.directory
         self._spool = spool = kept.spool
+        self._passed_on = kept.passed_on
         self._store = kept.store
         self._deliveries = kept.deliveries
         self._raw = kept.raw
@@ -126,6 +130,7 @@ class _Auditor:
             self._raw.fates,
             spool,
             self._audit,
+            self._passed_on,
             SetAside.of(settings),
         )
         self._spans: dict[str, list[Span]] = {}
@@ -148,6 +153,8 @@ class _Auditor:
         for topic in _EFFECTS[:-1]:
             await self._read_effects(topic)
         gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
+        for difference in self._passed_on.differences():
+            self._audit.differs("effects", difference.words, difference.at)
         self._raw.conclude(self._committed, self._spans[DEAD_LETTERS])
         self._conclude_store(store_read_ms)
         await self._learn_again()

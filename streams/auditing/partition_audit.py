@@ -18,13 +18,17 @@ from models.customer.scene import Context
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.event import Source
+from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line
+from models.events.wire import LINK_TYPES, Line
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
-from models.partition import Partition, PartitionState, rehearsing_state
+from models.links import is_elsewhere
+from models.partition import Partition
+from models.partition_state import PartitionState, rehearsing_state
 from models.plan import Plan
 from models.repeats import is_repeated
+from streams.auditing.passed_on import PassedOn
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -53,6 +57,7 @@ class Scope(NamedTuple):
     fates: Mapping[tuple[str, int], RawFates]
     spool: EffectSpool
     audit: Audit
+    passed_on: PassedOn
     set_aside: SetAside = SetAside()
 
 
@@ -81,6 +86,7 @@ class PartitionAudit:
         self._fates = scope.fates
         self._spool = scope.spool
         self._audit = scope.audit
+        self._passed_on = scope.passed_on
         self._plan = scope.plan
         self._set_aside = scope.set_aside
         self._rows = CustomerRows()
@@ -114,9 +120,11 @@ class PartitionAudit:
         return list(self._rows.customers())
 
     def applied_to(self, customer: str) -> int | None:
-        """The offset of the last record that changed the customer's row; None without a row."""
-        packed = self._rows.packed(customer)
-        return None if packed is None else check_row(packed, VERSIONS).applied
+        """The offset of the last record that changed the customer's row; None without a row, and
+        for an id that is another's.
+        """
+        row = self._rows.peek(customer)
+        return None if row is None or is_elsewhere(row) else row.applied
 
     async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
         """The profile as of ``at_ms`` by a model; None if the partition never used that one."""
@@ -145,7 +153,9 @@ class PartitionAudit:
             if self._fold is not None:
                 self._fold.skip(offset)
         else:
-            if line.source is not None:
+            if line.type in LINK_TYPES and line.source is not None:
+                self._passed_on.find(line.source, record.value or b"")
+            elif line.source is not None:
                 self._find_raw(record, line)
             if self._fold is not None:
                 await self._apply(self._fold, record, line)
@@ -157,6 +167,8 @@ class PartitionAudit:
     def finish(self) -> None:
         """Hand over what is expected, and say what of the state could not be compared."""
         self._pack()
+        if self._fold is not None:
+            self._passed_on.folded(self._number, self._fold.state.applied + 1)
         if self._fold is not None and not self._is_compared:
             self._audit.differs(
                 "rows",
@@ -193,8 +205,14 @@ class PartitionAudit:
         if applied.fate is not None:
             self._audit.checked[f"events:{applied.fate}"] += 1
         for effect in applied.effects:
-            for expected in effects_of(effect):
-                self._expect(expected, offset)
+            self._expect_all_of(effect, offset)
+
+    def _expect_all_of(self, effect: FoldEffect, offset: int) -> None:
+        if isinstance(effect, LinkRecord):
+            self._passed_on.ask(effect, is_due=offset < self._committed)
+            return
+        for expected in effects_of(effect):
+            self._expect(expected, offset)
 
     def _find_raw(self, record: ConsumerRecord, line: Line) -> None:
         source = line.source
@@ -207,7 +225,8 @@ class PartitionAudit:
         if is_again and not fates.marks(source.offset) & IN_LOG:
             fates.mark(source.offset, DROPPED)
         expected = fates.mark(source.offset, IN_LOG)
-        if expected == digest_of(record.value or b"", self._number):
+        found = digest_of(record.value or b"", self._number)
+        if expected == found or fates.is_of_earlier(source.offset, found):
             return
         if source.generation != fates.generation:
             self.of_older_release += 1
@@ -294,7 +313,7 @@ class PartitionAudit:
 
 def effects_of(effect: FoldEffect) -> Iterator[Effect]:
     """The records that an effect becomes, as they can be found on their topics."""
-    if isinstance(effect, Rehearsed):
+    if isinstance(effect, Rehearsed | LinkRecord):
         return
     output = OUTPUTS[type(effect)]
     digest = digest_of(output.encode(effect))

@@ -62,7 +62,9 @@ class FoldedCustomers(Protocol):
     def customers(self) -> list[str]: ...
 
     def applied_to(self, customer: str) -> int | None:
-        """The offset of the last record that changed the customer's row; None without a row."""
+        """The offset of the last record that changed the customer's row; None without a row, and
+        for an id that is another's.
+        """
         ...
 
     async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
@@ -109,7 +111,9 @@ async def compare_profiles(
     missing = [
         customer
         for customer in fold.customers()
-        if not contents.has_profile(customer) and (fold.applied_to(customer) or 0) < committed
+        if not contents.has_profile(customer)
+        and (applied := fold.applied_to(customer)) is not None
+        and applied < committed
     ]
     for customer in await still_missing(missing) if missing else ():
         audit.differs(

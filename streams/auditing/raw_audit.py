@@ -4,19 +4,35 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.events.dead_letter import DeadLetter
+from models.events.event import Event
 from models.events.rejection import Rejected
+from models.events.wire import encode_log_event
 from streams.auditing.positions import Places
 from streams.auditing.report import Audit
 from streams.auditing.spools import DROPPED, IN_LETTERS, IN_LOG, REFUSED, RawFates, digest_of
-from streams.raw_records import outgoing_of
+from streams.raw_records import Outgoing, outgoing_of
 from streams.topic_identity import generation_of
 from streams.topic_scan import Span
 
 #: Yields the records of a topic's span, in batches.
 Scan = Callable[[str, Span], AsyncIterator[Sequence[ConsumerRecord]]]
+
+
+def digests_of(outgoing: Outgoing, found: Event | Rejected) -> tuple[bytes, bytes]:
+    """What ingest makes of a raw record, and what a release made of it that did not write who a
+    visitor became.
+    """
+    if isinstance(found, Rejected):
+        return REFUSED, REFUSED
+    digest, earlier = digest_of(outgoing.value, outgoing.partition), REFUSED
+    if found.visitor is not None:
+        content = encode_log_event(replace(found, visitor=None))
+        earlier = digest_of(content, outgoing.partition)
+    return digest, earlier
 
 
 class RawAudit:
@@ -53,11 +69,7 @@ class RawAudit:
                     outgoing, found = outgoing_of(
                         topic, record, generation, self._parameters, self._partitions
                     )
-                    is_refused = isinstance(found, Rejected)
-                    digest = (
-                        REFUSED if is_refused else digest_of(outgoing.value, outgoing.partition)
-                    )
-                    fates.expect(record.offset, digest)
+                    fates.expect(record.offset, *digests_of(outgoing, found))
                 self._audit.checked["rawRecords"] += len(records)
 
     def take_letter(self, letter: DeadLetter) -> None:

@@ -12,7 +12,7 @@ from config.topics import LABELLED_EXAMPLES
 from models.events.event import Source
 
 _DIGEST_BYTES = 8
-_ENTRY_BYTES = _DIGEST_BYTES + 1
+_ENTRY_BYTES = 2 * _DIGEST_BYTES + 1
 
 #: Where a raw record was found; the marks of one record are added up.
 IN_LOG, IN_LETTERS, DROPPED = 1, 2, 4
@@ -42,7 +42,7 @@ def scratch_tables(directory: Path | None, name: str, tables: str) -> sqlite3.Co
 
 class RawFates:
     """What must become of every record of one partition of a raw topic, and where it was found:
-    nine bytes a record, in a file. ``generation`` tells the topic from others that had its name.
+    17 bytes a record, in a file. ``generation`` tells the topic from others that had its name.
     """
 
     def __init__(
@@ -65,10 +65,17 @@ class RawFates:
         is_ours = source.generation in (None, self.generation)
         return is_ours and self.begin <= source.offset < self.end
 
-    def expect(self, offset: int, digest: bytes) -> None:
-        """Note what ingest must make of the record at ``offset``."""
+    def expect(self, offset: int, digest: bytes, earlier: bytes = REFUSED) -> None:
+        """Note what ingest must make of the record at ``offset``, and what an earlier release made
+        of it.
+        """
         at = (offset - self.begin) * _ENTRY_BYTES
-        self._entries[at : at + _ENTRY_BYTES] = digest + b"\0"
+        self._entries[at : at + _ENTRY_BYTES] = digest + b"\0" + earlier
+
+    def is_of_earlier(self, offset: int, digest: bytes) -> bool:
+        """Whether an earlier release made this of the record."""
+        at = (offset - self.begin) * _ENTRY_BYTES + _DIGEST_BYTES + 1
+        return self._entries[at : at + _DIGEST_BYTES] == digest
 
     def mark(self, offset: int, mark: int) -> bytes:
         """Note where the record was found; return what it must be."""

@@ -36,7 +36,8 @@ from models.events.wire import decode_line, encode_event
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
 from models.parameters import load_parameters
-from models.partition import Partition, rehearsing_state
+from models.partition import Partition
+from models.partition_state import rehearsing_state
 from models.plan import plan_for
 from models.replay import Replay
 from streams.embedded.kafka import EmbeddedKafka

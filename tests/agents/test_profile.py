@@ -9,7 +9,7 @@ from agents.profile import ProfileAgent
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS
 from models.learning.snapshot import prior_snapshot
-from models.partition import PartitionState
+from models.partition_state import PartitionState
 from models.plan import plan_for
 from streams.customers_table import CustomerRows
 from streams.log_records import clock_record

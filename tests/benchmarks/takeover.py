@@ -31,7 +31,7 @@ import redis
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.row import Row, encode_row
 from models.parameters import load_parameters
-from models.partition import PartitionState, encode_state
+from models.partition_state import PartitionState, encode_state
 from models.replay import Replay
 from streams.changelog import UNKNOWN_ORIGIN, row_record, state_record
 from streams.embedded.kafka import EmbeddedKafka

@@ -148,7 +148,7 @@ TIMERS_OF_OTHERS = {
 }
 
 #: C6: parts that keep nothing of a customer.
-STATELESS: dict[str, str] = {}
+STATELESS = {"identities": "what events say of ids is told between rows (models.links)"}
 
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {
@@ -157,6 +157,7 @@ KNOWN_OF_NOBODY = {
         CONSENT_FACTS, "what nobody revoked is allowed, unless the shop says otherwise"
     ),
     "churn_reason": "that the reason is unknown has a word of its own, which rules compare with",
+    "ids": "everybody has the one that they are known by",
     "reason_at_last_signal": "it has the words of churn_reason",
 }
 

@@ -55,6 +55,7 @@ ALL_ON = reduce(
     msgspec.structs.replace(
         PARAMETERS,
         money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES),
+        identity=msgspec.structs.replace(PARAMETERS.identity, enabled=True),
         triggers=Triggers((*PARAMETERS.triggers.triggers, NAMING)),
     ),
 )

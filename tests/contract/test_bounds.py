@@ -22,7 +22,7 @@ from tests.models.lines import START_MS
 _KEPT_MAX = 64
 #: Many times what is kept: once a bound is reached, one event more, or a hundred thousand, make no
 #: difference.
-_EVENTS = 1_000
+_EVENTS = 1_500
 #: Most events longer than a session's gap apart, so that each is one more of everything.
 _APART_MS = (31 * MINUTE_MS,) * 4 + (12 * HOUR_MS,)
 #: What one thing that is kept may take.

@@ -25,10 +25,10 @@ from config.topics import (
     SUPPORT,
 )
 from models.customer.profile import Profile
-from models.customer.row import ROW_FORMAT
+from models.customer.row import LINKED_FORMAT
 from models.decisions.trigger import NEXT_BEST_ACTION
 from models.events.times import iso
-from models.partition import PartitionState, encode_state
+from models.partition_state import PartitionState, encode_state
 from models.schemas import document_schema, documents
 from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
@@ -257,7 +257,7 @@ def test_what_can_not_be_reached_is_a_problem_and_the_rest_is_looked_at(
 def test_what_another_release_wrote_is_refused_in_words(deployment: Deployment) -> None:
     for its_format, fix in (
         (1, "another KEEPSTREAM_TOPIC_PREFIX"),
-        (ROW_FORMAT + 1, "upgrade this worker"),
+        (LINKED_FORMAT + 1, "upgrade this worker"),
     ):
         state = encode_state(PartitionState(format=its_format, applied=3))
         # The last one is the partition's state.

@@ -4,15 +4,19 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from agents.trials.demo.shop import ShopConfig, simulate
+from config.topics import CUSTOMER_EVENTS
+from models.events.wire import LINK_TYPES
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_commits_are_durable, assert_exact, assert_replayed
 from tests.kafka.points import BREAKING, VARIABLE
 from tests.kafka.storm import Storm
+from tests.kafka.visitors import with_visitors
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
@@ -49,7 +53,7 @@ def survive_a_storm(
     deployment: Deployment, scale: Scale, kafka: EmbeddedKafka | None = None
 ) -> None:
     shop = ShopConfig(seed=11, customers=scale.customers, start_ms=START_MS, days=200)
-    records = list(simulate(shop))
+    records = list(with_visitors(simulate(shop)))
     assert len(records) >= scale.events_min
     # Before there are workers: a kill that finds them idle would prove nothing.
     most = len(records) * 9 // 10
@@ -71,6 +75,8 @@ def survive_a_storm(
     deployment.publish(records[most:])
     deployment.wait("all is read", lambda: _is_drained(storm, deployment), timeout_s=400)
     deployment.wait("workers are ready", lambda: all(w.is_ready() for w in deployment.alive))
+    log = [msgspec.json.decode(value) for _, _, value in deployment.read(CUSTOMER_EVENTS)]
+    assert LINK_TYPES <= {line["type"] for line in log}
     checked = assert_exact(deployment, published=len(records))
     exact = assert_replayed(deployment)
     assert {0} == {worker.stop() for worker in deployment.alive}

@@ -15,6 +15,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "Survey Responded": {"kind": "nps", "score": 9},
     "Campaign Cost": {"channel": "search", "amount": 20},
     "Points Adjusted": {"points": -5},
+    "Customer Merged": {"from_user_id": "u"},
+    "Customer Split": {"id": "u"},
     **{
         f"{whose} Changed": {"granted": False}
         for whose in (

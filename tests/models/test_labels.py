@@ -18,7 +18,8 @@ from models.events.times import iso
 from models.events.wire import decode_line
 from models.learning.feature_names import NAMES, pack
 from models.learning.lessons import Example, Observation, decode_lesson, encode_lesson
-from models.partition import Partition, PartitionState
+from models.partition import Partition
+from models.partition_state import PartitionState
 from models.plan import plan_for
 from tests.models.lines import (
     PARAMETERS,

@@ -20,7 +20,8 @@ from models.learning.day_ends import day_end_ms
 from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, UnknownSnapshot
-from models.partition import Applied, Partition, PartitionState
+from models.partition import Applied, Partition
+from models.partition_state import PartitionState
 from models.plan import Plan, plan_for
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line, of
 
@@ -53,7 +54,7 @@ class HotRows:
         self.rows.pop(customer, None)
 
     def due(self) -> Iterable[tuple[int, str]]:
-        return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
+        return [(row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms]
 
 
 class Log:

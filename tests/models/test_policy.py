@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from config.parameters import Parameters
 from config.rules import RuleError, load_actions, load_triggers
 from models.customer.contacts import COOLDOWN_OVER
+from models.customer.identities import IDENTITY_LINKED, IDENTITY_SPLIT
 from models.customer.named_events import EVENT
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.decisions.policy import compile_policy
@@ -52,8 +53,9 @@ def test_what_is_shipped_compiles_and_every_moment_is_looked_at() -> None:
     policy = compile_policy(PARAMETERS)
 
     looked_at = {moment for moment, found in policy.triggers.items() if found}
-    # Which events mean something is for the shop to say.
-    assert {*MOMENTS, COOLDOWN_OVER} - {EVENT} == looked_at
+    # Which events mean something is for the shop to say, and what it is that ids are united.
+    nobody_asks = {EVENT, IDENTITY_LINKED, IDENTITY_SPLIT}
+    assert {*MOMENTS, COOLDOWN_OVER} - nobody_asks == looked_at
     assert len(PARAMETERS.actions.actions) == len(policy.actions)
 
 

@@ -13,14 +13,8 @@ from models.customer.contacts import CONTACTS
 from models.decisions.trigger import Trigger
 from models.engine import Fate
 from models.events.wire import LOG_FORMAT, decode_line, encode_event
-from models.partition import (
-    Applied,
-    Partition,
-    PartitionState,
-    decode_state,
-    encode_state,
-    rehearsing_state,
-)
+from models.partition import Applied, Partition
+from models.partition_state import PartitionState, decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.log_records import live_record
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, line

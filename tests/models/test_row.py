@@ -17,6 +17,7 @@ from models.customer.part import Part
 from models.customer.purchases import PURCHASES
 from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import (
+    LINKED_FORMAT,
     ROW_FORMAT,
     Due,
     NewerRow,
@@ -30,7 +31,7 @@ from models.customer.row import (
     require_known,
 )
 from models.customer.support import SUPPORT
-from models.partition import PartitionState, decode_state, encode_state
+from models.partition_state import PartitionState, decode_state, encode_state
 from tests.models.lines import PARAMETERS, at, context, copied, happened, lived, of, waited
 
 #: What a release to come may keep of a customer: a part that this one has never heard of.
@@ -108,8 +109,8 @@ def test_a_row_is_read_as_it_was_written() -> None:
     )
     for part in PARTS:
         assert part.pack(row.read(part)) == part.pack(again.read(part))
-    # Costs are a channel's, and no rule of theirs names an event.
-    assert {part.code for part in PARTS} - {"aq", "ne"} == set(parts_of(LIVELY))
+    # Costs are a channel's, no rule of theirs names an event, and they have one id.
+    assert {part.code for part in PARTS} - {"aq", "ne", "id"} == set(parts_of(LIVELY))
     empty = decode_row(encode_row(Row()))
     assert (-1, 0, b"", 0, []) == (
         empty.applied,
@@ -276,15 +277,15 @@ def test_what_was_edited_twice_is_stored_as_it_was_last() -> None:
 
 
 def newer_row() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, *packed(LIVELY)[1:]])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, *packed(LIVELY)[1:]])
 
 
 def newer_row_of_another_shape() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, "something", {"else": 1}])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, "something", {"else": 1}])
 
 
 def newer_row_with_more() -> bytes:
-    return msgspec.msgpack.encode([ROW_FORMAT + 1, *packed(LIVELY)[1:], [1, 2]])
+    return msgspec.msgpack.encode([LINKED_FORMAT + 1, *packed(LIVELY)[1:], [1, 2]])
 
 
 READERS: list[Callable[[bytes], object]] = [
@@ -498,8 +499,8 @@ def test_a_state_of_an_earlier_release_is_read(fields: int) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        encode_state(replace(STATE, format=ROW_FORMAT + 1)),
-        msgspec.msgpack.encode([ROW_FORMAT + 1, "something else"]),
+        encode_state(replace(STATE, format=LINKED_FORMAT + 1)),
+        msgspec.msgpack.encode([LINKED_FORMAT + 1, "something else"]),
     ],
 )
 def test_a_state_of_a_newer_release_is_refused(content: bytes) -> None:

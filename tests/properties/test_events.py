@@ -19,7 +19,7 @@ from models.events.event import Event
 from models.events.rejection import Rejected
 from models.events.wire import encode_event
 from models.learning.snapshot import SnapshotError, decode_snapshot
-from models.partition import decode_state
+from models.partition_state import decode_state
 from models.replay import Replay
 from tests.models.lines import PARAMETERS
 from tests.properties.histories import assert_kept, histories, said

@@ -20,7 +20,8 @@ from models.events.wire import decode_line
 from models.learning.lesson_checks import learnable_lesson
 from models.learning.snapshot import UnknownSnapshot, encode_snapshot
 from models.learning.trainer import Trainer
-from models.partition import Partition, PartitionState, encode_state
+from models.partition import Partition
+from models.partition_state import PartitionState, encode_state
 from models.plan import plan_for
 from streams.quarantine import DECODERS, why_foreign
 from streams.recovery import ChangelogFold

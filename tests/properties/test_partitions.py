@@ -28,7 +28,8 @@ from models.learning.lessons import DayEnd, Example, Observation, Tally, encode_
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
 from models.learning.trainer import Trainer
-from models.partition import Partition, PartitionState, decode_state, encode_state
+from models.partition import Partition
+from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import plan_for
 from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line, of
 from tests.models.lines import PARAMETERS as SHIPPED

@@ -15,7 +15,8 @@ from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import Lesson, decode_lesson, encode_lesson
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer
-from models.partition import Partition, rehearsing_state
+from models.partition import Partition
+from models.partition_state import rehearsing_state
 from models.plan import plan_for
 from models.replay import Replay, no_models
 from streams.kafka_clients import partition_for

@@ -179,3 +179,9 @@ def test_of_what_all_customers_say_each_counts_once_by_their_latest_answer() -> 
     assert 13 == measures['keepstream_survey_answers{kind="nps",touchpoint="all"}']
     assert 'keepstream_csat{touchpoint="all"}' not in measures
     assert b"canary" not in b"".join(encode_profile(view) for view in replay.profiles())
+
+
+def test_a_visitor_who_logs_in_and_buys_is_reminded_of_nothing() -> None:
+    told = [(customer, kind) for _, customer, kind in fired("visitor-logs-in")]
+
+    assert [("anon-3", "cart-abandoned")] == told

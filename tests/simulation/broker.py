@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from faust.types import TP
 
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS, LABELLED_EXAMPLES, MODEL_SNAPSHOTS
-from models.partition import decode_state
+from models.partition_state import decode_state
 from streams.auditing.learning_audit import consumed_by
 from streams.changelog import STATE_KEY
 from tests.streams.test_record_batches import FakeRecord

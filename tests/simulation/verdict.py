@@ -27,7 +27,7 @@ from config.topics import (
 )
 from models.decisions.trigger import decode_decision, does_nothing
 from models.events.dead_letter import decode_dead_letter
-from models.events.rejection import Rejected
+from models.events.rejection import Reason, Rejected
 from models.events.wire import decode_line
 from models.learning.lessons import decode_lesson
 from models.learning.snapshot import (
@@ -41,6 +41,7 @@ from models.plan import Plan
 from models.replay import Replay
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.passed_on import PassedOn
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -52,6 +53,7 @@ from streams.auditing.spools import (
     RawFates,
     digest_of,
 )
+from streams.dead_letters import decode_letter
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -87,10 +89,10 @@ class Verdict:
         """Where rows, effects, snapshots and streams are not what the log gives, and where the log
         is not what was published.
         """
-        with TemporaryDirectory() as directory, EffectSpool(None) as spool:
+        with TemporaryDirectory() as directory, EffectSpool(None) as spool, PassedOn() as passed_on:
             fates = dict(self._fates(Path(directory)))
             self._find_effects(spool)
-            scope = Scope(self._plan, self._snapshots(), fates, spool, self._audit)
+            scope = Scope(self._plan, self._snapshots(), fates, spool, self._audit, passed_on)
             contrasts = [await self._audited(number, scope) for number in self._partitions()]
             lost = [
                 f"{topic}-{number} at {offset}"
@@ -100,15 +102,36 @@ class Verdict:
             ]
             for found in fates.values():
                 found.close()
+            unlike = list(passed_on.differences())
         await self._learn_again()
         told = [f"{found.words}: {found.examples}" for found in self._audit.differences]
+        told += [f"{one.words}: {one.at}" for one in unlike]
         told += [f"effects: {contrast}" for contrast in contrasts if any(contrast)]
         told += [f"lost: {place}" for place in lost]
         told += self._undelivered()
         applied, late = self._audit.checked["events:applied"], self._audit.checked["events:late"]
-        if applied + late != len(published):
-            told.append(f"{applied} applied and {late} late, of {len(published)}")
+        refused = len(self._refused())
+        if applied + late + refused != len(published):
+            told.append(
+                f"{applied} applied, {late} late and {refused} refused, of {len(published)}"
+            )
         return told
+
+    def _refused(self) -> set[str]:
+        """The events that a part refused, each once."""
+        letters = (
+            decode_letter(record.value)
+            for number in self._partitions()
+            for record in self._log(DEAD_LETTERS, number)
+        )
+        return {
+            letter.source.message_id
+            for letter in letters
+            if letter is not None
+            and letter.source is not None
+            and letter.source.topic != CUSTOMER_EVENTS
+            and letter.reason is not Reason.TOO_LATE
+        }
 
     def late(self) -> list[str]:
         """What came late, for whom nothing was sent late."""

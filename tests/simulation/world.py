@@ -65,10 +65,13 @@ PARAMETERS = replace(
     bounds=replace(SHIPPED.bounds, messages=1),
     # A snapshot a day, from the first day on.
     learning=replace(SHIPPED.learning, minimum_examples=0),
+    # Visitors log in, and are one person with a user of another partition, until they are not.
+    identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
 SETTINGS = load_settings({}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0")
 CUSTOMERS_OF_SHOP = ("ada", "bob", "eve", "ida")
+VISITORS_OF_SHOP = ("v-1", "v-2", "v-3")
 #: Virtual seconds until everything must be done: far more than any run takes.
 LIVENESS_S = 900.0
 SESSION_S = 3.0
@@ -190,18 +193,33 @@ class Simulation:
         at_ms, story = START_MS, []
         for number in range(self._chance.choice((8, 16, 32))):
             at_ms += self._chance.choice((1_000, MINUTE_MS, HOUR_MS, 2 * DAY_MS))
-            customer = self._chance.choice(CUSTOMERS_OF_SHOP)
+            who = self._drawn_ids()
             name, topic, said = self._chance.choice(_EVENTS)
+            if len(who) > 1 and self._chance.random() < 0.3:
+                name, topic, said = self._chance.choice(_ACTS)
             # By its own message id, a repeat in the log is told by its place alone.
             value = line(
                 name,
                 at_ms,
-                customer=customer,
                 message=f"m-{number}",
                 properties={**said, "order_id": f"o-{number}"},
             )
-            story.append((topic, partition_for(customer.encode(), PARTITIONS), value))
+            value = msgspec.json.encode(
+                {**msgspec.json.decode(value), "userId": None, "anonymousId": None, **who}
+            )
+            first = next(iter(who.values()))
+            story.append((topic, partition_for(first.encode(), PARTITIONS), value))
         return story
+
+    def _drawn_ids(self) -> dict[str, str]:
+        """A user, a visitor or both. What one replay of history learns of people whose ids are in
+        several partitions, which tell each other in their own time, is not what they learn.
+        """
+        user = {"userId": self._chance.choice(CUSTOMERS_OF_SHOP)}
+        visitor = {"anonymousId": self._chance.choice(VISITORS_OF_SHOP)}
+        if self._publication is Publication.HISTORY:
+            return user
+        return self._chance.choice((user, visitor, user | visitor))
 
     def _publish(self, topic: str, partition: int, value: bytes) -> None:
         self._published.append(value)
@@ -318,6 +336,16 @@ _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Survey Responded", SUPPORT, {"kind": "nps", "score": 2, "scale_max": 10}),
     ("Email Opened", FEEDBACK, {}),
     ("Campaign Cost", FEEDBACK, {"channel": "ads", "amount": 5.0}),
+)
+
+
+#: What says of ids that they are one person's, or are not.
+_ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("Customer Merged", CLICKSTREAM, {"from_user_id": "bob"}),
+    ("Customer Merged", CLICKSTREAM, {"from_user_id": "eve"}),
+    ("Customer Split", CLICKSTREAM, {"id": "v-1"}),
+    ("Customer Split", CLICKSTREAM, {"id": "v-2"}),
+    ("Customer Split", CLICKSTREAM, {"id": "bob"}),
 )
 
 

@@ -1,6 +1,7 @@
 """An audit finds whatever one record changes: each fault is put into a sound past by itself."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,12 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.row import decode_row, encode_row
 from models.events.wire import decode_line
 from models.learning.snapshot import SnapshotError, prior_snapshot
-from models.partition import Partition, decode_state, encode_state, rehearsing_state
+from models.partition import Partition
+from models.partition_state import decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.auditing.partition_audit import PartitionAudit, Scope, effects_of
+from streams.auditing.passed_on import PassedOn
+from streams.auditing.raw_audit import digests_of
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -124,10 +128,15 @@ class Found:
         for key, value in past.changelog:
             stored.add(key, value)
         self.report, fates = Audit(), dict(_fates(past, directory))
-        with EffectSpool(directory) as spool:
+        with EffectSpool(directory) as spool, PassedOn(directory) as passed_on:
             spool.found(0, past.effects)
             scope = Scope(
-                PLAN, Snapshots(SETTINGS, prior_snapshot(SHIPPED)), fates, spool, self.report
+                PLAN,
+                Snapshots(SETTINGS, prior_snapshot(SHIPPED)),
+                fates,
+                spool,
+                self.report,
+                passed_on,
             )
             partition = PartitionAudit(
                 0, stored, committed=past.committed, log_end=len(past.log), scope=scope
@@ -153,8 +162,7 @@ def _fates(past: Past, directory: Path) -> Iterator[tuple[tuple[str, int], RawFa
             occurred_ms = decode_line(value).timestamp
             received_ms = round(occurred_ms.timestamp() * 1_000) + 1 if occurred_ms else 0
             record = FakeRecord(offset, 0, topic, received_ms, value=value)
-            outgoing, _ = outgoing_of(topic, record, None, SHIPPED, 1)
-            fates.expect(offset, digest_of(outgoing.value, 0))
+            fates.expect(offset, *digests_of(*outgoing_of(topic, record, None, SHIPPED, 1)))
         yield (topic, 0), fates
 
 
@@ -168,7 +176,8 @@ def test_a_sound_past_is_exact(sound: Past) -> None:
 
 
 def copied(past: Past) -> Past:
-    return Past(past.raw, [*past.log], [*past.changelog], [*past.effects], past.committed, past.cut)
+    raw = {topic: [*published] for topic, published in past.raw.items()}
+    return Past(raw, [*past.log], [*past.changelog], [*past.effects], past.committed, past.cut)
 
 
 def lost_row(past: Past) -> None:
@@ -295,6 +304,45 @@ def test_an_event_that_says_something_else_than_was_published_is_found(sound: Pa
     past.log[-1] = past.log[-1].replace(b'"timestamp":"2026', b'"timestamp":"2025')
     (words,) = Found(past).differences
     assert "events of the log are not what the raw records give with these parameters" == words
+
+
+#: The rows are of a log that named no visitor.
+OTHER_ROWS = "customers have another row than the log gives"
+
+
+@pytest.mark.parametrize(
+    ("in_log", "words"),
+    [
+        # As a release wrote it that did not know of visitors, and as this one does.
+        (None, []),
+        ("anon-1", [OTHER_ROWS]),
+        (
+            "anon-2",
+            [
+                "events of the log are not what the raw records give with these parameters",
+                OTHER_ROWS,
+            ],
+        ),
+    ],
+)
+def test_whom_a_visitor_became_is_in_the_log_or_was_never_written_there(
+    in_log: str | None, words: list[str], sound: Past
+) -> None:
+    past = copied(sound)
+    place = next(n for n, value in enumerate(past.log) if b'"Product Viewed"' in value)
+    source = decode_line(past.log[place]).source
+    assert source is not None
+    raw = past.raw[source.topic]
+    raw[source.offset] = _with_visitor(raw[source.offset], "anon-1")
+    if in_log is not None:
+        past.log[place] = _with_visitor(past.log[place], in_log)
+
+    assert words == list(Found(past).differences)
+
+
+def _with_visitor(value: bytes, visitor: str) -> bytes:
+    """The event with another id after its user's, as it is written."""
+    return re.sub(rb'"userId":"[^"]*"', rb'\g<0>,"anonymousId":"' + visitor.encode() + b'"', value)
 
 
 def test_a_model_that_is_gone_ends_the_comparison_and_is_told(sound: Past) -> None:

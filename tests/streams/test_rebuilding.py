@@ -11,7 +11,8 @@ from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.events.event import Event
 from models.events.wire import decode_line, encode_event
-from models.partition import Partition, PartitionState, encode_state, rehearsing_state
+from models.partition import Partition
+from models.partition_state import PartitionState, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.changelog import ChangelogRecord, Origin, row_record, state_record
 from streams.customers_table import CustomerRows

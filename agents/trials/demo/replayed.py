@@ -22,7 +22,8 @@ from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer, TrainerState
 from models.learning.whole_days import Position
-from models.partition import Partition, SnapshotSource, rehearsing_state
+from models.partition import Partition, SnapshotSource
+from models.partition_state import rehearsing_state
 from models.plan import Plan, plan_for
 from streams.customers_table import CustomerRows
 from streams.log_export import export_log, read_snapshots

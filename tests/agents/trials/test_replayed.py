@@ -15,7 +15,8 @@ from models.events.wire import decode_line
 from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer
-from models.partition import Partition, rehearsing_state
+from models.partition import Partition
+from models.partition_state import rehearsing_state
 from models.plan import plan_for
 from streams.kafka_clients import partition_for
 from streams.log_export import header_lines, log_line

@@ -1,0 +1,147 @@
+"""`keepstream customers ids`, `merge` and `split`: who is who, and saying so."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from agents.cli.errors import EXIT_FOUND, complain
+from agents.cli.options import BootstrapServers, kafka_settings, parameters_from
+from config.settings import Settings
+from models.events.times import iso
+
+if TYPE_CHECKING:
+    from models.customer.identities import Identities
+    from models.customer.row import Row
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")]
+_Because = Annotated[
+    str | None, typer.Option("--because", help="Why, in a few words; it is kept in the log.")
+]
+
+
+def ids(
+    customer: _Id,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Show under which ids a customer is known, since when and why; of an id, whose it is.
+
+    Exit code 1: there is no such customer. 2: Kafka can't be reached.
+    """
+    settings = kafka_settings("customers ids", bootstrap_servers=bootstrap_servers)
+    rows = _rows(settings, [customer])
+    row = _known(rows, customer)
+    state = _identities(row)
+    linked = [
+        {"id": id_, "since": iso(sub.since_ms), "by": state.claimed[id_].by}
+        for id_, sub in sorted(row.ids.items())
+        if id_ in state.claimed and id_ != customer
+    ]
+    told: dict[str, Any] = {"customer": customer, "ids": linked}
+    if state.person:
+        told |= {"idOf": state.person, "idSince": iso(state.since_ms)}
+    if state.shared_ms:
+        told |= {"sharedSince": iso(state.shared_ms)}
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    if state.person:
+        typer.echo(f"{customer} is an id of {state.person} since {told['idSince']}")
+    if state.shared_ms:
+        typer.echo(f"other users log in with it since {told['sharedSince']}: nobody's from then on")
+    for one in linked:
+        typer.echo(f"{one['id']}  since {one['since']}  by {one['by']}")
+    if not linked and not state.person:
+        typer.echo(f"{customer} is known by this id alone")
+
+
+def merge(
+    customer: Annotated[str, typer.Argument(metavar="USER", help="The userId that stays.")],
+    other: Annotated[
+        str, typer.Argument(metavar="OTHER", help="The userId of the same person, which goes.")
+    ],
+    because: _Because = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Say that two users are one person: from then on OTHER is an id of USER.
+
+    Publishes a Customer Merged; `keepstream customers split OTHER` undoes it. Exit code 1: they
+    cannot be merged, and why. 2: Kafka can't be reached.
+    """
+    settings = kafka_settings("customers merge", bootstrap_servers=bootstrap_servers)
+    if customer == other:
+        _refuse("nobody is merged with themselves: name two users")
+    if not parameters_from(settings, None).identity.enabled:
+        _refuse("ids are not united here: set identity.enabled to true in the parameters")
+    rows = _rows(settings, [customer, other])
+    into, gone = (_identities(_known(rows, one)) for one in (customer, other))
+    if gone.person == customer:
+        _refuse(f"{other} is an id of {customer} already")
+    for id_, state in ((customer, into), (other, gone)):
+        if state.person:
+            _refuse(
+                f"{id_} is an id of {state.person}: name that user, or split {id_} from them first"
+            )
+    if gone.merges:
+        _refuse(f"other users were merged into {other}: merge {customer} into {other} instead")
+    _publish(settings, "Customer Merged", customer, {"from_user_id": other}, because)
+    typer.echo(f"told the workers that {other} is {customer}")
+
+
+def split(id_: _Id, because: _Because = None, bootstrap_servers: BootstrapServers = None) -> None:
+    """Let an id leave the person it is linked to, as if it had never been linked.
+
+    Publishes a Customer Split. Exit code 1: it is linked to nobody. 2: Kafka can't be reached.
+    """
+    settings = kafka_settings("customers split", bootstrap_servers=bootstrap_servers)
+    state = _identities(_known(_rows(settings, [id_]), id_))
+    if not state.person:
+        _refuse(f"{id_} is linked to nobody: `keepstream customers ids {id_}` shows what is known")
+    _publish(settings, "Customer Split", state.person, {"id": id_}, because)
+    typer.echo(f"told the workers that {id_} is not {state.person}")
+
+
+def _refuse(message: str) -> None:
+    complain(message)
+    raise typer.Exit(EXIT_FOUND)
+
+
+def _rows(settings: Settings, customers: list[str]) -> "dict[str, Row]":
+    from streams.row_lookup import stored_rows  # noqa: PLC0415 - Kafka, when it is needed
+
+    return stored_rows(settings, customers)
+
+
+def _known(rows: "dict[str, Row]", customer: str) -> "Row":
+    row = rows.get(customer)
+    if row is None:
+        complain(f"no customer {customer!r}: letters count. Have the workers caught up?")
+        raise typer.Exit(EXIT_FOUND)
+    return row
+
+
+def _identities(row: "Row") -> "Identities":
+    from models.customer.identities import IDENTITIES  # noqa: PLC0415 - not for --help
+
+    return row.read(IDENTITIES)
+
+
+def _publish(
+    settings: Settings, name: str, customer: str, said: dict[str, str], because: str | None
+) -> None:
+    from config.topics import CLICKSTREAM  # noqa: PLC0415 - as above
+    from streams.publisher import EventPublisher  # noqa: PLC0415 - as above
+
+    event = {
+        "type": "track",
+        "event": name,
+        "messageId": str(uuid4()),
+        "userId": customer,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "properties": said if because is None else {**said, "because": because},
+    }
+    with EventPublisher(settings, lambda *_: CLICKSTREAM) as publisher:
+        publisher.publish(event, CLICKSTREAM)

@@ -1,0 +1,211 @@
+"""Who a customer is known as: the ids that are said to be theirs, and whose id this one is.
+
+Claims and links are told between rows (`models.links`); here is what a row keeps of them.
+"""
+
+from collections.abc import Collection, Sequence
+from math import nan
+from typing import Final
+
+from msgspec import Struct, field
+
+from config.parameters import Parameters
+from models.customer.part import Fact, Part
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.events.event import Event, EventType, Text
+from models.events.rejection import Reason, Rejected
+
+MERGED, SPLIT = "Customer Merged", "Customer Split"
+IDENTITY_LINKED, IDENTITY_SPLIT = "identity-linked", "identity-split"
+#: What links ids: an event that names both, an alias, an act of a person or a back office.
+BY_EVENT, BY_ALIAS, BY_MERGE = "event", "alias", "merged"
+#: Ids that a user claims, or users that claim an id.
+CLAIMS_MAX: Final = 32
+#: Users that are merged into one.
+MERGED_MAX: Final = 8
+
+
+class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Another user is the same person as the event's, who is the one to stay."""
+
+    from_user_id: Text
+    because: Text | None = None
+
+
+class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
+    """An id is not this customer's, of all that was before."""
+
+    id: Text
+    because: Text | None = None
+
+
+class Claim(State):
+    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it has to leave,
+    because there are too many.
+    """
+
+    first_ms: int
+    last_ms: int
+    by: str = BY_EVENT
+    is_sent_home: bool = False
+
+
+class Identities(State):
+    """``claimed``: the ids that this user is said to have. Of an id: whether it has done something
+    as a visitor (``is_visitor``) and as a user; ``claims`` by the users who say that it is theirs;
+    ``person``: whose it is, ``since_ms``; ``is_leaving``: its row is to come back from there.
+    Several claim it since ``shared_ms``; ``is_apart``: the row is of what was done since then, what
+    it has come to as a whole is among the row's ids. Claims up to ``split_ms`` are void.
+    """
+
+    claimed: dict[str, Claim] = field(default_factory=dict)
+    is_visitor: bool = False
+    is_user: bool = False
+    claims: dict[str, Claim] = field(default_factory=dict)
+    person: str = ""
+    since_ms: int = 0
+    is_leaving: bool = False
+    shared_ms: int = 0
+    is_apart: bool = False
+    split_ms: int = 0
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether the row is another person's, who decides: it is only kept to be had back."""
+        return bool(self.person) and not self.is_apart
+
+    @property
+    def merges(self) -> int:
+        """How many other users are, or are to be, one with this one."""
+        return sum(claim.by == BY_MERGE for claim in self.claimed.values())
+
+
+def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str) -> bool:
+    """Note a claim as of ``at_ms``; whether it says more than is known: an earlier time, or that
+    it is an act of merging.
+    """
+    known = claims.get(who)
+    if known is None:
+        claims[who] = Claim(at_ms, at_ms, by)
+        return True
+    is_act = by == BY_MERGE != known.by
+    is_earlier = at_ms < known.first_ms
+    known.first_ms = min(at_ms, known.first_ms)
+    known.last_ms = max(at_ms, known.last_ms)
+    if is_act:
+        known.by = by
+    return is_act or is_earlier
+
+
+def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> None:
+    """Of too many claims of a user let go of the oldest, but of ``kept`` ones."""
+    while len(claims) > CLAIMS_MAX:
+        others = [who for who in claims if who not in kept]
+        del claims[min(others, key=lambda who: (claims[who].last_ms, who))]
+
+
+def keep_first(claims: dict[str, Claim]) -> None:
+    """Of too many users that claim an id let go of the last: the first one has it."""
+    while len(claims) > CLAIMS_MAX:
+        del claims[max(claims, key=lambda who: (claims[who].first_ms, who))]
+
+
+def _united(states: Sequence[Identities], _parameters: Parameters) -> Identities:
+    """The ids of all; whose id each of them is stays with its own row."""
+    one = Identities()
+    for state in states:
+        for id_, claim in state.claimed.items():
+            note_claim(one.claimed, id_, claim.last_ms, claim.by)
+            note_claim(one.claimed, id_, claim.first_ms, claim.by)
+    keep_latest(one.claimed)
+    for state in states:
+        one.is_visitor |= state.is_visitor
+        one.is_user |= state.is_user
+    return one
+
+
+def _check(state: Identities, event: Event, parameters: Parameters) -> None:
+    """Refuse to merge somebody with themselves, or into somebody who is another's by now."""
+    if event.name != MERGED:
+        return
+    if not parameters.identity.enabled:
+        raise Rejected(
+            Reason.UNKNOWN_EVENT,
+            "$.event",
+            "ids are not united here",
+            "set identity.enabled to true, and publish it again",
+        )
+    if not event.identified:
+        raise Rejected(Reason.NO_IDENTITY, "$.userId", "who is merged is a user, not a visitor")
+    if event.properties.from_user_id == event.customer:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.properties.from_user_id",
+            "nobody is merged with themselves",
+            "name the user who is the same person in from_user_id, and who stays in userId",
+        )
+    if state.merges >= MERGED_MAX and event.properties.from_user_id not in state.claimed:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.properties.from_user_id",
+            f"{MERGED_MAX} users are merged into this one already",
+            "split one of them first",
+        )
+    if state.person or any(claim.by == BY_MERGE for claim in state.claims.values()):
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.userId",
+            "this customer is another person's id",
+            "merge into that person, or split this customer from them first",
+        )
+
+
+def _ids(scene: Scene) -> float:
+    return float(max(len(scene.row.ids), 1))
+
+
+def _identified(scene: Scene) -> float:
+    if not scene.parameters.identity.enabled or not scene.row.latest_ms:
+        return nan
+    state = scene.row.read(IDENTITIES)
+    return float(state.is_user or not state.is_visitor)
+
+
+FACTS: dict[str, Fact] = {
+    "ids": Fact(
+        _ids,
+        "known by {:.0f} ids",
+        "under how many ids the customer is known",
+        least=1.0,
+        whole=True,
+    ),
+    "identified": Fact(
+        _identified,
+        "{}",
+        "1 for a customer with a userId, 0 for a visitor",
+        least=0.0,
+        most=1.0,
+        answers=("a visitor", "a known customer"),
+        whole=True,
+    ),
+}
+
+IDENTITIES: Part[Identities] = Part(
+    name="identities",
+    code="id",
+    about="Under which ids a customer is known, and since when.",
+    state=Identities,
+    united=_united,
+    events={
+        MERGED: EventType(shape=CustomerMerged, topic="clickstream", is_passive=True),
+        SPLIT: EventType(shape=CustomerSplit, topic="clickstream", is_passive=True),
+    },
+    listens=frozenset({MERGED, SPLIT}),
+    check=_check,
+    moments={
+        IDENTITY_LINKED: "another id turned out to be the customer's",
+        IDENTITY_SPLIT: "an id turned out not to be the customer's",
+    },
+    facts=FACTS,
+)

@@ -1,0 +1,286 @@
+"""A person of several ids: their row is folded as one customer's, and each id once more by itself.
+
+An id that leaves takes along what it has come to by its own events, so nothing has to be undone.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from models.customer.churn import CHURN
+from models.customer.contacts import CONTACTS
+from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
+from models.customer.labels import Labels
+from models.customer.part import Part
+from models.customer.registry import PARTS
+from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
+from models.customer.scene import Context, Scene
+from models.engine import Effect, Fate, follow, follow_due, outcome, step
+from models.engine import run_due as run_due_of_one
+from models.engine import run_timers as run_timers_of_one
+from models.events.event import Event
+from models.events.rejection import Rejected
+from models.plan import Plan
+
+#: Parts that are not made of events alone: what was decided, and the labels of decision points.
+OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN)
+_MESSAGE_BYTES = 8
+
+
+class NotLinked(ValueError):
+    """An id cannot be linked, or cannot leave; the message says why. Nothing has changed."""
+
+
+class _Change(NamedTuple):
+    """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``."""
+
+    person: str
+    other: Row
+    sign: int
+    at_ms: int
+
+
+def advance(
+    row: Row, person: str, event: Event, context: Context, plan: Plan
+) -> tuple[Fate, list[Effect]]:
+    """`step` for a person with several ids: ``event`` may be of any of them."""
+    theirs = msgspec.structs.replace(event, customer=person)
+    # Each by what it knows itself: what the person has heard under one id, another may not have,
+    # and an order that the id never had may be the person's.
+    with suppress(Rejected):
+        follow(row.ids[event.customer].row, event, context, plan)
+    return step(row, theirs, context, plan)
+
+
+def is_mirror(row: Row) -> bool:
+    """Whether this is the row of an id that is another person's, who decides."""
+    return row.ids is not NO_IDS and row.read(IDENTITIES).is_mirror
+
+
+def mirror(row: Row, id_: str, event: Event, context: Context, plan: Plan) -> Fate:
+    """`step` for an id that is another person's: what is known of it is kept, so that it can leave.
+
+    Raises ``Rejected`` as `step` does.
+    """
+    if id_ in row.ids:
+        with suppress(Rejected):
+            follow(row.ids[event.customer].row, event, context, plan)
+    return follow(row, msgspec.structs.replace(event, customer=id_), context, plan)
+
+
+def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
+    """`engine.run_due` for a person with several ids: of each id by itself, too, so that it meets
+    the model that was in force when it fell due.
+    """
+    for id_, sub in row.ids.items():
+        follow_due(sub.row, id_, before_ms, context, plan)
+    return run_due_of_one(row, person, before_ms, context, plan)
+
+
+def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
+    """`engine.run_timers` for anybody: those that are due at exactly ``due_ms``, of the ids too."""
+    for id_, sub in row.ids.items():
+        if sub.next_due_ms == due_ms:
+            follow_due(sub.row, id_, due_ms + 1, context, plan)
+    if is_mirror(row):
+        follow_due(row, person, due_ms + 1, context, plan)
+        return []
+    if row.next_due_ms != due_ms:
+        return []
+    return run_timers_of_one(row, person, due_ms, context, plan)
+
+
+def link(
+    row: Row, person: str, id_: str, joining: Row, at_ms: int, context: Context, plan: Plan
+) -> list[Effect]:
+    """Link ``id_`` to the person at ``at_ms``: ``joining``, its row, becomes one of theirs.
+
+    Raises ``NotLinked`` for the person's own id, and for one that is linked to them already.
+    """
+    if id_ == person:
+        raise NotLinked(f"{person} is this person: nobody is linked to themselves")
+    if id_ in row.ids:
+        raise NotLinked(f"{id_} is linked to {person} already")
+    ids = row.ids or {person: SubRow(0, copy_of(row))}
+    was_counted = _copy_of_cell(row.read(CHURN))
+    row.ids = {**ids, id_: SubRow(at_ms, joining)}
+    _take_over_timers(row, joining)
+    effects = _reunited(row, _Change(person, joining, 1, at_ms), context, plan, IDENTITY_LINKED)
+    _take_over_cell(row, was_counted, ids, person)
+    return effects
+
+
+def split(
+    row: Row, person: str, id_: str, at_ms: int, context: Context, plan: Plan
+) -> tuple[Row, list[Effect]]:
+    """Let ``id_`` leave the person at ``at_ms``; return its row, which is as if it had never been
+    linked, but that what was decided and taught meanwhile was the person's.
+
+    Raises ``NotLinked`` for the person's own id, and for one that is not linked to them.
+    """
+    if id_ == person:
+        raise NotLinked(f"{person} is this person's own id: it cannot leave")
+    if id_ not in row.ids:
+        raise NotLinked(f"{id_} is not linked to {person}")
+    _hand_back_cell(row, id_)
+    leaving, since_ms = row.ids[id_].row, row.ids[id_].since_ms
+    row.ids = {other: sub for other, sub in row.ids.items() if other != id_}
+    _forget_labels(row, leaving, since_ms)
+    effects = _reunited(row, _Change(person, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT)
+    if len(row.ids) == 1:
+        row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
+    return leaving, effects
+
+
+def copy_of(row: Row) -> Row:
+    """What a customer has come to, without whose ids are whose."""
+    copied = decode_row(encode_row(row))
+    copied.ids = NO_IDS
+    copied.replace(IDENTITIES, Identities())
+    return copied
+
+
+def with_labels_of(row: Row, left: Row) -> Row:
+    """``row`` with the labels and the cell of ``left``: they are the person's to move on."""
+    row.replace(CHURN, CHURN.unpack(CHURN.pack(left.read(CHURN))))
+    return row
+
+
+def returned(
+    row: Row, id_: str, left: Row, apart: Row, at_ms: int, context: Context, plan: Plan
+) -> list[Effect]:
+    """Let an id be its own again. ``left``: the row that the person had of it, with labels and a
+    cell of the count tables. What was told of all customers was told of ``left``, and of ``apart``,
+    if the id was its own for a while already.
+    """
+    with_labels_of(row, left)
+    # Nothing is news of this time but the labels: the rest was known when it happened.
+    scene = Scene(row, id_, row.latest_ms, context)
+    for part in PARTS:
+        if part.is_on(plan.parameters) and part is not CHURN and _is_news(part, row, left, apart):
+            part.reunited(scene, left.read(part), apart.read(part), 1)
+    now = Scene(row, id_, max(at_ms, row.latest_ms), context)
+    CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
+    return [*outcome(scene, plan), *outcome(now, plan)]
+
+
+def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
+    known = part.pack(left.read(part)), part.empty
+    return known != (part.pack(row.read(part)), part.pack(apart.read(part)))
+
+
+def _take_over_cell(row: Row, before: Labels, ids: Mapping[str, SubRow], person: str) -> None:
+    """Have every cell of the population's count tables in one row alone: the person's row moves on
+    with that of the first id that was counted, the other ids keep theirs to take along.
+    ``before``: the person's, when they had only these ``ids``.
+    """
+    kept_by = _first_counted(ids)
+    if kept_by is None and before.counted is not None:
+        # Counted as a person, and so for the first time.
+        kept_by = ids[person]
+        _copy_cell(before, kept_by.row.edit(CHURN))
+    first = _first_counted(row.ids)
+    if first is kept_by:
+        _copy_cell(before, row.edit(CHURN))
+    elif first is not None:
+        if kept_by is not None:
+            _copy_cell(before, kept_by.row.edit(CHURN))
+        _copy_cell(first.row.read(CHURN), row.edit(CHURN))
+
+
+def _hand_back_cell(row: Row, id_: str) -> None:
+    """Let an id take its cell along, and the person go on with that of the next."""
+    if _first_counted(row.ids) is row.ids[id_]:
+        _copy_cell(row.read(CHURN), row.ids[id_].row.edit(CHURN))
+        left = _first_counted({other: sub for other, sub in row.ids.items() if other != id_})
+        _copy_cell(Labels() if left is None else left.row.read(CHURN), row.edit(CHURN))
+
+
+def _first_counted(ids: Mapping[str, SubRow]) -> SubRow | None:
+    """Of the ids that brought a cell, the one that is linked the longest."""
+    by_age = sorted(ids.items(), key=lambda item: (item[1].since_ms, item[0]))
+    counted = (sub for _, sub in by_age if sub.row.read(CHURN).counted is not None)
+    return next(counted, None)
+
+
+def _copy_cell(source: Labels, target: Labels) -> None:
+    target.counted, target.spend_counted = source.counted, source.spend_counted
+
+
+def _copy_of_cell(labels: Labels) -> Labels:
+    return Labels(counted=labels.counted, spend_counted=labels.spend_counted)
+
+
+def _forget_labels(row: Row, leaving: Row, since_ms: int) -> None:
+    """Drop the person's labels whose features used the id that leaves: those that were decided
+    since it is linked, and those that it brought and takes along. Its orders, which answer them,
+    leave too.
+    """
+    labels = row.edit(CHURN)
+    its = {(point.at_ms, point.features) for point in leaving.read(CHURN).points}
+    labels.points = [
+        point
+        for point in labels.points
+        if point.at_ms < since_ms and (point.at_ms, point.features) not in its
+    ]
+
+
+def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: str) -> list[Effect]:
+    """Make the person's row anew of those of their ids, and everything that follows from it."""
+    parameters, rows = plan.parameters, [sub.row for sub in row.ids.values()]
+    # Of what the id knows nothing, nothing changes; one id that is left is exactly what it was.
+    touched = [part for part in PARTS if _changes(part, change.other, len(rows))]
+    before = {part.code: row.read(part) for part in touched}
+    row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
+    row.latest_ms = max(one.latest_ms for one in rows)
+    for part in touched:
+        if part not in OF_THE_PERSON:
+            row.replace(part, _one_of(part, rows, plan))
+        elif change.sign > 0:
+            states = [row.read(part), change.other.read(part)]
+            row.replace(part, part.united(states, parameters))
+    scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
+    for part in touched:
+        if part.is_on(parameters):
+            part.reunited(scene, before[part.code], change.other.read(part), change.sign)
+    scene.raise_moment(moment)
+    return outcome(scene, plan)
+
+
+def _changes(part: Part[Any], other: Row, ids: int) -> bool:
+    """Whether the person's state of this part is another when the row of an id comes or goes, of
+    which so many are there then.
+    """
+    return part is not IDENTITIES and (part is CHURN or ids == 1 or other.has(part))
+
+
+def _one_of(part: Part[Any], rows: list[Row], plan: Plan) -> Any:
+    """The state of somebody with these ids; of one id alone exactly its own."""
+    if len(rows) == 1:
+        return part.unpack(part.pack(rows[0].read(part)))
+    return part.united([row.read(part) for row in rows], plan.parameters)
+
+
+def _take_over_timers(row: Row, joining: Row) -> None:
+    """What was dealt with for an id is not dealt with again for the person."""
+    for code, theirs in joining.timers():
+        mine = row.due(code)
+        if theirs.handled_ms > mine.handled_ms:
+            due_ms = mine.due_ms
+            row.set_due(code, theirs.handled_ms, may_repeat=True)
+            row.finish(code, theirs.handled_ms)
+            row.set_due(code, due_ms)
+
+
+def _together(of_ids: list[bytes], bytes_max: int) -> bytes:
+    """Fingerprints of all, the latest of each last, because the first are let go of."""
+    found: list[bytes] = []
+    for back in range(_MESSAGE_BYTES, max(map(len, of_ids)) + 1, _MESSAGE_BYTES):
+        for messages in of_ids:
+            if back <= len(messages):
+                start = len(messages) - back
+                found.append(messages[start : start + _MESSAGE_BYTES])
+    latest = list(dict.fromkeys(found))[: bytes_max // _MESSAGE_BYTES]
+    return b"".join(reversed(latest))

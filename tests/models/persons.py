@@ -1,0 +1,215 @@
+"""A deployment of some partitions in memory, whose rows tell each other who is who.
+
+What a partition writes for another is at the end of that one's log, and is folded with the next
+`Deployment.settle`, or later.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from msgspec.structs import replace
+
+from config.parameters import Parameters
+from models.customer.profile import profile
+from models.customer.registry import PARTS
+from models.customer.row import Row, decode_row, encode_row
+from models.decisions.trigger import Trigger
+from models.engine import Effect
+from models.events.link_record import LinkRecord, encode_link_record
+from models.events.rejection import Rejected
+from models.events.times import iso
+from models.events.wire import decode_log_line
+from models.identity import OF_THE_PERSON, copy_of, is_mirror
+from models.learning.lessons import Lesson, Tally
+from models.partition import Partition
+from models.partition_state import PartitionState, decode_state, encode_state
+from models.plan import Plan, plan_for
+from streams.kafka_clients import partition_for
+from tests.models.lines import PARAMETERS as SHIPPED
+from tests.models.lines import PRIOR, TYPES
+from tests.models.test_partition import HotRows
+
+LINKING = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=True))
+#: Nobody is linked to anybody.
+APART = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=False))
+PLAN = plan_for(LINKING)
+
+
+def said_by(
+    name: str,
+    at_ms: int,
+    *,
+    user: str | None = None,
+    visitor: str | None = None,
+    message: str | None = None,
+    channel: str | None = None,
+    **properties: Any,
+) -> bytes:
+    """An event that names a user, a visitor or both, as ingest writes it into the log."""
+    said: dict[str, Any] = {"type": name} if name in TYPES else {"type": "track", "event": name}
+    said |= {"timestamp": iso(at_ms), "properties": properties, "logFormat": 3}
+    said["messageId"] = message or f"{name} {at_ms} {user} {visitor} {properties}"[:256]
+    if user is not None:
+        said["userId"] = user
+    if visitor is not None:
+        said["anonymousId"] = visitor
+    if channel is not None:
+        said["context"] = {"channel": channel}
+    return orjson.dumps(said)
+
+
+class Deployment:
+    """``effects``: what was decided and taught; ``refused``: what parts or rows refused."""
+
+    def __init__(self, partitions: int = 1, parameters: Parameters = LINKING) -> None:
+        self.plan: Plan = PLAN if parameters is LINKING else plan_for(parameters)
+        self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.rows = [HotRows() for _ in range(partitions)]
+        self.states = [encode_state(PartitionState()) for _ in range(partitions)]
+        self.lanes = [self._opened(number) for number in range(partitions)]
+        self.effects: list[Effect] = []
+        self.refused: list[Rejected] = []
+
+    def _opened(self, number: int) -> Partition:
+        state = decode_state(self.states[number])
+        return Partition(number, self.rows[number], PRIOR, self.plan, lambda *_: PRIOR, state)
+
+    def home(self, id_: str) -> int:
+        return partition_for(id_.encode(), len(self.logs))
+
+    # What happens
+
+    def publish(self, *raws: bytes) -> None:
+        """Have events in the log of their partition; nothing is folded yet."""
+        for raw in raws:
+            line = orjson.loads(raw)
+            self.logs[self.home(line.get("userId") or line["anonymousId"])].append(raw)
+
+    def clock(self, at_ms: int) -> None:
+        """Every partition is told the time."""
+        record = orjson.dumps({"type": "clock", "timestamp": iso(at_ms), "logFormat": 3})
+        for log in self.logs:
+            log.append(record)
+
+    def fold(self, number: int, records: int = 1) -> bool:
+        """Fold the next records of a partition; whether there was one."""
+        lane, log = self.lanes[number], self.logs[number]
+        at = lane.state.applied + 1
+        for offset in range(at, min(at + records, len(log))):
+            self._apply(lane, offset, log[offset])
+        return at < len(log)
+
+    def _apply(self, lane: Partition, offset: int, raw: bytes) -> None:
+        try:
+            applied = lane.apply(offset, decode_log_line(raw))
+        except Rejected as refused:
+            lane.skip(offset)
+            self.refused.append(refused)
+            return
+        if applied.refused is not None:
+            self.refused.append(applied.refused)
+        for effect in applied.effects:
+            if isinstance(effect, LinkRecord):
+                self.logs[self.home(effect.customer)].append(encode_link_record(effect))
+            else:
+                self.effects.append(effect)
+
+    def settle(self) -> None:
+        """Fold all that is there, and what it brings about, until nothing is left."""
+        for _ in range(10_000):
+            if sum(self.fold(number) for number in range(len(self.logs))) == 0:
+                return
+        raise AssertionError("the rows never come to an end of telling each other")
+
+    def tell(self, *raws: bytes) -> None:
+        """Publish events one after the other, and fold each with all that it brings about."""
+        for raw in raws:
+            self.publish(raw)
+            self.settle()
+
+    def tick(self, at_ms: int) -> None:
+        self.clock(at_ms)
+        self.settle()
+
+    # A worker that dies
+
+    def save(self, number: int) -> None:
+        """Have what a partition's batch changed in the changelog."""
+        self.states[number] = encode_state(self.lanes[number].state)
+
+    def die(self, number: int) -> None:
+        """Have the state that was saved last, with rows that may be later."""
+        self.rows[number].rows.clear()
+        for customer in self.rows[number].stored:
+            self.rows[number].get(customer)
+        self.lanes[number] = self._opened(number)
+
+    # What came of it
+
+    def row(self, id_: str) -> Row | None:
+        return self.rows[self.home(id_)].get(id_)
+
+    def stored(self, id_: str) -> bytes | None:
+        return self.rows[self.home(id_)].stored.get(id_)
+
+    def everybody(self) -> Iterator[tuple[str, Row]]:
+        """Every person's row, but those of ids that are another person's."""
+        for rows in self.rows:
+            yield from ((id_, row) for id_, row in rows.rows.items() if not is_mirror(row))
+
+    def people(self) -> dict[str, frozenset[str]]:
+        """The ids of every person, by the one they are told under."""
+        return {id_: frozenset(row.ids) | {id_} for id_, row in self.everybody()}
+
+    def whole(self, id_: str) -> dict[str, Any]:
+        """What an id has come to by its own events, as its own row has it."""
+        row = self.row(id_)
+        assert row is not None
+        return made_of_events(row.ids[id_].row if id_ in row.ids else row)
+
+    def of_person(self, person: str, id_: str) -> dict[str, Any]:
+        """What an id has come to, as the person's row has it."""
+        row = self.row(person)
+        assert row is not None
+        return made_of_events(row.ids[id_].row)
+
+    def profile(self, id_: str) -> Any:
+        lane, row = self.lanes[self.home(id_)], self.row(id_)
+        assert row is not None
+        return profile(id_, row, lane.as_of_ms, lane.context)
+
+    def fired(self, kinds: Iterable[str] = ()) -> list[tuple[str, str]]:
+        """The triggers so far, of some kinds or all, and whose they are."""
+        triggers = [one for one in self.effects if isinstance(one, Trigger)]
+        return [(one.kind, one.user_id) for one in triggers if not kinds or one.kind in kinds]
+
+    def sums(self) -> Counter[tuple[str, str, int]]:
+        """What was told of all customers together, by part, key and day."""
+        sums: Counter[tuple[str, str, int]] = Counter()
+        told = [one for one in self.effects if isinstance(one, Tally)]
+        # What is told again after a crash is dropped by its place.
+        for effect in {(one.partition, one.offset, one.index): one for one in told}.values():
+            for key, day, amount in effect.sums:
+                sums[effect.part, key, day] += amount
+        return Counter({key: amount for key, amount in sums.items() if amount})
+
+    def lessons(self) -> Sequence[Lesson]:
+        return [one for one in self.effects if isinstance(one, Lesson)]
+
+
+_OF_EVENTS = tuple(part for part in PARTS if part not in OF_THE_PERSON)
+
+
+def made_of_events(row: Row) -> dict[str, Any]:
+    """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
+    row = copy_of(decode_row(encode_row(row)))
+    parts = {part.name: part.pack(row.read(part)) for part in _OF_EVENTS}
+    timers = {code: (due.due_ms, due.handled_ms) for code, due in row.timers()}
+    # Those of what was decided and of labels are the person's.
+    known = {code: due for code, due in timers.items() if any(due) and code not in _OF_THE_PERSON}
+    return {**parts, "timers": known, "messages": row.messages, "latest": row.latest_ms}
+
+
+_OF_THE_PERSON = ("cooldown", "label")

@@ -1,0 +1,350 @@
+"""Persons of several ids, in logs of one or several partitions."""
+
+import orjson
+import pytest
+
+from models.customer.cart import CART
+from models.customer.engagement import ENGAGEMENT
+from models.customer.identities import IDENTITIES
+from models.customer.purchases import PURCHASES
+from models.customer.row import encode_row
+from models.customer_list import Search, question
+from models.decisions.trigger import ActionWithdrawn, NextBestAction
+from models.identity import is_mirror
+from tests.models.lines import MINUTE_MS, at
+from tests.models.persons import LINKING, Deployment, said_by
+from tests.models.test_withdrawal import TREATED
+
+TEN = at(hours=10)
+REMINDERS = ("cart-abandoned",)
+
+
+def minute(count: float) -> int:
+    return TEN + round(count * MINUTE_MS)
+
+
+@pytest.fixture(params=[1, 2, 4, 7], ids="{0} partitions".format)
+def shop(request: pytest.FixtureRequest) -> Deployment:
+    return Deployment(request.param)
+
+
+def page(minutes: float, **who: str) -> bytes:
+    return said_by("page", minute(minutes), channel="web", **who)
+
+
+def put_in_cart(minutes: float, **who: str) -> bytes:
+    return said_by("Product Added", minute(minutes), product_id="p1", price=30.0, quantity=1, **who)
+
+
+def logged_in(minutes: float, user: str = "ada", visitor: str = "anon-1") -> bytes:
+    return said_by("identify", minute(minutes), user=user, visitor=visitor)
+
+
+def bought(minutes: float, user: str = "ada") -> bytes:
+    return said_by("Order Completed", minute(minutes), user=user, order_id="o1", revenue=30.0)
+
+
+def split(minutes: float, id_: str = "anon-1", user: str = "ada") -> bytes:
+    return said_by("Customer Split", minute(minutes), user=user, id=id_)
+
+
+def merged(minutes: float, user: str, other: str) -> bytes:
+    return said_by("Customer Merged", minute(minutes), user=user, from_user_id=other)
+
+
+def who_bought_after_the_login(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), put_in_cart(5, visitor="anon-1"))
+    shop.tell(logged_in(7), bought(20))
+
+
+def test_who_bought_after_the_login_is_not_reminded_of_the_visitors_cart(shop: Deployment) -> None:
+    who_bought_after_the_login(shop)
+    shop.tick(minute(180))
+
+    assert [] == shop.fired(REMINDERS)
+    ada = shop.row("ada")
+    assert ada is not None
+    assert ada.read(CART).is_empty
+    assert 1 == len(ada.read(ENGAGEMENT).sessions)
+    assert "web" == ada.read(ENGAGEMENT).first_channel
+    assert 1 == len(ada.read(PURCHASES).orders)
+    assert {"ada": {"ada", "anon-1"}} == shop.people()
+
+
+def test_a_visitor_who_leaves_is_reminded_of_the_cart_that_lay_there_all_the_time(
+    shop: Deployment,
+) -> None:
+    who_bought_after_the_login(shop)
+    shop.tell(split(30))
+    shop.tick(minute(64))
+    assert [] == shop.fired(REMINDERS)
+    shop.tick(minute(66))
+
+    assert [("cart-abandoned", "anon-1")] == shop.fired(REMINDERS)
+    ada = shop.row("ada")
+    assert ada is not None
+    assert 1 == len(ada.read(PURCHASES).orders)
+    # Her order; the page was the visitor's.
+    assert 1 == ada.read(ENGAGEMENT).interactions
+    assert {"ada": {"ada"}, "anon-1": {"anon-1"}} == shop.people()
+
+
+def test_what_a_visitor_does_after_the_login_is_the_users(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), logged_in(1), put_in_cart(5, visitor="anon-1"))
+    shop.tick(minute(180))
+
+    assert [("cart-abandoned", "ada")] == shop.fired(REMINDERS)
+    assert shop.whole("anon-1") == shop.of_person("ada", "anon-1")
+
+
+def test_a_login_before_the_visitor_did_anything_costs_no_second_row(shop: Deployment) -> None:
+    shop.tell(logged_in(0), said_by("page", minute(1), user="ada", visitor="anon-1"))
+    ada = shop.row("ada")
+    assert ada is not None
+    assert {"ada": {"ada"}} == {who: ids for who, ids in shop.people().items() if who == "ada"}
+
+    shop.tell(put_in_cart(5, visitor="anon-1"))
+
+    assert {"ada": {"ada", "anon-1"}} == shop.people()
+    assert not ada.read(CART).is_empty
+
+
+def test_an_event_that_is_published_again_under_both_ids_counts_once(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), logged_in(1))
+    shop.tell(said_by("page", minute(2), visitor="anon-1", message="m"))
+    shop.tell(said_by("page", minute(2), user="ada", visitor="anon-1", message="m"))
+
+    ada = shop.row("ada")
+    assert ada is not None
+    assert 2 == ada.read(ENGAGEMENT).interactions
+
+
+def test_a_shared_device_is_its_own_from_the_second_login_on(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="tablet"), logged_in(1, "ada", "tablet"))
+    shop.tell(page(2, visitor="tablet"), logged_in(3, "bob", "tablet"))
+    shop.tell(put_in_cart(4, visitor="tablet"))
+    shop.tick(minute(180))
+
+    assert [("cart-abandoned", "tablet")] == shop.fired(REMINDERS)
+    people = shop.people()
+    assert {"ada", "tablet"} == people["ada"]
+    assert {"bob"} == people["bob"]
+    ada, tablet = shop.row("ada"), shop.row("tablet")
+    assert ada is not None
+    assert tablet is not None
+    assert 2 == ada.read(ENGAGEMENT).interactions
+    assert 1 == tablet.read(ENGAGEMENT).interactions
+
+
+def test_an_id_that_leaves_while_it_is_shared_has_all_that_it_did(shop: Deployment) -> None:
+    alone = Deployment(1)
+    events = [
+        page(0, visitor="tablet"),
+        page(2, visitor="tablet"),
+        put_in_cart(4, visitor="tablet"),
+    ]
+    alone.tell(*events)
+    shop.tell(events[0], logged_in(1, "ada", "tablet"), events[1], logged_in(3, "bob", "tablet"))
+    shop.tell(events[2], split(5, "tablet"))
+
+    assert alone.whole("tablet") == shop.whole("tablet")
+    assert {"tablet"} == shop.people()["tablet"]
+
+
+def test_the_first_user_by_the_time_of_events_has_the_id(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), logged_in(8, "bob"), logged_in(3, "ada"))
+
+    assert {"ada", "anon-1"} == shop.people()["ada"]
+    assert {"bob"} == shop.people()["bob"]
+
+
+def test_of_more_ids_than_a_person_may_have_the_longest_idle_leaves(shop: Deployment) -> None:
+    for n in range(7):
+        shop.tell(page(10 * n, visitor=f"anon-{n}"), logged_in(10 * n + 1, visitor=f"anon-{n}"))
+
+    assert {"ada", *(f"anon-{n}" for n in range(2, 7))} == shop.people()["ada"]
+    assert {"anon-0", "anon-1"} <= shop.people().keys()
+
+    shop.tell(logged_in(90, visitor="anon-0"))
+    assert {"ada", "anon-0", *(f"anon-{n}" for n in range(3, 7))} == shop.people()["ada"]
+
+
+def test_a_user_becomes_anothers_by_an_act_alone(shop: Deployment) -> None:
+    shop.tell(page(0, user="ada"), page(0, user="bob"))
+    shop.tell(said_by("alias", minute(1), user="ada", visitor="bob"), logged_in(2, "ada", "bob"))
+    assert {"ada": {"ada"}, "bob": {"bob"}} == shop.people()
+
+    shop.tell(merged(3, "ada", "bob"))
+    assert {"ada": {"ada", "bob"}} == shop.people()
+
+    shop.tell(bought(4, "bob"), split(5, "bob"))
+    assert {"ada": {"ada"}, "bob": {"bob"}} == shop.people()
+    ada, bob = shop.row("ada"), shop.row("bob")
+    assert ada is not None
+    assert bob is not None
+    assert not ada.read(PURCHASES).orders
+    assert 1 == len(bob.read(PURCHASES).orders)
+
+
+def test_a_user_with_ids_is_merged_and_leaves_with_them(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), page(0, user="ada"), logged_in(1, "bob"))
+    shop.tell(merged(2, "ada", "bob"), put_in_cart(3, visitor="anon-1"))
+    ada = shop.row("ada")
+    assert ada is not None
+    assert not ada.read(CART).is_empty
+    assert {"ada": {"ada", "bob"}} == shop.people()
+
+    # Another id of bob's, while he is hers.
+    shop.tell(page(4, visitor="anon-2"), logged_in(5, "bob", "anon-2"))
+    assert 4 == ada.read(ENGAGEMENT).interactions
+
+    shop.tell(split(6, "bob"))
+    assert {"ada": {"ada"}, "bob": {"bob", "anon-1", "anon-2"}} == shop.people()
+    shop.tick(minute(180))
+    assert [("cart-abandoned", "bob")] == shop.fired(REMINDERS)
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([merged(1, "ada", "ada")], "nobody is merged with themselves"),
+        (
+            [merged(1, "ada", "bob"), merged(2, "bob", "cleo")],
+            "this customer is another person's id",
+        ),
+        (
+            [merged(1, "ada", "bob"), merged(2, "cleo", "ada")],
+            "other users were merged into this one",
+        ),
+        (
+            [merged(1, "ada", "bob"), merged(2, "cleo", "bob")],
+            "this user is another person's by now",
+        ),
+    ],
+)
+def test_what_cannot_be_merged_is_refused_and_nothing_changes(
+    shop: Deployment, events: list[bytes], why: str
+) -> None:
+    shop.tell(page(0, user="ada"), page(0, user="bob"), page(0, user="cleo"))
+    shop.tell(*events[:-1])
+    before = shop.people()
+
+    shop.tell(events[-1])
+
+    assert [why] == [one.detail for one in shop.refused]
+    assert before == shop.people()
+
+
+def test_two_who_are_merged_into_each_other_at_once_stay_two(shop: Deployment) -> None:
+    shop.tell(page(0, user="ada"), page(0, user="bob"))
+
+    shop.publish(merged(1, "ada", "bob"), merged(1, "bob", "ada"))
+    shop.settle()
+
+    assert 2 == len(shop.refused)
+    assert {"ada": {"ada"}, "bob": {"bob"}} == shop.people()
+
+
+def test_a_link_that_was_split_stays_split_until_a_later_event(shop: Deployment) -> None:
+    shop.tell(page(0, visitor="anon-1"), logged_in(1), split(5))
+    shop.tell(logged_in(4))
+    assert {"ada": {"ada"}, "anon-1": {"anon-1"}} == shop.people()
+
+    shop.tell(logged_in(6))
+    assert {"ada": {"ada", "anon-1"}} == shop.people()
+
+
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+)
+def test_links_and_splits_stand_by_the_time_of_events_in_any_order(
+    shop: Deployment, order: tuple[int, ...]
+) -> None:
+    events = logged_in(1), split(2), logged_in(3)
+    shop.tell(page(0, visitor="anon-1"), *(events[n] for n in order))
+
+    assert {"ada": {"ada", "anon-1"}} == shop.people()
+
+
+def test_a_mirror_decides_nothing_and_wakes_up_on_time(shop: Deployment) -> None:
+    shop.tell(put_in_cart(0, visitor="anon-1"), logged_in(1))
+    shop.tick(minute(61))
+
+    anon = shop.row("anon-1")
+    assert anon is not None
+    assert is_mirror(anon)
+    assert minute(60) == anon.due("cart").handled_ms
+    assert "ada" == anon.read(IDENTITIES).person
+    assert [("cart-abandoned", "ada")] == shop.fired(REMINDERS)
+
+
+def test_what_rows_tell_each_other_twice_after_a_crash_counts_once(shop: Deployment) -> None:
+    shop.tell(put_in_cart(0, visitor="anon-1"), ordered_as_visitor(1), page(1, user="ada"))
+    shop.tell(logged_in(2), page(3, visitor="anon-1"), split(4))
+    shop.tell(ordered_as_visitor(5), page(6, visitor="anon-1"))
+    told = [raw for log in shop.logs for raw in log if b'"logFormat":4' in raw]
+    before = shop.people(), shop.sums(), {id_: shop.whole(id_) for id_, _ in shop.everybody()}
+    rows = {id_: encode_row(row) for id_, row in shop.everybody()}
+
+    for raw in told:
+        shop.logs[shop.home(orjson.loads(raw)["userId"])].append(raw)
+    shop.settle()
+
+    assert {"link", "graft", "forwarded", "unlink", "release", "left"} == {
+        orjson.loads(raw)["type"] for raw in told
+    }
+    after = shop.people(), shop.sums(), {id_: shop.whole(id_) for id_, _ in shop.everybody()}
+    assert before == after
+    assert rows == {id_: encode_row(row) for id_, row in shop.everybody()}
+
+
+def ordered_as_visitor(minutes: float) -> bytes:
+    return said_by(
+        "Order Completed", minute(minutes), visitor="anon-1", order_id=f"v{minutes}", revenue=9.0
+    )
+
+
+def test_what_is_told_after_a_long_silence_is_no_repeat(shop: Deployment) -> None:
+    buyers = [
+        said_by("Order Completed", minute(n), user=f"u-{n}", order_id=f"o{n}", revenue=9.0)
+        for n in range(40)
+    ]
+    shop.tell(page(0, visitor="anon-1"), page(0, user="ada"), logged_in(1), *buyers)
+    year = 365 * 24 * 60
+
+    # Its clock runs through a year of others' check-ins, which bring about hundreds of effects.
+    shop.tell(split(year))
+
+    assert {"anon-1"} == shop.people()["anon-1"]
+    assert {"ada"} == shop.people()["ada"]
+
+
+def test_what_a_visitor_refused_is_withdrawn_from_the_user_they_become() -> None:
+    shop = Deployment(3, TREATED)
+    shop.tell(put_in_cart(0, user="ada"), page(1, visitor="anon-1"))
+    shop.tick(minute(61))
+    [action] = [one for one in shop.effects if isinstance(one, NextBestAction)]
+    shop.tell(said_by("Unsubscribed", minute(62), visitor="anon-1"))
+    assert not [one for one in shop.effects if isinstance(one, ActionWithdrawn)]
+
+    shop.tell(logged_in(63))
+
+    [withdrawn] = [one for one in shop.effects if isinstance(one, ActionWithdrawn)]
+    assert (action.id, "ada", "consent") == (
+        withdrawn.decision_id,
+        withdrawn.user_id,
+        withdrawn.because,
+    )
+
+
+def test_a_list_has_a_person_once(shop: Deployment) -> None:
+    who_bought_after_the_login(shop)
+    asked = question(LINKING, where="ids > 0")
+    listed = []
+    for lane, rows in zip(shop.lanes, shop.rows, strict=True):
+        search = Search(asked, lane.as_of_ms, lane.context)
+        for customer, packed in rows.stored.items():
+            search.look(customer, packed)
+        listed += search.first(rows.stored)
+
+    assert [("ada", 2.0)] == [(one.user_id, one.facts["ids"]) for one in listed]

@@ -1,0 +1,75 @@
+"""An event that names a user and a visitor keeps both, so that the log says who was who."""
+
+import json
+from typing import Any
+
+import pytest
+
+from models.admission import admit, decode_event
+from models.events.event import Event
+from models.events.wire import Position, decode_log_line, encode_event
+from models.parameters import load_parameters
+from tests.models.lines import PARAMETERS
+
+
+def admitted(parameters: Any = PARAMETERS, /, **fields: Any) -> Event:
+    line = {"type": "identify", "messageId": "m1", "timestamp": "2026-03-30T16:02:30Z", **fields}
+    return admit(json.dumps(line).encode(), parameters, message_id="m")
+
+
+@pytest.mark.parametrize(
+    ("fields", "customer", "visitor"),
+    [
+        ({"userId": "olaf", "anonymousId": "anon-4711"}, "olaf", "anon-4711"),
+        ({"userId": "olaf", "anonymous_id": "anon-4711"}, "olaf", "anon-4711"),
+        ({"user_id": "olaf", "anonymousId": "anon-4711"}, "olaf", "anon-4711"),
+        ({"userID": "olaf", "ANONYMOUSID": "anon-4711", "TimeStamp": ""}, "olaf", "anon-4711"),
+        ({"userId": "olaf", "anonymousId": 4711}, "olaf", "4711"),
+        ({"type": "alias", "userId": "olaf", "previousId": "anon-4711"}, "olaf", "anon-4711"),
+        ({"type": "alias", "userId": "o", "previousId": "a", "anonymousId": "b"}, "o", "a"),
+        ({"type": "alias", "userId": "o", "previousId": "null", "anonymousId": "b"}, "o", "b"),
+        ({"userId": "olaf", "previousId": "anon-4711"}, "olaf", None),
+        ({"anonymousId": "anon-4711"}, "anon-4711", None),
+        ({"userId": "undefined", "anonymousId": "anon-4711"}, "anon-4711", None),
+        ({"userId": "olaf", "anonymousId": "olaf"}, "olaf", None),
+        ({"userId": "olaf", "anonymousId": "undefined"}, "olaf", None),
+        ({"userId": "olaf", "anonymousId": True}, "olaf", None),
+        ({"userId": "olaf", "anonymousId": {"id": 1}}, "olaf", None),
+        ({"userId": "olaf", "anonymousId": "x" * 999}, "olaf", None),
+        ({"userId": "olaf", "anonymousId": {"id": 1}, "anonymous_id": "b"}, "olaf", "b"),
+        ({"userId": "olaf"}, "olaf", None),
+    ],
+)
+def test_who_an_event_is_of_and_who_they_were(
+    fields: dict[str, Any], customer: str, visitor: str | None
+) -> None:
+    event = admitted(**fields)
+
+    assert (customer, visitor) == (event.customer, event.visitor)
+
+
+@pytest.mark.parametrize("type_", ["identify", "alias", "page"])
+def test_both_ids_reach_the_log_and_an_export(type_: str) -> None:
+    told = {"previousId" if type_ == "alias" else "anonymousId": "anon-4711"}
+    event = admitted(type=type_, userId="olaf", **told)
+
+    record = encode_event(event, Position(partition=0, offset=7))
+
+    again = decode_event(record, message_id="m")
+    assert event == again
+    assert "anon-4711" == decode_log_line(record).anonymous_id
+
+
+def test_an_event_of_one_id_is_written_as_before() -> None:
+    of_user = json.loads(encode_event(admitted(userId="olaf")))
+    of_visitor = json.loads(encode_event(admitted(anonymousId="anon-4711")))
+
+    assert ["type", "messageId", "userId", "timestamp", "logFormat"] == list(of_user)
+    assert ["type", "messageId", "anonymousId", "timestamp", "logFormat"] == list(of_visitor)
+
+
+def test_a_blocked_visitor_is_nobody() -> None:
+    parameters = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
+
+    assert admitted(parameters, userId="olaf", anonymousId="kiosk-7").visitor is None
+    assert "shop-7" == admitted(parameters, userId="olaf", anonymousId="shop-7").visitor

@@ -1,0 +1,157 @@
+"""Who is whose does not depend on how many partitions there are, nor on crashes and repeats."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import orjson
+from hypothesis import given, note
+from hypothesis import strategies as st
+from msgspec import to_builtins
+
+from config.duration import HOUR_MS, MINUTE_MS
+from models.customer.loyalty import LOYALTY
+from tests.contract.parts import alike
+from tests.models.lines import START_MS
+from tests.models.persons import APART, Deployment, said_by
+
+USERS, VISITORS = ("ada", "bob", "cleo"), ("anon-1", "anon-2", "tablet")
+PARTITIONS = (1, 2, 4)
+
+
+def _who(rng: Random) -> dict[str, str]:
+    """A visitor, a user, or a user who is said to be a visitor as well."""
+    user, visitor = rng.choice(USERS), rng.choice(VISITORS)
+    return rng.choice(
+        (
+            {"visitor": visitor},
+            {"visitor": visitor},
+            {"user": user},
+            {"user": user, "visitor": visitor},
+        )
+    )
+
+
+def _event(rng: Random, at_ms: int, *, merges: bool) -> bytes:
+    chance = rng.random()
+    if chance < 0.12:
+        id_ = rng.choice((*VISITORS, *USERS[1:]))
+        return said_by("Customer Split", at_ms, user="ada", id=id_)
+    if merges and chance < 0.18:
+        user, other = rng.sample(USERS, 2)
+        return said_by("Customer Merged", at_ms, user=user, from_user_id=other)
+    who, name = _who(rng), rng.choice(("page", "identify", "Product Added", "Order Completed"))
+    if name == "Product Added":
+        return said_by(name, at_ms, **who, product_id=rng.choice("pq"), price=5.0, quantity=1)
+    if name == "Order Completed":
+        return said_by(name, at_ms, **who, order_id=f"o{at_ms}", revenue=9.0)
+    return said_by(name, at_ms, **who, channel=rng.choice(("web", "app")))
+
+
+def _story(rng: Random, size: int, *, merges: bool = True) -> Iterator[bytes]:
+    """Events in nearly the order of time, some of them twice."""
+    at_ms, told = START_MS, list[bytes]()
+    for _ in range(size):
+        at_ms += rng.choice((MINUTE_MS, 20 * MINUTE_MS, 5 * HOUR_MS))
+        event = _event(rng, at_ms - rng.choice((0, 0, 30 * MINUTE_MS)), merges=merges)
+        told.append(event)
+        yield event
+        if rng.random() < 0.1:
+            yield rng.choice(told)
+
+
+def _settled(story: list[bytes], partitions: int) -> Deployment:
+    """Each event with all that it brings about, at the same clock everywhere."""
+    shop = Deployment(partitions)
+    for event in story:
+        note(event.decode())
+        # Deadlines before what partitions tell each other, wherever they are.
+        shop.tick(_time_of(event))
+        shop.tell(event)
+    return shop
+
+
+def _time_of(event: bytes) -> int:
+    moment = datetime.fromisoformat(orjson.loads(event)["timestamp"])
+    return round(moment.timestamp() * 1_000)
+
+
+def _everything(shop: Deployment) -> dict[str, Any]:
+    """Whose every id is, and what each has come to by itself and as a person."""
+    ids = [id_ for rows in shop.rows for id_ in rows.rows]
+    return {
+        "people": shop.people(),
+        "ids": {id_: shop.whole(id_) for id_ in ids},
+        "persons": {id_: shop.profile(id_) for id_, _ in shop.everybody()},
+        "fired": sorted(shop.fired()),
+        "sums": shop.sums(),
+        "refused": len(shop.refused),
+    }
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 25))
+def test_the_number_of_partitions_makes_no_difference(seed: int, size: int) -> None:
+    story = list(_story(Random(seed), size))
+
+    one, *others = (_everything(_settled(story, partitions)) for partitions in PARTITIONS)
+
+    for other in others:
+        for what, found in other.items():
+            assert one[what] == found
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 30))
+def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, size: int) -> None:
+    rng = Random(seed)
+    shop, alone = Deployment(rng.choice(PARTITIONS)), Deployment(1, APART)
+    for event in _story(rng, size, merges=False):
+        note(event.decode())
+        # What rows tell each other is folded whenever it is.
+        shop.publish(event)
+        for number in rng.sample(range(len(shop.logs)), len(shop.logs)):
+            shop.fold(number, rng.choice((0, 1, 3)))
+        alone.tell(event)
+    shop.settle()
+    for id_ in alone.rows[0].rows:
+        one, other = _of_events(alone, id_), _of_events(shop, id_)
+        messages = one.pop("messages"), other.pop("messages")
+        # Those of events that would be late are dropped when a timer runs, whosever it is.
+        assert max(messages, key=len).endswith(min(messages, key=len))
+        assert one == other
+
+
+def _of_events(shop: Deployment, id_: str) -> dict[str, Any]:
+    """What does not hang on when the clock came to a time, which each partition has of its own,
+    nor on when something was last told of all customers.
+    """
+    whole = shop.whole(id_)
+    loyalty = LOYALTY.unpack(whole["loyalty"])
+    loyalty.told_at_ms = 0
+    return {**whole, "loyalty": LOYALTY.pack(loyalty), "timers": None}
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 25))
+def test_a_crash_at_any_record_makes_no_difference(seed: int, size: int) -> None:
+    rng = Random(seed)
+    partitions = rng.choice(PARTITIONS)
+    sound, broken = Deployment(partitions), Deployment(partitions)
+    for event in _story(rng, size):
+        note(event.decode())
+        for shop in (sound, broken):
+            shop.publish(event)
+        sound.settle()
+        # What was folded since the state was saved is folded again, and told again.
+        for number in range(partitions):
+            if rng.random() < 0.5:
+                broken.save(number)
+        broken.settle()
+        if rng.random() < 0.3:
+            broken.die(rng.randrange(partitions))
+            broken.settle()
+    assert sound.people() == broken.people()
+    for id_ in [id_ for rows in sound.rows for id_ in rows.rows]:
+        assert sound.whole(id_) == broken.whole(id_)
+        if id_ in sound.people():
+            assert alike(to_builtins(sound.profile(id_)), to_builtins(broken.profile(id_)))
+    assert sound.sums() == broken.sums()
