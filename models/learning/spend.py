@@ -124,7 +124,11 @@ class SpendState(Struct, rename="camel"):
 def features(
     past: History, net_minor: int, formula_orders: float, order_minor: float
 ) -> tuple[float, ...]:
-    """The challenger's features, in the order of `NAMES`."""
+    """The challenger's features, in the order of `NAMES`.
+
+    Labels that wait make them again: with another formula, the part that keeps labels gets another
+    version, and reads this one by this formula.
+    """
     days = past.repeats + 1
     return (
         log(max(formula_orders, _LEAST_ORDERS)),
