@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.customer.identities import IDENTITIES
+from models.customer.identities import note_visitor
 from models.customer.registry import PARTS
 from models.customer.row import RowError, decode_row, encode_row
 
@@ -22,8 +22,7 @@ def has_content(written: bytes, expected: bytes) -> bool:
         return False
     if row.messages.endswith(other.messages):
         row.messages = other.messages
-    if not row.has(IDENTITIES):
-        row.edit(IDENTITIES).is_visitor = other.read(IDENTITIES).is_visitor
+    note_visitor(row, other)
     return encode_row(row) == encode_row(other)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from config.parameters import Parameters
 from models.customer.part import Fact, Part
-from models.customer.row import State
+from models.customer.row import Row, State
 from models.customer.scene import Scene
 from models.events.event import Event, EventType, Text
 from models.events.rejection import Reason, Rejected
@@ -209,3 +209,9 @@ IDENTITIES: Part[Identities] = Part(
     },
     facts=FACTS,
 )
+
+
+def note_visitor(row: Row, other: Row) -> None:
+    """Have ``row`` be a visitor's if ``other`` is: an earlier release did not note it."""
+    if not row.has(IDENTITIES):
+        row.edit(IDENTITIES).is_visitor = other.read(IDENTITIES).is_visitor
