@@ -63,6 +63,12 @@ class GaussianWeights:
         # first example uses it.
         self.grow((INTERCEPT, *names, *self._prior_mean))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_products": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _products=np.zeros(state["_covariance"].shape))
+
     @property
     def names(self) -> tuple[Hashable, ...]:
         """The features in the order of their weights, without the intercept."""

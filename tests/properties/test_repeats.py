@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from config.duration import DAY_MS
 from models.engine import Fate
 from models.events.wire import decode_line
-from models.partition import Partition, PartitionState, rehearsing_state
+from models.partition import Partition
+from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, START_MS, line
 from tests.properties.histories import StoredRows, clock_record, no_models
