@@ -30,7 +30,7 @@ from models.customer.identities import (
 )
 from models.customer.row import NO_IDS, Row, RowError, SubRow, decode_row, encode_row
 from models.customer.scene import Context
-from models.engine import Effect, Fate, step
+from models.engine import Effect, Fate, pass_over, step
 from models.events.event import Event
 from models.events.link_record import (
     CLAIM,
@@ -63,6 +63,17 @@ class Stepped(NamedTuple):
     effects: list[Effect]
     fate: Fate | None = None
     refused: Rejected | None = None
+
+
+class _Cause(NamedTuple):
+    """When what changes whose an id is was said, and whether by a historical event."""
+
+    at_ms: int
+    is_historical: bool
+
+
+def _cause_of(record: LinkRecord) -> _Cause:
+    return _Cause(record.at_ms, record.said.historical)
 
 
 def may_link(event: Event, plan: Plan) -> bool:
@@ -118,7 +129,8 @@ def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
         if state.is_visitor or not plan.parameters.identity.enabled or _is_nobodys(event):
             return []
         row.edit(IDENTITIES).is_visitor = True
-    return _settled(row, event.customer, event.occurred_at_ms, plan, begins=True)
+    cause = _Cause(event.occurred_at_ms, event.historical)
+    return _settled(row, event.customer, cause, plan, begins=True)
 
 
 def _is_nobodys(event: Event) -> bool:
@@ -139,30 +151,38 @@ def _told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     """What a user's event says of who they are."""
     at_ms, customer = event.occurred_at_ms, event.customer
     if event.name == SPLIT:
-        said = LinkSaid(event.properties.id, customer, BY_SPLIT, until=at_ms)
+        said = LinkSaid(
+            event.properties.id, customer, BY_SPLIT, until=at_ms, historical=event.historical
+        )
         return [LinkRecord(UNLINK, event.properties.id, at_ms, said)]
     if not event.identified or not plan.parameters.identity.enabled:
         return []
     if event.name == MERGED:
-        return _claimed(row, event.properties.from_user_id, customer, at_ms, BY_MERGE)
+        return _claimed(row, event.properties.from_user_id, event, BY_MERGE)
     if event.visitor is not None:
         by = BY_ALIAS if event.name == "alias" else BY_EVENT
-        return _claimed(row, event.visitor, customer, at_ms, by)
+        return _claimed(row, event.visitor, event, by)
     return []
 
 
-def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str) -> list[LinkRecord]:
-    state = row.edit(IDENTITIES)
+def _claimed(row: Row, id_: str, event: Event, by: str) -> list[LinkRecord]:
+    state, at_ms = row.edit(IDENTITIES), event.occurred_at_ms
     is_news = note_claim(state.claimed, id_, at_ms, by)
     keep_latest(state.claimed, row.ids)
-    return [LinkRecord(CLAIM, id_, at_ms, LinkSaid(id_, person, by))] if is_news else []
+    said = LinkSaid(id_, event.customer, by, historical=event.historical)
+    return [LinkRecord(CLAIM, id_, at_ms, said)] if is_news else []
 
 
 def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """What a record of another row does to this one, the row of ``record.customer``. Raises
     ``Rejected`` for a record that no worker wrote, before anything changes.
     """
-    stepped = _taken(row, record, context, plan)
+    was_rehearsal = context.is_rehearsal
+    context.is_rehearsal = was_rehearsal or record.said.historical
+    try:
+        stepped = _taken(row, record, context, plan)
+    finally:
+        context.is_rehearsal = was_rehearsal
     # A row that was copied on the way, to be sent, takes itself for packed.
     stepped.row.edit(IDENTITIES)
     return stepped
@@ -198,7 +218,7 @@ def _claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
     state = row.edit(IDENTITIES)
     note_claim(state.claims, said.person, record.at_ms, said.by)
     keep_first(state.claims)
-    return Stepped(row, [*_settled(row, record.customer, record.at_ms, plan)])
+    return Stepped(row, [*_settled(row, record.customer, _cause_of(record), plan)])
 
 
 def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
@@ -227,11 +247,11 @@ def _unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
                 records.append(_let_go(record, user, state.split_ms))
         elif claim.first_ms <= state.split_ms:
             claim.first_ms = claim.last_ms
-    return [*records, *_settled(row, record.customer, record.at_ms, plan)]
+    return [*records, *_settled(row, record.customer, _cause_of(record), plan)]
 
 
 def _let_go(record: LinkRecord, person: str, until_ms: int) -> LinkRecord:
-    said = LinkSaid(record.customer, person, until=until_ms)
+    said = LinkSaid(record.customer, person, until=until_ms, historical=record.said.historical)
     return LinkRecord(RELEASE, person, record.at_ms, said)
 
 
@@ -246,7 +266,7 @@ def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
 
 
 def _settled(
-    row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
+    row: Row, id_: str, cause: _Cause, plan: Plan, *, begins: bool = False
 ) -> list[LinkRecord]:
     """Whose this id is by now, and what has to be told of it. An id that has done nothing yet
     (``begins``: it is about to) waits: most never do, and cost nothing.
@@ -257,7 +277,7 @@ def _settled(
         if not valid or not (begins or row.latest_ms):
             return []
         state.since_ms, state.person = valid[0]
-        records = [_grafted(row, id_, state, at_ms)]
+        records = [_grafted(row, id_, state, cause)]
         if row.ids is NO_IDS:
             row.ids = {}
         _share(row, id_, valid, plan)
@@ -266,19 +286,27 @@ def _settled(
         return []
     if not valid or valid[0][1] != state.person:
         state.is_leaving = True
-        said = LinkSaid(id_, state.person, until=state.split_ms)
-        return [LinkRecord(RELEASE, state.person, at_ms, said)]
+        said = LinkSaid(id_, state.person, until=state.split_ms, historical=cause.is_historical)
+        return [LinkRecord(RELEASE, state.person, cause.at_ms, said)]
     _share(row, id_, valid, plan)
     return []
 
 
 def _grafted(
-    row: Row, id_: str, state: Identities, at_ms: int, *, again: bool = False
+    row: Row, id_: str, state: Identities, cause: _Cause, *, again: bool = False
 ) -> LinkRecord:
     packed = row_text(encode_row(identity.copy_of(row)))
     by = state.claims[state.person].by
-    said = LinkSaid(id_, state.person, by, since=state.since_ms, row=packed, again=again)
-    return LinkRecord(GRAFT, state.person, at_ms, said)
+    said = LinkSaid(
+        id_,
+        state.person,
+        by,
+        since=state.since_ms,
+        row=packed,
+        again=again,
+        historical=cause.is_historical,
+    )
+    return LinkRecord(GRAFT, state.person, cause.at_ms, said)
 
 
 def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> None:
@@ -310,7 +338,8 @@ def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped
     state.is_leaving = state.is_apart = False
     row.replace(IDENTITIES, state)
     effects = identity.returned(row, id_, left, apart, record.at_ms, context, plan)
-    return Stepped(row, [*effects, *_settled(row, id_, record.at_ms, plan)])
+    effects += _passed_over(row, record, context, plan)
+    return Stepped(row, [*effects, *_settled(row, id_, _cause_of(record), plan)])
 
 
 # At a person
@@ -328,6 +357,7 @@ def _graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[E
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
         joining = identity.with_labels_of(joining, left)
     effects += identity.link(row, person, said.id, joining, said.since, context, plan)
+    effects += _passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
     # A claim that it no longer remembers, among so many.
     note_claim(state.claimed, said.id, said.since, said.by)
@@ -335,13 +365,25 @@ def _graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[E
     limit = plan.parameters.identity.anonymous_ids
     return [
         *_as_it_decides(state, effects),
-        *_sent_home(row, person, state, record.at_ms, limit),
-        *_changed(row, person, state, record.at_ms),
+        *_sent_home(row, person, state, _cause_of(record), limit),
+        *_changed(row, person, state, _cause_of(record)),
     ]
 
 
+def _passed_over(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id came or went, so deadlines are others now. Those that are over by now, and were before
+    that moment, are told by nobody: an id told them on time, or they never were anybody's.
+    """
+    if row.read(IDENTITIES).is_mirror:
+        return []
+    said, before_ms = record.said, context.clock_ms + 1
+    if not said.historical:
+        before_ms = min(before_ms, max(record.at_ms, said.since))
+    return pass_over(row, record.customer, before_ms, context, plan)
+
+
 def _sent_home(
-    row: Row, person: str, state: Identities, at_ms: int, limit: int
+    row: Row, person: str, state: Identities, cause: _Cause, limit: int
 ) -> list[LinkRecord]:
     """Of more visitors than there may be, the one that was idle the longest has to leave."""
     claims = {id_: state.claimed[id_] for id_ in row.ids if id_ != person}
@@ -353,8 +395,10 @@ def _sent_home(
     records = []
     for _, id_ in idle[: max(0, len(idle) - limit)]:
         claims[id_].is_sent_home = True
-        said = LinkSaid(id_, person, BY_LIMIT, until=claims[id_].last_ms)
-        records.append(LinkRecord(UNLINK, id_, at_ms, said))
+        said = LinkSaid(
+            id_, person, BY_LIMIT, until=claims[id_].last_ms, historical=cause.is_historical
+        )
+        records.append(LinkRecord(UNLINK, id_, cause.at_ms, said))
     return records
 
 
@@ -389,16 +433,18 @@ def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list
     state = row.edit(IDENTITIES)
     if said.id in row.ids and said.id != person:
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        effects += _passed_over(row, record, context, plan)
         effects = _as_it_decides(state, effects)
-        back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
+        packed = row_text(encode_row(left))
+        back = LinkSaid(said.id, person, row=packed, historical=said.historical)
         effects.append(LinkRecord(LEFT, said.id, record.at_ms, back))
-        effects += _changed(row, person, state, record.at_ms)
+        effects += _changed(row, person, state, _cause_of(record))
     claim = state.claimed.get(said.id)
     if claim is not None and claim.last_ms <= said.until:
         del state.claimed[said.id]
     elif claim is not None and claim.first_ms <= said.until:
         state.claimed[said.id] = Claim(claim.last_ms, claim.last_ms, claim.by)
-        again = LinkSaid(said.id, person, claim.by)
+        again = LinkSaid(said.id, person, claim.by, historical=said.historical)
         effects.append(LinkRecord(CLAIM, said.id, claim.last_ms, again))
     return effects
 
@@ -410,11 +456,11 @@ def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
     return [effect for effect in effects if isinstance(effect, Tally)]
 
 
-def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:
+def _changed(row: Row, person: str, state: Identities, cause: _Cause) -> list[LinkRecord]:
     """A person with ids who is another's id tells of it when those change."""
     if not state.is_mirror or state.is_leaving:
         return []
-    return [_grafted(row, person, state, at_ms, again=True)]
+    return [_grafted(row, person, state, cause, again=True)]
 
 
 def _row_in(record: LinkRecord) -> Row:
