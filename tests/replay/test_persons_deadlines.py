@@ -27,8 +27,7 @@ def said(name: str, time: str, who: dict[str, str], **properties: Any) -> Said:
     kind = {"type": name} if name in ("page", "identify") else {"type": "track", "event": name}
     stamp = moment(time)
     message = f"{name} {stamp} {sorted(who.items())}"
-    said = {**kind, **who, "messageId": message, "timestamp": stamp, "properties": properties}
-    return said
+    return {**kind, **who, "messageId": message, "timestamp": stamp, "properties": properties}
 
 
 def moment(time: str) -> str:
