@@ -51,6 +51,7 @@ _UNSAID: Final = -1.0
 #: statement says of the cart stands, and an order takes what was put in with it.
 PUT, TAKE, CLEAR, STATE, CHECK, ORDER = range(6)
 _FILLING: Final = (PUT, STATE, CHECK)
+_EMPTYING: Final = (CLEAR, ORDER)
 
 
 class CartParameters(Section, frozen=True):
@@ -139,6 +140,11 @@ class CartItem(State):
     def value_minor(self) -> int:
         return round(min(self.price * self.quantity, AMOUNT_MINOR_MAX))
 
+    def as_change(self) -> Change:
+        """As if all of it had been put in when it last changed."""
+        price = self.price or _UNSAID
+        return Change(self.at_ms, PUT, self.key, self.product, self.quantity, price)
+
 
 class Cart(State):
     """Settled items and later changes, the last touch, and the orders that emptied the cart.
@@ -163,7 +169,7 @@ class Cart(State):
         if self.changes:
             last = self.changes[-1]
             # Nearly always something was put in last, and then nothing needs to be added up.
-            if last.what in _FILLING and last.quantity:
+            if last.what in _FILLING and last.quantity and last.at_ms > self.emptied_at_ms:
                 return False
         return not self.contents()
 
@@ -182,7 +188,9 @@ class Cart(State):
 
 
 class _Fold:
-    """A cart while changes are applied to it, in the order of time."""
+    """A cart while changes are applied to it, in the order of time; of what was settled before,
+    some may be later than they are.
+    """
 
     __slots__ = ("before", "emptied_at_ms", "items", "orders")
 
@@ -201,9 +209,10 @@ class _Fold:
         if item is None:
             item = self.items[change.key] = CartItem(change.key, change.product)
         quantity = round(item.quantity + change.quantity, _DECIMALS)
-        item.quantity, item.at_ms = min(quantity, _QUANTITY_MAX), change.at_ms
-        if change.price != _UNSAID:
+        item.quantity = min(quantity, _QUANTITY_MAX)
+        if change.price != _UNSAID and change.at_ms >= item.at_ms:
             item.price = change.price
+        item.at_ms = max(item.at_ms, change.at_ms)
         if not item.quantity:
             del self.items[change.key]
 
@@ -214,16 +223,19 @@ class _Fold:
             meant = meant[:1]
         for item in meant:
             taken = item.quantity if left == _ALL else min(left, item.quantity)
-            item.quantity, item.at_ms = round(item.quantity - taken, _DECIMALS), change.at_ms
+            item.quantity = round(item.quantity - taken, _DECIMALS)
+            item.at_ms = max(item.at_ms, change.at_ms)
             if left != _ALL:
                 left = round(left - taken, _DECIMALS)
             if not item.quantity:
                 del self.items[item.key]
 
-    def clear(self, _change: Change) -> None:
-        self.before, self.items = self.items, {}
+    def clear(self, change: Change) -> None:
+        self.before, self.items = self.items, self._later_than(change)
 
     def state(self, change: Change) -> None:
+        if (item := self.items.get(change.key)) is not None and item.at_ms > change.at_ms:
+            return
         if change.price == _UNSAID and (before := self.before.get(change.key)) is not None:
             change = change._replace(price=before.price)
         self.items.pop(change.key, None)
@@ -243,7 +255,11 @@ class _Fold:
             if change.key in self.orders:
                 return
             self.orders.append(change.key)
-        self.items, self.emptied_at_ms = {}, max(self.emptied_at_ms, change.at_ms)
+        self.items = self._later_than(change)
+        self.emptied_at_ms = max(self.emptied_at_ms, change.at_ms)
+
+    def _later_than(self, change: Change) -> dict[int, CartItem]:
+        return {key: item for key, item in self.items.items() if item.at_ms > change.at_ms}
 
     def _meant(self, change: Change) -> list[CartItem]:
         """The variant's item first. Who names a product means any variant of it, and who names a
@@ -263,7 +279,9 @@ _APPLY: Final = (_Fold.put, _Fold.take, _Fold.clear, _Fold.state, _Fold.check, _
 def _folded(cart: Cart, changes: Iterable[Change]) -> _Fold:
     fold = _Fold(cart)
     for change in changes:
-        _APPLY[change.what](fold, change)
+        # An order took what came before it; the order itself is noted still.
+        if change.what == ORDER or change.at_ms > fold.emptied_at_ms:
+            _APPLY[change.what](fold, change)
     return fold
 
 
@@ -358,7 +376,10 @@ def _abandon(scene: Scene) -> None:
 
 
 def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
-    """One person's cart: what lies in any of them, unless an order came later under any id."""
+    """One person's cart: what lies in any of them, unless an order came later under any id.
+
+    An order takes what was put in before it and nothing after it, whether they are settled or not.
+    """
     one, products_max = Cart(), parameters.bounds.products
     items: dict[int, CartItem] = {}
     changes: list[Change] = []
@@ -366,12 +387,17 @@ def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
     for state in states:
         one.touched_at_ms = max(one.touched_at_ms, state.touched_at_ms)
         one.emptied_at_ms = max(one.emptied_at_ms, state.emptied_at_ms)
-        changes += state.changes
         orders.update(state.orders)
+        changes += state.changes
+    # What was settled under one id may have come after what empties the cart under another.
+    first_ms = min((c.at_ms for c in changes if c.what in _EMPTYING), default=None)
     # In one order, whichever id comes first: a variant keeps the product it was first put in as.
     lying = [item for state in states for item in state.items]
     for item in sorted(lying, key=lambda item: (item.at_ms, item.price, item.product)):
         if item.at_ms <= one.emptied_at_ms:
+            continue
+        if first_ms is not None and item.at_ms > first_ms:
+            changes.append(item.as_change())
             continue
         mine = items.setdefault(item.key, CartItem(item.key, item.product))
         mine.quantity = round(mine.quantity + item.quantity, _DECIMALS)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from models import engine
 from models.admission import admit
 from models.customer.cart import CART, CHANGES_MAX
 from models.customer.fingerprint import fingerprint
@@ -267,6 +268,21 @@ def test_an_order_forgets_what_can_no_longer_matter() -> None:
 
     assert 2 == len(of(soon).cart.changes)
     assert ([], []) == (of(later).cart.items, of(later).cart.changes)
+
+
+@pytest.mark.parametrize("arrival", list(permutations([put(9), put(11, "Q", 5), ordered(10)])))
+def test_history_that_comes_topic_by_topic_leaves_what_was_put_in_after_the_order(
+    arrival: tuple[Event, ...],
+) -> None:
+    """Events of long ago are settled as they come, and orders may come after all of the clicks."""
+    row, within = Row(), context(at(days=60))
+    present = within.present
+    present.is_rehearsal = True
+    for event in arrival:
+        engine.step(row, event, present, within.plan)
+
+    assert not row.read(CART).changes
+    assert [(fingerprint("Q"), 500)] == [(i.key, i.value_minor) for i in row.read(CART).items]
 
 
 def test_an_absurd_cart_fits_a_row() -> None:
