@@ -67,17 +67,6 @@ class Stepped(NamedTuple):
     refused: Rejected | None = None
 
 
-class _Cause(NamedTuple):
-    """When what changes whose an id is was said, and whether by a historical event."""
-
-    at_ms: int
-    is_historical: bool
-
-
-def _cause_of(record: LinkRecord) -> _Cause:
-    return _Cause(record.at_ms, record.said.historical)
-
-
 def may_link(event: Event, plan: Plan) -> bool:
     """Whether an event says who somebody is, were it the first that is known of them."""
     if not plan.parameters.identity.enabled:
@@ -121,11 +110,23 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
         else:
             fate, effects = step(row, event, context, plan)
     except Rejected as refused:
-        return Stepped(row, [*begun], refused=refused)
+        return Stepped(row, [*_because_of(event, begun)], refused=refused)
+    records = list[LinkRecord]()
     if fate is Fate.APPLIED:
         records = [*_begun(row, event, plan), *_passed_on(state, event), *_told(row, event, plan)]
-        effects = [*effects, *records]
-    return Stepped(row, [*begun, *effects], fate)
+    begun, records = _because_of(event, begun), _because_of(event, records)
+    return Stepped(row, [*begun, *effects, *records], fate)
+
+
+def _because_of(cause: Event | LinkSaid, records: list[LinkRecord]) -> list[LinkRecord]:
+    """What history says of whose an id is stays history, however far it is told; an event that is
+    passed on says so itself.
+    """
+    if cause.historical:
+        for record in records:
+            if record.kind != FORWARDED:
+                record.said = msgspec.structs.replace(record.said, historical=True)
+    return records
 
 
 def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
@@ -142,8 +143,7 @@ def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
         if state.is_visitor or not plan.parameters.identity.enabled or _is_nobodys(event):
             return []
         row.edit(IDENTITIES).is_visitor = True
-    cause = _Cause(event.occurred_at_ms, event.historical)
-    return _settled(row, event.customer, cause, plan, begins=True)
+    return _settled(row, event.customer, event.occurred_at_ms, plan, begins=True)
 
 
 def _is_nobodys(event: Event) -> bool:
@@ -164,26 +164,23 @@ def _told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     """What a user's event says of who they are."""
     at_ms, customer = event.occurred_at_ms, event.customer
     if event.name == SPLIT:
-        said = LinkSaid(
-            event.properties.id, customer, BY_SPLIT, until=at_ms, historical=event.historical
-        )
+        said = LinkSaid(event.properties.id, customer, BY_SPLIT, until=at_ms)
         return [LinkRecord(UNLINK, event.properties.id, at_ms, said)]
     if not event.identified or not plan.parameters.identity.enabled:
         return []
     if event.name == MERGED:
-        return _claimed(row, event.properties.from_user_id, event, BY_MERGE)
+        return _claimed(row, event.properties.from_user_id, customer, at_ms, BY_MERGE)
     if event.visitor is not None:
         by = BY_ALIAS if event.name == "alias" else BY_EVENT
-        return _claimed(row, event.visitor, event, by)
+        return _claimed(row, event.visitor, customer, at_ms, by)
     return []
 
 
-def _claimed(row: Row, id_: str, event: Event, by: str) -> list[LinkRecord]:
-    state, at_ms = row.edit(IDENTITIES), event.occurred_at_ms
+def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str) -> list[LinkRecord]:
+    state = row.edit(IDENTITIES)
     is_news = note_claim(state.claimed, id_, at_ms, by)
     keep_latest(state.claimed, row.ids)
-    said = LinkSaid(id_, event.customer, by, historical=event.historical)
-    return [LinkRecord(CLAIM, id_, at_ms, said)] if is_news else []
+    return [LinkRecord(CLAIM, id_, at_ms, LinkSaid(id_, person, by))] if is_news else []
 
 
 def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
@@ -196,6 +193,7 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
         stepped = _taken(row, record, context, plan)
     finally:
         context.is_rehearsal = was_rehearsal
+    _because_of(record.said, [one for one in stepped.effects if isinstance(one, LinkRecord)])
     # A row that was copied on the way, to be sent, takes itself for packed.
     stepped.row.edit(IDENTITIES)
     return stepped
@@ -231,7 +229,7 @@ def _claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
     state = row.edit(IDENTITIES)
     note_claim(state.claims, said.person, record.at_ms, said.by)
     keep_first(state.claims)
-    return Stepped(row, [*_settled(row, record.customer, _cause_of(record), plan)])
+    return Stepped(row, [*_settled(row, record.customer, record.at_ms, plan)])
 
 
 def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
@@ -260,11 +258,11 @@ def _unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
                 records.append(_let_go(record, user, state.split_ms))
         elif claim.first_ms <= state.split_ms:
             claim.first_ms = claim.last_ms
-    return [*records, *_settled(row, record.customer, _cause_of(record), plan)]
+    return [*records, *_settled(row, record.customer, record.at_ms, plan)]
 
 
 def _let_go(record: LinkRecord, person: str, until_ms: int) -> LinkRecord:
-    said = LinkSaid(record.customer, person, until=until_ms, historical=record.said.historical)
+    said = LinkSaid(record.customer, person, until=until_ms)
     return LinkRecord(RELEASE, person, record.at_ms, said)
 
 
@@ -279,7 +277,7 @@ def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
 
 
 def _settled(
-    row: Row, id_: str, cause: _Cause, plan: Plan, *, begins: bool = False
+    row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
 ) -> list[LinkRecord]:
     """Whose this id is by now, and what has to be told of it. An id that has done nothing yet
     (``begins``: it is about to) waits: most never do, and cost nothing.
@@ -290,7 +288,7 @@ def _settled(
         if not valid or not (begins or row.latest_ms):
             return []
         state.since_ms, state.person = valid[0]
-        records = [_grafted(row, id_, state, cause)]
+        records = [_grafted(row, id_, state, at_ms)]
         if row.ids is NO_IDS:
             row.ids = {}
         _share(row, id_, valid, plan)
@@ -299,27 +297,19 @@ def _settled(
         return []
     if not valid or valid[0][1] != state.person:
         state.is_leaving = True
-        said = LinkSaid(id_, state.person, until=state.split_ms, historical=cause.is_historical)
-        return [LinkRecord(RELEASE, state.person, cause.at_ms, said)]
+        said = LinkSaid(id_, state.person, until=state.split_ms)
+        return [LinkRecord(RELEASE, state.person, at_ms, said)]
     _share(row, id_, valid, plan)
     return []
 
 
 def _grafted(
-    row: Row, id_: str, state: Identities, cause: _Cause, *, again: bool = False
+    row: Row, id_: str, state: Identities, at_ms: int, *, again: bool = False
 ) -> LinkRecord:
     packed = row_text(encode_row(identity.copy_of(row)))
     by = state.claims[state.person].by
-    said = LinkSaid(
-        id_,
-        state.person,
-        by,
-        since=state.since_ms,
-        row=packed,
-        again=again,
-        historical=cause.is_historical,
-    )
-    return LinkRecord(GRAFT, state.person, cause.at_ms, said)
+    said = LinkSaid(id_, state.person, by, since=state.since_ms, row=packed, again=again)
+    return LinkRecord(GRAFT, state.person, at_ms, said)
 
 
 def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> None:
@@ -362,7 +352,7 @@ def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped
     row.replace(IDENTITIES, state)
     effects = identity.returned(row, id_, left, apart, record.at_ms, context, plan)
     effects += _passed_over(row, record, context, plan)
-    return Stepped(row, [*effects, *_settled(row, id_, _cause_of(record), plan)])
+    return Stepped(row, [*effects, *_settled(row, id_, record.at_ms, plan)])
 
 
 # At a person
@@ -388,8 +378,8 @@ def _graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[E
     limit = plan.parameters.identity.anonymous_ids
     return [
         *_as_it_decides(state, effects),
-        *_sent_home(row, person, state, _cause_of(record), limit),
-        *_changed(row, person, state, _cause_of(record)),
+        *_sent_home(row, person, state, record.at_ms, limit),
+        *_changed(row, person, state, record.at_ms),
     ]
 
 
@@ -406,7 +396,7 @@ def _passed_over(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
 
 
 def _sent_home(
-    row: Row, person: str, state: Identities, cause: _Cause, limit: int
+    row: Row, person: str, state: Identities, at_ms: int, limit: int
 ) -> list[LinkRecord]:
     """Of more visitors than there may be, the one that was idle the longest has to leave."""
     claims = {id_: state.claimed[id_] for id_ in row.ids if id_ != person}
@@ -418,10 +408,8 @@ def _sent_home(
     records = []
     for _, id_ in idle[: max(0, len(idle) - limit)]:
         claims[id_].is_sent_home = True
-        said = LinkSaid(
-            id_, person, BY_LIMIT, until=claims[id_].last_ms, historical=cause.is_historical
-        )
-        records.append(LinkRecord(UNLINK, id_, cause.at_ms, said))
+        said = LinkSaid(id_, person, BY_LIMIT, until=claims[id_].last_ms)
+        records.append(LinkRecord(UNLINK, id_, at_ms, said))
     return records
 
 
@@ -458,16 +446,15 @@ def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
         effects += _passed_over(row, record, context, plan)
         effects = _as_it_decides(state, effects)
-        packed = row_text(encode_row(left))
-        back = LinkSaid(said.id, person, row=packed, historical=said.historical)
+        back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
         effects.append(LinkRecord(LEFT, said.id, record.at_ms, back))
-        effects += _changed(row, person, state, _cause_of(record))
+        effects += _changed(row, person, state, record.at_ms)
     claim = state.claimed.get(said.id)
     if claim is not None and claim.last_ms <= said.until:
         del state.claimed[said.id]
     elif claim is not None and claim.first_ms <= said.until:
         state.claimed[said.id] = Claim(claim.last_ms, claim.last_ms, claim.by)
-        again = LinkSaid(said.id, person, claim.by, historical=said.historical)
+        again = LinkSaid(said.id, person, claim.by)
         effects.append(LinkRecord(CLAIM, said.id, claim.last_ms, again))
     return effects
 
@@ -479,11 +466,11 @@ def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
     return [effect for effect in effects if isinstance(effect, Tally)]
 
 
-def _changed(row: Row, person: str, state: Identities, cause: _Cause) -> list[LinkRecord]:
+def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:
     """A person with ids who is another's id tells of it when those change."""
     if not state.is_mirror or state.is_leaving:
         return []
-    return [_grafted(row, person, state, cause, again=True)]
+    return [_grafted(row, person, state, at_ms, again=True)]
 
 
 def _row_in(record: LinkRecord) -> Row:
