@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from config.rules import TriggerRule
 from models.decisions.trigger import Trigger
 from models.replay import Replay
 from tests.models.lines import PARAMETERS
@@ -98,13 +99,13 @@ def carts(first: dict[str, str], second: dict[str, str]) -> list[Said]:
 
 
 def replayed(
-    log: Sequence[Said], parameters: Parameters = PARAMETERS
+    log: Sequence[Said], parameters: Parameters = PARAMETERS, kinds: Sequence[str] = KINDS
 ) -> tuple[Replay, list[tuple[str, str, str]]]:
-    """The triggers of `KINDS`, each as (moment, customer, kind)."""
+    """The triggers of these kinds, each as (moment, customer, kind)."""
     replay, decided = Replay(parameters), list[tuple[str, str, str]]()
     for number, line in enumerate(log, 1):
         for one in replay.feed(orjson.dumps(line), number):
-            if isinstance(one, Trigger) and str(one.kind) in KINDS:
+            if isinstance(one, Trigger) and str(one.kind) in kinds:
                 decided.append((one.timestamp, one.user_id, str(one.kind)))
     assert replay.summary().events["deadLettered"] == 0
     return replay, decided
@@ -167,3 +168,32 @@ def test_what_fell_due_between_a_login_and_the_news_of_it_is_told() -> None:
     late = [*IN_TURNS, watermark("03-29 09:30"), said("identify", "03-26 10:05", BOTH)]
 
     assert [OVERDUE] == replayed([*late, watermark("03-30 20:00")], LENIENT)[1]
+
+
+def _told_at(moment: str) -> TriggerRule:
+    return TriggerRule(moment, version=1, moment=moment, when="ids > 0", cooldown=0, because=())
+
+
+CHANGES = ("identity-linked", "identity-split")
+TELLING = replace(
+    PARAMETERS,
+    triggers=replace(PARAMETERS.triggers, triggers=tuple(map(_told_at, CHANGES))),
+    actions=replace(PARAMETERS.actions, actions=()),
+)
+_COME_AND_GONE = (
+    said("page", "03-30 09:00", VISITOR),
+    said("identify", "03-30 09:05", BOTH),
+    split("03-30 09:10"),
+)
+
+
+@pytest.mark.parametrize("live", [0, 1, 2, 3])
+def test_what_history_says_of_whose_an_id_is_is_not_told_aloud(live: int) -> None:
+    """Of the events from a point on, the next is what happens live."""
+    begun, linked_, left = _COME_AND_GONE
+    events = [*historical([begun, linked_, left][: 3 - live]), *_COME_AND_GONE[3 - live :]]
+
+    _, decided = replayed([*events, watermark("03-30 20:00")], TELLING, CHANGES)
+
+    aloud = {"identity-linked": live >= 2, "identity-split": live >= 1}
+    assert [change for change in CHANGES if aloud[change]] == [kind for *_, kind in decided]
