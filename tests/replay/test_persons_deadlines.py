@@ -197,3 +197,23 @@ def test_what_history_says_of_whose_an_id_is_is_not_told_aloud(live: int) -> Non
 
     aloud = {"identity-linked": live >= 2, "identity-split": live >= 1}
     assert [change for change in CHANGES if aloud[change]] == [kind for *_, kind in decided]
+
+
+def test_an_id_that_returns_tells_nothing_of_the_past() -> None:
+    moments = ("consent-changed", *CHANGES)
+    triggers = replace(PARAMETERS.triggers, triggers=tuple(map(_told_at, moments)))
+    log = [
+        said("page", "03-20 09:00", VISITOR),
+        said("identify", "03-20 09:05", BOTH),
+        said("identify", "03-20 09:10", {**VISITOR, "userId": "bob"}),
+        said("Unsubscribed", "03-20 09:20", VISITOR, channel="email"),
+        said("page", "03-20 09:30", VISITOR),
+        watermark("03-30 10:00"),
+        split("03-30 10:05"),
+        watermark("03-30 20:00"),
+    ]
+
+    _, decided = replayed(log, replace(TELLING, triggers=triggers), moments)
+
+    # What it refused while a second user had it is new to the customer that it is again.
+    assert ["03-20T09:20", "03-30T10:05"] == [at[5:16] for at, who, _ in decided if who == "a1"]
