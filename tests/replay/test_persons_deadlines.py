@@ -7,7 +7,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, DurationMs
 from config.parameters import Parameters
 from config.rules import TriggerRule
 from models.decisions.trigger import Trigger
@@ -171,7 +171,9 @@ def test_what_fell_due_between_a_login_and_the_news_of_it_is_told() -> None:
 
 
 def _told_at(moment: str) -> TriggerRule:
-    return TriggerRule(moment, version=1, moment=moment, when="ids > 0", cooldown=0, because=())
+    return TriggerRule(
+        moment, version=1, moment=moment, when="ids > 0", cooldown=DurationMs(0), because=()
+    )
 
 
 CHANGES = ("identity-linked", "identity-split")
