@@ -16,9 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.customer.identities import IDENTITIES
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
-from models.customer.row import NO_IDS, decode_row
+from models.customer.row import decode_row
 from models.customer.scene import Context, Scene
 from models.decisions.expression import (
     Expression,
@@ -33,6 +32,7 @@ from models.decisions.possible import misspelt, outlook
 from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.events.times import iso
+from models.links import is_told
 
 TOP_MAX, TOP = 1_000, 50
 #: Facts shown of each customer besides those that condition and number name.
@@ -255,7 +255,7 @@ class Search:
     def look(self, customer: str, packed: bytes) -> None:
         """Look at one customer; an id that is another's is told with them."""
         scene = self._scene(customer, packed)
-        if scene.row.ids is not NO_IDS and scene.row.read(IDENTITIES).is_mirror:
+        if not is_told(scene.row):
             return
         for condition in self._asked.where:
             if not condition.holds(scene):

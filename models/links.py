@@ -15,6 +15,8 @@ import msgspec
 
 from models import identity
 from models.admission import event_of
+from models.customer.consent import CONSENT
+from models.customer.contacts import CONTACTS, OUTCOMES
 from models.customer.identities import (
     BY_ALIAS,
     BY_EVENT,
@@ -77,6 +79,13 @@ def is_elsewhere(row: Row) -> bool:
     return identity.is_mirror(row)
 
 
+def is_told(row: Row) -> bool:
+    """Whether it is somebody's: an id that others have only named, or that is another person's, is
+    no customer.
+    """
+    return row.latest_ms > 0 and not is_elsewhere(row)
+
+
 def person_of(row: Row) -> str:
     """Whose id it is, of such a row."""
     return row.read(IDENTITIES).person
@@ -95,6 +104,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
             # From before it was shared, so it is the first user's.
             whole = row.ids[event.customer].row
             fate = identity.mirror(whole, event.customer, event, context, plan)
+            _keep_word(row, whole, plan)
         elif row.ids is not NO_IDS:
             fate, effects = identity.advance(row, event.customer, event, context, plan)
         else:
@@ -111,6 +121,9 @@ def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     """Note as what the id does something; what waited for that follows from it."""
     state = row.read(IDENTITIES)
     if event.identified:
+        # What came of our own messages is told under whatever id these named.
+        if event.kind.is_passive or event.name in OUTCOMES:
+            return []
         if state.is_user or not (state.is_visitor or state.claims):
             return []
         row.edit(IDENTITIES).is_user = True
@@ -290,11 +303,20 @@ def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> 
         return
     state.shared_ms = min(shared[0], state.shared_ms or shared[0])
     if not state.is_apart:
-        whole = identity.copy_of(row)
+        whole, contacts = identity.copy_of(row), row.read(CONTACTS)
         row.clear()
         row.replace(IDENTITIES, state)
+        # Caps hold and a refusal stands, whoever uses it by now.
+        row.replace(CONTACTS, contacts)
+        _keep_word(row, whole, plan)
         row.ids = {id_: SubRow(state.since_ms, whole)}
         state.is_apart = True
+
+
+def _keep_word(row: Row, whole: Row, plan: Plan) -> None:
+    """Have what was agreed to or refused under this id, whenever that was."""
+    words = row.read(CONSENT), whole.read(CONSENT)
+    row.replace(CONSENT, CONSENT.united(words, plan.parameters))
 
 
 def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
@@ -304,6 +326,7 @@ def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped
     if state.is_apart:
         whole, apart = row.ids[id_].row, row
         whole.applied, row = row.applied, whole
+        row.replace(CONTACTS, apart.read(CONTACTS))
     if not [other for other in row.ids if other != id_]:
         row.ids = NO_IDS
     state.person, state.since_ms, state.shared_ms = "", 0, 0

@@ -35,7 +35,7 @@ from models.learning.drift import ALARMS_MAX, DriftAlarm
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
-from models.links import is_elsewhere, person_of
+from models.links import is_elsewhere, is_told, person_of
 from models.partition import CONTROL_TYPES, Applied, Partition, SnapshotSource
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
@@ -137,7 +137,7 @@ class Replay:
         where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
         for customer, (partition, rows) in sorted(where.items()):
             row, at_ms = rows.rows[customer], partition.as_of_ms
-            if not is_elsewhere(row):
+            if is_told(row):
                 yield profile(customer, row, at_ms, partition.context)
 
     def rows(self) -> dict[str, Row]:
@@ -150,7 +150,7 @@ class Replay:
         return self._counts.summary(
             states,
             self._newest_snapshot(),
-            customers=sum(not is_elsewhere(row) for row in self.rows().values()),
+            customers=sum(is_told(row) for row in self.rows().values()),
             clock_ms=clock_ms,
             alarms=self._alarms,
             measures=self._measures(max(clock_ms, self._latest_ms)),

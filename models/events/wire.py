@@ -195,10 +195,18 @@ def _decoded(raw: bytes) -> Line:
         return _lenient_line(raw)
     if line.type in _CONTROL_TYPES:
         return line
-    if line.timestamp is None or (line.user_id is None and line.anonymous_id is None):
+    is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
+    if is_short or _may_name_a_visitor(line, raw):
         # What it lacks may be there in a way that the decoder does not know.
         return _lenient_line(raw)
     return line
+
+
+def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
+    """Whether it may say who a user was in a spelling that the decoder does not know."""
+    if line.anonymous_id is None and (b"nonymous" in raw or b"NONYMOUS" in raw):
+        return line.other_visitor is None
+    return line.type == "alias" and line.previous_id is None
 
 
 #: The fields of a line by their folded spelling; `originalTimestamp` is read apart.
@@ -340,8 +348,8 @@ def visitor_of(
             visitor = _whose(value, "$.anonymousId", is_blocked)
         except Rejected:
             continue
-        if visitor is not None:
-            return visitor if visitor != user else None
+        if visitor is not None and visitor != user:
+            return visitor
     return None
 
 

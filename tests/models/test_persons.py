@@ -11,6 +11,7 @@ from models.customer.row import encode_row
 from models.customer_list import Search, question
 from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from models.identity import is_mirror
+from models.links import is_told
 from tests.models.lines import MINUTE_MS, at
 from tests.models.persons import LINKING, Deployment, said_by
 from tests.models.test_withdrawal import TREATED
@@ -134,6 +135,47 @@ def test_a_shared_device_is_its_own_from_the_second_login_on(shop: Deployment) -
     assert tablet is not None
     assert 2 == ada.read(ENGAGEMENT).interactions
     assert 1 == tablet.read(ENGAGEMENT).interactions
+
+
+@pytest.mark.parametrize("minutes", [0.5, 2, 2.5], ids=["alone", "linked", "heard of late"])
+def test_a_refusal_stands_when_an_id_becomes_shared(shop: Deployment, minutes: float) -> None:
+    refused = said_by("Consent Revoked", minute(minutes), visitor="tablet", purpose="marketing")
+    shop.tell(page(0, visitor="tablet"))
+    shop.tell(*([refused] if minutes < 1 else []), logged_in(1, "ada", "tablet"))
+    shop.tell(*([refused] if minutes == 2 else []), logged_in(3, "bob", "tablet"))
+    shop.tell(*([refused] if minutes > 2 else []), put_in_cart(4, visitor="tablet"))
+    shop.tick(minute(180))
+
+    decided = [one for one in shop.effects if isinstance(one, NextBestAction)]
+    assert [] == [one.action for one in decided if one.user_id == "tablet" and one.action]
+
+
+def test_a_cooldown_holds_when_an_id_becomes_shared(shop: Deployment) -> None:
+    shop.tell(put_in_cart(0, visitor="tablet"))
+    shop.tick(minute(70))
+    shop.tell(logged_in(80, "ada", "tablet"), logged_in(90, "bob", "tablet"))
+    shop.tell(put_in_cart(120, visitor="tablet"))
+    shop.tick(minute(300))
+
+    assert [("cart-abandoned", "tablet")] == shop.fired(REMINDERS)
+
+
+def test_what_comes_back_of_our_own_messages_makes_a_visitor_no_user(shop: Deployment) -> None:
+    shop.tell(put_in_cart(0, visitor="anon-1"))
+    shop.tell(said_by("Action Delivered", minute(1), user="anon-1", decision_id="0" * 32))
+    shop.tell(said_by("Email Delivered", minute(2), user="anon-1"))
+    shop.tell(logged_in(3), bought(4))
+    shop.tick(minute(180))
+
+    assert [] == shop.fired(REMINDERS)
+    assert {"ada": {"ada", "anon-1"}} == shop.people()
+
+
+def test_who_was_only_named_is_no_customer(shop: Deployment) -> None:
+    shop.tell(logged_in(0), split(1, "nobody"), page(2, user="ada"))
+
+    told = {who for who, row in shop.everybody() if is_told(row)}
+    assert {"ada"} == told
 
 
 def test_an_id_that_leaves_while_it_is_shared_has_all_that_it_did(shop: Deployment) -> None:
