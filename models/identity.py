@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from models.customer.churn import CHURN
+from models.customer.consent import CONSENT_CHANGED
 from models.customer.contacts import CONTACTS
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
 from models.customer.labels import Labels
@@ -163,6 +164,10 @@ def returned(
             part.reunited(scene, left.read(part), apart.read(part), 1)
     now = Scene(row, id_, max(at_ms, row.latest_ms), context)
     CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
+    if CONSENT_CHANGED in scene.moments:
+        # What is refused holds from now on.
+        now.raise_moment(CONSENT_CHANGED)
+    scene.moments.clear()
     return [*outcome(scene, plan), *outcome(now, plan)]
 
 

@@ -32,7 +32,7 @@ from models.customer.identities import (
 )
 from models.customer.row import NO_IDS, Row, RowError, SubRow, decode_row, encode_row
 from models.customer.scene import Context
-from models.engine import Effect, Fate, step
+from models.engine import Effect, Fate, pass_over, step
 from models.events.event import Event
 from models.events.link_record import (
     CLAIM,
@@ -110,11 +110,23 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
         else:
             fate, effects = step(row, event, context, plan)
     except Rejected as refused:
-        return Stepped(row, [*begun], refused=refused)
+        return Stepped(row, [*_because_of(event, begun)], refused=refused)
+    records = list[LinkRecord]()
     if fate is Fate.APPLIED:
         records = [*_begun(row, event, plan), *_passed_on(state, event), *_told(row, event, plan)]
-        effects = [*effects, *records]
-    return Stepped(row, [*begun, *effects], fate)
+    begun, records = _because_of(event, begun), _because_of(event, records)
+    return Stepped(row, [*begun, *effects, *records], fate)
+
+
+def _because_of(cause: Event | LinkSaid, records: list[LinkRecord]) -> list[LinkRecord]:
+    """What history says of whose an id is stays history, however far it is told; an event that is
+    passed on says so itself.
+    """
+    if cause.historical:
+        for record in records:
+            if record.kind != FORWARDED:
+                record.said = msgspec.structs.replace(record.said, historical=True)
+    return records
 
 
 def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
@@ -175,7 +187,13 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """What a record of another row does to this one, the row of ``record.customer``. Raises
     ``Rejected`` for a record that no worker wrote, before anything changes.
     """
-    stepped = _taken(row, record, context, plan)
+    was_rehearsal = context.is_rehearsal
+    context.is_rehearsal = was_rehearsal or record.said.historical
+    try:
+        stepped = _taken(row, record, context, plan)
+    finally:
+        context.is_rehearsal = was_rehearsal
+    _because_of(record.said, [one for one in stepped.effects if isinstance(one, LinkRecord)])
     # A row that was copied on the way, to be sent, takes itself for packed.
     stepped.row.edit(IDENTITIES)
     return stepped
@@ -333,6 +351,7 @@ def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped
     state.is_leaving = state.is_apart = False
     row.replace(IDENTITIES, state)
     effects = identity.returned(row, id_, left, apart, record.at_ms, context, plan)
+    effects += _passed_over(row, record, context, plan)
     return Stepped(row, [*effects, *_settled(row, id_, record.at_ms, plan)])
 
 
@@ -351,6 +370,7 @@ def _graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[E
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
         joining = identity.with_labels_of(joining, left)
     effects += identity.link(row, person, said.id, joining, said.since, context, plan)
+    effects += _passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
     # A claim that it no longer remembers, among so many.
     note_claim(state.claimed, said.id, said.since, said.by)
@@ -361,6 +381,18 @@ def _graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[E
         *_sent_home(row, person, state, record.at_ms, limit),
         *_changed(row, person, state, record.at_ms),
     ]
+
+
+def _passed_over(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id came or went, so deadlines are others now. Those that are over by now, and were before
+    that moment, are told by nobody: an id told them on time, or they never were anybody's.
+    """
+    if row.read(IDENTITIES).is_mirror:
+        return []
+    said, before_ms = record.said, context.clock_ms + 1
+    if not said.historical:
+        before_ms = min(before_ms, max(record.at_ms, said.since))
+    return pass_over(row, record.customer, before_ms, context, plan)
 
 
 def _sent_home(
@@ -412,6 +444,7 @@ def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list
     state = row.edit(IDENTITIES)
     if said.id in row.ids and said.id != person:
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        effects += _passed_over(row, record, context, plan)
         effects = _as_it_decides(state, effects)
         back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
         effects.append(LinkRecord(LEFT, said.id, record.at_ms, back))

@@ -31,7 +31,8 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """``id``: which id it is about; ``person``: the user who claims it or has it. ``by``: what
     links or splits them. ``since``: since when it is linked. ``row``: the bytes of the id's row.
     ``event``: of the id, as a record of the log. ``again``: the row is another by now, for one that
-    is linked already. ``until``: claims up to this time are void.
+    is linked already. ``until``: claims up to this time are void. ``historical``: a historical
+    event says so, and nothing is decided aloud because of it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     event: msgspec.Raw = msgspec.Raw(b"null")
     again: bool = False
     until: int = 0
+    historical: bool = False
 
 
 class LinkRecord(Struct):
