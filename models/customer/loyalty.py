@@ -1,8 +1,4 @@
-"""Loyalty points: what orders earn, what is redeemed of it, and the level that comes of it.
-
-Of ids that turn out to be one person, an order that one id placed and another had refunded earns
-too much until its next news.
-"""
+"""Loyalty points: what orders earn, what is redeemed of it, and the level that comes of it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import nan
@@ -18,7 +14,7 @@ from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.loyalty_news import EVENTS
 from models.customer.orders import EVENTS as ORDER_EVENTS
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer, Told
-from models.customer.purchases import order_of_event
+from models.customer.purchases import order_of_event, purchases
 from models.customer.scene import Scene
 from models.customer.words import counted, moment_in_words
 from models.events.event import Event
@@ -87,6 +83,10 @@ def _reunited(scene: Scene, before: Loyalty, other: Loyalty, sign: int) -> None:
     is_member, active, pending, redeemed, earned = (mine + sign * its for mine, its in told)
     state.told = is_member, active, pending, redeemed, earned
     state.account = None
+    if len(scene.row.ids) > 1:
+        # One id may have placed the order that another had refunded.
+        settled_ms = scene.context.clock_ms - scene.parameters.time.lateness
+        loyalty_news.follow_orders(state, scene.of(purchases).orders, settled_ms)
     _tell(state, scene)
 
 
@@ -284,7 +284,7 @@ LOYALTY: Part[Loyalty] = Part(
         LEVEL_NEAR: "not many points are missing to the next loyalty level",
         LEVEL_CHANGED: "the customer has reached a loyalty level, or lost one",
     },
-    reads=(order_of_event,),
+    reads=(order_of_event, purchases),
     facts=FACTS,
     sections=(ProfileSection(_NAME, LoyaltyView | None, _view, _in_words, place=450, edge=_edge),),
     population=Told(

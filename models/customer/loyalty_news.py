@@ -229,6 +229,19 @@ def _follow(state: Loyalty, order: Order, settled_ms: int) -> None:
         state.debits, state.account = debits, None
 
 
+def follow_orders(state: Loyalty, orders: Iterable[Order], settled_ms: int) -> None:
+    """Have lots and debits follow from what is known of these orders by now; a redemption of
+    before a cancellation may still be on its way, up to ``settled_ms``.
+    """
+    earned = {lot.id for lot in state.lots if lot.source == ORDER and lot.points == OPEN}
+    spent_on = {debit.order for debit in state.debits}
+    for order in orders:
+        if order.id in earned and order.placed_at_ms > state.settled_ms:
+            _note_order(state, order)
+        if order.id in spent_on:
+            _follow(state, order, settled_ms)
+
+
 def _undo(state: Loyalty, cancelled: Iterable[tuple[int, int]]) -> None:
     """Have redemptions come back with the orders they were made on."""
     debits = [_returned(debit, cancelled) for debit in state.debits]

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import ParameterError, Parameters
-from models import engine
+from models import engine, identity
 from models.customer.loyalty import LOYALTY, Loyalty, LoyaltyParameters, loyalty_account
 from models.customer.part import Line
 from models.customer.row import Row, encode_row
@@ -30,6 +30,7 @@ from tests.models.lines import (
     Within,
     at,
     context,
+    copied,
     happened,
     lived,
     lived_with_effects,
@@ -602,15 +603,47 @@ def test_what_was_told_of_two_ids_is_set_right_by_the_next_news_of_the_person() 
     assert {"members": 1, "pending": 150, "active": 1} == sums([*effects, *more, *last])
 
 
-def test_a_refund_under_another_id_counts_from_the_next_news_of_the_order() -> None:
-    """The exception that the module names: of an id, points know what that id's purchases know."""
-    states = [
-        lived([ordered("A", at(), 100)]).read(LOYALTY),
-        lived([refunded("A", at(days=2), 60)]).read(LOYALTY),
-    ]
+def lived_in_time(events: Iterable[Event]) -> Row:
+    """The row after events that were taken in when they happened."""
+    row = Row()
+    for event in events:
+        row = lived([event], row=row, clock_ms=event.occurred_at_ms)
+    return row
 
-    [lot] = LOYALTY.united(states, PARAMETERS).lots
-    assert 100_00 == lot.net_minor
+
+@pytest.mark.parametrize("joins", [0, 1], ids=["who ordered", "who gave back"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ([ordered("A", at(), 100)], [refunded("A", at(days=20), 60)]),
+        ([ordered("A", at(), 100)], [refunded("A", at(days=20))]),
+        (
+            [ordered("A", at(), 300), ordered("B", at(days=20), 9), redeemed("r", at(days=21), 50)],
+            [happened("Order Cancelled", at(days=22), order_id="A")],
+        ),
+        (
+            [ordered("A", at(), 300), redeemed("r", at(days=20), 50, order_id="B")],
+            [happened("Order Cancelled", at(days=21), order_id="B"), ordered("C", at(days=39), 1)],
+        ),
+    ],
+    ids=["a part", "all", "cancelled after points of it were spent", "points come back"],
+)
+def test_an_order_that_one_id_placed_and_another_gave_back_earns_as_one_of_a_single_id(
+    first: list[Event], then: list[Event], joins: int
+) -> None:
+    now = context(at(days=40))
+    rows = [copied(lived_in_time(first)), copied(lived_in_time(then))]
+    joining, person = rows[joins], rows[1 - joins]
+    identity.link(person, "ada", "anon-1", joining, at(days=40), now.present, now.plan)
+
+    account = loyalty_account(scene(person, at(days=40), now))
+    alone = loyalty_account(scene(lived_in_time([*first, *then]), at(days=40), now))
+    assert (alone.active, alone.debt, alone.redeemed, alone.earned) == (
+        account.active,
+        account.debt,
+        account.redeemed,
+        account.earned,
+    )
 
 
 # Bounds, and what is let go of.
