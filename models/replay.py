@@ -150,7 +150,7 @@ class Replay:
         return self._counts.summary(
             states,
             self._newest_snapshot(),
-            customers=sum(is_told(row) for row in self.rows().values()),
+            customers=sum(1 for row in self.rows().values() if is_told(row)),
             clock_ms=clock_ms,
             alarms=self._alarms,
             measures=self._measures(max(clock_ms, self._latest_ms)),
