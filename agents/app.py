@@ -28,7 +28,7 @@ from models.customer.profile import encode_profile, profile
 from models.customer.row import NewerRow, OlderRow
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
-from models.links import is_elsewhere, person_of
+from models.links import is_elsewhere, is_told, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
 from streams.batch_consumer import Batching
@@ -52,7 +52,7 @@ from streams.pulse import Pulse, StoodStill
 from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
-from streams.redis_views import ELSEWHERE, ProfileViews, TriggerStreams, connect
+from streams.redis_views import NOBODY, ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import TopicReplaced, TopicWatch
@@ -175,14 +175,16 @@ class Worker:
             yield
 
     def customer(self, customer: str) -> bytes | None:
-        """The profile of a customer this worker owns, as JSON; `ELSEWHERE` for another's id."""
+        """The profile of a customer this worker owns, as JSON; `NOBODY` for an id that has no
+        profile of its own.
+        """
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
         row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None:
             return None
-        if is_elsewhere(row):
-            return ELSEWHERE
+        if not is_told(row):
+            return NOBODY
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
     def person_of(self, customer: str) -> str | None:
@@ -204,7 +206,7 @@ class Worker:
             lambda: "the worker is joining the group" if self._is_joining() else None,
         )
         return LiveCustomers(
-            self.customer,
+            lambda customer: self.customer(customer) or None,
             self.is_recovering,
             lambda customer: owners.url_of(number_of(customer)),
             lambda customer: self.partitions.get(number_of(customer)) is not None,

@@ -42,13 +42,8 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     they were decided. Raises ``Rejected`` for one that a part refuses, before anything changes.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
-    if row.has_seen(message):
-        return Fate.DUPLICATE, []
-    if _is_late(at_ms, context, plan):
-        return Fate.LATE, []
-    for part in plan.checks[event.kind.number]:
-        assert part.check is not None
-        part.check(row.read(part), event, plan.parameters)
+    if (fate := _checked(row, event, message, context, plan)) is not None:
+        return fate, []
 
     # Silence first: what was due before this event must not see it.
     is_due = 0 < row.next_due_ms < at_ms
@@ -61,6 +56,20 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     else:
         effects += _apply(row, event, context, plan)
     return Fate.APPLIED, effects
+
+
+def _checked(row: Row, event: Event, message: bytes, context: Context, plan: Plan) -> Fate | None:
+    """The fate of an event that changes nothing; None if it is to be applied. Raises ``Rejected``
+    for one that a part refuses.
+    """
+    if row.has_seen(message):
+        return Fate.DUPLICATE
+    if _is_late(event.occurred_at_ms, context, plan):
+        return Fate.LATE
+    for part in plan.checks[event.kind.number]:
+        assert part.check is not None
+        part.check(row.read(part), event, plan.parameters)
+    return None
 
 
 def _is_late(at_ms: int, context: Context, plan: Plan) -> bool:
@@ -102,13 +111,8 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
     decided, and what it would teach is the person's to teach. Raises ``Rejected`` as `step` does.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
-    if row.has_seen(message):
-        return Fate.DUPLICATE
-    if _is_late(at_ms, context, plan):
-        return Fate.LATE
-    for part in plan.checks[event.kind.number]:
-        assert part.check is not None
-        part.check(row.read(part), event, plan.parameters)
+    if (fate := _checked(row, event, message, context, plan)) is not None:
+        return fate
     follow_due(row, event.customer, at_ms, context, plan)
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
     with _quiet(context):
@@ -119,10 +123,7 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
 def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> None:
     """Run the timers of one of a person's ids as `run_due` does, deciding and teaching nothing."""
     with _quiet(context):
-        while 0 < row.next_due_ms < before_ms:
-            due_ms = _next_ripe_ms(row, context.clock_ms, plan)
-            if not 0 < due_ms < before_ms:
-                break
+        for due_ms in _each_due(row, before_ms, context, plan):
             _fire_timers(row, customer, due_ms, context, plan)
 
 
@@ -138,12 +139,20 @@ def _quiet(context: Context) -> Iterator[None]:
 def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """Run this customer's timers earlier than ``before_ms``, each at its own time."""
     effects: list[Effect] = []
+    for due_ms in _each_due(row, before_ms, context, plan):
+        effects += run_timers(row, customer, due_ms, context, plan)
+    return effects
+
+
+def _each_due(row: Row, before_ms: int, context: Context, plan: Plan) -> Iterator[int]:
+    """The times before ``before_ms`` at which timers are due, the next one as soon as what was due
+    at the last has run.
+    """
     while 0 < row.next_due_ms < before_ms:
         due_ms = _next_ripe_ms(row, context.clock_ms, plan)
         if not 0 < due_ms < before_ms:
-            break
-        effects += run_timers(row, customer, due_ms, context, plan)
-    return effects
+            return
+        yield due_ms
 
 
 def pass_over(
@@ -153,10 +162,7 @@ def pass_over(
     or is no news by now. What they teach is taught.
     """
     effects: list[Effect] = []
-    while 0 < row.next_due_ms < before_ms:
-        due_ms = _next_ripe_ms(row, context.clock_ms, plan)
-        if not 0 < due_ms < before_ms:
-            break
+    for due_ms in _each_due(row, before_ms, context, plan):
         scene = _fire_timers(row, customer, due_ms, context, plan)
         scene.moments.clear()
         effects += outcome(scene, plan)

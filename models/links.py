@@ -43,6 +43,7 @@ from models.events.link_record import (
     UNLINK,
     LinkRecord,
     LinkSaid,
+    not_ours,
     row_bytes,
     row_text,
 )
@@ -477,19 +478,10 @@ def _row_in(record: LinkRecord) -> Row:
     try:
         return decode_row(row_bytes(record.said.row))
     except RowError:
-        raise _not_ours("$.properties.row") from None
+        raise not_ours("$.properties.row") from None
 
 
 def _event_in(record: LinkRecord, plan: Plan) -> Event:
     line = decode_log_line(bytes(record.said.event))
     event = event_of(line, message_id="", own=plan.parameters.names.own)
     return msgspec.structs.replace(event, customer=record.said.id)
-
-
-def _not_ours(path: str) -> Rejected:
-    return Rejected(
-        Reason.WRONG_TYPE,
-        path,
-        "no worker wrote this",
-        "see who else than workers may write to customer-events",
-    )

@@ -31,8 +31,8 @@ PROFILES_PER_TURN = 10
 #: be drawn up for nobody.
 REST_S = 1.0
 TIMEOUT_S = 5.0
-#: Stands for the profile of an id that is another customer's: there is none.
-ELSEWHERE = b""
+#: Stands for the profile of an id that is another customer's, or was only named: there is none.
+NOBODY = b""
 
 
 def customer_key(settings: Settings, customer: str) -> str:
@@ -227,7 +227,7 @@ class ProfileViews:
         shown = {customer: view for customer, view in views.items() if view is not None}
         async with self._client.pipeline(transaction=False) as pipeline:
             for customer, view in shown.items():
-                if view is ELSEWHERE:
+                if view is NOBODY:
                     pipeline.delete(customer_key(self._settings, customer))
                 else:
                     pipeline.set(customer_key(self._settings, customer), view)

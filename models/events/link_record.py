@@ -87,15 +87,16 @@ def link_record_of(line: Line) -> LinkRecord:
     source, customer = line.source, line.user_id
     is_ours = source is not None and source.topic == CUSTOMER_EVENTS
     if line.type not in LINK_TYPES or not is_ours or not isinstance(customer, str):
-        raise _not_ours("$.source")
+        raise not_ours("$.source")
     try:
         said = _SAID.decode(line.properties)
     except UNREADABLE:
-        raise _not_ours("$.properties") from None
+        raise not_ours("$.properties") from None
     return LinkRecord(line.type, customer, timestamp_ms(line), said)
 
 
-def _not_ours(path: str) -> Rejected:
+def not_ours(path: str) -> Rejected:
+    """For a record of these that no worker wrote; ``path`` is what is wrong with it."""
     return Rejected(
         Reason.WRONG_TYPE,
         path,
@@ -114,4 +115,4 @@ def row_bytes(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)
     except ValueError:
-        raise _not_ours("$.properties.row") from None
+        raise not_ours("$.properties.row") from None

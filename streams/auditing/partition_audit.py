@@ -23,7 +23,7 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import LINK_TYPES, Line
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
-from models.links import is_elsewhere
+from models.links import is_told
 from models.partition import Partition
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import Plan
@@ -121,10 +121,10 @@ class PartitionAudit:
 
     def applied_to(self, customer: str) -> int | None:
         """The offset of the last record that changed the customer's row; None without a row, and
-        for an id that is another's.
+        for an id that has no profile of its own.
         """
         row = self._rows.peek(customer)
-        return None if row is None or is_elsewhere(row) else row.applied
+        return None if row is None or not is_told(row) else row.applied
 
     async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
         """The profile as of ``at_ms`` by a model; None if the partition never used that one."""

@@ -21,7 +21,7 @@ from models.customer.profile import encode_profile, profile
 from models.customer.row import encode_row
 from models.decisions.trigger import Decision, decode_decision, encode_decision
 from models.learning.snapshot import Snapshot, decode_snapshot, prior_snapshot
-from models.links import is_elsewhere
+from models.links import is_told
 from models.parameters import load_parameters
 from models.plan import plan_for
 from models.replay import Output, Replay
@@ -168,7 +168,7 @@ async def _recovered(settings: Settings, parameters: Parameters) -> dict[str, by
         for customer in owned.rows.customers():
             row = owned.rows.peek(customer)
             assert row is not None
-            if is_elsewhere(row):
+            if not is_told(row):
                 continue
             found[customer] = encode_profile(profile(customer, row, fold.as_of_ms, fold.context))
     return found

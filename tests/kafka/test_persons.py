@@ -56,7 +56,9 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
     visited = [event("Product Added", 5, anonymousId="anon-2", **cart)]
     logged_in = [event("Signed In", 7, userId="ada", anonymousId="anon-2")]
     bought = {"userId": "ada", "order_id": "o1", "revenue": 30.0}
-    deployment.publish([*visited, *logged_in])
+    # A visitor who is named and never did anything is nobody's profile.
+    only_named = [event("Signed In", 8, userId="ada", anonymousId="anon-9")]
+    deployment.publish([*visited, *logged_in, *only_named])
     deployment.wait("the visitor is ada's", lambda: bool(ids_of(deployment, "ada")["ids"]))
     deployment.publish([event("Order Completed", 20, topic=TRANSACTIONS, **bought)])
     deployment.wait("all is done", deployment.is_drained)
@@ -68,6 +70,8 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
             return bool(store.exists(customer_key(deployment.settings, customer)))
 
         deployment.wait("one profile", lambda: has("ada") and not has("anon-2"))
+        assert not has("anon-9")
+    assert deployment.live_customer("anon-9") is None
     view = json.loads(deployment.live_customer("ada") or b"{}")
     assert (0, 1) == (view["cart"]["items"], view["rfm"]["orders"])
     shown = deployment.live_customer("anon-2")
@@ -94,4 +98,4 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
         answer = asked(deployment, *refused)
         assert (1, True) == (answer.exit_code, why in answer.stderr)
     assert before == deployment.ends(CUSTOMER_EVENTS)
-    assert_exact(deployment, published=4)
+    assert_exact(deployment, published=5)
