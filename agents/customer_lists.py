@@ -141,7 +141,7 @@ async def _looked_at(
                     return _nothing([number], f"took longer than {OWN_TIMEOUT_S:g} s")
                 slice_end_s = monotonic() + SLICE_S
         first = search.first(rows)
-        looked = PartitionAsOf(number, as_of, version, len(rows.customers), search.matched)
+        looked = PartitionAsOf(number, as_of, version, search.customers, search.matched)
     last = asked.cursor(first[-1]) if first and search.has_more else None
     return CustomerList(first, search.matched, last, (looked,), ())
 

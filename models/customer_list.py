@@ -245,6 +245,8 @@ class Search:
     _ROOM = 4_000
 
     def __init__(self, asked: ListQuestion, at_ms: int, context: Context) -> None:
+        #: How many there are, and for how many the condition holds.
+        self.customers = 0
         self.matched = 0
         self._asked = asked
         self._at_ms = at_ms
@@ -257,6 +259,7 @@ class Search:
         scene = self._scene(customer, packed)
         if not is_told(scene.row):
             return
+        self.customers += 1
         for condition in self._asked.where:
             if not condition.holds(scene):
                 return

@@ -210,7 +210,8 @@ def _print_table(found: "CustomerList") -> None:
 
 
 def _as_of(found: "CustomerList") -> str:
-    moments = sorted(one.as_of for one in found.partitions)
+    # The clock of a partition without customers may not have begun.
+    moments = sorted(one.as_of for one in found.partitions if one.customers)
     if not moments:
         return ""
     first, last = moments[0], moments[-1]

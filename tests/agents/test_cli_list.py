@@ -29,7 +29,12 @@ TWO = CustomerList(
     ),
     7,
     "bmV4dA",
-    (PartitionAsOf(0, NOON, 3, 1_200, 4), PartitionAsOf(1, ONE, 3, 1_100, 3)),
+    (
+        PartitionAsOf(0, NOON, 3, 1_200, 4),
+        PartitionAsOf(1, ONE, 3, 1_100, 3),
+        # Nobody is there yet, and its clock has not begun.
+        PartitionAsOf(2, "1970-01-01T00:00:00.000Z", 0, 0, 0),
+    ),
     (),
 )  # fmt: skip
 MISSING = msgspec.structs.replace(

@@ -382,11 +382,13 @@ def test_what_a_visitor_refused_is_withdrawn_from_the_user_they_become() -> None
 def test_a_list_has_a_person_once(shop: Deployment) -> None:
     who_bought_after_the_login(shop)
     asked = question(LINKING, where="ids > 0")
-    listed = []
+    listed, customers = [], 0
     for lane, rows in zip(shop.lanes, shop.rows, strict=True):
         search = Search(asked, lane.as_of_ms, lane.context)
         for customer, packed in rows.stored.items():
             search.look(customer, packed)
         listed += search.first(rows.stored)
+        customers += search.customers
 
+    assert 1 == customers
     assert [("ada", 2.0)] == [(one.user_id, one.facts["ids"]) for one in listed]
