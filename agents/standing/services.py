@@ -11,7 +11,6 @@ import redis
 from agents.standing.directory import Addresses
 from config.settings import Settings, load_settings, variable_of
 from streams.embedded.kafka import EmbeddedKafka
-from streams.embedded.ports import HOST
 from streams.embedded.server import EmbeddedServer
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import require_broker

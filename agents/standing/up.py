@@ -22,7 +22,7 @@ from agents.words.decision_lines import in_words
 from config.settings import Settings, variable_of
 from config.topics import DELIVERED_TOPICS, RAW_TOPICS, partitions_of
 from models.decisions.trigger import decode_decision, does_nothing
-from models.events.foreign import UNREADABLE
+from models.events.foreign import Foreign
 from streams.embedded.process import ServerFailedError, ServerProcess
 from streams.kafka_clients import client_options
 from streams.topics import create_topics
@@ -202,7 +202,7 @@ def told(values: Sequence[bytes]) -> Iterator[str]:
     for value in values:
         try:
             decision = decode_decision(value)
-        except UNREADABLE:
+        except Foreign:
             continue
         if not does_nothing(decision):
             decisions.append(decision)
