@@ -21,6 +21,7 @@ from config.topics import (
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
@@ -144,6 +145,8 @@ class ProfileAgent:
             counts.control_treated[contact.channel] += 1
 
     def _emit(self, owned: OwnedPartition, effect: Effect, line: Line, counts: "_Counts") -> None:
+        if isinstance(effect, Erased):
+            return
         output = OUTPUTS[type(effect)]
         headers: Headers = ()
         if output.type_name is not None:
@@ -200,6 +203,9 @@ class ProfileAgent:
         changed: list[str] = []
         for partition in owned:
             number = partition.fold.number
+            # Before the rows that they replace: a grave without its row's end is understood.
+            for key, value, headers in partition.graves.drain():
+                self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
             for key, value, headers in partition.rows.drain():
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 changed.append(key.decode())

@@ -258,7 +258,11 @@ class SimulatedWorker:
                 fold.add(record.key, record.value, record.headers)
             read += 20
             await self.broker.request(self)
-        return Recovered(CustomerRows(fold.packed), fold.state, end, fold.quarantined, 0.0)
+        fold.bury()
+        rows = CustomerRows(fold.packed, strays=fold.strays)
+        return Recovered(
+            rows, fold.state, end, fold.quarantined, 0.0, graves=fold.graves, gone=fold.gone
+        )
 
     # Fetching and delivering
 
