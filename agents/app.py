@@ -176,14 +176,14 @@ class Worker:
 
     def customer(self, customer: str) -> bytes | None:
         """The profile of a customer this worker owns, as JSON; `NOBODY` for an id that has no
-        profile of its own.
+        profile of its own, or that was erased.
         """
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
         row = owned.rows.peek(customer) if owned is not None else None
-        if owned is None or row is None:
+        if owned is None:
             return None
-        if not is_told(row):
+        if row is None or not is_told(row):
             return NOBODY
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 

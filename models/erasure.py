@@ -58,7 +58,8 @@ def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
     """What a ``User Erase Requested`` leaves; None if it changes nothing, because it is not later
     than what was said before.
     """
-    mode, at_ms, before = event.properties.mode, event.occurred_at_ms, grave or NO_GRAVE
+    at_ms, before = event.occurred_at_ms, grave or NO_GRAVE
+    mode = event.properties.mode or DELETE_ONLY
     if mode == UNSUPPRESS:
         if at_ms <= before.said_ms:
             return None

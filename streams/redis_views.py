@@ -31,7 +31,8 @@ PROFILES_PER_TURN = 10
 #: be drawn up for nobody.
 REST_S = 1.0
 TIMEOUT_S = 5.0
-#: Stands for the profile of an id that is another customer's, or was only named: there is none.
+#: Stands for the profile of an id that is another customer's, was only named, or was erased: there
+#: is none.
 NOBODY = b""
 
 

@@ -35,14 +35,14 @@ class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
-    """The person is to be erased, with all their ids. ``mode``: DELETE_ONLY (what comes later is of
-    a new person), SUPPRESS_WITH_DELETE (nothing may come of them again) or UNSUPPRESS (something
-    may, of this id).
+    """The person is to be erased, with all their ids. ``mode``: DELETE_ONLY, as without one
+    (what comes later is of a new person), SUPPRESS_WITH_DELETE (nothing may come of them again) or
+    UNSUPPRESS (something may, of this id).
     """
 
     in_any_case: ClassVar[bool] = True
 
-    mode: Literal["DELETE_ONLY", "SUPPRESS_WITH_DELETE", "UNSUPPRESS"] = "DELETE_ONLY"
+    mode: Literal["DELETE_ONLY", "SUPPRESS_WITH_DELETE", "UNSUPPRESS"] | None = None
     because: Text | None = None
 
 
