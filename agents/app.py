@@ -42,6 +42,7 @@ from streams.faust_app import (
     run_worker,
 )
 from streams.going_live import empty_partitions, write_live
+from streams.graves import Fingerprints
 from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
@@ -138,7 +139,12 @@ class Worker:
             )
             for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
-                    topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
+                    topic,
+                    streams,
+                    metrics,
+                    self.is_leaving,
+                    settings.deliver_max_age_ms,
+                    Fingerprints(settings.erasure_salt),
                 ).take
 
             readiness = Readiness(self.problems, self.delays)

@@ -11,14 +11,36 @@ from models.graves import Grave, decode_grave, encode_grave
 from streams.changelog import ChangelogRecord, grave_record
 
 FINGERPRINT_BYTES = 16
+#: As a key of the hash it is taken as it is; a longer one is hashed first.
+SALT_BYTES_MAX = 64
 _SALT_MARK_BYTES = 4
+
+
+class Fingerprints:
+    """What customers are known by who were erased: a keyed hash of their ids."""
+
+    def __init__(self, salt: str = "") -> None:
+        self._key = salt.encode() if len(salt.encode()) <= SALT_BYTES_MAX else _hashed(salt)
+
+    def of(self, customer: str) -> bytes:
+        """The fingerprint of an id."""
+        return blake2b(customer.encode(), key=self._key, digest_size=FINGERPRINT_BYTES).digest()
+
+    @property
+    def salt_mark(self) -> bytes:
+        """Tells one salt from another, without saying what it is."""
+        return blake2b(key=self._key, digest_size=_SALT_MARK_BYTES).digest()
+
+
+def _hashed(salt: str) -> bytes:
+    return blake2b(salt.encode()).digest()
 
 
 class CustomerGraves:
     """Packed graves by fingerprint, and which of them are to be written."""
 
     def __init__(self, salt: str = "") -> None:
-        self._key = blake2b(salt.encode()).digest() if salt else b""
+        self.fingerprints = Fingerprints(salt)
         self._packed: dict[bytes, bytes] = {}
         self._dirty: dict[bytes, None] = {}
         #: The last offset of a record that erased somebody: rows at later ones are of the living.
@@ -27,24 +49,15 @@ class CustomerGraves:
     def __len__(self) -> int:
         return len(self._packed)
 
-    def fingerprint(self, customer: str) -> bytes:
-        """What ``customer`` is known by in a grave."""
-        return blake2b(customer.encode(), key=self._key, digest_size=FINGERPRINT_BYTES).digest()
-
-    @property
-    def salt_mark(self) -> bytes:
-        """Tells one salt from another, without saying what it is."""
-        return blake2b(key=self._key, digest_size=_SALT_MARK_BYTES).digest()
-
     def get(self, customer: str, /) -> Grave | None:
         """The grave of whoever had this id, or None."""
         if not self._packed:
             return None
-        packed = self._packed.get(self.fingerprint(customer))
+        packed = self._packed.get(self.fingerprints.of(customer))
         return None if packed is None else decode_grave(packed)
 
     def __setitem__(self, customer: str, grave: Grave, /) -> None:
-        name = self.fingerprint(customer)
+        name = self.fingerprints.of(customer)
         self._keep(name, grave, encode_grave(grave))
         self._dirty[name] = None
 
@@ -77,5 +90,5 @@ class CustomerGraves:
     def drain(self) -> Iterator[ChangelogRecord]:
         """What changed since the last call, for the changelog."""
         for name in self._dirty:
-            yield grave_record(name, self._packed[name], self.salt_mark)
+            yield grave_record(name, self._packed[name], self.fingerprints.salt_mark)
         self._dirty = {}

@@ -118,7 +118,7 @@ class Rebuilding:
         """Compare graves and rows, and write those that differ, then the state."""
         made, fold = folded.rows.all_packed(), folded.fold
         graves = [
-            grave_record(name, packed, folded.graves.salt_mark)
+            grave_record(name, packed, folded.graves.fingerprints.salt_mark)
             for name, packed in folded.graves.all_packed().items()
             if stored.graves.all_packed().get(name) != packed
         ]

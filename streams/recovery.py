@@ -135,7 +135,7 @@ class ChangelogFold:
                 self.damaged.add(customer)
 
     def _add_grave(self, fingerprint: bytes, value: bytes | None, told: Marks) -> None:
-        if told.salt != self.graves.salt_mark:
+        if told.salt != self.graves.fingerprints.salt_mark:
             raise RecoveryError(
                 "customers were erased here with another KEEPSTREAM_ERASURE_SALT, so that they "
                 "would not be known again: set the salt that was set then"
@@ -176,7 +176,7 @@ class ChangelogFold:
         if not late:
             return
         for customer, packed in [*self.packed.items()]:
-            erased = late.get(self.graves.fingerprint(customer))
+            erased = late.get(self.graves.fingerprints.of(customer))
             if erased is not None and place_of(packed).applied < erased:
                 self._remove(customer, erased)
                 self.strays[customer] = erased

@@ -31,6 +31,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import decode_decision, encode_decision
+from models.events.erasure_record import encode_notice, notice_in
 from models.events.foreign import Foreign
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
@@ -207,6 +208,8 @@ class _Auditor:
             if topic == LABELLED_EXAMPLES:
                 lesson = past_lesson(value)
                 number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
+            elif topic in DELIVERED_TOPICS and (notice := notice_in(value)) is not None:
+                number, name, content = record.partition, notice.id, encode_notice(notice)
             else:
                 decision = decode_decision(value)
                 number, name = record.partition, decision.id

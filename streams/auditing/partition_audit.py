@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from config.topics import DEAD_LETTERS, DECISION_LEDGER
+from config.topics import DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
 from models.customer.comparison import different_parts, has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
@@ -17,7 +17,7 @@ from models.customer.row import check_row
 from models.customer.scene import Context
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
-from models.events.erasure_record import Erased
+from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
@@ -222,6 +222,12 @@ class PartitionAudit:
         if isinstance(effect, LinkRecord):
             self._passed_on.ask(effect, is_due=offset < self._committed)
             return
+        if isinstance(effect, Erased):
+            notice = notice_of(effect, self._graves.fingerprints.of(effect.customer))
+            digest = digest_of(encode_notice(notice))
+            for topic in DELIVERED_TOPICS:
+                self._expect(Effect(topic, notice.id, digest), offset)
+            return
         for expected in effects_of(effect):
             self._expect(expected, offset)
 
@@ -305,7 +311,7 @@ class PartitionAudit:
         ahead = {customer for customers in self._ahead.values() for customer in customers}
         late = stored.graves.erased_after(stored.state.applied)
         for customer in self._rows.customers():
-            is_buried = late and stored.graves.fingerprint(customer) in late
+            is_buried = late and stored.graves.fingerprints.of(customer) in late
             if customer not in stored.packed and not is_buried:
                 self._audit.differs("rows", "customers have no row", customer)
         for customer in stored.packed:

@@ -9,7 +9,7 @@ from models.graves import Grave
 from models.partition_state import PartitionState, encode_state
 from streams.changelog import GRAVE_KEY, ChangelogRecord, Origin, row_record, state_record
 from streams.customers_table import CustomerRows
-from streams.graves import CustomerGraves
+from streams.graves import CustomerGraves, Fingerprints
 from streams.recovery import ChangelogFold, RecoveryError
 from streams.row_file import RowFile
 
@@ -144,7 +144,7 @@ def test_another_salt_would_know_nobody_again_and_is_refused(salt: str) -> None:
 
 
 def test_fingerprints_of_two_salts_have_nothing_in_common() -> None:
-    names = {CustomerGraves(salt).fingerprint("ada") for salt in ("", "a", "b")}
+    names = {Fingerprints(salt).of("ada") for salt in ("", "a", "b")}
 
     assert 3 == len(names)
 
