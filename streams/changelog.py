@@ -11,7 +11,11 @@ from zlib import crc32
 
 #: The key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
+#: The beginning of the keys of graves, before the fingerprint; likewise no customer's id.
+GRAVE_KEY = b"\x00grave:"
 _CHECKSUM = "crc"
+_SALT = "salt"
+_ERASED = "erased"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
 
@@ -40,7 +44,8 @@ class Marks(NamedTuple):
     """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
     ``is_verified``: it has one, over key and value;
     ``is_sound``: the row follows from all that happened to the customer, as far as was known;
-    ``damaged``: how many rows of a state's partition do not.
+    ``damaged``: how many rows of a state's partition do not. ``erased``: of a row that is gone, the
+    offset of the record that erased it. ``salt``: a mark of the salt of a grave's fingerprint.
     """
 
     is_intact: bool = True
@@ -48,17 +53,30 @@ class Marks(NamedTuple):
     origin: Origin = UNKNOWN_ORIGIN
     damaged: int = 0
     is_verified: bool = False
+    erased: int | None = None
+    salt: bytes = b""
 
 
-def row_record(customer: str, packed: bytes | None, *, is_sound: bool = True) -> ChangelogRecord:
-    """A customer's row, or with None that there is none. One that was continued from a damaged row
+def row_record(
+    customer: str, packed: bytes | None, *, is_sound: bool = True, erased: int | None = None
+) -> ChangelogRecord:
+    """A customer's row, or with None that there is none; ``erased``: the offset of the record that
+    erased it, so that a later row stays. One that was continued from a damaged row
     is not sound, and says so for whoever reads it back.
     """
     key = customer.encode()
     headers = [(_CHECKSUM, _sum_of(key, packed))]
+    if erased is not None:
+        headers.append((_ERASED, b"%d" % erased))
     if not is_sound:
         headers.append((_UNSOUND, b"1"))
     return ChangelogRecord(key, packed, headers)
+
+
+def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> ChangelogRecord:
+    """The grave of somebody, who is known by the fingerprint alone."""
+    key = GRAVE_KEY + fingerprint
+    return ChangelogRecord(key, packed, [(_CHECKSUM, _sum_of(key, packed)), (_SALT, salt_mark)])
 
 
 def state_record(state: bytes, origin: Origin, damaged: int) -> ChangelogRecord:
@@ -88,6 +106,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         origin=Origin(**named) if named else UNKNOWN_ORIGIN,
         damaged=int(count) if count.isdigit() else 0,
         is_verified=is_verified,
+        erased=int(found[_ERASED]) if found.get(_ERASED, b"").isdigit() else None,
+        salt=found.get(_SALT, b""),
     )
 
 
