@@ -17,6 +17,7 @@ from models import identity
 from models.admission import event_of
 from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS, OUTCOMES
+from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import (
     BY_ALIAS,
     BY_EVENT,
@@ -59,13 +60,15 @@ BY_SPLIT, BY_LIMIT = "split", "limit"
 
 class Stepped(NamedTuple):
     """What an event or a record did to a row. ``fate`` is None if a part ``refused`` the event, or
-    for a record. ``row``: the row by now, which may be another.
+    for a record. ``row``: the row by now, which may be another. ``event``: the person's by now,
+    of one of their ids, if they applied it.
     """
 
     row: Row
     effects: list[Effect]
     fate: Fate | None = None
     refused: Rejected | None = None
+    event: Event | None = None
 
 
 def may_link(event: Event, plan: Plan) -> bool:
@@ -94,6 +97,8 @@ def person_of(row: Row) -> str:
 
 def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     """`engine.step` for anybody: of a person with several ids, or an id of another's, too."""
+    if _was_user(row, event, plan):
+        row.edit(IDENTITIES).is_user = True
     state, begun, effects = row.read(IDENTITIES), list[LinkRecord](), list[Effect]()
     if state.claims:
         # They may have waited for it to begin.
@@ -147,6 +152,16 @@ def _begun(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     return _settled(row, event.customer, event.occurred_at_ms, plan, begins=True)
 
 
+def _was_user(row: Row, event: Event, plan: Plan) -> bool:
+    """Whether the id of a visitor's first event is a user's already. Of most users that is noted
+    nowhere, but what was done before anything as a visitor was done as a user.
+    """
+    state = row.read(IDENTITIES)
+    if event.identified or state.is_visitor or not plan.parameters.identity.enabled:
+        return False
+    return bool(row.read(ENGAGEMENT).interactions or state.claimed)
+
+
 def _is_nobodys(event: Event) -> bool:
     return event.kind.declared.nobody is not None
 
@@ -181,7 +196,16 @@ def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str) -> list[LinkR
     state = row.edit(IDENTITIES)
     is_news = note_claim(state.claimed, id_, at_ms, by)
     keep_latest(state.claimed, row.ids)
-    return [LinkRecord(CLAIM, id_, at_ms, LinkSaid(id_, person, by))] if is_news else []
+    said = LinkSaid(id_, person, by, owner=state.person)
+    return [LinkRecord(CLAIM, id_, at_ms, said)] if is_news else []
+
+
+def _owner_told(state: Identities, user: str) -> list[LinkRecord]:
+    """To every id that this user claims: whose they are by now."""
+    return [
+        LinkRecord(CLAIM, id_, claim.last_ms, LinkSaid(id_, user, claim.by, owner=state.person))
+        for id_, claim in sorted(state.claimed.items())
+    ]
 
 
 def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
@@ -209,7 +233,7 @@ def _taken(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Steppe
         case "graft":
             return Stepped(row, _graft(row, record, context, plan))
         case "forwarded":
-            return Stepped(row, _forwarded(row, record, context, plan))
+            return _forwarded(row, record, context, plan)
         case "release":
             return Stepped(row, _release(row, record, context, plan))
         case _:
@@ -228,7 +252,7 @@ def _claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
     if record.at_ms <= state.split_ms:
         return Stepped(row, [_let_go(record, said.person, state.split_ms)])
     state = row.edit(IDENTITIES)
-    note_claim(state.claims, said.person, record.at_ms, said.by)
+    note_claim(state.claims, said.person, record.at_ms, said.by, owner=said.owner)
     keep_first(state.claims)
     return Stepped(row, [*_settled(row, record.customer, record.at_ms, plan)])
 
@@ -289,7 +313,7 @@ def _settled(
         if not valid or not (begins or row.latest_ms):
             return []
         state.since_ms, state.person = valid[0]
-        records = [_grafted(row, id_, state, at_ms)]
+        records = [_grafted(row, id_, state, at_ms), *_owner_told(state, id_)]
         if row.ids is NO_IDS:
             row.ids = {}
         _share(row, id_, valid, plan)
@@ -297,6 +321,12 @@ def _settled(
     if state.is_leaving:
         return []
     if not valid or valid[0][1] != state.person:
+        state.is_leaving = True
+        said = LinkSaid(id_, state.person, until=state.split_ms)
+        return [LinkRecord(RELEASE, state.person, at_ms, said)]
+    if state.is_apart and not _rivals(state, valid):
+        # Who shared it are one person by now, or one of them never had it. It is linked anew, so
+        # that what it did meanwhile is that person's.
         state.is_leaving = True
         said = LinkSaid(id_, state.person, until=state.split_ms)
         return [LinkRecord(RELEASE, state.person, at_ms, said)]
@@ -316,9 +346,8 @@ def _grafted(
 def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> None:
     """From when a second user claims a visitor's id on, what is done with it is its own."""
     state = row.edit(IDENTITIES)
-    acts = {user for user, claim in state.claims.items() if claim.by == BY_MERGE}
-    shared = [at_ms for at_ms, user in valid[1:] if user not in acts]
-    if not shared or state.person in acts or plan.parameters.identity.shared == "keep":
+    shared = _rivals(state, valid)
+    if not shared or plan.parameters.identity.shared == "keep":
         return
     state.shared_ms = min(shared[0], state.shared_ms or shared[0])
     if not state.is_apart:
@@ -330,6 +359,19 @@ def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> 
         _keep_word(row, whole, plan)
         row.ids = {id_: SubRow(state.since_ms, whole)}
         state.is_apart = True
+
+
+def _rivals(state: Identities, valid: Sequence[tuple[int, str]]) -> list[int]:
+    """Since when each user claims a visitor's id who is not the same person as the first."""
+    acts = {user for user, claim in state.claims.items() if claim.by == BY_MERGE}
+    if state.person in acts:
+        return []
+    owners = {user: claim.owner or user for user, claim in state.claims.items()}
+    return [
+        at_ms
+        for at_ms, user in valid[1:]
+        if user not in acts and owners[user] != owners[valid[0][1]]
+    ]
 
 
 def _keep_word(row: Row, whole: Row, plan: Plan) -> None:
@@ -374,7 +416,10 @@ def _own_again(row: Row, record: LinkRecord, left: Row, context: Context, plan: 
     row.replace(IDENTITIES, state)
     effects = identity.returned(row, id_, left, apart, record.at_ms, context, plan)
     effects += _passed_over(row, record, context, plan)
-    return Stepped(row, [*effects, *_settled(row, id_, record.at_ms, plan)])
+    effects += _settled(row, id_, record.at_ms, plan)
+    # Whoever has it next tells it by themselves.
+    told = [] if state.person else _owner_told(state, id_)
+    return Stepped(row, [*effects, *told])
 
 
 # At a person
@@ -435,26 +480,26 @@ def _sent_home(
     return records
 
 
-def _forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+def _forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """An event of an id of this person's; of one that has left since, it is known there."""
     id_, person = record.said.id, record.customer
     if id_ not in row.ids:
-        return []
+        return Stepped(row, [])
     state, event = row.read(IDENTITIES), _event_in(record, plan)
+    theirs = msgspec.structs.replace(event, customer=person)
     context.is_passed_on = True
     try:
         if not state.is_mirror:
-            _, effects = identity.advance(row, person, event, context, plan)
-            return effects
-        sub = msgspec.structs.replace(event, customer=id_)
-        if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
-            return []
+            fate, effects = identity.advance(row, person, event, context, plan)
+            return Stepped(row, effects, event=theirs if fate is Fate.APPLIED else None)
+        if identity.mirror(row, person, event, context, plan) is not Fate.APPLIED:
+            return Stepped(row, [])
     except Rejected:
         # What the id has heard of is not what the person has.
-        return []
+        return Stepped(row, [])
     finally:
         context.is_passed_on = False
-    return [*_passed_on(state, msgspec.structs.replace(event, customer=person))]
+    return Stepped(row, [*_passed_on(state, theirs)])
 
 
 def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
@@ -476,7 +521,7 @@ def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list
         del state.claimed[said.id]
     elif claim is not None and claim.first_ms <= said.until:
         state.claimed[said.id] = Claim(claim.last_ms, claim.last_ms, claim.by)
-        again = LinkSaid(said.id, person, claim.by)
+        again = LinkSaid(said.id, person, claim.by, owner=state.person)
         effects.append(LinkRecord(CLAIM, said.id, claim.last_ms, again))
     return effects
 

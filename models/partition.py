@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
+from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
 from models.events.event import Event
-from models.events.link_record import ERASE, LinkRecord, link_record_of
+from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import LINK_TYPES, Line, timestamp_ms
 from models.graves import Grave, Graves
@@ -60,7 +61,9 @@ class Rows(Protocol):
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
-    ``refused``: why a part refused the event, which then has no fate.
+    ``refused``: why a part refused the event, which then has no fate; or why another row refused
+    what an event that was applied asked of it. ``outcome``: of an action, for the customer who is
+    to know of it: an id tells the person whose it is.
     """
 
     effects: list[Effect]
@@ -68,6 +71,7 @@ class Applied(NamedTuple):
     event: Event | None = None
     rehearsed: tuple[str, ...] = ()
     refused: Rejected | None = None
+    outcome: Event | None = None
 
 
 #: A record that was applied before: it changes nothing.
@@ -292,7 +296,8 @@ class Partition:
         if fate is Fate.APPLIED:
             self._put(offset, customer, row)
         effects += caused
-        return self._placed(offset, effects, fate, event)
+        applied = self._placed(offset, effects, fate, event)
+        return _with_outcome(applied, event) if fate is Fate.APPLIED else applied
 
     def _is_applied(self, offset: int, customer: str) -> bool:
         """Whether the customer's row, or what is left of it, knows the record at ``offset``."""
@@ -329,6 +334,8 @@ class Partition:
         if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
             self._put(offset, event.customer, row)
         applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
+        if stepped.fate is Fate.APPLIED and not _is_passed_on(stepped.effects):
+            applied = _with_outcome(applied, event)
         return applied._replace(refused=stepped.refused)
 
     def _link(self, offset: int, line: Line) -> Applied:
@@ -356,7 +363,8 @@ class Partition:
             self._rows.forget(record.customer)
             raise
         self._put(offset, record.customer, stepped.row)
-        return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
+        applied = self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
+        return applied if stepped.event is None else _with_outcome(applied, stepped.event)
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
@@ -440,3 +448,11 @@ class Partition:
             self.state.rehearsed += len(rehearsed)
             effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]
         return Applied(effects, fate, event, tuple(rehearsed))
+
+
+def _with_outcome(applied: Applied, event: Event) -> Applied:
+    return applied._replace(outcome=event) if event.name in OUTCOMES else applied
+
+
+def _is_passed_on(effects: list[Effect]) -> bool:
+    return any(isinstance(one, LinkRecord) and one.kind == FORWARDED for one in effects)

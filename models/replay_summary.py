@@ -76,6 +76,13 @@ class ReplayCounts:
         self._fates["deadLettered"] += 1
         self.refusals.add(rejected)
 
+    def add_refused_later(self, rejected: Rejected) -> None:
+        """Count an event as a dead letter instead of as applied: another row, asked by what the log
+        has of it, refused it.
+        """
+        self._fates[Fate.APPLIED] -= 1
+        self.add_refused(rejected)
+
     def add_score(self) -> None:
         self._scores += 1
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from math import nan
 from typing import ClassVar, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.parameters import Parameters
 from models.customer.part import Fact, Part
@@ -55,13 +55,15 @@ class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
 
 class Claim(State):
     """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it has to leave,
-    because there are too many.
+    because there are too many. ``owner``: of a user who claims an id, the person into whom they
+    are merged, "" for nobody.
     """
 
     first_ms: int
     last_ms: int
     by: str = BY_EVENT
     is_sent_home: bool = False
+    owner: str = ""
 
 
 class Identities(State):
@@ -94,14 +96,15 @@ class Identities(State):
         return sum(claim.by == BY_MERGE for claim in self.claimed.values())
 
 
-def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str) -> bool:
+def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str, *, owner: str = "") -> bool:
     """Note a claim as of ``at_ms``; whether it says more than is known: an earlier time, or that
-    it is an act of merging.
+    it is an act of merging. Whoever claims is ``owner``'s by now.
     """
     known = claims.get(who)
     if known is None:
-        claims[who] = Claim(at_ms, at_ms, by)
+        claims[who] = Claim(at_ms, at_ms, by, owner=owner)
         return True
+    known.owner = owner
     is_act = by == BY_MERGE != known.by
     is_earlier = at_ms < known.first_ms
     known.first_ms = min(at_ms, known.first_ms)
@@ -217,6 +220,9 @@ IDENTITIES: Part[Identities] = Part(
     },
     listens=frozenset({MERGED, SPLIT}),
     check=_check,
+    # Without the owners of those who claim an id.
+    version=2,
+    older={1: msgpack.Decoder(Identities).decode},
     moments={
         IDENTITY_LINKED: "another id turned out to be the customer's",
         IDENTITY_SPLIT: "an id turned out not to be the customer's",

@@ -35,7 +35,8 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     ``event``: of the id, as a record of the log. ``again``: the row is another by now, for one that
     is linked already. ``until``: claims up to this time are void; of an erasure, what is dated up
     to then is gone, and ``by`` is its mode. ``historical``: a historical
-    event says so, and nothing is decided aloud because of it.
+    event says so, and nothing is decided aloud because of it. ``owner``: into whom the user who
+    claims the id is merged.
     """
 
     id: str
@@ -47,6 +48,7 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     again: bool = False
     until: int = 0
     historical: bool = False
+    owner: str = ""
 
 
 class LinkRecord(Struct):

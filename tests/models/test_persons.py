@@ -1,5 +1,7 @@
 """Persons of several ids, in logs of one or several partitions."""
 
+from itertools import permutations
+
 import orjson
 import pytest
 
@@ -226,6 +228,50 @@ def test_a_user_becomes_anothers_by_an_act_alone(shop: Deployment) -> None:
     assert bob is not None
     assert not ada.read(PURCHASES).orders
     assert 1 == len(bob.read(PURCHASES).orders)
+
+
+HAPPENS = {
+    "a user acts": page(1, user="bob"),
+    "a visitor of that name acts": page(2, visitor="bob"),
+    "somebody logs in with it": logged_in(3, "ada", "bob"),
+}
+
+
+@pytest.mark.parametrize("order", list(permutations(HAPPENS)), ids=", ".join)
+def test_a_users_id_that_is_sent_as_a_visitors_too_stays_their_own(
+    shop: Deployment, order: tuple[str, ...]
+) -> None:
+    shop.tell(*(HAPPENS[what] for what in order), page(4, user="ada"))
+    assert {"ada": {"ada"}, "bob": {"bob"}} == shop.people()
+
+    shop.tell(merged(5, "ada", "bob"))
+    assert {"ada": {"ada", "bob"}} == shop.people()
+
+
+@pytest.mark.parametrize("first", ["ada", "bob"])
+@pytest.mark.parametrize("is_merged_first", [True, False])
+def test_who_are_one_person_do_not_share_a_browser(
+    shop: Deployment, first: str, *, is_merged_first: bool
+) -> None:
+    act = merged(4, "ada", "bob")
+    shop.tell(page(0, user="ada"), page(0, user="bob"), page(0, visitor="tablet"))
+    shop.tell(*([act] if is_merged_first else []))
+    second = "bob" if first == "ada" else "ada"
+    shop.tell(logged_in(1, first, "tablet"), logged_in(2, second, "tablet"))
+    shop.tell(put_in_cart(3, visitor="tablet"), *([] if is_merged_first else [act]))
+
+    assert {"ada"} == shop.people().keys()
+    ada = shop.row("ada")
+    assert ada is not None
+    assert not ada.read(CART).is_empty
+
+    shop.tell(split(5, "bob"))
+    shop.tell(page(6, visitor="tablet"), page(7, visitor="tablet"))
+    assert {"ada", "bob", "tablet"} == shop.people().keys()
+    assert {first, "tablet"} == shop.people()[first]
+    tablet = shop.row("tablet")
+    assert tablet is not None
+    assert 2 == tablet.read(ENGAGEMENT).interactions
 
 
 def test_a_user_with_ids_is_merged_and_leaves_with_them(shop: Deployment) -> None:
