@@ -11,7 +11,7 @@ import msgspec
 
 from models.customer.churn import CHURN
 from models.customer.consent import CONSENT_CHANGED
-from models.customer.contacts import CONTACTS
+from models.customer.contacts import CONTACTS, Outcome
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
 from models.customer.labels import Labels
 from models.customer.part import Part
@@ -131,6 +131,7 @@ def split(
     leaving, since_ms = row.ids[id_].row, row.ids[id_].since_ms
     row.ids = {other: sub for other, sub in row.ids.items() if other != id_}
     _forget_labels(row, leaving, since_ms)
+    _hand_back_outcomes(row, leaving)
     effects = _reunited(row, _Change(person, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT)
     if len(row.ids) == 1:
         row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
@@ -159,6 +160,7 @@ def returned(
     if the id was its own for a while already.
     """
     with_labels_of(row, left)
+    _hand_back_outcomes(left, row)
     # Nothing is news of this time but the labels: the rest was known when it happened.
     scene = Scene(row, id_, row.latest_ms, context)
     for part in PARTS:
@@ -176,6 +178,16 @@ def returned(
 def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
     known = part.pack(left.read(part)), part.empty
     return known != (part.pack(row.read(part)), part.pack(apart.read(part)))
+
+
+def _hand_back_outcomes(source: Row, target: Row) -> None:
+    """What became of an action that both have decided is known to ``target`` as to ``source``, so
+    that what was withdrawn is not withdrawn again.
+    """
+    known = {one.id: one.outcome for one in source.read(CONTACTS).latest}
+    for place, contact in enumerate(target.read(CONTACTS).latest):
+        if contact.outcome == Outcome.NONE != known.get(contact.id, Outcome.NONE):
+            target.edit(CONTACTS).latest[place].outcome = known[contact.id]
 
 
 def _take_over_cell(row: Row, before: Labels, ids: Mapping[str, SubRow], person: str) -> None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field, msgpack
+from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint
@@ -175,7 +176,8 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
     """
     one = Contacts()
     for contact in sorted((c for state in states for c in state.latest), key=_when):
-        one.remember(contact)
+        # What becomes of it for the person changes nothing of the id's.
+        one.remember(replace(contact))
     for state in states:
         for name, fired_ms in state.fired_ms.items():
             one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))

@@ -52,8 +52,9 @@ def _shut(scene: Scene, compiled: CompiledAction) -> Shut | None:
 
 def _withdrawal(scene: Scene, contact: Contact, shut: Shut) -> ActionWithdrawn:
     decided = contact.decision.hex()
-    # Of the decision alone, for it is withdrawn once, whatever comes to be heard of first.
-    name = decision_id(ACTION_WITHDRAWN, 1, scene.customer, Cause(message_id=decided))
+    # Of the decision alone, for it is withdrawn once, whatever comes to be heard of first, and
+    # whoever has it among their contacts: an id that left has those of before, as the person has.
+    name = decision_id(ACTION_WITHDRAWN, 1, "", Cause(message_id=decided))
     return ActionWithdrawn(
         id=name,
         kind=ACTION_WITHDRAWN,

@@ -425,6 +425,28 @@ def test_what_a_visitor_refused_is_withdrawn_from_the_user_they_become() -> None
     )
 
 
+@pytest.mark.parametrize("says", ["visitor", "user"])
+@pytest.mark.parametrize("is_split_first", [True, False])
+def test_what_was_withdrawn_is_not_withdrawn_again_after_a_split(
+    says: str, *, is_split_first: bool
+) -> None:
+    shop = Deployment(3, TREATED)
+    shop.tell(put_in_cart(0, visitor="anon-1"), page(0, user="ada"))
+    shop.tick(minute(61))
+    shop.tell(logged_in(62))
+    refusals = [
+        said_by("Unsubscribed", minute(63), **{says: "anon-1" if says == "visitor" else "ada"}),
+        split(64),
+    ]
+    shop.tell(*(reversed(refusals) if is_split_first else refusals))
+    shop.tell(said_by("Unsubscribed", minute(65), user="ada"))
+    shop.tell(said_by("Unsubscribed", minute(66), visitor="anon-1"))
+
+    withdrawn = [one for one in shop.effects if isinstance(one, ActionWithdrawn)]
+    assert 1 == len({one.id for one in withdrawn})
+    assert len(withdrawn) == (2 if is_split_first else 1)
+
+
 def test_a_list_has_a_person_once(shop: Deployment) -> None:
     who_bought_after_the_login(shop)
     asked = question(LINKING, where="ids > 0")
