@@ -486,6 +486,12 @@ def place_of(content: bytes) -> RowPlace:
     return place
 
 
+def next_due_ms_of(content: bytes) -> int:
+    """The earliest timer of a packed row that was checked when it was read; 0 for none."""
+    headed: _Headed = _HEADED.decode(content)
+    return headed.head.next_due_ms
+
+
 def _decoded(content: bytes, decoder: Any) -> Any:
     try:
         stored = decoder.decode(content)
