@@ -47,8 +47,8 @@ class Marks(NamedTuple):
     """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
     ``is_verified``: it has one, over key and value;
     ``is_known``: the row was written by a release that knew the same parts in the same versions, so
-    nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as far as was known;
-    ``damaged``: how many rows of a state's partition do not.
+    nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as
+    far as was known; ``damaged``: how many rows of a state's partition do not.
     """
 
     is_intact: bool = True
