@@ -14,6 +14,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from models.customer.dense import Dense
 from models.events.foreign import UNREADABLE
 
 #: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
@@ -64,8 +65,10 @@ class Kept(Generic[S]):
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
     ``pack`` and ``unpack`` are only given for a state that is not stored as its fields.
-    ``older``: the readers of earlier versions' bytes, by version. ``seed``: the initial value of
-    the checksum.
+    ``is_dense``: what is packed is compressed, in this version and not in the one before it, which
+    is read too.
+    ``older``: the readers of earlier versions' bytes, by version. ``plain``: packs without
+    compressing. ``seed``: the initial value of the checksum.
     """
 
     name: str
@@ -74,15 +77,26 @@ class Kept(Generic[S]):
     pack: Callable[[S], bytes] = _ENCODER.encode
     unpack: Callable[[bytes], S] = _of_its_fields
     version: int = 1
+    is_dense: bool = False
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
+    plain: Callable[[S], bytes] = field(init=False)
     empty: bytes = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.unpack is _of_its_fields:
             object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
+        object.__setattr__(self, "plain", self.pack)
+        if self.is_dense:
+            self._compress()
         object.__setattr__(self, "empty", self.pack(self.state()))
         object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
+
+    def _compress(self) -> None:
+        dense, pack, unpack = Dense(self.code, self.version), self.pack, self.unpack
+        object.__setattr__(self, "pack", lambda state: dense.compress(pack(state)))
+        object.__setattr__(self, "unpack", lambda content: unpack(dense.decompress(content)))
+        object.__setattr__(self, "older", {**self.older, self.version - 1: unpack})
 
 
 @lru_cache(maxsize=1_024)
