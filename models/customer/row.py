@@ -185,9 +185,10 @@ class Row:
         self.applied = applied
 
     def renew(self, part: Kept[Any]) -> None:
-        """Pack the part anew if an earlier release packed it."""
-        entry = self._packed.get(part.code)
-        if entry is not None and entry[_CHECKSUM_BYTES] != part.version:
+        """Pack the part anew: an earlier release packed it in another way, and another version of
+        the compression to other bytes.
+        """
+        if part.code in self._packed:
             self.edit(part)
 
     def has_seen(self, message: bytes) -> bool:
