@@ -64,11 +64,11 @@ class Kept(Generic[S]):
 
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
-    ``pack`` and ``unpack`` are only given for a state that is not stored as its fields.
+    ``pack`` and ``unpack`` are only given for a state that is not packed as its fields.
     ``is_dense``: what is packed is compressed, in this version and not in the one before it, which
-    is read too.
-    ``older``: the readers of earlier versions' bytes, by version. ``plain``: packs without
-    compressing. ``seed``: the initial value of the checksum.
+    is read too. ``older``: the readers of earlier versions' bytes, by version.
+
+    ``load`` reads this version as it is stored. ``seed``: the initial value of the checksum.
     """
 
     name: str
@@ -79,23 +79,24 @@ class Kept(Generic[S]):
     version: int = 1
     is_dense: bool = False
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
-    plain: Callable[[S], bytes] = field(init=False)
+    dense: Dense | None = field(init=False, default=None)
+    load: Callable[[bytes], S] = field(init=False)
     empty: bytes = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.unpack is _of_its_fields:
             object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
-        object.__setattr__(self, "plain", self.pack)
+        object.__setattr__(self, "load", self.unpack)
         if self.is_dense:
             self._compress()
         object.__setattr__(self, "empty", self.pack(self.state()))
         object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
 
     def _compress(self) -> None:
-        dense, pack, unpack = Dense(self.code, self.version), self.pack, self.unpack
-        object.__setattr__(self, "pack", lambda state: dense.compress(pack(state)))
-        object.__setattr__(self, "unpack", lambda content: unpack(dense.decompress(content)))
+        dense, unpack = Dense(self.code, self.version), self.unpack
+        object.__setattr__(self, "dense", dense)
+        object.__setattr__(self, "load", lambda content: unpack(dense.decompress(content)))
         object.__setattr__(self, "older", {**self.older, self.version - 1: unpack})
 
 
@@ -271,13 +272,13 @@ class Row:
         else:
             version = entry[_CHECKSUM_BYTES]
             _require_readable(part.code, version, part.version)
-            unpack = part.unpack if version == part.version else part.older.get(version)
-            if unpack is None:
+            load = part.load if version == part.version else part.older.get(version)
+            if load is None:
                 raise RowError(
                     f"the {part.name} of a row is of version {version}: nothing reads it"
                 )
             try:
-                state = unpack(entry[_CHECKSUM_BYTES + 1 :])
+                state = load(entry[_CHECKSUM_BYTES + 1 :])
             except (msgspec.DecodeError, TypeError, ValueError) as error:
                 raise RowError(f"the {part.name} of a row cannot be read: {error}") from None
         self._states[part.code] = state
@@ -294,6 +295,8 @@ class Row:
             if content == part.empty:
                 parts.pop(code, None)
                 continue
+            if part.dense is not None:
+                content = part.dense.compress(content)
             is_ordered = is_ordered and code in parts
             parts[code] = b"%b%c%b" % (
                 _sum_of(content, part.seed),

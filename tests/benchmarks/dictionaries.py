@@ -13,7 +13,7 @@ from pathlib import Path
 from zstandard import train_dictionary
 
 from agents.trials.demo.shop import ShopConfig, simulate
-from models.customer import dictionaries
+from models import customer
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.parameters import load_parameters
@@ -38,9 +38,9 @@ def main(wanted: list[str]) -> None:
     parts = {part.code: part for part in PARTS}
     for name in wanted:
         part = parts[name.split("-")[0]]
-        samples = [part.plain(row.read(part)) for row in rows if row.has(part)]
+        samples = [part.pack(row.read(part)) for row in rows if row.has(part)]
         dictionary = train_dictionary(DICTIONARY_BYTES_MAX, samples).as_bytes()
-        path = Path(*dictionaries.__path__) / f"{name}.zdict"
+        path = Path(*customer.__path__) / "dictionaries" / f"{name}.zdict"
         # Not over one that rows were written with.
         with path.open("xb") as file:
             file.write(dictionary)

@@ -77,7 +77,7 @@ def _as_it_is(state: Any) -> Any:
 
 def plain(part: Part[Any], state: Any) -> Any:
     """The state as plain values; bytes of a part that packs them in a way of its own."""
-    packed = part.plain(AGED.get(part.name, _as_it_is)(state))
+    packed = part.pack(AGED.get(part.name, _as_it_is)(state))
     try:
         return msgspec.msgpack.decode(packed)
     except msgspec.DecodeError:

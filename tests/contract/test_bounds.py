@@ -72,7 +72,7 @@ def test_a_state_does_not_grow_without_end(part: Part[Any]) -> None:
             # What was let go of may be refused.
             with suppress(Rejected):
                 engine.step(row, event, PLAN.context(present().snapshot, clock_ms=at_ms), PLAN)
-        sizes.append(len(part.plain(row.read(part))))
+        sizes.append(len(part.pack(row.read(part))))
     later = sizes[2 * _EVENTS // 3 :]
 
     assert max(sizes) <= STATE_BYTES_MAX

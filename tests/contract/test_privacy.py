@@ -89,7 +89,7 @@ def _contents(row: Row, event: Event) -> Iterator[tuple[str, bytes]]:
     at_ms = event.occurred_at_ms
     for part in PARTS:
         facts = facts_of(part, row, at_ms, event), sections_of(part, row, at_ms, event)
-        yield part.name, part.plain(row.read(part)) + repr(facts).encode()
+        yield part.name, part.pack(row.read(part)) + repr(facts).encode()
 
 
 @cache

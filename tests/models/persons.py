@@ -205,7 +205,7 @@ _OF_EVENTS = tuple(part for part in PARTS if part not in OF_THE_PERSON)
 def made_of_events(row: Row) -> dict[str, Any]:
     """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
     row = copy_of(decode_row(encode_row(row)))
-    parts = {part.name: part.plain(row.read(part)) for part in _OF_EVENTS}
+    parts = {part.name: part.pack(row.read(part)) for part in _OF_EVENTS}
     timers = {code: (due.due_ms, due.handled_ms) for code, due in row.timers()}
     # Those of what was decided and of labels are the person's.
     known = {code: due for code, due in timers.items() if any(due) and code not in _OF_THE_PERSON}

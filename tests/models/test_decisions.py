@@ -464,4 +464,4 @@ def test_of_a_moment_so_much_is_kept_of_what_was_rejected() -> None:
         assert [f"a-{n}" for n in range(REJECTED_MAX)] == [one.action for one in decided.rejected]
         assert [f"b-{n}" for n in range(REJECTED_MAX)] == decided.outranked
         assert {64} == {len(one.what) for one in decided.rejected}
-    assert len(CONTACTS.plain(contacts)) < 4_096
+    assert len(CONTACTS.pack(contacts)) < 4_096

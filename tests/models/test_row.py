@@ -227,7 +227,7 @@ def test_a_timer_that_is_not_known_goes_by_without_effect_and_is_remembered() ->
 
 def test_only_what_was_touched_is_packed_again() -> None:
     # Valid, and not how this release would write it: a long way to write 0.
-    [items, touched_at_ms, _, changes, orders] = packed(CART.plain(of(lively()).cart))
+    [items, touched_at_ms, _, changes, orders] = packed(CART.pack(of(lively()).cart))
     encode = msgspec.msgpack.encode
     unusual = b"\x95" + b"".join(
         [encode(items), encode(touched_at_ms), b"\xcf" + b"\0" * 8, encode(changes), encode(orders)]
