@@ -328,7 +328,7 @@ CONTACTS: Part[Contacts] = Part(
     record=_record,
     # Without the decision's own id and its end, what a cooldown holds back, and what was rejected.
     version=3,
-    is_dense=True,
+    dense_since=3,
     older={1: msgpack.Decoder(Contacts).decode},
     timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
     offers=(contacts,),

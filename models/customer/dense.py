@@ -24,7 +24,7 @@ _LEVEL = -1
 
 
 class Dense:
-    """Compresses what is packed of one part, in the version since which it is kept so.
+    """Compresses what is packed of one part, since ``version``.
 
     The dictionary of a version never changes: without it, nobody could read what was written.
     """

@@ -65,10 +65,11 @@ class Kept(Generic[S]):
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
     ``pack`` and ``unpack`` are only given for a state that is not packed as its fields.
-    ``is_dense``: what is packed is compressed, in this version and not in the one before it, which
-    is read too. ``older``: the readers of earlier versions' bytes, by version.
+    ``older``: the readers of what earlier versions packed, by version. ``dense_since``: the version
+    since which that is stored compressed, with the dictionary of that version; 0 for never. If
+    nothing else was new in it, the version before needs no reader.
 
-    ``load`` reads this version as it is stored. ``seed``: the initial value of the checksum.
+    ``readers``: of each version as it is stored. ``seed``: the initial value of the checksum.
     """
 
     name: str
@@ -77,27 +78,35 @@ class Kept(Generic[S]):
     pack: Callable[[S], bytes] = _ENCODER.encode
     unpack: Callable[[bytes], S] = _of_its_fields
     version: int = 1
-    is_dense: bool = False
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
+    dense_since: int = 0
     dense: Dense | None = field(init=False, default=None)
-    load: Callable[[bytes], S] = field(init=False)
+    readers: Mapping[int, Callable[[bytes], S]] = field(init=False)
     empty: bytes = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.unpack is _of_its_fields:
             object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
-        object.__setattr__(self, "load", self.unpack)
-        if self.is_dense:
-            self._compress()
+        if self.dense_since:
+            object.__setattr__(self, "dense", Dense(self.code, self.dense_since))
+        object.__setattr__(self, "readers", self._readers())
         object.__setattr__(self, "empty", self.pack(self.state()))
         object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
 
-    def _compress(self) -> None:
-        dense, unpack = Dense(self.code, self.version), self.unpack
-        object.__setattr__(self, "dense", dense)
-        object.__setattr__(self, "load", lambda content: unpack(dense.decompress(content)))
-        object.__setattr__(self, "older", {**self.older, self.version - 1: unpack})
+    def _readers(self) -> dict[int, Callable[[bytes], S]]:
+        dense = self.dense
+        if dense is None:
+            return {**self.older, self.version: self.unpack}
+        readers = {self.dense_since - 1: self.unpack, **self.older, self.version: self.unpack}
+        return {
+            version: read if version < self.dense_since else _decompressing(dense, read)
+            for version, read in readers.items()
+        }
+
+
+def _decompressing(dense: Dense, read: Callable[[bytes], S]) -> Callable[[bytes], S]:
+    return lambda content: read(dense.decompress(content))
 
 
 @lru_cache(maxsize=1_024)
@@ -272,13 +281,13 @@ class Row:
         else:
             version = entry[_CHECKSUM_BYTES]
             _require_readable(part.code, version, part.version)
-            load = part.load if version == part.version else part.older.get(version)
-            if load is None:
+            unpack = part.readers.get(version)
+            if unpack is None:
                 raise RowError(
                     f"the {part.name} of a row is of version {version}: nothing reads it"
                 )
             try:
-                state = load(entry[_CHECKSUM_BYTES + 1 :])
+                state = unpack(entry[_CHECKSUM_BYTES + 1 :])
             except (msgspec.DecodeError, TypeError, ValueError) as error:
                 raise RowError(f"the {part.name} of a row cannot be read: {error}") from None
         self._states[part.code] = state

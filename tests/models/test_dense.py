@@ -1,6 +1,7 @@
 """Compressed parts: the same states in less room, and the bytes of the releases before."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -11,12 +12,12 @@ from hypothesis import strategies as st
 from models.customer.comparison import has_content
 from models.customer.dense import Dense, dictionary_of
 from models.customer.part import Part
-from models.customer.purchases import PURCHASES
+from models.customer.purchases import PURCHASES, Purchases
 from models.customer.registry import PARTS
 from models.customer.row import Row, RowError, decode_row, encode_row
 from tests.contract.lives import past_of
 
-DENSE = [part for part in PARTS if part.is_dense]
+DENSE = [part for part in PARTS if part.dense_since]
 #: Without the dictionary that it was written with, no row can be read.
 DIGESTS = {
     "ca-3": ("c1d2a8a637bfa4f270010ac4756207fd7fbdfdfe388172f8f1bd8edcd8a13ab9"),
@@ -40,7 +41,9 @@ every_dense_part = pytest.mark.parametrize("part", DENSE, ids=repr)
 
 def test_the_dictionary_of_a_version_never_changes() -> None:
     found = {
-        f"{part.code}-{part.version}": sha256(dictionary_of(part.code, part.version)).hexdigest()
+        f"{part.code}-{part.dense_since}": sha256(
+            dictionary_of(part.code, part.dense_since)
+        ).hexdigest()
         for part in DENSE
     }
     assert DIGESTS == found
@@ -49,7 +52,7 @@ def test_the_dictionary_of_a_version_never_changes() -> None:
 @every_dense_part
 def test_a_state_is_read_back_as_it_was(part: Part[Any]) -> None:
     state = past_of(part, 0).row.read(part)
-    assert part.pack(state) == part.pack(part.load(compressed(part, state)))
+    assert part.pack(state) == part.pack(part.readers[part.version](compressed(part, state)))
 
 
 @every_dense_part
@@ -65,7 +68,7 @@ def test_what_the_release_before_wrote_is_read_and_packed_anew(part: Part[Any]) 
     """Whatever it was when it was read: another part's change leaves the old bytes alone."""
     row = past_of(part, 0).row
     expected = encode_row(row)
-    row._packed[part.code] = bytes([0, 0, 0, 0, part.version - 1]) + part.pack(row.read(part))
+    row._packed[part.code] = bytes([0, 0, 0, 0, part.dense_since - 1]) + part.pack(row.read(part))
     written = encode_row(row)
 
     again = decode_row(written)
@@ -74,6 +77,25 @@ def test_what_the_release_before_wrote_is_read_and_packed_anew(part: Part[Any]) 
     assert has_content(written, expected)
     again.edit(part)
     assert expected == encode_row(again)
+
+
+def test_the_next_version_reads_this_one_and_keeps_its_dictionary() -> None:
+    read, state = [], past_of(PURCHASES).row.read(PURCHASES)
+
+    def of_the_version_before(content: bytes) -> Purchases:
+        read.append(content)
+        return PURCHASES.unpack(content)
+
+    older = {**PURCHASES.older, PURCHASES.version: of_the_version_before}
+    following = replace(PURCHASES, version=PURCHASES.version + 1, older=older)
+    stored = compressed(PURCHASES, state)
+    assert stored == compressed(following, state)
+    for version, packed in ((PURCHASES.version, stored), (following.version, stored)):
+        again = following.readers[version](packed)
+        assert PURCHASES.pack(state) == PURCHASES.pack(again)
+    plain = following.readers[PURCHASES.dense_since - 1](PURCHASES.pack(state))
+    assert PURCHASES.pack(state) == PURCHASES.pack(plain)
+    assert [PURCHASES.pack(state)] == read
 
 
 @given(content=st.binary(max_size=200))
@@ -89,7 +111,7 @@ def test_other_bytes_of_the_same_state_have_the_same_content() -> None:
     row = past_of(PURCHASES, 0).row
     expected = encode_row(row)
     plain = PURCHASES.pack(row.read(PURCHASES))
-    stored = Dense(PURCHASES.code, PURCHASES.version)
+    stored = Dense(PURCHASES.code, PURCHASES.dense_since)
     other = b"\x60" + stored_block(plain)
     assert plain == stored.decompress(other) != stored.compress(plain)
     row._packed[PURCHASES.code] = bytes([0, 0, 0, 0, PURCHASES.version]) + other
@@ -105,7 +127,7 @@ def stored_block(plain: bytes) -> bytes:
 
 
 def test_threads_compress_side_by_side() -> None:
-    dense = Dense(PURCHASES.code, PURCHASES.version)
+    dense = Dense(PURCHASES.code, PURCHASES.dense_since)
     contents = [bytes([number % 7]) * 400 + b"%d" % number for number in range(2_000)]
     with ThreadPoolExecutor(4) as pool:
         assert contents == list(pool.map(dense.decompress, pool.map(dense.compress, contents)))
