@@ -261,22 +261,19 @@ class Partition:
         state, customer, source = self.state, event.customer, event.source
         if source is not None and is_repeated(source, state.sources, state.generations):
             return Applied([], Fate.DUPLICATE, event)
-        # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
-        state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
+        if event.kind is not ERASE_KIND:
+            # For every fate, so that it is the same after a crash, when a row may be ahead of the
+            # log.
+            state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
         # Before the clock moves, for what is due by then counts as this record's change, too.
         is_applied = self._is_applied(offset, customer)
         effects = self._moved_by(offset, event) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row, grave = self._rows.get(customer), self._graves.get(customer)
-        if event.kind is ERASE_KIND:
-            left = erasure.request(row, grave, event)
-            if left is None:
-                return self._placed(offset, effects, Fate.ERASED, event)
-            effects += self._leave(offset, customer, left)
-            return self._placed(offset, effects, Fate.APPLIED, event)
-        if grave is not None and grave.hides(event.occurred_at_ms):
-            return self._placed(offset, effects, Fate.ERASED, event)
+        fate = self._fate_of_erased(offset, event, row, grave, effects)
+        if fate is not None:
+            return self._placed(offset, effects, fate, event)
         row = row or Row()
         if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
@@ -293,6 +290,26 @@ class Partition:
             self._put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, fate, event)
+
+    def _fate_of_erased(
+        self,
+        offset: int,
+        event: Event,
+        row: Row | None,
+        grave: Grave | None,
+        effects: list[Effect],
+    ) -> Fate | None:
+        """The fate of a request to erase, whose effects are added, and of what comes of somebody
+        who was erased; None for all else.
+        """
+        if event.kind is not ERASE_KIND:
+            is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
+            return Fate.ERASED if is_hidden else None
+        left = erasure.request(row, grave, event)
+        if left is None:
+            return Fate.ERASED
+        effects += self._leave(offset, event.customer, left)
+        return Fate.APPLIED
 
     def _is_applied(self, offset: int, customer: str) -> bool:
         """Whether the customer's row, or what is left of it, knows the record at ``offset``."""

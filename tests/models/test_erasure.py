@@ -15,7 +15,7 @@ from models.engine import Fate
 from models.events.erasure_record import ERASE_REQUESTED, SUPPRESS, UNSUPPRESS, Erased
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import decode_log_line
+from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave, decode_grave, encode_grave
 from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state
 from models.replay import Replay
@@ -159,6 +159,28 @@ def test_a_request_is_never_too_late(shop: Deployment) -> None:
     shop.tell(erase())
 
     assert set() == known(shop)
+
+
+def test_a_request_does_not_move_the_time_of_a_shop_that_is_behind(shop: Deployment) -> None:
+    shop.tell(*ALONE, page(30, user="zoe"))
+    before = {(lane.as_of_ms, lane.state.clock_ms) for lane in shop.lanes}
+
+    shop.tell(encoded(erase(60 * 24 * 400)))
+
+    assert before == {(lane.as_of_ms, lane.state.clock_ms) for lane in shop.lanes}
+    replay = Replay(PARAMETERS)
+    for number, raw in enumerate((page(0, user="zoe"), erase(60 * 24 * 400)), 1):
+        replay.feed(raw, number)
+    assert replay.summary().clock is None or replay.summary().clock < iso(minute(1))
+
+
+def encoded(raw: bytes) -> bytes:
+    """As ingest writes it into the log."""
+    event = admit(raw, PARAMETERS, message_id="m")
+    return (
+        encode_event(event)[:-1]
+        + b',"source":{"topic":"clickstream","partition":0,"offset":0,"receivedAt":0}}'
+    )
 
 
 def _said(order: tuple[int, ...]) -> list[bytes]:
