@@ -23,7 +23,7 @@ from models.events.foreign import UNREADABLE
 from models.events.times import iso
 from streams.dead_letters import decode_letter
 from streams.kafka_clients import new_reader, running
-from streams.person_lookup import Kept
+from streams.person_lookup import KeptOfId
 from streams.topic_scan import scan, spans_of
 
 OnProgress = Callable[[int, int], object]
@@ -44,7 +44,7 @@ _WHO_ELSE: Final = frozenset({"id", "person", "fromuserid"})
 
 
 async def export_person(
-    settings: Settings, person: dict[str, Kept], write: Write, on_progress: OnProgress
+    settings: Settings, person: dict[str, KeptOfId], write: Write, on_progress: OnProgress
 ) -> int:
     """Write everything that names one of the ids of ``person``, one JSON object a line; how many
     lines there are. ``on_progress(done, total)`` counts records that were looked at.
@@ -55,9 +55,10 @@ async def export_person(
             write(_encoded(line))
             lines += 1
     async with running(new_reader(settings), settings) as reader:
-        spans = [(name, span) for name in _KINDS for span in await spans_of(reader, name, settings)]
-        done, total = 0, sum(span.end - span.begin for _, span in spans)
-        for name, span in spans:
+        of_topics = {name: await spans_of(reader, name, settings) for name in _KINDS}
+        spans = [span for of_topic in of_topics.values() for span in of_topic]
+        done, total = 0, sum(span.end - span.begin for span in spans)
+        for name, span in [(name, span) for name, some in of_topics.items() for span in some]:
             async for records in scan(reader, span, settings):
                 for record in records:
                     if (content := _naming(name, record, person.keys())) is not None:

@@ -19,7 +19,7 @@ from streams.kafka_clients import new_reader, partition_for, running
 from streams.topic_scan import scan, spans_of
 
 
-class Kept(NamedTuple):
+class KeptOfId(NamedTuple):
     """What is kept of an id; ``written_ms``: when the broker was told of its grave."""
 
     row: Row | None
@@ -37,7 +37,7 @@ class Kept(NamedTuple):
         return set() if self.row is None else {*self.row.ids, *self.row.read(IDENTITIES).claimed}
 
 
-async def kept_of(settings: Settings, customers: Iterable[str]) -> dict[str, Kept]:
+async def kept_of(settings: Settings, customers: Iterable[str]) -> dict[str, KeptOfId]:
     """What the workers wrote last of each of ``customers``. Raises `TopicsError` when there is no
     changelog, `BrokerUnreachable`, and ``RowError`` for what cannot be read.
     """
@@ -63,17 +63,17 @@ async def kept_of(settings: Settings, customers: Iterable[str]) -> dict[str, Kep
     }
 
 
-def _kept(row: ConsumerRecord | None, grave: ConsumerRecord | None) -> Kept:
+def _kept(row: ConsumerRecord | None, grave: ConsumerRecord | None) -> KeptOfId:
     found: Row | None = None
     if row is not None and row.value is not None:
         check_row(row.value, VERSIONS)
         found = decode_row(row.value)
     if grave is None or grave.value is None:
-        return Kept(found, None)
-    return Kept(found, decode_grave(grave.value), grave.timestamp)
+        return KeptOfId(found, None)
+    return KeptOfId(found, decode_grave(grave.value), grave.timestamp)
 
 
-async def person_of(settings: Settings, customer: str) -> dict[str, Kept]:
+async def person_of(settings: Settings, customer: str) -> dict[str, KeptOfId]:
     """What is kept of each id of the person whose id ``customer`` is, by id."""
     found = await kept_of(settings, [customer])
     person = customer

@@ -19,7 +19,7 @@ from models.events.times import iso
 if TYPE_CHECKING:
     from models.graves import Grave
     from streams.expiry import Expiry
-    from streams.person_lookup import Kept
+    from streams.person_lookup import KeptOfId
 
 
 class Mode(StrEnum):
@@ -33,9 +33,11 @@ class Mode(StrEnum):
 class _RequestUnlessNamed(TyperGroup):
     """`keepstream erase ID` is `keepstream erase request ID`."""
 
+    default_command = "request"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in {*self.commands, "--help"}:
-            args = ["request", *args]
+            args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
 
@@ -113,7 +115,7 @@ def status(
     _report(settings, kept.written_ms)
 
 
-def _tell_nobody(customer: str, kept: "Kept") -> None:
+def _tell_nobody(customer: str, kept: "KeptOfId") -> None:
     if kept.grave is not None and kept.grave.at_ms:
         complain(
             f"{customer} is erased as of {iso(kept.grave.at_ms)}, and nothing came since: nothing "
@@ -127,7 +129,7 @@ def _tell_nobody(customer: str, kept: "Kept") -> None:
     raise typer.Exit(EXIT_FOUND)
 
 
-def _tell_grave(customer: str, kept: "Kept", grave: "Grave") -> None:
+def _tell_grave(customer: str, kept: "KeptOfId", grave: "Grave") -> None:
     typer.echo(f"{customer} is erased: what is dated up to {iso(grave.at_ms)} is gone for good")
     if grave.is_suppressed:
         typer.echo("whatever comes later counts as erased, until UNSUPPRESS")
