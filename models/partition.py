@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
+from models.customer import inactivity
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
@@ -33,6 +34,8 @@ from models.repeats import is_repeated
 #: Records that are no events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
+#: Effects of erasing who did nothing for long, by one record of the log.
+ERASED_AT_ONCE_MAX = 24
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -175,6 +178,7 @@ class Partition:
             return effects
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
+        room = ERASED_AT_ONCE_MAX
         while self._heap and self._heap[0][0] <= clock_ms:
             due_ms, customer = heappop(self._heap)
             if self._scheduled.get(customer) != due_ms:
@@ -190,12 +194,30 @@ class Partition:
             if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
+                ended = self._ended(customer, row, due_ms, room) if self._plan.inactive_ms else None
                 self._rows.put(customer, row)
                 ran.add(customer)
+                if ended is not None:
+                    room -= len(ended.effects)
+                    effects += self._leave(offset, customer, ended)
+                    continue
             self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
             self._schedule(customer, row.wakes_ms)
         return effects
+
+    def _ended(self, customer: str, row: Row, due_ms: int, room: int) -> erasure.Left | None:
+        """What is left of somebody who did nothing for too long. ``room``: for so many effects, of
+        which one record of the log has no more than it can tell apart; who has to wait is looked
+        at with the next.
+        """
+        clock_ms, inactive_ms = self.state.clock_ms, self._plan.inactive_ms
+        if inactivity.has_ended(row, clock_ms, inactive_ms):
+            left = erasure.expire(row, customer, self._graves.get(customer), due_ms)
+            if len(left.effects) <= room or room == ERASED_AT_ONCE_MAX:
+                return left
+        inactivity.watch(row, clock_ms, inactive_ms)
+        return None
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""
@@ -377,6 +399,8 @@ class Partition:
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
+        if self._plan.inactive_ms:
+            inactivity.watch(row, self.state.clock_ms, self._plan.inactive_ms)
         self._rows.put(customer, row)
         self._schedule(customer, row.wakes_ms)
 
