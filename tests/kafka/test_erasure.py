@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import redis
@@ -23,6 +24,7 @@ from streams.redis_views import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
 from tests.kafka.test_persons import event
+from tests.kafka.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -30,6 +32,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 CANARIES = ("canary-user", "canary-visitor", "canary-order", "canary-product")
 
 
+ERASED_EVENTS = "keepstream_events_total"
 DISCONTENT = {"kind": "nps", "score": 1, "scale_max": 10}
 
 
@@ -69,6 +72,7 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
         deployment.wait("profiles", lambda: has("canary-user") and has("zoe"))
         deployment.wait("decisions", lambda: ["canary-user", "zoe"] == delivered())
         _assert_exported(deployment)
+        assert b"canary-visitor" in _rows_of(worker)
         said = asked(deployment, "canary-visitor", "--because", "asked by letter")
         assert "told the workers to erase, as of " in said.stdout
         assert "Z: canary-user, canary-visitor\n" in said.stdout
@@ -81,6 +85,7 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
         assert not has("canary-user")
         assert not has("canary-visitor")
         assert ["zoe"] == delivered()
+        assert b"canary" not in _rows_of(worker)
     assert deployment.live_customer("canary-user") is None
     assert 5 == deployment.metric("keepstream_events_total", fate="erased")
 
@@ -91,6 +96,25 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
             assert canary not in worker.log_text()
     assert_exact(deployment, published=12)
     assert_replayed(deployment)
+
+    _assert_read_back(deployment, past[2])
+
+
+def _assert_read_back(deployment: Deployment, past: ShopRecord) -> None:
+    """Rows and graves are what the log gives, also to a worker that reads them back."""
+    assert [0] == [worker.stop() for worker in deployment.alive]
+    again = deployment.run("rebuild", "--all", "--dry-run")
+    assert deployment.settings.partitions == again.count(" 0 rows differ from the log")
+    deployment.start_worker()
+    deployment.publish([past])
+    deployment.wait("it is erased", lambda: 1 == deployment.metric(ERASED_EVENTS, fate="erased"))
+    assert {"zoe"} == _customers(deployment)
+
+
+def _rows_of(worker: Worker) -> bytes:
+    """What a worker's scratch files of rows have on the disk."""
+    descriptors = Path(f"/proc/{worker.process.pid}/fd").iterdir()
+    return b"".join(one.read_bytes() for one in descriptors if "/rows/" in str(one.readlink()))
 
 
 def asked(deployment: Deployment, *arguments: str) -> Result:
