@@ -97,8 +97,7 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _ROW:
         # Nearly every row, a million of them in a takeover.
-        stated = headers[0][1]
-        if stated == _sum_of(key or b"", value) + KNOWN:
+        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
             return _KNOWN
     found = dict(headers)
     stated = found.get(_ROW, found.get(_CHECKSUM, b""))
