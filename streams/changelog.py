@@ -15,10 +15,14 @@ from models.customer.row import LINKED_FORMAT
 
 #: The key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
+#: The beginning of the keys of graves, before the fingerprint; likewise no customer's id.
+GRAVE_KEY = b"\x00grave:"
 _CHECKSUM = "crc"
 #: Of a row: the same checksum, and what its writer knew.
 _ROW = "row"
 _CHECKSUM_BYTES = 4
+_SALT = "salt"
+_ERASED = "erased"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
 
@@ -48,7 +52,9 @@ class Marks(NamedTuple):
     ``is_verified``: it has one, over key and value;
     ``is_known``: the row was written by a release that knew the same parts in the same versions, so
     nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as
-    far as was known; ``damaged``: how many rows of a state's partition do not.
+    far as was known; ``damaged``: how many rows of a state's partition do not. ``erased``: of a row
+    that is gone, the offset of the record that erased it. ``salt``: a mark of the salt of a grave's
+    fingerprint.
     """
 
     is_intact: bool = True
@@ -57,6 +63,8 @@ class Marks(NamedTuple):
     damaged: int = 0
     is_verified: bool = False
     is_known: bool = False
+    erased: int | None = None
+    salt: bytes = b""
 
 
 def known_by(versions: Mapping[str, int]) -> bytes:
@@ -70,16 +78,30 @@ KNOWN = known_by(VERSIONS)
 
 
 def row_record(
-    customer: str, packed: bytes | None, *, is_sound: bool = True, known: bytes = KNOWN
+    customer: str,
+    packed: bytes | None,
+    *,
+    is_sound: bool = True,
+    erased: int | None = None,
+    known: bytes = KNOWN,
 ) -> ChangelogRecord:
-    """A customer's row, or with None that there is none. One that was continued from a damaged row
+    """A customer's row, or with None that there is none; ``erased``: the offset of the record that
+    erased it, so that a later row stays. One that was continued from a damaged row
     is not sound, and says so for whoever reads it back.
     """
     key = customer.encode()
     headers = [(_ROW, _sum_of(key, packed) + known)]
+    if erased is not None:
+        headers.append((_ERASED, b"%d" % erased))
     if not is_sound:
         headers.append((_UNSOUND, b"1"))
     return ChangelogRecord(key, packed, headers)
+
+
+def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> ChangelogRecord:
+    """The grave of somebody, who is known by the fingerprint alone."""
+    key = GRAVE_KEY + fingerprint
+    return ChangelogRecord(key, packed, [(_CHECKSUM, _sum_of(key, packed)), (_SALT, salt_mark)])
 
 
 def state_record(state: bytes, origin: Origin, damaged: int) -> ChangelogRecord:
@@ -111,6 +133,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         damaged=int(count) if count.isdigit() else 0,
         is_verified=is_verified,
         is_known=is_verified and stated[_CHECKSUM_BYTES:] == KNOWN,
+        erased=int(found[_ERASED]) if found.get(_ERASED, b"").isdigit() else None,
+        salt=found.get(_SALT, b""),
     )
 
 

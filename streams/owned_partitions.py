@@ -15,6 +15,7 @@ from models.partition import Partition
 from models.plan import Plan
 from streams.changelog import UNKNOWN_ORIGIN, Origin
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.metrics import Metrics
 from streams.pacing import NOT_OPEN, PartitionStanding
 from streams.record_batches import PositionError
@@ -31,7 +32,8 @@ class OwnedPartition:
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
     ``settled_ms`` and ``settled``: the time, clock and models of the rows as they were last
-    drained, from which the fold may be ahead by a batch.
+    drained, from which the fold may be ahead by a batch. ``gone``: customers who were erased before
+    it was opened, and of whom Redis may still have a profile.
     """
 
     fold: Partition
@@ -41,6 +43,8 @@ class OwnedPartition:
     last_event_s: float = 0.0
     is_shown: bool = False
     taught_ms: int = 0
+    graves: CustomerGraves = field(default_factory=CustomerGraves)
+    gone: set[str] = field(default_factory=set)
     settled_ms: int = field(init=False)
     settled: Context = field(init=False)
 
@@ -172,6 +176,7 @@ class OwnedPartitions:
             self._plan,
             self.snapshots.get,
             state,
+            recovered.graves,
         )
         self._metrics.recovery_seconds.observe(recovered.seconds)
         self._metrics.recovered_records.inc(recovered.records)
@@ -195,4 +200,11 @@ class OwnedPartitions:
                 number,
                 damaged,
             )
-        return OwnedPartition(fold, recovered.rows, recovered.origin, last_event_s=monotonic())
+        return OwnedPartition(
+            fold,
+            recovered.rows,
+            recovered.origin,
+            last_event_s=monotonic(),
+            graves=recovered.graves,
+            gone=recovered.gone,
+        )

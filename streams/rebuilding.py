@@ -19,8 +19,9 @@ from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
 from models.partition_state import encode_state, rehearsing_state
 from models.plan import Plan, plan_for
-from streams.changelog import Origin, row_record, state_record
+from streams.changelog import Origin, grave_record, row_record, state_record
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
@@ -81,24 +82,22 @@ class Rebuilding:
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
-                stored = await folded(
-                    reader, table.partition, table.end, SetAside.of(self._settings)
-                )
+                stored = await folded(reader, table.partition, table.end, self._settings)
                 if not (whole or stored.damaged):
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
                 span = _whole(log, end)
-                rows, fold = await self._folded(reader, span, on_progress)
-                found.append(await self._compared(stored, rows, fold, span, origin))
+                made = await self._folded(reader, span, on_progress)
+                found.append(await self._compared(stored, made, span, origin))
         return found
 
     async def _folded(
         self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
-    ) -> tuple[CustomerRows, Partition]:
+    ) -> "_Made":
         """The partition as it follows from ``span`` of the log."""
-        rows = CustomerRows()
+        rows, graves = CustomerRows(), CustomerGraves(self._settings.erasure_salt)
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
-        fold = _fold(span.partition.partition, rows, snapshots, self._plan)
+        fold = _fold(span.partition.partition, rows, graves, snapshots, self._plan)
         set_aside = SetAside.of(self._settings)
         async for records in scan(reader, span, self._settings):
             for record in records:
@@ -107,18 +106,22 @@ class Rebuilding:
             for _ in rows.drain():
                 pass
             on_progress(fold.state.applied + 1, span.end)
-        return rows, fold
+        return _Made(rows, graves, fold)
 
     async def _compared(
         self,
         stored: ChangelogFold,
-        rows: CustomerRows,
-        fold: Partition,
+        folded: "_Made",
         span: Span,
         origin: Origin,
     ) -> Rebuilt:
-        """Compare the rows, and write those that differ, then the state."""
-        made = rows.all_packed()
+        """Compare graves and rows, and write those that differ, then the state."""
+        made, fold = folded.rows.all_packed(), folded.fold
+        graves = [
+            grave_record(name, packed, folded.graves.fingerprints.salt_mark)
+            for name, packed in folded.graves.all_packed().items()
+            if stored.graves.all_packed().get(name) != packed
+        ]
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
         different = [
             customer
@@ -128,6 +131,8 @@ class Rebuilding:
         if self._writes:
             async with running(new_outbox_producer(self._settings), self._settings) as producer:
                 outbox, number = Outbox(producer, self._settings), fold.number
+                for key, value, headers in graves:
+                    outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 for index, customer in enumerate([*different, *sorted(gone)], 1):
                     key, value, headers = row_record(customer, made.get(customer))
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
@@ -141,8 +146,16 @@ class Rebuilding:
             records=span.end,
             customers=len(made),
             damaged=len(stored.damaged),
-            different=len(different) + len(gone),
+            different=len(different) + len(gone) + len(graves),
         )
+
+
+class _Made(NamedTuple):
+    """A partition as the log gives it."""
+
+    rows: CustomerRows
+    graves: CustomerGraves
+    fold: Partition
 
 
 def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:
@@ -165,9 +178,11 @@ def _whole(log: Span, end: int) -> Span:
     )
 
 
-def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan) -> Partition:
+def _fold(
+    number: int, rows: CustomerRows, graves: CustomerGraves, snapshots: SnapshotStore, plan: Plan
+) -> Partition:
     state = rehearsing_state()
-    return Partition(number, rows, snapshots.prior, plan, snapshots.get, state)
+    return Partition(number, rows, snapshots.prior, plan, snapshots.get, state, graves)
 
 
 async def _apply(

@@ -28,6 +28,7 @@ from config.topics import (
 from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
 from streams.customers_table import CustomerRows
+from streams.graves import Fingerprints
 from streams.outbox import Outbox
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
@@ -137,7 +138,12 @@ class SimulatedWorker:
             LABELLED_EXAMPLES: lambda batch: self._trainer.take(batch, consumer),
             **{
                 topic: DeliverAgent(
-                    topic, streams, NOBODY, lambda: self.is_leaving, settings.deliver_max_age_ms
+                    topic,
+                    streams,
+                    NOBODY,
+                    lambda: self.is_leaving,
+                    settings.deliver_max_age_ms,
+                    Fingerprints(),
                 ).take
                 for topic in DELIVERED_TOPICS
             },
@@ -258,7 +264,11 @@ class SimulatedWorker:
                 fold.add(record.key, record.value, record.headers)
             read += 20
             await self.broker.request(self)
-        return Recovered(CustomerRows(fold.packed), fold.state, end, fold.quarantined, 0.0)
+        fold.bury()
+        rows = CustomerRows(fold.packed, strays=fold.strays)
+        return Recovered(
+            rows, fold.state, end, fold.quarantined, 0.0, graves=fold.graves, gone=fold.gone
+        )
 
     # Fetching and delivering
 
