@@ -82,8 +82,8 @@ def row_record(
     packed: bytes | None,
     *,
     is_sound: bool = True,
-    known: bytes = KNOWN,
     erased: int | None = None,
+    known: bytes = KNOWN,
 ) -> ChangelogRecord:
     """A customer's row, or with None that there is none; ``erased``: the offset of the record that
     erased it, so that a later row stays. One that was continued from a damaged row
@@ -119,8 +119,7 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _ROW:
         # Nearly every row, a million of them in a takeover.
-        stated = headers[0][1]
-        if stated == _sum_of(key or b"", value) + KNOWN:
+        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
             return _KNOWN
     found = dict(headers)
     stated = found.get(_ROW, found.get(_CHECKSUM, b""))
