@@ -14,6 +14,9 @@ STATE_KEY = b"\x00partition"
 _CHECKSUM = "crc"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
+#: Of a row, its customer's key of the archive; of a state, its partition's secrets.
+_KEY = "key"
+_SECRETS = "secrets"
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -40,7 +43,8 @@ class Marks(NamedTuple):
     """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
     ``is_verified``: it has one, over key and value;
     ``is_sound``: the row follows from all that happened to the customer, as far as was known;
-    ``damaged``: how many rows of a state's partition do not.
+    ``damaged``: how many rows of a state's partition do not. ``key``: of a row's customer in the
+    archive, and ``secrets``: of a state's partition, both as they are stored, b"" without.
     """
 
     is_intact: bool = True
@@ -48,25 +52,35 @@ class Marks(NamedTuple):
     origin: Origin = UNKNOWN_ORIGIN
     damaged: int = 0
     is_verified: bool = False
+    key: bytes = b""
+    secrets: bytes = b""
 
 
-def row_record(customer: str, packed: bytes | None, *, is_sound: bool = True) -> ChangelogRecord:
+def row_record(
+    customer: str, packed: bytes | None, *, is_sound: bool = True, key: bytes | None = None
+) -> ChangelogRecord:
     """A customer's row, or with None that there is none. One that was continued from a damaged row
-    is not sound, and says so for whoever reads it back.
+    is not sound, and says so for whoever reads it back. ``key``: the customer's of the archive.
     """
-    key = customer.encode()
-    headers = [(_CHECKSUM, _sum_of(key, packed))]
+    name = customer.encode()
+    headers = [(_CHECKSUM, _sum_of(name, packed))]
+    if key is not None:
+        headers.append((_KEY, key))
     if not is_sound:
         headers.append((_UNSOUND, b"1"))
-    return ChangelogRecord(key, packed, headers)
+    return ChangelogRecord(name, packed, headers)
 
 
-def state_record(state: bytes, origin: Origin, damaged: int) -> ChangelogRecord:
-    """A partition's state, and how many of its rows are not sound."""
+def state_record(
+    state: bytes, origin: Origin, damaged: int, secrets: bytes = b""
+) -> ChangelogRecord:
+    """A partition's state, how many of its rows are not sound, and its secrets of the archive."""
     headers = [(_CHECKSUM, _sum_of(STATE_KEY, state))]
     headers += [(name, value.encode()) for name, value in origin._asdict().items() if value]
     if damaged:
         headers.append((_DAMAGED, b"%d" % damaged))
+    if secrets:
+        headers.append((_SECRETS, secrets))
     return ChangelogRecord(STATE_KEY, state, headers)
 
 
@@ -77,6 +91,10 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
     if len(headers) == 1 and headers[0][0] == _CHECKSUM:
         # Nearly every row, a million of them in a takeover.
         return _VERIFIED if headers[0][1] == _sum_of(key or b"", value) else _TORN
+    if len(headers) == 2 and headers[0][0] == _CHECKSUM and headers[1][0] == _KEY:
+        if headers[0][1] == _sum_of(key or b"", value):
+            return Marks(True, True, UNKNOWN_ORIGIN, 0, True, headers[1][1])
+        return _TORN
     found = dict(headers)
     checksum = found.get(_CHECKSUM)
     named = {name: found[name].decode(errors="replace") for name in Origin._fields if name in found}
@@ -88,6 +106,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         origin=Origin(**named) if named else UNKNOWN_ORIGIN,
         damaged=int(count) if count.isdigit() else 0,
         is_verified=is_verified,
+        key=found.get(_KEY, b""),
+        secrets=found.get(_SECRETS, b""),
     )
 
 

@@ -13,14 +13,16 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_of, require_known
-from models.events.foreign import UNREADABLE
+from models.events.foreign import UNREADABLE, Foreign
 from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customer_keys import CustomerKey, Secrets
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.row_file import RowFile
+from streams.row_keys import RowsWithKeys
 from streams.set_aside import SetAside
 from streams.topic_identity import topic_ids
 
@@ -40,7 +42,8 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped. ``origin``: the topics that there are now.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``secrets``: the
+    partition's of the archive, None before it has one.
     """
 
     rows: CustomerRows
@@ -49,6 +52,7 @@ class Recovered:
     quarantined: int
     seconds: float
     origin: Origin = UNKNOWN_ORIGIN
+    secrets: Secrets | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +70,12 @@ class ChangelogFold:
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
     damaged: set[str] = field(default_factory=set)
+    secrets: bytes = b""
+    keys: RowsWithKeys | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.packed, RowsWithKeys):
+            self.keys = self.packed
 
     def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
@@ -79,7 +89,7 @@ class ChangelogFold:
                 self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
-        except (RowError, *UNREADABLE):
+        except (RowError, Foreign, *UNREADABLE):
             self.quarantined += 1
             self._note_damage(key)
 
@@ -100,7 +110,7 @@ class ChangelogFold:
     def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state, self.origin = state, told.origin
+            self.state, self.origin, self.secrets = state, told.origin, told.secrets
 
     def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
         if not is_id(customer):
@@ -117,11 +127,19 @@ class ChangelogFold:
             check_row(value, VERSIONS)
         before = self.packed.get(customer)
         if before is None or place_of(value).applied >= place_of(before).applied:
-            self.packed[customer] = value
+            self._keep(customer, value, told.key)
             if told.is_sound:
                 self.damaged.discard(customer)
             else:
                 self.damaged.add(customer)
+
+    def _keep(self, customer: str, packed: bytes, kept: bytes) -> None:
+        if self.keys is None or not kept:
+            self.packed[customer] = packed
+            return
+        # A key that is damaged makes the row a damaged one, whose key is then read elsewhere.
+        CustomerKey.read(kept, customer.encode())
+        self.keys.put(customer, packed, kept)
 
     @property
     def applied(self) -> int:
@@ -147,7 +165,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ends = await reader.end_offsets([changelog, events])
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
-        fold = ChangelogFold(packed=RowFile(Path(settings.rows_dir)) if settings.rows_dir else {})
+        fold = ChangelogFold(_place_for_rows(settings))
         records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
@@ -159,7 +177,15 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
         origin=origin,
+        secrets=Secrets.read(fold.secrets) if fold.secrets else None,
     )
+
+
+def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
+    rows: MutableMapping[str, bytes] = {}
+    if settings.rows_dir:
+        rows = RowFile(Path(settings.rows_dir))
+    return RowsWithKeys(rows) if settings.has_archive else rows
 
 
 async def folded(

@@ -1,0 +1,146 @@
+"""What the owner of a partition writes to the archive: every record that it folds, in order."""
+
+import os
+from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_KEYS
+from models.customer.row import Row
+from models.events.gone import Gone, gone_of
+from models.events.wire import GONE, LINK_TYPES, Line, identity
+from models.partition import CONTROL_TYPES, Applied
+from streams.archive.frames import NONCE_BYTES, SealedRecord, frames_of, sealed
+from streams.customer_keys import PARTITION_KEY, CustomerKey, Secrets
+from streams.customers_table import CustomerRows
+from streams.outbox import Outbox
+from streams.row_keys import RowsWithKeys
+
+#: Ciphers kept between batches, as many as rows are kept unpacked.
+CIPHERS_MAX: Final = 2_000
+#: Records that are nobody's: a partition's clock, its models, and what is left of others.
+_NOBODYS: Final = CONTROL_TYPES - LINK_TYPES
+
+
+class _Cipher(NamedTuple):
+    cipher: AESGCM
+    key_id: bytes
+    since: int
+
+
+class ArchiveWriter:
+    """One partition's. Nothing is written before `write_to`: a batch that is taken away leaves
+    nothing, and its repeat writes the same once more.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        rows: CustomerRows,
+        keys: RowsWithKeys,
+        secrets: Secrets,
+        *,
+        is_new: bool = False,
+    ) -> None:
+        """``is_new``: nothing of the partition was ever written; see `begin`."""
+        self._number = number
+        self._rows = rows
+        self._row_keys = keys
+        self.secrets = secrets
+        self.is_new = is_new
+        self._ciphers: dict[str, _Cipher] = {}
+        self._entries: list[SealedRecord] = []
+        #: Records of `customer-keys`: the customer, and their key or that it is gone.
+        self._keys: list[tuple[bytes, bytes | None]] = []
+
+    def begin(self, outbox: Outbox) -> None:
+        """Write the partition's key. It must be durable, and the secrets with a state, before
+        anything is sealed: whoever takes over then goes on with the same.
+        """
+        self.is_new = False
+        outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
+
+    def take(self, offset: int, line: Line, value: bytes, applied: Applied) -> None:
+        """The record at ``offset``, which was folded just now: ``value`` are its bytes.
+
+        Without a row of its customer it has changed nothing of anybody, so that only what is left
+        of it is kept: there is no key for somebody of whom nothing is known.
+        """
+        if line.type in _NOBODYS:
+            gone = gone_of(line) if line.type == GONE else None
+            self._entries.append(SealedRecord(offset, b"" if gone else value, b"", gone))
+            return
+        gone, customer = gone_of(line), _whose(line, applied)
+        cipher = self._cipher_of(customer, offset)
+        if cipher is None:
+            self._entries.append(SealedRecord(offset, gone=gone))
+            return
+        content = sealed(cipher.cipher, os.urandom(NONCE_BYTES), value, offset)
+        self._entries.append(SealedRecord(offset, content, cipher.key_id, gone))
+
+    def skip(self, offset: int, line: Line | None = None) -> None:
+        """The record at ``offset``, which was refused: it changed nothing."""
+        gone = None
+        if line is not None and line.is_before_rehearsal:
+            # But whoever wrote it decided aloud.
+            gone = Gone(2)
+        self._entries.append(SealedRecord(offset, gone=gone))
+
+    def forget(self, customer: str, offset: int) -> None:
+        """Delete the key of a customer whom the record at ``offset`` erases. Whoever comes later
+        under that id has another one.
+        """
+        self._ciphers.pop(customer, None)
+        name, kept = customer.encode(), self._row_keys.key_of(customer)
+        self._keys.append((name, None))
+        if kept is not None and CustomerKey.read(kept, name).since > offset:
+            # Read again after a crash: the row is that of somebody who came later.
+            self._keys.append((name, kept))
+        else:
+            self._row_keys.forget_key(customer)
+        self.secrets = self.secrets.after_forgetting(offset)
+
+    def write_to(self, outbox: Outbox) -> None:
+        """Write what was taken since the last call, and the keys that are new."""
+        for name, kept in self._keys:
+            outbox.add(CUSTOMER_KEYS, self._number, key=name, value=kept)
+        for frame in frames_of(self._entries, self.secrets.frame):
+            outbox.add(CUSTOMER_ARCHIVE, self._number, key=None, value=frame)
+        self._keys, self._entries = [], []
+        if len(self._ciphers) > CIPHERS_MAX:
+            self._ciphers = {}
+
+    def _cipher_of(self, customer: str, offset: int) -> _Cipher | None:
+        found = self._ciphers.get(customer)
+        if found is None:
+            row = self._rows.get(customer)
+            if row is None:
+                return None
+            key = self._key_of(customer, row, offset)
+            found = self._ciphers[customer] = _Cipher(AESGCM(key.secret), key.id, key.since)
+        return found if found.since <= offset else None
+
+    def _key_of(self, customer: str, row: Row, offset: int) -> CustomerKey:
+        name = customer.encode()
+        if (kept := self._row_keys.key_of(customer)) is not None:
+            return CustomerKey.read(kept, name)
+        key = self.secrets.key_of(name, offset)
+        kept = key.kept(name)
+        self._row_keys.set_key(customer, kept)
+        # Written with its key even if the record did not change it: whoever recovers the row knows
+        # the key by it.
+        self._rows.put(customer, row)
+        self._keys.append((name, kept))
+        return key
+
+    def _partition_key(self) -> bytes:
+        return CustomerKey(self.secrets.frame, 0).kept(PARTITION_KEY)
+
+
+def _whose(line: Line, applied: Applied) -> str:
+    if applied.event is not None:
+        return applied.event.customer
+    if line.type in LINK_TYPES:
+        return str(line.user_id)
+    # Read again after a crash, and applied before.
+    return identity(line)[0]
