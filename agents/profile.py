@@ -7,6 +7,7 @@ they applied, and repeated effects have the same ids.
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Any
 
@@ -72,8 +73,7 @@ class ProfileAgent:
         """Fold every record of ``batch``, and make its effects and rows durable."""
         started_s = monotonic()
         counts = _Counts()
-        opened = [await self._open(piece) for piece in batch.slices]
-        await self._begin_archives(opened)
+        opened = await self._open(batch.slices)
         owned = [await self._fold(*one, counts) for one in zip(opened, batch.slices, strict=True)]
         self._pulse.require()
         if not batch.is_current:
@@ -91,19 +91,17 @@ class ProfileAgent:
         self._count(counts)
         self._metrics.observe_batch(CUSTOMER_EVENTS, len(batch), monotonic() - started_s)
 
-    async def _open(self, piece: PartitionSlice) -> OwnedPartition:
-        return await self._partitions.open(piece.partition, piece.first_offset)
-
-    async def _begin_archives(self, opened: list[OwnedPartition]) -> None:
-        """Make the keys of partitions that have none durable before anything is sealed."""
-        is_any = False
-        for owned in opened:
-            if owned.archive is not None and owned.archive.is_new:
-                owned.archive.begin(self._outbox)
-                self._write_state(owned)
-                is_any = True
-        if is_any:
-            await self._outbox.flush()
+    async def _open(self, slices: Sequence[PartitionSlice]) -> list[OwnedPartition]:
+        opened = [await self._partitions.open(one.partition, one.first_offset) for one in slices]
+        begun = [owned for owned in opened if owned.archive is not None and owned.archive.is_new]
+        if not begun:
+            return opened
+        # Secrets are written, then read back, so that all who drew some go on with the same.
+        for owned in begun:
+            self._write_state(owned)
+        await self._outbox.flush()
+        self._partitions.forget(owned.fold.number for owned in begun)
+        return [await self._partitions.open(one.partition, one.first_offset) for one in slices]
 
     async def _fold(
         self, owned: OwnedPartition, piece: PartitionSlice, counts: "_Counts"

@@ -110,7 +110,11 @@ class ChangelogFold:
     def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            self.state, self.origin, self.secrets = state, told.origin, told.secrets
+            # Of states before the first record the first one's hold: two workers may have drawn
+            # secrets at once. Later ones follow from the log.
+            is_drawn = bool(self.secrets) and state.applied == self.state.applied
+            self.secrets = self.secrets if is_drawn else told.secrets
+            self.state, self.origin = state, told.origin
 
     def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
         if not is_id(customer):

@@ -1,13 +1,9 @@
 """The archive of a partition that a worker takes over: it goes on where the last owner was."""
 
-from aiokafka import TopicPartition
-
 from config.settings import Settings
-from config.topics import CUSTOMER_ARCHIVE
 from streams.archive.key_reading import read_keys
 from streams.archive.writing import ArchiveWriter
 from streams.customer_keys import Secrets
-from streams.kafka_clients import new_reader, running
 from streams.recovery import Recovered
 
 
@@ -22,26 +18,18 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
     rows, keys, secrets = recovered.rows, recovered.rows.keys, recovered.secrets
     assert keys is not None
     if secrets is None:
-        # A partition that begins has no archive yet, and nothing that would belong there.
-        if recovered.state.applied >= 0 or await _archived(settings, number):
+        if recovered.state.applied >= 0:
             raise ArchiveError(
                 f"the archive of partition {number} is not known to have all that was applied, up "
                 f"to offset {recovered.state.applied}: stop the workers, run `keepstream archive "
                 f"fill`, then start them; or set KEEPSTREAM_ARCHIVE=off"
             )
         return ArchiveWriter(number, rows, keys, Secrets.drawn(), is_new=True)
+    is_first = recovered.state.applied < 0
     if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
         # A key went with its row. To draw another would leave their past without its key.
         found = await read_keys(settings, number)
         for customer in lost:
             if (kept := found.kept.get(customer.encode())) is not None:
                 keys.set_key(customer, kept)
-    return ArchiveWriter(number, rows, keys, secrets)
-
-
-async def _archived(settings: Settings, number: int) -> int:
-    """How many records the archive of the partition has."""
-    partition = TopicPartition(settings.topic(CUSTOMER_ARCHIVE), number)
-    async with running(new_reader(settings), settings) as reader:
-        ends = await reader.end_offsets([partition])
-    return int(ends[partition])
+    return ArchiveWriter(number, rows, keys, secrets, is_first=is_first)

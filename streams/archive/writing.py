@@ -41,24 +41,21 @@ class ArchiveWriter:
         secrets: Secrets,
         *,
         is_new: bool = False,
+        is_first: bool = False,
     ) -> None:
-        """``is_new``: nothing of the partition was ever written; see `begin`."""
+        """``is_new``: the secrets are not written yet, and may not be the partition's: another
+        worker may have drawn others. ``is_first``: its first record is yet to come.
+        """
         self._number = number
         self._rows = rows
         self._row_keys = keys
         self.secrets = secrets
         self.is_new = is_new
+        self._is_first = is_first
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
         #: Records of `customer-keys`: the customer, and their key or that it is gone.
         self._keys: list[tuple[bytes, bytes | None]] = []
-
-    def begin(self, outbox: Outbox) -> None:
-        """Write the partition's key. It must be durable, and the secrets with a state, before
-        anything is sealed: whoever takes over then goes on with the same.
-        """
-        self.is_new = False
-        outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
 
     def take(self, offset: int, line: Line, value: bytes, applied: Applied) -> None:
         """The record at ``offset``, which was folded just now: ``value`` are its bytes.
@@ -102,6 +99,9 @@ class ArchiveWriter:
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""
+        if self._is_first:
+            outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
+            self._is_first = False
         for name, kept in self._keys:
             outbox.add(CUSTOMER_KEYS, self._number, key=name, value=kept)
         for frame in frames_of(self._entries, self.secrets.frame):

@@ -111,14 +111,15 @@ class Owner:
             0, self._rows, snapshot_of(state.model_version), PLAN, snapshot_of, state
         )
         secrets = Secrets.read(stored.secrets) if stored.secrets else None
-        is_new = secrets is None
         self.archive = ArchiveWriter(
-            0, self._rows, self._rows.keys, secrets or Secrets.drawn(), is_new=is_new
+            0,
+            self._rows,
+            self._rows.keys,
+            secrets or Secrets.drawn(),
+            is_first=stored.state.applied < 0,
         )
-        if is_new:
-            held = Held()
-            self.archive.begin(held)  # type: ignore[arg-type]
-            topics.keep([*held.records, self._state()])
+        if secrets is None:
+            topics.keep([self._state()])
 
     def take(self, log: Sequence[bytes], end: int, dies: Random | None = None) -> None:
         """Fold the log from what was applied up to ``end``, and write it; or die somewhere."""

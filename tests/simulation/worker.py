@@ -27,6 +27,7 @@ from config.topics import (
 )
 from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
+from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.outbox import Outbox
 from streams.owned_partitions import OwnedPartitions
@@ -35,6 +36,7 @@ from streams.pulse import StoodStill
 from streams.record_batches import BatchLedger, RecordBatch
 from streams.recovery import ChangelogFold, Recovered
 from streams.redis_views import TriggerStreams
+from streams.row_keys import RowsWithKeys
 from streams.snapshot_store import SnapshotStore
 from tests.simulation.broker import Broker, Producer
 from tests.simulation.reader import NEW_READER, Reader
@@ -249,7 +251,7 @@ class SimulatedWorker:
 
     async def _read_changelog(self, _settings: Settings, number: int) -> Recovered:
         """The rows of a partition as the broker has them at the first look, read bit by bit."""
-        fold = ChangelogFold()
+        fold = ChangelogFold(RowsWithKeys({}))
         await self.broker.request(self)
         log, read = self.broker.logs[TP(CUSTOMERS, number)], 0
         end = len(log)
@@ -258,7 +260,9 @@ class SimulatedWorker:
                 fold.add(record.key, record.value, record.headers)
             read += 20
             await self.broker.request(self)
-        return Recovered(CustomerRows(fold.packed), fold.state, end, fold.quarantined, 0.0)
+        secrets = Secrets.read(fold.secrets) if fold.secrets else None
+        rows = CustomerRows(fold.packed)
+        return Recovered(rows, fold.state, end, fold.quarantined, 0.0, secrets=secrets)
 
     # Fetching and delivering
 
