@@ -86,6 +86,10 @@ format: setup ## Format the code and mend what ruff can mend
 demo: $(VENV)/installed-runtime ## A simulated shop on a real Kafka, about a minute (SUMMARY=file.json also writes figures)
 	$(BIN)/keepstream demo $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
 
+.PHONY: up
+up: $(VENV)/installed-runtime ## A broker, a store and a worker that stay up until Ctrl-C (ARGS="--workers 2 --demo")
+	$(BIN)/keepstream up $(ARGS)
+
 .PHONY: demo-forever
 demo-forever: $(VENV)/installed-runtime ## The same shop until Ctrl-C
 	$(BIN)/keepstream demo --forever $(ARGS)

@@ -142,7 +142,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1_000, le=300_000),
     ] = 10_000
     data_dir: Annotated[
-        str, _doc("Where the demo keeps its broker, store and files", ".keepstream", r"\S")
+        str,
+        _doc("Where `up` and the demo keep their broker, store and files", ".keepstream", r"\S"),
     ] = ".keepstream"
     rows_dir: Annotated[
         str,

@@ -106,7 +106,9 @@ def link(
         raise NotLinked(f"{id_} is linked to {person} already")
     ids = row.ids or {person: SubRow(0, copy_of(row))}
     was_counted = _copy_of_cell(row.read(CHURN))
-    row.ids = {**ids, id_: SubRow(at_ms, joining)}
+    # In the order in which a stored row has them: what is made of all ids must not hang on when
+    # the row was last read.
+    row.ids = dict(sorted({**ids, id_: SubRow(at_ms, joining)}.items()))
     _take_over_timers(row, joining)
     effects = _reunited(row, _Change(person, joining, 1, at_ms), context, plan, IDENTITY_LINKED)
     _take_over_cell(row, was_counted, ids, person)

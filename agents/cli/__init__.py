@@ -16,6 +16,7 @@ from agents.cli import (
     evaluate,
     explain,
     export,
+    init,
     live,
     publish,
     real,
@@ -24,6 +25,7 @@ from agents.cli import (
     rules,
     schema,
     topics,
+    up,
     worker,
 )
 from agents.cli.errors import ExplainingGroup
@@ -39,6 +41,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command("up", epilog="Example: keepstream up --workers 2 --demo")(up.up)
+app.command("init", epilog="Example: keepstream init my-shop")(init.init)
 app.command("demo", epilog="Example: keepstream demo --summary figures.json")(demo.demo)
 app.command("demo-real", epilog="Example: keepstream demo-real --summary figures.json")(
     real.demo_real

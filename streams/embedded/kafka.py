@@ -103,12 +103,13 @@ class EmbeddedKafka(EmbeddedServer):
         directory: Path | None = None,
         *,
         nodes: Literal[1, 3] = 1,
+        ports: Sequence[int] = (),
         properties: Mapping[str, str] | None = None,
         cache_dir: Path | None = None,
         on_progress: Progress = tell_nobody,
     ) -> None:
         # Two per node: one for clients, one for the other nodes.
-        super().__init__("kafka", directory, port_count=2 * nodes)
+        super().__init__("kafka", directory, port_count=2 * nodes, ports=ports)
         self.nodes = {id_: KafkaNode(id_, self.directory) for id_ in range(1, nodes + 1)}
         self.processes = [node.process for node in self.nodes.values()]
         self._properties = dict(properties or {})

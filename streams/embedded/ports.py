@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 HOST = "127.0.0.1"
@@ -30,3 +31,17 @@ def free_ports(count: int) -> list[int]:
                 continue
             ports.append(port)
     raise OSError(f"No {count} free ports on {HOST} between {LOWEST} and {HIGHEST}")
+
+
+def are_free(ports: Iterable[int]) -> bool:
+    """Whether nobody listens on any of these; what was let go of just now counts as free."""
+    with ExitStack() as held:
+        for port in ports:
+            candidate = held.enter_context(socket.socket())
+            # As servers do: connections of the one before may still be ending.
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind((HOST, port))
+            except OSError:
+                return False
+    return True

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-from streams.embedded.ports import free_ports
+from streams.embedded.ports import are_free, free_ports
 from streams.embedded.process import PortTakenError, ServerProcess
 
 PORT_TRIES_MAX = 3
@@ -15,13 +15,16 @@ PORT_TRIES_MAX = 3
 class EmbeddedServer(ABC):
     """What the embedded broker and store have in common. Usable as a context manager.
 
-    Without ``directory`` a temporary one is used, and removed by ``close``.
+    Without ``directory`` a temporary one is used, and removed by ``close``. It takes the ports
+    that it is given if nobody has them, and free ones otherwise.
     """
 
     #: All processes, running or not.
     processes: Sequence[ServerProcess]
 
-    def __init__(self, name: str, directory: Path | None, *, port_count: int) -> None:
+    def __init__(
+        self, name: str, directory: Path | None, *, port_count: int, ports: Sequence[int] = ()
+    ) -> None:
         self._temporary: TemporaryDirectory[str] | None = None
         if directory is None:
             self._temporary = TemporaryDirectory(prefix=f"keepstream-{name}-")
@@ -30,6 +33,7 @@ class EmbeddedServer(ABC):
         # A broker's files are the customers' events: for nobody else on the machine.
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._port_count = port_count
+        self._wanted_ports = ports
         self._ports: Sequence[int] = ()
 
     @property
@@ -70,13 +74,16 @@ class EmbeddedServer(ABC):
         self.close()
 
     def launch_on_ports(self, launch: Callable[[], None]) -> None:
-        """Call ``launch`` on the ports it had, or the first time on free ones."""
+        """Call ``launch`` on the ports it had, or the first time on those that it was given if they
+        are free, and on others if not.
+        """
         if self._ports:
             # Clients know these ports, so it cannot move to others.
             launch()
             return
+        wanted = self._wanted_ports
         for tries_left in reversed(range(PORT_TRIES_MAX)):
-            self._ports = free_ports(self._port_count)
+            self._ports = wanted if wanted and are_free(wanted) else free_ports(self._port_count)
             try:
                 launch()
                 return

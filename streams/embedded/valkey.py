@@ -1,5 +1,6 @@
-"""Valkey, from its wheel: a Redis-compatible store whose data is gone when it stops."""
+"""Valkey, from its wheel: a Redis-compatible store."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -21,12 +22,21 @@ STOP_TIMEOUT_S = 5.0
 class EmbeddedValkey(EmbeddedServer):
     """A Valkey server on a free loopback port, for trying and testing.
 
-    It keeps everything in memory: a server that is started again has the same port and no data.
-    Its directory is for its log.
+    It keeps everything in memory, and a server that is started again has the same port and no
+    data, unless it ``keeps_data``, which writes all of it to its directory. ``options``: others of
+    Valkey's own, by name.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
-        super().__init__("valkey", directory, port_count=1)
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        ports: Sequence[int] = (),
+        keeps_data: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__("valkey", directory, port_count=1, ports=ports)
+        self._options = {"appendonly": "yes" if keeps_data else "no", **(options or {})}
         self.process = ServerProcess("valkey", self.directory)
         self.processes = [self.process]
 
@@ -52,7 +62,7 @@ class EmbeddedValkey(EmbeddedServer):
         self.process.kill()
 
     def restart(self) -> None:
-        """Stop the server if it runs, and start it on the port it had, empty."""
+        """Stop the server if it runs, and start it on the port it had."""
         self.stop()
         self.start()
 
@@ -62,8 +72,8 @@ class EmbeddedValkey(EmbeddedServer):
             "bind": HOST,
             "dir": str(self.directory),
             "save": "",
-            "appendonly": "no",
             "daemonize": "no",
+            **self._options,
         }
         command = [str(get_binary_path())]
         for name, value in options.items():

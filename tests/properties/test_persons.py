@@ -155,3 +155,22 @@ def test_a_crash_at_any_record_makes_no_difference(seed: int, size: int) -> None
         if id_ in sound.people():
             assert alike(to_builtins(sound.profile(id_)), to_builtins(broken.profile(id_)))
     assert sound.sums() == broken.sums()
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 30))
+def test_when_rows_are_packed_makes_no_difference(seed: int, size: int) -> None:
+    rng = Random(seed)
+    partitions = rng.choice(PARTITIONS)
+    live, packed = Deployment(partitions), Deployment(partitions)
+    for event in _story(rng, size):
+        note(event.decode())
+        is_time = rng.random() < 0.2
+        for shop in (live, packed):
+            shop.tell(event)
+            if is_time:
+                shop.tick(_time_of(event))
+        for rows in packed.rows:
+            # As after a batch: what is asked for next is read anew.
+            rows.rows.clear()
+    for one, other in zip(live.rows, packed.rows, strict=True):
+        assert one.stored == other.stored

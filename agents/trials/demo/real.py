@@ -17,8 +17,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agents.interruption import Stopped, interruptible
 from agents.trials.demo import show
-from agents.trials.demo.failure import DemoFailed, Stopped
+from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.journey import CURRENCY, Basket, baskets, day_of, records
 from agents.trials.demo.performance import DAYS_PER_S_MAX, RATE_PER_S, LastMove, Performance
 from agents.trials.demo.positions import Broker
@@ -91,7 +92,7 @@ def run_real(
     try:
         if summary is not None:
             require_writable(summary)
-        with show.interruptible() as finish, screen(console) as shown, ExitStack() as stack:
+        with interruptible() as finish, screen(console) as shown, ExitStack() as stack:
             try:
                 shown.say("Reading the purchases")
                 year = _open(baskets(), shown, stack, bootstrap_servers, redis_url)

@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.trials.demo.watch import RECENT_MAX, Figures
-from models.decisions.trigger import ActionWithdrawn, Decision, NextBestAction
+from agents.words.decision_lines import in_words, when, why, words_of
+from models.decisions.trigger import Decision
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 2.0
 #: Triggers told of in plain lines, each time: the others would only scroll by.
 PLAIN_TRIGGERS = 3
 RATE_OVER_S = 2.0
-_PARTS_SHOWN = 2
 
 FATES = {
     "applied": "applied",
@@ -155,33 +155,6 @@ class PlainScreen:
         self._console.file.flush()
 
 
-def in_words(trigger: Decision) -> str:
-    """A trigger in a line: when, in the shop's time, who, what and why."""
-    return "  ".join((_when(trigger), trigger.user_id, f"{_words(trigger.kind)}: {_why(trigger)}"))
-
-
-def _when(trigger: Decision) -> str:
-    return trigger.timestamp[:16].replace("T", " ")
-
-
-def _why(trigger: Decision) -> str:
-    if isinstance(trigger, NextBestAction):
-        if trigger.action is None or trigger.priority is None:
-            return "nothing is done"
-        worth = f"worth {trigger.priority.priority:.2f}"
-        return f"{_words(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
-    if isinstance(trigger, ActionWithdrawn):
-        return f"{_words(trigger.action)} by {trigger.channel}, {_words(trigger.because)}"
-    facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
-    # A receipt has all that the score is the sum of, which no line has room for.
-    moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]
-    return ", ".join(facts + moved[:_PARTS_SHOWN])
-
-
-def _words(kind: str) -> str:
-    return kind.replace("-", " ")
-
-
 def _after(recent: Sequence[Decision], last: Decision | None) -> Sequence[Decision]:
     for index, trigger in enumerate(recent):
         if trigger is last:
@@ -195,7 +168,7 @@ def _picture(view: View, now_s: float) -> RenderableType:
     columns = Table.grid(padding=(0, 6, 0, 0))
     columns.add_row(
         _counts("Events", {words: figures.fates[fate] for fate, words in FATES.items()}),
-        _counts("Triggers", {_words(kind): count for kind, count in figures.triggers.items()}),
+        _counts("Triggers", {words_of(kind): count for kind, count in figures.triggers.items()}),
         _counts("Customers", customers),
     )
     title = Text(view.title, style="bold")
@@ -232,7 +205,7 @@ def _latest(triggers: Sequence[Decision]) -> Table:
         table.add_column(style=style, no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
     for trigger in reversed(triggers):
-        table.add_row(_when(trigger), trigger.user_id, _words(trigger.kind), Text(_why(trigger)))
+        table.add_row(when(trigger), trigger.user_id, words_of(trigger.kind), Text(why(trigger)))
     for _ in range(RECENT_MAX - len(triggers)):
         # As high as it will be, so that what is above stays in its place.
         table.add_row()

@@ -2,20 +2,19 @@
 
 import logging
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import time
-from types import FrameType
 
 import typer
 from kafka.errors import KafkaError
 from rich.console import Console
 
+from agents.interruption import Stopped, interruptible
 from agents.trials.demo.closing import example_customer, summary_in_words
-from agents.trials.demo.failure import DemoFailed, Stopped
+from agents.trials.demo.failure import DemoFailed
 from agents.trials.demo.performance import Performance
 from agents.trials.demo.positions import Broker
 from agents.trials.demo.screen import Screen, screen
@@ -144,30 +143,3 @@ def scratch_directory() -> Iterator[Path]:
             # Somebody else may have come to use it.
             with suppress(OSError):
                 parent.rmdir()
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
-    """Let signals raise ``Stopped`` until the given function is called: cleaning up is left alone.
-
-    What was ignored before, as Ctrl-C is by a job in the background, stays ignored.
-    """
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in wanted}
-    listening = [number for number in wanted if before[number] is not signal.SIG_IGN]
-
-    def finish() -> None:
-        for number in listening:
-            signal.signal(number, signal.SIG_IGN)
-
-    def stop(number: int, _: FrameType | None) -> None:
-        finish()
-        raise Stopped(number)
-
-    for number in listening:
-        signal.signal(number, stop)
-    try:
-        yield finish
-    finally:
-        for number in listening:
-            signal.signal(number, before[number])

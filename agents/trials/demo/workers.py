@@ -1,17 +1,15 @@
-"""The worker processes of a demonstration: `keepstream worker`, as anybody would start it."""
+"""The worker processes of a demonstration."""
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from agents.worker_process import start_worker
 from config.settings import variable_of
 from streams.embedded.ports import HOST, free_ports
 from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 
 STOP_TIMEOUT_S = 10.0
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class Workers:
@@ -43,23 +41,12 @@ class Workers:
         return "\n".join(process.log_tail() for process in self.processes)
 
     def __enter__(self) -> Self:
+        # What is shown happened long ago, and is to be delivered all the same.
+        environ = {**self.environ, variable_of("deliver_max_age"): "0"}
         with killed_on_failure(self.processes):
             for process, port in zip(self.processes, self._ports, strict=True):
-                process.start(
-                    [sys.executable, "-m", "agents.cli", "worker", "--live"], self._said_to(port)
-                )
+                start_worker(process, environ, port, is_live=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         stop_all(self.processes, STOP_TIMEOUT_S)
-
-    def _said_to(self, port: int) -> dict[str, str]:
-        # The code of this demonstration, wherever it is started and whatever is installed.
-        path = os.pathsep.join(filter(None, (str(ROOT), self.environ.get("PYTHONPATH"))))
-        return {
-            **self.environ,
-            variable_of("web_port"): str(port),
-            # What is shown happened long ago, and is to be delivered all the same.
-            variable_of("deliver_max_age"): "0",
-            "PYTHONPATH": path,
-        }

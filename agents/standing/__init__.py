@@ -1,0 +1,1 @@
+"""A deployment that stays up, on one machine: `keepstream up`."""

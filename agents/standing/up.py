@@ -1,0 +1,213 @@
+"""`keepstream up` from its first line to its last: start what is missing, keep it up, end it."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.parse import urlsplit
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from agents.interruption import Stopped, interruptible
+from agents.standing.directory import Addresses, held, read_addresses, write_addresses
+from agents.standing.services import Say, Services, default_addresses, services
+from agents.standing.traffic import Traffic
+from agents.standing.upkeep import KeptUp, NotKeptUp, StandingWorkers, kept_servers
+from agents.words.decision_lines import in_words
+from config.settings import Settings, variable_of
+from config.topics import DELIVERED_TOPICS, RAW_TOPICS, partitions_of
+from models.decisions.trigger import decode_decision, does_nothing
+from models.events.foreign import Foreign
+from streams.embedded.process import ServerFailedError, ServerProcess
+from streams.kafka_clients import client_options
+from streams.topics import create_topics
+
+READY_TIMEOUT_S = 120.0
+_LOOK_S = 0.25
+_POLL_MS = 500
+_REQUEST_TIMEOUT_S = 2.0
+#: Decisions told in one go: a shop that was away for long would scroll all else off the screen.
+DECISIONS_MAX = 20
+
+
+class NotReady(RuntimeError):
+    """The workers did not come to stand; the message has the ends of their logs."""
+
+
+def run_up(
+    directory: Path,
+    say: Say,
+    *,
+    workers: int,
+    rehearse: bool,
+    demo: bool,
+    bootstrap_servers: str | None,
+    redis_url: str | None,
+) -> None:
+    """Keep a deployment up until somebody stops it; its data stays in ``directory``.
+
+    Raises ``AlreadyUp`` when another process keeps one up there, and what keeps it from starting
+    or going on; all that was started is stopped then, too.
+    """
+    for name in ("kafka", "aiokafka"):
+        # What they try again is no news; what they give up on is raised.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with held(directory), interruptible() as finish, ExitStack() as stack:
+        try:
+            last = read_addresses(directory)
+            place = stack.enter_context(
+                services(
+                    directory, last, say, bootstrap_servers=bootstrap_servers, redis_url=redis_url
+                )
+            )
+            create_topics(place.settings)
+            crew = stack.enter_context(_workers(directory, place, last, workers, not rehearse))
+            _await_ready(crew, say)
+            write_addresses(directory, _addresses(place, crew))
+            is_new = _is_empty(place.settings)
+            for line in greeting(place, crew, directory):
+                say(line)
+            if demo:
+                stack.enter_context(Traffic(place.settings, say, with_history=is_new))
+            _keep_up([*kept_servers(place.servers), *crew.kept], place.settings, say)
+        except Stopped:
+            say("Stopping: the workers finish what they have in hand")
+        finally:
+            finish()
+            stack.close()
+    say(f"Stopped; the data stays in {directory}, and `keepstream up` goes on with it")
+
+
+def _workers(
+    directory: Path, place: Services, last: Addresses | None, count: int, is_live: bool
+) -> StandingWorkers:
+    processes = [ServerProcess(f"worker-{number}", directory) for number in range(1, count + 1)]
+    # Each is at an address of its own.
+    environ = {
+        name: value
+        for name, value in place.environ.items()
+        if name != variable_of("web_advertised_url")
+    }
+    ports = last.worker_ports if last is not None else []
+    return StandingWorkers(count, environ, processes, ports, is_live=is_live)
+
+
+def _addresses(place: Services, crew: StandingWorkers) -> Addresses:
+    return Addresses(
+        pid=os.getpid(),
+        bootstrap_servers=place.settings.bootstrap_servers,
+        redis_url=place.settings.redis_url_redacted,
+        worker_urls=crew.urls,
+        kafka_ports=list(place.kafka.ports) if place.kafka is not None else [],
+        redis_ports=list(place.valkey.ports) if place.valkey is not None else [],
+        worker_ports=crew.ports,
+    )
+
+
+def _await_ready(crew: StandingWorkers, say: Say) -> None:
+    say(f"Starting {'a worker' if len(crew.urls) == 1 else f'{len(crew.urls)} workers'}")
+    deadline_s = monotonic() + READY_TIMEOUT_S
+    waiting = dict(zip(crew.urls, crew.kept, strict=True))
+    while waiting:
+        for url, kept in list(waiting.items()):
+            try:
+                kept.process.require_alive()
+            except ServerFailedError as error:
+                raise NotReady(str(error)) from None
+            if _is_ready(url):
+                del waiting[url]
+        if monotonic() > deadline_s:
+            logs = "\n".join(kept.process.log_tail() for kept in waiting.values())
+            raise NotReady(
+                f"not ready within {READY_TIMEOUT_S:.0f} s: {', '.join(waiting)}. {logs}"
+            )
+        sleep(_LOOK_S)
+
+
+def _is_ready(url: str) -> bool:
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=_REQUEST_TIMEOUT_S)) as client:
+        try:
+            client.request("GET", "/health/ready")
+            return client.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+
+
+def greeting(place: Services, crew: StandingWorkers, directory: Path) -> Iterator[str]:
+    """Where everything is, and what may be done next."""
+    settings = place.settings
+    yield ""
+    yield f"  Kafka    {settings.bootstrap_servers}"
+    yield f"  Redis    {settings.redis_url_redacted}"
+    for kept, url in zip(crew.kept, crew.urls, strict=True):
+        yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
+    yield f"  data     {directory}, with a log of each process"
+    yield ""
+    if not default_addresses(settings):
+        yield "For the commands of another terminal:"
+        yield f"  export {variable_of('bootstrap_servers')}={settings.bootstrap_servers}"
+        yield f"  export {variable_of('redis_url')}={settings.redis_url_redacted}"
+    yield "Publish events: keepstream publish FILE. Customers: keepstream customers list"
+    yield "Ctrl-C stops all of it. Decisions, as they are made:"
+
+
+def _is_empty(settings: Settings) -> bool:
+    # The log itself begins with the records by which partitions went live.
+    with _following(settings, RAW_TOPICS) as reader:
+        return all(end == 0 for end in reader.end_offsets(list(reader.assignment())).values())
+
+
+@contextmanager
+def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsumer]:
+    """A reader of all partitions of these topics, at their ends."""
+    partitions = [
+        TopicPartition(settings.topic(topic), number)
+        for topic in topics
+        for number in range(partitions_of(topic, settings.partitions))
+    ]
+    with closing(KafkaConsumer(**client_options(settings), enable_auto_commit=False)) as reader:
+        reader.assign(partitions)
+        reader.seek_to_end(*partitions)
+        yield reader
+
+
+def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
+    """Tell decisions, and start again what ends, until somebody stops it."""
+    with _following(settings, DELIVERED_TOPICS) as reader:
+        while True:
+            for one in kept:
+                try:
+                    one.tend(say)
+                except ServerFailedError as error:
+                    raise NotKeptUp(str(error)) from None
+            try:
+                found = reader.poll(timeout_ms=_POLL_MS)
+            except KafkaError:
+                # The broker is away, which is seen to in the next turn if it is ours.
+                sleep(_LOOK_S)
+                continue
+            values = [record.value for records in found.values() for record in records]
+            for line in told(values):
+                say(line)
+
+
+def told(values: Sequence[bytes]) -> Iterator[str]:
+    """A line for each decision, the earliest first; of very many the latest."""
+    decisions = []
+    for value in values:
+        try:
+            decision = decode_decision(value)
+        except Foreign:
+            continue
+        if not does_nothing(decision):
+            decisions.append(decision)
+    decisions.sort(key=lambda decision: decision.timestamp)
+    if len(decisions) > DECISIONS_MAX:
+        yield f"  ({len(decisions) - DECISIONS_MAX:,} more decisions)"
+    for decision in decisions[-DECISIONS_MAX:]:
+        yield f"  {in_words(decision)}"

@@ -1,0 +1,100 @@
+"""Servers and workers that are started again when they end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import monotonic
+from typing import Self
+
+from agents.standing.services import Say
+from agents.worker_process import start_worker
+from streams.embedded.ports import HOST, are_free, free_ports
+from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
+from streams.embedded.server import EmbeddedServer
+
+#: A worker that is told to stop has so long to finish what it has in hand.
+STOP_TIMEOUT_S = 30.0
+#: What ends so often within so long is not started once more.
+ENDS_MAX, ENDS_WITHIN_S = 3, 120.0
+#: Exit code of a program that refuses: it would refuse again.
+_REFUSED = 2
+_WEB_PORT = 8080
+
+
+class NotKeptUp(RuntimeError):
+    """Something ends again and again, or refuses to start; the message has the end of its log."""
+
+
+class KeptUp:
+    """One process that is to run, and how it is started again."""
+
+    def __init__(self, name: str, process: ServerProcess, start: Callable[[], None]) -> None:
+        self.name = name
+        self.process = process
+        self._start = start
+        self._ended_s: list[float] = []
+
+    def tend(self, say: Say) -> None:
+        """Start it again if it has ended. Raises ``NotKeptUp``."""
+        if self.process.pid:
+            return
+        code, now_s = self.process.exit_code, monotonic()
+        self._ended_s = [at_s for at_s in self._ended_s if now_s - at_s < ENDS_WITHIN_S] + [now_s]
+        if code == _REFUSED or len(self._ended_s) > ENDS_MAX:
+            raise NotKeptUp(f"{self.name} ended with code {code}. {self.process.log_tail()}")
+        say(f"{self.name} ended with code {code}; starting it again (log: {self.process.log_path})")
+        self._start()
+
+
+class StandingWorkers:
+    """Some workers, each with a log beside the data; none outlives the `with` block."""
+
+    def __init__(
+        self,
+        count: int,
+        environ: Mapping[str, str],
+        processes: Sequence[ServerProcess],
+        ports: Sequence[int],
+        *,
+        is_live: bool,
+    ) -> None:
+        self.ports = _ports(count, ports)
+        self._environ = environ
+        self._is_live = is_live
+        self._processes = processes
+        self.kept = [
+            KeptUp(f"worker {number}", process, partial(self._start, process, port))
+            for number, (process, port) in enumerate(zip(processes, self.ports, strict=True), 1)
+        ]
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each worker serves its health and metrics."""
+        return [f"http://{HOST}:{port}" for port in self.ports]
+
+    def __enter__(self) -> Self:
+        with killed_on_failure(self._processes):
+            for process, port in zip(self._processes, self.ports, strict=True):
+                self._start(process, port)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_all(self._processes, STOP_TIMEOUT_S)
+
+    def _start(self, process: ServerProcess, port: int) -> None:
+        start_worker(process, self._environ, port, is_live=self._is_live)
+
+
+def _ports(count: int, before: Sequence[int]) -> list[int]:
+    """The ports that they had before, if nobody else has them by now."""
+    wanted = [*before, *range(_WEB_PORT, _WEB_PORT + count)]
+    mine = list(dict.fromkeys(port for port in wanted if are_free([port])))[:count]
+    return mine + free_ports(count - len(mine))
+
+
+def kept_servers(servers: Mapping[str, EmbeddedServer]) -> list[KeptUp]:
+    """The broker and the store that were started here."""
+    return [
+        KeptUp(name, process, server.start)
+        for name, server in servers.items()
+        for process in server.processes
+    ]

@@ -1,0 +1,35 @@
+"""A decision in one line, to be read while it scrolls by."""
+
+from models.decisions.trigger import ActionWithdrawn, Decision, NextBestAction
+
+_PARTS_SHOWN = 2
+
+
+def in_words(trigger: Decision) -> str:
+    """A decision in a line: when, in the shop's time, who, what and why."""
+    return "  ".join((when(trigger), trigger.user_id, f"{words_of(trigger.kind)}: {why(trigger)}"))
+
+
+def when(trigger: Decision) -> str:
+    """Its time, to the minute."""
+    return trigger.timestamp[:16].replace("T", " ")
+
+
+def why(trigger: Decision) -> str:
+    """What brought it about, or what is to be done."""
+    if isinstance(trigger, NextBestAction):
+        if trigger.action is None or trigger.priority is None:
+            return "nothing is done"
+        worth = f"worth {trigger.priority.priority:.2f}"
+        return f"{words_of(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
+    if isinstance(trigger, ActionWithdrawn):
+        return f"{words_of(trigger.action)} by {trigger.channel}, {words_of(trigger.because)}"
+    facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
+    # A receipt has all that the score is the sum of, which no line has room for.
+    moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]
+    return ", ".join(facts + moved[:_PARTS_SHOWN])
+
+
+def words_of(kind: str) -> str:
+    """A name of the rules, such as ``cart-abandoned``, as words."""
+    return kind.replace("-", " ")

@@ -1,0 +1,141 @@
+"""One command that stays up: its data outlives it, workers are replaced, and it ends in order."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from time import time
+
+import pytest
+
+from agents.standing.directory import Addresses, read_addresses
+from models.events.times import iso
+from streams.embedded.process import ServerProcess, wait_until
+from tests.kafka.deployment import LIVENESS_S
+from tests.kafka.worker import ROOT
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+
+KEEPSTREAM = [sys.executable, "-m", "agents.cli"]
+STANDS = "Decisions, as they are made:"
+
+
+class Up:
+    """`keepstream up` in a directory of its own, as somebody would run it in a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.directory = folder / "up"
+        self.process = ServerProcess("up", folder)
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")}
+        self.environ["PYTHONPATH"] = str(ROOT)
+
+    def start(self, *options: str) -> Addresses:
+        command = [*KEEPSTREAM, "up", "--dir", str(self.directory), *options]
+        self.process.start(command, self.environ)
+        wait_until(self._stands, "it stands", LIVENESS_S, [self.process])
+        addresses = read_addresses(self.directory)
+        assert addresses is not None
+        return addresses
+
+    def _stands(self) -> bool:
+        self.process.require_alive()
+        return STANDS in self.process.log_since_start()
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int | None:
+        self.process.send_signal(number)
+        return self.process.wait(LIVENESS_S)
+
+    def says(self, *words: str, addresses: Addresses | None = None) -> tuple[int, str]:
+        """What another terminal is answered."""
+        environ: Mapping[str, str] = self.environ
+        if addresses is not None:
+            environ = {
+                **environ,
+                "KEEPSTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+                "KEEPSTREAM_REDIS_URL": addresses.redis_url,
+            }
+        done = subprocess.run(
+            [*KEEPSTREAM, *words], env=environ, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def left_running(self) -> list[str]:
+        """The processes that know the directory."""
+        found = []
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if str(self.directory) in command.read_text():
+                    found.append(command.parent.name)
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    found = Up(tmp_path)
+    yield found
+    if found.process.pid:
+        found.stop(signal.SIGTERM)
+
+
+def order(folder: Path, customer: str) -> str:
+    event = {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": f"order of {customer}",
+        "userId": customer,
+        "timestamp": iso(int(time() * 1_000)),
+        "properties": {"order_id": f"o-{customer}", "revenue": 80.0, "currency": "EUR"},
+    }
+    path = folder / f"{customer}.jsonl"
+    path.write_text(json.dumps(event) + "\n")
+    return str(path)
+
+
+def is_known(up: Up, customer: str, addresses: Addresses) -> bool:
+    code, said = up.says("customers", "show", customer, addresses=addresses)
+    return code == 0 and "80.00 EUR net" in said
+
+
+def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> None:
+    at = up.start()
+    assert (0, True) == (
+        up.says("publish", order(tmp_path, "ada"), addresses=at)[0],
+        at.worker_urls[0] in up.process.log_since_start(),
+    )
+    wait_until(lambda: is_known(up, "ada", at), "ada is known", LIVENESS_S, [up.process])
+
+    code, said = up.says("up", "--dir", str(up.directory))
+    assert (2, True, True) == (code, "runs already" in said, at.bootstrap_servers in said)
+
+    [worker] = up.directory.glob("worker-*.pid")
+    os.kill(int(worker.read_text()), signal.SIGKILL)
+    log = up.process.log_since_start
+    wait_until(lambda: "worker 1 ended with code -9" in log(), "told", LIVENESS_S, [up.process])
+    assert 0 == up.says("publish", order(tmp_path, "bob"), addresses=at)[0]
+    wait_until(lambda: is_known(up, "bob", at), "bob is known", LIVENESS_S, [up.process])
+
+    assert 0 == up.stop()
+    assert [] == up.left_running()
+
+    again = up.start()
+    assert (at.bootstrap_servers, at.redis_url) == (again.bootstrap_servers, again.redis_url)
+    wait_until(lambda: is_known(up, "ada", again), "ada is still", LIVENESS_S, [up.process])
+    assert 0 == up.stop(signal.SIGTERM)
+
+
+def test_a_worker_that_refuses_its_parameters_is_not_started_again_and_again(
+    up: Up, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[time]\nlatenes = '1h'\n")
+    up.environ["KEEPSTREAM_PARAMETERS"] = str(wrong)
+
+    code, said = up.says("up", "--dir", str(up.directory))
+
+    assert (2, True) == (code, "latenes" in said)
+    assert [] == up.left_running()
