@@ -31,15 +31,17 @@ class Gone(Struct, array_like=True, frozen=True, gc=False):
     generation: str | None = None
 
 
-def gone_of(line: Line) -> Gone:
-    """What is left of ``line``, an event or a link record of the log."""
+def gone_of(line: Line, at_ms: int | None = None) -> Gone:
+    """What is left of ``line``, an event or a link record of the log; ``at_ms``: when it was, if
+    that is known.
+    """
     if line.type == GONE:
         log_format, at_ms = line.version or LOG_FORMAT, _time_of(line)
     elif line.type in LINK_TYPES:
         log_format, at_ms = LINK_FORMAT, 0
     else:
         log_format = LOG_FORMAT if line.moves_clock else 2 if line.is_before_rehearsal else 0
-        at_ms = _time_of(line)
+        at_ms = _time_of(line) if at_ms is None else at_ms
     source = line.source
     if source is None:
         return Gone(log_format, at_ms)

@@ -44,16 +44,16 @@ _ENTRIES = msgspec.msgpack.Decoder(list[SealedRecord])
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def sealed(cipher: AESGCM, nonce: bytes, content: bytes, offset: int) -> bytes:
-    """``content`` as only this key opens it, at this offset."""
-    return nonce + cipher.encrypt(nonce, content, b"%d" % offset)
+def sealed(cipher: AESGCM, nonce: bytes, content: bytes) -> bytes:
+    """``content`` as only this key opens it; its frame says of which record it is."""
+    return nonce + cipher.encrypt(nonce, content, None)
 
 
 def opened(cipher: AESGCM, entry: SealedRecord) -> bytes:
     """An entry's content. Raises ``Foreign`` if it was not sealed with this key."""
     nonce, content = entry.content[:NONCE_BYTES], entry.content[NONCE_BYTES:]
     try:
-        return cipher.decrypt(nonce, content, b"%d" % entry.offset)
+        return cipher.decrypt(nonce, content, None)
     except (InvalidTag, ValueError):
         raise Foreign("not sealed with the key that it names") from None
 

@@ -18,6 +18,7 @@ from streams.row_keys import RowsWithKeys
 
 #: Ciphers kept between batches, as many as rows are kept unpacked.
 CIPHERS_MAX: Final = 2_000
+NONCES_DRAWN: Final = 256
 #: Records that are nobody's: a partition's clock, its models, and what is left of others.
 _NOBODYS: Final = CONTROL_TYPES - LINK_TYPES
 
@@ -54,6 +55,7 @@ class ArchiveWriter:
         self._is_first = is_first
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
+        self._nonces: list[bytes] = []
         #: Records of `customer-keys`: the customer, and their key or that it is gone.
         self._keys: list[tuple[bytes, bytes | None]] = []
 
@@ -67,12 +69,22 @@ class ArchiveWriter:
             gone = gone_of(line) if line.type == GONE else None
             self._entries.append(SealedRecord(offset, b"" if gone else value, b"", gone))
             return
-        gone, customer = gone_of(line), _whose(line, applied)
+        event = applied.event
+        if event is not None:
+            customer, gone = event.customer, gone_of(line, event.occurred_at_ms)
+        else:
+            customer, gone = _whose(line), gone_of(line)
         cipher = self._cipher_of(customer, offset)
         if cipher is None:
             self._entries.append(SealedRecord(offset, gone=gone))
             return
-        content = sealed(cipher.cipher, os.urandom(NONCE_BYTES), value, offset)
+        if not self._nonces:
+            # Many at once: each call asks the system.
+            drawn = os.urandom(NONCE_BYTES * NONCES_DRAWN)
+            self._nonces = [
+                drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)
+            ]
+        content = sealed(cipher.cipher, self._nonces.pop(), value)
         self._entries.append(SealedRecord(offset, content, cipher.key_id, gone))
 
     def skip(self, offset: int, line: Line | None = None) -> None:
@@ -137,9 +149,7 @@ class ArchiveWriter:
         return CustomerKey(self.secrets.frame, 0).kept(PARTITION_KEY)
 
 
-def _whose(line: Line, applied: Applied) -> str:
-    if applied.event is not None:
-        return applied.event.customer
+def _whose(line: Line) -> str:
     if line.type in LINK_TYPES:
         return str(line.user_id)
     # Read again after a crash, and applied before.

@@ -113,7 +113,9 @@ def main() -> None:
     sealing = min(one.archive_s for one in rounds[True])
     mean_bytes = sum(map(len, log)) / len(log)
     print(f"{len(log):,} events of {mean_bytes:.0f} bytes, {arguments.rounds} rounds each, best:")
-    print(f"folded {us(without)} an event, with the archive {us(whole)}: {us(whole - without)} more")
+    print(
+        f"folded {us(without)} an event, with the archive {us(whole)}: {us(whole - without)} more"
+    )
     print(f"of that, sealing took {us(sealing)}")
 
 

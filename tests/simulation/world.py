@@ -75,7 +75,7 @@ SETTINGS = load_settings(
 CUSTOMERS_OF_SHOP = ("ada", "bob", "eve", "ida")
 VISITORS_OF_SHOP = ("v-1", "v-2", "v-3")
 #: Virtual seconds until everything must be done: far more than any run takes.
-LIVENESS_S = 900.0
+LIVENESS_S = 1_500.0
 SESSION_S = 3.0
 #: Writes before an outage of a worker can come: later ones would find nothing left to do.
 REQUESTS_MAX = 250
