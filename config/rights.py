@@ -102,9 +102,11 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "audit": Rights(reads=ALL, group="Describe"),
     "rebuild": Rights(
-        reads=(CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS), writes=(CUSTOMERS,), group="Describe"
+        reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS, MODEL_SNAPSHOTS),
+        writes=(CUSTOMERS,),
+        group="Describe",
     ),
-    "export": Rights(reads=(CUSTOMER_EVENTS, MODEL_SNAPSHOTS)),
+    "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),

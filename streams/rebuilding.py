@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -19,7 +19,11 @@ from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
 from models.partition_state import encode_state, rehearsing_state
 from models.plan import Plan, plan_for
+from streams.archive.key_reading import Keys
+from streams.archive.unsealing import Unsealed
+from streams.archive.whole_log import WholeLog
 from streams.changelog import Origin, row_record, state_record
+from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
@@ -28,7 +32,7 @@ from streams.recovery import ChangelogFold, folded
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import topic_ids
-from streams.topic_scan import Span, scan, spans_of
+from streams.topic_scan import Span, spans_of
 from streams.worker_group import GroupUnanswered, committed_offsets, described
 
 #: ``on_progress(done, total)`` counts records of the log.
@@ -46,6 +50,7 @@ class RebuildError(RuntimeError):
 class Rebuilt(NamedTuple):
     """What was found in a partition. ``different``: rows that are not what follows from the log,
     which were written anew unless it was only a look; ``damaged`` of them were known before.
+    ``gone``: in words, the records of erased customers.
     """
 
     partition: int
@@ -53,6 +58,16 @@ class Rebuilt(NamedTuple):
     customers: int
     damaged: int
     different: int
+    gone: str = ""
+
+
+class _Made(NamedTuple):
+    """A partition as it follows from the log, and what the archive gave for that."""
+
+    rows: CustomerRows
+    fold: Partition
+    keys: Keys
+    gone: Unsealed | None
 
 
 class Rebuilding:
@@ -75,7 +90,8 @@ class Rebuilding:
         committed = _committed(self._settings)
         found: list[Rebuilt] = []
         async with running(new_reader(self._settings), self._settings) as reader:
-            logs = await spans_of(reader, CUSTOMER_EVENTS, self._settings)
+            whole_log = WholeLog(reader, self._settings)
+            logs = await whole_log.spans()
             tables = await spans_of(reader, CUSTOMERS, self._settings)
             names = [logs[0].partition.topic, tables[0].partition.topic]
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
@@ -88,19 +104,22 @@ class Rebuilding:
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
                 span = _whole(log, end)
-                rows, fold = await self._folded(reader, span, on_progress)
-                found.append(await self._compared(stored, rows, fold, span, origin))
+                rows, fold = await self._folded(whole_log, span, on_progress)
+                gone = _require_all(whole_log, fold.number)
+                keys = await self._keys(whole_log, fold.number)
+                made = _Made(rows, fold, keys, gone)
+                found.append(await self._compared(stored, made, span, origin))
         return found
 
     async def _folded(
-        self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
+        self, whole_log: WholeLog, span: Span, on_progress: OnProgress
     ) -> tuple[CustomerRows, Partition]:
         """The partition as it follows from ``span`` of the log."""
         rows = CustomerRows()
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, snapshots, self._plan)
         set_aside = SetAside.of(self._settings)
-        async for records in scan(reader, span, self._settings):
+        async for records in whole_log.scan(span):
             for record in records:
                 await _apply(fold, record, snapshots, set_aside)
             # Packs what changed.
@@ -109,16 +128,14 @@ class Rebuilding:
             on_progress(fold.state.applied + 1, span.end)
         return rows, fold
 
+    async def _keys(self, whole_log: WholeLog, number: int) -> Keys:
+        return await whole_log.keys(number) if self._settings.has_archive else Keys()
+
     async def _compared(
-        self,
-        stored: ChangelogFold,
-        rows: CustomerRows,
-        fold: Partition,
-        span: Span,
-        origin: Origin,
+        self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
         """Compare the rows, and write those that differ, then the state."""
-        made = rows.all_packed()
+        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.kept
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
         different = [
             customer
@@ -129,11 +146,15 @@ class Rebuilding:
             async with running(new_outbox_producer(self._settings), self._settings) as producer:
                 outbox, number = Outbox(producer, self._settings), fold.number
                 for index, customer in enumerate([*different, *sorted(gone)], 1):
-                    key, value, headers = row_record(customer, made.get(customer))
+                    key, value, headers = row_record(
+                        customer, made.get(customer), key=keys.get(customer.encode())
+                    )
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                     if not index % ROWS_PER_FLUSH:
                         await flush_or_explain(outbox, self._settings, AGAIN)
-                key, value, headers = state_record(encode_state(fold.state), origin, 0)
+                key, value, headers = state_record(
+                    encode_state(fold.state), origin, 0, _secrets(stored, anew.keys)
+                )
                 outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 await flush_or_explain(outbox, self._settings, AGAIN)
         return Rebuilt(
@@ -142,6 +163,7 @@ class Rebuilding:
             customers=len(made),
             damaged=len(stored.damaged),
             different=len(different) + len(gone),
+            gone=str(anew.gone) if anew.gone is not None and anew.gone.gone else "",
         )
 
 
@@ -163,6 +185,25 @@ def _whole(log: Span, end: int) -> Span:
         f"{name} {what}, so rows do not follow from it. Restore the topic, or start over with "
         f"empty state beside it: set another KEEPSTREAM_TOPIC_PREFIX"
     )
+
+
+def _require_all(whole_log: WholeLog, number: int) -> Unsealed | None:
+    """What the archive gave. Raises `RebuildError` if it does not have what the log has no more."""
+    found = whole_log.outcome.get(number)
+    if found is not None and found.missing:
+        raise RebuildError(
+            f"{found.missing:,} records of partition {number} are neither in customer-events nor "
+            f"in the archive ({found.foreign:,} records there are not ours), so rows do not follow "
+            f"from them. Restore the topics"
+        )
+    return found
+
+
+def _secrets(stored: ChangelogFold, keys: Keys) -> bytes:
+    """Others than before: no worker runs that has the old ones. None where there were none, for the
+    archive may lack something then.
+    """
+    return Secrets.drawn(keys.frame).kept() if stored.secrets and keys.frame else b""
 
 
 def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan) -> Partition:

@@ -49,7 +49,9 @@ class WholeLog:
                 yield records
             return
         outcome = self.outcome[number] = Unsealed()
-        unsealing = Unsealing(number, await self.keys(number), outcome)
+        keys = await self.keys(number)
+        outcome.foreign += keys.foreign
+        unsealing = Unsealing(number, keys, outcome)
         async for frames in scan(self._reader, self._archives[number], self._settings):
             for frame in frames:
                 yield [

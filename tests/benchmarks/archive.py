@@ -102,8 +102,8 @@ def main() -> None:
     log = log_of(arguments.customers)
     rounds: dict[bool, list[Round]] = {True: [], False: []}
     for _ in range(arguments.rounds):
-        for has_archive in rounds:
-            rounds[has_archive].append(folded(log, has_archive=has_archive))
+        for has_archive, found in rounds.items():
+            found.append(folded(log, has_archive=has_archive))
 
     def us(seconds: float) -> str:
         return f"{seconds / len(log) * 1e6:.2f} µs"

@@ -83,6 +83,7 @@ class Deployment:
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
             # Only where it is asked for: earlier releases do not know it.
             **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
+            **({"KEEPSTREAM_ARCHIVE": "on"} if settings.has_archive else {}),
             # The tests' events are of years ago.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }

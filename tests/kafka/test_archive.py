@@ -1,0 +1,90 @@
+"""What the log has no more is in the archive: state, decisions and audits go on as if it were."""
+
+import asyncio
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import TopicPartition
+
+from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS
+from models.parameters import load_parameters
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from streams.kafka_clients import new_admin, partition_for
+from streams.rebuilding import Rebuilding, Rebuilt
+from tests.kafka.deployment import Deployment, orderly_shop
+from tests.kafka.exactness import assert_exact, assert_replayed, audited, stored_rows
+from tests.kafka.points import BREAKING, VARIABLE
+from tests.kafka.storm import Storm
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+
+CANARY = b"canary-of-a-topic"
+
+
+def cut_log(deployment: Deployment) -> None:
+    """As retention does in time: nothing that was folded is in the log any more."""
+    name = deployment.settings.topic(CUSTOMER_EVENTS)
+    with closing(new_admin(deployment.settings)) as admin:
+        admin.delete_records(
+            {
+                TopicPartition(name, number): end
+                for number, end in deployment.committed(CUSTOMER_EVENTS).items()
+            }
+        )
+
+
+def rebuilt(deployment: Deployment) -> list[Rebuilt]:
+    """What a rebuild of all would write."""
+    rebuilding = Rebuilding(deployment.settings, load_parameters(), writes=False)
+    return asyncio.run(rebuilding.run(whole=True, on_progress=lambda *_: None))
+
+
+def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forgotten(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with Deployment(
+        kafka.bootstrap_servers, valkey.url, "archive.", tmp_path, archive="on"
+    ) as deployment:
+        records = orderly_shop(60)
+        deployment.publish(records[: len(records) // 2])
+        deployment.start_worker()
+        first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:3:SIGKILL"})
+        deployment.wait("it has a batch in hand", lambda: first.process.exit_code is not None)
+        assert -signal.SIGKILL == first.wait()
+        storm = Storm(deployment, seed=2)
+        storm.rage(3)
+        deployment.publish(records[len(records) // 2 :])
+
+        def is_drained() -> bool:
+            storm.replace()
+            return deployment.is_drained()
+
+        deployment.wait("all is read", is_drained, timeout_s=400)
+        # A stranger's records on both topics are left out, and told.
+        deployment.write(CUSTOMER_ARCHIVE, 0, (None, CANARY), (b"ada", None))
+        deployment.write(CUSTOMER_KEYS, 0, (b"ada", CANARY))
+        rows = stored_rows(deployment)
+        assert_exact(deployment, published=len(records))
+        whole = assert_replayed(deployment)
+
+        cut_log(deployment)
+        assert_exact(deployment, published=len(records))
+        assert str(whole) == str(assert_replayed(deployment))
+        told = [d for d in audited(deployment, load_parameters()).differences]
+        assert {("foreign", 3)} == {(one.check, one.count) for one in told}
+
+        assert {0} == {worker.stop() for worker in deployment.alive}
+        assert {0} == {one.different for one in rebuilt(deployment)}
+        assert sum(one.customers for one in rebuilt(deployment)) == len(rows)
+
+        customer = min(rows)
+        number = partition_for(customer.encode(), deployment.settings.partitions)
+        deployment.write(CUSTOMER_KEYS, number, (customer.encode(), None))
+        (found,) = [one for one in rebuilt(deployment) if one.partition == number]
+        assert found.gone.endswith("of 1 erased customer")
+        # Theirs is the one row that does not follow any more.
+        assert {0, 1} == {one.different for one in rebuilt(deployment)}
+        assert len(rows) - 1 == sum(one.customers for one in rebuilt(deployment))
