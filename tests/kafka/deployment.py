@@ -55,7 +55,12 @@ class Deployment:
     """Topics of its own on a shared broker, and the workers started on them."""
 
     def __init__(
-        self, bootstrap_servers: str, redis_url: str, prefix: str, directory: Path, **overrides: int
+        self,
+        bootstrap_servers: str,
+        redis_url: str,
+        prefix: str,
+        directory: Path,
+        **overrides: int | str,
     ) -> None:
         self.settings = load_settings(
             {},

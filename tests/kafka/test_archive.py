@@ -73,7 +73,7 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
         cut_log(deployment)
         assert_exact(deployment, published=len(records))
         assert str(whole) == str(assert_replayed(deployment))
-        told = [d for d in audited(deployment, load_parameters()).differences]
+        told = audited(deployment, load_parameters()).differences
         assert {("foreign", 3)} == {(one.check, one.count) for one in told}
 
         assert {0} == {worker.stop() for worker in deployment.alive}
