@@ -106,6 +106,12 @@ RIGHTS: Mapping[str, Rights] = {
         writes=(CUSTOMERS,),
         group="Describe",
     ),
+    "archive fill": Rights(
+        reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
+        writes=(CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
+        group="Describe",
+    ),
+    "archive check": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS)),
     "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),

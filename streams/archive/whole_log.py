@@ -31,7 +31,7 @@ class WholeLog:
         logs = await spans_of(self._reader, CUSTOMER_EVENTS, self._settings)
         if not self._settings.has_archive:
             return logs
-        self._archives = await spans_of(self._reader, CUSTOMER_ARCHIVE, self._settings)
+        self._archives = await self.archives()
         self._begins = {span.partition.partition: span.begin for span in logs}
         return [
             log._replace(begin=0) if log.begin and archive.end > archive.begin else log
@@ -63,6 +63,10 @@ class WholeLog:
         outcome.missing += following - unsealing.next_offset
         async for records in scan(self._reader, span._replace(begin=following), self._settings):
             yield records
+
+    async def archives(self) -> list[Span]:
+        """The archive of each partition."""
+        return await spans_of(self._reader, CUSTOMER_ARCHIVE, self._settings)
 
     async def keys(self, number: int) -> Keys:
         """The keys of the customers of a partition."""

@@ -111,14 +111,23 @@ class ArchiveWriter:
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""
+        self.write_keys_to(outbox)
+        self.write_frames_to(outbox)
+
+    def write_keys_to(self, outbox: Outbox) -> None:
+        """Write the keys that are new or gone."""
         if self._is_first:
             outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
             self._is_first = False
         for name, kept in self._keys:
             outbox.add(CUSTOMER_KEYS, self._number, key=name, value=kept)
+        self._keys = []
+
+    def write_frames_to(self, outbox: Outbox) -> None:
+        """Write what was taken since the last call."""
         for frame in frames_of(self._entries, self.secrets.frame):
             outbox.add(CUSTOMER_ARCHIVE, self._number, key=None, value=frame)
-        self._keys, self._entries = [], []
+        self._entries = []
         if len(self._ciphers) > CIPHERS_MAX:
             self._ciphers = {}
 
