@@ -1,5 +1,5 @@
-"""Sealing what a log had before there was an archive, or while it was off. No worker runs meanwhile:
-each would go on from an archive that lacks something.
+"""Sealing what a log had before there was an archive, or while it was off. No worker runs
+meanwhile: each would go on from an archive that lacks something.
 """
 
 from collections.abc import Callable
@@ -130,7 +130,7 @@ class Filling:
             writer.write_frames_to(outbox)
             await flush_or_explain(outbox, self._settings, AGAIN)
             await self._write_rows(outbox, rows, number)
-            on_progress(records[-1].offset + 1, end)
+            on_progress(records[-1].offset + 1 if records else end, end)
         await self._write_rows(outbox, rows, number)
         state = encode_state(recovered.state)
         key, value, headers = state_record(state, recovered.origin, 0, writer.secrets.kept())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
+from msgspec.structs import replace
 
 from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS
 from models.parameters import load_parameters
@@ -88,3 +89,32 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
         # Theirs is the one row that does not follow any more.
         assert {0, 1} == {one.different for one in rebuilt(deployment)}
         assert len(rows) - 1 == sum(one.customers for one in rebuilt(deployment))
+
+
+def test_a_deployment_without_an_archive_gets_one_that_has_everything(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with Deployment(kafka.bootstrap_servers, valkey.url, "filled.", tmp_path) as deployment:
+        records = orderly_shop(40)
+        deployment.publish(records[: len(records) // 2])
+        (worker,) = deployment.start_workers(1)
+        deployment.wait("all is read", deployment.is_drained)
+        assert 0 == worker.stop()
+
+        deployment.settings = replace(deployment.settings, archive="on")
+        assert "created  filled.customer-archive" in deployment.run("topics", "create")
+        refused = deployment.start_worker()
+        deployment.wait("it ends", lambda: refused.process.exit_code is not None)
+        refused.wait()
+        assert "run `keepstream archive fill`" in refused.log_text()
+        assert "records sealed" in deployment.run("archive", "fill")
+        # Whoever stopped it half way runs it again.
+        assert " 0 records sealed" in deployment.run("archive", "fill")
+        deployment.start_workers(1)
+        deployment.publish(records[len(records) // 2 :])
+        deployment.wait("all is read", deployment.is_drained)
+        assert "may expire" in deployment.run("archive", "check")
+
+        cut_log(deployment)
+        assert_exact(deployment, published=len(records))
+        assert_replayed(deployment)
