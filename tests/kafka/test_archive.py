@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
+from kafka.admin import ConfigResource
 from msgspec.structs import replace
 
-from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS
+from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS, GONE_IN_A_DAY
 from models.parameters import load_parameters
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
@@ -103,6 +104,12 @@ def test_a_deployment_without_an_archive_gets_one_that_has_everything(
 
         deployment.settings = replace(deployment.settings, archive="on")
         assert "created  filled.customer-archive" in deployment.run("topics", "create")
+        # What is deleted is gone within a day, which an operator sets as they are told to.
+        told = deployment.run("topics", "check", allowed=(1,))
+        assert "ok       filled.customers\n" not in told
+        with closing(new_admin(deployment.settings)) as admin:
+            name = deployment.settings.topic(CUSTOMERS)
+            admin.alter_configs([ConfigResource("TOPIC", name, GONE_IN_A_DAY)])
         refused = deployment.start_worker()
         deployment.wait("it ends", lambda: refused.process.exit_code is not None)
         refused.wait()
