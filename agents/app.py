@@ -43,6 +43,7 @@ from streams.faust_app import (
     run_worker,
 )
 from streams.going_live import empty_partitions, write_live
+from streams.graves import Fingerprints
 from streams.kafka_clients import broker_credentials, partition_for, running
 from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
@@ -140,7 +141,12 @@ class Worker:
             )
             for topic in topics.DELIVERED_TOPICS:
                 self.agents[topic] = DeliverAgent(
-                    topic, streams, metrics, self.is_leaving, settings.deliver_max_age_ms
+                    topic,
+                    streams,
+                    metrics,
+                    self.is_leaving,
+                    settings.deliver_max_age_ms,
+                    Fingerprints(settings.erasure_salt),
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
@@ -178,14 +184,14 @@ class Worker:
 
     def customer(self, customer: str) -> bytes | None:
         """The profile of a customer this worker owns, as JSON; `NOBODY` for an id that has no
-        profile of its own.
+        profile of its own, or that was erased.
         """
         number = partition_for(customer.encode(), self.settings.partitions)
         owned = self.partitions.get(number)
         row = owned.rows.peek(customer) if owned is not None else None
-        if owned is None or row is None:
+        if owned is None:
             return None
-        if not is_told(row):
+        if row is None or not is_told(row):
             return NOBODY
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 

@@ -2,7 +2,8 @@
 
 It reads its own topic at its own position, so that a Redis outage delays only deliveries. What is
 too old by the wall clock is held back and counted: an action past its ``dueAt``, a trigger older
-than ``KEEPSTREAM_DELIVER_MAX_AGE``.
+than ``KEEPSTREAM_DELIVER_MAX_AGE``. The news that somebody was erased deletes what was delivered of
+them.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from time import monotonic, time
 
 from models.decisions.trigger import Decision, decode_decision, does_nothing, is_too_old
+from models.events.erasure_record import notice_in
 from models.events.foreign import Foreign
+from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
@@ -30,10 +33,12 @@ class DeliverAgent:
         metrics: Metrics,
         is_leaving: Callable[[], bool],
         max_age_ms: int,
+        fingerprints: Fingerprints,
     ) -> None:
         self._topic = topic
         self._max_age_ms = max_age_ms
         self._streams = streams
+        self._fingerprints = fingerprints
         self._metrics = metrics
         self._quarantine = Quarantine(metrics)
         self._is_leaving = is_leaving
@@ -52,9 +57,14 @@ class DeliverAgent:
             return
         started_s = monotonic()
         decisions: list[tuple[Decision, bytes]] = []
+        erased: set[bytes] = set()
         held_back: Counter[str] = Counter()
         now_ms = int(time() * 1_000)
         for record in batch:
+            notice = notice_in(record.value or b"")
+            if notice is not None:
+                erased.add(bytes.fromhex(notice.fingerprint))
+                continue
             try:
                 decided = decode_decision(record.value or b"")
             except Foreign as error:
@@ -66,16 +76,35 @@ class DeliverAgent:
             if is_too_old(decided, now_ms, self._max_age_ms):
                 held_back[decided.kind] += 1
                 continue
+            if erased and self._fingerprints.of(decided.user_id) in erased:
+                # Of a new person: what was decided before goes first.
+                if not await self._write(batch, decisions, erased):
+                    return
+                decisions, erased = [], set()
             decisions.append((decided, record.value or b""))
-        # Only what was not taken is tried again.
-        while decisions and (decisions := await self._streams.append(decisions)):
-            if self._is_leaving():
-                self._left_epoch = batch.epoch
-                batch.release()
-                return
-            await asyncio.sleep(RETRY_S)
-            if not batch.is_current:
-                return
+        if not await self._write(batch, decisions, erased):
+            return
         batch.ack()
         self._metrics.count_held_back(held_back)
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
+
+    async def _write(
+        self, batch: RecordBatch, decisions: list[tuple[Decision, bytes]], erased: set[bytes]
+    ) -> bool:
+        """Append decisions, then delete those of who was erased; False for a batch given up."""
+        # Only what was not taken is tried again.
+        while decisions and (decisions := await self._streams.append(decisions)):
+            if not await self._goes_on(batch):
+                return False
+        while erased and not await self._streams.erase(erased, self._topic, self._fingerprints):
+            if not await self._goes_on(batch):
+                return False
+        return True
+
+    async def _goes_on(self, batch: RecordBatch) -> bool:
+        if self._is_leaving():
+            self._left_epoch = batch.epoch
+            batch.release()
+            return False
+        await asyncio.sleep(RETRY_S)
+        return batch.is_current

@@ -18,17 +18,19 @@ from config.topics import (
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
+    DELIVERED_TOPICS,
 )
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Event
 from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED
-from streams.cloud_events import decision_headers
+from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, log_line_of
 from streams.metrics import Metrics
@@ -160,6 +162,9 @@ class ProfileAgent:
             counts.control_treated[contact.channel] += 1
 
     def _emit(self, owned: OwnedPartition, effect: Effect, line: Line, counts: "_Counts") -> None:
+        if isinstance(effect, Erased):
+            self._tell_readers(owned, effect)
+            return
         output = OUTPUTS[type(effect)]
         headers: Headers = ()
         if output.type_name is not None:
@@ -174,6 +179,15 @@ class ProfileAgent:
         self._outbox.add(output.topic, place, key=key, value=value, headers=headers)
         if output.ledger_key is not None:
             self._outbox.add(DECISION_LEDGER, number, key=output.ledger_key(effect), value=value)
+
+    def _tell_readers(self, owned: OwnedPartition, erased: Erased) -> None:
+        """In the partition of the customer's decisions, so that it comes after all of them."""
+        notice = notice_of(erased, owned.graves.fingerprints.of(erased.customer))
+        key, headers = notice.fingerprint.encode(), notice_headers(notice)
+        for topic in DELIVERED_TOPICS:
+            self._outbox.add(
+                topic, owned.fold.number, key=key, value=encode_notice(notice), headers=headers
+            )
 
     def _headers(self, decision: Any, type_name: str, line: Line, counts: "_Counts") -> Headers:
         received_at_ms = None
@@ -216,6 +230,9 @@ class ProfileAgent:
         changed: list[str] = []
         for partition in owned:
             number = partition.fold.number
+            # Before the rows that they replace: a grave without its row's end is understood.
+            for key, value, headers in partition.graves.drain():
+                self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
             for key, value, headers in partition.rows.drain():
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 changed.append(key.decode())

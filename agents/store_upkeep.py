@@ -43,6 +43,8 @@ class StoreUpkeep:
                 for owned in self._partitions:
                     if was_emptied or not owned.is_shown:
                         self._views.offer(owned.rows.customers())
+                        # Whoever erased them may have died before their profiles were deleted.
+                        self._views.offer(owned.gone)
                         owned.is_shown = True
             wrote = await self.write_some(is_changing_hands)
             pause_s = pause_between_writes_s(

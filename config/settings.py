@@ -26,7 +26,7 @@ _ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?$"
 _SECRET = Meta(extra={"secret": True})
 
 #: Secrets that may be in a file instead, named by the variable with _FILE.
-SECRETS_IN_FILES = ("redis_url", "sasl_password", "ssl_key_password")
+SECRETS_IN_FILES = ("redis_url", "sasl_password", "ssl_key_password", "erasure_salt")
 SECRET_BYTES_MAX = 64 * 1024
 #: As long as raw topics are kept: an outage that they outlive must not cost the log anything.
 LOG_RETENTION_MS_MIN = 7 * DAY_MS
@@ -126,6 +126,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ssl_key_password: Annotated[str, _doc("Password of the key, if it has one"), _SECRET] = ""
     ssl_key_password_file: Annotated[
         str, _doc("File that holds the password of the key, instead of the variable")
+    ] = ""
+    erasure_salt: Annotated[
+        str,
+        _doc("Secret with which erased ids are known again; never change it once one was erased"),
+        _SECRET,
+    ] = ""
+    erasure_salt_file: Annotated[
+        str, _doc("File that holds the salt of erased ids, instead of the variable")
     ] = ""
     parameters: Annotated[
         str, _doc("TOML file that overrides the shipped parameters; empty: none")
@@ -240,6 +248,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "redis_url": self.redis_url_redacted,
             "sasl_password": "***" if self.sasl_password else "",
             "ssl_key_password": "***" if self.ssl_key_password else "",
+            "erasure_salt": "***" if self.erasure_salt else "",
         }
         return [(n, redacted.get(n, getattr(self, n))) for n in self.__struct_fields__]
 

@@ -22,7 +22,7 @@ from models.customer.consent_choices import says_no
 from models.customer.consent_purposes import NO_STAMPS, stamps_in
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
-from models.events.names import EVENT_TYPES, NOT_SUPPORTED
+from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     MESSAGE_ID_LENGTH_MAX,
@@ -199,8 +199,6 @@ def _kind_of_spelling(
 
 
 def _check_unknown(name: str, topic: str) -> None:
-    if name in NOT_SUPPORTED:
-        raise Rejected(Reason.UNKNOWN_EVENT, "$.event", "not supported")
     if topic != CLICKSTREAM:
         nearest = nearest_known_name(name)
         hint = f"; did you mean {nearest}?" if nearest is not None else ""

@@ -12,7 +12,7 @@ from config.names import ALIASES, folded
 from config.topics import CLICKSTREAM
 from models.customer.registry import PARTS
 from models.events.event import EventType, Kind, Nothing
-from models.events.names import EVENT_TYPES, NOT_SUPPORTED, PASSIVE, TOPIC_BY_NAME
+from models.events.names import EVENT_TYPES, PASSIVE, TOPIC_BY_NAME
 from models.events.properties import PropertyReader
 from models.events.spelling import Spellings
 
@@ -99,9 +99,9 @@ KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS[2:]}
 #: Every way to write a name, folded, and the name that is meant.
 _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},
-    **{folded(name): name for name in (*TOPICS, *NOT_SUPPORTED)},
+    **{folded(name): name for name in TOPICS},
 }
-_SPELLINGS = Spellings({**ALIASES, **{name: name for name in (*TOPICS, *NOT_SUPPORTED)}})
+_SPELLINGS = Spellings({**ALIASES, **{name: name for name in TOPICS}})
 
 
 def kind_of(name: str) -> Kind:

@@ -14,6 +14,7 @@ from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
 from models.decisions.trigger import Decision
+from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
@@ -26,7 +27,7 @@ class Rehearsed(NamedTuple):
     kind: str
 
 
-Effect = Lesson | Decision | Rehearsed | LinkRecord
+Effect = Lesson | Decision | Rehearsed | LinkRecord | Erased
 
 
 class Fate(StrEnum):
@@ -35,6 +36,7 @@ class Fate(StrEnum):
     APPLIED = "applied"
     DUPLICATE = "duplicate"
     LATE = "late"
+    ERASED = "erased"
 
 
 def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, list[Effect]]:

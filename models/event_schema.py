@@ -26,7 +26,7 @@ from models.events.ids import (
     QUOTES,
     ZEROS,
 )
-from models.events.names import EVENT_TYPES, NOT_SUPPORTED
+from models.events.names import EVENT_TYPES
 from models.events.numbers import DECIMAL, SIGNED_DECIMAL
 from models.events.properties import (
     is_amount,
@@ -118,7 +118,7 @@ def event_schema(name: str) -> Schema:
     required = ["type", "timestamp"]
     if name == ANY_EVENT:
         # Those have schemas of their own, or are refused.
-        others = sorted({*TOPICS, *NOT_SUPPORTED, *ALIASES})
+        others = sorted({*TOPICS, *ALIASES})
         name_of_their_own = {"type": "string", "minLength": 1, "maxLength": 256}
         fields["event"] = {**name_of_their_own, "not": {"enum": others}}
     elif name not in EVENT_TYPES:

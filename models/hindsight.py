@@ -36,6 +36,10 @@ class Hindsight:
         self._count += 1
         self._events.setdefault(event.customer, []).append((self._count, event, clock_ms))
 
+    def forget(self, customer: str) -> None:
+        """Forget everything of an id."""
+        self._events.pop(customer, None)
+
     def adopted(self, snapshot: Snapshot, at_ms: int) -> None:
         """Remember a snapshot without the trainer's state; ``at_ms`` is the time of the event or
         watermark that brought it.

@@ -338,9 +338,30 @@ def _keep_word(row: Row, whole: Row, plan: Plan) -> None:
     row.replace(CONSENT, CONSENT.united(words, plan.parameters))
 
 
+def owner_of(row: Row) -> str:
+    """Whose id it is, or will be once it does something; "" for nobody's."""
+    state = row.read(IDENTITIES)
+    if state.person:
+        return state.person
+    return next((user for _, user in _valid(row, state)), "")
+
+
+def freed(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
+    """The person who was to let go of this id is no more: it is its own again."""
+    whole = row.ids[record.customer].row if row.read(IDENTITIES).is_apart else row
+    return _own_again(row, record, identity.copy_of(whole), context, plan)
+
+
 def _left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """The person has let go of this id: it is its own again, as of what it did itself."""
-    left, state = _row_in(record), row.edit(IDENTITIES)
+    if row.read(IDENTITIES).person != record.said.person:
+        # It was erased meanwhile.
+        return Stepped(row, [])
+    return _own_again(row, record, _row_in(record), context, plan)
+
+
+def _own_again(row: Row, record: LinkRecord, left: Row, context: Context, plan: Plan) -> Stepped:
+    state = row.edit(IDENTITIES)
     apart, id_ = Row(), record.customer
     if state.is_apart:
         whole, apart = row.ids[id_].row, row

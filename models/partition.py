@@ -7,26 +7,32 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 
-from models import links
+from msgspec.structs import replace
+
+from models import erasure, links
 from models.admission import event_of
+from models.catalogue import KIND_BY_NAME
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
+from models.events.erasure_record import ERASE_REQUESTED, Erased
 from models.events.event import Event, Source
-from models.events.link_record import LinkRecord, link_record_of
+from models.events.link_record import ERASE, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
+from models.graves import Grave, Graves
 from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
 from models.learning.snapshot import Snapshot, UnknownSnapshot
-from models.partition_state import PartitionState
+from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
 #: Records that are no events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
+ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -41,6 +47,10 @@ class Rows(Protocol):
     def put(self, customer: str, row: Row) -> None: ...
 
     def forget(self, customer: str) -> None: ...
+
+    def remove(self, customer: str, offset: int, /) -> None:
+        """Have no row of the customer any more, because of the record at ``offset``."""
+        ...
 
     def due(self) -> Iterable[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
@@ -75,11 +85,13 @@ class Partition:
         plan: Plan,
         snapshots: SnapshotSource,
         state: PartitionState | None = None,
+        graves: Graves | None = None,
     ) -> None:
         self.number = number
         self.state = state or PartitionState()
         self.snapshot = snapshot
         self._rows = rows
+        self._graves: Graves = dict[str, Grave]() if graves is None else graves
         self._plan = plan
         self._snapshots = snapshots
         self._context = plan.context(snapshot)
@@ -253,13 +265,21 @@ class Partition:
             return Applied([], Fate.DUPLICATE, event)
         # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
         state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
-        row = self._rows.get(customer)
         # Before the clock moves, for what is due by then counts as this record's change, too.
-        is_applied = row is not None and row.applied >= offset
+        is_applied = self._is_applied(offset, customer)
         effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
-        row = self._rows.get(customer) or Row()
+        row, grave = self._rows.get(customer), self._graves.get(customer)
+        if event.kind is ERASE_KIND:
+            left = erasure.request(row, grave, event)
+            if left is None:
+                return self._placed(offset, effects, Fate.ERASED, event)
+            effects += self._leave(offset, customer, left)
+            return self._placed(offset, effects, Fate.APPLIED, event)
+        if grave is not None and grave.hides(event.occurred_at_ms):
+            return self._placed(offset, effects, Fate.ERASED, event)
+        row = row or Row()
         if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
         try:
@@ -275,6 +295,27 @@ class Partition:
             self._put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, fate, event)
+
+    def _is_applied(self, offset: int, customer: str) -> bool:
+        """Whether the customer's row, or what is left of it, knows the record at ``offset``."""
+        row = self._rows.get(customer)
+        if row is not None:
+            return row.applied >= offset
+        grave = self._graves.get(customer)
+        return grave is not None and grave.applied >= offset
+
+    def _leave(self, offset: int, customer: str, left: erasure.Left) -> list[Effect]:
+        """Have what an erasure left of the customer; return what it brings about."""
+        if left.grave is not None:
+            erased = offset if left.is_erased else left.grave.erased
+            self._graves[customer] = replace(left.grave, applied=offset, erased=erased)
+            self.state.format = GRAVES_FORMAT
+        if left.row is not None:
+            self._put(offset, customer, left.row)
+        elif self._rows.get(customer) is not None:
+            self._rows.remove(customer, offset)
+            self._scheduled.pop(customer, None)
+        return left.effects
 
     def _of_several_ids(
         self, offset: int, row: Row, event: Event, effects: list[Effect]
@@ -298,9 +339,19 @@ class Partition:
         assert source is not None
         if is_repeated(source, self.state.sources, self.state.generations):
             return Applied([])
-        row = self._rows.get(record.customer) or Row()
-        if row.applied >= offset:
+        customer = record.customer
+        if self._is_applied(offset, customer):
             return ALREADY_APPLIED
+        known, grave = self._rows.get(customer), self._graves.get(customer)
+        if record.kind == ERASE:
+            left = erasure.take(known, grave, record, self._context, self._plan)
+            told = [] if left is None else self._leave(offset, customer, left)
+            return self._placed(offset, told)
+        if grave is not None:
+            met = erasure.meet(known, grave, record)
+            if met is not None:
+                return self._placed(offset, met)
+        row = known or Row()
         try:
             stepped = links.take(row, record, self._context, self._plan)
         except BaseException:
@@ -391,6 +442,8 @@ class Partition:
         for index, effect in enumerate(effects):
             if isinstance(effect, Lesson):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
+            elif isinstance(effect, Erased):
+                effect.partition, effect.offset = self.number, offset
             elif isinstance(effect, LinkRecord):
                 # By themselves: a clock that moves far makes any number of other effects.
                 effect.partition, effect.offset, effect.index = self.number, offset, told

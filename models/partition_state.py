@@ -6,6 +6,10 @@ from msgspec import Struct
 from models.customer.row import ROW_FORMAT, RowError, format_of, require_format
 from models.events.foreign import UNREADABLE
 
+#: The format of the state of a partition in which somebody was erased, so that a release that would
+#: bring them back refuses it. All others stay as they are.
+GRAVES_FORMAT = 3
+
 
 class PartitionState(Struct, array_like=True):
     """A partition's state, besides its customers' rows.
@@ -54,9 +58,9 @@ def decode_state(content: bytes) -> PartitionState:
     try:
         state = _STATE.decode(content)
     except UNREADABLE as error:
-        require_format(format_of(content), "a partition's state")
+        require_format(format_of(content), "a partition's state", GRAVES_FORMAT)
         raise RowError(f"not a partition's state: {error}") from None
-    require_format(state.format, "a partition's state")
+    require_format(state.format, "a partition's state", GRAVES_FORMAT)
     if state.format < 1:
         raise RowError(f"not a partition's state: there is no format {state.format}")
     return state

@@ -18,6 +18,7 @@ from models.customer.row import Row
 from models.decisions.trigger import Decision
 from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
+from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord, encode_link_record
 from models.events.rejection import Reason, Rejected
@@ -59,6 +60,9 @@ class _MemoryRows:
 
     def forget(self, customer: str) -> None:
         """Do nothing: a replay ends with the error that caused this."""
+        self.rows.pop(customer, None)
+
+    def remove(self, customer: str, _offset: int) -> None:
         self.rows.pop(customer, None)
 
     def due(self) -> Iterator[tuple[int, str]]:
@@ -276,7 +280,9 @@ class Replay:
         """Teach the trainer, unless the log has models; return the effects."""
         self._counts.add_rehearsed(applied.rehearsed)
         for effect in applied.effects:
-            if isinstance(effect, Lesson) and not self._models_are_given:
+            if isinstance(effect, Erased):
+                self._hindsight.forget(effect.customer)
+            elif isinstance(effect, Lesson) and not self._models_are_given:
                 if self._trainer.learn(effect):
                     # Neither a sum nor the end of a day alone makes a new snapshot.
                     self._has_news |= not isinstance(effect, Tally | DayEnd)

@@ -22,7 +22,7 @@ from models.partition_state import PartitionState
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the other four), triggers and actions by kind, how
+    """Events by fate (``read`` = the sum of the others), triggers and actions by kind, how
     often ``nothing`` was done about triggers of a moment, the final state, how good the
     scores were, the latest drift alarms, and the share of a year's net revenue that the
     best fifth of customers brought. ``rehearsed``: the triggers held back before the log went live,

@@ -19,6 +19,7 @@ from models.event_schema import (
     score_line_schema,
 )
 from models.events.dead_letter import DeadLetter
+from models.events.erasure_record import ErasureNotice
 from models.events.wire import LOG_FORMAT
 from models.learning.registry import LEARNERS
 
@@ -104,6 +105,7 @@ _OTHERS = (
     Document(
         "action-withdrawn", "output", "on next-best-actions, and in Redis", _of(ActionWithdrawn)
     ),
+    Document("erased", "output", "on retention-triggers and next-best-actions", _of(ErasureNotice)),
     Document("profile", "output", "GET /customers/{id}, and in Redis", _of(Profile)),
     Document("dead-letter", "output", "on dead-letters", _of(DeadLetter)),
     Document("model-snapshot", "output", "on model-snapshots", _snapshot),

@@ -11,7 +11,11 @@ from zlib import crc32
 
 #: The key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
+#: The beginning of the keys of graves, before the fingerprint; likewise no customer's id.
+GRAVE_KEY = b"\x00grave:"
 _CHECKSUM = "crc"
+_SALT = "salt"
+_ERASED = "erased"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
 #: Of a row, its customer's key of the archive; of a state, its partition's secrets.
@@ -45,6 +49,8 @@ class Marks(NamedTuple):
     ``is_sound``: the row follows from all that happened to the customer, as far as was known;
     ``damaged``: how many rows of a state's partition do not. ``key``: of a row's customer in the
     archive, and ``secrets``: of a state's partition, both as they are stored, b"" without.
+    ``erased``: of a row that is gone, the offset of the record that erased it. ``salt``: a mark of
+    the salt of a grave's fingerprint.
     """
 
     is_intact: bool = True
@@ -54,21 +60,37 @@ class Marks(NamedTuple):
     is_verified: bool = False
     key: bytes = b""
     secrets: bytes = b""
+    erased: int | None = None
+    salt: bytes = b""
 
 
 def row_record(
-    customer: str, packed: bytes | None, *, is_sound: bool = True, key: bytes | None = None
+    customer: str,
+    packed: bytes | None,
+    *,
+    is_sound: bool = True,
+    erased: int | None = None,
+    key: bytes | None = None,
 ) -> ChangelogRecord:
-    """A customer's row, or with None that there is none. One that was continued from a damaged row
+    """A customer's row, or with None that there is none; ``erased``: the offset of the record that
+    erased it, so that a later row stays. One that was continued from a damaged row
     is not sound, and says so for whoever reads it back. ``key``: the customer's of the archive.
     """
     name = customer.encode()
     headers = [(_CHECKSUM, _sum_of(name, packed))]
     if key is not None:
         headers.append((_KEY, key))
+    if erased is not None:
+        headers.append((_ERASED, b"%d" % erased))
     if not is_sound:
         headers.append((_UNSOUND, b"1"))
     return ChangelogRecord(name, packed, headers)
+
+
+def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> ChangelogRecord:
+    """The grave of somebody, who is known by the fingerprint alone."""
+    key = GRAVE_KEY + fingerprint
+    return ChangelogRecord(key, packed, [(_CHECKSUM, _sum_of(key, packed)), (_SALT, salt_mark)])
 
 
 def state_record(
@@ -108,6 +130,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         is_verified=is_verified,
         key=found.get(_KEY, b""),
         secrets=found.get(_SECRETS, b""),
+        erased=int(found[_ERASED]) if found.get(_ERASED, b"").isdigit() else None,
+        salt=found.get(_SALT, b""),
     )
 
 

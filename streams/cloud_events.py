@@ -1,8 +1,10 @@
 """Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, JSON as value."""
 
 from models.decisions.trigger import Decision
+from models.events.erasure_record import ErasureNotice
 
 SOURCE = "/keepstream"
+NOTICE_TYPE = "keepstream.erased.v1"
 
 
 def decision_headers(
@@ -27,4 +29,18 @@ def decision_headers(
         attributes["ce_group"] = decided.group
     if received_at_ms is not None:
         attributes["ce_causedat"] = str(received_at_ms)
+    return [(name, value.encode()) for name, value in attributes.items()]
+
+
+def notice_headers(notice: ErasureNotice) -> list[tuple[str, bytes]]:
+    """The headers of the news that somebody was erased; its subject is a fingerprint."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": notice.id,
+        "ce_source": SOURCE,
+        "ce_type": NOTICE_TYPE,
+        "ce_subject": notice.fingerprint,
+        "ce_time": notice.timestamp,
+        "content-type": "application/json",
+    }
     return [(name, value.encode()) for name, value in attributes.items()]

@@ -39,10 +39,14 @@ class CustomerRows:
     """
 
     def __init__(
-        self, packed: MutableMapping[str, bytes] | None = None, damaged: set[str] | None = None
+        self,
+        packed: MutableMapping[str, bytes] | None = None,
+        damaged: set[str] | None = None,
+        strays: Mapping[str, int] | None = None,
     ) -> None:
         """``packed``: where packed rows are kept. ``damaged``: customers whose latest row was
-        damaged. What is written of them says so, until their rows are rebuilt.
+        damaged. What is written of them says so, until their rows are rebuilt. ``strays``: those
+        who were erased, and by which record, and whose rows are in the changelog all the same.
         """
         self._packed: MutableMapping[str, bytes] = {} if packed is None else packed
         self.damaged = damaged or set()
@@ -50,6 +54,8 @@ class CustomerRows:
         self.keys = packed if isinstance(packed, RowsWithKeys) else None
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
+        #: Those who were erased since the last drain, and by which record.
+        self._gone = dict(strays or {})
         self._frozen: list[FrozenRows] = []
         self.packed_bytes = packed_bytes_of(self._packed)
 
@@ -66,7 +72,7 @@ class CustomerRows:
         row = self._hot.get(customer)
         if row is None:
             packed = self._packed.get(customer)
-            if packed is None:
+            if packed is None or customer in self._gone:
                 return None
             row = self._hot[customer] = decode_row(packed)
         return row
@@ -83,10 +89,19 @@ class CustomerRows:
         if row is not None:
             return row
         packed = self._packed.get(customer)
-        return None if packed is None else decode_row(packed)
+        return None if packed is None or customer in self._gone else decode_row(packed)
+
+    def remove(self, customer: str, offset: int) -> None:
+        """Have no row of the customer any more, as of the record at ``offset``; the next `drain`
+        says so.
+        """
+        self.forget(customer)
+        self._gone[customer] = offset
 
     def put(self, customer: str, row: Row) -> None:
         """Note that the customer's row was changed; the next `drain` returns it."""
+        if self._gone:
+            self._gone.pop(customer, None)
         self._hot[customer] = row
         self._dirty[customer] = None
 
@@ -122,12 +137,17 @@ class CustomerRows:
 
     def drain(self) -> Iterator[ChangelogRecord]:
         """Pack what changed since the last call, and return it for the changelog."""
+        for customer, offset in self._gone.items():
+            before = self._packed.pop(customer, b"")
+            self._keep_frozen(customer, before)
+            self.packed_bytes -= len(before)
+            self.damaged.discard(customer)
+            yield row_record(customer, None, erased=offset)
+        self._gone = {}
         for customer in self._dirty:
             packed, before = encode_row(self._hot[customer]), self._packed.get(customer, b"")
             self.packed_bytes += len(packed) - len(before)
-            if before:
-                for frozen in self._frozen:
-                    frozen.keep(customer, before)
+            self._keep_frozen(customer, before)
             self._packed[customer] = packed
             key = None if self.keys is None else self.keys.key_of(customer)
             yield row_record(customer, packed, is_sound=customer not in self.damaged, key=key)
@@ -135,3 +155,8 @@ class CustomerRows:
         if len(self._hot) > HOT_ROWS_MAX:
             # All at once: choosing which rows to keep would cost more than unpacking them again.
             self._hot = {}
+
+    def _keep_frozen(self, customer: str, before: bytes) -> None:
+        if before:
+            for frozen in self._frozen:
+                frozen.keep(customer, before)

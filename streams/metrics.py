@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from config import VERSION
 from config.topics import RAW_TOPICS, READ_BACK_TOPICS
+from models.engine import Fate
 from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
@@ -51,8 +52,8 @@ class Metrics:
         self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
-            "Events by the topic they came on and what became of them: applied, duplicate, late "
-            "or dead_letter; each is in exactly one",
+            "Events by the topic they came on and what became of them: applied, duplicate, late, "
+            "erased or dead_letter; each is in exactly one",
             ["topic", "fate"],
             registry=registry,
         )
@@ -80,7 +81,7 @@ class Metrics:
         )
         # At zero from the start, so that increase() counts the first ones.
         for topic in RAW_TOPICS:
-            for fate in ("applied", "duplicate", "late", "dead_letter"):
+            for fate in (*Fate, "dead_letter"):
                 self._events.labels(topic, fate)
         for reason in Reason:
             self._dead_letters.labels(reason)

@@ -19,6 +19,7 @@ from streams.archive.opening import open_archive
 from streams.archive.writing import ArchiveWriter
 from streams.changelog import UNKNOWN_ORIGIN, ChangelogRecord, Origin, state_record
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.metrics import Metrics
 from streams.pacing import NOT_OPEN, PartitionStanding
 from streams.record_batches import PositionError
@@ -36,7 +37,8 @@ class OwnedPartition:
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
     ``settled_ms`` and ``settled``: the time, clock and models of the rows as they were last
-    drained, from which the fold may be ahead by a batch.
+    drained, from which the fold may be ahead by a batch. ``gone``: customers who were erased before
+    it was opened, and of whom Redis may still have a profile.
     """
 
     fold: Partition
@@ -47,6 +49,8 @@ class OwnedPartition:
     last_event_s: float = 0.0
     is_shown: bool = False
     taught_ms: int = 0
+    graves: CustomerGraves = field(default_factory=CustomerGraves)
+    gone: set[str] = field(default_factory=set)
     settled_ms: int = field(init=False)
     settled: Context = field(init=False)
 
@@ -199,6 +203,7 @@ class OwnedPartitions:
             self._plan,
             self.snapshots.get,
             state,
+            recovered.graves,
         )
         self._metrics.recovery_seconds.observe(recovered.seconds)
         self._metrics.recovered_records.inc(recovered.records)
@@ -223,5 +228,11 @@ class OwnedPartitions:
                 damaged,
             )
         return OwnedPartition(
-            fold, recovered.rows, recovered.origin, archive, last_event_s=monotonic()
+            fold,
+            recovered.rows,
+            recovered.origin,
+            archive,
+            last_event_s=monotonic(),
+            graves=recovered.graves,
+            gone=recovered.gone,
         )

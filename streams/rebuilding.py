@@ -22,9 +22,10 @@ from models.plan import Plan, plan_for
 from streams.archive.key_reading import Keys
 from streams.archive.unsealing import Unsealed
 from streams.archive.whole_log import WholeLog
-from streams.changelog import Origin, row_record, state_record
+from streams.changelog import Origin, grave_record, row_record, state_record
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
@@ -65,6 +66,7 @@ class _Made(NamedTuple):
     """A partition as it follows from the log, and what the archive gave for that."""
 
     rows: CustomerRows
+    graves: CustomerGraves
     fold: Partition
     keys: Keys
     gone: Unsealed | None
@@ -97,27 +99,20 @@ class Rebuilding:
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
-                stored = await folded(
-                    reader, table.partition, table.end, SetAside.of(self._settings)
-                )
+                stored = await folded(reader, table.partition, table.end, self._settings)
                 if not (whole or stored.damaged):
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
                 span = _whole(log, end)
-                rows, fold = await self._folded(whole_log, span, on_progress)
-                gone = _require_all(whole_log, fold.number)
-                keys = await self._keys(whole_log, fold.number)
-                made = _Made(rows, fold, keys, gone)
+                made = await self._folded(whole_log, span, on_progress)
                 found.append(await self._compared(stored, made, span, origin))
         return found
 
-    async def _folded(
-        self, whole_log: WholeLog, span: Span, on_progress: OnProgress
-    ) -> tuple[CustomerRows, Partition]:
+    async def _folded(self, whole_log: WholeLog, span: Span, on_progress: OnProgress) -> "_Made":
         """The partition as it follows from ``span`` of the log."""
-        rows = CustomerRows()
+        rows, graves = CustomerRows(), CustomerGraves(self._settings.erasure_salt)
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
-        fold = _fold(span.partition.partition, rows, snapshots, self._plan)
+        fold = _fold(span.partition.partition, rows, graves, snapshots, self._plan)
         set_aside = SetAside.of(self._settings)
         async for records in whole_log.scan(span):
             for record in records:
@@ -126,7 +121,8 @@ class Rebuilding:
             for _ in rows.drain():
                 pass
             on_progress(fold.state.applied + 1, span.end)
-        return rows, fold
+        gone = _require_all(whole_log, fold.number)
+        return _Made(rows, graves, fold, await self._keys(whole_log, fold.number), gone)
 
     async def _keys(self, whole_log: WholeLog, number: int) -> Keys:
         return await whole_log.keys(number) if self._settings.has_archive else Keys()
@@ -134,8 +130,13 @@ class Rebuilding:
     async def _compared(
         self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
-        """Compare the rows, and write those that differ, then the state."""
+        """Compare graves and rows, and write those that differ, then the state."""
         fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.kept
+        graves = [
+            grave_record(name, packed, anew.graves.fingerprints.salt_mark)
+            for name, packed in anew.graves.all_packed().items()
+            if stored.graves.all_packed().get(name) != packed
+        ]
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
         different = [
             customer
@@ -145,6 +146,8 @@ class Rebuilding:
         if self._writes:
             async with running(new_outbox_producer(self._settings), self._settings) as producer:
                 outbox, number = Outbox(producer, self._settings), fold.number
+                for key, value, headers in graves:
+                    outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 for index, customer in enumerate([*different, *sorted(gone)], 1):
                     key, value, headers = row_record(
                         customer, made.get(customer), key=keys.get(customer.encode())
@@ -162,7 +165,7 @@ class Rebuilding:
             records=span.end,
             customers=len(made),
             damaged=len(stored.damaged),
-            different=len(different) + len(gone),
+            different=len(different) + len(gone) + len(graves),
             gone=str(anew.gone) if anew.gone is not None and anew.gone.gone else "",
         )
 
@@ -206,9 +209,11 @@ def _secrets(stored: ChangelogFold, keys: Keys) -> bytes:
     return Secrets.drawn(keys.frame).kept() if stored.secrets and keys.frame else b""
 
 
-def _fold(number: int, rows: CustomerRows, snapshots: SnapshotStore, plan: Plan) -> Partition:
+def _fold(
+    number: int, rows: CustomerRows, graves: CustomerGraves, snapshots: SnapshotStore, plan: Plan
+) -> Partition:
     state = rehearsing_state()
-    return Partition(number, rows, snapshots.prior, plan, snapshots.get, state)
+    return Partition(number, rows, snapshots.prior, plan, snapshots.get, state, graves)
 
 
 async def _apply(

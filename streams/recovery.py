@@ -17,9 +17,10 @@ from models.events.foreign import UNREADABLE, Foreign
 from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
-from streams.changelog import STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.changelog import GRAVE_KEY, STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
 from streams.customer_keys import CustomerKey, Secrets
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.row_file import RowFile
 from streams.row_keys import RowsWithKeys
@@ -43,7 +44,8 @@ class RecoveryError(RuntimeError):
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
     foreign or damaged, and skipped. ``origin``: the topics that there are now. ``secrets``: the
-    partition's of the archive, None before it has one.
+    partition's of the archive, None before it has one. ``gone``: customers who were erased not long
+    ago, and of whom something may still be shown.
     """
 
     rows: CustomerRows
@@ -53,6 +55,8 @@ class Recovered:
     seconds: float
     origin: Origin = UNKNOWN_ORIGIN
     secrets: Secrets | None = None
+    graves: CustomerGraves = field(default_factory=CustomerGraves)
+    gone: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -63,9 +67,14 @@ class ChangelogFold:
     not the order of records. Rows with the same position are equal. ``origin``: the topics that the
     state names as its own. ``damaged``: customers of whom a row was damaged and none is sound that
     was written after it; ``packed`` then has one from before, or one that was continued from it.
+    ``gone``: customers of whom the changelog still says that they were erased; ``strays``: those of
+    them of whom it has a row all the same, and which record erased it.
     """
 
     packed: MutableMapping[str, bytes] = field(default_factory=dict)
+    graves: CustomerGraves = field(default_factory=CustomerGraves)
+    gone: set[str] = field(default_factory=set)
+    strays: dict[str, int] = field(default_factory=dict)
     state: PartitionState = field(default_factory=rehearsing_state)
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
@@ -85,6 +94,8 @@ class ChangelogFold:
                 raise RowError("its checksum is another")
             if key == STATE_KEY:
                 self._add_state(value, told)
+            elif key is not None and key.startswith(GRAVE_KEY):
+                self._add_grave(key.removeprefix(GRAVE_KEY), value, told)
             else:
                 self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
@@ -120,15 +131,15 @@ class ChangelogFold:
         if not is_id(customer):
             raise RowError("neither a row nor a state")
         if value is None:
-            # A tombstone: the customer was deleted, with all earlier rows.
-            self.packed.pop(customer, None)
-            self.damaged.discard(customer)
+            self._remove(customer, told.erased)
             return
         if told.is_verified:
             # What a writer of ours packed: its own checksums would say the same once more.
             require_known(value, VERSIONS)
         else:
             check_row(value, VERSIONS)
+        if self.graves and self._is_of_the_past(customer, value):
+            return
         before = self.packed.get(customer)
         if before is None or place_of(value).applied >= place_of(before).applied:
             self._keep(customer, value, told.key)
@@ -145,11 +156,58 @@ class ChangelogFold:
         CustomerKey.read(kept, customer.encode())
         self.keys.put(customer, packed, kept)
 
+    def _add_grave(self, fingerprint: bytes, value: bytes | None, told: Marks) -> None:
+        if told.salt != self.graves.fingerprints.salt_mark:
+            raise RecoveryError(
+                "customers were erased here with another KEEPSTREAM_ERASURE_SALT, so that they "
+                "would not be known again: set the salt that was set then"
+            )
+        self.graves.restore(fingerprint, value or b"")
+
+    def _remove(self, customer: str, erased: int | None) -> None:
+        """The customer was deleted, with all earlier rows."""
+        before = self.packed.get(customer)
+        if erased is not None and before is not None and place_of(before).applied > erased:
+            # By a worker that did not know yet that it had been replaced.
+            return
+        self.packed.pop(customer, None)
+        self.damaged.discard(customer)
+        self.strays.pop(customer, None)
+        if erased is not None:
+            self.gone.add(customer)
+
+    def _is_of_the_past(self, customer: str, value: bytes) -> bool:
+        """Whether it is the row of somebody who was erased after it, written by a worker that did
+        not know.
+        """
+        self.gone.discard(customer)
+        self.strays.pop(customer, None)
+        applied = place_of(value).applied
+        if applied >= self.graves.last_erased:
+            return False
+        grave = self.graves.get(customer)
+        if grave is None or applied >= grave.erased:
+            return False
+        self.gone.add(customer)
+        self.strays[customer] = grave.erased
+        return True
+
+    def bury(self) -> None:
+        """Once all is read: remove the rows of those whose graves were written, but no more."""
+        late = self.graves.erased_after(self.state.applied)
+        if not late:
+            return
+        for customer, packed in [*self.packed.items()]:
+            erased = late.get(self.graves.fingerprints.of(customer))
+            if erased is not None and place_of(packed).applied < erased:
+                self._remove(customer, erased)
+                self.strays[customer] = erased
+
     @property
     def applied(self) -> int:
         """The last offset applied to anything: rows may be ahead of the state after a crash."""
         rows = (place_of(packed).applied for packed in self.packed.values())
-        return max(self.state.applied, max(rows, default=-1))
+        return max(self.state.applied, self.graves.applied, max(rows, default=-1))
 
 
 async def recover(settings: Settings, partition: int) -> Recovered:
@@ -169,13 +227,17 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ends = await reader.end_offsets([changelog, events])
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
-        fold = ChangelogFold(_place_for_rows(settings))
+        fold = ChangelogFold(
+            _place_for_rows(settings), graves=CustomerGraves(settings.erasure_salt)
+        )
         records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
-        rows=CustomerRows(fold.packed, fold.damaged),
+        rows=CustomerRows(fold.packed, fold.damaged, fold.strays),
+        graves=fold.graves,
+        gone=fold.gone,
         state=fold.state,
         records=records,
         quarantined=fold.quarantined,
@@ -193,11 +255,11 @@ def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
 
 
 async def folded(
-    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, set_aside: SetAside
+    reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, settings: Settings
 ) -> ChangelogFold:
     """The changelog up to ``end``. Raises `RecoveryError`."""
-    fold = ChangelogFold()
-    await fold_up_to(reader, changelog, end, fold, set_aside)
+    fold = ChangelogFold(graves=CustomerGraves(settings.erasure_salt))
+    await fold_up_to(reader, changelog, end, fold, SetAside.of(settings))
     return fold
 
 
@@ -226,6 +288,7 @@ async def fold_up_to(
             progress_s = monotonic()
         elif monotonic() - progress_s > STALL_S:
             raise _stalled(changelog, f"no record before its end at {end}")
+    fold.bury()
     return records
 
 

@@ -6,17 +6,21 @@ empty, missing profiles are written again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from itertools import islice, takewhile
 from secrets import token_hex
 from time import monotonic
 from typing import Any
 
+import msgspec
 import redis.asyncio as redis
 from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings
-from models.decisions.trigger import Decision
+from config.topics import NEXT_BEST_ACTIONS
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
+from models.events.foreign import UNREADABLE
+from streams.graves import Fingerprints
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -24,6 +28,10 @@ log = logging.getLogger(__name__)
 TRIGGERS_KEPT = 100_000
 #: Displaced decisions looked at in one go.
 DISPLACED_PER_LOOK = 200
+#: Keys and entries looked at in one go when somebody is erased.
+KEYS_PER_LOOK = 2_000
+ENTRIES_PER_LOOK = 500
+KINDS_OF_ACTIONS = (NEXT_BEST_ACTION, ACTION_WITHDRAWN)
 PROFILES_PER_WRITE = 200
 #: Profiles drawn up before heartbeats and the agents get a turn.
 PROFILES_PER_TURN = 10
@@ -31,7 +39,8 @@ PROFILES_PER_TURN = 10
 #: be drawn up for nobody.
 REST_S = 1.0
 TIMEOUT_S = 5.0
-#: Stands for the profile of an id that is another customer's, or was only named: there is none.
+#: Stands for the profile of an id that is another customer's, was only named, or was erased: there
+#: is none.
 NOBODY = b""
 
 
@@ -100,6 +109,61 @@ class TriggerStreams:
         self._metrics.redis_up.set(not failed)
         return failed
 
+    async def erase(
+        self, erased: Collection[bytes], topic: str, fingerprints: Fingerprints
+    ) -> bool:
+        """Delete what streams have of the decisions of ``topic`` for those who were ``erased``, by
+        their fingerprints; False when Redis did not answer to the end.
+
+        In steps, between which the agents get a turn: streams are long, and few are erased.
+        """
+        try:
+            async for stream in self._streams_of(topic):
+                await self._erase_in(stream, erased, fingerprints)
+            await self._erase_in(self._displaced, erased, fingerprints)
+        except (RedisError, OSError) as error:
+            _tell(error)
+            self._metrics.redis_up.set(0)
+            return False
+        return True
+
+    async def _streams_of(self, topic: str) -> AsyncIterator[str]:
+        """The streams to which the decisions of a topic are delivered."""
+        of_actions = [trigger_stream(self._settings, kind) for kind in KINDS_OF_ACTIONS]
+        if topic == NEXT_BEST_ACTIONS:
+            for stream in of_actions:
+                yield stream
+            return
+        cursor, pattern = 0, trigger_stream(self._settings, "*")
+        while True:
+            found: Any = await self._client.scan(
+                cursor, match=pattern, count=KEYS_PER_LOOK, _type="STREAM"
+            )
+            cursor, keys = found
+            for stream in sorted({key.decode() for key in keys} - set(of_actions)):
+                yield stream
+            if not cursor:
+                return
+
+    async def _erase_in(
+        self, stream: str, erased: Collection[bytes], fingerprints: Fingerprints
+    ) -> None:
+        if await self._client.type(stream) != b"stream":
+            return
+        after = "-"
+        while True:
+            page: Any = await self._client.xrange(stream, min=after, count=ENTRIES_PER_LOOK)
+            theirs = [
+                entry_id
+                for entry_id, fields in page
+                if (whose := _whose(fields)) is not None and fingerprints.of(whose) in erased
+            ]
+            if theirs:
+                await self._client.xdel(stream, *theirs)
+            if len(page) < ENTRIES_PER_LOOK:
+                return
+            after = f"({page[-1][0].decode()}"
+
     async def return_displaced(self) -> None:
         """Move what waits, some of it with each call, to the streams that can take it by now."""
         try:
@@ -148,6 +212,21 @@ class TriggerStreams:
                 "until then its decisions wait in %s", key, self._displaced,
             )  # fmt: skip
         self.foreign_keys |= keys
+
+
+class _Whose(msgspec.Struct, rename="camel"):
+    user_id: str
+
+
+_WHOSE = msgspec.json.Decoder(_Whose)
+
+
+def _whose(fields: dict[bytes, bytes]) -> str | None:
+    """The customer of an entry; None for one that Keepstream did not write."""
+    try:
+        return _WHOSE.decode(fields.get(b"trigger", b"")).user_id
+    except UNREADABLE:
+        return None
 
 
 class ProfileViews:

@@ -91,6 +91,9 @@ class RowFile(MutableMapping[str, bytes]):
         return slot
 
     def _leave(self, place: int) -> None:
+        # Of somebody who is erased nothing stays, not even where their row was once.
+        slots, slot = _slots_of(place & _LENGTH_MASK), place >> _LENGTH_BITS
+        self._write(bytes(slots * SLOT_BYTES), slot * SLOT_BYTES)
         self._free.setdefault(_slots_of(place & _LENGTH_MASK), []).append(place >> _LENGTH_BITS)
 
     def _write(self, packed: bytes, at: int) -> None:

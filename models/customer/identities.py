@@ -5,7 +5,7 @@ Claims and links are told between rows (`models.links`); here is what a row keep
 
 from collections.abc import Collection, Sequence
 from math import nan
-from typing import Final
+from typing import ClassVar, Final, Literal
 
 from msgspec import Struct, field
 
@@ -13,6 +13,7 @@ from config.parameters import Parameters
 from models.customer.part import Fact, Part
 from models.customer.row import Row, State
 from models.customer.scene import Scene
+from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, EventType, Text
 from models.events.rejection import Reason, Rejected
 
@@ -30,6 +31,18 @@ class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
     """Another user is the same person as the event's, who is the one to stay."""
 
     from_user_id: Text
+    because: Text | None = None
+
+
+class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
+    """The person is to be erased, with all their ids. ``mode``: DELETE_ONLY, as without one
+    (what comes later is of a new person), SUPPRESS_WITH_DELETE (nothing may come of them again) or
+    UNSUPPRESS (something may, of this id).
+    """
+
+    in_any_case: ClassVar[bool] = True
+
+    mode: Literal["DELETE_ONLY", "SUPPRESS_WITH_DELETE", "UNSUPPRESS"] | None = None
     because: Text | None = None
 
 
@@ -200,6 +213,7 @@ IDENTITIES: Part[Identities] = Part(
     events={
         MERGED: EventType(shape=CustomerMerged, topic="clickstream", is_passive=True),
         SPLIT: EventType(shape=CustomerSplit, topic="clickstream", is_passive=True),
+        ERASE_REQUESTED: EventType(shape=EraseRequested, topic="clickstream", is_passive=True),
     },
     listens=frozenset({MERGED, SPLIT}),
     check=_check,

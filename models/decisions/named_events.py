@@ -18,8 +18,8 @@ from models.catalogue import (
 )
 from models.customer.named_events import EVENT, FACTS, key_of
 from models.decisions.possible import Domain, Numbers, Texts
+from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Kind
-from models.events.names import NOT_SUPPORTED
 
 _EXAMPLE: Final = 'on: "Asset Downloaded"'
 #: The facts that only some events have, and what of the event's declaration gives them.
@@ -61,8 +61,8 @@ def _named(written: str, names: Names, where: str) -> NamedEvent:
             f"`{_EXAMPLE}`"
         )
     meant = names.aliases.get(key, written)
-    if known_name(meant) in NOT_SUPPORTED:
-        raise RuleError(f"{where} names {written!r}, which is refused wherever it comes in")
+    if known_name(meant) == ERASE_REQUESTED:
+        raise RuleError(f"{where} names {written!r}, after which nothing is decided for anybody")
     kind = kind_of(meant)
     if kind is MISSPELT and key in names.own:
         kind = UNKNOWN

@@ -15,7 +15,7 @@ from models.events.event import Source
 from models.events.foreign import UNREADABLE
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import LINK_FORMAT, LINK_TYPES, Line, timestamp_ms
+from models.events.wire import ERASE_FORMAT, LINK_FORMAT, LINK_TYPES, Line, timestamp_ms
 
 #: To an id: a user says that it is theirs; somebody says that it is nobody's from then on; its row
 #: comes back from the person who had it.
@@ -23,6 +23,8 @@ CLAIM, UNLINK, LEFT = "link", "unlink", "left"
 #: To a person: the row of an id that becomes theirs; an event of an id of theirs; an id is not
 #: theirs, or no longer.
 GRAFT, FORWARDED, RELEASE = "graft", "forwarded", "release"
+#: To a person from an id of theirs, and to each of their ids: the whole person is erased.
+ERASE = "erase"
 #: Records that one record of the log writes at most: their place must be a whole number, too.
 PER_RECORD_MAX: Final = 64
 
@@ -31,7 +33,8 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """``id``: which id it is about; ``person``: the user who claims it or has it. ``by``: what
     links or splits them. ``since``: since when it is linked. ``row``: the bytes of the id's row.
     ``event``: of the id, as a record of the log. ``again``: the row is another by now, for one that
-    is linked already. ``until``: claims up to this time are void. ``historical``: a historical
+    is linked already. ``until``: claims up to this time are void; of an erasure, what is dated up
+    to then is gone, and ``by`` is its mode. ``historical``: a historical
     event says so, and nothing is decided aloud because of it.
     """
 
@@ -74,7 +77,7 @@ def encode_link_record(record: LinkRecord) -> bytes:
             record.offset * PER_RECORD_MAX + record.index,
             record.at_ms,
         ),
-        "logFormat": LINK_FORMAT,
+        "logFormat": ERASE_FORMAT if record.kind == ERASE else LINK_FORMAT,
     }
     return msgspec.json.encode(line)
 

@@ -8,8 +8,6 @@ from config.topics import CLICKSTREAM, FEEDBACK, SUPPORT, TRANSACTIONS
 
 #: The types of an event line; only ``track`` events have a name.
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
-#: Requests that this engine cannot fulfil yet, and therefore refuses.
-NOT_SUPPORTED = frozenset({"User Erase Requested"})
 
 _NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
     CLICKSTREAM: (

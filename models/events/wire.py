@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from config.names import folded
+from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import NOTHING, Event, Source
 from models.events.foreign import UNREADABLE
 from models.events.ids import id_text, is_nobody
@@ -35,10 +36,13 @@ _BEFORE_REHEARSAL = msgspec.Raw(b"2")
 #: A release that does not know them stops at the first one.
 LINK_FORMAT = 4
 _LINK_FORMAT = msgspec.Raw(str(LINK_FORMAT).encode())
-LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release"})
+#: Likewise of what erases somebody: requests, and what rows tell each other of it.
+ERASE_FORMAT = 5
+_ERASE_FORMAT = msgspec.Raw(str(ERASE_FORMAT).encode())
+LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release", "erase"})
 #: What is left of a record whose content is gone (`models.events.gone`), and its format.
 GONE: Final = "gone"
-GONE_FORMAT = 5
+GONE_FORMAT = 6
 _GONE_FORMAT = msgspec.Raw(str(GONE_FORMAT).encode())
 #: They may have a row, or an event of the log, in them.
 LINK_BYTES_MAX = 768 * 1024
@@ -94,7 +98,7 @@ class Line(Struct, rename="camel"):
     @property
     def moves_clock(self) -> bool:
         """Whether this event of the log moves its partition's clock, as since format 3."""
-        return self.log_format == _LOG_FORMAT
+        return self.log_format == _LOG_FORMAT or self.log_format == _ERASE_FORMAT
 
     @property
     def is_before_rehearsal(self) -> bool:
@@ -130,11 +134,11 @@ def require_log_format(line: Line) -> None:
             Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
         )
     if line.type in LINK_TYPES:
-        is_known = line.log_format == _LINK_FORMAT
+        is_known = line.log_format in (_LINK_FORMAT, _ERASE_FORMAT)
     elif line.type == GONE:
         is_known = line.log_format == _GONE_FORMAT
     else:
-        is_known = line.log_format in (_LOG_FORMAT, _BEFORE_REHEARSAL)
+        is_known = line.log_format in (_LOG_FORMAT, _BEFORE_REHEARSAL, _ERASE_FORMAT)
     if not is_known and _is_ours(line):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
@@ -440,7 +444,7 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
         )
     if event.source is not None:
         line["source"] = event.source
-    line["logFormat"] = LOG_FORMAT
+    line["logFormat"] = ERASE_FORMAT if event.name == ERASE_REQUESTED else LOG_FORMAT
     if position is not None:
         line["position"] = position
     return msgspec.json.encode(line)

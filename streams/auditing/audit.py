@@ -31,6 +31,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import decode_decision, encode_decision
+from models.events.erasure_record import encode_notice, notice_in
 from models.events.foreign import Foreign
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
@@ -47,6 +48,7 @@ from streams.auditing.report import Audit
 from streams.auditing.spools import Effect, EffectSpool, digest_of
 from streams.auditing.store_contents import StoreContents, read_store, still_missing
 from streams.dead_letters import decode_letter
+from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
 from streams.recovery import ChangelogFold
@@ -136,6 +138,7 @@ class _Auditor:
             self._audit,
             self._passed_on,
             SetAside.of(settings),
+            settings.erasure_salt,
         )
         self._spans: dict[str, list[Span]] = {}
         self._committed: Places = {}
@@ -211,6 +214,8 @@ class _Auditor:
             if topic == LABELLED_EXAMPLES:
                 lesson = past_lesson(value)
                 number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
+            elif topic in DELIVERED_TOPICS and (notice := notice_in(value)) is not None:
+                number, name, content = record.partition, notice.id, encode_notice(notice)
             else:
                 decision = decode_decision(value)
                 number, name = record.partition, decision.id
@@ -338,11 +343,12 @@ class _Auditor:
             named[version].append(one)
 
     async def _changelog(self, number: int) -> ChangelogFold:
-        stored = ChangelogFold()
+        stored = ChangelogFold(graves=CustomerGraves(self._settings.erasure_salt))
         span = (await self._ask([CUSTOMERS]))[CUSTOMERS][number]
         async for records in self._scan(CUSTOMERS, span):
             for record in records:
                 stored.take(record, number, self._scope.set_aside)
+        stored.bury()
         if stored.quarantined:
             self._audit.differs(
                 "foreign",

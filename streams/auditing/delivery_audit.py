@@ -15,11 +15,13 @@ from aiokafka import ConsumerRecord
 
 from config.settings import Settings
 from models.decisions.trigger import decode_decision, delivered_until_ms, does_nothing
+from models.events.erasure_record import notice_in
 from models.events.foreign import Foreign
 from streams.auditing.positions import Places
 from streams.auditing.report import Audit
 from streams.auditing.spools import scratch_tables
 from streams.auditing.store_contents import Entry, StoreContents, entry_digest
+from streams.graves import Fingerprints
 from streams.redis_views import trigger_stream
 
 
@@ -33,6 +35,7 @@ class DueDecision(NamedTuple):
     id: str
     digest: bytes
     until_ms: int | None
+    whose: bytes
 
     @property
     def sequence(self) -> tuple[str, int, str]:
@@ -43,9 +46,21 @@ class DueDecision(NamedTuple):
 _TABLES = """
 CREATE TABLE due (
     topic TEXT, partition INT, stream TEXT, offset INT, id TEXT, digest BLOB, until_ms INT,
-    PRIMARY KEY (topic, partition, stream, offset)
+    whose BLOB, PRIMARY KEY (topic, partition, stream, offset)
 ) WITHOUT ROWID;
 CREATE INDEX due_by_id ON due (id, stream);
+CREATE TABLE erased (topic TEXT, partition INT, offset INT, whose BLOB);
+CREATE INDEX erased_by_whose ON erased (whose);
+CREATE TABLE gone (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID;
+"""
+#: What was decided for somebody before they were erased.
+_LEAVE_OUT_ERASED = """
+CREATE TEMP TABLE theirs AS SELECT topic, partition, stream, offset, id FROM due d WHERE EXISTS (
+    SELECT 1 FROM erased e WHERE e.whose = d.whose AND e.topic = d.topic
+    AND e.partition = d.partition AND e.offset > d.offset);
+INSERT OR IGNORE INTO gone SELECT DISTINCT stream, id FROM theirs;
+DELETE FROM due WHERE (topic, partition, stream, offset) IN
+    (SELECT topic, partition, stream, offset FROM theirs);
 """
 
 
@@ -54,6 +69,8 @@ class DeliveryAudit:
 
     def __init__(self, settings: Settings, directory: Path | None, audit: Audit) -> None:
         self._settings = settings
+        self._fingerprints = Fingerprints(settings.erasure_salt)
+        self._are_all_erased = True
         self._audit = audit
         self._db = scratch_tables(directory, "due", _TABLES)
 
@@ -66,7 +83,7 @@ class DeliveryAudit:
     def take(self, topic: str, records: Iterable[ConsumerRecord]) -> None:
         """The next records of a topic of decisions."""
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT INTO due VALUES (?,?,?,?,?,?,?)", self._due(topic, records))
+        self._db.executemany("INSERT INTO due VALUES (?,?,?,?,?,?,?,?)", self._due(topic, records))
         self._db.execute("COMMIT")
 
     def compare(
@@ -75,6 +92,7 @@ class DeliveryAudit:
         """Compare with what Redis had at ``now_ms``, when up to ``committed`` was delivered.
         ``cut``: how many of the first records of each topic were deleted.
         """
+        self._leave_out_erased(committed)
         expired = waiting = held_back = 0
         for (topic, partition, _), dues in groupby(self._all(), attrgetter("sequence")):
             missing: list[DueDecision] = []
@@ -105,6 +123,19 @@ class DeliveryAudit:
         self._tell(held_back, "decisions that were too old to be delivered by then")
         self._tell(waiting, "decisions that are not delivered yet")
         self._compare_origins(contents, has_all=not any(cut.values()))
+
+    def _leave_out_erased(self, committed: Places) -> None:
+        """Neither have streams what was decided for who was erased since, nor are they to."""
+        self._db.executescript(_LEAVE_OUT_ERASED)
+        waiting = sum(
+            1
+            for topic, partition, offset in self._db.execute(
+                "SELECT topic, partition, offset FROM erased"
+            )
+            if offset >= committed.get((topic, partition), 0)
+        )
+        self._are_all_erased = not waiting
+        self._tell(waiting, "erasures that are not delivered to Redis yet")
 
     def _compare_content(self, due: DueDecision, entries: list[Entry]) -> None:
         self._audit.checked["delivered"] += 1
@@ -139,6 +170,15 @@ class DeliveryAudit:
         for entry in contents.entries():
             if self._db.execute(query, [entry.id, entry.stream]).fetchone() is not None:
                 continue
+            gone = "SELECT 1 FROM gone WHERE id = ? AND stream = ?"
+            if self._db.execute(gone, [entry.id, entry.stream]).fetchone() is not None:
+                if self._are_all_erased:
+                    self._audit.differs(
+                        "redis",
+                        "streams in Redis have decisions for customers who were erased since",
+                        f"{entry.stream} {entry.id}",
+                    )
+                continue
             if not has_all:
                 unknown += 1
                 continue
@@ -157,6 +197,11 @@ class DeliveryAudit:
         max_age_ms = self._settings.deliver_max_age_ms
         for record in records:
             content = record.value or b""
+            if (notice := notice_in(content)) is not None:
+                whose = bytes.fromhex(notice.fingerprint)
+                told = (topic, record.partition, record.offset, whose)
+                self._db.execute("INSERT INTO erased VALUES (?,?,?,?)", told)
+                continue
             try:
                 decided = decode_decision(content)
             except Foreign:
@@ -171,6 +216,7 @@ class DeliveryAudit:
                 decided.id,
                 entry_digest(content, decided.group),
                 delivered_until_ms(decided, max_age_ms),
+                self._fingerprints.of(decided.user_id),
             )
 
     def _all(self) -> Iterator[DueDecision]:

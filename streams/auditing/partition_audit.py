@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER
+from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
 from models.customer.comparison import different_parts, has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
@@ -17,10 +17,12 @@ from models.customer.row import check_row
 from models.customer.scene import Context
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
+from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, Line
+from models.graves import decode_grave
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
@@ -39,6 +41,7 @@ from streams.auditing.spools import (
     digest_of,
 )
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.log_records import log_line_of
 from streams.outputs import OUTPUTS
 from streams.recovery import ChangelogFold
@@ -59,6 +62,7 @@ class Scope(NamedTuple):
     audit: Audit
     passed_on: PassedOn
     set_aside: SetAside = SetAside()
+    salt: str = ""
 
 
 class PartitionAudit:
@@ -90,11 +94,18 @@ class PartitionAudit:
         self._plan = scope.plan
         self._set_aside = scope.set_aside
         self._rows = CustomerRows()
+        self._graves = CustomerGraves(scope.salt)
         self._reader: Context | None = None
         #: The hash of each model that the partition decided by, by version.
         self.adopted: dict[int, str] = {}
         self._fold: Partition | None = Partition(
-            number, self._rows, snapshots.prior, scope.plan, snapshots.get, rehearsing_state()
+            number,
+            self._rows,
+            snapshots.prior,
+            scope.plan,
+            snapshots.get,
+            rehearsing_state(),
+            self._graves,
         )
         self._ahead = _rows_ahead(stored)
         self._expected: list[tuple[Effect, int, bool]] = []
@@ -215,6 +226,12 @@ class PartitionAudit:
         if isinstance(effect, LinkRecord):
             self._passed_on.ask(effect, is_due=offset < self._committed)
             return
+        if isinstance(effect, Erased):
+            notice = notice_of(effect, self._graves.fingerprints.of(effect.customer))
+            digest = digest_of(encode_notice(notice))
+            for topic in DELIVERED_TOPICS:
+                self._expect(Effect(topic, notice.id, digest), offset)
+            return
         for expected in effects_of(effect):
             self._expect(expected, offset)
 
@@ -312,12 +329,31 @@ class PartitionAudit:
                 f"partition {self._number}: {_unequal(stored.state, expected)}",
             )
         ahead = {customer for customers in self._ahead.values() for customer in customers}
+        late = stored.graves.erased_after(stored.state.applied)
         for customer in self._rows.customers():
-            if customer not in stored.packed:
+            is_buried = late and stored.graves.fingerprints.of(customer) in late
+            if customer not in stored.packed and not is_buried:
                 self._audit.differs("rows", "customers have no row", customer)
         for customer in stored.packed:
             if customer not in ahead:
                 self._compare_row(customer)
+        self._compare_graves()
+
+    def _compare_graves(self) -> None:
+        """Compare those who were erased up to the position of the state."""
+        stored, expected = self._stored.graves.all_packed(), self._graves.all_packed()
+        late = self._stored.state.applied
+        for name in stored.keys() | expected.keys():
+            written, made = stored.get(name), expected.get(name)
+            if written is not None and decode_grave(written).applied > late:
+                continue
+            self._audit.checked["erased"] += 1
+            if written != made:
+                self._audit.differs(
+                    "rows",
+                    "who was erased is not what the log gives",
+                    f"partition {self._number}: {name.hex()}",
+                )
 
     def _compare_row(self, customer: str) -> None:
         self._audit.checked["customers"] += 1
@@ -333,7 +369,7 @@ class PartitionAudit:
 
 def effects_of(effect: FoldEffect) -> Iterator[Effect]:
     """The records that an effect becomes, as they can be found on their topics."""
-    if isinstance(effect, Rehearsed | LinkRecord):
+    if isinstance(effect, Rehearsed | LinkRecord | Erased):
         return
     output = OUTPUTS[type(effect)]
     digest = digest_of(output.encode(effect))

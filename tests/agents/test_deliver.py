@@ -13,6 +13,7 @@ from config.topics import RETENTION_TRIGGERS
 from models.decisions.trigger import Decision, NextBestAction, encode_decision, is_too_old
 from models.events.times import iso
 from models.replay import Replay
+from streams.graves import Fingerprints
 from streams.record_batches import BatchLedger
 from tests.models.lines import PARAMETERS, at, line
 from tests.simulation.worker import NOBODY
@@ -87,7 +88,7 @@ def test_after_a_batch_that_was_given_up_none_is_committed(decided: dict[str, De
     store: Any = AwayThenBack()
     ledger = BatchLedger(on_end=lambda _: None)
     ledger.seek({TP(RETENTION_TRIGGERS, 0): 0})
-    agent = DeliverAgent(RETENTION_TRIGGERS, store, NOBODY, lambda: True, 0)
+    agent = DeliverAgent(RETENTION_TRIGGERS, store, NOBODY, lambda: True, 0, Fingerprints())
     content = encode_decision(decided["trigger"])
     for offset in (0, 1):
         record = FakeRecord(offset, 0, RETENTION_TRIGGERS, value=content)

@@ -142,7 +142,9 @@ class Deployment:
 
     def folded(self) -> float:
         """Events that the workers alive have folded."""
-        return self.metric("keepstream_events_total", fate=("applied", "duplicate", "late"))
+        return self.metric(
+            "keepstream_events_total", fate=("applied", "duplicate", "late", "erased")
+        )
 
     @contextmanager
     def under_load(self, records: Sequence[ShopRecord], *, per_second: int) -> Iterator[None]:

@@ -20,6 +20,7 @@ from models.customer.comparison import has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.row import encode_row
 from models.decisions.trigger import Decision, decode_decision, encode_decision
+from models.events.erasure_record import notice_in
 from models.learning.snapshot import Snapshot, decode_snapshot, prior_snapshot
 from models.links import is_told
 from models.parameters import load_parameters
@@ -175,7 +176,8 @@ async def _recovered(settings: Settings, parameters: Parameters) -> dict[str, by
 
 
 def _decisions(deployment: Deployment, *topics: str) -> list[Decision]:
-    return [decode_decision(value) for topic in topics for _, _, value in deployment.read(topic)]
+    values = [value for topic in topics for _, _, value in deployment.read(topic)]
+    return [decode_decision(value) for value in values if notice_in(value) is None]
 
 
 def _content(decision: Decision, worded_by_several: bool) -> object:

@@ -48,7 +48,9 @@ def test_a_network_that_breaks_and_delays_changes_nothing(
     with (
         proxy,
         kafka,
-        Deployment(address, valkey.url, "net.", tmp_path, max_batch_records=200) as deployment,
+        Deployment(
+            address, valkey.url, f"net{rounds}.", tmp_path, max_batch_records=200
+        ) as deployment,
     ):
         half = len(records) // 2
         deployment.publish(records[:half])

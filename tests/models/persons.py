@@ -21,6 +21,7 @@ from models.events.link_record import LinkRecord, encode_link_record
 from models.events.rejection import Rejected
 from models.events.times import iso
 from models.events.wire import decode_log_line
+from models.graves import Grave
 from models.identity import OF_THE_PERSON, copy_of, is_mirror
 from models.learning.lessons import Lesson, Tally
 from models.partition import Partition
@@ -67,6 +68,7 @@ class Deployment:
         self.plan: Plan = PLAN if parameters is LINKING else plan_for(parameters)
         self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
         self.rows = [HotRows() for _ in range(partitions)]
+        self.graves: list[dict[str, Grave]] = [{} for _ in range(partitions)]
         self.states = [encode_state(PartitionState()) for _ in range(partitions)]
         self.lanes = [self._opened(number) for number in range(partitions)]
         self.effects: list[Effect] = []
@@ -74,7 +76,8 @@ class Deployment:
 
     def _opened(self, number: int) -> Partition:
         state = decode_state(self.states[number])
-        return Partition(number, self.rows[number], PRIOR, self.plan, lambda *_: PRIOR, state)
+        rows, graves = self.rows[number], self.graves[number]
+        return Partition(number, rows, PRIOR, self.plan, lambda *_: PRIOR, state, graves)
 
     def home(self, id_: str) -> int:
         return partition_for(id_.encode(), len(self.logs))
@@ -150,6 +153,14 @@ class Deployment:
 
     def row(self, id_: str) -> Row | None:
         return self.rows[self.home(id_)].get(id_)
+
+    def grave(self, id_: str) -> Grave | None:
+        return self.graves[self.home(id_)].get(id_)
+
+    def erased(self) -> dict[str, Grave]:
+        """Who was erased: every id's grave, but where in the log it stands."""
+        found = {id_: one for graves in self.graves for id_, one in graves.items() if one.at_ms}
+        return {id_: replace(one, applied=0, erased=0) for id_, one in found.items()}
 
     def stored(self, id_: str) -> bytes | None:
         return self.rows[self.home(id_)].stored.get(id_)

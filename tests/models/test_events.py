@@ -93,7 +93,6 @@ REFUSALS = {
     "empty event name": (raw(event=""), Reason.REQUIRED_MISSING, "$.event"),
     "endless event name": (raw(event="x" * 257), Reason.OUT_OF_RANGE, "$.event"),
     "event name is a number": (raw(event=5), Reason.WRONG_TYPE, "$.event"),
-    "a promise not kept yet": (raw(event="User Erase Requested"), Reason.UNKNOWN_EVENT, "$.event"),
     "endless message id": (raw(messageId="x" * 257), Reason.OUT_OF_RANGE, "$.messageId"),
     # When.
     "no timestamp": (raw(timestamp=None), Reason.REQUIRED_MISSING, "$.timestamp"),

@@ -176,7 +176,7 @@ def test_events_cost_nothing_if_no_rule_names_one() -> None:
             "on: [Asset Downloaded, Order Complete]",
             "did you mean Order Completed? If it is an event of your own, name it in names.own",
         ),
-        ("on: Asset Downloaded", "on: User Erase Requested", "refused wherever it comes in"),
+        ("on: Asset Downloaded", "on: User Erase Requested", "nothing is decided for anybody"),
         ("on: Asset Downloaded", "on: Campaign Cost", "which is about no customer"),
         (
             "when: orders == 0",

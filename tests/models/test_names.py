@@ -21,7 +21,6 @@ from models.catalogue import (
     topic_of,
 )
 from models.events.event import Event
-from models.events.names import NOT_SUPPORTED
 from models.events.rejection import Reason, Rejected
 from models.events.wire import encode_event
 from models.parameters import load_parameters
@@ -58,7 +57,7 @@ def test_case_blanks_underscores_and_dashes_make_no_other_name(name: str) -> Non
 
 
 def test_no_two_known_names_are_written_alike() -> None:
-    names = [*TOPICS, *NOT_SUPPORTED]
+    names = list(TOPICS)
 
     assert len(names) == len({folded(name) for name in names})
 
@@ -205,12 +204,6 @@ def test_elsewhere_a_slip_is_refused_with_the_name_that_was_meant(topic: str) ->
 
     assert (Reason.UNKNOWN_EVENT, "$.event") == (refused.value.reason, refused.value.path)
     assert f"not an event of {topic}; did you mean Order Completed?" == refused.value.detail
-
-
-def test_what_is_not_supported_is_refused_however_it_is_written() -> None:
-    for spelt in ("User Erase Requested", "user_erase_requested"):
-        with pytest.raises(Rejected, match="not supported"):
-            admit(named(spelt), PARAMETERS, message_id="m")
 
 
 def test_a_slip_changes_no_figure_of_the_customer() -> None:

@@ -53,6 +53,10 @@ class HotRows:
     def forget(self, customer: str) -> None:
         self.rows.pop(customer, None)
 
+    def remove(self, customer: str, _offset: int) -> None:
+        self.rows.pop(customer, None)
+        self.stored.pop(customer, None)
+
     def due(self) -> Iterable[tuple[int, str]]:
         return [(row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms]
 

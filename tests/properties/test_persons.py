@@ -12,6 +12,7 @@ from msgspec import to_builtins
 
 from config.duration import HOUR_MS, MINUTE_MS
 from models.customer.loyalty import LOYALTY
+from models.events.erasure_record import ERASE_REQUESTED, MODES
 from tests.contract.parts import alike
 from tests.models.lines import START_MS
 from tests.models.persons import APART, Deployment, said_by
@@ -33,8 +34,11 @@ def _who(rng: Random) -> dict[str, str]:
     )
 
 
-def _event(rng: Random, at_ms: int, *, merges: bool) -> bytes:
+def _event(rng: Random, at_ms: int, *, merges: bool, erases: bool) -> bytes:
     chance = rng.random()
+    if erases and rng.random() < 0.08:
+        who = rng.choice(({"user": rng.choice(USERS)}, {"visitor": rng.choice(VISITORS)}))
+        return said_by(ERASE_REQUESTED, at_ms, **who, mode=rng.choice(MODES))
     if chance < 0.12:
         id_ = rng.choice((*VISITORS, *USERS[1:]))
         return said_by("Customer Split", at_ms, user="ada", id=id_)
@@ -49,12 +53,13 @@ def _event(rng: Random, at_ms: int, *, merges: bool) -> bytes:
     return said_by(name, at_ms, **who, channel=rng.choice(("web", "app")))
 
 
-def _story(rng: Random, size: int, *, merges: bool = True) -> Iterator[bytes]:
+def stories(rng: Random, size: int, *, merges: bool = True, erases: bool = True) -> Iterator[bytes]:
     """Events in nearly the order of time, some of them twice."""
     at_ms, told = START_MS, list[bytes]()
     for _ in range(size):
         at_ms += rng.choice((MINUTE_MS, 20 * MINUTE_MS, 5 * HOUR_MS))
-        event = _event(rng, at_ms - rng.choice((0, 0, 30 * MINUTE_MS)), merges=merges)
+        late_ms = rng.choice((0, 0, 30 * MINUTE_MS))
+        event = _event(rng, at_ms - late_ms, merges=merges, erases=erases)
         told.append(event)
         yield event
         if rng.random() < 0.1:
@@ -82,6 +87,7 @@ def _everything(shop: Deployment) -> dict[str, Any]:
     ids = [id_ for rows in shop.rows for id_ in rows.rows]
     return {
         "people": shop.people(),
+        "erased": shop.erased(),
         "ids": {id_: shop.whole(id_) for id_ in ids},
         "persons": {id_: shop.profile(id_) for id_, _ in shop.everybody()},
         "fired": sorted(shop.fired()),
@@ -92,7 +98,7 @@ def _everything(shop: Deployment) -> dict[str, Any]:
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 25))
 def test_the_number_of_partitions_makes_no_difference(seed: int, size: int) -> None:
-    story = list(_story(Random(seed), size))
+    story = list(stories(Random(seed), size))
 
     one, *others = (_everything(_settled(story, partitions)) for partitions in PARTITIONS)
 
@@ -105,7 +111,7 @@ def test_the_number_of_partitions_makes_no_difference(seed: int, size: int) -> N
 def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, size: int) -> None:
     rng = Random(seed)
     shop, alone = Deployment(rng.choice(PARTITIONS)), Deployment(1, APART)
-    for event in _story(rng, size, merges=False):
+    for event in stories(rng, size, merges=False, erases=False):
         note(event.decode())
         # What rows tell each other is folded whenever it is.
         shop.publish(event)
@@ -136,7 +142,7 @@ def test_a_crash_at_any_record_makes_no_difference(seed: int, size: int) -> None
     rng = Random(seed)
     partitions = rng.choice(PARTITIONS)
     sound, broken = Deployment(partitions), Deployment(partitions)
-    for event in _story(rng, size):
+    for event in stories(rng, size):
         note(event.decode())
         for shop in (sound, broken):
             shop.publish(event)
@@ -150,6 +156,7 @@ def test_a_crash_at_any_record_makes_no_difference(seed: int, size: int) -> None
             broken.die(rng.randrange(partitions))
             broken.settle()
     assert sound.people() == broken.people()
+    assert sound.erased() == broken.erased()
     for id_ in [id_ for rows in sound.rows for id_ in rows.rows]:
         assert sound.whole(id_) == broken.whole(id_)
         if id_ in sound.people():
@@ -162,7 +169,7 @@ def test_when_rows_are_packed_makes_no_difference(seed: int, size: int) -> None:
     rng = Random(seed)
     partitions = rng.choice(PARTITIONS)
     live, packed = Deployment(partitions), Deployment(partitions)
-    for event in _story(rng, size):
+    for event in stories(rng, size):
         note(event.decode())
         is_time = rng.random() < 0.2
         for shop in (live, packed):

@@ -186,6 +186,7 @@ class Verdict:
         stored = ChangelogFold()
         for record in self._log(CUSTOMERS, number):
             stored.add(record.key, record.value, record.headers)
+        stored.bury()
         log = self._log(CUSTOMER_EVENTS, number)
         audited = PartitionAudit(number, stored, committed=len(log), log_end=len(log), scope=scope)
         for record in log:

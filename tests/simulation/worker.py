@@ -29,6 +29,7 @@ from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
+from streams.graves import Fingerprints
 from streams.outbox import Outbox
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
@@ -139,7 +140,12 @@ class SimulatedWorker:
             LABELLED_EXAMPLES: lambda batch: self._trainer.take(batch, consumer),
             **{
                 topic: DeliverAgent(
-                    topic, streams, NOBODY, lambda: self.is_leaving, settings.deliver_max_age_ms
+                    topic,
+                    streams,
+                    NOBODY,
+                    lambda: self.is_leaving,
+                    settings.deliver_max_age_ms,
+                    Fingerprints(),
                 ).take
                 for topic in DELIVERED_TOPICS
             },
@@ -260,9 +266,19 @@ class SimulatedWorker:
                 fold.add(record.key, record.value, record.headers)
             read += 20
             await self.broker.request(self)
+        fold.bury()
+        rows = CustomerRows(fold.packed, strays=fold.strays)
         secrets = Secrets.read(fold.secrets) if fold.secrets else None
-        rows = CustomerRows(fold.packed)
-        return Recovered(rows, fold.state, end, fold.quarantined, 0.0, secrets=secrets)
+        return Recovered(
+            rows,
+            fold.state,
+            end,
+            fold.quarantined,
+            0.0,
+            secrets=secrets,
+            graves=fold.graves,
+            gone=fold.gone,
+        )
 
     # Fetching and delivering
 

@@ -1,0 +1,215 @@
+"""Erasure: what a request, or the news of one, leaves of a row, and what may come after it.
+
+A request is folded by the row of its id, like any event. An id tells the person whose it is, and a
+person tells each of their ids, each in its own partition, so that the whole person goes:
+
+    id ── erase ──► person ── erase ──► every id of theirs
+
+Of each a grave is left. What rows told each other before, and what arrives after, is met there.
+"""
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from models import links
+from models.customer.identities import IDENTITIES, Identities
+from models.customer.row import Row
+from models.customer.scene import Context
+from models.engine import Effect
+from models.events.erasure_record import DELETE_ONLY, SUPPRESS, UNSUPPRESS, Erased
+from models.events.event import Event
+from models.events.link_record import (
+    ERASE,
+    PER_RECORD_MAX,
+    RELEASE,
+    LinkRecord,
+    LinkSaid,
+)
+from models.events.times import LATEST_MS
+from models.graves import NO_GRAVE, Grave
+from models.plan import Plan
+
+
+class Left(NamedTuple):
+    """What is left: no ``row``, or one that others name; no new ``grave``, if it stays as it is.
+    ``is_erased``: what the row was before is gone.
+    """
+
+    row: Row | None
+    grave: Grave | None
+    effects: list[Effect]
+    is_erased: bool = False
+
+
+class _Order(NamedTuple):
+    """Whom to erase, as asked for at ``said_ms``; with all that is dated up to ``at_ms``."""
+
+    customer: str
+    mode: str
+    said_ms: int
+    at_ms: int
+    historical: bool
+    #: The person who tells an id of theirs, and need not be told.
+    by: str = ""
+
+
+def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
+    """What a ``User Erase Requested`` leaves; None if it changes nothing, because it is not later
+    than what was said before.
+    """
+    at_ms, before = event.occurred_at_ms, grave or NO_GRAVE
+    mode = event.properties.mode or DELETE_ONLY
+    if mode == UNSUPPRESS:
+        if at_ms <= before.said_ms:
+            return None
+        return Left(row, replace(before, said_ms=at_ms, is_suppressed=False), [])
+    if not _is_news(before, mode, at_ms) and at_ms <= before.at_ms:
+        return None
+    return _erased(row, before, _Order(event.customer, mode, at_ms, at_ms, event.historical))
+
+
+def take(
+    row: Row | None, grave: Grave | None, record: LinkRecord, context: Context, plan: Plan
+) -> Left | None:
+    """What it leaves of ``record.customer`` that a person of theirs, or an id, was erased; None if
+    that is nothing to them, or no longer.
+    """
+    said = record.said
+    order = _Order(record.customer, said.by, record.at_ms, said.until, said.historical)
+    before = grave or NO_GRAVE
+    if row is None:
+        return None
+    state = row.read(IDENTITIES)
+    if record.customer == said.person:
+        # Of an earlier person of this name, it is done already.
+        is_theirs = said.id in row.ids or said.id in state.claimed
+        return _erased(row, before, order) if is_theirs and said.since > before.at_ms else None
+    return _at_id(row, state, before, record, order._replace(by=said.person), context, plan)
+
+
+def _at_id(
+    row: Row,
+    state: Identities,
+    before: Grave,
+    record: LinkRecord,
+    order: _Order,
+    context: Context,
+    plan: Plan,
+) -> Left | None:
+    """The person ``order.by``, who has this id or claims it, was erased."""
+    person, claim = order.by, state.claims.get(order.by)
+    if claim is not None and claim.first_ms > order.at_ms:
+        # A new person of this name claims it.
+        return None
+    if state.person == person and state.is_leaving:
+        # It was not theirs any more, and they cannot let go of it.
+        state = row.edit(IDENTITIES)
+        state.claims.pop(person, None)
+        freed = links.freed(row, record, context, plan)
+        return Left(freed.row, None, freed.effects)
+    if links.owner_of(row) == person:
+        return _erased(row, before, order)
+    if claim is None:
+        return None
+    del row.edit(IDENTITIES).claims[person]
+    return Left(row, None, [])
+
+
+def _is_news(before: Grave, mode: str, said_ms: int) -> bool:
+    """Whether a mode says from then on what is not known; of one moment, suppression stands."""
+    if mode != SUPPRESS:
+        return False
+    return said_ms > before.said_ms or (said_ms == before.said_ms and not before.is_suppressed)
+
+
+def _erased(row: Row | None, before: Grave, order: _Order) -> Left:
+    at_ms = max(order.at_ms, before.at_ms, _latest_ms(row))
+    named = None if row is None else _still_named(row, order)
+    grave = replace(before, at_ms=at_ms)
+    # An id that others go on using is not kept from them.
+    if named is None and _is_news(before, order.mode, order.said_ms):
+        grave = replace(grave, said_ms=order.said_ms, is_suppressed=True)
+    effects: list[Effect] = [Erased(order.customer, at_ms, order.mode, row is not None)]
+    if row is not None:
+        effects += _told(row, order._replace(at_ms=at_ms))
+    return Left(named, grave, effects, is_erased=True)
+
+
+def _latest_ms(row: Row | None) -> int:
+    """The time of the latest that the row knows of: nothing of it may come again."""
+    if row is None:
+        return 0
+    claims = (claim.last_ms for claim in row.read(IDENTITIES).claims.values())
+    ids = (sub.row.latest_ms for sub in row.ids.values())
+    return max(row.latest_ms, *claims, *ids, 0)
+
+
+def _told(row: Row, order: _Order) -> list[LinkRecord]:
+    """Whoever has to go with this row, and whoever claims it and has to let go."""
+    state, customer = row.read(IDENTITIES), order.customer
+    ids = sorted({*row.ids, *state.claimed} - {customer, order.by})
+    records = [_erase(order, id_, customer, id_) for id_ in ids]
+    claimants = {*state.claims, state.person} - {"", order.by}
+    if state.is_mirror and not state.is_leaving and state.person in claimants:
+        claimants.discard(state.person)
+        records.append(_erase(order, state.person, state.person, customer, state.since_ms))
+    if not _stays_named(state, order):
+        until = LinkSaid(customer, "", until=order.at_ms, historical=order.historical)
+        records += [
+            LinkRecord(RELEASE, user, order.said_ms, replace(until, person=user))
+            for user in sorted(claimants)
+        ]
+    # Who has more means mischief; claimants let go when they next claim it.
+    return records[:PER_RECORD_MAX]
+
+
+def _erase(order: _Order, to: str, person: str, id_: str, since_ms: int = 0) -> LinkRecord:
+    said = LinkSaid(
+        id_, person, order.mode, since=since_ms, until=order.at_ms, historical=order.historical
+    )
+    return LinkRecord(ERASE, to, order.said_ms, said)
+
+
+def _stays_named(state: Identities, order: _Order) -> bool:
+    """Whether others' claims stay: on an id that went because of a person who shared it."""
+    return bool(order.by) and not state.is_user
+
+
+def _still_named(row: Row, order: _Order) -> Row | None:
+    state = row.read(IDENTITIES)
+    others = {user: claim for user, claim in state.claims.items() if user != order.by}
+    if not others or not _stays_named(state, order):
+        return None
+    named = Row()
+    named.edit(IDENTITIES).claims = others
+    return named
+
+
+def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | None:
+    """What comes of a record for somebody who was erased after it was brought about, or for good;
+    None for one that goes on.
+    """
+    said, customer = record.said, record.customer
+    match record.kind:
+        case "link":
+            if not grave.hides(record.at_ms):
+                return None
+            until = LATEST_MS if grave.is_suppressed else grave.at_ms
+            let_go = LinkSaid(customer, said.person, until=until, historical=said.historical)
+            return [LinkRecord(RELEASE, said.person, record.at_ms, let_go)]
+        case "graft":
+            return [_erase_too(grave, record)] if grave.hides(said.since) else None
+        case "unlink":
+            return [] if grave.hides(said.until) else None
+        case _:
+            return [] if row is None else None
+
+
+def _erase_too(grave: Grave, record: LinkRecord) -> LinkRecord:
+    """To an id that took somebody for its person who was erased already."""
+    said, mode = record.said, SUPPRESS if grave.is_suppressed else DELETE_ONLY
+    said_ms = grave.said_ms if grave.is_suppressed else grave.at_ms
+    at_ms = max(grave.at_ms, said.since)
+    order = _Order(record.customer, mode, said_ms, at_ms, said.historical)
+    return _erase(order, said.id, record.customer, said.id)

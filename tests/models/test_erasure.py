@@ -1,0 +1,395 @@
+"""Erasure: who is erased with whom, and what may come of them later, in one or several partitions.
+
+Times are in minutes; an erasure is at 60.
+"""
+
+from typing import Any
+
+import orjson
+import pytest
+from msgspec import to_builtins
+
+from models.admission import admit
+from models.customer.identities import IDENTITIES, Identities
+from models.engine import Fate
+from models.events.erasure_record import ERASE_REQUESTED, SUPPRESS, UNSUPPRESS, Erased
+from models.events.rejection import Reason, Rejected
+from models.events.times import iso
+from models.events.wire import decode_log_line
+from models.graves import Grave, decode_grave, encode_grave
+from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state
+from models.replay import Replay
+from tests.models.lines import PARAMETERS, line
+from tests.models.persons import Deployment, said_by
+from tests.models.test_persons import bought, logged_in, merged, minute, page, put_in_cart, split
+
+
+@pytest.fixture(params=[1, 2, 4, 7], ids="{0} partitions".format)
+def shop(request: pytest.FixtureRequest) -> Deployment:
+    return Deployment(request.param)
+
+
+def erase(minutes: float = 60, mode: str | None = None, **who: str) -> bytes:
+    said = {} if mode is None else {"mode": mode}
+    return said_by(ERASE_REQUESTED, minute(minutes), **(who or {"user": "ada"}), **said)
+
+
+def known(shop: Deployment) -> set[str]:
+    """The ids of whom there is a row."""
+    return {id_ for rows in shop.rows for id_ in rows.rows}
+
+
+def identities(shop: Deployment, id_: str) -> Identities:
+    row = shop.row(id_)
+    assert row is not None
+    return row.read(IDENTITIES)
+
+
+def told(shop: Deployment) -> list[tuple[str, bool]]:
+    """What readers are told of: an id, and whether anything was held of it."""
+    return [(e.customer, e.was_known) for e in shop.effects if isinstance(e, Erased)]
+
+
+ALONE = (page(0, user="ada"), put_in_cart(5, user="ada"), bought(20))
+LINKED = (put_in_cart(5, visitor="anon-1"), logged_in(7), bought(20))
+MERGED = (
+    *LINKED,
+    page(8, visitor="anon-2"),
+    logged_in(9, user="bob", visitor="anon-2"),
+    merged(30, "ada", "bob"),
+)
+#: Whose request, after what, takes whom along.
+PERSONS: dict[str, tuple[tuple[bytes, ...], dict[str, str], set[str]]] = {
+    "a customer": (ALONE, {"user": "ada"}, {"ada"}),
+    "a user with a visitor": (LINKED, {"user": "ada"}, {"ada", "anon-1"}),
+    "a visitor of a user": (LINKED, {"visitor": "anon-1"}, {"ada", "anon-1"}),
+    "who has another user": (MERGED, {"user": "ada"}, {"ada", "bob", "anon-1", "anon-2"}),
+    "a user who is another's": (MERGED, {"user": "bob"}, {"ada", "bob", "anon-1", "anon-2"}),
+    "the visitor of such a user": (
+        MERGED,
+        {"visitor": "anon-2"},
+        {"ada", "bob", "anon-1", "anon-2"},
+    ),
+    "who was only named": ((logged_in(7),), {"user": "ada"}, {"ada", "anon-1"}),
+}
+
+
+@pytest.mark.parametrize(("before", "who", "gone"), PERSONS.values(), ids=PERSONS.keys())
+@pytest.mark.parametrize("mode", [None, SUPPRESS])
+def test_the_whole_person_goes(
+    shop: Deployment,
+    before: tuple[bytes, ...],
+    who: dict[str, str],
+    gone: set[str],
+    mode: str | None,
+) -> None:
+    shop.tell(*before, page(9, user="zoe"))
+
+    shop.tell(erase(mode=mode, **who))
+
+    assert {"zoe"} == known(shop)
+    assert gone == shop.erased().keys()
+    assert gone == {id_ for id_, _ in told(shop)}
+    assert {mode == SUPPRESS} == {grave.is_suppressed for grave in shop.erased().values()}
+
+
+def test_what_was_waiting_for_somebody_is_gone_with_them(shop: Deployment) -> None:
+    shop.tell(*LINKED, put_in_cart(50, user="ada"), erase())
+
+    shop.tick(minute(60 * 24 * 200))
+
+    assert [] == shop.fired()
+
+
+def test_readers_are_told_of_nobody_too(shop: Deployment) -> None:
+    shop.tell(erase())
+
+    assert [("ada", False)] == told(shop)
+    assert set() == known(shop)
+
+
+#: What comes after, and whether somebody is there by then: as DELETE_ONLY, and as
+#: SUPPRESS_WITH_DELETE has it.
+LATER: dict[str, tuple[bytes, bool, bool]] = {
+    "what was sent before": (bought(20), False, False),
+    "what is dated before": (page(59, user="ada"), False, False),
+    "what is dated at the same time": (page(60, user="ada"), False, False),
+    "what is dated later": (page(61, user="ada"), True, False),
+    "a login from before": (logged_in(7), False, False),
+    "a login": (logged_in(61), True, False),
+    "what a visitor did before": (put_in_cart(6, visitor="anon-1"), False, False),
+    "what a visitor does": (page(61, visitor="anon-1"), True, False),
+    "a split": (split(59), False, False),
+    "a merger from before": (merged(59, "ada", "anon-1"), False, False),
+    "another request from before": (erase(59), False, False),
+    "the same request": (erase(), False, False),
+}
+
+
+@pytest.mark.parametrize(("event", "is_there", "is_there_all_the_same"), LATER.values(), ids=LATER)
+def test_what_comes_after(
+    shop: Deployment, event: bytes, is_there: bool, is_there_all_the_same: bool
+) -> None:
+    for mode, expected in ((None, is_there), (SUPPRESS, is_there_all_the_same)):
+        again = Deployment(len(shop.logs))
+        again.tell(*LINKED, erase(mode=mode))
+        before, effects = again.erased(), len(again.effects)
+
+        again.tell(event)
+
+        assert expected == bool(known(again))
+        assert before == again.erased()
+        assert effects == len(again.effects)
+
+
+def test_a_request_that_is_late_erases_what_is_known_by_then(shop: Deployment) -> None:
+    """Or what was sent before could be sent again."""
+    shop.tell(*LINKED, page(90, user="ada"), erase(60))
+    assert set() == known(shop)
+
+    shop.tell(page(90, user="ada"), page(80, visitor="anon-1"))
+
+    assert set() == known(shop)
+
+
+def test_a_request_is_never_too_late(shop: Deployment) -> None:
+    shop.tell(*LINKED)
+    shop.tick(minute(60 * 24 * 30))
+
+    shop.tell(erase())
+
+    assert set() == known(shop)
+
+
+def _said(order: tuple[int, ...]) -> list[bytes]:
+    words = (erase(60, SUPPRESS), erase(70, UNSUPPRESS), erase(80, SUPPRESS), erase(90, UNSUPPRESS))
+    return [words[number] for number in order]
+
+
+@pytest.mark.parametrize(
+    ("order", "is_suppressed"),
+    [
+        ((0,), True),
+        ((0, 1), False),
+        ((1, 0), False),
+        ((0, 1, 2), True),
+        ((2, 0, 1), True),
+        ((0, 1, 0), False),
+        ((3, 2, 1, 0), False),
+        ((2, 3, 2, 0), False),
+    ],
+)
+def test_the_latest_word_stands_in_any_order(
+    shop: Deployment, order: tuple[int, ...], is_suppressed: bool
+) -> None:
+    shop.tell(*ALONE, *_said(order))
+
+    shop.tell(page(100, user="ada"))
+
+    assert is_suppressed is not ("ada" in known(shop))
+
+
+def test_suppression_later_erases_who_came_since(shop: Deployment) -> None:
+    shop.tell(*ALONE, erase(60), page(70, user="ada"), erase(80, SUPPRESS), page(90, user="ada"))
+
+    assert set() == known(shop)
+
+
+def test_who_shares_an_id_keeps_it_and_their_claim(shop: Deployment) -> None:
+    shop.tell(
+        page(0, visitor="tablet"), logged_in(5, "ada", "tablet"), logged_in(9, "bob", "tablet")
+    )
+
+    shop.tell(page(20, visitor="tablet"), erase())
+
+    assert {"bob", "tablet"} == known(shop)
+    tablet = shop.row("tablet")
+    assert tablet is not None
+    assert (0, ["bob"]) == (tablet.latest_ms, [*tablet.read(IDENTITIES).claims])
+    shop.tell(page(70, visitor="tablet"))
+    assert {"bob": {"bob", "tablet"}} == shop.people()
+
+
+def test_an_id_that_others_use_first_only_loses_the_claim(shop: Deployment) -> None:
+    shop.tell(
+        page(0, visitor="tablet"), logged_in(5, "bob", "tablet"), logged_in(9, "ada", "tablet")
+    )
+
+    shop.tell(erase())
+
+    assert {"bob", "tablet"} == known(shop)
+    assert ["bob"] == [*identities(shop, "tablet").claims]
+
+
+def test_a_shared_id_says_nothing_of_who_asks(shop: Deployment) -> None:
+    shop.tell(
+        page(0, visitor="tablet"), logged_in(5, "ada", "tablet"), logged_in(9, "bob", "tablet")
+    )
+
+    shop.tell(erase(visitor="tablet"))
+
+    assert {"ada", "bob"} == known(shop)
+    assert {"ada": {"ada"}, "bob": {"bob"}} == shop.people()
+    for user in ("ada", "bob"):
+        assert {} == identities(shop, user).claimed
+
+
+def test_an_id_that_has_left_stays(shop: Deployment) -> None:
+    shop.tell(*LINKED, split(30), erase())
+
+    assert {"anon-1"} == known(shop)
+
+
+def test_an_id_that_is_about_to_leave_is_its_own_when_its_person_goes(shop: Deployment) -> None:
+    shop.tell(*LINKED)
+    # The id has heard of the split; what it tells ada comes after the request.
+    shop.publish(split(30))
+    shop.fold(shop.home("ada"))
+    shop.publish(erase())
+    shop.settle()
+
+    assert {"anon-1"} == known(shop)
+    assert "" == identities(shop, "anon-1").person
+    shop.tell(page(90, visitor="anon-1"))
+    assert {"anon-1": {"anon-1"}} == shop.people()
+
+
+def test_what_was_on_its_way_brings_nobody_back(shop: Deployment) -> None:
+    """Every record that rows told each other, once more after the erasure, from another place."""
+    shop.tell(*MERGED, split(40, "bob"), page(50, visitor="anon-1"))
+    records = [raw for log in shop.logs for raw in log if b'"logFormat":4' in raw]
+    shop.tell(erase(), erase(user="bob"), erase(visitor="anon-2"))
+    before = shop.erased()
+
+    for number, raw in enumerate(records):
+        record = orjson.loads(raw)
+        record["source"] |= {"partition": 900 + number, "receivedAt": minute(70)}
+        shop.tell(orjson.dumps(record))
+
+    assert set() == known(shop)
+    assert before == shop.erased()
+
+
+def test_news_of_an_earlier_person_does_not_erase_a_new_one(shop: Deployment) -> None:
+    shop.tell(*LINKED, erase())
+    news = [raw for log in shop.logs for raw in log if b'"type":"erase"' in raw]
+    assert news
+    shop.tell(page(70, user="ada"), page(71, visitor="anon-1"), logged_in(75))
+    people = shop.people()
+    for raw in news:
+        record = orjson.loads(raw)
+        record["source"]["partition"] = 900
+        shop.tell(orjson.dumps(record))
+
+    assert {"ada": {"ada", "anon-1"}} == people == shop.people()
+
+
+def test_of_one_id_a_request_leaves_the_others_of_a_new_person(shop: Deployment) -> None:
+    """The visitor's news of its own erasure is of the person who was, not of who is by now."""
+    shop.tell(*LINKED)
+    shop.publish(erase(61, visitor="anon-1"))
+    shop.publish(erase(60))
+    shop.publish(page(70, user="ada"))
+    # Ada's partition first: she is a new person before the news comes.
+    while shop.fold(shop.home("ada"), 1):
+        pass
+    shop.settle()
+
+    assert {"ada"} == known(shop)
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"mode": "SUPPRESS"}, Reason.OUT_OF_RANGE),
+        ({"mode": "delete_only"}, Reason.OUT_OF_RANGE),
+        ({"Mode": "FORGET"}, Reason.OUT_OF_RANGE),
+        ({"mode": 5}, Reason.WRONG_TYPE),
+        ({"mode": True}, Reason.WRONG_TYPE),
+    ],
+)
+def test_a_mode_that_there_is_not_is_refused(properties: dict[str, Any], reason: Reason) -> None:
+    with pytest.raises(Rejected) as refused:
+        admit(line(ERASE_REQUESTED, minute(60), properties=properties), PARAMETERS, message_id="m")
+    assert (reason, "$.properties.mode") == (refused.value.reason, refused.value.path)
+
+
+@pytest.mark.parametrize("properties", [{}, {"mode": None}, {"because": "asked for it"}])
+def test_without_a_mode_it_is_deleted(properties: dict[str, Any]) -> None:
+    raw = line(ERASE_REQUESTED, minute(60), properties=properties)
+
+    assert admit(raw, PARAMETERS, message_id="m").properties.mode in (None, "DELETE_ONLY")
+
+
+def test_each_event_has_one_fate(shop: Deployment) -> None:
+    shop.tell(*ALONE, erase())
+    lane = shop.lanes[shop.home("ada")]
+    fates = []
+    for event in (page(50, user="ada"), erase(50), page(70, user="ada"), page(71, user="ada")):
+        applied = lane.apply(lane.state.applied + 1, decode_log_line(event))
+        fates.append(applied.fate)
+    assert [Fate.ERASED, Fate.ERASED, Fate.APPLIED, Fate.APPLIED] == fates
+
+
+def test_what_is_late_of_an_erased_person_is_no_dead_letter() -> None:
+    """It would hold what they sent for a month."""
+    replay = Replay(PARAMETERS)
+    lines = [*ALONE, erase(), page(60 * 24 * 30, user="zoe"), page(1, user="ada")]
+    outputs = [out for n, raw in enumerate(lines, 1) for out in replay.feed(raw, n)]
+
+    assert [] == outputs
+    assert 1 == replay.summary().events[Fate.ERASED]
+    assert 1 == replay.summary().customers
+
+
+def test_a_question_about_an_earlier_time_is_answered_without_who_was_erased() -> None:
+    def churn(*events: bytes) -> Any:
+        replay = Replay(PARAMETERS)
+        asked = orjson.dumps({"type": "score", "userId": "ada", "timestamp": iso(minute(40))})
+        *_, answer = [
+            out for n, raw in enumerate([*events, asked], 1) for out in replay.feed(raw, n)
+        ]
+        return {**to_builtins(answer), "messageId": ""}
+
+    assert churn() == churn(*ALONE, erase())
+
+
+def test_only_a_partition_with_graves_is_refused_by_a_release_that_knows_none() -> None:
+    shop = Deployment(1)
+    shop.tell(*LINKED)
+    shop.save(0)
+    assert PartitionState().format == decode_state(shop.states[0]).format
+
+    shop.tell(erase())
+    shop.save(0)
+
+    assert GRAVES_FORMAT == decode_state(shop.states[0]).format
+
+
+def test_requests_and_their_news_are_in_a_format_of_their_own(shop: Deployment) -> None:
+    shop.tell(*LINKED)
+    before = sum(len(log) for log in shop.logs)
+    shop.tell(erase())
+
+    news = [raw for log in shop.logs for raw in log if b'"type":"erase"' in raw]
+    assert before < sum(len(log) for log in shop.logs)
+    assert {5} == {orjson.loads(raw)["logFormat"] for raw in news}
+
+
+def test_a_grave_is_small_and_says_nothing_of_who_it_was() -> None:
+    latest = Grave(at_ms=2**42, said_ms=2**42, is_suppressed=True, applied=2**40, erased=2**40)
+
+    assert latest == decode_grave(encode_grave(latest))
+    assert len(encode_grave(latest)) <= 42
+
+
+def test_ids_that_were_sent_home_are_nobody_s_by_then(shop: Deployment) -> None:
+    shop.tell(*(logged_in(n, visitor=f"v-{n}") for n in range(40)))
+    shop.tell(*(page(41, visitor=f"v-{n}") for n in range(40)))
+    theirs = shop.people()["ada"]
+
+    shop.tell(erase())
+
+    assert theirs == {id_ for id_, _ in told(shop)}
+    rows = [row for rows in shop.rows for row in rows.rows.values()]
+    assert not any("ada" in row.read(IDENTITIES).claims for row in rows)
