@@ -13,15 +13,16 @@ from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
 from models.customer.identities import IDENTITIES
-from models.customer.row import NO_IDS, Row
+from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
 from models.events.event import Event, Source
+from models.events.gone import left_by
 from models.events.link_record import ERASE, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
-from models.graves import Grave, Graves
+from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
@@ -361,16 +362,32 @@ class Partition:
         return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
 
     def _gone(self, offset: int, line: Line) -> Applied:
-        """Fold what is left of a record as the record was, but for its customer."""
+        """Fold what is left of a record as the record was, but for its customer, of whom it may
+        say that they were erased.
+        """
         source = line.source
         if source is not None and is_repeated(source, self.state.sources, self.state.generations):
             return Applied([])
+        self._bury(offset, line)
         if line.timestamp is None:
             return Applied([])
         at_ms = timestamp_ms(line)
         self.state.latest_ms = max(self.state.latest_ms, at_ms)
         moves_clock = line.version == LOG_FORMAT
         return self._placed(offset, self._moved_by(offset, at_ms, source) if moves_clock else [])
+
+    def _bury(self, offset: int, line: Line) -> None:
+        fingerprint, grave, packed = left_by(line)
+        try:
+            row = decode_row(packed) if packed else None
+            if grave and isinstance(self._graves, BuriedByFingerprint):
+                self._graves.restore(fingerprint, grave)
+        except RowError:
+            raise Rejected(Reason.WRONG_TYPE, "$.properties", "no grave, or no row") from None
+        if grave:
+            self.state.format = GRAVES_FORMAT
+        if row is not None:
+            self._put(offset, line.user_id, row)
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset

@@ -2,13 +2,15 @@
 it was and where it came from, which is all that other customers of its partition depend on.
 """
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from models.events.event import Source
-from models.events.rejection import Rejected
+from models.events.foreign import UNREADABLE
+from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 from models.events.wire import GONE, GONE_FORMAT, LINK_FORMAT, LINK_TYPES, LOG_FORMAT, Line
 from models.events.wire import timestamp_ms as timestamp_of
@@ -19,7 +21,8 @@ _NOWHERE = -1
 
 class Gone(Struct, array_like=True, frozen=True, gc=False):
     """``log_format``: of the record; whether it moved the clock follows from it. ``timestamp_ms``
-    is 0 for a record whose time nothing depends on. The rest is its `Source`.
+    is 0 for a record whose time nothing depends on. Then its `Source`; and of a record that erased
+    somebody the packed ``grave``.
     """
 
     log_format: int
@@ -29,6 +32,18 @@ class Gone(Struct, array_like=True, frozen=True, gc=False):
     offset: int = 0
     received_at_ms: int = 0
     generation: str | None = None
+    fingerprint: bytes = b""
+    grave: bytes = b""
+
+
+class GoneSaid(Struct, frozen=True, omit_defaults=True):
+    """What erased somebody leaves, in base64: a grave, by a fingerprint, and the ``row`` that the
+    id begins anew with where others share it.
+    """
+
+    fingerprint: str = ""
+    grave: str = ""
+    row: str = ""
 
 
 def gone_of(line: Line, at_ms: int | None = None) -> Gone:
@@ -56,8 +71,8 @@ def gone_of(line: Line, at_ms: int | None = None) -> Gone:
     )
 
 
-def encode_gone(gone: Gone) -> bytes:
-    """A record of the log that says so."""
+def encode_gone(gone: Gone, customer: str = "", row: bytes = b"") -> bytes:
+    """A record of the log that says so; ``row``: what ``customer`` begins anew with."""
     line: dict[str, Any] = {"type": GONE, "version": gone.log_format}
     if gone.timestamp_ms:
         line["timestamp"] = iso(gone.timestamp_ms)
@@ -65,8 +80,36 @@ def encode_gone(gone: Gone) -> bytes:
         line["source"] = Source(
             gone.topic, gone.partition, gone.offset, gone.received_at_ms, gone.generation
         )
+    if gone.grave or row:
+        texts = (b64encode(part).decode() for part in (gone.fingerprint, gone.grave, row))
+        line["properties"] = GoneSaid(*texts)
+    if row:
+        line["userId"] = customer
     line["logFormat"] = GONE_FORMAT
     return msgspec.json.encode(line)
+
+
+_SAID = msgspec.json.Decoder(GoneSaid | None)
+
+
+def left_by(line: Line) -> tuple[bytes, bytes, bytes]:
+    """The fingerprint, the grave and the row in such a record, each b"" without. Raises
+    ``Rejected`` for what no worker wrote.
+    """
+    try:
+        said = _SAID.decode(line.properties) or GoneSaid()
+        fingerprint, grave, row = (
+            b64decode(text, validate=True) for text in (said.fingerprint, said.grave, said.row)
+        )
+    except (ValueError, *UNREADABLE):
+        raise _not_ours() from None
+    if row and not isinstance(line.user_id, str):
+        raise _not_ours()
+    return fingerprint, grave, row
+
+
+def _not_ours() -> Rejected:
+    return Rejected(Reason.WRONG_TYPE, "$.properties", "what is left of a record, and no worker's")
 
 
 def _time_of(line: Line) -> int:

@@ -120,7 +120,9 @@ class Filling:
                 rows.keys.set_key(customer, kept)
                 await self._write_with_key(outbox, rows, customer, number)
         secrets = recovered.secrets or Secrets.drawn(keys.frame or None)
-        writer = ArchiveWriter(number, rows, rows.keys, secrets, is_first=not keys.frame)
+        writer = ArchiveWriter(
+            number, rows, rows.keys, recovered.graves, secrets, is_first=not keys.frame
+        )
         async for records in scan(reader, log._replace(end=min(log.end, end)), self._settings):
             for record in records:
                 self._take(writer, record)

@@ -24,7 +24,7 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
                 f"to offset {recovered.state.applied}: stop the workers, run `keepstream archive "
                 f"fill`, then start them; or set KEEPSTREAM_ARCHIVE=off"
             )
-        return ArchiveWriter(number, rows, keys, Secrets.drawn(), is_new=True)
+        return ArchiveWriter(number, rows, keys, recovered.graves, Secrets.drawn(), is_new=True)
     is_first = recovered.state.applied < 0
     if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
         # A key went with its row. To draw another would leave their past without its key.
@@ -32,4 +32,4 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
         for customer in lost:
             if (kept := found.kept.get(customer.encode())) is not None:
                 keys.set_key(customer, kept)
-    return ArchiveWriter(number, rows, keys, secrets, is_first=is_first)
+    return ArchiveWriter(number, rows, keys, recovered.graves, secrets, is_first=is_first)

@@ -24,6 +24,10 @@ class ArchivedRecord(NamedTuple):
     offset: int
     value: bytes
 
+    @property
+    def is_archived(self) -> bool:
+        return True
+
 
 @dataclass
 class Unsealed:

@@ -4,15 +4,21 @@ import os
 from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec.structs import replace
 
 from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_KEYS
-from models.customer.row import Row
-from models.events.gone import Gone, gone_of
-from models.events.wire import GONE, LINK_TYPES, Line, identity
+from models.customer.row import Row, encode_row
+from models.erasure import meet
+from models.events.erasure_record import ERASE_REQUESTED
+from models.events.gone import Gone, encode_gone, gone_of
+from models.events.link_record import ERASE, link_record_of
+from models.events.wire import LINK_TYPES, Line, identity
+from models.graves import encode_grave
 from models.partition import CONTROL_TYPES, Applied
 from streams.archive.frames import NONCE_BYTES, SealedRecord, frames_of, sealed
 from streams.customer_keys import PARTITION_KEY, CustomerKey, Secrets
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.outbox import Outbox
 from streams.row_keys import RowsWithKeys
 
@@ -39,6 +45,7 @@ class ArchiveWriter:
         number: int,
         rows: CustomerRows,
         keys: RowsWithKeys,
+        graves: CustomerGraves,
         secrets: Secrets,
         *,
         is_new: bool = False,
@@ -50,6 +57,7 @@ class ArchiveWriter:
         self._number = number
         self._rows = rows
         self._row_keys = keys
+        self._graves = graves
         self.secrets = secrets
         self.is_new = is_new
         self._is_first = is_first
@@ -66,26 +74,26 @@ class ArchiveWriter:
         of it is kept: there is no key for somebody of whom nothing is known.
         """
         if line.type in _NOBODYS:
-            gone = gone_of(line) if line.type == GONE else None
-            self._entries.append(SealedRecord(offset, b"" if gone else value, b"", gone))
+            self._entries.append(SealedRecord(offset, value))
             return
         event = applied.event
         if event is not None:
             customer, gone = event.customer, gone_of(line, event.occurred_at_ms)
         else:
             customer, gone = _whose(line), gone_of(line)
+        if line.event == ERASE_REQUESTED or line.type == ERASE:
+            rest = self._erasing(customer, offset, gone)
+            if rest is None:
+                return
+            gone = rest
+        elif self._is_hidden(customer, line, gone.timestamp_ms):
+            self._entries.append(SealedRecord(offset, gone=gone))
+            return
         cipher = self._cipher_of(customer, offset)
         if cipher is None:
             self._entries.append(SealedRecord(offset, gone=gone))
             return
-        if not self._nonces:
-            # Many at once: each call asks the system.
-            drawn = os.urandom(NONCE_BYTES * NONCES_DRAWN)
-            self._nonces = [
-                drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)
-            ]
-        content = sealed(cipher.cipher, self._nonces.pop(), value)
-        self._entries.append(SealedRecord(offset, content, cipher.key_id, gone))
+        self._seal(cipher, offset, value, gone)
 
     def skip(self, offset: int, line: Line | None = None) -> None:
         """The record at ``offset``, which was refused: it changed nothing."""
@@ -94,20 +102,6 @@ class ArchiveWriter:
             # But whoever wrote it decided aloud.
             gone = Gone(2)
         self._entries.append(SealedRecord(offset, gone=gone))
-
-    def forget(self, customer: str, offset: int) -> None:
-        """Delete the key of a customer whom the record at ``offset`` erases. Whoever comes later
-        under that id has another one.
-        """
-        self._ciphers.pop(customer, None)
-        name, kept = customer.encode(), self._row_keys.key_of(customer)
-        self._keys.append((name, None))
-        if kept is not None and CustomerKey.read(kept, name).since > offset:
-            # Read again after a crash: the row is that of somebody who came later.
-            self._keys.append((name, kept))
-        else:
-            self._row_keys.forget_key(customer)
-        self.secrets = self.secrets.after_forgetting(offset)
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""
@@ -130,6 +124,65 @@ class ArchiveWriter:
         self._entries = []
         if len(self._ciphers) > CIPHERS_MAX:
             self._ciphers = {}
+
+    def _erasing(self, customer: str, offset: int, gone: Gone) -> Gone | None:
+        """The record at ``offset`` may have erased the customer: what is left of it, with the grave
+        of whoever was erased; None if the record is taken with that.
+        """
+        grave = self._graves.get(customer)
+        # Whatever came of it, so that it follows from the log alone.
+        self.secrets = self.secrets.after_forgetting(offset)
+        if grave is None:
+            return gone
+        gone = replace(
+            gone, fingerprint=self._graves.fingerprints.of(customer), grave=encode_grave(grave)
+        )
+        if grave.erased < offset:
+            # Only whether something may come again has changed.
+            return gone
+        self._forget(customer, grave.erased)
+        row = self._rows.get(customer)
+        if row is None or row.applied != offset:
+            self._entries.append(SealedRecord(offset, gone=gone))
+            return None
+        # Others share the id: what stays of it is theirs, under a new key.
+        key = self._key_of(customer, row, offset + 1)
+        cipher = self._ciphers[customer] = _Cipher(AESGCM(key.secret), key.id, key.since)
+        self._seal(cipher, offset, encode_gone(gone, customer, encode_row(row)), gone)
+        return None
+
+    def _forget(self, customer: str, erased: int) -> None:
+        """Delete the key of a customer whom the record at ``erased`` has erased. Whoever came later
+        under that id has another one.
+        """
+        self._ciphers.pop(customer, None)
+        name, kept = customer.encode(), self._row_keys.key_of(customer)
+        self._keys.append((name, None))
+        if kept is not None and CustomerKey.read(kept, name).since > erased:
+            # Read again after a crash: the row is that of somebody who came later.
+            self._keys.append((name, kept))
+        else:
+            self._row_keys.forget_key(customer)
+
+    def _is_hidden(self, customer: str, line: Line, at_ms: int) -> bool:
+        """Whether a record is of the past of somebody who was erased: it changed nothing, and is
+        not kept with what is known of whoever came later.
+        """
+        if not len(self._graves) or (grave := self._graves.get(customer)) is None:
+            return False
+        if line.type in LINK_TYPES:
+            return meet(self._rows.get(customer), grave, link_record_of(line)) is not None
+        return grave.hides(at_ms)
+
+    def _seal(self, cipher: _Cipher, offset: int, value: bytes, gone: Gone) -> None:
+        if not self._nonces:
+            # Many at once: each call asks the system.
+            drawn = os.urandom(NONCE_BYTES * NONCES_DRAWN)
+            self._nonces = [
+                drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)
+            ]
+        content = sealed(cipher.cipher, self._nonces.pop(), value)
+        self._entries.append(SealedRecord(offset, content, cipher.key_id, gone))
 
     def _cipher_of(self, customer: str, offset: int) -> _Cipher | None:
         found = self._ciphers.get(customer)

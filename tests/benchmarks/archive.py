@@ -28,6 +28,7 @@ from models.plan import plan_for
 from streams.archive.writing import ArchiveWriter
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
 from streams.outbox import BUFFER_BYTES, Outbox
 from streams.row_keys import RowsWithKeys
 from tests.kafka.deployment import orderly_shop
@@ -72,7 +73,7 @@ def folded(log: Sequence[bytes], *, has_archive: bool) -> Round:
     fold = Partition(0, rows, prior, plan_for(parameters), lambda *_: prior)
     archive = None
     if rows.keys is not None:
-        archive = ArchiveWriter(0, rows, rows.keys, Secrets.drawn())
+        archive = ArchiveWriter(0, rows, rows.keys, CustomerGraves(), Secrets.drawn())
     outbox = Outbox(Producer(), load_settings({}))  # type: ignore[arg-type]
     archive_s = 0.0
     gc.collect()

@@ -1,17 +1,23 @@
 """What the log has no more is in the archive: state, decisions and audits go on as if it were."""
 
 import asyncio
+import json
+import re
 import signal
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from kafka import TopicPartition
 from kafka.admin import ConfigResource
 from msgspec.structs import replace
 
 from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS, GONE_IN_A_DAY
+from models.events.erasure_record import ERASE_REQUESTED
 from models.parameters import load_parameters
+from streams.archive.frames import decode_frame, opened
+from streams.archive.key_reading import Keys
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_admin, partition_for
@@ -20,6 +26,8 @@ from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact, assert_replayed, audited, stored_rows
 from tests.kafka.points import BREAKING, VARIABLE
 from tests.kafka.storm import Storm
+from tests.kafka.test_erasure import shopping
+from tests.kafka.test_persons import event
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
@@ -125,3 +133,53 @@ def test_a_deployment_without_an_archive_gets_one_that_has_everything(
         cut_log(deployment)
         assert_exact(deployment, published=len(records))
         assert_replayed(deployment)
+
+
+def readable(deployment: Deployment) -> list[bytes]:
+    """All that anybody with the keys can read in the archive: what frames say, and what they seal."""
+    found: list[bytes] = []
+    for number in range(deployment.settings.partitions):
+        keys = Keys()
+        for record in deployment.records(CUSTOMER_KEYS):
+            if record.partition == number:
+                keys.add(record)
+        for record in deployment.records(CUSTOMER_ARCHIVE):
+            if record.partition != number:
+                continue
+            for entry in decode_frame(record.value, keys.frame):
+                found.append(repr(entry).encode())
+                if (secret := keys.secrets().get(entry.key_id)) is not None:
+                    found.append(opened(AESGCM(secret), entry))
+    return found
+
+
+def test_who_was_erased_is_not_in_the_archive(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with Deployment(
+        kafka.bootstrap_servers, valkey.url, "erased.", tmp_path, archive="on"
+    ) as deployment:
+        (worker,) = deployment.start_workers(1)
+        deployment.publish([*shopping(5), event("Product Viewed", 31, userId="zoe")])
+        deployment.wait("all is done", deployment.is_drained)
+        assert any(b"canary-order" in content for content in readable(deployment))
+        deployment.publish([event(ERASE_REQUESTED, 60, userId="canary-user")])
+        deployment.wait("it is erased", deployment.is_drained)
+        # Once more, and then somebody new under the same id.
+        deployment.publish([*shopping(5), event("Product Viewed", 90, userId="canary-user")])
+        deployment.wait("all is done", deployment.is_drained)
+
+        told = [content for content in readable(deployment) if b"canary" in content]
+        assert ["Product Viewed"] == [json.loads(content)["event"] for content in told]
+        cut_log(deployment)
+        assert_exact(deployment, published=13)
+        assert "records of 2 erased customers" in _added_up(deployment.run("archive", "check"))
+        assert 0 == worker.stop()
+        assert {0} == {one.different for one in rebuilt(deployment)}
+
+
+def _added_up(told: str) -> str:
+    """The records of all partitions, as one would be told."""
+    found = re.findall(r"(\d+) records of (\d+) erased", told)
+    records, customers = (sum(map(int, column)) for column in zip(*found, strict=True))
+    return f"{records} records of {customers} erased customers"

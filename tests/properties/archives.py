@@ -16,16 +16,13 @@ from streams.archive.frames import decode_frame, opened
 from streams.archive.key_reading import Keys
 from streams.archive.unsealing import Unsealed, Unsealing
 from streams.archive.writing import ArchiveWriter
-from streams.changelog import UNKNOWN_ORIGIN, row_record, state_record
+from streams.changelog import UNKNOWN_ORIGIN, state_record
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.recovery import ChangelogFold
 from streams.row_keys import RowsWithKeys
 from tests.properties.test_partitions import PLAN, snapshot_of
 from tests.streams.test_record_batches import FakeRecord
-
-#: A record that has the customer "bob" forgotten, and their row deleted.
-FORGET_BOB = b"forget bob"
 
 
 class Written(NamedTuple):
@@ -69,7 +66,7 @@ class Topics:
         return keys
 
     def table(self) -> ChangelogFold:
-        fold = ChangelogFold(RowsWithKeys({}), PartitionState())
+        fold = ChangelogFold(RowsWithKeys({}), state=PartitionState())
         for record in self.of("customers"):
             fold.add(record.key, record.value, record.headers)
         assert 0 == fold.quarantined
@@ -102,19 +99,20 @@ class Owner:
     def __init__(self, topics: Topics) -> None:
         stored = topics.table()
         self._topics = topics
-        self._packed = stored.packed
-        self._rows = CustomerRows(stored.packed)
-        self._tombstones: list[Written] = []
+        stored.bury()
+        self._graves = stored.graves
+        self._rows = CustomerRows(stored.packed, strays=stored.strays)
         assert self._rows.keys is not None
         state = stored.state
         self.fold = Partition(
-            0, self._rows, snapshot_of(state.model_version), PLAN, snapshot_of, state
+            0, self._rows, snapshot_of(state.model_version), PLAN, snapshot_of, state, self._graves
         )
         secrets = Secrets.read(stored.secrets) if stored.secrets else None
         self.archive = ArchiveWriter(
             0,
             self._rows,
             self._rows.keys,
+            self._graves,
             secrets or Secrets.drawn(),
             is_first=stored.state.applied < 0,
         )
@@ -127,8 +125,8 @@ class Owner:
         for offset in range(self.fold.state.applied + 1, end):
             self._apply(offset, log[offset])
         self.archive.write_to(held)  # type: ignore[arg-type]
-        rows = [*self._tombstones, *(Written("customers", *one) for one in self._rows.drain())]
-        self._tombstones = []
+        drained = [*self._graves.drain(), *self._rows.drain()]
+        rows = [Written("customers", *record) for record in drained]
         if dies is None:
             self._topics.keep([*held.records, *rows, self._state()])
             return
@@ -145,9 +143,6 @@ class Owner:
 
     def _apply(self, offset: int, content: bytes) -> None:
         line: Line | None = None
-        if content == FORGET_BOB:
-            self._forget_bob(offset)
-            return
         try:
             line = decode_line(content)
             applied = self.fold.apply(offset, line)
@@ -156,17 +151,6 @@ class Owner:
             self.archive.skip(offset, line)
             return
         self.archive.take(offset, line, content, applied)
-
-    def _forget_bob(self, offset: int) -> None:
-        row = self._rows.get("bob")
-        # Read again after a crash, it is that of somebody who came later.
-        if row is not None and row.applied < offset:
-            self._rows.forget("bob")
-            self._packed.pop("bob", None)
-            self._tombstones.append(Written("customers", *row_record("bob", None)))
-        self.archive.forget("bob", offset)
-        self.archive.skip(offset)
-        self.fold.skip(offset)
 
     def _state(self) -> Written:
         state = encode_state(self.fold.state)
