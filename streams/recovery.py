@@ -13,12 +13,12 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_of, require_known
-from models.events.foreign import UNREADABLE, Foreign
+from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import GRAVE_KEY, STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
-from streams.customer_keys import CustomerKey, Secrets
+from streams.customer_keys import Secrets, is_kept
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
@@ -100,7 +100,7 @@ class ChangelogFold:
                 self._add_row((key or b"").decode(), value, told)
         except (NewerRow, OlderRow):
             raise
-        except (RowError, Foreign, *UNREADABLE):
+        except (RowError, *UNREADABLE):
             self.quarantined += 1
             self._note_damage(key)
 
@@ -153,7 +153,8 @@ class ChangelogFold:
             self.packed[customer] = packed
             return
         # A key that is damaged makes the row a damaged one, whose key is then read elsewhere.
-        CustomerKey.read(kept, customer.encode())
+        if not is_kept(kept, customer.encode()):
+            raise RowError("its customer's key is another's")
         self.keys.put(customer, packed, kept)
 
     def _add_grave(self, fingerprint: bytes, value: bytes | None, told: Marks) -> None:

@@ -122,6 +122,7 @@ def test_a_deployment_without_an_archive_gets_one_that_has_everything(
         deployment.wait("it ends", lambda: refused.process.exit_code is not None)
         refused.wait()
         assert "run `keepstream archive fill`" in refused.log_text()
+        assert "do not shorten the retention" in deployment.run("doctor", allowed=(0, 1))
         assert "records sealed" in deployment.run("archive", "fill")
         # Whoever stopped it half way runs it again.
         assert " 0 records sealed" in deployment.run("archive", "fill")
@@ -136,7 +137,7 @@ def test_a_deployment_without_an_archive_gets_one_that_has_everything(
 
 
 def readable(deployment: Deployment) -> list[bytes]:
-    """All that anybody with the keys can read in the archive: what frames say, and what they seal."""
+    """All that the keys open in the archive: what frames say, and what they seal."""
     found: list[bytes] = []
     for number in range(deployment.settings.partitions):
         keys = Keys()
