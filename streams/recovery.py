@@ -18,10 +18,12 @@ from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import GRAVE_KEY, STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customer_keys import Secrets, is_kept
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.row_file import RowFile
+from streams.row_keys import RowsWithKeys
 from streams.set_aside import SetAside
 from streams.topic_identity import topic_ids
 
@@ -43,8 +45,9 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``gone``: customers
-    who were erased not long ago, and of whom something may still be shown.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``secrets``: the
+    partition's of the archive, None before it has one. ``gone``: customers who were erased not long
+    ago, and of whom something may still be shown.
     """
 
     rows: CustomerRows
@@ -53,6 +56,7 @@ class Recovered:
     quarantined: int
     seconds: float
     origin: Origin = UNKNOWN_ORIGIN
+    secrets: Secrets | None = None
     graves: CustomerGraves = field(default_factory=CustomerGraves)
     gone: set[str] = field(default_factory=set)
 
@@ -77,6 +81,12 @@ class ChangelogFold:
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
     damaged: set[str] = field(default_factory=set)
+    secrets: bytes = b""
+    keys: RowsWithKeys | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.packed, RowsWithKeys):
+            self.keys = self.packed
 
     def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
@@ -113,6 +123,10 @@ class ChangelogFold:
     def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
+            # Of states before the first record the first one's hold: two workers may have drawn
+            # secrets at once. Later ones follow from the log.
+            is_drawn = bool(self.secrets) and state.applied == self.state.applied
+            self.secrets = self.secrets if is_drawn else told.secrets
             self.state, self.origin = state, told.origin
 
     def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
@@ -125,11 +139,20 @@ class ChangelogFold:
             return
         before = self.packed.get(customer)
         if before is None or place_of(value).applied >= place_of(before).applied:
-            self.packed[customer] = value
+            self._keep(customer, value, told.key)
             if not told.is_sound:
                 self.damaged.add(customer)
             elif self.damaged:
                 self.damaged.discard(customer)
+
+    def _keep(self, customer: str, packed: bytes, kept: bytes) -> None:
+        if self.keys is None or not kept:
+            self.packed[customer] = packed
+            return
+        # A key that is damaged makes the row a damaged one, whose key is then read elsewhere.
+        if not is_kept(kept, customer.encode()):
+            raise RowError("its customer's key is another's")
+        self.keys.put(customer, packed, kept)
 
     def _add_grave(self, fingerprint: bytes, value: bytes | None, told: Marks) -> None:
         if told.salt != self.graves.fingerprints.salt_mark:
@@ -218,8 +241,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
         fold = ChangelogFold(
-            packed=RowFile(Path(settings.rows_dir)) if settings.rows_dir else {},
-            graves=CustomerGraves(settings.erasure_salt),
+            _place_for_rows(settings), graves=CustomerGraves(settings.erasure_salt)
         )
         records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
@@ -234,7 +256,15 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
         origin=origin,
+        secrets=Secrets.read(fold.secrets) if fold.secrets else None,
     )
+
+
+def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
+    rows: MutableMapping[str, bytes] = {}
+    if settings.rows_dir:
+        rows = RowFile(Path(settings.rows_dir))
+    return RowsWithKeys(rows) if settings.has_archive else rows
 
 
 async def folded(
