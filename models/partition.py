@@ -9,20 +9,23 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
+from models.customer import inactivity
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
-from models.customer.row import NO_IDS, Row
+from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
-from models.events.event import Event
+from models.events.event import Event, Source
+from models.events.gone import left_by
 from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import LINK_TYPES, Line, timestamp_ms
-from models.graves import Grave, Graves
+from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
+from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
@@ -31,9 +34,13 @@ from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
+#: How far ahead of the clock timers are put in order.
+_NEAR_MS = DAY_MS
 #: Records that are no events.
-CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"}) | LINK_TYPES
+CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
+#: Effects of erasing who did nothing for long, by one record of the log.
+ERASED_AT_ONCE_MAX = 24
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -101,10 +108,11 @@ class Partition:
         self._context = plan.context(snapshot)
         self._refresh()
         # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
-        # and a customer is pushed again only for an earlier timer than the one scheduled.
-        self._heap: list[tuple[int, str]] = list(rows.due())
-        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in self._heap}
-        heapify(self._heap)
+        # and a customer is pushed again only for an earlier timer than the one scheduled. Only
+        # those before `_near_ms` are in the heap: few of a million are due within a day.
+        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in rows.due()}
+        self._heap: list[tuple[int, str]] = []
+        self._look_ahead(self.state.clock_ms + _NEAR_MS)
 
     @property
     def as_of_ms(self) -> int:
@@ -130,6 +138,8 @@ class Partition:
             return ALREADY_APPLIED
         if line.type in LINK_TYPES:
             applied = self._link(offset, line)
+        elif line.type == GONE:
+            applied = self._gone(offset, line)
         else:
             applied = self._placed(offset, self._control(offset, line))
         self.state.applied = offset
@@ -175,10 +185,13 @@ class Partition:
 
     def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
+        if clock_ms >= self._near_ms:
+            self._look_ahead(clock_ms + _NEAR_MS)
         if not self._heap or self._heap[0][0] > clock_ms:
             return effects
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
+        room = ERASED_AT_ONCE_MAX
         while self._heap and self._heap[0][0] <= clock_ms:
             due_ms, customer = heappop(self._heap)
             if self._scheduled.get(customer) != due_ms:
@@ -194,12 +207,30 @@ class Partition:
             if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
+                ended = self._ended(customer, row, due_ms, room) if self._plan.inactive_ms else None
                 self._rows.put(customer, row)
                 ran.add(customer)
+                if ended is not None:
+                    room -= len(ended.effects)
+                    effects += self._leave(offset, customer, ended)
+                    continue
             self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
             self._schedule(customer, row.wakes_ms)
         return effects
+
+    def _ended(self, customer: str, row: Row, due_ms: int, room: int) -> erasure.Left | None:
+        """What is left of somebody who did nothing for too long. ``room``: for so many effects, of
+        which one record of the log has no more than it can tell apart; who has to wait is looked
+        at with the next.
+        """
+        clock_ms, inactive_ms = self.state.clock_ms, self._plan.inactive_ms
+        if inactivity.has_ended(row, clock_ms, inactive_ms):
+            left = erasure.expire(row, customer, self._graves.get(customer), due_ms)
+            if len(left.effects) <= room or room == ERASED_AT_ONCE_MAX:
+                return left
+        inactivity.watch(row, clock_ms, inactive_ms)
+        return None
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""
@@ -265,22 +296,19 @@ class Partition:
         state, customer, source = self.state, event.customer, event.source
         if source is not None and is_repeated(source, state.sources, state.generations):
             return Applied([], Fate.DUPLICATE, event)
-        # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
-        state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
+        if event.kind is not ERASE_KIND:
+            # For every fate, so that it is the same after a crash, when a row may be ahead of the
+            # log.
+            state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
         # Before the clock moves, for what is due by then counts as this record's change, too.
         is_applied = self._is_applied(offset, customer)
-        effects = self._moved_by(offset, event) if moves_clock else []
+        effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row, grave = self._rows.get(customer), self._graves.get(customer)
-        if event.kind is ERASE_KIND:
-            left = erasure.request(row, grave, event)
-            if left is None:
-                return self._placed(offset, effects, Fate.ERASED, event)
-            effects += self._leave(offset, customer, left)
-            return self._placed(offset, effects, Fate.APPLIED, event)
-        if grave is not None and grave.hides(event.occurred_at_ms):
-            return self._placed(offset, effects, Fate.ERASED, event)
+        fate = self._fate_of_erased(offset, event, row, grave, effects)
+        if fate is not None:
+            return self._placed(offset, effects, fate, event)
         row = row or Row()
         if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
@@ -298,6 +326,26 @@ class Partition:
         effects += caused
         applied = self._placed(offset, effects, fate, event)
         return _with_outcome(applied, event) if fate is Fate.APPLIED else applied
+
+    def _fate_of_erased(
+        self,
+        offset: int,
+        event: Event,
+        row: Row | None,
+        grave: Grave | None,
+        effects: list[Effect],
+    ) -> Fate | None:
+        """The fate of a request to erase, whose effects are added, and of what comes of somebody
+        who was erased; None for all else.
+        """
+        if event.kind is not ERASE_KIND:
+            is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
+            return Fate.ERASED if is_hidden else None
+        left = erasure.request(row, grave, event)
+        if left is None:
+            return Fate.ERASED
+        effects += self._leave(offset, event.customer, left)
+        return Fate.APPLIED
 
     def _is_applied(self, offset: int, customer: str) -> bool:
         """Whether the customer's row, or what is left of it, knows the record at ``offset``."""
@@ -366,31 +414,61 @@ class Partition:
         applied = self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
         return applied if stepped.event is None else _with_outcome(applied, stepped.event)
 
+    def _gone(self, offset: int, line: Line) -> Applied:
+        """Fold what is left of a record as the record was, but for its customer, of whom it may
+        say that they were erased.
+        """
+        source = line.source
+        if source is not None and is_repeated(source, self.state.sources, self.state.generations):
+            return Applied([])
+        self._bury(offset, line)
+        if line.timestamp is None:
+            return Applied([])
+        at_ms = timestamp_ms(line)
+        self.state.latest_ms = max(self.state.latest_ms, at_ms)
+        moves_clock = line.version == LOG_FORMAT
+        return self._placed(offset, self._moved_by(offset, at_ms, source) if moves_clock else [])
+
+    def _bury(self, offset: int, line: Line) -> None:
+        fingerprint, grave, packed = left_by(line)
+        try:
+            row = decode_row(packed) if packed else None
+            if grave and isinstance(self._graves, BuriedByFingerprint):
+                self._graves.restore(fingerprint, grave)
+        except RowError:
+            raise Rejected(Reason.WRONG_TYPE, "$.properties", "no grave, or no row") from None
+        if grave:
+            self.state.format = GRAVES_FORMAT
+        if row is not None:
+            self._put(offset, line.user_id, row)
+
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
+        if self._plan.inactive_ms:
+            inactivity.watch(row, self.state.clock_ms, self._plan.inactive_ms)
         self._rows.put(customer, row)
         self._schedule(customer, row.wakes_ms)
 
-    def _moved_by(self, offset: int, event: Event) -> list[Effect]:
+    def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
         """Move the clock by an event, unless watermarks do or history must be waited for."""
-        clock_ms = event.occurred_at_ms - self._plan.parameters.time.disorder
+        clock_ms = at_ms - self._plan.parameters.time.disorder
         state = self.state
         if clock_ms <= state.clock_ms or state.is_delivered:
             return []
-        if state.live_at_ms is None and self._may_precede_history(event):
+        if state.live_at_ms is None and self._may_precede_history(at_ms, source):
             return []
         return self._run_until(offset, clock_ms)
 
-    def _may_precede_history(self, event: Event) -> bool:
+    def _may_precede_history(self, at_ms: int, source: Source | None) -> bool:
         """Whether a rehearsing partition lets its clock wait at this event: it has only just
         happened, while the clock is far behind, so the history before it is probably still to come.
 
         After ``time.lateness`` of waiting none is expected any more.
         """
-        source, lateness_ms = event.source, self._plan.lateness_ms
-        if source is None or source.received_at - event.occurred_at_ms > lateness_ms:
+        lateness_ms = self._plan.lateness_ms
+        if source is None or source.received_at - at_ms > lateness_ms:
             return False
-        if event.occurred_at_ms - self.state.clock_ms <= lateness_ms:
+        if at_ms - self.state.clock_ms <= lateness_ms:
             return False
         if not self.state.waits_since_ms:
             self.state.waits_since_ms = source.received_at
@@ -417,7 +495,14 @@ class Partition:
         scheduled_ms = self._scheduled.get(customer)
         if scheduled_ms is None or due_ms < scheduled_ms:
             self._scheduled[customer] = due_ms
-            heappush(self._heap, (due_ms, customer))
+            if due_ms < self._near_ms:
+                heappush(self._heap, (due_ms, customer))
+
+    def _look_ahead(self, near_ms: int) -> None:
+        """Have everybody in the heap who is due before ``near_ms``."""
+        self._near_ms = near_ms
+        self._heap = [(due, one) for one, due in self._scheduled.items() if due < near_ms]
+        heapify(self._heap)
 
     def _placed(
         self,

@@ -7,12 +7,14 @@ Faust, Kafka and Redis take long to import, so the command that needs one import
 import typer
 
 from agents.cli import (
+    archive,
     audit,
     configuration,
     customers,
     dead_letters,
     demo,
     doctor,
+    erase,
     evaluate,
     explain,
     export,
@@ -55,9 +57,11 @@ app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kaf
 )
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
+app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(erase.app, name="erase")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export
 )
