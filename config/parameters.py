@@ -39,6 +39,8 @@ from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
+#: Who is erased for doing nothing must have been silent for this long at least.
+INACTIVE_DAYS_MIN = 90
 _FourCuts = Annotated[tuple[float, float, float, float], ASCENDING]
 
 
@@ -158,6 +160,20 @@ class Identity(Section, frozen=True):
                 )
 
 
+class Privacy(Section, frozen=True):
+    """``inactive``: who did nothing for so long is erased; 0 for nobody."""
+
+    inactive: DurationMs
+
+    def problems(self) -> Iterator[str]:
+        """Whoever may still buy again is none of them."""
+        if 0 < self.inactive < INACTIVE_DAYS_MIN * DAY_MS:
+            yield (
+                f"privacy.inactive must be 0 (nobody is erased for doing nothing) or at least "
+                f"'{INACTIVE_DAYS_MIN}d', got {self.inactive / DAY_MS:g} days"
+            )
+
+
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> Callable[[str], Any]:
     return re.compile(text).fullmatch
@@ -255,6 +271,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     time: Time
     money: Money
     identity: Identity
+    privacy: Privacy
     names: Names
     rfm: Rfm
     overdue: Overdue
@@ -284,6 +301,7 @@ _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,
     "identity": Identity,
+    "privacy": Privacy,
     "names": Names,
     "rfm": Rfm,
     "overdue": Overdue,

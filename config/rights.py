@@ -117,6 +117,19 @@ RIGHTS: Mapping[str, Rights] = {
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
     "customers split": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
+    "customers export": Rights(
+        reads=(
+            *RAW_TOPICS,
+            CUSTOMER_EVENTS,
+            CUSTOMERS,
+            DEAD_LETTERS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+            DECISION_LEDGER,
+        ),
+    ),
+    "erase": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS, looks_at_configs=ALL),
+    "erase status": Rights(reads=(CUSTOMERS,), looks_at_configs=ALL),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
     "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
     "doctor": Rights(

@@ -69,6 +69,12 @@ def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
     return _erased(row, before, _Order(event.customer, mode, at_ms, at_ms, event.historical))
 
 
+def expire(row: Row, customer: str, grave: Grave | None, at_ms: int) -> Left:
+    """What is left of somebody who did nothing for too long by ``at_ms``."""
+    order = _Order(customer, DELETE_ONLY, at_ms, at_ms, historical=False)
+    return _erased(row, grave or NO_GRAVE, order)
+
+
 def take(
     row: Row | None, grave: Grave | None, record: LinkRecord, context: Context, plan: Plan
 ) -> Left | None:

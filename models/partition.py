@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
+from models.customer import inactivity
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
@@ -34,6 +35,8 @@ from models.repeats import is_repeated
 #: Records that are no events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
+#: Effects of erasing who did nothing for long, by one record of the log.
+ERASED_AT_ONCE_MAX = 24
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
 
@@ -178,6 +181,7 @@ class Partition:
             return effects
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
+        room = ERASED_AT_ONCE_MAX
         while self._heap and self._heap[0][0] <= clock_ms:
             due_ms, customer = heappop(self._heap)
             if self._scheduled.get(customer) != due_ms:
@@ -193,12 +197,30 @@ class Partition:
             if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
+                ended = self._ended(customer, row, due_ms, room) if self._plan.inactive_ms else None
                 self._rows.put(customer, row)
                 ran.add(customer)
+                if ended is not None:
+                    room -= len(ended.effects)
+                    effects += self._leave(offset, customer, ended)
+                    continue
             self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
             self._schedule(customer, row.wakes_ms)
         return effects
+
+    def _ended(self, customer: str, row: Row, due_ms: int, room: int) -> erasure.Left | None:
+        """What is left of somebody who did nothing for too long. ``room``: for so many effects, of
+        which one record of the log has no more than it can tell apart; who has to wait is looked
+        at with the next.
+        """
+        clock_ms, inactive_ms = self.state.clock_ms, self._plan.inactive_ms
+        if inactivity.has_ended(row, clock_ms, inactive_ms):
+            left = erasure.expire(row, customer, self._graves.get(customer), due_ms)
+            if len(left.effects) <= room or room == ERASED_AT_ONCE_MAX:
+                return left
+        inactivity.watch(row, clock_ms, inactive_ms)
+        return None
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""
@@ -264,22 +286,19 @@ class Partition:
         state, customer, source = self.state, event.customer, event.source
         if source is not None and is_repeated(source, state.sources, state.generations):
             return Applied([], Fate.DUPLICATE, event)
-        # For every fate, so that it is the same after a crash, when a row may be ahead of the log.
-        state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
+        if event.kind is not ERASE_KIND:
+            # For every fate, so that it is the same after a crash, when a row may be ahead of the
+            # log.
+            state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
         # Before the clock moves, for what is due by then counts as this record's change, too.
         is_applied = self._is_applied(offset, customer)
         effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row, grave = self._rows.get(customer), self._graves.get(customer)
-        if event.kind is ERASE_KIND:
-            left = erasure.request(row, grave, event)
-            if left is None:
-                return self._placed(offset, effects, Fate.ERASED, event)
-            effects += self._leave(offset, customer, left)
-            return self._placed(offset, effects, Fate.APPLIED, event)
-        if grave is not None and grave.hides(event.occurred_at_ms):
-            return self._placed(offset, effects, Fate.ERASED, event)
+        fate = self._fate_of_erased(offset, event, row, grave, effects)
+        if fate is not None:
+            return self._placed(offset, effects, fate, event)
         row = row or Row()
         if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
@@ -296,6 +315,26 @@ class Partition:
             self._put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, fate, event)
+
+    def _fate_of_erased(
+        self,
+        offset: int,
+        event: Event,
+        row: Row | None,
+        grave: Grave | None,
+        effects: list[Effect],
+    ) -> Fate | None:
+        """The fate of a request to erase, whose effects are added, and of what comes of somebody
+        who was erased; None for all else.
+        """
+        if event.kind is not ERASE_KIND:
+            is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
+            return Fate.ERASED if is_hidden else None
+        left = erasure.request(row, grave, event)
+        if left is None:
+            return Fate.ERASED
+        effects += self._leave(offset, event.customer, left)
+        return Fate.APPLIED
 
     def _is_applied(self, offset: int, customer: str) -> bool:
         """Whether the customer's row, or what is left of it, knows the record at ``offset``."""
@@ -391,6 +430,8 @@ class Partition:
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
+        if self._plan.inactive_ms:
+            inactivity.watch(row, self.state.clock_ms, self._plan.inactive_ms)
         self._rows.put(customer, row)
         self._schedule(customer, row.wakes_ms)
 

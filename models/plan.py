@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS
+from models.customer.inactivity import INACTIVITY_TIMER
 from models.customer.part import INTERACTIONS, KEYS_MAX, NAMED_BY_RULES, Fact, Part, Reading, Timer
 from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
@@ -21,7 +22,8 @@ class Plan(NamedTuple):
     them that may refuse it. ``timers`` by code, in
     the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
-    repeats; ``lateness_ms``: older events are not applied.
+    repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
+    long is erased; 0 for nobody.
     """
 
     parameters: Parameters
@@ -32,6 +34,7 @@ class Plan(NamedTuple):
     facts: dict[str, Reading[float | str]]
     message_bytes_max: int
     lateness_ms: int
+    inactive_ms: int = 0
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -58,10 +61,11 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         policy=policy,
         routes=routes,
         checks=tuple(tuple(part for part in route if part.check is not None) for route in routes),
-        timers=_timers(on),
+        timers=_timers(on, parameters),
         facts=_facts(parts, on),
         message_bytes_max=8 * parameters.bounds.messages,
         lateness_ms=parameters.time.lateness,
+        inactive_ms=int(parameters.privacy.inactive),
     )
 
 
@@ -80,8 +84,10 @@ def _hears(part: Part[Any], kind: Kind, policy: Policy) -> bool:
     return kind.name in part.listens
 
 
-def _timers(parts: tuple[Part[Any], ...]) -> dict[str, Timer]:
+def _timers(parts: tuple[Part[Any], ...], parameters: Parameters) -> dict[str, Timer]:
     timers = [timer for part in parts for timer in part.timers]
+    if parameters.privacy.inactive:
+        timers.append(INACTIVITY_TIMER)
     timers.sort(key=lambda timer: timer.last - timer.first)
     return {timer.code: timer for timer in timers}
 

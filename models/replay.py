@@ -37,7 +37,7 @@ from models.learning.lessons import DayEnd, Lesson, Tally
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
 from models.links import is_elsewhere, is_told, person_of
-from models.partition import CONTROL_TYPES, Applied, Partition, SnapshotSource
+from models.partition import CONTROL_TYPES, ERASE_KIND, Applied, Partition, SnapshotSource
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
 from models.population import name_of, samples_of_parts
@@ -186,7 +186,8 @@ class Replay:
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.
         moves_clock = line.position is not None and line.moves_clock
-        if line.position is None and not self._clock_is_given:
+        is_news = event.kind is not ERASE_KIND
+        if is_news and line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
             effects += self._moved(partition, clock_ms)

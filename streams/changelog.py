@@ -1,19 +1,26 @@
 """The records of the customers table's changelog: rows, and the state of each partition.
 
-Headers say what their bytes cannot: a checksum over key and value, whether a row follows from
-everything that happened, and which topics a state belongs to. Records without headers are those of
-earlier releases, and read as before.
+Headers say what their bytes cannot: a checksum over key and value, which parts the writer of a row
+knew, whether the row follows from everything that happened, and which topics a state belongs to.
+Records without headers are those of earlier releases, and read as before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
+
+from models.customer.registry import VERSIONS
+from models.customer.row import LINKED_FORMAT
 
 #: The key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
 #: The beginning of the keys of graves, before the fingerprint; likewise no customer's id.
 GRAVE_KEY = b"\x00grave:"
 _CHECKSUM = "crc"
+#: Of a row: the same checksum, and what its writer knew.
+_ROW = "row"
+_CHECKSUM_BYTES = 4
 _SALT = "salt"
 _ERASED = "erased"
 _UNSOUND = "unsound"
@@ -46,11 +53,12 @@ UNKNOWN_ORIGIN = Origin()
 class Marks(NamedTuple):
     """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
     ``is_verified``: it has one, over key and value;
-    ``is_sound``: the row follows from all that happened to the customer, as far as was known;
-    ``damaged``: how many rows of a state's partition do not. ``key``: of a row's customer in the
-    archive, and ``secrets``: of a state's partition, both as they are stored, b"" without.
-    ``erased``: of a row that is gone, the offset of the record that erased it. ``salt``: a mark of
-    the salt of a grave's fingerprint.
+    ``is_known``: the row was written by a release that knew the same parts in the same versions, so
+    nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as
+    far as was known; ``damaged``: how many rows of a state's partition do not. ``key``: of a row's
+    customer in the archive, and ``secrets``: of a state's partition, both as they are stored, b""
+    without. ``erased``: of a row that is gone, the offset of the record that erased it. ``salt``: a
+    mark of the salt of a grave's fingerprint.
     """
 
     is_intact: bool = True
@@ -58,10 +66,21 @@ class Marks(NamedTuple):
     origin: Origin = UNKNOWN_ORIGIN
     damaged: int = 0
     is_verified: bool = False
+    is_known: bool = False
     key: bytes = b""
     secrets: bytes = b""
     erased: int | None = None
     salt: bytes = b""
+
+
+def known_by(versions: Mapping[str, int]) -> bytes:
+    """A fingerprint of what a release knows: the layout of rows, and the versions of parts."""
+    told = (f"{code}:{version}" for code, version in sorted(versions.items()))
+    return sha256(" ".join((str(LINKED_FORMAT), *told)).encode()).digest()[:4]
+
+
+#: What this release knows. No worker takes up a row in which something is newer than that.
+KNOWN = known_by(VERSIONS)
 
 
 def row_record(
@@ -69,6 +88,7 @@ def row_record(
     packed: bytes | None,
     *,
     is_sound: bool = True,
+    known: bytes = KNOWN,
     erased: int | None = None,
     key: bytes | None = None,
 ) -> ChangelogRecord:
@@ -77,7 +97,7 @@ def row_record(
     is not sound, and says so for whoever reads it back. ``key``: the customer's of the archive.
     """
     name = customer.encode()
-    headers = [(_CHECKSUM, _sum_of(name, packed))]
+    headers = [(_ROW, _sum_of(name, packed) + known)]
     if key is not None:
         headers.append((_KEY, key))
     if erased is not None:
@@ -110,24 +130,26 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
     """What the headers say; of a record without any, that nothing is wrong with it."""
     if not headers:
         return _INTACT
-    if len(headers) == 1 and headers[0][0] == _CHECKSUM:
+    if len(headers) == 1 and headers[0][0] == _ROW:
         # Nearly every row, a million of them in a takeover.
-        return _VERIFIED if headers[0][1] == _sum_of(key or b"", value) else _TORN
-    if len(headers) == 2 and headers[0][0] == _CHECKSUM and headers[1][0] == _KEY:
-        if headers[0][1] == _sum_of(key or b"", value):
-            return Marks(True, True, UNKNOWN_ORIGIN, 0, True, headers[1][1])
-        return _TORN
+        stated = headers[0][1]
+        if stated == _sum_of(key or b"", value) + KNOWN:
+            return _KNOWN
+    elif len(headers) == 2 and headers[0][0] == _ROW and headers[1][0] == _KEY:
+        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
+            return Marks(True, True, UNKNOWN_ORIGIN, 0, True, True, headers[1][1])
     found = dict(headers)
-    checksum = found.get(_CHECKSUM)
+    stated = found.get(_ROW, found.get(_CHECKSUM, b""))
+    is_verified = stated[:_CHECKSUM_BYTES] == _sum_of(key or b"", value)
     named = {name: found[name].decode(errors="replace") for name in Origin._fields if name in found}
     count = found.get(_DAMAGED, b"0")
-    is_verified = checksum is not None and checksum == _sum_of(key or b"", value)
     return Marks(
-        is_intact=checksum is None or is_verified,
+        is_intact=is_verified or not stated,
         is_sound=_UNSOUND not in found,
         origin=Origin(**named) if named else UNKNOWN_ORIGIN,
         damaged=int(count) if count.isdigit() else 0,
         is_verified=is_verified,
+        is_known=is_verified and stated[_CHECKSUM_BYTES:] == KNOWN,
         key=found.get(_KEY, b""),
         secrets=found.get(_SECRETS, b""),
         erased=int(found[_ERASED]) if found.get(_ERASED, b"").isdigit() else None,
@@ -136,9 +158,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
 
 
 _INTACT = Marks()
-_VERIFIED = Marks(is_verified=True)
-_TORN = Marks(is_intact=False)
+_KNOWN = Marks(is_verified=True, is_known=True)
 
 
 def _sum_of(key: bytes, value: bytes | None) -> bytes:
-    return crc32(value or b"", crc32(key)).to_bytes(4, "big")
+    return crc32(value or b"", crc32(key)).to_bytes(_CHECKSUM_BYTES, "big")

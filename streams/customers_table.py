@@ -5,7 +5,7 @@ in the changelog.
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
-from models.customer.row import Row, decode_row, encode_row, place_of
+from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
 from streams.changelog import ChangelogRecord, row_record
 from streams.row_file import packed_bytes_of
 from streams.row_keys import RowsWithKeys
@@ -113,8 +113,7 @@ class CustomerRows:
     def due(self) -> Iterator[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
         for customer, packed in self._packed.items():
-            due_ms = place_of(packed).next_due_ms
-            if due_ms:
+            if due_ms := next_due_ms_of(packed):
                 yield due_ms, customer
 
     def all_packed(self) -> Mapping[str, bytes]:

@@ -133,11 +133,11 @@ class ChangelogFold:
         if value is None:
             self._remove(customer, told.erased)
             return
-        if told.is_verified:
+        if not told.is_verified:
+            check_row(value, VERSIONS)
+        elif not told.is_known:
             # What a writer of ours packed: its own checksums would say the same once more.
             require_known(value, VERSIONS)
-        else:
-            check_row(value, VERSIONS)
         if self.graves and self._is_of_the_past(customer, value):
             return
         before = self.packed.get(customer)

@@ -12,14 +12,13 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any
 
-import msgspec
+import orjson
 import redis.asyncio as redis
 from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings
 from config.topics import NEXT_BEST_ACTIONS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
-from models.events.foreign import UNREADABLE
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
 
@@ -151,18 +150,17 @@ class TriggerStreams:
         if await self._client.type(stream) != b"stream":
             return
         after = "-"
-        while True:
-            page: Any = await self._client.xrange(stream, min=after, count=ENTRIES_PER_LOOK)
+        while after:
+            found: Any = await self._client.eval(_WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK)
+            last, *entries = found.split(b"\n")
+            after = f"({last.decode()}" if last else ""
             theirs = [
                 entry_id
-                for entry_id, fields in page
-                if (whose := _whose(fields)) is not None and fingerprints.of(whose) in erased
+                for entry_id, whose in (entry.split(b" ", 1) for entry in entries)
+                if (customer := _text_in(whose)) and fingerprints.of(customer) in erased
             ]
             if theirs:
                 await self._client.xdel(stream, *theirs)
-            if len(page) < ENTRIES_PER_LOOK:
-                return
-            after = f"({page[-1][0].decode()}"
 
     async def return_displaced(self) -> None:
         """Move what waits, some of it with each call, to the streams that can take it by now."""
@@ -214,19 +212,42 @@ class TriggerStreams:
         self.foreign_keys |= keys
 
 
-class _Whose(msgspec.Struct, rename="camel"):
-    user_id: str
+#: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
+#: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read
+#: all of every decision would cost a worker ten times as much.
+_WHOSE_ENTRIES = r"""
+local page = redis.call("XRANGE", KEYS[1], ARGV[1], "+", "COUNT", ARGV[2])
+local found = {#page == tonumber(ARGV[2]) and page[#page][1] or ""}
+for _, entry in ipairs(page) do
+    for place = 1, #entry[2], 2 do
+        if entry[2][place] == "trigger" then
+            local _, begin = string.find(entry[2][place + 1], '"userId":"', 1, true)
+            local stop = begin
+            while stop do
+                stop = string.find(entry[2][place + 1], '["\\]', stop + 1)
+                if stop and string.sub(entry[2][place + 1], stop, stop) == "\\" then
+                    stop = stop + 1
+                else
+                    break
+                end
+            end
+            if stop then
+                local whose = string.sub(entry[2][place + 1], begin, stop)
+                found[#found + 1] = entry[1] .. " " .. whose
+            end
+        end
+    end
+end
+return table.concat(found, "\n")
+"""
 
 
-_WHOSE = msgspec.json.Decoder(_Whose)
-
-
-def _whose(fields: dict[bytes, bytes]) -> str | None:
-    """The customer of an entry; None for one that Keepstream did not write."""
+def _text_in(content: bytes) -> str:
+    """A text as JSON has it; empty for what is none, which Keepstream did not write."""
     try:
-        return _WHOSE.decode(fields.get(b"trigger", b"")).user_id
-    except UNREADABLE:
-        return None
+        return str(orjson.loads(content))
+    except orjson.JSONDecodeError:
+        return ""
 
 
 class ProfileViews:

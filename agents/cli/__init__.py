@@ -14,6 +14,7 @@ from agents.cli import (
     dead_letters,
     demo,
     doctor,
+    erase,
     evaluate,
     explain,
     export,
@@ -60,6 +61,7 @@ app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(erase.app, name="erase")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export
 )

@@ -1,5 +1,6 @@
 """`keepstream customers`: what is known about customers right now, and under which ids."""
 
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,15 @@ import typer
 from agents.cli import identities
 from agents.cli.customer_list import list_customers
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import RedisUrl, parameters_from, settings_from
+from agents.cli.export import written_file
+from agents.cli.options import (
+    BootstrapServers,
+    RedisUrl,
+    kafka_settings,
+    parameters_from,
+    settings_from,
+)
+from agents.cli.progress import progress
 from config.settings import Settings
 from models.events.foreign import UNREADABLE
 
@@ -49,6 +58,46 @@ def show(
         return
     _print(_decoded(content, customer), settings)
     typer.echo(f"why this or nothing: keepstream explain --customer {quote(customer)}")
+
+
+@app.command("export", epilog="Example: keepstream customers export c-00042 --out c-00042.jsonl")
+def export(
+    customer: Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where to write it; compressed if it ends in .gz; - is standard output.",
+            dir_okay=False,
+            allow_dash=True,
+        ),
+    ] = Path("-"),
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Write all that is held of one person, with all their ids, as JSON lines: rows, labels that
+    wait, and every record of the log, of decisions, dead letters and raw topics that names them.
+
+    Exit code 1: nothing is held of this id. 2: Kafka can't be reached.
+    """
+    settings = kafka_settings("customers export", bootstrap_servers=bootstrap_servers)
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
+    from streams.person_export import export_person  # noqa: PLC0415 - Kafka, when it is needed
+    from streams.person_lookup import person_of  # noqa: PLC0415 - as above
+
+    with progress("export", None) as tell:
+
+        def on_progress(done: int, total: int) -> None:
+            tell(done, f"{done:,} of {total:,} records", total)
+
+        person = asyncio.run(person_of(settings, customer))
+        with written_file(out) as write:
+            lines = asyncio.run(export_person(settings, person, write, on_progress))
+    typer.echo(f"{lines:,} lines about {', '.join(sorted(person))}", err=True)
+    if not lines:
+        complain(f"nothing is held of {customer!r}: letters count. Have the workers caught up?")
+        raise typer.Exit(EXIT_FOUND)
 
 
 app.command("ids", epilog="Example: keepstream customers ids c-00042")(identities.ids)

@@ -48,7 +48,7 @@ def export(
     Replaying it with the same parameters gives the state and the triggers that the workers gave.
     """
     settings = kafka_settings("export", bootstrap_servers=bootstrap_servers)
-    with _log_file(out) as write:
+    with written_file(out) as write:
         exported = _export_log(settings, write)
         # Before the log appears, so that a log is never without its models.
         written = 0 if models is None else _export_models(settings, models, exported.announced)
@@ -56,7 +56,7 @@ def export(
 
 
 @contextmanager
-def _log_file(out: Path) -> "Iterator[Write]":
+def written_file(out: Path) -> "Iterator[Write]":
     """Write to ``out``, which appears only when it is complete."""
     if str(out) == "-":
         yield sys.stdout.buffer.write

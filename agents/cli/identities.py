@@ -87,7 +87,7 @@ def merge(
             )
     if gone.merges:
         _refuse(f"other users were merged into {other}: merge {customer} into {other} instead")
-    _publish(settings, "Customer Merged", customer, {"from_user_id": other}, because)
+    publish_event(settings, "Customer Merged", customer, {"from_user_id": other}, because)
     typer.echo(f"told the workers that {other} is {customer}")
 
 
@@ -100,7 +100,7 @@ def split(id_: _Id, because: _Because = None, bootstrap_servers: BootstrapServer
     state = _identities(_known(_rows(settings, [id_]), id_))
     if not state.person:
         _refuse(f"{id_} is linked to nobody: `keepstream customers ids {id_}` shows what is known")
-    _publish(settings, "Customer Split", state.person, {"id": id_}, because)
+    publish_event(settings, "Customer Split", state.person, {"id": id_}, because)
     typer.echo(f"told the workers that {id_} is not {state.person}")
 
 
@@ -129,9 +129,10 @@ def _identities(row: "Row") -> "Identities":
     return row.read(IDENTITIES)
 
 
-def _publish(
+def publish_event(
     settings: Settings, name: str, customer: str, said: dict[str, str], because: str | None
 ) -> None:
+    """Publish that somebody said something of a customer, as of now."""
     from config.topics import CLICKSTREAM  # noqa: PLC0415 - as above
     from streams.publisher import EventPublisher  # noqa: PLC0415 - as above
 

@@ -327,7 +327,8 @@ CONTACTS: Part[Contacts] = Part(
     listens=frozenset(OUTCOMES),
     record=_record,
     # Without the decision's own id and its end, what a cooldown holds back, and what was rejected.
-    version=2,
+    version=3,
+    dense_since=3,
     older={1: msgpack.Decoder(Contacts).decode},
     timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
     offers=(contacts,),

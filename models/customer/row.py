@@ -14,6 +14,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from models.customer.dense import Dense
 from models.events.foreign import UNREADABLE
 
 #: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
@@ -63,9 +64,12 @@ class Kept(Generic[S]):
 
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
-    ``pack`` and ``unpack`` are only given for a state that is not stored as its fields.
-    ``older``: the readers of earlier versions' bytes, by version. ``seed``: the initial value of
-    the checksum.
+    ``pack`` and ``unpack`` are only given for a state that is not packed as its fields.
+    ``older``: the readers of what earlier versions packed, by version. ``dense_since``: the version
+    since which that is stored compressed, with the dictionary of that version; 0 for never. If
+    nothing else was new in it, the version before needs no reader.
+
+    ``readers``: of each version as it is stored. ``seed``: the initial value of the checksum.
     """
 
     name: str
@@ -75,14 +79,34 @@ class Kept(Generic[S]):
     unpack: Callable[[bytes], S] = _of_its_fields
     version: int = 1
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
+    dense_since: int = 0
+    dense: Dense | None = field(init=False, default=None)
+    readers: Mapping[int, Callable[[bytes], S]] = field(init=False)
     empty: bytes = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.unpack is _of_its_fields:
             object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
+        if self.dense_since:
+            object.__setattr__(self, "dense", Dense(self.code, self.dense_since))
+        object.__setattr__(self, "readers", self._readers())
         object.__setattr__(self, "empty", self.pack(self.state()))
         object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
+
+    def _readers(self) -> dict[int, Callable[[bytes], S]]:
+        dense = self.dense
+        if dense is None:
+            return {**self.older, self.version: self.unpack}
+        readers = {self.dense_since - 1: self.unpack, **self.older, self.version: self.unpack}
+        return {
+            version: read if version < self.dense_since else _decompressing(dense, read)
+            for version, read in readers.items()
+        }
+
+
+def _decompressing(dense: Dense, read: Callable[[bytes], S]) -> Callable[[bytes], S]:
+    return lambda content: read(dense.decompress(content))
 
 
 @lru_cache(maxsize=1_024)
@@ -171,9 +195,10 @@ class Row:
         self.applied = applied
 
     def renew(self, part: Kept[Any]) -> None:
-        """Pack the part anew if an earlier release packed it."""
-        entry = self._packed.get(part.code)
-        if entry is not None and entry[_CHECKSUM_BYTES] != part.version:
+        """Pack the part anew: an earlier release packed it in another way, and another version of
+        the compression to other bytes.
+        """
+        if part.code in self._packed:
             self.edit(part)
 
     def has_seen(self, message: bytes) -> bool:
@@ -256,7 +281,7 @@ class Row:
         else:
             version = entry[_CHECKSUM_BYTES]
             _require_readable(part.code, version, part.version)
-            unpack = part.unpack if version == part.version else part.older.get(version)
+            unpack = part.readers.get(version)
             if unpack is None:
                 raise RowError(
                     f"the {part.name} of a row is of version {version}: nothing reads it"
@@ -279,6 +304,8 @@ class Row:
             if content == part.empty:
                 parts.pop(code, None)
                 continue
+            if part.dense is not None:
+                content = part.dense.compress(content)
             is_ordered = is_ordered and code in parts
             parts[code] = b"%b%c%b" % (
                 _sum_of(content, part.seed),
@@ -484,6 +511,12 @@ def place_of(content: bytes) -> RowPlace:
     """Where a packed row stands, read without its parts; ``next_due_ms`` is 0 for no timer."""
     place: RowPlace = _decoded(content, _HEADED).head
     return place
+
+
+def next_due_ms_of(content: bytes) -> int:
+    """The earliest timer of a packed row that was checked when it was read; 0 for none."""
+    headed: _Headed = _HEADED.decode(content)
+    return headed.head.next_due_ms
 
 
 def _decoded(content: bytes, decoder: Any) -> Any:

@@ -97,8 +97,9 @@ class Line(Struct, rename="camel"):
 
     @property
     def moves_clock(self) -> bool:
-        """Whether this event of the log moves its partition's clock, as since format 3."""
-        return self.log_format == _LOG_FORMAT or self.log_format == _ERASE_FORMAT
+        """Whether this event of the log moves its partition's clock, as since format 3. A request
+        to erase somebody does not: it is no news of the shop, which may be behind."""
+        return self.log_format == _LOG_FORMAT
 
     @property
     def is_before_rehearsal(self) -> bool:

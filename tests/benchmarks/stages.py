@@ -214,7 +214,7 @@ def unheard(parameters: Parameters) -> tuple[float, float]:
 
 def empty_parts() -> tuple[Part[Any], ...]:
     """Parts that keep nothing and hear nothing."""
-    bare = replace(CONTACTS, events={}, listens=frozenset(), offers=(), sections=())
+    bare = replace(CONTACTS, dense_since=0, events={}, listens=frozenset(), offers=(), sections=())
     return tuple(
         replace(bare, name=f"empty-{number}", code=f"e{number}") for number in range(EMPTY_PARTS)
     )

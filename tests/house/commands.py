@@ -22,7 +22,8 @@ def unknown_words(command: list[str]) -> list[str]:
             known = {"--help"}.union(*(p.opts + p.secondary_opts for p in node.params))
             unknown += [option] if option not in known else []
         elif subcommands := getattr(node, "commands", None):
-            if word not in subcommands:
+            name = word if word in subcommands else getattr(node, "default_command", word)
+            if name not in subcommands:
                 return [*unknown, word]
-            node = subcommands[word]
+            node = subcommands[name]
     return unknown

@@ -11,7 +11,7 @@ import pytest
 from tests.house.documents import LEARNING, blocks
 from tests.house.repository import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TEXT = LEARNING.read_text()
 # The real purchases take minutes; tests/replay/test_journey.py judges them.

@@ -8,6 +8,7 @@ import yaml
 
 from models.customer.contacts import CONTROL, TREATED, Outcome
 from models.decisions.trigger import NEXT_BEST_ACTION
+from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
@@ -95,7 +96,7 @@ def test_values_of_labels_are_ones_we_give(rule: dict[str, Any]) -> None:
         "kind": {"all", "purchase", "check-in", NEXT_BEST_ACTION},
         "scorer": {CHAMPION, *SCORERS},
         "outcome": {str(outcome) for outcome in Outcome},
-        "fate": {"applied", "duplicate", "late", "dead_letter", "fired", TREATED, CONTROL},
+        "fate": {*Fate, "dead_letter", "fired", TREATED, CONTROL},
     }
     asked = re.findall(r"(\w+)=\"([^\"]*)\"", rule["expr"])
 

@@ -1,17 +1,30 @@
 """Somebody is erased on a real deployment, and looked for wherever something of them might be."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import redis
+from click.testing import Result
+from typer.testing import CliRunner
 
+from agents.cli import app
 from agents.trials.demo.shop import ShopRecord
-from config.topics import CUSTOMERS, SUPPORT, TRANSACTIONS
-from models.events.erasure_record import ERASE_REQUESTED
+from config.topics import (
+    CLICKSTREAM,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    RETENTION_TRIGGERS,
+    SUPPORT,
+    TRANSACTIONS,
+)
 from streams.redis_views import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
 from tests.kafka.test_persons import event
+from tests.kafka.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -19,6 +32,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 CANARIES = ("canary-user", "canary-visitor", "canary-order", "canary-product")
 
 
+ERASED_EVENTS = "keepstream_events_total"
 DISCONTENT = {"kind": "nps", "score": 1, "scale_max": 10}
 
 
@@ -57,8 +71,13 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
 
         deployment.wait("profiles", lambda: has("canary-user") and has("zoe"))
         deployment.wait("decisions", lambda: ["canary-user", "zoe"] == delivered())
-        deployment.publish([event(ERASE_REQUESTED, 60, userId="canary-user")])
+        _assert_exported(deployment)
+        assert b"canary-visitor" in _rows_of(worker)
+        said = asked(deployment, "canary-visitor", "--because", "asked by letter")
+        assert "told the workers to erase, as of " in said.stdout
+        assert "Z: canary-user, canary-visitor\n" in said.stdout
         deployment.wait("no profile", lambda: not has("canary-user") and has("zoe"))
+        _assert_told(deployment)
         # Once more, as it was and as a raw topic that is published again.
         deployment.publish(past)
         deployment.wait("all is done", deployment.is_drained)
@@ -66,6 +85,7 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
         assert not has("canary-user")
         assert not has("canary-visitor")
         assert ["zoe"] == delivered()
+        assert b"canary" not in _rows_of(worker)
     assert deployment.live_customer("canary-user") is None
     assert 5 == deployment.metric("keepstream_events_total", fate="erased")
 
@@ -76,6 +96,69 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
             assert canary not in worker.log_text()
     assert_exact(deployment, published=12)
     assert_replayed(deployment)
+
+    _assert_read_back(deployment, past[2])
+
+
+def _assert_read_back(deployment: Deployment, past: ShopRecord) -> None:
+    """Rows and graves are what the log gives, also to a worker that reads them back."""
+    assert [0] == [worker.stop() for worker in deployment.alive]
+    again = deployment.run("rebuild", "--all", "--dry-run")
+    assert deployment.settings.partitions == again.count(" 0 rows differ from the log")
+    deployment.start_worker()
+    deployment.publish([past])
+    deployment.wait("it is erased", lambda: 1 == deployment.metric(ERASED_EVENTS, fate="erased"))
+    assert {"zoe"} == _customers(deployment)
+
+
+def _rows_of(worker: Worker) -> bytes:
+    """What a worker's scratch files of rows have on the disk."""
+    descriptors = Path(f"/proc/{worker.process.pid}/fd").iterdir()
+    return b"".join(one.read_bytes() for one in descriptors if "/rows/" in str(one.readlink()))
+
+
+def asked(deployment: Deployment, *arguments: str) -> Result:
+    """What `keepstream erase` answers; in this process, which is faster."""
+    return CliRunner().invoke(app, ["erase", *arguments], env=deployment.environment)
+
+
+def _assert_exported(deployment: Deployment) -> None:
+    """All that is held of a person is told, under whichever of their ids, and nothing of others."""
+    out = deployment.directory / "person.jsonl"
+    for id_ in ("canary-user", "canary-visitor"):
+        deployment.run("customers", "export", id_, "--out", str(out))
+        lines = [json.loads(line) for line in out.read_bytes().splitlines()]
+        kinds = Counter(line["kind"] for line in lines)
+        assert kinds["row"] == 2
+        assert kinds["published"] == 5
+        assert kinds["decision"] == kinds["ledger"] > 0
+        # The events, and what the two rows told each other of them.
+        assert kinds["log"] > 5
+        assert all("zoe" not in json.dumps(line) for line in lines)
+
+
+def _assert_told(deployment: Deployment) -> None:
+    """How far it is, what expires and what stays."""
+    deployment.wait("is done", lambda: not asked(deployment, "status", "canary-user").exit_code)
+    for id_ in ("canary-user", "canary-visitor"):
+        words = asked(deployment, "status", id_).stdout
+        for line in (
+            f"{id_} is erased: what is dated up to ",
+            "gone: the profile in Redis",
+            "stays: customer-events, which is kept for ever",
+            "expires: customers, when the broker next compacts it; a grave stays",
+        ):
+            assert line in words
+        for topic in (CLICKSTREAM, DEAD_LETTERS, RETENTION_TRIGGERS, DECISION_LEDGER):
+            assert f"expires: {topic}, by 20" in words
+    for arguments, why in {
+        ("canary-user",): "is erased as of",
+        ("nobody-here",): "nothing is held of 'nobody-here'",
+        ("status", "nobody-here"): "none was erased",
+        ("status", "zoe"): "is not erased",
+    }.items():
+        answer = asked(deployment, *arguments)
+        assert (1, True) == (answer.exit_code, why in answer.stderr)
 
 
 def _customers(deployment: Deployment) -> set[str]:

@@ -8,6 +8,7 @@ import msgspec
 
 from agents.trials.demo.agenda import ShopRecord
 from config.topics import CLICKSTREAM
+from models.events.erasure_record import ERASE_REQUESTED, MODES
 from models.events.times import iso
 
 #: One customer of so many has visitors, and one event of theirs of so many is nobody's but an id's.
@@ -17,7 +18,8 @@ _ACTS_EVERY = 150
 
 def with_visitors(records: Iterable[ShopRecord]) -> Iterator[ShopRecord]:
     """The same records, in which a third of the customers' clicks also name an anonymous id, or
-    that alone; now and then two customers are said to be one, or an id to be another's.
+    that alone; now and then two customers are said to be one, or an id to be another's, or
+    somebody is erased.
     """
     acts, other = 0, "nobody"
     for number, record in enumerate(records):
@@ -40,10 +42,12 @@ def with_visitors(records: Iterable[ShopRecord]) -> Iterator[ShopRecord]:
         )
         if not number % _ACTS_EVERY:
             acts += 1
-            said = ("Customer Split", {"id": visitor})
-            if acts % 2:
-                said = ("Customer Merged", {"from_user_id": other})
-            yield _act(customer, record.occurred_at_ms, *said)
+            acts_of = (
+                ("Customer Merged", {"from_user_id": other}),
+                ("Customer Split", {"id": visitor}),
+                (ERASE_REQUESTED, {"mode": MODES[acts // 3 % len(MODES)]}),
+            )
+            yield _act(customer, record.occurred_at_ms, *acts_of[acts % 3])
         other = customer
 
 

@@ -8,19 +8,23 @@ from typing import Any
 import orjson
 import pytest
 from msgspec import to_builtins
+from msgspec.structs import replace
 
+from config.duration import DAY_MS, DurationMs
+from config.parameters import ParameterError
 from models.admission import admit
 from models.customer.identities import IDENTITIES, Identities
 from models.engine import Fate
 from models.events.erasure_record import ERASE_REQUESTED, SUPPRESS, UNSUPPRESS, Erased
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import decode_log_line
+from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave, decode_grave, encode_grave
+from models.parameters import load_parameters
 from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, line
-from tests.models.persons import Deployment, said_by
+from tests.models.persons import LINKING, Deployment, said_by
 from tests.models.test_persons import bought, logged_in, merged, minute, page, put_in_cart, split
 
 
@@ -159,6 +163,28 @@ def test_a_request_is_never_too_late(shop: Deployment) -> None:
     shop.tell(erase())
 
     assert set() == known(shop)
+
+
+def test_a_request_does_not_move_the_time_of_a_shop_that_is_behind(shop: Deployment) -> None:
+    shop.tell(*ALONE, page(30, user="zoe"))
+    before = {(lane.as_of_ms, lane.state.clock_ms) for lane in shop.lanes}
+
+    shop.tell(encoded(erase(60 * 24 * 400)))
+
+    assert before == {(lane.as_of_ms, lane.state.clock_ms) for lane in shop.lanes}
+    replay = Replay(PARAMETERS)
+    for number, raw in enumerate((page(0, user="zoe"), erase(60 * 24 * 400)), 1):
+        replay.feed(raw, number)
+    assert replay.summary().clock is None or replay.summary().clock < iso(minute(1))
+
+
+def encoded(raw: bytes) -> bytes:
+    """As ingest writes it into the log."""
+    event = admit(raw, PARAMETERS, message_id="m")
+    return (
+        encode_event(event)[:-1]
+        + b',"source":{"topic":"clickstream","partition":0,"offset":0,"receivedAt":0}}'
+    )
 
 
 def _said(order: tuple[int, ...]) -> list[bytes]:
@@ -393,3 +419,102 @@ def test_ids_that_were_sent_home_are_nobody_s_by_then(shop: Deployment) -> None:
     assert theirs == {id_ for id_, _ in told(shop)}
     rows = [row for rows in shop.rows for row in rows.rows.values()]
     assert not any("ada" in row.read(IDENTITIES).claims for row in rows)
+
+
+DAY = 60 * 24
+#: Who did nothing for so long is erased.
+FOR_A_YEAR = replace(LINKING, privacy=replace(LINKING.privacy, inactive=DurationMs(365 * DAY_MS)))
+
+
+@pytest.fixture(params=[1, 4], ids="{0} partitions".format)
+def strict(request: pytest.FixtureRequest) -> Deployment:
+    return Deployment(request.param, FOR_A_YEAR)
+
+
+def delivered(minutes: float, **who: str) -> bytes:
+    """Something that the customer did not do."""
+    return said_by("Email Delivered", minute(minutes), **who)
+
+
+def test_who_did_nothing_for_long_is_erased_with_all_their_ids(strict: Deployment) -> None:
+    strict.tell(*LINKED, page(200 * DAY, user="zoe"), delivered(300 * DAY, user="ada"))
+
+    strict.tick(minute(20 + 365 * DAY) - 1)
+    assert {"ada", "anon-1", "zoe"} == known(strict)
+    strict.tick(minute(20 + 365 * DAY))
+
+    assert {"zoe"} == known(strict)
+    assert {"ada", "anon-1"} == strict.erased().keys()
+    # What comes now is of a new person, what is from before of nobody.
+    strict.tell(page(366 * DAY, user="ada"), bought(20))
+    assert {"zoe", "ada"} == known(strict)
+
+
+def test_what_any_id_does_keeps_the_person(strict: Deployment) -> None:
+    strict.tell(*LINKED, page(300 * DAY, visitor="anon-1"))
+    strict.tick(minute(400 * DAY))
+    assert {"ada", "anon-1"} == known(strict)
+
+    strict.tick(minute(665 * DAY))
+
+    assert set() == known(strict)
+
+
+def test_who_never_did_anything_is_watched_from_what_happened_first(strict: Deployment) -> None:
+    strict.tell(*(delivered(day * DAY, user="ada") for day in range(0, 360, 30)))
+    strict.tick(minute(364 * DAY))
+    assert {"ada"} == known(strict)
+
+    strict.tick(minute(365 * DAY))
+
+    assert set() == known(strict)
+
+
+def test_an_id_that_left_is_asked_again(strict: Deployment) -> None:
+    strict.tell(*LINKED, page(300 * DAY, user="ada"), split(301 * DAY))
+    for day in (400, 500, 665):
+        strict.tick(minute(day * DAY))
+    strict.tick(minute(800 * DAY))
+
+    assert set() == known(strict)
+
+
+def test_many_at_once_are_erased_one_after_the_other(strict: Deployment) -> None:
+    users = [f"u-{number}" for number in range(30)]
+    for number, user in enumerate(users):
+        strict.tell(*(logged_in(n, user, f"v-{number}-{n}") for n in range(4)))
+        strict.tell(*(page(9, visitor=f"v-{number}-{n}") for n in range(4)))
+
+    for day in range(400, 440):
+        strict.tick(minute(day * DAY))
+
+    assert set() == known(strict)
+    assert 30 * 5 == len(strict.erased())
+
+
+def test_a_crash_while_they_are_erased_changes_nothing(strict: Deployment) -> None:
+    strict.tell(*MERGED)
+    for number in range(len(strict.logs)):
+        strict.save(number)
+    strict.tick(minute(400 * DAY))
+    before = strict.erased()
+    for number in range(len(strict.logs)):
+        strict.die(number)
+
+    strict.settle()
+
+    assert before == strict.erased()
+    assert set() == known(strict)
+
+
+def test_nobody_is_erased_for_silence_unless_it_is_said(shop: Deployment) -> None:
+    shop.tell(*LINKED)
+    shop.tick(minute(5_000 * DAY))
+
+    assert {"ada", "anon-1"} == known(shop)
+
+
+@pytest.mark.parametrize("value", ["1d", "89d", "-1d", "soon"])
+def test_a_time_that_is_too_short_is_refused(value: str) -> None:
+    with pytest.raises(ParameterError, match="privacy.inactive"):
+        load_parameters(assignments=[f"privacy.inactive={value}"])

@@ -22,6 +22,7 @@ from streams.changelog import (
     UNKNOWN_ORIGIN,
     ChangelogRecord,
     Origin,
+    known_by,
     marks_of,
     row_record,
     state_record,
@@ -197,9 +198,35 @@ def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
 def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:
     newer = msgspec.msgpack.decode(row(5))
     newer[3] = {"en": bytes([0, 0, 0, 0, VERSIONS["en"] + 1])}
-    record = row_record("c-1", msgspec.msgpack.encode(newer))
+    theirs = known_by({**VERSIONS, "en": VERSIONS["en"] + 1})
+    record = row_record("c-1", msgspec.msgpack.encode(newer), known=theirs)
     with pytest.raises(NewerRow, match="upgrade this worker"):
         ChangelogFold().add(*record)
+
+
+@pytest.mark.parametrize("code", [*VERSIONS, "another"])
+def test_a_release_that_knows_another_part_or_version_is_another_one(code: str) -> None:
+    theirs = known_by({**VERSIONS, code: VERSIONS.get(code, 0) + 1})
+    key, value, headers = row_record("c-1", row(5), known=theirs)
+    told = marks_of(key, value, headers)
+    assert (True, False) == (told.is_verified, told.is_known)
+    ours = row_record("c-1", row(5))
+    assert marks_of(*ours).is_known
+    assert not marks_of(ours.key, row(6), ours.headers).is_verified
+
+
+def test_the_rows_of_a_release_that_named_no_parts_are_read_by_their_checksum() -> None:
+    """Their headers had the checksum alone."""
+    key, value, ((_, stated),) = row_record("c-1", row(5))
+    before = [("crc", stated[:4])]
+    assert (True, False) == (
+        marks_of(key, value, before).is_verified,
+        marks_of(key, value, before).is_known,
+    )
+    fold = ChangelogFold()
+    fold.add(key, value, before)
+    fold.add(key, row(6), before)
+    assert ({"c-1": row(5)}, 1) == (fold.packed, fold.quarantined)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Erasing who did nothing for long: a deadline of the row, which the partition looks at.
+
+It is set once and set anew only when it has come, so that events cost nothing for it.
+"""
+
+from typing import Final
+
+from models.customer.engagement import ENGAGEMENT
+from models.customer.identities import IDENTITIES
+from models.customer.part import Timer
+from models.customer.row import Row
+from models.customer.scene import Scene
+
+#: The code of the timer, as rows keep it.
+INACTIVE: Final = "inactive"
+
+
+def _is_looked_at(_scene: Scene) -> None:
+    """The partition decides: a row cannot erase itself, nor the ids that go with it."""
+
+
+INACTIVITY_TIMER: Final = Timer(INACTIVE, _is_looked_at, last=True, waits_for_clock=True)
+
+
+def watch(row: Row, clock_ms: int, inactive_ms: int) -> None:
+    """Have the row looked at when nobody will have done anything for ``inactive_ms``, and not
+    before the clock moves on.
+    """
+    if row.due(INACTIVE).due_ms:
+        return
+    # Whoever never did anything is watched from what happened first; an id of somebody else's is
+    # asked again, for it may be its own by then.
+    acted_ms = (
+        clock_ms
+        if row.read(IDENTITIES).is_mirror
+        else row.read(ENGAGEMENT).last_at_ms or row.latest_ms
+    )
+    row.set_due(INACTIVE, max(acted_ms + inactive_ms, clock_ms + 1), may_repeat=True)
+
+
+def has_ended(row: Row, clock_ms: int, inactive_ms: int) -> bool:
+    """Whether the deadline has come, and nobody did anything under this id, or any of the person's,
+    since ``inactive_ms``. An id that is another's goes with them.
+    """
+    timer = row.due(INACTIVE)
+    if timer.due_ms or not timer.handled_ms or row.read(IDENTITIES).is_mirror:
+        return False
+    return row.read(ENGAGEMENT).last_at_ms + inactive_ms <= clock_ms

@@ -1,0 +1,69 @@
+"""When what was written by a time is gone from each topic, by the topics' own retention."""
+
+from contextlib import closing
+from typing import Final, NamedTuple
+
+from kafka.admin import ConfigResource
+
+from config.settings import Settings
+from config.topics import (
+    CUSTOMER_EVENTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    NEXT_BEST_ACTIONS,
+    RAW_TOPICS,
+    RETENTION_TRIGGERS,
+)
+from streams.kafka_clients import new_admin
+
+#: The topics whose records name customers.
+NAMING: Final = (
+    *RAW_TOPICS,
+    CUSTOMER_EVENTS,
+    DEAD_LETTERS,
+    RETENTION_TRIGGERS,
+    NEXT_BEST_ACTIONS,
+    DECISION_LEDGER,
+    CUSTOMERS,
+)
+_KEYS: Final = ("cleanup.policy", "retention.ms", "segment.ms", "delete.retention.ms")
+
+
+class Expiry(NamedTuple):
+    """By when a topic has let go of what it had; None for one that keeps it. ``is_compacted``: as
+    soon as the broker compacts it, which it does when it likes.
+    """
+
+    topic: str
+    by_ms: int | None
+    is_compacted: bool = False
+
+
+def expiries(settings: Settings, written_ms: int) -> list[Expiry]:
+    """What becomes of what each topic had at ``written_ms``; topics that are missing are left out.
+
+    A broker deletes a file of records when its last one is old enough, so records go a file later
+    than they might.
+    """
+    names = {settings.topic(name): name for name in NAMING}
+    with closing(new_admin(settings)) as admin:
+        asked = [ConfigResource("TOPIC", topic, list(_KEYS)) for topic in names]
+        answer = admin.describe_configs(asked, config_filter="all")["topic"]
+    found = []
+    for topic, name in names.items():
+        entries = answer.get(topic)
+        if not entries:
+            continue
+        config = {key: str(entry["value"]) for key, entry in entries.items()}
+        found.append(_expiry(name, config, written_ms))
+    return found
+
+
+def _expiry(name: str, config: dict[str, str], written_ms: int) -> Expiry:
+    if "delete" not in config["cleanup.policy"]:
+        return Expiry(name, None, is_compacted=True)
+    retention_ms = int(config["retention.ms"])
+    if retention_ms < 0:
+        return Expiry(name, None)
+    return Expiry(name, written_ms + retention_ms + int(config["segment.ms"]))

@@ -1,0 +1,90 @@
+"""What the changelog has of a person: their row, their grave, and the ids that are theirs."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from aiokafka import ConsumerRecord
+
+from config.settings import Settings
+from config.topics import CUSTOMERS
+from models.customer.identities import IDENTITIES
+from models.customer.registry import VERSIONS
+from models.customer.row import Row, check_row, decode_row
+from models.graves import Grave, decode_grave
+from models.links import owner_of
+from streams.changelog import GRAVE_KEY
+from streams.graves import Fingerprints
+from streams.kafka_clients import new_reader, partition_for, running
+from streams.topic_scan import scan, spans_of
+
+
+class KeptOfId(NamedTuple):
+    """What is kept of an id; ``written_ms``: when the broker was told of its grave."""
+
+    row: Row | None
+    grave: Grave | None
+    written_ms: int = 0
+
+    @property
+    def person(self) -> str:
+        """Whose id it is; "" for nobody's but its own."""
+        return "" if self.row is None else owner_of(self.row)
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids that are theirs, or that they claim."""
+        return set() if self.row is None else {*self.row.ids, *self.row.read(IDENTITIES).claimed}
+
+
+async def kept_of(settings: Settings, customers: Iterable[str]) -> dict[str, KeptOfId]:
+    """What the workers wrote last of each of ``customers``. Raises `TopicsError` when there is no
+    changelog, `BrokerUnreachable`, and ``RowError`` for what cannot be read.
+    """
+    fingerprints, wanted = Fingerprints(settings.erasure_salt), set(customers)
+    if not wanted:
+        return {}
+    last: dict[bytes, ConsumerRecord] = {}
+    async with running(new_reader(settings), settings) as reader:
+        spans = await spans_of(reader, CUSTOMERS, settings)
+        keys: defaultdict[int, set[bytes]] = defaultdict(set)
+        for customer in wanted:
+            key = customer.encode()
+            number = partition_for(key, len(spans))
+            keys[number] |= {key, GRAVE_KEY + fingerprints.of(customer)}
+        for number, of_number in keys.items():
+            async for records in scan(reader, spans[number], settings):
+                last |= {one.key: one for one in records if one.key in of_number}
+    return {
+        customer: _kept(
+            last.get(customer.encode()), last.get(GRAVE_KEY + fingerprints.of(customer))
+        )
+        for customer in wanted
+    }
+
+
+def _kept(row: ConsumerRecord | None, grave: ConsumerRecord | None) -> KeptOfId:
+    found: Row | None = None
+    if row is not None and row.value is not None:
+        check_row(row.value, VERSIONS)
+        found = decode_row(row.value)
+    if grave is None or grave.value is None:
+        return KeptOfId(found, None)
+    return KeptOfId(found, decode_grave(grave.value), grave.timestamp)
+
+
+async def person_of(settings: Settings, customer: str) -> dict[str, KeptOfId]:
+    """What is kept of each id of the person whose id ``customer`` is, by id."""
+    found = await kept_of(settings, [customer])
+    person = customer
+    while found[person].person and found[person].person not in found:
+        person = found[person].person
+        found |= await kept_of(settings, [person])
+    looked: set[str] = set()
+    while of_whom := found.keys() - looked:
+        looked |= of_whom
+        ids = {id_: owner for owner in of_whom for id_ in found[owner].ids}
+        others = await kept_of(settings, ids.keys() - found.keys())
+        # An id that they claim may be another's.
+        found |= {id_: kept for id_, kept in others.items() if kept.person == ids[id_]}
+    return found

@@ -1,0 +1,128 @@
+"""What was delivered to Redis of somebody who was erased is deleted, and nothing else."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from msgspec.structs import replace
+
+from config.settings import Settings, load_settings
+from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
+from models.decisions.trigger import encode_decision
+from streams.embedded.valkey import EmbeddedValkey
+from streams.graves import Fingerprints
+from streams.metrics import Metrics
+from streams.redis_views import (
+    ENTRIES_PER_LOOK,
+    TriggerStreams,
+    connect,
+    displaced_stream,
+    trigger_stream,
+)
+from tests.streams.test_redis_views import trigger
+
+FINGERPRINTS = Fingerprints("salt")
+#: Ids as real systems write them.
+IDS = ["ada", 'a "quoted" one', "back\\slash\\", "Zoë 顧客", '"', "\\"]
+
+
+@pytest.fixture
+def settings(valkey: EmbeddedValkey) -> Settings:
+    return load_settings({}, redis_url=valkey.url, topic_prefix=f"{uuid.uuid4().hex[:8]}.")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.redis_url) as client:
+        yield client
+
+
+def put(settings: Settings, store: redis.Redis, kind: str, *whose: str) -> None:
+    for customer in whose:
+        decided = encode_decision(replace(trigger(kind, "t"), user_id=customer))
+        store.xadd(trigger_stream(settings, kind), {"id": customer, "trigger": decided})
+
+
+def left(store: redis.Redis, stream: str) -> list[str]:
+    return [fields[b"id"].decode() for _, fields in store.xrange(stream)]
+
+
+def erase(settings: Settings, topic: str, *customers: str) -> bool:
+    async def erased() -> bool:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            names = {FINGERPRINTS.of(customer) for customer in customers}
+            return await streams.erase(names, topic, FINGERPRINTS)
+
+    return asyncio.run(erased())
+
+
+@pytest.mark.parametrize("customer", IDS)
+def test_whoever_was_erased_is_known_however_their_id_is_written(
+    settings: Settings, store: redis.Redis, customer: str
+) -> None:
+    put(settings, store, "churn-risk", *IDS, *IDS)
+
+    assert erase(settings, RETENTION_TRIGGERS, customer)
+
+    others = [id_ for id_ in IDS if id_ != customer]
+    assert others * 2 == left(store, trigger_stream(settings, "churn-risk"))
+
+
+def test_every_page_of_every_stream_of_the_topic_is_looked_at(
+    settings: Settings, store: redis.Redis
+) -> None:
+    many = ["ada", *["zoe"] * ENTRIES_PER_LOOK, "ada", *["zoe"] * ENTRIES_PER_LOOK, "ada"]
+    for kind in ("churn-risk", "one-of-their-own", "next-best-action", "action-withdrawn"):
+        put(settings, store, kind, *many)
+    for kind in ("churn-risk", "next-best-action"):
+        decided = encode_decision(replace(trigger(kind, "t"), user_id="ada"))
+        displaced = {"id": "ada", "trigger": decided, "stream": trigger_stream(settings, kind)}
+        store.xadd(displaced_stream(settings), displaced)
+
+    assert erase(settings, RETENTION_TRIGGERS, "ada", "nobody")
+
+    assert [] == left(store, displaced_stream(settings))
+    for kind in ("churn-risk", "one-of-their-own"):
+        assert {"zoe"} == {*left(store, trigger_stream(settings, kind))}
+    # Of those that the other topic brings, some may still be on their way.
+    for kind in ("next-best-action", "action-withdrawn"):
+        assert many == left(store, trigger_stream(settings, kind))
+    assert erase(settings, NEXT_BEST_ACTIONS, "ada")
+    for kind in ("next-best-action", "action-withdrawn"):
+        assert {"zoe"} == {*left(store, trigger_stream(settings, kind))}
+
+
+@pytest.mark.parametrize("entries", [0, 1, ENTRIES_PER_LOOK - 1, ENTRIES_PER_LOOK])
+def test_a_stream_of_any_length_comes_to_an_end(
+    settings: Settings, store: redis.Redis, entries: int
+) -> None:
+    put(settings, store, "churn-risk", *["zoe"] * entries, "ada")
+
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+
+    assert ["zoe"] * entries == left(store, trigger_stream(settings, "churn-risk"))
+
+
+def test_what_is_not_ours_stays(settings: Settings, store: redis.Redis) -> None:
+    stream = trigger_stream(settings, "churn-risk")
+    for content in ("no json", '{"userId":5}', '{"userId":"', "", '{"user":"ada"}'):
+        store.xadd(stream, {"id": content, "trigger": content})
+    store.xadd(stream, {"id": "without"})
+    store.xadd(stream, {"id": "no text", "trigger": b'{"userId":"\xff"}'})
+    store.set(trigger_stream(settings, "another"), "a text")
+    before = left(store, stream)
+
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+
+    assert before == left(store, stream)
+
+
+def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as valkey:
+        url = valkey.url
+
+    assert not erase(load_settings({}, redis_url=url), RETENTION_TRIGGERS, "ada")

@@ -1,0 +1,53 @@
+"""What is held of a person, as they are told."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.customer.part import Part
+from models.customer.registry import PARTS
+from streams.person_export import names_one_of, of_row
+from tests.models.lines import at, happened, lived
+
+
+@pytest.mark.parametrize("part", PARTS, ids=repr)
+def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> None:
+    order = {"order_id": "o-1", "revenue": 40, "products": [{"product_id": "p", "price": 40}]}
+    row = lived(
+        [
+            happened("Order Completed", at(), **order),
+            happened("Ticket Opened", at(1), ticket_id="t-1"),
+            happened("Survey Responded", at(2), kind="nps", score=1, scale_max=10),
+            happened("Consent Revoked", at(3), purpose="marketing"),
+            happened("Product Added", at(4), product_id="p", price=4.0, quantity=1),
+        ]
+    )
+    row.edit(part)
+    told, *_ = of_row("ada", row)
+
+    assert isinstance(told["parts"][part.name], dict)
+    assert b"object at" not in msgspec.json.encode(told)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_named"),
+    [
+        ({"userId": "ada"}, True),
+        ({"user_id": "ada"}, True),
+        ({"userId": 48213}, True),
+        ({"anonymousId": "ada"}, True),
+        ({"type": "alias", "userId": "bob", "previousId": "ada"}, True),
+        ({"userId": "bob", "properties": {"from_user_id": "ada"}}, True),
+        (
+            {"type": "link", "userId": "anon-1", "properties": {"id": "anon-1", "person": "ada"}},
+            True,
+        ),
+        ({"type": "ada", "userId": "bob", "properties": {"name": "ada"}}, False),
+        ({"userId": "Ada"}, False),
+        (["ada"], False),
+        (None, False),
+    ],
+)
+def test_a_record_names_whom_it_is_of_or_about(content: Any, is_named: bool) -> None:
+    assert is_named is names_one_of(content, {"ada", "48213"})
