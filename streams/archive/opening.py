@@ -13,13 +13,13 @@ class ArchiveError(RuntimeError):
 
 
 def require_told_erasures(settings: Settings, parameters: Parameters) -> None:
-    """Raise `ArchiveError` where customers would be erased without a record that says so: their keys
-    are deleted with that record.
+    """Raise `ArchiveError` where customers would be erased without a record that says so: their
+    keys are deleted with that record.
     """
     if settings.has_archive and parameters.privacy.inactive:
         raise ArchiveError(
-            "privacy.inactive erases by the clock alone, which the archive does not follow yet: set "
-            "privacy.inactive=0 and erase by `keepstream erase`, or set KEEPSTREAM_ARCHIVE=off"
+            "privacy.inactive erases by the clock alone, which the archive does not follow yet: "
+            "set privacy.inactive=0 and erase by `keepstream erase`, or set KEEPSTREAM_ARCHIVE=off"
         )
 
 
