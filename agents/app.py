@@ -31,6 +31,7 @@ from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.links import is_elsewhere, is_told, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
+from streams.archive.opening import ArchiveError
 from streams.batch_consumer import Batching
 from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
@@ -80,6 +81,7 @@ EXPLAINED = (
     RecoveryError,
     RowFileError,
     PositionError,
+    ArchiveError,
     StoodStill,
     TopicReplaced,
 )

@@ -7,6 +7,7 @@ they applied, and repeated effects have the same ids.
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Any
 
@@ -29,8 +30,6 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Lesson, Tally
 from models.partition import ALREADY_APPLIED
-from models.partition_state import encode_state
-from streams.changelog import state_record
 from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, log_line_of
@@ -76,7 +75,8 @@ class ProfileAgent:
         """Fold every record of ``batch``, and make its effects and rows durable."""
         started_s = monotonic()
         counts = _Counts()
-        owned = [await self._fold(piece, counts) for piece in batch.slices]
+        opened = await self._open(batch.slices)
+        owned = [await self._fold(*one, counts) for one in zip(opened, batch.slices, strict=True)]
         self._pulse.require()
         if not batch.is_current:
             # The partitions were taken away meanwhile: their new owner reads the batch again, so
@@ -93,24 +93,40 @@ class ProfileAgent:
         self._count(counts)
         self._metrics.observe_batch(CUSTOMER_EVENTS, len(batch), monotonic() - started_s)
 
-    async def _fold(self, piece: PartitionSlice, counts: "_Counts") -> OwnedPartition:
-        owned = await self._partitions.open(piece.partition, piece.first_offset)
+    async def _open(self, slices: Sequence[PartitionSlice]) -> list[OwnedPartition]:
+        opened = [await self._partitions.open(one.partition, one.first_offset) for one in slices]
+        begun = [owned for owned in opened if owned.archive is not None and owned.archive.is_new]
+        if not begun:
+            return opened
+        # Secrets are written, then read back, so that all who drew some go on with the same.
+        for owned in begun:
+            self._write_state(owned)
+        await self._outbox.flush()
+        self._partitions.forget(owned.fold.number for owned in begun)
+        return [await self._partitions.open(one.partition, one.first_offset) for one in slices]
+
+    async def _fold(
+        self, owned: OwnedPartition, piece: PartitionSlice, counts: "_Counts"
+    ) -> OwnedPartition:
         for index, record in enumerate(piece.records, 1):
             await self._apply(owned, record, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
+        if owned.archive is not None:
+            owned.archive.write_to(self._outbox)
         return owned
 
     async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
+        line: Line | None = None
         try:
             line = log_line_of(record, self._set_aside)
             if owned.fold.adopts(record.offset, line):
                 await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
-            applied = owned.fold.apply(record.offset, line)
+            applied = owned.apply(record.offset, line, record.value or b"")
         except Rejected as rejected:
             # A record that ingest did not write; it changes nothing, nor does it in a replay.
             self._refuse(owned, record, rejected, step="profile", counts=counts)
-            owned.fold.skip(record.offset)
+            owned.skip(record.offset, line)
             return
         if applied.refused is not None:
             refused = applied.refused
@@ -222,11 +238,12 @@ class ProfileAgent:
                 changed.append(key.decode())
             partition.settle()
             # After the rows: a state in the changelog implies that the rows up to it are there.
-            key, value, headers = state_record(
-                encode_state(partition.fold.state), partition.origin, len(partition.rows.damaged)
-            )
-            self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
+            self._write_state(partition)
         return changed
+
+    def _write_state(self, owned: OwnedPartition) -> None:
+        key, value, headers = owned.state_record()
+        self._outbox.add(CUSTOMERS, owned.fold.number, key=key, value=value, headers=headers)
 
     def _count(self, counts: "_Counts") -> None:
         self._metrics.count_events(counts.fates)

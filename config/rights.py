@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from config.topics import (
+    CUSTOMER_ARCHIVE,
     CUSTOMER_EVENTS,
+    CUSTOMER_KEYS,
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
@@ -26,7 +28,7 @@ TOPIC: Final = "topic"
 GROUP: Final = "group"
 CLUSTER: Final = "cluster"
 
-ALL: Final = tuple(topic.name for topic in topics(1, 1))
+ALL: Final = tuple(topic.name for topic in topics(1, 1, has_archive=True))
 
 
 class Right(NamedTuple):
@@ -69,6 +71,7 @@ RIGHTS: Mapping[str, Rights] = {
         reads=(
             *RAW_TOPICS,
             CUSTOMER_EVENTS,
+            CUSTOMER_KEYS,
             CUSTOMERS,
             LABELLED_EXAMPLES,
             MODEL_SNAPSHOTS,
@@ -77,6 +80,8 @@ RIGHTS: Mapping[str, Rights] = {
         ),
         writes=(
             CUSTOMER_EVENTS,
+            CUSTOMER_ARCHIVE,
+            CUSTOMER_KEYS,
             CUSTOMERS,
             DEAD_LETTERS,
             LABELLED_EXAMPLES,
@@ -97,9 +102,17 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "audit": Rights(reads=ALL, group="Describe"),
     "rebuild": Rights(
-        reads=(CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS), writes=(CUSTOMERS,), group="Describe"
+        reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS, MODEL_SNAPSHOTS),
+        writes=(CUSTOMERS,),
+        group="Describe",
     ),
-    "export": Rights(reads=(CUSTOMER_EVENTS, MODEL_SNAPSHOTS)),
+    "archive fill": Rights(
+        reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
+        writes=(CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
+        group="Describe",
+    ),
+    "archive check": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS)),
+    "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),

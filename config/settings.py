@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from config.bounded_text import TextRefused, read_text
-from config.duration import DurationMs
+from config.duration import DAY_MS, DurationMs
 
 PREFIX = "KEEPSTREAM_"
 
@@ -28,6 +28,8 @@ _SECRET = Meta(extra={"secret": True})
 #: Secrets that may be in a file instead, named by the variable with _FILE.
 SECRETS_IN_FILES = ("redis_url", "sasl_password", "ssl_key_password", "erasure_salt")
 SECRET_BYTES_MAX = 64 * 1024
+#: As long as raw topics are kept: an outage that they outlive must not cost the log anything.
+LOG_RETENTION_MS_MIN = 7 * DAY_MS
 
 # Variables that only the Makefile and the tests read: not settings, but setting one is no error.
 TOOLING_VARIABLES: Mapping[str, str] = {}
@@ -155,6 +157,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _doc("Directory for scratch files of customers' rows; empty: rows are kept in memory"),
     ] = ""
+    archive: Annotated[
+        Literal["on", "off"],
+        _doc("Whether the log is also kept sealed, so that a customer can be erased: on or off"),
+    ] = "off"
+    log_retention: Annotated[
+        str,
+        _doc(
+            "How long customer-events is kept in plain: forever, or with the archive, for example "
+            "30d",
+            "30d",
+            r"^(forever|[0-9]+(\.[0-9]+)?(h|d|w))$",
+        ),
+    ] = "forever"
     pace_ms: Annotated[
         int,
         _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
@@ -185,6 +200,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def deliver_max_age_ms(self) -> int:
         """How old a trigger may be when it is delivered; 0 for any age."""
         return DurationMs.parse(self.deliver_max_age)
+
+    @property
+    def has_archive(self) -> bool:
+        """Whether every record of the log is also kept sealed."""
+        return self.archive == "on"
+
+    @property
+    def log_retention_ms(self) -> int:
+        """How long the log is kept; -1 for ever, as the broker says it."""
+        return -1 if self.log_retention == "forever" else DurationMs.parse(self.log_retention)
 
     @property
     def bootstrap_list(self) -> list[str]:
@@ -350,7 +375,24 @@ def _checked(settings: Settings) -> Settings:
                 f"{variable_of(name)} is set without KEEPSTREAM_SSL_CERTFILE: set that, too"
             )
     _require_paths(settings)
+    _require_kept(settings)
     return settings
+
+
+def _require_kept(settings: Settings) -> None:
+    """Nothing of the log is lost for good by a setting alone."""
+    if settings.log_retention == "forever":
+        return
+    named = f"KEEPSTREAM_LOG_RETENTION is {settings.log_retention!r}"
+    if not settings.has_archive:
+        raise SettingsError(
+            f"{named} and KEEPSTREAM_ARCHIVE is 'off', so older events would be lost: set "
+            f"KEEPSTREAM_ARCHIVE=on, or KEEPSTREAM_LOG_RETENTION=forever"
+        )
+    if settings.log_retention_ms < LOG_RETENTION_MS_MIN:
+        raise SettingsError(
+            f"{named}, and a worker that was away for longer would lose events: set at least 7d"
+        )
 
 
 def _require_paths(settings: Settings) -> None:

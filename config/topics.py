@@ -23,7 +23,11 @@ NEXT_BEST_ACTIONS = "next-best-actions"
 DECISION_LEDGER = "decision-ledger"
 LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
+CUSTOMER_ARCHIVE = "customer-archive"
+CUSTOMER_KEYS = "customer-keys"
 
+#: What there is only where the archive is on.
+ARCHIVE_TOPICS = (CUSTOMER_ARCHIVE, CUSTOMER_KEYS)
 RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
 #: What is delivered to Redis.
 DELIVERED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
@@ -36,7 +40,11 @@ READ_BACK_TOPICS = (
     NEXT_BEST_ACTIONS,
 )
 
+FOREVER_MS = -1
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+
+# What was deleted is really gone from the disk after a day, however little is written.
+GONE_IN_A_DAY = {"max.compaction.lag.ms": str(DAY_MS)}
 
 # Broker time, not the publisher's: events too far in the future are refused by it, and a trigger's
 # latency is the difference of two broker times.
@@ -58,7 +66,13 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
 
 
-def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
+def topics(
+    partitions: int,
+    replication: int,
+    *,
+    has_archive: bool = False,
+    log_retention_ms: int = FOREVER_MS,
+) -> tuple[Topic, ...]:
     """Every topic of a deployment, in the order of the flow."""
 
     def topic(
@@ -77,6 +91,15 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
         )
 
     raw = {**_kept_for(days=7), **BROKER_TIME}
+    log = {**FOREVER, "retention.ms": str(log_retention_ms)}
+    archive = (
+        topic(
+            CUSTOMER_ARCHIVE,
+            {**FOREVER, "max.message.bytes": str(4 * MEBIBYTE)},
+            "every record of the log, sealed with its customer's key",
+        ),
+        topic(CUSTOMER_KEYS, _keys(), "the key of each customer, until they are erased"),
+    )
     return (
         topic(CLICKSTREAM, raw, "what customers look at, as published"),
         topic(TRANSACTIONS, raw, "what customers buy and return, as published"),
@@ -84,10 +107,11 @@ def topics(partitions: int, replication: int) -> tuple[Topic, ...]:
         topic(FEEDBACK, raw, "what became of messages and actions, as published"),
         topic(
             CUSTOMER_EVENTS,
-            {**FOREVER, "message.timestamp.type": "CreateTime"},
+            {**log, "message.timestamp.type": "CreateTime"},
             "the one order of all events; state is determined by it",
         ),
-        topic(CUSTOMERS, _changelog(), "changelog of the customers table"),
+        *(archive if has_archive else ()),
+        topic(CUSTOMERS, _changelog(has_keys=has_archive), "changelog of the customers table"),
         topic(
             DEAD_LETTERS,
             # A dead letter holds its event in base64, and a raw topic takes a mebibyte.
@@ -136,12 +160,22 @@ def _ledger(*, days: int) -> dict[str, str]:
     return {**_kept_for(days=days), "cleanup.policy": "compact,delete"}
 
 
-def _changelog() -> dict[str, str]:
+def _changelog(*, has_keys: bool) -> dict[str, str]:
     return {
+        **(GONE_IN_A_DAY if has_keys else {}),
         "cleanup.policy": "compact",
         # After a takeover the old owner may still write for a session timeout. Both writes must
         # be there to be compared, so nothing is compacted before that is long over.
         "min.compaction.lag.ms": str(10 * MINUTE_MS),
         # The segment being written is never compacted: small ones keep recovery short.
         "segment.bytes": str(64 * MEBIBYTE),
+    }
+
+
+def _keys() -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact",
+        **GONE_IN_A_DAY,
+        # Whoever reads more slowly than this could take a key that was deleted for one that holds.
+        "delete.retention.ms": str(7 * DAY_MS),
     }

@@ -3,7 +3,7 @@
 Who it was is not in it: a store finds a grave by the id that it is asked for.
 """
 
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,15 @@ class Graves(Protocol):
     def get(self, customer: str, /) -> Grave | None: ...
 
     def __setitem__(self, customer: str, grave: Grave, /) -> None: ...
+
+
+@runtime_checkable
+class BuriedByFingerprint(Protocol):
+    """Graves that are known by a fingerprint, also where the id is known no more."""
+
+    def restore(self, name: bytes, packed: bytes) -> None:
+        """Take a grave, unless a later one is known. Raises ``RowError``."""
+        ...
 
 
 class _Stored(Struct, array_like=True):

@@ -9,20 +9,22 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
 from models.customer import inactivity
 from models.customer.identities import IDENTITIES
-from models.customer.row import NO_IDS, Row
+from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
-from models.events.event import Event
+from models.events.event import Event, Source
+from models.events.gone import left_by
 from models.events.link_record import ERASE, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import LINK_TYPES, Line, timestamp_ms
-from models.graves import Grave, Graves
+from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
+from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson
@@ -31,8 +33,10 @@ from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
+#: How far ahead of the clock timers are put in order.
+_NEAR_MS = DAY_MS
 #: Records that are no events.
-CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live"}) | LINK_TYPES
+CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
 #: Effects of erasing who did nothing for long, by one record of the log.
 ERASED_AT_ONCE_MAX = 24
@@ -100,10 +104,11 @@ class Partition:
         self._context = plan.context(snapshot)
         self._refresh()
         # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
-        # and a customer is pushed again only for an earlier timer than the one scheduled.
-        self._heap: list[tuple[int, str]] = list(rows.due())
-        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in self._heap}
-        heapify(self._heap)
+        # and a customer is pushed again only for an earlier timer than the one scheduled. Only
+        # those before `_near_ms` are in the heap: few of a million are due within a day.
+        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in rows.due()}
+        self._heap: list[tuple[int, str]] = []
+        self._look_ahead(self.state.clock_ms + _NEAR_MS)
 
     @property
     def as_of_ms(self) -> int:
@@ -129,6 +134,8 @@ class Partition:
             return ALREADY_APPLIED
         if line.type in LINK_TYPES:
             applied = self._link(offset, line)
+        elif line.type == GONE:
+            applied = self._gone(offset, line)
         else:
             applied = self._placed(offset, self._control(offset, line))
         self.state.applied = offset
@@ -174,6 +181,8 @@ class Partition:
 
     def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
+        if clock_ms >= self._near_ms:
+            self._look_ahead(clock_ms + _NEAR_MS)
         if not self._heap or self._heap[0][0] > clock_ms:
             return effects
         ran: set[str] = set()
@@ -289,7 +298,7 @@ class Partition:
             state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
         # Before the clock moves, for what is due by then counts as this record's change, too.
         is_applied = self._is_applied(offset, customer)
-        effects = self._moved_by(offset, event) if moves_clock else []
+        effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         row, grave = self._rows.get(customer), self._graves.get(customer)
@@ -397,6 +406,34 @@ class Partition:
         self._put(offset, record.customer, stepped.row)
         return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
 
+    def _gone(self, offset: int, line: Line) -> Applied:
+        """Fold what is left of a record as the record was, but for its customer, of whom it may
+        say that they were erased.
+        """
+        source = line.source
+        if source is not None and is_repeated(source, self.state.sources, self.state.generations):
+            return Applied([])
+        self._bury(offset, line)
+        if line.timestamp is None:
+            return Applied([])
+        at_ms = timestamp_ms(line)
+        self.state.latest_ms = max(self.state.latest_ms, at_ms)
+        moves_clock = line.version == LOG_FORMAT
+        return self._placed(offset, self._moved_by(offset, at_ms, source) if moves_clock else [])
+
+    def _bury(self, offset: int, line: Line) -> None:
+        fingerprint, grave, packed = left_by(line)
+        try:
+            row = decode_row(packed) if packed else None
+            if grave and isinstance(self._graves, BuriedByFingerprint):
+                self._graves.restore(fingerprint, grave)
+        except RowError:
+            raise Rejected(Reason.WRONG_TYPE, "$.properties", "no grave, or no row") from None
+        if grave:
+            self.state.format = GRAVES_FORMAT
+        if row is not None:
+            self._put(offset, line.user_id, row)
+
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
         if self._plan.inactive_ms:
@@ -404,26 +441,26 @@ class Partition:
         self._rows.put(customer, row)
         self._schedule(customer, row.wakes_ms)
 
-    def _moved_by(self, offset: int, event: Event) -> list[Effect]:
+    def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
         """Move the clock by an event, unless watermarks do or history must be waited for."""
-        clock_ms = event.occurred_at_ms - self._plan.parameters.time.disorder
+        clock_ms = at_ms - self._plan.parameters.time.disorder
         state = self.state
         if clock_ms <= state.clock_ms or state.is_delivered:
             return []
-        if state.live_at_ms is None and self._may_precede_history(event):
+        if state.live_at_ms is None and self._may_precede_history(at_ms, source):
             return []
         return self._run_until(offset, clock_ms)
 
-    def _may_precede_history(self, event: Event) -> bool:
+    def _may_precede_history(self, at_ms: int, source: Source | None) -> bool:
         """Whether a rehearsing partition lets its clock wait at this event: it has only just
         happened, while the clock is far behind, so the history before it is probably still to come.
 
         After ``time.lateness`` of waiting none is expected any more.
         """
-        source, lateness_ms = event.source, self._plan.lateness_ms
-        if source is None or source.received_at - event.occurred_at_ms > lateness_ms:
+        lateness_ms = self._plan.lateness_ms
+        if source is None or source.received_at - at_ms > lateness_ms:
             return False
-        if event.occurred_at_ms - self.state.clock_ms <= lateness_ms:
+        if at_ms - self.state.clock_ms <= lateness_ms:
             return False
         if not self.state.waits_since_ms:
             self.state.waits_since_ms = source.received_at
@@ -450,7 +487,14 @@ class Partition:
         scheduled_ms = self._scheduled.get(customer)
         if scheduled_ms is None or due_ms < scheduled_ms:
             self._scheduled[customer] = due_ms
-            heappush(self._heap, (due_ms, customer))
+            if due_ms < self._near_ms:
+                heappush(self._heap, (due_ms, customer))
+
+    def _look_ahead(self, near_ms: int) -> None:
+        """Have everybody in the heap who is due before ``near_ms``."""
+        self._near_ms = near_ms
+        self._heap = [(due, one) for one, due in self._scheduled.items() if due < near_ms]
+        heapify(self._heap)
 
     def _placed(
         self,

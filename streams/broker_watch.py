@@ -17,8 +17,8 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError as AdminError
 
 from config.settings import Settings
-from config.topics import topics
 from streams.kafka_clients import BrokerUnreachable, client_options, new_admin
+from streams.topics import declared
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,7 @@ class BrokerWatch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        declared = topics(settings.partitions, settings.replication_factor)
-        self._names = [settings.topic(topic.name) for topic in declared]
+        self._names = [topic.name for topic in declared(settings)]
         self._needed: Mapping[str, int] = {}
         self._configs_s: float | None = None
         self._answered_s = monotonic()

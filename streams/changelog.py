@@ -25,6 +25,9 @@ _SALT = "salt"
 _ERASED = "erased"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
+#: Of a row, its customer's key of the archive; of a state, its partition's secrets.
+_KEY = "key"
+_SECRETS = "secrets"
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -52,9 +55,10 @@ class Marks(NamedTuple):
     ``is_verified``: it has one, over key and value;
     ``is_known``: the row was written by a release that knew the same parts in the same versions, so
     nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as
-    far as was known; ``damaged``: how many rows of a state's partition do not. ``erased``: of a row
-    that is gone, the offset of the record that erased it. ``salt``: a mark of the salt of a grave's
-    fingerprint.
+    far as was known; ``damaged``: how many rows of a state's partition do not. ``key``: of a row's
+    customer in the archive, and ``secrets``: of a state's partition, both as they are stored, b""
+    without. ``erased``: of a row that is gone, the offset of the record that erased it. ``salt``: a
+    mark of the salt of a grave's fingerprint.
     """
 
     is_intact: bool = True
@@ -63,6 +67,8 @@ class Marks(NamedTuple):
     damaged: int = 0
     is_verified: bool = False
     is_known: bool = False
+    key: bytes = b""
+    secrets: bytes = b""
     erased: int | None = None
     salt: bytes = b""
 
@@ -82,20 +88,23 @@ def row_record(
     packed: bytes | None,
     *,
     is_sound: bool = True,
-    known: bytes = KNOWN,
     erased: int | None = None,
+    known: bytes = KNOWN,
+    key: bytes | None = None,
 ) -> ChangelogRecord:
     """A customer's row, or with None that there is none; ``erased``: the offset of the record that
     erased it, so that a later row stays. One that was continued from a damaged row
-    is not sound, and says so for whoever reads it back.
+    is not sound, and says so for whoever reads it back. ``key``: the customer's of the archive.
     """
-    key = customer.encode()
-    headers = [(_ROW, _sum_of(key, packed) + known)]
+    name = customer.encode()
+    headers = [(_ROW, _sum_of(name, packed) + known)]
+    if key is not None:
+        headers.append((_KEY, key))
     if erased is not None:
         headers.append((_ERASED, b"%d" % erased))
     if not is_sound:
         headers.append((_UNSOUND, b"1"))
-    return ChangelogRecord(key, packed, headers)
+    return ChangelogRecord(name, packed, headers)
 
 
 def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> ChangelogRecord:
@@ -104,12 +113,16 @@ def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> Changel
     return ChangelogRecord(key, packed, [(_CHECKSUM, _sum_of(key, packed)), (_SALT, salt_mark)])
 
 
-def state_record(state: bytes, origin: Origin, damaged: int) -> ChangelogRecord:
-    """A partition's state, and how many of its rows are not sound."""
+def state_record(
+    state: bytes, origin: Origin, damaged: int, secrets: bytes = b""
+) -> ChangelogRecord:
+    """A partition's state, how many of its rows are not sound, and its secrets of the archive."""
     headers = [(_CHECKSUM, _sum_of(STATE_KEY, state))]
     headers += [(name, value.encode()) for name, value in origin._asdict().items() if value]
     if damaged:
         headers.append((_DAMAGED, b"%d" % damaged))
+    if secrets:
+        headers.append((_SECRETS, secrets))
     return ChangelogRecord(STATE_KEY, state, headers)
 
 
@@ -119,9 +132,11 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _ROW:
         # Nearly every row, a million of them in a takeover.
-        stated = headers[0][1]
-        if stated == _sum_of(key or b"", value) + KNOWN:
+        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
             return _KNOWN
+    elif len(headers) == 2 and headers[0][0] == _ROW and headers[1][0] == _KEY:
+        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
+            return _KNOWN._replace(key=headers[1][1])
     found = dict(headers)
     stated = found.get(_ROW, found.get(_CHECKSUM, b""))
     is_verified = stated[:_CHECKSUM_BYTES] == _sum_of(key or b"", value)
@@ -134,6 +149,8 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         damaged=int(count) if count.isdigit() else 0,
         is_verified=is_verified,
         is_known=is_verified and stated[_CHECKSUM_BYTES:] == KNOWN,
+        key=found.get(_KEY, b""),
+        secrets=found.get(_SECRETS, b""),
         erased=int(found[_ERASED]) if found.get(_ERASED, b"").isdigit() else None,
         salt=found.get(_SALT, b""),
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
 from streams.changelog import ChangelogRecord, row_record
 from streams.row_file import packed_bytes_of
+from streams.row_keys import RowsWithKeys
 
 #: Rows kept unpacked between batches: the few customers who are active right now.
 HOT_ROWS_MAX = 2_000
@@ -49,6 +50,8 @@ class CustomerRows:
         """
         self._packed: MutableMapping[str, bytes] = {} if packed is None else packed
         self.damaged = damaged or set()
+        #: The customers' keys, where the archive is on: each is written with its row.
+        self.keys = packed if isinstance(packed, RowsWithKeys) else None
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
         #: Those who were erased since the last drain, and by which record.
@@ -145,7 +148,8 @@ class CustomerRows:
             self.packed_bytes += len(packed) - len(before)
             self._keep_frozen(customer, before)
             self._packed[customer] = packed
-            yield row_record(customer, packed, is_sound=customer not in self.damaged)
+            key = None if self.keys is None else self.keys.key_of(customer)
+            yield row_record(customer, packed, is_sound=customer not in self.damaged, key=key)
         self._dirty = {}
         if len(self._hot) > HOT_ROWS_MAX:
             # All at once: choosing which rows to keep would cost more than unpacking them again.

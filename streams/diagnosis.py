@@ -119,6 +119,13 @@ def _rows(facts: DeploymentFacts) -> Iterator[Finding]:
             f"profiles and decisions of these may be wrong",
             "stop the workers, run `keepstream rebuild`, start them again",
         )
+    if lacking := [p for p in facts.partitions if not p.has_archive]:
+        yield problem(
+            "archive",
+            f"the archive{in_partitions(lacking)} is not known to have all that was applied",
+            "stop the workers, run `keepstream archive fill`, start them again; until then do not "
+            "shorten the retention of customer-events",
+        )
 
 
 def _unstick(topic: str) -> str:

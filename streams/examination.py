@@ -26,7 +26,7 @@ from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets
 from streams.refusal_examination import examine_foreign, examine_letters, examine_names
 from streams.state_examination import examine_partitions, examine_snapshot
 from streams.store_examination import examine_store
-from streams.topics import TopicsError, check_topics, partition_counts
+from streams.topics import TopicsError, check_topics, declared, partition_counts
 from streams.vitals import (
     Deliveries,
     DeploymentFacts,
@@ -64,7 +64,7 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
     with closing(new_admin(settings)) as admin:
         on_step("topics")
         problems = tuple(str(problem) for problem in check_topics(settings))
-        names = [settings.topic(topic.name) for topic in topics.topics(1, 1)]
+        names = [topic.name for topic in declared(settings)]
         partitions = all_partitions(partition_counts(admin, names))
         log = recent_offsets(
             admin, partitions, {settings.topic(name) for name in topics.RAW_TOPICS}

@@ -11,7 +11,7 @@ from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
 from models.events.rejection import Rejected
 from models.events.wire import Line, decode_log_line
 from models.learning.snapshot import Snapshot
-from models.partition import CONTROL_TYPES
+from streams.archive.whole_log import WholeLog
 from streams.kafka_clients import new_reader, running
 from streams.log_records import clock_record, is_to_come, model_record
 from streams.set_aside import SetAside
@@ -29,7 +29,9 @@ class Export(msgspec.Struct):
     """What became of the log's records; `begins` are the first offsets of partitions whose oldest
     records are gone. `announced`: the SHA-256 of every model version that the log adopts;
     `unknown`: the versions of those that `model-snapshots` does not have, whose records were left
-    out, as were ``to_come``, records of a time to come.
+    out, as were ``to_come``, records of a time to come. ``gone``: records of customers whose key
+    is gone, of whom there were ``erased``; ``missing``: records that neither the log nor the
+    archive has; ``foreign``: records of the archive that are not ours.
     """
 
     records: int = 0
@@ -39,12 +41,17 @@ class Export(msgspec.Struct):
     announced: dict[int, str] = {}
     unknown: list[int] = []
     to_come: int = 0
+    gone: int = 0
+    erased: int = 0
+    missing: int = 0
+    foreign: int = 0
 
 
 async def export_log(
     settings: Settings, write: Write, on_progress: OnProgress | None = None
 ) -> Export:
-    """Write every record of `customer-events` up to its present end, one line each.
+    """Write every record of `customer-events` up to its present end, one line each; what it has no
+    more as the archive has it.
 
     Partition by partition, in order; each line contains its position. Records that are not JSON
     objects are counted and skipped, and so are those that are set aside, announce a model that is
@@ -54,16 +61,17 @@ async def export_log(
     export, now_ms, set_aside = Export(), int(time() * 1_000), SetAside.of(settings)
     snapshots = SnapshotStore(settings, Snapshot(0, 0, {}))
     async with running(new_reader(settings), settings) as reader:
-        spans = await spans_of(reader, CUSTOMER_EVENTS, settings)
+        log = WholeLog(reader, settings)
+        spans = await log.spans()
         total = sum(span.end - span.begin for span in spans)
         for span in spans:
             _open_partition(export, span, write)
             adopted = 0
-            async for records in scan(reader, span, settings):
+            async for records in log.scan(span):
                 for record in records:
                     line = log_line(record.value, record.partition, record.offset)
                     told = _line_in(record.value)
-                    control = told if told is not None and told.type in CONTROL_TYPES else None
+                    control = told if told is not None and told.type == "model" else None
                     if set_aside.has(CUSTOMER_EVENTS, record.partition, record.offset):
                         export.skipped += 1
                         continue
@@ -80,6 +88,11 @@ async def export_log(
                     _export(export, line, write)
                 if on_progress is not None:
                     on_progress(export.records + export.skipped, total)
+    for found in log.outcome.values():
+        export.gone += found.gone
+        export.erased += len(found.erased)
+        export.missing += found.missing
+        export.foreign += found.foreign
     return export
 
 

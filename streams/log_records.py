@@ -9,7 +9,14 @@ from config.duration import DAY_MS
 from config.topics import CUSTOMER_EVENTS
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso, milliseconds
-from models.events.wire import LOG_FORMAT, Line, LogFormatError, decode_log_line, require_log_format
+from models.events.wire import (
+    GONE,
+    LOG_FORMAT,
+    Line,
+    LogFormatError,
+    decode_log_line,
+    require_log_format,
+)
 from streams.set_aside import SetAside
 
 #: Workers' clocks may differ, but not by this much.
@@ -46,6 +53,10 @@ def log_line_of(record: Any, set_aside: SetAside) -> Line:
         raise Rejected(
             Reason.OUT_OF_RANGE, "$.logFormat", "of another release, and set aside by the settings"
         ) from None
+    if line.type == GONE and not getattr(record, "is_archived", False):
+        raise Rejected(
+            Reason.UNKNOWN_EVENT, "$.type", "what is left of a record is in the archive alone"
+        )
     require_past(line, int(time() * 1_000))
     return line
 

@@ -11,9 +11,13 @@ from typing import Protocol
 from config.settings import Settings
 from config.topics import CUSTOMERS
 from models.customer.scene import Context
-from models.partition import Partition
+from models.events.wire import Line
+from models.partition import Applied, Partition
+from models.partition_state import encode_state
 from models.plan import Plan
-from streams.changelog import UNKNOWN_ORIGIN, Origin
+from streams.archive.opening import open_archive
+from streams.archive.writing import ArchiveWriter
+from streams.changelog import UNKNOWN_ORIGIN, ChangelogRecord, Origin, state_record
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.metrics import Metrics
@@ -27,7 +31,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """A partition's fold and rows, the topics they are of, and the time of its last event.
+    """A partition's fold and rows, the topics they are of, what writes to its archive where that is
+    on, and the time of its last event.
 
     ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
@@ -39,6 +44,7 @@ class OwnedPartition:
     fold: Partition
     rows: CustomerRows
     origin: Origin = UNKNOWN_ORIGIN
+    archive: ArchiveWriter | None = None
     clock_written_ms: int = 0
     last_event_s: float = 0.0
     is_shown: bool = False
@@ -50,6 +56,25 @@ class OwnedPartition:
 
     def __post_init__(self) -> None:
         self.settle()
+
+    def apply(self, offset: int, line: Line, value: bytes) -> Applied:
+        """Fold the record at ``offset``, of which ``value`` are the bytes. Raises ``Rejected``."""
+        applied = self.fold.apply(offset, line)
+        if self.archive is not None:
+            self.archive.take(offset, line, value, applied)
+        return applied
+
+    def skip(self, offset: int, line: Line | None) -> None:
+        """Pass over the record at ``offset``, which was refused."""
+        self.fold.skip(offset)
+        if self.archive is not None:
+            self.archive.skip(offset, line)
+
+    def state_record(self) -> ChangelogRecord:
+        """Its state, for the changelog."""
+        secrets = b"" if self.archive is None else self.archive.secrets.kept()
+        state, damaged = encode_state(self.fold.state), len(self.rows.damaged)
+        return state_record(state, self.origin, damaged, secrets)
 
     def settle(self) -> None:
         """Note that all rows are drained, as of the fold's present time and models."""
@@ -167,7 +192,9 @@ class OwnedPartitions:
 
     async def _recover(self, number: int) -> OwnedPartition:
         recovered = await self._read_changelog(self._settings, number)
-        state = recovered.state
+        state, archive = recovered.state, None
+        if self._settings.has_archive:
+            archive = await open_archive(self._settings, number, recovered)
         await self.snapshots.fetch(state.model_version, state.model_sha256)
         fold = Partition(
             number,
@@ -204,6 +231,7 @@ class OwnedPartitions:
             fold,
             recovered.rows,
             recovered.origin,
+            archive,
             last_event_s=monotonic(),
             graves=recovered.graves,
             gone=recovered.gone,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -19,7 +19,11 @@ from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
 from models.partition_state import encode_state, rehearsing_state
 from models.plan import Plan, plan_for
+from streams.archive.key_reading import Keys
+from streams.archive.unsealing import Unsealed
+from streams.archive.whole_log import WholeLog
 from streams.changelog import Origin, grave_record, row_record, state_record
+from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, running
@@ -29,7 +33,7 @@ from streams.recovery import ChangelogFold, folded
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import topic_ids
-from streams.topic_scan import Span, scan, spans_of
+from streams.topic_scan import Span, spans_of
 from streams.worker_group import GroupUnanswered, committed_offsets, described
 
 #: ``on_progress(done, total)`` counts records of the log.
@@ -47,6 +51,7 @@ class RebuildError(RuntimeError):
 class Rebuilt(NamedTuple):
     """What was found in a partition. ``different``: rows that are not what follows from the log,
     which were written anew unless it was only a look; ``damaged`` of them were known before.
+    ``gone``: in words, the records of erased customers.
     """
 
     partition: int
@@ -54,6 +59,17 @@ class Rebuilt(NamedTuple):
     customers: int
     damaged: int
     different: int
+    gone: str = ""
+
+
+class _Made(NamedTuple):
+    """A partition as it follows from the log, and what the archive gave for that."""
+
+    rows: CustomerRows
+    graves: CustomerGraves
+    fold: Partition
+    keys: Keys
+    gone: Unsealed | None
 
 
 class Rebuilding:
@@ -76,7 +92,8 @@ class Rebuilding:
         committed = _committed(self._settings)
         found: list[Rebuilt] = []
         async with running(new_reader(self._settings), self._settings) as reader:
-            logs = await spans_of(reader, CUSTOMER_EVENTS, self._settings)
+            whole_log = WholeLog(reader, self._settings)
+            logs = await whole_log.spans()
             tables = await spans_of(reader, CUSTOMERS, self._settings)
             names = [logs[0].partition.topic, tables[0].partition.topic]
             origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
@@ -87,39 +104,37 @@ class Rebuilding:
                     continue
                 end = max(stored.applied + 1, committed.get(log.partition.partition, 0))
                 span = _whole(log, end)
-                made = await self._folded(reader, span, on_progress)
+                made = await self._folded(whole_log, span, on_progress)
                 found.append(await self._compared(stored, made, span, origin))
         return found
 
-    async def _folded(
-        self, reader: AIOKafkaConsumer, span: Span, on_progress: OnProgress
-    ) -> "_Made":
+    async def _folded(self, whole_log: WholeLog, span: Span, on_progress: OnProgress) -> "_Made":
         """The partition as it follows from ``span`` of the log."""
         rows, graves = CustomerRows(), CustomerGraves(self._settings.erasure_salt)
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, graves, snapshots, self._plan)
         set_aside = SetAside.of(self._settings)
-        async for records in scan(reader, span, self._settings):
+        async for records in whole_log.scan(span):
             for record in records:
                 await _apply(fold, record, snapshots, set_aside)
             # Packs what changed.
             for _ in rows.drain():
                 pass
             on_progress(fold.state.applied + 1, span.end)
-        return _Made(rows, graves, fold)
+        gone = _require_all(whole_log, fold.number)
+        return _Made(rows, graves, fold, await self._keys(whole_log, fold.number), gone)
+
+    async def _keys(self, whole_log: WholeLog, number: int) -> Keys:
+        return await whole_log.keys(number) if self._settings.has_archive else Keys()
 
     async def _compared(
-        self,
-        stored: ChangelogFold,
-        folded: "_Made",
-        span: Span,
-        origin: Origin,
+        self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
         """Compare graves and rows, and write those that differ, then the state."""
-        made, fold = folded.rows.all_packed(), folded.fold
+        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.kept
         graves = [
-            grave_record(name, packed, folded.graves.fingerprints.salt_mark)
-            for name, packed in folded.graves.all_packed().items()
+            grave_record(name, packed, anew.graves.fingerprints.salt_mark)
+            for name, packed in anew.graves.all_packed().items()
             if stored.graves.all_packed().get(name) != packed
         ]
         gone = (stored.packed.keys() | stored.damaged) - made.keys()
@@ -134,11 +149,15 @@ class Rebuilding:
                 for key, value, headers in graves:
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 for index, customer in enumerate([*different, *sorted(gone)], 1):
-                    key, value, headers = row_record(customer, made.get(customer))
+                    key, value, headers = row_record(
+                        customer, made.get(customer), key=keys.get(customer.encode())
+                    )
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                     if not index % ROWS_PER_FLUSH:
                         await flush_or_explain(outbox, self._settings, AGAIN)
-                key, value, headers = state_record(encode_state(fold.state), origin, 0)
+                key, value, headers = state_record(
+                    encode_state(fold.state), origin, 0, _secrets(stored, anew.keys)
+                )
                 outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 await flush_or_explain(outbox, self._settings, AGAIN)
         return Rebuilt(
@@ -147,15 +166,8 @@ class Rebuilding:
             customers=len(made),
             damaged=len(stored.damaged),
             different=len(different) + len(gone) + len(graves),
+            gone=str(anew.gone) if anew.gone is not None and anew.gone.gone else "",
         )
-
-
-class _Made(NamedTuple):
-    """A partition as the log gives it."""
-
-    rows: CustomerRows
-    graves: CustomerGraves
-    fold: Partition
 
 
 def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:
@@ -176,6 +188,25 @@ def _whole(log: Span, end: int) -> Span:
         f"{name} {what}, so rows do not follow from it. Restore the topic, or start over with "
         f"empty state beside it: set another KEEPSTREAM_TOPIC_PREFIX"
     )
+
+
+def _require_all(whole_log: WholeLog, number: int) -> Unsealed | None:
+    """What the archive gave. Raises `RebuildError` if it does not have what the log has no more."""
+    found = whole_log.outcome.get(number)
+    if found is not None and found.missing:
+        raise RebuildError(
+            f"{found.missing:,} records of partition {number} are neither in customer-events nor "
+            f"in the archive ({found.foreign:,} records there are not ours), so rows do not follow "
+            f"from them. Restore the topics"
+        )
+    return found
+
+
+def _secrets(stored: ChangelogFold, keys: Keys) -> bytes:
+    """Others than before: no worker runs that has the old ones. None where there were none, for the
+    archive may lack something then.
+    """
+    return Secrets.drawn(keys.frame).kept() if stored.secrets and keys.frame else b""
 
 
 def _fold(

@@ -18,10 +18,12 @@ from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state
 from streams.bulk_reading import BareRecord, next_batches
 from streams.changelog import GRAVE_KEY, STATE_KEY, UNKNOWN_ORIGIN, Headers, Marks, Origin, marks_of
+from streams.customer_keys import Secrets, is_kept
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.kafka_clients import END_RETRY_S, END_TRIES, new_reader, running
 from streams.row_file import RowFile
+from streams.row_keys import RowsWithKeys
 from streams.set_aside import SetAside
 from streams.topic_identity import topic_ids
 
@@ -32,6 +34,8 @@ POLL_S = 1.0
 #: How long the broker holds a fetch for which there is nothing: at the end of the changelog one is
 #: under way, and what is asked next waits for its answer on the same connection.
 FETCH_HELD_MS = 10
+#: Rows of one fetch are folded while they are still in the processor's cache.
+FETCH_BYTES = 1024 * 1024
 
 
 class RecoveryError(RuntimeError):
@@ -41,8 +45,9 @@ class RecoveryError(RuntimeError):
 @dataclass(slots=True)
 class Recovered:
     """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``gone``: customers
-    who were erased not long ago, and of whom something may still be shown.
+    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``secrets``: the
+    partition's of the archive, None before it has one. ``gone``: customers who were erased not long
+    ago, and of whom something may still be shown.
     """
 
     rows: CustomerRows
@@ -51,6 +56,7 @@ class Recovered:
     quarantined: int
     seconds: float
     origin: Origin = UNKNOWN_ORIGIN
+    secrets: Secrets | None = None
     graves: CustomerGraves = field(default_factory=CustomerGraves)
     gone: set[str] = field(default_factory=set)
 
@@ -75,6 +81,12 @@ class ChangelogFold:
     origin: Origin = UNKNOWN_ORIGIN
     quarantined: int = 0
     damaged: set[str] = field(default_factory=set)
+    secrets: bytes = b""
+    keys: RowsWithKeys | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.packed, RowsWithKeys):
+            self.keys = self.packed
 
     def add(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Take one record. Raises `NewerRow` or `OlderRow` for another release's format."""
@@ -111,28 +123,36 @@ class ChangelogFold:
     def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
+            # Of states before the first record the first one's hold: two workers may have drawn
+            # secrets at once. Later ones follow from the log.
+            is_drawn = bool(self.secrets) and state.applied == self.state.applied
+            self.secrets = self.secrets if is_drawn else told.secrets
             self.state, self.origin = state, told.origin
 
     def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
-        if not is_id(customer):
-            raise RowError("neither a row nor a state")
+        if not told.is_known:
+            _require_row(customer, value, told)
         if value is None:
             self._remove(customer, told.erased)
             return
-        if not told.is_verified:
-            check_row(value, VERSIONS)
-        elif not told.is_known:
-            # What a writer of ours packed: its own checksums would say the same once more.
-            require_known(value, VERSIONS)
         if self.graves and self._is_of_the_past(customer, value):
             return
         before = self.packed.get(customer)
         if before is None or place_of(value).applied >= place_of(before).applied:
-            self.packed[customer] = value
-            if told.is_sound:
-                self.damaged.discard(customer)
-            else:
+            self._keep(customer, value, told.key)
+            if not told.is_sound:
                 self.damaged.add(customer)
+            elif self.damaged:
+                self.damaged.discard(customer)
+
+    def _keep(self, customer: str, packed: bytes, kept: bytes) -> None:
+        if self.keys is None or not kept:
+            self.packed[customer] = packed
+            return
+        # A key that is damaged makes the row a damaged one, whose key is then read elsewhere.
+        if not is_kept(kept, customer.encode()):
+            raise RowError("its customer's key is another's")
+        self.keys.put(customer, packed, kept)
 
     def _add_grave(self, fingerprint: bytes, value: bytes | None, told: Marks) -> None:
         if told.salt != self.graves.fingerprints.salt_mark:
@@ -188,6 +208,19 @@ class ChangelogFold:
         return max(self.state.applied, self.graves.applied, max(rows, default=-1))
 
 
+def _require_row(customer: str, value: bytes | None, told: Marks) -> None:
+    """Raise `RowError` for what is no customer's row, and as `check_row` does for other releases'.
+    What this release wrote is no such thing.
+    """
+    if not is_id(customer):
+        raise RowError("neither a row nor a state")
+    if value is not None and told.is_verified:
+        # What a writer of ours packed: its own checksums would say the same once more.
+        require_known(value, VERSIONS)
+    elif value is not None:
+        check_row(value, VERSIONS)
+
+
 async def recover(settings: Settings, partition: int) -> Recovered:
     """Read the changelog of ``partition`` to its present end.
 
@@ -195,7 +228,9 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     events, which means that the log's topic was recreated.
     """
     started_s = monotonic()
-    new = new_reader(settings, fetch_max_wait_ms=FETCH_HELD_MS)
+    new = new_reader(
+        settings, fetch_max_wait_ms=FETCH_HELD_MS, max_partition_fetch_bytes=FETCH_BYTES
+    )
     async with running(new, settings) as reader:
         changelog = TopicPartition(settings.topic(CUSTOMERS), partition)
         events = TopicPartition(settings.topic(CUSTOMER_EVENTS), partition)
@@ -206,8 +241,7 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         ids = await topic_ids(reader, [events.topic, changelog.topic])
         origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
         fold = ChangelogFold(
-            packed=RowFile(Path(settings.rows_dir)) if settings.rows_dir else {},
-            graves=CustomerGraves(settings.erasure_salt),
+            _place_for_rows(settings), graves=CustomerGraves(settings.erasure_salt)
         )
         records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
@@ -222,7 +256,15 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         quarantined=fold.quarantined,
         seconds=monotonic() - started_s,
         origin=origin,
+        secrets=Secrets.read(fold.secrets) if fold.secrets else None,
     )
+
+
+def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
+    rows: MutableMapping[str, bytes] = {}
+    if settings.rows_dir:
+        rows = RowFile(Path(settings.rows_dir))
+    return RowsWithKeys(rows) if settings.has_archive else rows
 
 
 async def folded(

@@ -118,4 +118,5 @@ def _slots_of(length: int) -> int:
 
 def packed_bytes_of(rows: Mapping[str, bytes]) -> int:
     """The bytes of all rows."""
-    return rows.packed_bytes if isinstance(rows, RowFile) else sum(map(len, rows.values()))
+    known: int | None = getattr(rows, "packed_bytes", None)
+    return sum(map(len, rows.values())) if known is None else known

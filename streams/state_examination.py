@@ -11,7 +11,7 @@ from config.settings import Settings
 from models.customer.row import NewerRow, OlderRow, RowError
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition_state import PartitionState, decode_state
-from streams.changelog import STATE_KEY, marks_of
+from streams.changelog import STATE_KEY, Marks, marks_of
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets
 from streams.set_aside import SetAside
@@ -58,10 +58,11 @@ async def examine_partitions(
                 state.model_version,
                 live_at_ms=state.live_at_ms,
                 rehearsed=state.rehearsed,
-                damaged=damaged,
+                damaged=marks.damaged,
+                has_archive=bool(marks.secrets) or not settings.has_archive,
             )
             for tp in log.of(settings.topic(topics.CUSTOMERS))
-            for state, damaged in [await _state(reader, settings, log, tp)]
+            for state, marks in [await _state(reader, settings, log, tp)]
             if state is not None
         ]
     )
@@ -69,24 +70,22 @@ async def examine_partitions(
 
 async def _state(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets, tp: TopicPartition
-) -> tuple[PartitionState | None, int]:
-    """The last state in a partition's changelog, searched from the end, and how many rows it says
-    are damaged.
-    """
+) -> tuple[PartitionState | None, Marks]:
+    """The last state in a partition's changelog, searched from the end, and what is said of it."""
     back, end = STATE_LOOK_BACK, log.ends[tp]
     set_aside = SetAside.of(settings)
     while True:
-        state, damaged = None, 0
+        state, marks = None, Marks()
         span = log.span(tp, end - back)
         async for records in scan(reader, span, settings):
             for record in records:
-                marks = marks_of(record.key, record.value, record.headers)
-                if record.key != STATE_KEY or not marks.is_intact:
+                told = marks_of(record.key, record.value, record.headers)
+                if record.key != STATE_KEY or not told.is_intact:
                     continue
                 if (found := _decoded(record, set_aside)) is not None:
-                    state, damaged = found, marks.damaged
+                    state, marks = found, told
         if state is not None or span.begin == log.begins[tp]:
-            return state, damaged
+            return state, marks
         back *= 16
 
 

@@ -42,11 +42,21 @@ class Problem(NamedTuple):
         return self.text
 
 
+def topics_of(settings: Settings) -> tuple[Topic, ...]:
+    """The topics of this deployment, without its prefix."""
+    return topics(
+        settings.partitions,
+        settings.replication_factor,
+        has_archive=settings.has_archive,
+        log_retention_ms=settings.log_retention_ms,
+    )
+
+
 def declared(settings: Settings) -> tuple[Topic, ...]:
     """The topics of this deployment, under the names the broker knows."""
     return tuple(
         msgspec.structs.replace(topic, name=settings.topic(topic.name))
-        for topic in topics(settings.partitions, settings.replication_factor)
+        for topic in topics_of(settings)
     )
 
 
@@ -186,6 +196,16 @@ def _is_at_least(found: str, wanted: str) -> bool:
     return int(found) >= int(wanted)
 
 
+def _is_at_most(found: str, wanted: str) -> bool:
+    return int(found) <= int(wanted)
+
+
+def _lasts(found: str, wanted: str) -> bool:
+    """Whether what is to be kept for as long, or for ever, is."""
+    is_forever = found == FOREVER["retention.ms"]
+    return is_forever or (wanted != FOREVER["retention.ms"] and _is_at_least(found, wanted))
+
+
 def _is_same(found: str, wanted: str) -> bool:
     return set(found.split(",")) == set(wanted.split(","))
 
@@ -197,13 +217,15 @@ _REQUIRED: Mapping[str, tuple[Callable[[str, str], bool], str]] = {
     "message.timestamp.type": (_is_same, ""),
     "min.compaction.lag.ms": (_is_at_least, " or more"),
     "max.message.bytes": (_is_at_least, " or more"),
+    "max.compaction.lag.ms": (_is_at_most, " or less"),
+    "delete.retention.ms": (_is_at_least, " or more"),
 }
 
 
 def _wrong_config(topic: Topic, found: Mapping[str, str]) -> Iterator[Problem]:
     for key, wanted in topic.config.items():
-        must_last = key in FOREVER and wanted == FOREVER[key]
-        holds, or_more = (_is_same, "") if must_last else _REQUIRED.get(key, (None, ""))
+        must_last = key.startswith("retention.") and "retention.bytes" in topic.config
+        holds, or_more = (_lasts, "") if must_last else _REQUIRED.get(key, (None, ""))
         if holds is None or holds(found[key], wanted):
             continue
         text = (

@@ -36,7 +36,8 @@ class GroupPosition(Struct, frozen=True):
 class PartitionFact(Struct, frozen=True):
     """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
     while it rehearses, and ``rehearsed`` how many decisions it held back. ``damaged``: customers
-    whose row was damaged and not rebuilt yet.
+    whose row was damaged and not rebuilt yet. ``has_archive``: whether the archive has all that
+    was applied.
     """
 
     number: int
@@ -46,6 +47,7 @@ class PartitionFact(Struct, frozen=True):
     live_at_ms: int | None = 0
     rehearsed: int = 0
     damaged: int = 0
+    has_archive: bool = True
 
 
 class Store(Struct, frozen=True):

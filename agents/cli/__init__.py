@@ -7,6 +7,7 @@ Faust, Kafka and Redis take long to import, so the command that needs one import
 import typer
 
 from agents.cli import (
+    archive,
     audit,
     configuration,
     customers,
@@ -56,6 +57,7 @@ app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kaf
 )
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
+app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")

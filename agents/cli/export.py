@@ -15,7 +15,7 @@ from agents.cli.errors import complain
 from agents.cli.options import BootstrapServers, kafka_settings
 from agents.cli.progress import progress
 from config.settings import Settings
-from config.topics import MODEL_SNAPSHOTS
+from config.topics import CUSTOMER_ARCHIVE, MODEL_SNAPSHOTS
 
 if TYPE_CHECKING:
     from streams.log_export import Export, Write
@@ -131,6 +131,7 @@ def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
             f"{exported.to_come:,} records are of a time to come and were left out, as "
             f"workers refuse them: see who else writes to customer-events"
         )
+    _tell_archive(exported)
     for partition, begin in exported.begins.items():
         complain(
             f"partition {partition} begins at offset {begin:,}: the events before it are gone, so "
@@ -140,4 +141,23 @@ def _tell_outcome(exported: "Export", models: int, *, has_models: bool) -> None:
         complain(
             "the log adopts models: to replay it, export again with --models DIR, "
             "and give that to `keepstream replay --models DIR`"
+        )
+
+
+def _tell_archive(exported: "Export") -> None:
+    if exported.gone:
+        customers = "customer" if exported.erased == 1 else "customers"
+        typer.echo(
+            f"{exported.gone:,} records of {exported.erased:,} erased {customers} were left out",
+            err=True,
+        )
+    if exported.foreign:
+        complain(
+            f"{exported.foreign:,} records of {CUSTOMER_ARCHIVE} are not ours, or damaged, and "
+            f"were left out: see who else writes there"
+        )
+    if exported.missing:
+        complain(
+            f"{exported.missing:,} records are neither in customer-events nor in the archive, so a "
+            f"replay starts from less than the workers know"
         )

@@ -52,4 +52,5 @@ def _told(found: "Rebuilt", *, looks_only: bool) -> str:
     return (
         f"partition {found.partition}: {found.customers:,} customers from {found.records:,} "
         f"records, {found.different:,} rows {done} ({found.damaged:,} were damaged)"
+        + (f"; {found.gone} were left out" if found.gone else "")
     )

@@ -40,6 +40,10 @@ _LINK_FORMAT = msgspec.Raw(str(LINK_FORMAT).encode())
 ERASE_FORMAT = 5
 _ERASE_FORMAT = msgspec.Raw(str(ERASE_FORMAT).encode())
 LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release", "erase"})
+#: What is left of a record whose content is gone (`models.events.gone`), and its format.
+GONE: Final = "gone"
+GONE_FORMAT = 6
+_GONE_FORMAT = msgspec.Raw(str(GONE_FORMAT).encode())
 #: They may have a row, or an event of the log, in them.
 LINK_BYTES_MAX = 768 * 1024
 
@@ -100,6 +104,8 @@ class Line(Struct, rename="camel"):
     @property
     def is_before_rehearsal(self) -> bool:
         """Whether a release that decided everything aloud wrote this record of the log."""
+        if self.type == GONE:
+            return self.stated_version == 2
         return self.log_format == _BEFORE_REHEARSAL
 
     @property
@@ -130,13 +136,15 @@ def require_log_format(line: Line) -> None:
         )
     if line.type in LINK_TYPES:
         is_known = line.log_format in (_LINK_FORMAT, _ERASE_FORMAT)
+    elif line.type == GONE:
+        is_known = line.log_format == _GONE_FORMAT
     else:
         is_known = line.log_format in (_LOG_FORMAT, _BEFORE_REHEARSAL, _ERASE_FORMAT)
     if not is_known and _is_ours(line):
         found = bytes(line.log_format).decode(errors="replace")
         raise LogFormatError(
             f"customer-events has records in format {found}, and this release reads formats 2 to "
-            f"{ERASE_FORMAT}. If the log is older: start over with another "
+            f"{GONE_FORMAT}. If the log is older: start over with another "
             f"KEEPSTREAM_TOPIC_PREFIX, and publish the events again. If it is newer: upgrade"
         )
 
@@ -146,7 +154,7 @@ def _is_ours(line: Line) -> bool:
     match line.type:
         case "clock" | "live":
             return line.timestamp is not None
-        case "model":
+        case "model" | "gone":
             return line.stated_version is not None
         case _:
             return line.source is not None
@@ -305,7 +313,7 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
 
 _CONTEXT_REST: Final = [name for name in Context.__struct_fields__ if name != "channel"]
 #: Lines that are nobody's.
-_CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model"})
+_CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model", GONE})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
 _NO_MOMENT: Final = (
     "a time is an ISO 8601 text with its offset from UTC, such as 2026-03-01T10:00:00Z"

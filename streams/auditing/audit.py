@@ -36,6 +36,7 @@ from models.events.foreign import Foreign
 from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
+from streams.archive.whole_log import WholeLog
 from streams.auditing.delivery_audit import DeliveryAudit
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
@@ -125,6 +126,9 @@ class _Auditor:
         self._audit = kept.outcome
         self._why_no_store: str | None = None
         self._log_ends: dict[int, int] = {}
+        self._whole_log = WholeLog(reader, settings)
+        #: Records of the log whose content is gone.
+        self._gone = 0
         self._named: dict[int, dict[str, None]] = {}
         self._scope = Scope(
             plan_for(parameters),
@@ -157,6 +161,8 @@ class _Auditor:
             await self._read_effects(topic)
         gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
         for difference in self._passed_on.differences():
+            if difference.is_extra and self._gone:
+                continue
             self._audit.differs("effects", difference.words, difference.at)
         self._raw.conclude(self._committed, self._spans[DEAD_LETTERS])
         self._conclude_store(store_read_ms)
@@ -231,7 +237,7 @@ class _Auditor:
         number = span.partition.partition
         stored = await self._changelog(number)
         # What was written meanwhile belongs to it, too: rows may be later than the first look.
-        log = (await self._ask([CUSTOMER_EVENTS]))[CUSTOMER_EVENTS][number]
+        log = (await self._whole_log.spans())[number]
         self._log_ends[number] = log.end
         committed = self._committed.get((CUSTOMER_EVENTS, number), 0)
         partition = PartitionAudit(
@@ -243,14 +249,16 @@ class _Auditor:
         )
         if log.begin:
             partition.do_not_fold(
-                f"partition {number} of customer-events begins at offset {log.begin:,}, and is to "
-                f"be kept for ever: its customers and what was decided for them are unchecked"
+                f"partition {number} of customer-events begins at offset {log.begin:,}, and what "
+                f"was before is in no archive: its customers and what was decided for them are "
+                f"unchecked"
             )
         with closing(ReadingTimes(self._directory, number)) as moments:
-            async for records in self._scan(CUSTOMER_EVENTS, log):
+            async for records in self._told(CUSTOMER_EVENTS, self._whole_log.scan(log)):
                 for record in records:
                     await partition.take(record)
                     moments.note(record.offset, partition.as_of_ms)
+            self._conclude_archive(partition)
             partition.finish()
             if partition.is_whole and self._why_no_store is None:
                 await self._compare_profiles(partition, moments, committed)
@@ -258,7 +266,7 @@ class _Auditor:
             self._named.setdefault(version, {})[sha256] = None
         self._conclude_commits(number, committed, stored)
         if partition.is_whole:
-            self._conclude_effects(number)
+            self._conclude_effects(number, partition.gone)
         waiting = span.end - committed
         if waiting > 0:
             self._audit.unchecked.append(
@@ -359,7 +367,27 @@ class _Auditor:
                 f"partition {number}: {committed} is committed, {stored.state.applied} applied",
             )
 
-    def _conclude_effects(self, number: int) -> None:
+    def _conclude_archive(self, partition: PartitionAudit) -> None:
+        found, number = self._whole_log.outcome.get(partition.number), partition.number
+        self._gone += partition.gone
+        if found is None:
+            return
+        if found.foreign:
+            self._audit.differs(
+                "foreign",
+                "records of the archive or its keys are damaged, or not by Keepstream",
+                f"partition {number}",
+                found.foreign,
+            )
+        if found.missing:
+            partition.do_not_fold(
+                f"{found.missing:,} records of partition {number} are neither in customer-events "
+                f"nor in its archive: its customers and what was decided for them are unchecked"
+            )
+        if found.gone:
+            self._audit.unchecked.append(f"{found} in partition {number}: their keys are gone")
+
+    def _conclude_effects(self, number: int, gone: int) -> None:
         cut = [
             topic
             for topic in _EFFECTS
@@ -367,6 +395,13 @@ class _Auditor:
             if span.begin and span.partition.partition in (number, *self._only(topic))
         ]
         contrast = self._spool.contrast(number, cut)
+        if gone and contrast.extra:
+            # They may be what came of those records, and expire by themselves.
+            self._audit.unchecked.append(
+                f"{len(contrast.extra):,} decisions, lessons and dead letters of partition "
+                f"{number} that no record asks for: the content of {gone:,} records is gone"
+            )
+            contrast = contrast._replace(extra=[])
         for found, words in (
             (contrast.missing, "what the log asks for was not written"),
             (contrast.extra, "what was written does not follow from the log"),
@@ -386,8 +421,13 @@ class _Auditor:
     async def _ask(self, topics: Sequence[str]) -> dict[str, list[Span]]:
         return await asyncio.to_thread(self._positions.spans, topics)
 
-    async def _scan(self, topic: str, span: Span) -> AsyncIterator[Sequence[ConsumerRecord]]:
-        async for records in scan(self._reader, span, self._settings):
+    def _scan(self, topic: str, span: Span) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        return self._told(topic, scan(self._reader, span, self._settings))
+
+    async def _told(
+        self, topic: str, batches: AsyncIterator[Sequence[ConsumerRecord]]
+    ) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        async for records in batches:
             yield records
             self._done += len(records)
             self._on_progress(self._done, self._total, topic)

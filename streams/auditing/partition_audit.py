@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from config.topics import DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
+from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
 from models.customer.comparison import different_parts, has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
@@ -21,7 +21,7 @@ from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import LINK_TYPES, Line
+from models.events.wire import GONE, LINK_TYPES, Line
 from models.graves import decode_grave
 from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
@@ -113,6 +113,8 @@ class PartitionAudit:
         self._generations: dict[str, tuple[str, ...]] = {}
         self._is_compared = False
         self.without_source = self.of_older_release = 0
+        #: Records whose content is gone.
+        self.gone = 0
         if stored.state.applied < 0:
             self._compare()
 
@@ -164,7 +166,9 @@ class PartitionAudit:
             if self._fold is not None:
                 self._fold.skip(offset)
         else:
-            if line.type in LINK_TYPES and line.source is not None:
+            if line.type == GONE:
+                self._find_gone(line)
+            elif line.type in LINK_TYPES and line.source is not None:
                 self._passed_on.find(line.source, record.value or b"")
             elif line.source is not None:
                 self._find_raw(record, line)
@@ -230,6 +234,22 @@ class PartitionAudit:
             return
         for expected in effects_of(effect):
             self._expect(expected, offset)
+
+    def _find_gone(self, line: Line) -> None:
+        """What is left of a record says where it came from, and not what it was."""
+        self.gone += 1
+        source = line.source
+        if source is None:
+            return
+        if source.topic == CUSTOMER_EVENTS:
+            self._passed_on.find(source, None)
+            return
+        is_repeated(source, self._sources, self._generations)
+        fates = self._fates.get((source.topic, source.partition))
+        if fates is not None and fates.has(source):
+            fates.mark(source.offset, IN_LOG)
+        else:
+            self.without_source += 1
 
     def _find_raw(self, record: ConsumerRecord, line: Line) -> None:
         source = line.source

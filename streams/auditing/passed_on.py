@@ -34,12 +34,17 @@ ORDER BY f.partition, f.place
 _DIFFERENT = """
 SELECT f.partition, f.place FROM found f
 JOIN asked a ON a.partition = f.partition AND a.place = f.place
-WHERE a.digest <> f.digest ORDER BY f.partition, f.place
+WHERE a.digest <> f.digest AND f.digest <> x'' ORDER BY f.partition, f.place
 """
+
+#: Of a record whose content is gone; no other has none.
+GONE_DIGEST = b""
 
 
 class Mismatch(NamedTuple):
     words: str
+    #: Whether nothing asks for it, of what may have been asked for by somebody who was erased.
+    is_extra: bool
     #: The record of the log that it comes of.
     at: str
 
@@ -63,9 +68,10 @@ class PassedOn:
         row = (record.partition, place, digest_of(encode_link_record(record)), is_due)
         self._db.execute("INSERT OR IGNORE INTO asked VALUES (?,?,?,?)", row)
 
-    def find(self, source: Source, content: bytes) -> None:
-        """It is in the log; repeats do no harm."""
-        row = (source.partition, source.offset, digest_of(content))
+    def find(self, source: Source, content: bytes | None) -> None:
+        """It is in the log; repeats do no harm. None: what it says is gone."""
+        digest = GONE_DIGEST if content is None else digest_of(content)
+        row = (source.partition, source.offset, digest)
         self._db.execute("INSERT OR IGNORE INTO found VALUES (?,?,?)", row)
 
     def folded(self, partition: int, end: int) -> None:
@@ -81,4 +87,8 @@ class PassedOn:
         ):
             with closing(self._db.execute(query)) as rows:
                 for partition, place in rows:
-                    yield Mismatch(words, f"partition {partition} at {place // PER_RECORD_MAX}")
+                    yield Mismatch(
+                        words,
+                        query is _EXTRA,
+                        f"partition {partition} at {place // PER_RECORD_MAX}",
+                    )

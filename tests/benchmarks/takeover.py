@@ -1,16 +1,16 @@
 """How long a million customers are away when their worker dies, and what a worker needs for them.
 
     python -m tests.benchmarks.takeover [--customers 100000] [--rounds 1] [--refill]
-                                        [--rows-dir DIR] [--source DIR]
+                                        [--rows-dir DIR] [--source DIR] [--archive]
 
 Rows are made by the engine from a shop's 200 days, and written to the changelog under as many
 customers as one wants. One worker reads them all: rows/s, its memory. A second one joins and takes
 half; then the first is killed, and what counts is the time until the second has the last row of the
 other half. ``--refill``: after the store was emptied, how fast profiles come back.
 
-``--rows-dir`` runs them also with rows in scratch files there, and ``--source`` also from another
-tree, all in turns: the machine has other things to do, and only figures side by side are worth
-comparing.
+``--rows-dir`` runs them also with rows in scratch files there, ``--archive`` also with the archive
+on, where rows have their customers' keys, and ``--source`` also from another tree, all in turns:
+the machine has other things to do, and only figures side by side are worth comparing.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 from types import MappingProxyType
@@ -34,6 +35,7 @@ from models.parameters import load_parameters
 from models.partition_state import PartitionState, encode_state
 from models.replay import Replay
 from streams.changelog import UNKNOWN_ORIGIN, row_record, state_record
+from streams.customer_keys import Secrets
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for, running
@@ -81,13 +83,16 @@ def _of_first(row: Row) -> bytes:
 async def fill(deployment: Deployment, made: Shapes, customers: int) -> None:
     """Write a log of one record a partition, and the rows and states that follow from it."""
     settings = deployment.settings
+    secrets = Secrets.drawn() if settings.has_archive else None
     async with running(new_outbox_producer(settings), settings) as producer:
         outbox = Outbox(producer, settings)
         for number in range(settings.partitions):
             outbox.add(CUSTOMER_EVENTS, number, key=None, value=clock_record(START_MS))
         await outbox.flush()
         for index in range(customers):
-            written = row_record(f"c-{index:07d}", made.packed[index % len(made.packed)])
+            name = f"c-{index:07d}"
+            kept = secrets.key_of(name.encode(), 0).kept(name.encode()) if secrets else None
+            written = row_record(name, made.packed[index % len(made.packed)], key=kept)
             number = partition_for(written.key, settings.partitions)
             key, value, headers = written
             outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
@@ -95,7 +100,9 @@ async def fill(deployment: Deployment, made: Shapes, customers: int) -> None:
                 await outbox.flush()
         state = PartitionState(applied=0, clock_ms=made.clock_ms, latest_ms=made.clock_ms)
         for number in range(settings.partitions):
-            key, value, headers = state_record(encode_state(state), UNKNOWN_ORIGIN, 0)
+            key, value, headers = state_record(
+                encode_state(state), UNKNOWN_ORIGIN, 0, secrets.kept() if secrets else b""
+            )
             outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
         await outbox.flush()
 
@@ -139,6 +146,7 @@ class Way(NamedTuple):
     name: str
     program: Program = PRESENT
     environment: Mapping[str, str] = MappingProxyType({})
+    has_archive: bool = False
 
     def start(self, deployment: Deployment) -> Worker:
         return deployment.start_worker(program=self.program, **self.environment)
@@ -196,12 +204,14 @@ def refill(name: str, worker: Worker, url: str) -> None:
     )
 
 
-def ways_of(rows_dir: Path | None, source: Path | None) -> Iterator[Way]:
+def ways_of(rows_dir: Path | None, source: Path | None, *, archive: bool) -> Iterator[Way]:
     if source is not None:
         yield Way("the other", Program(source.resolve(), Path(sys.executable)))
     yield Way("this tree")
     if rows_dir is not None:
         yield Way("in files", environment={"KEEPSTREAM_ROWS_DIR": str(rows_dir)})
+    if archive:
+        yield Way("with the archive", has_archive=True)
 
 
 def main() -> int:
@@ -211,6 +221,7 @@ def main() -> int:
     options.add_argument("--refill", action="store_true")
     options.add_argument("--rows-dir", type=Path)
     options.add_argument("--source", type=Path)
+    options.add_argument("--archive", action="store_true")
     chosen = options.parse_args()
     made = shapes()
     print(f"{chosen.customers:,} customers, rows of {made.mean_bytes:,.0f} bytes", flush=True)
@@ -219,12 +230,23 @@ def main() -> int:
         EmbeddedKafka(Path(directory) / "kafka") as kafka,
         EmbeddedValkey() as valkey,
     ):
-        deployment = Deployment(kafka.bootstrap_servers, valkey.url, "takeover.", Path(directory))
-        with deployment:
-            asyncio.run(fill(deployment, made, chosen.customers))
+        ways = list(ways_of(chosen.rows_dir, chosen.source, archive=chosen.archive))
+        with ExitStack() as stack:
+            deployments: dict[bool, Deployment] = {}
+            for has_archive in sorted({way.has_archive for way in ways}):
+                deployment = deployments[has_archive] = stack.enter_context(
+                    Deployment(
+                        kafka.bootstrap_servers,
+                        valkey.url,
+                        "takeover-with." if has_archive else "takeover.",
+                        Path(directory),
+                        archive="on" if has_archive else "off",
+                    )
+                )
+                asyncio.run(fill(deployment, made, chosen.customers))
             for _ in range(chosen.rounds):
-                for way in ways_of(chosen.rows_dir, chosen.source):
-                    worker = measure(way, deployment, chosen.customers)
+                for way in ways:
+                    worker = measure(way, deployments[way.has_archive], chosen.customers)
                     if chosen.refill:
                         refill(way.name, worker, valkey.url)
                     worker.stop()

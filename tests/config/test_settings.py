@@ -293,3 +293,17 @@ def test_the_table_describes_every_variable_once() -> None:
 def test_every_default_in_the_table_is_a_value_that_can_be_set() -> None:
     settings = load_settings({row.name: row.default for row in describe()})
     assert Settings() == settings
+
+
+def test_the_log_may_expire_only_where_it_is_also_kept_sealed() -> None:
+    assert -1 == load_settings({}).log_retention_ms
+    sealed = load_settings({}, archive="on", log_retention="30d")
+    assert 30 * 86_400_000 == sealed.log_retention_ms
+    with pytest.raises(
+        SettingsError, match="older events would be lost: set KEEPSTREAM_ARCHIVE=on"
+    ):
+        load_settings({}, log_retention="30d")
+    with pytest.raises(SettingsError, match="set at least 7d"):
+        load_settings({}, archive="on", log_retention="12h")
+    with pytest.raises(SettingsError, match="KEEPSTREAM_LOG_RETENTION is 'soon'"):
+        load_settings({}, archive="on", log_retention="soon")

@@ -41,7 +41,7 @@ def row(program: str) -> tuple[set[str], set[str]]:
     """What a program reads and writes, as the page has it."""
     [found] = [line for line in PAGE.splitlines() if line.startswith(f"| `keepstream {program}`")]
     _, _, reads, writes, *_ = found.split("|")
-    names = {topic.name for topic in topics(1, 1)}
+    names = {topic.name for topic in topics(1, 1, has_archive=True)}
     return names & _quoted(reads), names & _quoted(writes)
 
 
@@ -51,16 +51,19 @@ def _quoted(text: str) -> set[str]:
 
 def test_a_worker_may_do_what_it_does_with_every_topic() -> None:
     reads, writes = row("worker")
-    assert {topic.name for topic in topics(1, 1)} == reads | writes
+    assert {topic.name for topic in topics(1, 1, has_archive=True)} == reads | writes
     assert set(READ_BACK_TOPICS) <= reads & writes
 
 
 def test_nobody_else_writes_what_determines_state() -> None:
     ours = {"customers", "labelled-examples", "model-snapshots", "decision-ledger"}
+    archive = {"customer-archive", "customer-keys"}
     others = [line for line in PAGE.splitlines() if line.startswith("| `keepstream ")]
     for line in others:
-        written = ours & _quoted(line.split("|")[3])
+        written = (ours | archive) & _quoted(line.split("|")[3])
         if line.startswith("| `keepstream rebuild`"):
             assert {"customers"} == written
+        elif line.startswith("| `keepstream archive fill`"):
+            assert {"customers", *archive} == written
         elif not line.startswith("| `keepstream worker`"):
             assert not written

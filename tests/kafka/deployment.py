@@ -55,7 +55,12 @@ class Deployment:
     """Topics of its own on a shared broker, and the workers started on them."""
 
     def __init__(
-        self, bootstrap_servers: str, redis_url: str, prefix: str, directory: Path, **overrides: int
+        self,
+        bootstrap_servers: str,
+        redis_url: str,
+        prefix: str,
+        directory: Path,
+        **overrides: int | str,
     ) -> None:
         self.settings = load_settings(
             {},
@@ -83,6 +88,7 @@ class Deployment:
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
             # Only where it is asked for: earlier releases do not know it.
             **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
+            **({"KEEPSTREAM_ARCHIVE": "on"} if settings.has_archive else {}),
             # The tests' events are of years ago.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }

@@ -230,6 +230,9 @@ class StoredRows:
     def forget(self, customer: str) -> None:
         """Nothing is in memory."""
 
+    def remove(self, customer: str, _: int) -> None:
+        self.stored.pop(customer, None)
+
     def due(self) -> list[tuple[int, str]]:
         times = ((place_of(packed).next_due_ms, one) for one, packed in self.stored.items())
         return [(due_ms, customer) for due_ms, customer in times if due_ms]

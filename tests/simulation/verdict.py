@@ -14,7 +14,9 @@ from faust.types import TP
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import (
+    CUSTOMER_ARCHIVE,
     CUSTOMER_EVENTS,
+    CUSTOMER_KEYS,
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
@@ -39,6 +41,8 @@ from models.learning.snapshot import (
 from models.learning.trainer import Trainer
 from models.plan import Plan
 from models.replay import Replay
+from streams.archive.key_reading import Keys
+from streams.archive.unsealing import Unsealed, Unsealing
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
 from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
 from streams.auditing.passed_on import PassedOn
@@ -109,6 +113,8 @@ class Verdict:
         told += [f"effects: {contrast}" for contrast in contrasts if any(contrast)]
         told += [f"lost: {place}" for place in lost]
         told += self._undelivered()
+        for number in self._partitions():
+            told += await self._unlike_archive(number)
         applied, late = self._audit.checked["events:applied"], self._audit.checked["events:late"]
         refused = len(self._refused())
         if applied + late + refused != len(published):
@@ -187,6 +193,33 @@ class Verdict:
             await audited.take(record)
         audited.finish()
         return scope.spool.contrast(number, ())
+
+    async def _unlike_archive(self, number: int) -> list[str]:
+        """Where the archive gives other records than the log, or other rows than there are."""
+        keys, outcome, log = Keys(), Unsealed(), self._log(CUSTOMER_EVENTS, number)
+        for record in self._log(CUSTOMER_KEYS, number):
+            keys.add(record)
+        unsealing = Unsealing(number, keys, outcome)
+        frames = self._log(CUSTOMER_ARCHIVE, number)
+        archived = [record for frame in frames for record in unsealing.take(frame.value)]
+        told = [
+            f"{CUSTOMER_ARCHIVE}-{number} has another record for offset {record.offset}"
+            for record, sealed in zip(log, archived, strict=False)
+            if record.value != sealed.value and b'"type":"gone"' not in sealed.value
+        ]
+        if outcome != Unsealed(records=len(log)):
+            told.append(f"{CUSTOMER_ARCHIVE}-{number}, for a log of {len(log)}: {outcome!r}")
+        stored = ChangelogFold()
+        for record in self._log(CUSTOMERS, number):
+            stored.add(record.key, record.value, record.headers)
+        with EffectSpool(None) as spool, PassedOn() as passed_on:
+            audit = Audit()
+            scope = Scope(self._plan, self._snapshots(), {}, spool, audit, passed_on)
+            audited = PartitionAudit(number, stored, committed=0, log_end=0, scope=scope)
+            for sealed in archived:
+                await audited.take(sealed)  # type: ignore[arg-type]
+            audited.finish()
+        return told + [f"by the archive: {one}" for one in audit.differences if one.check == "rows"]
 
     def _fates(self, directory: Path) -> Iterator[tuple[tuple[str, int], RawFates]]:
         for topic in RAW_TOPICS:

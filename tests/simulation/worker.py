@@ -27,6 +27,7 @@ from config.topics import (
 )
 from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
+from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.graves import Fingerprints
 from streams.outbox import Outbox
@@ -36,6 +37,7 @@ from streams.pulse import StoodStill
 from streams.record_batches import BatchLedger, RecordBatch
 from streams.recovery import ChangelogFold, Recovered
 from streams.redis_views import TriggerStreams
+from streams.row_keys import RowsWithKeys
 from streams.snapshot_store import SnapshotStore
 from tests.simulation.broker import Broker, Producer
 from tests.simulation.reader import NEW_READER, Reader
@@ -255,7 +257,7 @@ class SimulatedWorker:
 
     async def _read_changelog(self, _settings: Settings, number: int) -> Recovered:
         """The rows of a partition as the broker has them at the first look, read bit by bit."""
-        fold = ChangelogFold()
+        fold = ChangelogFold(RowsWithKeys({}))
         await self.broker.request(self)
         log, read = self.broker.logs[TP(CUSTOMERS, number)], 0
         end = len(log)
@@ -266,8 +268,16 @@ class SimulatedWorker:
             await self.broker.request(self)
         fold.bury()
         rows = CustomerRows(fold.packed, strays=fold.strays)
+        secrets = Secrets.read(fold.secrets) if fold.secrets else None
         return Recovered(
-            rows, fold.state, end, fold.quarantined, 0.0, graves=fold.graves, gone=fold.gone
+            rows,
+            fold.state,
+            end,
+            fold.quarantined,
+            0.0,
+            secrets=secrets,
+            graves=fold.graves,
+            gone=fold.gone,
         )
 
     # Fetching and delivering

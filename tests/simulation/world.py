@@ -69,11 +69,13 @@ PARAMETERS = replace(
     identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
-SETTINGS = load_settings({}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0")
+SETTINGS = load_settings(
+    {}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0", archive="on"
+)
 CUSTOMERS_OF_SHOP = ("ada", "bob", "eve", "ida")
 VISITORS_OF_SHOP = ("v-1", "v-2", "v-3")
 #: Virtual seconds until everything must be done: far more than any run takes.
-LIVENESS_S = 900.0
+LIVENESS_S = 1_500.0
 SESSION_S = 3.0
 #: Writes before an outage of a worker can come: later ones would find nothing left to do.
 REQUESTS_MAX = 250
@@ -414,10 +416,17 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
         patch.object(streams.quarantine, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.snapshot_store, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.snapshot_store, "monotonic", loop.time),
-        patch.object(streams.snapshot_store, "new_reader", new_reader),
-        patch.object(streams.snapshot_store, "running", running),
         # Whoever waits this long waits for what does not come, and is told of standing still.
         patch.object(streams.pacing, "PATIENCE_S", 2 * LIVENESS_S),
+    ):
+        yield
+
+
+@contextmanager
+def _read_from_memory() -> Iterator[None]:
+    with (
+        patch.object(streams.snapshot_store, "new_reader", new_reader),
+        patch.object(streams.snapshot_store, "running", running),
     ):
         yield
 
@@ -426,7 +435,7 @@ def simulate(seed: int, publication: Publication) -> Run:
     """Run ``seed`` to its end. Raises `AssertionError` for what must never be on the way."""
     loop = VirtualLoop()
     try:
-        with _virtual_clocks(loop), _quickened():
+        with _virtual_clocks(loop), _read_from_memory(), _quickened():
             return loop.run_until_complete(_run(seed, publication))
     finally:
         loop.close()

@@ -391,6 +391,15 @@ def test_what_came_too_late_is_told_with_what_a_retry_of_it_needs() -> None:
     assert "--include-late" not in other.fix
 
 
+def test_an_archive_that_lacks_something_is_a_problem_before_the_log_may_expire() -> None:
+    whole = PartitionFact(2, NOW_MS, NOW_MS, 7)
+    lacking = PartitionFact(3, NOW_MS, NOW_MS, 7, has_archive=False)
+    told = found(Severity.PROBLEM, "archive", partitions=(whole, lacking))
+    assert told.words.startswith("the archive in partition 3 is not known")
+    assert "keepstream archive fill" in told.fix
+    assert "do not shorten the retention" in told.fix
+
+
 def test_damaged_rows_are_a_problem_with_the_command_that_makes_them_anew() -> None:
     sound = PartitionFact(0, NOW_MS, NOW_MS, 7)
     damaged = PartitionFact(3, NOW_MS, NOW_MS, 7, damaged=2)

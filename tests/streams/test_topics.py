@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from kafka.admin import ConfigResource
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.settings import Settings, load_settings
 from config.topics import (
     CLICKSTREAM,
+    CUSTOMER_ARCHIVE,
     CUSTOMER_EVENTS,
+    CUSTOMER_KEYS,
     CUSTOMERS,
     DECISION_LEDGER,
     LABELLED_EXAMPLES,
@@ -89,6 +92,38 @@ def test_what_state_and_models_are_made_of_is_kept_forever() -> None:
         assert declared_topics[name].config["retention.ms"] == "-1"
         assert declared_topics[name].config["retention.bytes"] == "-1"
         assert declared_topics[name].config["cleanup.policy"] == "delete"
+
+
+def test_with_the_archive_what_was_deleted_is_gone_in_a_day_and_the_log_may_expire() -> None:
+    kept = {
+        topic.name: topic.config
+        for topic in topics(4, 1, has_archive=True, log_retention_ms=30 * DAY_MS)
+    }
+    assert {CUSTOMER_ARCHIVE, CUSTOMER_KEYS} == kept.keys() - by_name().keys()
+    assert str(30 * DAY_MS) == kept[CUSTOMER_EVENTS]["retention.ms"]
+    assert (
+        "-1" == kept[CUSTOMER_ARCHIVE]["retention.ms"] == kept[CUSTOMER_ARCHIVE]["retention.bytes"]
+    )
+    for name in (CUSTOMERS, CUSTOMER_KEYS):
+        assert "compact" == kept[name]["cleanup.policy"]
+        assert str(DAY_MS) == kept[name]["max.compaction.lag.ms"]
+    assert "max.compaction.lag.ms" not in by_name()[CUSTOMERS].config
+
+
+@pytest.mark.kafka
+def test_a_log_that_expires_earlier_than_the_settings_say_is_refused(
+    deployment: Deployment,
+) -> None:
+    kept = replace(deployment.settings, archive="on", log_retention="30d")
+    create_topics(kept)
+    assert [] == check_topics(kept)
+    # Kept for longer is no harm, and for ever is what they say without the archive.
+    assert [] == deployment.texts(replace(kept, log_retention="7d"))
+    (told,) = deployment.texts(replace(kept, log_retention="forever"))
+    assert told.startswith("customer-events has retention.ms=2592000000, -1 is needed: ")
+    (told,) = deployment.texts(replace(kept, log_retention="60d"))
+    assert told.startswith("customer-events has retention.ms=2592000000, 5184000000 is needed: ")
+    assert told.endswith("--add-config retention.ms=5184000000")
 
 
 def test_the_changelog_keeps_both_writers_of_a_takeover() -> None:

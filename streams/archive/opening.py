@@ -1,0 +1,35 @@
+"""The archive of a partition that a worker takes over: it goes on where the last owner was."""
+
+from config.settings import Settings
+from streams.archive.key_reading import read_keys
+from streams.archive.writing import ArchiveWriter
+from streams.customer_keys import Secrets
+from streams.recovery import Recovered
+
+
+class ArchiveError(RuntimeError):
+    """The archive cannot be used as it is; the message says why and what to do."""
+
+
+async def open_archive(settings: Settings, number: int, recovered: Recovered) -> ArchiveWriter:
+    """What writes to the archive of a recovered partition. Raises `ArchiveError` where it does not
+    hold all that was applied before.
+    """
+    rows, keys, secrets = recovered.rows, recovered.rows.keys, recovered.secrets
+    assert keys is not None
+    if secrets is None:
+        if recovered.state.applied >= 0:
+            raise ArchiveError(
+                f"the archive of partition {number} is not known to have all that was applied, up "
+                f"to offset {recovered.state.applied}: stop the workers, run `keepstream archive "
+                f"fill`, then start them; or set KEEPSTREAM_ARCHIVE=off"
+            )
+        return ArchiveWriter(number, rows, keys, recovered.graves, Secrets.drawn(), is_new=True)
+    is_first = recovered.state.applied < 0
+    if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
+        # A key went with its row. To draw another would leave their past without its key.
+        found = await read_keys(settings, number)
+        for customer in lost:
+            if (kept := found.kept.get(customer.encode())) is not None:
+                keys.set_key(customer, kept)
+    return ArchiveWriter(number, rows, keys, recovered.graves, secrets, is_first=is_first)

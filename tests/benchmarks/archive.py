@@ -1,0 +1,124 @@
+"""What the archive costs a worker, in µs of CPU an event, beside what folding one costs.
+
+    python -m tests.benchmarks.archive [--customers 200] [--rounds 5]
+
+A shop's log is folded in batches in this process, with the archive and without, in turns, and the
+best round of each counts: the machine has other things to do, and only figures side by side are
+worth comparing. ``sealing``: what the archive's own calls took of it.
+"""
+
+import argparse
+import gc
+from collections.abc import Sequence
+from contextlib import suppress
+from time import process_time
+from typing import NamedTuple
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from config.settings import load_settings
+from models.admission import decode_event
+from models.events.event import Source
+from models.events.rejection import Rejected
+from models.events.wire import decode_log_line, encode_log_event
+from models.learning.snapshot import prior_snapshot
+from models.parameters import load_parameters
+from models.partition import Partition
+from models.plan import plan_for
+from streams.archive.writing import ArchiveWriter
+from streams.customer_keys import Secrets
+from streams.customers_table import CustomerRows
+from streams.graves import CustomerGraves
+from streams.outbox import BUFFER_BYTES, Outbox
+from streams.row_keys import RowsWithKeys
+from tests.kafka.deployment import orderly_shop
+from tests.simulation.broker import TAKEN_MS
+
+RECORDS_A_BATCH = 500
+
+
+class Round(NamedTuple):
+    """CPU seconds of one round, and how many of them went to the archive's own calls."""
+
+    whole_s: float
+    archive_s: float
+
+
+class Producer:
+    """Real batches, sent nowhere."""
+
+    def create_batch(self) -> object:
+        return BatchBuilder(BUFFER_BYTES, 0)
+
+
+def log_of(customers: int) -> list[bytes]:
+    """The log that ingest makes of a shop's 200 days."""
+    records = []
+    for offset, sent in enumerate(
+        sorted(orderly_shop(customers), key=lambda record: record.occurred_at_ms)
+    ):
+        source = Source("clickstream", 0, offset, TAKEN_MS)
+        # The shop also sends what ingest refuses.
+        with suppress(Rejected):
+            event = decode_event(sent.value, message_id=f"m-{offset}", source=source)
+            records.append(encode_log_event(event))
+    return records
+
+
+def folded(log: Sequence[bytes], *, has_archive: bool) -> Round:
+    """Fold the log in batches, and write rows as a worker does."""
+    parameters = load_parameters()
+    rows = CustomerRows(RowsWithKeys({}) if has_archive else {})
+    prior = prior_snapshot(parameters)
+    fold = Partition(0, rows, prior, plan_for(parameters), lambda *_: prior)
+    archive = None
+    if rows.keys is not None:
+        archive = ArchiveWriter(0, rows, rows.keys, CustomerGraves(), Secrets.drawn())
+    outbox = Outbox(Producer(), load_settings({}))  # type: ignore[arg-type]
+    archive_s = 0.0
+    gc.collect()
+    started_s = process_time()
+    for begin in range(0, len(log), RECORDS_A_BATCH):
+        taken = []
+        for offset, value in enumerate(log[begin : begin + RECORDS_A_BATCH], begin):
+            line = decode_log_line(value)
+            taken.append((offset, line, value, fold.apply(offset, line)))
+        if archive is not None:
+            archive_started_s = process_time()
+            for one in taken:
+                archive.take(*one)
+            archive.write_to(outbox)
+            archive_s += process_time() - archive_started_s
+        for key, packed, headers in rows.drain():
+            outbox.add("customers", 0, key=key, value=packed, headers=headers)
+        outbox.discard()
+    return Round(process_time() - started_s, archive_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    log = log_of(arguments.customers)
+    rounds: dict[bool, list[Round]] = {True: [], False: []}
+    for _ in range(arguments.rounds):
+        for has_archive, found in rounds.items():
+            found.append(folded(log, has_archive=has_archive))
+
+    def us(seconds: float) -> str:
+        return f"{seconds / len(log) * 1e6:.2f} µs"
+
+    without = min(one.whole_s for one in rounds[False])
+    whole = min(one.whole_s for one in rounds[True])
+    sealing = min(one.archive_s for one in rounds[True])
+    mean_bytes = sum(map(len, log)) / len(log)
+    print(f"{len(log):,} events of {mean_bytes:.0f} bytes, {arguments.rounds} rounds each, best:")
+    print(
+        f"folded {us(without)} an event, with the archive {us(whole)}: {us(whole - without)} more"
+    )
+    print(f"of that, sealing took {us(sealing)}")
+
+
+if __name__ == "__main__":
+    main()
