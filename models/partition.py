@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
@@ -32,6 +33,8 @@ from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_repeated
 
+#: How far ahead of the clock timers are put in order.
+_NEAR_MS = DAY_MS
 #: Records that are no events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
@@ -101,10 +104,11 @@ class Partition:
         self._context = plan.context(snapshot)
         self._refresh()
         # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
-        # and a customer is pushed again only for an earlier timer than the one scheduled.
-        self._heap: list[tuple[int, str]] = list(rows.due())
-        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in self._heap}
-        heapify(self._heap)
+        # and a customer is pushed again only for an earlier timer than the one scheduled. Only
+        # those before `_near_ms` are in the heap: few of a million are due within a day.
+        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in rows.due()}
+        self._heap: list[tuple[int, str]] = []
+        self._look_ahead(self.state.clock_ms + _NEAR_MS)
 
     @property
     def as_of_ms(self) -> int:
@@ -177,6 +181,8 @@ class Partition:
 
     def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
+        if clock_ms >= self._near_ms:
+            self._look_ahead(clock_ms + _NEAR_MS)
         if not self._heap or self._heap[0][0] > clock_ms:
             return effects
         ran: set[str] = set()
@@ -481,7 +487,14 @@ class Partition:
         scheduled_ms = self._scheduled.get(customer)
         if scheduled_ms is None or due_ms < scheduled_ms:
             self._scheduled[customer] = due_ms
-            heappush(self._heap, (due_ms, customer))
+            if due_ms < self._near_ms:
+                heappush(self._heap, (due_ms, customer))
+
+    def _look_ahead(self, near_ms: int) -> None:
+        """Have everybody in the heap who is due before ``near_ms``."""
+        self._near_ms = near_ms
+        self._heap = [(due, one) for one, due in self._scheduled.items() if due < near_ms]
+        heapify(self._heap)
 
     def _placed(
         self,

@@ -34,6 +34,8 @@ POLL_S = 1.0
 #: How long the broker holds a fetch for which there is nothing: at the end of the changelog one is
 #: under way, and what is asked next waits for its answer on the same connection.
 FETCH_HELD_MS = 10
+#: Rows of one fetch are folded while they are still in the processor's cache.
+FETCH_BYTES = 1024 * 1024
 
 
 class RecoveryError(RuntimeError):
@@ -128,25 +130,20 @@ class ChangelogFold:
             self.state, self.origin = state, told.origin
 
     def _add_row(self, customer: str, value: bytes | None, told: Marks) -> None:
-        if not is_id(customer):
-            raise RowError("neither a row nor a state")
+        if not told.is_known:
+            _require_row(customer, value, told)
         if value is None:
             self._remove(customer, told.erased)
             return
-        if not told.is_verified:
-            check_row(value, VERSIONS)
-        elif not told.is_known:
-            # What a writer of ours packed: its own checksums would say the same once more.
-            require_known(value, VERSIONS)
         if self.graves and self._is_of_the_past(customer, value):
             return
         before = self.packed.get(customer)
         if before is None or place_of(value).applied >= place_of(before).applied:
             self._keep(customer, value, told.key)
-            if told.is_sound:
-                self.damaged.discard(customer)
-            else:
+            if not told.is_sound:
                 self.damaged.add(customer)
+            elif self.damaged:
+                self.damaged.discard(customer)
 
     def _keep(self, customer: str, packed: bytes, kept: bytes) -> None:
         if self.keys is None or not kept:
@@ -211,6 +208,19 @@ class ChangelogFold:
         return max(self.state.applied, self.graves.applied, max(rows, default=-1))
 
 
+def _require_row(customer: str, value: bytes | None, told: Marks) -> None:
+    """Raise `RowError` for what is no customer's row, and as `check_row` does for other releases'.
+    What this release wrote is no such thing.
+    """
+    if not is_id(customer):
+        raise RowError("neither a row nor a state")
+    if value is not None and told.is_verified:
+        # What a writer of ours packed: its own checksums would say the same once more.
+        require_known(value, VERSIONS)
+    elif value is not None:
+        check_row(value, VERSIONS)
+
+
 async def recover(settings: Settings, partition: int) -> Recovered:
     """Read the changelog of ``partition`` to its present end.
 
@@ -218,7 +228,9 @@ async def recover(settings: Settings, partition: int) -> Recovered:
     events, which means that the log's topic was recreated.
     """
     started_s = monotonic()
-    new = new_reader(settings, fetch_max_wait_ms=FETCH_HELD_MS)
+    new = new_reader(
+        settings, fetch_max_wait_ms=FETCH_HELD_MS, max_partition_fetch_bytes=FETCH_BYTES
+    )
     async with running(new, settings) as reader:
         changelog = TopicPartition(settings.topic(CUSTOMERS), partition)
         events = TopicPartition(settings.topic(CUSTOMER_EVENTS), partition)

@@ -418,6 +418,14 @@ class _Headed(Struct, array_like=True, gc=False):
     head: RowPlace
 
 
+#: Where the applied position begins: behind the row's and the head's length, format and checksum.
+_PLACE_AT = 9
+_UINT64 = 0xCF
+#: The bytes of a whole number in MessagePack, by the first of them.
+_WIDTHS = bytes(
+    {0xCC: 2, 0xCD: 3, 0xCE: 5, _UINT64: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}.get(first, 1)
+    for first in range(256)
+)
 _encode = msgspec.msgpack.Encoder().encode
 _STORED = msgspec.msgpack.Decoder(_Stored)
 _CHECKED = msgspec.msgpack.Decoder(_Checked)
@@ -515,6 +523,9 @@ def place_of(content: bytes) -> RowPlace:
 
 def next_due_ms_of(content: bytes) -> int:
     """The earliest timer of a packed row that was checked when it was read; 0 for none."""
+    at = _PLACE_AT + _WIDTHS[content[_PLACE_AT]]
+    if content[at] == _UINT64:
+        return int.from_bytes(content[at + 1 : at + 9])
     headed: _Headed = _HEADED.decode(content)
     return headed.head.next_due_ms
 

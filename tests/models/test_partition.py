@@ -442,3 +442,25 @@ def test_a_timer_that_fails_leaves_the_stored_row_as_it_was(fragile: Log) -> Non
     assert stored["ada"] == encode_row(kept)
     assert at(minutes=5) == kept.next_due_ms
     assert 1 == kept.read(BROKEN).heard
+
+
+def timers_told(steps: int) -> list[tuple[int, str]]:
+    """What timers of ninety days tell of four customers, the clock moved in so many steps."""
+    log, told = Log(), []
+    for number in (7, 3, 5, 1):
+        order = {"order_id": f"o-{number}", "revenue": 10 * number}
+        placed_ms, who = at(hours=number % 4), f"c-{number}"
+        log.append(line("Order Completed", placed_ms, customer=who, message=who, properties=order))
+    for step in range(1, steps + 1):
+        moved = {"type": "clock", "timestamp": iso(at() + 90 * DAY_MS * step // steps)}
+        effects = log.append(orjson.dumps(moved)).effects
+        told += [(e.timestamp_ms, e.features) for e in effects if isinstance(e, Observation)]
+    return told
+
+
+def test_timers_run_in_the_same_order_however_far_the_clock_moves_at_once() -> None:
+    """By (time, customer), whether they were months away or near when they were set."""
+    told = timers_told(steps=1)
+    assert told == timers_told(steps=3) == timers_told(steps=700)
+    assert len(told) >= 4 * 90 // 14
+    assert sorted(moment for moment, _ in told) == [moment for moment, _ in told]

@@ -27,6 +27,7 @@ from models.customer.row import (
     check_row,
     decode_row,
     encode_row,
+    next_due_ms_of,
     place_of,
     require_known,
 )
@@ -548,3 +549,12 @@ def test_two_rows_never_share_what_can_change() -> None:
 
     assert encode_row(Row()) == encode_row(other)
     assert {} == second.sources
+
+
+@pytest.mark.parametrize("applied", [-1, 0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**40])
+@pytest.mark.parametrize("due_ms", [0, 1, 127, 128, 255, 65_536, 2**31, 2**32, at(), 2**62])
+def test_the_next_timer_is_found_wherever_it_stands(applied: int, due_ms: int) -> None:
+    row = lively()
+    row.applied, row.next_due_ms = applied, due_ms
+    content = encode_row(row)
+    assert due_ms == next_due_ms_of(content) == place_of(content).next_due_ms

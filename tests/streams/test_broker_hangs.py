@@ -20,7 +20,6 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import BrokerUnreachable, running
 from streams.outbox import Outbox, new_outbox_producer
 from streams.recovery import RecoveryError
-from streams.set_aside import SetAside
 from streams.topic_scan import Span, scan, spans_of
 from streams.topics import create_topics
 
@@ -151,7 +150,7 @@ def test_a_recovery_whose_broker_says_nothing_ends(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recovery, "STALL_S", 0.01)
     reader: Any = _SilentReader()
     with pytest.raises(RecoveryError, match="events-3 gave no position"):
-        asyncio.run(recovery.folded(reader, EVENTS, 5, SetAside()))
+        asyncio.run(recovery.folded(reader, EVENTS, 5, Settings()))
 
 
 def test_what_a_client_raises_is_told_in_words_and_without_its_text() -> None:

@@ -312,7 +312,7 @@ def test_the_end_of_a_changelog_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     """The last fetch finds nothing, and what is asked after it waits for its answer."""
     found: list[Any] = []
 
-    def no_reader(_: Settings, *, fetch_max_wait_ms: int) -> None:
+    def no_reader(_: Settings, *, fetch_max_wait_ms: int, **_others: int) -> None:
         found.append(fetch_max_wait_ms)
         raise InterruptedError
 
