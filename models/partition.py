@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
+from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
 from models.events.event import Event
-from models.events.link_record import ERASE, LinkRecord, link_record_of
+from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import LINK_TYPES, Line, timestamp_ms
 from models.graves import Grave, Graves
@@ -60,7 +61,8 @@ class Rows(Protocol):
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
-    ``refused``: why a part refused the event, which then has no fate.
+    ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
+    an id that a record brought to the person whose it is.
     """
 
     effects: list[Effect]
@@ -68,6 +70,18 @@ class Applied(NamedTuple):
     event: Event | None = None
     rehearsed: tuple[str, ...] = ()
     refused: Rejected | None = None
+    passed_on: Event | None = None
+
+    @property
+    def outcome(self) -> Event | None:
+        """The outcome of a decision that this record brought to whom it may have been made for: not
+        to an id of theirs, which passes it on.
+        """
+        event = self.event if self.fate is Fate.APPLIED else self.passed_on
+        if event is None or event.name not in OUTCOMES:
+            return None
+        is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
+        return None if is_theirs else event
 
 
 #: A record that was applied before: it changes nothing.
@@ -356,7 +370,8 @@ class Partition:
             self._rows.forget(record.customer)
             raise
         self._put(offset, record.customer, stepped.row)
-        return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
+        applied = self._placed(offset, stepped.effects)
+        return applied._replace(refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _put(self, offset: int, customer: str, row: Row) -> None:
         row.applied = offset
