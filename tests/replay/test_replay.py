@@ -214,7 +214,7 @@ def test_a_late_event_is_kept_with_the_dead_letters_and_counts_as_late() -> None
         letter.step,
         letter.content(),
     )
-    assert {"read": 1, "applied": 0, "duplicate": 0, "late": 1, "deadLettered": 0} == {
+    assert {"read": 1, "applied": 0, "duplicate": 0, "late": 1, "erased": 0, "deadLettered": 0} == {
         str(fate): count for fate, count in replay.summary().events.items()
     }
 
