@@ -59,13 +59,15 @@ BY_SPLIT, BY_LIMIT = "split", "limit"
 
 class Stepped(NamedTuple):
     """What an event or a record did to a row. ``fate`` is None if a part ``refused`` the event, or
-    for a record. ``row``: the row by now, which may be another.
+    for a record. ``row``: the row by now, which may be another. ``passed_on``: the event that the
+    record brought to the person whose it is.
     """
 
     row: Row
     effects: list[Effect]
     fate: Fate | None = None
     refused: Rejected | None = None
+    passed_on: Event | None = None
 
 
 def may_link(event: Event, plan: Plan) -> bool:
@@ -209,7 +211,7 @@ def _taken(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Steppe
         case "graft":
             return Stepped(row, _graft(row, record, context, plan))
         case "forwarded":
-            return Stepped(row, _forwarded(row, record, context, plan))
+            return _forwarded(row, record, context, plan)
         case "release":
             return Stepped(row, _release(row, record, context, plan))
         case _:
@@ -435,26 +437,27 @@ def _sent_home(
     return records
 
 
-def _forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+def _forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """An event of an id of this person's; of one that has left since, it is known there."""
     id_, person = record.said.id, record.customer
     if id_ not in row.ids:
-        return []
+        return Stepped(row, [])
     state, event = row.read(IDENTITIES), _event_in(record, plan)
     context.is_passed_on = True
     try:
         if not state.is_mirror:
-            _, effects = identity.advance(row, person, event, context, plan)
-            return effects
+            fate, effects = identity.advance(row, person, event, context, plan)
+            theirs = msgspec.structs.replace(event, customer=person)
+            return Stepped(row, effects, passed_on=theirs if fate is Fate.APPLIED else None)
         sub = msgspec.structs.replace(event, customer=id_)
         if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
-            return []
+            return Stepped(row, [])
     except Rejected:
         # What the id has heard of is not what the person has.
-        return []
+        return Stepped(row, [])
     finally:
         context.is_passed_on = False
-    return [*_passed_on(state, msgspec.structs.replace(event, customer=person))]
+    return Stepped(row, [*_passed_on(state, msgspec.structs.replace(event, customer=person))])
 
 
 def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:

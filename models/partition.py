@@ -14,6 +14,7 @@ from models import erasure, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
 from models.customer import inactivity
+from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
@@ -21,7 +22,7 @@ from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
 from models.events.event import Event, Source
 from models.events.gone import left_by
-from models.events.link_record import ERASE, LinkRecord, link_record_of
+from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
@@ -67,7 +68,8 @@ class Rows(Protocol):
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
-    ``refused``: why a part refused the event, which then has no fate.
+    ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
+    an id that a record brought to the person whose it is.
     """
 
     effects: list[Effect]
@@ -75,6 +77,18 @@ class Applied(NamedTuple):
     event: Event | None = None
     rehearsed: tuple[str, ...] = ()
     refused: Rejected | None = None
+    passed_on: Event | None = None
+
+    @property
+    def outcome(self) -> Event | None:
+        """The outcome of a decision that this record brought to whom it may have been made for: not
+        to an id of theirs, which passes it on.
+        """
+        event = self.event if self.fate is Fate.APPLIED else self.passed_on
+        if event is None or event.name not in OUTCOMES:
+            return None
+        is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
+        return None if is_theirs else event
 
 
 #: A record that was applied before: it changes nothing.
@@ -404,7 +418,8 @@ class Partition:
             self._rows.forget(record.customer)
             raise
         self._put(offset, record.customer, stepped.row)
-        return self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
+        applied = self._placed(offset, stepped.effects)
+        return applied._replace(refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _gone(self, offset: int, line: Line) -> Applied:
         """Fold what is left of a record as the record was, but for its customer, of whom it may

@@ -12,7 +12,6 @@ from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
 from models.catalogue import MISSPELT, nearest_known_name
-from models.customer.contacts import OUTCOMES
 from models.customer.profile import profile
 from models.customer.row import Row
 from models.decisions.trigger import Decision
@@ -193,6 +192,7 @@ class Replay:
             effects += self._moved(partition, clock_ms)
         applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
         effects += self._learnt(applied)
+        self._count_outcome(self._lane(line), applied)
         outputs = self._outputs(self._told(partition, line, effects))
         if applied.refused is not None:
             outputs.append(self._refused(applied.refused, raw, number, step="profile"))
@@ -201,12 +201,6 @@ class Replay:
             self._counts.add_fate(applied.fate)
         if applied.fate is Fate.APPLIED:
             self._hindsight.record(event, partition.state.clock_ms)
-            if event.name in OUTCOMES:
-                lane = self._lane(line)
-                is_history = event.historical or lane.partition.context.is_rehearsal
-                self._counts.add_outcome(
-                    event, lane.rows.rows[event.customer], is_history=is_history
-                )
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self.refusals.add(late)
@@ -226,9 +220,7 @@ class Replay:
             if isinstance(effect, LinkRecord):
                 told = decode_log_line(encode_link_record(effect))
                 applied = partition.apply(partition.state.applied + 1, told)
-                if applied.refused is not None:
-                    self._counts.add_refused(applied.refused)
-                waiting.extend(self._learnt(applied))
+                waiting.extend(self._of_record(self._lane(line), applied))
             else:
                 done.append(effect)
         return done
@@ -247,7 +239,7 @@ class Replay:
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
         offset = self._offset(lane.partition, line)
-        effects = self._learnt(lane.partition.apply(offset, line))
+        effects = self._of_record(lane, lane.partition.apply(offset, line))
         if line.type == "live":
             return effects
         if line.type == "model":
@@ -276,6 +268,19 @@ class Replay:
             if self._has_news and self._trainer.is_due:
                 self._adopt(partition, self._latest_ms)
         return effects
+
+    def _of_record(self, lane: _Lane, applied: Applied) -> list[Effect]:
+        """Count what a record that is no event did, and teach the trainer; return the effects."""
+        if applied.refused is not None:
+            self._counts.add_refused_record(applied.refused)
+        self._count_outcome(lane, applied)
+        return self._learnt(applied)
+
+    def _count_outcome(self, lane: _Lane, applied: Applied) -> None:
+        event = applied.outcome
+        if event is not None:
+            is_history = event.historical or lane.partition.context.is_rehearsal
+            self._counts.add_outcome(event, lane.rows.rows[event.customer], is_history=is_history)
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""

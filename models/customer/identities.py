@@ -30,6 +30,8 @@ MERGED_MAX: Final = 8
 class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
     """Another user is the same person as the event's, who is the one to stay."""
 
+    customers: ClassVar[frozenset[str]] = frozenset({"from_user_id"})
+
     from_user_id: Text
     because: Text | None = None
 
@@ -48,6 +50,8 @@ class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
 
 class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
     """An id is not this customer's, of all that was before."""
+
+    customers: ClassVar[frozenset[str]] = frozenset({"id"})
 
     id: Text
     because: Text | None = None
