@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from models import erasure, links
+from models import erasure, inactivity, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
-from models.customer import inactivity
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row, RowError, decode_row
