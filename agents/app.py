@@ -31,7 +31,7 @@ from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.links import is_elsewhere, is_told, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
-from streams.archive.opening import ArchiveError
+from streams.archive.opening import ArchiveError, require_told_erasures
 from streams.batch_consumer import Batching
 from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
@@ -425,7 +425,8 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
 
     ``is_live``: partitions that are still empty decide aloud from their first event on.
 
-    Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
+    Raises `ArchiveError`, `BrokerUnreachable` or `TopicsError` before anything is read when it
+    cannot start.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -433,6 +434,7 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
     quiet_libraries()
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutTraceback(*EXPLAINED))
+    require_told_erasures(settings, parameters)
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.

@@ -136,11 +136,11 @@ class ProfileAgent:
             owned.last_event_s = monotonic()
             topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
             counts.fates[topic, str(applied.fate)] += 1
-        if applied.outcome is not None:
-            self._count_outcome(owned, applied.outcome, counts)
         if applied.fate is Fate.LATE:
             late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
             self._refuse(owned, record, late, step="profile", counts=counts, line=line)
+        if (outcome := applied.outcome) is not None:
+            self._count_outcome(owned, outcome, counts)
         for kind in applied.rehearsed:
             counts.decisions[kind, "rehearsed"] += 1
         for effect in applied.effects:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from config.names import folded
-from config.parameters import Parameters
+from config.parameters import Identity, Parameters
 from config.topics import CLICKSTREAM
 from config.zones import zone_called
 from models.catalogue import (
@@ -22,6 +22,7 @@ from models.customer.consent_choices import says_no
 from models.customer.consent_purposes import NO_STAMPS, stamps_in
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
+from models.events.ids import nobody
 from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
@@ -142,9 +143,18 @@ def admit_line(
     )
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
+    if parameters.identity.blocked:
+        _check_named(event, parameters.identity)
     _check_arrival(event, line, parameters.time.future)
     check_currency(event.properties, event.occurred_at_ms, parameters.money)
     return event
+
+
+def _check_named(event: Event, identity: Identity) -> None:
+    """Compare the customers that the properties name with the ids that are blocked, too."""
+    for name in getattr(event.kind.declared.shape, "customers", ()):
+        if identity.is_blocked(getattr(event.properties, name)):
+            raise nobody(f"$.properties.{name}")
 
 
 def _timezone(line: Line) -> str | None:

@@ -33,6 +33,7 @@ from models.events.properties import (
     is_id_field,
     is_number,
     items_of,
+    names_customer,
     text_of,
 )
 from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
@@ -217,6 +218,8 @@ def _forgive(shape: Type, parts: Schema) -> None:
         item, text = items_of(field.type), text_of(field.type)
         if item is not None:
             _forgive(item, parts)
+        elif names_customer(shape, field.encode_name):
+            properties[field.encode_name] = _with_kinds(found, _WHO["anyOf"])
         elif text is not None and is_id_field(field.encode_name):
             kinds = _THING if field.required else [_ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]
             properties[field.encode_name] = _with_kinds(found, kinds)

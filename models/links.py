@@ -60,15 +60,15 @@ BY_SPLIT, BY_LIMIT = "split", "limit"
 
 class Stepped(NamedTuple):
     """What an event or a record did to a row. ``fate`` is None if a part ``refused`` the event, or
-    for a record. ``row``: the row by now, which may be another. ``event``: the person's by now,
-    of one of their ids, if they applied it.
+    for a record. ``row``: the row by now, which may be another. ``passed_on``: the event that the
+    record brought to the person whose it is.
     """
 
     row: Row
     effects: list[Effect]
     fate: Fate | None = None
     refused: Rejected | None = None
-    event: Event | None = None
+    passed_on: Event | None = None
 
 
 def may_link(event: Event, plan: Plan) -> bool:
@@ -486,20 +486,21 @@ def _forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> St
     if id_ not in row.ids:
         return Stepped(row, [])
     state, event = row.read(IDENTITIES), _event_in(record, plan)
-    theirs = msgspec.structs.replace(event, customer=person)
     context.is_passed_on = True
     try:
         if not state.is_mirror:
             fate, effects = identity.advance(row, person, event, context, plan)
-            return Stepped(row, effects, event=theirs if fate is Fate.APPLIED else None)
-        if identity.mirror(row, person, event, context, plan) is not Fate.APPLIED:
+            theirs = msgspec.structs.replace(event, customer=person)
+            return Stepped(row, effects, passed_on=theirs if fate is Fate.APPLIED else None)
+        sub = msgspec.structs.replace(event, customer=id_)
+        if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
             return Stepped(row, [])
     except Rejected:
         # What the id has heard of is not what the person has.
         return Stepped(row, [])
     finally:
         context.is_passed_on = False
-    return Stepped(row, [*_passed_on(state, theirs)])
+    return Stepped(row, [*_passed_on(state, msgspec.structs.replace(event, customer=person))])
 
 
 def _release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:

@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from models import erasure, links
+from models import erasure, inactivity, links
 from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
-from models.customer import inactivity
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.row import NO_IDS, Row, RowError, decode_row
@@ -68,9 +67,8 @@ class Rows(Protocol):
 class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
-    ``refused``: why a part refused the event, which then has no fate; or why another row refused
-    what an event that was applied asked of it. ``outcome``: of an action, for the customer who is
-    to know of it: an id tells the person whose it is.
+    ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
+    an id that a record brought to the person whose it is.
     """
 
     effects: list[Effect]
@@ -78,7 +76,18 @@ class Applied(NamedTuple):
     event: Event | None = None
     rehearsed: tuple[str, ...] = ()
     refused: Rejected | None = None
-    outcome: Event | None = None
+    passed_on: Event | None = None
+
+    @property
+    def outcome(self) -> Event | None:
+        """The outcome of a decision that this record brought to whom it may have been made for: not
+        to an id of theirs, which passes it on.
+        """
+        event = self.event if self.fate is Fate.APPLIED else self.passed_on
+        if event is None or event.name not in OUTCOMES:
+            return None
+        is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
+        return None if is_theirs else event
 
 
 #: A record that was applied before: it changes nothing.
@@ -324,8 +333,7 @@ class Partition:
         if fate is Fate.APPLIED:
             self._put(offset, customer, row)
         effects += caused
-        applied = self._placed(offset, effects, fate, event)
-        return _with_outcome(applied, event) if fate is Fate.APPLIED else applied
+        return self._placed(offset, effects, fate, event)
 
     def _fate_of_erased(
         self,
@@ -382,8 +390,6 @@ class Partition:
         if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
             self._put(offset, event.customer, row)
         applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
-        if stepped.fate is Fate.APPLIED and not _is_passed_on(stepped.effects):
-            applied = _with_outcome(applied, event)
         return applied._replace(refused=stepped.refused)
 
     def _link(self, offset: int, line: Line) -> Applied:
@@ -411,8 +417,8 @@ class Partition:
             self._rows.forget(record.customer)
             raise
         self._put(offset, record.customer, stepped.row)
-        applied = self._placed(offset, stepped.effects)._replace(refused=stepped.refused)
-        return applied if stepped.event is None else _with_outcome(applied, stepped.event)
+        applied = self._placed(offset, stepped.effects)
+        return applied._replace(refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _gone(self, offset: int, line: Line) -> Applied:
         """Fold what is left of a record as the record was, but for its customer, of whom it may
@@ -533,11 +539,3 @@ class Partition:
             self.state.rehearsed += len(rehearsed)
             effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]
         return Applied(effects, fate, event, tuple(rehearsed))
-
-
-def _with_outcome(applied: Applied, event: Event) -> Applied:
-    return applied._replace(outcome=event) if event.name in OUTCOMES else applied
-
-
-def _is_passed_on(effects: list[Effect]) -> bool:
-    return any(isinstance(one, LinkRecord) and one.kind == FORWARDED for one in effects)

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS
-from models.customer.inactivity import INACTIVITY_TIMER
 from models.customer.part import INTERACTIONS, KEYS_MAX, NAMED_BY_RULES, Fact, Part, Reading, Timer
 from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
 from models.decisions.policy import Policy, compile_policy
 from models.events.event import Kind
+from models.inactivity import INACTIVITY_TIMER
 from models.learning.snapshot import Snapshot
 
 #: The parts that listen to one kind of event.

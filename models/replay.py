@@ -181,8 +181,7 @@ class Replay:
             self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
         if event.has_unread_consent:
             self.refusals.add_unread_consent(number)
-        lane = self._lane(line)
-        partition = lane.partition
+        partition = self._lane(line).partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.
         moves_clock = line.position is not None and line.moves_clock
@@ -190,13 +189,13 @@ class Replay:
         if is_news and line.position is None and not self._clock_is_given:
             self._latest_ms = max(self._latest_ms, event.occurred_at_ms)
             clock_ms = self._latest_ms - self._parameters.time.disorder
-            effects += self._moved(lane, clock_ms)
+            effects += self._moved(partition, clock_ms)
         applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
-        effects += self._learnt(lane, applied)
-        done, refused = self._told(lane, line, effects)
-        outputs = self._outputs(done)
-        if (refused := applied.refused or refused) is not None:
-            outputs.append(self._refused(refused, raw, number, step="profile"))
+        effects += self._learnt(applied)
+        self._count_outcome(self._lane(line), applied)
+        outputs = self._outputs(self._told(partition, line, effects))
+        if applied.refused is not None:
+            outputs.append(self._refused(applied.refused, raw, number, step="profile"))
             return outputs
         if applied.fate is not None:
             self._counts.add_fate(applied.fate)
@@ -208,15 +207,12 @@ class Replay:
             outputs.append(dead_letter(late, raw, step="profile", line=number))
         return outputs
 
-    def _told(
-        self, lane: _Lane, line: Line, effects: list[Effect]
-    ) -> tuple[list[Effect], Rejected | None]:
-        """``effects``, with those of what rows tell each other, and why a row refused what the
-        event asks of it: in an export that is in the log, in a plain one it is told at once.
+    def _told(self, partition: Partition, line: Line, effects: list[Effect]) -> list[Effect]:
+        """``effects``, with those of what rows tell each other: in an export that is in the log, in
+        a plain one it is told at once.
         """
         if line.position is not None:
-            return effects, None
-        partition, refused = lane.partition, None
+            return effects
         done: list[Effect] = []
         waiting = deque(effects)
         while waiting:
@@ -224,11 +220,10 @@ class Replay:
             if isinstance(effect, LinkRecord):
                 told = decode_log_line(encode_link_record(effect))
                 applied = partition.apply(partition.state.applied + 1, told)
-                refused = refused or applied.refused
-                waiting.extend(self._learnt(lane, applied))
+                waiting.extend(self._of_record(self._lane(line), applied))
             else:
                 done.append(effect)
-        return done, refused
+        return done
 
     def _refuse_later(self, event: Event, line: Line) -> None:
         """Raise ``Rejected`` for an event later than is allowed."""
@@ -244,10 +239,7 @@ class Replay:
     def _control(self, line: Line) -> list[Effect]:
         lane = self._lane(line)
         offset = self._offset(lane.partition, line)
-        applied = lane.partition.apply(offset, line)
-        if applied.refused is not None:
-            self._counts.add_refused_later(applied.refused)
-        effects = self._learnt(lane, applied)
+        effects = self._of_record(lane, lane.partition.apply(offset, line))
         if line.type == "live":
             return effects
         if line.type == "model":
@@ -262,32 +254,37 @@ class Replay:
                 self._adopt(lane.partition, lane.partition.state.clock_ms)
         return effects
 
-    def _moved(self, lane: _Lane, clock_ms: int) -> list[Effect]:
+    def _moved(self, partition: Partition, clock_ms: int) -> list[Effect]:
         """Move the clock of a plain log by an event, and adopt a model if one is due: at the end of
         a day, as a live import does, before anything of the next one.
         """
-        partition = lane.partition
         effects: list[Effect] = []
         for at_ms in (last_day_end_ms(clock_ms), clock_ms):
             if at_ms <= partition.state.clock_ms:
                 continue
             offset = partition.state.applied + 1
-            effects += self._learnt(lane, partition.advance_clock(offset, at_ms))
+            effects += self._learnt(partition.advance_clock(offset, at_ms))
             partition.skip(offset)
             if self._has_news and self._trainer.is_due:
                 self._adopt(partition, self._latest_ms)
         return effects
 
-    def _count_outcome(self, lane: _Lane, event: Event) -> None:
-        is_history = event.historical or lane.partition.context.is_rehearsal
-        row = lane.rows.rows[event.customer]
-        self._counts.add_outcome(event, row, is_history=is_history)
+    def _of_record(self, lane: _Lane, applied: Applied) -> list[Effect]:
+        """Count what a record that is no event did, and teach the trainer; return the effects."""
+        if applied.refused is not None:
+            self._counts.add_refused_record(applied.refused)
+        self._count_outcome(lane, applied)
+        return self._learnt(applied)
 
-    def _learnt(self, lane: _Lane, applied: Applied) -> list[Effect]:
+    def _count_outcome(self, lane: _Lane, applied: Applied) -> None:
+        event = applied.outcome
+        if event is not None:
+            is_history = event.historical or lane.partition.context.is_rehearsal
+            self._counts.add_outcome(event, lane.rows.rows[event.customer], is_history=is_history)
+
+    def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
         self._counts.add_rehearsed(applied.rehearsed)
-        if applied.outcome is not None:
-            self._count_outcome(lane, applied.outcome)
         for effect in applied.effects:
             if isinstance(effect, Erased):
                 self._hindsight.forget(effect.customer)

@@ -31,7 +31,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     ``control_treated``: outcomes of decisions for the control group, by channel;
     ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
     ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
-    first; ``unread_consents``: events whose context says of consent what is not understood.
+    first; what one customer's row refused of another's is among them and is no event.
+    ``unread_consents``: events whose context says of consent what is not understood.
     """
 
     events: dict[str, int]
@@ -76,12 +77,9 @@ class ReplayCounts:
         self._fates["deadLettered"] += 1
         self.refusals.add(rejected)
 
-    def add_refused_later(self, rejected: Rejected) -> None:
-        """Count an event as a dead letter instead of as applied: another row, asked by what the log
-        has of it, refused it.
-        """
-        self._fates[Fate.APPLIED] -= 1
-        self.add_refused(rejected)
+    def add_refused_record(self, rejected: Rejected) -> None:
+        """Count why a row refused what another told it; the event that said so has its fate."""
+        self.refusals.add(rejected)
 
     def add_score(self) -> None:
         self._scores += 1
@@ -97,7 +95,9 @@ class ReplayCounts:
             self._triggers[decided.kind] += 1
 
     def add_outcome(self, event: Event, row: Row, *, is_history: bool) -> None:
-        """Count an outcome of nothing that was decided; history names what others decided."""
+        """Count an outcome of nothing that was decided for whom the row is of; history names what
+        others decided.
+        """
         contact = decided_contact(row.read(CONTACTS), event)
         if contact is None:
             self._unknown_outcomes += not is_history

@@ -88,8 +88,8 @@ def row_record(
     packed: bytes | None,
     *,
     is_sound: bool = True,
-    erased: int | None = None,
     known: bytes = KNOWN,
+    erased: int | None = None,
     key: bytes | None = None,
 ) -> ChangelogRecord:
     """A customer's row, or with None that there is none; ``erased``: the offset of the record that
@@ -132,11 +132,12 @@ def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _ROW:
         # Nearly every row, a million of them in a takeover.
-        if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
+        stated = headers[0][1]
+        if stated == _sum_of(key or b"", value) + KNOWN:
             return _KNOWN
     elif len(headers) == 2 and headers[0][0] == _ROW and headers[1][0] == _KEY:
         if headers[0][1] == _sum_of(key or b"", value) + KNOWN:
-            return _KNOWN._replace(key=headers[1][1])
+            return Marks(True, True, UNKNOWN_ORIGIN, 0, True, True, headers[1][1])
     found = dict(headers)
     stated = found.get(_ROW, found.get(_CHECKSUM, b""))
     is_verified = stated[:_CHECKSUM_BYTES] == _sum_of(key or b"", value)

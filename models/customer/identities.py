@@ -15,7 +15,6 @@ from models.customer.row import Row, State
 from models.customer.scene import Scene
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, EventType, Text
-from models.events.ids import is_nobody
 from models.events.rejection import Reason, Rejected
 
 MERGED, SPLIT = "Customer Merged", "Customer Split"
@@ -30,6 +29,8 @@ MERGED_MAX: Final = 8
 
 class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
     """Another user is the same person as the event's, who is the one to stay."""
+
+    customers: ClassVar[frozenset[str]] = frozenset({"from_user_id"})
 
     from_user_id: Text
     because: Text | None = None
@@ -49,6 +50,8 @@ class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
 
 class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
     """An id is not this customer's, of all that was before."""
+
+    customers: ClassVar[frozenset[str]] = frozenset({"id"})
 
     id: Text
     because: Text | None = None
@@ -142,26 +145,8 @@ def _united(states: Sequence[Identities], _parameters: Parameters) -> Identities
     return one
 
 
-def _check_named(event: Event, parameters: Parameters) -> None:
-    """Refuse an id that is nobody's. One that is blocked by now may leave."""
-    if event.name == MERGED:
-        id_, path = event.properties.from_user_id, "$.properties.from_user_id"
-        is_nobodys = is_nobody(id_) or parameters.identity.is_blocked(id_)
-    else:
-        id_, path = event.properties.id, "$.properties.id"
-        is_nobodys = is_nobody(id_)
-    if is_nobodys:
-        raise Rejected(
-            Reason.NO_IDENTITY,
-            path,
-            "this id stands for nobody, or identity.blocked matches it",
-            "name an id of one customer",
-        )
-
-
 def _check(state: Identities, event: Event, parameters: Parameters) -> None:
     """Refuse to merge somebody with themselves, or into somebody who is another's by now."""
-    _check_named(event, parameters)
     if event.name != MERGED:
         return
     if not parameters.identity.enabled:

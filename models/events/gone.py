@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Source
 from models.events.foreign import UNREADABLE
 from models.events.rejection import Reason, Rejected
@@ -52,7 +53,8 @@ def gone_of(line: Line, at_ms: int | None = None) -> Gone:
     """
     if line.type == GONE:
         log_format, at_ms = line.version or LOG_FORMAT, _time_of(line)
-    elif line.type in LINK_TYPES:
+    elif line.type in LINK_TYPES or line.event == ERASE_REQUESTED:
+        # What tells of persons is no news of the shop, and has no part in its time.
         log_format, at_ms = LINK_FORMAT, 0
     else:
         log_format = LOG_FORMAT if line.moves_clock else 2 if line.is_before_rehearsal else 0

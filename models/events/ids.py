@@ -98,6 +98,28 @@ def id_text(value: Any, path: str) -> str | None:
     return text or None
 
 
+def customer_id_text(value: Any, path: str) -> str | None:
+    """As `id_text`, for the id of a customer in an event that would be wrong without it. Raises
+    ``Rejected`` for what stands for nobody, too.
+    """
+    text = None if value is True or value is False else id_text(value, path)
+    if text is not None and is_nobody(text):
+        raise nobody(path)
+    return text
+
+
+def nobody(path: str) -> Rejected:
+    """For an id at ``path`` that stands for nobody, or that the operator blocks: it would make one
+    of many.
+    """
+    return Rejected(
+        Reason.NO_IDENTITY,
+        path,
+        "an id that is no one customer's",
+        f"fill in {path.rpartition('.')[2]} with an id of one customer, or leave out the event",
+    )
+
+
 def thing_id_text(value: Any, path: str) -> str | None:
     """As `id_text`, for ids of orders, products, tickets and the like; None for what stands for
     none of them.

@@ -30,7 +30,7 @@ from msgspec.inspect import (
 
 from config.names import folded
 from models.events.foreign import UNREADABLE
-from models.events.ids import SURELY_SHORT, is_no_thing, thing_id_text
+from models.events.ids import SURELY_SHORT, customer_id_text, is_no_thing, is_nobody, thing_id_text
 from models.events.leniency import is_nothing, plain, read_json, spelt
 from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected, rejected_by
@@ -45,6 +45,12 @@ _HUGE: Final = 1e300
 def is_id_field(name: str) -> bool:
     """Whether a property holds an id: it is called so."""
     return name.endswith("_id") or name == "sku"
+
+
+def names_customer(shape: Type, name: str) -> bool:
+    """Whether a property holds the id of another customer: its shape says so."""
+    assert isinstance(shape, StructType)
+    return name in getattr(shape.cls, "customers", ())
 
 
 def text_of(kind: Type) -> StrType | None:
@@ -114,13 +120,18 @@ class _Object:
 
     def __init__(self, shape: Type) -> None:
         assert isinstance(shape, StructType)
-        self._fields = tuple(_Field(one.encode_name, _reader(one)) for one in shape.fields)
+        whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
+        self._fields = tuple(
+            _Field(one.encode_name, customer_id_text if one.name in whose else _reader(one))
+            for one in shape.fields
+        )
         self._names = {folded(field.name): field.name for field in self._fields}
         self._dispensable: frozenset[str] = getattr(shape.cls, "dispensable", frozenset())
         self._list_names = {one.encode_name for one in shape.fields if items_of(one.type)}
         self._has_product = "product_id" in self._names.values()
         texts = [one for one in shape.fields if text_of(one.type) is not None]
-        ids = [one for one in texts if is_id_field(one.encode_name)]
+        ids = [one for one in texts if is_id_field(one.encode_name) or one.name in whose]
+        self._customers, self._names_customers = _values_of(whose), bool(whose)
         self._ids = _values_of([one.name for one in ids])
         self._texts = _values_of([one.name for one in texts if one not in ids])
         self._spellings = tuple(
@@ -157,7 +168,7 @@ class _Object:
             for item in items_in(properties) or ():
                 if not inner.is_sound(item, raw):
                     return False
-        return True
+        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
 
     def values(self, tree: Any, path: str) -> dict[str, Any]:
         """What the shape can be made of. Raises ``Rejected``."""

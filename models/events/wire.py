@@ -15,7 +15,7 @@ from config.names import folded
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import NOTHING, Event, Source
 from models.events.foreign import UNREADABLE
-from models.events.ids import id_text, is_nobody
+from models.events.ids import id_text, is_nobody, nobody
 from models.events.leniency import escaped, plain, read_json, spelt, to_json
 from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
@@ -350,6 +350,7 @@ def visitor_of(
 ) -> str | None:
     """The anonymous id that an event of ``user`` names besides, an alias as its ``previousId``;
     None if it names none, or one that is nobody's or no id: the event is the user's all the same.
+    Raises ``Rejected`` for an alias of nobody: it says nothing else.
     """
     named: tuple[Any, ...] = (line.anonymous_id, line.other_visitor)
     if line.type == "alias":
@@ -363,7 +364,17 @@ def visitor_of(
             continue
         if visitor is not None and visitor != user:
             return visitor
+    if line.type == "alias":
+        _require_somebody(line.previous_id, is_blocked)
     return None
+
+
+def _require_somebody(value: Any, is_blocked: Callable[[str], bool] | None) -> None:
+    """Raise ``Rejected`` for a ``previousId`` that is an id and nobody's."""
+    path = "$.previousId"
+    if not isinstance(value, bool) and id_text(value, path) is not None:
+        if _whose(value, path, is_blocked) is None:
+            raise nobody(path)
 
 
 def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:

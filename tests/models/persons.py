@@ -17,6 +17,7 @@ from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
+from models.events.event import Event
 from models.events.link_record import LinkRecord, encode_link_record
 from models.events.rejection import Rejected
 from models.events.times import iso
@@ -62,7 +63,9 @@ def said_by(
 
 
 class Deployment:
-    """``effects``: what was decided and taught; ``refused``: what parts or rows refused."""
+    """``effects``: what was decided and taught; ``refused``: what parts or rows refused;
+    ``outcomes``: of decisions, for whom they count.
+    """
 
     def __init__(self, partitions: int = 1, parameters: Parameters = LINKING) -> None:
         self.plan: Plan = PLAN if parameters is LINKING else plan_for(parameters)
@@ -73,6 +76,7 @@ class Deployment:
         self.lanes = [self._opened(number) for number in range(partitions)]
         self.effects: list[Effect] = []
         self.refused: list[Rejected] = []
+        self.outcomes: list[Event] = []
 
     def _opened(self, number: int) -> Partition:
         state = decode_state(self.states[number])
@@ -113,6 +117,8 @@ class Deployment:
             return
         if applied.refused is not None:
             self.refused.append(applied.refused)
+        if applied.outcome is not None:
+            self.outcomes.append(applied.outcome)
         for effect in applied.effects:
             if isinstance(effect, LinkRecord):
                 self.logs[self.home(effect.customer)].append(encode_link_record(effect))

@@ -296,8 +296,11 @@ def test_what_was_on_its_way_brings_nobody_back(shop: Deployment) -> None:
     assert before == shop.erased()
 
 
-def test_news_of_an_earlier_person_does_not_erase_a_new_one(shop: Deployment) -> None:
-    shop.tell(*LINKED, erase())
+@pytest.mark.parametrize("asked", [{"user": "ada"}, {"visitor": "anon-1"}])
+def test_news_of_an_earlier_person_does_not_erase_a_new_one(
+    shop: Deployment, asked: dict[str, str]
+) -> None:
+    shop.tell(*LINKED, erase(**asked))
     news = [raw for log in shop.logs for raw in log if b'"type":"erase"' in raw]
     assert news
     shop.tell(page(70, user="ada"), page(71, visitor="anon-1"), logged_in(75))

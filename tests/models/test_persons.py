@@ -14,7 +14,6 @@ from models.customer_list import Search, question
 from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from models.identity import is_mirror
 from models.links import is_told
-from models.parameters import load_parameters
 from tests.models.lines import MINUTE_MS, at
 from tests.models.persons import LINKING, Deployment, said_by
 from tests.models.test_withdrawal import TREATED
@@ -322,27 +321,6 @@ def test_what_cannot_be_merged_is_refused_and_nothing_changes(
 
     assert [why] == [one.detail for one in shop.refused]
     assert before == shop.people()
-
-
-@pytest.mark.parametrize(
-    ("event", "is_refused"),
-    [
-        (merged(1, "ada", "kiosk-7"), True),
-        (merged(1, "ada", "undefined"), True),
-        (merged(1, "ada", "guest"), True),
-        (merged(1, "ada", "bob"), False),
-        (split(1, "null"), True),
-        (split(1, "kiosk-7"), False),
-    ],
-)
-def test_nobodys_ids_are_no_ones_to_merge(event: bytes, *, is_refused: bool) -> None:
-    blocked = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
-    shop = Deployment(2, blocked)
-
-    shop.tell(page(0, user="ada"), event)
-
-    assert is_refused == bool(shop.refused)
-    assert not is_refused or {"ada"} == shop.people().keys()
 
 
 def test_two_who_are_merged_into_each_other_at_once_stay_two(shop: Deployment) -> None:

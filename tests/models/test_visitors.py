@@ -7,6 +7,7 @@ import pytest
 
 from models.admission import admit, decode_event
 from models.events.event import Event
+from models.events.rejection import Reason, Rejected
 from models.events.wire import Position, decode_log_line, encode_event
 from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS
@@ -81,3 +82,50 @@ def test_a_blocked_visitor_is_nobody() -> None:
 
     assert admitted(parameters, userId="olaf", anonymousId="kiosk-7").visitor is None
     assert "shop-7" == admitted(parameters, userId="olaf", anonymousId="shop-7").visitor
+
+
+_BLOCKING = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
+_NOBODIES = ["null", " Guest ", "00000000-0000-0000-0000-000000000000", "{{id}}", 0, "kiosk-7"]
+_NAMES = {
+    "alias": "previousId",
+    "Customer Merged": "properties.from_user_id",
+    "Customer Split": "properties.id",
+}
+
+
+@pytest.mark.parametrize("named", _NOBODIES)
+@pytest.mark.parametrize("name", _NAMES)
+def test_nobody_is_one_with_who_is_nobody(name: str, named: Any) -> None:
+    with pytest.raises(Rejected) as refused:
+        _who_is_who(name, named)
+
+    assert Reason.NO_IDENTITY is refused.value.reason
+    assert f"$.{_NAMES[name]}" == refused.value.path
+    assert "an id of one customer" in refused.value.fix
+
+
+@pytest.mark.parametrize("named", [" bob ", "bob", 4711, 4711.0, "Gäste-7"])
+@pytest.mark.parametrize("name", _NAMES)
+def test_who_is_named_is_read_as_any_id_is(name: str, named: Any) -> None:
+    event = _who_is_who(name, named)
+
+    known = _who_is_who("page", named).customer
+    names = [
+        event.visitor,
+        *(getattr(event.properties, one, None) for one in ("from_user_id", "id")),
+    ]
+    assert [known] == [one for one in names if one is not None]
+
+
+def _who_is_who(name: str, named: Any) -> Event:
+    if name == "page":
+        return admitted(_BLOCKING, type=name, userId=named)
+    if name == "alias":
+        return admitted(_BLOCKING, type=name, userId="ada", previousId=named)
+    field = _NAMES[name].rpartition(".")[2]
+    return admitted(_BLOCKING, type="track", event=name, userId="ada", properties={field: named})
+
+
+@pytest.mark.parametrize("named", [None, True, "", [], {}])
+def test_an_alias_that_names_none_is_the_users(named: Any) -> None:
+    assert "ada" == admitted(type="alias", userId="ada", previousId=named).customer

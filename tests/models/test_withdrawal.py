@@ -18,7 +18,6 @@ from models.decisions.trigger import (
     encode_decision,
 )
 from models.engine import Effect
-from models.events.dead_letter import DeadLetter
 from models.events.event import Event
 from models.events.times import iso
 from models.replay import Replay
@@ -35,7 +34,6 @@ from tests.models.lines import (
     waited,
     watermark,
 )
-from tests.models.persons import said_by
 
 #: Its cart brings a reminder, or a coupon, by e-mail within a day.
 TREATED = replace(PARAMETERS, actions=replace(PARAMETERS.actions, holdout=0.0))
@@ -185,36 +183,6 @@ def test_outcomes_of_the_control_group_and_of_nobody_are_counted_as_that() -> No
     assert ({}, 1) == (treated.control_treated, treated.unknown_outcomes)
     assert ({"email": 2}, 1) == (control.control_treated, control.unknown_outcomes)
     assert ({}, 3) == (others.control_treated, others.unknown_outcomes)
-
-
-def test_an_outcome_under_a_linked_visitors_id_is_of_the_person() -> None:
-    logged_in = said_by("identify", at(hours=-1), user="ada", visitor="anon-1")
-    visits = said_by("page", at(hours=-2), visitor="anon-1")
-    shop = Replay(TREATED)
-    put = said_by("Product Added", at(), user="ada", product_id="P", price=60.0, quantity=1)
-    for number, event in enumerate((visits, logged_in, put), 1):
-        shop.feed(event, number)
-    outputs = shop.feed(watermark(at(hours=1)), 4)
-    [action] = [found for found in outputs if isinstance(found, NextBestAction)]
-
-    heard = {"visitor": "anon-1", "decision_id": action.id}
-    shop.feed(said_by("Action Clicked", at(hours=2), **heard), 5)
-    assert 0 == shop.summary().unknown_outcomes
-    shop.feed(said_by("Action Clicked", at(hours=2), visitor="anon-1", decision_id="other"), 6)
-    assert 1 == shop.summary().unknown_outcomes
-
-
-def test_an_event_that_is_refused_by_whom_it_is_about_has_one_fate() -> None:
-    acts = [said_by("page", at(), user=user) for user in ("ada", "bob", "cleo")] + [
-        said_by("Customer Merged", at(hours=1), user="ada", from_user_id="bob"),
-        said_by("Customer Merged", at(hours=2), user="cleo", from_user_id="bob"),
-    ]
-    shop = Replay(TREATED)
-    outputs = [one for number, act in enumerate(acts, 1) for one in shop.feed(act, number)]
-
-    events = shop.summary().events
-    assert (5, 4, 1) == (events["read"], events["applied"], events["deadLettered"])
-    assert [5] == [one.line for one in outputs if isinstance(one, DeadLetter)]
 
 
 @pytest.mark.parametrize(

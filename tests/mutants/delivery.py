@@ -51,8 +51,8 @@ DELIVERY = (
     Mutant(
         "a row knows what it has applied",
         "models/partition.py",
-        "row is not None and row.applied >= offset",
-        "False",
+        "            return row.applied >= offset\n        grave",
+        "            return False\n        grave",
         "tests/properties/test_partitions.py"
         "::test_rows_ahead_of_their_partition_after_a_crash_change_nothing",
     ),

@@ -4,6 +4,7 @@ A mutant takes one protection out. Its test must fail then: if it passes, it hol
 """
 
 from tests.mutants.delivery import DELIVERY
+from tests.mutants.erasure import ERASURE
 from tests.mutants.trust import TRUST
 
-MUTANTS = (*DELIVERY, *TRUST)
+MUTANTS = (*DELIVERY, *ERASURE, *TRUST)

@@ -151,8 +151,8 @@ TRUST = (
     Mutant(
         "only decisions that Redis did not take are tried again",
         "streams/redis_views.py",
-        "        return failed\n\n    async def return_displaced",
-        "        return [*decisions] if failed else []\n\n    async def return_displaced",
+        "        return failed\n\n    async def erase",
+        "        return [*decisions] if failed else []\n\n    async def erase",
         "tests/streams/test_redis_views.py::test_only_what_redis_did_not_take_is_tried_again",
     ),
     Mutant(
@@ -199,12 +199,11 @@ TRUST = (
         "who was continued from a damaged row stays known as damaged",
         "streams/recovery.py",
         """\
-            if told.is_sound:
-                self.damaged.discard(customer)
-            else:
+            if not told.is_sound:
                 self.damaged.add(customer)
+            elif self.damaged:
 """,
-        "            self.damaged.discard(customer)\n",
+        "            if self.damaged:\n",
         "tests/streams/test_recovery.py"
         "::test_a_row_that_was_continued_from_a_damaged_one_is_known_without_it",
         is_quick=True,

@@ -1,0 +1,58 @@
+"""Protections of those who were erased: the whole person goes, and nobody comes back."""
+
+from tests.mutants.mutant import Mutant
+
+ERASURE = (
+    Mutant(
+        "what is dated up to an erasure is gone for good",
+        "models/graves.py",
+        "        return self.is_suppressed or at_ms <= self.at_ms",
+        "        return self.is_suppressed",
+        "tests/models/test_erasure.py::test_what_comes_after",
+    ),
+    Mutant(
+        "of who is suppressed nothing comes",
+        "models/graves.py",
+        "        return self.is_suppressed or at_ms <= self.at_ms",
+        "        return at_ms <= self.at_ms",
+        "tests/models/test_erasure.py::test_what_comes_after",
+    ),
+    Mutant(
+        "a person tells each of their ids that they were erased",
+        "models/erasure.py",
+        "    ids = sorted({*row.ids, *state.claimed} - {customer, order.by})",
+        "    ids: list[str] = []",
+        "tests/models/test_erasure.py::test_the_whole_person_goes",
+        is_quick=True,
+    ),
+    Mutant(
+        "news of an earlier person erases nobody",
+        "models/erasure.py",
+        "if is_theirs and said.since > before.at_ms else None",
+        "if is_theirs else None",
+        "tests/models/test_erasure.py::test_news_of_an_earlier_person_does_not_erase_a_new_one",
+    ),
+    Mutant(
+        "what was on its way to somebody who was erased brings nobody back",
+        "models/erasure.py",
+        "            if not grave.hides(record.at_ms):\n                return None",
+        "            return None",
+        "tests/models/test_erasure.py::test_what_was_on_its_way_brings_nobody_back",
+    ),
+    Mutant(
+        "a row of before an erasure is none, whoever wrote it",
+        "streams/recovery.py",
+        "        if self.graves and self._is_of_the_past(customer, value):",
+        "        if False:",
+        "tests/streams/test_graves.py::test_a_stray_row_is_ended_once_more",
+        is_quick=True,
+    ),
+    Mutant(
+        "with somebody goes their key of the archive",
+        "streams/archive/writing.py",
+        "        self._forget(customer, grave.erased)",
+        "        pass",
+        "tests/properties/test_archives.py"
+        "::test_the_archive_has_nothing_of_who_was_erased_and_all_else_is_as_ever",
+    ),
+)
