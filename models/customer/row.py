@@ -185,8 +185,10 @@ class Row:
         self._states[part.code] = state
 
     def has(self, part: Kept[Any]) -> bool:
-        """Whether the part's state is another than the empty one, or may be."""
-        return part.code in self._packed or part.code in self._changed
+        """Whether the part's state is another than the empty one, packed yet or not."""
+        if part.code in self._changed:
+            return part.pack(self.read(part)) != part.empty
+        return part.code in self._packed
 
     def clear(self) -> None:
         """Forget everything but the place in the log, as if nothing had happened yet."""

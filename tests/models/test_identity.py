@@ -11,6 +11,7 @@ from models import engine, identity
 from models.customer.cart import CART
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
+from models.customer.identities import IDENTITIES
 from models.customer.purchases import PURCHASES
 from models.customer.registry import VERSIONS
 from models.customer.row import (
@@ -226,3 +227,13 @@ def test_only_rows_of_several_ids_are_in_the_newer_format() -> None:
 
 def _format_of(row: Row) -> int:
     return int(msgspec.msgpack.decode(encode_row(row))[0])
+
+
+def test_a_part_that_was_made_ready_for_a_change_and_is_empty_is_none() -> None:
+    """Or what a row takes itself for would hang on whether it was packed meanwhile."""
+    row = Row()
+
+    row.edit(IDENTITIES)
+
+    assert not row.has(IDENTITIES)
+    assert not decode_row(encode_row(row)).has(IDENTITIES)
