@@ -5,6 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.customer.acquisition import ACQUISITION
+from models.customer.identities import IDENTITIES
+from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from streams.person_export import names_one_of, of_row
@@ -23,7 +26,10 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
             happened("Product Added", at(4), product_id="p", price=4.0, quantity=1),
         ]
     )
-    row.edit(part)
+    # What takes another id, a rule that names an event, or a cost that is nobody's.
+    row.edit(IDENTITIES).is_user = True
+    row.edit(ACQUISITION).counted.append((at(5), 1))
+    row.edit(NAMED_EVENTS).by_key["download"] = [at(6)]
     told, *_ = of_row("ada", row)
 
     assert isinstance(told["parts"][part.name], dict)
