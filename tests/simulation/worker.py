@@ -95,6 +95,8 @@ class SimulatedWorker:
         self.ledger = BatchLedger(on_end=self._on_end)
         self.is_dead = self.is_suspended = self.is_leaving = self.is_told_to_leave = False
         self.error: BaseException | None = None
+        #: Partitions were taken away before what it had done of them was committed.
+        self.was_cut_short = False
         self.generation = -1
         self._pulse = _Pulse()
         self._running: set[asyncio.Task[None]] = set()
@@ -223,7 +225,7 @@ class SimulatedWorker:
                     await asyncio.sleep(0.05)
                 await self._commit()
         except TimeoutError:
-            pass
+            self.was_cut_short = True
         if generation == self.generation:
             self._forget()
 

@@ -173,11 +173,17 @@ class Simulation:
             wrong += verdict.late()
         if self._publication is Publication.HISTORY and self._members_most == 1:
             wrong += verdict.unlike_replay(self._published)
-        if not self._happened and not self._store.share_broken:
+        if not self._happened and not self._store.share_broken and not self._was_cut_short():
             wrong += verdict.repeated()
         return Run(
             self._happened, len(self._published), verdict.decisions, verdict.snapshots, wrong
         )
+
+    def _was_cut_short(self) -> bool:
+        """Whether a broker was too slow to take a worker's commits before another's turn came: the
+        other one has to do again what may not have been done.
+        """
+        return any(worker.was_cut_short for worker in self._workers)
 
     async def _until_drained(self) -> None:
         try:
