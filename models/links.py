@@ -186,10 +186,9 @@ def _told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
         return []
     if event.name == MERGED:
         return _claimed(row, event.properties.from_user_id, customer, at_ms, BY_MERGE)
-    if event.visitor is not None:
-        by = BY_ALIAS if event.name == "alias" else BY_EVENT
-        return _claimed(row, event.visitor, customer, at_ms, by)
-    return []
+    by = BY_ALIAS if event.name == "alias" else BY_EVENT
+    # Each by itself: one that is another user's by then takes nothing from the other.
+    return [record for id_ in event.named for record in _claimed(row, id_, customer, at_ms, by)]
 
 
 def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str) -> list[LinkRecord]:
