@@ -1,0 +1,129 @@
+"""A person's side of a link: ids come with their rows, tell what they do, and leave again."""
+
+import msgspec
+
+from models import identity
+from models.customer.identities import (
+    BY_MERGE,
+    IDENTITIES,
+    Claim,
+    Identities,
+    keep_latest,
+    note_claim,
+)
+from models.customer.row import Row, encode_row
+from models.customer.scene import Context
+from models.engine import Effect, Fate
+from models.events.link_record import CLAIM, LEFT, UNLINK, LinkRecord, LinkSaid, row_text
+from models.events.rejection import Rejected
+from models.learning.lessons import Tally
+from models.link_step import Stepped, event_in, passed_on, passed_over, row_in
+from models.linked_id import grafted
+from models.plan import Plan
+
+#: Why an id leaves: a person has too many.
+BY_LIMIT = "limit"
+
+
+def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id is this person's from here on; or its row has become another by more than its events,
+    when it has ids itself.
+    """
+    said, person, joining = record.said, record.customer, row_in(record)
+    if said.again and said.id not in row.ids:
+        return []
+    effects: list[Effect] = []
+    if said.id in row.ids:
+        left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        joining = identity.with_labels_of(joining, left)
+    effects += identity.link(row, person, said.id, joining, said.since, context, plan)
+    effects += passed_over(row, record, context, plan)
+    state = row.edit(IDENTITIES)
+    # A claim that it no longer remembers, among so many.
+    note_claim(state.claimed, said.id, said.since, said.by)
+    keep_latest(state.claimed, row.ids)
+    limit = plan.parameters.identity.anonymous_ids
+    return [
+        *_as_it_decides(state, effects),
+        *_sent_home(row, person, state, record.at_ms, limit),
+        *_changed(row, person, state, record.at_ms),
+    ]
+
+
+def _sent_home(
+    row: Row, person: str, state: Identities, at_ms: int, limit: int
+) -> list[LinkRecord]:
+    """Of more visitors than there may be, the one that was idle the longest has to leave."""
+    claims = {id_: state.claimed[id_] for id_ in row.ids if id_ != person}
+    idle = sorted(
+        (max(row.ids[id_].row.latest_ms, claim.last_ms), id_)
+        for id_, claim in claims.items()
+        if claim.by != BY_MERGE and not claim.is_sent_home
+    )
+    records = []
+    for _, id_ in idle[: max(0, len(idle) - limit)]:
+        claims[id_].is_sent_home = True
+        said = LinkSaid(id_, person, BY_LIMIT, until=claims[id_].last_ms)
+        records.append(LinkRecord(UNLINK, id_, at_ms, said))
+    return records
+
+
+def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
+    """An event of an id of this person's; of one that has left since, it is known there."""
+    id_, person = record.said.id, record.customer
+    if id_ not in row.ids:
+        return Stepped(row, [])
+    state, event = row.read(IDENTITIES), event_in(record, plan)
+    context.is_passed_on = True
+    try:
+        if not state.is_mirror:
+            fate, effects = identity.advance(row, person, event, context, plan)
+            theirs = msgspec.structs.replace(event, customer=person)
+            return Stepped(row, effects, passed_on=theirs if fate is Fate.APPLIED else None)
+        sub = msgspec.structs.replace(event, customer=id_)
+        if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
+            return Stepped(row, [])
+    except Rejected:
+        # What the id has heard of is not what the person has.
+        return Stepped(row, [])
+    finally:
+        context.is_passed_on = False
+    return Stepped(row, [*passed_on(state, msgspec.structs.replace(event, customer=person))])
+
+
+def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id is not this person's, or no longer: it gets its row back. What was said of it since
+    then is said anew.
+    """
+    said, person = record.said, record.customer
+    effects: list[Effect] = []
+    state = row.edit(IDENTITIES)
+    if said.id in row.ids and said.id != person:
+        left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        effects += passed_over(row, record, context, plan)
+        effects = _as_it_decides(state, effects)
+        back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
+        effects.append(LinkRecord(LEFT, said.id, record.at_ms, back))
+        effects += _changed(row, person, state, record.at_ms)
+    claim = state.claimed.get(said.id)
+    if claim is not None and claim.last_ms <= said.until:
+        del state.claimed[said.id]
+    elif claim is not None and claim.first_ms <= said.until:
+        state.claimed[said.id] = Claim(claim.last_ms, claim.last_ms, claim.by)
+        again = LinkSaid(said.id, person, claim.by, owner=state.person)
+        effects.append(LinkRecord(CLAIM, said.id, claim.last_ms, again))
+    return effects
+
+
+def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
+    """Of somebody who is another's id only what corrects the sums of all customers."""
+    if not state.is_mirror:
+        return effects
+    return [effect for effect in effects if isinstance(effect, Tally)]
+
+
+def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:
+    """A person with ids who is another's id tells of it when those change."""
+    if not state.is_mirror or state.is_leaving:
+        return []
+    return [grafted(row, person, state, at_ms, again=True)]
