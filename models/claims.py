@@ -7,9 +7,10 @@ from models.customer.identities import (
     IDENTITIES,
     MERGED,
     SPLIT,
+    Claim,
     Identities,
     keep_latest,
-    note_claim,
+    note_claimed,
 )
 from models.customer.row import Row
 from models.events.event import Event
@@ -37,15 +38,18 @@ def told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
 
 def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str) -> list[LinkRecord]:
     state = row.edit(IDENTITIES)
-    is_news = note_claim(state.claimed, id_, at_ms, by)
+    is_news = note_claimed(state.claimed, id_, at_ms, by)
     keep_latest(state.claimed, row.ids)
     said = LinkSaid(id_, person, by, owner=state.person)
     return [LinkRecord(CLAIM, id_, at_ms, said)] if is_news else []
 
 
+def claim_of(state: Identities, id_: str, claim: Claim, user: str) -> LinkRecord:
+    """To an id that this user claims already: since when, and whose they are by now."""
+    said = LinkSaid(id_, user, claim.by, owner=state.person)
+    return LinkRecord(CLAIM, id_, claim.first_ms, said)
+
+
 def owner_told(state: Identities, user: str) -> list[LinkRecord]:
     """To every id that this user claims: whose they are by now."""
-    return [
-        LinkRecord(CLAIM, id_, claim.last_ms, LinkSaid(id_, user, claim.by, owner=state.person))
-        for id_, claim in sorted(state.claimed.items())
-    ]
+    return [claim_of(state, id_, claim, user) for id_, claim in sorted(state.claimed.items())]

@@ -81,17 +81,17 @@ def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
 
 
 def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
-    """This id was nobody's but its own at a time; claims from before it are void."""
+    """This id was nobody's but its own at a time; claims from before it are void. Who made them
+    knows since when they claim it anew.
+    """
     state = row.edit(IDENTITIES)
     state.split_ms = max(state.split_ms, record.said.until)
     records = []
     for user, claim in sorted(state.claims.items()):
-        if claim.last_ms <= state.split_ms:
+        if claim.first_ms <= state.split_ms:
             del state.claims[user]
-            if user != state.person:
+            if user != state.person or state.is_leaving:
                 records.append(_let_go(record, user, state.split_ms))
-        elif claim.first_ms <= state.split_ms:
-            claim.first_ms = claim.last_ms
     return [*records, *_settled(row, record.customer, record.at_ms, plan)]
 
 

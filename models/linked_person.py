@@ -3,18 +3,18 @@
 import msgspec
 
 from models import identity
+from models.claims import claim_of
 from models.customer.identities import (
     BY_MERGE,
     IDENTITIES,
-    Claim,
     Identities,
     keep_latest,
-    note_claim,
+    note_claimed,
 )
 from models.customer.row import Row, encode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate
-from models.events.link_record import CLAIM, LEFT, UNLINK, LinkRecord, LinkSaid, row_text
+from models.events.link_record import LEFT, UNLINK, LinkRecord, LinkSaid, row_text
 from models.events.rejection import Rejected
 from models.learning.lessons import Tally
 from models.link_step import Stepped, event_in, passed_on, passed_over, row_in
@@ -39,8 +39,9 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     effects += identity.link(row, person, said.id, joining, said.since, context, plan)
     effects += passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
-    # A claim that it no longer remembers, among so many.
-    note_claim(state.claimed, said.id, said.since, said.by)
+    if said.id not in state.claimed:
+        # It no longer remembers the claim, among so many.
+        note_claimed(state.claimed, said.id, said.since, said.by)
     keep_latest(state.claimed, row.ids)
     limit = plan.parameters.identity.anonymous_ids
     return [
@@ -93,26 +94,32 @@ def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -
 
 def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
     """An id is not this person's, or no longer: it gets its row back. What was said of it since
-    then is said anew.
+    then is said anew, and first, so that the id knows it when it is its own again.
     """
     said, person = record.said, record.customer
-    effects: list[Effect] = []
     state = row.edit(IDENTITIES)
-    if said.id in row.ids and said.id != person:
-        left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
-        effects += passed_over(row, record, context, plan)
-        effects = _as_it_decides(state, effects)
-        back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
-        effects.append(LinkRecord(LEFT, said.id, record.at_ms, back))
-        effects += _changed(row, person, state, record.at_ms)
+    again = _claimed_again(state, said, person)
+    if said.id not in row.ids or said.id == person:
+        return [*again]
+    left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+    effects += passed_over(row, record, context, plan)
+    back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
+    return [
+        *_as_it_decides(state, effects),
+        *again,
+        LinkRecord(LEFT, said.id, record.at_ms, back),
+        *_changed(row, person, state, record.at_ms),
+    ]
+
+
+def _claimed_again(state: Identities, said: LinkSaid, person: str) -> list[LinkRecord]:
     claim = state.claimed.get(said.id)
-    if claim is not None and claim.last_ms <= said.until:
+    if claim is None:
+        return []
+    if not claim.void(said.until):
         del state.claimed[said.id]
-    elif claim is not None and claim.first_ms <= said.until:
-        state.claimed[said.id] = Claim(claim.last_ms, claim.last_ms, claim.by)
-        again = LinkSaid(said.id, person, claim.by, owner=state.person)
-        effects.append(LinkRecord(CLAIM, said.id, claim.last_ms, again))
-    return effects
+        return []
+    return [claim_of(state, said.id, claim, person)]
 
 
 def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
