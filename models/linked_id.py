@@ -6,7 +6,7 @@ All who claim an id tell its row, so that it decides: the user who was first, by
 from collections.abc import Sequence
 
 from models import identity
-from models.claims import owner_told
+from models.claims import BY_LIMIT, owner_told
 from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS, OUTCOMES
 from models.customer.engagement import ENGAGEMENT
@@ -62,6 +62,7 @@ def take_claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
         return Stepped(row, [_let_go(record, said.person, state.split_ms)])
     state = row.edit(IDENTITIES)
     note_claim(state.claims, said.person, record.at_ms, said.by, owner=said.owner)
+    state.claims[said.person].is_sent_home = said.away
     keep_first(state.claims)
     return Stepped(row, [*_settled(row, record.customer, record.at_ms, plan)])
 
@@ -74,7 +75,8 @@ def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
             "other users were merged into this one",
             "merge into this one instead, or split the others from them first",
         )
-    others = {user for _, user in _valid(row, state)} | {state.person}
+    others = {user for _, user in _valid(row, state) if not state.claims[user].is_sent_home}
+    others.add(state.person)
     if others - {"", said.person}:
         return "this user is another person's by now", "split them from that person first"
     return None
@@ -85,6 +87,8 @@ def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
     knows since when they claim it anew.
     """
     state = row.edit(IDENTITIES)
+    if record.said.by == BY_LIMIT:
+        return _forgotten(row, record, plan)
     state.split_ms = max(state.split_ms, record.said.until)
     records = []
     for user, claim in sorted(state.claims.items()):
@@ -93,6 +97,12 @@ def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
             if user != state.person or state.is_leaving:
                 records.append(_let_go(record, user, state.split_ms))
     return [*records, *_settled(row, record.customer, record.at_ms, plan)]
+
+
+def _forgotten(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
+    """A user has let go of this id: they claim too many."""
+    row.edit(IDENTITIES).claims.pop(record.said.person, None)
+    return _settled(row, record.customer, record.at_ms, plan)
 
 
 def _let_go(record: LinkRecord, person: str, until_ms: int) -> LinkRecord:
@@ -110,6 +120,12 @@ def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
     )
 
 
+def _owner(state: Identities, valid: Sequence[tuple[int, str]]) -> str:
+    """The user who was first; "" for nobody, also if that one has too many ids."""
+    first = next((user for _, user in valid), "")
+    return "" if not first or state.claims[first].is_sent_home else first
+
+
 def _settled(
     row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
 ) -> list[LinkRecord]:
@@ -118,8 +134,9 @@ def _settled(
     """
     state = row.edit(IDENTITIES)
     valid = _valid(row, state)
+    owner = _owner(state, valid)
     if not state.person:
-        if not valid or not (begins or row.latest_ms):
+        if not owner or not (begins or row.latest_ms):
             return []
         state.since_ms, state.person = valid[0]
         records = [grafted(row, id_, state, at_ms), *owner_told(state, id_)]
@@ -129,7 +146,7 @@ def _settled(
         return records
     if state.is_leaving:
         return []
-    if not valid or valid[0][1] != state.person:
+    if owner != state.person:
         state.is_leaving = True
         said = LinkSaid(id_, state.person, until=state.split_ms)
         return [LinkRecord(RELEASE, state.person, at_ms, said)]
@@ -195,7 +212,7 @@ def owner_of(row: Row) -> str:
     state = row.read(IDENTITIES)
     if state.person:
         return state.person
-    return next((user for _, user in _valid(row, state)), "")
+    return _owner(state, _valid(row, state))
 
 
 def freed(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:

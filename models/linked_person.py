@@ -3,26 +3,20 @@
 import msgspec
 
 from models import identity
-from models.claims import claim_of
+from models.claims import claim_of, forgotten, within_limits
 from models.customer.identities import (
-    BY_MERGE,
     IDENTITIES,
     Identities,
-    keep_latest,
-    note_claimed,
 )
 from models.customer.row import Row, encode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate
-from models.events.link_record import LEFT, UNLINK, LinkRecord, LinkSaid, row_text
+from models.events.link_record import LEFT, LinkRecord, LinkSaid, row_text
 from models.events.rejection import Rejected
 from models.learning.lessons import Tally
 from models.link_step import Stepped, event_in, passed_on, passed_over, row_in
 from models.linked_id import grafted
 from models.plan import Plan
-
-#: Why an id leaves: a person has too many.
-BY_LIMIT = "limit"
 
 
 def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
@@ -39,34 +33,15 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     effects += identity.link(row, person, said.id, joining, said.since, context, plan)
     effects += passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
-    if said.id not in state.claimed:
-        # It no longer remembers the claim, among so many.
-        note_claimed(state.claimed, said.id, said.since, said.by)
-    keep_latest(state.claimed, row.ids)
-    limit = plan.parameters.identity.anonymous_ids
+    claim = state.claimed.get(said.id)
+    # What was forgotten meanwhile, among so many, leaves again.
+    unknown = [] if claim is not None else [forgotten(said.id, said.since, person, record.at_ms)]
     return [
         *_as_it_decides(state, effects),
-        *_sent_home(row, person, state, record.at_ms, limit),
+        *unknown,
+        *within_limits(row, person, record.at_ms, plan),
         *_changed(row, person, state, record.at_ms),
     ]
-
-
-def _sent_home(
-    row: Row, person: str, state: Identities, at_ms: int, limit: int
-) -> list[LinkRecord]:
-    """Of more visitors than there may be, the one that was idle the longest has to leave."""
-    claims = {id_: state.claimed[id_] for id_ in row.ids if id_ != person}
-    idle = sorted(
-        (max(row.ids[id_].row.latest_ms, claim.last_ms), id_)
-        for id_, claim in claims.items()
-        if claim.by != BY_MERGE and not claim.is_sent_home
-    )
-    records = []
-    for _, id_ in idle[: max(0, len(idle) - limit)]:
-        claims[id_].is_sent_home = True
-        said = LinkSaid(id_, person, BY_LIMIT, until=claims[id_].last_ms)
-        records.append(LinkRecord(UNLINK, id_, at_ms, said))
-    return records
 
 
 def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
@@ -108,6 +83,7 @@ def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
         *_as_it_decides(state, effects),
         *again,
         LinkRecord(LEFT, said.id, record.at_ms, back),
+        *within_limits(row, person, record.at_ms, plan),
         *_changed(row, person, state, record.at_ms),
     ]
 

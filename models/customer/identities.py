@@ -61,9 +61,9 @@ class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Claim(State):
-    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it has to leave,
-    because there are too many. ``owner``: of a user who claims an id, the person into whom they
-    are merged, "" for nobody.
+    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it is its own,
+    because the user has too many, until they want it back. ``owner``: of a user who claims an id,
+    the person into whom they are merged, "" for nobody.
 
     The user knows when else they said so, ``between``: how long before the last time, ascending;
     and ``acted_ms``, when an act of merging was the last. The id is told the first time alone.
@@ -158,11 +158,13 @@ def note_claimed(claimed: dict[str, Claim], id_: str, at_ms: int, by: str) -> bo
     return is_news
 
 
-def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> None:
-    """Of too many claims of a user let go of the oldest, but of ``kept`` ones."""
-    while len(claims) > CLAIMS_MAX:
-        others = [who for who in claims if who not in kept]
-        del claims[min(others, key=lambda who: (claims[who].last_ms, who))]
+def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> dict[str, Claim]:
+    """Of too many claims of a user let go of the oldest, but of ``kept`` ones and of users who are
+    merged; return these.
+    """
+    others = [who for who in claims if who not in kept and claims[who].by != BY_MERGE]
+    others.sort(key=lambda who: (claims[who].last_ms, who))
+    return {who: claims.pop(who) for who in others[: max(0, len(claims) - CLAIMS_MAX)]}
 
 
 def keep_first(claims: dict[str, Claim]) -> None:
