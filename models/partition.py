@@ -112,6 +112,9 @@ class Partition:
         self.snapshot = snapshot
         self._rows = rows
         self._graves: Graves = dict[str, Grave]() if graves is None else graves
+        if len(self._graves):
+            # Some may have been written before the state that they belong to.
+            self.state.format = GRAVES_FORMAT
         self._plan = plan
         self._snapshots = snapshots
         self._context = plan.context(snapshot)

@@ -44,4 +44,12 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
         for customer in lost:
             if (kept := found.kept.get(customer.encode())) is not None:
                 keys.set_key(customer, kept)
-    return ArchiveWriter(number, rows, keys, recovered.graves, secrets, is_first=is_first)
+    return ArchiveWriter(
+        number,
+        rows,
+        keys,
+        recovered.graves,
+        secrets,
+        applied=recovered.state.applied,
+        is_first=is_first,
+    )

@@ -48,11 +48,13 @@ class ArchiveWriter:
         graves: CustomerGraves,
         secrets: Secrets,
         *,
+        applied: int = -1,
         is_new: bool = False,
         is_first: bool = False,
     ) -> None:
-        """``is_new``: the secrets are not written yet, and may not be the partition's: another
-        worker may have drawn others. ``is_first``: its first record is yet to come.
+        """``applied``: up to which offset the archive has all, and the secrets have moved on.
+        ``is_new``: the secrets are not written yet, and may not be the partition's: another worker
+        may have drawn others. ``is_first``: its first record is yet to come.
         """
         self._number = number
         self._rows = rows
@@ -60,6 +62,7 @@ class ArchiveWriter:
         self._graves = graves
         self.secrets = secrets
         self.is_new = is_new
+        self._applied = applied
         self._is_first = is_first
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
@@ -73,6 +76,8 @@ class ArchiveWriter:
         Without a row of its customer it has changed nothing of anybody, so that only what is left
         of it is kept: there is no key for somebody of whom nothing is known.
         """
+        if self._is_taken(offset):
+            return
         if line.type in _NOBODYS:
             self._entries.append(SealedRecord(offset, value))
             return
@@ -97,11 +102,21 @@ class ArchiveWriter:
 
     def skip(self, offset: int, line: Line | None = None) -> None:
         """The record at ``offset``, which was refused: it changed nothing."""
+        if self._is_taken(offset):
+            return
         gone = None
         if line is not None and line.is_before_rehearsal:
             # But whoever wrote it decided aloud.
             gone = Gone(2)
         self._entries.append(SealedRecord(offset, gone=gone))
+
+    def _is_taken(self, offset: int) -> bool:
+        """Whether a record is read again that was taken already, which must move nothing on: what
+        a worker applied may be further than what its group has committed.
+        """
+        is_taken = offset <= self._applied
+        self._applied = max(self._applied, offset)
+        return is_taken
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""

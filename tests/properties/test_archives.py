@@ -24,14 +24,15 @@ seeds = st.integers(0, 2**64)
 def lived(log: list[bytes], chance: Random) -> Topics:
     """What workers leave who fold ``log`` in batches, and die now and then."""
     topics = Topics()
-    owner = Owner(topics)
+    owner, again = Owner(topics), 0
     while (begin := owner.fold.state.applied + 1) < len(log):
         end = min(begin + chance.choice((2, 8, 30)), len(log))
         if chance.random() < 0.4:
-            owner.take(log, end, dies=chance)
-            owner = Owner(topics)
+            owner.take(log, end, dies=chance, again=again)
+            owner, again = Owner(topics), chance.choice((0, 3, 20))
         else:
-            owner.take(log, end)
+            owner.take(log, end, again=again)
+            again = 0
     return topics
 
 

@@ -41,6 +41,7 @@ from config.topics import (
     SUPPORT,
     TRANSACTIONS,
 )
+from models.events.erasure_record import ERASE_REQUESTED, MODES
 from models.plan import plan_for
 from streams.kafka_clients import partition_for
 from streams.log_records import live_record
@@ -79,6 +80,10 @@ LIVENESS_S = 1_500.0
 SESSION_S = 3.0
 #: Writes before an outage of a worker can come: later ones would find nothing left to do.
 REQUESTS_MAX = 250
+
+
+#: So few that there is somebody to erase.
+SHARE_OF_ERASURES = 0.08
 
 
 class Publication(StrEnum):
@@ -205,6 +210,9 @@ class Simulation:
             name, topic, said = self._chance.choice(_EVENTS)
             if len(who) > 1 and self._chance.random() < 0.3:
                 name, topic, said = self._chance.choice(_ACTS)
+            elif self._chance.random() < SHARE_OF_ERASURES:
+                name, topic = ERASE_REQUESTED, self._chance.choice(RAW_TOPICS)
+                said = self._chance.choice(_MODES)
             # By its own message id, a repeat in the log is told by its place alone.
             value = line(
                 name,
@@ -346,6 +354,8 @@ _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Campaign Cost", FEEDBACK, {"channel": "ads", "amount": 5.0}),
 )
 
+
+_MODES: tuple[dict[str, Any], ...] = ({}, *({"mode": mode} for mode in MODES))
 
 #: What says of ids that they are one person's, or are not.
 _ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
