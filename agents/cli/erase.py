@@ -139,20 +139,14 @@ def _tell_grave(customer: str, kept: "KeptOfId", grave: "Grave") -> None:
 
 
 def _tell_profile(settings: Settings, customer: str, *, is_new: bool) -> None:
-    import redis  # noqa: PLC0415 - imported when needed
-
-    from streams.redis_views import TIMEOUT_S, customer_key  # noqa: PLC0415 - as above
+    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
+    from streams.store_client import StoreUnreachable, store_client  # noqa: PLC0415 - as above
 
     try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        ) as store:
+        with store_client(settings) as store:
             has = bool(store.exists(customer_key(settings, customer)))
-    except (redis.RedisError, ValueError) as error:
-        typer.echo(f"not known: the profile in Redis ({type(error).__name__})")
+    except StoreUnreachable as error:
+        typer.echo(f"not known: the profile in Redis ({error.kind})")
         return
     if not has:
         typer.echo("gone: the profile in Redis")
