@@ -242,7 +242,7 @@ def _committed(settings: Settings) -> dict[int, int]:
             raise RebuildError(str(error)) from None
     if members:
         raise RebuildError(
-            f"{len(members)} workers are in the group {group}, and write rows themselves: stop "
-            f"them, run this again, then start them"
+            f"workers in the group {group}: {len(members)}. They write rows themselves: stop them, "
+            f"run this again, then start them"
         )
     return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}

@@ -191,6 +191,6 @@ def _require_stopped(settings: Settings) -> None:
             raise ArchiveError(str(error)) from None
     if members:
         raise ArchiveError(
-            f"{len(members)} workers are in the group {settings.group_id}, and write what this "
-            f"does: stop them, run this again, then start them"
+            f"workers in the group {settings.group_id}: {len(members)}. They write what this does: "
+            f"stop them, run this again, then start them"
         )

@@ -170,6 +170,12 @@ def test_who_was_erased_is_not_in_the_archive(
         deployment.publish([*shopping(5), event("Product Viewed", 90, userId="canary-user")])
         deployment.wait("all is done", deployment.is_drained)
 
+        words = deployment.run("erase", "status", "canary-user")
+        assert "gone: what customer-archive has of them" in words
+        # A tombstone names them, too, for a while.
+        assert re.search("^expires by 20[0-9-]+: .*customer-keys", words, re.MULTILINE)
+        assert re.search("^expires by 20[0-9-]+: .*customers", words, re.MULTILINE)
+
         told = [content for content in readable(deployment) if b"canary" in content]
         assert ["Product Viewed"] == [json.loads(content)["event"] for content in told]
         cut_log(deployment)
