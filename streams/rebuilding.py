@@ -131,7 +131,7 @@ class Rebuilding:
         self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
         """Compare graves and rows, and write those that differ, then the state."""
-        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.kept
+        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.by_customer()
         graves = [
             grave_record(name, packed, anew.graves.fingerprints.salt_mark)
             for name, packed in anew.graves.all_packed().items()

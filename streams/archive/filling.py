@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from config.topics import CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS
 from models.events.rejection import Rejected
 from models.events.wire import Line
 from models.partition import ALREADY_APPLIED
@@ -39,13 +39,15 @@ AGAIN = "run `keepstream archive fill` again: it goes on where it was"
 
 class Filled(NamedTuple):
     """What was found in a partition: ``sealed`` records were added, unless it was only a look; the
-    archive now reaches up to offset ``applied``. ``found``: what it had before.
+    archive now reaches up to offset ``applied``. ``found``: what it had before. ``outlived``: keys
+    that were there although their customer was erased, and are deleted unless it was only a look.
     """
 
     partition: int
     applied: int
     sealed: int
     found: Unsealed
+    outlived: int = 0
 
 
 class Filling:
@@ -80,7 +82,12 @@ class Filling:
         applied = recovered.state.applied
         is_known = recovered.secrets is not None or applied < 0
         _require_fillable(recovered, log, found, min(reached, applied + 1))
-        filled = Filled(number, applied, max(applied + 1 - reached, 0), found)
+        outlived = keys.outlived(recovered.graves)
+        filled = Filled(number, applied, max(applied + 1 - reached, 0), found, len(outlived))
+        if self._writes and outlived:
+            for name in outlived:
+                outbox.add(CUSTOMER_KEYS, number, key=name, value=None)
+            await flush_or_explain(outbox, self._settings, AGAIN)
         if self._writes and not (is_known and not filled.sealed):
             await self._fill(
                 reader, outbox, log._replace(begin=reached), recovered, keys, on_progress
@@ -114,8 +121,9 @@ class Filling:
         """
         number, rows, end = log.partition.partition, recovered.rows, recovered.state.applied + 1
         assert rows.keys is not None
+        known = keys.by_customer()
         for customer in rows.customers():
-            kept = keys.kept.get(customer.encode())
+            kept = known.get(customer.encode())
             if kept is not None and rows.keys.key_of(customer) is None:
                 rows.keys.set_key(customer, kept)
                 await self._write_with_key(outbox, rows, customer, number)

@@ -40,9 +40,9 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
     is_first = recovered.state.applied < 0
     if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
         # A key went with its row. To draw another would leave their past without its key.
-        found = await read_keys(settings, number)
+        found = (await read_keys(settings, number)).by_customer()
         for customer in lost:
-            if (kept := found.kept.get(customer.encode())) is not None:
+            if (kept := found.get(customer.encode())) is not None:
                 keys.set_key(customer, kept)
     return ArchiveWriter(
         number,

@@ -67,7 +67,7 @@ class ArchiveWriter:
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
         self._nonces: list[bytes] = []
-        #: Records of `customer-keys`: the customer, and their key or that it is gone.
+        #: Records of `customer-keys`: the name, and the key or that it is gone.
         self._keys: list[tuple[bytes, bytes | None]] = []
 
     def take(self, offset: int, line: Line, value: bytes, applied: Applied) -> None:
@@ -171,13 +171,16 @@ class ArchiveWriter:
         under that id has another one.
         """
         self._ciphers.pop(customer, None)
-        name, kept = customer.encode(), self._row_keys.key_of(customer)
-        self._keys.append((name, None))
-        if kept is not None and CustomerKey.read(kept, name).since > erased:
-            # Read again after a crash: the row is that of somebody who came later.
-            self._keys.append((name, kept))
-        else:
-            self._row_keys.forget_key(customer)
+        kept = self._row_keys.key_of(customer)
+        if kept is None:
+            return
+        key = CustomerKey.read(kept, customer.encode())
+        if key.since > erased:
+            # Read again after a crash: the row is that of somebody who came later, and was written
+            # after the key of whoever went was deleted.
+            return
+        self._keys.append((key.name(customer.encode()), None))
+        self._row_keys.forget_key(customer)
 
     def _is_hidden(self, customer: str, line: Line, at_ms: int) -> bool:
         """Whether a record is of the past of somebody who was erased: it changed nothing, and is
@@ -219,7 +222,7 @@ class ArchiveWriter:
         # Written with its key even if the record did not change it: whoever recovers the row knows
         # the key by it.
         self._rows.put(customer, row)
-        self._keys.append((name, kept))
+        self._keys.append((key.name(name), kept))
         return key
 
     def _partition_key(self) -> bytes:

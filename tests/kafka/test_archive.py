@@ -92,7 +92,12 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
 
         customer = min(rows)
         number = partition_for(customer.encode(), deployment.settings.partitions)
-        deployment.write(CUSTOMER_KEYS, number, (customer.encode(), None))
+        names = [
+            record.key
+            for record in deployment.records(CUSTOMER_KEYS)
+            if record.key.startswith(customer.encode() + b"\x00")
+        ]
+        deployment.write(CUSTOMER_KEYS, number, *((name, None) for name in {*names}))
         (found,) = [one for one in rebuilt(deployment) if one.partition == number]
         assert found.gone.endswith("of 1 erased customer")
         # Theirs is the one row that does not follow any more.

@@ -99,6 +99,8 @@ class Owner:
     def __init__(self, topics: Topics) -> None:
         stored = topics.table()
         self._topics = topics
+        #: Deletions of keys that are on their way when it dies.
+        self.late: list[Written] = []
         stored.bury()
         self._graves = stored.graves
         self._rows = CustomerRows(stored.packed, strays=stored.strays)
@@ -143,6 +145,9 @@ class Owner:
         for written in by_topic.values():
             reached = dies.randint(0, len(written)) if how_far == "effects" else len(written)
             self._topics.keep(written[:reached])
+            self.late += [
+                r for r in written[reached:] if r.topic == "customer-keys" and not r.value
+            ]
         if how_far == "rows":
             self._topics.keep(rows[: dies.randint(0, len(rows))])
 
