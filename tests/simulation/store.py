@@ -10,6 +10,9 @@ from typing import Any, Self
 import orjson
 from redis.exceptions import ConnectionError as Broken
 
+#: A stream, the marker of an erasure, the decision's offset, and what is added.
+_Added = tuple[str, str, int, dict[Any, Any]]
+
 
 class Store:
     """What was added to each stream. ``share_broken``: how many writes break off, before the store
@@ -21,14 +24,17 @@ class Store:
         self.share_broken = chance.choice((0.0, 0.0, 0.3))
         #: The entries by their ids.
         self.streams: dict[str, dict[bytes, dict[Any, Any]]] = defaultdict(dict)
+        #: Up to where in their topics it was that somebody was erased.
+        self.erased: dict[str, int] = {}
         self._ids = count(1)
 
-    async def take(self, added: list[tuple[str, dict[Any, Any]]]) -> list[bytes]:
+    async def take(self, added: list[_Added]) -> list[bytes]:
         is_broken = self._chance.random() < self.share_broken
         if is_broken and self._chance.random() < 0.5:
             raise Broken("before")
-        for stream, fields in added:
-            self.streams[stream][b"%d-1" % next(self._ids)] = fields
+        for stream, erased, offset, fields in added:
+            if offset >= self.erased.get(erased, 0):
+                self.streams[stream][b"%d-1" % next(self._ids)] = fields
         await asyncio.sleep(0.01 * self._chance.random())
         if is_broken:
             raise Broken("after")
@@ -70,6 +76,10 @@ class Client:
         ]
         return b"\n".join([b"", *told])
 
+    async def set(self, key: str, value: int, **_: object) -> None:
+        await self._asked()
+        self._store.erased[key] = value
+
     async def xdel(self, stream: str, *entry_ids: bytes) -> None:
         await self._asked()
         for entry_id in entry_ids:
@@ -85,7 +95,7 @@ class _Pipeline:
     def __init__(self, store: Store, request: Callable[[], Awaitable[None]]) -> None:
         self._store = store
         self._request = request
-        self._added: list[tuple[str, dict[Any, Any]]] = []
+        self._added: list[_Added] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,8 +103,12 @@ class _Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def xadd(self, stream: str, fields: dict[Any, Any], **_: object) -> None:
-        self._added.append((stream, fields))
+    def eval(
+        self, _script: str, _keys: int, stream: str, erased: str, offset: int, _: int, *said: Any
+    ) -> None:
+        """What the script does that adds a decision."""
+        fields = dict(zip(said[::2], said[1::2], strict=True))
+        self._added.append((stream, erased, offset, fields))
 
     async def execute(self, *, raise_on_error: bool) -> list[bytes]:
         assert not raise_on_error
