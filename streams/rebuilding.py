@@ -29,10 +29,9 @@ from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
-from streams.recovery import ChangelogFold, folded
+from streams.recovery import ChangelogFold, folded, present_origin
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
-from streams.topic_identity import topic_ids
 from streams.topic_scan import Span, spans_of
 from streams.worker_group import GroupUnanswered, committed_offsets, described
 
@@ -95,8 +94,7 @@ class Rebuilding:
             whole_log = WholeLog(reader, self._settings)
             logs = await whole_log.spans()
             tables = await spans_of(reader, CUSTOMERS, self._settings)
-            names = [logs[0].partition.topic, tables[0].partition.topic]
-            origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
+            origin = await present_origin(reader, self._settings)
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
                 stored = await folded(reader, table.partition, table.end, self._settings)

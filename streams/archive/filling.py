@@ -2,7 +2,7 @@
 meanwhile: each would go on from an archive that lacks something.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from streams.archive.unsealing import Unsealed, Unsealing
 from streams.archive.whole_log import WholeLog
 from streams.archive.writing import ArchiveWriter
 from streams.changelog import state_record
-from streams.customer_keys import Secrets
+from streams.customer_keys import CustomerKey, Secrets
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
@@ -75,7 +75,7 @@ class Filling:
         self, reader: AIOKafkaConsumer, outbox: Outbox, log: Span, on_progress: OnProgress
     ) -> Filled:
         number = log.partition.partition
-        recovered = await recover(self._settings, number)
+        recovered = await recover(self._settings, number, needs_archive=False)
         whole_log = WholeLog(reader, self._settings)
         keys = await whole_log.keys(number)
         found, reached = await self._looked_at(reader, number, keys)
@@ -127,6 +127,7 @@ class Filling:
             if kept is not None and rows.keys.key_of(customer) is None:
                 rows.keys.set_key(customer, kept)
                 await self._write_with_key(outbox, rows, customer, number)
+        self._write_lost_keys(outbox, rows, known.keys(), number)
         secrets = recovered.secrets or Secrets.drawn(keys.frame or None)
         writer = ArchiveWriter(
             number, rows, rows.keys, recovered.graves, secrets, is_first=not keys.frame
@@ -154,6 +155,18 @@ class Filling:
             writer.take(record.offset, line, record.value or b"", ALREADY_APPLIED)
         except Rejected:
             writer.skip(record.offset, line)
+
+    @staticmethod
+    def _write_lost_keys(
+        outbox: Outbox, rows: CustomerRows, known: Collection[bytes], number: int
+    ) -> None:
+        """The keys that rows have and `customer-keys` does not: it was created anew."""
+        assert rows.keys is not None
+        for customer in rows.customers():
+            name, kept = customer.encode(), rows.keys.key_of(customer)
+            if kept is not None and name not in known:
+                key = CustomerKey.read(kept, name)
+                outbox.add(CUSTOMER_KEYS, number, key=key.name(name), value=kept)
 
     async def _write_with_key(
         self, outbox: Outbox, rows: CustomerRows, customer: str, number: int
