@@ -1,6 +1,5 @@
 """The archive of a partition that a worker takes over: it goes on where the last owner was."""
 
-from config.parameters import Parameters
 from config.settings import Settings
 from streams.archive.key_reading import read_keys
 from streams.archive.writing import ArchiveWriter
@@ -10,17 +9,6 @@ from streams.recovery import Recovered
 
 class ArchiveError(RuntimeError):
     """The archive cannot be used as it is; the message says why and what to do."""
-
-
-def require_told_erasures(settings: Settings, parameters: Parameters) -> None:
-    """Raise `ArchiveError` where customers would be erased without a record that says so: their
-    keys are deleted with that record.
-    """
-    if settings.has_archive and parameters.privacy.inactive:
-        raise ArchiveError(
-            "privacy.inactive erases by the clock alone, which the archive does not follow yet: "
-            "set privacy.inactive=0 and erase by `keepstream erase`, or set KEEPSTREAM_ARCHIVE=off"
-        )
 
 
 async def open_archive(settings: Settings, number: int, recovered: Recovered) -> ArchiveWriter:

@@ -29,7 +29,7 @@ import streams.owned_partitions
 import streams.pacing
 import streams.quarantine
 import streams.snapshot_store
-from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs
 from config.settings import load_settings
 from config.topics import (
     CLICKSTREAM,
@@ -70,6 +70,10 @@ PARAMETERS = replace(
     identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
+#: Who does nothing for a while is erased. Not in history, of which a replay erases at once, and a
+#: worker by a record that comes after what it has in hand.
+FORGETFUL = replace(PARAMETERS, privacy=replace(SHIPPED.privacy, inactive=DurationMs(10 * DAY_MS)))
+FORGETFUL_PLAN = plan_for(FORGETFUL)
 SETTINGS = load_settings(
     {}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0", archive="on"
 )
@@ -124,6 +128,9 @@ class Simulation:
         self._broker.on_request = self._on_request
         self._store = Store(self._chance)
         self._publication = publication
+        is_history = publication is Publication.HISTORY
+        self._parameters = PARAMETERS if is_history else FORGETFUL
+        self._plan = PLAN if is_history else FORGETFUL_PLAN
         #: One worker at a time takes history in as a replay does: two tell each other of what they
         #: have learnt by snapshots alone.
         self._workers_max = 1 if publication is Publication.HISTORY else 3
@@ -168,7 +175,7 @@ class Simulation:
         return await self._judged()
 
     async def _judged(self) -> Run:
-        verdict = Verdict(self._broker, self._store, SETTINGS, PARAMETERS, PLAN)
+        verdict = Verdict(self._broker, self._store, SETTINGS, self._parameters, self._plan)
         wrong = [
             *await verdict.differences(self._published),
             *self._broker.broken_promises,
@@ -269,7 +276,12 @@ class Simulation:
     def _join(self) -> None:
         self._numbers += 1
         worker = SimulatedWorker(
-            f"worker-{self._numbers}", self._broker, self._store, SETTINGS, PARAMETERS, PLAN
+            f"worker-{self._numbers}",
+            self._broker,
+            self._store,
+            SETTINGS,
+            self._parameters,
+            self._plan,
         )
         self._workers.append(worker)
         self._changed.set()

@@ -7,7 +7,6 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import replace
 
-from config.settings import load_settings
 from models.customer.row import Row
 from models.events.event import Event, Source
 from models.events.foreign import Foreign
@@ -15,7 +14,6 @@ from models.events.gone import Gone, encode_gone
 from models.events.rejection import Rejected
 from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave
-from models.parameters import load_parameters
 from models.partition import ALREADY_APPLIED
 from streams.archive.frames import (
     FRAME_BYTES_MAX,
@@ -27,7 +25,6 @@ from streams.archive.frames import (
     sealed,
 )
 from streams.archive.key_reading import Keys
-from streams.archive.opening import ArchiveError, require_told_erasures
 from streams.archive.unsealing import Unsealed, Unsealing
 from streams.archive.writing import ArchiveWriter
 from streams.customer_keys import PARTITION_KEY, CustomerKey, Secrets, read_key
@@ -246,11 +243,3 @@ def test_what_is_left_of_a_record_is_refused_in_the_log_itself() -> None:
     record = FakeRecord(0, 0, "customer-events", 0, 0, None, value, [])
     with pytest.raises(Rejected):
         log_line_of(record, SetAside())
-
-
-def test_who_would_be_erased_without_a_record_that_says_so_keeps_a_worker_from_starting() -> None:
-    inactive = load_parameters(assignments=["privacy.inactive=1095d"])
-    with pytest.raises(ArchiveError, match=r"set privacy\.inactive=0 .* KEEPSTREAM_ARCHIVE=off"):
-        require_told_erasures(load_settings({}, archive="on"), inactive)
-    require_told_erasures(load_settings({}, archive="on"), load_parameters())
-    require_told_erasures(load_settings({}), inactive)
