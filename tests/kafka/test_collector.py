@@ -1,0 +1,152 @@
+"""What real client libraries send to a real collector is on a real broker, once as counted."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+
+from config.topics import CLICKSTREAM, DEAD_LETTERS, TRANSACTIONS
+from models.catalogue import topic_of
+from models.events.times import milliseconds, moment_of
+from streams.dead_letters import decode_letter, parcel_of
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.process import wait_until
+from streams.kafka_clients import partition_for
+from tests.kafka.client_libraries import LIBRARIES
+from tests.kafka.collector import KEY, SOURCE, CollectorProcess, collecting
+from tests.kafka.worker import ROOT
+
+pytestmark = pytest.mark.kafka
+
+CLIENTS = "tests.kafka.client_libraries"
+ORDERS = 120
+SENT_WITHIN_S = 120
+
+
+@pytest.fixture(scope="module")
+def collector(
+    kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CollectorProcess]:
+    directory = tmp_path_factory.mktemp("collector")
+    with collecting(kafka.bootstrap_servers, f"{directory.name}.", directory) as running:
+        yield running
+
+
+def send_with(library: str, collector: CollectorProcess, count: int) -> None:
+    subprocess.run(
+        [sys.executable, "-m", CLIENTS, library, collector.url, KEY, str(count)],
+        cwd=ROOT,
+        check=True,
+        timeout=SENT_WITHIN_S,
+    )
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_library_sends_is_published_once(library: str, collector: CollectorProcess) -> None:
+    send_with(library, collector, ORDERS)
+
+    records = [r for r in collector.published() if (r.key or b"").startswith(library.encode())]
+    topics = Counter(
+        record.topic.removeprefix(collector.settings.topic_prefix) for record in records
+    )
+    assert {TRANSACTIONS: ORDERS, CLICKSTREAM: 1} == topics
+    assert {f"{library}-{number}".encode() for number in range(ORDERS)} == {r.key for r in records}
+    for record in records:
+        event = json.loads(record.value)
+        assert record.key.decode() == event["userId"]
+        assert record.partition == partition_for(record.key, collector.settings.partitions)
+        if event["type"] == "track":
+            assert 5.0 == event["properties"]["revenue"]
+            assert TRANSACTIONS == topic_of("track", event["event"])
+        moment = moment_of(event["timestamp"])
+        # On one machine there is no skew, and the broker's time is the record's.
+        assert moment is not None
+        assert abs(record.timestamp - milliseconds(moment)) < SENT_WITHIN_S * 1_000
+    ids = [json.loads(record.value)["messageId"] for record in records]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_bad_event_is_a_dead_letter_that_can_be_mended_by_hand(
+    collector: CollectorProcess,
+) -> None:
+    bad = {"type": "track", "event": "Order Completed", "userId": "bad-1", "properties": {}}
+    status, answer = collector.post([bad])
+
+    assert (200, 0, 1) == (status, answer["accepted"], answer["refused"])
+    [letter] = [decode_letter(record.value) for record in collector.published([DEAD_LETTERS])]
+    assert letter is not None
+    assert ("collector", SOURCE, "required_missing") == (letter.step, letter.sender, letter.reason)
+    parcel = parcel_of(letter)
+    assert (TRANSACTIONS, b"bad-1") == (parcel.topic, parcel.key)
+    # Retried twice, it counts once.
+    assert json.loads(parcel.value)["messageId"] == json.loads(parcel_of(letter).value)["messageId"]
+
+
+def test_metrics_tell_what_came(collector: CollectorProcess) -> None:
+    assert 200 == collector.post([{"type": "page", "userId": "m", "messageId": "m"}])[0]
+
+    status, text = collector.get(collector.web_port, "/metrics")
+    assert 200 == status
+    assert b'keepstream_collector_events_total{fate="accepted",source="shop"}' in text
+    assert 404 == collector.get(collector.port, "/metrics")[0]
+
+
+def test_what_was_answered_is_published_when_it_stops_under_load(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    taken: set[str] = set()
+    refusals: Counter[int] = Counter()
+
+    def send(sender: int, collector: CollectorProcess) -> None:
+        for number in range(100_000):
+            ids = [f"s{sender}-{number}-{place}" for place in range(20)]
+            batch = [{"type": "page", "userId": one, "messageId": one} for one in ids]
+            try:
+                status, _ = collector.post(batch)
+            except (OSError, HTTPException):
+                return
+            if status != 200:
+                refusals[status] += 1
+                return
+            taken.update(ids)
+
+    with collecting(kafka.bootstrap_servers, f"{tmp_path.name}.", tmp_path) as collector:
+        threads = [threading.Thread(target=send, args=(n, collector)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(taken) > 2_000, "events are taken", 60, [collector.process])
+        assert 0 == collector.stop()
+        for thread in threads:
+            thread.join()
+        ids = Counter(json.loads(r.value)["messageId"] for r in collector.published([CLICKSTREAM]))
+
+    assert [] == sorted(taken - ids.keys())
+    assert {1} == set(ids.values())
+    assert refusals.keys() <= {503}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("library", ["segment", "rudderstack"])
+def test_libraries_outlive_an_outage_of_kafka(library: str, tmp_path: Path) -> None:
+    """They are told to come back, do, and each event is there, however often it came."""
+    with (
+        EmbeddedKafka(tmp_path / "kafka") as kafka,
+        collecting(kafka.bootstrap_servers, "", tmp_path) as collector,
+    ):
+        kafka.kill()
+        sending = threading.Thread(target=send_with, args=(library, collector, ORDERS))
+        sending.start()
+        wait_until(lambda: not collector.is_ready(), "Kafka is missed", 60, [collector.process])
+        assert 503 == collector.post([{"type": "page", "userId": "p", "messageId": "p"}])[0]
+        kafka.start()
+        sending.join()
+        wait_until(collector.is_ready, "Kafka is back", 120, [collector.process])
+        found = {json.loads(r.value)["userId"] for r in collector.published([TRANSACTIONS])}
+
+    assert {f"{library}-{number}" for number in range(ORDERS)} == found
