@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
 from agents.web.connections import connections_max
-from agents.web.server import Place, listening, serving
+from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
 from config.settings import Settings, variable_of
 from config.sources import Senders, load_senders
@@ -78,8 +78,8 @@ async def _collect(
         await collector.settle(WAIT_S)
 
 
-def _place(settings: Settings) -> Place:
-    return Place(
+def _place(settings: Settings) -> ListenAddress:
+    return ListenAddress(
         "the collector",
         settings.collector_host,
         settings.collector_port,

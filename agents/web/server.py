@@ -146,7 +146,7 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     return web.json_response({"message": message}, status=404)
 
 
-class Place(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen, the settings that say so, and how many connections there may be."""
 
     what: str
@@ -160,7 +160,7 @@ class Place(NamedTuple):
 @asynccontextmanager
 async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
     """Serve until the end of the block; yields the port, a free one for port 0."""
-    place = Place(
+    place = ListenAddress(
         "health and metrics",
         settings.web_host,
         settings.web_port,
@@ -174,7 +174,7 @@ async def serving(application: web.Application, settings: Settings) -> AsyncIter
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, place: Place, **options: Any
+    application: web.Application, place: ListenAddress, **options: Any
 ) -> AsyncIterator[int]:
     """As `serving`, at any place; ``options`` are those of aiohttp's protocol."""
     connections = Connections(place.connections_max)
