@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -43,7 +43,7 @@ class CollectorProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = ServerProcess("collector", directory)
 
-    def start(self) -> None:
+    def start(self, variables: Mapping[str, str] | None = None) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "KEEPSTREAM_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
@@ -51,6 +51,7 @@ class CollectorProcess:
             "KEEPSTREAM_COLLECTOR_KEYS": f"{SOURCE}={hash_of(KEY)}",
             "KEEPSTREAM_COLLECTOR_PORT": str(self.port),
             "KEEPSTREAM_WEB_PORT": str(self.web_port),
+            **(variables or {}),
         }
         command = [PRESENT.python, "-m", PRESENT.module, "collector"]
         self.process.start(command, PRESENT.environment(environment))
@@ -99,11 +100,16 @@ class CollectorProcess:
 
 
 @contextmanager
-def collecting(bootstrap_servers: str, prefix: str, directory: Path) -> Iterator[CollectorProcess]:
+def collecting(
+    bootstrap_servers: str,
+    prefix: str,
+    directory: Path,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[CollectorProcess]:
     """A collector that runs, on topics that are made."""
     collector = CollectorProcess(bootstrap_servers, prefix, directory)
     create_topics(collector.settings)
     with killed_on_failure([collector.process]):
-        collector.start()
+        collector.start(variables)
         yield collector
     stop_all([collector.process], STOP_S)
