@@ -1,6 +1,5 @@
 """`keepstream collector`: take events over HTTP, and make write keys for it."""
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from agents.cli.errors import CommandError
 from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
+from agents.collector.write_keys import new_write_key
 from config.settings import SettingsError
 from config.sources import hash_of, require_source_name, sources_in
 
@@ -16,10 +16,6 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
-
-#: 124 bits of chance. Libraries check what a key looks like: Jitsu's takes 25 characters that begin
-#: with a c.
-_KEY_LETTERS, _KEY_LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 25
 
 
 @app.callback(epilog="Example: keepstream collector --port 8088")
@@ -82,12 +78,6 @@ def key(
         return
     _add(add, name, table)
     typer.echo(write_key)
-
-
-def new_write_key() -> str:
-    """A write key that every client library takes."""
-    chosen = (secrets.choice(_KEY_LETTERS) for _ in range(_KEY_LENGTH - 1))
-    return f"c{''.join(chosen)}"
 
 
 def _add(path: Path, name: str, table: str) -> None:
