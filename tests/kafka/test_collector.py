@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from shutil import copy, which
 
 import pytest
 
@@ -47,15 +48,13 @@ def send_with(library: str, collector: CollectorProcess, count: int) -> None:
     )
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_what_a_library_sends_is_published_once(library: str, collector: CollectorProcess) -> None:
-    send_with(library, collector, ORDERS)
-
-    records = [r for r in collector.published() if (r.key or b"").startswith(library.encode())]
-    topics = Counter(
-        record.topic.removeprefix(collector.settings.topic_prefix) for record in records
-    )
-    assert {TRANSACTIONS: ORDERS, CLICKSTREAM: 1} == topics
+def require_published(library: str, collector: CollectorProcess, *, identifies: int) -> None:
+    """Every order that the library was told to send is there once, and so are the identifies."""
+    prefix = collector.settings.topic_prefix
+    mine = f"{library}-".encode()
+    records = [r for r in collector.published() if (r.key or b"").startswith(mine)]
+    topics = Counter(record.topic.removeprefix(prefix) for record in records)
+    assert {TRANSACTIONS: ORDERS, CLICKSTREAM: identifies} == {CLICKSTREAM: 0, **topics}
     assert {f"{library}-{number}".encode() for number in range(ORDERS)} == {r.key for r in records}
     for record in records:
         event = json.loads(record.value)
@@ -70,6 +69,40 @@ def test_what_a_library_sends_is_published_once(library: str, collector: Collect
         assert abs(record.timestamp - milliseconds(moment)) < SENT_WITHIN_S * 1_000
     ids = [json.loads(record.value)["messageId"] for record in records]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_library_sends_is_published_once(library: str, collector: CollectorProcess) -> None:
+    send_with(library, collector, ORDERS)
+
+    require_published(library, collector, identifies=1)
+
+
+@pytest.fixture(scope="module")
+def node_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the libraries for Node.js, as they are locked."""
+    folder = tmp_path_factory.mktemp("node")
+    for path in (ROOT / "tests/kafka/node").iterdir():
+        copy(path, folder)
+    npm = which("npm")
+    assert npm is not None, "install Node.js 20 or newer with npm"
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
+    return folder
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("library", "identifies"),
+    [("node-segment", 0), ("node-rudderstack", 0), ("node-jitsu", ORDERS)],
+)
+def test_what_a_library_for_node_sends_is_published_once(
+    library: str, identifies: int, collector: CollectorProcess, node_libraries: Path
+) -> None:
+    command = ["node", "send.mjs", library, collector.url, KEY, str(ORDERS)]
+    subprocess.run(command, cwd=node_libraries, check=True, timeout=SENT_WITHIN_S)
+
+    require_published(library, collector, identifies=identifies)
 
 
 def test_a_bad_event_is_a_dead_letter_that_can_be_mended_by_hand(
