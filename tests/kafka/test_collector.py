@@ -1,6 +1,7 @@
 """What real client libraries send to a real collector is on a real broker, once as counted."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from streams.dead_letters import decode_letter, parcel_of
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.process import wait_until
 from streams.kafka_clients import partition_for
+from tests.house.documents import blocks
 from tests.kafka.client_libraries import LIBRARIES
 from tests.kafka.collector import KEY, SOURCE, CollectorProcess, collecting
 from tests.kafka.worker import ROOT
@@ -119,6 +121,18 @@ def test_a_bad_event_is_a_dead_letter_that_can_be_mended_by_hand(
     assert (TRANSACTIONS, b"bad-1") == (parcel.topic, parcel.key)
     # Retried twice, it counts once.
     assert json.loads(parcel.value)["messageId"] == json.loads(parcel_of(letter).value)["messageId"]
+
+
+def test_the_event_by_hand_is_taken_as_the_page_shows_it(collector: CollectorProcess) -> None:
+    page = blocks((ROOT / "docs/collector.md").read_text())
+    [command] = [b.text for b in page if b.text.startswith("curl ")]
+    [answer] = [b.text for b in page if '"accepted"' in b.text]
+    command = command.replace("http://127.0.0.1:8088", collector.url)
+
+    done = subprocess.run(
+        ["bash", "-c", command], env={**os.environ, "KEY": KEY}, capture_output=True, check=True
+    )
+    assert json.loads(answer) == json.loads(done.stdout)
 
 
 def test_metrics_tell_what_came(collector: CollectorProcess) -> None:
