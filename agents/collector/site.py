@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from agents.collector.answers import ANY_ORIGIN, Refused, error_answer, json_answer
+from agents.collector.browsers import add_settings
 from agents.collector.taking import Collector
 from agents.web.connections import Handler
 from models.collecting.requests import ROUTES, Route
@@ -32,6 +33,7 @@ def collecting_site(collector: Collector) -> web.Application:
     for path, route in ROUTES.items():
         for address in (path, f"{path}/"):
             application.router.add_post(address, _taking(collector, route))
+    add_settings(application, collector.source_named)
     _add_health(application, collector)
     return application
 

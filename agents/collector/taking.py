@@ -30,6 +30,12 @@ RETRY_S = 5
 #: Other requests are seen to after so many events of one.
 EVENTS_A_TURN = 50
 
+_NO_KEY = (
+    "no known write key: send it as the user of basic authentication, as X-Write-Key, or as "
+    "writeKey in the body"
+)
+UNAUTHORIZED = (401, "unauthorized", _NO_KEY)
+
 
 class Collector:
     """Takes requests: one of these serves them all."""
@@ -55,6 +61,10 @@ class Collector:
         self._in_hand = 0
         self._settled = asyncio.Event()
         self.is_closing = False
+
+    def source_named(self, write_key: str) -> str | None:
+        """The source that a write key is of; None for a key of nobody."""
+        return self._senders.name_of(write_key)
 
     def problems(self) -> list[str]:
         """The reasons why nothing can be taken; empty if all is well."""
@@ -144,12 +154,7 @@ class Collector:
         key = write_key_of(request) or body.write_key
         source = self._senders.name_of(key) if key else None
         if source is None:
-            raise Refused(
-                401,
-                "unauthorized",
-                "no known write key: send it as the user of basic authentication, as X-Write-Key, "
-                "or as writeKey in the body",
-            )
+            raise Refused(*UNAUTHORIZED)
         return source
 
 

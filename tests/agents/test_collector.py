@@ -324,6 +324,32 @@ def test_a_browser_may_send_from_any_page() -> None:
     asyncio.run(scenario())
 
 
+def test_libraries_in_browsers_are_told_to_send_here() -> None:
+    async def scenario() -> None:
+        async with site() as here:
+            basic = {"Authorization": aiohttp.encode_basic_auth(KEY, "")}
+            behind = {"X-Forwarded-Proto": "https"}
+            for path, headers, status in (
+                (f"/v1/projects/{KEY}/settings", behind, 200),
+                ("/v1/projects/nobody/settings", {}, 401),
+                (f"/sourceConfig/?writeKey={KEY}", {}, 200),
+                ("/sourceConfig/", basic, 200),
+                ("/sourceConfig/", {}, 401),
+            ):
+                async with here.client.get(here.url + path, headers=headers) as answer:
+                    body = await answer.json()
+                    assert status == answer.status
+                    assert "*" == answer.headers["Access-Control-Allow-Origin"]
+                if "integrations" in body:
+                    told = body["integrations"]["Segment.io"]
+                    assert (f"127.0.0.1:{here.port}/v1", "https") == (
+                        told["apiHost"],
+                        told["protocol"],
+                    )
+
+    asyncio.run(scenario())
+
+
 def test_lateness_skew_and_what_is_missing_are_counted() -> None:
     old = {**VIEW, "timestamp": "2020-03-01T10:00:00Z", "messageId": None}
 

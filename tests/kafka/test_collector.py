@@ -7,9 +7,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPException
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copy, which
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -18,7 +22,7 @@ from models.catalogue import topic_of
 from models.events.times import milliseconds, moment_of
 from streams.dead_letters import decode_letter, parcel_of
 from streams.embedded.kafka import EmbeddedKafka
-from streams.embedded.process import wait_until
+from streams.embedded.process import ServerProcess, wait_until
 from streams.kafka_clients import partition_for
 from tests.house.documents import blocks
 from tests.kafka.client_libraries import LIBRARIES
@@ -80,17 +84,41 @@ def test_what_a_library_sends_is_published_once(library: str, collector: Collect
     require_published(library, collector, identifies=1)
 
 
-@pytest.fixture(scope="module")
-def node_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the libraries for Node.js, as they are locked."""
-    folder = tmp_path_factory.mktemp("node")
-    for path in (ROOT / "tests/kafka/node").iterdir():
+def installed(name: str, folder: Path) -> Path:
+    """A copy of the folder ``name``, with the libraries that its lock names."""
+    for path in (ROOT / "tests/kafka" / name).iterdir():
         copy(path, folder)
     npm = which("npm")
     assert npm is not None, "install Node.js 20 or newer with npm"
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def node_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The libraries for Node.js."""
+    return installed("node", tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where pages with the libraries for browsers are served: another origin than the collector."""
+    folder = installed("browser", tmp_path_factory.mktemp("browser"))
+    handler = partial(Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.mark.nightly
@@ -105,6 +133,30 @@ def test_what_a_library_for_node_sends_is_published_once(
     subprocess.run(command, cwd=node_libraries, check=True, timeout=SENT_WITHIN_S)
 
     require_published(library, collector, identifies=identifies)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("library", ["segment", "rudderstack"])
+def test_what_a_library_in_a_browser_sends_is_published_once(
+    library: str, collector: CollectorProcess, pages: str, tmp_path: Path
+) -> None:
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    assert chromium is not None, "install Chromium"
+    asked = urlencode({"url": collector.url, "key": KEY})
+    browser = ServerProcess("browser", tmp_path)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    address = f"{pages}/{library}.html?{asked}"
+    browser.start([chromium, *options, "--remote-debugging-port=0", address], {**os.environ})
+
+    def found() -> list[dict[str, Any]]:
+        events = [json.loads(record.value) for record in collector.published()]
+        return [event for event in events if event.get("userId") == f"browser-{library}-0"]
+
+    try:
+        wait_until(lambda: len(found()) >= 3, "events came", SENT_WITHIN_S, [browser], every_s=1)
+    finally:
+        browser.kill()
+    assert {"identify": 1, "page": 1, "track": 1} == Counter(event["type"] for event in found())
 
 
 def test_a_bad_event_is_a_dead_letter_that_can_be_mended_by_hand(
