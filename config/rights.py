@@ -93,6 +93,7 @@ RIGHTS: Mapping[str, Rights] = {
         looks_at_configs=ALL,
         group="Read",
     ),
+    "collector": Rights(writes=(*RAW_TOPICS, DEAD_LETTERS)),
     "publish": Rights(writes=RAW_TOPICS),
     "live": Rights(
         reads=(CUSTOMERS,),

@@ -86,7 +86,11 @@ class StandingWorkers:
 
 def _ports(count: int, before: Sequence[int]) -> list[int]:
     """The ports that they had before, if nobody else has them by now."""
-    wanted = [*before, *range(_WEB_PORT, _WEB_PORT + count)]
+    return ports_near([*before, *range(_WEB_PORT, _WEB_PORT + count)], count)
+
+
+def ports_near(wanted: Sequence[int], count: int) -> list[int]:
+    """So many ports that nobody has: those that are wanted, as far as they go."""
     mine = list(dict.fromkeys(port for port in wanted if are_free([port])))[:count]
     return mine + free_ports(count - len(mine))
 

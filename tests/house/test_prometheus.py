@@ -12,6 +12,7 @@ from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
+from streams.collector.metrics import CollectorMetrics
 from streams.metrics import Metrics
 from tests.house.commands import unknown_words
 from tests.house.repository import ROOT
@@ -25,19 +26,24 @@ RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules
 every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 
 
+REGISTRIES = (Metrics().registry, CollectorMetrics(()).registry)
+
+
 def exported_names() -> set[str]:
-    """The names of a worker's metrics, as rules write them."""
+    """The names of a worker's metrics and of the collector's, as rules write them."""
     return {
         f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for metric in Metrics().registry.collect()
+        for registry in REGISTRIES
+        for metric in registry.collect()
     }
 
 
 def labels_of(name: str) -> set[str]:
-    """The labels of a metric as a worker exposes it."""
+    """The labels of a metric as it is exposed."""
     collectors = {
         found: collector
-        for collector, names in Metrics().registry._collector_to_names.items()
+        for registry in REGISTRIES
+        for collector, names in registry._collector_to_names.items()
         for found in names
     }
     return set(collectors[name]._labelnames)  # type: ignore[attr-defined]
