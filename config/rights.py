@@ -20,6 +20,7 @@ from config.topics import (
     NEXT_BEST_ACTIONS,
     RAW_TOPICS,
     RETENTION_TRIGGERS,
+    UNDELIVERED,
     topics,
 )
 
@@ -94,6 +95,11 @@ RIGHTS: Mapping[str, Rights] = {
         group="Read",
     ),
     "publish": Rights(writes=RAW_TOPICS),
+    "deliver": Rights(
+        reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS),
+        writes=(UNDELIVERED,),
+        looks_at_configs=ALL,
+    ),
     "live": Rights(
         reads=(CUSTOMERS,),
         writes=(CUSTOMER_EVENTS,),

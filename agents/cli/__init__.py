@@ -12,6 +12,7 @@ from agents.cli import (
     configuration,
     customers,
     dead_letters,
+    deliver,
     demo,
     doctor,
     erase,
@@ -54,6 +55,9 @@ app.command("evaluate", epilog="Example: keepstream evaluate --data cdnow --seed
 )
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker
+)
+app.command("deliver", epilog="Example: keepstream deliver --endpoints endpoints.yaml --check")(
+    deliver.deliver
 )
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)

@@ -1,0 +1,87 @@
+"""What is sent where: a message as each destination wants it, as its documentation says.
+
+docs/webhooks.md names the page of each format. No destination does any I/O.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from config.endpoints import Endpoint
+from streams.webhooks.messages import Message, body_of, headline
+from streams.webhooks.signatures import signed_headers
+from streams.webhooks.templates import Template
+
+JSON_TYPE: Final = {"Content-Type": "application/json"}
+
+
+class Request(NamedTuple):
+    """What is sent; always by POST."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    path: str = ""
+
+
+class Destination(NamedTuple):
+    """A format: ``content`` makes the values of a body, ``headers`` log in, ``path`` is put behind
+    the endpoint's url. ``has_people``: whether it is told of customers by their ids, so that news
+    without one means nothing to it. ``escape`` is for what a template puts into a text.
+    """
+
+    content: Callable[[Message], Any]
+    headers: Callable[[Endpoint], Mapping[str, str]] = lambda _: {}
+    path: str = ""
+    has_people: bool = True
+    escape: Callable[[str], str] = str
+
+
+def _slack_text(text: str) -> str:
+    """A text that names nobody and links nothing in Slack, whatever is in it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _slack(message: Message) -> Any:
+    return {"text": _slack_text(headline(message.fields()))}
+
+
+DESTINATIONS: Mapping[str, Destination] = {
+    "slack": Destination(_slack, has_people=False, escape=_slack_text),
+}
+GENERIC: Final = "generic"
+
+
+class Composer:
+    """Makes the requests of one endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        rule = endpoint.rule
+        self._endpoint = endpoint
+        self._destination = DESTINATIONS.get(rule.to)
+        escape = self._destination.escape if self._destination else str
+        self._template = Template(rule.template, escape) if rule.template else None
+        self._keys = endpoint.signing_keys() if self._destination is None else ()
+
+    @property
+    def understands_erasures(self) -> bool:
+        """Whether the destination can make anything of the news that somebody was erased."""
+        return self._destination is None or not self._destination.has_people
+
+    def request(self, message: Message, at_s: int) -> Request:
+        """The request of a try at ``at_s``; its body is the same on each try."""
+        body = self._body(message)
+        if self._destination is None:
+            headers = signed_headers(message.id, at_s, body, self._keys)
+            return Request(self._endpoint.url, {**JSON_TYPE, **headers}, body)
+        headers = {**JSON_TYPE, **self._destination.headers(self._endpoint)}
+        path = self._destination.path
+        return Request(self._endpoint.url.rstrip("/") + path, headers, body, path)
+
+    def _body(self, message: Message) -> bytes:
+        if self._template is not None:
+            return self._template.render({"id": message.id, **message.fields()})
+        if self._destination is None:
+            return body_of(message)
+        return msgspec.json.encode(self._destination.content(message))
