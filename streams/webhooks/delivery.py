@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Erasures that are remembered for decisions of the other topic that come later.
 ERASED_KEPT = 10_000
+#: Tries that a rate allows within so long may begin at once.
+RATE_GRAIN_MS = 10
 #: A look at what is due though nothing said so.
 IDLE_S = 1.0
 
@@ -151,11 +153,14 @@ class EndpointDelivery:
         delivery = Delivery(message, Place(topic, number, offset), stored_at_ms)
         self._by_id[message.id] += 1
         self._by_customer[message.whose] += 1
+        now_ms = self._around.clock_ms()
         if not message.is_erasure and self._is_erased(message):
             self._end(delivery, fates.ERASED)
-            return
-        self._queue.add(delivery, self._around.clock_ms())
-        self._wake.set()
+        elif message.is_too_late(now_ms):
+            self._end(delivery, fates.EXPIRED)
+        else:
+            self._queue.add(delivery, now_ms)
+            self._wake.set()
 
     def _is_erased(self, message: Message) -> bool:
         return message.decided_at_ms <= self._erased.get(message.whose, -1)
@@ -211,13 +216,12 @@ class EndpointDelivery:
                 # A probe that is under way says itself when it ended.
                 wait_ms = self._breaker.until_ms - now_ms
                 return min(IDLE_S, wait_ms / 1_000) if wait_ms > 0 else IDLE_S
-            if now_ms < self._next_try_ms:
-                return (self._next_try_ms - now_ms) / 1_000
+            if now_ms + RATE_GRAIN_MS < self._next_try_ms:
+                return (self._next_try_ms - RATE_GRAIN_MS - now_ms) / 1_000
             delivery = self._queue.take(now_ms)
             if delivery is None:
                 break
-            until_ms = delivery.message.until_ms
-            if until_ms is not None and now_ms > until_ms:
+            if delivery.message.is_too_late(now_ms):
                 self._finish(delivery, fates.EXPIRED)
                 continue
             self._begin(delivery, now_ms)

@@ -71,6 +71,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         content = self.content
         return content.decision_id if isinstance(content, ActionWithdrawn) else None
 
+    def is_too_late(self, at_ms: int) -> bool:
+        """Whether at ``at_ms`` it is of no use any more."""
+        return self.until_ms is not None and at_ms > self.until_ms
+
     @property
     def decided_at_ms(self) -> int:
         return _ms(self.timestamp)
