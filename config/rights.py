@@ -138,6 +138,10 @@ RIGHTS: Mapping[str, Rights] = {
     "erase status": Rights(reads=(CUSTOMERS,), looks_at_configs=ALL),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
     "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
+    "undelivered list": Rights(reads=(UNDELIVERED,)),
+    "undelivered retry": Rights(
+        reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, UNDELIVERED), writes=(UNDELIVERED,)
+    ),
     "doctor": Rights(
         reads=(
             *RAW_TOPICS,

@@ -28,6 +28,7 @@ from agents.cli import (
     rules,
     schema,
     topics,
+    undelivered,
     up,
     worker,
 )
@@ -65,6 +66,7 @@ app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(undelivered.app, name="undelivered")
 app.add_typer(erase.app, name="erase")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export

@@ -21,9 +21,9 @@ from streams.webhooks.breaker import Breaker, Chance, delay_ms
 from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.messages import Message, message_in, wants
 from streams.webhooks.metrics import WebhookMetrics
-from streams.webhooks.queue import Delivery, DeliveryQueue, Place
-from streams.webhooks.sender import Answer, Verdict
-from streams.webhooks.window import Position, Window
+from streams.webhooks.queue import Delivery, DeliveryQueue, LogPlace
+from streams.webhooks.sender import HttpAnswer, HttpVerdict
+from streams.webhooks.window import OffsetWindow, OpenPosition
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ Name = TypeVar("Name", str, bytes)
 class Posts(Protocol):
     """What sends a request: `Sender`, or a test's."""
 
-    async def post(self, request: Request, now_ms: int) -> Answer: ...
+    async def post(self, request: Request, now_ms: int) -> HttpAnswer: ...
 
 
 class Surroundings(NamedTuple):
@@ -72,7 +72,7 @@ class EndpointDelivery:
         self._around = around
         self._queue = DeliveryQueue()
         self._breaker = Breaker(rule.retry_first, rule.retry_longest, around.chance)
-        self._windows: dict[Partition, Window] = {}
+        self._windows: dict[Partition, OffsetWindow] = {}
         self._by_id: Counter[str] = Counter()
         self._by_customer: Counter[bytes] = Counter()
         self._erased: OrderedDict[bytes, int] = OrderedDict()
@@ -95,16 +95,16 @@ class EndpointDelivery:
 
     # Partitions
 
-    def begin(self, partition: Partition, position: Position) -> None:
+    def begin(self, partition: Partition, position: OpenPosition) -> None:
         """Take on a partition, from there."""
-        self._windows[partition] = Window(position)
+        self._windows[partition] = OffsetWindow(position)
 
     def is_full(self, partition: Partition) -> bool:
         """Whether nothing more of a partition can be taken in."""
         window = self._windows.get(partition)
         return window is not None and window.is_full
 
-    def positions(self) -> dict[Partition, Position]:
+    def positions(self) -> dict[Partition, OpenPosition]:
         """What can be committed."""
         return {partition: window.position() for partition, window in self._windows.items()}
 
@@ -150,7 +150,7 @@ class EndpointDelivery:
         if not wants(self._rule, message):
             window.finish(offset)
             return
-        delivery = Delivery(message, Place(topic, number, offset), stored_at_ms)
+        delivery = Delivery(message, LogPlace(topic, number, offset), stored_at_ms)
         self._by_id[message.id] += 1
         self._by_customer[message.whose] += 1
         now_ms = self._around.clock_ms()
@@ -255,15 +255,15 @@ class EndpointDelivery:
         begun_s = monotonic()
         answer = await self._sender.post(request, now_ms)
         metrics.observe_try(name, monotonic() - begun_s, is_first=delivery.tries == 1)
-        if answer.verdict != Verdict.TAKEN:
+        if answer.verdict != HttpVerdict.TAKEN:
             metrics.count_failure(name, answer.reason)
-        if answer.verdict == Verdict.RETRY:
+        if answer.verdict == HttpVerdict.RETRY:
             await self._failed(delivery, answer)
             return
         self._breaker.succeed()
-        if answer.verdict == Verdict.TAKEN:
+        if answer.verdict == HttpVerdict.TAKEN:
             self._finish(delivery, fates.DELIVERED)
-        elif answer.verdict == Verdict.REFUSED:
+        elif answer.verdict == HttpVerdict.REFUSED:
             await self._set_aside(delivery, answer.reason)
         else:
             self.is_disabled = True
@@ -273,7 +273,7 @@ class EndpointDelivery:
             )  # fmt: skip
             self._try_again(delivery, self._around.clock_ms())
 
-    async def _failed(self, delivery: Delivery, answer: Answer) -> None:
+    async def _failed(self, delivery: Delivery, answer: HttpAnswer) -> None:
         now_ms, rule = self._around.clock_ms(), self._rule
         if answer.wait_ms:
             # It is there, and asks for patience: nobody's failure.

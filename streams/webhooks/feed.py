@@ -25,7 +25,7 @@ from streams.kafka_clients import client_options, running
 from streams.topic_identity import topic_ids
 from streams.webhooks.delivery import EndpointDelivery, Partition
 from streams.webhooks.metrics import WebhookMetrics
-from streams.webhooks.window import Position, decode_position, encode_metadata
+from streams.webhooks.window import OpenPosition, decode_position, encode_metadata
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics = metrics
         self._names = {settings.topic(name): name for name in DELIVERED_TOPICS}
         self._ids: dict[str, str] = {}
-        self._committed: dict[Partition, Position | None] = {}
+        self._committed: dict[Partition, OpenPosition | None] = {}
         self._failure: Exception | None = None
         self._is_leaving = False
         self._consumer: AIOKafkaConsumer
@@ -201,13 +201,13 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         starts = await self._consumer.end_offsets(assigned) if is_from_now else begins
         for tp in assigned:
             partition = self._names[tp.topic], tp.partition
-            position = Position(starts[tp])
-            known: Position | None = None
+            position = OpenPosition(starts[tp])
+            known: OpenPosition | None = None
             if (kept := committed.get(tp)) is not None and kept.offset >= 0:
                 topic_id = self._ids.get(partition[0], "")
                 known = decode_position(kept.offset, kept.metadata or "", topic_id)
                 # Of another topic that had this name: all of this one is new.
-                position = known or Position(begins[tp])
+                position = known or OpenPosition(begins[tp])
             self._consumer.seek(tp, position.offset)
             self._delivery.begin(partition, position)
             self._committed[partition] = known

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from streams.webhooks.messages import Message
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """Where in the log a delivery comes from."""
 
     topic: str
@@ -27,7 +27,7 @@ class Delivery:
 
     __slots__ = ("failures", "message", "place", "stored_at_ms", "tries", "void")
 
-    def __init__(self, message: Message, place: Place, stored_at_ms: int) -> None:
+    def __init__(self, message: Message, place: LogPlace, stored_at_ms: int) -> None:
         self.message = message
         self.place = place
         self.stored_at_ms = stored_at_ms

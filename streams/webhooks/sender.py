@@ -27,7 +27,7 @@ _GONE = 410
 _REDIRECTED = 300
 
 
-class Verdict(StrEnum):
+class HttpVerdict(StrEnum):
     """What an answer means for a message."""
 
     TAKEN = "taken"
@@ -36,12 +36,12 @@ class Verdict(StrEnum):
     GONE = "gone"
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """``reason``: the status, or what kept it from coming, for metrics and dead letters;
     ``wait_ms``: for how long the endpoint asks to be left alone.
     """
 
-    verdict: Verdict
+    verdict: HttpVerdict
     reason: str
     wait_ms: int = 0
 
@@ -63,7 +63,7 @@ class Sender:
             headers={"User-Agent": _AGENT},
         )
 
-    async def post(self, request: Request, now_ms: int) -> Answer:
+    async def post(self, request: Request, now_ms: int) -> HttpAnswer:
         """Send it, and give what is to become of it. Redirects are not followed: they would lead
         where nobody has looked.
         """
@@ -76,7 +76,7 @@ class Sender:
                     await answer.content.read(ANSWER_BYTES_MAX)
                 return answer_of(answer.status, answer.headers.get("Retry-After"), now_ms)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return Answer(Verdict.RETRY, failure_of(error))
+            return HttpAnswer(HttpVerdict.RETRY, failure_of(error))
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,16 +90,16 @@ class Sender:
         await asyncio.sleep(0)
 
 
-def answer_of(status: int, retry_after: str | None, now_ms: int) -> Answer:
+def answer_of(status: int, retry_after: str | None, now_ms: int) -> HttpAnswer:
     """What a status means, and a wish to wait."""
     reason = str(status)
     if status < _REDIRECTED:
-        return Answer(Verdict.TAKEN, reason)
+        return HttpAnswer(HttpVerdict.TAKEN, reason)
     if status == _GONE:
-        return Answer(Verdict.GONE, reason)
+        return HttpAnswer(HttpVerdict.GONE, reason)
     if status in _TRY_AGAIN or status >= 500:
-        return Answer(Verdict.RETRY, reason, _wait_ms(retry_after, now_ms))
-    return Answer(Verdict.REFUSED, reason)
+        return HttpAnswer(HttpVerdict.RETRY, reason, _wait_ms(retry_after, now_ms))
+    return HttpAnswer(HttpVerdict.REFUSED, reason)
 
 
 def _wait_ms(retry_after: str | None, now_ms: int) -> int:

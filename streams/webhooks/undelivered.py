@@ -19,7 +19,7 @@ from config.topics import UNDELIVERED
 from models.events.times import iso
 from streams.kafka_clients import new_reader, running
 from streams.topic_scan import scan, spans_of
-from streams.webhooks.queue import Delivery, Place
+from streams.webhooks.queue import Delivery, LogPlace
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class UndeliveredMessage(Struct, frozen=True, rename="camel"):
     timestamp: str
 
     @property
-    def place(self) -> Place:
-        return Place(self.topic, self.partition, self.offset)
+    def place(self) -> LogPlace:
+        return LogPlace(self.topic, self.partition, self.offset)
 
     @property
     def key(self) -> bytes:

@@ -18,17 +18,17 @@ _VERSION = "1"
 _BITS = 8
 
 
-class Position(NamedTuple):
+class OpenPosition(NamedTuple):
     """Where a partition stands: the first open offset, and the later ones that are done."""
 
     offset: int
     done: frozenset[int] = frozenset()
 
 
-class Window:
+class OffsetWindow:
     """The open and the done offsets of one partition, from the first open one."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: OpenPosition) -> None:
         self._open: OrderedDict[int, None] = OrderedDict()
         self._done = set(position.done)
         self._next = position.offset
@@ -60,15 +60,15 @@ class Window:
     def _first(self) -> int:
         return next(iter(self._open), self._next)
 
-    def position(self) -> Position:
+    def position(self) -> OpenPosition:
         """What can be committed now."""
         first = self._first
         # What lies before is told by the offset itself.
         self._done = {offset for offset in self._done if offset > first}
-        return Position(first, frozenset(self._done))
+        return OpenPosition(first, frozenset(self._done))
 
 
-def encode_metadata(position: Position, topic_id: str) -> str:
+def encode_metadata(position: OpenPosition, topic_id: str) -> str:
     """The metadata of a commit: which later offsets are done, and of which topic."""
     size = max(position.done, default=position.offset) - position.offset + 1
     bits = bytearray((size + _BITS - 1) // _BITS)
@@ -79,21 +79,21 @@ def encode_metadata(position: Position, topic_id: str) -> str:
     return f"{_VERSION} {topic_id or '-'} {b64encode(packed).decode()}"
 
 
-def decode_position(offset: int, metadata: str, topic_id: str) -> Position | None:
+def decode_position(offset: int, metadata: str, topic_id: str) -> OpenPosition | None:
     """What was committed; None if that was of another topic of this name."""
     parts = metadata.split(" ")
     if len(parts) != 3 or parts[0] != _VERSION:
         # Set by an operator's tools: from there on, all of it.
-        return Position(offset)
+        return OpenPosition(offset)
     if topic_id and parts[1] not in (topic_id, "-"):
         return None
     try:
         bits = zlib.decompressobj().decompress(b64decode(parts[2]), WINDOW_RECORDS)
     except (NotBase64, ValueError, zlib.error):
-        return Position(offset)
+        return OpenPosition(offset)
     done = {
         offset + place
         for place in range(len(bits) * _BITS)
         if bits[place // _BITS] >> place % _BITS & 1
     }
-    return Position(offset, frozenset(done))
+    return OpenPosition(offset, frozenset(done))

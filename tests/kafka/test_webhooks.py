@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 from base64 import b64encode
 from collections import defaultdict
@@ -13,13 +12,11 @@ import msgspec
 import pytest
 import yaml
 
-from agents.webhooks.examples import ACTION, TRIGGER
+from agents.webhooks.examples import TRIGGER
 from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import Decision, encode_decision
-from models.events.erasure_record import ErasureNotice, encode_notice
 from streams.embedded.ports import free_ports
 from streams.embedded.process import ServerProcess
-from streams.graves import Fingerprints
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment
 from tests.kafka.webhook_receiver import lines

@@ -19,12 +19,12 @@ from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.metrics import FATES, WebhookMetrics
 from streams.webhooks.queue import Delivery
-from streams.webhooks.sender import Answer, Verdict
-from streams.webhooks.window import Position
+from streams.webhooks.sender import HttpAnswer, HttpVerdict
+from streams.webhooks.window import OpenPosition
 
 PARTITION, OTHER = ("retention-triggers", 0), ("next-best-actions", 0)
-TAKEN, DOWN = Answer(Verdict.TAKEN, "204"), Answer(Verdict.RETRY, "503")
-REFUSED, GONE = Answer(Verdict.REFUSED, "422"), Answer(Verdict.GONE, "410")
+TAKEN, DOWN = HttpAnswer(HttpVerdict.TAKEN, "204"), HttpAnswer(HttpVerdict.RETRY, "503")
+REFUSED, GONE = HttpAnswer(HttpVerdict.REFUSED, "422"), HttpAnswer(HttpVerdict.GONE, "410")
 SALT = Fingerprints("salt")
 
 
@@ -43,7 +43,7 @@ class Lab:
     def __init__(self, *, max_age_ms: int = DAY_MS, **rule: Any) -> None:
         self.now_ms = NOW_MS
         self.sent: list[str] = []
-        self.answers: dict[str, list[Answer]] = {}
+        self.answers: dict[str, list[HttpAnswer]] = {}
         self.answer = TAKEN
         self.held: dict[str, asyncio.Event] = {}
         self.aside: list[tuple[str, str]] = []
@@ -57,10 +57,10 @@ class Lab:
         )
         self.delivery = EndpointDelivery(found, composer, self, around)
         for partition in (PARTITION, OTHER):
-            self.delivery.begin(partition, Position(0))
+            self.delivery.begin(partition, OpenPosition(0))
         self._next = {PARTITION: 0, OTHER: 0}
 
-    async def post(self, request: Request, now_ms: int) -> Answer:
+    async def post(self, request: Request, now_ms: int) -> HttpAnswer:
         name = request.headers["webhook-id"]
         self.sent.append(name)
         if name in self.held:
@@ -196,7 +196,7 @@ def test_what_fails_for_too_long_is_given_up_with_the_endpoint_away() -> None:
 
 def test_an_endpoint_that_asks_to_wait_is_left_alone_and_nothing_is_held_against_it() -> None:
     async def story(lab: Lab) -> None:
-        lab.answers["a1"] = [Answer(Verdict.RETRY, "429", 60_000)] * 4
+        lab.answers["a1"] = [HttpAnswer(HttpVerdict.RETRY, "429", 60_000)] * 4
         lab.read(trigger("a1"))
         await lab.settle()
         lab.read(trigger("b1", "bob"))
@@ -230,7 +230,7 @@ def test_what_comes_too_late_is_not_sent_and_what_is_early_waits() -> None:
         await lab.settle()
         assert ["new", "now"] == lab.sent
         # Done, though the first of them waits: a hole in what is committed.
-        assert Position(0, frozenset({1, 2})) == lab.delivery.positions()[OTHER]
+        assert OpenPosition(0, frozenset({1, 2})) == lab.delivery.positions()[OTHER]
         assert ACTION.not_before is not None
         await lab.settle(after_ms=at_ms(ACTION.not_before) - NOW_MS)
 
@@ -319,7 +319,7 @@ def test_a_partition_that_goes_to_another_process_is_let_go_of() -> None:
         lab.held["b1"].set()
         await releasing
         # What was taken meanwhile is committed; what was not is for the other one.
-        assert Position(1) == lab.delivery.positions()[PARTITION]
+        assert OpenPosition(1) == lab.delivery.positions()[PARTITION]
         lab.delivery.forget([PARTITION])
         await lab.settle(after_ms=HOUR_MS)
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from streams.webhooks.window import (
     WINDOW_RECORDS,
-    Position,
-    Window,
+    OffsetWindow,
+    OpenPosition,
     decode_position,
     encode_metadata,
 )
@@ -22,9 +22,9 @@ BEGIN = 1_000
 def test_who_goes_on_from_a_commit_takes_what_was_open_and_nothing_else(
     done: set[int], read: int, topic_id: str
 ) -> None:
-    window = Window(Position(BEGIN))
+    window = OffsetWindow(OpenPosition(BEGIN))
     offsets = range(BEGIN, BEGIN + read)
-    assert all([window.admit(offset) for offset in offsets])
+    assert [True] * read == [window.admit(offset) for offset in offsets]
     finished = {BEGIN + place for place in done} & set(offsets)
     for offset in finished:
         window.finish(offset)
@@ -33,7 +33,7 @@ def test_who_goes_on_from_a_commit_takes_what_was_open_and_nothing_else(
     found = decode_position(position.offset, encode_metadata(position, topic_id), topic_id)
 
     assert found == position
-    again = Window(found)
+    again = OffsetWindow(found)
     taken = {offset for offset in range(found.offset, BEGIN + read) if again.admit(offset)}
     assert set(offsets) - finished == taken
 
@@ -42,11 +42,11 @@ def test_who_goes_on_from_a_commit_takes_what_was_open_and_nothing_else(
 def test_any_commit_fits(places: set[int]) -> None:
     done = frozenset(BEGIN + place for place in places)
 
-    assert len(encode_metadata(Position(BEGIN, done), "i" * 22)) < METADATA_BYTES_MAX
+    assert len(encode_metadata(OpenPosition(BEGIN, done), "i" * 22)) < METADATA_BYTES_MAX
 
 
 def test_a_full_window_of_holes_fits_and_is_read_back_whole() -> None:
-    window = Window(Position(0))
+    window = OffsetWindow(OpenPosition(0))
     offset = 0
     while not window.is_full:
         window.admit(offset)
@@ -60,21 +60,21 @@ def test_a_full_window_of_holes_fits_and_is_read_back_whole() -> None:
 
 
 def test_what_was_committed_of_another_topic_of_this_name_counts_for_nothing() -> None:
-    metadata = encode_metadata(Position(5, frozenset({7})), "old")
+    metadata = encode_metadata(OpenPosition(5, frozenset({7})), "old")
 
     assert decode_position(5, metadata, "new") is None
     # A broker that knows no ids says nothing of it.
-    assert Position(5, frozenset({7})) == decode_position(5, metadata, "")
+    assert OpenPosition(5, frozenset({7})) == decode_position(5, metadata, "")
 
 
 def test_what_an_operators_tools_committed_is_a_plain_position() -> None:
     for metadata in ("", "by hand", "1 x not-base64!", "1 x " + "QUJD", "2 x y"):
-        assert Position(5) == decode_position(5, metadata, "x")
+        assert OpenPosition(5) == decode_position(5, metadata, "x")
 
 
 def test_offsets_that_the_log_has_lost_are_no_holes() -> None:
-    window = Window(Position(5))
+    window = OffsetWindow(OpenPosition(5))
     window.admit(90)
-    assert Position(90) == window.position()
+    assert OpenPosition(90) == window.position()
     window.finish(90)
-    assert Position(91) == window.position()
+    assert OpenPosition(91) == window.position()
