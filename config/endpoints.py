@@ -34,10 +34,11 @@ class EndpointRule(FileEntry, frozen=True):
     """One endpoint, as its entry in the file says.
 
     ``url``, or a file or variable that has it, where it is a secret itself. ``to``: whose format
-    is spoken. ``kinds`` and ``channels``: what is delivered; empty for all. ``groups``: whose
-    decisions. ``erased``: whether it is told of erasures. ``begin``: where a new endpoint begins to
-    read. ``rate``: the most requests a second. ``attempts``: how often one decision is tried while
-    others succeed. ``give_up``: the age at which what still fails becomes a dead letter.
+    is spoken; ``user`` and ``event``: what some destinations want besides. ``kinds`` and
+    ``channels``: what is delivered; empty for all. ``groups``: whose decisions. ``erased``: whether
+    it is told of erasures. ``begin``: where a new endpoint begins to read. ``rate``: the most
+    requests a second. ``attempts``: how often one decision is tried while others succeed.
+    ``give_up``: the age at which what still fails is set aside.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -46,6 +47,7 @@ class EndpointRule(FileEntry, frozen=True):
     url_env: str = ""
     to: str = "generic"
     user: str = ""
+    event: str = ""
     secret_file: Names = ()
     secret_env: Names = ()
     kinds: tuple[str, ...] = ()
@@ -97,7 +99,16 @@ class Endpoint(msgspec.Struct, frozen=True):
 LOGINS: Mapping[str, Literal["signed", "url", "key", "user"]] = {
     "generic": "signed",
     "slack": "url",
+    "customerio": "user",
+    "braze": "key",
+    "klaviyo": "key",
+    "hubspot": "key",
+    "dittofeed": "key",
 }
+
+
+#: Events have to be defined there first, so that all kinds are one.
+_ONE_EVENT = "hubspot"
 
 
 def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -160,8 +171,8 @@ def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
         is_whole = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_whole = False
-    if not is_whole or not url.isprintable() or " " in url or len(url) > 2_000:
-        raise _refused(rule, "its url is none: write it as https://host/path")
+    if not is_whole or not re.fullmatch(r"[!-~]{1,2000}", url):
+        raise _refused(rule, "its url is none: write it as https://host/path, in ASCII")
     if parts.username or parts.password:
         raise _refused(rule, "its url holds a password: give it by user and secret_file")
     if parts.fragment:
@@ -194,6 +205,10 @@ def _check_login(rule: EndpointRule, secrets: tuple[str, ...]) -> None:
         raise _refused(rule, f"{rule.to} takes one secret, its API key: name it as secret_file")
     if login == "user" and not rule.user:
         raise _refused(rule, f"{rule.to} takes a user besides the secret: set user")
+    if rule.event and rule.to != _ONE_EVENT:
+        raise _refused(rule, f"event would be ignored: {rule.to} gets one for each kind")
+    if not rule.event and rule.to == _ONE_EVENT:
+        raise _refused(rule, "hubspot wants an event's whole name: set event: pe123_keepstream")
 
 
 def _check_signing(rule: EndpointRule, secret: str) -> None:

@@ -9,15 +9,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from config.endpoints import Endpoint
+from streams.webhooks import vendors
 from streams.webhooks.messages import Message, body_of, headline
 from streams.webhooks.signatures import signed_headers
 from streams.webhooks.templates import Template
 
+GENERIC: Final = "generic"
 JSON_TYPE: Final = {"Content-Type": "application/json"}
 
 
 class Request(NamedTuple):
-    """What is sent; always by POST."""
+    """What is sent, always by POST; ``path``: what of its url the destination adds."""
 
     url: str
     headers: Mapping[str, str]
@@ -31,9 +33,9 @@ class Destination(NamedTuple):
     without one means nothing to it. ``escape`` is for what a template puts into a text.
     """
 
-    content: Callable[[Message], Any]
+    content: Callable[[Message, Endpoint], Any]
     headers: Callable[[Endpoint], Mapping[str, str]] = lambda _: {}
-    path: str = ""
+    path: Callable[[Message], str] = lambda _: ""
     has_people: bool = True
     escape: Callable[[str], str] = str
 
@@ -43,20 +45,37 @@ def _slack_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _slack(message: Message) -> Any:
+def _slack(message: Message, _: Endpoint) -> Any:
     return {"text": _slack_text(headline(message.fields()))}
 
 
+#: All but the generic one, whose body is signed.
 DESTINATIONS: Mapping[str, Destination] = {
     "slack": Destination(_slack, has_people=False, escape=_slack_text),
+    "customerio": Destination(vendors.customerio, vendors.basic, vendors.customerio_path),
+    "braze": Destination(vendors.braze, vendors.key_after("Bearer"), lambda _: "/users/track"),
+    "klaviyo": Destination(
+        vendors.klaviyo,
+        vendors.key_after(
+            "Klaviyo-API-Key",
+            **{"revision": vendors.KLAVIYO_REVISION, "Content-Type": "application/vnd.api+json"},
+        ),
+        lambda _: "/api/events",
+    ),
+    "hubspot": Destination(
+        vendors.hubspot, vendors.key_after("Bearer"), lambda _: "/events/v3/send"
+    ),
+    "dittofeed": Destination(
+        vendors.dittofeed, vendors.key_after("Basic"), lambda _: "/api/public/apps/track"
+    ),
 }
-GENERIC: Final = "generic"
 
 
 class Composer:
     """Makes the requests of one endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        """Raises ``TemplateError``."""
         rule = endpoint.rule
         self._endpoint = endpoint
         self._destination = DESTINATIONS.get(rule.to)
@@ -76,12 +95,13 @@ class Composer:
             headers = signed_headers(message.id, at_s, body, self._keys)
             return Request(self._endpoint.url, {**JSON_TYPE, **headers}, body)
         headers = {**JSON_TYPE, **self._destination.headers(self._endpoint)}
-        path = self._destination.path
-        return Request(self._endpoint.url.rstrip("/") + path, headers, body, path)
+        path = self._destination.path(message)
+        url = self._endpoint.url.rstrip("/") if path else self._endpoint.url
+        return Request(url + path, headers, body, path)
 
     def _body(self, message: Message) -> bytes:
         if self._template is not None:
             return self._template.render({"id": message.id, **message.fields()})
         if self._destination is None:
             return body_of(message)
-        return msgspec.json.encode(self._destination.content(message))
+        return msgspec.json.encode(self._destination.content(message, self._endpoint))

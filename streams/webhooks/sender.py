@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import aiohttp
 from aiohttp.http import SERVER_SOFTWARE
+from yarl import URL
 
 from config import VERSION
 from config.endpoints import Endpoint
@@ -69,7 +70,11 @@ class Sender:
         """
         try:
             async with self._session.post(
-                request.url, data=request.body, headers=request.headers, allow_redirects=False
+                # As it is: what is written out in it must stay so.
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
             ) as answer:
                 # Whatever becomes of the rest: by its status the endpoint has said it all.
                 with suppress(aiohttp.ClientError, OSError, TimeoutError):
