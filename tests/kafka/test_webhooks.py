@@ -12,11 +12,13 @@ import msgspec
 import pytest
 import yaml
 
-from agents.webhooks.examples import TRIGGER
+from agents.webhooks.examples import ACTION, TRIGGER
 from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import Decision, encode_decision
+from models.events.erasure_record import ErasureNotice, encode_notice
 from streams.embedded.ports import free_ports
 from streams.embedded.process import ServerProcess
+from streams.graves import Fingerprints
 from streams.kafka_clients import partition_for
 from tests.kafka.deployment import Deployment
 from tests.kafka.webhook_receiver import lines
@@ -179,3 +181,84 @@ def test_each_once_and_in_order_whoever_is_killed_and_a_dead_endpoint_holds_up_n
         lambda: deliver.metric("keepstream_webhook_lag_records", endpoint="crm") == 0,
     )
     assert again == len(crm.taken("again"))
+
+
+def erase(place: Deployment, customer: str) -> None:
+    """Tell of an erasure where workers do."""
+    notice = ErasureNotice(
+        id="e1",
+        fingerprint=Fingerprints().of(customer).hex(),
+        timestamp="2999-01-01T00:00:00.000Z",
+        mode="DELETE_ONLY",
+        was_known=True,
+    )
+    number = partition_for(customer.encode(), place.settings.partitions)
+    for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS):
+        place.write(topic, number, (notice.fingerprint.encode(), encode_notice(notice)))
+
+
+def test_what_was_refused_is_kept_and_retried_and_nothing_of_who_was_erased(
+    place: Deployment,
+) -> None:
+    crm = receiver(place, "crm", 422, 400, 404)
+    declare(place, crm={"url": crm.url, "erased": True, "concurrency": 1})
+    names = ("ada", "bob", "eve")
+    refused = [msgspec.structs.replace(TRIGGER, id=f"r-{who}", user_id=who) for who in names]
+    night = msgspec.structs.replace(
+        ACTION, id="night", user_id="ada", due_at=None, not_before="2999-01-01T00:00:00.000Z"
+    )
+    decide(place, [*refused, night])
+    deliver = deliverer(place)
+    fates = "keepstream_webhook_messages_total"
+    place.wait("all were refused", lambda: deliver.metric(fates, fate="undelivered") == 3)
+
+    listed = [json.loads(line) for line in place.run("undelivered", "list", "--json").splitlines()]
+    assert {"r-ada", "r-bob", "r-eve"} == {one["id"] for one in listed}
+    assert {"422", "400", "404"} == {one["reason"] for one in listed}
+    # By its place in the log: nothing of the customer is kept.
+    assert not any(who in json.dumps(one).replace(one["id"], "") for one in listed for who in names)
+    assert "nothing is undelivered" in place.run("undelivered", "list", "--endpoint", "other")
+
+    erase(place, "ada")
+    place.wait("it is told", lambda: deliver.metric(fates, fate="delivered") == 2)
+    # What waited for the morning is gone, too.
+    assert 1 == deliver.metric(fates, fate="erased")
+
+    file = ("--endpoints", str(endpoints_file(place)))
+    said = place.run("undelivered", "retry", *file, "--dry-run")
+    assert "2 of crm: would be delivered" in said
+    said = place.run("undelivered", "retry", *file)
+    assert ("2 of crm: delivered" in said, "1 of crm: erased" in said) == (True, True)
+    assert {"r-bob", "r-eve"} == {name for name, _ in crm.taken() if name.startswith("r-")}
+    assert "nothing is undelivered" in place.run("undelivered", "list")
+    assert 0 == deliver.stop()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1_200)
+def test_each_once_and_none_lost_through_many_deaths(place: Deployment) -> None:
+    crm = receiver(place, "crm")
+    declare(place, crm={"url": crm.url, "erased": True})
+    two = [deliverer(place, f"deliver-{number}") for number in range(2)]
+    decisions: list[Decision] = []
+    for turn in range(20):
+        more = triggers(500, 60, since=500 * turn)
+        decide(place, more)
+        decisions += more
+        due = len(decisions) - 300
+        place.wait("most were taken", lambda due=due: len(crm.taken()) >= due)  # type: ignore[misc]
+        victim = two[turn % 2]
+        if turn % 3 == 2:
+            crm.process.kill()
+            crm.start()
+        elif turn % 5 == 4:
+            assert 0 == victim.stop()
+            victim.start()
+        else:
+            victim.stop(signal.SIGKILL)
+            victim.start()
+
+    place.wait("all were taken", lambda: len(crm.taken()) >= len(decisions))
+    assert ids(decisions) == sorted(crm.taken())
+    assert is_ordered(crm.taken())
+    assert [0, 0] == [one.stop() for one in two]
