@@ -219,7 +219,7 @@ def _check_signing(rule: EndpointRule, secret: str) -> None:
     if not SIGNING_BYTES_MIN <= len(key) <= SIGNING_BYTES_MAX:
         raise _refused(
             rule, f"a secret is {SIGNING_PREFIX} and {SIGNING_BYTES_MIN} to {SIGNING_BYTES_MAX} "
-            f"random bytes in base64, and this is not: make one with `openssl rand -base64 32`"
+            f"random bytes in base64, and this is not: config/endpoints.yaml makes one"
         )  # fmt: skip
 
 

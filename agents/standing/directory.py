@@ -25,6 +25,7 @@ class Addresses(msgspec.Struct, frozen=True):
     kafka_ports: list[int] = []
     redis_ports: list[int] = []
     worker_ports: list[int] = []
+    deliverer_ports: list[int] = []
 
 
 @contextmanager

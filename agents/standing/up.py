@@ -17,7 +17,13 @@ from agents.interruption import Stopped, interruptible
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
 from agents.standing.traffic import Traffic
-from agents.standing.upkeep import KeptUp, NotKeptUp, StandingWorkers, kept_servers
+from agents.standing.upkeep import (
+    KeptUp,
+    NotKeptUp,
+    StandingDeliverer,
+    StandingWorkers,
+    kept_servers,
+)
 from agents.words.decision_lines import in_words
 from config.settings import Settings, variable_of
 from config.topics import DELIVERED_TOPICS, RAW_TOPICS, partitions_of
@@ -68,13 +74,18 @@ def run_up(
             create_topics(place.settings)
             crew = stack.enter_context(_workers(directory, place, last, workers, not rehearse))
             _await_ready(crew, say)
-            write_addresses(directory, _addresses(place, crew))
+            deliverer = _deliverer(directory, place, last)
+            if deliverer is not None:
+                stack.enter_context(deliverer)
+            write_addresses(directory, _addresses(place, crew, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, directory):
+            for line in greeting(place, crew, deliverer, directory):
                 say(line)
             if demo:
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
-            _keep_up([*kept_servers(place.servers), *crew.kept], place.settings, say)
+            kept = [*kept_servers(place.servers), *crew.kept]
+            kept += [deliverer.kept] if deliverer is not None else []
+            _keep_up(kept, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
         finally:
@@ -97,7 +108,19 @@ def _workers(
     return StandingWorkers(count, environ, processes, ports, is_live=is_live)
 
 
-def _addresses(place: Services, crew: StandingWorkers) -> Addresses:
+def _deliverer(
+    directory: Path, place: Services, last: Addresses | None
+) -> StandingDeliverer | None:
+    """What delivers over HTTP; None where no endpoints are declared."""
+    if not place.settings.endpoints:
+        return None
+    ports = last.deliverer_ports if last is not None else []
+    return StandingDeliverer(place.environ, ServerProcess("deliverer", directory), ports)
+
+
+def _addresses(
+    place: Services, crew: StandingWorkers, deliverer: StandingDeliverer | None
+) -> Addresses:
     return Addresses(
         pid=os.getpid(),
         bootstrap_servers=place.settings.bootstrap_servers,
@@ -106,6 +129,7 @@ def _addresses(place: Services, crew: StandingWorkers) -> Addresses:
         kafka_ports=list(place.kafka.ports) if place.kafka is not None else [],
         redis_ports=list(place.valkey.ports) if place.valkey is not None else [],
         worker_ports=crew.ports,
+        deliverer_ports=deliverer.ports if deliverer is not None else [],
     )
 
 
@@ -138,7 +162,9 @@ def _is_ready(url: str) -> bool:
             return False
 
 
-def greeting(place: Services, crew: StandingWorkers, directory: Path) -> Iterator[str]:
+def greeting(
+    place: Services, crew: StandingWorkers, deliverer: StandingDeliverer | None, directory: Path
+) -> Iterator[str]:
     """Where everything is, and what may be done next."""
     settings = place.settings
     yield ""
@@ -146,6 +172,8 @@ def greeting(place: Services, crew: StandingWorkers, directory: Path) -> Iterato
     yield f"  Redis    {settings.redis_url_redacted}"
     for kept, url in zip(crew.kept, crew.urls, strict=True):
         yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
+    if deliverer is not None:
+        yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
     yield f"  data     {directory}, with a log of each process"
     yield ""
     if not default_addresses(settings):

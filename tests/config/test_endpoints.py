@@ -67,7 +67,7 @@ def test_an_address_that_is_a_secret_comes_from_a_file(tmp_path: Path) -> None:
         (BEGIN + "    secret_env: NOWHERE\n", "NOWHERE holds nothing"),
         (BEGIN + "    secret_env: EMPTY\n", "EMPTY holds nothing"),
         (BEGIN + "    secret_env: TWO\n", "TWO has more than one line, or"),
-        (BEGIN + "    secret_env: SHORT\n", "openssl rand -base64 32"),
+        (BEGIN + "    secret_env: SHORT\n", "24 to 64 random bytes"),
         (BEGIN + "    secret_env: KEEPSTREAM_SECRET\n", "name it otherwise"),
         (BEGIN + f"    secret: {SECRET}\n", "there is no 'secret'"),
         (WHOLE + "    user: ada\n", "user would be ignored"),

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from base64 import b64encode
 from collections import defaultdict
@@ -20,6 +21,7 @@ from streams.embedded.ports import free_ports
 from streams.embedded.process import ServerProcess
 from streams.graves import Fingerprints
 from streams.kafka_clients import partition_for
+from tests.house.documents import README, blocks
 from tests.kafka.deployment import Deployment
 from tests.kafka.webhook_receiver import lines
 from tests.kafka.worker import PRESENT, ROOT, Worker
@@ -261,4 +263,33 @@ def test_each_once_and_none_lost_through_many_deaths(place: Deployment) -> None:
     place.wait("all were taken", lambda: len(crm.taken()) >= len(decisions))
     assert ids(decisions) == sorted(crm.taken())
     assert is_ordered(crm.taken())
+    place.wait("both are ready", lambda: all(one.is_ready() for one in two))
     assert [0, 0] == [one.stop() for one in two]
+
+
+HEADING = "## Decisions over HTTP"
+
+
+def test_the_readmes_receiver_takes_what_its_endpoint_is_sent(place: Deployment) -> None:
+    (port,) = free_ports(1)
+    shown = README.read_text().partition(HEADING)[2]
+    found = {block.language: block.text for block in reversed(blocks(shown))}
+    assert {"yaml", "sh", "python"} <= set(found)
+    for language, text in found.items():
+        found[language] = text.replace("9000", str(port))
+    endpoints_file(place).write_text(found["yaml"])
+    (place.directory / "receiver.py").write_text(found["python"])
+    line = found["sh"].splitlines()[0]
+    subprocess.run(["sh", "-c", line], cwd=place.directory, check=True)
+    program = ServerProcess("receiver", place.directory)
+    started(place, program)
+    program.start([sys.executable, "receiver.py"], cwd=place.directory)
+
+    deliver = deliverer(place)
+    place.wait("it is ready", deliver.is_ready)
+    decide(place, [TRIGGER])
+
+    place.wait(
+        "it is taken", lambda: f"{TRIGGER.id} {TRIGGER.kind} ada" in program.log_since_start()
+    )
+    assert 0 == deliver.stop()
