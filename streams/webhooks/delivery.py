@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 ERASED_KEPT = 10_000
 #: Tries that a rate allows within so long may begin at once.
 RATE_GRAIN_MS = 10
+#: Why a message is set aside of which no request can be made.
+UNSENDABLE = "unsendable"
 #: A look at what is due though nothing said so.
 IDLE_S = 1.0
 
@@ -251,7 +253,14 @@ class EndpointDelivery:
     async def _try(self, delivery: Delivery, now_ms: int) -> None:
         name, metrics = self._rule.name, self._around.metrics
         delivery.tries += 1
-        request = self._composer.request(delivery.message, now_ms // 1_000)
+        try:
+            request = self._composer.request(delivery.message, now_ms // 1_000)
+        except Exception:
+            # Of one message for one endpoint: nothing else ends with it.
+            log.exception("%s: no request can be made of %s", name, delivery.message.id)
+            self._breaker.cancel()
+            await self._set_aside(delivery, UNSENDABLE)
+            return
         begun_s = monotonic()
         answer = await self._sender.post(request, now_ms)
         metrics.observe_try(name, monotonic() - begun_s, is_first=delivery.tries == 1)

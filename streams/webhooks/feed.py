@@ -108,6 +108,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
             # Where an endpoint begins is kept before it gets anything.
             if monotonic() >= commit_due_s or None in self._committed.values():
                 await self._commit()
+                self._tell()
                 commit_due_s = monotonic() + COMMIT_EVERY_S
             for tp, records in found.items():
                 partition = self._names[tp.topic], tp.partition
@@ -115,7 +116,6 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._delivery.read(
                         partition, record.offset, record.value or b"", record.timestamp
                     )
-            self._tell()
 
     def _hold(self) -> None:
         """Read nothing of partitions that have enough open, and go on with the others."""

@@ -17,6 +17,7 @@ from streams.graves import Fingerprints
 from streams.webhooks.breaker import FAILURES_MAX
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer, Request
+from streams.webhooks.messages import Message
 from streams.webhooks.metrics import FATES, WebhookMetrics
 from streams.webhooks.queue import Delivery
 from streams.webhooks.sender import HttpAnswer, HttpVerdict
@@ -337,6 +338,23 @@ def test_what_hangs_does_not_keep_a_partition_from_going() -> None:
 
     lab = told(story)
     assert (0, 0, {}) == (lab.open_from(), lab.delivery.pending, lab.fates())
+
+
+def test_one_of_which_no_request_can_be_made_is_set_aside_and_others_go_on() -> None:
+    async def story(lab: Lab) -> None:
+        made = lab.delivery._composer.request
+
+        def fail(message: Message, at_s: int) -> Request:
+            if message.id == "a1":
+                raise LookupError
+            return made(message, at_s)
+
+        lab.delivery._composer.request = fail  # type: ignore[method-assign]
+        lab.read(trigger("a1"), trigger("a2"))
+        await lab.settle()
+
+    lab = told(story)
+    assert ([("a1", "unsendable")], ["a2"]) == (lab.aside, lab.sent)
 
 
 def test_what_is_no_decision_is_left_out_and_counted() -> None:
