@@ -68,6 +68,21 @@ def test_what_is_taken_out_leaves_the_others_as_they_were() -> None:
     assert ([1, 3], [2, 4], 2) == ([one.place.offset for one in gone], taken(queue), len(queue))
 
 
+def test_the_time_of_one_that_was_taken_out_is_nobody_elses() -> None:
+    queue = DeliveryQueue()
+    queue.add(delivery(1), 0)
+    first = queue.take(0)
+    assert first is not None
+    queue.put_back(first, 500)
+    assert [first] == queue.remove(lambda _: True)
+
+    queue.add(delivery(2), 0)
+    assert [2] == taken(queue)
+    queue.add(delivery(3), 0)
+    # While its customer's other one is being tried.
+    assert [] == taken(queue, 500)
+
+
 VERBS = st.sampled_from(["add", "add", "take", "take", "finish", "put back", "remove"])
 STEPS = st.lists(st.tuples(VERBS, st.integers(0, 3), st.integers(0, 30)), max_size=60)
 
