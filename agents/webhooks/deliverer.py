@@ -22,7 +22,7 @@ from streams.metrics import CONTENT_TYPE
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer
-from streams.webhooks.feed import EndpointFeed
+from streams.webhooks.feed import EndpointFeed, TopicsChanged
 from streams.webhooks.metrics import WebhookMetrics
 from streams.webhooks.sender import Sender
 from streams.webhooks.undelivered import UndeliveredMessages
@@ -110,7 +110,7 @@ class Deliverer:
                 self._deliveries[endpoint.name] = delivery
                 try:
                     await feed.run()
-                except (KafkaError, BrokerUnreachable) as error:
+                except (KafkaError, BrokerUnreachable, TopicsChanged) as error:
                     log.warning("%s: %s; beginning again", endpoint.name, _in_short(error))
                     await self._rest()
 
@@ -139,7 +139,7 @@ class Deliverer:
 
 
 def _in_short(error: Exception) -> str:
-    return str(error) if isinstance(error, BrokerUnreachable) else type(error).__name__
+    return type(error).__name__ if isinstance(error, KafkaError) else str(error)
 
 
 def routes(metrics: WebhookMetrics, readiness: Readiness) -> web.Application:

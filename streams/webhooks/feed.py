@@ -33,8 +33,14 @@ POLL_MS = 250
 BATCH_RECORDS = 500
 COMMIT_EVERY_S = 1.0
 COMMIT_TIMEOUT_S = 10.0
+#: Between looks at whether the topics are still the same.
+TOPIC_LOOK_S = 5.0
 #: How long a rebalance or the end waits for what is being tried.
 GRACE_S = 5.0
+
+
+class TopicsChanged(RuntimeError):
+    """A topic was deleted and created again: to go on in it, positions are found anew."""
 
 
 def group_of(settings: Settings, endpoint: str) -> str:
@@ -71,7 +77,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self) -> None:
         """Read and deliver until `leave`. Raises ``KafkaError`` for what the client gives up on,
-        and what no try is expected to raise.
+        ``TopicsChanged``, and what no try is expected to raise.
         """
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings),
@@ -98,6 +104,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _read(self, trying: "asyncio.Task[None]") -> None:
         commit_due_s = monotonic() + COMMIT_EVERY_S
+        look_due_s = monotonic() + TOPIC_LOOK_S
         while not self._is_leaving:
             if trying.done():
                 trying.result()
@@ -110,12 +117,24 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._commit()
                 self._tell()
                 commit_due_s = monotonic() + COMMIT_EVERY_S
+            if monotonic() >= look_due_s:
+                await self._look()
+                look_due_s = monotonic() + TOPIC_LOOK_S
             for tp, records in found.items():
                 partition = self._names[tp.topic], tp.partition
                 for record in records:
                     self._delivery.read(
                         partition, record.offset, record.value or b"", record.timestamp
                     )
+
+    async def _look(self) -> None:
+        """Raise ``TopicsChanged`` unless the topics are those whose positions were found: the
+        client would go on in a new one at an offset of the old.
+        """
+        present = await topic_ids(self._consumer, self._names)
+        for name, topic_id in present.items():
+            if self._ids.get(self._names[name], topic_id) != topic_id:
+                raise TopicsChanged(f"{name} was deleted and created again: reading all of it")
 
     def _hold(self) -> None:
         """Read nothing of partitions that have enough open, and go on with the others."""
