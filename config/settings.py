@@ -157,6 +157,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Annotated[
         str, _doc("TOML file that overrides the shipped parameters; empty: none")
     ] = ""
+    endpoints: Annotated[
+        str,
+        _doc("YAML file of the endpoints to which decisions are delivered by HTTP; empty: none"),
+    ] = ""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
@@ -415,7 +419,8 @@ def _require_kept(settings: Settings) -> None:
 
 
 def _require_paths(settings: Settings) -> None:
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "parameters", "collector_sources"):
+    files = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    for name in (*files, "parameters", "collector_sources", "endpoints"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")

@@ -30,6 +30,7 @@ class Addresses(msgspec.Struct, frozen=True):
     collector_url: str = ""
     collector_ports: list[int] = []
     write_key: str = ""
+    deliverer_ports: list[int] = []
 
 
 @contextmanager

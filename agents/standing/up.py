@@ -18,7 +18,13 @@ from agents.standing.collector import StandingCollector
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
 from agents.standing.traffic import Traffic
-from agents.standing.upkeep import KeptUp, NotKeptUp, StandingWorkers, kept_servers
+from agents.standing.upkeep import (
+    KeptUp,
+    NotKeptUp,
+    StandingDeliverer,
+    StandingWorkers,
+    kept_servers,
+)
 from agents.words.decision_lines import in_words
 from config.settings import Settings, variable_of
 from config.topics import DELIVERED_TOPICS, RAW_TOPICS, partitions_of
@@ -72,13 +78,17 @@ def run_up(
                 StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
             )
             _await_ready(crew, collector, say)
-            write_addresses(directory, _addresses(place, crew, collector))
+            deliverer = _deliverer(directory, place, last)
+            if deliverer is not None:
+                stack.enter_context(deliverer)
+            write_addresses(directory, _addresses(place, crew, collector, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, collector, directory):
+            for line in greeting(place, crew, collector, deliverer, directory):
                 say(line)
             if demo:
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
             kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
+            kept += [deliverer.kept] if deliverer is not None else []
             _keep_up(kept, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
@@ -102,7 +112,22 @@ def _own_environ(place: Services) -> dict[str, str]:
     return {name: value for name, value in place.environ.items() if name != advertised}
 
 
-def _addresses(place: Services, crew: StandingWorkers, collector: StandingCollector) -> Addresses:
+def _deliverer(
+    directory: Path, place: Services, last: Addresses | None
+) -> StandingDeliverer | None:
+    """What delivers over HTTP; None where no endpoints are declared."""
+    if not place.settings.endpoints:
+        return None
+    ports = last.deliverer_ports if last is not None else []
+    return StandingDeliverer(place.environ, ServerProcess("deliverer", directory), ports)
+
+
+def _addresses(
+    place: Services,
+    crew: StandingWorkers,
+    collector: StandingCollector,
+    deliverer: StandingDeliverer | None,
+) -> Addresses:
     return Addresses(
         pid=os.getpid(),
         bootstrap_servers=place.settings.bootstrap_servers,
@@ -114,6 +139,7 @@ def _addresses(place: Services, crew: StandingWorkers, collector: StandingCollec
         collector_url=collector.url,
         collector_ports=collector.ports,
         write_key=collector.write_key,
+        deliverer_ports=deliverer.ports if deliverer is not None else [],
     )
 
 
@@ -148,7 +174,11 @@ def _is_ready(url: str) -> bool:
 
 
 def greeting(
-    place: Services, crew: StandingWorkers, collector: StandingCollector, directory: Path
+    place: Services,
+    crew: StandingWorkers,
+    collector: StandingCollector,
+    deliverer: StandingDeliverer | None,
+    directory: Path,
 ) -> Iterator[str]:
     """Where everything is, and what may be done next."""
     settings = place.settings
@@ -159,6 +189,8 @@ def greeting(
         yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
     key = f", write key {collector.write_key}" if collector.write_key else ""
     yield f"  events   {collector.url}{key}"
+    if deliverer is not None:
+        yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
     yield f"  data     {directory}, with a log of each process"
     yield ""
     if not default_addresses(settings):

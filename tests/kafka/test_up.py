@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import time
@@ -115,8 +117,28 @@ def is_known(up: Up, customer: str, addresses: Addresses) -> bool:
     return code == 0 and "80.00 EUR net" in said
 
 
+def declare_an_endpoint(up: Up, folder: Path) -> None:
+    """One that nobody serves: what is sent there waits."""
+    (folder / "secret").write_text("whsec_" + b64encode(b"s" * 32).decode())
+    file = folder / "endpoints.yaml"
+    file.write_text("endpoints:\n  - {name: crm, url: 'https://x.invalid/', secret_file: secret}\n")
+    up.environ["KEEPSTREAM_ENDPOINTS"] = str(file)
+
+
+def delivers(at: Addresses) -> bool:
+    """Whether its deliverer is ready."""
+    try:
+        url = f"http://127.0.0.1:{at.deliverer_ports[0]}/health/ready"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> None:
+    declare_an_endpoint(up, tmp_path)
     at = up.start()
+    wait_until(lambda: delivers(at), "the deliverer is ready", LIVENESS_S, [up.process])
     assert (0, True) == (
         up.says("publish", order(tmp_path, "ada"), addresses=at)[0],
         at.worker_urls[0] in up.process.log_since_start(),
@@ -160,4 +182,10 @@ def test_a_worker_that_refuses_its_parameters_is_not_started_again_and_again(
     code, said = up.says("up", "--dir", str(up.directory))
 
     assert (2, True) == (code, "latenes" in said)
+
+    wrong.write_text("endpoints:\n  - {name: crm, ulr: x}\n")
+    del up.environ["KEEPSTREAM_PARAMETERS"]
+    up.environ["KEEPSTREAM_ENDPOINTS"] = str(wrong)
+    code, said = up.says("up", "--dir", str(up.directory))
+    assert (2, True) == (code, "did you mean url?" in said)
     assert [] == up.left_running()
