@@ -33,6 +33,7 @@ from models.customer.purchases import RfmView, Window
 from models.customer.rfm import Segment
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.support import AnswerView, SupportView
+from models.customer.timeline import EventView
 from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, Group, GroupContribution
 from models.learning.value import HorizonView, ValueView, Worth
@@ -237,6 +238,29 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
                     "purchases (baseline, version 2)"
                 ),
             )
+        ],
+    ),
+    "timeline": (
+        tuple(
+            EventView(name, f"2026-02-0{day}T00:00:00.000Z", amount, channel)
+            for day, (name, amount, channel) in enumerate(
+                (
+                    ("screen", None, "app"),
+                    ("page", None, None),
+                    ("identify", None, "web"),
+                    ("Order Completed", 123_450, "web"),
+                    ("Order Refunded", 450, None),
+                    (None, None, "store"),
+                ),
+                start=4,
+            )
+        ),
+        [
+            ("happened", "an event of the shop's own by store, 3 days before"),
+            ("happened", "Order Refunded of 4.50 EUR, 4 days before"),
+            ("happened", "Order Completed of 1,234.50 EUR by web, 5 days before"),
+            ("happened", "identify by web, 6 days before"),
+            ("happened", "page, 7 days before"),
         ],
     ),
     "churn_reason": (
