@@ -25,6 +25,7 @@ from models.customer.contacts import (
     RejectedView,
 )
 from models.customer.engagement import EngagementView
+from models.customer.identities import IdentityView, IdView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
@@ -238,6 +239,22 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
                     "purchases (baseline, version 2)"
                 ),
             )
+        ],
+    ),
+    "identity": (
+        IdentityView(
+            False,
+            (
+                IdView("00ff00ff00ff00ff", "2026-01-05T10:30:00.000Z", "event"),
+                IdView("11ff00ff00ff00ff", "2026-01-06T10:30:00.000Z", "merged"),
+            ),
+            "2026-01-07T10:30:00.000Z",
+        ),
+        [
+            ("visitor", "has not said who they are"),
+            ("id", "00ff00ff00ff00ff since 2026-01-05 10:30 UTC, by event"),
+            ("id", "11ff00ff00ff00ff since 2026-01-06 10:30 UTC, by merged"),
+            ("shared", "by several users since 2026-01-07 10:30 UTC"),
         ],
     ),
     "timeline": (
