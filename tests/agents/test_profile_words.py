@@ -23,6 +23,7 @@ from models.customer.contacts import (
     DecisionView,
     Outcome,
     RejectedView,
+    SuppressionView,
 )
 from models.customer.engagement import EngagementView
 from models.customer.identities import IdentityView, IdView
@@ -426,6 +427,19 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
                     "note: cooldown (since 2026-02-10 00:00 UTC, until 2026-02-12 00:00 UTC)"
                 ),
             ),
+        ],
+    ),
+    "suppressions": (
+        (
+            SuppressionView(BEFORE, "coupon", "consent"),
+            SuppressionView(BEFORE, "call", "truce"),
+            SuppressionView(AS_OF, "coupon", "consent"),
+            *(SuppressionView(AS_OF, f"note-{n}", "cooldown") for n in range(3)),
+        ),
+        [
+            ("held back", "coupon, by consent: 2 times, last just before"),
+            *(("held back", f"note-{n}, by cooldown: 1 time, last just before") for n in range(3)),
+            ("held back", "call, by truce: 1 time, last 2 days before"),
         ],
     ),
     "decisions": (
