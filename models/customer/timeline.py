@@ -4,7 +4,6 @@ Every event adds one, so each is nine bytes that are appended: its time, a code 
 place of its channel among the customer's. The few amounts are kept beside them.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -160,15 +159,6 @@ def _united(states: Sequence[Timeline], _parameters: Parameters) -> Timeline:
     one = Timeline()
     one.keep([moment for state in states for moment in state.moments()])
     return one
-
-
-def is_begun_later(written: Timeline, expected: Timeline) -> bool:
-    """Whether ``written`` has of what is expected what came once events were kept: all that it has
-    is expected, or older than that if no more is kept.
-    """
-    known = list(expected.moments())
-    more = Counter(written.moments()) - Counter(known)
-    return not more or (len(known) == EVENTS_MAX and max(more) < known[0])
 
 
 class EventView(Struct, frozen=True, rename="camel"):

@@ -12,6 +12,7 @@ from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
 from config.rules import Cap
 from models.admission import decode_event
+from models.customer.comparison import has_content
 from models.customer.contacts import (
     CONTACTS,
     DECISIONS_MAX,
@@ -24,7 +25,7 @@ from models.customer.contacts import (
     RejectedAction,
 )
 from models.customer.fingerprint import fingerprint
-from models.customer.row import Row
+from models.customer.row import Row, encode_row
 from models.decisions.actions import is_control
 from models.decisions.trigger import (
     NextBestAction,
@@ -41,6 +42,7 @@ from tests.models.lines import (
     PARAMETERS,
     at,
     context,
+    copied,
     happened,
     line,
     lived,
@@ -501,6 +503,23 @@ def test_a_person_has_the_latest_suppressions_of_all_ids() -> None:
 
     assert [f"a-{day}" for day in range(16, 40)] == [s.action for s in united.suppressed()]
     assert [at(days=38), at(days=39)] == [decided.at_ms for decided in united.moments]
+
+
+def test_a_row_that_was_begun_before_suppressions_were_kept_is_as_expected() -> None:
+    whole, upgraded = Row(), Row()
+    for day in range(30):
+        whole.edit(CONTACTS).decide(moment(day, f"a-{day}"))
+    for day in range(20, 30):
+        upgraded.edit(CONTACTS).decide(moment(day, f"a-{day}"))
+    late = copied(upgraded)
+    late.edit(CONTACTS).decide(moment(2, "late"))
+    other = copied(upgraded)
+    other.edit(CONTACTS).earlier[3].by = "truce"
+
+    assert has_content(encode_row(upgraded), encode_row(whole))
+    assert has_content(encode_row(late), encode_row(whole))
+    assert not has_content(encode_row(whole), encode_row(upgraded))
+    assert not has_content(encode_row(other), encode_row(whole))
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
