@@ -14,7 +14,7 @@ import msgspec
 from agents.trials.typical import SHOP, Sizes, typical_sizes
 from config.duration import DurationMs
 from config.parameters import Section
-from models.customer.part import INTERACTIONS, Part, Timer
+from models.customer.part import EVERYTHING, INTERACTIONS, Part, Timer
 from models.customer.registry import PARTS
 from models.events.event import Nothing
 from models.learning.registry import LEARNERS, Learning
@@ -74,6 +74,8 @@ def _part(part: Part[Any], sizes: Sizes) -> Iterator[str]:
 def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
     if part.listens is INTERACTIONS:
         yield "Hears everything that customers do themselves"
+    elif part.listens is EVERYTHING:
+        yield "Hears everything that happens"
     else:
         own = [name for name in part.events if name in part.listens]
         others = sorted(name for name in part.listens if name not in part.events)

@@ -1,7 +1,7 @@
 """What every event's name means, resolved when the event is decoded."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from config.names import ALIASES, folded
 from config.topics import CLICKSTREAM
-from models.customer.registry import PARTS
+from models.customer.registry import PARTS, RegistryError
+from models.customer.timeline import code_of
 from models.events.event import EventType, Kind, Nothing
 from models.events.names import EVENT_TYPES, PASSIVE, TOPIC_BY_NAME
 from models.events.properties import PropertyReader
@@ -96,6 +97,19 @@ KINDS: tuple[Kind, ...] = (
 )
 #: The kinds by their names as they are known.
 KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS[2:]}
+
+
+def _codes(names: Iterable[str]) -> dict[bytes, str]:
+    """The names by the codes that rows have of them. Raises ``RegistryError`` if two share one."""
+    found: dict[bytes, str] = {}
+    for name in names:
+        if (other := found.setdefault(code_of(name), name)) != name:
+            raise RegistryError(f"{name} and {other} have one code in rows: name one otherwise")
+    return found
+
+
+#: Every known name, by the code that rows have of it.
+NAMES: Final = _codes(KIND_BY_NAME)
 #: Every way to write a name, folded, and the name that is meant.
 _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},

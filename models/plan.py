@@ -1,13 +1,24 @@
 """The plan of a deployment, built from its parameters at start."""
 
+from collections.abc import Mapping
 from math import nan
 from typing import Any, NamedTuple
 
 from config.parameters import Parameters
-from models.catalogue import KINDS
-from models.customer.part import INTERACTIONS, KEYS_MAX, NAMED_BY_RULES, Fact, Part, Reading, Timer
+from models.catalogue import KINDS, MISSPELT, NAMES
+from models.customer.part import (
+    EVERYTHING,
+    INTERACTIONS,
+    KEYS_MAX,
+    NAMED_BY_RULES,
+    Fact,
+    Part,
+    Reading,
+    Timer,
+)
 from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
+from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
 from models.events.event import Kind
 from models.inactivity import INACTIVITY_TIMER
@@ -23,7 +34,7 @@ class Plan(NamedTuple):
     the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
-    long is erased; 0 for nobody.
+    long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
     """
 
     parameters: Parameters
@@ -35,6 +46,7 @@ class Plan(NamedTuple):
     message_bytes_max: int
     lateness_ms: int
     inactive_ms: int = 0
+    names: Mapping[bytes, str] = NAMES
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -43,6 +55,7 @@ class Plan(NamedTuple):
             snapshot,
             self.facts,
             named=self.policy.named,
+            names=self.names,
             clock_ms=clock_ms,
             label_delay_ms=label_delay_ms,
         )
@@ -66,6 +79,8 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         message_bytes_max=8 * parameters.bounds.messages,
         lateness_ms=parameters.time.lateness,
         inactive_ms=int(parameters.privacy.inactive),
+        # What is known is sure of its code.
+        names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
     )
 
 
@@ -79,6 +94,8 @@ def _check_sums(parts: tuple[Part[Any], ...], parameters: Parameters) -> None:
 def _hears(part: Part[Any], kind: Kind, policy: Policy) -> bool:
     if part.listens is INTERACTIONS:
         return not kind.is_passive
+    if part.listens is EVERYTHING:
+        return kind is not MISSPELT
     if part.listens is NAMED_BY_RULES:
         return kind.number in policy.named_kinds
     return kind.name in part.listens

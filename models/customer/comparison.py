@@ -1,29 +1,69 @@
 """Whether two rows have the same content, whichever releases wrote them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from models.customer.contacts import CONTACTS, SUPPRESSIONS_MAX, Contacts
 from models.customer.identities import note_visitor
 from models.customer.registry import PARTS
-from models.customer.row import RowError, decode_row, encode_row
+from models.customer.row import Row, RowError, decode_row, encode_row
+from models.customer.timeline import EVENTS_MAX, TIMELINE
 
 
 def has_content(written: bytes, expected: bytes) -> bool:
     """Whether a row is what this release would have written, but for how an earlier one packed its
-    parts, for ids of messages that this one would have dropped by now, and for that somebody is a
-    visitor, which earlier ones did not note.
+    parts, for ids of messages that this one would have dropped by now, and for what earlier ones
+    did not note: that somebody is a visitor, what happened last, and what was rejected before the
+    latest moments. So of each of a person's ids.
     """
     if written == expected:
         return True
     row, other = decode_row(written), decode_row(expected)
     try:
-        for part in PARTS:
-            row.renew(part)
+        _overlook(row, other)
     except RowError:
         return False
+    return encode_row(row) == encode_row(other)
+
+
+def _overlook(row: Row, other: Row) -> None:
+    """Have ``row`` be as this release would have written it, where it may differ."""
+    for part in PARTS:
+        row.renew(part)
     if row.messages.endswith(other.messages):
         row.messages = other.messages
     note_visitor(row, other)
-    return encode_row(row) == encode_row(other)
+    _overlook_what_was_not_kept(row, other)
+    for id_, sub in row.ids.items():
+        if id_ in other.ids:
+            _overlook(sub.row, other.ids[id_].row)
+
+
+def _overlook_what_was_not_kept(row: Row, other: Row) -> None:
+    happened = [list(one.read(TIMELINE).moments()) for one in (row, other)]
+    if _is_begun_later(*happened, is_full=len(happened[1]) == EVENTS_MAX):
+        row.replace(TIMELINE, other.read(TIMELINE))
+    mine, theirs = row.read(CONTACTS), other.read(CONTACTS)
+    is_full = len(theirs.suppressed()) == SUPPRESSIONS_MAX
+    if _is_begun_later(_earlier(mine), _earlier(theirs), is_full=is_full):
+        row.edit(CONTACTS).earlier = theirs.earlier
+
+
+def _earlier(state: Contacts) -> list[tuple[int, str, str]]:
+    return [(one.at_ms, one.action, one.by) for one in state.earlier]
+
+
+def _is_begun_later(
+    written: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, ...]], *, is_full: bool
+) -> bool:
+    """Whether ``written``, which begins with a time each, is what is expected as far as it came
+    after a release that did not keep it: all of it is expected, or older if no more is kept.
+    """
+    more = Counter(written) - Counter(expected)
+    if not more:
+        return True
+    return is_full and bool(expected) and max(more)[0] <= expected[0][0]
 
 
 def different_parts(written: bytes, expected: bytes) -> Iterator[str]:

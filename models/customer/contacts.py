@@ -1,5 +1,6 @@
 """What was decided for a customer lately, and what became of it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
@@ -12,7 +13,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.part import Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.words import how_long_before, moment_in_words
+from models.customer.words import counted, how_long_before, moment_in_words
 from models.events.event import Event, EventType, Text
 from models.events.times import iso, iso_or_none
 
@@ -20,6 +21,10 @@ DECISIONS_MAX = 24
 #: How many of the latest moments with a trigger are kept with why nothing else was decided, and how
 #: many actions of one, each with what its gate says in so many characters.
 MOMENTS_MAX, REJECTED_MAX, _WHAT_LENGTH_MAX = 2, 12, 64
+#: Of so many actions, those of these moments and of the ones before, is kept which gate was shut.
+SUPPRESSIONS_MAX = 24
+#: So many of them are told in words, each with how often.
+_SUPPRESSIONS_TOLD_MAX = 5
 #: The timer at the end of the cooldown that holds a climb back, and the moment that it raises. No
 #: rule can name this moment: it is one of all rules with a threshold.
 COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
@@ -110,10 +115,19 @@ class Decided(State):
             one.what = one.what[:_WHAT_LENGTH_MAX]
 
 
+class SuppressedAction(State):
+    """An action that a gate kept from answering at a moment."""
+
+    at_ms: int
+    action: str
+    by: str
+
+
 class Contacts(State):
     """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
     the triggers that fired for the climb their fact is in; ``held``: those whose cooldown holds a
-    climb back; ``moments``: what came of the latest, oldest first.
+    climb back; ``moments``: what came of the latest, oldest first; ``earlier``: what was rejected
+    at those before, as far as there is room.
     """
 
     latest: list[Contact] = field(default_factory=list)
@@ -121,11 +135,24 @@ class Contacts(State):
     at_risk: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     moments: list[Decided] = field(default_factory=list)
+    earlier: list[SuppressedAction] = field(default_factory=list)
 
     def decide(self, new: Decided) -> None:
         """Keep what came of one more moment."""
         new.limited()
-        self.moments = sorted([*self.moments, new], key=_when)[-MOMENTS_MAX:]
+        self.keep_moments([*self.moments, new], self.earlier)
+
+    def keep_moments(self, moments: list[Decided], earlier: list[SuppressedAction]) -> None:
+        """Keep the latest of these moments, and what was rejected at others and ``earlier``."""
+        moments = sorted(moments, key=_when)
+        gone, self.moments = moments[:-MOMENTS_MAX], moments[-MOMENTS_MAX:]
+        known = sorted([*earlier, *_suppressed(gone)], key=_when)
+        room = SUPPRESSIONS_MAX - len(_suppressed(self.moments))
+        self.earlier = known[max(len(known) - room, 0) :]
+
+    def suppressed(self) -> list[SuppressedAction]:
+        """The latest actions that were rejected, oldest first."""
+        return sorted([*self.earlier, *_suppressed(self.moments)], key=_when)
 
     def remember(self, new: Contact) -> None:
         """Keep one more action, in the order of time: a late event may bring an earlier one.
@@ -140,8 +167,16 @@ class Contacts(State):
             del self.latest[next(repeated, 0)]
 
 
-def _when(decided: Contact | Decided) -> int:
+def _when(decided: Contact | Decided | SuppressedAction) -> int:
     return decided.at_ms
+
+
+def _suppressed(moments: Sequence[Decided]) -> list[SuppressedAction]:
+    return [
+        SuppressedAction(decided.at_ms, one.action, one.by)
+        for decided in moments
+        for one in decided.rejected
+    ]
 
 
 def _record(state: Contacts, event: Event, _scene: Scene) -> None:
@@ -182,7 +217,7 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
         for name, fired_ms in state.fired_ms.items():
             one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))
         one.at_risk += [name for name in state.at_risk if name not in one.at_risk]
-        one.moments = sorted([*one.moments, *state.moments], key=_when)[-MOMENTS_MAX:]
+        one.keep_moments([*one.moments, *state.moments], [*one.earlier, *state.earlier])
     for state in states:
         new = {*state.held}.difference(one.held, one.at_risk)
         one.held += [name for name in state.held if name in new]
@@ -250,6 +285,33 @@ def _moments(scene: Scene) -> tuple[DecidedView, ...]:
         )
         for decided in scene.row.read(CONTACTS).moments
     )
+
+
+class SuppressionView(Struct, frozen=True, rename="camel"):
+    """An action that could have answered, and the gate that was shut."""
+
+    at: str
+    action: str
+    by: str
+
+
+def _suppressions(scene: Scene) -> tuple[SuppressionView, ...]:
+    return tuple(
+        SuppressionView(iso(one.at_ms), one.action, one.by)
+        for one in scene.row.read(CONTACTS).suppressed()
+    )
+
+
+def _suppressions_in_words(
+    suppressions: tuple[SuppressionView, ...] | None, as_of: str, _currency: str
+) -> Iterator[Line]:
+    """The latest first, what is the same once."""
+    counts = Counter((one.action, one.by) for one in suppressions or ())
+    last = {(one.action, one.by): one.at for one in suppressions or ()}
+    latest_first = sorted(last.items(), key=lambda item: item[1], reverse=True)
+    for (action, by), at in latest_first[:_SUPPRESSIONS_TOLD_MAX]:
+        times = counted(counts[action, by], "time")
+        yield Line("held back", f"{action}, by {by}: {times}, last {how_long_before(at, as_of)}")
 
 
 def _moments_in_words(
@@ -328,10 +390,10 @@ CONTACTS: Part[Contacts] = Part(
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),
     record=_record,
-    # Without the decision's own id and its end, what a cooldown holds back, and what was rejected.
-    version=3,
+    # Of versions that each had fewer of the fields at the ends.
+    version=4,
     dense_since=3,
-    older={1: msgpack.Decoder(Contacts).decode},
+    older=dict.fromkeys((1, 3), msgpack.Decoder(Contacts).decode),
     timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
     offers=(contacts,),
     sections=(
@@ -343,6 +405,14 @@ CONTACTS: Part[Contacts] = Part(
         ),
         ProfileSection(
             "last_moments", tuple[DecidedView, ...], _moments, _moments_in_words, place=630
+        ),
+        ProfileSection(
+            "suppressions",
+            # Profiles by earlier releases do not have it.
+            tuple[SuppressionView, ...] | None,
+            _suppressions,
+            _suppressions_in_words,
+            place=635,
         ),
     ),
 )

@@ -3,19 +3,22 @@
 Claims and links are told between rows (`models.links`); here is what a row keeps of them.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import nan
 from typing import ClassVar, Final, Literal
 
 from msgspec import Struct, field, msgpack
 
 from config.parameters import Parameters
-from models.customer.part import Fact, Part
+from models.customer.fingerprint import fingerprint_bytes
+from models.customer.part import Fact, Line, Part, ProfileSection
 from models.customer.row import Row, State
 from models.customer.scene import Scene
+from models.customer.words import moment_in_words
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, EventType, Text
 from models.events.rejection import Reason, Rejected
+from models.events.times import iso, iso_or_none
 
 MERGED, SPLIT = "Customer Merged", "Customer Split"
 IDENTITY_LINKED, IDENTITY_SPLIT = "identity-linked", "identity-split"
@@ -253,6 +256,60 @@ FACTS: dict[str, Fact] = {
     ),
 }
 
+
+class IdView(Struct, frozen=True, rename="camel"):
+    """An id of a person besides the one that they are known by: its ``fingerprint``, since when it
+    is theirs, and what said so: event, alias or merged.
+    """
+
+    fingerprint: str
+    since: str
+    by: str
+
+
+class IdentityView(Struct, frozen=True, rename="camel"):
+    """``identified``: known by a userId, and no visitor. ``ids``: all other ids, in the order in
+    which they became the person's. ``shared_since``: of a visitor's id that several users have
+    used, since when what is done with it is nobody's but its own.
+    """
+
+    identified: bool
+    ids: tuple[IdView, ...]
+    shared_since: str | None
+
+
+def _view(scene: Scene) -> IdentityView | None:
+    """None if ids are not united here."""
+    if not scene.parameters.identity.enabled:
+        return None
+    state = scene.row.read(IDENTITIES)
+    others = [(sub.since_ms, id_) for id_, sub in scene.row.ids.items() if id_ != scene.customer]
+    return IdentityView(
+        identified=state.is_user or not state.is_visitor,
+        ids=tuple(
+            IdView(fingerprint_bytes(id_).hex(), iso(since_ms), _said_by(state, id_))
+            for since_ms, id_ in sorted(others)
+        ),
+        shared_since=iso_or_none(state.shared_ms) if state.is_apart else None,
+    )
+
+
+def _said_by(state: Identities, id_: str) -> str:
+    claim = state.claimed.get(id_)
+    return claim.by if claim is not None else BY_EVENT
+
+
+def _in_words(view: IdentityView | None, _as_of: str, _currency: str) -> Iterator[Line]:
+    if view is None:
+        return
+    if not view.identified:
+        yield Line("visitor", "has not said who they are")
+    for one in view.ids:
+        yield Line("id", f"{one.fingerprint} since {moment_in_words(one.since)}, by {one.by}")
+    if view.shared_since is not None:
+        yield Line("shared", f"by several users since {moment_in_words(view.shared_since)}")
+
+
 IDENTITIES: Part[Identities] = Part(
     name="identities",
     code="id",
@@ -274,6 +331,7 @@ IDENTITIES: Part[Identities] = Part(
         IDENTITY_SPLIT: "an id turned out not to be the customer's",
     },
     facts=FACTS,
+    sections=(ProfileSection("identity", IdentityView | None, _view, _in_words, place=650),),
 )
 
 

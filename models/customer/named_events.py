@@ -13,7 +13,7 @@ from msgspec import field
 
 from config.duration import DAY_MS
 from config.names import folded
-from config.parameters import Parameters
+from config.parameters import Money, Parameters
 from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.part import NAMED_BY_RULES, Fact, Part
 from models.customer.row import State
@@ -92,17 +92,23 @@ def _count(scene: Scene) -> float:
     return float(count) if count else nan
 
 
+def amount_minor(event: Event, money: Money) -> int | None:
+    """The amount of money that an event is about; None if there is none, or no rate for it."""
+    value = event.kind.declared.value
+    amount = value(event.properties) if value is not None else None
+    if amount is None:
+        return None
+    at_ms = event.occurred_at_ms
+    currency = foreign(getattr(event.properties, "currency", None), money)
+    return shop_minor(amount, currency, at_ms, money) if has_rate(currency, at_ms, money) else None
+
+
 def _value(scene: Scene) -> float:
     happened = scene.of(named_event)
-    value = happened.event.kind.declared.value if happened is not None else None
-    if happened is None or value is None:
+    if happened is None:
         return nan
-    properties, money = happened.event.properties, scene.parameters.money
-    amount, at_ms = value(properties), happened.event.occurred_at_ms
-    currency = foreign(getattr(properties, "currency", None), money)
-    if amount is None or not has_rate(currency, at_ms, money):
-        return nan
-    return scene.money(shop_minor(amount, currency, at_ms, money))
+    minor = amount_minor(happened.event, scene.parameters.money)
+    return nan if minor is None else scene.money(minor)
 
 
 def _code(scene: Scene) -> str:

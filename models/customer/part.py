@@ -33,6 +33,8 @@ Sum = tuple[str, int, int]
 SCORE: Final = "score"
 #: Listens to every event that the customer did themselves, whatever its name.
 INTERACTIONS: Final[frozenset[str]] = frozenset({"*"})
+#: Listens to every event but those that count as nothing, because of what they were meant to be.
+EVERYTHING: Final[frozenset[str]] = frozenset({"**"})
 #: Listens to the events that the operator's rules name in `on`.
 NAMED_BY_RULES: Final[frozenset[str]] = frozenset({"on"})
 #: No part has more sums of all customers than this.
@@ -150,9 +152,9 @@ def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
 class Part(Kept[S]):
     """One concern, as the engine and everything around it know it; its state is `Kept` in rows.
 
-    ``listens``: names of events, or `INTERACTIONS`, or `NAMED_BY_RULES`; ``record`` is called for
-    no other, and not for those that ``check`` refuses by raising ``Rejected``, for what it knows of
-    the customer.
+    ``listens``: names of events, or `INTERACTIONS`, `EVERYTHING` or `NAMED_BY_RULES`; ``record`` is
+    called for no other, and not for those that ``check`` refuses by raising ``Rejected``, for what
+    it knows of the customer.
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the

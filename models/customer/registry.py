@@ -19,11 +19,12 @@ from models.customer.evidence import EVIDENCE
 from models.customer.identities import IDENTITIES
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
-from models.customer.part import INTERACTIONS, NAMED_BY_RULES, Fact, Part
+from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
 from models.customer.satisfaction import SATISFACTION
 from models.customer.support import SUPPORT
+from models.customer.timeline import TIMELINE
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
 PARTS: tuple[Part[Any], ...] = (
@@ -41,6 +42,7 @@ PARTS: tuple[Part[Any], ...] = (
     CHURN,
     EVIDENCE,
     IDENTITIES,
+    TIMELINE,
 )
 
 
@@ -99,7 +101,7 @@ def _claims(part: Part[Any]) -> list[tuple[str, str]]:
 
 def _check_events(parts: Sequence[Part[Any]]) -> None:
     """Every event is one that can be published, and that will be recognised."""
-    known = {*TOPIC_BY_NAME, *EVENT_TYPES, *INTERACTIONS, *NAMED_BY_RULES}
+    known = {*TOPIC_BY_NAME, *EVENT_TYPES, *INTERACTIONS, *EVERYTHING, *NAMED_BY_RULES}
     for part in parts:
         for name, kind in part.events.items():
             if name not in known and kind.topic is None:

@@ -21,10 +21,10 @@ class Context:
     ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
     horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
     the reading of each fact, by name. ``named``: the events that rules name, by their key
-    (`models.customer.named_events`). ``is_rehearsal``: rules are looked at, and what they would
-    decide is only counted. ``is_quiet``: it is one of a person's ids that is folded by itself, and
-    the person decides and teaches. ``is_passed_on``: whether the event is late was judged where it
-    arrived.
+    (`models.customer.named_events`); ``names``: those of events, by the codes that rows have.
+    ``is_rehearsal``: rules are looked at, and what they would decide is only counted. ``is_quiet``:
+    it is one of a person's ids that is folded by itself, and the person decides and teaches.
+    ``is_passed_on``: whether the event is late was judged where it arrived.
     """
 
     __slots__ = (
@@ -35,6 +35,7 @@ class Context:
         "is_rehearsal",
         "label_delay_ms",
         "named",
+        "names",
         "parameters",
         "snapshot",
     )
@@ -46,6 +47,7 @@ class Context:
         facts: "Mapping[str, Callable[[Scene], float | str]]",
         *,
         named: Mapping[str, str] = MappingProxyType({}),
+        names: Mapping[bytes, str] = MappingProxyType({}),
         clock_ms: int = 0,
         label_delay_ms: int = 0,
     ) -> None:
@@ -53,6 +55,7 @@ class Context:
         self.snapshot = snapshot
         self.facts = facts
         self.named = named
+        self.names = names
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
         self.is_rehearsal = False

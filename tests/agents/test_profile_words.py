@@ -23,8 +23,10 @@ from models.customer.contacts import (
     DecisionView,
     Outcome,
     RejectedView,
+    SuppressionView,
 )
 from models.customer.engagement import EngagementView
+from models.customer.identities import IdentityView, IdView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
@@ -33,6 +35,7 @@ from models.customer.purchases import RfmView, Window
 from models.customer.rfm import Segment
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.support import AnswerView, SupportView
+from models.customer.timeline import EventView
 from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, Group, GroupContribution
 from models.learning.value import HorizonView, ValueView, Worth
@@ -239,6 +242,45 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             )
         ],
     ),
+    "identity": (
+        IdentityView(
+            False,
+            (
+                IdView("00ff00ff00ff00ff", "2026-01-05T10:30:00.000Z", "event"),
+                IdView("11ff00ff00ff00ff", "2026-01-06T10:30:00.000Z", "merged"),
+            ),
+            "2026-01-07T10:30:00.000Z",
+        ),
+        [
+            ("visitor", "has not said who they are"),
+            ("id", "00ff00ff00ff00ff since 2026-01-05 10:30 UTC, by event"),
+            ("id", "11ff00ff00ff00ff since 2026-01-06 10:30 UTC, by merged"),
+            ("shared", "by several users since 2026-01-07 10:30 UTC"),
+        ],
+    ),
+    "timeline": (
+        tuple(
+            EventView(name, f"2026-02-0{day}T00:00:00.000Z", amount, channel)
+            for day, (name, amount, channel) in enumerate(
+                (
+                    ("screen", None, "app"),
+                    ("page", None, None),
+                    ("identify", None, "web"),
+                    ("Order Completed", 123_450, "web"),
+                    ("Order Refunded", 450, None),
+                    (None, None, "store"),
+                ),
+                start=4,
+            )
+        ),
+        [
+            ("happened", "an event of the shop's own by store, 3 days before"),
+            ("happened", "Order Refunded of 4.50 EUR, 4 days before"),
+            ("happened", "Order Completed of 1,234.50 EUR by web, 5 days before"),
+            ("happened", "identify by web, 6 days before"),
+            ("happened", "page, 7 days before"),
+        ],
+    ),
     "churn_reason": (
         REASON,
         [
@@ -385,6 +427,19 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
                     "note: cooldown (since 2026-02-10 00:00 UTC, until 2026-02-12 00:00 UTC)"
                 ),
             ),
+        ],
+    ),
+    "suppressions": (
+        (
+            SuppressionView(BEFORE, "coupon", "consent"),
+            SuppressionView(BEFORE, "call", "truce"),
+            SuppressionView(AS_OF, "coupon", "consent"),
+            *(SuppressionView(AS_OF, f"note-{n}", "cooldown") for n in range(3)),
+        ),
+        [
+            ("held back", "coupon, by consent: 2 times, last just before"),
+            *(("held back", f"note-{n}, by cooldown: 1 time, last just before") for n in range(3)),
+            ("held back", "call, by truce: 1 time, last 2 days before"),
         ],
     ),
     "decisions": (

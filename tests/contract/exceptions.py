@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 
 from config.parameters import Parameters
 from models.customer.consent import FACTS as CONSENT_FACTS
-from models.customer.contacts import COOLDOWN, DECISIONS_MAX, MOMENTS_MAX, Contacts
+from models.customer.contacts import (
+    COOLDOWN,
+    DECISIONS_MAX,
+    MOMENTS_MAX,
+    SUPPRESSIONS_MAX,
+    Contacts,
+)
 from models.customer.decay import decayed
 from models.customer.labels import Labels
 from models.customer.loyalty import LOYALTY, Loyalty
@@ -33,6 +39,7 @@ def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: P
     contacts = [contact.id for state in states for contact in state.latest]
     fired = {name for state in states for name in state.fired_ms}
     at_risk = {name for state in states for name in state.at_risk}
+    rejected = sorted(known.at_ms for state in states for known in state.suppressed())
     moments = sorted(decided.at_ms for state in states for decided in state.moments)
     return (
         {contact.id for contact in one.latest} <= set(contacts)
@@ -41,6 +48,7 @@ def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: P
         == {name: max(state.fired_ms.get(name, 0) for state in states) for name in fired}
         and set(one.at_risk) == at_risk
         and [decided.at_ms for decided in one.moments] == moments[-MOMENTS_MAX:]
+        and [known.at_ms for known in one.suppressed()] == rejected[-SUPPRESSIONS_MAX:]
     )
 
 

@@ -26,7 +26,7 @@ _EVENTS = 1_500
 #: Most events longer than a session's gap apart, so that each is one more of everything.
 _APART_MS = (31 * MINUTE_MS,) * 4 + (12 * HOUR_MS,)
 #: What one thing that is kept may take.
-_ITEM_BYTES_MAX = 96
+_ITEM_BYTES_MAX = 100
 STATE_BYTES_MAX = _ITEM_BYTES_MAX * _KEPT_MAX
 
 

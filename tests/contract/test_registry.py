@@ -7,9 +7,10 @@ import pytest
 from msgspec import Struct
 
 from models import engine
-from models.catalogue import KINDS, kind_of
+from models.catalogue import KINDS, MISSPELT, kind_of
 from models.customer.orders import COMPLETED
 from models.customer.part import (
+    EVERYTHING,
     INTERACTIONS,
     KEYS_MAX,
     NAMED_BY_RULES,
@@ -137,6 +138,7 @@ def test_every_event_goes_to_the_parts_that_listen_to_it_in_their_order() -> Non
             for part in PARTS
             if kind.name in part.listens
             or (part.listens == INTERACTIONS and not kind.is_passive)
+            or (part.listens == EVERYTHING and kind is not MISSPELT)
             or (part.listens == NAMED_BY_RULES and kind in named)
         ]
 
@@ -182,7 +184,8 @@ def test_thirty_more_parts_are_not_visited_by_an_event_they_do_not_listen_to() -
     plan, plain = plan_for(ALL_ON, (*PARTS, *more)), present().plan
     context = plan.context(present().snapshot)
 
-    assert () == plan.routes[kind_of(_UNHEARD).number]
+    everything = tuple(part for part in PARTS if part.listens is EVERYTHING)
+    assert everything == plan.routes[kind_of(_UNHEARD).number]
     for kind in KINDS:
         if kind.name != COMPLETED:
             assert plain.routes[kind.number] == plan.routes[kind.number]

@@ -3,6 +3,7 @@
 from itertools import pairwise, permutations
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from msgspec.structs import replace
@@ -11,10 +12,12 @@ from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
 from config.rules import Cap
 from models.admission import decode_event
+from models.customer.comparison import has_content
 from models.customer.contacts import (
     CONTACTS,
     DECISIONS_MAX,
     REJECTED_MAX,
+    SUPPRESSIONS_MAX,
     Contact,
     Contacts,
     Decided,
@@ -22,7 +25,7 @@ from models.customer.contacts import (
     RejectedAction,
 )
 from models.customer.fingerprint import fingerprint
-from models.customer.row import Row
+from models.customer.row import Row, encode_row
 from models.decisions.actions import is_control
 from models.decisions.trigger import (
     NextBestAction,
@@ -39,6 +42,7 @@ from tests.models.lines import (
     PARAMETERS,
     at,
     context,
+    copied,
     happened,
     line,
     lived,
@@ -465,3 +469,68 @@ def test_of_a_moment_so_much_is_kept_of_what_was_rejected() -> None:
         assert [f"b-{n}" for n in range(REJECTED_MAX)] == decided.outranked
         assert {64} == {len(one.what) for one in decided.rejected}
     assert len(CONTACTS.pack(contacts)) < 4_096
+
+
+def moment(day: int, *rejected: str) -> Decided:
+    made = [RejectedAction(action, "cooldown", at(), at(days=99)) for action in rejected]
+    return Decided(at(days=day), ["cart-abandoned"], "", ["b"], made)
+
+
+def test_of_the_latest_suppressions_is_kept_which_gate_was_shut_and_when() -> None:
+    contacts = Contacts()
+    for day in range(40):
+        contacts.decide(moment(day, f"a-{day}"))
+    # A late event may bring one that is earlier; it takes its place, and the oldest goes.
+    contacts.decide(moment(37, "late"))
+
+    expected = [(day, f"a-{day}") for day in range(17, 38)]
+    expected += [(37, "late"), (38, "a-38"), (39, "a-39")]
+    found = [(one.at_ms, one.action) for one in contacts.suppressed()]
+    assert [(at(days=day), action) for day, action in expected] == found
+    assert {"cooldown"} == {one.by for one in contacts.suppressed()}
+    assert len(CONTACTS.pack(contacts)) < 1_024
+    # Full moments leave no room for others.
+    for day in (40, 41):
+        contacts.decide(moment(day, *(f"c-{n}" for n in range(99))))
+    assert (SUPPRESSIONS_MAX, []) == (len(contacts.suppressed()), contacts.earlier)
+
+
+def test_a_person_has_the_latest_suppressions_of_all_ids() -> None:
+    one, other = Contacts(), Contacts()
+    for day in range(40):
+        (one if day % 3 else other).decide(moment(day, f"a-{day}"))
+    united = CONTACTS.united([one, other], PARAMETERS)
+
+    assert [f"a-{day}" for day in range(16, 40)] == [s.action for s in united.suppressed()]
+    assert [at(days=38), at(days=39)] == [decided.at_ms for decided in united.moments]
+
+
+def test_a_row_that_was_begun_before_suppressions_were_kept_is_as_expected() -> None:
+    whole, upgraded = Row(), Row()
+    for day in range(30):
+        whole.edit(CONTACTS).decide(moment(day, f"a-{day}"))
+    for day in range(20, 30):
+        upgraded.edit(CONTACTS).decide(moment(day, f"a-{day}"))
+    late = copied(upgraded)
+    late.edit(CONTACTS).decide(moment(2, "late"))
+    other = copied(upgraded)
+    other.edit(CONTACTS).earlier[3].by = "truce"
+
+    assert has_content(encode_row(upgraded), encode_row(whole))
+    assert has_content(encode_row(late), encode_row(whole))
+    assert not has_content(encode_row(whole), encode_row(upgraded))
+    assert not has_content(encode_row(other), encode_row(whole))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_contacts_of_earlier_releases_are_read(version: int) -> None:
+    state = Contacts()
+    state.decide(moment(1, "a"))
+    fields = msgspec.msgpack.decode(CONTACTS.pack(state))
+    content = msgspec.msgpack.encode(fields[: {1: 4, 2: 5, 3: 5}[version]])
+    if version >= CONTACTS.dense_since:
+        assert CONTACTS.dense is not None
+        content = CONTACTS.dense.compress(content)
+    read = CONTACTS.readers[version](content)
+
+    assert ([], version > 1) == (read.earlier, bool(read.suppressed()))

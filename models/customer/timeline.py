@@ -1,0 +1,212 @@
+"""What happened to a customer last: names, times, amounts and channels, and no other word of it.
+
+Every event adds one, so each is nine bytes that are appended: its time, a code of its name, and the
+place of its channel among the customer's. The few amounts are kept beside them.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+
+from config.names import folded
+from config.parameters import Parameters, Section
+from models.customer.engagement import CHANNEL_LENGTH_MAX
+from models.customer.fingerprint import fingerprint_bytes
+from models.customer.named_events import amount_minor
+from models.customer.part import EVERYTHING, Line, Part, ProfileSection
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.words import how_long_before
+from models.events.event import Event
+from models.events.times import iso
+from models.money import in_words as money_in_words
+
+#: The latest events of a customer.
+EVENTS_MAX: Final = 20
+#: Older ones are in the profile as JSON.
+_EVENTS_TOLD_MAX = 5
+_TIME_BYTES, _CODE_BYTES = 6, 2
+_CHANNEL_AT: Final = _TIME_BYTES + _CODE_BYTES
+_EVENT_BYTES: Final = _CHANNEL_AT + 1
+_FULL_BYTES: Final = EVENTS_MAX * _EVENT_BYTES
+#: The last event's time.
+_LAST_TIME: Final = slice(-_EVENT_BYTES, _TIME_BYTES - _EVENT_BYTES)
+#: Set in the place of the channel of an event that has an amount.
+_HAS_AMOUNT: Final = 0x80
+_NO_AMOUNT: Final = -1
+#: The code of names that nobody has declared, which may say anything.
+_UNNAMED: Final = bytes(_CODE_BYTES)
+_NAMES_MAX: Final = 4_096
+
+
+class TimelineParameters(Section, frozen=True):
+    section = "timeline"
+    enabled: bool
+
+
+class Moment(NamedTuple):
+    """An event as it is kept: the code of its name, its channel or "", its amount or -1."""
+
+    at_ms: int
+    code: bytes
+    channel: str = ""
+    amount_minor: int = _NO_AMOUNT
+
+    def packed(self, place: int) -> bytes:
+        """Its nine bytes, given the ``place`` of its channel."""
+        has_amount = _HAS_AMOUNT if self.amount_minor != _NO_AMOUNT else 0
+        return b"%b%b%c" % (self.at_ms.to_bytes(_TIME_BYTES), self.code, place | has_amount)
+
+
+class Timeline(State):
+    """The latest events, oldest first, each ``packed``. ``channels``: those by which they came, in
+    the order of names; ``amounts_minor``: of those events that have one.
+    """
+
+    packed: bytes = b""
+    channels: list[str] = field(default_factory=list)
+    amounts_minor: list[int] = field(default_factory=list)
+
+    def moments(self) -> Iterator[Moment]:
+        """All that are kept, oldest first."""
+        amounts = iter(self.amounts_minor)
+        for start in range(0, len(self.packed), _EVENT_BYTES):
+            event = self.packed[start : start + _EVENT_BYTES]
+            place = event[_CHANNEL_AT]
+            yield Moment(
+                int.from_bytes(event[:_TIME_BYTES]),
+                event[_TIME_BYTES:_CHANNEL_AT],
+                self.channels[place & ~_HAS_AMOUNT],
+                next(amounts) if place & _HAS_AMOUNT else _NO_AMOUNT,
+            )
+
+    def add(self, new: Moment) -> None:
+        """Keep one more, and let go of the oldest of too many."""
+        if not self._append(new):
+            self.keep([*self.moments(), new])
+
+    def keep(self, moments: Sequence[Moment]) -> None:
+        """Keep the latest of these alone; in whichever order they are given, the bytes are the
+        same.
+        """
+        latest = sorted(moments)[-EVENTS_MAX:]
+        self.channels = sorted({one.channel for one in latest})
+        places = {channel: place for place, channel in enumerate(self.channels)}
+        self.packed = b"".join(one.packed(places[one.channel]) for one in latest)
+        self.amounts_minor = [one.amount_minor for one in latest if one.amount_minor != _NO_AMOUNT]
+
+    def _append(self, new: Moment) -> bool:
+        """Append it, if it is later than all others and no other channel comes or goes by it, as is
+        so of nearly every event; whether it was.
+        """
+        packed = self.packed
+        if new.channel not in self.channels:
+            return False
+        place = self.channels.index(new.channel)
+        event = new.packed(place)
+        if event[:_TIME_BYTES] <= packed[_LAST_TIME]:
+            return False
+        if len(packed) == _FULL_BYTES:
+            oldest, rest = packed[_CHANNEL_AT], packed[_EVENT_BYTES:]
+            left = oldest & ~_HAS_AMOUNT
+            if left != place and not _has_channel(rest, left):
+                return False
+            packed = rest
+            if oldest & _HAS_AMOUNT:
+                del self.amounts_minor[0]
+        self.packed = packed + event
+        if new.amount_minor != _NO_AMOUNT:
+            self.amounts_minor.append(new.amount_minor)
+        return True
+
+
+def _has_channel(packed: bytes, place: int) -> bool:
+    places = packed[_CHANNEL_AT::_EVENT_BYTES]
+    return place in places or place | _HAS_AMOUNT in places
+
+
+@lru_cache(_NAMES_MAX)
+def code_of(name: str) -> bytes:
+    """Two bytes for a name; `models.catalogue` sees to it that no two known ones share them."""
+    return fingerprint_bytes(name)[:_CODE_BYTES]
+
+
+def _code(event: Event, scene: Scene) -> bytes:
+    if event.kind.is_known:
+        return code_of(event.name)
+    # Of the shop's own names those that its rules name: all others are anybody's words.
+    key = folded(event.name)
+    name, code = scene.context.named.get(key), code_of(key)
+    return code if name is not None and scene.context.names.get(code) == name else _UNNAMED
+
+
+def _record(state: Timeline, event: Event, scene: Scene) -> None:
+    amount = amount_minor(event, scene.parameters.money)
+    state.add(
+        Moment(
+            event.occurred_at_ms,
+            _code(event, scene),
+            (event.channel or "")[:CHANNEL_LENGTH_MAX],
+            _NO_AMOUNT if amount is None else amount,
+        )
+    )
+
+
+def _united(states: Sequence[Timeline], _parameters: Parameters) -> Timeline:
+    """The latest of what happened under any of a person's ids."""
+    one = Timeline()
+    one.keep([moment for state in states for moment in state.moments()])
+    return one
+
+
+class EventView(Struct, frozen=True, rename="camel"):
+    """Something that happened; no name if it is one that nobody has declared."""
+
+    name: str | None
+    at: str
+    amount_minor: int | None
+    channel: str | None
+
+
+def _view(scene: Scene) -> tuple[EventView, ...] | None:
+    """None if the part is switched off."""
+    if not TIMELINE.is_on(scene.parameters):
+        return None
+    names = scene.context.names
+    return tuple(
+        EventView(
+            names.get(moment.code),
+            iso(moment.at_ms),
+            moment.amount_minor if moment.amount_minor != _NO_AMOUNT else None,
+            moment.channel or None,
+        )
+        for moment in scene.row.read(TIMELINE).moments()
+    )
+
+
+def _in_words(events: tuple[EventView, ...] | None, as_of: str, currency: str) -> Iterator[Line]:
+    for event in (events or ())[: -_EVENTS_TOLD_MAX - 1 : -1]:
+        words = event.name or "an event of the shop's own"
+        if event.amount_minor is not None:
+            words += f" of {money_in_words(event.amount_minor, currency)}"
+        if event.channel is not None:
+            words += f" by {event.channel}"
+        yield Line("happened", f"{words}, {how_long_before(event.at, as_of)}")
+
+
+TIMELINE: Part[Timeline] = Part(
+    name="timeline",
+    code="tl",
+    about="What happened last: the names, times, amounts and channels of the latest 20 events.",
+    state=Timeline,
+    united=_united,
+    parameters=TimelineParameters,
+    has_own_file=True,
+    listens=EVERYTHING,
+    record=_record,
+    sections=(
+        ProfileSection("timeline", tuple[EventView, ...] | None, _view, _in_words, place=640),
+    ),
+)
