@@ -57,7 +57,9 @@ def take_claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
     said, state = record.said, row.read(IDENTITIES)
     if said.by == BY_MERGE and (why := _why_not_merged(row, said)):
         refused = Rejected(Reason.OUT_OF_RANGE, "$.properties.from_user_id", *why)
-        return Stepped(row, [_let_go(record, said.person, LATEST_MS)], refused=refused)
+        no_act = LinkSaid(record.customer, said.person, BY_MERGE, until=LATEST_MS)
+        records = [LinkRecord(RELEASE, said.person, record.at_ms, no_act)]
+        return Stepped(row, [*records], refused=refused)
     if record.at_ms <= state.split_ms:
         return Stepped(row, [_let_go(record, said.person, state.split_ms)])
     state = row.edit(IDENTITIES)

@@ -4,10 +4,7 @@ import msgspec
 
 from models import identity
 from models.claims import claim_of, forgotten, within_limits
-from models.customer.identities import (
-    IDENTITIES,
-    Identities,
-)
+from models.customer.identities import BY_MERGE, IDENTITIES, Identities
 from models.customer.row import Row, encode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate
@@ -73,6 +70,8 @@ def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
     """
     said, person = record.said, record.customer
     state = row.edit(IDENTITIES)
+    if said.by == BY_MERGE:
+        return _not_merged(row, said, record, plan)
     again = _claimed_again(state, said, person)
     if said.id not in row.ids or said.id == person:
         return [*again]
@@ -86,6 +85,15 @@ def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
         *within_limits(row, person, record.at_ms, plan),
         *_changed(row, person, state, record.at_ms),
     ]
+
+
+def _not_merged(row: Row, said: LinkSaid, record: LinkRecord, plan: Plan) -> list[Effect]:
+    """A user, or a visitor, was not merged into this one; as a visitor it may be theirs still."""
+    claimed = row.edit(IDENTITIES).claimed
+    claim = claimed.get(said.id)
+    if claim is not None and claim.by == BY_MERGE and not claim.void_act():
+        del claimed[said.id]
+    return [*within_limits(row, record.customer, record.at_ms, plan)]
 
 
 def _claimed_again(state: Identities, said: LinkSaid, person: str) -> list[LinkRecord]:

@@ -101,6 +101,16 @@ class Claim(State):
             self.by = BY_EVENT
         return True
 
+    def void_act(self) -> bool:
+        """Let go of the last act of merging, which was refused; whether anything else is left."""
+        left = [at_ms for at_ms in self.times if at_ms != self.acted_ms]
+        if not left or not self.acted_ms:
+            return False
+        self.first_ms, self.last_ms = left[0], left[-1]
+        self.keep(left)
+        self.by, self.acted_ms = BY_EVENT, 0
+        return True
+
 
 class Identities(State):
     """``claimed``: the ids that this user is said to have. Of an id: whether it has done something

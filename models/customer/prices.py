@@ -12,6 +12,7 @@ from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import exp, exp2, nan
 from typing import NamedTuple
 
@@ -178,7 +179,8 @@ def _sums_of(order: PricedOrder, scene: Scene) -> dict[tuple[str, int], int]:
     """What all customers' sums hold of an order."""
     if not order.is_purchase:
         return {}
-    day, month = order.placed_at_ms // DAY_MS, _month_of(order.placed_at_ms)
+    day = order.placed_at_ms // DAY_MS
+    month = _month_of(day)
     sums = {(f"purchases:{month}", day): 1}
     if _is_discounted(order, scene.parameters.of(PriceParameters)):
         sums[f"discounted:{month}", day] = 1
@@ -199,8 +201,9 @@ def _reunited(scene: Scene, before: Prices, other: Prices, sign: int) -> None:
     )
 
 
-def _month_of(at_ms: int) -> str:
-    return _MONTHS[datetime.fromtimestamp(at_ms // 1_000, UTC).month - 1]
+@lru_cache(maxsize=4_096)
+def _month_of(day: int) -> str:
+    return _MONTHS[datetime.fromtimestamp(day * DAY_MS // 1_000, UTC).month - 1]
 
 
 class Usual(NamedTuple):
@@ -299,7 +302,7 @@ def _surprise(order: PricedOrder, usual: Usual) -> float:
     """How much a purchase says of its customer: 1, and less in a month in which everybody buys for
     less than is usual in other months.
     """
-    in_month = usual.by_month.get(_month_of(order.placed_at_ms))
+    in_month = usual.by_month.get(_month_of(order.placed_at_ms // DAY_MS))
     if in_month is None or in_month <= usual.share:
         return 1.0
     return (1.0 - in_month) / (1.0 - usual.share)

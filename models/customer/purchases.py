@@ -390,19 +390,23 @@ def _standing(state: Purchases) -> list[OrderRecord]:
 def _add_gone(one: Purchases, states: Sequence[Purchases], half_lives: Sequence[int]) -> None:
     """Add what each state still counts of orders that are gone."""
     for state in states:
+        standing = _standing(state)
+        count = state.count - len(standing)
+        net_minor = state.net_minor
+        for record in standing:
+            net_minor -= record.net_minor
+        one.count += count
+        one.net_minor += net_minor
+        if not count:
+            # Of most customers all orders are known.
+            continue
         rest = Purchases()
         rest.as_of_ms = state.as_of_ms
         rest.decayed_orders = list(state.decayed_orders)
         rest.decayed_net_minor = list(state.decayed_net_minor)
-        count, net_minor = state.count, state.net_minor
-        for record in _standing(state):
+        for record in standing:
             _shift(rest, -1, -record.net_minor, record.at_ms, half_lives)
-            count -= 1
-            net_minor -= record.net_minor
-        one.count += count
-        one.net_minor += net_minor
-        if count:
-            _add_levels(one, rest, half_lives)
+        _add_levels(one, rest, half_lives)
 
 
 def _add_levels(one: Purchases, rest: Purchases, half_lives: Sequence[int]) -> None:

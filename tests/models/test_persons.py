@@ -397,6 +397,25 @@ def test_what_cannot_be_merged_is_refused_and_nothing_changes(
     assert before == shop.people()
 
 
+@pytest.mark.parametrize(("first", "second"), [("ada", "bob"), ("bob", "ada")])
+@pytest.mark.parametrize("minutes", [2.5, 5])
+def test_a_visitor_who_cannot_be_merged_stays_whose_they_were(
+    shop: Deployment, first: str, second: str, minutes: float
+) -> None:
+    shop.tell(page(0, visitor="tablet"), page(0, user="ada"), page(0, user="bob"))
+    shop.tell(logged_in(2, first, "tablet"), logged_in(3, second, "tablet"))
+    before = shop.people()
+
+    shop.tell(merged(minutes, "ada", "tablet"))
+
+    assert ["this user is another person's by now"] == [one.detail for one in shop.refused]
+    assert before == shop.people()
+    assert {first, "tablet"} == before[first]
+
+    shop.tell(split(2.7, "tablet"))
+    assert {second, "tablet"} == shop.people()[second]
+
+
 def test_two_who_are_merged_into_each_other_at_once_stay_two(shop: Deployment) -> None:
     shop.tell(page(0, user="ada"), page(0, user="bob"))
 
