@@ -147,6 +147,17 @@ def test_workers_are_scraped_where_compose_runs_them() -> None:
     assert f'job="{job["job_name"]}"' in RULES[0]["expr"]
 
 
+def test_collectors_are_scraped_where_compose_runs_them() -> None:
+    [discovery] = SCRAPING["scrape_configs"][1]["dns_sd_configs"]
+    environment = SERVICES["collector"]["environment"]
+
+    assert ["collector"] == discovery["names"]
+    assert environment["KEEPSTREAM_WEB_PORT"] == str(discovery["port"])
+    assert [f"127.0.0.1:{environment['KEEPSTREAM_COLLECTOR_PORT']}:8088"] == (
+        SERVICES["collector"]["ports"]
+    )
+
+
 def test_the_rules_are_mounted_where_they_are_read() -> None:
     mounts = SERVICES["prometheus"]["volumes"]
     inside = {mount.split(":")[1] for mount in mounts}
