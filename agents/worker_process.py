@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.settings import variable_of
@@ -17,16 +17,20 @@ def start_worker(
     """Start a worker whose health and metrics are at ``port``. ``is_live``: partitions that are
     empty yet decide aloud.
     """
-    _start(process, environ, port, "worker", *(["--live"] if is_live else []))
+    arguments = ["worker", *(["--live"] if is_live else [])]
+    start_command(process, arguments, {**environ, variable_of("web_port"): str(port)})
 
 
 def start_deliverer(process: ServerProcess, environ: Mapping[str, str], port: int) -> None:
     """Start a deliverer to the endpoints that are set, whose health and metrics are at ``port``."""
-    _start(process, environ, port, "deliver")
+    start_command(process, ["deliver"], {**environ, variable_of("web_port"): str(port)})
 
 
-def _start(process: ServerProcess, environ: Mapping[str, str], port: int, *words: str) -> None:
+def start_command(
+    process: ServerProcess, arguments: Sequence[str], environ: Mapping[str, str]
+) -> None:
+    """Start `keepstream` with these arguments."""
     # This very code, wherever it is started and whatever is installed.
     path = os.pathsep.join(filter(None, (str(_ROOT), environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "agents.cli", *words]
-    process.start(command, {**environ, variable_of("web_port"): str(port), "PYTHONPATH": path})
+    command = [sys.executable, "-m", "agents.cli", *arguments]
+    process.start(command, {**environ, "PYTHONPATH": path})

@@ -94,6 +94,7 @@ RIGHTS: Mapping[str, Rights] = {
         looks_at_configs=ALL,
         group="Read",
     ),
+    "collector": Rights(writes=(*RAW_TOPICS, DEAD_LETTERS)),
     "publish": Rights(writes=RAW_TOPICS),
     "deliver": Rights(
         reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS),

@@ -9,6 +9,7 @@ import typer
 from agents.cli import (
     archive,
     audit,
+    collector,
     configuration,
     customers,
     dead_letters,
@@ -62,6 +63,7 @@ app.command("deliver", epilog="Example: keepstream deliver --endpoints endpoints
 )
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
+app.add_typer(collector.app, name="collector")
 app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")

@@ -35,7 +35,7 @@ def up(
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
 ) -> None:
-    """Start a broker, a store and workers, and keep them up until Ctrl-C.
+    """Start a broker, a store, workers and a collector, and keep them up until Ctrl-C.
 
     Apache Kafka and Valkey come along, listen on this machine alone, and keep their data for the
     next start. With --bootstrap-servers or --redis-url, or the variables of the same meaning, what

@@ -113,7 +113,11 @@ class StandingDeliverer:
 
 def _ports(count: int, before: Sequence[int], first: int = _WEB_PORT) -> list[int]:
     """The ports that they had before, if nobody else has them by now."""
-    wanted = [*before, *range(first, first + count)]
+    return ports_near([*before, *range(first, first + count)], count)
+
+
+def ports_near(wanted: Sequence[int], count: int) -> list[int]:
+    """So many ports that nobody has: those that are wanted, as far as they go."""
     mine = list(dict.fromkeys(port for port in wanted if are_free([port])))[:count]
     return mine + free_ports(count - len(mine))
 

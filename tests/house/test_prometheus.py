@@ -12,6 +12,7 @@ from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
+from streams.collector.metrics import CollectorMetrics
 from streams.metrics import Metrics
 from streams.webhooks.metrics import FATES, WebhookMetrics
 from tests.house.commands import unknown_words
@@ -23,8 +24,8 @@ SCRAPING: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text(
 GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 
-#: Of a worker and of a deliverer.
-REGISTRIES = (Metrics().registry, WebhookMetrics().registry)
+#: Of a worker, of the collector and of a deliverer.
+REGISTRIES = tuple(one.registry for one in (Metrics(), CollectorMetrics(()), WebhookMetrics()))
 
 every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 
