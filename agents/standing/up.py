@@ -106,6 +106,12 @@ def _workers(
     return StandingWorkers(count, _own_environ(place), processes, ports, is_live=is_live)
 
 
+def _own_environ(place: Services) -> dict[str, str]:
+    """What each process is told: it is at an address of its own."""
+    advertised = variable_of("web_advertised_url")
+    return {name: value for name, value in place.environ.items() if name != advertised}
+
+
 def _deliverer(
     directory: Path, place: Services, last: Addresses | None
 ) -> StandingDeliverer | None:
@@ -114,12 +120,6 @@ def _deliverer(
         return None
     ports = last.deliverer_ports if last is not None else []
     return StandingDeliverer(_own_environ(place), ServerProcess("deliverer", directory), ports)
-
-
-def _own_environ(place: Services) -> dict[str, str]:
-    """What each process is told: it is at an address of its own."""
-    advertised = variable_of("web_advertised_url")
-    return {name: value for name, value in place.environ.items() if name != advertised}
 
 
 def _addresses(

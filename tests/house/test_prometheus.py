@@ -24,8 +24,8 @@ SCRAPING: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text(
 GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 
-#: Of a worker, of the collector and of a deliverer.
-REGISTRIES = tuple(one.registry for one in (Metrics(), CollectorMetrics(()), WebhookMetrics()))
+#: Of a worker, a collector and a deliverer.
+REGISTRIES = (Metrics().registry, CollectorMetrics(()).registry, WebhookMetrics().registry)
 
 every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 
