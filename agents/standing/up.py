@@ -77,10 +77,12 @@ def run_up(
             collector = stack.enter_context(
                 StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
             )
-            _await_ready(crew, collector, say)
             deliverer = _deliverer(directory, place, last)
             if deliverer is not None:
+                # Ready before there are events: what is decided before that, a new endpoint is not
+                # told of.
                 stack.enter_context(deliverer)
+            _await_ready(crew, collector, deliverer, say)
             write_addresses(directory, _addresses(place, crew, collector, deliverer))
             is_new = _is_empty(place.settings)
             for line in greeting(place, crew, collector, deliverer, directory):
@@ -119,7 +121,7 @@ def _deliverer(
     if not place.settings.endpoints:
         return None
     ports = last.deliverer_ports if last is not None else []
-    return StandingDeliverer(place.environ, ServerProcess("deliverer", directory), ports)
+    return StandingDeliverer(_own_environ(place), ServerProcess("deliverer", directory), ports)
 
 
 def _addresses(
@@ -143,11 +145,17 @@ def _addresses(
     )
 
 
-def _await_ready(crew: StandingWorkers, collector: StandingCollector, say: Say) -> None:
+def _await_ready(
+    crew: StandingWorkers,
+    collector: StandingCollector,
+    deliverer: StandingDeliverer | None,
+    say: Say,
+) -> None:
     workers = "a worker" if len(crew.urls) == 1 else f"{len(crew.urls)} workers"
     say(f"Starting {workers} and the collector")
     deadline_s = monotonic() + READY_TIMEOUT_S
     waiting = dict(zip(crew.urls, crew.kept, strict=True)) | {collector.health_url: collector.kept}
+    waiting |= {deliverer.url: deliverer.kept} if deliverer is not None else {}
     while waiting:
         for url, kept in list(waiting.items()):
             try:
