@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from models import inactivity, links
+from models import inactivity
 from models.customer.identities import IDENTITIES, Identities
 from models.customer.row import Row
 from models.customer.scene import Context
@@ -28,6 +28,7 @@ from models.events.link_record import (
 )
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
+from models.linked_id import freed, owner_of
 from models.plan import Plan
 
 
@@ -121,9 +122,9 @@ def _at_id(
         # It was not theirs any more, and they cannot let go of it.
         state = row.edit(IDENTITIES)
         state.claims.pop(person, None)
-        freed = links.freed(row, record, context, plan)
-        return Left(freed.row, None, freed.effects)
-    if links.owner_of(row) == person:
+        back = freed(row, record, context, plan)
+        return Left(back.row, None, back.effects)
+    if owner_of(row) == person:
         return _erased(row, before, order)
     if claim is None:
         return None
