@@ -18,7 +18,7 @@ from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
-from streams.redis_views import DueDecision, TriggerStreams
+from streams.redis_views import Deliverable, TriggerStreams
 
 RETRY_S = 0.5
 
@@ -56,7 +56,7 @@ class DeliverAgent:
             batch.release()
             return
         started_s = monotonic()
-        decisions: list[DueDecision] = []
+        decisions: list[Deliverable] = []
         erased: dict[bytes, int] = {}
         held_back: Counter[str] = Counter()
         now_ms = int(time() * 1_000)
@@ -81,7 +81,7 @@ class DeliverAgent:
                 if not await self._write(batch, decisions, erased):
                     return
                 decisions, erased = [], {}
-            decisions.append(DueDecision(decided, record.value or b"", self._topic, record.offset))
+            decisions.append(Deliverable(decided, record.value or b"", self._topic, record.offset))
         if not await self._write(batch, decisions, erased):
             return
         batch.ack()
@@ -89,7 +89,7 @@ class DeliverAgent:
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
 
     async def _write(
-        self, batch: RecordBatch, decisions: list[DueDecision], erased: dict[bytes, int]
+        self, batch: RecordBatch, decisions: list[Deliverable], erased: dict[bytes, int]
     ) -> bool:
         """Append decisions, then delete those of who was erased; False for a batch given up."""
         # Only what was not taken is tried again.

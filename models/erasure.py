@@ -77,6 +77,11 @@ def expiry(customer: str, at_ms: int) -> LinkRecord:
     return _erase(_Order(customer, DELETE_ONLY, at_ms, at_ms, False), customer, customer, customer)
 
 
+def is_expiry(record: LinkRecord) -> bool:
+    """Whether this erases somebody for their silence."""
+    return record.kind == ERASE and record.customer == record.said.person == record.said.id
+
+
 def take(
     row: Row | None, grave: Grave | None, record: LinkRecord, context: Context, plan: Plan
 ) -> Left | None:
@@ -89,7 +94,7 @@ def take(
     if row is None:
         return None
     state = row.read(IDENTITIES)
-    if record.customer == said.person == said.id:
+    if is_expiry(record):
         is_silent = inactivity.is_silent(row, record.at_ms, plan.inactive_ms)
         return _erased(row, before, order) if is_silent else None
     if record.customer == said.person:

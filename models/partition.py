@@ -523,8 +523,8 @@ class Partition:
         if not effects:
             return Applied(effects, fate, event)
         rehearsed: list[str] = []
-        told = 0
-        for index, effect in enumerate(effects):
+        index = told = 0
+        for effect in effects:
             if isinstance(effect, Lesson):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Erased):
@@ -533,8 +533,11 @@ class Partition:
                 # By themselves: a clock that moves far makes any number of other effects.
                 effect.partition, effect.offset, effect.index = self.number, offset, told
                 told += 1
+                # What silence brings about is gone when this is read again, and the others stay.
+                index -= erasure.is_expiry(effect)
             elif isinstance(effect, Rehearsed):
                 rehearsed.append(effect.kind)
+            index += 1
         if rehearsed:
             self.state.rehearsed += len(rehearsed)
             effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]

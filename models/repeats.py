@@ -30,6 +30,13 @@ def is_repeated(
     return False
 
 
+def is_behind(source: Source, sources: dict[str, int]) -> bool:
+    """Whether a record that only workers write, whose source has no generations, is a repeat;
+    nothing is noted of it.
+    """
+    return source.offset <= sources.get(f"{source.topic}-{source.partition}", -1)
+
+
 def _turn_to(
     generation: str,
     name: str,

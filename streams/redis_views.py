@@ -69,7 +69,7 @@ def connect(settings: Settings) -> "redis.Redis":
     )
 
 
-class DueDecision(NamedTuple):
+class Deliverable(NamedTuple):
     """A decision with its JSON, and where it is: ``topic`` and the ``offset`` there."""
 
     decided: Decision
@@ -111,7 +111,7 @@ class TriggerStreams:
         #: Keys that hold something else, as far as this worker has met them.
         self.foreign_keys: set[str] = set()
 
-    async def append(self, decisions: Sequence[DueDecision]) -> list[DueDecision]:
+    async def append(self, decisions: Sequence[Deliverable]) -> list[Deliverable]:
         """Add each decision; return those that Redis did not take.
 
         If the connection broke, that is not known, and all are returned: adding them again may
@@ -218,7 +218,7 @@ class TriggerStreams:
         erased, offset = fields.get(b"erased", b"").decode(), int(fields.get(b"offset", 0))
         return not _failed((await self._add([_Entry(stream, entry, erased, offset)]))[0])
 
-    def _entry(self, due: DueDecision) -> _Entry:
+    def _entry(self, due: Deliverable) -> _Entry:
         decided = due.decided
         fields: dict[Any, Any] = {"id": decided.id}
         # An earlier release's trigger does not say its group.

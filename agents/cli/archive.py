@@ -96,7 +96,13 @@ def _tell(partition: "Filled") -> None:
 
 
 def _may_expire(settings: Settings) -> str:
-    name = settings.topic(CUSTOMER_EVENTS)
+    name, retention_ms = settings.topic(CUSTOMER_EVENTS), settings.log_retention_ms
+    if retention_ms > 0:
+        return (
+            f"{name} is all in the archive, so it may expire as KEEPSTREAM_LOG_RETENTION says. If "
+            f"it does not yet: kafka-configs --alter --topic {name} --add-config "
+            f"retention.ms={retention_ms}"
+        )
     return (
         f"{name} is all in the archive, so it may expire: set KEEPSTREAM_LOG_RETENTION, then "
         f"kafka-configs --alter --topic {name} --add-config retention.ms=..."

@@ -51,7 +51,8 @@ def publish(
 
     Each line is checked as a worker with these parameters would. Refused ones go, each with its
     reason, to FILE.refused.jsonl: mend them there and publish that file. Standard input is
-    published as it comes, unsorted, and its refused lines are added to stdin.refused.jsonl.
+    published as it comes, unsorted, and its refused lines are added to stdin.refused.jsonl. Who was
+    erased only the workers know: what is of them is sound, and its fate is `erased`.
 
     Exit code 0: every line is in the log. 1: there were bad lines, listed with their reasons; the
     others are in the log. 2: a file or the broker can't be used; if it stopped half way, what is

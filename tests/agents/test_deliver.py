@@ -15,7 +15,7 @@ from models.events.times import iso
 from models.replay import Replay
 from streams.graves import Fingerprints
 from streams.record_batches import BatchLedger
-from streams.redis_views import DueDecision
+from streams.redis_views import Deliverable
 from tests.models.lines import PARAMETERS, at, line
 from tests.simulation.worker import NOBODY
 from tests.streams.test_record_batches import FakeRecord
@@ -73,10 +73,10 @@ class AwayThenBack:
     """Takes nothing the first time, and everything afterwards."""
 
     def __init__(self) -> None:
-        self.taken: list[list[DueDecision]] = []
+        self.taken: list[list[Deliverable]] = []
         self.is_away = True
 
-    async def append(self, decisions: list[DueDecision]) -> list[DueDecision]:
+    async def append(self, decisions: list[Deliverable]) -> list[Deliverable]:
         if self.is_away:
             self.is_away = False
             return decisions

@@ -70,8 +70,9 @@ PARAMETERS = replace(
     identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
-#: Who does nothing for a while is erased. Not in history, of which a replay erases at once, and a
-#: worker by a record that comes after what it has in hand.
+#: Who does nothing for a while is erased. Not in history, nor is anybody asked to be: what they had
+#: waiting to be learnt from is gone with them, and a replay, whose clock is that of all partitions,
+#: has learnt from more of it by then.
 FORGETFUL = replace(PARAMETERS, privacy=replace(SHIPPED.privacy, inactive=DurationMs(10 * DAY_MS)))
 FORGETFUL_PLAN = plan_for(FORGETFUL)
 SETTINGS = load_settings(
@@ -129,6 +130,7 @@ class Simulation:
         self._store = Store(self._chance)
         self._publication = publication
         is_history = publication is Publication.HISTORY
+        self._share_erased = 0.0 if is_history else SHARE_OF_ERASURES
         self._parameters = PARAMETERS if is_history else FORGETFUL
         self._plan = PLAN if is_history else FORGETFUL_PLAN
         #: One worker at a time takes history in as a replay does: two tell each other of what they
@@ -217,7 +219,7 @@ class Simulation:
             name, topic, said = self._chance.choice(_EVENTS)
             if len(who) > 1 and self._chance.random() < 0.3:
                 name, topic, said = self._chance.choice(_ACTS)
-            elif self._chance.random() < SHARE_OF_ERASURES:
+            elif self._chance.random() < self._share_erased:
                 name, topic = ERASE_REQUESTED, self._chance.choice(RAW_TOPICS)
                 said = self._chance.choice(_MODES)
             # By its own message id, a repeat in the log is told by its place alone.

@@ -18,7 +18,7 @@ from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.redis_views import (
     ENTRIES_PER_LOOK,
-    DueDecision,
+    Deliverable,
     TriggerStreams,
     connect,
     displaced_stream,
@@ -142,7 +142,7 @@ def test_what_comes_after_its_customer_was_erased_is_added_only_if_it_was_decide
     assert erase(settings, RETENTION_TRIGGERS, "ada")
     decided = [replace(trigger("churn-risk", f"t-{n}"), user_id="ada") for n in range(2)]
     early, later = (
-        DueDecision(one, encode_decision(one), RETENTION_TRIGGERS, TOLD_AT + n)
+        Deliverable(one, encode_decision(one), RETENTION_TRIGGERS, TOLD_AT + n)
         for one, n in zip(decided, (-1, 1), strict=True)
     )
     stream = trigger_stream(settings, "churn-risk")
@@ -174,7 +174,7 @@ def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
         async with connect(settings) as client:
             streams = TriggerStreams(client, settings, Metrics())
             store.set(stream, "somebody else's")
-            await streams.append([DueDecision(decided, encode_decision(decided))])
+            await streams.append([Deliverable(decided, encode_decision(decided))])
             (waiting,) = store.xrange(displaced_stream(settings))
             store.delete(stream)
             await streams.erase({FINGERPRINTS.of("ada"): TOLD_AT}, RETENTION_TRIGGERS)

@@ -459,6 +459,7 @@ def test_state_of_other_topics_is_refused(settings: Settings, named: Origin, fix
 @pytest.mark.kafka
 def test_state_is_taken_over_in_the_topics_it_is_of(settings: Settings) -> None:
     first = asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))]))
-    assert all(first.origin)
+    assert first.origin.log
+    assert first.origin.table
     again = asyncio.run(_recovered(settings, 0, [(STATE_KEY, state(6))], first.origin))
     assert (6, first.origin) == (again.state.applied, again.origin)

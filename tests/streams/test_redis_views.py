@@ -17,7 +17,7 @@ from streams.metrics import Metrics
 from streams.redis_views import (
     PROFILES_PER_WRITE,
     REST_S,
-    DueDecision,
+    Deliverable,
     ProfileViews,
     TriggerStreams,
     connect,
@@ -216,7 +216,7 @@ def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
             assert 1 == views.waiting
             assert not await views.was_emptied()
             streams = TriggerStreams(client, gone, metrics)
-            lost = [DueDecision(trigger("cart-abandoned", "t-1"), b"{}")]
+            lost = [Deliverable(trigger("cart-abandoned", "t-1"), b"{}")]
             assert lost == await streams.append(lost)
 
     asyncio.run(write())
@@ -227,8 +227,8 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
     settings: Settings, store: redis.Redis
 ) -> None:
     triggers = [
-        DueDecision(trigger("cart-abandoned", "t-1"), b"1"),
-        DueDecision(trigger("ticket-overdue", "t-2", group=None), b"2"),
+        Deliverable(trigger("cart-abandoned", "t-1"), b"1"),
+        Deliverable(trigger("ticket-overdue", "t-2", group=None), b"2"),
     ]
     metrics = Metrics()
 
@@ -249,10 +249,10 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
 
 
 MIXED = [
-    DueDecision(trigger("cart-abandoned", "t-1"), b"1"),
-    DueDecision(trigger("ticket-overdue", "t-2", group=None), b"2"),
-    DueDecision(trigger("cart-abandoned", "t-3"), b"3"),
-    DueDecision(trigger("ticket-overdue", "t-4"), b"4"),
+    Deliverable(trigger("cart-abandoned", "t-1"), b"1"),
+    Deliverable(trigger("ticket-overdue", "t-2", group=None), b"2"),
+    Deliverable(trigger("cart-abandoned", "t-3"), b"3"),
+    Deliverable(trigger("ticket-overdue", "t-4"), b"4"),
 ]
 
 
