@@ -167,7 +167,7 @@ class EventPublisher:
         Waits while too much is in flight. Raises `RejectedEventError` for what can't be
         published, and `DeliveryError` when an earlier event was not acknowledged.
         """
-        value = event if isinstance(event, bytes) else _encode(event)
+        value = event if isinstance(event, bytes) else encode_event(event)
         line = _open(value)
         chosen = topic or self._route(line.type, line.event)
         self._send(Sent(chosen, _key(line).encode(), value))
@@ -347,7 +347,8 @@ def _raw_partitions(settings: Settings) -> dict[str, int]:
     return {name: counts[settings.topic(name)] for name in RAW_TOPICS}
 
 
-def _encode(event: Mapping[str, Any]) -> bytes:
+def encode_event(event: Mapping[str, Any]) -> bytes:
+    """Raises `RejectedEventError` for what JSON has no words for."""
     try:
         return orjson.dumps(event)
     except (TypeError, ValueError) as error:

@@ -29,7 +29,14 @@ def started(directory: Path, *arguments: str, **environment: str) -> "subprocess
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_all,  # noqa: PLW1509  it takes no lock
     )
+
+
+def hear_all() -> None:
+    """Whoever runs the tests under `nohup` has its children ignore a hangup."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def page(number: int) -> bytes:
@@ -43,8 +50,12 @@ def stopped(process: "subprocess.Popen[bytes]", number: signal.Signals) -> tuple
     said, complained = process.stdout, process.stderr
     assert said is not None
     assert complained is not None
-    code = process.wait(60)
     with process:
+        try:
+            code = process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         return code, said.read().decode(), complained.read().decode()
 
 

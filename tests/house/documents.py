@@ -20,6 +20,7 @@ GUIDE = [
             "loyalty-and-surveys.md",
             "operating.md",
             "promises.md",
+            "publishing.md",
             "scores.md",
         )
     ),

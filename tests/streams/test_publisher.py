@@ -1,6 +1,5 @@
 """Every line of a file becomes an acknowledged record, a reported bad line, or an error."""
 
-import asyncio
 import gzip
 import io
 import random
@@ -9,22 +8,21 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pytest
-from aiokafka import TopicPartition
 from kafka.admin import ConfigResource
 
 from config.settings import Settings, load_settings
-from config.topics import CLICKSTREAM, RAW_TOPICS, TRANSACTIONS
+from config.topics import CLICKSTREAM, TRANSACTIONS
 from models.events.refused_line import original
 from models.events.wire import EVENT_BYTES_MAX
 from models.parameters import load_parameters
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.process import wait_until
 from streams.json_lines import LINE_BYTES_MAX, InputError
-from streams.kafka_clients import new_admin, new_reader, partition_for, running
+from streams.kafka_clients import new_admin, partition_for
 from streams.line_check import LineCheck
 from streams.line_publisher import (
     BAD_LINES_KEPT_MAX,
@@ -35,15 +33,9 @@ from streams.line_publisher import (
 )
 from streams.publisher import DeliveryError, EventPublisher, RejectedEventError
 from streams.topics import TopicsError, create_topics
+from tests.streams.records import read_back
 
 pytestmark = pytest.mark.kafka
-
-
-class Record(NamedTuple):
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
 
 
 def route(kind: str, event: str | None) -> str:
@@ -79,31 +71,6 @@ def publish(publisher: EventPublisher, tmp_path: Path) -> Callable[..., PublishR
 def refused_in(directory: Path) -> list[dict[str, Any]]:
     content = (directory / "events.jsonl.refused.jsonl").read_bytes()
     return [orjson.loads(line) for line in content.splitlines()]
-
-
-def read_back(settings: Settings) -> list[Record]:
-    """Everything on the raw topics, by topic, partition and offset."""
-
-    async def read() -> list[Record]:
-        found = []
-        async with running(new_reader(settings), settings) as reader:
-            parts = [
-                TopicPartition(settings.topic(topic), number)
-                for topic in RAW_TOPICS
-                for number in range(settings.partitions)
-            ]
-            ends = await reader.end_offsets(parts)
-            left = {part for part in parts if ends[part]}
-            reader.assign(sorted(left))
-            while left:
-                batches = await asyncio.wait_for(reader.getmany(timeout_ms=1_000), 30)
-                for part, records in batches.items():
-                    topic = part.topic.removeprefix(settings.topic_prefix)
-                    found += [Record(topic, part.partition, r.key, r.value) for r in records]
-                left = {part for part in left if await reader.position(part) < ends[part]}
-        return found
-
-    return asyncio.run(read())
 
 
 @pytest.fixture
