@@ -28,7 +28,7 @@ from models.events.event import Event
 from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
-from models.learning.lessons import DayEnd, Lesson, Tally
+from models.learning.lessons import DayEnd, Tally, Taught
 from models.partition import ALREADY_APPLIED
 from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for
@@ -169,7 +169,7 @@ class ProfileAgent:
         if output.type_name is not None:
             headers = self._headers(effect, output.type_name(effect), line, counts)
         counts.count(effect, output)
-        if isinstance(effect, Lesson) and not isinstance(effect, Tally | DayEnd):
+        if isinstance(effect, Taught) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
         number, key, value = owned.fold.number, output.key(effect), output.encode(effect)
         place = number if output.is_partitioned else 0

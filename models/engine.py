@@ -180,8 +180,11 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     _forget_late_messages(row, min(due_ms, context.clock_ms), context, plan)
     scene = Scene(row, customer, due_ms, context)
+    times = row.timers_by_code()
     for code, timer in plan.timers.items():
-        if row.due(code).due_ms != due_ms:
+        # Looked up in its turn: a timer may set another one to this very time.
+        due = times.get(code)
+        if due is None or due.due_ms != due_ms:
             continue
         if timer.waits_for_clock and due_ms > context.clock_ms:
             continue

@@ -82,6 +82,10 @@ def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan)
 
 def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """`engine.run_timers` for anybody: those that are due at exactly ``due_ms``, of the ids too."""
+    if row.ids is NO_IDS:
+        # Nearly everybody.
+        is_due = row.next_due_ms == due_ms
+        return run_timers_of_one(row, person, due_ms, context, plan) if is_due else []
     for id_, sub in row.ids.items():
         if sub.next_due_ms == due_ms:
             follow_due(sub.row, id_, due_ms + 1, context, plan)

@@ -27,7 +27,7 @@ from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers
 from models.learning.day_ends import last_day_end_ms
-from models.learning.lessons import DayEnd, Lesson
+from models.learning.lessons import DayEnd, Taught
 from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
@@ -525,7 +525,7 @@ class Partition:
         rehearsed: list[str] = []
         index = told = 0
         for effect in effects:
-            if isinstance(effect, Lesson):
+            if isinstance(effect, Taught):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Erased):
                 effect.partition, effect.offset = self.number, offset

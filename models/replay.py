@@ -33,7 +33,7 @@ from models.graves import Graves
 from models.hindsight import Hindsight
 from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import ALARMS_MAX, DriftAlarm
-from models.learning.lessons import DayEnd, Lesson, Tally
+from models.learning.lessons import DayEnd, Tally, Taught
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
 from models.links import is_elsewhere, is_told, person_of
@@ -263,6 +263,8 @@ class Replay:
         a day, as a live import does, before anything of the next one.
         """
         effects: list[Effect] = []
+        if clock_ms <= partition.state.clock_ms:
+            return effects
         for at_ms in (last_day_end_ms(clock_ms), clock_ms):
             if at_ms <= partition.state.clock_ms:
                 continue
@@ -288,11 +290,13 @@ class Replay:
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
+        if not applied.effects and not applied.rehearsed:
+            return applied.effects
         self._counts.add_rehearsed(applied.rehearsed)
         for effect in applied.effects:
             if isinstance(effect, Erased):
                 self._hindsight.forget(effect.customer)
-            elif isinstance(effect, Lesson) and not self._models_are_given:
+            elif isinstance(effect, Taught) and not self._models_are_given:
                 if self._trainer.learn(effect):
                     # Neither a sum nor the end of a day alone makes a new snapshot.
                     self._has_news |= not isinstance(effect, Tally | DayEnd)
@@ -307,7 +311,9 @@ class Replay:
         self._has_news = False
 
     def _outputs(self, effects: list[Effect]) -> list[Output]:
-        decisions = [e for e in effects if isinstance(e, Decision)]
+        if not effects:
+            return []
+        decisions = [e for e in effects if not isinstance(e, Taught) and isinstance(e, Decision)]
         for decided in decisions:
             self._counts.add_decision(decided)
         return list(decisions)

@@ -56,6 +56,7 @@ from models.customer.scores import (
     churn_probability,
     explanation,
     explanations,
+    is_not_expected_yet,
     lapsed,
     net_so_far,
     seen,
@@ -284,6 +285,11 @@ def _silent_churn(scene: Scene) -> float:
 
 
 def _churn_risk(scene: Scene) -> float:
+    if scene.of(history) is None:
+        return nan
+    if is_not_expected_yet(scene):
+        # Without a score, which costs many times as much: rules ask this of everybody at once.
+        return 0.0
     found = scene.of(lapsed)
     return found.risk if found is not None else nan
 

@@ -161,8 +161,14 @@ class Labels(State):
 
     def next_due_ms(self) -> int:
         """When the next label is due; 0 if none waits."""
-        dues = [point.due_ms(label) for point in self.points for label in point.labels]
-        return min(dues, default=0)
+        next_ms = 0
+        for point in self.points:
+            since_ms = point.at_ms + point.delay_ms
+            for label in point.labels:
+                due_ms = since_ms + round(label.horizon_days * DAY_MS)
+                if due_ms < next_ms or not next_ms:
+                    next_ms = due_ms
+        return next_ms
 
     def add(self, point: DecisionPoint) -> None:
         """Let the labels of a decision point wait."""
@@ -170,9 +176,24 @@ class Labels(State):
 
     def release(self, until_ms: int) -> list[Waiting]:
         """Take out the labels that are due by then, in the order in which they became due."""
-        ripe = self.waiting(until_ms)
+        ripe: list[Waiting] = []
+        kept: list[DecisionPoint] = []
+        for point in self.points:
+            since_ms = point.at_ms + point.delay_ms
+            later: list[Label] = []
+            for label in point.labels:
+                due_ms = since_ms + round(label.horizon_days * DAY_MS)
+                if due_ms > until_ms:
+                    later.append(label)
+                else:
+                    ripe.append(Waiting(due_ms, label.horizon_days, point, label))
+            if len(later) == len(point.labels):
+                kept.append(point)
+            elif later:
+                kept.append(replace(point, labels=tuple(later)))
         if ripe:
-            self._keep(lambda point, label: point.due_ms(label) > until_ms)
+            self.points = kept
+            ripe.sort(key=_by_release)
         return ripe
 
     def limit(self, pending: int) -> None:

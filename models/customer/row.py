@@ -213,13 +213,14 @@ class Row:
 
     def due(self, code: str) -> Due:
         """The timer's times."""
-        return self._by_code().get(code) or Due()
+        found = self.timers_by_code().get(code)
+        return Due() if found is None else found
 
     def set_due(self, code: str, due_ms: int, *, may_repeat: bool = False) -> None:
         """Set a timer to ``due_ms``, or unset it with 0. A time that was already handled unsets it
         too, unless it may repeat.
         """
-        timers = self._by_code()
+        timers = self.timers_by_code()
         timer = timers.get(code)
         if timer is None:
             if not due_ms:
@@ -238,7 +239,7 @@ class Row:
 
     def finish(self, code: str, at_ms: int) -> None:
         """Note that a timer was handled up to ``at_ms``."""
-        timer = self._by_code()[code]
+        timer = self.timers_by_code()[code]
         timer.due_ms, timer.handled_ms = 0, at_ms
         self._find_next()
 
@@ -259,9 +260,10 @@ class Row:
 
     def timers(self) -> Iterable[tuple[str, Due]]:
         """Every timer that was ever set, by its code."""
-        return self._by_code().items()
+        return self.timers_by_code().items()
 
-    def _by_code(self) -> dict[str, Due]:
+    def timers_by_code(self) -> dict[str, Due]:
+        """The same as a dictionary; read only."""
         timers = self._timers
         if timers is None:
             timers = {code: Due(due_ms, handled) for code, due_ms, handled in self._stored_timers}
@@ -270,7 +272,7 @@ class Row:
 
     def _find_next(self) -> None:
         next_ms = 0
-        for timer in self._by_code().values():
+        for timer in self.timers_by_code().values():
             due_ms = timer.due_ms
             if due_ms and (due_ms < next_ms or not next_ms):
                 next_ms = due_ms

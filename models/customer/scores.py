@@ -79,6 +79,11 @@ def lapsed(scene: Scene) -> Lapse | None:
     return lapse(past, first, rhythm, scene.of(clock).expected_days, scene.of(silent_days))
 
 
+def is_not_expected_yet(scene: Scene) -> bool:
+    """Whether the time of the next purchase has yet to come: until then `lapsed` sees no risk."""
+    return not scene.of(silent_days) >= scene.of(clock).expected_days
+
+
 def explanations(scene: Scene) -> tuple[Explanation, ...]:
     """Why the scores are what they are, in the order of the assessment's scores."""
     found = scene.of(assessment)

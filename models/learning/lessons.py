@@ -31,15 +31,18 @@ class Forecast(Struct, frozen=True, array_like=True, gc=False):
     features: tuple[float, ...]
 
 
-class _Lesson(Struct, rename="camel", tag_field="type", kw_only=True):
-    """The position in ``customer-events``; ``index`` counts the lessons of one record."""
+class Taught(Struct, rename="camel", tag_field="type", kw_only=True):
+    """The position in ``customer-events``; ``index`` counts the lessons of one record.
+
+    To ask whether something is a lesson, ask for this: of the union it takes several times as long.
+    """
 
     partition: int = 0
     offset: int = 0
     index: int = 0
 
 
-class Observation(_Lesson, tag="observation", kw_only=False):
+class Observation(Taught, tag="observation", kw_only=False):
     """One customer as a check-in found them.
 
     The customer moves from one cell of the count table to another, so that the table counts every
@@ -68,7 +71,7 @@ class Observation(_Lesson, tag="observation", kw_only=False):
         return unpack(b64decode(self.features))
 
 
-class Example(_Lesson, tag="example", kw_only=False):
+class Example(Taught, tag="example", kw_only=False):
     """A decision point and its label: ``churned`` if nothing was bought in the horizon after it.
 
     ``weight``: how many decision points this one, which was kept, stands for.
@@ -95,7 +98,7 @@ class Example(_Lesson, tag="example", kw_only=False):
         return unpack_said(b64decode(self.said)) if self.said else None
 
 
-class Cost(_Lesson, tag="cost", kw_only=False):
+class Cost(Taught, tag="cost", kw_only=False):
     """What was spent on winning customers through a channel, in minor units."""
 
     timestamp_ms: int
@@ -103,7 +106,7 @@ class Cost(_Lesson, tag="cost", kw_only=False):
     amount_minor: int
 
 
-class Tally(_Lesson, tag="tally", kw_only=False):
+class Tally(Taught, tag="tally", kw_only=False):
     """Amounts that a part adds to sums over all customers.
 
     ``sums`` are (key, UTC day since 1970, amount); a correction subtracts the old amount from the
@@ -116,7 +119,7 @@ class Tally(_Lesson, tag="tally", kw_only=False):
     sums: tuple[tuple[str, int, int], ...]
 
 
-class DayEnd(_Lesson, tag="dayEnd", kw_only=False):
+class DayEnd(Taught, tag="dayEnd", kw_only=False):
     """A partition's clock passed the end of a day: all its lessons up to then come before this.
 
     It teaches nothing. The trainer waits for it, so that a snapshot holds whole days.

@@ -207,14 +207,16 @@ def _update(state: SpendState, x: tuple[float, ...], came: float, days: float) -
     for place in range(_SIZE):
         covariance[place][place] += looser
     spread = [_product(row, x) for row in covariance]
-    variance = _product(spread, x)
     said = expected_orders(state.weights, x[1:])
-    noise = _DISPERSION / said
-    gain = (came - said) / said / (variance + noise)
-    state.weights = tuple(w + gain * s for w, s in zip(state.weights, spread, strict=True))
+    total = _product(spread, x) + _DISPERSION / said
+    gain = (came - said) / said / total
+    # Lists first: a tuple of a generator takes several times as long.
+    state.weights = tuple([w + gain * s for w, s in zip(state.weights, spread, strict=True)])
     state.covariance = tuple(
-        tuple(c - s * other / (variance + noise) for c, other in zip(row, spread, strict=True))
-        for row, s in zip(covariance, spread, strict=True)
+        [
+            tuple([c - s * other / total for c, other in zip(row, spread, strict=True)])
+            for row, s in zip(covariance, spread, strict=True)
+        ]
     )
 
 

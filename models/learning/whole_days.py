@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
 from models.learning.lessons import DayEnd, Lesson, decode_lesson, encode_lesson
@@ -22,6 +20,8 @@ BEHIND_MAX_MS = 2 * DAY_MS
 WAITING_MAX = 500_000
 #: Bytes of a lesson's time, and of the hash that follows it.
 _TIME_SIZE, _HASH_SIZE = 8, 8
+# Copying a hash object costs less than making one.
+_EMPTY = blake2b(digest_size=_HASH_SIZE)
 
 Position = tuple[int, int]
 
@@ -174,9 +174,16 @@ class WholeDays:
 
 def _in_order(lesson: Lesson) -> bytes:
     """A lesson such that sorting gives the order of learning. It says nothing of who told it."""
-    content = encode_lesson(replace(lesson, partition=0, offset=0, index=0))
-    shuffle = blake2b(content, digest_size=_HASH_SIZE).digest()
-    return lesson.timestamp_ms.to_bytes(_TIME_SIZE, "big") + shuffle + content
+    position = lesson.partition, lesson.offset, lesson.index
+    lesson.partition = lesson.offset = lesson.index = 0
+    try:
+        content = encode_lesson(lesson)
+    finally:
+        # Its own again: a copy would cost as much as all the rest.
+        lesson.partition, lesson.offset, lesson.index = position
+    shuffle = _EMPTY.copy()
+    shuffle.update(content)
+    return lesson.timestamp_ms.to_bytes(_TIME_SIZE, "big") + shuffle.digest() + content
 
 
 def lesson_of(in_order: bytes) -> Lesson:

@@ -23,7 +23,7 @@ from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, Line
 from models.graves import decode_grave
-from models.learning.lessons import Lesson
+from models.learning.lessons import Lesson, Taught
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
 from models.partition import Partition
@@ -380,7 +380,7 @@ def effects_of(effect: FoldEffect) -> Iterator[Effect]:
         return
     output = OUTPUTS[type(effect)]
     digest = digest_of(output.encode(effect))
-    if isinstance(effect, Lesson):
+    if isinstance(effect, Taught):
         yield Effect(output.topic, lesson_id(effect), digest)
         return
     yield Effect(output.topic, effect.id, digest)

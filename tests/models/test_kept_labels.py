@@ -171,3 +171,32 @@ def test_a_row_whose_part_nothing_can_read_has_another_content() -> None:
     row._states.pop(CHURN.code)
 
     assert not has_content(encode_row(row), expected)
+
+
+_WAITING = st.lists(
+    st.builds(
+        lambda at_ms, delay_ms, days: DecisionPoint(
+            at_ms, delay_ms, False, b"", tuple(Label(one, 1, b"") for one in sorted(days))
+        ),
+        st.integers(1, 200 * DAY_MS),
+        st.sampled_from([0, 3 * DAY_MS]),
+        st.sets(st.sampled_from([1, 7.5, 28, 90]), min_size=1),
+    ),
+    max_size=12,
+)
+
+
+@given(_WAITING, st.integers(0, 300 * DAY_MS))
+def test_released_is_what_was_due_and_the_next_one_is_the_first_that_waits(
+    points: list[DecisionPoint], until_ms: int
+) -> None:
+    labels = Labels()
+    for point in points:
+        labels.add(point)
+    due, all_of_them = labels.waiting(until_ms), labels.waiting()
+
+    assert (all_of_them[0].due_ms if all_of_them else 0) == labels.next_due_ms()
+    assert due == labels.release(until_ms)
+    later = [(one.due_ms, one.horizon_days) for one in all_of_them[len(due) :]]
+    assert later == [(one.due_ms, one.horizon_days) for one in labels.waiting()]
+    assert all(point.labels for point in labels.points)

@@ -1,14 +1,20 @@
 """Whether a customer has lapsed by what is usual for them."""
 
+from math import nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.customer.churn import FACTS
+from models.customer.scene import Scene
+from models.customer.scores import churn, lapsed
 from models.learning.bgnbd import BgNbd, p_no_purchase
 from models.learning.churn import Churn, Source
 from models.learning.history import History
 from models.learning.lapse import lapse
 from models.learning.scorers import SCORERS, Said
+from tests.models.lines import at, context, happened, lived
 
 RHYTHM = BgNbd(r=0.6, alpha=6.0, a=0.8, b=2.5)
 NOBODY = Said((None,) * len(SCORERS), 0)
@@ -67,3 +73,22 @@ def test_a_longer_window_never_makes_a_lapse_likelier(
 
     assert longer.probability <= one.probability + 1e-12
     assert one.probability <= probability + 1e-6
+
+
+@given(st.sets(st.integers(0, 200), min_size=1, max_size=6), st.integers(0, 400))
+def test_the_risk_that_rules_ask_for_is_that_of_the_lapse_and_takes_no_score_while_it_is_nought(
+    days: set[int], later: int
+) -> None:
+    orders = (
+        happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=10.0)
+        for day in sorted(days)
+    )
+    row, within = lived(orders), context()
+    scene = Scene(row, "ada", at(days=later), within.present)
+
+    risk = FACTS["churn_risk"].read(scene)
+    is_scored = churn in scene._known
+    found = scene.of(lapsed)
+
+    assert repr(risk) == repr(found.risk if found is not None else nan)
+    assert is_scored == (found is not None and found.risk > 0.0)

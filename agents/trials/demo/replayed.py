@@ -18,7 +18,7 @@ from config.parameters import Parameters
 from config.settings import Settings
 from models.events.rejection import Rejected
 from models.events.wire import Line, decode_log_line
-from models.learning.lessons import Lesson
+from models.learning.lessons import Lesson, Taught
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer, TrainerState
 from models.learning.whole_days import Position
@@ -100,7 +100,7 @@ def _told(
             fold.skip(line.position.offset)
             continue
         for effect in applied.effects:
-            if isinstance(effect, Lesson) and (effect.offset, effect.index) <= end:
+            if isinstance(effect, Taught) and (effect.offset, effect.index) <= end:
                 yield fold.state.clock_ms, effect
 
 
