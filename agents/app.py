@@ -31,7 +31,7 @@ from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.links import is_elsewhere, is_told, person_of
 from models.plan import plan_for
 from models.population import MEASURES, samples_of
-from streams.archive.opening import ArchiveError, require_told_erasures
+from streams.archive.opening import ArchiveError
 from streams.batch_consumer import Batching
 from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
@@ -434,7 +434,6 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
     quiet_libraries()
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutTraceback(*EXPLAINED))
-    require_told_erasures(settings, parameters)
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
 
-from models.decisions.trigger import Decision, decode_decision, does_nothing, is_too_old
+from models.decisions.trigger import decode_decision, does_nothing, is_too_old
 from models.events.erasure_record import notice_in
 from models.events.foreign import Foreign
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
-from streams.redis_views import TriggerStreams
+from streams.redis_views import DueDecision, TriggerStreams
 
 RETRY_S = 0.5
 
@@ -56,14 +56,14 @@ class DeliverAgent:
             batch.release()
             return
         started_s = monotonic()
-        decisions: list[tuple[Decision, bytes]] = []
-        erased: set[bytes] = set()
+        decisions: list[DueDecision] = []
+        erased: dict[bytes, int] = {}
         held_back: Counter[str] = Counter()
         now_ms = int(time() * 1_000)
         for record in batch:
             notice = notice_in(record.value or b"")
             if notice is not None:
-                erased.add(bytes.fromhex(notice.fingerprint))
+                erased[bytes.fromhex(notice.fingerprint)] = record.offset
                 continue
             try:
                 decided = decode_decision(record.value or b"")
@@ -80,8 +80,8 @@ class DeliverAgent:
                 # Of a new person: what was decided before goes first.
                 if not await self._write(batch, decisions, erased):
                     return
-                decisions, erased = [], set()
-            decisions.append((decided, record.value or b""))
+                decisions, erased = [], {}
+            decisions.append(DueDecision(decided, record.value or b"", self._topic, record.offset))
         if not await self._write(batch, decisions, erased):
             return
         batch.ack()
@@ -89,14 +89,14 @@ class DeliverAgent:
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
 
     async def _write(
-        self, batch: RecordBatch, decisions: list[tuple[Decision, bytes]], erased: set[bytes]
+        self, batch: RecordBatch, decisions: list[DueDecision], erased: dict[bytes, int]
     ) -> bool:
         """Append decisions, then delete those of who was erased; False for a batch given up."""
         # Only what was not taken is tried again.
         while decisions and (decisions := await self._streams.append(decisions)):
             if not await self._goes_on(batch):
                 return False
-        while erased and not await self._streams.erase(erased, self._topic, self._fingerprints):
+        while erased and not await self._streams.erase(erased, self._topic):
             if not await self._goes_on(batch):
                 return False
         return True

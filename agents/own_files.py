@@ -9,10 +9,11 @@ from shlex import quote
 from config.settings import describe, variable_of
 from models.customer.registry import PARTS
 
-PARAMETERS, TRIGGERS, ACTIONS, SETTINGS = (
+PARAMETERS, TRIGGERS, ACTIONS, ENDPOINTS, SETTINGS = (
     "parameters.toml",
     "triggers.yaml",
     "actions.yaml",
+    "endpoints.yaml",
     "settings.env",
 )
 _TABLE = re.compile(r"^\[[^\]]+\]")
@@ -23,13 +24,14 @@ _RULES_TABLE = "[rules]"
 def own_files(directory: Path) -> dict[str, str]:
     """The text of each file by its name, for files that will be in ``directory``.
 
-    Loaded, they mean what is shipped: parameters are left out by comments, rules are whole, since a
-    file of rules stands for all that is shipped.
+    Loaded, they mean what is shipped: parameters and endpoints are left out by comments, rules are
+    whole, since a file of rules stands for all that is shipped.
     """
     return {
         PARAMETERS: "\n".join(_parameters(directory)) + "\n",
         TRIGGERS: _rules("triggers"),
         ACTIONS: _rules("actions"),
+        ENDPOINTS: _shipped("endpoints.yaml"),
         SETTINGS: "\n".join(_settings(directory)) + "\n",
     }
 
@@ -85,6 +87,8 @@ def _settings(directory: Path) -> Iterator[str]:
         yield f"# {variable.description}"
         if variable.name == variable_of("parameters"):
             yield f"{variable.name}={quote(str(directory / PARAMETERS))}"
+        elif variable.name == variable_of("endpoints"):
+            yield f"# {variable.name}={quote(str(directory / ENDPOINTS))}"
         else:
             yield f"# {variable.name}={variable.default}"
 

@@ -1,8 +1,8 @@
-"""A worker in a process of its own: `keepstream worker`, as anybody would start it."""
+"""A worker, or a deliverer, in a process of its own, as anybody would start it."""
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.settings import variable_of
@@ -17,7 +17,20 @@ def start_worker(
     """Start a worker whose health and metrics are at ``port``. ``is_live``: partitions that are
     empty yet decide aloud.
     """
+    arguments = ["worker", *(["--live"] if is_live else [])]
+    start_command(process, arguments, {**environ, variable_of("web_port"): str(port)})
+
+
+def start_deliverer(process: ServerProcess, environ: Mapping[str, str], port: int) -> None:
+    """Start a deliverer to the endpoints that are set, whose health and metrics are at ``port``."""
+    start_command(process, ["deliver"], {**environ, variable_of("web_port"): str(port)})
+
+
+def start_command(
+    process: ServerProcess, arguments: Sequence[str], environ: Mapping[str, str]
+) -> None:
+    """Start `keepstream` with these arguments."""
     # This very code, wherever it is started and whatever is installed.
     path = os.pathsep.join(filter(None, (str(_ROOT), environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "agents.cli", "worker", *(["--live"] if is_live else [])]
-    process.start(command, {**environ, variable_of("web_port"): str(port), "PYTHONPATH": path})
+    command = [sys.executable, "-m", "agents.cli", *arguments]
+    process.start(command, {**environ, "PYTHONPATH": path})

@@ -134,7 +134,7 @@ def _is_date(text: str) -> bool:
 
 class Identity(Section, frozen=True):
     """``enabled``: whether ids of one person are united. ``anonymous_ids``: of so many a person;
-    the one that was idle the longest leaves for one more. ``blocked``: patterns of ids that are no
+    those that a user named last. ``blocked``: patterns of ids that are no
     customer's; all of an id must match. ``shared``: an id with which a second user logs in leaves
     the first one's from then on, or they keep it.
     """

@@ -20,6 +20,7 @@ from config.topics import (
     NEXT_BEST_ACTIONS,
     RAW_TOPICS,
     RETENTION_TRIGGERS,
+    UNDELIVERED,
     topics,
 )
 
@@ -93,7 +94,13 @@ RIGHTS: Mapping[str, Rights] = {
         looks_at_configs=ALL,
         group="Read",
     ),
+    "collector": Rights(writes=(*RAW_TOPICS, DEAD_LETTERS)),
     "publish": Rights(writes=RAW_TOPICS),
+    "deliver": Rights(
+        reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS),
+        writes=(UNDELIVERED,),
+        looks_at_configs=ALL,
+    ),
     "live": Rights(
         reads=(CUSTOMERS,),
         writes=(CUSTOMER_EVENTS,),
@@ -132,6 +139,10 @@ RIGHTS: Mapping[str, Rights] = {
     "erase status": Rights(reads=(CUSTOMERS,), looks_at_configs=ALL),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
     "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
+    "undelivered list": Rights(reads=(UNDELIVERED,)),
+    "undelivered retry": Rights(
+        reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, UNDELIVERED), writes=(UNDELIVERED,)
+    ),
     "doctor": Rights(
         reads=(
             *RAW_TOPICS,

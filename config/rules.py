@@ -24,7 +24,7 @@ class RuleError(ValueError):
     """A rule cannot be used; the message names the file, the line and the fix."""
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of a list, with its file and its first line."""
 
     line: int = 0
@@ -44,7 +44,7 @@ class Rise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rearm: float
 
 
-class TriggerRule(_Entry, frozen=True):
+class TriggerRule(FileEntry, frozen=True):
     name: str
     version: int
     moment: str
@@ -61,7 +61,7 @@ class TriggerRule(_Entry, frozen=True):
         return (self.on,) if isinstance(self.on, str) else self.on
 
 
-class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
+class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
     name: str
     channel: str
     contexts: dict[str, float]
@@ -90,7 +90,7 @@ class ActionRule(_Entry, frozen=True, rename={"contexts": "for"}):
         return () if "any" in named else named
 
 
-class Cap(_Entry, frozen=True):
+class Cap(FileEntry, frozen=True):
     """No customer gets more contacts than this: in all, by a ``channel``, or of an ``action``."""
 
     at_most: int
@@ -103,7 +103,7 @@ class Cap(_Entry, frozen=True):
         return self.channel in (None, channel) and self.action in (None, action)
 
 
-class QuietHours(_Entry, frozen=True, rename={"begin": "from", "end": "to"}):
+class QuietHours(FileEntry, frozen=True, rename={"begin": "from", "end": "to"}):
     """Nobody is contacted from ``begin`` to ``end`` of their day by these channels; no channel
     stands for all others.
     """
@@ -147,8 +147,8 @@ class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_triggers(file: Path | None = None) -> Triggers:
     """The rules of ``file``, or the shipped ones. Raises `RuleError`."""
-    tree = _tree(file, "triggers.yaml")
-    triggers: Triggers = _typed(tree, Triggers, {"triggers": TriggerRule})
+    tree = read_tree(file, "triggers.yaml")
+    triggers: Triggers = typed(tree, Triggers, {"triggers": TriggerRule})
     return triggers
 
 
@@ -156,15 +156,15 @@ def load_part_file(name: str) -> PartFile:
     """The content of ``config/parts/NAME.yaml``. The section has the part's name. Raises
     `RuleError`.
     """
-    tree = _tree(None, f"parts/{name}.yaml")
-    found: PartFile = _typed(tree, PartFile, {"triggers": TriggerRule})
+    tree = read_tree(None, f"parts/{name}.yaml")
+    found: PartFile = typed(tree, PartFile, {"triggers": TriggerRule})
     return msgspec.structs.replace(found, parameters={name: found.parameters})
 
 
 def load_actions(file: Path | None = None) -> Actions:
     """The catalogue of ``file``, or the shipped one. Raises `RuleError`."""
-    tree = _tree(file, "actions.yaml")
-    actions: Actions = _typed(
+    tree = read_tree(file, "actions.yaml")
+    actions: Actions = typed(
         tree, Actions, {"caps": Cap, "quiet_hours": QuietHours, "actions": ActionRule}
     )
     if not 0 <= actions.holdout < 1:
@@ -218,7 +218,7 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _entries)
 _Loader.add_constructor("tag:yaml.org,2002:map", _fields)
 
 
-class _Tree(NamedTuple):
+class FileTree(NamedTuple):
     """A file's values, its name for messages, and the line of each top-level name."""
 
     file: str
@@ -226,7 +226,10 @@ class _Tree(NamedTuple):
     lines: dict[Any, int]
 
 
-def _tree(file: Path | None, shipped: str) -> _Tree:
+def read_tree(file: Path | None, shipped: str) -> FileTree:
+    """The values of ``file``, or of the one that is ``shipped`` under this name. Raises
+    `RuleError`.
+    """
     name = str(file or f"{SHIPPED}{shipped}")
     try:
         shipped_file = resources.files("config").joinpath(shipped)
@@ -248,7 +251,7 @@ def _tree(file: Path | None, shipped: str) -> _Tree:
         expected = shipped.rpartition("/")[2].removesuffix(".yaml")
         raise RuleError(f"{name}: expected `{expected}:` at the top")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
-    return _Tree(name, values, lines)
+    return FileTree(name, values, lines)
 
 
 def _size_of(node: yaml.Node, known: dict[int, int]) -> int:
@@ -278,7 +281,10 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     return f"not valid YAML: {_QUOTED.sub('…', f'{error.problem}{context}')}"
 
 
-def _typed(tree: _Tree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
+def typed(tree: FileTree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
+    """The tree as a ``kind``, whose lists have entries of ``entry_kinds``. Raises `RuleError`,
+    with the line of the entry that is wrong.
+    """
     _check_names(tree.values, kind, tree.file, tree.lines)
     optional = {f.name for f in msgspec.structs.fields(kind) if not f.required}
     for name, entry_kind in entry_kinds.items():

@@ -101,6 +101,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             _ADVERTISED_URL,
         ),
     ] = ""
+    collector_host: Annotated[
+        str, _doc("Address on which the collector takes events", "127.0.0.1", r"^\S+$")
+    ] = "127.0.0.1"
+    collector_port: Annotated[
+        int,
+        _doc("Port on which the collector takes events; 0 takes a free one", "8088"),
+        Meta(ge=0, le=65_535),
+    ] = 8088
+    collector_sources: Annotated[
+        str, _doc("TOML file of the collector's sources, with their write keys as hashes")
+    ] = ""
+    collector_keys: Annotated[
+        str,
+        _doc(
+            "Sources without a file: NAME=SHA256 of a write key, separated by commas",
+            "shop-web=" + "0" * 64,
+            r"^([a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64}(,[a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64})*)?$",
+        ),
+    ] = ""
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         _doc("How to talk to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
@@ -137,6 +156,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     parameters: Annotated[
         str, _doc("TOML file that overrides the shipped parameters; empty: none")
+    ] = ""
+    endpoints: Annotated[
+        str,
+        _doc("YAML file of the endpoints to which decisions are delivered by HTTP; empty: none"),
     ] = ""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -396,7 +419,8 @@ def _require_kept(settings: Settings) -> None:
 
 
 def _require_paths(settings: Settings) -> None:
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "parameters"):
+    files = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    for name in (*files, "parameters", "collector_sources", "endpoints"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")

@@ -25,6 +25,7 @@ LABELLED_EXAMPLES = "labelled-examples"
 MODEL_SNAPSHOTS = "model-snapshots"
 CUSTOMER_ARCHIVE = "customer-archive"
 CUSTOMER_KEYS = "customer-keys"
+UNDELIVERED = "undelivered"
 
 #: What there is only where the archive is on.
 ARCHIVE_TOPICS = (CUSTOMER_ARCHIVE, CUSTOMER_KEYS)
@@ -129,6 +130,7 @@ def topics(
             "what to do for them, of everything that could be done",
         ),
         topic(DECISION_LEDGER, _ledger(days=90), "every decision by its id, to be explained"),
+        topic(UNDELIVERED, _ledger(days=30), "what endpoints refused, by its place in the log"),
         topic(
             LABELLED_EXAMPLES,
             FOREVER,

@@ -31,10 +31,10 @@ from models.events.wire import (
     decode_line,
     identity,
     message_id_of,
-    names_visitor,
+    names_others,
+    others_of,
     received_at_ms,
     timestamp_ms,
-    visitor_of,
 )
 
 NO_ALIASES: Mapping[str, str] = {}
@@ -71,9 +71,9 @@ def event_of(
     else:
         properties = _properties(kind, line.properties)
         customer, identified = _identity_or(line, is_blocked, nobody(properties))
-    visitor = None
-    if identified and names_visitor(line):
-        visitor = visitor_of(line, customer, is_blocked)
+    visitor = previous = None
+    if identified and names_others(line):
+        visitor, previous = others_of(line, customer, is_blocked)
     # Nearly every event has one: a call less.
     given = line.message_id
     if given.__class__ is not str or not 0 < len(given) <= MESSAGE_ID_LENGTH_MAX:
@@ -101,6 +101,7 @@ def event_of(
         consent=stamps.granted,
         has_unread_consent=is_unread,
         visitor=visitor,
+        previous=previous,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from models import links
+from models import inactivity
 from models.customer.identities import IDENTITIES, Identities
 from models.customer.row import Row
 from models.customer.scene import Context
@@ -28,6 +28,7 @@ from models.events.link_record import (
 )
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
+from models.linked_id import freed, owner_of
 from models.plan import Plan
 
 
@@ -69,10 +70,11 @@ def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
     return _erased(row, before, _Order(event.customer, mode, at_ms, at_ms, event.historical))
 
 
-def expire(row: Row, customer: str, grave: Grave | None, at_ms: int) -> Left:
-    """What is left of somebody who did nothing for too long by ``at_ms``."""
-    order = _Order(customer, DELETE_ONLY, at_ms, at_ms, historical=False)
-    return _erased(row, grave or NO_GRAVE, order)
+def expiry(customer: str, at_ms: int) -> LinkRecord:
+    """What erases somebody who did nothing for too long by ``at_ms``: a record of the log, as of a
+    person who is told by themselves. So all that reads the log, or its archive, knows of it.
+    """
+    return _erase(_Order(customer, DELETE_ONLY, at_ms, at_ms, False), customer, customer, customer)
 
 
 def take(
@@ -87,6 +89,9 @@ def take(
     if row is None:
         return None
     state = row.read(IDENTITIES)
+    if record.customer == said.person == said.id:
+        is_silent = inactivity.is_silent(row, record.at_ms, plan.inactive_ms)
+        return _erased(row, before, order) if is_silent else None
     if record.customer == said.person:
         # Of an earlier person of this name, it is done already.
         is_theirs = said.id in row.ids or said.id in state.claimed
@@ -112,9 +117,9 @@ def _at_id(
         # It was not theirs any more, and they cannot let go of it.
         state = row.edit(IDENTITIES)
         state.claims.pop(person, None)
-        freed = links.freed(row, record, context, plan)
-        return Left(freed.row, None, freed.effects)
-    if links.owner_of(row) == person:
+        back = freed(row, record, context, plan)
+        return Left(back.row, None, back.effects)
+    if owner_of(row) == person:
         return _erased(row, before, order)
     if claim is None:
         return None

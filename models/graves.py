@@ -42,6 +42,8 @@ class Graves(Protocol):
 
     def __setitem__(self, customer: str, grave: Grave, /) -> None: ...
 
+    def __len__(self) -> int: ...
+
 
 @runtime_checkable
 class BuriedByFingerprint(Protocol):

@@ -1,4 +1,5 @@
-"""Erasing who did nothing for long: a deadline of the row, which the partition looks at.
+"""Erasing who did nothing for long: a deadline of the row, which the partition looks at. It then
+tells the row, by a record of the log.
 
 It is set once and set anew only when it has come, so that events cost nothing for it.
 """
@@ -38,11 +39,18 @@ def watch(row: Row, clock_ms: int, inactive_ms: int) -> None:
     row.set_due(INACTIVE, max(acted_ms + inactive_ms, clock_ms + 1), may_repeat=True)
 
 
-def has_ended(row: Row, clock_ms: int, inactive_ms: int) -> bool:
-    """Whether the deadline has come, and nobody did anything under this id, or any of the person's,
-    since ``inactive_ms``. An id that is another's goes with them.
-    """
+def ended_ms(row: Row, clock_ms: int, inactive_ms: int) -> int:
+    """When the row's deadline had come, by ``clock_ms``; 0 if it is not silent for so long."""
     timer = row.due(INACTIVE)
-    if timer.due_ms or not timer.handled_ms or row.read(IDENTITIES).is_mirror:
+    if timer.due_ms or not timer.handled_ms or not is_silent(row, clock_ms, inactive_ms):
+        return 0
+    return max(timer.handled_ms, row.read(ENGAGEMENT).last_at_ms + inactive_ms)
+
+
+def is_silent(row: Row, at_ms: int, inactive_ms: int) -> bool:
+    """Whether by ``at_ms`` nobody did anything under this id, or any of the person's, for
+    ``inactive_ms``. An id that is another's goes with them.
+    """
+    if row.read(IDENTITIES).is_mirror:
         return False
-    return row.read(ENGAGEMENT).last_at_ms + inactive_ms <= clock_ms
+    return row.read(ENGAGEMENT).last_at_ms + inactive_ms <= at_ms

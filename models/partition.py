@@ -112,6 +112,9 @@ class Partition:
         self.snapshot = snapshot
         self._rows = rows
         self._graves: Graves = dict[str, Grave]() if graves is None else graves
+        if len(self._graves):
+            # Some may have been written before the state that they belong to.
+            self.state.format = GRAVES_FORMAT
         self._plan = plan
         self._snapshots = snapshots
         self._context = plan.context(snapshot)
@@ -216,30 +219,27 @@ class Partition:
             if row.wakes_ms == due_ms:
                 effects += self._run_timers(row, customer, due_ms)
                 row.applied = offset
-                ended = self._ended(customer, row, due_ms, room) if self._plan.inactive_ms else None
+                if self._plan.inactive_ms and self._is_ended(customer, row, room, effects):
+                    room -= 1
                 self._rows.put(customer, row)
                 ran.add(customer)
-                if ended is not None:
-                    room -= len(ended.effects)
-                    effects += self._leave(offset, customer, ended)
-                    continue
             self._schedule(customer, row.wakes_ms)
         for customer, row in ahead:
             self._schedule(customer, row.wakes_ms)
         return effects
 
-    def _ended(self, customer: str, row: Row, due_ms: int, room: int) -> erasure.Left | None:
-        """What is left of somebody who did nothing for too long. ``room``: for so many effects, of
-        which one record of the log has no more than it can tell apart; who has to wait is looked
-        at with the next.
+    def _is_ended(self, customer: str, row: Row, room: int, effects: list[Effect]) -> bool:
+        """Whether the customer did nothing for too long; then they are told, in ``effects``.
+        ``room``: for so many, of which one record of the log has no more than it can tell apart;
+        who has to wait is looked at with the next.
         """
         clock_ms, inactive_ms = self.state.clock_ms, self._plan.inactive_ms
-        if inactivity.has_ended(row, clock_ms, inactive_ms):
-            left = erasure.expire(row, customer, self._graves.get(customer), due_ms)
-            if len(left.effects) <= room or room == ERASED_AT_ONCE_MAX:
-                return left
+        ended_ms = inactivity.ended_ms(row, clock_ms, inactive_ms)
+        if ended_ms and room:
+            effects.append(erasure.expiry(customer, ended_ms))
+            return True
         inactivity.watch(row, clock_ms, inactive_ms)
-        return None
+        return False
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""

@@ -5,7 +5,7 @@ log gives the first of them.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from config.parameters import Parameters
@@ -29,6 +29,7 @@ from models.events.wire import (
     require_log_format,
     timestamp_ms,
 )
+from models.graves import Graves
 from models.hindsight import Hindsight
 from models.learning.day_ends import last_day_end_ms
 from models.learning.drift import ALARMS_MAX, DriftAlarm
@@ -90,14 +91,17 @@ class Replay:
         *,
         is_rehearsed: bool = False,
         latest_ms: int | None = None,
+        graves: Callable[[], Graves] = dict,
     ) -> None:
         """``trainer``: learns from the log instead of a new one, as of one partition; it must not
         have learnt yet.
         ``is_rehearsed``: a plain log decides nothing aloud before its ``live`` line. An export is
         rehearsed as its partitions did it, whatever is said here. ``latest_ms``: an event later
         than this is refused, lest one wrong date move the clock of all customers; not in an export,
-        whose events were compared with their arrival.
+        whose events were compared with their arrival. ``graves``: makes a partition's; those that
+        the export of an archive has are known by fingerprints alone.
         """
+        self._graves = graves
         self._is_rehearsed = is_rehearsed
         self._parameters = parameters
         self._allowed_ms = latest_ms
@@ -350,7 +354,9 @@ class Replay:
         if lane is None:
             rows = _MemoryRows()
             state = rehearsing_state() if self._rehearses(line) else PartitionState()
-            partition = Partition(number, rows, self._prior, self._plan, self._models, state)
+            partition = Partition(
+                number, rows, self._prior, self._plan, self._models, state, self._graves()
+            )
             lane = self._lanes[number] = _Lane(partition, rows)
         return lane
 

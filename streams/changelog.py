@@ -40,11 +40,14 @@ class ChangelogRecord(NamedTuple):
 
 class Origin(NamedTuple):
     """The topics that a partition's state belongs to, by the broker's ids; "" where unknown:
-    ``log``, of which it is the fold, and ``table``, in which its rows are.
+    ``log``, of which it is the fold, ``table``, in which its rows are, and where there is one
+    ``archive``, which has all that was applied, with its ``keys``.
     """
 
     log: str = ""
     table: str = ""
+    archive: str = ""
+    keys: str = ""
 
 
 UNKNOWN_ORIGIN = Origin()

@@ -4,6 +4,9 @@ A customer's key follows from a secret of the partition and from where in the lo
 that two workers who fold the same record have the same key, whatever became of the first one. When
 a customer is forgotten, the secret moves on through a one-way function: what it was cannot be had
 back from what it is, so a key that was deleted cannot be drawn again.
+
+Each key is stored under a name of its own. The deletion of one, if it comes late, by a worker that
+did not know that it had been replaced, does not delete that of whoever came later under the id.
 """
 
 import hmac
@@ -22,7 +25,7 @@ _SINCE_BYTES: Final = 8
 _CHECK_BYTES: Final = 4
 #: A customer's key as it is stored, with a row and on `customer-keys`.
 KEPT_BYTES: Final = SECRET_BYTES + _SINCE_BYTES + _CHECK_BYTES
-#: The key of a partition's own key; no customer's id can contain a zero byte.
+#: The name of a partition's own key; a customer's begins with their id.
 PARTITION_KEY: Final = b"\x00partition"
 _SECRETS_BYTES: Final = 2 * SECRET_BYTES + _CHECK_BYTES
 
@@ -37,8 +40,12 @@ class CustomerKey(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        """What names the key without giving it away."""
+        """What names the key in the archive without giving it away."""
         return id_of(self.secret)
+
+    def name(self, customer: bytes) -> bytes:
+        """What it is stored under on `customer-keys`; no customer's id can contain a zero byte."""
+        return customer + b"\x00" + self.since.to_bytes(_SINCE_BYTES, "big")
 
     def kept(self, customer: bytes) -> bytes:
         """As it is stored; a checksum ties it to its customer."""
@@ -108,12 +115,17 @@ def id_of(secret: bytes) -> bytes:
     return sha256(secret).digest()[:ID_BYTES]
 
 
-def read_key(customer: bytes, kept: bytes) -> CustomerKey:
-    """A record of `customer-keys`. Raises ``Foreign``."""
-    name = customer.decode(errors="replace")
-    if customer != PARTITION_KEY and not is_id(name):
+def read_key(name: bytes, kept: bytes) -> tuple[bytes, CustomerKey]:
+    """A record of `customer-keys`: the customer and their key. Raises ``Foreign``."""
+    if name == PARTITION_KEY:
+        return name, CustomerKey.read(kept, name)
+    customer = name[: -1 - _SINCE_BYTES]
+    if not is_id(customer.decode(errors="replace")):
         raise Foreign("not the key of a customer: there is no such id")
-    return CustomerKey.read(kept, customer)
+    key = CustomerKey.read(kept, customer)
+    if key.name(customer) != name:
+        raise Foreign("not the key of a customer: it is under another's name")
+    return customer, key
 
 
 def _check(content: bytes, whose: bytes) -> bytes:

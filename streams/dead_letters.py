@@ -56,6 +56,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+#: Steps whose letters hold an event as a raw topic takes it.
+_AS_SENT = frozenset({"collector", "ingest"})
 #: What ingest adds to an event in the log.
 _ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
@@ -110,7 +112,7 @@ def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
 def parcel_of(letter: DeadLetter) -> Parcel:
     """The record that puts a dead letter back on its raw topic."""
     raw = letter.content()
-    if letter.step != "ingest":
+    if letter.step not in _AS_SENT:
         raw = _without_envelope(raw)
     try:
         envelope = _ENVELOPE.decode(raw)
@@ -125,6 +127,9 @@ def parcel_of(letter: DeadLetter) -> Parcel:
     key = str(envelope.user_id or envelope.anonymous_id or "").encode("utf-8", "replace") or None
     if envelope.message_id is None and source is not None:
         raw = _with_message_id(raw, source.message_id)
+    elif envelope.message_id is None and letter.sender:
+        # It never was on a topic; what it holds says when it came.
+        raw = _with_message_id(raw, f"{letter.sender}-{blake2b(raw, digest_size=16).hexdigest()}")
     return Parcel(topic, key, raw)
 
 

@@ -8,6 +8,7 @@ from kafka.admin import ConfigResource
 from config.settings import Settings
 from config.topics import (
     CUSTOMER_EVENTS,
+    CUSTOMER_KEYS,
     CUSTOMERS,
     DEAD_LETTERS,
     DECISION_LEDGER,
@@ -27,12 +28,20 @@ NAMING: Final = (
     DECISION_LEDGER,
     CUSTOMERS,
 )
-_KEYS: Final = ("cleanup.policy", "retention.ms", "segment.ms", "delete.retention.ms")
+_KEYS: Final = (
+    "cleanup.policy",
+    "retention.ms",
+    "segment.ms",
+    "delete.retention.ms",
+    "max.compaction.lag.ms",
+)
+#: A lag that is not set is as long as a number can be.
+_LAG_MS_MAX: Final = 2**53
 
 
 class Expiry(NamedTuple):
     """By when a topic has let go of what it had; None for one that keeps it. ``is_compacted``: as
-    soon as the broker compacts it, which it does when it likes.
+    soon as the broker compacts it, which without ``by_ms`` it does when it likes.
     """
 
     topic: str
@@ -46,7 +55,8 @@ def expiries(settings: Settings, written_ms: int) -> list[Expiry]:
     A broker deletes a file of records when its last one is old enough, so records go a file later
     than they might.
     """
-    names = {settings.topic(name): name for name in NAMING}
+    naming = (*NAMING, CUSTOMER_KEYS) if settings.has_archive else NAMING
+    names = {settings.topic(name): name for name in naming}
     with closing(new_admin(settings)) as admin:
         asked = [ConfigResource("TOPIC", topic, list(_KEYS)) for topic in names]
         answer = admin.describe_configs(asked, config_filter="all")["topic"]
@@ -62,7 +72,12 @@ def expiries(settings: Settings, written_ms: int) -> list[Expiry]:
 
 def _expiry(name: str, config: dict[str, str], written_ms: int) -> Expiry:
     if "delete" not in config["cleanup.policy"]:
-        return Expiry(name, None, is_compacted=True)
+        lag_ms = int(config["max.compaction.lag.ms"])
+        if lag_ms > _LAG_MS_MAX:
+            return Expiry(name, None, is_compacted=True)
+        # What was deleted goes with the first compaction, and that it was with a later one.
+        by_ms = written_ms + 2 * lag_ms + int(config["delete.retention.ms"])
+        return Expiry(name, by_ms, is_compacted=True)
     retention_ms = int(config["retention.ms"])
     if retention_ms < 0:
         return Expiry(name, None)

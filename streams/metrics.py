@@ -1,4 +1,4 @@
-"""Every metric, in the one file that knows Prometheus.
+"""Every metric of a worker; only this file and the collector's know Prometheus.
 
 Counters are increased by sums, once per batch, so that counting costs nothing per event. No label
 ever holds a customer's id.

@@ -12,7 +12,7 @@ from models.customer.identities import IDENTITIES
 from models.customer.registry import VERSIONS
 from models.customer.row import Row, check_row, decode_row
 from models.graves import Grave, decode_grave
-from models.links import owner_of
+from models.linked_id import owner_of
 from streams.changelog import GRAVE_KEY
 from streams.graves import Fingerprints
 from streams.kafka_clients import new_reader, partition_for, running

@@ -29,11 +29,10 @@ from streams.json_lines import LINE_BYTES_MAX
 from streams.kafka_clients import (
     BrokerUnreachable,
     abandon,
-    new_admin,
     new_sync_producer,
     partition_for,
 )
-from streams.topics import TopicsError, partition_counts
+from streams.topics import partitions_there
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ class EventPublisher:
         self._settings = settings
         self._route = route
         self._patience = patience or Patience()
-        self._partitions = _raw_partitions(settings)
+        self._partitions = partitions_there(settings, RAW_TOPICS)
         self._names = {topic: settings.topic(topic) for topic in self._partitions}
         self._producer = self._new_producer()
         self._lock = threading.Lock()
@@ -335,16 +334,6 @@ class EventPublisher:
 
 def _size(record: Sent) -> int:
     return len(record.value) + (len(record.key) if record.key else 0)
-
-
-def _raw_partitions(settings: Settings) -> dict[str, int]:
-    """How many partitions each raw topic has; raises `TopicsError` for what is missing."""
-    with contextlib.closing(new_admin(settings)) as admin:
-        counts = partition_counts(admin, [settings.topic(name) for name in RAW_TOPICS])
-    if missing := [name for name in RAW_TOPICS if settings.topic(name) not in counts]:
-        names = ", ".join(settings.topic(name) for name in missing)
-        raise TopicsError(f"missing topics: {names}. Run `keepstream topics create`")
-    return {name: counts[settings.topic(name)] for name in RAW_TOPICS}
 
 
 def encode_event(event: Mapping[str, Any]) -> bytes:

@@ -29,10 +29,9 @@ from streams.graves import CustomerGraves
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
 from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
-from streams.recovery import ChangelogFold, folded
+from streams.recovery import ChangelogFold, folded, present_origin
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
-from streams.topic_identity import topic_ids
 from streams.topic_scan import Span, spans_of
 from streams.worker_group import GroupUnanswered, committed_offsets, described
 
@@ -95,8 +94,7 @@ class Rebuilding:
             whole_log = WholeLog(reader, self._settings)
             logs = await whole_log.spans()
             tables = await spans_of(reader, CUSTOMERS, self._settings)
-            names = [logs[0].partition.topic, tables[0].partition.topic]
-            origin = Origin(*map((await topic_ids(reader, names)).get, names, ("", "")))
+            origin = await present_origin(reader, self._settings)
             for log, table in zip(logs, tables, strict=True):
                 reader.assign([table.partition])
                 stored = await folded(reader, table.partition, table.end, self._settings)
@@ -131,7 +129,7 @@ class Rebuilding:
         self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
         """Compare graves and rows, and write those that differ, then the state."""
-        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.kept
+        fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.by_customer()
         graves = [
             grave_record(name, packed, anew.graves.fingerprints.salt_mark)
             for name, packed in anew.graves.all_packed().items()
@@ -242,7 +240,7 @@ def _committed(settings: Settings) -> dict[int, int]:
             raise RebuildError(str(error)) from None
     if members:
         raise RebuildError(
-            f"{len(members)} workers are in the group {group}, and write rows themselves: stop "
-            f"them, run this again, then start them"
+            f"workers in the group {group}: {len(members)}. They write rows themselves: stop them, "
+            f"run this again, then start them"
         )
     return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == name}

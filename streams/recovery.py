@@ -10,7 +10,7 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from config.topics import ARCHIVE_TOPICS, CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
 from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_of, require_known
 from models.events.foreign import UNREADABLE
@@ -165,8 +165,9 @@ class ChangelogFold:
     def _remove(self, customer: str, erased: int | None) -> None:
         """The customer was deleted, with all earlier rows."""
         before = self.packed.get(customer)
-        if erased is not None and before is not None and place_of(before).applied > erased:
-            # By a worker that did not know yet that it had been replaced.
+        if erased is not None and before is not None and place_of(before).applied >= erased:
+            # By a worker that did not know yet that it had been replaced. A row of that very record
+            # is what it left of an id that others share.
             return
         self.packed.pop(customer, None)
         self.damaged.discard(customer)
@@ -186,8 +187,11 @@ class ChangelogFold:
         grave = self.graves.get(customer)
         if grave is None or applied >= grave.erased:
             return False
-        self.gone.add(customer)
-        self.strays[customer] = grave.erased
+        before = self.packed.get(customer)
+        if before is None or place_of(before).applied < grave.erased:
+            # Otherwise there is a row of whoever came later, or shares the id.
+            self.gone.add(customer)
+            self.strays[customer] = grave.erased
         return True
 
     def bury(self) -> None:
@@ -221,8 +225,9 @@ def _require_row(customer: str, value: bytes | None, told: Marks) -> None:
         check_row(value, VERSIONS)
 
 
-async def recover(settings: Settings, partition: int) -> Recovered:
-    """Read the changelog of ``partition`` to its present end.
+async def recover(settings: Settings, partition: int, *, needs_archive: bool = True) -> Recovered:
+    """Read the changelog of ``partition`` to its present end. ``needs_archive``: where the archive
+    is on, that of the state must still be there.
 
     Raises `RecoveryError` when reading makes no progress, or when the state is ahead of the log of
     events, which means that the log's topic was recreated.
@@ -238,13 +243,14 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
-        ids = await topic_ids(reader, [events.topic, changelog.topic])
-        origin = Origin(ids.get(events.topic, ""), ids.get(changelog.topic, ""))
+        origin = await present_origin(reader, settings)
         fold = ChangelogFold(
             _place_for_rows(settings), graves=CustomerGraves(settings.erasure_salt)
         )
         records = await fold_up_to(reader, changelog, ends[changelog], fold, SetAside.of(settings))
         _require_origin(fold.origin, origin, events, changelog)
+        if needs_archive:
+            _require_archive(fold.origin, origin, settings)
         await require_events(reader, events, fold.state.applied)
     # Only the rows are kept, not the positions by which they were chosen.
     return Recovered(
@@ -258,6 +264,14 @@ async def recover(settings: Settings, partition: int) -> Recovered:
         origin=origin,
         secrets=Secrets.read(fold.secrets) if fold.secrets else None,
     )
+
+
+async def present_origin(reader: AIOKafkaConsumer, settings: Settings) -> Origin:
+    """The topics that there are now."""
+    topics = (CUSTOMER_EVENTS, CUSTOMERS, *(ARCHIVE_TOPICS if settings.has_archive else ()))
+    names = [settings.topic(name) for name in topics]
+    ids = await topic_ids(reader, names)
+    return Origin(*(ids.get(name, "") for name in names))
 
 
 def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
@@ -363,3 +377,15 @@ def _require_origin(
             f"again, and the rows of customers who sent nothing since are gone. Stop the workers "
             f"and run `keepstream rebuild --all`, which makes them anew from {events.topic}"
         )
+
+
+def _require_archive(named: Origin, present: Origin, settings: Settings) -> None:
+    """Raise `RecoveryError` if the state names another archive than there is now."""
+    for name, of_state, there in zip(ARCHIVE_TOPICS, named[2:], present[2:], strict=True):
+        if of_state and there and of_state != there:
+            raise RecoveryError(
+                f"{settings.topic(name)} had the id {of_state} when it was last written, and now "
+                f"it is {there}: it was deleted and created again, and what it had is gone. While "
+                f"{settings.topic(CUSTOMER_EVENTS)} begins at offset 0, stop the workers and run "
+                f"`keepstream archive fill`; else restore the topic, or set KEEPSTREAM_ARCHIVE=off"
+            )

@@ -6,18 +6,19 @@ empty, missing profiles are written again.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from secrets import token_hex
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import redis.asyncio as redis
 from redis.exceptions import RedisError, ResponseError
 
+from config.duration import DAY_MS
 from config.settings import Settings
-from config.topics import NEXT_BEST_ACTIONS
+from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
@@ -25,6 +26,9 @@ from streams.metrics import Metrics
 log = logging.getLogger(__name__)
 
 TRIGGERS_KEPT = 100_000
+#: How long it is known in Redis that somebody was erased: no worker is cut off for longer and goes
+#: on with what it had in hand.
+MARKER_KEPT_MS = DAY_MS
 #: Displaced decisions looked at in one go.
 DISPLACED_PER_LOOK = 200
 #: Keys and entries looked at in one go when somebody is erased.
@@ -65,8 +69,24 @@ def connect(settings: Settings) -> "redis.Redis":
     )
 
 
-#: A stream and the fields to add to it.
-_Entry = tuple[str, dict[Any, Any]]
+class DueDecision(NamedTuple):
+    """A decision with its JSON, and where it is: ``topic`` and the ``offset`` there."""
+
+    decided: Decision
+    content: bytes
+    topic: str = RETENTION_TRIGGERS
+    offset: int = 0
+
+
+class _Entry(NamedTuple):
+    """The fields to add to a stream, unless the customer was ``erased``, by the marker of that
+    name, after the decision's ``offset``.
+    """
+
+    stream: str
+    fields: dict[Any, Any]
+    erased: str
+    offset: int
 
 
 class TriggerStreams:
@@ -75,31 +95,34 @@ class TriggerStreams:
 
     A key that holds something else stops nobody: what belongs there waits in the stream
     `displaced_stream`, and `return_displaced` brings it back once the key is free.
+
+    A worker that was cut off may add a decision for somebody of whom another worker has deleted all
+    by then. So a marker says who was erased, and up to which offset: the store looks at it itself
+    with each decision.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
         self._client = client
         self._settings = settings
+        self._fingerprints = Fingerprints(settings.erasure_salt)
         self._metrics = metrics
         self._displaced = displaced_stream(settings)
         self._next_id = "-"
         #: Keys that hold something else, as far as this worker has met them.
         self.foreign_keys: set[str] = set()
 
-    async def append(
-        self, decisions: Sequence[tuple[Decision, bytes]]
-    ) -> list[tuple[Decision, bytes]]:
-        """Add each decision, given with its JSON; return those that Redis did not take.
+    async def append(self, decisions: Sequence[DueDecision]) -> list[DueDecision]:
+        """Add each decision; return those that Redis did not take.
 
         If the connection broke, that is not known, and all are returned: adding them again may
         add one twice. Readers drop repeated ids.
         """
-        entries = [self._entry(decided, content) for decided, content in decisions]
+        entries = [self._entry(due) for due in decisions]
         results = await self._add(entries)
         foreign = [n for n, result in enumerate(results) if _is_foreign(result)]
         if foreign:
-            self._tell_foreign({entries[number][0] for number in foreign})
-            apart = [(self._displaced, {**entries[n][1], "stream": entries[n][0]}) for n in foreign]
+            self._tell_foreign({entries[number].stream for number in foreign})
+            apart = [self._apart(entries[number]) for number in foreign]
             for number, result in zip(foreign, await self._add(apart), strict=True):
                 results[number] = result
         failed = [one for one, result in zip(decisions, results, strict=True) if _failed(result)]
@@ -108,18 +131,21 @@ class TriggerStreams:
         self._metrics.redis_up.set(not failed)
         return failed
 
-    async def erase(
-        self, erased: Collection[bytes], topic: str, fingerprints: Fingerprints
-    ) -> bool:
+    async def erase(self, erased: Mapping[bytes, int], topic: str) -> bool:
         """Delete what streams have of the decisions of ``topic`` for those who were ``erased``, by
-        their fingerprints; False when Redis did not answer to the end.
+        their fingerprints, each with the offset of the news; False when Redis did not answer to the
+        end.
 
         In steps, between which the agents get a turn: streams are long, and few are erased.
         """
         try:
+            for fingerprint, offset in erased.items():
+                # First: what is added from here on is found by nobody.
+                marker = self._marker(topic, fingerprint)
+                await self._client.set(marker, offset, px=MARKER_KEPT_MS)
             async for stream in self._streams_of(topic):
-                await self._erase_in(stream, erased, fingerprints)
-            await self._erase_in(self._displaced, erased, fingerprints)
+                await self._erase_in(stream, erased)
+            await self._erase_in(self._displaced, erased)
         except (RedisError, OSError) as error:
             _tell(error)
             self._metrics.redis_up.set(0)
@@ -144,9 +170,10 @@ class TriggerStreams:
             if not cursor:
                 return
 
-    async def _erase_in(
-        self, stream: str, erased: Collection[bytes], fingerprints: Fingerprints
-    ) -> None:
+    def _marker(self, topic: str, fingerprint: bytes) -> str:
+        return f"{self._settings.topic_prefix}keepstream:erased:{topic}:{fingerprint.hex()}"
+
+    async def _erase_in(self, stream: str, erased: Collection[bytes]) -> None:
         if await self._client.type(stream) != b"stream":
             return
         after = "-"
@@ -157,7 +184,7 @@ class TriggerStreams:
             theirs = [
                 entry_id
                 for entry_id, whose in (entry.split(b" ", 1) for entry in entries)
-                if (customer := _text_in(whose)) and fingerprints.of(customer) in erased
+                if (customer := _text_in(whose)) and self._fingerprints.of(customer) in erased
             ]
             if theirs:
                 await self._client.xdel(stream, *theirs)
@@ -186,21 +213,32 @@ class TriggerStreams:
             self._tell_foreign({stream})
             return False
         self.foreign_keys.discard(stream)
-        entry = {name: value for name, value in fields.items() if name != b"stream"}
-        return not _failed((await self._add([(stream, entry)]))[0])
+        entry = {name: value for name, value in fields.items() if name not in _OF_DISPLACED}
+        # An earlier release did not say when it was decided.
+        erased, offset = fields.get(b"erased", b"").decode(), int(fields.get(b"offset", 0))
+        return not _failed((await self._add([_Entry(stream, entry, erased, offset)]))[0])
 
-    def _entry(self, decided: Decision, content: bytes) -> "_Entry":
-        entry: dict[Any, Any] = {"id": decided.id}
+    def _entry(self, due: DueDecision) -> _Entry:
+        decided = due.decided
+        fields: dict[Any, Any] = {"id": decided.id}
         # An earlier release's trigger does not say its group.
         if decided.group is not None:
-            entry["group"] = decided.group
-        return trigger_stream(self._settings, decided.kind), {**entry, "trigger": content}
+            fields["group"] = decided.group
+        fields["trigger"] = due.content
+        marker = self._marker(due.topic, self._fingerprints.of(decided.user_id))
+        return _Entry(trigger_stream(self._settings, decided.kind), fields, marker, due.offset)
 
-    async def _add(self, entries: Sequence["_Entry"]) -> list[Any]:
-        """Add the entries, and give for each its id or the error."""
+    def _apart(self, entry: _Entry) -> _Entry:
+        """What waits until the key of its stream is free."""
+        told = {"stream": entry.stream, "erased": entry.erased, "offset": entry.offset}
+        return entry._replace(stream=self._displaced, fields={**entry.fields, **told})
+
+    async def _add(self, entries: Sequence[_Entry]) -> list[Any]:
+        """Add the entries, and give for each its id, nothing for somebody erased, or the error."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for stream, fields in entries:
-                pipeline.xadd(stream, fields, maxlen=TRIGGERS_KEPT, approximate=True)
+            for stream, fields, erased, offset in entries:
+                said = [part for field in fields.items() for part in field]
+                pipeline.eval(_ADD, 2, stream, erased, offset, TRIGGERS_KEPT, *said)
             return await _results(pipeline, len(entries))
 
     def _tell_foreign(self, keys: set[str]) -> None:
@@ -211,6 +249,18 @@ class TriggerStreams:
             )  # fmt: skip
         self.foreign_keys |= keys
 
+
+#: What `_move` adds again without.
+_OF_DISPLACED = (b"stream", b"erased", b"offset")
+
+#: Add an entry to a stream, unless its customer was erased after it was decided.
+_ADD = """
+local erased = redis.call("GET", KEYS[2])
+if erased and tonumber(ARGV[1]) < tonumber(erased) then
+    return ""
+end
+return redis.pcall("XADD", KEYS[1], "MAXLEN", "~", ARGV[2], "*", unpack(ARGV, 3))
+"""
 
 #: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
 #: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read

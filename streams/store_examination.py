@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import redis
-
 from config.settings import Settings
-from streams.redis_views import TIMEOUT_S, customer_key, displaced_stream
+from streams.redis_views import customer_key, displaced_stream
+from streams.store_client import StoreUnreachable, store_client
 from streams.vitals import Store
 
 #: Keys scanned at most to find one profile, in a store that others may use as well.
@@ -16,20 +15,14 @@ def examine_store(settings: Settings) -> Store:
     """Whether Redis can be read and written, its eviction policy, and whether it has profiles."""
     address = settings.redis_url_redacted
     try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        ) as client:
+        with store_client(settings) as client:
             probe = f"{settings.topic_prefix}keepstream:doctor"
             client.set(probe, b"well", ex=60)
             if client.get(probe) != b"well":
                 return Store(address, error="what was written is not there")
             return _store(client, settings, address)
-    except (redis.RedisError, OSError, ValueError) as error:
-        # Only its kind: its text may hold an address with a password.
-        return Store(address, error=type(error).__name__)
+    except StoreUnreachable as error:
+        return Store(address, error=error.kind)
 
 
 def _store(client: Any, settings: Settings, address: str) -> Store:

@@ -1,7 +1,7 @@
 """Create the topics of a deployment, and say what is wrong with those that exist."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -113,6 +113,17 @@ def partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, int
             raise TopicsError(f"can't look at topic {found['name']}: {_reason(found)}")
         counts[str(found["name"])] = len(found["partitions"])
     return counts
+
+
+def partitions_there(settings: Settings, names: Collection[str]) -> dict[str, int]:
+    """How many partitions each of these topics (without the deployment's prefix) has. Raises
+    `TopicsError` for what is missing, and `BrokerUnreachable`.
+    """
+    with contextlib.closing(new_admin(settings)) as admin:
+        counts = partition_counts(admin, [settings.topic(name) for name in names])
+    if missing := [settings.topic(name) for name in names if settings.topic(name) not in counts]:
+        raise TopicsError(f"missing topics: {', '.join(missing)}. Run `keepstream topics create`")
+    return {name: counts[settings.topic(name)] for name in names}
 
 
 @contextlib.contextmanager

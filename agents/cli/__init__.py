@@ -9,9 +9,11 @@ import typer
 from agents.cli import (
     archive,
     audit,
+    collector,
     configuration,
     customers,
     dead_letters,
+    deliver,
     demo,
     doctor,
     erase,
@@ -27,6 +29,7 @@ from agents.cli import (
     rules,
     schema,
     topics,
+    undelivered,
     up,
     worker,
 )
@@ -55,12 +58,17 @@ app.command("evaluate", epilog="Example: keepstream evaluate --data cdnow --seed
 app.command("worker", epilog="Example: keepstream worker --bootstrap-servers kafka:9092")(
     worker.worker
 )
+app.command("deliver", epilog="Example: keepstream deliver --endpoints endpoints.yaml --check")(
+    deliver.deliver
+)
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
+app.add_typer(collector.app, name="collector")
 app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(undelivered.app, name="undelivered")
 app.add_typer(erase.app, name="erase")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export

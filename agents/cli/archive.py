@@ -47,7 +47,7 @@ def check(bootstrap_servers: BootstrapServers = None) -> None:
     settings = _archive_settings("archive check", bootstrap_servers)
     is_complete = True
     for partition in _filled(settings, writes=False):
-        is_complete &= not (partition.sealed or partition.found.foreign)
+        is_complete &= not (partition.sealed or partition.found.foreign or partition.outlived)
         _tell(partition)
     if not is_complete:
         raise typer.Exit(EXIT_FOUND)
@@ -80,6 +80,12 @@ def _tell(partition: "Filled") -> None:
         complain(
             f"{name}: {found.foreign:,} records are not ours, or damaged, and are left out: see "
             f"who else writes to customer-archive and customer-keys"
+        )
+    if partition.outlived:
+        complain(
+            f"{name}: {partition.outlived:,} keys of customers who were erased are there again, by "
+            f"a worker that was cut off: stop the workers and run `keepstream archive fill`, which "
+            f"deletes them"
         )
     if partition.sealed:
         complain(

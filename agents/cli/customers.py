@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -24,8 +24,6 @@ from models.events.foreign import UNREADABLE
 
 if TYPE_CHECKING:
     from models.customer.profile import Profile
-
-TIMEOUT_S = 5.0
 
 app = typer.Typer(help="Look at customers.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -122,25 +120,12 @@ def _print(view: "Profile", settings: Settings) -> None:
 
 
 def _read(settings: Settings, customer: str) -> bytes | None:
-    import redis  # noqa: PLC0415 - imported when needed
+    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
+    from streams.store_client import store_client  # noqa: PLC0415 - as above
 
-    from streams.redis_views import customer_key  # noqa: PLC0415
-
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        ) as client:
-            content: bytes | None = client.get(customer_key(settings, customer))
-            return content
-    except (redis.RedisError, ValueError) as error:
-        # Only the error's class: its text may contain an address with a password.
-        raise CommandError(
-            f"no answer from Redis at {settings.redis_url_redacted} ({type(error).__name__}): "
-            f"start it, or set KEEPSTREAM_REDIS_URL to where it is"
-        ) from None
+    with store_client(settings) as client:
+        content: Any = client.get(customer_key(settings, customer))
+    return None if content is None else bytes(content)
 
 
 def _decoded(content: bytes, customer: str) -> "Profile":

@@ -119,7 +119,7 @@ def _in_words(stored: "StoredLetter", *, raw: bool) -> str:
         source = letter.source
         words += f"  [{letter.step}, {source.topic}-{source.partition} at {source.offset}]"
     else:
-        words += f"  [{letter.step}]"
+        words += f"  [{letter.step}{f', from {letter.sender}' if letter.sender else ''}]"
     if letter.fix:
         words += f"\n    → {letter.fix}"
     return f"{words}\n    {_printable(letter.content())}" if raw else words

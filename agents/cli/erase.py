@@ -1,6 +1,7 @@
 """`keepstream erase`: erase a person, and say what is gone, what expires when and what stays."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import time
@@ -139,20 +140,14 @@ def _tell_grave(customer: str, kept: "KeptOfId", grave: "Grave") -> None:
 
 
 def _tell_profile(settings: Settings, customer: str, *, is_new: bool) -> None:
-    import redis  # noqa: PLC0415 - imported when needed
-
-    from streams.redis_views import TIMEOUT_S, customer_key  # noqa: PLC0415 - as above
+    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
+    from streams.store_client import StoreUnreachable, store_client  # noqa: PLC0415 - as above
 
     try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=None,
-        ) as store:
+        with store_client(settings) as store:
             has = bool(store.exists(customer_key(settings, customer)))
-    except (redis.RedisError, ValueError) as error:
-        typer.echo(f"not known: the profile in Redis ({type(error).__name__})")
+    except StoreUnreachable as error:
+        typer.echo(f"not known: the profile in Redis ({error.kind})")
         return
     if not has:
         typer.echo("gone: the profile in Redis")
@@ -164,17 +159,30 @@ def _report(settings: Settings, written_ms: int) -> None:
     """What expires and what stays, of what was there at ``written_ms``."""
     from streams.expiry import expiries  # noqa: PLC0415 - Kafka, when it is needed
 
-    for expiry in expiries(settings, written_ms):
-        typer.echo(_in_words(expiry))
+    found = expiries(settings, written_ms)
+    if kept := [one.topic for one in found if one.by_ms is None and not one.is_compacted]:
+        typer.echo(
+            f"NOT a complete erasure: {', '.join(kept)} is kept for ever, in plain. The archive "
+            f"(KEEPSTREAM_ARCHIVE, KEEPSTREAM_LOG_RETENTION) lets it expire: see docs/privacy.md"
+        )
+    if settings.has_archive:
+        typer.echo("gone: what customer-archive has of them; no key opens it any more")
+    for line in _by_date(found):
+        typer.echo(line)
     typer.echo("gone soon: decisions in the Redis streams, once the workers have delivered so far")
+    typer.echo("stays: a grave, which is a fingerprint and a time, and names nobody")
     typer.echo("stays: weights and sums of all customers, which name nobody")
     typer.echo("yours to delete: exports, backups, and what readers of decisions keep")
 
 
-def _in_words(expiry: "Expiry") -> str:
-    if expiry.is_compacted:
-        return f"expires: {expiry.topic}, when the broker next compacts it; a grave stays"
-    if expiry.by_ms is None:
-        return f"stays: {expiry.topic}, which is kept for ever"
-    by = datetime.fromtimestamp(expiry.by_ms / 1_000, UTC).date().isoformat()
-    return f"expires: {expiry.topic}, by {by}"
+def _by_date(found: "list[Expiry]") -> Iterator[str]:
+    """What expires, in the order of the latest days."""
+    topics: dict[str, list[str]] = {}
+    for one in sorted(found, key=lambda one: one.by_ms or 0):
+        if one.by_ms is not None:
+            by = datetime.fromtimestamp(one.by_ms / 1_000, UTC).date().isoformat()
+            topics.setdefault(by, []).append(one.topic)
+        elif one.is_compacted:
+            yield f"expires: {one.topic}, when the broker next compacts it"
+    for by, names in topics.items():
+        yield f"expires by {by}: {', '.join(names)}"

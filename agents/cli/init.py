@@ -14,7 +14,8 @@ def init(
         Path, typer.Argument(metavar="DIR", help="Where to write them; it may exist already.")
     ],
 ) -> None:
-    """Write parameters, triggers, actions and settings of your own, with what each line means.
+    """Write parameters, triggers, actions, endpoints and settings of your own, with what each line
+    means.
 
     As they are written they change nothing. Files that exist are never written over.
     """

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Annotated, Self
@@ -21,6 +21,7 @@ from models.events.refusals import Refusals, told
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition import SnapshotSource
 from streams.future_lines import beginning_of, latest_of
+from streams.graves import CustomerGraves
 from streams.json_lines import JsonLines
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def replay(
     # River takes a second or two to import, which other commands need not wait for.
     from models.replay import Replay, no_models  # noqa: PLC0415
 
-    parameters = parameters_from(settings_from(), assignments)
+    settings = settings_from()
+    parameters = parameters_from(settings, assignments)
     # Rows make no reference cycles, so repeated full collections would only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
@@ -96,7 +98,13 @@ def replay(
         number = filled = 0
         beginning, whole = beginning_of(lines)
         latest_ms = latest_of(beginning, parameters)
-        engine = Replay(parameters, source, is_rehearsed=_has_live_line(path), latest_ms=latest_ms)
+        engine = Replay(
+            parameters,
+            source,
+            is_rehearsed=_has_live_line(path),
+            latest_ms=latest_ms,
+            graves=partial(CustomerGraves, settings.erasure_salt),
+        )
         for number, raw in enumerate(whole, start=1):
             if number % _TELL_EVERY_LINES == 0:
                 tell(lines.bytes_read, f"{number:,} lines")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agents.cli.deliver import endpoints_from
 from agents.cli.options import BootstrapServers, RedisUrl, parameters_from, settings_from
 
 
@@ -34,17 +35,20 @@ def up(
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
 ) -> None:
-    """Start a broker, a store and workers, and keep them up until Ctrl-C.
+    """Start a broker, a store, workers and a collector, and keep them up until Ctrl-C.
 
     Apache Kafka and Valkey come along, listen on this machine alone, and keep their data for the
     next start. With --bootstrap-servers or --redis-url, or the variables of the same meaning, what
-    is there is used. Workers decide aloud from the first event on, unless told to rehearse.
+    is there is used. Workers decide aloud from the first event on, unless told to rehearse. Where
+    KEEPSTREAM_ENDPOINTS names a file of endpoints, decisions are delivered to them over HTTP.
 
     Exit code 0: it was stopped. 2: it could not start, or something of it ended again and again.
     """
     settings = settings_from()
     # Refused here and not in the log of each worker.
     parameters_from(settings, None)
+    if settings.endpoints:
+        endpoints_from(settings, None)
     from agents.standing.up import run_up  # noqa: PLC0415 - Kafka is imported when needed
 
     run_up(

@@ -16,7 +16,9 @@ class AlreadyUp(RuntimeError):
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where a deployment can be reached, and the process that keeps it up."""
+    """Where a deployment can be reached, and the process that keeps it up. ``write_key``: the one
+    of its own that the collector takes, empty if there is none; the file is its owner's alone.
+    """
 
     pid: int
     bootstrap_servers: str
@@ -25,6 +27,10 @@ class Addresses(msgspec.Struct, frozen=True):
     kafka_ports: list[int] = []
     redis_ports: list[int] = []
     worker_ports: list[int] = []
+    collector_url: str = ""
+    collector_ports: list[int] = []
+    write_key: str = ""
+    deliverer_ports: list[int] = []
 
 
 @contextmanager

@@ -6,20 +6,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
-
 from agents.standing.directory import Addresses
 from config.settings import Settings, load_settings, variable_of
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.server import EmbeddedServer
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import require_broker
+from streams.store_client import require_store
 
 Say = Callable[[str], None]
 
 #: Where every command looks when it is told nothing.
 KAFKA_PORTS, REDIS_PORTS = [9092, 9093], [6379]
-TIMEOUT_S = 5.0
 
 # What an operator says about a broker of theirs means nothing to an embedded one.
 _ABOUT_A_BROKER = (
@@ -35,10 +33,6 @@ _ABOUT_A_BROKER = (
     "ssl_key_password",
     "ssl_key_password_file",
 )
-
-
-class StoreUnreachable(ConnectionError):
-    """The store that was named does not answer; the message says what to do."""
 
 
 class Services(NamedTuple):
@@ -87,7 +81,7 @@ def services(
             valkey = stack.enter_context(_valkey(directory / "valkey", last))
             store = valkey.url
         else:
-            _require_store(known)
+            require_store(known)
         if servers is None:
             ports = last.kafka_ports if last and last.kafka_ports else KAFKA_PORTS
             kafka = EmbeddedKafka(directory / "kafka", ports=ports, on_progress=say)
@@ -114,21 +108,6 @@ def _set_by_others(environ: dict[str, str], field: str, last: Addresses | None) 
 def _valkey(directory: Path, last: Addresses | None) -> EmbeddedValkey:
     ports = last.redis_ports if last and last.redis_ports else REDIS_PORTS
     return EmbeddedValkey(directory, ports=ports, keeps_data=True)
-
-
-def _require_store(settings: Settings) -> None:
-    """Raise ``StoreUnreachable`` unless it answers: workers would go on without it."""
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        ) as client:
-            client.ping()
-    except (redis.RedisError, ValueError) as error:
-        # Only its kind: its text may hold an address with a password.
-        raise StoreUnreachable(
-            f"no answer from Redis at {settings.redis_url_redacted} ({type(error).__name__}): "
-            f"start it, or leave it out to have one started"
-        ) from None
 
 
 def default_addresses(settings: Settings) -> bool:

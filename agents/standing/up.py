@@ -14,10 +14,17 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from agents.interruption import Stopped, interruptible
+from agents.standing.collector import StandingCollector
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
 from agents.standing.traffic import Traffic
-from agents.standing.upkeep import KeptUp, NotKeptUp, StandingWorkers, kept_servers
+from agents.standing.upkeep import (
+    KeptUp,
+    NotKeptUp,
+    StandingDeliverer,
+    StandingWorkers,
+    kept_servers,
+)
 from agents.words.decision_lines import in_words
 from config.settings import Settings, variable_of
 from config.topics import DELIVERED_TOPICS, RAW_TOPICS, partitions_of
@@ -67,14 +74,22 @@ def run_up(
             )
             create_topics(place.settings)
             crew = stack.enter_context(_workers(directory, place, last, workers, not rehearse))
-            _await_ready(crew, say)
-            write_addresses(directory, _addresses(place, crew))
+            collector = stack.enter_context(
+                StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
+            )
+            _await_ready(crew, collector, say)
+            deliverer = _deliverer(directory, place, last)
+            if deliverer is not None:
+                stack.enter_context(deliverer)
+            write_addresses(directory, _addresses(place, crew, collector, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, directory):
+            for line in greeting(place, crew, collector, deliverer, directory):
                 say(line)
             if demo:
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
-            _keep_up([*kept_servers(place.servers), *crew.kept], place.settings, say)
+            kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
+            kept += [deliverer.kept] if deliverer is not None else []
+            _keep_up(kept, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
         finally:
@@ -87,17 +102,32 @@ def _workers(
     directory: Path, place: Services, last: Addresses | None, count: int, is_live: bool
 ) -> StandingWorkers:
     processes = [ServerProcess(f"worker-{number}", directory) for number in range(1, count + 1)]
-    # Each is at an address of its own.
-    environ = {
-        name: value
-        for name, value in place.environ.items()
-        if name != variable_of("web_advertised_url")
-    }
     ports = last.worker_ports if last is not None else []
-    return StandingWorkers(count, environ, processes, ports, is_live=is_live)
+    return StandingWorkers(count, _own_environ(place), processes, ports, is_live=is_live)
 
 
-def _addresses(place: Services, crew: StandingWorkers) -> Addresses:
+def _own_environ(place: Services) -> dict[str, str]:
+    """What each process is told: it is at an address of its own."""
+    advertised = variable_of("web_advertised_url")
+    return {name: value for name, value in place.environ.items() if name != advertised}
+
+
+def _deliverer(
+    directory: Path, place: Services, last: Addresses | None
+) -> StandingDeliverer | None:
+    """What delivers over HTTP; None where no endpoints are declared."""
+    if not place.settings.endpoints:
+        return None
+    ports = last.deliverer_ports if last is not None else []
+    return StandingDeliverer(place.environ, ServerProcess("deliverer", directory), ports)
+
+
+def _addresses(
+    place: Services,
+    crew: StandingWorkers,
+    collector: StandingCollector,
+    deliverer: StandingDeliverer | None,
+) -> Addresses:
     return Addresses(
         pid=os.getpid(),
         bootstrap_servers=place.settings.bootstrap_servers,
@@ -106,13 +136,18 @@ def _addresses(place: Services, crew: StandingWorkers) -> Addresses:
         kafka_ports=list(place.kafka.ports) if place.kafka is not None else [],
         redis_ports=list(place.valkey.ports) if place.valkey is not None else [],
         worker_ports=crew.ports,
+        collector_url=collector.url,
+        collector_ports=collector.ports,
+        write_key=collector.write_key,
+        deliverer_ports=deliverer.ports if deliverer is not None else [],
     )
 
 
-def _await_ready(crew: StandingWorkers, say: Say) -> None:
-    say(f"Starting {'a worker' if len(crew.urls) == 1 else f'{len(crew.urls)} workers'}")
+def _await_ready(crew: StandingWorkers, collector: StandingCollector, say: Say) -> None:
+    workers = "a worker" if len(crew.urls) == 1 else f"{len(crew.urls)} workers"
+    say(f"Starting {workers} and the collector")
     deadline_s = monotonic() + READY_TIMEOUT_S
-    waiting = dict(zip(crew.urls, crew.kept, strict=True))
+    waiting = dict(zip(crew.urls, crew.kept, strict=True)) | {collector.health_url: collector.kept}
     while waiting:
         for url, kept in list(waiting.items()):
             try:
@@ -138,7 +173,13 @@ def _is_ready(url: str) -> bool:
             return False
 
 
-def greeting(place: Services, crew: StandingWorkers, directory: Path) -> Iterator[str]:
+def greeting(
+    place: Services,
+    crew: StandingWorkers,
+    collector: StandingCollector,
+    deliverer: StandingDeliverer | None,
+    directory: Path,
+) -> Iterator[str]:
     """Where everything is, and what may be done next."""
     settings = place.settings
     yield ""
@@ -146,12 +187,22 @@ def greeting(place: Services, crew: StandingWorkers, directory: Path) -> Iterato
     yield f"  Redis    {settings.redis_url_redacted}"
     for kept, url in zip(crew.kept, crew.urls, strict=True):
         yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
+    key = f", write key {collector.write_key}" if collector.write_key else ""
+    yield f"  events   {collector.url}{key}"
+    if deliverer is not None:
+        yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
     yield f"  data     {directory}, with a log of each process"
     yield ""
     if not default_addresses(settings):
         yield "For the commands of another terminal:"
         yield f"  export {variable_of('bootstrap_servers')}={settings.bootstrap_servers}"
         yield f"  export {variable_of('redis_url')}={settings.redis_url_redacted}"
+    user = collector.write_key or "WRITE_KEY"
+    yield "An event by hand:"
+    yield (
+        f"  curl -u {user}: {collector.url}/v1/track "
+        """-d '{"event": "Product Viewed", "userId": "ada"}'"""
+    )
     yield "Publish events: keepstream publish FILE. Customers: keepstream customers list"
     yield "Ctrl-C stops all of it. Decisions, as they are made:"
 

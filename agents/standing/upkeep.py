@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Self
 
 from agents.standing.services import Say
-from agents.worker_process import start_worker
+from agents.worker_process import start_deliverer, start_worker
 from streams.embedded.ports import HOST, are_free, free_ports
 from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 from streams.embedded.server import EmbeddedServer
@@ -18,6 +18,7 @@ ENDS_MAX, ENDS_WITHIN_S = 3, 120.0
 #: Exit code of a program that refuses: it would refuse again.
 _REFUSED = 2
 _WEB_PORT = 8080
+_DELIVERER_PORT = 8180
 
 
 class NotKeptUp(RuntimeError):
@@ -84,9 +85,39 @@ class StandingWorkers:
         start_worker(process, self._environ, port, is_live=self._is_live)
 
 
-def _ports(count: int, before: Sequence[int]) -> list[int]:
+class StandingDeliverer:
+    """The deliverer to the endpoints that are declared; it does not outlive the `with` block."""
+
+    def __init__(
+        self, environ: Mapping[str, str], process: ServerProcess, ports: Sequence[int]
+    ) -> None:
+        self.ports = _ports(1, ports, _DELIVERER_PORT)
+        self.kept = KeptUp("deliverer", process, self._start)
+        self._environ = environ
+
+    @property
+    def url(self) -> str:
+        """Where it serves its health and metrics."""
+        return f"http://{HOST}:{self.ports[0]}"
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_all([self.kept.process], STOP_TIMEOUT_S)
+
+    def _start(self) -> None:
+        start_deliverer(self.kept.process, self._environ, self.ports[0])
+
+
+def _ports(count: int, before: Sequence[int], first: int = _WEB_PORT) -> list[int]:
     """The ports that they had before, if nobody else has them by now."""
-    wanted = [*before, *range(_WEB_PORT, _WEB_PORT + count)]
+    return ports_near([*before, *range(first, first + count)], count)
+
+
+def ports_near(wanted: Sequence[int], count: int) -> list[int]:
+    """So many ports that nobody has: those that are wanted, as far as they go."""
     mine = list(dict.fromkeys(port for port in wanted if are_free([port])))[:count]
     return mine + free_ports(count - len(mine))
 

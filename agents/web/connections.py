@@ -21,10 +21,13 @@ CONNECTIONS_MAX = 64
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def connections_max() -> int:
-    """How many connections there may be: a quarter of the process's descriptors at most."""
+def connections_max(wanted: int | None = None) -> int:
+    """How many connections there may be: as many as ``wanted``, and a quarter of the process's
+    descriptors at most.
+    """
+    most = CONNECTIONS_MAX if wanted is None else wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else min(CONNECTIONS_MAX, soft // 4)
+    return most if soft == resource.RLIM_INFINITY else min(most, soft // 4)
 
 
 class Connections:

@@ -9,13 +9,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aiohttp import web
 
 from agents.web.connections import Connections, Handler, connections_max
-from config.settings import Settings
+from config.settings import Settings, variable_of
 from models.events.ids import is_id
 from streams.metrics import CONTENT_TYPE, Metrics
 
@@ -146,29 +146,57 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     return web.json_response({"message": message}, status=404)
 
 
+class ListenAddress(NamedTuple):
+    """Where to listen, the settings that say so, and how many connections there may be."""
+
+    what: str
+    host: str
+    port: int
+    host_setting: str
+    port_setting: str
+    connections_max: int
+
+
 @asynccontextmanager
 async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
     """Serve until the end of the block; yields the port, a free one for port 0."""
-    connections = Connections(connections_max())
+    place = ListenAddress(
+        "health and metrics",
+        settings.web_host,
+        settings.web_port,
+        variable_of("web_host"),
+        variable_of("web_port"),
+        connections_max(),
+    )
+    async with listening(application, place) as port:
+        yield port
+
+
+@asynccontextmanager
+async def listening(
+    application: web.Application, place: ListenAddress, **options: Any
+) -> AsyncIterator[int]:
+    """As `serving`, at any place; ``options`` are those of aiohttp's protocol."""
+    connections = Connections(place.connections_max)
 
     @web.middleware
     async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await connections.watch_request(request, handler)
 
     application.middlewares.append(watched)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, **options)
     await runner.setup()
     connections.server = runner.server
     try:
         try:
             server = await asyncio.get_running_loop().create_server(
-                connections.new_protocol, settings.web_host, settings.web_port
+                connections.new_protocol, place.host, place.port
             )
         except OSError as error:
             raise AddressRefused(
-                f"can't serve health and metrics at {settings.web_host}:{settings.web_port} "
-                f"({os.strerror(error.errno or 0)}): set KEEPSTREAM_WEB_PORT to a free port, or to "
-                f"0, and KEEPSTREAM_WEB_HOST to an address of this machine"
+                f"can't serve {place.what} at {place.host}:{place.port} "
+                f"({os.strerror(error.errno or 0)}): set {place.port_setting} to a free port, or "
+                f"to 0, and {place.host_setting} to an address of this machine"
             ) from None
         sweeping = asyncio.create_task(connections.sweep())
         try:

@@ -3,7 +3,7 @@
 Claims and links are told between rows (`models.links`); here is what a row keeps of them.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import nan
 from typing import ClassVar, Final, Literal
 
@@ -26,6 +26,9 @@ IDENTITY_LINKED, IDENTITY_SPLIT = "identity-linked", "identity-split"
 BY_EVENT, BY_ALIAS, BY_MERGE = "event", "alias", "merged"
 #: Ids that a user claims, or users that claim an id.
 CLAIMS_MAX: Final = 32
+#: Times of a claim that are kept between its first and its last, the latest ones. A split that is
+#: heard of only after more of them than these is taken for one just before the first of these.
+CLAIM_TIMES_MAX: Final = 8
 #: Users that are merged into one.
 MERGED_MAX: Final = 8
 
@@ -61,9 +64,12 @@ class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Claim(State):
-    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it has to leave,
-    because there are too many. ``owner``: of a user who claims an id, the person into whom they
-    are merged, "" for nobody.
+    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it is its own,
+    because the user has too many, until they want it back. ``owner``: of a user who claims an id,
+    the person into whom they are merged, "" for nobody.
+
+    The user knows when else they said so, ``between``: how long before the last time, ascending;
+    and ``acted_ms``, when an act of merging was the last. The id is told the first time alone.
     """
 
     first_ms: int
@@ -71,6 +77,29 @@ class Claim(State):
     by: str = BY_EVENT
     is_sent_home: bool = False
     owner: str = ""
+    between: list[int] = field(default_factory=list)
+    acted_ms: int = 0
+
+    @property
+    def times(self) -> list[int]:
+        """When the user said so, as far as that is kept, in order."""
+        return sorted({self.first_ms, *(self.last_ms - ago for ago in self.between), self.last_ms})
+
+    def keep(self, times: Iterable[int]) -> None:
+        """Have these ``times`` between the first and the last, the latest of them."""
+        ago = sorted({self.last_ms - at_ms for at_ms in times if self.first_ms < at_ms})
+        self.between = [one for one in ago if one > 0][:CLAIM_TIMES_MAX]
+
+    def void(self, until_ms: int) -> bool:
+        """Let go of what was said up to ``until_ms``; whether anything is left."""
+        left = [at_ms for at_ms in self.times if at_ms > until_ms]
+        if not left:
+            return False
+        self.first_ms = left[0]
+        self.keep(left)
+        if self.by == BY_MERGE and 0 < self.acted_ms <= until_ms:
+            self.by = BY_EVENT
+        return True
 
 
 class Identities(State):
@@ -121,11 +150,24 @@ def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str, *, owner
     return is_act or is_earlier
 
 
-def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> None:
-    """Of too many claims of a user let go of the oldest, but of ``kept`` ones."""
-    while len(claims) > CLAIMS_MAX:
-        others = [who for who in claims if who not in kept]
-        del claims[min(others, key=lambda who: (claims[who].last_ms, who))]
+def note_claimed(claimed: dict[str, Claim], id_: str, at_ms: int, by: str) -> bool:
+    """`note_claim` of the user, who knows when else they claimed the id."""
+    times = claimed[id_].times if id_ in claimed else []
+    is_news = note_claim(claimed, id_, at_ms, by)
+    claim = claimed[id_]
+    claim.keep([*times, at_ms])
+    if by == BY_MERGE:
+        claim.acted_ms = max(at_ms, claim.acted_ms)
+    return is_news
+
+
+def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> dict[str, Claim]:
+    """Of too many claims of a user let go of the oldest, but of ``kept`` ones and of users who are
+    merged; return these.
+    """
+    others = [who for who in claims if who not in kept and claims[who].by != BY_MERGE]
+    others.sort(key=lambda who: (claims[who].last_ms, who))
+    return {who: claims.pop(who) for who in others[: max(0, len(claims) - CLAIMS_MAX)]}
 
 
 def keep_first(claims: dict[str, Claim]) -> None:
@@ -139,8 +181,8 @@ def _united(states: Sequence[Identities], _parameters: Parameters) -> Identities
     one = Identities()
     for state in states:
         for id_, claim in state.claimed.items():
-            note_claim(one.claimed, id_, claim.last_ms, claim.by)
-            note_claim(one.claimed, id_, claim.first_ms, claim.by)
+            for at_ms in claim.times:
+                note_claimed(one.claimed, id_, at_ms, claim.by)
     keep_latest(one.claimed)
     for state in states:
         one.is_visitor |= state.is_visitor
@@ -281,9 +323,9 @@ IDENTITIES: Part[Identities] = Part(
     },
     listens=frozenset({MERGED, SPLIT}),
     check=_check,
-    # Without the owners of those who claim an id.
-    version=2,
-    older={1: msgpack.Decoder(Identities).decode},
+    # Without the owners of those who claim an id; and without the times between.
+    version=3,
+    older={1: msgpack.Decoder(Identities).decode, 2: msgpack.Decoder(Identities).decode},
     moments={
         IDENTITY_LINKED: "another id turned out to be the customer's",
         IDENTITY_SPLIT: "an id turned out not to be the customer's",

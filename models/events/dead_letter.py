@@ -12,8 +12,9 @@ from models.events.rejection import Reason, Rejected
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
     """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``fix``: what
-    mends it, empty in letters of older releases; ``step``: the step that refused them, ingest or
-    profile; ``source``: where they were read (null in a replay, which has ``line`` instead).
+    mends it, empty in letters of older releases; ``step``: the step that refused them: collector,
+    ingest or profile; ``source``: where they were read (null in a replay, which has ``line``
+    instead, and of the collector, which has ``sender``: whose write key they came with).
     """
 
     reason: Reason
@@ -24,6 +25,7 @@ class DeadLetter(Struct, frozen=True, rename="camel"):
     source: Source | None = None
     line: int | None = None
     fix: str = ""
+    sender: str = ""
 
     def content(self) -> bytes:
         """The refused bytes as they came."""
@@ -40,6 +42,7 @@ def dead_letter(
     step: str,
     source: Source | None = None,
     line: int | None = None,
+    sender: str = "",
 ) -> DeadLetter:
     return DeadLetter(
         reason=rejected.reason,
@@ -50,6 +53,7 @@ def dead_letter(
         source=source,
         line=line,
         fix=rejected.fix,
+        sender=sender,
     )
 
 

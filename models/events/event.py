@@ -1,6 +1,6 @@
 """An event as the engine sees it, and what parts can declare for an event's name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -85,8 +85,9 @@ class Event(Struct, frozen=True):
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.
     ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
-    it says more of that, or its properties do, which is not understood. ``visitor``: the anonymous
-    id that it names besides the user's.
+    it says more of that, or its properties do, which is not understood. ``visitor``: the id
+    that it names besides the user's, anonymous or from before an alias; ``previous``: the latter,
+    of an alias that names both.
     """
 
     name: str
@@ -103,3 +104,9 @@ class Event(Struct, frozen=True):
     consent: tuple[tuple[str, bool], ...] = ()
     has_unread_consent: bool = False
     visitor: str | None = None
+    previous: str | None = None
+
+    @property
+    def named(self) -> Iterator[str]:
+        """The ids that it names besides the user's."""
+        return (id_ for id_ in (self.previous, self.visitor) if id_ is not None)

@@ -36,7 +36,7 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     is linked already. ``until``: claims up to this time are void; of an erasure, what is dated up
     to then is gone, and ``by`` is its mode. ``historical``: a historical
     event says so, and nothing is decided aloud because of it. ``owner``: into whom the user who
-    claims the id is merged.
+    claims the id is merged; ``away``: they have too many ids, and this one is its own meanwhile.
     """
 
     id: str
@@ -49,6 +49,7 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
     until: int = 0
     historical: bool = False
     owner: str = ""
+    away: bool = False
 
 
 class LinkRecord(Struct):

@@ -4,7 +4,7 @@ The same decoder reads raw topics, ``customer-events``, and the logs that ``repl
 event means the same everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -340,21 +340,33 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     raise Rejected(Reason.NO_IDENTITY, "$.userId", "neither userId nor anonymousId names anyone")
 
 
-def names_visitor(line: Line) -> bool:
-    """Whether `visitor_of` may find one; most events of users name none, and it is asked of all."""
+def names_others(line: Line) -> bool:
+    """Whether `others_of` may find any; most events of users name none, and it is asked of all."""
     return not (line.anonymous_id is line.other_visitor is line.previous_id is None)
 
 
-def visitor_of(
+def others_of(
     line: Line, user: str, is_blocked: Callable[[str], bool] | None = None
-) -> str | None:
-    """The anonymous id that an event of ``user`` names besides, an alias as its ``previousId``;
-    None if it names none, or one that is nobody's or no id: the event is the user's all the same.
-    Raises ``Rejected`` for an alias of nobody: it says nothing else.
+) -> tuple[str | None, str | None]:
+    """The id that an event of ``user`` names besides, the anonymous one or of an alias the one that
+    they had before; and if an alias names two, that one second: each says by itself who they were.
+    None for one that is nobody's or no id: the event is the user's all the same. Raises
+    ``Rejected`` for an alias of nobody: it says nothing else.
     """
-    named: tuple[Any, ...] = (line.anonymous_id, line.other_visitor)
-    if line.type == "alias":
-        named = (line.previous_id, *named)
+    visitor = _other_in((line.anonymous_id, line.other_visitor), user, is_blocked)
+    if line.type != "alias":
+        return visitor, None
+    previous = _other_in((line.previous_id,), user, is_blocked)
+    if visitor is None:
+        if previous is None:
+            _require_somebody(line.previous_id, is_blocked)
+        return previous, None
+    return visitor, None if previous == visitor else previous
+
+
+def _other_in(
+    named: Iterable[Any], user: str, is_blocked: Callable[[str], bool] | None
+) -> str | None:
     for value in named:
         if value is None:
             continue
@@ -364,8 +376,6 @@ def visitor_of(
             continue
         if visitor is not None and visitor != user:
             return visitor
-    if line.type == "alias":
-        _require_somebody(line.previous_id, is_blocked)
     return None
 
 
@@ -447,6 +457,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     line["userId" if event.identified else "anonymousId"] = event.customer
     if event.visitor is not None:
         line["anonymousId"] = event.visitor
+    if event.previous is not None:
+        line["previousId"] = event.previous
     line["timestamp"] = iso(event.occurred_at_ms)
     if event.properties is not NOTHING:
         line["properties"] = event.properties

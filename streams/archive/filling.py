@@ -2,14 +2,14 @@
 meanwhile: each would go on from an archive that lacks something.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from config.settings import Settings
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from config.topics import CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS
 from models.events.rejection import Rejected
 from models.events.wire import Line
 from models.partition import ALREADY_APPLIED
@@ -20,7 +20,7 @@ from streams.archive.unsealing import Unsealed, Unsealing
 from streams.archive.whole_log import WholeLog
 from streams.archive.writing import ArchiveWriter
 from streams.changelog import state_record
-from streams.customer_keys import Secrets
+from streams.customer_keys import CustomerKey, Secrets
 from streams.customers_table import CustomerRows
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.log_records import log_line_of
@@ -39,13 +39,15 @@ AGAIN = "run `keepstream archive fill` again: it goes on where it was"
 
 class Filled(NamedTuple):
     """What was found in a partition: ``sealed`` records were added, unless it was only a look; the
-    archive now reaches up to offset ``applied``. ``found``: what it had before.
+    archive now reaches up to offset ``applied``. ``found``: what it had before. ``outlived``: keys
+    that were there although their customer was erased, and are deleted unless it was only a look.
     """
 
     partition: int
     applied: int
     sealed: int
     found: Unsealed
+    outlived: int = 0
 
 
 class Filling:
@@ -73,14 +75,19 @@ class Filling:
         self, reader: AIOKafkaConsumer, outbox: Outbox, log: Span, on_progress: OnProgress
     ) -> Filled:
         number = log.partition.partition
-        recovered = await recover(self._settings, number)
+        recovered = await recover(self._settings, number, needs_archive=False)
         whole_log = WholeLog(reader, self._settings)
         keys = await whole_log.keys(number)
         found, reached = await self._looked_at(reader, number, keys)
         applied = recovered.state.applied
         is_known = recovered.secrets is not None or applied < 0
         _require_fillable(recovered, log, found, min(reached, applied + 1))
-        filled = Filled(number, applied, max(applied + 1 - reached, 0), found)
+        outlived = keys.outlived(recovered.graves)
+        filled = Filled(number, applied, max(applied + 1 - reached, 0), found, len(outlived))
+        if self._writes and outlived:
+            for name in outlived:
+                outbox.add(CUSTOMER_KEYS, number, key=name, value=None)
+            await flush_or_explain(outbox, self._settings, AGAIN)
         if self._writes and not (is_known and not filled.sealed):
             await self._fill(
                 reader, outbox, log._replace(begin=reached), recovered, keys, on_progress
@@ -114,11 +121,13 @@ class Filling:
         """
         number, rows, end = log.partition.partition, recovered.rows, recovered.state.applied + 1
         assert rows.keys is not None
+        known = keys.by_customer()
         for customer in rows.customers():
-            kept = keys.kept.get(customer.encode())
+            kept = known.get(customer.encode())
             if kept is not None and rows.keys.key_of(customer) is None:
                 rows.keys.set_key(customer, kept)
                 await self._write_with_key(outbox, rows, customer, number)
+        self._write_lost_keys(outbox, rows, known.keys(), number)
         secrets = recovered.secrets or Secrets.drawn(keys.frame or None)
         writer = ArchiveWriter(
             number, rows, rows.keys, recovered.graves, secrets, is_first=not keys.frame
@@ -146,6 +155,18 @@ class Filling:
             writer.take(record.offset, line, record.value or b"", ALREADY_APPLIED)
         except Rejected:
             writer.skip(record.offset, line)
+
+    @staticmethod
+    def _write_lost_keys(
+        outbox: Outbox, rows: CustomerRows, known: Collection[bytes], number: int
+    ) -> None:
+        """The keys that rows have and `customer-keys` does not: it was created anew."""
+        assert rows.keys is not None
+        for customer in rows.customers():
+            name, kept = customer.encode(), rows.keys.key_of(customer)
+            if kept is not None and name not in known:
+                key = CustomerKey.read(kept, name)
+                outbox.add(CUSTOMER_KEYS, number, key=key.name(name), value=kept)
 
     async def _write_with_key(
         self, outbox: Outbox, rows: CustomerRows, customer: str, number: int
@@ -191,6 +212,6 @@ def _require_stopped(settings: Settings) -> None:
             raise ArchiveError(str(error)) from None
     if members:
         raise ArchiveError(
-            f"{len(members)} workers are in the group {settings.group_id}, and write what this "
-            f"does: stop them, run this again, then start them"
+            f"workers in the group {settings.group_id}: {len(members)}. They write what this does: "
+            f"stop them, run this again, then start them"
         )

@@ -7,41 +7,60 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from config.settings import Settings
 from config.topics import CUSTOMER_KEYS
 from models.events.foreign import Foreign
-from streams.customer_keys import PARTITION_KEY, SECRET_BYTES, id_of, read_key
+from models.graves import Graves
+from streams.customer_keys import PARTITION_KEY, CustomerKey, read_key
 from streams.kafka_clients import new_reader, running
 from streams.topic_scan import Span, scan, spans_of
 
 
 @dataclass
 class Keys:
-    """The keys of a partition's customers as they are stored, by id. ``frame``: the partition's
-    own secret, b"" without one. ``foreign``: how many records are not ours.
+    """The keys of a partition's customers. ``frame``: the partition's own secret, b"" without one.
+    ``foreign``: how many records are not ours.
     """
 
-    kept: dict[bytes, bytes] = field(default_factory=dict)
     frame: bytes = b""
     foreign: int = 0
+    #: By the names under which they are stored.
+    _by_name: dict[bytes, tuple[bytes, CustomerKey]] = field(default_factory=dict)
 
     def add(self, record: ConsumerRecord) -> None:
-        """Take one record; the latest of a customer counts."""
-        customer, kept = record.key or b"", record.value
+        """Take one record; the latest of a name counts."""
+        name, kept = record.key or b"", record.value
         if kept is None:
-            self.kept.pop(customer, None)
+            self._by_name.pop(name, None)
             return
         try:
-            secret = read_key(customer, kept).secret
+            customer, key = read_key(name, kept)
         except Foreign:
             self.foreign += 1
             return
         if customer == PARTITION_KEY:
-            self.frame = secret
+            self.frame = key.secret
         else:
-            self.kept[customer] = kept
+            self._by_name[name] = customer, key
+
+    def by_customer(self) -> dict[bytes, bytes]:
+        """The key of each customer as it is stored, the latest of several."""
+        latest: dict[bytes, CustomerKey] = {}
+        for customer, key in self._by_name.values():
+            if customer not in latest or latest[customer].since < key.since:
+                latest[customer] = key
+        return {customer: key.kept(customer) for customer, key in latest.items()}
+
+    def outlived(self, graves: Graves) -> list[bytes]:
+        """The names of keys of customers who were erased since: a worker that did not know that it
+        had been replaced wrote them once more.
+        """
+        return [
+            name
+            for name, (customer, key) in self._by_name.items()
+            if (grave := graves.get(customer.decode())) is not None and key.since <= grave.erased
+        ]
 
     def secrets(self) -> dict[bytes, bytes]:
         """The customers' secrets by the ids of their keys."""
-        secrets = (kept[:SECRET_BYTES] for kept in self.kept.values())
-        return {id_of(secret): secret for secret in secrets}
+        return {key.id: key.secret for _, key in self._by_name.values()}
 
 
 async def read_keys(settings: Settings, number: int) -> Keys:

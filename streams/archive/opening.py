@@ -1,6 +1,5 @@
 """The archive of a partition that a worker takes over: it goes on where the last owner was."""
 
-from config.parameters import Parameters
 from config.settings import Settings
 from streams.archive.key_reading import read_keys
 from streams.archive.writing import ArchiveWriter
@@ -10,17 +9,6 @@ from streams.recovery import Recovered
 
 class ArchiveError(RuntimeError):
     """The archive cannot be used as it is; the message says why and what to do."""
-
-
-def require_told_erasures(settings: Settings, parameters: Parameters) -> None:
-    """Raise `ArchiveError` where customers would be erased without a record that says so: their
-    keys are deleted with that record.
-    """
-    if settings.has_archive and parameters.privacy.inactive:
-        raise ArchiveError(
-            "privacy.inactive erases by the clock alone, which the archive does not follow yet: "
-            "set privacy.inactive=0 and erase by `keepstream erase`, or set KEEPSTREAM_ARCHIVE=off"
-        )
 
 
 async def open_archive(settings: Settings, number: int, recovered: Recovered) -> ArchiveWriter:
@@ -40,8 +28,16 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
     is_first = recovered.state.applied < 0
     if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
         # A key went with its row. To draw another would leave their past without its key.
-        found = await read_keys(settings, number)
+        found = (await read_keys(settings, number)).by_customer()
         for customer in lost:
-            if (kept := found.kept.get(customer.encode())) is not None:
+            if (kept := found.get(customer.encode())) is not None:
                 keys.set_key(customer, kept)
-    return ArchiveWriter(number, rows, keys, recovered.graves, secrets, is_first=is_first)
+    return ArchiveWriter(
+        number,
+        rows,
+        keys,
+        recovered.graves,
+        secrets,
+        applied=recovered.state.applied,
+        is_first=is_first,
+    )

@@ -48,11 +48,13 @@ class ArchiveWriter:
         graves: CustomerGraves,
         secrets: Secrets,
         *,
+        applied: int = -1,
         is_new: bool = False,
         is_first: bool = False,
     ) -> None:
-        """``is_new``: the secrets are not written yet, and may not be the partition's: another
-        worker may have drawn others. ``is_first``: its first record is yet to come.
+        """``applied``: up to which offset the archive has all, and the secrets have moved on.
+        ``is_new``: the secrets are not written yet, and may not be the partition's: another worker
+        may have drawn others. ``is_first``: its first record is yet to come.
         """
         self._number = number
         self._rows = rows
@@ -60,11 +62,12 @@ class ArchiveWriter:
         self._graves = graves
         self.secrets = secrets
         self.is_new = is_new
+        self._applied = applied
         self._is_first = is_first
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
         self._nonces: list[bytes] = []
-        #: Records of `customer-keys`: the customer, and their key or that it is gone.
+        #: Records of `customer-keys`: the name, and the key or that it is gone.
         self._keys: list[tuple[bytes, bytes | None]] = []
 
     def take(self, offset: int, line: Line, value: bytes, applied: Applied) -> None:
@@ -73,6 +76,8 @@ class ArchiveWriter:
         Without a row of its customer it has changed nothing of anybody, so that only what is left
         of it is kept: there is no key for somebody of whom nothing is known.
         """
+        if self._is_taken(offset):
+            return
         if line.type in _NOBODYS:
             self._entries.append(SealedRecord(offset, value))
             return
@@ -97,11 +102,21 @@ class ArchiveWriter:
 
     def skip(self, offset: int, line: Line | None = None) -> None:
         """The record at ``offset``, which was refused: it changed nothing."""
+        if self._is_taken(offset):
+            return
         gone = None
         if line is not None and line.is_before_rehearsal:
             # But whoever wrote it decided aloud.
             gone = Gone(2)
         self._entries.append(SealedRecord(offset, gone=gone))
+
+    def _is_taken(self, offset: int) -> bool:
+        """Whether a record is read again that was taken already, which must move nothing on: what
+        a worker applied may be further than what its group has committed.
+        """
+        is_taken = offset <= self._applied
+        self._applied = max(self._applied, offset)
+        return is_taken
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""
@@ -156,13 +171,16 @@ class ArchiveWriter:
         under that id has another one.
         """
         self._ciphers.pop(customer, None)
-        name, kept = customer.encode(), self._row_keys.key_of(customer)
-        self._keys.append((name, None))
-        if kept is not None and CustomerKey.read(kept, name).since > erased:
-            # Read again after a crash: the row is that of somebody who came later.
-            self._keys.append((name, kept))
-        else:
-            self._row_keys.forget_key(customer)
+        kept = self._row_keys.key_of(customer)
+        if kept is None:
+            return
+        key = CustomerKey.read(kept, customer.encode())
+        if key.since > erased:
+            # Read again after a crash: the row is that of somebody who came later, and was written
+            # after the key of whoever went was deleted.
+            return
+        self._keys.append((key.name(customer.encode()), None))
+        self._row_keys.forget_key(customer)
 
     def _is_hidden(self, customer: str, line: Line, at_ms: int) -> bool:
         """Whether a record is of the past of somebody who was erased: it changed nothing, and is
@@ -204,7 +222,7 @@ class ArchiveWriter:
         # Written with its key even if the record did not change it: whoever recovers the row knows
         # the key by it.
         self._rows.put(customer, row)
-        self._keys.append((name, kept))
+        self._keys.append((key.name(name), kept))
         return key
 
     def _partition_key(self) -> bytes:

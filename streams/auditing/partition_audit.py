@@ -27,7 +27,7 @@ from models.learning.lessons import Lesson
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
 from models.partition import Partition
-from models.partition_state import PartitionState, rehearsing_state
+from models.partition_state import GRAVES_FORMAT, PartitionState, rehearsing_state
 from models.plan import Plan
 from models.repeats import is_repeated
 from streams.auditing.passed_on import PassedOn
@@ -321,7 +321,7 @@ class PartitionAudit:
         self._pack()
         assert self._fold is not None
         stored = self._stored
-        expected = _as_known_to(stored.state, self._fold.state)
+        expected = _as_known_to(stored.state, self._fold.state, stored.graves)
         if stored.state != expected:
             self._audit.differs(
                 "rows",
@@ -396,17 +396,23 @@ def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:
     return ahead
 
 
-def _as_known_to(stored: PartitionState, expected: PartitionState) -> PartitionState:
+def _as_known_to(
+    stored: PartitionState, expected: PartitionState, graves: CustomerGraves
+) -> PartitionState:
     """What must be stored. ``rehearsed`` is only for people, and after a crash lacks the batch in
     hand. A release that knew no generations left them out of what it wrote; the source's next
-    record brings back the only one there was.
+    record brings back the only one there was. A grave that was written before its state gives the
+    next one its format.
     """
     generations = {
         name: known
         for name, known in expected.generations.items()
         if name in stored.generations or len(known) > 1
     }
-    return replace(expected, rehearsed=stored.rehearsed, generations=generations)
+    written = expected.format
+    if len(graves):
+        written = stored.format if graves.applied > stored.applied else GRAVES_FORMAT
+    return replace(expected, format=written, rehearsed=stored.rehearsed, generations=generations)
 
 
 def _unequal(stored: PartitionState, expected: PartitionState) -> str:

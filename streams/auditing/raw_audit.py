@@ -30,7 +30,7 @@ def digests_of(outgoing: Outgoing, found: Event | Rejected) -> tuple[bytes, byte
         return REFUSED, REFUSED
     digest, earlier = digest_of(outgoing.value, outgoing.partition), REFUSED
     if found.visitor is not None:
-        content = encode_log_event(replace(found, visitor=None))
+        content = encode_log_event(replace(found, visitor=None, previous=None))
         earlier = digest_of(content, outgoing.partition)
     return digest, earlier
 

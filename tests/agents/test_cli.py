@@ -14,11 +14,14 @@ from typer.testing import CliRunner, Result
 from agents.cli import app
 from agents.trials.demo.shop import ShopConfig, simulate
 from agents.words.parameters import parameters_as_toml
+from models.events.gone import Gone, encode_gone
+from models.graves import Grave, encode_grave
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
 from models.parameters import load_parameters
 from models.replay import Replay
 from streams.embedded.ports import free_ports
+from streams.graves import CustomerGraves
 from streams.log_export import header_lines, log_line
 from streams.log_records import clock_record, live_record, model_record
 
@@ -340,6 +343,26 @@ def test_a_model_that_is_not_the_announced_one_is_refused(
     assert "1.json" in result.stderr
     assert "keepstream export --models" in result.stderr
     assert 1 == len(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(("salt", "fates"), [("pepper", (1, 1)), ("another", (2, 0))])
+def test_nobody_comes_back_in_a_replay_of_what_an_archive_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, salt: str, fates: tuple[int, int]
+) -> None:
+    """Who was erased is known by a fingerprint there, and with another salt not at all."""
+    graves = CustomerGraves("pepper")
+    grave = Grave(at_ms=1_772_409_600_000, applied=0, erased=0)
+    gone = Gone(4, fingerprint=graves.fingerprints.of("c1"), grave=encode_grave(grave))
+    later = [
+        track("Order Completed", f"2026-03-0{n}T00:00:00Z", f"m{n}", order_id=f"o{n}", revenue=9)
+        for n in (1, 3)
+    ]
+    monkeypatch.setenv("KEEPSTREAM_ERASURE_SALT", salt)
+    told = [log_line(one, 0, at) for at, one in enumerate([encode_gone(gone), *later])]
+    result = replay(tmp_path, [*header_lines(0), *(one for one in told if one is not None)])
+    assert 0 == result.exit_code, result.stderr
+    events = msgspec.json.decode((tmp_path / "out" / "summary.json").read_bytes())["events"]
+    assert fates == (events["applied"], events["erased"])
 
 
 @pytest.mark.parametrize("is_placed", [True, False])

@@ -15,6 +15,7 @@ from models.events.times import iso
 from models.replay import Replay
 from streams.graves import Fingerprints
 from streams.record_batches import BatchLedger
+from streams.redis_views import DueDecision
 from tests.models.lines import PARAMETERS, at, line
 from tests.simulation.worker import NOBODY
 from tests.streams.test_record_batches import FakeRecord
@@ -72,10 +73,10 @@ class AwayThenBack:
     """Takes nothing the first time, and everything afterwards."""
 
     def __init__(self) -> None:
-        self.taken: list[list[tuple[Decision, bytes]]] = []
+        self.taken: list[list[DueDecision]] = []
         self.is_away = True
 
-    async def append(self, decisions: list[tuple[Decision, bytes]]) -> list[tuple[Decision, bytes]]:
+    async def append(self, decisions: list[DueDecision]) -> list[DueDecision]:
         if self.is_away:
             self.is_away = False
             return decisions

@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.cli import app
-from agents.own_files import ACTIONS, PARAMETERS, SETTINGS, TRIGGERS
+from agents.own_files import ACTIONS, ENDPOINTS, PARAMETERS, SETTINGS, TRIGGERS
+from agents.webhooks.checks import require_usable
+from config.endpoints import load_endpoints
 from config.settings import describe
 from models.parameters import load_parameters
 
@@ -62,6 +64,20 @@ def test_every_line_that_is_a_comment_can_be_taken_in(own: Path) -> None:
     (own / PARAMETERS).write_text(text.replace("USD = ", "# USD = ").replace("GBP = ", "# GBP = "))
 
     assert meaning(None)["time"] == meaning(own / PARAMETERS)["time"]
+
+
+def test_the_endpoints_that_are_shown_can_be_taken_in(own: Path) -> None:
+    lines = (own / ENDPOINTS).read_text().split("\n")
+    begin = lines.index("# endpoints:")
+    [secret] = [line.removeprefix("#   echo ") for line in lines if "crm.secret" in line][:1]
+    (own / ENDPOINTS).write_text("\n".join(line.removeprefix("# ") for line in lines[begin:]))
+    subprocess.run(["sh", "-c", f"echo {secret}"], cwd=own, check=True)
+    (own / "slack.url").write_text("https://hooks.slack.com/services/T/B/x")
+
+    endpoints = load_endpoints(own / ENDPOINTS, {})
+
+    require_usable(endpoints, load_parameters())
+    assert ["crm", "team"] == [endpoint.name for endpoint in endpoints]
 
 
 def test_settings_name_every_variable_and_the_file_of_parameters(own: Path) -> None:

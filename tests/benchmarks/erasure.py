@@ -67,7 +67,7 @@ async def store_s(settings: Settings, customers: int, entries: int) -> float:
     async with connect(settings) as client:
         streams = TriggerStreams(client, settings, metrics)
         begun_s = process_time()
-        assert await streams.erase({fingerprints.of("c-7")}, RETENTION_TRIGGERS, fingerprints)
+        assert await streams.erase({fingerprints.of("c-7"): 1}, RETENTION_TRIGGERS)
         return process_time() - begun_s
 
 

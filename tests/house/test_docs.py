@@ -12,7 +12,9 @@ import pytest
 
 from config.settings import known_variables
 from models.parameters import load_parameters
+from streams.collector.metrics import CollectorMetrics
 from streams.metrics import Metrics
+from streams.webhooks.metrics import WebhookMetrics
 from tests.house.commands import unknown_words
 from tests.house.documents import (
     ADRS,
@@ -96,7 +98,8 @@ def test_variables_are_settings(document: Path) -> None:
 
 @every_document
 def test_metrics_are_ones_we_export(document: Path) -> None:
-    exported = {metric.name for metric in Metrics().registry.collect()}
+    registries = (Metrics().registry, CollectorMetrics(()).registry, WebhookMetrics().registry)
+    exported = {metric.name for registry in registries for metric in registry.collect()}
     named = re.findall(r"`(keepstream_[a-z_]+)`", document.read_text())
 
     assert [] == [name for name in named if name.removesuffix("_total") not in exported]

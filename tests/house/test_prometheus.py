@@ -12,7 +12,9 @@ from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
 from models.learning.churn_models import CHAMPION
 from models.learning.scorers import SCORERS
+from streams.collector.metrics import CollectorMetrics
 from streams.metrics import Metrics
+from streams.webhooks.metrics import FATES, WebhookMetrics
 from tests.house.commands import unknown_words
 from tests.house.repository import ROOT
 from tests.house.test_compose import SERVICES
@@ -22,22 +24,27 @@ SCRAPING: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text(
 GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 
+#: Of a worker, a collector and a deliverer.
+REGISTRIES = (Metrics().registry, CollectorMetrics(()).registry, WebhookMetrics().registry)
+
 every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 
 
 def exported_names() -> set[str]:
-    """The names of a worker's metrics, as rules write them."""
+    """The names of all metrics, as rules write them."""
     return {
         f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for metric in Metrics().registry.collect()
+        for registry in REGISTRIES
+        for metric in registry.collect()
     }
 
 
 def labels_of(name: str) -> set[str]:
-    """The labels of a metric as a worker exposes it."""
+    """The labels of a metric as it is exposed."""
     collectors = {
         found: collector
-        for collector, names in Metrics().registry._collector_to_names.items()
+        for registry in REGISTRIES
+        for collector, names in registry._collector_to_names.items()
         for found in names
     }
     return set(collectors[name]._labelnames)  # type: ignore[attr-defined]
@@ -96,7 +103,7 @@ def test_values_of_labels_are_ones_we_give(rule: dict[str, Any]) -> None:
         "kind": {"all", "purchase", "check-in", NEXT_BEST_ACTION},
         "scorer": {CHAMPION, *SCORERS},
         "outcome": {str(outcome) for outcome in Outcome},
-        "fate": {*Fate, "dead_letter", "fired", TREATED, CONTROL},
+        "fate": {*Fate, *FATES, "dead_letter", "fired", TREATED, CONTROL},
     }
     asked = re.findall(r"(\w+)=\"([^\"]*)\"", rule["expr"])
 

@@ -92,7 +92,12 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
 
         customer = min(rows)
         number = partition_for(customer.encode(), deployment.settings.partitions)
-        deployment.write(CUSTOMER_KEYS, number, (customer.encode(), None))
+        names = [
+            record.key
+            for record in deployment.records(CUSTOMER_KEYS)
+            if record.key.startswith(customer.encode() + b"\x00")
+        ]
+        deployment.write(CUSTOMER_KEYS, number, *((name, None) for name in {*names}))
         (found,) = [one for one in rebuilt(deployment) if one.partition == number]
         assert found.gone.endswith("of 1 erased customer")
         # Theirs is the one row that does not follow any more.
@@ -169,6 +174,12 @@ def test_who_was_erased_is_not_in_the_archive(
         # Once more, and then somebody new under the same id.
         deployment.publish([*shopping(5), event("Product Viewed", 90, userId="canary-user")])
         deployment.wait("all is done", deployment.is_drained)
+
+        words = deployment.run("erase", "status", "canary-user")
+        assert "gone: what customer-archive has of them" in words
+        # A tombstone names them, too, for a while.
+        assert re.search("^expires by 20[0-9-]+: .*customer-keys", words, re.MULTILINE)
+        assert re.search("^expires by 20[0-9-]+: .*customers", words, re.MULTILINE)
 
         told = [content for content in readable(deployment) if b"canary" in content]
         assert ["Product Viewed"] == [json.loads(content)["event"] for content in told]

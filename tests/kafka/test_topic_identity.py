@@ -1,14 +1,18 @@
 """A topic that is deleted and created again is another one, whatever its name and its offsets."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from agents.trials.demo.shop import ShopRecord
-from config.topics import CUSTOMER_EVENTS, CUSTOMERS, TRANSACTIONS
+from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS, TRANSACTIONS
 from models.events.times import iso
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
+from tests.kafka.test_archive import cut_log
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
@@ -67,6 +71,32 @@ def test_what_is_new_in_a_recreated_topic_is_used(deployment: Deployment) -> Non
     assert {"read": 900, "applied": 900} == {
         name: count for name, count in summary.events.items() if count
     }
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("topic", [CUSTOMER_ARCHIVE, CUSTOMER_KEYS])
+def test_an_archive_that_was_created_again_is_refused_until_it_is_filled(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path, topic: str
+) -> None:
+    with Deployment(
+        kafka.bootstrap_servers, valkey.url, f"again-{topic}.", tmp_path, archive="on"
+    ) as deployment:
+        published = deployment.publish(orders("a", 100, START_MS))
+        (worker,) = deployment.start_workers(1)
+        deployment.wait("all is used", deployment.is_drained)
+        assert 0 == worker.stop()
+
+        deployment.create_anew(topic)
+        refused = deployment.start_worker()
+        assert 1 == refused.wait()
+        assert "run `keepstream archive fill`" in refused.log_text().splitlines()[-1]
+        assert " records sealed" in deployment.run("archive", "fill")
+        deployment.start_workers(1)
+        published += deployment.publish(orders("b", 50, START_MS + 1_000_000))
+        deployment.wait("all is used", deployment.is_drained)
+        assert "is all in the archive" in deployment.run("archive", "check")
+        cut_log(deployment)
+        assert_exact(deployment, published=published)
 
 
 @pytest.mark.nightly

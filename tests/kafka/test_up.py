@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import time
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -96,18 +99,57 @@ def order(folder: Path, customer: str) -> str:
     return str(path)
 
 
+def collected(addresses: Addresses, customer: str) -> int:
+    """How the collector answers an order over HTTP."""
+    order = {"order_id": f"o-{customer}", "revenue": 80.0, "currency": "EUR"}
+    content = {"event": "Order Completed", "userId": customer, "properties": order}
+    request = Request(
+        f"{addresses.collector_url}/v1/track",
+        json.dumps(content).encode(),
+        {"X-Write-Key": addresses.write_key},
+    )
+    with urlopen(request, timeout=30) as answer:
+        return int(answer.status)
+
+
 def is_known(up: Up, customer: str, addresses: Addresses) -> bool:
     code, said = up.says("customers", "show", customer, addresses=addresses)
     return code == 0 and "80.00 EUR net" in said
 
 
+def declare_an_endpoint(up: Up, folder: Path) -> None:
+    """One that nobody serves: what is sent there waits."""
+    (folder / "secret").write_text("whsec_" + b64encode(b"s" * 32).decode())
+    file = folder / "endpoints.yaml"
+    file.write_text("endpoints:\n  - {name: crm, url: 'https://x.invalid/', secret_file: secret}\n")
+    up.environ["KEEPSTREAM_ENDPOINTS"] = str(file)
+
+
+def delivers(at: Addresses) -> bool:
+    """Whether its deliverer is ready."""
+    try:
+        url = f"http://127.0.0.1:{at.deliverer_ports[0]}/health/ready"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> None:
+    declare_an_endpoint(up, tmp_path)
     at = up.start()
+    wait_until(lambda: delivers(at), "the deliverer is ready", LIVENESS_S, [up.process])
     assert (0, True) == (
         up.says("publish", order(tmp_path, "ada"), addresses=at)[0],
         at.worker_urls[0] in up.process.log_since_start(),
     )
     wait_until(lambda: is_known(up, "ada", at), "ada is known", LIVENESS_S, [up.process])
+
+    assert 200 == collected(at, "cleo")
+    wait_until(lambda: is_known(up, "cleo", at), "cleo is known", LIVENESS_S, [up.process])
+    [by_hand] = [line for line in up.process.log_since_start().splitlines() if "curl -u" in line]
+    done = subprocess.run(["bash", "-c", by_hand], capture_output=True, check=True)
+    assert {"success": True, "accepted": 1} == json.loads(done.stdout)
 
     code, said = up.says("up", "--dir", str(up.directory))
     assert (2, True, True) == (code, "runs already" in said, at.bootstrap_servers in said)
@@ -124,6 +166,8 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
 
     again = up.start()
     assert (at.bootstrap_servers, at.redis_url) == (again.bootstrap_servers, again.redis_url)
+    # Clients go on as they were set up.
+    assert (at.collector_url, at.write_key) == (again.collector_url, again.write_key)
     wait_until(lambda: is_known(up, "ada", again), "ada is still", LIVENESS_S, [up.process])
     assert 0 == up.stop(signal.SIGTERM)
 
@@ -138,4 +182,10 @@ def test_a_worker_that_refuses_its_parameters_is_not_started_again_and_again(
     code, said = up.says("up", "--dir", str(up.directory))
 
     assert (2, True) == (code, "latenes" in said)
+
+    wrong.write_text("endpoints:\n  - {name: crm, ulr: x}\n")
+    del up.environ["KEEPSTREAM_PARAMETERS"]
+    up.environ["KEEPSTREAM_ENDPOINTS"] = str(wrong)
+    code, said = up.says("up", "--dir", str(up.directory))
+    assert (2, True) == (code, "did you mean url?" in said)
     assert [] == up.left_running()

@@ -44,6 +44,7 @@ class Worker:
         environment: Mapping[str, str],
         arguments: Iterable[str],
         program: Program = PRESENT,
+        command: str = "worker",
     ) -> None:
         (self.port,) = free_ports(1)
         self.is_paused = False
@@ -51,7 +52,7 @@ class Worker:
         self.is_over = False
         self.process = process
         self._program = program
-        self._command = [program.python, "-m", program.module, "worker", *arguments]
+        self._command = [program.python, "-m", program.module, command, *arguments]
         self._environment = {
             **program.environment(environment),
             "KEEPSTREAM_WEB_PORT": str(self.port),

@@ -45,18 +45,23 @@ def said_by(
     *,
     user: str | None = None,
     visitor: str | None = None,
+    previous: str | None = None,
     message: str | None = None,
     channel: str | None = None,
     **properties: Any,
 ) -> bytes:
-    """An event that names a user, a visitor or both, as ingest writes it into the log."""
+    """An event that names a user, a visitor or both, or an alias that names another id, too, as
+    ingest writes it into the log.
+    """
     said: dict[str, Any] = {"type": name} if name in TYPES else {"type": "track", "event": name}
     said |= {"timestamp": iso(at_ms), "properties": properties, "logFormat": 3}
-    said["messageId"] = message or f"{name} {at_ms} {user} {visitor} {properties}"[:256]
+    said["messageId"] = message or f"{name} {at_ms} {user} {visitor} {previous} {properties}"[:256]
     if user is not None:
         said["userId"] = user
     if visitor is not None:
         said["anonymousId"] = visitor
+    if previous is not None:
+        said["previousId"] = previous
     if channel is not None:
         said["context"] = {"channel": channel}
     return orjson.dumps(said)

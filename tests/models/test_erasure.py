@@ -21,11 +21,14 @@ from models.events.times import iso
 from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave, decode_grave, encode_grave
 from models.parameters import load_parameters
+from models.partition import Partition
 from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state
+from models.plan import plan_for
 from models.replay import Replay
-from tests.models.lines import PARAMETERS, line
+from tests.models.lines import PARAMETERS, PRIOR, line
 from tests.models.persons import LINKING, Deployment, said_by
 from tests.models.test_persons import bought, logged_in, merged, minute, page, put_in_cart, split
+from tests.properties.histories import StoredRows
 
 
 @pytest.fixture(params=[1, 2, 4, 7], ids="{0} partitions".format)
@@ -393,6 +396,14 @@ def test_only_a_partition_with_graves_is_refused_by_a_release_that_knows_none() 
     shop.save(0)
 
     assert GRAVES_FORMAT == decode_state(shop.states[0]).format
+
+
+def test_graves_that_were_written_before_their_state_give_it_its_format() -> None:
+    fold = Partition(
+        0, StoredRows(), PRIOR, plan_for(PARAMETERS), lambda *_: PRIOR, graves={"ada": Grave()}
+    )
+
+    assert GRAVES_FORMAT == fold.state.format
 
 
 def test_requests_and_their_news_are_in_a_format_of_their_own(shop: Deployment) -> None:

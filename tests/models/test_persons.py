@@ -15,7 +15,7 @@ from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from models.identity import is_mirror
 from models.links import is_told
 from tests.models.lines import MINUTE_MS, at
-from tests.models.persons import LINKING, Deployment, said_by
+from tests.models.persons import APART, LINKING, Deployment, said_by
 from tests.models.test_withdrawal import TREATED
 
 TEN = at(hours=10)
@@ -202,7 +202,9 @@ def test_the_first_user_by_the_time_of_events_has_the_id(shop: Deployment) -> No
     assert {"bob"} == shop.people()["bob"]
 
 
-def test_of_more_ids_than_a_person_may_have_the_longest_idle_leaves(shop: Deployment) -> None:
+def test_of_more_ids_than_a_person_may_have_the_one_named_the_longest_ago_leaves(
+    shop: Deployment,
+) -> None:
     for n in range(7):
         shop.tell(page(10 * n, visitor=f"anon-{n}"), logged_in(10 * n + 1, visitor=f"anon-{n}"))
 
@@ -211,6 +213,78 @@ def test_of_more_ids_than_a_person_may_have_the_longest_idle_leaves(shop: Deploy
 
     shop.tell(logged_in(90, visitor="anon-0"))
     assert {"ada", "anon-0", *(f"anon-{n}" for n in range(3, 7))} == shop.people()["ada"]
+
+
+def with_too_many_ids(shop: Deployment) -> None:
+    """ada's are anon-0 to anon-5, of which the first has to go."""
+    for n in range(6):
+        shop.tell(page(10 * n, visitor=f"anon-{n}"), logged_in(10 * n + 1, visitor=f"anon-{n}"))
+
+
+@pytest.mark.parametrize(
+    ("event", "ids"),
+    [
+        (page(55, visitor="anon-0"), (1, 2, 3, 4, 5)),
+        (logged_in(55, visitor="anon-0"), (0, 2, 3, 4, 5)),
+        (logged_in(21, visitor="anon-0"), (0, 2, 3, 4, 5)),
+        (logged_in(9, visitor="anon-0"), (1, 2, 3, 4, 5)),
+        (logged_in(55, visitor="anon-1"), (1, 2, 3, 4, 5)),
+        (split(60, "anon-3"), (0, 1, 2, 4, 5)),
+        (split(60, "anon-0"), (1, 2, 3, 4, 5)),
+        (merged(60, "ada", "anon-3"), (0, 1, 2, 3, 4, 5)),
+        (merged(60, "ada", "anon-0"), (0, 1, 2, 3, 4, 5)),
+        (logged_in(20, "bob", "anon-2"), (0, 1, 3, 4, 5)),
+        (logged_in(55, "bob", "anon-0"), (1, 2, 3, 4, 5)),
+    ],
+    ids=[
+        "what it does itself does not bring it back",
+        "named again it is back, and the next has to go",
+        "named later than another one",
+        "named no later than all others",
+        "another is named again",
+        "another leaves",
+        "it leaves itself",
+        "another counts as a user, who was merged",
+        "it counts as a user, who was merged",
+        "another was another user's before",
+        "it is no other user's who was later",
+    ],
+)
+def test_who_has_to_go_comes_back_when_there_is_room(
+    shop: Deployment, event: bytes, ids: tuple[int, ...]
+) -> None:
+    with_too_many_ids(shop)
+
+    shop.tell(event)
+
+    assert {"ada", *(f"anon-{n}" for n in ids)} == shop.people()["ada"]
+    assert all(len(theirs) <= 2 for who, theirs in shop.people().items() if who != "ada")
+
+
+def test_who_has_to_go_is_told_as_if_never_linked(shop: Deployment) -> None:
+    with_too_many_ids(shop)
+    alone = Deployment(1, APART)
+    events = page(0, visitor="anon-0"), put_in_cart(56, visitor="anon-0")
+    alone.tell(*events)
+
+    shop.tell(events[1])
+
+    assert alone.whole("anon-0") == shop.whole("anon-0")
+    anon = shop.row("anon-0")
+    assert anon is not None
+    assert is_told(anon)
+
+
+def test_a_user_of_countless_ids_knows_the_latest_and_the_others_know_nothing_of_them(
+    shop: Deployment,
+) -> None:
+    shop.tell(*(logged_in(n, visitor=f"v-{n}") for n in range(40)))
+    shop.tell(*(page(41, visitor=f"v-{n}") for n in range(40)))
+
+    assert {"ada", *(f"v-{n}" for n in range(35, 40))} == shop.people()["ada"]
+    rows = {f"v-{n}": shop.row(f"v-{n}") for n in range(40)}
+    knowing = [id_ for id_, row in rows.items() if row and row.read(IDENTITIES).claims]
+    assert [f"v-{n}" for n in range(8, 40)] == knowing
 
 
 def test_a_user_becomes_anothers_by_an_act_alone(shop: Deployment) -> None:

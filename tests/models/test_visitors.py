@@ -12,6 +12,8 @@ from models.events.wire import Position, decode_log_line, encode_event
 from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS
 
+_BLOCKING = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
+
 
 def admitted(parameters: Any = PARAMETERS, /, **fields: Any) -> Event:
     line = {"type": "identify", "messageId": "m1", "timestamp": "2026-03-30T16:02:30Z", **fields}
@@ -27,7 +29,7 @@ def admitted(parameters: Any = PARAMETERS, /, **fields: Any) -> Event:
         ({"userID": "olaf", "ANONYMOUSID": "anon-4711", "TimeStamp": ""}, "olaf", "anon-4711"),
         ({"userId": "olaf", "anonymousId": 4711}, "olaf", "4711"),
         ({"type": "alias", "userId": "olaf", "previousId": "anon-4711"}, "olaf", "anon-4711"),
-        ({"type": "alias", "userId": "o", "previousId": "a", "anonymousId": "b"}, "o", "a"),
+        ({"type": "alias", "userId": "o", "previousId": "a", "anonymousId": "b"}, "o", "b"),
         ({"type": "alias", "userId": "o", "previousId": "null", "anonymousId": "b"}, "o", "b"),
         ({"type": "alias", "userId": "o", "previousId": "o", "anonymousId": "b"}, "o", "b"),
         ({"type": "alias", "userId": "o", "previous_id": "a"}, "o", "a"),
@@ -57,6 +59,34 @@ def test_who_an_event_is_of_and_who_they_were(
     assert (customer, visitor) == (event.customer, event.visitor)
 
 
+#: What an alias of olaf's names that is nobody, no id, olaf himself, or blocked.
+_NOTHING = (None, "null", True, "olaf", "kiosk-7")
+_ALIASES = [
+    *((before, now, None, None) for before in (None, "olaf") for now in _NOTHING),
+    *((before, "b", "b", None) for before in _NOTHING),
+    *(("a", now, "a", None) for now in _NOTHING),
+    ("a", "a", "a", None),
+    ("a", "b", "b", "a"),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "visitor", "previous"), _ALIASES)
+def test_an_alias_says_of_two_ids_who_they_were(
+    before: Any, now: Any, visitor: str | None, previous: str | None
+) -> None:
+    alias = admitted(_BLOCKING, type="alias", userId="olaf", previousId=before, anonymousId=now)
+    recorded = decode_event(encode_event(alias), message_id="m")
+
+    for event in (alias, recorded):
+        assert ("olaf", visitor, previous) == (event.customer, event.visitor, event.previous)
+
+
+def test_what_an_event_that_is_no_alias_says_of_before_is_not_heard() -> None:
+    event = admitted(userId="olaf", previousId="a", anonymousId="b")
+
+    assert ["b"] == list(event.named)
+
+
 @pytest.mark.parametrize("type_", ["identify", "alias", "page"])
 def test_both_ids_reach_the_log_and_an_export(type_: str) -> None:
     told = {"previousId" if type_ == "alias" else "anonymousId": "anon-4711"}
@@ -78,13 +108,10 @@ def test_an_event_of_one_id_is_written_as_before() -> None:
 
 
 def test_a_blocked_visitor_is_nobody() -> None:
-    parameters = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
-
-    assert admitted(parameters, userId="olaf", anonymousId="kiosk-7").visitor is None
-    assert "shop-7" == admitted(parameters, userId="olaf", anonymousId="shop-7").visitor
+    assert admitted(_BLOCKING, userId="olaf", anonymousId="kiosk-7").visitor is None
+    assert "shop-7" == admitted(_BLOCKING, userId="olaf", anonymousId="shop-7").visitor
 
 
-_BLOCKING = load_parameters(assignments=['identity.blocked=["kiosk-.*"]'])
 _NOBODIES = ["null", " Guest ", "00000000-0000-0000-0000-000000000000", "{{id}}", 0, "kiosk-7"]
 _NAMES = {
     "alias": "previousId",

@@ -6,5 +6,6 @@ A mutant takes one protection out. Its test must fail then: if it passes, it hol
 from tests.mutants.delivery import DELIVERY
 from tests.mutants.erasure import ERASURE
 from tests.mutants.trust import TRUST
+from tests.mutants.webhooks import WEBHOOKS
 
-MUTANTS = (*DELIVERY, *ERASURE, *TRUST)
+MUTANTS = (*DELIVERY, *ERASURE, *TRUST, *WEBHOOKS)

@@ -99,6 +99,8 @@ class Owner:
     def __init__(self, topics: Topics) -> None:
         stored = topics.table()
         self._topics = topics
+        #: Deletions of keys that are on their way when it dies.
+        self.late: list[Written] = []
         stored.bury()
         self._graves = stored.graves
         self._rows = CustomerRows(stored.packed, strays=stored.strays)
@@ -114,15 +116,20 @@ class Owner:
             self._rows.keys,
             self._graves,
             secrets or Secrets.drawn(),
+            applied=stored.state.applied,
             is_first=stored.state.applied < 0,
         )
         if secrets is None:
             topics.keep([self._state()])
 
-    def take(self, log: Sequence[bytes], end: int, dies: Random | None = None) -> None:
-        """Fold the log from what was applied up to ``end``, and write it; or die somewhere."""
+    def take(
+        self, log: Sequence[bytes], end: int, dies: Random | None = None, again: int = 0
+    ) -> None:
+        """Fold the log from what was applied up to ``end``, and write it; or die somewhere.
+        ``again``: so many records were applied, but not committed, and are read once more.
+        """
         held = Held()
-        for offset in range(self.fold.state.applied + 1, end):
+        for offset in range(max(self.fold.state.applied + 1 - again, 0), end):
             self._apply(offset, log[offset])
         self.archive.write_to(held)  # type: ignore[arg-type]
         drained = [*self._graves.drain(), *self._rows.drain()]
@@ -138,6 +145,9 @@ class Owner:
         for written in by_topic.values():
             reached = dies.randint(0, len(written)) if how_far == "effects" else len(written)
             self._topics.keep(written[:reached])
+            self.late += [
+                r for r in written[reached:] if r.topic == "customer-keys" and not r.value
+            ]
         if how_far == "rows":
             self._topics.keep(rows[: dies.randint(0, len(rows))])
 

@@ -14,7 +14,7 @@ from models.partition import Partition
 from models.partition_state import PartitionState, encode_state
 from streams.graves import CustomerGraves
 from tests.models.lines import START_MS, line
-from tests.properties.archives import Owner, Topics
+from tests.properties.archives import Owner, Topics, Written
 from tests.properties.histories import StoredRows, canonical_logs
 from tests.properties.test_partitions import PLAN, run, snapshot_of
 
@@ -24,14 +24,19 @@ seeds = st.integers(0, 2**64)
 def lived(log: list[bytes], chance: Random) -> Topics:
     """What workers leave who fold ``log`` in batches, and die now and then."""
     topics = Topics()
-    owner = Owner(topics)
+    owner, again = Owner(topics), 0
+    late: list[Written] = []
     while (begin := owner.fold.state.applied + 1) < len(log):
         end = min(begin + chance.choice((2, 8, 30)), len(log))
         if chance.random() < 0.4:
-            owner.take(log, end, dies=chance)
-            owner = Owner(topics)
+            owner.take(log, end, dies=chance, again=again)
+            late += owner.late
+            owner, again = Owner(topics), chance.choice((0, 3, 20))
         else:
-            owner.take(log, end)
+            owner.take(log, end, again=again)
+            again = 0
+            topics.keep(late)
+            late = []
     return topics
 
 

@@ -3,10 +3,15 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from itertools import count
 from random import Random
 from typing import Any, Self
 
+import orjson
 from redis.exceptions import ConnectionError as Broken
+
+#: A stream, the marker of an erasure, the decision's offset, and what is added.
+_Added = tuple[str, str, int, dict[Any, Any]]
 
 
 class Store:
@@ -17,22 +22,33 @@ class Store:
     def __init__(self, chance: Random) -> None:
         self._chance = chance
         self.share_broken = chance.choice((0.0, 0.0, 0.3))
-        self.streams: dict[str, list[dict[Any, Any]]] = defaultdict(list)
+        #: The entries by their ids.
+        self.streams: dict[str, dict[bytes, dict[Any, Any]]] = defaultdict(dict)
+        #: Up to where in their topics it was that somebody was erased.
+        self.erased: dict[str, int] = {}
+        self._ids = count(1)
 
-    async def take(self, added: list[tuple[str, dict[Any, Any]]]) -> list[bytes]:
+    async def take(self, added: list[_Added]) -> list[bytes]:
         is_broken = self._chance.random() < self.share_broken
         if is_broken and self._chance.random() < 0.5:
             raise Broken("before")
-        for stream, fields in added:
-            self.streams[stream].append(fields)
+        for stream, erased, offset, fields in added:
+            if offset >= self.erased.get(erased, 0):
+                self.streams[stream][b"%d-1" % next(self._ids)] = fields
         await asyncio.sleep(0.01 * self._chance.random())
         if is_broken:
             raise Broken("after")
         return [b"1-1"] * len(added)
 
+    def breaks_off(self) -> bool:
+        """Whether a look, or a deletion, gets no answer."""
+        return self._chance.random() < self.share_broken
+
 
 class Client:
-    """As much of Redis's client as `TriggerStreams.append` uses. ``request``: as a `Reader` has."""
+    """As much of Redis's client as `TriggerStreams` uses to append and to erase. ``request``: as a
+    `Reader` has.
+    """
 
     def __init__(self, store: Store, request: Callable[[], Awaitable[None]]) -> None:
         self._store = store
@@ -42,12 +58,44 @@ class Client:
         assert not transaction
         return _Pipeline(self._store, self._request)
 
+    async def scan(self, cursor: int, *, match: str, **_: object) -> tuple[int, list[bytes]]:
+        await self._asked()
+        begin = match.removesuffix("*")
+        return 0, [one.encode() for one in self._store.streams if one.startswith(begin)]
+
+    async def type(self, stream: str) -> bytes:
+        await self._asked()
+        return b"stream" if stream in self._store.streams else b"none"
+
+    async def eval(self, _script: str, _keys: int, stream: str, _after: str, _count: int) -> bytes:
+        """What the script finds that looks whose the entries are."""
+        await self._asked()
+        told = [
+            entry_id + b" " + orjson.dumps(orjson.loads(fields["trigger"])["userId"])
+            for entry_id, fields in self._store.streams[stream].items()
+        ]
+        return b"\n".join([b"", *told])
+
+    async def set(self, key: str, value: int, **_: object) -> None:
+        await self._asked()
+        self._store.erased[key] = value
+
+    async def xdel(self, stream: str, *entry_ids: bytes) -> None:
+        await self._asked()
+        for entry_id in entry_ids:
+            self._store.streams[stream].pop(entry_id, None)
+
+    async def _asked(self) -> None:
+        await self._request()
+        if self._store.breaks_off():
+            raise Broken("no answer")
+
 
 class _Pipeline:
     def __init__(self, store: Store, request: Callable[[], Awaitable[None]]) -> None:
         self._store = store
         self._request = request
-        self._added: list[tuple[str, dict[Any, Any]]] = []
+        self._added: list[_Added] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,8 +103,12 @@ class _Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def xadd(self, stream: str, fields: dict[Any, Any], **_: object) -> None:
-        self._added.append((stream, fields))
+    def eval(
+        self, _script: str, _keys: int, stream: str, erased: str, offset: int, _: int, *said: Any
+    ) -> None:
+        """What the script does that adds a decision."""
+        fields = dict(zip(said[::2], said[1::2], strict=True))
+        self._added.append((stream, erased, offset, fields))
 
     async def execute(self, *, raise_on_error: bool) -> list[bytes]:
         assert not raise_on_error

@@ -29,6 +29,7 @@ from config.topics import (
 )
 from models.decisions.trigger import decode_decision, does_nothing
 from models.events.dead_letter import decode_dead_letter
+from models.events.erasure_record import notice_in
 from models.events.rejection import Reason, Rejected
 from models.events.wire import decode_line
 from models.learning.lessons import decode_lesson
@@ -58,6 +59,7 @@ from streams.auditing.spools import (
     digest_of,
 )
 from streams.dead_letters import decode_letter
+from streams.graves import Fingerprints
 from streams.raw_records import outgoing_of
 from streams.recovery import ChangelogFold
 from streams.snapshot_store import SnapshotStore
@@ -115,11 +117,14 @@ class Verdict:
         told += self._undelivered()
         for number in self._partitions():
             told += await self._unlike_archive(number)
-        applied, late = self._audit.checked["events:applied"], self._audit.checked["events:late"]
-        refused = len(self._refused())
-        if applied + late + refused != len(published):
+        checked, refused = self._audit.checked, len(self._refused())
+        applied, late, erased = (
+            checked[f"events:{fate}"] for fate in ("applied", "late", "erased")
+        )
+        if applied + late + erased + refused != len(published):
             told.append(
-                f"{applied} applied, {late} late and {refused} refused, of {len(published)}"
+                f"{applied} applied, {late} late, {erased} erased and {refused} refused, of "
+                f"{len(published)}"
             )
         return told
 
@@ -207,7 +212,8 @@ class Verdict:
             for record, sealed in zip(log, archived, strict=False)
             if record.value != sealed.value and b'"type":"gone"' not in sealed.value
         ]
-        if outcome != Unsealed(records=len(log)):
+        # What the erased had is gone, and nothing else.
+        if (outcome.records, outcome.missing, outcome.foreign) != (len(log), 0, 0):
             told.append(f"{CUSTOMER_ARCHIVE}-{number}, for a log of {len(log)}: {outcome!r}")
         stored = ChangelogFold()
         for record in self._log(CUSTOMERS, number):
@@ -239,9 +245,7 @@ class Verdict:
         for number in self._partitions():
             for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, DECISION_LEDGER):
                 values = [r.value or b"" for r in self._log(topic, number)]
-                spool.found(
-                    number, [Effect(topic, decode_decision(v).id, digest_of(v)) for v in values]
-                )
+                spool.found(number, [Effect(topic, _id_of(v), digest_of(v)) for v in values])
             for record in self._log(DEAD_LETTERS, number):
                 letter = decode_dead_letter(record.value or b"")
                 if letter.source is not None and letter.step == "profile":
@@ -289,20 +293,45 @@ class Verdict:
         return Counter(
             f"{stream} {fields['id']}"
             for stream, entries in self._store.streams.items()
-            for fields in entries
+            for fields in entries.values()
         )
 
     def _undelivered(self) -> list[str]:
-        decided = {
-            decision.id
-            for topic in DELIVERED_TOPICS
-            for number in self._partitions()
-            for record in self._log(topic, number)
-            if not does_nothing(decision := decode_decision(record.value or b""))
-        }
+        decided: set[str] = set()
+        erased: set[str] = set()
+        for topic in DELIVERED_TOPICS:
+            for number in self._partitions():
+                kept, gone = self._decided(topic, number)
+                decided |= kept
+                erased |= gone
         there = {one.rpartition(" ")[2] for one in self._delivered()}
         told = [f"decision {one} was not delivered" for one in sorted(decided - there)]
-        return told + [f"{one} was delivered, and not decided" for one in sorted(there - decided)]
+        told += [f"{one} is of somebody erased" for one in sorted(there & erased)]
+        return told + [
+            f"{one} was delivered, and not decided" for one in sorted(there - decided - erased)
+        ]
+
+    def _decided(self, topic: str, number: int) -> tuple[set[str], set[str]]:
+        """What was decided on a partition, and what of it only for somebody who was erased after
+        it: a crash repeats the news of it, and after that what was decided for whoever came later.
+        """
+        of_whom: dict[bytes, set[str]] = {}
+        erased: set[str] = set()
+        fingerprints = Fingerprints()
+        for record in self._log(topic, number):
+            notice = notice_in(record.value or b"")
+            if notice is not None:
+                erased |= of_whom.pop(bytes.fromhex(notice.fingerprint), set())
+            elif not does_nothing(decision := decode_decision(record.value or b"")):
+                of_whom.setdefault(fingerprints.of(decision.user_id), set()).add(decision.id)
+        kept = set().union(*of_whom.values())
+        return kept, erased - kept
+
+
+def _id_of(content: bytes) -> str:
+    """The id of a decision, or of the news that somebody was erased."""
+    notice = notice_in(content)
+    return decode_decision(content).id if notice is None else notice.id
 
 
 def _decided_with(snapshot: Snapshot) -> bytes:

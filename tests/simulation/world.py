@@ -29,7 +29,7 @@ import streams.owned_partitions
 import streams.pacing
 import streams.quarantine
 import streams.snapshot_store
-from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs
 from config.settings import load_settings
 from config.topics import (
     CLICKSTREAM,
@@ -41,6 +41,7 @@ from config.topics import (
     SUPPORT,
     TRANSACTIONS,
 )
+from models.events.erasure_record import ERASE_REQUESTED, MODES
 from models.plan import plan_for
 from streams.kafka_clients import partition_for
 from streams.log_records import live_record
@@ -69,6 +70,10 @@ PARAMETERS = replace(
     identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
+#: Who does nothing for a while is erased. Not in history, of which a replay erases at once, and a
+#: worker by a record that comes after what it has in hand.
+FORGETFUL = replace(PARAMETERS, privacy=replace(SHIPPED.privacy, inactive=DurationMs(10 * DAY_MS)))
+FORGETFUL_PLAN = plan_for(FORGETFUL)
 SETTINGS = load_settings(
     {}, partitions=PARTITIONS, max_batch_records=8, deliver_max_age="0", archive="on"
 )
@@ -79,6 +84,10 @@ LIVENESS_S = 1_500.0
 SESSION_S = 3.0
 #: Writes before an outage of a worker can come: later ones would find nothing left to do.
 REQUESTS_MAX = 250
+
+
+#: So few that there is somebody to erase.
+SHARE_OF_ERASURES = 0.08
 
 
 class Publication(StrEnum):
@@ -119,6 +128,9 @@ class Simulation:
         self._broker.on_request = self._on_request
         self._store = Store(self._chance)
         self._publication = publication
+        is_history = publication is Publication.HISTORY
+        self._parameters = PARAMETERS if is_history else FORGETFUL
+        self._plan = PLAN if is_history else FORGETFUL_PLAN
         #: One worker at a time takes history in as a replay does: two tell each other of what they
         #: have learnt by snapshots alone.
         self._workers_max = 1 if publication is Publication.HISTORY else 3
@@ -163,7 +175,7 @@ class Simulation:
         return await self._judged()
 
     async def _judged(self) -> Run:
-        verdict = Verdict(self._broker, self._store, SETTINGS, PARAMETERS, PLAN)
+        verdict = Verdict(self._broker, self._store, SETTINGS, self._parameters, self._plan)
         wrong = [
             *await verdict.differences(self._published),
             *self._broker.broken_promises,
@@ -205,6 +217,9 @@ class Simulation:
             name, topic, said = self._chance.choice(_EVENTS)
             if len(who) > 1 and self._chance.random() < 0.3:
                 name, topic, said = self._chance.choice(_ACTS)
+            elif self._chance.random() < SHARE_OF_ERASURES:
+                name, topic = ERASE_REQUESTED, self._chance.choice(RAW_TOPICS)
+                said = self._chance.choice(_MODES)
             # By its own message id, a repeat in the log is told by its place alone.
             value = line(
                 name,
@@ -261,7 +276,12 @@ class Simulation:
     def _join(self) -> None:
         self._numbers += 1
         worker = SimulatedWorker(
-            f"worker-{self._numbers}", self._broker, self._store, SETTINGS, PARAMETERS, PLAN
+            f"worker-{self._numbers}",
+            self._broker,
+            self._store,
+            SETTINGS,
+            self._parameters,
+            self._plan,
         )
         self._workers.append(worker)
         self._changed.set()
@@ -346,6 +366,8 @@ _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Campaign Cost", FEEDBACK, {"channel": "ads", "amount": 5.0}),
 )
 
+
+_MODES: tuple[dict[str, Any], ...] = ({}, *({"mode": mode} for mode in MODES))
 
 #: What says of ids that they are one person's, or are not.
 _ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (

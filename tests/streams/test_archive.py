@@ -7,7 +7,6 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import replace
 
-from config.settings import load_settings
 from models.customer.row import Row
 from models.events.event import Event, Source
 from models.events.foreign import Foreign
@@ -15,7 +14,6 @@ from models.events.gone import Gone, encode_gone
 from models.events.rejection import Rejected
 from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave
-from models.parameters import load_parameters
 from models.partition import ALREADY_APPLIED
 from streams.archive.frames import (
     FRAME_BYTES_MAX,
@@ -27,7 +25,6 @@ from streams.archive.frames import (
     sealed,
 )
 from streams.archive.key_reading import Keys
-from streams.archive.opening import ArchiveError, require_told_erasures
 from streams.archive.unsealing import Unsealed, Unsealing
 from streams.archive.writing import ArchiveWriter
 from streams.customer_keys import PARTITION_KEY, CustomerKey, Secrets, read_key
@@ -94,7 +91,7 @@ def test_an_erasure_read_again_leaves_the_key_of_whoever_came_later() -> None:
     owned = Owned(CustomerKey.read(later, b"ada"), Grave(at_ms=at(hours=2), applied=5, erased=5))
     owned.take(5, record_of("User Erase Requested", 2))
     told = [(one.key, one.value) for one in owned.written() if one.topic == "customer-keys"]
-    assert [(b"ada", None), (b"ada", later)] == told
+    assert [] == told
 
 
 def test_an_erasure_deletes_the_key_and_leaves_a_grave() -> None:
@@ -103,7 +100,7 @@ def test_an_erasure_deletes_the_key_and_leaves_a_grave() -> None:
     owned.take(5, record_of("User Erase Requested", 2))
     written = owned.written()
     told = [(one.key, one.value) for one in written if one.topic == "customer-keys"]
-    assert [(b"ada", None)] == told
+    assert [(SECRETS.key_of(b"ada", 1).name(b"ada"), None)] == told
     (entry,) = entries_in(written)
     assert entry.gone is not None
     assert b"ada" not in encode_gone(entry.gone)
@@ -139,12 +136,20 @@ def test_a_row_without_a_key_is_written_with_the_one_that_is_drawn() -> None:
 def test_keys_and_secrets_are_read_back_and_no_others() -> None:
     key = SECRETS.key_of(b"ada", 4)
     kept = key.kept(b"ada")
-    assert key == read_key(b"ada", kept)
+    assert (b"ada", key) == read_key(key.name(b"ada"), kept)
     assert SECRETS == Secrets.read(SECRETS.kept())
     assert Secrets.read(SECRETS.kept()[:-1] + b"?") is None
-    for customer, torn in ((b"bob", kept), (b"ada", kept[:-1]), (b"ada", b"canary"), (b"", kept)):
+    later = SECRETS.key_of(b"ada", 5).name(b"ada")
+    for name, torn in (
+        (key.name(b"bob"), kept),
+        (key.name(b"ada"), kept[:-1]),
+        (key.name(b"ada"), b"canary"),
+        (later, kept),
+        (b"ada", kept),
+        (b"", kept),
+    ):
         with pytest.raises(Foreign):
-            read_key(customer, torn)
+            read_key(name, torn)
 
 
 def test_secrets_are_not_shown() -> None:
@@ -156,10 +161,15 @@ def test_secrets_are_not_shown() -> None:
         assert secret.hex() not in told
 
 
+def stored(name: bytes | None, value: bytes | None) -> Any:
+    """A record of `customer-keys`."""
+    return FakeRecord(0, 0, "customer-keys", 0, 0, name, value, [])
+
+
 def unsealed(*frames: bytes, secret: bytes = SECRETS.frame) -> tuple[list[int], Unsealed]:
     keys, outcome = Keys(frame=secret), Unsealed()
-    kept = SECRETS.key_of(b"ada", 0).kept(b"ada")
-    keys.kept[b"ada"] = kept
+    key = SECRETS.key_of(b"ada", 0)
+    keys.add(stored(key.name(b"ada"), key.kept(b"ada")))
     unsealing = Unsealing(0, keys, outcome)
     return [one.offset for frame in frames for one in unsealing.take(frame)], outcome
 
@@ -204,8 +214,28 @@ def test_the_key_of_a_partition_is_known_by_its_name_alone() -> None:
     keys = Keys()
     kept = CustomerKey(SECRETS.frame, 0).kept(PARTITION_KEY)
     for name, value in ((PARTITION_KEY, kept), (b"ada", b"canary"), (None, b"canary")):
-        keys.add(FakeRecord(0, 0, "customer-keys", 0, 0, name, value, []))  # type: ignore[arg-type]
-    assert (SECRETS.frame, {}, 2) == (keys.frame, keys.kept, keys.foreign)
+        keys.add(stored(name, value))
+    assert (SECRETS.frame, {}, 2) == (keys.frame, keys.by_customer(), keys.foreign)
+
+
+def test_a_deletion_that_comes_late_leaves_the_key_of_whoever_came_later() -> None:
+    keys = Keys()
+    earlier, later = SECRETS.key_of(b"ada", 1), SECRETS.after_forgetting(5).key_of(b"ada", 9)
+    for key in (earlier, later):
+        keys.add(stored(key.name(b"ada"), key.kept(b"ada")))
+    keys.add(stored(earlier.name(b"ada"), None))
+    assert {later.id: later.secret} == keys.secrets()
+    assert {b"ada": later.kept(b"ada")} == keys.by_customer()
+
+
+def test_a_key_that_is_written_again_after_its_customer_was_erased_is_known() -> None:
+    keys, graves = Keys(), CustomerGraves()
+    earlier, later = SECRETS.key_of(b"ada", 1), SECRETS.after_forgetting(5).key_of(b"ada", 9)
+    for key in (earlier, later):
+        keys.add(stored(key.name(b"ada"), key.kept(b"ada")))
+    assert [] == keys.outlived(graves)
+    graves["ada"] = Grave(at_ms=at(hours=2), applied=5, erased=5)
+    assert [earlier.name(b"ada")] == keys.outlived(graves)
 
 
 def test_what_is_left_of_a_record_is_refused_in_the_log_itself() -> None:
@@ -213,11 +243,3 @@ def test_what_is_left_of_a_record_is_refused_in_the_log_itself() -> None:
     record = FakeRecord(0, 0, "customer-events", 0, 0, None, value, [])
     with pytest.raises(Rejected):
         log_line_of(record, SetAside())
-
-
-def test_who_would_be_erased_without_a_record_that_says_so_keeps_a_worker_from_starting() -> None:
-    inactive = load_parameters(assignments=["privacy.inactive=1095d"])
-    with pytest.raises(ArchiveError, match=r"set privacy\.inactive=0 .* KEEPSTREAM_ARCHIVE=off"):
-        require_told_erasures(load_settings({}, archive="on"), inactive)
-    require_told_erasures(load_settings({}, archive="on"), load_parameters())
-    require_told_erasures(load_settings({}), inactive)

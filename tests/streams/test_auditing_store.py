@@ -17,6 +17,7 @@ from streams.auditing.spools import digest_of
 from streams.auditing.store_contents import KeptProfile, StoreContents, read_store, still_missing
 from streams.metrics import Metrics
 from streams.redis_views import (
+    DueDecision,
     TriggerStreams,
     connect,
     customer_key,
@@ -42,7 +43,7 @@ def delivered(settings: Settings, store: redis.Redis) -> str:
     async def deliver() -> None:
         async with connect(settings) as client:
             streams = TriggerStreams(client, settings, Metrics())
-            await streams.append([(one, encode_decision(one)) for one in TRIGGERS])
+            await streams.append([DueDecision(one, encode_decision(one)) for one in TRIGGERS])
 
     asyncio.run(deliver())
     return trigger_stream(settings, "overdue")

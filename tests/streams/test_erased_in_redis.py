@@ -9,6 +9,7 @@ import pytest
 import redis
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from config.settings import Settings, load_settings
 from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import encode_decision
@@ -17,6 +18,7 @@ from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.redis_views import (
     ENTRIES_PER_LOOK,
+    DueDecision,
     TriggerStreams,
     connect,
     displaced_stream,
@@ -31,13 +33,18 @@ IDS = ["ada", 'a "quoted" one', "back\\slash\\", "Zoë 顧客", '"', "\\"]
 
 @pytest.fixture
 def settings(valkey: EmbeddedValkey) -> Settings:
-    return load_settings({}, redis_url=valkey.url, topic_prefix=f"{uuid.uuid4().hex[:8]}.")
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    return load_settings({}, redis_url=valkey.url, topic_prefix=prefix, erasure_salt="salt")
 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(settings.redis_url) as client:
         yield client
+
+
+#: Where on its topic it is that somebody was erased.
+TOLD_AT = 7
 
 
 def put(settings: Settings, store: redis.Redis, kind: str, *whose: str) -> None:
@@ -54,8 +61,8 @@ def erase(settings: Settings, topic: str, *customers: str) -> bool:
     async def erased() -> bool:
         async with connect(settings) as client:
             streams = TriggerStreams(client, settings, Metrics())
-            names = {FINGERPRINTS.of(customer) for customer in customers}
-            return await streams.erase(names, topic, FINGERPRINTS)
+            names = {FINGERPRINTS.of(customer): TOLD_AT for customer in customers}
+            return await streams.erase(names, topic)
 
     return asyncio.run(erased())
 
@@ -126,3 +133,54 @@ def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
         url = valkey.url
 
     assert not erase(load_settings({}, redis_url=url), RETENTION_TRIGGERS, "ada")
+
+
+def test_what_comes_after_its_customer_was_erased_is_added_only_if_it_was_decided_after(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """As by a worker that was cut off with a decision in hand, here or in the way of another."""
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+    decided = [replace(trigger("churn-risk", f"t-{n}"), user_id="ada") for n in range(2)]
+    early, later = (
+        DueDecision(one, encode_decision(one), RETENTION_TRIGGERS, TOLD_AT + n)
+        for one, n in zip(decided, (-1, 1), strict=True)
+    )
+    stream = trigger_stream(settings, "churn-risk")
+
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            store.set(stream, "somebody else's")
+            assert [] == await streams.append([early, later])
+            assert ["t-1"] == left(store, displaced_stream(settings))
+            store.delete(stream)
+            await streams.return_displaced()
+            assert [] == await streams.append([early, later])
+
+    asyncio.run(deliver())
+    assert ["t-1", "t-1"] == left(store, stream)
+    (marker,) = store.keys(f"{settings.topic_prefix}keepstream:erased:*")
+    assert b"ada" not in marker
+    assert 0 < store.pttl(marker) <= DAY_MS
+
+
+def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
+    settings: Settings, store: redis.Redis
+) -> None:
+    decided = replace(trigger("churn-risk", "t"), user_id="ada")
+    stream = trigger_stream(settings, "churn-risk")
+
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            store.set(stream, "somebody else's")
+            await streams.append([DueDecision(decided, encode_decision(decided))])
+            (waiting,) = store.xrange(displaced_stream(settings))
+            store.delete(stream)
+            await streams.erase({FINGERPRINTS.of("ada"): TOLD_AT}, RETENTION_TRIGGERS)
+            # A worker that had read it before, and goes on only now.
+            store.xadd(displaced_stream(settings), waiting[1])
+            await streams.return_displaced()
+
+    asyncio.run(deliver())
+    assert [] == left(store, stream)

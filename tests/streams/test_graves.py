@@ -69,6 +69,21 @@ CHANGELOGS: dict[str, tuple[tuple[ChangelogRecord, ...], bool, bool]] = {
         True,
         False,
     ),
+    "a new person, and a row of a worker that was replaced": (
+        (*BEFORE, *ERASED, written(14), state(15), written(8)),
+        True,
+        False,
+    ),
+    "what others share, and a row of a worker that was replaced": (
+        (*BEFORE, dug(10), written(10), state(12), written(8)),
+        True,
+        False,
+    ),
+    "what others share, and an end by a worker that was replaced": (
+        (*BEFORE, dug(10), written(10), state(12), gone(10)),
+        True,
+        False,
+    ),
     "erased again": ((*BEFORE, *ERASED, written(14), dug(20), gone(20), state(21)), False, False),
     "another's later grave": ((*BEFORE, dug(10, "bob"), written(8), state(12)), True, False),
 }

@@ -90,7 +90,7 @@ class Broker:
         self.log: list[bytes] = []
         self.producers: list[Producer] = []
         self._outcomes = list(outcomes)
-        monkeypatch.setattr(publishing, "_raw_partitions", lambda _: dict.fromkeys(RAW_TOPICS, 4))
+        monkeypatch.setattr(publishing, "partitions_there", lambda *_: dict.fromkeys(RAW_TOPICS, 4))
         monkeypatch.setattr(publishing, "new_sync_producer", self._connect)
         monkeypatch.setattr(publishing, "abandon", self._abandon)
         monkeypatch.setattr(publishing, "sleep", lambda _: None)

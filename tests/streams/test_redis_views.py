@@ -17,6 +17,7 @@ from streams.metrics import Metrics
 from streams.redis_views import (
     PROFILES_PER_WRITE,
     REST_S,
+    DueDecision,
     ProfileViews,
     TriggerStreams,
     connect,
@@ -215,7 +216,7 @@ def test_nothing_is_forgotten_while_the_store_is_away(gone: Settings) -> None:
             assert 1 == views.waiting
             assert not await views.was_emptied()
             streams = TriggerStreams(client, gone, metrics)
-            lost = [(trigger("cart-abandoned", "t-1"), b"{}")]
+            lost = [DueDecision(trigger("cart-abandoned", "t-1"), b"{}")]
             assert lost == await streams.append(lost)
 
     asyncio.run(write())
@@ -226,8 +227,8 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
     settings: Settings, store: redis.Redis
 ) -> None:
     triggers = [
-        (trigger("cart-abandoned", "t-1"), b"1"),
-        (trigger("ticket-overdue", "t-2", group=None), b"2"),
+        DueDecision(trigger("cart-abandoned", "t-1"), b"1"),
+        DueDecision(trigger("ticket-overdue", "t-2", group=None), b"2"),
     ]
     metrics = Metrics()
 
@@ -248,10 +249,10 @@ def test_triggers_are_appended_to_the_stream_of_their_kind(
 
 
 MIXED = [
-    (trigger("cart-abandoned", "t-1"), b"1"),
-    (trigger("ticket-overdue", "t-2", group=None), b"2"),
-    (trigger("cart-abandoned", "t-3"), b"3"),
-    (trigger("ticket-overdue", "t-4"), b"4"),
+    DueDecision(trigger("cart-abandoned", "t-1"), b"1"),
+    DueDecision(trigger("ticket-overdue", "t-2", group=None), b"2"),
+    DueDecision(trigger("cart-abandoned", "t-3"), b"3"),
+    DueDecision(trigger("ticket-overdue", "t-4"), b"4"),
 ]
 
 

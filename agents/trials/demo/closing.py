@@ -1,7 +1,6 @@
 """What a demonstration says at its end."""
 
 import msgspec
-import redis
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +14,7 @@ from config.settings import Settings
 from models.customer.profile import Profile
 from models.parameters import load_parameters
 from streams.redis_views import customer_key
-
-TIMEOUT_S = 5.0
+from streams.store_client import StoreUnreachable, store_client
 
 
 def example_customer(settings: Settings, figures: Figures) -> Profile | None:
@@ -26,10 +24,10 @@ def example_customer(settings: Settings, figures: Figures) -> Profile | None:
         return None
     customer = max(sorted(kinds), key=lambda customer: len(kinds[customer]))
     try:
-        with redis.Redis.from_url(settings.redis_url, socket_timeout=TIMEOUT_S) as client:
+        with store_client(settings) as client:
             content = client.get(customer_key(settings, customer))
-    except redis.RedisError as error:
-        raise DemoFailed(f"the store stopped answering ({type(error).__name__})") from None
+    except StoreUnreachable as error:
+        raise DemoFailed(f"the store stopped answering ({error.kind})") from None
     return None if content is None else msgspec.json.decode(content, type=Profile)
 
 

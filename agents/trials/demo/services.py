@@ -8,16 +8,15 @@ from pathlib import Path
 from time import strftime
 from typing import NamedTuple
 
-import redis
 from kafka.errors import KafkaError
 
-from agents.trials.demo.failure import DemoFailed
 from config.settings import Settings, load_settings, variable_of
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import HOST
 from streams.embedded.process import ServerProcess
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_admin, require_broker
+from streams.store_client import StoreUnreachable, require_store, store_client
 from streams.topics import declared
 
 Say = Callable[[str], None]
@@ -26,7 +25,6 @@ Say = Callable[[str], None]
 STORE_LIMITS = {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
 #: All workers join within this, so that the first assignment is the last.
 JOIN_DELAY_MS = 1_500
-TIMEOUT_S = 5.0
 
 # What an operator says about a broker means nothing to an embedded one.
 _ABOUT_THE_BROKER = (
@@ -76,7 +74,7 @@ def deployment(
     if servers is not None:
         require_broker(known)
     if store is not None:
-        _require_store(known)
+        require_store(known)
     started: list[ServerProcess] = []
     with ExitStack() as stack:
         if store is None:
@@ -128,25 +126,10 @@ def _embedded_broker(directory: Path, say: Say) -> Iterator[EmbeddedKafka]:
 def _embedded_store(directory: Path, say: Say) -> Iterator[EmbeddedValkey]:
     say("Starting Valkey")
     with EmbeddedValkey(directory) as valkey:
-        with redis.Redis.from_url(valkey.url, socket_timeout=TIMEOUT_S) as client:
+        with store_client(load_settings({}, redis_url=valkey.url)) as client:
             for name, value in STORE_LIMITS.items():
                 client.config_set(name, value)
         yield valkey
-
-
-def _require_store(settings: Settings) -> None:
-    """Raise ``DemoFailed`` unless the store answers: the workers would wait for it for ever."""
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        ) as client:
-            client.ping()
-    except (redis.RedisError, ValueError) as error:
-        # Only its kind: its text may hold an address with a password.
-        raise DemoFailed(
-            f"no answer from Redis at {settings.redis_url_redacted} ({type(error).__name__}): "
-            f"start it, or leave out --redis-url to have one started"
-        ) from None
 
 
 def _remove_topics(settings: Settings, say: Say) -> None:
@@ -167,7 +150,7 @@ def _remove_topics(settings: Settings, say: Say) -> None:
 def _remove_keys(settings: Settings, say: Say) -> None:
     pattern = f"{settings.topic_prefix}keepstream:*"
     try:
-        with redis.Redis.from_url(settings.redis_url, socket_timeout=TIMEOUT_S) as client:
+        with store_client(settings) as client:
             keys: list[bytes] = []
             for key in client.scan_iter(pattern, count=1_000):
                 keys.append(key)
@@ -176,5 +159,5 @@ def _remove_keys(settings: Settings, say: Say) -> None:
                     keys.clear()
             if keys:
                 client.unlink(*keys)
-    except redis.RedisError as error:
-        say(f"Could not remove the keys {pattern} ({type(error).__name__}): please delete them")
+    except StoreUnreachable as error:
+        say(f"Could not remove the keys {pattern} ({error.kind}): please delete them")

@@ -1,0 +1,95 @@
+"""`keepstream collector`: take events over HTTP, and make write keys for it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.errors import CommandError
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
+from agents.collector.write_keys import new_write_key
+from config.settings import SettingsError
+from config.sources import hash_of, require_source_name, sources_in
+
+app = typer.Typer(
+    help="Take events over HTTP, in Segment's format, and publish them.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(epilog="Example: keepstream collector --port 8088")
+def collector(
+    context: typer.Context,
+    bootstrap_servers: BootstrapServers = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", help="Port, instead of KEEPSTREAM_COLLECTOR_PORT; 0 takes a free one."
+        ),
+    ] = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(
+            "--web-port",
+            help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+) -> None:
+    """Take events over HTTP until it is told to stop, and publish them to the raw topics.
+
+    It speaks Segment's HTTP API, so the libraries of Segment, RudderStack, PostHog and Jitsu send
+    to it when they are given its address as their host. Needs the same parameters as the workers.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = kafka_settings(
+        "collector", bootstrap_servers=bootstrap_servers, collector_port=port, web_port=web_port
+    )
+    parameters = parameters_from(settings, assignments)
+    from agents.collector.running import run_collector  # noqa: PLC0415 - when needed
+
+    run_collector(settings, parameters)
+
+
+@app.command("key", epilog="Example: keepstream collector key shop-web --add sources.toml")
+def key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The source it is for.")],
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            "--add",
+            metavar="FILE",
+            help="Add the source to this file of sources.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Make a write key for a source, and show it, once: only its hash is kept.
+
+    The collector reads the file that KEEPSTREAM_COLLECTOR_SOURCES names when it starts.
+    """
+    require_source_name(name)
+    write_key = new_write_key()
+    table = f'[sources."{name}"]\nkeys = ["{hash_of(write_key)}"]\n'
+    if add is None:
+        typer.echo(f"{table}# The write key, which is shown this once:\n# {write_key}")
+        return
+    _add(add, name, table)
+    typer.echo(write_key)
+
+
+def _add(path: Path, name: str, table: str) -> None:
+    if path.exists():
+        try:
+            known = sources_in(path)
+        except SettingsError as error:
+            raise CommandError(f"{error}; nothing was added") from None
+        if name in known:
+            raise CommandError(
+                f"{path} has {name} already, and nothing was added: run this without --add, and "
+                f"put the new hash beside the old one in its keys"
+            )
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n{table}" if file.tell() else table)

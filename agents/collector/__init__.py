@@ -1,0 +1,1 @@
+"""The collector: HTTP in Segment's format in, records of the raw topics out."""

@@ -1,0 +1,66 @@
+"""Reads a request's body, inflated if it is gzip, within limits of time, size and inflated size."""
+
+import asyncio
+import zlib
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientPayloadError
+
+from agents.collector.answers import Refused
+from models.collecting.requests import BODY_BYTES_MAX
+
+#: How long a client may take to send a body.
+BODY_S = 10.0
+_GZIP_MAGIC = b"\x1f\x8b"
+#: zlib's number for gzip with the largest window.
+_GZIP = 31
+
+
+def _too_large() -> Refused:
+    return Refused(
+        413,
+        "too_large",
+        f"a request has {BODY_BYTES_MAX:,} bytes at most, inflated: send fewer events in each",
+    )
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body, inflated. Raises `Refused`.
+
+    Gzip is known by its first bytes: libraries label it as all sorts of things.
+    """
+    if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_S):
+            content = await _read(request)
+    except TimeoutError:
+        raise Refused(408, "too_slow", f"the body did not come within {BODY_S:.0f} s") from None
+    except (ClientPayloadError, ConnectionError):
+        raise Refused(400, "cut_off", "the body ended too early") from None
+    return inflated(content) if content.startswith(_GZIP_MAGIC) else content
+
+
+async def _read(request: web.Request) -> bytes:
+    chunks = bytearray()
+    async for chunk in request.content.iter_any():
+        chunks += chunk
+        if len(chunks) > BODY_BYTES_MAX:
+            raise _too_large()
+    return bytes(chunks)
+
+
+def inflated(content: bytes) -> bytes:
+    """What a gzip file holds, of which no more than a body may have is ever inflated. Raises
+    `Refused`.
+    """
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        found = inflater.decompress(content, BODY_BYTES_MAX + 1)
+    except zlib.error:
+        raise Refused(400, "bad_gzip", "the body begins as gzip and is none") from None
+    if len(found) > BODY_BYTES_MAX:
+        raise _too_large()
+    if not inflater.eof or inflater.unused_data:
+        raise Refused(400, "bad_gzip", "the body is no single, whole gzip file")
+    return found

@@ -1,0 +1,56 @@
+"""What libraries in browsers ask for before they send: which destinations there are, and where.
+
+There is one, this collector. The answers have what the libraries of Segment and RudderStack need.
+"""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from agents.collector.answers import Refused, error_answer, json_answer
+from agents.collector.taking import UNAUTHORIZED, write_key_of
+
+NameOf = Callable[[str], str | None]
+
+_SCHEMES = ("http", "https")
+
+
+def add_settings(application: web.Application, source_named: NameOf) -> None:
+    """``source_named``: the source that a write key is of."""
+
+    async def segment_settings(request: web.Request) -> web.Response:
+        key = request.match_info["key"]
+        if source_named(key) is None:
+            return error_answer(Refused(*UNAUTHORIZED))
+        here = {"apiKey": key, "apiHost": f"{request.host}/v1", "protocol": _scheme(request)}
+        return json_answer({"integrations": {"Segment.io": here}})
+
+    async def rudderstack_settings(request: web.Request) -> web.Response:
+        key = write_key_of(request) or ""
+        name = source_named(key)
+        if name is None:
+            return error_answer(Refused(*UNAUTHORIZED))
+        off = {"enabled": False}
+        source = {
+            "id": name,
+            "name": name,
+            "writeKey": key,
+            "enabled": True,
+            "workspaceId": name,
+            "updatedAt": "2026-01-01T00:00:00.000Z",
+            # Nothing about the library itself is collected.
+            "config": {"statsCollection": {"errors": off, "metrics": off}},
+            "destinations": [],
+            "dataplanes": {},
+        }
+        return json_answer({"source": source, "updatedAt": source["updatedAt"]})
+
+    application.router.add_get("/v1/projects/{key}/settings", segment_settings)
+    for address in ("/sourceConfig", "/sourceConfig/"):
+        application.router.add_get(address, rudderstack_settings)
+
+
+def _scheme(request: web.Request) -> str:
+    """How the client came, as whatever ends TLS says."""
+    stated = request.headers.get("X-Forwarded-Proto", "")
+    return stated if stated in _SCHEMES else request.scheme

@@ -1,0 +1,89 @@
+"""The collector as a process: from its start until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import signal
+from contextlib import AsyncExitStack
+
+from agents.collector.site import collecting_site, operators_site
+from agents.collector.taking import Collector
+from agents.web.connections import connections_max
+from agents.web.server import ListenAddress, listening, serving
+from config.parameters import Parameters
+from config.settings import Settings, variable_of
+from config.sources import Senders, load_senders
+from config.topics import DEAD_LETTERS, RAW_TOPICS
+from streams.collector.metrics import CollectorMetrics
+from streams.collector.shared_outbox import WAIT_S, shared_outbox
+from streams.topics import partitions_there
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 1_000
+#: How long a connection is read on after an answer, so that a client who still sends can read it.
+LINGER_S = 1.0
+
+
+def run_collector(settings: Settings, parameters: Parameters) -> None:
+    """Take events until SIGTERM or SIGINT, then answer what was taken.
+
+    Raises `SettingsError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when it cannot
+    start.
+    """
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("aiokafka", "kafka"):
+        # What they try again is told by readiness.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    senders = load_senders(settings)
+    partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
+    # What a request leaves behind makes no cycles, so full collections only cost time.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+    asyncio.run(_collect(settings, parameters, senders, partitions))
+
+
+async def _collect(
+    settings: Settings, parameters: Parameters, senders: Senders, partitions: dict[str, int]
+) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        outbox = await stack.enter_async_context(shared_outbox(settings))
+        metrics = CollectorMetrics(senders.sources)
+        collector = Collector(senders, parameters, partitions, outbox, metrics)
+        own_port = await stack.enter_async_context(
+            serving(operators_site(collector, metrics, outbox), settings)
+        )
+        port = await stack.enter_async_context(
+            listening(
+                collecting_site(collector),
+                _place(settings),
+                # Bodies are inflated within limits, whatever their label says.
+                auto_decompress=False,
+                lingering_time=LINGER_S,
+            )
+        )
+        log.info(
+            "taking events of %s on http://%s:%d; metrics and health on http://%s:%d",
+            ", ".join(sorted(senders.sources)), settings.collector_host, port,
+            settings.web_host, own_port,
+        )  # fmt: skip
+        await stopping.wait()
+        log.info("stopping: what was taken is written first")
+        collector.is_closing = True
+        await collector.settle(WAIT_S)
+
+
+def _place(settings: Settings) -> ListenAddress:
+    return ListenAddress(
+        "the collector",
+        settings.collector_host,
+        settings.collector_port,
+        variable_of("collector_host"),
+        variable_of("collector_port"),
+        connections_max(CONNECTIONS_MAX),
+    )

@@ -1,0 +1,98 @@
+"""The collector's two sites: one for those who send, and one for those who run it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from agents.collector.answers import ANY_ORIGIN, Refused, error_answer, json_answer
+from agents.collector.browsers import add_settings
+from agents.collector.taking import Collector
+from agents.web.connections import Handler
+from models.collecting.requests import ROUTES, Route
+from streams.collector.metrics import CollectorMetrics
+from streams.collector.shared_outbox import SharedOutbox
+from streams.metrics import CONTENT_TYPE
+
+log = logging.getLogger(__name__)
+
+_PREFLIGHT = {
+    **ANY_ORIGIN,
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Max-Age": "86400",
+}
+#: A browser asks for a few headers; nobody's list is repeated beyond that.
+_ASKED_LENGTH_MAX = 1_024
+
+_Answer = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def collecting_site(collector: Collector) -> web.Application:
+    """Where clients send their events."""
+    application = web.Application(middlewares=[_as_clients_expect])
+    for path, route in ROUTES.items():
+        for address in (path, f"{path}/"):
+            application.router.add_post(address, _taking(collector, route))
+    add_settings(application, collector.source_named)
+    _add_health(application, collector)
+    return application
+
+
+def operators_site(
+    collector: Collector, metrics: CollectorMetrics, outbox: SharedOutbox
+) -> web.Application:
+    """Metrics and health, which are nobody else's."""
+
+    async def expose(_: web.Request) -> web.Response:
+        metrics.waiting_bytes.set(outbox.waiting_bytes)
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application(client_max_size=1_024)
+    application.router.add_get("/metrics", expose)
+    _add_health(application, collector)
+    return application
+
+
+def _taking(collector: Collector, route: Route) -> _Answer:
+    async def take(request: web.Request) -> web.Response:
+        return await collector.answer(request, route)
+
+    return take
+
+
+def _add_health(application: web.Application, collector: Collector) -> None:
+    async def live(_: web.Request) -> web.Response:
+        return json_answer({"status": "live"})
+
+    async def ready(_: web.Request) -> web.Response:
+        problems = collector.problems()
+        if not problems:
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "not ready", "problems": problems}, 503)
+
+    application.router.add_get("/health/live", live)
+    application.router.add_get("/health/ready", ready)
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """Let a page of any origin send, with whatever headers its library has."""
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    headers = dict(_PREFLIGHT)
+    if 0 < len(asked) <= _ASKED_LENGTH_MAX:
+        headers["Access-Control-Allow-Headers"] = asked
+    return web.Response(status=204, headers=headers)
+
+
+@web.middleware
+async def _as_clients_expect(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer preflights, and errors in JSON."""
+    if request.method == "OPTIONS":
+        return _preflight(request)
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        code = (error.reason or "error").lower().replace(" ", "_")
+        return error_answer(Refused(error.status, code, f"{request.method} {error.reason}"))
+    except Exception:
+        log.exception("a request failed")
+        return error_answer(Refused(500, "internal", "the collector failed; see its log"))

@@ -1,0 +1,1 @@
+"""`keepstream deliver`: decisions to endpoints over HTTP."""

@@ -1,0 +1,80 @@
+"""What can be said of endpoints before anything is sent: whether they fit the rules, and what each
+would get.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from time import time
+
+from config.endpoints import Endpoint
+from config.parameters import Parameters
+from config.rules import RuleError
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, decode_decision
+from streams.graves import Fingerprints
+from streams.webhooks.destinations import Composer, Request
+from streams.webhooks.messages import message_of, wants
+from streams.webhooks.templates import TemplateError
+
+#: Headers that let whoever knows them in.
+_SECRET_HEADERS = ("authorization",)
+
+
+def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> None:
+    """Raise `RuleError` for an endpoint that asks for what is never decided, or whose template
+    can't be used.
+    """
+    kinds = {rule.name for rule in parameters.triggers.triggers}
+    kinds |= {NEXT_BEST_ACTION, ACTION_WITHDRAWN}
+    channels = {action.channel for action in parameters.actions.actions}
+    for endpoint in endpoints:
+        for what, named, known in (
+            ("kind", endpoint.rule.kinds, kinds),
+            ("channel", endpoint.rule.channels, channels),
+        ):
+            for name in named:
+                if name not in known:
+                    raise _refused(endpoint, _unknown(what, name, known))
+        try:
+            composer = Composer(endpoint)
+        except TemplateError as error:
+            raise _refused(endpoint, str(error)) from None
+        if endpoint.rule.erased and not composer.understands_erasures:
+            raise _refused(
+                endpoint,
+                f"erased: {endpoint.rule.to} knows customers by their ids, and that somebody was "
+                f"erased is told without one: leave it out, and delete them there yourself",
+            )
+
+
+def _unknown(what: str, name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    fix = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"there is no {what} {name!r}; {fix}"
+
+
+def _refused(endpoint: Endpoint, problem: str) -> RuleError:
+    return RuleError(f"{endpoint.rule.where}: {endpoint.name}: {problem}")
+
+
+def told(endpoints: Sequence[Endpoint], decisions: Sequence[bytes]) -> Iterator[str]:
+    """What each endpoint would be sent of these decisions, in the lines of HTTP."""
+    at_s = int(time())
+    for endpoint in endpoints:
+        composer = Composer(endpoint)
+        yield f"{endpoint.name} ({endpoint.rule.to})"
+        for content in decisions:
+            message = message_of(decode_decision(content), Fingerprints(), 0)
+            if not wants(endpoint.rule, message):
+                yield f"  {message.kind} of group {message.group}: not for it"
+                continue
+            yield from _as_http(endpoint, composer.request(message, at_s))
+        yield ""
+
+
+def _as_http(endpoint: Endpoint, request: Request) -> Iterator[str]:
+    # An address from a file or a variable is a secret itself.
+    where = request.url if endpoint.rule.url else f"(the address) {request.path}"
+    yield f"  POST {where}"
+    for name, value in request.headers.items():
+        yield f"  {name}: {'***' if name.lower() in _SECRET_HEADERS else value}"
+    yield f"  {request.body.decode()}"

@@ -1,0 +1,72 @@
+"""Decisions to show what an endpoint would get."""
+
+from models.decisions.trigger import (
+    ACTION_WITHDRAWN,
+    NEXT_BEST_ACTION,
+    ActionWithdrawn,
+    Cause,
+    NextBestAction,
+    Priority,
+    ReasonCode,
+    Suppressed,
+    Trigger,
+    encode_decision,
+)
+
+_REASONS = (ReasonCode("cart_items", 1.0, "1 in the cart"),)
+_CAUSE = Cause(deadline="cart_idle:1772650800000")
+_AT = "2026-03-04T19:00:00.000Z"
+
+TRIGGER = Trigger(
+    id="ce71564f633228c79fda6aca60101595",
+    kind="cart-abandoned",
+    rule_version=1,
+    user_id="ada",
+    timestamp=_AT,
+    cause=_CAUSE,
+    reasons=_REASONS,
+    churn=None,
+    value_at_stake=24.0,
+    gates=("condition", "cooldown"),
+    model_version=0,
+    group="treated",
+)
+ACTION = NextBestAction(
+    id="4e6d29bbd91c5407c9487fb3ac72bd52",
+    kind=NEXT_BEST_ACTION,
+    catalogue_version=3,
+    user_id="ada",
+    timestamp=_AT,
+    cause=_CAUSE,
+    triggers=(TRIGGER.id,),
+    group="treated",
+    action="cart-coupon",
+    channel="email",
+    owner="crm",
+    due_at="2026-03-05T19:00:00.000Z",
+    priority=Priority(0.1, 1.0, 60.0, 1.0, 0.5, 5.5),
+    chosen_probability=1.0,
+    gates=("consent", "cooldown"),
+    outranked=(),
+    suppressed=(Suppressed("win-back", "answers"),),
+    reasons=_REASONS,
+    churn=None,
+    value_at_stake=24.0,
+    model_version=0,
+    not_before="2026-03-05T07:00:00.000Z",
+)
+WITHDRAWAL = ActionWithdrawn(
+    id="a2f0c5d3b1e94f6c8d7a6b5c4d3e2f10",
+    kind=ACTION_WITHDRAWN,
+    user_id="ada",
+    timestamp="2026-03-04T20:00:00.000Z",
+    cause=Cause(message_id="consent-1"),
+    decision_id=ACTION.id,
+    action="cart-coupon",
+    channel="email",
+    because="consent",
+    since="2026-03-04T20:00:00.000Z",
+    what="marketing",
+    group="treated",
+)
+EXAMPLES = tuple(encode_decision(one) for one in (TRIGGER, ACTION, WITHDRAWAL))

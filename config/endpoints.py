@@ -1,0 +1,252 @@
+"""Reads ``endpoints.yaml``: where decisions are delivered over HTTP, and what each place gets.
+
+A secret is in a file or a variable of its own, and never in this file.
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from config.bounded_text import TextRefused, read_text
+from config.duration import DAY_MS, MINUTE_MS, SECOND_MS, DurationMs
+from config.rules import FileEntry, RuleError, read_tree, typed
+
+#: How a secret of Standard Webhooks begins, and how many bytes it may have.
+SIGNING_PREFIX = "whsec_"
+SIGNING_BYTES_MIN, SIGNING_BYTES_MAX = 24, 64
+SECRET_BYTES_MAX = 8 * 1024
+ENDPOINTS_MAX = 50
+#: Variables with this prefix are settings, and others are refused.
+_OURS = "KEEPSTREAM_"
+_ONE_TO_64 = Meta(ge=1, le=64)
+
+Names = str | tuple[str, ...]
+
+
+class EndpointRule(FileEntry, frozen=True):
+    """One endpoint, as its entry in the file says.
+
+    ``url``, or a file or variable that has it, where it is a secret itself. ``to``: whose format
+    is spoken; ``user`` and ``event``: what some destinations want besides. ``kinds`` and
+    ``channels``: what is delivered; empty for all. ``groups``: whose decisions. ``erased``: whether
+    it is told of erasures. ``begin``: where a new endpoint begins to read. ``rate``: the most
+    requests a second. ``attempts``: how often one decision is tried while others succeed.
+    ``give_up``: the age at which what still fails is set aside.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    url: str = ""
+    url_file: str = ""
+    url_env: str = ""
+    to: str = "generic"
+    user: str = ""
+    event: str = ""
+    secret_file: Names = ()
+    secret_env: Names = ()
+    kinds: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    groups: tuple[Literal["treated", "control"], ...] = ("treated",)
+    erased: bool = False
+    begin: Literal["latest", "earliest"] = "latest"
+    concurrency: Annotated[int, _ONE_TO_64] = 4
+    rate: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
+    timeout: DurationMs = DurationMs(15 * SECOND_MS)
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 8
+    retry_first: DurationMs = DurationMs(SECOND_MS)
+    retry_longest: DurationMs = DurationMs(5 * MINUTE_MS)
+    give_up: DurationMs = DurationMs(3 * DAY_MS)
+    allow_http: bool = False
+    allow_private: bool = False
+    template: str = ""
+
+
+class _EndpointFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    endpoints: tuple[EndpointRule, ...]
+    file: str = ""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """An endpoint with its secrets, which it shows to nobody."""
+
+    rule: EndpointRule
+    url: str
+    secrets: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    def signing_keys(self) -> tuple[bytes, ...]:
+        """The keys that its messages are signed with, the present one first."""
+        return tuple(b64decode(secret.removeprefix(SIGNING_PREFIX)) for secret in self.secrets)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("name", self.name)]
+
+
+#: How a destination wants to be logged in to: signed, by the URL alone, by a key, or by user and
+#: key.
+LOGINS: Mapping[str, Literal["signed", "url", "key", "user"]] = {
+    "generic": "signed",
+    "slack": "url",
+    "customerio": "user",
+    "braze": "key",
+    "klaviyo": "key",
+    "hubspot": "key",
+    "dittofeed": "key",
+}
+
+
+#: Events have to be defined there first, so that all kinds are one.
+_ONE_EVENT = "hubspot"
+
+
+def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """The endpoints of ``file``, with the secrets that they name. Raises `RuleError`."""
+    tree = read_tree(file, "endpoints.yaml")
+    found: _EndpointFile = typed(tree, _EndpointFile, {"endpoints": EndpointRule})
+    if not found.endpoints or len(found.endpoints) > ENDPOINTS_MAX:
+        raise RuleError(
+            f"{found.file}: {len(found.endpoints)} endpoints: declare 1 to {ENDPOINTS_MAX}"
+        )
+    seen: dict[str, int] = {}
+    for rule in found.endpoints:
+        if rule.name in seen:
+            raise _refused(
+                rule, f"line {seen[rule.name]} has this name, too: each has a position by its own"
+            )
+        seen[rule.name] = rule.line
+    return tuple(_endpoint(rule, file.parent, environ) for rule in found.endpoints)
+
+
+def _endpoint(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> Endpoint:
+    _check_limits(rule)
+    if rule.to not in LOGINS:
+        raise _refused(rule, f"to: {rule.to!r} is no destination; known: {', '.join(LOGINS)}")
+    url = _url(rule, folder, environ)
+    secrets = (
+        *(_secret_in_file(rule, name, folder) for name in _several(rule.secret_file)),
+        *(_secret_in_variable(rule, name, environ) for name in _several(rule.secret_env)),
+    )
+    _check_login(rule, secrets)
+    return Endpoint(rule, url, secrets)
+
+
+def _check_limits(rule: EndpointRule) -> None:
+    for name, least_ms, most_ms in (
+        ("timeout", SECOND_MS, MINUTE_MS),
+        ("retry_first", 10, MINUTE_MS),
+        ("retry_longest", rule.retry_first, DAY_MS),
+        ("give_up", MINUTE_MS, 28 * DAY_MS),
+    ):
+        if not least_ms <= getattr(rule, name) <= most_ms:
+            raise _refused(rule, f"{name} is from {least_ms:,} ms to {most_ms:,} ms")
+    if not rule.groups:
+        raise _refused(rule, "groups is empty, so nothing would be delivered: leave it out")
+
+
+def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
+    given = [name for name in ("url", "url_file", "url_env") if getattr(rule, name)]
+    if len(given) != 1:
+        what = " and ".join(given) or "no url"
+        raise _refused(rule, f"{what}: give one of url, url_file and url_env")
+    url = rule.url
+    if rule.url_file:
+        url = _secret_in_file(rule, rule.url_file, folder)
+    elif rule.url_env:
+        url = _secret_in_variable(rule, rule.url_env, environ)
+    # What is wrong is said without the address, which may be a secret.
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or not re.fullmatch(r"[!-~]{1,2000}", url):
+        raise _refused(rule, "its url is none: write it as https://host/path, in ASCII")
+    if parts.username or parts.password:
+        raise _refused(rule, "its url holds a password: give it by user and secret_file")
+    if parts.fragment:
+        raise _refused(rule, "its url has a part after #, which is never sent: leave that out")
+    if parts.scheme not in ("https", "http"):
+        raise _refused(rule, f"its url begins with {parts.scheme}: only https is spoken")
+    if parts.scheme == "http" and not rule.allow_http:
+        raise _refused(
+            rule, "its url begins with http, so all could be read on the way: use https, or set "
+            "allow_http: true"
+        )  # fmt: skip
+    return url
+
+
+def _check_login(rule: EndpointRule, secrets: tuple[str, ...]) -> None:
+    login = LOGINS[rule.to]
+    if rule.user and login != "user":
+        raise _refused(rule, f"user would be ignored: {rule.to} has none")
+    if login == "url" and secrets:
+        raise _refused(rule, f"a secret would be ignored: {rule.to} knows who may by the url")
+    if login == "signed":
+        if not secrets:
+            raise _refused(
+                rule, "no secret to sign with: write whsec_ and 32 random bytes in base64 into a "
+                "file, and name it as secret_file"
+            )  # fmt: skip
+        for secret in secrets:
+            _check_signing(rule, secret)
+    if login in ("key", "user") and len(secrets) != 1:
+        raise _refused(rule, f"{rule.to} takes one secret, its API key: name it as secret_file")
+    if login == "user" and not rule.user:
+        raise _refused(rule, f"{rule.to} takes a user besides the secret: set user")
+    if rule.event and rule.to != _ONE_EVENT:
+        raise _refused(rule, f"event would be ignored: {rule.to} gets one for each kind")
+    if not rule.event and rule.to == _ONE_EVENT:
+        raise _refused(rule, "hubspot wants an event's whole name: set event: pe123_keepstream")
+
+
+def _check_signing(rule: EndpointRule, secret: str) -> None:
+    try:
+        key = b64decode(secret.removeprefix(SIGNING_PREFIX), validate=True)
+    except (NotBase64, ValueError):
+        key = b""
+    if not SIGNING_BYTES_MIN <= len(key) <= SIGNING_BYTES_MAX:
+        raise _refused(
+            rule, f"a secret is {SIGNING_PREFIX} and {SIGNING_BYTES_MIN} to {SIGNING_BYTES_MAX} "
+            f"random bytes in base64, and this is not: config/endpoints.yaml makes one"
+        )  # fmt: skip
+
+
+def _several(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _secret_in_file(rule: EndpointRule, name: str, folder: Path) -> str:
+    path = folder / name
+    try:
+        return _whole(rule, read_text(path, SECRET_BYTES_MAX).strip(), str(path))
+    except TextRefused as refused:
+        raise _refused(rule, f"{path} can't be read ({refused})") from None
+
+
+def _secret_in_variable(rule: EndpointRule, name: str, environ: Mapping[str, str]) -> str:
+    if name.startswith(_OURS):
+        raise _refused(rule, f"{name} begins with {_OURS}, as settings do: name it otherwise")
+    return _whole(rule, environ.get(name, "").strip(), name)
+
+
+def _whole(rule: EndpointRule, secret: str, where: str) -> str:
+    if not secret or not re.fullmatch(r"[!-~]+", secret):
+        what = "has more than one line, or characters beside ASCII" if secret else "holds nothing"
+        raise _refused(rule, f"{where} {what}: it is to have the secret, and nothing else")
+    return secret
+
+
+def _refused(rule: EndpointRule, problem: str) -> RuleError:
+    return RuleError(f"{rule.where}: {rule.name}: {problem}")

@@ -1,0 +1,112 @@
+"""A person's side of a link: ids come with their rows, tell what they do, and leave again."""
+
+import msgspec
+
+from models import identity
+from models.claims import claim_of, forgotten, within_limits
+from models.customer.identities import (
+    IDENTITIES,
+    Identities,
+)
+from models.customer.row import Row, encode_row
+from models.customer.scene import Context
+from models.engine import Effect, Fate
+from models.events.link_record import LEFT, LinkRecord, LinkSaid, row_text
+from models.events.rejection import Rejected
+from models.learning.lessons import Tally
+from models.link_step import Stepped, event_in, passed_on, passed_over, row_in
+from models.linked_id import grafted
+from models.plan import Plan
+
+
+def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id is this person's from here on; or its row has become another by more than its events,
+    when it has ids itself.
+    """
+    said, person, joining = record.said, record.customer, row_in(record)
+    if said.again and said.id not in row.ids:
+        return []
+    effects: list[Effect] = []
+    if said.id in row.ids:
+        left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        joining = identity.with_labels_of(joining, left)
+    effects += identity.link(row, person, said.id, joining, said.since, context, plan)
+    effects += passed_over(row, record, context, plan)
+    state = row.edit(IDENTITIES)
+    claim = state.claimed.get(said.id)
+    # What was forgotten meanwhile, among so many, leaves again.
+    unknown = [] if claim is not None else [forgotten(said.id, said.since, person, record.at_ms)]
+    return [
+        *_as_it_decides(state, effects),
+        *unknown,
+        *within_limits(row, person, record.at_ms, plan),
+        *_changed(row, person, state, record.at_ms),
+    ]
+
+
+def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
+    """An event of an id of this person's; of one that has left since, it is known there."""
+    id_, person = record.said.id, record.customer
+    if id_ not in row.ids:
+        return Stepped(row, [])
+    state, event = row.read(IDENTITIES), event_in(record, plan)
+    context.is_passed_on = True
+    try:
+        if not state.is_mirror:
+            fate, effects = identity.advance(row, person, event, context, plan)
+            theirs = msgspec.structs.replace(event, customer=person)
+            return Stepped(row, effects, passed_on=theirs if fate is Fate.APPLIED else None)
+        sub = msgspec.structs.replace(event, customer=id_)
+        if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
+            return Stepped(row, [])
+    except Rejected:
+        # What the id has heard of is not what the person has.
+        return Stepped(row, [])
+    finally:
+        context.is_passed_on = False
+    return Stepped(row, [*passed_on(state, msgspec.structs.replace(event, customer=person))])
+
+
+def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
+    """An id is not this person's, or no longer: it gets its row back. What was said of it since
+    then is said anew, and first, so that the id knows it when it is its own again.
+    """
+    said, person = record.said, record.customer
+    state = row.edit(IDENTITIES)
+    again = _claimed_again(state, said, person)
+    if said.id not in row.ids or said.id == person:
+        return [*again]
+    left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+    effects += passed_over(row, record, context, plan)
+    back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
+    return [
+        *_as_it_decides(state, effects),
+        *again,
+        LinkRecord(LEFT, said.id, record.at_ms, back),
+        *within_limits(row, person, record.at_ms, plan),
+        *_changed(row, person, state, record.at_ms),
+    ]
+
+
+def _claimed_again(state: Identities, said: LinkSaid, person: str) -> list[LinkRecord]:
+    claim = state.claimed.get(said.id)
+    if claim is None:
+        return []
+    if not claim.void(said.until):
+        del state.claimed[said.id]
+        return []
+    return [claim_of(state, said.id, claim, person)]
+
+
+def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
+    """Of somebody who is another's id only what corrects the sums of all customers."""
+    if not state.is_mirror:
+        return effects
+    return [effect for effect in effects if isinstance(effect, Tally)]
+
+
+def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:
+    """A person with ids who is another's id tells of it when those change."""
+    if not state.is_mirror or state.is_leaving:
+        return []
+    return [grafted(row, person, state, at_ms, again=True)]

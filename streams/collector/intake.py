@@ -1,0 +1,115 @@
+"""What becomes of a request's events: records for the raw topics, and dead letters.
+
+Events are checked as ingest checks them, so that whoever sends a bad one hears of it, and go to the
+topic that `keepstream publish` would choose.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from msgspec import Raw
+
+from config.parameters import Parameters
+from config.topics import DEAD_LETTERS
+from models.collecting.arrival import Arrival, arrived
+from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.erasure_record import ERASE_REQUESTED
+from models.events.event import Event
+from models.events.rejection import Reason, Rejected
+from streams.kafka_clients import partition_for
+from streams.line_check import LineCheck
+from streams.raw_records import Outgoing
+
+#: Dead letters of one request that its answer explains.
+EXPLAINED_MAX = 20
+
+
+class Intake:
+    """The events of one request, one after the other; ``may_erase``: see `SenderLimits`."""
+
+    def __init__(
+        self,
+        arrival: Arrival,
+        parameters: Parameters,
+        partitions: Mapping[str, int],
+        source: str,
+        *,
+        may_erase: bool,
+    ) -> None:
+        self._arrival = arrival
+        self._check = LineCheck(parameters, arrival.received_at_ms)
+        self._oldest_ms = arrival.received_at_ms - parameters.time.lateness
+        self._partitions = partitions
+        self._source = source
+        self._may_erase = may_erase
+        self.records: list[Outgoing] = []
+        self.message_ids: list[str] = []
+        self.accepted = 0
+        #: About no customer, as far as the sender's library can tell.
+        self.left_out = 0
+        self.late = 0
+        self.refused: Counter[str] = Counter()
+        self.incomplete: Counter[str] = Counter()
+        #: The first refusals, with the place of each event in the request.
+        self.refusals: list[tuple[int, Rejected]] = []
+
+    def take(self, number: int, raw: Raw) -> None:
+        """Turn one event into the record to write for it."""
+        content = bytes(raw)
+        try:
+            published = arrived(raw, self._arrival)
+            if published is None:
+                self.left_out += 1
+                return
+            # If it is refused, too: a retry has no other chance to have its time corrected.
+            content = published
+            event = self._checked(content)
+        except Rejected as rejected:
+            self._refuse(number, rejected, content)
+            return
+        key = event.customer.encode()
+        topic = event.kind.topic
+        partition = partition_for(key, self._partitions[topic])
+        self.records.append(Outgoing(topic, partition, key, content))
+        self._count(event)
+
+    def explained(self) -> Iterator[dict[str, object]]:
+        """The first refusals, as answers tell them."""
+        for number, rejected in self.refusals:
+            yield {
+                "index": number,
+                "reason": str(rejected.reason),
+                "path": rejected.path,
+                "detail": rejected.detail,
+                "fix": rejected.fix,
+            }
+
+    def _checked(self, content: bytes) -> Event:
+        event = self._check(content)
+        if event.name == ERASE_REQUESTED and not self._may_erase:
+            raise Rejected(
+                Reason.UNKNOWN_EVENT,
+                "$.event",
+                "this source may not ask for an erasure",
+                "give a source that only your own servers use `may_erase = true`",
+            )
+        return event
+
+    def _count(self, event: Event) -> None:
+        self.accepted += 1
+        if event.occurred_at_ms < self._oldest_ms and not event.historical:
+            self.late += 1
+        if event.message_id:
+            self.message_ids.append(event.message_id)
+        else:
+            self.incomplete["message_id"] += 1
+        if event.channel is None:
+            self.incomplete["channel"] += 1
+
+    def _refuse(self, number: int, rejected: Rejected, content: bytes) -> None:
+        letter = dead_letter(rejected, content, step="collector", sender=self._source)
+        partition = number % self._partitions[DEAD_LETTERS]
+        self.records.append(Outgoing(DEAD_LETTERS, partition, None, encode_dead_letter(letter)))
+        self.refused[str(rejected.reason)] += 1
+        if len(self.refusals) < EXPLAINED_MAX:
+            self.refusals.append((number, rejected))

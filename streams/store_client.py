@@ -1,0 +1,50 @@
+"""Redis or Valkey as a command asks it: once, and a silent one is given up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from config.settings import Settings
+
+TIMEOUT_S = 5.0
+
+
+class StoreUnreachable(ConnectionError):
+    """The store does not answer. ``kind``: of the error, for its text may hold an address with a
+    password; the message says what to do.
+    """
+
+    def __init__(self, settings: Settings, kind: str) -> None:
+        super().__init__(
+            f"no answer from Redis at {settings.redis_url_redacted} ({kind}): start it, or set "
+            f"KEEPSTREAM_REDIS_URL to where it is"
+        )
+        self.kind = kind
+
+
+@contextmanager
+def store_client(settings: Settings) -> Iterator["redis.Redis"]:
+    """A client for a few questions. Raises `StoreUnreachable`, also for what fails while it is in
+    use.
+    """
+    try:
+        client = redis.Redis.from_url(
+            settings.redis_url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=None,
+        )
+    except ValueError as error:
+        raise StoreUnreachable(settings, type(error).__name__) from None
+    try:
+        with client:
+            yield client
+    except (redis.RedisError, OSError) as error:
+        raise StoreUnreachable(settings, type(error).__name__) from None
+
+
+def require_store(settings: Settings) -> None:
+    """Raise `StoreUnreachable` unless it answers: workers would go on without it."""
+    with store_client(settings) as client:
+        client.ping()

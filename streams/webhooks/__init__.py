@@ -1,0 +1,1 @@
+"""Decisions over HTTP: one endpoint, one consumer group, and what it has yet to take."""

@@ -1,0 +1,102 @@
+"""Which addresses a message may go to: nobody's inner network, whatever a name resolves to.
+
+An endpoint's address comes from a file that many may edit, and its name from somebody's name
+servers. So the address itself is checked, at the moment of connecting, when it can't change again.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+#: What some versions of Python take for public, and a host's own network all the same: where Azure
+#: and Oracle tell a machine its secrets, and addresses that translate to inner ones.
+_INNER = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b:1::/48", "2001::/23")))
+#: IPv6 addresses that stand for an IPv4 one, and where it is in them, in bits from the right.
+_CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
+    (IPv6Network("::/96"), 0),
+    (IPv6Network("64:ff9b::/96"), 0),
+    (IPv6Network("2002::/16"), 80),
+)
+#: Lookups under way: a name server that does not answer holds up this endpoint alone.
+_LOOKUPS = 2
+
+
+class AddressForbidden(OSError):
+    """An endpoint's name stands for an inner address; the message says what may be done."""
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the internet would reach the same host by it."""
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        inner = _carried(found)
+        if inner is not None:
+            return is_public(str(inner))
+    if any(found in network for network in _INNER):
+        return False
+    return found.is_global and not found.is_multicast
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    for network, shift in _CARRIERS:
+        if address in network:
+            return IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+    return None
+
+
+AddressInfo = tuple[Any, Any, int, str, Any]
+
+
+def socket_factory(*, allow_private: bool) -> Callable[[AddressInfo], socket.socket]:
+    """Makes the socket of a connection. Raises ``AddressForbidden`` for an inner address."""
+
+    def new_socket(info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if not allow_private and not is_public(address[0]):
+            raise AddressForbidden(
+                "the url leads to an address that is not public: set allow_private: true if that "
+                "is meant"
+            )
+        return socket.socket(family, kind, protocol)
+
+    return new_socket
+
+
+class EndpointResolver(AbstractResolver):
+    """Looks names up in threads of its own, so that no endpoint waits for another one's name."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="webhook-name")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _look_up, host, port, family)
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=address[1], family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+    return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)

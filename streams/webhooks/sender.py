@@ -1,0 +1,134 @@
+"""One try at an endpoint: a request out, and what its answer means."""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+from aiohttp.http import SERVER_SOFTWARE
+from yarl import URL
+
+from config import VERSION
+from config.endpoints import Endpoint
+from models.events.times import milliseconds
+from streams.webhooks.addresses import AddressForbidden, EndpointResolver, socket_factory
+from streams.webhooks.destinations import Request
+
+#: Of an answer so much is read, so that its connection can be used again; nothing of it is kept.
+ANSWER_BYTES_MAX = 64 * 1024
+_AGENT = f"keepstream/{VERSION} {SERVER_SOFTWARE.partition(' ')[0]}"
+#: Answers after which the same is tried again, besides those of 500 and above.
+_TRY_AGAIN = frozenset({408, 425, 429})
+_GONE = 410
+_REDIRECTED = 300
+
+
+class HttpVerdict(StrEnum):
+    """What an answer means for a message."""
+
+    TAKEN = "taken"
+    RETRY = "retry"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+class HttpAnswer(NamedTuple):
+    """``reason``: the status, or what kept it from coming, for metrics and dead letters;
+    ``wait_ms``: for how long the endpoint asks to be left alone.
+    """
+
+    verdict: HttpVerdict
+    reason: str
+    wait_ms: int = 0
+
+
+class Sender:
+    """The connections of one endpoint, which are nobody else's."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        rule = endpoint.rule
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=rule.concurrency,
+                resolver=EndpointResolver(),
+                socket_factory=socket_factory(allow_private=rule.allow_private),
+            ),
+            timeout=aiohttp.ClientTimeout(total=rule.timeout / 1_000),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": _AGENT},
+        )
+
+    async def post(self, request: Request, now_ms: int) -> HttpAnswer:
+        """Send it, and give what is to become of it. Redirects are not followed: they would lead
+        where nobody has looked.
+        """
+        try:
+            async with self._session.post(
+                # As it is: what is written out in it must stay so.
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+            ) as answer:
+                # Whatever becomes of the rest: by its status the endpoint has said it all.
+                with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    await answer.content.read(ANSWER_BYTES_MAX)
+                return answer_of(answer.status, answer.headers.get("Retry-After"), now_ms)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return HttpAnswer(HttpVerdict.RETRY, failure_of(error))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._session.close()
+        # Its sockets end in the next turn.
+        await asyncio.sleep(0)
+
+
+def answer_of(status: int, retry_after: str | None, now_ms: int) -> HttpAnswer:
+    """What a status means, and a wish to wait."""
+    reason = str(status)
+    if status < _REDIRECTED:
+        return HttpAnswer(HttpVerdict.TAKEN, reason)
+    if status == _GONE:
+        return HttpAnswer(HttpVerdict.GONE, reason)
+    if status in _TRY_AGAIN or status >= 500:
+        return HttpAnswer(HttpVerdict.RETRY, reason, _wait_ms(retry_after, now_ms))
+    return HttpAnswer(HttpVerdict.REFUSED, reason)
+
+
+def _wait_ms(retry_after: str | None, now_ms: int) -> int:
+    """Seconds, or a date; nothing for what is neither."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return int(text[:9]) * 1_000
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0, milliseconds(known) - now_ms)
+
+
+def failure_of(error: Exception) -> str:
+    """The kind of failure, of few, for a metric's label; its text may have the address in it."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, AddressForbidden):
+        return "address"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "tls"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "name"
+    return "connection"

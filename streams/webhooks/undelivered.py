@@ -1,0 +1,115 @@
+"""What endpoints refused: kept by its place in the log, without anything of the customer.
+
+The topic `undelivered` has a record for each, until it is settled. A retry reads the decision again
+from where it is; what was erased meanwhile is not sent, for the topic of decisions says so itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from time import time
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+
+from config.settings import Settings
+from config.topics import UNDELIVERED
+from models.events.times import iso
+from streams.kafka_clients import new_reader, running
+from streams.topic_scan import scan, spans_of
+from streams.webhooks.queue import Delivery, LogPlace
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+class UndeliveredMessage(Struct, frozen=True, rename="camel"):
+    """``id`` and ``type`` of the message, where its decision is in the log, ``reason`` (the status
+    of the last answer, or what kept one from coming), how often it was tried, and when it was given
+    up.
+    """
+
+    endpoint: str
+    id: str
+    type: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    tries: int
+    timestamp: str
+
+    @property
+    def place(self) -> LogPlace:
+        return LogPlace(self.topic, self.partition, self.offset)
+
+    @property
+    def key(self) -> bytes:
+        return f"{self.endpoint}/{self.topic}/{self.partition}/{self.offset}".encode()
+
+
+_DECODER = msgspec.json.Decoder(UndeliveredMessage)
+
+
+class UndeliveredMessages:
+    """Writes what was refused, and what is settled."""
+
+    def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
+        self._producer = producer
+        self._topic = settings.topic(UNDELIVERED)
+
+    async def keep(self, endpoint: str, delivery: Delivery, reason: str) -> None:
+        """Keep it, and return when it is durable, however long the broker is away."""
+        place = delivery.place
+        refused = UndeliveredMessage(
+            endpoint, delivery.message.id, delivery.message.type, place.topic, place.partition,
+            place.offset, reason, delivery.tries, iso(int(time() * 1_000)),
+        )  # fmt: skip
+        await self._write(refused, msgspec.json.encode(refused))
+
+    async def settle(self, refused: UndeliveredMessage) -> None:
+        """It was delivered, or must not be any more."""
+        await self._write(refused, None)
+
+    async def _write(self, refused: UndeliveredMessage, value: bytes | None) -> None:
+        while True:
+            try:
+                await self._producer.send_and_wait(
+                    self._topic, value, key=refused.key, partition=refused.partition
+                )
+                return
+            except KafkaError as error:
+                log.warning(
+                    "can't keep what %s refused (%s): trying again",
+                    refused.endpoint, type(error).__name__,
+                )  # fmt: skip
+                await asyncio.sleep(RETRY_S)
+
+
+async def unsettled(settings: Settings, endpoint: str | None) -> list[UndeliveredMessage]:
+    """What was refused and is not settled, of one endpoint or of all, in the order of the log."""
+    found: dict[bytes, UndeliveredMessage] = {}
+    async for key, value in _records(settings):
+        if value is None:
+            found.pop(key, None)
+            continue
+        try:
+            refused = _DECODER.decode(value)
+        except msgspec.DecodeError:
+            continue
+        # The last word counts: what was refused again comes last.
+        found.pop(key, None)
+        if endpoint in (None, refused.endpoint):
+            found[key] = refused
+    return sorted(found.values(), key=lambda one: (one.endpoint, one.topic, one.place))
+
+
+async def _records(settings: Settings) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    async with running(new_reader(settings), settings) as reader:
+        for span in await spans_of(reader, UNDELIVERED, settings):
+            async for records in scan(reader, span, settings):
+                for record in records:
+                    yield record.key or b"", record.value

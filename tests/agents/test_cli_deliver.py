@@ -1,0 +1,86 @@
+"""`keepstream deliver` and `keepstream undelivered` before they meet a broker."""
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agents.cli import app
+
+SECRET = "whsec_" + b64encode(b"s" * 32).decode()
+CRM = """\
+endpoints:
+  - name: crm
+    url: https://crm.example.com/hook
+    secret_file: crm.secret
+"""
+
+
+def checked(folder: Path, text: str, *more: str) -> Result:
+    (folder / "crm.secret").write_text(SECRET)
+    (folder / "slack.url").write_text("https://hooks.slack.com/services/T0/B0/hidden")
+    file = folder / "endpoints.yaml"
+    file.write_text(text)
+    return CliRunner().invoke(app, ["deliver", "--endpoints", str(file), "--check", *more])
+
+
+def test_a_check_shows_what_would_be_sent_and_no_secret(tmp_path: Path) -> None:
+    tools = """\
+  - {name: team, to: slack, url_file: slack.url, kinds: [cart-abandoned]}
+  - {name: mail, to: braze, url: "https://rest.example.com", secret_file: crm.secret}
+"""
+    told = checked(tmp_path, CRM + tools)
+
+    assert 0 == told.exit_code, told.output
+    for shown in (
+        "POST https://crm.example.com/hook",
+        "webhook-id: ",
+        "webhook-signature: v1,",
+        '"type":"keepstream.retention-trigger.cart-abandoned.v1"',
+        '{"text":"cart-abandoned for ada: 1 in the cart"}',
+        "next-best-action of group treated: not for it",
+        "POST https://rest.example.com/users/track",
+        "Authorization: ***",
+    ):
+        assert shown in told.output
+    assert SECRET not in told.output
+    assert "hidden" not in told.output
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CRM + "    kinds: [cart-abandond]\n", "did you mean cart-abandoned?"),
+        (CRM + "    channels: [e-mail]\n", "did you mean email?"),
+        (CRM + "    channels: [xyzzy]\n", "known: "),
+        (CRM + '    template: \'{"a": "${data.nme}"}\'\n', "no message has ${data.nme}"),
+        (
+            CRM + "    to: braze\n    erased: true\n",
+            "that somebody was erased is told without one",
+        ),
+        (CRM + "    secrets: x\n", "there is no 'secrets'"),
+    ],
+)
+def test_what_does_not_fit_the_rules_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    told = checked(tmp_path, text)
+
+    assert (2, True) == (told.exit_code, words in told.output), told.output
+    assert "endpoints.yaml:2: crm: " in told.output
+
+
+@pytest.mark.parametrize("command", [["deliver", "--check"], ["deliver"], ["undelivered", "retry"]])
+def test_without_a_file_of_endpoints_it_says_how_to_make_one(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEEPSTREAM_ENDPOINTS", raising=False)
+    told = CliRunner().invoke(app, command)
+
+    assert (2, True) == (told.exit_code, "keepstream init DIR" in told.output)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEPSTREAM_ENDPOINTS", str(tmp_path / "no.yaml"))
+    told = CliRunner().invoke(app, ["deliver", "--check"])
+
+    assert (2, True) == (told.exit_code, "KEEPSTREAM_ENDPOINTS is" in told.output)

@@ -1,0 +1,141 @@
+"""What the collector takes: events for a second of its CPU, and how long requests wait.
+
+``python -m tests.benchmarks.collector`` starts a broker and a collector, and sends batches of 50:
+first from a few connections as fast as they are answered, then at a steady rate of half of what a
+core is to take. CPU time does not depend on what else the machine does; waiting does.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import aiohttp
+import orjson
+
+from config.sources import hash_of
+from streams.embedded.kafka import EmbeddedKafka
+from tests.kafka.collector import KEY, CollectorProcess, collecting
+
+BATCH = 50
+CONNECTIONS = 8
+REQUESTS = 1_000
+STEADY_S = 15.0
+#: Half of the 8,000 events a second that a core is to take at least.
+STEADY_EVENTS_PER_S = 4_000.0
+
+
+def body() -> bytes:
+    """A request as a library in a shop's server sends it, some 400 bytes an event."""
+    now = "2026-03-01T10:00:00.000Z"
+    events = [
+        {
+            "type": "track",
+            "event": "Product Viewed",
+            "userId": f"user-{number}",
+            "messageId": str(uuid4()),
+            "timestamp": now,
+            "properties": {
+                "product_id": f"p-{number}",
+                "category": "coffee",
+                "name": "A pound of beans",
+                "price": 12.5,
+                "currency": "EUR",
+                "url": f"https://shop.example/products/p-{number}",
+            },
+            "context": {"channel": "web", "library": {"name": "analytics-node", "version": "3.1"}},
+        }
+        for number in range(BATCH)
+    ]
+    return orjson.dumps({"batch": events, "sentAt": now})
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Client:
+    """Sends batches, and remembers how long each took."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = f"{url}/v1/batch"
+        self.took_s: list[float] = []
+
+    async def send(self, content: bytes) -> None:
+        started_s = monotonic()
+        async with self._session.post(self._url, data=content) as answer:
+            await answer.read()
+            if answer.status != 200:
+                raise SystemExit(f"answered {answer.status}")
+        self.took_s.append(monotonic() - started_s)
+
+
+async def measure(collector: CollectorProcess) -> None:
+    pid = collector.process.pid
+    assert pid is not None
+    headers = {"Authorization": aiohttp.encode_basic_auth(KEY, "")}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        client = Client(session, collector.url)
+        for _ in range(50):
+            await client.send(body())
+        await _at_once(client, pid)
+        await _steadily(client, STEADY_EVENTS_PER_S)
+
+
+async def _at_once(client: Client, pid: int) -> None:
+    bodies = [body() for _ in range(REQUESTS)]
+    started_s, before_s = monotonic(), cpu_s(pid)
+
+    async def drain() -> None:
+        while bodies:
+            await client.send(bodies.pop())
+
+    await asyncio.gather(*(drain() for _ in range(CONNECTIONS)))
+    events, spent_s = REQUESTS * BATCH, cpu_s(pid) - before_s
+    print(
+        f"{events / spent_s:,.0f} events for a second of CPU, {spent_s / events * 1e6:.0f} µs each"
+    )
+    print(
+        f"{events / (monotonic() - started_s):,.0f} events a second by the clock, on this machine"
+    )
+
+
+async def _steadily(client: Client, events_per_s: float) -> None:
+    """Whether or not earlier requests are answered, as clients do not wait for each other."""
+    client.took_s.clear()
+    pause_s = BATCH / events_per_s
+    bodies = [body() for _ in range(int(STEADY_S / pause_s))]
+    due_s, tasks = monotonic(), []
+    for content in bodies:
+        due_s += pause_s
+        await asyncio.sleep(max(0.0, due_s - monotonic()))
+        tasks.append(asyncio.create_task(client.send(content)))
+    await asyncio.gather(*tasks)
+    ranked = sorted(client.took_s)
+    p50, p99 = (ranked[int(share * (len(ranked) - 1))] * 1_000 for share in (0.5, 0.99))
+    print(f"at {events_per_s:,.0f} events a second: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        # What it takes is asked, and not what it may.
+        sources = directory / "sources.toml"
+        keys = f'keys = ["{hash_of(KEY)}"]'
+        sources.write_text(f"[sources.shop]\n{keys}\nevents_per_second = 1e6\nburst = 1e7\n")
+        variables = {"KEEPSTREAM_COLLECTOR_SOURCES": str(sources), "KEEPSTREAM_COLLECTOR_KEYS": ""}
+        with (
+            EmbeddedKafka(directory / "kafka") as kafka,
+            collecting(kafka.bootstrap_servers, "", directory, variables) as collector,
+        ):
+            asyncio.run(measure(collector))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

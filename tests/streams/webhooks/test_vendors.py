@@ -1,0 +1,229 @@
+"""What tools are sent, held against the requests that their documentation shows.
+
+Each example is copied from the page that is named; what is free there (properties of one's own) is
+an empty object here.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.webhooks.examples import ACTION, TRIGGER, WITHDRAWAL
+from config.endpoints import LOGINS, Endpoint, EndpointRule
+from models.decisions.trigger import ChurnReceipt, Decision
+from streams.graves import Fingerprints
+from streams.webhooks.destinations import DESTINATIONS, GENERIC, Composer, Request
+from streams.webhooks.messages import message_of
+
+#: https://docs.slack.dev/tools/java-slack-sdk/guides/incoming-webhooks
+SLACK: dict[str, Any] = {"text": "Hello, World!"}
+#: https://docs.customer.io/integrations/api/track/tag/track-events/track/ ("name" is required)
+CUSTOMERIO: dict[str, Any] = {
+    "name": "purchase",
+    "id": "01BX5ZZKBKACTAV9WEVGEMMVRZ",
+    "type": "event",
+    "timestamp": 1365436200,
+    "data": {},
+}
+#: https://www.braze.com/docs/api/endpoints/user_data/post_user_track/ and
+#: https://www.braze.com/docs/api/objects_filters/event_object/
+BRAZE: dict[str, Any] = {
+    "events": [
+        {
+            "external_id": "user_identifier",
+            "app_id": "app_identifier",
+            "name": "watched_trailer",
+            "time": "2013-07-16T19:20:30+1:00",
+            "properties": {},
+        }
+    ]
+}
+#: https://developers.klaviyo.com/en/reference/create_event
+KLAVIYO: dict[str, Any] = {
+    "data": {
+        "type": "event",
+        "attributes": {
+            "properties": {},
+            "time": "2022-11-08T00:00:00+00:00",
+            "value": 9.99,
+            "value_currency": "USD",
+            "unique_id": "u",
+            "metric": {"data": {"type": "metric", "attributes": {"name": "Viewed Product"}}},
+            "profile": {
+                "data": {
+                    "type": "profile",
+                    "attributes": {
+                        "external_id": "e",
+                        "email": "sarah.mason@klaviyo-demo.com",
+                        "phone_number": "+15005550006",
+                    },
+                }
+            },
+        },
+    }
+}
+#: https://developers.hubspot.com/docs/api-reference/events-send-event-completions-v3/guide
+HUBSPOT: dict[str, Any] = {
+    "occurredAt": "2023-11-07T05:31:56Z",
+    "eventName": "pe123456_account_login",
+    "utk": "<string>",
+    "uuid": "<string>",
+    "email": "mark.s@lumon.industries",
+    "properties": {},
+    "objectId": "089274502",
+}
+#: https://docs.dittofeed.com/api-reference/endpoints/apps/track
+DITTOFEED: dict[str, Any] = {
+    "messageId": "23d04926-78e5-4ebc-853f-f26c84ff629e",
+    "event": "COURSE_CLICKED",
+    "userId": "1043",
+    "timestamp": "<string>",
+    "properties": {},
+    "context": {},
+}
+DOCUMENTED = {
+    "slack": SLACK,
+    "customerio": CUSTOMERIO,
+    "braze": BRAZE,
+    "klaviyo": KLAVIYO,
+    "hubspot": HUBSPOT,
+    "dittofeed": DITTOFEED,
+}
+WITH_SCORE = msgspec.structs.replace(
+    TRIGGER, churn=ChurnReceipt(0.91, 28.0, "prior", 0), user_id="ada@example.com"
+)
+
+
+def request(to: str, decided: Decision, url: str = "https://tool.example.com") -> Request:
+    user = "site" if LOGINS[to] == "user" else ""
+    rule = EndpointRule(name="x", to=to, user=user, event="pe1_k" if to == "hubspot" else "")
+    secrets = () if LOGINS[to] == "url" else ("key",)
+    return Composer(Endpoint(rule, url, secrets)).request(
+        message_of(decided, Fingerprints(), 0), 1_772_650_900
+    )
+
+
+def body(to: str, decided: Decision = TRIGGER) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(request(to, decided).body)
+    return found
+
+
+def misfits(found: Any, documented: Any, path: str = "$") -> list[str]:
+    """Where a body has what the documentation has not, or of another type."""
+    if isinstance(documented, dict) and isinstance(found, dict):
+        if not documented:
+            return [f"{path}.{k}" for k, v in found.items() if not isinstance(v, str | float | int)]
+        return [
+            place
+            for name, value in found.items()
+            for place in (
+                misfits(value, documented[name], f"{path}.{name}")
+                if name in documented
+                else [f"{path}.{name}"]
+            )
+        ]
+    if isinstance(documented, list) and isinstance(found, list):
+        return [place for one in found for place in misfits(one, documented[0], f"{path}[]")]
+    return [] if type(found) is type(documented) else [path]
+
+
+def test_every_destination_is_held_against_its_documentation() -> None:
+    assert set(DOCUMENTED) == set(DESTINATIONS) == set(LOGINS) - {GENERIC}
+
+
+@pytest.mark.parametrize("decided", [TRIGGER, WITH_SCORE, ACTION, WITHDRAWAL], ids=lambda d: d.kind)
+@pytest.mark.parametrize("to", DOCUMENTED)
+def test_a_body_has_nothing_that_the_documentation_has_not(to: str, decided: Decision) -> None:
+    assert [] == misfits(body(to, decided), DOCUMENTED[to])
+    # The same on each try.
+    assert request(to, decided) == request(to, decided)
+
+
+def test_a_misfit_is_noticed() -> None:
+    assert ["$.nme"] == misfits({"nme": "x"}, CUSTOMERIO)
+    assert ["$.timestamp"] == misfits({"timestamp": "x"}, CUSTOMERIO)
+    assert ["$.data.a"] == misfits({"data": {"a": {}}}, CUSTOMERIO)
+    assert ["$.events[].x"] == misfits({"events": [{"x": 1}]}, BRAZE)
+
+
+def test_customers_are_named_as_each_tool_names_them() -> None:
+    assert "https://tool.example.com/api/v1/customers/ada/events" == (
+        request("customerio", TRIGGER).url
+    )
+    assert "ada" == body("braze")["events"][0]["external_id"]
+    profile = body("klaviyo")["data"]["attributes"]["profile"]["data"]
+    assert {"external_id": "ada"} == profile["attributes"]
+    assert "ada" == body("dittofeed")["userId"]
+    assert ("ada", None) == (body("hubspot")["objectId"], body("hubspot").get("email"))
+    by_mail = body("hubspot", WITH_SCORE)
+    assert ("ada@example.com", None) == (by_mail["email"], by_mail.get("objectId"))
+
+
+@pytest.mark.parametrize(
+    ("user_id", "path"), [("a/b?c#d", "a%2Fb%3Fc%23d"), ("..", "%2E%2E"), ("é%41", "%C3%A9%2541")]
+)
+def test_an_id_is_one_part_of_a_path_whatever_is_in_it(user_id: str, path: str) -> None:
+    decided = msgspec.structs.replace(TRIGGER, user_id=user_id)
+
+    assert request("customerio", decided).url.endswith(f"/api/v1/customers/{path}/events")
+
+
+def test_repeats_can_be_recognised_by_what_each_tool_recognises_them() -> None:
+    ulid = body("customerio")["id"]
+    assert (26, set()) == (len(ulid), set(ulid) - set("0123456789ABCDEFGHJKMNPQRSTVWXYZ"))
+    assert ulid[0] <= "7"
+    assert ulid != body("customerio", ACTION)["id"]
+    assert TRIGGER.id == body("klaviyo")["data"]["attributes"]["unique_id"]
+    assert TRIGGER.id == body("dittofeed")["messageId"]
+    assert TRIGGER.id == body("hubspot")["uuid"].replace("-", "")
+    # Braze has no id of an event: it is a property there.
+    assert TRIGGER.id == body("braze")["events"][0]["properties"]["decision_id"]
+
+
+def test_the_event_says_what_was_decided() -> None:
+    assert "keepstream cart-abandoned" == body("braze")["events"][0]["name"]
+    assert {
+        "decision_id": ACTION.id,
+        "kind": "next-best-action",
+        "group": "treated",
+        "action": "cart-coupon",
+        "channel": "email",
+        "owner": "crm",
+        "due_at": "2026-03-05T19:00:00.000Z",
+        "not_before": "2026-03-05T07:00:00.000Z",
+        "value_at_stake": 24.0,
+        "reasons": "1 in the cart",
+    } == body("braze", ACTION)["events"][0]["properties"]
+    withdrawn = body("dittofeed", WITHDRAWAL)["properties"]
+    assert (ACTION.id, "consent") == (withdrawn["withdrawn_decision_id"], withdrawn["because"])
+    assert 0.91 == body("dittofeed", WITH_SCORE)["properties"]["churn_probability"]
+
+
+@pytest.mark.parametrize(
+    ("to", "headers", "path"),
+    [
+        ("slack", {"Content-Type": "application/json"}, ""),
+        ("customerio", {"Authorization": "Basic c2l0ZTprZXk="}, "/api/v1/customers/ada/events"),
+        ("braze", {"Authorization": "Bearer key"}, "/users/track"),
+        (
+            "klaviyo",
+            {
+                "Authorization": "Klaviyo-API-Key key",
+                "revision": "2026-07-15",
+                "Content-Type": "application/vnd.api+json",
+            },
+            "/api/events",
+        ),
+        ("hubspot", {"Authorization": "Bearer key"}, "/events/v3/send"),
+        ("dittofeed", {"Authorization": "Basic key"}, "/api/public/apps/track"),
+    ],
+)
+def test_each_is_logged_in_to_as_it_wants(to: str, headers: dict[str, str], path: str) -> None:
+    found = request(
+        to, TRIGGER, "https://tool.example.com/" if path else "https://tool.example.com"
+    )
+
+    assert headers.items() <= found.headers.items()
+    assert f"https://tool.example.com{path}" == found.url
