@@ -98,28 +98,36 @@ class Timeline(State):
         self.amounts_minor = [one.amount_minor for one in latest if one.amount_minor != _NO_AMOUNT]
 
     def _append(self, new: Moment) -> bool:
-        """Append it, if it is later than all others and no other channel comes or goes by it, as is
-        so of nearly every event; whether it was.
-        """
-        packed = self.packed
+        """Append it if it is later than all others, as nearly every event is; whether it was."""
+        if self.packed and new.at_ms.to_bytes(_TIME_BYTES) <= self.packed[_LAST_TIME]:
+            return False
         if new.channel not in self.channels:
-            return False
-        place = self.channels.index(new.channel)
-        event = new.packed(place)
-        if event[:_TIME_BYTES] <= packed[_LAST_TIME]:
-            return False
-        if len(packed) == _FULL_BYTES:
-            oldest, rest = packed[_CHANNEL_AT], packed[_EVENT_BYTES:]
-            left = oldest & ~_HAS_AMOUNT
-            if left != place and not _has_channel(rest, left):
-                return False
-            packed = rest
-            if oldest & _HAS_AMOUNT:
-                del self.amounts_minor[0]
-        self.packed = packed + event
+            self._number(sorted([*self.channels, new.channel]))
+        packed, event = self.packed, new.packed(self.channels.index(new.channel))
         if new.amount_minor != _NO_AMOUNT:
             self.amounts_minor.append(new.amount_minor)
+        if len(packed) < _FULL_BYTES:
+            self.packed = packed + event
+            return True
+        self.packed = packed[_EVENT_BYTES:] + event
+        if packed[_CHANNEL_AT] & _HAS_AMOUNT:
+            del self.amounts_minor[0]
+        left = packed[_CHANNEL_AT] & ~_HAS_AMOUNT
+        if not _has_channel(self.packed, left):
+            self._number(self.channels[:left] + self.channels[left + 1 :])
         return True
+
+    def _number(self, channels: list[str]) -> None:
+        """Have these channels instead: all that events came by, each at its new place."""
+        places = bytearray(256)
+        for place, channel in enumerate(self.channels):
+            if channel in channels:
+                places[place] = channels.index(channel)
+                places[place | _HAS_AMOUNT] = places[place] | _HAS_AMOUNT
+        packed = bytearray(self.packed)
+        of_channels = slice(_CHANNEL_AT, None, _EVENT_BYTES)
+        packed[of_channels] = packed[of_channels].translate(places)
+        self.packed, self.channels = bytes(packed), channels
 
 
 def _has_channel(packed: bytes, place: int) -> bool:
