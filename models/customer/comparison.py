@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from models.customer.contacts import CONTACTS, SUPPRESSIONS_MAX, Contacts
 from models.customer.identities import note_visitor
 from models.customer.registry import PARTS
@@ -64,6 +66,23 @@ def _is_begun_later(
     if not more:
         return True
     return is_full and bool(expected) and max(more)[0] <= expected[0][0]
+
+
+#: The sections of a profile that rows which an earlier release began have less of.
+_BEGUN_LATER = frozenset({"timeline", "suppressions"})
+_SECTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def comparable(profile: bytes) -> bytes:
+    """The profile without the sections that depend on which release began the row: what it did not
+    keep is in one that is made of the log.
+    """
+    try:
+        sections = _SECTIONS.decode(profile)
+    except msgspec.DecodeError:
+        return profile
+    kept = {name: value for name, value in sections.items() if name not in _BEGUN_LATER}
+    return msgspec.json.encode(kept)
 
 
 def different_parts(written: bytes, expected: bytes) -> Iterator[str]:

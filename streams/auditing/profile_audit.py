@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Protocol
 
+from models.customer.comparison import comparable
 from models.events.times import iso
 from streams.auditing.report import Audit
 from streams.auditing.spools import digest_of
@@ -129,7 +130,7 @@ async def _is_older(fold: FoldedCustomers, kept: KeptProfile, row_ms: int, audit
     of an earlier row.
     """
     expected = await fold.profile_of(kept.customer, kept.as_of_ms, kept.version)
-    if expected is not None and digest_of(expected) == kept.digest:
+    if expected is not None and digest_of(comparable(expected)) == kept.digest:
         audit.checked["profiles"] += 1
         return False
     if kept.as_of_ms <= row_ms:

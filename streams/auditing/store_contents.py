@@ -11,6 +11,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from models.customer.comparison import comparable
 from models.events.foreign import UNREADABLE
 from models.events.times import milliseconds, moment_of
 from streams.auditing.spools import digest_of, scratch_tables
@@ -179,7 +180,7 @@ def _kept(customer: str, content: bytes) -> KeptProfile:
     try:
         told = _PROFILE.decode(content)
     except UNREADABLE:
-        return KeptProfile(customer, -1, 0, digest_of(content))
+        return KeptProfile(customer, -1, 0, digest_of(comparable(content)))
     moment = moment_of(told.as_of)
     as_of_ms = -1 if moment is None else milliseconds(moment)
-    return KeptProfile(customer, as_of_ms, told.model_version, digest_of(content))
+    return KeptProfile(customer, as_of_ms, told.model_version, digest_of(comparable(content)))

@@ -12,8 +12,9 @@ from config.parameters import Parameters
 from config.rules import TriggerRule, Triggers
 from models import identity
 from models.catalogue import KIND_BY_NAME, NAMES, _codes
-from models.customer.comparison import different_parts, has_content
+from models.customer.comparison import comparable, different_parts, has_content
 from models.customer.named_events import EVENT
+from models.customer.profile import encode_profile
 from models.customer.registry import RegistryError
 from models.customer.row import Row, encode_row
 from models.customer.timeline import EVENTS_MAX, TIMELINE, Timeline, code_of
@@ -242,3 +243,14 @@ def test_switched_off_it_says_so() -> None:
         seen(row, START_MS, context(parameters=off)).timeline,
         row.has(TIMELINE),
     )
+
+
+def test_profiles_are_compared_without_what_an_earlier_release_did_not_keep() -> None:
+    row, less = lived(pages(3)), lived(pages(3))
+    less.replace(TIMELINE, Timeline())
+    one, other = (encode_profile(seen(which, at(1))) for which in (row, less))
+
+    assert one != other
+    assert comparable(one) == comparable(other)
+    assert comparable(one) != comparable(encode_profile(seen(lived(pages(4)), at(1))))
+    assert b"no JSON" == comparable(b"no JSON")
