@@ -103,10 +103,6 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 	$(BIN)/keepstream evaluate $(if $(SEED),--seed "$(SEED)") $(if $(filter-out 0,$(SHUFFLE_LABELS)),--shuffle-labels) \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
-.PHONY: bench
-bench: setup ## CPU of an event beside a loop by hand, plain Faust and Quix Streams (QUIX=a Python that has the last, ARGS="--rounds 5")
-	$(BIN)/python -m tests.benchmarks.peers.compare $(if $(QUIX),--quix "$(QUIX)") $(ARGS)
-
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
