@@ -31,6 +31,8 @@ _TIME_BYTES, _CODE_BYTES = 6, 2
 _CHANNEL_AT: Final = _TIME_BYTES + _CODE_BYTES
 _EVENT_BYTES: Final = _CHANNEL_AT + 1
 _FULL_BYTES: Final = EVENTS_MAX * _EVENT_BYTES
+#: What stays when one more comes.
+_KEPT_BYTES: Final = _FULL_BYTES - _EVENT_BYTES
 #: The last event's time.
 _LAST_TIME: Final = slice(-_EVENT_BYTES, _TIME_BYTES - _EVENT_BYTES)
 #: Set in the place of the channel of an event that has an amount.
@@ -39,6 +41,8 @@ _NO_AMOUNT: Final = -1
 #: The code of names that nobody has declared, which may say anything.
 _UNNAMED: Final = bytes(_CODE_BYTES)
 _NAMES_MAX: Final = 4_096
+#: Each place as the byte that it is.
+_PLACES: Final = tuple(bytes((place,)) for place in range(256))
 
 
 class TimelineParameters(Section, frozen=True):
@@ -82,10 +86,14 @@ class Timeline(State):
                 next(amounts) if place & _HAS_AMOUNT else _NO_AMOUNT,
             )
 
-    def add(self, new: Moment) -> None:
+    def add(self, at_ms: int, code: bytes, channel: str, amount_minor: int) -> None:
         """Keep one more, and let go of the oldest of too many."""
-        if not self._append(new):
-            self.keep([*self.moments(), new])
+        at = at_ms.to_bytes(_TIME_BYTES)
+        # Nearly every event is later than all others.
+        if self.packed and at <= self.packed[_LAST_TIME]:
+            self.keep([*self.moments(), Moment(at_ms, code, channel, amount_minor)])
+        else:
+            self._append(at + code, channel, amount_minor)
 
     def keep(self, moments: Sequence[Moment]) -> None:
         """Keep the latest of these alone; in whichever order they are given, the bytes are the
@@ -97,25 +105,26 @@ class Timeline(State):
         self.packed = b"".join(one.packed(places[one.channel]) for one in latest)
         self.amounts_minor = [one.amount_minor for one in latest if one.amount_minor != _NO_AMOUNT]
 
-    def _append(self, new: Moment) -> bool:
-        """Append it if it is later than all others, as nearly every event is; whether it was."""
-        if self.packed and new.at_ms.to_bytes(_TIME_BYTES) <= self.packed[_LAST_TIME]:
-            return False
-        if new.channel not in self.channels:
-            self._number(sorted([*self.channels, new.channel]))
-        packed, event = self.packed, new.packed(self.channels.index(new.channel))
-        if new.amount_minor != _NO_AMOUNT:
-            self.amounts_minor.append(new.amount_minor)
-        if len(packed) < _FULL_BYTES:
-            self.packed = packed + event
-            return True
-        self.packed = packed[_EVENT_BYTES:] + event
-        if packed[_CHANNEL_AT] & _HAS_AMOUNT:
+    def _append(self, begin: bytes, channel: str, amount_minor: int) -> None:
+        """Append an event that is later than all others, given its bytes before the channel's."""
+        if channel not in self.channels:
+            self._number(sorted([*self.channels, channel]))
+        place = self.channels.index(channel)
+        if amount_minor != _NO_AMOUNT:
+            self.amounts_minor.append(amount_minor)
+            place |= _HAS_AMOUNT
+        packed = self.packed
+        self.packed = packed[-_KEPT_BYTES:] + begin + _PLACES[place]
+        if len(packed) == _FULL_BYTES:
+            self._let_go(packed[_CHANNEL_AT])
+
+    def _let_go(self, place: int) -> None:
+        """Of the oldest event, which is gone: its amount, and its channel if it was the last by it."""
+        if place & _HAS_AMOUNT:
             del self.amounts_minor[0]
-        left = packed[_CHANNEL_AT] & ~_HAS_AMOUNT
+        left = place & ~_HAS_AMOUNT
         if not _has_channel(self.packed, left):
             self._number(self.channels[:left] + self.channels[left + 1 :])
-        return True
 
     def _number(self, channels: list[str]) -> None:
         """Have these channels instead: all that events came by, each at its new place."""
@@ -151,14 +160,14 @@ def _code(event: Event, scene: Scene) -> bytes:
 
 
 def _record(state: Timeline, event: Event, scene: Scene) -> None:
-    amount = amount_minor(event, scene.parameters.money)
+    # Most events are about no money: nearly all that this costs is calls.
+    has_value = event.kind.declared.value is not None
+    amount = amount_minor(event, scene.parameters.money) if has_value else None
     state.add(
-        Moment(
-            event.occurred_at_ms,
-            _code(event, scene),
-            (event.channel or "")[:CHANNEL_LENGTH_MAX],
-            _NO_AMOUNT if amount is None else amount,
-        )
+        event.occurred_at_ms,
+        _code(event, scene),
+        (event.channel or "")[:CHANNEL_LENGTH_MAX],
+        _NO_AMOUNT if amount is None else amount,
     )
 
 
