@@ -119,7 +119,7 @@ class Timeline(State):
             self._let_go(packed[_CHANNEL_AT])
 
     def _let_go(self, place: int) -> None:
-        """Of the oldest event, which is gone: its amount, and its channel if it was the last by it."""
+        """Forget the amount of the oldest event, and its channel if no other came by it."""
         if place & _HAS_AMOUNT:
             del self.amounts_minor[0]
         left = place & ~_HAS_AMOUNT
