@@ -28,7 +28,7 @@ from models.events.link_record import (
 )
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
-from models.linked_id import freed, owner_of
+from models.linked_id import freed, goes_with, owner_of
 from models.plan import Plan
 
 
@@ -55,7 +55,7 @@ class _Order(NamedTuple):
     by: str = ""
 
 
-def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
+def request(row: Row | None, grave: Grave | None, event: Event, plan: Plan) -> Left | None:
     """What a ``User Erase Requested`` leaves; None if it changes nothing, because it is not later
     than what was said before.
     """
@@ -67,7 +67,8 @@ def request(row: Row | None, grave: Grave | None, event: Event) -> Left | None:
         return Left(row, replace(before, said_ms=at_ms, is_suppressed=False), [])
     if not _is_news(before, mode, at_ms) and at_ms <= before.at_ms:
         return None
-    return _erased(row, before, _Order(event.customer, mode, at_ms, at_ms, event.historical))
+    order = _Order(event.customer, mode, at_ms, at_ms, event.historical)
+    return _erased(row, before, order, plan)
 
 
 def expiry(customer: str, at_ms: int) -> LinkRecord:
@@ -96,11 +97,13 @@ def take(
     state = row.read(IDENTITIES)
     if is_expiry(record):
         is_silent = inactivity.is_silent(row, record.at_ms, plan.inactive_ms)
-        return _erased(row, before, order) if is_silent else None
+        return _erased(row, before, order, plan) if is_silent else None
     if record.customer == said.person:
         # Of an earlier person of this name, it is done already.
         is_theirs = said.id in row.ids or said.id in state.claimed
-        return _erased(row, before, order) if is_theirs and said.since > before.at_ms else None
+        return (
+            _erased(row, before, order, plan) if is_theirs and said.since > before.at_ms else None
+        )
     return _at_id(row, state, before, record, order._replace(by=said.person), context, plan)
 
 
@@ -125,7 +128,7 @@ def _at_id(
         back = freed(row, record, context, plan)
         return Left(back.row, None, back.effects)
     if owner_of(row) == person:
-        return _erased(row, before, order)
+        return _erased(row, before, order, plan)
     if claim is None:
         return None
     del row.edit(IDENTITIES).claims[person]
@@ -139,7 +142,7 @@ def _is_news(before: Grave, mode: str, said_ms: int) -> bool:
     return said_ms > before.said_ms or (said_ms == before.said_ms and not before.is_suppressed)
 
 
-def _erased(row: Row | None, before: Grave, order: _Order) -> Left:
+def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
     at_ms = max(order.at_ms, before.at_ms, _latest_ms(row))
     named = None if row is None else _still_named(row, order)
     grave = replace(before, at_ms=at_ms)
@@ -148,7 +151,7 @@ def _erased(row: Row | None, before: Grave, order: _Order) -> Left:
         grave = replace(grave, said_ms=order.said_ms, is_suppressed=True)
     effects: list[Effect] = [Erased(order.customer, at_ms, order.mode, row is not None)]
     if row is not None:
-        effects += _told(row, order._replace(at_ms=at_ms))
+        effects += _told(row, order._replace(at_ms=at_ms), plan)
     return Left(named, grave, effects, is_erased=True)
 
 
@@ -161,15 +164,16 @@ def _latest_ms(row: Row | None) -> int:
     return max(row.latest_ms, *claims, *ids, 0)
 
 
-def _told(row: Row, order: _Order) -> list[LinkRecord]:
+def _told(row: Row, order: _Order, plan: Plan) -> list[LinkRecord]:
     """Whoever has to go with this row, and whoever claims it and has to let go."""
     state, customer = row.read(IDENTITIES), order.customer
     ids = sorted({*row.ids, *state.claimed} - {customer, order.by})
     records = [_erase(order, id_, customer, id_) for id_ in ids]
     claimants = {*state.claims, state.person} - {"", order.by}
-    if state.is_mirror and not state.is_leaving and state.person in claimants:
-        claimants.discard(state.person)
-        records.append(_erase(order, state.person, state.person, customer, state.since_ms))
+    person, since_ms = goes_with(row, plan.parameters)
+    if person in claimants:
+        claimants.discard(person)
+        records.append(_erase(order, person, person, customer, since_ms))
     if not _stays_named(state, order):
         until = LinkSaid(customer, "", until=order.at_ms, historical=order.historical)
         records += [

@@ -29,12 +29,10 @@ def watch(row: Row, clock_ms: int, inactive_ms: int) -> None:
     """
     if row.due(INACTIVE).due_ms:
         return
-    # Whoever never did anything is watched from what happened first; an id of somebody else's is
+    # Whoever never did anything is watched from what happened first; an id that goes with others is
     # asked again, for it may be its own by then.
     acted_ms = (
-        clock_ms
-        if row.read(IDENTITIES).is_mirror
-        else row.read(ENGAGEMENT).last_at_ms or row.latest_ms
+        clock_ms if _goes_with_others(row) else row.read(ENGAGEMENT).last_at_ms or row.latest_ms
     )
     row.set_due(INACTIVE, max(acted_ms + inactive_ms, clock_ms + 1), may_repeat=True)
 
@@ -51,6 +49,11 @@ def is_silent(row: Row, at_ms: int, inactive_ms: int) -> bool:
     """Whether by ``at_ms`` nobody did anything under this id, or any of the person's, for
     ``inactive_ms``. An id that is another's goes with them.
     """
-    if row.read(IDENTITIES).is_mirror:
+    if _goes_with_others(row):
         return False
     return row.read(ENGAGEMENT).last_at_ms + inactive_ms <= at_ms
+
+
+def _goes_with_others(row: Row) -> bool:
+    """Whether it is another's id, or one of which nothing is known but who named it."""
+    return row.read(IDENTITIES).is_mirror or not row.latest_ms

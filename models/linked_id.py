@@ -5,6 +5,7 @@ All who claim an id tell its row, so that it decides: the user who was first, by
 
 from collections.abc import Sequence
 
+from config.parameters import Parameters
 from models import identity
 from models.claims import BY_LIMIT, owner_told
 from models.customer.consent import CONSENT
@@ -215,6 +216,20 @@ def owner_of(row: Row) -> str:
     if state.person:
         return state.person
     return _owner(state, _valid(row, state))
+
+
+def goes_with(row: Row, parameters: Parameters) -> tuple[str, int]:
+    """The person without whom nobody can ask for this id alone, and since when it is theirs; also
+    of one that has done nothing yet. "" for nobody: it is its own, several share it, or it leaves.
+    """
+    state = row.read(IDENTITIES)
+    if state.person:
+        is_theirs = state.is_mirror and not state.is_leaving
+        return (state.person, state.since_ms) if is_theirs else ("", 0)
+    valid = _valid(row, state)
+    is_shared = parameters.identity.shared != "keep" and _rivals(state, valid)
+    owner = "" if is_shared else _owner(state, valid)
+    return (owner, valid[0][0]) if owner else ("", 0)
 
 
 def freed(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:

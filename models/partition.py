@@ -349,7 +349,7 @@ class Partition:
         if event.kind is not ERASE_KIND:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
             return Fate.ERASED if is_hidden else None
-        left = erasure.request(row, grave, event)
+        left = erasure.request(row, grave, event, self._plan)
         if left is None:
             return Fate.ERASED
         effects += self._leave(offset, event.customer, left)

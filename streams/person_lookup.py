@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
 
+from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMERS
 from models.customer.identities import IDENTITIES
 from models.customer.registry import VERSIONS
 from models.customer.row import Row, check_row, decode_row
 from models.graves import Grave, decode_grave
-from models.linked_id import owner_of
+from models.linked_id import goes_with, owner_of
 from streams.changelog import GRAVE_KEY
 from streams.graves import Fingerprints
 from streams.kafka_clients import new_reader, partition_for, running
@@ -27,9 +28,13 @@ class KeptOfId(NamedTuple):
     written_ms: int = 0
 
     @property
-    def person(self) -> str:
-        """Whose id it is; "" for nobody's but its own."""
+    def owner(self) -> str:
+        """With whom it is erased; "" for nobody's but its own."""
         return "" if self.row is None else owner_of(self.row)
+
+    def person(self, parameters: Parameters) -> str:
+        """Who is meant by this id; "" if it is its own, or one that several share."""
+        return "" if self.row is None else goes_with(self.row, parameters)[0]
 
     @property
     def ids(self) -> set[str]:
@@ -73,12 +78,16 @@ def _kept(row: ConsumerRecord | None, grave: ConsumerRecord | None) -> KeptOfId:
     return KeptOfId(found, decode_grave(grave.value), grave.timestamp)
 
 
-async def person_of(settings: Settings, customer: str) -> dict[str, KeptOfId]:
-    """What is kept of each id of the person whose id ``customer`` is, by id."""
+async def person_of(
+    settings: Settings, customer: str, parameters: Parameters
+) -> dict[str, KeptOfId]:
+    """What is kept of each id that goes when ``customer`` is erased, by id: those of the person
+    whose id it is. An id that several share says nothing of who asks, so it is alone.
+    """
     found = await kept_of(settings, [customer])
     person = customer
-    while found[person].person and found[person].person not in found:
-        person = found[person].person
+    while (above := found[person].person(parameters)) and above not in found:
+        person = above
         found |= await kept_of(settings, [person])
     looked: set[str] = set()
     while of_whom := found.keys() - looked:
@@ -86,5 +95,5 @@ async def person_of(settings: Settings, customer: str) -> dict[str, KeptOfId]:
         ids = {id_: owner for owner in of_whom for id_ in found[owner].ids}
         others = await kept_of(settings, ids.keys() - found.keys())
         # An id that they claim may be another's.
-        found |= {id_: kept for id_, kept in others.items() if kept.person == ids[id_]}
+        found |= {id_: kept for id_, kept in others.items() if kept.owner == ids[id_]}
     return found

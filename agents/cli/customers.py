@@ -47,8 +47,9 @@ def show(
     content = _read(settings, customer)
     if content is None:
         complain(
-            f"no customer {customer!r}: an id is a userId, or an anonymousId for whoever has no "
-            f"userId yet, and letters count. Is a worker running, and has it caught up?"
+            f"no customer {customer!r}: letters count. "
+            f"`keepstream customers ids {quote(customer)}` says whether it is somebody else's. "
+            f"Is a worker running, and has it caught up?"
         )
         raise typer.Exit(EXIT_FOUND)
     if as_json:
@@ -89,7 +90,7 @@ def export(
         def on_progress(done: int, total: int) -> None:
             tell(done, f"{done:,} of {total:,} records", total)
 
-        person = asyncio.run(person_of(settings, customer))
+        person = asyncio.run(person_of(settings, customer, parameters_from(settings, None)))
         with written_file(out) as write:
             lines = asyncio.run(export_person(settings, person, write, on_progress))
     typer.echo(f"{lines:,} lines about {', '.join(sorted(person))}", err=True)

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from agents.cli.errors import EXIT_FOUND, complain
 from agents.cli.identities import publish_event
-from agents.cli.options import BootstrapServers, RedisUrl, kafka_settings
+from agents.cli.options import BootstrapServers, RedisUrl, kafka_settings, parameters_from
 from config.settings import Settings
 from models.events.erasure_record import DELETE_ONLY, ERASE_REQUESTED, SUPPRESS, UNSUPPRESS
 from models.events.times import iso
@@ -72,7 +72,7 @@ def request(
     settings = kafka_settings("erase", bootstrap_servers=bootstrap_servers)
     from streams.person_lookup import person_of  # noqa: PLC0415 - Kafka, when it is needed
 
-    person = asyncio.run(person_of(settings, customer))
+    person = asyncio.run(person_of(settings, customer, parameters_from(settings, None)))
     kept = person[customer]
     if kept.row is None and mode is Mode.DELETE_ONLY:
         _tell_nobody(customer, kept)

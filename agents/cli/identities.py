@@ -45,6 +45,8 @@ def ids(
         told |= {"idOf": state.person, "idSince": iso(state.since_ms)}
     if state.shared_ms:
         told |= {"sharedSince": iso(state.shared_ms)}
+    if named_by := [] if state.person else sorted(state.claims):
+        told |= {"namedBy": named_by}
     if as_json:
         typer.echo(json.dumps(told))
         return
@@ -54,7 +56,9 @@ def ids(
         typer.echo(f"other users log in with it since {told['sharedSince']}: nobody's from then on")
     for one in linked:
         typer.echo(f"{one['id']}  since {one['since']}  by {one['by']}")
-    if not linked and not state.person:
+    if named_by:
+        typer.echo(f"{', '.join(named_by)} logged in with {customer}, which did nothing by itself")
+    if not linked and not state.person and not named_by:
         typer.echo(f"{customer} is known by this id alone")
 
 
@@ -97,11 +101,14 @@ def split(id_: _Id, because: _Because = None, bootstrap_servers: BootstrapServer
     Publishes a Customer Split. Exit code 1: it is linked to nobody. 2: Kafka can't be reached.
     """
     settings = kafka_settings("customers split", bootstrap_servers=bootstrap_servers)
-    state = _identities(_known(_rows(settings, [id_]), id_))
-    if not state.person:
+    row = _known(_rows(settings, [id_]), id_)
+    from models.linked_id import owner_of  # noqa: PLC0415 - not for --help
+
+    person = owner_of(row)
+    if not person:
         _refuse(f"{id_} is linked to nobody: `keepstream customers ids {id_}` shows what is known")
-    publish_event(settings, "Customer Split", state.person, {"id": id_}, because)
-    typer.echo(f"told the workers that {id_} is not {state.person}")
+    publish_event(settings, "Customer Split", person, {"id": id_}, because)
+    typer.echo(f"told the workers that {id_} is not {person}")
 
 
 def _refuse(message: str) -> None:

@@ -211,8 +211,17 @@ def greeting(
         f"  curl -u {user}: {collector.url}/v1/track "
         """-d '{"event": "Product Viewed", "userId": "ada"}'"""
     )
-    yield "Publish events: keepstream publish FILE. Customers: keepstream customers list"
+    yield f"Publish events: keepstream publish FILE. Customers: {list_command(crew.urls[0])}"
     yield "Ctrl-C stops all of it. Decisions, as they are made:"
+
+
+def list_command(worker_url: str) -> str:
+    """What lists the customers, who are asked of a worker: where the command does not look by
+    itself, somebody else's may answer.
+    """
+    defaults = Settings()
+    is_found = worker_url == f"http://{defaults.web_host}:{defaults.web_port}"
+    return "keepstream customers list" + ("" if is_found else f" --url {worker_url}")
 
 
 def _is_empty(settings: Settings) -> bool:

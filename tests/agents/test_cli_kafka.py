@@ -441,6 +441,7 @@ def test_an_unknown_customer_is_told_from_a_store_that_is_away(
     unknown = invoke("customers", "show", "nobody-here")
     assert 1 == unknown.exit_code
     assert "no customer 'nobody-here'" in unknown.stderr
+    assert "`keepstream customers ids nobody-here` says whether" in unknown.stderr
     monkeypatch.setenv("KEEPSTREAM_REDIS_URL", f"redis://:canary@127.0.0.1:{free_ports(1)[0]}/0")
     away = invoke("customers", "show", "nobody-here")
     assert 2 == away.exit_code

@@ -13,7 +13,7 @@ from agents.standing.directory import (
     read_addresses,
     write_addresses,
 )
-from agents.standing.up import DECISIONS_MAX, told
+from agents.standing.up import DECISIONS_MAX, list_command, told
 from agents.standing.upkeep import ENDS_MAX, KeptUp, NotKeptUp
 from models.decisions.trigger import Cause, Trigger, encode_decision
 from streams.embedded.ports import are_free, free_ports
@@ -49,6 +49,17 @@ def test_addresses_that_cannot_be_read_are_as_none(tmp_path: Path) -> None:
     (tmp_path / "addresses.json").write_text("{")
 
     assert read_addresses(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("worker_url", "command"),
+    [
+        ("http://127.0.0.1:8080", "keepstream customers list"),
+        ("http://127.0.0.1:2868", "keepstream customers list --url http://127.0.0.1:2868"),
+    ],
+)
+def test_a_list_is_asked_of_a_worker_that_is_ours(worker_url: str, command: str) -> None:
+    assert command == list_command(worker_url)
 
 
 def ended(process: ServerProcess, code: int) -> None:

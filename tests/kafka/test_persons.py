@@ -72,6 +72,7 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
         deployment.wait("one profile", lambda: has("ada") and not has("anon-2"))
         assert not has("anon-9")
     assert deployment.live_customer("anon-9") is None
+    assert ["ada"] == ids_of(deployment, "anon-9")["namedBy"]
     view = json.loads(deployment.live_customer("ada") or b"{}")
     assert (0, 1) == (view["cart"]["items"], view["rfm"]["orders"])
     shown = deployment.live_customer("anon-2")

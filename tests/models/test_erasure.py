@@ -78,6 +78,12 @@ PERSONS: dict[str, tuple[tuple[bytes, ...], dict[str, str], set[str]]] = {
         {"ada", "bob", "anon-1", "anon-2"},
     ),
     "who was only named": ((logged_in(7),), {"user": "ada"}, {"ada", "anon-1"}),
+    "by an id that was only named": ((logged_in(7),), {"visitor": "anon-1"}, {"ada", "anon-1"}),
+    "by an id that only a user who is another's named": (
+        (logged_in(7, user="bob"), merged(30, "ada", "bob")),
+        {"visitor": "anon-1"},
+        {"ada", "bob", "anon-1"},
+    ),
 }
 
 
@@ -98,6 +104,16 @@ def test_the_whole_person_goes(
     assert gone == shop.erased().keys()
     assert gone == {id_ for id_, _ in told(shop)}
     assert {mode == SUPPRESS} == {grave.is_suppressed for grave in shop.erased().values()}
+
+
+@pytest.mark.parametrize("did", [(), (page(5, visitor="anon-1"),)], ids=["only named", "seen"])
+def test_an_id_that_several_share_is_erased_alone(shop: Deployment, did: tuple[bytes, ...]) -> None:
+    shop.tell(*did, logged_in(7), logged_in(8, user="zoe"), page(9, user="zoe"))
+
+    shop.tell(erase(visitor="anon-1"))
+
+    assert {"ada", "zoe"} <= known(shop)
+    assert {"anon-1"} == shop.erased().keys()
 
 
 def test_what_was_waiting_for_somebody_is_gone_with_them(shop: Deployment) -> None:
@@ -526,6 +542,30 @@ def test_nobody_is_erased_for_silence_unless_it_is_said(shop: Deployment) -> Non
     shop.tick(minute(5_000 * DAY))
 
     assert {"ada", "anon-1"} == known(shop)
+
+
+#: What is said of an id that then does nothing by itself.
+NAMED: dict[str, tuple[bytes, ...]] = {
+    "named": (logged_in(7),),
+    "shared": (page(5, visitor="anon-1"), logged_in(7), logged_in(8, user="zoe")),
+}
+
+
+@pytest.mark.parametrize("said", NAMED.values(), ids=NAMED)
+def test_an_id_that_others_named_is_not_silent_by_itself(
+    strict: Deployment, said: tuple[bytes, ...]
+) -> None:
+    strict.tell(*said)
+    strict.tick(minute(30))
+    strict.tick(minute(2 * DAY))
+
+    assert not strict.erased()
+    assert (
+        "ada" == identities(strict, "anon-1").person or "ada" in identities(strict, "anon-1").claims
+    )
+    strict.tick(minute(20 + 800 * DAY))
+    strict.tick(minute(20 + 900 * DAY))
+    assert {"ada", "anon-1"} <= strict.erased().keys()
 
 
 @pytest.mark.parametrize("value", ["1d", "89d", "-1d", "soon"])
