@@ -314,7 +314,7 @@ class Partition:
         effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
-        row, grave = self._rows.get(customer), self._graves.get(customer)
+        row, grave = self._rows.get(customer), self._grave_before(offset, customer)
         fate = self._fate_of_erased(offset, event, row, grave, effects)
         if fate is not None:
             return self._placed(offset, effects, fate, event)
@@ -350,24 +350,41 @@ class Partition:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
             return Fate.ERASED if is_hidden else None
         left = erasure.request(row, grave, event, self._plan)
+        if left is None and grave is not None and grave.erased < offset == grave.applied:
+            # Read again after a crash: the grave was written, and the row was not.
+            left = erasure.Left(row, None, [])
         if left is None:
             return Fate.ERASED
         effects += self._leave(offset, event.customer, left)
         return Fate.APPLIED
 
     def _is_applied(self, offset: int, customer: str) -> bool:
-        """Whether the customer's row, or what is left of it, knows the record at ``offset``."""
+        """Whether the customer's row, or what erased it, knows the record at ``offset``. A grave
+        that changed without an erasure says nothing of the row, which is written after it.
+        """
         row = self._rows.get(customer)
         if row is not None:
             return row.applied >= offset
         grave = self._graves.get(customer)
-        return grave is not None and grave.applied >= offset
+        return grave is not None and grave.erased >= offset
+
+    def _grave_before(self, offset: int, customer: str) -> Grave | None:
+        """The customer's grave as the record at ``offset`` meets it, also if it is read again."""
+        grave = self._graves.get(customer)
+        return None if grave is None else grave.before(offset)
 
     def _leave(self, offset: int, customer: str, left: erasure.Left) -> list[Effect]:
         """Have what an erasure left of the customer; return what it brings about."""
         if left.grave is not None:
-            erased = offset if left.is_erased else left.grave.erased
-            self._graves[customer] = replace(left.grave, applied=offset, erased=erased)
+            grave, before = (
+                replace(left.grave, applied=offset),
+                self._grave_before(offset, customer),
+            )
+            if left.is_erased:
+                grave = replace(grave, erased=offset)
+            elif before is not None and before.is_suppressed and not grave.is_suppressed:
+                grave = replace(grave, lifted=offset, lifted_said_ms=before.said_ms)
+            self._graves[customer] = grave
             self.state.format = GRAVES_FORMAT
         if left.row is not None:
             self._put(offset, customer, left.row)
@@ -401,7 +418,7 @@ class Partition:
         customer = record.customer
         if self._is_applied(offset, customer):
             return ALREADY_APPLIED
-        known, grave = self._rows.get(customer), self._graves.get(customer)
+        known, grave = self._rows.get(customer), self._grave_before(offset, customer)
         if record.kind == ERASE:
             left = erasure.take(known, grave, record, self._context, self._plan)
             told = [] if left is None else self._leave(offset, customer, left)

@@ -6,7 +6,7 @@ empty, missing profiles are written again.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from secrets import token_hex
 from time import monotonic
@@ -98,7 +98,8 @@ class TriggerStreams:
 
     A worker that was cut off may add a decision for somebody of whom another worker has deleted all
     by then. So a marker says who was erased, and up to which offset: the store looks at it itself
-    with each decision.
+    with each decision. A second one says when the erasure is done: from then on there is a new
+    person, of whom such a worker must delete nothing.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
@@ -139,18 +140,34 @@ class TriggerStreams:
         In steps, between which the agents get a turn: streams are long, and few are erased.
         """
         try:
-            for fingerprint, offset in erased.items():
-                # First: what is added from here on is found by nobody.
-                marker = self._marker(topic, fingerprint)
-                await self._client.set(marker, offset, px=MARKER_KEPT_MS)
+            left = {
+                fingerprint: offset
+                for fingerprint, offset in erased.items()
+                if not await self._is_done(self._marker(topic, fingerprint), offset)
+            }
+            if not left:
+                return True
             async for stream in self._streams_of(topic):
-                await self._erase_in(stream, erased)
-            await self._erase_in(self._displaced, erased)
+                await self._erase_in(stream, left, topic)
+            await self._erase_in(self._displaced, left, topic)
+            for fingerprint, offset in left.items():
+                done = _done(self._marker(topic, fingerprint))
+                await self._client.eval(RAISE, 1, done, offset, MARKER_KEPT_MS)
         except (RedisError, OSError) as error:
             _tell(error)
             self._metrics.redis_up.set(0)
             return False
         return True
+
+    async def _is_done(self, marker: str, offset: int) -> bool:
+        """Whether another worker has deleted all of this before. If not, the marker is set: what is
+        added from here on is found by nobody.
+        """
+        done = await self._client.get(_done(marker))
+        if done is not None and int(done) >= offset:
+            return True
+        await self._client.eval(RAISE, 1, marker, offset, MARKER_KEPT_MS)
+        return False
 
     async def _streams_of(self, topic: str) -> AsyncIterator[str]:
         """The streams to which the decisions of a topic are delivered."""
@@ -173,21 +190,23 @@ class TriggerStreams:
     def _marker(self, topic: str, fingerprint: bytes) -> str:
         return f"{self._settings.topic_prefix}keepstream:erased:{topic}:{fingerprint.hex()}"
 
-    async def _erase_in(self, stream: str, erased: Collection[bytes]) -> None:
+    async def _erase_in(self, stream: str, erased: Mapping[bytes, int], topic: str) -> None:
         if await self._client.type(stream) != b"stream":
             return
         after = "-"
         while after:
-            found: Any = await self._client.eval(_WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK)
+            found: Any = await self._client.eval(WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK)
             last, *entries = found.split(b"\n")
             after = f"({last.decode()}" if last else ""
-            theirs = [
-                entry_id
-                for entry_id, whose in (entry.split(b" ", 1) for entry in entries)
-                if (customer := _text_in(whose)) and self._fingerprints.of(customer) in erased
-            ]
-            if theirs:
-                await self._client.xdel(stream, *theirs)
+            theirs: dict[bytes, list[bytes]] = {}
+            for entry_id, whose in (entry.split(b" ", 1) for entry in entries):
+                customer = _text_in(whose)
+                fingerprint = self._fingerprints.of(customer) if customer else b""
+                if fingerprint in erased:
+                    theirs.setdefault(fingerprint, []).append(entry_id)
+            for fingerprint, entry_ids in theirs.items():
+                done, offset = _done(self._marker(topic, fingerprint)), erased[fingerprint]
+                await self._client.eval(REMOVE, 2, stream, done, offset, *entry_ids)
 
     async def return_displaced(self) -> None:
         """Move what waits, some of it with each call, to the streams that can take it by now."""
@@ -262,10 +281,28 @@ end
 return redis.pcall("XADD", KEYS[1], "MAXLEN", "~", ARGV[2], "*", unpack(ARGV, 3))
 """
 
+#: Set a marker to an offset, unless it has a later one.
+RAISE = """
+local before = redis.call("GET", KEYS[1])
+if not before or tonumber(before) < tonumber(ARGV[1]) then
+    redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+end
+"""
+
+#: Delete entries, unless their customer's erasure is done: what is there by now is of a new person,
+#: and whoever would delete it is a worker that was cut off in the middle.
+REMOVE = """
+local done = redis.call("GET", KEYS[2])
+if done and tonumber(done) >= tonumber(ARGV[1]) then
+    return 0
+end
+return redis.call("XDEL", KEYS[1], unpack(ARGV, 2))
+"""
+
 #: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
 #: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read
 #: all of every decision would cost a worker ten times as much.
-_WHOSE_ENTRIES = r"""
+WHOSE_ENTRIES = r"""
 local page = redis.call("XRANGE", KEYS[1], ARGV[1], "+", "COUNT", ARGV[2])
 local found = {#page == tonumber(ARGV[2]) and page[#page][1] or ""}
 for _, entry in ipairs(page) do
@@ -290,6 +327,11 @@ for _, entry in ipairs(page) do
 end
 return table.concat(found, "\n")
 """
+
+
+def _done(marker: str) -> str:
+    """The marker that says up to which offset the erasure is done."""
+    return f"{marker}:done"
 
 
 def _text_in(content: bytes) -> str:

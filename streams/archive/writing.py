@@ -91,7 +91,7 @@ class ArchiveWriter:
             if rest is None:
                 return
             gone = rest
-        elif self._is_hidden(customer, line, gone.timestamp_ms):
+        elif self._is_hidden(customer, offset, line, gone.timestamp_ms):
             self._entries.append(SealedRecord(offset, gone=gone))
             return
         cipher = self._cipher_of(customer, offset)
@@ -182,12 +182,13 @@ class ArchiveWriter:
         self._keys.append((key.name(customer.encode()), None))
         self._row_keys.forget_key(customer)
 
-    def _is_hidden(self, customer: str, line: Line, at_ms: int) -> bool:
+    def _is_hidden(self, customer: str, offset: int, line: Line, at_ms: int) -> bool:
         """Whether a record is of the past of somebody who was erased: it changed nothing, and is
         not kept with what is known of whoever came later.
         """
         if not len(self._graves) or (grave := self._graves.get(customer)) is None:
             return False
+        grave = grave.before(offset)
         if line.type in LINK_TYPES:
             return meet(self._rows.get(customer), grave, link_record_of(line)) is not None
         return grave.hides(at_ms)

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
-from models.customer.comparison import different_parts, has_content
+from models.comparison import different_parts, has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
 from models.customer.row import check_row
@@ -22,7 +22,7 @@ from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, Line
-from models.graves import decode_grave
+from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
@@ -355,7 +355,7 @@ class PartitionAudit:
             if written is not None and decode_grave(written).applied > late:
                 continue
             self._audit.checked["erased"] += 1
-            if written != made:
+            if not is_same_grave(written, made):
                 self._audit.differs(
                     "rows",
                     "who was erased is not what the log gives",

@@ -171,7 +171,8 @@ class Deployment:
     def erased(self) -> dict[str, Grave]:
         """Who was erased: every id's grave, but where in the log it stands."""
         found = {id_: one for graves in self.graves for id_, one in graves.items() if one.at_ms}
-        return {id_: replace(one, applied=0, erased=0) for id_, one in found.items()}
+        nowhere = {"applied": 0, "erased": 0, "lifted": 0, "lifted_said_ms": 0}
+        return {id_: replace(one, **nowhere) for id_, one in found.items()}
 
     def stored(self, id_: str) -> bytes | None:
         return self.rows[self.home(id_)].stored.get(id_)

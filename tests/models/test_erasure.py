@@ -7,22 +7,23 @@ from typing import Any
 
 import orjson
 import pytest
-from msgspec import to_builtins
+from msgspec import msgpack, to_builtins
 from msgspec.structs import replace
 
 from config.duration import DAY_MS, DurationMs
 from config.parameters import ParameterError
 from models.admission import admit
 from models.customer.identities import IDENTITIES, Identities
+from models.customer.row import place_of
 from models.engine import Fate
 from models.events.erasure_record import ERASE_REQUESTED, SUPPRESS, UNSUPPRESS, Erased
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 from models.events.wire import decode_log_line, encode_event
-from models.graves import Grave, decode_grave, encode_grave
+from models.graves import Grave, decode_grave, encode_grave, is_same_grave
 from models.parameters import load_parameters
 from models.partition import Partition
-from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state
+from models.partition_state import GRAVES_FORMAT, PartitionState, decode_state, encode_state
 from models.plan import plan_for
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, PRIOR, line
@@ -430,6 +431,127 @@ def test_requests_and_their_news_are_in_a_format_of_their_own(shop: Deployment) 
     news = [raw for log in shop.logs for raw in log if b'"type":"erase"' in raw]
     assert before < sum(len(log) for log in shop.logs)
     assert {5} == {orjson.loads(raw)["logFormat"] for raw in news}
+
+
+#: What is said of somebody, with what they do meanwhile.
+WORDS: dict[str, tuple[bytes, ...]] = {
+    "lifted, and never suppressed": (*ALONE, erase(60, UNSUPPRESS), page(61, user="ada")),
+    "nobody is known": (erase(60, UNSUPPRESS), page(61, user="ada")),
+    "suppressed, then lifted": (
+        *ALONE,
+        erase(60, SUPPRESS),
+        page(61, user="ada"),
+        erase(62, UNSUPPRESS),
+        page(63, user="ada"),
+        page(61.5, user="ada"),
+    ),
+    "lifted again": (
+        *ALONE,
+        erase(60, SUPPRESS),
+        erase(62, UNSUPPRESS),
+        page(63, user="ada"),
+        erase(61, UNSUPPRESS),
+        erase(64, UNSUPPRESS),
+        page(65, user="ada"),
+    ),
+    "suppressed twice": (
+        *ALONE,
+        erase(60, SUPPRESS),
+        page(61, user="ada"),
+        erase(62, UNSUPPRESS),
+        page(63, user="ada"),
+        erase(64, SUPPRESS),
+        page(65, user="ada"),
+        erase(66, UNSUPPRESS),
+        page(67, user="ada"),
+    ),
+    "named while suppressed": (
+        *ALONE,
+        logged_in(7),
+        erase(60, SUPPRESS),
+        logged_in(61),
+        erase(62, UNSUPPRESS),
+        logged_in(63),
+        page(64, visitor="anon-1"),
+    ),
+}
+
+
+class _Worker:
+    """One that has a partition to itself, whose graves are written before its rows."""
+
+    def __init__(
+        self, rows: dict[str, bytes], graves: dict[str, Grave], state: PartitionState
+    ) -> None:
+        self.rows, self.graves = StoredRows(rows), dict(graves)
+        self._fold = Partition(
+            0, self.rows, PRIOR, plan_for(LINKING), lambda *_: PRIOR, state, self.graves
+        )
+
+    def fold(self, log: list[bytes], begin: int, end: int) -> PartitionState:
+        for offset in range(begin, end):
+            self._fold.apply(offset, decode_log_line(log[offset]))
+        return decode_state(encode_state(self._fold.state))
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS.keys())
+def test_a_grave_that_was_written_before_its_row_changes_nothing(words: tuple[bytes, ...]) -> None:
+    shop = Deployment(1)
+    shop.tell(*words)
+    log, end = shop.logs[0], len(shop.logs[0])
+    whole = _Worker({}, {}, PartitionState())
+    whole.fold(log, 0, end)
+
+    for saved in range(end):
+        first = _Worker({}, {}, PartitionState())
+        state = first.fold(log, 0, saved)
+        rows = dict(first.rows.stored)
+        for died in range(saved + 1, end + 1):
+            first.fold(log, died - 1, died)
+            graves = first.graves
+            # Recovery removes the rows of whoever is in one of them.
+            left = {
+                id_: row
+                for id_, row in rows.items()
+                if id_ not in graves or place_of(row).applied >= graves[id_].erased
+            }
+            heir = _Worker(left, graves, decode_state(encode_state(state)))
+            heir.fold(log, saved, end)
+
+            assert whole.graves == heir.graves, (saved, died)
+            assert whole.rows.stored == heir.rows.stored, (saved, died)
+
+
+def test_a_grave_says_what_it_was_before_a_suppression_was_lifted() -> None:
+    shop = Deployment(1)
+    shop.tell(*ALONE, erase(60, SUPPRESS))
+    before = shop.grave("ada")
+    shop.tell(erase(62, UNSUPPRESS))
+    lifted = shop.grave("ada")
+
+    assert before is not None
+    assert lifted is not None
+    assert lifted == decode_grave(encode_grave(lifted))
+    assert lifted.before(before.erased) == lifted.before(lifted.lifted + 1) == lifted
+    met = lifted.before(lifted.lifted)
+    assert (before.said_ms, before.is_suppressed) == (met.said_ms, met.is_suppressed)
+
+
+def test_graves_are_the_bytes_that_they_were_until_a_suppression_is_lifted() -> None:
+    plain = Grave(at_ms=1, said_ms=2, applied=4, erased=3)
+
+    assert encode_grave(plain) == msgpack.encode((1, (1, 2, False, 4, 3)))
+
+
+def test_a_grave_of_an_earlier_release_is_the_same_but_for_what_lifted_it() -> None:
+    made = Grave(at_ms=1, said_ms=9, applied=4, erased=3, lifted=4, lifted_said_ms=2)
+    earlier = encode_grave(Grave(at_ms=1, said_ms=9, applied=4, erased=3))
+
+    assert is_same_grave(earlier, encode_grave(made))
+    assert is_same_grave(encode_grave(made), encode_grave(made))
+    assert not is_same_grave(encode_grave(made), earlier)
+    assert not is_same_grave(earlier, encode_grave(replace(made, said_ms=8)))
+    assert not is_same_grave(None, earlier)
 
 
 def test_a_grave_is_small_and_says_nothing_of_who_it_was() -> None:
