@@ -34,6 +34,11 @@ _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
 _LOOKUPS = 2
 
 
+NOT_PUBLIC = (
+    "the url leads to an address that is not public: set allow_private: true if that is meant"
+)
+
+
 class AddressForbidden(OSError):
     """An endpoint's name stands for an inner address; the message says what may be done."""
 
@@ -50,6 +55,14 @@ def is_public(address: str) -> bool:
     if any(found in network for network in _INNER):
         return False
     return found.is_global and not found.is_multicast
+
+
+def is_inner_literal(host: str | None) -> bool:
+    """Whether a url's host says by itself that it is not public; a name may turn out so later."""
+    try:
+        return not is_public(host or "")
+    except ValueError:
+        return host == "localhost"
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
@@ -70,10 +83,7 @@ def socket_factory(*, allow_private: bool) -> Callable[[AddressInfo], socket.soc
     def new_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
         if not allow_private and not is_public(address[0]):
-            raise AddressForbidden(
-                "the url leads to an address that is not public: set allow_private: true if that "
-                "is meant"
-            )
+            raise AddressForbidden(NOT_PUBLIC)
         return socket.socket(family, kind, protocol)
 
     return new_socket
