@@ -25,6 +25,8 @@ _AGENT = f"keepstream/{VERSION} {SERVER_SOFTWARE.partition(' ')[0]}"
 #: Answers after which the same is tried again, besides those of 500 and above.
 _TRY_AGAIN = frozenset({408, 425, 429})
 _GONE = 410
+#: Why nothing was sent to an address that is not public.
+ADDRESS = "address"
 _OK, _REDIRECTED = 200, 300
 
 
@@ -125,7 +127,7 @@ def failure_of(error: Exception) -> str:
     """The kind of failure, of few, for a metric's label; its text may have the address in it."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, AddressForbidden):
-        return "address"
+        return ADDRESS
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
