@@ -1,7 +1,9 @@
-"""Reads a file that an operator names, as a text of bounded size."""
+"""Reads a file that an operator names, as a text of bounded size, or as TOML."""
 
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
 
 TEXT_BYTES_MAX = 1024 * 1024
 
@@ -12,6 +14,8 @@ class TextRefused(ValueError):
 
 def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """The text of a regular file. A device or a pipe might never end, and is refused."""
+    if "\0" in str(path):
+        raise TextRefused("no file has such a name")
     try:
         # Before it is opened, as that alone may wait for ever.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -26,3 +30,22 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise TextRefused("it is no text in UTF-8") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file of TOML holds. Raises `TextRefused` if it can't be read, and
+    `tomllib.TOMLDecodeError` for what is no TOML.
+    """
+    return toml_in(read_text(path))
+
+
+def toml_in(text: str) -> dict[str, Any]:
+    """What a text holds. Raises `tomllib.TOMLDecodeError` for whatever keeps it from being read."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise tomllib.TOMLDecodeError("a number is too long") from None

@@ -7,6 +7,7 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,9 @@ SECRET_BYTES_MAX = 8 * 1024
 ENDPOINTS_MAX = 50
 #: Variables with this prefix are settings, and others are refused.
 _OURS = "KEEPSTREAM_"
+#: As names of hosts are in DNS, with the underscore that some have.
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,254}}\Z)({_LABEL}\.)*{_LABEL}\.?")
 _ONE_TO_64 = Meta(ge=1, le=64)
 
 Names = str | tuple[str, ...]
@@ -41,7 +45,7 @@ class EndpointRule(FileEntry, frozen=True):
     ``give_up``: the age at which what still fails is set aside.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}\Z")]
     url: str = ""
     url_file: str = ""
     url_env: str = ""
@@ -168,14 +172,14 @@ def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
     # What is wrong is said without the address, which may be a secret.
     try:
         parts = urlsplit(url)
-        is_whole = bool(parts.hostname) and parts.port != 0
+        is_whole = _is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         is_whole = False
+    if is_whole and "@" in parts.netloc:
+        raise _refused(rule, "its url holds a password: give it by user and secret_file")
     if not is_whole or not re.fullmatch(r"[!-~]{1,2000}", url):
         raise _refused(rule, "its url is none: write it as https://host/path, in ASCII")
-    if parts.username or parts.password:
-        raise _refused(rule, "its url holds a password: give it by user and secret_file")
-    if parts.fragment:
+    if "#" in url:
         raise _refused(rule, "its url has a part after #, which is never sent: leave that out")
     if parts.scheme not in ("https", "http"):
         raise _refused(rule, f"its url begins with {parts.scheme}: only https is spoken")
@@ -185,6 +189,16 @@ def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
             "allow_http: true"
         )  # fmt: skip
     return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether there may be a host of this name, or of this address."""
+    if ":" not in host:
+        return _HOST.fullmatch(host) is not None
+    try:
+        return IPv6Address(host).scope_id is None
+    except ValueError:
+        return False
 
 
 def _check_login(rule: EndpointRule, secrets: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
-from config.bounded_text import TextRefused, read_text
+from config.bounded_text import TextRefused, read_toml, toml_in
 from config.duration import DAY_MS, DurationMs, convert
 from config.limits import (
     ASCENDING,
@@ -372,15 +372,13 @@ def _shipped() -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_text(file))
+        return read_toml(file)
     except TextRefused as refused:
         raise ParameterError(
             f"{file}: cannot be read ({refused}); check KEEPSTREAM_PARAMETERS"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"{file}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise ParameterError(f"{file}: not valid TOML: nested too deeply") from None
 
 
 def _assignment(text: str, parts: Mapping[str, type[Section]]) -> dict[str, Any]:
@@ -398,7 +396,7 @@ def _assignment(text: str, parts: Mapping[str, type[Section]]) -> dict[str, Any]
 
 def _literal(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return toml_in(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return [_literal(part) for part in text.split(",")] if "," in text else text
 

@@ -187,6 +187,14 @@ class _Repeated(yaml.constructor.ConstructorError):
 class _Loader(yaml.SafeLoader):
     """Adds its line to every mapping that is an entry of a list."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Raises `yaml.MarkedYAMLError` for a value that is not what its form or tag says."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):
+            problem = "a number or a time that there is not: put it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
 
 def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
     values = []

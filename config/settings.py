@@ -19,10 +19,10 @@ from config.duration import DAY_MS, DurationMs
 PREFIX = "KEEPSTREAM_"
 
 _ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
-_ADDRESSES = f"^{_ADDRESS}(,{_ADDRESS})*$"
-_REDIS_URL = r"^(redis|rediss|unix)://\S+$"
+_ADDRESSES = rf"^{_ADDRESS}(,{_ADDRESS})*\Z"
+_REDIS_URL = r"^(redis|rediss|unix)://\S+\Z"
 #: A limited length: every worker is told all of them whenever the group comes together.
-_ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?$"
+_ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?\Z"
 _SECRET = Meta(extra={"secret": True})
 
 #: Secrets that may be in a file instead, named by the variable with _FILE.
@@ -67,14 +67,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _doc("File that holds the URL of Redis with its password, instead of the variable")
     ] = ""
     group: Annotated[
-        str, _doc("Consumer group of the workers", "keepstream", r"^[a-zA-Z0-9._-]{1,100}$")
+        str, _doc("Consumer group of the workers", "keepstream", r"^[a-zA-Z0-9._-]{1,100}\Z")
     ] = "keepstream"
     topic_prefix: Annotated[
         str,
         _doc(
             "Put before every topic and the group, so that deployments can share a broker",
             "staging.",
-            r"^[a-zA-Z0-9._-]{0,100}$",
+            r"^[a-zA-Z0-9._-]{0,100}\Z",
         ),
     ] = ""
     partitions: Annotated[
@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _doc("Copies of every partition; 3 in production", "3"), Meta(ge=1, le=15)
     ] = 1
     web_host: Annotated[
-        str, _doc("Address on which a worker serves health and metrics", "127.0.0.1", r"^\S+$")
+        str, _doc("Address on which a worker serves health and metrics", "127.0.0.1", r"^\S+\Z")
     ] = "127.0.0.1"
     web_port: Annotated[
         int,
@@ -102,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     collector_host: Annotated[
-        str, _doc("Address on which the collector takes events", "127.0.0.1", r"^\S+$")
+        str, _doc("Address on which the collector takes events", "127.0.0.1", r"^\S+\Z")
     ] = "127.0.0.1"
     collector_port: Annotated[
         int,
@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _doc(
             "Sources without a file: NAME=SHA256 of a write key, separated by commas",
             "shop-web=" + "0" * 64,
-            r"^([a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64}(,[a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64})*)?$",
+            r"^([a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64}(,[a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64})*)?\Z",
         ),
     ] = ""
     security_protocol: Annotated[
@@ -190,7 +190,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "How long customer-events is kept in plain: forever, or with the archive, for example "
             "30d",
             "30d",
-            r"^(forever|[0-9]+(\.[0-9]+)?(h|d|w))$",
+            r"^(forever|[0-9]+(\.[0-9]+)?(h|d|w))\Z",
         ),
     ] = "forever"
     pace_ms: Annotated[
@@ -203,7 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _doc(
             "Triggers older than this are not delivered, nor actions past their dueAt; 0: all are",
             "24h",
-            r"^(0|[0-9]+(\.[0-9]+)?(ms|s|min|h|d|w))$",
+            r"^(0|[0-9]+(\.[0-9]+)?(ms|s|min|h|d|w))\Z",
         ),
     ] = "24h"
     set_aside: Annotated[
@@ -212,7 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Records that are left out although they claim to be of another release, as "
             "topic-partition@offset, separated by commas; errors name them",
             "customer-events-0@1234",
-            r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?$",
+            r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?\Z",
         ),
     ] = ""
     max_batch_records: Annotated[

@@ -10,14 +10,14 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from config.bounded_text import TextRefused, read_text
+from config.bounded_text import TextRefused, read_toml
 from config.settings import Settings, SettingsError, variable_of
 
 #: Each is a label of metrics.
 SOURCES_MAX: Final = 200
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-_Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+_Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class SenderLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,7 +97,7 @@ def _from_file(path: str) -> Mapping[str, SenderLimits]:
 def sources_in(path: Path) -> Mapping[str, SenderLimits]:
     """The sources of a file. Raises `SettingsError`."""
     try:
-        return msgspec.convert(tomllib.loads(read_text(path)), _File).sources
+        return msgspec.convert(read_toml(path), _File).sources
     except TextRefused as refused:
         raise SettingsError(f"{path}: can't read it ({refused})") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:

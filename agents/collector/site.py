@@ -24,6 +24,9 @@ _PREFLIGHT = {
 #: A browser asks for a few headers; nobody's list is repeated beyond that.
 _ASKED_LENGTH_MAX = 1_024
 
+#: For whoever asks for what is not here.
+_HERE = ": post events to /v1/track or /v1/batch; docs/collector.md lists all addresses"
+
 _Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -92,7 +95,7 @@ async def _as_clients_expect(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except web.HTTPException as error:
         code = (error.reason or "error").lower().replace(" ", "_")
-        return error_answer(Refused(error.status, code, f"{request.method} {error.reason}"))
+        return error_answer(Refused(error.status, code, f"{request.method} {error.reason}{_HERE}"))
     except Exception:
         log.exception("a request failed")
         return error_answer(Refused(500, "internal", "the collector failed; see its log"))

@@ -5,6 +5,7 @@ server-sent events keeps it from stopping.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from agents.web.connections import Connections, Handler, connections_max
 from config.settings import Settings, variable_of
@@ -32,6 +34,20 @@ _NOBODY_KNOWN = (
 )
 
 ListAnswer = Callable[[Mapping[str, str]], Awaitable[web.Response]]
+
+
+class _OwnFaults(logging.Filter):
+    """Leaves out what strangers send that is no HTTP: they are told so, and their words, which may
+    hold a key, would fill the log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.addFilter(_OwnFaults())
 
 
 class AddressRefused(OSError):
@@ -184,7 +200,9 @@ async def listening(
         return await connections.watch_request(request, handler)
 
     application.middlewares.append(watched)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, **options)
+    runner = web.AppRunner(
+        application, access_log=None, logger=_requests, shutdown_timeout=1.0, **options
+    )
     await runner.setup()
     connections.server = runner.server
     try:

@@ -5,12 +5,14 @@ would get.
 import difflib
 from collections.abc import Iterator, Sequence
 from time import time
+from urllib.parse import urlsplit
 
 from config.endpoints import Endpoint
 from config.parameters import Parameters
 from config.rules import RuleError
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, decode_decision
 from streams.graves import Fingerprints
+from streams.webhooks.addresses import NOT_PUBLIC, is_inner_literal
 from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.messages import message_of, wants
 from streams.webhooks.templates import TemplateError
@@ -20,8 +22,8 @@ _SECRET_HEADERS = ("authorization",)
 
 
 def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> None:
-    """Raise `RuleError` for an endpoint that asks for what is never decided, or whose template
-    can't be used.
+    """Raise `RuleError` for an endpoint that asks for what is never decided, whose template can't
+    be used, or whose url is an address that nothing is sent to.
     """
     kinds = {rule.name for rule in parameters.triggers.triggers}
     kinds |= {NEXT_BEST_ACTION, ACTION_WITHDRAWN}
@@ -34,6 +36,8 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
             for name in named:
                 if name not in known:
                     raise _refused(endpoint, _unknown(what, name, known))
+        if not endpoint.rule.allow_private and is_inner_literal(urlsplit(endpoint.url).hostname):
+            raise _refused(endpoint, NOT_PUBLIC)
         try:
             composer = Composer(endpoint)
         except TemplateError as error:

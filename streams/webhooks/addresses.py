@@ -20,8 +20,10 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 #: What some versions of Python take for public, and a host's own network all the same: where Azure
-#: and Oracle tell a machine its secrets, and addresses that translate to inner ones.
-_INNER = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b:1::/48", "2001::/23")))
+#: and Oracle tell a machine its secrets, and addresses that tunnel, or that are for documents.
+_INNER = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "2001::/23", "3fff::/20")))
+#: All of IPv6 that is given to anybody on the internet. The rest is inner, or will be.
+_GIVEN = IPv6Network("2000::/3")
 #: IPv6 addresses that stand for an IPv4 one, and where it is in them, in bits from the right.
 _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
     (IPv6Network("::/96"), 0),
@@ -30,6 +32,11 @@ _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
 )
 #: Lookups under way: a name server that does not answer holds up this endpoint alone.
 _LOOKUPS = 2
+
+
+NOT_PUBLIC = (
+    "the url leads to an address that is not public: set allow_private: true if that is meant"
+)
 
 
 class AddressForbidden(OSError):
@@ -43,9 +50,19 @@ def is_public(address: str) -> bool:
         inner = _carried(found)
         if inner is not None:
             return is_public(str(inner))
+        if found not in _GIVEN:
+            return False
     if any(found in network for network in _INNER):
         return False
     return found.is_global and not found.is_multicast
+
+
+def is_inner_literal(host: str | None) -> bool:
+    """Whether a url's host says by itself that it is not public; a name may turn out so later."""
+    try:
+        return not is_public(host or "")
+    except ValueError:
+        return host == "localhost"
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
@@ -66,10 +83,7 @@ def socket_factory(*, allow_private: bool) -> Callable[[AddressInfo], socket.soc
     def new_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
         if not allow_private and not is_public(address[0]):
-            raise AddressForbidden(
-                "the url leads to an address that is not public: set allow_private: true if that "
-                "is meant"
-            )
+            raise AddressForbidden(NOT_PUBLIC)
         return socket.socket(family, kind, protocol)
 
     return new_socket

@@ -17,12 +17,13 @@ from config.endpoints import EndpointRule
 from models.events.foreign import Foreign
 from streams.graves import Fingerprints
 from streams.webhooks import metrics as fates
+from streams.webhooks.addresses import NOT_PUBLIC
 from streams.webhooks.breaker import Breaker, Chance, delay_ms
 from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.messages import Message, message_in, wants
 from streams.webhooks.metrics import WebhookMetrics
 from streams.webhooks.queue import Delivery, DeliveryQueue, LogPlace
-from streams.webhooks.sender import HttpAnswer, HttpVerdict
+from streams.webhooks.sender import ADDRESS, HttpAnswer, HttpVerdict
 from streams.webhooks.window import OffsetWindow, OpenPosition
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class EndpointDelivery:
         self._next_try_ms = 0.0
         self._is_leaving = False
         self._crash: BaseException | None = None
+        #: Statuses and kinds of failure, of which there are few.
+        self._reasons_told: set[str] = set()
         #: Whether the endpoint said that it is gone; it is left alone until the next start.
         self.is_disabled = False
 
@@ -269,6 +272,8 @@ class EndpointDelivery:
         if answer.verdict == HttpVerdict.RETRY:
             await self._failed(delivery, answer)
             return
+        if self._breaker.is_open:
+            log.info("%s answers again", name)
         self._breaker.succeed()
         if answer.verdict == HttpVerdict.TAKEN:
             self._finish(delivery, fates.DELIVERED)
@@ -290,8 +295,14 @@ class EndpointDelivery:
             self._breaker.pause(now_ms, answer.wait_ms)
         else:
             # What fails as everything does tells nothing of this message.
-            delivery.failures += not self._breaker.is_open
+            was_open = self._breaker.is_open
+            delivery.failures += not was_open
             self._breaker.fail(now_ms)
+            if self._breaker.is_open and not was_open:
+                log.warning(
+                    "%s fails (%s), and is only probed until it answers; what is for it waits",
+                    rule.name, _in_words(answer.reason),
+                )  # fmt: skip
         if delivery.failures >= rule.attempts or now_ms - delivery.stored_at_ms > rule.give_up:
             await self._set_aside(delivery, answer.reason)
         else:
@@ -310,6 +321,12 @@ class EndpointDelivery:
         if delivery.void in (fates.ERASED, fates.WITHDRAWN):
             self._finish(delivery, delivery.void)
             return
+        if reason not in self._reasons_told:
+            self._reasons_told.add(reason)
+            log.warning(
+                "%s: %s is set aside (%s), as others may be for that: see `keepstream undelivered "
+                "list`", self._rule.name, delivery.message.id, _in_words(reason),
+            )  # fmt: skip
         await self._around.set_aside(delivery, reason)
         self._finish(delivery, fates.UNDELIVERED)
 
@@ -337,6 +354,10 @@ def _count_down(counts: Counter[Name], name: Name) -> None:
     counts[name] -= 1
     if not counts[name]:
         del counts[name]
+
+
+def _in_words(reason: str) -> str:
+    return NOT_PUBLIC if reason == ADDRESS else reason
 
 
 def _partition(delivery: Delivery) -> Partition:

@@ -25,7 +25,9 @@ _AGENT = f"keepstream/{VERSION} {SERVER_SOFTWARE.partition(' ')[0]}"
 #: Answers after which the same is tried again, besides those of 500 and above.
 _TRY_AGAIN = frozenset({408, 425, 429})
 _GONE = 410
-_REDIRECTED = 300
+#: Why nothing was sent to an address that is not public.
+ADDRESS = "address"
+_OK, _REDIRECTED = 200, 300
 
 
 class HttpVerdict(StrEnum):
@@ -98,11 +100,12 @@ class Sender:
 def answer_of(status: int, retry_after: str | None, now_ms: int) -> HttpAnswer:
     """What a status means, and a wish to wait."""
     reason = str(status)
-    if status < _REDIRECTED:
+    if _OK <= status < _REDIRECTED:
         return HttpAnswer(HttpVerdict.TAKEN, reason)
     if status == _GONE:
         return HttpAnswer(HttpVerdict.GONE, reason)
-    if status in _TRY_AGAIN or status >= 500:
+    # Nothing below 200 is an answer to what was asked.
+    if status in _TRY_AGAIN or status >= 500 or status < _OK:
         return HttpAnswer(HttpVerdict.RETRY, reason, _wait_ms(retry_after, now_ms))
     return HttpAnswer(HttpVerdict.REFUSED, reason)
 
@@ -114,7 +117,7 @@ def _wait_ms(retry_after: str | None, now_ms: int) -> int:
         return int(text[:9]) * 1_000
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0, milliseconds(known) - now_ms)
@@ -124,7 +127,7 @@ def failure_of(error: Exception) -> str:
     """The kind of failure, of few, for a metric's label; its text may have the address in it."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, AddressForbidden):
-        return "address"
+        return ADDRESS
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):

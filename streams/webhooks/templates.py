@@ -70,6 +70,8 @@ def _paths(part: Any) -> Iterator[str]:
         for one in part:
             yield from _paths(one)
     elif isinstance(part, str):
+        if "${" in _PLACE.sub("", part):
+            raise TemplateError(f"template: {part!r}: a ${{ has no }} after it")
         yield from _PLACE.findall(part)
 
 

@@ -60,6 +60,10 @@ def test_a_check_shows_what_would_be_sent_and_no_secret(tmp_path: Path) -> None:
             "that somebody was erased is told without one",
         ),
         (CRM + "    secrets: x\n", "there is no 'secrets'"),
+        *(
+            (CRM.replace("crm.example.com", host), "set allow_private: true if that is meant")
+            for host in ("127.0.0.1", "10.0.0.1:8080", "[::1]", "[::ffff:10.0.0.1]", "localhost")
+        ),
     ],
 )
 def test_what_does_not_fit_the_rules_is_refused(text: str, words: str, tmp_path: Path) -> None:

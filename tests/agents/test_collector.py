@@ -201,6 +201,8 @@ def test_what_is_refused_is_told_in_json(
             found, body = await here.post(path, content, **more)
             assert (status, code) == (found, body["code"])
             assert body["message"]
+            if status in (404, 405):
+                assert "post events to /v1/track or /v1/batch" in body["message"]
             assert [] == here.outbox.written
             assert await here.is_served()
 

@@ -129,3 +129,41 @@ def test_the_brokers_keep_most_of_the_descriptors(monkeypatch: pytest.MonkeyPatc
     for soft, expected in [(20_000, 64), (100, 25), (resource.RLIM_INFINITY, 64)]:
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert expected == connections_max()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"canary" * 4_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization: " + b"canary" * 4_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"canary: 1\r\n" * 4_000 + b"\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-canary\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -5canary\r\n\r\n",
+        b"canary / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00canary\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_answered_and_leaves_nothing_in_the_log(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with site() as port:
+            client = await connected(port, sent)
+            assert (await answer(client))[8:12] in (b" 400", b" 404")
+            leave(client)
+
+    asyncio.run(scenario())
+    assert [] == caplog.messages
+
+
+def test_what_fails_here_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        readiness = Readiness(lambda: [str(1 // 0)])
+        application = routes(Metrics(), readiness, LiveCustomers(lambda _: None), lambda: None)
+        async with serving(application, load_settings({}, web_port=0)) as port:
+            client = await connected(port, b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 500 " in await answer(client)
+            leave(client)
+
+    asyncio.run(scenario())
+    assert "ZeroDivisionError" in caplog.text

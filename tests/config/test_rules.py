@@ -211,3 +211,18 @@ def test_a_time_of_day_may_stand_without_quotes(file: Path) -> None:
     [hours] = load_actions(file).quiet_hours
 
     assert (21 * 60 + 30, 8 * 60) == (hours.begin, hours.end)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9" * 5_000, "2026-99-99", "2026-01-01T00:00:00+99:99", "!!int x", "!!float x", "!!bool x",
+        "!!timestamp x", "[1, {a: 2026-13-01}]",
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_what_its_form_says_is_refused_with_its_line(
+    file: Path, value: str
+) -> None:
+    file.write_text(f"# rules\ntriggers: {value}\n")
+    with pytest.raises(RuleError, match=f"{file}:2: not valid YAML: a number or a time"):
+        load_triggers(file)

@@ -1,5 +1,6 @@
 """Settings are read in full or refused with the fix; secrets are shown nowhere."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from config.settings import (
     known_variables,
     load_settings,
     redact_url,
+    variable_of,
 )
 
 CANARY = "canary-7f3a"
@@ -307,3 +309,30 @@ def test_the_log_may_expire_only_where_it_is_also_kept_sealed() -> None:
         load_settings({}, archive="on", log_retention="12h")
     with pytest.raises(SettingsError, match="KEEPSTREAM_LOG_RETENTION is 'soon'"):
         load_settings({}, archive="on", log_retention="soon")
+
+
+def test_no_setting_with_a_form_takes_a_line_break_at_its_end() -> None:
+    forms = ("a", "7d", "app=" + "0" * 64, "http://a", "redis://a", "a:1", "a-1@1")
+    taken = set()
+    for variable in describe():
+        if not msgspec.json.schema(_type_of(variable.name)).get("pattern", "").startswith("^"):
+            continue
+        for text in filter(None, (variable.default, *forms)):
+            with suppress(SettingsError):
+                load_settings({variable.name: text})
+                taken.add(variable.name)
+                assert _is_refused(variable.name, f"{text}\n"), variable.name
+    assert len(taken) > 8
+
+
+def _is_refused(variable: str, text: str) -> bool:
+    try:
+        load_settings({variable: text})
+    except SettingsError:
+        return True
+    return False
+
+
+def _type_of(variable: str) -> Any:
+    fields = msgspec.structs.fields(Settings)
+    return next(field.type for field in fields if variable == variable_of(field.name))

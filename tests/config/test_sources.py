@@ -37,6 +37,9 @@ def test_a_source_may_have_an_old_key_and_a_new_one() -> None:
     [
         ("", "keepstream collector key NAME --add sources.toml"),
         ("[sources.a", "a source is a table"),
+        ("a = " + "9" * 5_000, "a number is too long"),
+        ("a = " + "[" * 3_000, "nested too deeply"),
+        (f'[sources.a]\nkeys = ["{ONE}\\n"]', "keys"),
         ("[source.a]", "source"),
         ('[sources.a]\nkeys = ["c-one"]', "keys"),
         ("[sources.a]\nkeys = []", "keys"),

@@ -391,3 +391,37 @@ def test_an_endpoint_gets_what_it_asks_for(rule: dict[str, Any], expected: set[s
         await lab.settle()
 
     assert expected == set(told(story, **rule).sent)
+
+
+def test_the_log_says_once_that_an_endpoint_fails_why_and_when_it_answers_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story(lab: Lab) -> None:
+        lab.answer = HttpAnswer(HttpVerdict.RETRY, "address")
+        lab.read(*(trigger(f"t{number}", f"c{number}") for number in range(20)))
+        for _ in range(20):
+            await lab.settle(after_ms=10_000)
+        lab.answer = TAKEN
+        for _ in range(3):
+            await lab.settle(after_ms=10_000)
+
+    caplog.set_level("INFO")
+    told(story)
+    assert 2 == len(caplog.messages)
+    assert "crm fails (the url leads to an address that is not public" in caplog.messages[0]
+    assert "crm answers again" == caplog.messages[1]
+
+
+def test_the_log_says_once_a_reason_that_something_is_set_aside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story(lab: Lab) -> None:
+        lab.answer = HttpAnswer(HttpVerdict.REFUSED, "401")
+        lab.read(*(trigger(f"t{number}", f"c{number}") for number in range(20)))
+        await lab.settle(after_ms=1_000)
+
+    lab = told(story)
+    assert 20 == len(lab.aside)
+    [line] = caplog.messages
+    assert line.startswith("crm: t")
+    assert "is set aside (401), as others may be for that: see `keepstream undelivered" in line

@@ -88,6 +88,8 @@ def test_a_template_is_filled_with_fields_of_their_types() -> None:
         ('{"a": "${userId}"}', "no message has ${userId}"),
         ('{"a": ["${data.nothing}"]}', "data.userId"),
         ('{"a": "${}"}', "no message has ${}"),
+        ('{"a": "${data.userId"}', "a ${ has no } after it"),
+        ('{"a": "${data.userId} and ${"}', "a ${ has no } after it"),
         ('{"a": "${data.__class__}"}', "no message has"),
         ('{"${data.kind}": 1}', "a name has no ${…}"),
     ],

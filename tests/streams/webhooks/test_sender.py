@@ -25,6 +25,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
         (301, "refused"), (302, "refused"), (304, "refused"), (307, "refused"), (308, "refused"),
         (400, "refused"), (401, "refused"), (403, "refused"), (404, "refused"), (405, "refused"),
         (409, "refused"), (413, "refused"), (422, "refused"), (451, "refused"),
+        (0, "retry"), (99, "retry"), (101, "retry"), (199, "retry"),
         (408, "retry"), (425, "retry"), (429, "retry"),
         (500, "retry"), (502, "retry"), (503, "retry"), (504, "retry"), (599, "retry"),
         (410, "gone"),
@@ -50,6 +51,12 @@ def test_what_a_status_means(status: int, verdict: str) -> None:
         ("Wed, 21 Oct 2026 07:29:00 GMT", 60_000),
         ("Wed, 21 Oct 2026 07:27:00 GMT", 0),
         ("Wed, 99 Oct 2026 07:27:00 GMT", 0),
+        ("Wed, 21 Oct 99999999999999999999 07:27:00 GMT", 0),
+        ("Wed, 99999999999999999999 Oct 2026 07:27:00 GMT", 0),
+        ("Wed, 21 Oct 2026 99999999999999999999:27:00 GMT", 0),
+        ("Wed, 21 Oct 2026 07:27:00 +99999999999999999999", 0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 251_609_819_459_000),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
     ],
 )
 def test_a_wish_to_wait_is_read(retry_after: str | None, wait_ms: int) -> None:
