@@ -6,7 +6,7 @@ empty, missing profiles are written again.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from secrets import token_hex
 from time import monotonic
@@ -89,16 +89,32 @@ class _Entry(NamedTuple):
     offset: int
 
 
+class _News(NamedTuple):
+    """That somebody was erased: the ``offset`` of it on the topic of their decisions, and since
+    when, by the store's clock, it is known there.
+    """
+
+    offset: int
+    since_ms: int
+
+    def is_of(self, entry_id: bytes, offset: int) -> bool:
+        """Whether the news is of the customer of this entry, and not of somebody before them: what
+        is theirs was decided after it, and added when it was known.
+        """
+        return offset < self.offset or int(entry_id.split(b"-")[0]) < self.since_ms
+
+
 class TriggerStreams:
-    """Appends decisions to the streams of their kinds: an entry is the decision's id, its group
-    and its JSON.
+    """Appends decisions to the streams of their kinds: an entry is the decision's id, its group,
+    its JSON and its offset on its topic.
 
     A key that holds something else stops nobody: what belongs there waits in the stream
     `displaced_stream`, and `return_displaced` brings it back once the key is free.
 
     A worker that was cut off may add a decision for somebody of whom another worker has deleted all
-    by then. So a marker says who was erased, and up to which offset: the store looks at it itself
-    with each decision.
+    by then. So a marker says who was erased, up to which offset, and since when: the store looks at
+    it itself with each decision. Nor may such a worker, which reads the news late, delete what was
+    decided since for whoever came later.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
@@ -138,14 +154,16 @@ class TriggerStreams:
 
         In steps, between which the agents get a turn: streams are long, and few are erased.
         """
+        news: dict[bytes, _News] = {}
         try:
             for fingerprint, offset in erased.items():
                 # First: what is added from here on is found by nobody.
                 marker = self._marker(topic, fingerprint)
-                await self._client.set(marker, offset, px=MARKER_KEPT_MS)
+                since: Any = await self._client.eval(MARK, 1, marker, offset, MARKER_KEPT_MS)
+                news[fingerprint] = _News(offset, int(since))
             async for stream in self._streams_of(topic):
-                await self._erase_in(stream, erased)
-            await self._erase_in(self._displaced, erased)
+                await self._erase_in(stream, topic, news)
+            await self._erase_in(self._displaced, topic, news)
         except (RedisError, OSError) as error:
             _tell(error)
             self._metrics.redis_up.set(0)
@@ -171,20 +189,27 @@ class TriggerStreams:
                 return
 
     def _marker(self, topic: str, fingerprint: bytes) -> str:
-        return f"{self._settings.topic_prefix}keepstream:erased:{topic}:{fingerprint.hex()}"
+        return self._markers(topic) + fingerprint.hex()
 
-    async def _erase_in(self, stream: str, erased: Collection[bytes]) -> None:
+    def _markers(self, topic: str) -> str:
+        return f"{self._settings.topic_prefix}keepstream:erased:{topic}:"
+
+    async def _erase_in(self, stream: str, topic: str, erased: Mapping[bytes, _News]) -> None:
         if await self._client.type(stream) != b"stream":
             return
         after = "-"
         while after:
-            found: Any = await self._client.eval(_WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK)
+            found: Any = await self._client.eval(
+                _WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK, self._markers(topic)
+            )
             last, *entries = found.split(b"\n")
             after = f"({last.decode()}" if last else ""
             theirs = [
                 entry_id
-                for entry_id, whose in (entry.split(b" ", 1) for entry in entries)
-                if (customer := _text_in(whose)) and self._fingerprints.of(customer) in erased
+                for entry_id, offset, whose in (entry.split(b" ", 2) for entry in entries)
+                if (customer := _text_in(whose))
+                and (news := erased.get(self._fingerprints.of(customer)))
+                and news.is_of(entry_id, int(offset))
             ]
             if theirs:
                 await self._client.xdel(stream, *theirs)
@@ -225,12 +250,13 @@ class TriggerStreams:
         if decided.group is not None:
             fields["group"] = decided.group
         fields["trigger"] = due.content
+        fields["offset"] = due.offset
         marker = self._marker(due.topic, self._fingerprints.of(decided.user_id))
         return _Entry(trigger_stream(self._settings, decided.kind), fields, marker, due.offset)
 
     def _apart(self, entry: _Entry) -> _Entry:
         """What waits until the key of its stream is free."""
-        told = {"stream": entry.stream, "erased": entry.erased, "offset": entry.offset}
+        told = {"stream": entry.stream, "erased": entry.erased}
         return entry._replace(stream=self._displaced, fields={**entry.fields, **told})
 
     async def _add(self, entries: Sequence[_Entry]) -> list[Any]:
@@ -251,25 +277,48 @@ class TriggerStreams:
 
 
 #: What `_move` adds again without.
-_OF_DISPLACED = (b"stream", b"erased", b"offset")
+_OF_DISPLACED = (b"stream", b"erased")
 
 #: Add an entry to a stream, unless its customer was erased after it was decided.
 _ADD = """
 local erased = redis.call("GET", KEYS[2])
-if erased and tonumber(ARGV[1]) < tonumber(erased) then
+if erased and tonumber(ARGV[1]) < tonumber(string.match(erased, "^%d+")) then
     return ""
 end
 return redis.pcall("XADD", KEYS[1], "MAXLEN", "~", ARGV[2], "*", unpack(ARGV, 3))
 """
 
+#: Note that somebody was erased by the news at an offset, for so long; the latest news stands. It
+#: gives since when, in ms, that is known.
+MARK = """
+local known = redis.call("GET", KEYS[1])
+local time = redis.call("TIME")
+local now = string.format("%.0f", time[1] * 1000 + math.floor(time[2] / 1000))
+if known and tonumber(string.match(known, "^%d+")) >= tonumber(ARGV[1]) then
+    redis.call("PEXPIRE", KEYS[1], ARGV[2])
+    return string.match(known, " (%d+)$") or now
+end
+redis.call("SET", KEYS[1], ARGV[1] .. " " .. now, "PX", ARGV[2])
+return now
+"""
+
 #: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
-#: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read
-#: all of every decision would cost a worker ten times as much.
+#: is a decision, and not of another topic than the one with these markers, its id, its offset there
+#: (-1 for that of an earlier release) and the customer's id, as JSON has it. The store looks for it
+#: itself: to read all of every decision would cost a worker ten times as much.
 _WHOSE_ENTRIES = r"""
 local page = redis.call("XRANGE", KEYS[1], ARGV[1], "+", "COUNT", ARGV[2])
 local found = {#page == tonumber(ARGV[2]) and page[#page][1] or ""}
 for _, entry in ipairs(page) do
+    local offset, is_of_topic = "-1", true
     for place = 1, #entry[2], 2 do
+        if entry[2][place] == "offset" and string.find(entry[2][place + 1], "^%d+$") then
+            offset = entry[2][place + 1]
+        elseif entry[2][place] == "erased" then
+            is_of_topic = string.sub(entry[2][place + 1], 1, #ARGV[3]) == ARGV[3]
+        end
+    end
+    for place = 1, is_of_topic and #entry[2] or 0, 2 do
         if entry[2][place] == "trigger" then
             local _, begin = string.find(entry[2][place + 1], '"userId":"', 1, true)
             local stop = begin
@@ -283,7 +332,7 @@ for _, entry in ipairs(page) do
             end
             if stop then
                 local whose = string.sub(entry[2][place + 1], begin, stop)
-                found[#found + 1] = entry[1] .. " " .. whose
+                found[#found + 1] = entry[1] .. " " .. offset .. " " .. whose
             end
         end
     end

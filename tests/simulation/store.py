@@ -10,6 +10,8 @@ from typing import Any, Self
 import orjson
 from redis.exceptions import ConnectionError as Broken
 
+from streams.redis_views import MARK
+
 #: A stream, the marker of an erasure, the decision's offset, and what is added.
 _Added = tuple[str, str, int, dict[Any, Any]]
 
@@ -67,18 +69,19 @@ class Client:
         await self._asked()
         return b"stream" if stream in self._store.streams else b"none"
 
-    async def eval(self, _script: str, _keys: int, stream: str, _after: str, _count: int) -> bytes:
-        """What the script finds that looks whose the entries are."""
+    async def eval(self, script: str, _keys: int, key: str, *said: Any) -> bytes:
+        """What the scripts do that mark somebody as erased, and that look whose the entries are."""
         await self._asked()
+        if script == MARK:
+            self._store.erased[key] = max(said[0], self._store.erased.get(key, 0))
+            # No entry was added before it: the offsets tell.
+            return b"0"
         told = [
-            entry_id + b" " + orjson.dumps(orjson.loads(fields["trigger"])["userId"])
-            for entry_id, fields in self._store.streams[stream].items()
+            b"%b %d %b"
+            % (entry_id, fields["offset"], orjson.dumps(orjson.loads(fields["trigger"])["userId"]))
+            for entry_id, fields in self._store.streams[key].items()
         ]
         return b"\n".join([b"", *told])
-
-    async def set(self, key: str, value: int, **_: object) -> None:
-        await self._asked()
-        self._store.erased[key] = value
 
     async def xdel(self, stream: str, *entry_ids: bytes) -> None:
         await self._asked()

@@ -1,6 +1,7 @@
 """What was delivered to Redis of somebody who was erased is deleted, and nothing else."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +163,54 @@ def test_what_comes_after_its_customer_was_erased_is_added_only_if_it_was_decide
     (marker,) = store.keys(f"{settings.topic_prefix}keepstream:erased:*")
     assert b"ada" not in marker
     assert 0 < store.pttl(marker) <= DAY_MS
+
+
+def test_a_worker_that_reads_the_news_late_leaves_what_was_decided_since(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """As one that was cut off before it did, and goes on when others are long past it."""
+    stream = trigger_stream(settings, "churn-risk")
+    of_old, of_new = (
+        Deliverable(one, encode_decision(one), RETENTION_TRIGGERS, TOLD_AT + after)
+        for after in (-1, 1)
+        for one in [replace(trigger("churn-risk", f"t{after}"), user_id="ada")]
+    )
+
+    async def deliver(*due: Deliverable) -> None:
+        async with connect(settings) as client:
+            assert [] == await TriggerStreams(client, settings, Metrics()).append(due)
+
+    asyncio.run(deliver(of_old))
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+    assert [] == left(store, stream)
+    # Longer than any two of the store's milliseconds are alike.
+    time.sleep(0.005)
+    asyncio.run(deliver(of_new))
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+    assert [of_new.decided.id] == left(store, stream)
+    store.delete(stream)
+    store.set(stream, "somebody else's")
+    asyncio.run(deliver(of_new))
+    assert erase(settings, RETENTION_TRIGGERS, "ada")
+    # What the other topic's news is of has offsets of its own.
+    assert erase(settings, NEXT_BEST_ACTIONS, "ada")
+    assert [of_new.decided.id] == left(store, displaced_stream(settings))
+
+
+def test_earlier_news_read_late_lets_nothing_pass_that_later_news_stops(
+    settings: Settings, store: redis.Redis
+) -> None:
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            for offset in (TOLD_AT, TOLD_AT - 3):
+                await streams.erase({FINGERPRINTS.of("ada"): offset}, RETENTION_TRIGGERS)
+            decided = replace(trigger("churn-risk", "t"), user_id="ada")
+            content = encode_decision(decided)
+            await streams.append([Deliverable(decided, content, RETENTION_TRIGGERS, TOLD_AT - 1)])
+
+    asyncio.run(deliver())
+    assert [] == left(store, trigger_stream(settings, "churn-risk"))
 
 
 def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
