@@ -52,10 +52,13 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str = ""
 
     def __iter__(self) -> Iterator[Right]:
+        # Whoever may look at a topic's configuration may not see by that that it is there.
+        told = {*self.reads, *self.writes, *self.describes}
+        looked_at = tuple(name for name in self.looks_at_configs if name not in told)
         for operation, names in (
             ("Read", self.reads),
             ("Write", self.writes),
-            ("Describe", self.describes),
+            ("Describe", self.describes + looked_at),
             ("DescribeConfigs", self.looks_at_configs),
             ("Create", self.creates),
         ):

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
-from models.customer.comparison import has_content
+from models.comparison import has_content
 from models.events.rejection import Rejected
 from models.learning.snapshot import prior_snapshot
 from models.partition import Partition

@@ -89,32 +89,17 @@ class _Entry(NamedTuple):
     offset: int
 
 
-class _News(NamedTuple):
-    """That somebody was erased: the ``offset`` of it on the topic of their decisions, and since
-    when, by the store's clock, it is known there.
-    """
-
-    offset: int
-    since_ms: int
-
-    def is_of(self, entry_id: bytes, offset: int) -> bool:
-        """Whether the news is of the customer of this entry, and not of somebody before them: what
-        is theirs was decided after it, and added when it was known.
-        """
-        return offset < self.offset or int(entry_id.split(b"-")[0]) < self.since_ms
-
-
 class TriggerStreams:
-    """Appends decisions to the streams of their kinds: an entry is the decision's id, its group,
-    its JSON and its offset on its topic.
+    """Appends decisions to the streams of their kinds: an entry is the decision's id, its group
+    and its JSON.
 
     A key that holds something else stops nobody: what belongs there waits in the stream
     `displaced_stream`, and `return_displaced` brings it back once the key is free.
 
     A worker that was cut off may add a decision for somebody of whom another worker has deleted all
-    by then. So a marker says who was erased, up to which offset, and since when: the store looks at
-    it itself with each decision. Nor may such a worker, which reads the news late, delete what was
-    decided since for whoever came later.
+    by then. So a marker says who was erased, and up to which offset: the store looks at it itself
+    with each decision. A second one says when the erasure is done: from then on there is a new
+    person, of whom such a worker must delete nothing.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
@@ -154,21 +139,35 @@ class TriggerStreams:
 
         In steps, between which the agents get a turn: streams are long, and few are erased.
         """
-        news: dict[bytes, _News] = {}
         try:
-            for fingerprint, offset in erased.items():
-                # First: what is added from here on is found by nobody.
-                marker = self._marker(topic, fingerprint)
-                since: Any = await self._client.eval(MARK, 1, marker, offset, MARKER_KEPT_MS)
-                news[fingerprint] = _News(offset, int(since))
+            left = {
+                fingerprint: offset
+                for fingerprint, offset in erased.items()
+                if not await self._is_done(self._marker(topic, fingerprint), offset)
+            }
+            if not left:
+                return True
             async for stream in self._streams_of(topic):
-                await self._erase_in(stream, topic, news)
-            await self._erase_in(self._displaced, topic, news)
+                await self._erase_in(stream, left, topic)
+            await self._erase_in(self._displaced, left, topic)
+            for fingerprint, offset in left.items():
+                done = _done(self._marker(topic, fingerprint))
+                await self._client.eval(RAISE, 1, done, offset, MARKER_KEPT_MS)
         except (RedisError, OSError) as error:
             _tell(error)
             self._metrics.redis_up.set(0)
             return False
         return True
+
+    async def _is_done(self, marker: str, offset: int) -> bool:
+        """Whether another worker has deleted all of this before. If not, the marker is set: what is
+        added from here on is found by nobody.
+        """
+        done = await self._client.get(_done(marker))
+        if done is not None and int(done) >= offset:
+            return True
+        await self._client.eval(RAISE, 1, marker, offset, MARKER_KEPT_MS)
+        return False
 
     async def _streams_of(self, topic: str) -> AsyncIterator[str]:
         """The streams to which the decisions of a topic are delivered."""
@@ -189,30 +188,25 @@ class TriggerStreams:
                 return
 
     def _marker(self, topic: str, fingerprint: bytes) -> str:
-        return self._markers(topic) + fingerprint.hex()
+        return f"{self._settings.topic_prefix}keepstream:erased:{topic}:{fingerprint.hex()}"
 
-    def _markers(self, topic: str) -> str:
-        return f"{self._settings.topic_prefix}keepstream:erased:{topic}:"
-
-    async def _erase_in(self, stream: str, topic: str, erased: Mapping[bytes, _News]) -> None:
+    async def _erase_in(self, stream: str, erased: Mapping[bytes, int], topic: str) -> None:
         if await self._client.type(stream) != b"stream":
             return
         after = "-"
         while after:
-            found: Any = await self._client.eval(
-                _WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK, self._markers(topic)
-            )
+            found: Any = await self._client.eval(WHOSE_ENTRIES, 1, stream, after, ENTRIES_PER_LOOK)
             last, *entries = found.split(b"\n")
             after = f"({last.decode()}" if last else ""
-            theirs = [
-                entry_id
-                for entry_id, offset, whose in (entry.split(b" ", 2) for entry in entries)
-                if (customer := _text_in(whose))
-                and (news := erased.get(self._fingerprints.of(customer)))
-                and news.is_of(entry_id, int(offset))
-            ]
-            if theirs:
-                await self._client.xdel(stream, *theirs)
+            theirs: dict[bytes, list[bytes]] = {}
+            for entry_id, whose in (entry.split(b" ", 1) for entry in entries):
+                customer = _text_in(whose)
+                fingerprint = self._fingerprints.of(customer) if customer else b""
+                if fingerprint in erased:
+                    theirs.setdefault(fingerprint, []).append(entry_id)
+            for fingerprint, entry_ids in theirs.items():
+                done, offset = _done(self._marker(topic, fingerprint)), erased[fingerprint]
+                await self._client.eval(REMOVE, 2, stream, done, offset, *entry_ids)
 
     async def return_displaced(self) -> None:
         """Move what waits, some of it with each call, to the streams that can take it by now."""
@@ -250,13 +244,12 @@ class TriggerStreams:
         if decided.group is not None:
             fields["group"] = decided.group
         fields["trigger"] = due.content
-        fields["offset"] = due.offset
         marker = self._marker(due.topic, self._fingerprints.of(decided.user_id))
         return _Entry(trigger_stream(self._settings, decided.kind), fields, marker, due.offset)
 
     def _apart(self, entry: _Entry) -> _Entry:
         """What waits until the key of its stream is free."""
-        told = {"stream": entry.stream, "erased": entry.erased}
+        told = {"stream": entry.stream, "erased": entry.erased, "offset": entry.offset}
         return entry._replace(stream=self._displaced, fields={**entry.fields, **told})
 
     async def _add(self, entries: Sequence[_Entry]) -> list[Any]:
@@ -277,48 +270,43 @@ class TriggerStreams:
 
 
 #: What `_move` adds again without.
-_OF_DISPLACED = (b"stream", b"erased")
+_OF_DISPLACED = (b"stream", b"erased", b"offset")
 
 #: Add an entry to a stream, unless its customer was erased after it was decided.
 _ADD = """
 local erased = redis.call("GET", KEYS[2])
-if erased and tonumber(ARGV[1]) < tonumber(string.match(erased, "^%d+")) then
+if erased and tonumber(ARGV[1]) < tonumber(erased) then
     return ""
 end
 return redis.pcall("XADD", KEYS[1], "MAXLEN", "~", ARGV[2], "*", unpack(ARGV, 3))
 """
 
-#: Note that somebody was erased by the news at an offset, for so long; the latest news stands. It
-#: gives since when, in ms, that is known.
-MARK = """
-local known = redis.call("GET", KEYS[1])
-local time = redis.call("TIME")
-local now = string.format("%.0f", time[1] * 1000 + math.floor(time[2] / 1000))
-if known and tonumber(string.match(known, "^%d+")) >= tonumber(ARGV[1]) then
-    redis.call("PEXPIRE", KEYS[1], ARGV[2])
-    return string.match(known, " (%d+)$") or now
+#: Set a marker to an offset, unless it has a later one.
+RAISE = """
+local before = redis.call("GET", KEYS[1])
+if not before or tonumber(before) < tonumber(ARGV[1]) then
+    redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 end
-redis.call("SET", KEYS[1], ARGV[1] .. " " .. now, "PX", ARGV[2])
-return now
+"""
+
+#: Delete entries, unless their customer's erasure is done: what is there by now is of a new person,
+#: and whoever would delete it is a worker that was cut off in the middle.
+REMOVE = """
+local done = redis.call("GET", KEYS[2])
+if done and tonumber(done) >= tonumber(ARGV[1]) then
+    return 0
+end
+return redis.call("XDEL", KEYS[1], unpack(ARGV, 2))
 """
 
 #: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
-#: is a decision, and not of another topic than the one with these markers, its id, its offset there
-#: (-1 for that of an earlier release) and the customer's id, as JSON has it. The store looks for it
-#: itself: to read all of every decision would cost a worker ten times as much.
-_WHOSE_ENTRIES = r"""
+#: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read
+#: all of every decision would cost a worker ten times as much.
+WHOSE_ENTRIES = r"""
 local page = redis.call("XRANGE", KEYS[1], ARGV[1], "+", "COUNT", ARGV[2])
 local found = {#page == tonumber(ARGV[2]) and page[#page][1] or ""}
 for _, entry in ipairs(page) do
-    local offset, is_of_topic = "-1", true
     for place = 1, #entry[2], 2 do
-        if entry[2][place] == "offset" and string.find(entry[2][place + 1], "^%d+$") then
-            offset = entry[2][place + 1]
-        elseif entry[2][place] == "erased" then
-            is_of_topic = string.sub(entry[2][place + 1], 1, #ARGV[3]) == ARGV[3]
-        end
-    end
-    for place = 1, is_of_topic and #entry[2] or 0, 2 do
         if entry[2][place] == "trigger" then
             local _, begin = string.find(entry[2][place + 1], '"userId":"', 1, true)
             local stop = begin
@@ -332,13 +320,18 @@ for _, entry in ipairs(page) do
             end
             if stop then
                 local whose = string.sub(entry[2][place + 1], begin, stop)
-                found[#found + 1] = entry[1] .. " " .. offset .. " " .. whose
+                found[#found + 1] = entry[1] .. " " .. whose
             end
         end
     end
 end
 return table.concat(found, "\n")
 """
+
+
+def _done(marker: str) -> str:
+    """The marker that says up to which offset the erasure is done."""
+    return f"{marker}:done"
 
 
 def _text_in(content: bytes) -> str:

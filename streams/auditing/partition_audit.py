@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
-from models.customer.comparison import different_parts, has_content
+from models.comparison import different_parts, has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
 from models.customer.row import check_row

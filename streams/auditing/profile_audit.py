@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Protocol
 
-from models.customer.comparison import comparable
+from models.comparison import comparable
 from models.events.times import iso
 from streams.auditing.report import Audit
 from streams.auditing.spools import digest_of

@@ -11,7 +11,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from models.customer.comparison import comparable
+from models.comparison import comparable
 from models.events.foreign import UNREADABLE
 from models.events.times import milliseconds, moment_of
 from streams.auditing.spools import digest_of, scratch_tables

@@ -16,7 +16,7 @@ import msgspec
 from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, DECISION_LEDGER, NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
-from models.customer.comparison import has_content
+from models.comparison import has_content
 from models.customer.profile import encode_profile, profile
 from models.customer.row import encode_row
 from models.decisions.trigger import Decision, decode_decision, encode_decision

@@ -33,6 +33,7 @@ from streams.embedded.process import wait_until
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_admin
 from streams.rights import RightsError, missing_rights, require_rights
+from streams.topics import create_topics
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.worker import ROOT
 
@@ -107,6 +108,8 @@ def deployment(
     with Deployment(servers, valkey.url, f"{tmp_path.name[-12:]}.", tmp_path) as deployment:
         # What is tried is who may do what, not the pace: a busy machine must not end a worker.
         deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
+        # All topics that there may be: of what is not there a broker says nothing.
+        create_topics(replace(deployment.settings, archive="on"))
         yield deployment
 
 

@@ -12,7 +12,7 @@ from config.duration import DAY_MS, HOUR_MS, DurationMs
 from config.parameters import Parameters
 from config.rules import Cap
 from models.admission import decode_event
-from models.customer.comparison import has_content
+from models.comparison import has_content
 from models.customer.contacts import (
     CONTACTS,
     DECISIONS_MAX,

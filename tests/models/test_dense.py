@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.customer.comparison import has_content
+from models.comparison import has_content
 from models.customer.dense import Dense, dictionary_of
 from models.customer.part import Part
 from models.customer.purchases import PURCHASES, Purchases

@@ -273,7 +273,8 @@ class Asked(Scene):
 def test_a_score_that_decides_nothing_is_not_explained() -> None:
     calm = replace(MODEL, logistic=LinearModel(-9.0, (0.0,) * len(NAMES)))
     within = context(snapshot=SERVED.replace(ChurnScoring({"28": calm})))
-    now = Asked(BUYER, "ada", at(days=30), within.present)
+    # When the next purchase is overdue: before, no score is asked for.
+    now = Asked(BUYER, "ada", at(days=120), within.present)
 
     assert [] == look(now, within.plan.policy.triggers[SCORE], Cause("m"))
     assert scores.churn in now.readings

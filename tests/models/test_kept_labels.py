@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.duration import DAY_MS
+from models.comparison import different_parts, has_content
 from models.customer.churn import CHURN
-from models.customer.comparison import different_parts, has_content
 from models.customer.labels import (
     DecisionPoint,
     Inputs,

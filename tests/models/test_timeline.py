@@ -12,7 +12,7 @@ from config.parameters import Parameters
 from config.rules import TriggerRule, Triggers
 from models import identity
 from models.catalogue import KIND_BY_NAME, NAMES, _codes
-from models.customer.comparison import comparable, different_parts, has_content
+from models.comparison import comparable, different_parts, has_content
 from models.customer.named_events import EVENT
 from models.customer.profile import encode_profile
 from models.customer.registry import RegistryError

@@ -52,7 +52,7 @@ from tests.properties.histories import (
 
 END_MS = START_MS + SPAN_MINUTES * MINUTE_MS
 #: What is decided on the way may differ: a decision once made is not recalled.
-DECIDED = ("lastTriggers", "nextDeadlineAt", "decisions", "lastMoments")
+DECIDED = ("lastTriggers", "nextDeadlineAt", "decisions", "lastMoments", "suppressions")
 COOLDOWNS_MS = {rule.name: rule.cooldown for rule in PARAMETERS.triggers.triggers}
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import orjson
 from redis.exceptions import ConnectionError as Broken
 
-from streams.redis_views import MARK
+from streams.redis_views import RAISE, REMOVE, WHOSE_ENTRIES
 
 #: A stream, the marker of an erasure, the decision's offset, and what is added.
 _Added = tuple[str, str, int, dict[Any, Any]]
@@ -69,24 +69,30 @@ class Client:
         await self._asked()
         return b"stream" if stream in self._store.streams else b"none"
 
-    async def eval(self, script: str, _keys: int, key: str, *said: Any) -> bytes:
-        """What the scripts do that mark somebody as erased, and that look whose the entries are."""
+    async def get(self, key: str) -> bytes | None:
         await self._asked()
-        if script == MARK:
-            self._store.erased[key] = max(said[0], self._store.erased.get(key, 0))
-            # No entry was added before it: the offsets tell.
-            return b"0"
-        told = [
-            b"%b %d %b"
-            % (entry_id, fields["offset"], orjson.dumps(orjson.loads(fields["trigger"])["userId"]))
-            for entry_id, fields in self._store.streams[key].items()
-        ]
-        return b"\n".join([b"", *told])
+        found = self._store.erased.get(key)
+        return None if found is None else b"%d" % found
 
-    async def xdel(self, stream: str, *entry_ids: bytes) -> None:
+    async def eval(self, script: str, _keys: int, key: str, *said: Any) -> Any:
+        """What the scripts do."""
         await self._asked()
-        for entry_id in entry_ids:
-            self._store.streams[stream].pop(entry_id, None)
+        if script == WHOSE_ENTRIES:
+            told = [
+                entry_id + b" " + orjson.dumps(orjson.loads(fields["trigger"])["userId"])
+                for entry_id, fields in self._store.streams[key].items()
+            ]
+            return b"\n".join([b"", *told])
+        marks = self._store.erased
+        if script == RAISE:
+            marks[key] = max(marks.get(key, 0), said[0])
+            return None
+        assert script == REMOVE
+        done, offset, *entry_ids = said
+        if marks.get(done, -1) < offset:
+            for entry_id in entry_ids:
+                self._store.streams[key].pop(entry_id, None)
+        return None
 
     async def _asked(self) -> None:
         await self._request()

@@ -1,7 +1,6 @@
 """What was delivered to Redis of somebody who was erased is deleted, and nothing else."""
 
 import asyncio
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.redis_views import (
     ENTRIES_PER_LOOK,
+    REMOVE,
+    WHOSE_ENTRIES,
     Deliverable,
     TriggerStreams,
     connect,
@@ -160,57 +161,11 @@ def test_what_comes_after_its_customer_was_erased_is_added_only_if_it_was_decide
 
     asyncio.run(deliver())
     assert ["t-1", "t-1"] == left(store, stream)
-    (marker,) = store.keys(f"{settings.topic_prefix}keepstream:erased:*")
-    assert b"ada" not in marker
-    assert 0 < store.pttl(marker) <= DAY_MS
-
-
-def test_a_worker_that_reads_the_news_late_leaves_what_was_decided_since(
-    settings: Settings, store: redis.Redis
-) -> None:
-    """As one that was cut off before it did, and goes on when others are long past it."""
-    stream = trigger_stream(settings, "churn-risk")
-    of_old, of_new = (
-        Deliverable(one, encode_decision(one), RETENTION_TRIGGERS, TOLD_AT + after)
-        for after in (-1, 1)
-        for one in [replace(trigger("churn-risk", f"t{after}"), user_id="ada")]
-    )
-
-    async def deliver(*due: Deliverable) -> None:
-        async with connect(settings) as client:
-            assert [] == await TriggerStreams(client, settings, Metrics()).append(due)
-
-    asyncio.run(deliver(of_old))
-    assert erase(settings, RETENTION_TRIGGERS, "ada")
-    assert [] == left(store, stream)
-    # Longer than any two of the store's milliseconds are alike.
-    time.sleep(0.005)
-    asyncio.run(deliver(of_new))
-    assert erase(settings, RETENTION_TRIGGERS, "ada")
-    assert [of_new.decided.id] == left(store, stream)
-    store.delete(stream)
-    store.set(stream, "somebody else's")
-    asyncio.run(deliver(of_new))
-    assert erase(settings, RETENTION_TRIGGERS, "ada")
-    # What the other topic's news is of has offsets of its own.
-    assert erase(settings, NEXT_BEST_ACTIONS, "ada")
-    assert [of_new.decided.id] == left(store, displaced_stream(settings))
-
-
-def test_earlier_news_read_late_lets_nothing_pass_that_later_news_stops(
-    settings: Settings, store: redis.Redis
-) -> None:
-    async def deliver() -> None:
-        async with connect(settings) as client:
-            streams = TriggerStreams(client, settings, Metrics())
-            for offset in (TOLD_AT, TOLD_AT - 3):
-                await streams.erase({FINGERPRINTS.of("ada"): offset}, RETENTION_TRIGGERS)
-            decided = replace(trigger("churn-risk", "t"), user_id="ada")
-            content = encode_decision(decided)
-            await streams.append([Deliverable(decided, content, RETENTION_TRIGGERS, TOLD_AT - 1)])
-
-    asyncio.run(deliver())
-    assert [] == left(store, trigger_stream(settings, "churn-risk"))
+    markers = store.keys(f"{settings.topic_prefix}keepstream:erased:*")
+    assert 2 == len(markers)
+    for marker in markers:
+        assert b"ada" not in marker
+        assert 0 < store.pttl(marker) <= DAY_MS
 
 
 def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
@@ -230,6 +185,40 @@ def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
             # A worker that had read it before, and goes on only now.
             store.xadd(displaced_stream(settings), waiting[1])
             await streams.return_displaced()
+
+    asyncio.run(deliver())
+    assert [] == left(store, stream)
+
+
+def test_an_erasure_that_is_done_deletes_nothing_of_who_came_after_it(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """As by a worker that was cut off before it had deleted all, or in the middle of it."""
+    stream = trigger_stream(settings, "churn-risk")
+
+    async def add(streams: TriggerStreams, name: str, offset: int) -> None:
+        one = replace(trigger("churn-risk", name), user_id="ada")
+        due = Deliverable(one, encode_decision(one), RETENTION_TRIGGERS, offset)
+        assert [] == await streams.append([due])
+
+    async def deliver() -> None:
+        async with connect(settings) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            told = {FINGERPRINTS.of("ada"): TOLD_AT}
+            await add(streams, "before", TOLD_AT - 1)
+            assert await streams.erase(told, RETENTION_TRIGGERS)
+            assert [] == left(store, stream)
+            await add(streams, "of a new person", TOLD_AT + 1)
+            assert await streams.erase(told, RETENTION_TRIGGERS)
+            # One that had looked already, at what is there by now.
+            looked = await client.eval(WHOSE_ENTRIES, 1, stream, "-", 10)
+            entry_id = looked.split(b"\n")[1].split(b" ")[0]
+            (done,) = store.keys(f"{settings.topic_prefix}keepstream:erased:*:done")
+            await client.eval(REMOVE, 2, stream, done, TOLD_AT, entry_id)
+            assert ["of a new person"] == left(store, stream)
+            # And who is erased again goes again.
+            again = dict.fromkeys(told, TOLD_AT + 2)
+            assert await streams.erase(again, RETENTION_TRIGGERS)
 
     asyncio.run(deliver())
     assert [] == left(store, stream)
