@@ -376,10 +376,8 @@ class Partition:
     def _leave(self, offset: int, customer: str, left: erasure.Left) -> list[Effect]:
         """Have what an erasure left of the customer; return what it brings about."""
         if left.grave is not None:
-            grave, before = (
-                replace(left.grave, applied=offset),
-                self._grave_before(offset, customer),
-            )
+            grave = replace(left.grave, applied=offset)
+            before = self._grave_before(offset, customer)
             if left.is_erased:
                 grave = replace(grave, erased=offset)
             elif before is not None and before.is_suppressed and not grave.is_suppressed:

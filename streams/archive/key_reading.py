@@ -23,12 +23,19 @@ class Keys:
     foreign: int = 0
     #: By the names under which they are stored.
     _by_name: dict[bytes, tuple[bytes, CustomerKey]] = field(default_factory=dict)
+    #: Names of which a key was deleted, and those of them that were written once more.
+    _deleted: set[bytes] = field(default_factory=set)
+    _revived: set[bytes] = field(default_factory=set)
 
     def add(self, record: ConsumerRecord) -> None:
-        """Take one record; the latest of a name counts."""
+        """Take one record. A key that was deleted stays so: no other is ever under its name, and
+        what is written after it comes of a worker that did not know that it had been replaced.
+        """
         name, kept = record.key or b"", record.value
         if kept is None:
             self._by_name.pop(name, None)
+            self._deleted.add(name)
+            self._revived.discard(name)
             return
         try:
             customer, key = read_key(name, kept)
@@ -37,6 +44,8 @@ class Keys:
             return
         if customer == PARTITION_KEY:
             self.frame = key.secret
+        elif name in self._deleted:
+            self._revived.add(name)
         else:
             self._by_name[name] = customer, key
 
@@ -50,13 +59,15 @@ class Keys:
 
     def outlived(self, graves: Graves) -> list[bytes]:
         """The names of keys of customers who were erased since: a worker that did not know that it
-        had been replaced wrote them once more.
+        had been replaced wrote them once more. They are to be deleted: the topic is compacted, and
+        then nothing says that they were deleted before.
         """
-        return [
+        alive = (
             name
             for name, (customer, key) in self._by_name.items()
             if (grave := graves.get(customer.decode())) is not None and key.since <= grave.erased
-        ]
+        )
+        return [*sorted(self._revived), *alive]
 
     def secrets(self) -> dict[bytes, bytes]:
         """The customers' secrets by the ids of their keys."""

@@ -238,6 +238,18 @@ def test_a_key_that_is_written_again_after_its_customer_was_erased_is_known() ->
     assert [earlier.name(b"ada")] == keys.outlived(graves)
 
 
+def test_a_key_that_was_deleted_opens_nothing_when_it_is_written_again() -> None:
+    keys, key = Keys(), SECRETS.key_of(b"ada", 1)
+    name, kept = key.name(b"ada"), key.kept(b"ada")
+    for value in (kept, None, kept):
+        keys.add(stored(name, value))
+    assert ({}, {}) == (keys.secrets(), keys.by_customer())
+    # Also if the grave is not written yet.
+    assert [name] == keys.outlived(CustomerGraves())
+    keys.add(stored(name, None))
+    assert [] == keys.outlived(CustomerGraves())
+
+
 def test_what_is_left_of_a_record_is_refused_in_the_log_itself() -> None:
     value = encode_gone(Gone(3, at(hours=1)), "ada", b"a row of a stranger's")
     record = FakeRecord(0, 0, "customer-events", 0, 0, None, value, [])
