@@ -83,6 +83,9 @@ def retry(
     found = [
         one for one in asyncio.run(unsettled(settings, endpoint)) if reason in (None, one.reason)
     ]
+    if not found:
+        typer.echo("nothing is undelivered")
+        return
     counts = asyncio.run(retry_undelivered(settings, endpoints, found, dry_run=dry_run))
     typer.echo(f"{counts.total():,} were undelivered" + (", and stay so" if dry_run else ""))
     for (name, fate), count in sorted(counts.items()):

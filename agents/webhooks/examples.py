@@ -14,7 +14,7 @@ from models.decisions.trigger import (
 )
 
 _REASONS = (ReasonCode("cart_items", 1.0, "1 in the cart"),)
-_CAUSE = Cause(deadline="cart_idle:1772650800000")
+_CAUSE = Cause(deadline="cart-idle:1772650800000")
 _AT = "2026-03-04T19:00:00.000Z"
 
 TRIGGER = Trigger(
@@ -38,7 +38,7 @@ ACTION = NextBestAction(
     user_id="ada",
     timestamp=_AT,
     cause=_CAUSE,
-    triggers=(TRIGGER.id,),
+    triggers=(TRIGGER.kind,),
     group="treated",
     action="cart-coupon",
     channel="email",
@@ -48,7 +48,7 @@ ACTION = NextBestAction(
     chosen_probability=1.0,
     gates=("consent", "cooldown"),
     outranked=(),
-    suppressed=(Suppressed("win-back", "answers"),),
+    suppressed=(Suppressed("win-back-offer", "answers"),),
     reasons=_REASONS,
     churn=None,
     value_at_stake=24.0,
