@@ -52,7 +52,7 @@ WEBHOOKS = (
     Mutant(
         "no attempt counts while the endpoint is away",
         "streams/webhooks/delivery.py",
-        "delivery.failures += not self._breaker.is_open",
+        "delivery.failures += not was_open",
         "delivery.failures += 1",
         UNIT.format("delivery", "an_endpoint_that_is_away_loses_nothing_and_is_only_probed"),
     ),
