@@ -23,6 +23,7 @@ from config.topics import (
     NEXT_BEST_ACTIONS,
     RETENTION_TRIGGERS,
     SUPPORT,
+    topics,
 )
 from models.customer.profile import Profile
 from models.customer.row import LINKED_FORMAT
@@ -232,7 +233,7 @@ def test_topics_that_are_missing_are_named(deployment: Deployment) -> None:
 
     assert 1 == visit.code
     missing = visit.said("topics", "problem")
-    assert 12 == len(missing)
+    assert len(topics(1, 1)) == len(missing)
     assert all("keepstream topics create" in words for words in missing)
 
 

@@ -173,7 +173,11 @@ def test_each_once_and_in_order_whoever_is_killed_and_a_dead_endpoint_holds_up_n
     place.wait("it is ready", deliver.is_ready)
     _, body = deliver.get("/health/ready")
     assert "dead fails, and is only probed" in json.loads(body)["delays"][0]
-    assert 1 == deliver.metric("keepstream_webhook_breaker_open", endpoint="dead")
+    # Metrics are drawn up now and then.
+    place.wait(
+        "so do the metrics",
+        lambda: deliver.metric("keepstream_webhook_breaker_open", endpoint="dead") == 1,
+    )
     assert 0 == deliver.stop()
 
     # What is committed is all of it: nothing is sent again.
