@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from agents.cli.errors import CommandError
-from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
+from agents.cli.options import (
+    Assignments,
+    BootstrapServers,
+    WebPort,
+    kafka_settings,
+    parameters_from,
+)
 from agents.collector.write_keys import new_write_key
 from config.settings import SettingsError
 from config.sources import hash_of, require_source_name, sources_in
@@ -28,13 +34,7 @@ def collector(
             "--port", help="Port, instead of KEEPSTREAM_COLLECTOR_PORT; 0 takes a free one."
         ),
     ] = None,
-    web_port: Annotated[
-        int | None,
-        typer.Option(
-            "--web-port",
-            help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
-        ),
-    ] = None,
+    web_port: WebPort = None,
     assignments: Assignments = None,
 ) -> None:
     """Take events over HTTP until it is told to stop, and publish them to the raw topics.

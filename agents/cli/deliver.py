@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.cli.errors import CommandError
-from agents.cli.options import BootstrapServers, kafka_settings, parameters_from, settings_from
+from agents.cli.options import (
+    BootstrapServers,
+    WebPort,
+    kafka_settings,
+    parameters_from,
+    settings_from,
+)
 from config.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,13 +40,7 @@ def deliver(
         ),
     ] = False,
     bootstrap_servers: BootstrapServers = None,
-    web_port: Annotated[
-        int | None,
-        typer.Option(
-            "--web-port",
-            help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
-        ),
-    ] = None,
+    web_port: WebPort = None,
 ) -> None:
     """Deliver decisions to endpoints over HTTP until told to stop; start more of them to share the
     work.

@@ -40,6 +40,13 @@ RedisUrl = Annotated[
         callback=_without_password,
     ),
 ]
+WebPort = Annotated[
+    int | None,
+    typer.Option(
+        "--web-port",
+        help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
+    ),
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,6 +8,7 @@ from agents.cli.options import (
     Assignments,
     BootstrapServers,
     RedisUrl,
+    WebPort,
     kafka_settings,
     parameters_from,
 )
@@ -16,13 +17,7 @@ from agents.cli.options import (
 def worker(
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
-    web_port: Annotated[
-        int | None,
-        typer.Option(
-            "--web-port",
-            help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
-        ),
-    ] = None,
+    web_port: WebPort = None,
     live: Annotated[
         bool,
         typer.Option(
