@@ -14,6 +14,7 @@ from time import monotonic
 from typing import NamedTuple, Protocol, TypeVar
 
 from config.endpoints import EndpointRule
+from config.topics import DELIVERED_TOPICS
 from models.events.foreign import Foreign
 from streams.graves import Fingerprints
 from streams.webhooks import metrics as fates
@@ -78,7 +79,8 @@ class EndpointDelivery:
         self._windows: dict[Partition, OffsetWindow] = {}
         self._by_id: Counter[str] = Counter()
         self._by_customer: Counter[bytes] = Counter()
-        self._erased: OrderedDict[bytes, int] = OrderedDict()
+        #: The latest erasure of somebody that a topic told: its id, and when it was.
+        self._erased: OrderedDict[tuple[bytes, str], tuple[str, int]] = OrderedDict()
         self._tries: dict[asyncio.Task[None], Delivery] = {}
         self._wake = asyncio.Event()
         self._next_try_ms = 0.0
@@ -151,7 +153,7 @@ class EndpointDelivery:
         if message is None:
             window.finish(offset)
             return
-        self._take_back(message)
+        self._take_back(message, topic)
         if not wants(self._rule, message):
             window.finish(offset)
             return
@@ -159,7 +161,7 @@ class EndpointDelivery:
         self._by_id[message.id] += 1
         self._by_customer[message.whose] += 1
         now_ms = self._around.clock_ms()
-        if not message.is_erasure and self._is_erased(message):
+        if not message.is_erasure and self._is_erased(message, topic):
             self._end(delivery, fates.ERASED)
         elif message.is_too_late(now_ms):
             self._end(delivery, fates.EXPIRED)
@@ -167,21 +169,37 @@ class EndpointDelivery:
             self._queue.add(delivery, now_ms)
             self._wake.set()
 
-    def _is_erased(self, message: Message) -> bool:
-        return message.decided_at_ms <= self._erased.get(message.whose, -1)
+    def _is_erased(self, message: Message, topic: str) -> bool:
+        """Whether another topic told of an erasure after it that its own has not told of yet."""
+        _, told_ms = self._erased.get((message.whose, topic), ("", -1))
+        others = [self._erased.get((message.whose, name)) for name in DELIVERED_TOPICS]
+        return any(
+            found is not None and told_ms < found[1] and message.decided_at_ms <= found[1]
+            for found in others
+        )
 
-    def _take_back(self, message: Message) -> None:
-        """Drop what waits, and is erased or withdrawn by this message."""
+    def _take_back(self, message: Message, topic: str) -> None:
+        """Drop what waits, and is erased or withdrawn by this message. What its own topic had
+        before an erasure goes whatever time it says: a request may be of before what it erases.
+        """
         if message.is_erasure:
-            self._erased[message.whose] = message.decided_at_ms
+            whose = message.whose
+            known, _ = self._erased.get((whose, topic), ("", -1))
+            if known == message.id:
+                # Said again, by a worker that was cut off: what is here by now is of a new person.
+                return
+            self._erased[whose, topic] = message.id, message.decided_at_ms
             if len(self._erased) > ERASED_KEPT:
                 self._erased.popitem(last=False)
-            if self._by_customer[message.whose]:
+            if self._by_customer[whose]:
                 self._drop(
                     lambda one: (
-                        one.message.whose == message.whose
+                        one.message.whose == whose
                         and not one.message.is_erasure
-                        and self._is_erased(one.message)
+                        and (
+                            one.place.topic == topic
+                            or self._is_erased(one.message, one.place.topic)
+                        )
                     ),
                     fates.ERASED,
                 )

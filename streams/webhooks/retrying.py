@@ -146,6 +146,7 @@ class _Reading:
         self._wanted = frozenset(wanted)
         self.messages: dict[LogPlace, Message] = {}
         self.over: dict[LogPlace, str] = {}
+        self._erasures: set[str] = set()
 
     def read(self, topic: str, record: ConsumerRecord) -> None:
         try:
@@ -155,12 +156,16 @@ class _Reading:
         if message is None:
             return
         if message.is_erasure or message.withdraws:
-            self._end(message)
+            self._end(message, topic)
         place = LogPlace(topic, record.partition, record.offset)
         if place in self._wanted:
             self.messages[place] = message
 
-    def _end(self, later: Message) -> None:
+    def _end(self, later: Message, topic: str) -> None:
+        if later.is_erasure and later.id in self._erasures:
+            # Said again, by a worker that was cut off: what was decided meanwhile is another's.
+            return
+        self._erasures.add(later.id)
         for place, message in self.messages.items():
             if message.id == later.withdraws:
                 self.over[place] = fates.WITHDRAWN
@@ -168,6 +173,6 @@ class _Reading:
                 later.is_erasure
                 and not message.is_erasure
                 and message.whose == later.whose
-                and message.decided_at_ms <= later.decided_at_ms
+                and place.topic == topic
             ):
                 self.over[place] = fates.ERASED

@@ -59,7 +59,7 @@ WEBHOOKS = (
     Mutant(
         "of who was erased nothing that waits is sent",
         "streams/webhooks/delivery.py",
-        "            if self._by_customer[message.whose]:\n",
+        "            if self._by_customer[whose]:\n",
         "            if False:\n",
         UNIT.format("delivery", "of_who_was_erased_nothing_is_sent_any_more_and_the_news_is"),
     ),

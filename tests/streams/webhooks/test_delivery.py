@@ -288,6 +288,34 @@ def test_of_who_was_erased_nothing_is_sent_any_more_and_the_news_is() -> None:
     assert (4, 3) == (lab.open_from(), lab.open_from(OTHER))
 
 
+def test_an_erasure_reaches_what_its_topic_had_before_whatever_times_they_say() -> None:
+    async def story(lab: Lab) -> None:
+        lab.answers["early"] = [DOWN] * 9
+        lab.read(trigger("early", timestamp=iso(NOW_MS + 5_000)))
+        await lab.settle()
+        lab.read(notice("ada", NOW_MS), trigger("new", timestamp=iso(NOW_MS - 5_000)))
+        for _ in range(5):
+            await lab.settle(after_ms=10_000)
+
+    lab = told(story, erased=True)
+    assert {"erased": 1, "delivered": 2} == lab.fates()
+    assert ["early", "e-retention-triggers", "new"] == lab.sent
+
+
+def test_an_erasure_that_is_said_again_takes_nothing_of_who_came_after_it() -> None:
+    async def story(lab: Lab) -> None:
+        lab.read(notice("ada", NOW_MS))
+        lab.answers["new"] = [DOWN]
+        lab.read(trigger("new", timestamp=iso(NOW_MS + 1)))
+        await lab.settle()
+        lab.read(notice("ada", NOW_MS))
+        for _ in range(5):
+            await lab.settle(after_ms=10_000)
+
+    lab = told(story)
+    assert {"delivered": 1} == lab.fates()
+
+
 def test_what_is_being_sent_of_who_is_erased_is_not_tried_again_and_the_news_comes_after_it() -> (
     None
 ):

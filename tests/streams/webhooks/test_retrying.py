@@ -50,7 +50,8 @@ def read(*values: bytes, wanted: int = 0) -> _Reading:
         ([], None),
         ([encode_decision(WITHDRAWAL)], "withdrawn"),
         ([notice(ACTION.timestamp)], "erased"),
-        ([notice("2026-03-04T18:59:59.999Z")], None),
+        # A request may be of before what it erases: the log has it after that.
+        ([notice("2026-03-04T18:59:59.999Z")], "erased"),
         ([b"nonsense", encode_decision(TRIGGER)], None),
     ],
 )
@@ -59,6 +60,14 @@ def test_what_the_log_says_later_holds(later: list[bytes], fate: str | None) -> 
 
     [(place, message)] = reading.messages.items()
     assert (ACTION.id, fate) == (message.id, reading.over.get(place))
+
+
+def test_an_erasure_that_is_said_again_is_not_of_who_came_after_it() -> None:
+    reading = read(
+        notice(ACTION.timestamp), encode_decision(ACTION), notice(ACTION.timestamp), wanted=1
+    )
+
+    assert {} == reading.over
 
 
 def refused(offset: int) -> UndeliveredMessage:
