@@ -22,14 +22,14 @@ _Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 class SenderLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one source may do. ``keys``: SHA-256 of its write keys, two while one replaces the
-    other; ``may_erase``: whether it may ask for a person to be erased, which a key that is in
-    every visitor's browser must not.
+    other; ``is_trusted``: whether it may ask for a person to be erased, or say that customers are
+    one or are not, which a key that is in every visitor's browser must not.
     """
 
     keys: Annotated[list[_Hash], Meta(min_length=1, max_length=8)]
     events_per_second: Annotated[float, Meta(gt=0, le=1_000_000)] = 5_000.0
     burst: Annotated[float, Meta(ge=1, le=10_000_000)] = 25_000.0
-    may_erase: bool = False
+    is_trusted: bool = False
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +103,7 @@ def sources_in(path: Path) -> Mapping[str, SenderLimits]:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(
             f"{path}: {error}; a source is a table [sources.NAME] with keys, and if need be "
-            f"events_per_second, burst and may_erase"
+            f"events_per_second, burst and is_trusted"
         ) from None
 
 

@@ -119,7 +119,7 @@ class Collector:
             self._parameters,
             self._partitions,
             source,
-            may_erase=self._senders.sources[source].may_erase,
+            is_trusted=self._senders.sources[source].is_trusted,
         )
         for number, raw in enumerate(body.events):
             intake.take(number, raw)

@@ -6,12 +6,14 @@ topic that `keepstream publish` would choose.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from msgspec import Raw
 
 from config.parameters import Parameters
 from config.topics import DEAD_LETTERS
 from models.collecting.arrival import Arrival, arrived
+from models.customer.identities import MERGED, SPLIT
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event
@@ -20,12 +22,14 @@ from streams.kafka_clients import partition_for
 from streams.line_check import LineCheck
 from streams.raw_records import Outgoing
 
+#: What is said of customers by whoever keeps them, and not by a visitor's browser.
+_ACTS: Final = frozenset({ERASE_REQUESTED, MERGED, SPLIT})
 #: Dead letters of one request that its answer explains.
 EXPLAINED_MAX = 20
 
 
 class Intake:
-    """The events of one request, one after the other; ``may_erase``: see `SenderLimits`."""
+    """The events of one request, one after the other; ``is_trusted``: see `SenderLimits`."""
 
     def __init__(
         self,
@@ -34,14 +38,14 @@ class Intake:
         partitions: Mapping[str, int],
         source: str,
         *,
-        may_erase: bool,
+        is_trusted: bool,
     ) -> None:
         self._arrival = arrival
         self._check = LineCheck(parameters, arrival.received_at_ms)
         self._oldest_ms = arrival.received_at_ms - parameters.time.lateness
         self._partitions = partitions
         self._source = source
-        self._may_erase = may_erase
+        self._is_trusted = is_trusted
         self.records: list[Outgoing] = []
         self.message_ids: list[str] = []
         self.accepted = 0
@@ -86,12 +90,12 @@ class Intake:
 
     def _checked(self, content: bytes) -> Event:
         event = self._check(content)
-        if event.name == ERASE_REQUESTED and not self._may_erase:
+        if event.name in _ACTS and not self._is_trusted:
             raise Rejected(
                 Reason.UNKNOWN_EVENT,
                 "$.event",
-                "this source may not ask for an erasure",
-                "give a source that only your own servers use `may_erase = true`",
+                f"this source may not say {event.name}",
+                "give a source that only your own servers use `is_trusted = true`",
             )
         return event
 

@@ -106,7 +106,7 @@ async def site(connections_max: int = 100) -> AsyncIterator[Site]:
         {
             "web": SenderLimits(keys=[hash_of(KEY)]),
             "slow": SenderLimits(keys=[hash_of(SLOW_KEY)], events_per_second=1, burst=2),
-            "server": SenderLimits(keys=[hash_of(SERVER_KEY)], may_erase=True),
+            "server": SenderLimits(keys=[hash_of(SERVER_KEY)], is_trusted=True),
         }
     )
     outbox = FakeOutbox()
@@ -267,12 +267,26 @@ def test_bad_events_become_dead_letters_and_the_others_are_published() -> None:
     asyncio.run(scenario())
 
 
-def test_only_a_source_that_may_erase_asks_for_it() -> None:
-    event = {"type": "track", "event": "User Erase Requested", "userId": "ada", "messageId": "e"}
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("User Erase Requested", {}),
+        ("user_erase_requested", {}),
+        ("Customer Merged", {"from_user_id": "bob"}),
+        ("Customer Split", {"id": "v-1"}),
+    ],
+)
+def test_only_a_trusted_source_says_who_is_whom_and_who_is_erased(
+    name: str, properties: dict[str, str]
+) -> None:
+    event = {"type": "track", "event": name, "userId": "ada", "properties": properties}
 
     async def scenario() -> None:
         async with site() as here:
             assert 1 == (await here.post("/v1/track", event, key=SERVER_KEY))[1]["accepted"]
+            _, refused = await here.post("/v1/track", event)
+            assert (0, 1) == (refused["accepted"], refused["refused"])
+            assert "is_trusted" in refused["errors"][0]["fix"]
 
     asyncio.run(scenario())
 

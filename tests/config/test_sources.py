@@ -23,7 +23,7 @@ def test_a_write_key_is_known_by_its_hash_wherever_it_stands(tmp_path: Path) -> 
 
     assert ["shop-web", "app", None] == [found.name_of(k) for k in ("c-one", "c-other", ONE)]
     assert 10 == found.sources["shop-web"].burst
-    assert not found.sources["app"].may_erase
+    assert not found.sources["app"].is_trusted
 
 
 def test_a_source_may_have_an_old_key_and_a_new_one() -> None:
