@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -19,6 +19,8 @@ from models.customer.scene import Scene
 from models.events.codes import code
 from models.events.event import Event, EventType, Text
 
+#: Beyond the bound, one in so many of the lots goes at a time.
+_SHARE_LET_GO: Final = 8
 REDEEMED, ADJUSTED = "Points Redeemed", "Points Adjusted"
 
 
@@ -81,13 +83,16 @@ def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
     lots, debits = state.lots, state.debits
     del state.cancelled[: -loyalty.debits]
     beyond_ms = -NEVER_MS
-    if len(lots) > loyalty.lots:
-        beyond_ms = lots[-loyalty.lots - 1].at_ms
+    lots_kept = loyalty.lots
+    if len(lots) > lots_kept:
+        # Many at once: each time the account is worked out anew, which takes time with every lot.
+        lots_kept -= lots_kept // _SHARE_LET_GO
+        beyond_ms = lots[-lots_kept - 1].at_ms
     if len(debits) > loyalty.debits:
         beyond_ms = max(beyond_ms, debits[-loyalty.debits - 1].at_ms)
     if beyond_ms > -NEVER_MS:
         _settle_until(state, beyond_ms, parameters)
-        while len(state.lots) > loyalty.lots:
+        while len(state.lots) > lots_kept:
             _hand_over(state)
         return
     until_ms = clock_ms - parameters.time.lateness - WINDOW_MS_MAX
