@@ -249,6 +249,7 @@ class Learning(Section, frozen=True):
     prior_variance: Positive
     forgetting: Annotated[float, POSITIVE, at_most(1)]
     champion_margin: float
+    lessons_per_s: NotNegative
 
 
 class Bounds(Section, frozen=True):

@@ -73,6 +73,7 @@ from models.learning.feature_names import pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.gaps import gap_residuals
 from models.learning.history import History
+from models.learning.label_sampling import LabelSampling
 from models.learning.lessons import Example, Observation, packed_text
 from models.learning.scorers import pack_said
 from models.learning.value import ValueView, Worth, expect
@@ -154,14 +155,14 @@ def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
     # As a plain number, which it need not be in parameters: it is packed.
     past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
     pending_max, net_minor = scene.parameters.bounds.pending, scene.of(net_so_far)
-    draw = fingerprint(f"{scene.customer}:{at_ms}")
+    draw, one_in = fingerprint(f"{scene.customer}:{at_ms}"), scene.snapshot.of(LabelSampling).one_in
     waiting = state.count_by_horizon()
     labels: list[Label] = []
     inputs: Inputs | None = None
     for score in found.churn:
         days = narrow(score.horizon_days)
         wait_ms = round(days * DAY_MS) + delay_ms
-        weight = _stride(past, at_ms, wait_ms, scene.parameters)
+        weight = one_in * _stride(past, at_ms, wait_ms, scene.parameters)
         if draw % weight or waiting[days] >= pending_max:
             continue
         said, expected = (
@@ -188,6 +189,24 @@ def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> 
     days = len(past.days) - bisect_right(past.days, (at_ms - wait_ms) // DAY_MS)
     lately = days + wait_ms / parameters.churn.check_in_ms
     return ceil(lately / (0.875 * parameters.bounds.pending))
+
+
+def _labels_thousandths(past: History, scene: Scene) -> int:
+    """How many labels are expected of the decision points since the last check-in, if none is left
+    out for the trainer's sake, each a thousand; 0 if the trainer takes all there are.
+    """
+    parameters = scene.parameters
+    if not parameters.learning.lessons_per_s:
+        return 0
+    at_ms, delay_ms = scene.at_ms, int(scene.context.label_delay_ms)
+    since_day = (at_ms - parameters.churn.check_in_ms) // DAY_MS
+    bought_days = len(past.days) - bisect_right(past.days, since_day)
+    points = bought_days + (not has_bought_today(past, at_ms))
+    waits_ms = [round(days * DAY_MS) + delay_ms for days in parameters.churn.horizon_days]
+    expected = 0
+    for wait_ms in waits_ms:
+        expected += 1_000 * points // _stride(past, at_ms, wait_ms, parameters)
+    return expected
 
 
 def _set_next_label(state: Labels, row: Row) -> None:
@@ -252,6 +271,7 @@ def _observation(state: Labels, found: Assessment, scene: Scene) -> Observation:
         spend_enters=counted,
         spend_leaves=state.spend_counted,
         acquired=first_channel if state.spend_counted is None else None,
+        labels_thousandths=_labels_thousandths(past, scene),
     )
     state.counted, state.spend_counted = cell, counted
     return observation

@@ -87,6 +87,7 @@ def _check_observation(lesson: Observation) -> None:
         if isinstance(error, Foreign):
             raise
     _require_within(len(lesson.acquired or ""), 0, NAME_LENGTH_MAX, "channel")
+    _require_within(lesson.labels_thousandths, 0, AMOUNT_MAX, "number of labels")
 
 
 def _check_example(lesson: Example) -> None:

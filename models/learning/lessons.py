@@ -50,7 +50,9 @@ class Observation(Taught, tag="observation", kw_only=False):
     money. ``acquired``: at the first check-in, the channel of the first event, which may be empty.
 
     ``features`` are packed, in base64; ``gap_residuals`` are those of the purchase days since the
-    last check-in. Both show drift without waiting for labels.
+    last check-in. Both show drift without waiting for labels. ``labels_thousandths``: how many
+    labels are expected of the decision points since then, each a thousand; 0 unless
+    ``learning.lessons_per_s`` bounds them.
     """
 
     timestamp_ms: int
@@ -65,6 +67,7 @@ class Observation(Taught, tag="observation", kw_only=False):
     spend_enters: Counted | None = None
     spend_leaves: Counted | None = None
     acquired: str | None = None
+    labels_thousandths: int = 0
 
     def values(self) -> tuple[float, ...]:
         """The features as numbers. Raises ``ValueError`` without features of this release."""

@@ -11,7 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.learning import acquisition, churn_models, population, spend, tallies
+from models.learning import (
+    acquisition,
+    churn_models,
+    label_sampling,
+    population,
+    spend,
+    tallies,
+)
 from models.learning.lessons import Cost, Example, Observation, Tally
 from models.learning.scorers import SCORERS
 from models.measures import Measure, Sample
@@ -122,6 +129,15 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(tallies.TallyLearner, tallies.TallyState),
         tallies.Tallies,
         lambda _: tallies.Tallies(),
+    ),
+    Learning(
+        "sampling",
+        (Observation,),
+        _starts(label_sampling.LabelSamplingLearner, label_sampling.LabelSamplingState),
+        label_sampling.LabelSampling,
+        lambda _: label_sampling.LabelSampling(),
+        label_sampling.MEASURES,
+        label_sampling.samples,
     ),
     Learning("drift", (Observation,), _start_drift),
 )

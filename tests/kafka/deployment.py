@@ -89,6 +89,7 @@ class Deployment:
             # Only where it is asked for: earlier releases do not know it.
             **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
             **({"KEEPSTREAM_ARCHIVE": "on"} if settings.has_archive else {}),
+            **({"KEEPSTREAM_PARAMETERS": str(settings.parameters)} if settings.parameters else {}),
             # The tests' events are of years ago.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }

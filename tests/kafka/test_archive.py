@@ -60,10 +60,11 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
     ) as deployment:
         records = orderly_shop(60)
         deployment.publish(records[: len(records) // 2])
-        deployment.start_worker()
+        # Alone, for another one may have done all before it joins.
         first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:3:SIGKILL"})
         deployment.wait("it has a batch in hand", lambda: first.process.exit_code is not None)
         assert -signal.SIGKILL == first.wait()
+        deployment.start_worker()
         storm = Storm(deployment, seed=2)
         storm.rage(3)
         deployment.publish(records[len(records) // 2 :])

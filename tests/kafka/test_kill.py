@@ -10,6 +10,8 @@ import pytest
 from agents.trials.demo.shop import ShopConfig, simulate
 from config.topics import CUSTOMER_EVENTS
 from models.events.wire import LINK_TYPES
+from models.learning.label_sampling import LabelSampling
+from models.learning.snapshot import Snapshot, decode_snapshot
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.deployment import START_MS, Deployment
@@ -20,6 +22,8 @@ from tests.kafka.visitors import with_visitors
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
+#: Less than the shop brings, so that only some decision points are kept.
+BOUND = "learning.lessons_per_s=0.0003"
 REREAD = "keepstream_reread_records_total"
 
 
@@ -34,7 +38,7 @@ class Scale(NamedTuple):
 def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor_decisions(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    with Deployment(kafka.bootstrap_servers, valkey.url, "kill.", tmp_path) as deployment:
+    with shop_with_a_bound(kafka, valkey, "kill.", tmp_path) as deployment:
         survive_a_storm(deployment, Scale(customers=320, events_min=15_000, kills=8))
 
 
@@ -44,9 +48,20 @@ def test_a_storm_of_kills_changes_nothing_brokers_included(
 ) -> None:
     with (
         EmbeddedKafka(tmp_path / "kafka") as kafka,
-        Deployment(kafka.bootstrap_servers, valkey.url, "storm.", tmp_path) as deployment,
+        shop_with_a_bound(kafka, valkey, "storm.", tmp_path) as deployment,
     ):
         survive_a_storm(deployment, Scale(customers=1_750, events_min=100_000, kills=60), kafka)
+
+
+def shop_with_a_bound(
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, prefix: str, directory: Path
+) -> Deployment:
+    section, _, line = BOUND.partition(".")
+    parameters = directory / "parameters.toml"
+    parameters.write_text(f"[{section}]\n{line}\n")
+    return Deployment(
+        kafka.bootstrap_servers, valkey.url, prefix, directory, parameters=str(parameters)
+    )
 
 
 def survive_a_storm(
@@ -77,14 +92,21 @@ def survive_a_storm(
     deployment.wait("workers are ready", lambda: all(w.is_ready() for w in deployment.alive))
     log = [msgspec.json.decode(value) for _, _, value in deployment.read(CUSTOMER_EVENTS)]
     assert LINK_TYPES <= {line["type"] for line in log}
-    checked = assert_exact(deployment, published=len(records))
-    exact = assert_replayed(deployment)
+    checked = assert_exact(deployment, published=len(records), assignments=[BOUND])
+    exact = assert_replayed(deployment, assignments=[BOUND])
+    assert latest_snapshot(deployment).of(LabelSampling).one_in > 1
     assert {0} == {worker.stop() for worker in deployment.alive}
     if kafka is None:
         assert [] == storm.unexplained()
     # Shown by pytest -s.
     print(f"\n{storm}, and 1 with a batch in hand; {checked['rawRecords']} events checked")  # noqa: T201
     print(exact)  # noqa: T201
+
+
+def latest_snapshot(deployment: Deployment) -> Snapshot:
+    """Of those that were exported."""
+    files = (deployment.directory / "models").glob("*.json")
+    return decode_snapshot(max(files, key=lambda file: int(file.stem)).read_bytes())
 
 
 def _is_drained(storm: Storm, deployment: Deployment) -> bool:

@@ -36,7 +36,10 @@ from models.population import MEASURES, samples_of
 from tests.models.lines import DAY_MS, PARAMETERS, at
 
 #: So that a few lessons are enough for every learner to have something to say.
-FEW = replace(PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=20))
+FEW = replace(
+    PARAMETERS,
+    learning=replace(PARAMETERS.learning, minimum_examples=20, lessons_per_s=1e-6),
+)
 NOW_MS = at(days=60)
 #: Those that remember: drift is seen anew after a restart.
 LASTING = tuple(one for one in LEARNERS if one.name != "drift")
@@ -56,6 +59,7 @@ def observation(rng: Random, at_ms: int) -> Observation:
         gap_residuals=(rng.gauss(0, 1),),
         spend_enters=(*spend_cell_of(repeats + 1, net_minor), net_minor),
         acquired=rng.choice(["search", "letters", "", None]),
+        labels_thousandths=500,
     )
 
 
