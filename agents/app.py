@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from time import time
+from time import time as unix_s
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -20,6 +20,7 @@ from agents.profile import ProfileAgent
 from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.lists import answer
+from agents.web.ration import WebTime
 from agents.web.server import LiveCustomers, Readiness, advertised_url, routes, serving
 from config import topics
 from config.parameters import Parameters
@@ -150,8 +151,9 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self._live_customers(), self.refresh)
-            port = await stack.enter_async_context(serving(site, settings))
+            time = WebTime()
+            site = routes(metrics, readiness, self._live_customers(time), self.refresh, time)
+            port = await stack.enter_async_context(serving(site, settings, time))
             # Before the group is joined, which tells it to the others.
             self.app.owners.url = advertised_url(settings, port)
             log.info(
@@ -201,7 +203,7 @@ class Worker:
         row = owned.rows.peek(customer) if owned is not None else None
         return person_of(row) if row is not None and is_elsewhere(row) else None
 
-    def _live_customers(self) -> LiveCustomers:
+    def _live_customers(self, time: WebTime) -> LiveCustomers:
         owners = self.app.owners
 
         def number_of(customer: str) -> int:
@@ -212,6 +214,8 @@ class Worker:
             owners,
             self.settings.partitions,
             lambda: "the worker is joining the group" if self._is_joining() else None,
+            time.lists,
+            self.settings.web_token,
         )
         return LiveCustomers(
             lambda customer: self.customer(customer) or None,
@@ -437,7 +441,7 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.
-        asyncio.run(write_live(settings, empty, int(time() * 1_000)))
+        asyncio.run(write_live(settings, empty, int(unix_s() * 1_000)))
     # Rows make no reference cycles and imported modules stay, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)

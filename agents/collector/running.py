@@ -16,6 +16,7 @@ from config.sources import Senders, load_senders
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
+from streams.timed_loop import run_timed
 from streams.topics import partitions_there
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    asyncio.run(_collect(settings, parameters, senders, partitions))
+    run_timed(_collect(settings, parameters, senders, partitions))
 
 
 async def _collect(

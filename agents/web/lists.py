@@ -12,6 +12,8 @@ from models.customer_list import TOP, CustomerList, QuestionError, question
 from models.events.times import LATEST_MS, milliseconds, moment_of
 
 NAMES = ("where", "by", "show", "top", "cursor", "as_of", "partial", "partitions")
+#: With an answer that will be another one soon.
+RETRY = {"Retry-After": "1"}
 _YES, _NO = ("true", "1"), ("false", "0")
 
 
@@ -46,6 +48,7 @@ async def answer(
         body=_with_message(found) if not is_whole else msgspec.json.encode(found),
         status=200 if is_whole else 503,
         content_type="application/json",
+        headers=None if is_whole else RETRY,
     )
 
 

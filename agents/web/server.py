@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -17,12 +17,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agents.web.connections import Connections, Handler, connections_max
+from agents.web.lists import RETRY
+from agents.web.metrics import DrawnMetrics
+from agents.web.ration import Ration, WebTime
+from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
 from streams.metrics import CONTENT_TYPE, Metrics
 
-#: With an answer that will be another one soon.
-RETRY = {"Retry-After": "1"}
 #: No request has a body that is of use here.
 CONTENT_BYTES_MAX = 1024
 #: Addresses to listen on that are nobody's to be reached at.
@@ -98,12 +100,18 @@ def routes(
     readiness: Readiness,
     customers: LiveCustomers,
     refresh: Callable[[], None],
+    time: WebTime | None = None,
 ) -> web.Application:
-    """The application."""
+    """The application; ``time`` is what it is served with."""
+
+    def draw() -> bytes:
+        refresh()
+        return metrics.exposition()
+
+    drawn = DrawnMetrics(draw, None if time is None else time.answers)
 
     async def expose(_: web.Request) -> web.Response:
-        refresh()
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=drawn.content(), headers={"Content-Type": CONTENT_TYPE})
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
@@ -174,8 +182,14 @@ class ListenAddress(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
-    """Serve until the end of the block; yields the port, a free one for port 0."""
+async def serving(
+    application: web.Application, settings: Settings, time: WebTime | None = None
+) -> AsyncIterator[int]:
+    """Serve until the end of the block, for what ``time`` gives; yields the port, a free one for
+    port 0. With a token in the settings, all but health wants it.
+    """
+    if settings.web_token:
+        application.middlewares.append(guarded(settings.web_token))
     place = ListenAddress(
         "health and metrics",
         settings.web_host,
@@ -184,32 +198,38 @@ async def serving(application: web.Application, settings: Settings) -> AsyncIter
         variable_of("web_port"),
         connections_max(),
     )
-    async with listening(application, place) as port:
+    ration = (time or WebTime()).answers
+    # No request has a body that is waited for.
+    async with listening(application, place, ration, lingering_time=0) as port:
         yield port
 
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, place: ListenAddress, **options: Any
+    application: web.Application,
+    place: ListenAddress,
+    ration: Ration | None = None,
+    **options: Any,
 ) -> AsyncIterator[int]:
-    """As `serving`, at any place; ``options`` are those of aiohttp's protocol."""
-    connections = Connections(place.connections_max)
+    """As `serving`, at any place and without a ration for as much as there is; ``options`` are
+    those of aiohttp's protocol.
+    """
+    connections = Connections(place.connections_max, ration)
 
     @web.middleware
     async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await connections.watch_request(request, handler)
 
-    application.middlewares.append(watched)
+    application.middlewares.insert(0, watched)
     runner = web.AppRunner(
         application, access_log=None, logger=_requests, shutdown_timeout=1.0, **options
     )
     await runner.setup()
     connections.server = runner.server
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
         try:
-            server = await asyncio.get_running_loop().create_server(
-                connections.new_protocol, place.host, place.port
-            )
+            port = await stack.enter_async_context(connections.listen(place.host, place.port))
         except OSError as error:
             raise AddressRefused(
                 f"can't serve {place.what} at {place.host}:{place.port} "
@@ -217,11 +237,5 @@ async def listening(
                 f"to 0, and {place.host_setting} to an address of this machine"
             ) from None
         sweeping = asyncio.create_task(connections.sweep())
-        try:
-            port: int = server.sockets[0].getsockname()[1]
-            yield port
-        finally:
-            server.close()
-            sweeping.cancel()
-    finally:
-        await runner.cleanup()
+        stack.callback(sweeping.cancel)
+        yield port

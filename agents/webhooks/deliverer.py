@@ -19,6 +19,7 @@ from config.settings import Settings
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
 from streams.metrics import CONTENT_TYPE
+from streams.timed_loop import run_timed
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer
@@ -45,7 +46,7 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
         # What they try again is no news; what they give up on is raised.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     require_topics(settings)
-    asyncio.run(Deliverer(settings, endpoints).run())
+    run_timed(Deliverer(settings, endpoints).run())
     return 0
 
 
