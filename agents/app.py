@@ -17,11 +17,12 @@ from agents.deliver import DeliverAgent
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.profile import ProfileAgent
+from agents.ration import WebTime
 from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.lists import answer
-from agents.web.ration import WebTime
 from agents.web.server import LiveCustomers, Readiness, advertised_url, routes, serving
+from agents.web.token import bearer
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
@@ -73,6 +74,8 @@ HEARTBEATS_A_SESSION = 12
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
+#: While more records wait, whoever asks the web port gets little of the loop's time.
+BEHIND_RECORDS = 500
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
     NewerRow,
@@ -151,7 +154,7 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            time = WebTime()
+            time = WebTime(self._is_behind)
             site = routes(metrics, readiness, self._live_customers(time), self.refresh, time)
             port = await stack.enter_async_context(serving(site, settings, time))
             # Before the group is joined, which tells it to the others.
@@ -215,7 +218,7 @@ class Worker:
             self.settings.partitions,
             lambda: "the worker is joining the group" if self._is_joining() else None,
             time.lists,
-            self.settings.web_token,
+            bearer(self.settings.web_token),
         )
         return LiveCustomers(
             lambda customer: self.customer(customer) or None,
@@ -284,6 +287,10 @@ class Worker:
     def _is_idle(self) -> bool:
         """Whether there is nothing to fold."""
         return not any(self.app.batch_consumer.lag().values())
+
+    def _is_behind(self) -> bool:
+        """Whether there is more to fold than comes and goes."""
+        return sum(self.app.batch_consumer.lag().values()) > BEHIND_RECORDS
 
     def refresh(self) -> None:
         """Update the gauges."""

@@ -13,8 +13,7 @@ from time import monotonic
 import aiohttp
 from msgspec.structs import replace
 
-from agents.web.ration import Ration
-from agents.web.token import bearer
+from agents.ration import Ration
 from models.customer_list import (
     ANSWER,
     CustomerList,
@@ -45,7 +44,7 @@ class CustomerLists:
     """Answers questions about the customers of all partitions, or of some of this worker's.
 
     ``away``: why this worker can say nothing of any partition, None if it can. ``ration``: what
-    lists may take of the time that folding wants, too; all of it without one. ``token``: what
+    lists may take of the time that folding wants, too; all of it without one. ``headers``: what
     other workers want to see.
     """
 
@@ -56,14 +55,14 @@ class CustomerLists:
         partitions: int,
         away: Callable[[], str | None],
         ration: Ration | None = None,
-        token: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._owned = owned
         self._owners = owners
         self._partitions = partitions
         self._away = away
         self._ration = ration
-        self._token = token
+        self._headers = headers
         self._waiting = 0
         # One at a time, or several of them would leave folding no time between them.
         self._turn = asyncio.Lock()
@@ -143,7 +142,7 @@ class CustomerLists:
                 session.get(
                     f"{url}/customers",
                     params=only,
-                    headers=bearer(self._token),
+                    headers=self._headers,
                     allow_redirects=False,
                 ) as answer,
             ):

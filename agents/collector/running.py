@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
+from agents.ration import WebTime
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
@@ -56,9 +57,9 @@ async def _collect(
         outbox = await stack.enter_async_context(shared_outbox(settings))
         metrics = CollectorMetrics(senders.sources)
         collector = Collector(senders, parameters, partitions, outbox, metrics)
-        own_port = await stack.enter_async_context(
-            serving(operators_site(collector, metrics, outbox), settings)
-        )
+        time = WebTime()
+        own_site = operators_site(collector, metrics, outbox, time)
+        own_port = await stack.enter_async_context(serving(own_site, settings, time))
         port = await stack.enter_async_context(
             listening(
                 collecting_site(collector),

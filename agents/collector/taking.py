@@ -14,6 +14,7 @@ from aiohttp import web
 
 from agents.collector.answers import Refused, error_answer, json_answer
 from agents.collector.bodies import read_body
+from agents.collector.operations import RefusedEvent, Taken
 from config.parameters import Parameters
 from config.sources import Senders
 from models.collecting.arrival import Arrival
@@ -108,7 +109,7 @@ class Collector:
         self._metrics.count_request(source, response.status)
         return response
 
-    async def _take(self, source: str, body: Body, route: Route) -> dict[str, object]:
+    async def _take(self, source: str, body: Body, route: Route) -> Taken:
         throttle = self._throttles[source]
         if wait_s := throttle.wait_s(monotonic()):
             raise Refused(429, "too_many_events", "this source sends too much", wait_s)
@@ -131,10 +132,12 @@ class Collector:
             except NotWritten as error:
                 raise Refused(503, "unavailable", str(error), RETRY_S) from None
         self._count(source, arrival, intake)
-        answer: dict[str, object] = {"success": True, "accepted": intake.accepted}
-        if intake.refused:
-            answer |= {"refused": intake.refused.total(), "errors": list(intake.explained())}
-        return answer
+        errors = tuple(
+            RefusedEvent(number, one.reason, one.path, one.detail, one.fix)
+            for number, one in intake.refusals
+        )
+        refused = intake.refused.total()
+        return Taken(success=True, accepted=intake.accepted, refused=refused, errors=errors)
 
     def _count(self, source: str, arrival: Arrival, intake: Intake) -> None:
         known = [self._recent.add(source, one) for one in intake.message_ids]

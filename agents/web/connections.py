@@ -16,7 +16,7 @@ from typing import cast
 
 from aiohttp import web
 
-from agents.web.ration import CONNECTION_S, READ_S, REQUEST_S, Ration
+from agents.ration import CONNECTION_S, READ_S, REQUEST_S, Ration
 
 #: A connection without a complete request for this long is closed, a new one or an old one.
 WAITING_MAX_S = 10.0

@@ -5,13 +5,15 @@ from difflib import get_close_matches
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from agents.customer_lists import CustomerLists
+from agents.web.operations import CUSTOMERS, IncompleteList, Told
 from config.parameters import Parameters
 from models.customer_list import TOP, CustomerList, QuestionError, question
 from models.events.times import LATEST_MS, milliseconds, moment_of
 
-NAMES = ("where", "by", "show", "top", "cursor", "as_of", "partial", "partitions")
+NAMES = tuple(parameter.name for parameter in CUSTOMERS.parameters)
 #: With an answer that will be another one soon.
 RETRY = {"Retry-After": "1"}
 _YES, _NO = ("true", "1"), ("false", "0")
@@ -38,7 +40,8 @@ async def answer(
         only = query.get("partitions")
         numbers = None if only is None else [_whole(n, "partitions") for n in only.split(",")]
     except QuestionError as error:
-        return web.json_response({"message": str(error)}, status=400)
+        told = msgspec.json.encode(Told(str(error)))
+        return web.Response(body=told, status=400, content_type="application/json")
     if numbers is None:
         found = await lists.over_all(asked, as_of_ms, query)
     else:
@@ -58,7 +61,7 @@ def _with_message(found: CustomerList) -> bytes:
         f"the customers of partition {missing} are missing: `unanswered` says why; ask again, or "
         f"with partial=true for the others alone"
     )
-    return msgspec.json.encode({"message": message, **msgspec.to_builtins(found)})
+    return msgspec.json.encode(IncompleteList(message=message, **structs.asdict(found)))
 
 
 def _require_known(query: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from agents.web.ration import Ration
+from agents.ration import Ration
 
 #: How old a text may be that is shared.
 SHARED_S = 1.0

@@ -7,18 +7,17 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from time import time
+from time import time as unix_s
 
-from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.web.server import Readiness, serving
+from agents.ration import WebTime
+from agents.web.server import Readiness, process_site, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
-from streams.metrics import CONTENT_TYPE
 from streams.timed_loop import run_timed
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
@@ -71,9 +70,9 @@ class Deliverer:
                 running(new_producer(self._settings), self._settings)
             )
             readiness = Readiness(self._problems, self._delays)
-            port = await stack.enter_async_context(
-                serving(routes(self._metrics, readiness), self._settings)
-            )
+            time = WebTime()
+            site = process_site(self._metrics.exposition, readiness, time)
+            port = await stack.enter_async_context(serving(site, self._settings, time))
             log.info(
                 "delivering to %s; health and metrics at %s:%s",
                 ", ".join(endpoint.name for endpoint in self._endpoints),
@@ -100,7 +99,7 @@ class Deliverer:
             metrics=self._metrics,
             fingerprints=Fingerprints(self._settings.erasure_salt),
             max_age_ms=self._settings.deliver_max_age_ms,
-            clock_ms=lambda: int(time() * 1_000),
+            clock_ms=lambda: int(unix_s() * 1_000),
             chance=random.random,
         )
         while not self._leaving.is_set():
@@ -141,30 +140,3 @@ class Deliverer:
 
 def _in_short(error: Exception) -> str:
     return type(error).__name__ if isinstance(error, KafkaError) else str(error)
-
-
-def routes(metrics: WebhookMetrics, readiness: Readiness) -> web.Application:
-    """Metrics and health."""
-
-    async def expose(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def live(_: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
-
-    async def ready(_: web.Request) -> web.Response:
-        problems, delays = readiness.problems(), readiness.delays()
-        answer: dict[str, object] = {"status": "not ready" if problems else "ready"}
-        answer |= {"problems": problems} if problems else {}
-        answer |= {"delays": delays} if delays else {}
-        return web.json_response(answer, status=503 if problems else 200)
-
-    application = web.Application(client_max_size=1_024)
-    application.add_routes(
-        [
-            web.get("/metrics", expose),
-            web.get("/health/live", live),
-            web.get("/health/ready", ready),
-        ]
-    )
-    return application

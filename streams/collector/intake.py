@@ -5,7 +5,7 @@ topic that `keepstream publish` would choose.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Raw
@@ -76,17 +76,6 @@ class Intake:
         partition = partition_for(key, self._partitions[topic])
         self.records.append(Outgoing(topic, partition, key, content))
         self._count(event)
-
-    def explained(self) -> Iterator[dict[str, object]]:
-        """The first refusals, as answers tell them."""
-        for number, rejected in self.refusals:
-            yield {
-                "index": number,
-                "reason": str(rejected.reason),
-                "path": rejected.path,
-                "detail": rejected.detail,
-                "fix": rejected.fix,
-            }
 
     def _checked(self, content: bytes) -> Event:
         event = self._check(content)

@@ -1,8 +1,9 @@
 """What the web port may take of the loop that it shares with the work itself.
 
 Answers, folding and heartbeats run in one thread. Whoever asks without a pause must not slow the
-fold: the port earns a small share of the CPU that everything else uses, and all of the time in
-which the loop has nothing to do. What it has not earned yet is waited for, in line.
+fold: the port earns a small share of the CPU that everything else uses, and of the time in which
+the loop has nothing to do all of it, or while the work is behind next to nothing: it waits for the
+broker then. What is not earned yet is waited for, in line.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ T = TypeVar("T")
 #: Of the CPU that others use: for all that is quickly answered, and for lists of customers.
 SHARE_OF_ANSWERS: Final = 0.03
 SHARE_OF_LISTS: Final = 0.04
+#: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
+#: nothing else uses CPU, and health has to be told.
+SHARE_OF_WAITING: Final = 0.03
 #: What can be saved up: who asks now and then never waits.
 SAVED_MAX_S: Final = 0.25
 #: What cannot be measured where it happens: aiohttp's own work on a request, the loop's on a
@@ -28,18 +32,28 @@ CONNECTION_S: Final = 0.000_3
 READ_S: Final = 0.000_05
 #: Between looks at what was earned, by the one who is first in line.
 LOOK_S: Final = 0.01
+#: Between looks at whether the work is behind, which cost something themselves.
+BEHIND_S: Final = 0.05
 
 
 class WebTime:
-    """What the loop's time goes to, and what of it the port may have: one of these a process."""
+    """What the loop's time goes to, and what of it the port may have: one of these a process.
+
+    ``is_behind``: whether there is more work than can be done at once. The clocks say for how long
+    this thread had a core, and for how long the loop had nothing to do.
+    """
 
     def __init__(
         self,
+        is_behind: Callable[[], bool] = lambda: False,
         cpu_s: Callable[[], float] = thread_time,
-        idle_s: Callable[[], float] = waited_s,
+        waited_s: Callable[[], float] = waited_s,
     ) -> None:
+        self._is_behind = is_behind
         self._cpu_s = cpu_s
-        self._idle_s = idle_s
+        self._waited_s = waited_s
+        self._looked_s = float("-inf")
+        self._free_share = 1.0
         self._spent_s = 0.0
         self.answers = Ration(self, SHARE_OF_ANSWERS)
         self.lists = Ration(self, SHARE_OF_LISTS)
@@ -59,9 +73,16 @@ class WebTime:
         return self._cpu_s() - self._spent_s
 
     @property
-    def idle_s(self) -> float:
+    def waited_s(self) -> float:
         """How long the loop had nothing to do, so far."""
-        return self._idle_s()
+        return self._waited_s()
+
+    def free_share(self, at_s: float) -> float:
+        """What of the time in which the loop waits the port may have."""
+        if at_s - self._looked_s >= BEHIND_S:
+            self._looked_s = at_s
+            self._free_share = SHARE_OF_WAITING if self._is_behind() else 1.0
+        return self._free_share
 
     def spend(self, seconds: float) -> None:
         self._spent_s += seconds
@@ -74,7 +95,7 @@ class Ration:
         self._time = time
         self._share = share
         self._saved_s = SAVED_MAX_S
-        self._others_s, self._idle_s = time.others_s, time.idle_s
+        self._others_s, self._waited_s = time.others_s, time.waited_s
         self._line = asyncio.Lock()
 
     @property
@@ -90,8 +111,7 @@ class Ration:
     async def turn(self) -> None:
         """Wait until what was spent is earned; who came first goes first."""
         async with self._line:
-            while self.is_owing:
-                # What is earned is seen when somebody looks, and tells nobody.
+            while self.is_owing:  # noqa: ASYNC110 - what is earned is seen by looking
                 await asyncio.sleep(LOOK_S)
 
     def charge(self, seconds: float) -> None:
@@ -122,8 +142,10 @@ class Ration:
 
     def _earned_s(self) -> float:
         """What is left, with what was earned since the last look; below 0 is a debt."""
-        others_s, idle_s = self._time.others_s, self._time.idle_s
-        earned_s = self._share * (others_s - self._others_s) + (idle_s - self._idle_s)
-        self._others_s, self._idle_s = others_s, idle_s
-        self._saved_s = min(self._saved_s + earned_s, SAVED_MAX_S)
+        others_s, waited_s = self._time.others_s, self._time.waited_s
+        free_share = self._time.free_share(others_s + waited_s)
+        self._saved_s += self._share * (others_s - self._others_s)
+        self._saved_s += free_share * (waited_s - self._waited_s)
+        self._saved_s = min(self._saved_s, SAVED_MAX_S)
+        self._others_s, self._waited_s = others_s, waited_s
         return self._saved_s
