@@ -71,7 +71,7 @@ def _add_health(application: web.Application, collector: Collector) -> None:
         problems = collector.problems()
         if not problems:
             return json_answer(Health("ready"))
-        return json_answer(Health("not ready", problems), 503)
+        return json_answer(Health("not ready", tuple(problems)), 503)
 
     add_operations(application, (LIVE, live), (READY, ready))
 

@@ -134,7 +134,7 @@ def process_site(
 
     async def ready(_: web.Request) -> web.Response:
         refresh()
-        problems, delays = readiness.problems(), readiness.delays()
+        problems, delays = tuple(readiness.problems()), tuple(readiness.delays())
         status = "not ready" if problems else "ready"
         return answer_in_json(Health(status, problems, delays), 503 if problems else 200)
 
