@@ -45,7 +45,10 @@ def collecting_site(collector: Collector) -> web.Application:
 
 
 def operators_site(
-    collector: Collector, metrics: CollectorMetrics, outbox: SharedOutbox, time: WebTime
+    collector: Collector,
+    metrics: CollectorMetrics,
+    outbox: SharedOutbox,
+    time: WebTime | None = None,
 ) -> web.Application:
     """Metrics and health, which are nobody else's."""
 
@@ -94,7 +97,11 @@ async def _as_clients_expect(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except web.HTTPException as error:
         code = (error.reason or "error").lower().replace(" ", "_")
-        return error_answer(Refused(error.status, code, f"{request.method} {error.reason}{_HERE}"))
+        refused = Refused(error.status, code, f"{request.method} {error.reason}{_HERE}")
+        response = error_answer(refused)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception:
         log.exception("a request failed")
         return error_answer(Refused(500, "internal", "the collector failed; see its log"))

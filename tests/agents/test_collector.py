@@ -15,7 +15,6 @@ from agents.collector import bodies
 from agents.collector.running import LINGER_S
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
-from agents.ration import WebTime
 from agents.web import connections
 from agents.web.server import ListenAddress, listening
 from config.sources import SenderLimits, Senders, hash_of
@@ -87,13 +86,19 @@ class Site:
         async with self.client.post(self.url + path, data=data, **more) as answer:
             assert "application/json" == answer.content_type
             assert "*" == answer.headers["Access-Control-Allow-Origin"]
-            return answer.status, {**json.loads(await answer.read()), **_retry(answer)}
+            told = {**_retry(answer), **_allowed(answer)}
+            return answer.status, {**json.loads(await answer.read()), **told}
 
     async def is_served(self) -> bool:
         return (await self.post("/v1/batch", {"batch": [ORDER]}))[0] == 200
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"keepstream_collector_{name}", labels) or 0.0
+
+
+def _allowed(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    allowed = answer.headers.get("Allow")
+    return {} if allowed is None else {"allow": allowed}
 
 
 def _retry(answer: aiohttp.ClientResponse) -> dict[str, int]:
@@ -204,6 +209,7 @@ def test_what_is_refused_is_told_in_json(
             assert body["message"]
             if status in (404, 405):
                 assert "post events to /v1/track or /v1/batch" in body["message"]
+                assert (status == 405) == ("allow" in body)
             assert [] == here.outbox.written
             assert await here.is_served()
 
@@ -394,7 +400,7 @@ def test_operators_have_metrics_of_their_own_and_clients_have_none() -> None:
             assert await here.is_served()
             async with here.client.get(f"{here.url}/metrics") as answer:
                 assert 404 == answer.status
-            own = operators_site(here.collector, here.metrics, here.outbox, WebTime())
+            own = operators_site(here.collector, here.metrics, here.outbox)
             place = ListenAddress("metrics", "127.0.0.1", 0, "HOST", "PORT", 8)
             async with listening(own, place) as port:
                 async with here.client.get(f"http://127.0.0.1:{port}/metrics") as answer:
