@@ -17,9 +17,12 @@ from streams.timed_loop import waited_s
 
 T = TypeVar("T")
 
-#: Of the CPU that others use: for all that is quickly answered, and for lists of customers.
+#: Of the CPU that others use, a tenth in all. Who asks for one kind without a pause keeps nobody
+#: from another: above all, a probe comes through.
+SHARE_OF_CONNECTIONS: Final = 0.02
+SHARE_OF_HEALTH: Final = 0.02
 SHARE_OF_ANSWERS: Final = 0.03
-SHARE_OF_LISTS: Final = 0.04
+SHARE_OF_LISTS: Final = 0.03
 #: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
 #: nothing else uses CPU, and health has to be told.
 SHARE_OF_WAITING: Final = 0.03
@@ -55,6 +58,9 @@ class WebTime:
         self._looked_s = float("-inf")
         self._free_share = 1.0
         self._spent_s = 0.0
+        #: For connections and what comes by them, before anything is known of it.
+        self.connections = Ration(self, SHARE_OF_CONNECTIONS)
+        self.health = Ration(self, SHARE_OF_HEALTH)
         self.answers = Ration(self, SHARE_OF_ANSWERS)
         self.lists = Ration(self, SHARE_OF_LISTS)
 

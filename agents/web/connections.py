@@ -2,8 +2,8 @@
 
 A worker has so many file descriptors, and its brokers need theirs: whoever opens connections to
 health and metrics, and sends nothing, must not take them. Nor must whoever asks without a pause
-take the loop's time: with a ration, connections are accepted, requests read and answers begun as
-they are earned.
+take the loop's time: where that is rationed, connections are accepted, requests read and answers
+begun as they are earned.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import cast
 
 from aiohttp import web
 
-from agents.ration import CONNECTION_S, READ_S, REQUEST_S, Ration
+from agents.ration import CONNECTION_S, READ_S, REQUEST_S, Ration, WebTime
 
 #: A connection without a complete request for this long is closed, a new one or an old one.
 WAITING_MAX_S = 10.0
@@ -26,6 +26,8 @@ SWEEP_EVERY_S = 1.0
 #: After a connection could not be accepted.
 ACCEPT_AGAIN_S = 0.1
 CONNECTIONS_MAX = 64
+#: What tells nobody anything of customers, and is asked by what restarts a process.
+HEALTH_PATHS = ("/health/live", "/health/ready")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,10 +48,10 @@ class Connections:
     probe comes through, whoever holds the others.
     """
 
-    def __init__(self, limit: int, ration: Ration | None = None) -> None:
+    def __init__(self, limit: int, time: WebTime | None = None) -> None:
         #: Makes aiohttp's protocols, once it is set up.
         self.server: web.Server | None = None
-        self.ration = ration
+        self.time = time
         self._limit = limit
         self._open: dict[asyncio.BaseProtocol, _Guarded] = {}
 
@@ -61,7 +63,7 @@ class Connections:
         """Open what comes to ``host``:``port`` until the end of the block; yields the port. Raises
         ``OSError`` where nobody can listen.
         """
-        if self.ration is None:
+        if self.time is None:
             server = await asyncio.get_running_loop().create_server(self.new_protocol, host, port)
             try:
                 yield server.sockets[0].getsockname()[1]
@@ -69,7 +71,7 @@ class Connections:
                 server.close()
             return
         sockets = await _bound(host, port)
-        tasks = [asyncio.create_task(self._accept(one, self.ration)) for one in sockets]
+        tasks = [asyncio.create_task(self._accept(one, self.time.connections)) for one in sockets]
         try:
             yield sockets[0].getsockname()[1]
         finally:
@@ -129,11 +131,12 @@ class Connections:
                 connection.turn(is_busy=False)
 
     async def _within_ration(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.ration is None:
+        if self.time is None:
             return await handler(request)
-        await self.ration.turn()
-        self.ration.charge(REQUEST_S)
-        answer: web.StreamResponse = await self.ration.metered(_answer(request, handler))
+        ration = self.time.health if request.path in HEALTH_PATHS else self.time.answers
+        await ration.turn()
+        ration.charge(REQUEST_S)
+        answer: web.StreamResponse = await ration.metered(_answer(request, handler))
         return answer
 
     async def sweep(self) -> None:
@@ -198,12 +201,13 @@ class _Guarded(asyncio.Protocol):
         self.inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        ration = self._connections.ration
-        if ration is None:
+        time = self._connections.time
+        if time is None:
             self.inner.data_received(data)
             return
         begun_s = thread_time()
         self.inner.data_received(data)
+        ration = time.connections
         ration.charge(thread_time() - begun_s + READ_S)
         if ration.is_owing and self._transport is not None and self._transport.is_reading():
             self._transport.pause_reading()

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
-from agents.ration import Ration, WebTime
+from agents.ration import WebTime
 from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
@@ -228,9 +228,9 @@ async def serving(
         variable_of("web_port"),
         connections_max(),
     )
-    ration = (time or WebTime()).answers
-    # No request has a body that is waited for.
-    async with listening(application, place, ration, lingering_time=0) as port:
+    # No request has a body that is waited for, and nothing is reckoned for who has gone.
+    options = {"lingering_time": 0, "handler_cancellation": True}
+    async with listening(application, place, time or WebTime(), **options) as port:
         yield port
 
 
@@ -238,13 +238,13 @@ async def serving(
 async def listening(
     application: web.Application,
     place: ListenAddress,
-    ration: Ration | None = None,
+    time: WebTime | None = None,
     **options: Any,
 ) -> AsyncIterator[int]:
-    """As `serving`, at any place and without a ration for as much as there is; ``options`` are
-    those of aiohttp's protocol.
+    """As `serving`, at any place; without ``time`` nothing is rationed. ``options`` are those of
+    aiohttp's runner.
     """
-    connections = Connections(place.connections_max, ration)
+    connections = Connections(place.connections_max, time)
 
     @web.middleware
     async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -6,10 +6,8 @@ from hmac import compare_digest
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from agents.web.connections import Handler
+from agents.web.connections import HEALTH_PATHS, Handler
 
-#: What tells nobody anything of customers, and is asked by what restarts a process.
-OPEN_PATHS = ("/health/live", "/health/ready")
 _UNAUTHORIZED = "no token that is known here: send it as `Authorization: Bearer TOKEN`"
 
 
@@ -19,14 +17,14 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def guarded(token: str) -> Middleware:
-    """Refuse whoever has no ``token``, wherever they ask but for `OPEN_PATHS`."""
+    """Refuse whoever has no ``token``, wherever they ask but for `HEALTH_PATHS`."""
     # Compared by hashes of one length, so that not even the token's length shows in how long it
     # takes.
     wanted = sha256(token.encode()).digest()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in OPEN_PATHS or compare_digest(wanted, _shown(request)):
+        if request.path in HEALTH_PATHS or compare_digest(wanted, _shown(request)):
             return await handler(request)
         return web.json_response(
             {"message": _UNAUTHORIZED}, status=401, headers={"WWW-Authenticate": "Bearer"}

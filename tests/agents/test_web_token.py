@@ -5,9 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 
+from agents.web.connections import HEALTH_PATHS
 from agents.web.operations import OF_A_WORKER, OF_EVERY_PROCESS
 from agents.web.server import LiveCustomers, Readiness, routes, serving
-from agents.web.token import OPEN_PATHS, bearer
+from agents.web.token import bearer
 from config.settings import SettingsError, load_settings
 from streams.metrics import Metrics
 
@@ -57,7 +58,7 @@ def test_who_shows_the_token_is_told_everything() -> None:
     ],
 )
 def test_who_shows_none_or_another_is_told_of_health_alone(headers: dict[str, str]) -> None:
-    expected = [200 if path in OPEN_PATHS else 401 for path in PATHS]
+    expected = [200 if path in HEALTH_PATHS else 401 for path in PATHS]
     assert {200, 401} == set(expected)
     assert expected == statuses(headers, PATHS)
 

@@ -26,6 +26,9 @@ from tests.benchmarks.hammer import KINDS, hammer
 from tests.kafka.deployment import PATIENT_MS, Deployment, orderly_shop
 from tests.kafka.worker import Worker
 
+#: What becomes of an event that is folded.
+FATES = ("applied", "duplicate", "late")
+
 
 class Window(NamedTuple):
     """What a worker did in a stretch of time: ``answers`` that clients got of it meanwhile."""
@@ -62,8 +65,9 @@ class Hammerers:
 
 
 def look(worker: Worker, process: psutil.Process) -> tuple[float, float, float]:
-    """Events, CPU and time so far."""
-    events = worker.metric("keepstream_events_total", fate=("applied", "duplicate", "late"))
+    """Events, CPU and time so far; the first event is waited for."""
+    while not (events := worker.metric("keepstream_events_total", fate=FATES)):
+        sleep(0.1)
     times = process.cpu_times()
     return events, times.user + times.system, monotonic()
 
