@@ -76,10 +76,10 @@ def _found(name: str) -> "Document":
 
 
 def _write_all(directory: Path) -> None:
-    from models.schemas import slug  # noqa: PLC0415 - as above
+    from models.schemas import documents, slug  # noqa: PLC0415 - as above
 
     directory.mkdir(parents=True, exist_ok=True)
-    found = _documents()
+    found = documents()
     for document in found:
         (directory / f"{slug(document.name)}.json").write_text(_text(document), "utf-8")
     typer.echo(f"{len(found)} schemas written to {directory}")

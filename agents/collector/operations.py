@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agents.web.operation import TEXT, Answer, Operation, Parameter, Schema
+from agents.web.operation import TEXT, Operation, Parameter, Reply, Schema
 from agents.web.operations import LIVE, READY
 from models.collecting.requests import BODY_BYTES_MAX, EVENTS_MAX, ROUTES, Form, Route
 from models.events.rejection import Reason
@@ -100,17 +100,17 @@ def _body(route: Route) -> Schema:
 
 
 _AGAIN: Final = {"Retry-After": "In whole seconds."}
-_UNAUTHORIZED: Final = Answer("There is no such write key.", NotTaken)
+_UNAUTHORIZED: Final = Reply("There is no such write key.", NotTaken)
 _ANSWERS: Final = {
-    200: Answer("Every event is published, or a dead letter.", Taken),
-    400: Answer("The body is no request.", NotTaken),
+    200: Reply("Every event is published, or a dead letter.", Taken),
+    400: Reply("The body is no request.", NotTaken),
     401: _UNAUTHORIZED,
-    408: Answer("The body did not come in time: try again.", NotTaken),
-    413: Answer(
+    408: Reply("The body did not come in time: try again.", NotTaken),
+    413: Reply(
         f"More than {BODY_BYTES_MAX:,} bytes, inflated, or {EVENTS_MAX:,} events.", NotTaken
     ),
-    429: Answer("The source is over its limit: try again then.", NotTaken, headers=_AGAIN),
-    503: Answer("Kafka is away, or the collector stops: try again.", NotTaken, headers=_AGAIN),
+    429: Reply("The source is over its limit: try again then.", NotTaken, headers=_AGAIN),
+    503: Reply("Kafka is away, or the collector stops: try again.", NotTaken, headers=_AGAIN),
 }
 
 
@@ -128,7 +128,7 @@ SEGMENT_SETTINGS: Final = Operation(
     "GET",
     "/v1/projects/{key}/settings",
     "What Segment's library in a browser asks for first.",
-    {200: Answer("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
+    {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
     parameters=(
         Parameter(
             "key", "path", "The write key.", {"type": "string", "minLength": 1}, is_required=True
@@ -141,7 +141,7 @@ RUDDERSTACK_SETTINGS: Final = Operation(
     "GET",
     "/sourceConfig",
     "What RudderStack's library in a browser asks for first.",
-    {200: Answer("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
+    {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
 )
 
 #: All of them. Each address may have a slash at its end.

@@ -5,7 +5,7 @@ from typing import Any
 
 from agents.collector.operations import OF_THE_COLLECTOR
 from agents.documents.components import Components
-from agents.web.operation import Answer, Operation, Shape
+from agents.web.operation import Operation, Reply, Shape
 from agents.web.operations import OF_A_WORKER, OF_EVERY_PROCESS
 from config import VERSION
 from config.settings import Settings
@@ -126,7 +126,7 @@ def _operation(operation: Operation, tag: str, components: Components) -> Node:
     }
 
 
-def _answer(answer: Answer, components: Components) -> Node:
+def _answer(answer: Reply, components: Components) -> Node:
     headers = {
         name: {"description": about, "required": True, "schema": {"type": "string"}}
         for name, about in answer.headers.items()

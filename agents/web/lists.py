@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import structs
 
 from agents.customer_lists import CustomerLists
-from agents.web.operations import CUSTOMERS, IncompleteList, Told
+from agents.web.operations import CUSTOMERS, IncompleteList, WhyNot
 from config.parameters import Parameters
 from models.customer_list import TOP, CustomerList, QuestionError, question
 from models.events.times import LATEST_MS, milliseconds, moment_of
@@ -40,7 +40,7 @@ async def answer(
         only = query.get("partitions")
         numbers = None if only is None else [_whole(n, "partitions") for n in only.split(",")]
     except QuestionError as error:
-        told = msgspec.json.encode(Told(str(error)))
+        told = msgspec.json.encode(WhyNot(str(error)))
         return web.Response(body=told, status=400, content_type="application/json")
     if numbers is None:
         found = await lists.over_all(asked, as_of_ms, query)

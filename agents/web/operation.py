@@ -24,7 +24,7 @@ class Parameter(NamedTuple):
     is_required: bool = False
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What an answer with a status means, its content, and headers that only it has."""
 
     about: str
@@ -43,7 +43,7 @@ class Operation(NamedTuple):
     method: str
     path: str
     about: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Reply]
     parameters: tuple[Parameter, ...] = ()
     body: Shape | None = None
     is_open: bool = False

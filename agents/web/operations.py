@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from agents.web.operation import Answer, Operation, Parameter
+from agents.web.operation import Operation, Parameter, Reply
 from models.customer_list import TOP, TOP_MAX, CustomerList
 from models.event_schema import ID_TEXT
 from streams.metrics import CONTENT_TYPE
@@ -21,7 +21,7 @@ class Health(Struct, frozen=True, omit_defaults=True):
     delays: Sequence[str] = ()
 
 
-class Told(Struct, frozen=True, omit_defaults=True):
+class WhyNot(Struct, frozen=True, omit_defaults=True):
     """Why there is no other answer, and what mends it. ``customer``: whom to ask for instead."""
 
     message: str
@@ -41,7 +41,7 @@ LIVE: Final = Operation(
     "GET",
     "/health/live",
     "Whether the process answers.",
-    {200: Answer("It does.", Health)},
+    {200: Reply("It does.", Health)},
     is_open=True,
 )
 READY: Final = Operation(
@@ -49,12 +49,12 @@ READY: Final = Operation(
     "GET",
     "/health/ready",
     "Whether the process does its work.",
-    {200: Answer("It does.", Health), 503: Answer("It does not, for these reasons.", Health)},
+    {200: Reply("It does.", Health), 503: Reply("It does not, for these reasons.", Health)},
     is_open=True,
 )
-_UNAUTHORIZED: Final = Answer(
+_UNAUTHORIZED: Final = Reply(
     "There is a token, and the request has another one or none.",
-    Told,
+    WhyNot,
     headers={"WWW-Authenticate": "Bearer"},
 )
 METRICS: Final = Operation(
@@ -63,7 +63,7 @@ METRICS: Final = Operation(
     "/metrics",
     "The metrics in Prometheus' text format; asked for too often, those of the last second.",
     {
-        200: Answer("The metrics.", {"type": "string"}, CONTENT_TYPE.partition(";")[0]),
+        200: Reply("The metrics.", {"type": "string"}, CONTENT_TYPE.partition(";")[0]),
         401: _UNAUTHORIZED,
     },
 )
@@ -73,16 +73,16 @@ CUSTOMER: Final = Operation(
     "/customers/{id}",
     "A customer as of now.",
     {
-        200: Answer("The profile.", "profile"),
-        307: Answer(
+        200: Reply("The profile.", "profile"),
+        307: Reply(
             "The worker that has them, or the customer whose id it is.",
-            Told,
+            WhyNot,
             headers={"Location": "Where to ask."},
         ),
-        400: Answer("It can be no customer's id.", Told),
+        400: Reply("It can be no customer's id.", WhyNot),
         401: _UNAUTHORIZED,
-        404: Answer("There is no such customer, or nobody who knows.", Told),
-        503: Answer("Their partition is being read.", Told, headers=_AGAIN),
+        404: Reply("There is no such customer, or nobody who knows.", WhyNot),
+        503: Reply("Their partition is being read.", WhyNot, headers=_AGAIN),
     },
     parameters=(Parameter("id", "path", "The customer's id, escaped.", ID_TEXT, is_required=True),),
     # An id may have slashes in it, escaped or not.
@@ -94,10 +94,10 @@ CUSTOMERS: Final = Operation(
     "/customers",
     "Those for whom a condition holds, the highest by a number first.",
     {
-        200: Answer("The list.", CustomerList),
-        400: Answer("It cannot be asked like this.", Told),
+        200: Reply("The list.", CustomerList),
+        400: Reply("It cannot be asked like this.", WhyNot),
         401: _UNAUTHORIZED,
-        503: Answer(
+        503: Reply(
             "Partitions are missing from the list, which `unanswered` names.",
             IncompleteList,
             headers=_AGAIN,

@@ -23,7 +23,7 @@ from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
 from agents.web.operation import add_operations
-from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Health, Told
+from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Health, WhyNot
 from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
@@ -159,7 +159,7 @@ def routes(
         assert customers.listed is not None
         query = request.query
         if len(query) != len(set(query)):
-            return answer_in_json(Told("a name is asked twice"), 400)
+            return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
     application = process_site(metrics.exposition, readiness, time, refresh)
@@ -176,28 +176,28 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return answer_in_json(Told(f"{request.method}: {error.reason}"), error.status, headers)
+        return answer_in_json(WhyNot(f"{request.method}: {error.reason}"), error.status, headers)
 
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     """The customer's profile, where to ask for it, or why there is none."""
     if not is_id(customer):
-        return answer_in_json(Told("not a customer's id"), 400)
+        return answer_in_json(WhyNot("not a customer's id"), 400)
     if (person := customers.person(customer)) is not None:
         place = {"Location": f"/customers/{quote(person, safe='')}"}
-        return answer_in_json(Told("an id of another customer", person), 307, place)
+        return answer_in_json(WhyNot("an id of another customer", person), 307, place)
     view = customers.profile(customer)
     if view is not None:
         return web.Response(body=view, content_type="application/json")
     if customers.is_recovering(customer):
-        told = Told("recovering: the partition is being read, ask again soon")
+        told = WhyNot("recovering: the partition is being read, ask again soon")
         return answer_in_json(told, 503, RETRY)
     if (url := customers.owner(customer)) is not None:
         there = f"{url}/customers/{quote(customer, safe='')}"
-        told = Told(f"another worker owns them: {there}")
+        told = WhyNot(f"another worker owns them: {there}")
         return answer_in_json(told, 307, {"Location": there})
     is_known = customers.is_known(customer)
-    return answer_in_json(Told("no such customer" if is_known else _NOBODY_KNOWN), 404)
+    return answer_in_json(WhyNot("no such customer" if is_known else _NOBODY_KNOWN), 404)
 
 
 class ListenAddress(NamedTuple):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import thread_time
 
 import pytest
 
@@ -18,6 +17,7 @@ from agents.ration import (
 )
 from agents.web.metrics import SHARED_S, DrawnMetrics
 from streams.timed_loop import TimedLoop, run_timed, waited_s
+from tests.benchmarks.shared_loop import burn
 
 
 class Machine:
@@ -121,33 +121,6 @@ def test_those_who_wait_are_served_in_the_order_in_which_they_came() -> None:
 
     asyncio.run(scenario())
     assert list(range(5)) == served
-
-
-def burn(seconds: float) -> None:
-    until_s = thread_time() + seconds
-    while thread_time() < until_s:
-        pass
-
-
-def test_each_step_is_charged_once_and_what_others_do_meanwhile_is_not() -> None:
-    async def inner() -> str:
-        burn(0.02)
-        await asyncio.sleep(0.01)
-        return "found"
-
-    async def outer(time: WebTime) -> str:
-        burn(0.02)
-        return await time.lists.metered(inner())
-
-    async def scenario() -> tuple[str, float]:
-        time = WebTime()
-        asking = asyncio.ensure_future(time.answers.metered(outer(time)))
-        await asyncio.sleep(0)
-        burn(0.5)
-        return await asking, time.spent_s
-
-    found, spent_s = run_timed(scenario())
-    assert ("found", pytest.approx(0.04, rel=0.5)) == (found, spent_s)
 
 
 async def failing() -> None:
