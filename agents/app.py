@@ -22,7 +22,6 @@ from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.lists import answer
 from agents.web.server import LiveCustomers, Readiness, advertised_url, routes, serving
-from agents.web.token import bearer
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
@@ -218,7 +217,7 @@ class Worker:
             self.settings.partitions,
             lambda: "the worker is joining the group" if self._is_joining() else None,
             time.lists,
-            bearer(self.settings.web_token),
+            self.settings.web_headers,
         )
         return LiveCustomers(
             lambda customer: self.customer(customer) or None,

@@ -276,6 +276,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def uses_sasl(self) -> bool:
         return self.security_protocol.startswith("SASL")
 
+    @property
+    def web_headers(self) -> dict[str, str]:
+        """What shows the token at the web port of another process; nothing without one."""
+        return {"Authorization": f"Bearer {self.web_token}"} if self.web_token else {}
+
     def topic(self, name: str) -> str:
         """The topic `name` as the broker knows it."""
         return self.topic_prefix + name

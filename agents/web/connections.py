@@ -9,8 +9,8 @@ begun as they are earned.
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import thread_time
 from typing import cast
 
@@ -120,24 +120,33 @@ class Connections:
         self._open.pop(connection.inner, None)
 
     async def watch_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """A middleware that notes when a connection's request begins and ends."""
-        connection = self._open.get(request.protocol)
-        if connection is not None:
-            connection.turn(is_busy=True)
-        try:
-            return await self._within_ration(request, handler)
-        finally:
-            if connection is not None:
-                connection.turn(is_busy=False)
-
-    async def _within_ration(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A middleware that notes when a connection's request begins and ends, and has it wait for
+        its turn: meanwhile the connection may have to give way.
+        """
         if self.time is None:
-            return await handler(request)
+            with self._busy(request):
+                return await handler(request)
+        if (connection := self._open.get(request.protocol)) is not None:
+            connection.turn(is_busy=False)
         ration = self.time.health if request.path in HEALTH_PATHS else self.time.answers
         await ration.turn()
         ration.charge(REQUEST_S)
-        answer: web.StreamResponse = await ration.metered(_answer(request, handler))
-        return answer
+        with self._busy(request):
+            answer: web.StreamResponse = await ration.metered(_answer(request, handler))
+            return answer
+
+    @contextmanager
+    def _busy(self, request: web.Request) -> Iterator[None]:
+        connection = self._open.get(request.protocol)
+        # One that had to give way is not there any more.
+        if connection is None:
+            yield
+            return
+        connection.turn(is_busy=True)
+        try:
+            yield
+        finally:
+            connection.turn(is_busy=False)
 
     async def sweep(self) -> None:
         """Close what takes too long, until cancelled."""

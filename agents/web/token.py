@@ -11,11 +11,6 @@ from agents.web.connections import HEALTH_PATHS, Handler
 _UNAUTHORIZED = "no token that is known here: send it as `Authorization: Bearer TOKEN`"
 
 
-def bearer(token: str) -> dict[str, str]:
-    """The headers that show a token; none without one."""
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
 def guarded(token: str) -> Middleware:
     """Refuse whoever has no ``token``, wherever they ask but for `HEALTH_PATHS`."""
     # Compared by hashes of one length, so that not even the token's length shows in how long it

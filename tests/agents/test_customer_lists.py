@@ -30,7 +30,8 @@ from streams.snapshot_store import SnapshotStore
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, line, lived
 
 PARTITIONS = 4
-SETTINGS = load_settings({}, partitions=PARTITIONS, web_port=0)
+#: Workers want the token of each other, too.
+SETTINGS = load_settings({}, partitions=PARTITIONS, web_port=0, web_token="0123456789-abcdef")
 PLAN = plan_for(PARAMETERS)
 CLOCK_MS = at(5)
 CUSTOMERS = [f"c-{number:02d}" for number in range(40)]
@@ -62,7 +63,13 @@ class Worker:
         self.numbers = numbers
         self.owners = PartitionOwners("customer-events")
         self.away: str | None = None
-        self.lists = CustomerLists(self.partitions, self.owners, PARTITIONS, away=lambda: self.away)
+        self.lists = CustomerLists(
+            self.partitions,
+            self.owners,
+            PARTITIONS,
+            away=lambda: self.away,
+            headers=SETTINGS.web_headers,
+        )
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -96,7 +103,9 @@ def asked(*queries: dict[str, str], of: Worker, beside: tuple[Worker, ...] = (),
             for one in (of, *beside):
                 await stack.enter_async_context(one.serving())
             told(of, *beside, **how)
-            session = await stack.enter_async_context(aiohttp.ClientSession())
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(headers=SETTINGS.web_headers)
+            )
             replies = []
             for query in queries:
                 async with session.get(f"{of.owners.url}/customers", params=query) as reply:
@@ -207,7 +216,7 @@ def test_an_answer_that_is_none_is_a_partition_that_is_missing(status: int, body
             other.owners.url = f"http://127.0.0.1:{port}"
             told(here, other)
             async with (
-                aiohttp.ClientSession() as session,
+                aiohttp.ClientSession(headers=SETTINGS.web_headers) as session,
                 session.get(f"{here.owners.url}/customers") as reply,
             ):
                 return reply.status, orjson.loads(await reply.read())
@@ -367,7 +376,11 @@ def test_lists_that_are_asked_at_once_are_made_one_after_the_other() -> None:
     here, other = Worker(0, 1), Worker(2, 3)
 
     async def ask() -> list[int]:
-        async with here.serving(), other.serving(), aiohttp.ClientSession() as session:
+        async with (
+            here.serving(),
+            other.serving(),
+            aiohttp.ClientSession(headers=SETTINGS.web_headers) as session,
+        ):
             told(here, other)
 
             async def status(of: Worker) -> int:

@@ -8,7 +8,6 @@ import pytest
 from agents.web.connections import HEALTH_PATHS
 from agents.web.operations import OF_A_WORKER, OF_EVERY_PROCESS
 from agents.web.server import LiveCustomers, Readiness, routes, serving
-from agents.web.token import bearer
 from config.settings import SettingsError, load_settings
 from streams.metrics import Metrics
 
@@ -41,7 +40,7 @@ def statuses(headers: dict[str, str], paths: list[str]) -> list[int]:
 
 
 def test_who_shows_the_token_is_told_everything() -> None:
-    assert [200] * len(PATHS) == statuses(bearer(TOKEN), PATHS)
+    assert [200] * len(PATHS) == statuses(SETTINGS.web_headers, PATHS)
     assert [200] == statuses({"Authorization": f"bearer  {TOKEN}"}, ["/metrics"])
 
 
@@ -65,7 +64,7 @@ def test_who_shows_none_or_another_is_told_of_health_alone(headers: dict[str, st
 
 def test_what_is_not_there_is_not_told_either() -> None:
     assert [401] == statuses({}, ["/nothing"])
-    assert [404] == statuses(bearer(TOKEN), ["/nothing"])
+    assert [404] == statuses(SETTINGS.web_headers, ["/nothing"])
 
 
 @pytest.mark.parametrize(
