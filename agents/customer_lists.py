@@ -59,7 +59,8 @@ class CustomerLists:
     ) -> None:
         self._owned = owned
         self._owners = owners
-        self._partitions = partitions
+        #: How many there are.
+        self.partitions = partitions
         self._away = away
         self._ration = ration
         self._headers = headers
@@ -75,7 +76,7 @@ class CustomerLists:
         What other workers say takes as long as the slowest of them, and no longer than a limit.
         """
         if (why := self._away()) is not None:
-            return _merged(asked, [_nothing(range(self._partitions), why)])
+            return _merged(asked, [_nothing(range(self.partitions), why)])
         own, elsewhere, unknown = self._places()
         others = [self._asked_of(url, numbers, query) for url, numbers in sorted(elsewhere.items())]
         found = await asyncio.gather(self.over(own, asked, as_of_ms), *others)
@@ -107,7 +108,7 @@ class CustomerLists:
         own: list[int] = []
         elsewhere: dict[str, list[int]] = {}
         unknown: list[Unanswered] = []
-        for number in range(self._partitions):
+        for number in range(self.partitions):
             url = self._owners.url_of(number)
             if self._owned.get(number) is not None or number in self._owners.shared:
                 own.append(number)

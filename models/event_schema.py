@@ -56,7 +56,7 @@ _ABOUT = {
 #: The names of these fields.
 EVERY_EVENT_HAS: Final = tuple(_ABOUT)
 #: An id as text, and as the number that a database keeps.
-ID_TEXT: Schema = {
+_ID_TEXT: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": ID_BYTES_MAX,
@@ -79,7 +79,7 @@ _NOTHING: Schema = {
         {"type": "object", "maxProperties": 0},
     ]
 }
-_ANY_ID: Schema = {"anyOf": [ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]}
+_ANY_ID: Schema = {"anyOf": [_ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]}
 
 
 def _in_any_case(word: str) -> str:
@@ -92,7 +92,7 @@ def _id_but(words: Iterable[str]) -> list[Schema]:
     nothing = f"{'|'.join(map(_in_any_case, words))}|{IN_BRACKETS}|{ZEROS}"
     never = {"pattern": f"^ *[{QUOTES}]*({nothing})[{QUOTES}]* *$"}
     return [
-        {**ID_TEXT, "not": {"anyOf": [ID_TEXT["not"], never]}},
+        {**_ID_TEXT, "not": {"anyOf": [_ID_TEXT["not"], never]}},
         {**_ID_NUMBER, "not": {"enum": [0, -1]}},
     ]
 
@@ -223,7 +223,7 @@ def _forgive(shape: Type, parts: Schema) -> None:
         elif names_customer(shape, field.encode_name):
             properties[field.encode_name] = _with_kinds(found, _WHO["anyOf"])
         elif text is not None and is_id_field(field.encode_name):
-            kinds = _THING if field.required else [ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]
+            kinds = _THING if field.required else [_ID_TEXT, _ID_NUMBER, *_NOTHING["anyOf"]]
             properties[field.encode_name] = _with_kinds(found, kinds)
         elif text is not None and not field.required:
             properties[field.encode_name] = {

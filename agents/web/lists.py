@@ -38,14 +38,14 @@ async def answer(
         as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None
         is_partial = _flag(query.get("partial", "false"))
         only = query.get("partitions")
-        numbers = None if only is None else [_whole(n, "partitions") for n in only.split(",")]
+        numbers = None if only is None else _numbers(only, lists.partitions)
     except QuestionError as error:
         told = msgspec.json.encode(WhyNot(str(error)))
         return web.Response(body=told, status=400, content_type="application/json")
     if numbers is None:
         found = await lists.over_all(asked, as_of_ms, query)
     else:
-        found = await lists.over(sorted(set(numbers)), asked, as_of_ms)
+        found = await lists.over(numbers, asked, as_of_ms)
     is_whole = is_partial or not found.unanswered
     return web.Response(
         body=_with_message(found) if not is_whole else msgspec.json.encode(found),
@@ -76,6 +76,13 @@ def _whole(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise QuestionError(f"{name} is a whole number, not {text!r}")
     return int(text)
+
+
+def _numbers(text: str, partitions: int) -> list[int]:
+    found = sorted({_whole(number, "partitions") for number in text.split(",")})
+    if found[-1] >= partitions:
+        raise QuestionError(f"partitions are from 0 to {partitions - 1}, not {found[-1]}")
+    return found
 
 
 def _flag(text: str) -> bool:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from agents.web.operation import Operation, Parameter, Reply
 from models.customer_list import TOP, TOP_MAX, CustomerList
-from models.event_schema import ID_TEXT
+from models.events.ids import ID_BYTES_MAX
 from streams.metrics import CONTENT_TYPE
 
 
@@ -84,7 +84,15 @@ CUSTOMER: Final = Operation(
         404: Reply("There is no such customer, or nobody who knows.", WhyNot),
         503: Reply("Their partition is being read.", WhyNot, headers=_AGAIN),
     },
-    parameters=(Parameter("id", "path", "The customer's id, escaped.", ID_TEXT, is_required=True),),
+    parameters=(
+        Parameter(
+            "id",
+            "path",
+            "The customer's id, escaped.",
+            {"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX},
+            is_required=True,
+        ),
+    ),
     # An id may have slashes in it, escaped or not.
     pattern="/customers/{id:.+}",
 )

@@ -258,6 +258,7 @@ def test_an_answer_that_leaves_a_partition_out_is_not_taken_for_all() -> None:
         ({"as_of": "3500-01-01T00:00:00Z"}, "as_of is a moment such as"),
         ({"partial": "maybe"}, "partial is true or false"),
         ({"partitions": "0,x"}, "partitions is a whole number"),
+        ({"partitions": "3,4"}, "partitions are from 0 to 3, not 4"),
     ],
 )
 def test_what_cannot_be_asked_is_a_bad_request(query: dict[str, str], message: str) -> None:
