@@ -13,7 +13,8 @@ Node = dict[str, Any]
 _ABOUT = """Made by `make documents` of the types that are written: do not edit it.
 
 Names of topics are without KEEPSTREAM_TOPIC_PREFIX. `receive` is what Keepstream reads of others,
-and `send` what others may read; what is neither it keeps for itself."""
+and `send` what others may read; what is neither it keeps for itself. Each of the topics that it
+receives takes any event: they are told where they usually are."""
 _BYTES: Final[Node] = {"type": ["string", "null"], "format": "binary"}
 #: What Kafka's binding has a place for, as AsyncAPI types it.
 _CONFIG: Final[Mapping[str, type]] = {

@@ -54,10 +54,10 @@ class RecordKind(NamedTuple):
     """
 
     name: str
-    about: str
     key: str
     content: type[Struct] | str | None = None
     headers: Schema | None = None
+    about: str = ""
 
 
 def records() -> dict[str, list[RecordKind]]:
@@ -65,7 +65,7 @@ def records() -> dict[str, list[RecordKind]]:
     found: dict[str, list[RecordKind]] = {name: [] for name in topics.RAW_TOPICS}
     for name in event_names():
         topic = TOPICS.get(name, topics.CLICKSTREAM)
-        found[topic].append(RecordKind(name, "", "The customer's id, or none.", name))
+        found[topic].append(RecordKind(name, "The customer's id, or none.", name))
     for topic, kind in (*_by_output(), *_BESIDES):
         found.setdefault(topic, []).append(kind)
     return found
@@ -76,9 +76,9 @@ def _by_output() -> Iterator[tuple[str, RecordKind]]:
         content = WhoIsWho if kind is LinkRecord else kind
         keyed = CUSTOMER_KEY if output.is_partitioned or output.is_of_key else "None."
         headers = None if output.type_name is None else _DECISION_HEADERS
-        yield output.topic, RecordKind(kind.__name__, "", keyed, content, headers)
+        yield output.topic, RecordKind(kind.__name__, keyed, content, headers)
         if output.ledger_key is not None:
-            ledger = RecordKind(kind.__name__, "", "The decision's id.", kind)
+            ledger = RecordKind(kind.__name__, "The decision's id.", kind)
             yield topics.DECISION_LEDGER, ledger
 
 
@@ -106,43 +106,45 @@ _DECISION_HEADERS: Final = _headers_of(
     ("ce_group", "ce_causedat"),
 )
 _NOTICE: Final = RecordKind(
-    "ErasureNotice", "", "The fingerprint.", ErasureNotice, _headers_of(_ATTRIBUTES)
+    "ErasureNotice", "The fingerprint.", ErasureNotice, _headers_of(_ATTRIBUTES)
 )
 #: What no effect of the fold is.
 _BESIDES: Final = (
-    (topics.CUSTOMER_EVENTS, RecordKind("LogEvent", "", CUSTOMER_KEY, LogEvent)),
-    (topics.CUSTOMER_EVENTS, RecordKind("clock", "", "None.", "clock")),
-    (topics.CUSTOMER_EVENTS, RecordKind("live", "", "None.", "live")),
-    (topics.CUSTOMER_EVENTS, RecordKind("model", "", "None.", "model")),
+    (topics.CUSTOMER_EVENTS, RecordKind("LogEvent", CUSTOMER_KEY, LogEvent)),
+    (topics.CUSTOMER_EVENTS, RecordKind("clock", "None.", "clock")),
+    (topics.CUSTOMER_EVENTS, RecordKind("live", "None.", "live")),
+    (topics.CUSTOMER_EVENTS, RecordKind("model", "None.", "model")),
     (topics.RETENTION_TRIGGERS, _NOTICE),
     (topics.NEXT_BEST_ACTIONS, _NOTICE),
-    (topics.DEAD_LETTERS, RecordKind("DeadLetter", "", "None.", DeadLetter)),
-    (topics.MODEL_SNAPSHOTS, RecordKind("model-snapshot", "", "None.", "model-snapshot")),
+    (topics.DEAD_LETTERS, RecordKind("DeadLetter", "None.", DeadLetter)),
+    (topics.MODEL_SNAPSHOTS, RecordKind("model-snapshot", "None.", "model-snapshot")),
     (
         topics.UNDELIVERED,
         RecordKind(
-            "UndeliveredMessage", "", "Endpoint, topic, partition and offset.", UndeliveredMessage
+            "UndeliveredMessage", "Endpoint, topic, partition and offset.", UndeliveredMessage
         ),
     ),
     (
         topics.CUSTOMERS,
         RecordKind(
             "row",
-            "A row, packed by its parts, a partition's state, or a grave; null for a row that is "
-            "gone. Headers have the checksum.",
             "The customer's id; of anything else, after a zero byte, what it is.",
+            about="A row, packed by its parts, a partition's state, or a grave; null for a row "
+            "that is gone. Headers have the checksum.",
         ),
     ),
     (
         topics.CUSTOMER_ARCHIVE,
-        RecordKind("frame", "Records of the log, each sealed with its customer's key.", "None."),
+        RecordKind(
+            "frame", "None.", about="Records of the log, each sealed with its customer's key."
+        ),
     ),
     (
         topics.CUSTOMER_KEYS,
         RecordKind(
             "key",
-            "A customer's key, or a partition's; null for one that was deleted.",
             "The customer's id, a zero byte, and since when.",
+            about="A customer's key, or a partition's; null for one that was deleted.",
         ),
     ),
 )
