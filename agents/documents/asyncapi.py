@@ -108,6 +108,8 @@ def _message(kind: RecordKind, components: Components) -> Node:
         payload = components.of_document(content)
     else:
         payload = components.of_type(content)
+    if kind.may_be_null:
+        payload = {"anyOf": [payload, {"type": "null"}]}
     key = {"type": "string", "description": kind.key}
     return {
         "name": kind.name,

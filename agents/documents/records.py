@@ -51,6 +51,7 @@ class WhoIsWho(Struct, rename="camel"):
 class RecordKind(NamedTuple):
     """One kind of records on a topic. ``content``: a type that is written as JSON, a document of
     `keepstream schema`, or None for bytes that only Keepstream reads, which ``about`` describes.
+    ``may_be_null``: whether a record without a value takes back the one before of its key.
     """
 
     name: str
@@ -58,6 +59,7 @@ class RecordKind(NamedTuple):
     content: type[Struct] | str | None = None
     headers: Schema | None = None
     about: str = ""
+    may_be_null: bool = False
 
 
 def records() -> dict[str, list[RecordKind]]:
@@ -121,7 +123,10 @@ _BESIDES: Final = (
     (
         topics.UNDELIVERED,
         RecordKind(
-            "UndeliveredMessage", "Endpoint, topic, partition and offset.", UndeliveredMessage
+            "UndeliveredMessage",
+            "Endpoint, topic, partition and offset.",
+            UndeliveredMessage,
+            may_be_null=True,
         ),
     ),
     (

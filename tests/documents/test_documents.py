@@ -12,13 +12,17 @@ from typing import Any
 import jsonschema
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from agents.collector.site import collecting_site, operators_site
 from agents.documents import DOCUMENTS, document_text
 from agents.web.server import LiveCustomers, Readiness, process_site, routes
+from agents.webhooks.examples import TRIGGER
 from config import topics
 from models.event_schema import event_names
+from models.events.erasure_record import ErasureNotice
+from streams.cloud_events import decision_headers, notice_headers
 from streams.metrics import Metrics
 from tests.documents.collectors import a_collector
 from tests.house.repository import ROOT
@@ -115,6 +119,23 @@ def test_every_topic_and_every_event_is_documented() -> None:
         assert channel["messages"]
     names = {message["name"] for message in ASYNCAPI["components"]["messages"].values()}
     assert set(event_names()) <= names
+
+
+def headers_of(message: str) -> dict[str, Any]:
+    found: dict[str, Any] = ASYNCAPI["components"]["messages"][message]["headers"]
+    return found
+
+
+def test_the_headers_of_decisions_and_erasures_are_those_that_are_written() -> None:
+    notice = ErasureNotice(id="i", fingerprint="f", timestamp="t", mode="m", was_known=True)
+    for message, written in (
+        ("retention-triggers.trigger", decision_headers(TRIGGER, "a.type", 7)),
+        ("retention-triggers.erasurenotice", notice_headers(notice)),
+    ):
+        assert set(headers_of(message)["properties"]) == {name for name, _ in written}
+    # Of what no event caused, and without a group, the rest.
+    least = {name for name, _ in decision_headers(replace(TRIGGER, group=None), "a.type", None)}
+    assert set(headers_of("retention-triggers.trigger")["required"]) == least
 
 
 def test_names_of_schemas_are_ones_that_both_specifications_allow() -> None:
