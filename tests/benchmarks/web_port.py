@@ -13,21 +13,19 @@ import multiprocessing
 import sys
 import tempfile
 from collections.abc import Sequence
+from math import fsum
 from pathlib import Path
-from statistics import median
 from time import monotonic, sleep
 from typing import NamedTuple
 
 import psutil
 
+from config.topics import CUSTOMER_EVENTS
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.benchmarks.hammer import KINDS, hammer
 from tests.kafka.deployment import PATIENT_MS, Deployment, orderly_shop
 from tests.kafka.worker import Worker
-
-#: What becomes of an event that is folded.
-FATES = ("applied", "duplicate", "late")
 
 
 class Window(NamedTuple):
@@ -64,56 +62,62 @@ class Hammerers:
         self._process.join()
 
 
-def look(worker: Worker, process: psutil.Process) -> tuple[float, float, float]:
-    """Events, CPU and time so far; the first event is waited for."""
-    while not (events := worker.metric("keepstream_events_total", fate=FATES)):
-        sleep(0.1)
-    times = process.cpu_times()
-    return events, times.user + times.system, monotonic()
+class Watched:
+    """A worker that drains a log. What it did is asked of the broker and the system, for its own
+    metrics are of the last second while it is hammered.
+    """
+
+    def __init__(self, deployment: Deployment, worker: Worker) -> None:
+        self._deployment = deployment
+        self._process = psutil.Process(worker.process.pid)
+
+    def look(self) -> tuple[float, float, float]:
+        """Records of the log that were folded, CPU and time so far."""
+        times = self._process.cpu_times()
+        folded = sum(self._deployment.committed(CUSTOMER_EVENTS).values())
+        return folded, times.user + times.system, monotonic()
+
+    def window(self, seconds: float, hammerers: Hammerers | None) -> Window:
+        before = self.look()
+        if hammerers is not None:
+            hammerers.begin()
+        sleep(seconds)
+        after = self.look()
+        answers = hammerers.end() if hammerers is not None else 0
+        events, cpu_s, wall_s = (b - a for a, b in zip(before, after, strict=True))
+        return Window(events, cpu_s, wall_s, answers)
 
 
-def window(
-    worker: Worker, process: psutil.Process, seconds: float, hammerers: Hammerers | None
-) -> Window:
-    before = look(worker, process)
-    if hammerers is not None:
-        hammerers.begin()
-    sleep(seconds)
-    answers = hammerers.end() if hammerers is not None else 0
-    after = look(worker, process)
-    events, cpu_s, wall_s = (b - a for a, b in zip(before, after, strict=True))
-    return Window(events, cpu_s, wall_s, answers)
-
-
-def compared(worker: Worker, kind: str, *, events: int, seconds: float) -> list[Window]:
+def compared(
+    deployment: Deployment, worker: Worker, kind: str, *, events: int, seconds: float
+) -> list[Window]:
     """Windows in turn, silent ones first, until the worker has folded most of ``events``."""
-    process = psutil.Process(worker.process.pid)
+    watched = Watched(deployment, worker)
     hammerers = Hammerers(worker.port, kind)
     found: list[Window] = []
     try:
-        while look(worker, process)[0] < events * 0.02:
+        while watched.look()[0] < events * 0.02:
             sleep(0.1)
-        while look(worker, process)[0] < events * 0.85:
+        while watched.look()[0] < events * 0.85:
             is_hammered = len(found) % 2 == 1
-            found.append(window(worker, process, seconds, hammerers if is_hammered else None))
+            found.append(watched.window(seconds, hammerers if is_hammered else None))
     finally:
         hammerers.close()
     return found
 
 
 def ratio(windows: Sequence[Window]) -> tuple[float, float]:
-    """CPU an event, and events a second, of hammered windows over those of the silent ones next to
-    them: what an event costs changes while histories grow.
-    """
-    cpu, pace = [], []
-    for number in range(1, len(windows) - 1, 2):
-        quiet = [windows[number - 1], windows[number + 1]]
-        mine = windows[number]
-        cpu_an_event = sum(one.cpu_s for one in quiet) / sum(one.events for one in quiet)
-        cpu.append(mine.cpu_s / max(mine.events, 1.0) / cpu_an_event)
-        per_s = sum(one.events for one in quiet) / sum(one.wall_s for one in quiet)
-        pace.append(mine.events / mine.wall_s / per_s)
-    return median(cpu), median(pace)
+    """CPU an event, and events a second, of all hammered windows over those of the silent ones."""
+
+    def rates(chosen: Sequence[Window]) -> tuple[float, float]:
+        events = fsum(one.events for one in chosen)
+        cpu_s, wall_s = fsum(one.cpu_s for one in chosen), fsum(one.wall_s for one in chosen)
+        return cpu_s / events, events / wall_s
+
+    # What an event costs changes while histories grow: each hammered one is between two silent.
+    whole = windows[: len(windows) - (len(windows) + 1) % 2]
+    (quiet_cpu, quiet_pace), (cpu, pace) = rates(whole[::2]), rates(whole[1::2])
+    return cpu / quiet_cpu, pace / quiet_pace
 
 
 def measure(
@@ -127,14 +131,14 @@ def measure(
             f"web-{kind}.",
             Path(directory),
             session_timeout_ms=PATIENT_MS,
-            # Events are counted when their batch ends.
-            max_batch_records=500,
+            # They are counted when their batch is committed.
+            max_batch_records=200,
         ) as deployment,
     ):
         events = deployment.publish(orderly_shop(customers))
         worker = deployment.start_worker()
         deployment.wait("it is ready", worker.is_ready)
-        windows = compared(worker, kind, events=events, seconds=seconds)
+        windows = compared(deployment, worker, kind, events=events, seconds=seconds)
         return windows, *ratio(windows)
 
 
