@@ -25,9 +25,9 @@ SHARE_OF_ANSWERS: Final = 0.03
 SHARE_OF_LISTS: Final = 0.03
 #: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
 #: nothing else uses CPU, and health has to be told.
-SHARE_OF_WAITING: Final = 0.03
+SHARE_OF_WAITING: Final = 0.005
 #: What can be saved up: who asks now and then never waits.
-SAVED_MAX_S: Final = 0.25
+SAVED_MAX_S: Final = 0.1
 #: What cannot be measured where it happens: aiohttp's own work on a request, the loop's on a
 #: connection and on what comes in. `python -m tests.benchmarks.web_port` says whether it is enough.
 REQUEST_S: Final = 0.000_3

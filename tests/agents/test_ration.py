@@ -82,7 +82,7 @@ def test_who_asks_now_and_then_never_waits() -> None:
     machine = Machine(is_behind=True)
     for _ in range(100):
         machine.cpu_s += 5.0
-        machine.answer(0.1)
+        machine.answer(0.05)
         assert not machine.time.answers.is_owing
 
 
