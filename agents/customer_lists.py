@@ -82,6 +82,10 @@ class CustomerLists:
         found = await asyncio.gather(self.over(own, asked, as_of_ms), *others)
         return _merged(asked, [*found, CustomerList((), 0, None, (), unknown)])
 
+    def reached_ms(self) -> int:
+        """The time that the partitions here have reached, the one that is ahead of the others."""
+        return max((owned.settled_ms for owned in self._owned), default=0)
+
     async def over(
         self, numbers: Iterable[int], asked: ListQuestion, as_of_ms: int | None
     ) -> CustomerList:

@@ -11,7 +11,7 @@ from agents.customer_lists import CustomerLists
 from agents.web.operations import CUSTOMERS, IncompleteList, WhyNot
 from config.parameters import Parameters
 from models.customer_list import TOP, CustomerList, QuestionError, question
-from models.events.times import LATEST_MS, milliseconds, moment_of
+from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
 NAMES = tuple(parameter.name for parameter in CUSTOMERS.parameters)
 #: With an answer that will be another one soon.
@@ -39,6 +39,8 @@ async def answer(
         is_partial = _flag(query.get("partial", "false"))
         only = query.get("partitions")
         numbers = None if only is None else _numbers(only, lists.partitions)
+        if as_of_ms is not None and not is_partial:
+            _require_to_come(as_of_ms, lists)
     except QuestionError as error:
         told = msgspec.json.encode(WhyNot(str(error)))
         return web.Response(body=told, status=400, content_type="application/json")
@@ -83,6 +85,15 @@ def _numbers(text: str, partitions: int) -> list[int]:
     if found[-1] >= partitions:
         raise QuestionError(f"partitions are from 0 to {partitions - 1}, not {found[-1]}")
     return found
+
+
+def _require_to_come(as_of_ms: int, lists: CustomerLists) -> None:
+    """Refuse what no repeat will answer; what other workers have reached, they say themselves."""
+    if (reached_ms := lists.reached_ms()) > as_of_ms:
+        raise QuestionError(
+            f"as_of is a moment that is still to come, and {iso(reached_ms)} is reached: rows do "
+            f"not know what was before (with partial=true partitions that are not there yet answer)"
+        )
 
 
 def _flag(text: str) -> bool:

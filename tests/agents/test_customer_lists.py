@@ -270,15 +270,19 @@ def test_what_cannot_be_asked_is_a_bad_request(query: dict[str, str], message: s
 def test_a_list_may_be_of_a_later_time_and_of_none_before_the_clock() -> None:
     later, before = iso(at(300)), iso(at(4))
     query = {"by": "net_365d", "top": "1", "show": "silent_days"}
+    past = {**query, "as_of": before}
     replies = asked(
-        *({**query, "as_of": moment} for moment in (later, before)), of=Worker(0, 1, 2, 3)
+        {**query, "as_of": later}, past, {**past, "partial": "true"}, of=Worker(0, 1, 2, 3)
     )
-    (status, said), (refused, why) = replies
+    (status, said), (refused, why), (partly, rest) = replies
 
     assert (200, 300.0) == (status, said["customers"][0]["facts"]["silent_days"])
     assert {later} == {one["asOf"] for one in said["partitions"]}
-    assert 503 == refused
-    assert f"it has reached {iso(CLOCK_MS)}" in why["unanswered"][0]["why"]
+    # No repeat would be answered either.
+    assert 400 == refused
+    assert f"{iso(CLOCK_MS)} is reached: rows do not know what was before" in why["message"]
+    assert 200 == partly
+    assert f"it has reached {iso(CLOCK_MS)}" in rest["unanswered"][0]["why"]
 
 
 def buys(worker: Worker, customer: str, at_ms: int, *, is_drained: bool) -> None:
