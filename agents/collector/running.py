@@ -7,7 +7,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from agents.collector.site import collecting_site, operators_site
-from agents.collector.taking import Collector
+from agents.collector.taking import Collector, mappings_of
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
@@ -28,8 +28,8 @@ LINGER_S = 1.0
 def run_collector(settings: Settings, parameters: Parameters) -> None:
     """Take events until SIGTERM or SIGINT, then answer what was taken.
 
-    Raises `SettingsError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when it cannot
-    start.
+    Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
+    it cannot start.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -38,6 +38,8 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
         # What they try again is told by readiness.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     senders = load_senders(settings)
+    # Before anything is begun: mappings that can't be used are refused with their fix.
+    mappings_of(senders)
     partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
@@ -53,7 +55,7 @@ async def _collect(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(shared_outbox(settings))
-        metrics = CollectorMetrics(senders.sources)
+        metrics = CollectorMetrics(senders.limits)
         collector = Collector(senders, parameters, partitions, outbox, metrics)
         own_port = await stack.enter_async_context(
             serving(operators_site(collector, metrics, outbox), settings)
@@ -69,9 +71,14 @@ async def _collect(
         )
         log.info(
             "taking events of %s on http://%s:%d; metrics and health on http://%s:%d",
-            ", ".join(sorted(senders.sources)), settings.collector_host, port,
+            ", ".join(sorted(senders.limits)), settings.collector_host, port,
             settings.web_host, own_port,
         )  # fmt: skip
+        for name, one in senders.webhooks.items():
+            log.info(
+                "taking webhooks of %s on http://%s:%d/webhooks/%s",
+                one.rule.vendor, settings.collector_host, port, name,
+            )  # fmt: skip
         await stopping.wait()
         log.info("stopping: what was taken is written first")
         collector.is_closing = True

@@ -1,0 +1,261 @@
+"""A vendor's webhook, turned into events by the vendor's rules."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from config.names import folded
+from config.rules import RuleError
+from config.vendors import EventRule, VendorRule
+from models.catalogue import KIND_BY_NAME
+from models.collecting.expressions import Calls, Expression, ExpressionError, holds
+from models.events.foreign import UNREADABLE
+from models.events.leniency import read_json
+from models.events.names import EVENT_TYPES
+from models.events.rejection import Reason, Rejected
+from models.events.times import LATEST_MS, iso, milliseconds, moment_of
+
+#: Numbers beyond it are not the same in every language, so ids travel as texts.
+_EXACT_MAX: Final = 2**53 - 1
+_SECOND_MS: Final = 1_000
+_BODY_FIX: Final = "let the vendor send JSON, and nothing on the way change it"
+
+
+class Delivery(Struct, frozen=True):
+    """A webhook as it came. ``source``: whose; ``headers``: by their names in lower case."""
+
+    source: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Mapped(NamedTuple):
+    """The events, each in wire format, and the type that the webhook says it has."""
+
+    type: str
+    events: list[bytes]
+
+
+class _Rule(NamedTuple):
+    """An event's rule with its expressions, those of the vendor where it has none of its own."""
+
+    rule: EventRule
+    when: Expression | None
+    each: Expression | None
+    id: Expression
+    user: Expression
+    guest: Expression | None
+    timestamp: Expression
+    channel: Expression | None
+    properties: dict[str, Expression]
+
+
+class VendorMapping:
+    """A vendor's rules, compiled: they are found wrong here, and not when a webhook comes.
+
+    ``where``: the file and path of the rules, for messages. ``user`` and ``guest``: expressions of
+    the operator's, instead of the vendor's own.
+    """
+
+    def __init__(
+        self, vendor: VendorRule, where: str, *, user: str | None = None, guest: str | None = None
+    ) -> None:
+        """Raises ``RuleError``."""
+        self._where = where
+        self._expressions: list[Expression] = []
+        self._type = self._required(vendor.type, "type")
+        self._skip = self._compiled(vendor.skip, "skip")
+        self._timestamp = self._required(vendor.timestamp, "timestamp")
+        whole = {
+            "id": self._required(vendor.id, "id"),
+            "user": self._required(user or vendor.user, "user"),
+            "guest": self._compiled(guest or vendor.guest, "guest"),
+            "timestamp": self._timestamp,
+            "channel": self._compiled(vendor.channel, "channel"),
+        }
+        self._rules: dict[str, list[_Rule]] = {}
+        for number, rule in enumerate(vendor.events):
+            compiled = self._rule(rule, f"events[{number}]", whole)
+            for name in rule.types:
+                self._rules.setdefault(name, []).append(compiled)
+        self._decimals = {
+            currency: int(decimals)
+            for decimals, currencies in vendor.decimals.items()
+            for currency in currencies
+        }
+        self.types = tuple(self._rules)
+        #: The headers that it reads, by their names in lower case.
+        self.headers = tuple(dict.fromkeys(n for one in self._expressions for n in one.headers))
+
+    def __call__(self, delivery: Delivery) -> Mapped:
+        """The events that a webhook becomes; none if nothing is to be made of its type. Raises
+        ``Rejected`` for one that can't be understood.
+        """
+        tree = _tree_of(delivery.body)
+        calls = Calls(delivery.headers, self._decimals)
+        kind = self._type.value(tree, calls)
+        if not isinstance(kind, str):
+            raise _not_found("type", self._type, "post webhooks of this vendor alone here")
+        rules = self._rules.get(kind, [])
+        if not rules or (self._skip is not None and holds(self._skip.value(tree, calls))):
+            return Mapped(kind, [])
+        return Mapped(
+            kind, [event for rule in rules for event in self._events(rule, tree, calls, delivery)]
+        )
+
+    def _events(
+        self, rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery
+    ) -> Iterator[bytes]:
+        things: Any = [None]
+        if rule.each is not None:
+            things = rule.each.value(tree, calls) or []
+            if not isinstance(things, list):
+                raise _not_found("each", rule.each, "let each find a list")
+        for thing in things:
+            seen = tree if rule.each is None else {**tree, "each": thing}
+            if rule.when is not None and not holds(rule.when.value(seen, calls)):
+                continue
+            happened_ms = _moment_ms(rule.timestamp, seen, calls)
+            within_ms = rule.rule.within
+            if within_ms is not None:
+                sent_ms = _moment_ms(self._timestamp, tree, calls)
+                if sent_ms - happened_ms > within_ms:
+                    continue
+            yield _event(rule, seen, calls, delivery, happened_ms)
+
+    def _rule(self, rule: EventRule, place: str, whole: Mapping[str, Any]) -> _Rule:
+        if rule.event not in KIND_BY_NAME or rule.event in EVENT_TYPES:
+            raise RuleError(f"{self._where}: {place}.event: {_unknown(rule.event)}")
+        own = {
+            name: self._compiled(getattr(rule, name), f"{place}.{name}") or of_vendor
+            for name, of_vendor in whole.items()
+        }
+        return _Rule(
+            rule,
+            self._compiled(rule.when, f"{place}.when"),
+            self._compiled(rule.each, f"{place}.each"),
+            **own,
+            properties={
+                name: self._required(text, f"{place}.properties.{name}")
+                for name, text in rule.properties.items()
+            },
+        )
+
+    def _compiled(self, text: str | None, place: str) -> Expression | None:
+        return None if text is None else self._required(text, place)
+
+    def _required(self, text: str, place: str) -> Expression:
+        try:
+            found = Expression(text)
+        except ExpressionError as error:
+            raise RuleError(f"{self._where}: {place}: {error}") from None
+        self._expressions.append(found)
+        return found
+
+
+def _event(
+    rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery, happened_ms: int
+) -> bytes:
+    event: dict[str, Any] = {
+        "type": "track",
+        "event": rule.rule.event,
+        "messageId": _message_id(rule, tree, calls, delivery),
+        **_identity(rule, tree, calls, delivery.source),
+        "timestamp": iso(happened_ms),
+    }
+    found = {name: _exact(one.value(tree, calls)) for name, one in rule.properties.items()}
+    event["properties"] = {name: value for name, value in found.items() if value is not None}
+    channel = rule.channel.value(tree, calls) if rule.channel is not None else None
+    if isinstance(channel, str) and channel:
+        event["context"] = {"channel": channel}
+    try:
+        return msgspec.json.encode(event)
+    except (UnicodeEncodeError, RecursionError):
+        # Half a character, in what was no JSON by the letter.
+        raise Rejected(Reason.BAD_JSON, "$", "a text in it is no text") from None
+
+
+def _message_id(rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery) -> str:
+    """The same whenever the webhook is delivered again, and another for each event of it."""
+    stated = rule.id.value(tree, calls)
+    if not isinstance(stated, str | int) or isinstance(stated, bool) or stated == "":
+        # What is delivered again has the same bytes.
+        stated = blake2b(delivery.body, digest_size=16).hexdigest()
+    return f"{delivery.source}:{stated}:{rule.rule.event.lower().replace(' ', '-')}"
+
+
+def _identity(rule: _Rule, tree: dict[str, Any], calls: Calls, source: str) -> dict[str, str]:
+    user = rule.user.value(tree, calls)
+    if holds(user):
+        return {"userId": _id_text("user", rule.user, user)}
+    guest = rule.guest.value(tree, calls) if rule.guest is not None else None
+    if rule.guest is not None and holds(guest):
+        return {"anonymousId": _id_text("guest", rule.guest, guest)}
+    raise Rejected(
+        Reason.NO_IDENTITY,
+        "$",
+        f"neither user ({rule.user.text}) nor guest finds anyone in it",
+        f"name where the customer's id is as user under [webhooks.{source}]",
+    )
+
+
+def _id_text(name: str, expression: Expression, found: Any) -> str:
+    if isinstance(found, str | int) and not isinstance(found, bool):
+        return str(found)
+    raise Rejected(
+        Reason.WRONG_TYPE, "$", f"{name} ({expression.text}) finds no id", "let it find a text"
+    )
+
+
+def _moment_ms(expression: Expression, tree: dict[str, Any], calls: Calls) -> int:
+    """The moment that an expression finds, in ISO 8601 or as seconds since 1970."""
+    found = expression.value(tree, calls)
+    at_ms = 0
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        # Compared first: not every number is one of milliseconds.
+        at_ms = int(found * _SECOND_MS) if 0 < found < LATEST_MS / _SECOND_MS else 0
+    elif isinstance(found, str) and (moment := moment_of(found)) is not None:
+        at_ms = milliseconds(moment)
+    if not 0 < at_ms < LATEST_MS:
+        raise _not_found("timestamp", expression, "let it find ISO 8601 with an offset, or seconds")
+    return at_ms
+
+
+def _exact(value: Any) -> Any:
+    """A value whose whole numbers are those that every reader of JSON understands."""
+    if isinstance(value, dict):
+        return {name: _exact(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_exact(one) for one in value]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_whole and abs(value) > _EXACT_MAX else value
+
+
+def _tree_of(body: bytes) -> dict[str, Any]:
+    try:
+        tree = msgspec.json.decode(body)
+    except UNREADABLE:
+        try:
+            tree = read_json(body)
+        except Rejected as rejected:
+            raise Rejected(rejected.reason, "$", rejected.detail, _BODY_FIX) from None
+    if not isinstance(tree, dict):
+        raise Rejected(Reason.WRONG_TYPE, "$", "a webhook is a JSON object", _BODY_FIX)
+    return tree
+
+
+def _not_found(name: str, expression: Expression, fix: str) -> Rejected:
+    return Rejected(
+        Reason.REQUIRED_MISSING, "$", f"{name} ({expression.text}) finds nothing of use in it", fix
+    )
+
+
+def _unknown(name: str) -> str:
+    meant = {folded(known): known for known in KIND_BY_NAME if known not in EVENT_TYPES}
+    close = difflib.get_close_matches(folded(name), meant, n=1, cutoff=0.6)
+    fix = f"did you mean {meant[close[0]]}?" if close else "`keepstream schema` lists all"
+    return f"{name!r} is no event that is known; {fix}"
