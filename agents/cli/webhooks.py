@@ -13,7 +13,7 @@ from config.settings import Settings
 from config.sources import SourcesFile, sources_in
 from config.vendors import SHIPPED
 from models.collecting.requests import BODY_BYTES_MAX
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.refusals import refusal_in_words
 from models.events.rejection import Rejected
 
@@ -70,12 +70,12 @@ def check(
     """
     settings = settings_from()
     mapping = _mapping(_sources(settings), source)
-    delivery = Delivery(source, _headers(header or []), _body(path))
-    if missing := [name for name in mapping.headers if name not in delivery.headers]:
+    webhook = Webhook(source, _headers(header or []), _body(path))
+    if missing := [name for name in mapping.headers if name not in webhook.headers]:
         given = " ".join(f"--header '{name}: …'" for name in missing)
         typer.secho(f"its mapping reads headers that are not given: {given}", err=True)
     try:
-        mapped = mapping(delivery)
+        mapped = mapping(webhook)
     except Rejected as rejected:
         complain(f"it would be a dead letter: {refusal_in_words(rejected)}")
         raise typer.Exit(EXIT_FOUND) from None

@@ -21,7 +21,7 @@ from models.collecting.arrival import Arrival
 from models.collecting.requests import Body, Route, opened
 from models.collecting.signatures import is_signed
 from models.collecting.throttle import Throttle
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.rejection import Reason, Rejected
 from streams.collector.intake import Intake
 from streams.collector.metrics import CollectorMetrics
@@ -163,7 +163,7 @@ class Collector:
             raise Refused(401, "bad_signature", _UNSIGNED.format(header=rule.header))
         self._admit(name, 1)
         intake = self._intake(name, Arrival(now_ms))
-        kind = intake.take_webhook(Delivery(name, headers, content), self._mappings[name])
+        kind = intake.take_webhook(Webhook(name, headers, content), self._mappings[name])
         answer = await self._publish(name, intake)
         if not intake.records:
             self._metrics.count_ignored(name)

@@ -12,7 +12,7 @@ from config.names import folded
 from config.rules import RuleError
 from config.vendors import EventRule, VendorRule
 from models.catalogue import KIND_BY_NAME
-from models.collecting.expressions import Calls, Expression, ExpressionError, holds
+from models.collecting.queries import Calls, Query, QueryError, holds
 from models.events.foreign import UNREADABLE
 from models.events.leniency import read_json
 from models.events.names import EVENT_TYPES
@@ -25,7 +25,7 @@ _SECOND_MS: Final = 1_000
 _BODY_FIX: Final = "let the vendor send JSON, and nothing on the way change it"
 
 
-class Delivery(Struct, frozen=True):
+class Webhook(Struct, frozen=True):
     """A webhook as it came. ``source``: whose; ``headers``: by their names in lower case."""
 
     source: str
@@ -44,14 +44,14 @@ class _Rule(NamedTuple):
     """An event's rule with its expressions, those of the vendor where it has none of its own."""
 
     rule: EventRule
-    when: Expression | None
-    each: Expression | None
-    id: Expression
-    user: Expression
-    guest: Expression | None
-    timestamp: Expression
-    channel: Expression | None
-    properties: dict[str, Expression]
+    when: Query | None
+    each: Query | None
+    id: Query
+    user: Query
+    guest: Query | None
+    timestamp: Query
+    channel: Query | None
+    properties: dict[str, Query]
 
 
 class VendorMapping:
@@ -66,7 +66,7 @@ class VendorMapping:
     ) -> None:
         """Raises ``RuleError``."""
         self._where = where
-        self._expressions: list[Expression] = []
+        self._expressions: list[Query] = []
         self._type = self._required(vendor.type, "type")
         self._skip = self._compiled(vendor.skip, "skip")
         self._timestamp = self._required(vendor.timestamp, "timestamp")
@@ -91,12 +91,12 @@ class VendorMapping:
         #: The headers that it reads, by their names in lower case.
         self.headers = tuple(dict.fromkeys(n for one in self._expressions for n in one.headers))
 
-    def __call__(self, delivery: Delivery) -> Mapped:
+    def __call__(self, webhook: Webhook) -> Mapped:
         """The events that a webhook becomes; none if nothing is to be made of its type. Raises
         ``Rejected`` for one that can't be understood.
         """
-        tree = _tree_of(delivery.body)
-        calls = Calls(delivery.headers, self._decimals)
+        tree = _tree_of(webhook.body)
+        calls = Calls(webhook.headers, self._decimals)
         kind = self._type.value(tree, calls)
         if not isinstance(kind, str):
             raise _not_found("type", self._type, "post webhooks of this vendor alone here")
@@ -104,11 +104,11 @@ class VendorMapping:
         if not rules or (self._skip is not None and holds(self._skip.value(tree, calls))):
             return Mapped(kind, [])
         return Mapped(
-            kind, [event for rule in rules for event in self._events(rule, tree, calls, delivery)]
+            kind, [event for rule in rules for event in self._events(rule, tree, calls, webhook)]
         )
 
     def _events(
-        self, rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery
+        self, rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook
     ) -> Iterator[bytes]:
         things: Any = [None]
         if rule.each is not None:
@@ -125,7 +125,7 @@ class VendorMapping:
                 sent_ms = _moment_ms(self._timestamp, tree, calls)
                 if sent_ms - happened_ms > within_ms:
                     continue
-            yield _event(rule, seen, calls, delivery, happened_ms)
+            yield _event(rule, seen, calls, webhook, happened_ms)
 
     def _rule(self, rule: EventRule, place: str, whole: Mapping[str, Any]) -> _Rule:
         if rule.event not in KIND_BY_NAME or rule.event in EVENT_TYPES:
@@ -145,26 +145,26 @@ class VendorMapping:
             },
         )
 
-    def _compiled(self, text: str | None, place: str) -> Expression | None:
+    def _compiled(self, text: str | None, place: str) -> Query | None:
         return None if text is None else self._required(text, place)
 
-    def _required(self, text: str, place: str) -> Expression:
+    def _required(self, text: str, place: str) -> Query:
         try:
-            found = Expression(text)
-        except ExpressionError as error:
+            found = Query(text)
+        except QueryError as error:
             raise RuleError(f"{self._where}: {place}: {error}") from None
         self._expressions.append(found)
         return found
 
 
 def _event(
-    rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery, happened_ms: int
+    rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook, happened_ms: int
 ) -> bytes:
     event: dict[str, Any] = {
         "type": "track",
         "event": rule.rule.event,
-        "messageId": _message_id(rule, tree, calls, delivery),
-        **_identity(rule, tree, calls, delivery.source),
+        "messageId": _message_id(rule, tree, calls, webhook),
+        **_identity(rule, tree, calls, webhook.source),
         "timestamp": iso(happened_ms),
     }
     found = {name: _exact(one.value(tree, calls)) for name, one in rule.properties.items()}
@@ -179,13 +179,13 @@ def _event(
         raise Rejected(Reason.BAD_JSON, "$", "a text in it is no text") from None
 
 
-def _message_id(rule: _Rule, tree: dict[str, Any], calls: Calls, delivery: Delivery) -> str:
+def _message_id(rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook) -> str:
     """The same whenever the webhook is delivered again, and another for each event of it."""
     stated = rule.id.value(tree, calls)
     if not isinstance(stated, str | int) or isinstance(stated, bool) or stated == "":
         # What is delivered again has the same bytes.
-        stated = blake2b(delivery.body, digest_size=16).hexdigest()
-    return f"{delivery.source}:{stated}:{rule.rule.event.lower().replace(' ', '-')}"
+        stated = blake2b(webhook.body, digest_size=16).hexdigest()
+    return f"{webhook.source}:{stated}:{rule.rule.event.lower().replace(' ', '-')}"
 
 
 def _identity(rule: _Rule, tree: dict[str, Any], calls: Calls, source: str) -> dict[str, str]:
@@ -203,7 +203,7 @@ def _identity(rule: _Rule, tree: dict[str, Any], calls: Calls, source: str) -> d
     )
 
 
-def _id_text(name: str, expression: Expression, found: Any) -> str:
+def _id_text(name: str, expression: Query, found: Any) -> str:
     if isinstance(found, str | int) and not isinstance(found, bool):
         return str(found)
     raise Rejected(
@@ -211,7 +211,7 @@ def _id_text(name: str, expression: Expression, found: Any) -> str:
     )
 
 
-def _moment_ms(expression: Expression, tree: dict[str, Any], calls: Calls) -> int:
+def _moment_ms(expression: Query, tree: dict[str, Any], calls: Calls) -> int:
     """The moment that an expression finds, in ISO 8601 or as seconds since 1970."""
     found = expression.value(tree, calls)
     at_ms = 0
@@ -248,7 +248,7 @@ def _tree_of(body: bytes) -> dict[str, Any]:
     return tree
 
 
-def _not_found(name: str, expression: Expression, fix: str) -> Rejected:
+def _not_found(name: str, expression: Query, fix: str) -> Rejected:
     return Rejected(
         Reason.REQUIRED_MISSING, "$", f"{name} ({expression.text}) finds nothing of use in it", fix
     )

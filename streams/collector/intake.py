@@ -13,7 +13,7 @@ from msgspec import Raw
 from config.parameters import Parameters
 from config.topics import DEAD_LETTERS
 from models.collecting.arrival import Arrival, arrived
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.customer.identities import MERGED, SPLIT
 from models.events.dead_letter import WEBHOOK, DeadLetter, dead_letter, encode_dead_letter
 from models.events.erasure_record import ERASE_REQUESTED
@@ -74,16 +74,16 @@ class Intake:
             letter = dead_letter(rejected, content, step="collector", sender=self._source)
             self._refuse(number, rejected, letter)
 
-    def take_webhook(self, delivery: Delivery, mapping: VendorMapping) -> str:
+    def take_webhook(self, webhook: Webhook, mapping: VendorMapping) -> str:
         """Turn a webhook into the records to write for its events, and return its type.
 
         What can't be understood, or becomes an event that is refused, is a dead letter with the
         very bytes that came: what mends it is mostly another mapping.
         """
         try:
-            mapped = mapping(delivery)
+            mapped = mapping(webhook)
         except Rejected as rejected:
-            self._refuse_webhook(rejected, delivery, mapping)
+            self._refuse_webhook(rejected, webhook, mapping)
             return ""
         refusal: Rejected | None = None
         for event in mapped.events:
@@ -94,7 +94,7 @@ class Intake:
             except Rejected as rejected:
                 refusal = refusal or rejected
         if refusal is not None:
-            self._refuse_webhook(refusal, delivery, mapping)
+            self._refuse_webhook(refusal, webhook, mapping)
         return mapped.type
 
     def explained(self) -> Iterator[dict[str, object]]:
@@ -138,13 +138,11 @@ class Intake:
         if event.channel is None:
             self.incomplete["channel"] += 1
 
-    def _refuse_webhook(
-        self, rejected: Rejected, delivery: Delivery, mapping: VendorMapping
-    ) -> None:
-        known = delivery.headers
+    def _refuse_webhook(self, rejected: Rejected, webhook: Webhook, mapping: VendorMapping) -> None:
+        known = webhook.headers
         headers = {name: plain(known[name]) for name in mapping.headers if name in known}
         letter = dead_letter(
-            rejected, delivery.body, step=WEBHOOK, sender=self._source, headers=headers
+            rejected, webhook.body, step=WEBHOOK, sender=self._source, headers=headers
         )
         self._refuse(0, rejected, letter)
 

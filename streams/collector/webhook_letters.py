@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.rejection import Rejected
 from streams.dead_letters import Parcel, parcel_of
@@ -26,7 +26,7 @@ class WebhookReader:
             return []
         headers = letter.headers if isinstance(letter.headers, dict) else {}
         try:
-            events = mapping(Delivery(letter.sender, headers, letter.content())).events
+            events = mapping(Webhook(letter.sender, headers, letter.content())).events
         except Rejected:
             self.unread += 1
             return []

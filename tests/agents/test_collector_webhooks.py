@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from agents.collector.taking import mappings_of
 from config.settings import load_settings
 from config.sources import WebhookSource, load_senders
 from config.topics import DEAD_LETTERS, TRANSACTIONS
 from models.events.dead_letter import decode_dead_letter
 from tests.agents.test_collector import Site, site
+from tests.house.documents import blocks
+from tests.house.repository import ROOT
 
 OLD, NEW = "shpss_old", "shpss_new"
 #: A vendor of the shop's own, and how its webhooks become events.
@@ -227,6 +231,21 @@ def test_while_kafka_is_away_vendors_are_told_to_come_back(
             assert 0 == here.count("duplicate_events_total", source="shop")
 
     asyncio.run(scenario())
+
+
+DOCUMENTED = [
+    one.text for one in blocks((ROOT / "docs/vendors.md").read_text()) if "[webhooks" in one.text
+]
+
+
+@pytest.mark.parametrize("text", DOCUMENTED)
+def test_what_the_page_declares_can_be_used(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text(text)
+    for name in re.findall(r"[a-z-]+\.secret", text):
+        (tmp_path / name).write_text(NEW)
+
+    assert mappings_of(load_senders(load_settings({}, collector_sources=str(path))))
 
 
 def test_who_looks_before_sending_finds_something(webhooks: dict[str, WebhookSource]) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import subprocess
 from base64 import b64encode
 from collections import Counter
 from contextlib import closing
@@ -16,6 +17,8 @@ import pytest
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from models.events.rejection import Reason
 from streams.dead_letters import decode_letter
+from tests.house.documents import blocks
+from tests.house.repository import ROOT
 from tests.kafka.collector import CollectorProcess, collecting
 from tests.kafka.deployment import Deployment
 
@@ -163,3 +166,26 @@ def test_a_refused_webhook_is_retried_when_its_mapping_is_mended(
         assert "1 to transactions" in deployment.run("dead-letters", "retry", **mended)
         [event] = [json.loads(one.value) for one in collector.published(RAW_TOPICS)]
         assert ("ada", "shopify:d-1:order-completed") == (event["userId"], event["messageId"])
+
+
+def test_one_by_hand_is_taken_as_the_page_shows_it(deployment: Deployment, tmp_path: Path) -> None:
+    page = [one.text for one in blocks((ROOT / "docs/vendors.md").read_text())]
+    [sources] = [text for text in page if "[vendors.erp]" in text]
+    [command] = [text for text in page if text.startswith("BODY=")]
+    [answer] = [text for text in page if '"accepted"' in text]
+    (tmp_path / "sources.toml").write_text(sources)
+    (tmp_path / "erp.secret").write_text(SECRET)
+
+    settings = deployment.settings
+    variables = {"KEEPSTREAM_COLLECTOR_SOURCES": str(tmp_path / "sources.toml")}
+    with collecting(
+        settings.bootstrap_servers, settings.topic_prefix, tmp_path, variables
+    ) as collector:
+        command = command.replace("http://127.0.0.1:8088", collector.url)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, check=True
+        )
+
+        assert json.loads(answer) == json.loads(done.stdout)
+        log = (tmp_path / "collector.log").read_text()
+        assert f"taking webhooks of erp on {collector.url}/webhooks/erp" in log

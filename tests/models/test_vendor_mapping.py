@@ -12,7 +12,7 @@ import pytest
 
 from config.rules import RuleError
 from config.vendors import SHIPPED, shipped_vendor, vendor_in
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.rejection import Rejected
 from models.parameters import load_parameters
 from streams.line_check import LineCheck
@@ -23,10 +23,10 @@ CURRENCIES = ("USD", "ILS", "JPY", "KWD", "UGX", "ISK", "HUF")
 PARAMETERS = load_parameters(None, [f"money.rates.{name}=1.0" for name in CURRENCIES])
 
 
-def delivery(webhook: dict[str, Any], **changes: Any) -> Delivery:
+def delivery(webhook: dict[str, Any], **changes: Any) -> Webhook:
     headers = {name.lower(): value for name, value in webhook["headers"].items()}
     body = json.dumps({**webhook["body"], **changes}).encode()
-    return Delivery("shop", headers, body)
+    return Webhook("shop", headers, body)
 
 
 def mapped(webhook: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:

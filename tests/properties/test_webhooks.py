@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from config.vendors import SHIPPED, shipped_vendor
 from models.collecting.arrival import Arrival
 from models.collecting.signatures import is_signed
-from models.collecting.vendor_mapping import Delivery, VendorMapping
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.dead_letter import decode_dead_letter
 from streams.collector.intake import Intake
 from tests.models.lines import PARAMETERS
@@ -28,7 +28,7 @@ def answered(vendor: str, headers: dict[str, str], body: bytes) -> Intake:
         Arrival(NOW_MS), PARAMETERS, {**PARTITIONS, "dead-letters": 2}, "shop", is_trusted=False
     )
     lowered = {name.lower(): value for name, value in headers.items()}
-    intake.take_webhook(Delivery("shop", lowered, body), MAPPINGS[vendor])
+    intake.take_webhook(Webhook("shop", lowered, body), MAPPINGS[vendor])
     return intake
 
 

@@ -1,7 +1,7 @@
-"""The expressions of mappings: JMESPath, with a few functions that webhooks need.
+"""What mappings ask of a webhook: JMESPath, with a few functions that webhooks need.
 
-An expression finds, chooses and puts together; it can't loop without end, nor reach anything but
-the webhook. What it may call is known when it is read.
+A query finds, chooses and puts together; it can't loop without end, nor reach anything but the
+webhook. What it may call is known when it is read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ from models.events.rejection import Reason, Rejected
 _NUMBER: Final[Any] = {"types": ["number", "null"]}
 _TEXT: Final[Any] = {"types": ["string", "null"]}
 _DECIMALS: Final = 2
-#: What an expression holds besides nothing and false, as JMESPath has it.
+#: What counts as false in JMESPath, besides nothing and false itself.
 _EMPTY: Final[tuple[Any, ...]] = ("", [], {})
 
 
-class ExpressionError(ValueError):
-    """An expression can't be used; the message says why and what to do."""
+class QueryError(ValueError):
+    """A query can't be used; the message says why and what to do."""
 
 
 class Calls(Functions):
@@ -61,17 +61,17 @@ class Calls(Functions):
         return sha256(plain.encode("utf-8", "replace")).hexdigest() if plain else None
 
 
-class Expression:
-    """One expression; equal for equal texts."""
+class Query:
+    """One expression."""
 
     def __init__(self, text: str) -> None:
-        """Raises ``ExpressionError``."""
+        """Raises ``QueryError``."""
         self.text = text
         try:
             self._parsed = jmespath.compile(text)
         except (JMESPathError, ValueError, RecursionError) as error:
             first_line = f"{error}".partition("\n")[0]
-            raise ExpressionError(
+            raise QueryError(
                 f"{text!r} is no JMESPath ({first_line or type(error).__name__}): "
                 f"https://jmespath.org/tutorial.html shows it"
             ) from None
@@ -90,28 +90,28 @@ class Expression:
             ) from None
 
     def _headers_called(self) -> Iterator[str]:
-        """The headers that it asks for. Raises ``ExpressionError`` for a call that can't be."""
+        """The headers that it asks for. Raises ``QueryError`` for a call that can't be."""
         for name, arguments in _calls_in(self._parsed.parsed):
             known = Calls.FUNCTION_TABLE.get(name)
             if known is None:
-                raise ExpressionError(
+                raise QueryError(
                     f"{self.text!r} calls {name}(), which there is not: beside JMESPath's own "
                     f"there are header(), hashed(), minus() and money()"
                 )
             wanted = known["signature"]
             is_variadic = bool(wanted) and wanted[-1].get("variadic", False)
             if len(arguments) < len(wanted) or (len(arguments) > len(wanted) and not is_variadic):
-                raise ExpressionError(f"{self.text!r}: {name}() takes {len(wanted)} values")
+                raise QueryError(f"{self.text!r}: {name}() takes {len(wanted)} values")
             if name == "header":
                 if arguments[0]["type"] != "literal" or not isinstance(arguments[0]["value"], str):
-                    raise ExpressionError(
+                    raise QueryError(
                         f"{self.text!r}: header() takes a name in quotes: header('X-Topic')"
                     )
                 yield arguments[0]["value"].lower()
 
 
 def holds(value: Any) -> bool:
-    """Whether what an expression finds counts as true."""
+    """Whether what a query finds counts as true."""
     return value is not None and value is not False and value not in _EMPTY
 
 
