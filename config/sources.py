@@ -16,7 +16,7 @@ from config.bounded_text import TextRefused, read_toml
 from config.refusal_words import in_words, pattern
 from config.secret_files import Names, SecretRefused, secret_in_file, several
 from config.settings import Settings, SettingsError, variable_of
-from config.vendors import SHIPPED, VendorRule, shipped_vendor, vendor_in
+from config.vendors import SHIPPED, VendorRule, key_in, shipped_vendor, vendor_in
 
 #: Each is a label of metrics.
 SOURCES_MAX: Final = 200
@@ -176,10 +176,25 @@ def webhook_sources(file: SourcesFile) -> dict[str, WebhookSource]:
                     "secret_file names one file, or two while one secret replaces the other"
                 )
             secrets = tuple(secret_in_file(one, file.path.parent) for one in files)
+            _check_keys(vendor, secrets)
         except (SettingsError, SecretRefused) as error:
             raise SettingsError(f"{place}: {error}") from None
         found[name] = WebhookSource(rule, vendor, where, secrets)
     return found
+
+
+def _check_keys(vendor: VendorRule, secrets: tuple[str, ...]) -> None:
+    """Raise `SecretRefused` for a secret that is no key of this vendor's."""
+    if vendor.signature.key != "base64":
+        return
+    for secret in secrets:
+        try:
+            key_in(secret)
+        except ValueError:
+            raise SecretRefused(
+                "its secret is no base64, as this vendor's are: copy it whole, with whsec_ if it "
+                "begins so"
+            ) from None
 
 
 def require_source_name(name: str) -> None:

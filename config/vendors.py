@@ -6,6 +6,7 @@ Here is their form. Expressions stay texts: `models.collecting.vendor_mapping` k
 
 import re
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Final, Literal
@@ -21,7 +22,8 @@ from config.rules import RuleError
 SHIPPED: Final = ("intercom", "shopify", "stripe", "zendesk")
 EVENTS_MAX: Final = 200
 _TOLERANCE_MAX_MS: Final = DAY_MS
-_PLACE: Final = re.compile(r"\{[^}]*\}")
+PLACE: Final = re.compile(r"\{[^}]*\}")
+_PLACE_NAME: Final = re.compile(r"\{[A-Za-z0-9-]{1,64}\}")
 #: What a signature may be of.
 BODY, TIMESTAMP = "{body}", "{timestamp}"
 
@@ -37,7 +39,9 @@ class SignatureRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ``header`` holds the signature after ``prefix``, and of a list that ``separator`` divides any
     part that begins so. ``signed`` is the text that is signed, in which ``{body}`` stands for the
     very bytes and ``{timestamp}`` for a time in ``timestamp_header``, or in the part of ``header``
-    that begins with ``timestamp_prefix``. ``tolerance``: how far that time may be from ours.
+    that begins with ``timestamp_prefix``; any other ``{name}`` is that header. ``tolerance``: how
+    far that time may be from ours. ``key``: the secret as it stands, or what it is in base64, after
+    ``whsec_`` if it begins so.
     """
 
     header: _HeaderName
@@ -49,6 +53,7 @@ class SignatureRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     timestamp_header: _HeaderName | None = None
     timestamp_prefix: str = ""
     tolerance: DurationMs | None = None
+    key: Literal["text", "base64"] = "text"
 
 
 class EventRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,12 +121,17 @@ def vendor_in(table: Mapping[str, Any], where: str) -> VendorRule:
     return vendor
 
 
+def key_in(secret: str) -> bytes:
+    """The bytes that a secret is in base64, as Standard Webhooks has it. Raises ``ValueError``."""
+    return b64decode(secret.removeprefix("whsec_"), validate=True)
+
+
 def _check_signature(rule: SignatureRule, where: str) -> None:
-    places = _PLACE.findall(rule.signed)
-    if places.count(BODY) != 1 or set(places) - {BODY, TIMESTAMP}:
+    places = PLACE.findall(rule.signed)
+    if places.count(BODY) != 1 or not all(map(_PLACE_NAME.fullmatch, places)):
         raise RuleError(
-            f"{where}: signed is {rule.signed!r}: write {BODY} once, and {TIMESTAMP} if that is "
-            f"signed, too"
+            f"{where}: signed is {rule.signed!r}: write {BODY} once, and {TIMESTAMP} or the name "
+            f"of a header in braces if these are signed, too"
         )
     times = [name for name in ("timestamp_header", "timestamp_prefix") if getattr(rule, name)]
     if len(times) > 1:

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from config.vendors import BODY, TIMESTAMP, SignatureRule
+from config.vendors import BODY, PLACE, SignatureRule, key_in
 from models.events.times import milliseconds, moment_of
 
 #: More parts of a header are no list of signatures.
@@ -29,19 +29,34 @@ def is_signed(
     timestamp = _timestamp(rule, headers, parts)
     if timestamp is None or (timestamp and not _is_recent(rule, timestamp, now_ms)):
         return False
+    told = {**headers, "timestamp": timestamp}
+    around = [_filled(part, told) for part in rule.signed.split(BODY)]
+    if None in around:
+        return False
+    content = body.join(_bytes(part or "") for part in around)
     given = [one.removeprefix(rule.prefix) for one in parts if one.startswith(rule.prefix)]
-    expected = [signature(rule, secret, timestamp, body) for secret in secrets]
+    expected = [_signature(rule, secret, content) for secret in secrets]
     # All are compared, so that the time it takes does not tell which one was nearly right.
     found = [hmac.compare_digest(_bytes(one), _bytes(other)) for one in given for other in expected]
     return any(found)
 
 
-def signature(rule: SignatureRule, secret: str, timestamp: str, body: bytes) -> str:
+def _filled(text: str, told: Mapping[str, str]) -> str | None:
+    """A part of what is signed, with what its places stand for; None if one of them is missing."""
+    names = [place[1:-1].lower() for place in PLACE.findall(text)]
+    if not all(name in told for name in names):
+        return None
+    return PLACE.sub(lambda place: told[place[0][1:-1].lower()], text)
+
+
+def _signature(rule: SignatureRule, secret: str, content: bytes) -> str:
     """The signature as its header has it, without the prefix."""
-    # Taken apart first, as the timestamp is what anybody sends.
-    around = [part.replace(TIMESTAMP, timestamp) for part in rule.signed.split(BODY)]
-    digest = hmac.new(secret.encode(), body.join(map(_bytes, around)), rule.algorithm)
+    digest = hmac.new(_key(rule, secret), content, rule.algorithm)
     return b64encode(digest.digest()).decode() if rule.encoding == "base64" else digest.hexdigest()
+
+
+def _key(rule: SignatureRule, secret: str) -> bytes:
+    return key_in(secret) if rule.key == "base64" else secret.encode()
 
 
 def _timestamp(rule: SignatureRule, headers: Mapping[str, str], parts: Sequence[str]) -> str | None:

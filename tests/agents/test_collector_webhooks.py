@@ -243,7 +243,7 @@ def test_what_the_page_declares_can_be_used(tmp_path: Path, text: str) -> None:
     path = tmp_path / "sources.toml"
     path.write_text(text)
     for name in re.findall(r"[a-z-]+\.secret", text):
-        (tmp_path / name).write_text(NEW)
+        (tmp_path / name).write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
     assert mappings_of(load_senders(load_settings({}, collector_sources=str(path))))
 

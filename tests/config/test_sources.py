@@ -68,6 +68,16 @@ def test_a_file_that_is_missing_is_refused() -> None:
 
 WEBHOOKS = '[webhooks.shop]\nvendor = "shopify"\nsecret_file = '
 
+IN_BASE64 = """
+[vendors.erp]
+type = "a"
+id = "a"
+user = "a"
+timestamp = "a"
+signature = {header = "A", key = "base64"}
+events = [{type = "a", event = "Order Completed"}]
+"""
+
 
 def test_webhooks_have_a_vendor_and_one_secret_or_two(tmp_path: Path) -> None:
     for name in ("one", "two"):
@@ -100,10 +110,15 @@ def test_webhooks_have_a_vendor_and_one_secret_or_two(tmp_path: Path) -> None:
         (f'"one"\n[sources.shop]\nkeys = ["{ONE}"]', "name one of them otherwise"),
         ('"one"\n[vendors.stripe]\n', "vendors.stripe: a vendor of this name is shipped"),
         ('"one"\n[vendors.erp]\ntype = "a"', "vendors.erp: .*docs/vendors.md"),
+        (
+            f'"one"\n[webhooks.erp]\nvendor = "erp"\nsecret_file = "blank"\n{IN_BASE64}',
+            "webhooks.erp: its secret is no base64",
+        ),
     ],
 )
 def test_webhooks_that_can_not_be_used_are_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "one").write_text("secret")
+    (tmp_path / "blank").write_text("a-b")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises((SettingsError, RuleError), match=words):
         senders_of(tmp_path, WEBHOOKS + text)

@@ -1,10 +1,13 @@
 """Signatures as vendors document them. Those expected were made by `openssl dgst -hmac`."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
-from config.vendors import shipped_vendor
+from config.duration import DurationMs
+from config.vendors import SignatureRule, shipped_vendor
 from models.collecting.signatures import is_signed
 
 BODY = b'{"id": "a"}'
@@ -117,3 +120,31 @@ def test_a_signature_of_stripes_is_good_for_five_minutes() -> None:
     headers = GOOD["stripe"][0]
     for late_ms, is_good in ((300_000, True), (300_001, False), (-300_001, False)):
         assert is_good == signed("stripe", headers, now_ms=NOW_MS + late_ms)
+
+
+def test_standard_webhooks_are_a_form_like_others() -> None:
+    rule = SignatureRule(
+        header="webhook-signature",
+        separator=" ",
+        prefix="v1,",
+        encoding="base64",
+        key="base64",
+        signed="{webhook-id}.{timestamp}.{body}",
+        timestamp_header="webhook-timestamp",
+        tolerance=DurationMs(300_000),
+    )
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    at = datetime.fromtimestamp(NOW_MS / 1_000, UTC)
+    # The standard's own library signs.
+    signed_by = Webhook(secret).sign("msg_1", at, BODY.decode())
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": AT,
+        "webhook-signature": f"v1,AAAA {signed_by}",
+    }
+
+    assert is_signed(rule, (secret,), headers, BODY, NOW_MS)
+    for name in headers:
+        assert not is_signed(rule, (secret,), {**headers, name: "msg_2"}, BODY, NOW_MS)
+        less = {one: value for one, value in headers.items() if one != name}
+        assert not is_signed(rule, (secret,), less, BODY, NOW_MS)

@@ -147,7 +147,7 @@ MINIMAL = {
         ({"events": [{"type": "a", "event": "Order Completed", "whn": "b"}]}, "whn.*vendors.md"),
         ({"signature": {"header": "X Y"}}, "Expected the name of an HTTP header"),
         ({"signature": {"header": "X", "signed": "x"}}, "write {body} once"),
-        ({"signature": {"header": "X", "signed": "{body}{time}"}}, "write {body} once"),
+        ({"signature": {"header": "X", "signed": "{body}{a b}"}}, "write {body} once"),
         ({"signature": {"header": "X", "signed": "{timestamp}{body}"}}, "timestamp_header"),
         ({"signature": {"header": "X", "timestamp_header": "T"}}, "add {timestamp} in signed"),
         ({"signature": {"header": "X", "tolerance": "5min"}}, "leave it out"),
