@@ -79,13 +79,16 @@ def check(
     except Rejected as rejected:
         complain(f"it would be a dead letter: {refusal_in_words(rejected)}")
         raise typer.Exit(EXIT_FOUND) from None
-    if not mapped.events:
+    if not (mapped.events or mapped.refusals):
         typer.secho(f"{mapped.type}: it is taken, and nothing is made of it", err=True)
-    if _refused(mapped.events, parameters_from(settings, assignments)):
+    is_any_refused = _print(mapped.events, parameters_from(settings, assignments))
+    for refusal in mapped.refusals:
+        complain(f"it would be a dead letter: {refusal_in_words(refusal)}")
+    if is_any_refused or mapped.refusals:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _refused(events: list[bytes], parameters: Parameters) -> bool:
+def _print(events: list[bytes], parameters: Parameters) -> bool:
     """Print events, and say why those are refused that are; whether any is."""
     from streams.line_check import LineCheck  # noqa: PLC0415 - not for --help
 

@@ -1,7 +1,7 @@
 """A vendor's webhook, turned into events by the vendor's rules."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -34,10 +34,13 @@ class Webhook(Struct, frozen=True):
 
 
 class Mapped(NamedTuple):
-    """The events, each in wire format, and the type that the webhook says it has."""
+    """The type that a webhook says it has, its events in wire format, and why others of it could
+    not be made.
+    """
 
     type: str
     events: list[bytes]
+    refusals: list[Rejected]
 
 
 class _Rule(NamedTuple):
@@ -93,7 +96,7 @@ class VendorMapping:
 
     def __call__(self, webhook: Webhook) -> Mapped:
         """The events that a webhook becomes; none if nothing is to be made of its type. Raises
-        ``Rejected`` for one that can't be understood.
+        ``Rejected`` for one that can't be understood; an event that can't costs no other.
         """
         tree = _tree_of(webhook.body)
         calls = Calls(webhook.headers, self._decimals)
@@ -102,30 +105,32 @@ class VendorMapping:
             raise _not_found("type", self._type, "post webhooks of this vendor alone here")
         rules = self._rules.get(kind, [])
         if not rules or (self._skip is not None and holds(self._skip.value(tree, calls))):
-            return Mapped(kind, [])
-        return Mapped(
-            kind, [event for rule in rules for event in self._events(rule, tree, calls, webhook)]
-        )
+            return Mapped(kind, [], [])
+        mapped = Mapped(kind, [], [])
+        for rule in rules:
+            try:
+                for thing in _things(rule, tree, calls):
+                    self._add(mapped, rule, thing, calls, webhook)
+            except Rejected as rejected:
+                mapped.refusals.append(rejected)
+        return mapped
 
-    def _events(
-        self, rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook
-    ) -> Iterator[bytes]:
-        things: Any = [None]
-        if rule.each is not None:
-            things = rule.each.value(tree, calls) or []
-            if not isinstance(things, list):
-                raise _not_found("each", rule.each, "let each find a list")
-        for thing in things:
-            seen = tree if rule.each is None else {**tree, "each": thing}
-            if rule.when is not None and not holds(rule.when.value(seen, calls)):
-                continue
-            happened_ms = _moment_ms(rule.timestamp, seen, calls)
+    def _add(
+        self, mapped: Mapped, rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook
+    ) -> None:
+        """Add the event that a rule makes of a webhook or of a thing in it, or its refusal."""
+        try:
+            if rule.when is not None and not holds(rule.when.value(tree, calls)):
+                return
+            happened_ms = _moment_ms(rule.timestamp, tree, calls)
             within_ms = rule.rule.within
             if within_ms is not None:
                 sent_ms = _moment_ms(self._timestamp, tree, calls)
                 if sent_ms - happened_ms > within_ms:
-                    continue
-            yield _event(rule, seen, calls, webhook, happened_ms)
+                    return
+            mapped.events.append(_event(rule, tree, calls, webhook, happened_ms))
+        except Rejected as rejected:
+            mapped.refusals.append(rejected)
 
     def _rule(self, rule: EventRule, place: str, whole: Mapping[str, Any]) -> _Rule:
         if rule.event not in KIND_BY_NAME or rule.event in EVENT_TYPES:
@@ -155,6 +160,16 @@ class VendorMapping:
             raise RuleError(f"{self._where}: {place}: {error}") from None
         self._expressions.append(found)
         return found
+
+
+def _things(rule: _Rule, tree: dict[str, Any], calls: Calls) -> list[dict[str, Any]]:
+    """What the rule's expressions see: the webhook, or it once for each thing in a list of it."""
+    if rule.each is None:
+        return [tree]
+    things = rule.each.value(tree, calls) or []
+    if not isinstance(things, list):
+        raise _not_found("each", rule.each, "let each find a list")
+    return [{**tree, "each": thing} for thing in things]
 
 
 def _event(

@@ -85,16 +85,16 @@ class Intake:
         except Rejected as rejected:
             self._refuse_webhook(rejected, webhook, mapping)
             return ""
-        refusal: Rejected | None = None
+        refusals = mapped.refusals
         for event in mapped.events:
             try:
                 published = arrived(event, self._arrival)
                 assert published is not None
                 self._accept(published)
             except Rejected as rejected:
-                refusal = refusal or rejected
-        if refusal is not None:
-            self._refuse_webhook(refusal, webhook, mapping)
+                refusals.append(rejected)
+        if refusals:
+            self._refuse_webhook(refusals[0], webhook, mapping)
         return mapped.type
 
     def explained(self) -> Iterator[dict[str, object]]:

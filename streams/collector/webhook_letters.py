@@ -15,7 +15,7 @@ class WebhookReader:
         self._mappings = mappings
         #: How many were left, by the name of a source that is not declared.
         self.unknown: dict[str, int] = {}
-        #: How many are still not understood.
+        #: How many are still not understood, or not in all.
         self.unread = 0
 
     def __call__(self, letter: DeadLetter) -> list[Parcel]:
@@ -26,9 +26,10 @@ class WebhookReader:
             return []
         headers = letter.headers if isinstance(letter.headers, dict) else {}
         try:
-            events = mapping(Webhook(letter.sender, headers, letter.content())).events
+            mapped = mapping(Webhook(letter.sender, headers, letter.content()))
         except Rejected:
             self.unread += 1
             return []
+        self.unread += bool(mapped.refusals)
         refused = Rejected(letter.reason)
-        return [parcel_of(dead_letter(refused, event, step="collector")) for event in events]
+        return [parcel_of(dead_letter(refused, one, step="collector")) for one in mapped.events]

@@ -5,6 +5,7 @@ and the events.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from config.rules import RuleError
 from config.vendors import SHIPPED, shipped_vendor, vendor_in
-from models.collecting.vendor_mapping import VendorMapping, Webhook
+from models.collecting.vendor_mapping import Mapped, VendorMapping, Webhook
 from models.events.rejection import Rejected
 from models.parameters import load_parameters
 from streams.line_check import LineCheck
@@ -112,10 +113,27 @@ def test_an_operator_says_where_the_customers_id_is() -> None:
 def test_what_can_not_be_understood_says_why_and_what_to_do(
     changes: dict[str, Any], reason: str, words: str
 ) -> None:
-    with pytest.raises(Rejected, match=words) as refused:
-        mapped(load("stripe-payment-succeeded"), **changes)
+    webhook = delivery(load("stripe-payment-succeeded"), **changes)
+    try:
+        found = MAPPINGS["stripe"](webhook)
+    except Rejected as rejected:
+        found = Mapped("", [], [rejected])
 
-    assert (reason, True) == (refused.value.reason, bool(refused.value.fix))
+    [refusal] = found.refusals
+    assert (reason, []) == (refusal.reason, found.events)
+    assert refusal.fix
+    assert re.search(words, f"{refusal.detail} {refusal.fix}")
+
+
+def test_an_event_that_can_not_be_made_costs_no_other() -> None:
+    webhook = load("shopify-orders-updated-refunded")
+    [refund] = webhook["body"]["refunds"]
+    found = MAPPINGS["shopify"](
+        delivery(webhook, refunds=[{**refund, "created_at": None}, refund, 7])
+    )
+
+    assert ["Order Updated", "Order Refunded"] == [json.loads(e)["event"] for e in found.events]
+    assert ["required_missing"] * 2 == [refusal.reason for refusal in found.refusals]
 
 
 MINIMAL = {
