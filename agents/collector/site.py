@@ -59,7 +59,9 @@ def operators_site(
 
 
 async def _exists(_: web.Request) -> web.Response:
-    """For vendors that look whether there is anything before they send, and for people."""
+    """For people, and for vendors that look whether there is anything before they send: Intercom
+    asks with HEAD.
+    """
     return json_answer({"success": True, "message": "post signed webhooks here"})
 
 
