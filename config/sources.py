@@ -69,14 +69,15 @@ class WebhookRule(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class WebhookSource(Struct, frozen=True):
-    """A vendor's webhooks with their secrets, which it shows to nobody. ``where``: the file and the
-    path of the vendor's mapping, for messages.
+    """A vendor's webhooks with their secrets, which it shows to nobody. ``place`` and ``where``:
+    the file and the path of the source and of the vendor, for messages.
     """
 
     rule: WebhookRule
+    place: str
     vendor: VendorRule
     where: str
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"WebhookSource({self.rule.vendor!r})"
@@ -103,6 +104,14 @@ class SourcesFile(Struct, frozen=True):
             f"there is no vendor {name!r}; known: {known}; declare one of your own as a table "
             f"[vendors.{name}]"
         )
+
+    def webhook(self, name: str) -> WebhookSource:
+        """Webhooks that are declared here, without their secrets. Raises `SettingsError`."""
+        rule, place = self.webhooks[name], f"{self.path}: webhooks.{name}"
+        try:
+            return WebhookSource(rule, place, *self.vendor(rule.vendor))
+        except SettingsError as error:
+            raise SettingsError(f"{place}: {error}") from None
 
 
 class Senders:
@@ -167,19 +176,18 @@ def webhook_sources(file: SourcesFile) -> dict[str, WebhookSource]:
     found = {}
     for name, rule in file.webhooks.items():
         require_source_name(name)
-        place = f"{file.path}: webhooks.{name}"
+        source = file.webhook(name)
         try:
-            vendor, where = file.vendor(rule.vendor)
             files = several(rule.secret_file)
             if not 1 <= len(files) <= SECRETS_MAX:
                 raise SecretRefused(
                     "secret_file names one file, or two while one secret replaces the other"
                 )
             secrets = tuple(secret_in_file(one, file.path.parent) for one in files)
-            _check_keys(vendor, secrets)
-        except (SettingsError, SecretRefused) as error:
-            raise SettingsError(f"{place}: {error}") from None
-        found[name] = WebhookSource(rule, vendor, where, secrets)
+            _check_keys(source.vendor, secrets)
+        except SecretRefused as refused:
+            raise SettingsError(f"{source.place}: {refused}") from None
+        found[name] = msgspec.structs.replace(source, secrets=secrets)
     return found
 
 

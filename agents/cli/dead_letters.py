@@ -1,6 +1,5 @@
 """`keepstream dead-letters`: list refused events with their reasons, and retry them."""
 
-from collections.abc import Mapping
 from heapq import heappush, heappushpop
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,6 @@ import typer
 from agents.cli.options import BootstrapServers, kafka_settings
 from config.settings import Settings, variable_of
 from config.sources import sources_in
-from models.collecting.vendor_mapping import VendorMapping
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.times import iso
@@ -72,6 +70,7 @@ def retry(
     """
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
+    from streams.collector.mappings import mappings_in  # noqa: PLC0415 - JMESPath
     from streams.collector.webhook_letters import WebhookReader  # noqa: PLC0415 - Kafka
     from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415
 
@@ -87,7 +86,8 @@ def retry(
         return False
 
     settings = kafka_settings("dead-letters retry", bootstrap_servers=bootstrap_servers)
-    reader = WebhookReader(_mappings(settings))
+    sources = settings.collector_sources
+    reader = WebhookReader(mappings_in(sources_in(Path(sources))) if sources else {})
     counts = asyncio.run(retry_dead_letters(settings, is_wanted, reader, dry_run=dry_run))
     verb = "would go back" if dry_run else "went back"
     typer.echo(f"{counts.total():,} dead letters {verb}")
@@ -108,17 +108,6 @@ def retry(
             f"{reader.unread:,} webhooks stay: they are still not understood; `keepstream webhooks "
             f"check` shows why"
         )
-
-
-def _mappings(settings: Settings) -> Mapping[str, VendorMapping]:
-    """How the webhooks of each source become events; their secrets are not needed for that."""
-    if not settings.collector_sources:
-        return {}
-    file = sources_in(Path(settings.collector_sources))
-    return {
-        name: VendorMapping(*file.vendor(rule.vendor), user=rule.user, guest=rule.guest)
-        for name, rule in file.webhooks.items()
-    }
 
 
 async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "list[StoredLetter]":

@@ -16,6 +16,7 @@ from models.collecting.requests import BODY_BYTES_MAX
 from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.refusals import refusal_in_words
 from models.events.rejection import Rejected
+from streams.collector.mappings import mapping_of
 
 app = typer.Typer(
     help="Look at vendors' webhooks, and at what becomes of them.",
@@ -113,10 +114,9 @@ def _mapping(file: SourcesFile, source: str) -> VendorMapping:
     """That of a source of webhooks, or of a vendor as it is. Raises `SettingsError` if there is
     neither, and `RuleError`.
     """
-    rule = file.webhooks.get(source)
-    if rule is None:
-        return VendorMapping(*file.vendor(source))
-    return VendorMapping(*file.vendor(rule.vendor), user=rule.user, guest=rule.guest)
+    if source in file.webhooks:
+        return mapping_of(file.webhook(source))
+    return VendorMapping(*file.vendor(source))
 
 
 def _headers(given: list[str]) -> dict[str, str]:

@@ -7,13 +7,14 @@ import signal
 from contextlib import AsyncExitStack
 
 from agents.collector.site import collecting_site, operators_site
-from agents.collector.taking import Collector, mappings_of
+from agents.collector.taking import Collector
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
 from config.settings import Settings, variable_of
 from config.sources import Senders, load_senders
 from config.topics import DEAD_LETTERS, RAW_TOPICS
+from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
 from streams.topics import partitions_there
@@ -38,8 +39,9 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
         # What they try again is told by readiness.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     senders = load_senders(settings)
-    # Before anything is begun: mappings that can't be used are refused with their fix.
-    mappings_of(senders)
+    for source in senders.webhooks.values():
+        # Before anything is begun: a mapping that can't be used is refused with its fix.
+        mapping_of(source)
     partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()

@@ -21,9 +21,10 @@ from models.collecting.arrival import Arrival
 from models.collecting.requests import Body, Route, opened
 from models.collecting.signatures import is_signed
 from models.collecting.throttle import Throttle
-from models.collecting.vendor_mapping import VendorMapping, Webhook
+from models.collecting.vendor_mapping import Webhook
 from models.events.rejection import Reason, Rejected
 from streams.collector.intake import Intake
+from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.recent_ids import RecentIds
 from streams.collector.shared_outbox import NotWritten, SharedOutbox
@@ -72,7 +73,7 @@ class Collector:
         """Raises ``RuleError`` for webhooks whose mapping can't be used."""
         self._senders = senders
         self._limits = senders.limits
-        self._mappings = mappings_of(senders)
+        self._mappings = {name: mapping_of(one) for name, one in senders.webhooks.items()}
         self._parameters = parameters
         self._partitions = partitions
         self._outbox = outbox
@@ -233,14 +234,6 @@ def write_key_of(request: web.Request) -> str | None:
         if user:
             return user
     return request.headers.get("X-Write-Key") or request.query.get("writeKey")
-
-
-def mappings_of(senders: Senders) -> dict[str, VendorMapping]:
-    """How the webhooks of each source become events. Raises ``RuleError``."""
-    return {
-        name: VendorMapping(one.vendor, one.where, user=one.rule.user, guest=one.rule.guest)
-        for name, one in senders.webhooks.items()
-    }
 
 
 def _opened(content: bytes, route: Route) -> Body:

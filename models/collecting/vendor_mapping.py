@@ -33,6 +33,16 @@ class Webhook(Struct, frozen=True):
     body: bytes
 
 
+class OwnIds(NamedTuple):
+    """Where an operator says that the ids of customers and visitors are, instead of the vendor's
+    rules; ``where``: the file and path, for messages.
+    """
+
+    where: str
+    user: str | None = None
+    guest: str | None = None
+
+
 class Mapped(NamedTuple):
     """The type that a webhook says it has, its events in wire format, and why others of it could
     not be made.
@@ -60,23 +70,22 @@ class _Rule(NamedTuple):
 class VendorMapping:
     """A vendor's rules, compiled: they are found wrong here, and not when a webhook comes.
 
-    ``where``: the file and path of the rules, for messages. ``user`` and ``guest``: expressions of
-    the operator's, instead of the vendor's own.
+    ``where``: the file and path of the rules, for messages.
     """
 
-    def __init__(
-        self, vendor: VendorRule, where: str, *, user: str | None = None, guest: str | None = None
-    ) -> None:
+    def __init__(self, vendor: VendorRule, where: str, own: OwnIds | None = None) -> None:
         """Raises ``RuleError``."""
         self._where = where
         self._expressions: list[Query] = []
+        own = own or OwnIds(where)
         self._type = self._required(vendor.type, "type")
         self._skip = self._compiled(vendor.skip, "skip")
         self._timestamp = self._required(vendor.timestamp, "timestamp")
         whole = {
             "id": self._required(vendor.id, "id"),
-            "user": self._required(user or vendor.user, "user"),
-            "guest": self._compiled(guest or vendor.guest, "guest"),
+            "user": self._own(own.where, own.user, "user") or self._required(vendor.user, "user"),
+            "guest": self._own(own.where, own.guest, "guest")
+            or self._compiled(vendor.guest, "guest"),
             "timestamp": self._timestamp,
             "channel": self._compiled(vendor.channel, "channel"),
         }
@@ -151,13 +160,19 @@ class VendorMapping:
         )
 
     def _compiled(self, text: str | None, place: str) -> Query | None:
-        return None if text is None else self._required(text, place)
+        return self._own(self._where, text, place)
 
     def _required(self, text: str, place: str) -> Query:
+        return self._query(self._where, text, place)
+
+    def _own(self, where: str, text: str | None, place: str) -> Query | None:
+        return None if text is None else self._query(where, text, place)
+
+    def _query(self, where: str, text: str, place: str) -> Query:
         try:
             found = Query(text)
         except QueryError as error:
-            raise RuleError(f"{self._where}: {place}: {error}") from None
+            raise RuleError(f"{where}: {place}: {error}") from None
         self._expressions.append(found)
         return found
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from agents.collector.taking import mappings_of
+from config.rules import RuleError
 from config.settings import load_settings
-from config.sources import WebhookSource, load_senders
+from config.sources import WebhookSource, load_senders, sources_in
 from config.topics import DEAD_LETTERS, TRANSACTIONS
 from models.events.dead_letter import decode_dead_letter
+from streams.collector.mappings import mapping_of, mappings_in
 from tests.agents.test_collector import Site, site
 from tests.house.documents import blocks
 from tests.house.repository import ROOT
@@ -245,7 +246,16 @@ def test_what_the_page_declares_can_be_used(tmp_path: Path, text: str) -> None:
     for name in re.findall(r"[a-z-]+\.secret", text):
         (tmp_path / name).write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
-    assert mappings_of(load_senders(load_settings({}, collector_sources=str(path))))
+    senders = load_senders(load_settings({}, collector_sources=str(path)))
+    assert [mapping_of(one).types for one in senders.webhooks.values()]
+
+
+def test_a_users_place_that_is_no_expression_is_told_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text(OWN.replace("[webhooks.erp]", 'user = "a["\n\n[webhooks.erp]'))
+
+    with pytest.raises(RuleError, match=r"sources.toml: webhooks.shop: user: 'a\[' is no JMESPath"):
+        mappings_in(sources_in(path))
 
 
 def test_who_looks_before_sending_finds_something(webhooks: dict[str, WebhookSource]) -> None:

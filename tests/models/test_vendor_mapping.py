@@ -13,7 +13,7 @@ import pytest
 
 from config.rules import RuleError
 from config.vendors import SHIPPED, shipped_vendor, vendor_in
-from models.collecting.vendor_mapping import Mapped, VendorMapping, Webhook
+from models.collecting.vendor_mapping import Mapped, OwnIds, VendorMapping, Webhook
 from models.events.rejection import Rejected
 from models.parameters import load_parameters
 from streams.line_check import LineCheck
@@ -89,7 +89,7 @@ def test_without_an_id_the_same_bytes_are_the_same_event() -> None:
 def test_an_operator_says_where_the_customers_id_is() -> None:
     webhook = load("shopify-orders-create")
     user = "note_attributes[?name == 'user_id'].value | [0]"
-    mapping = VendorMapping(shipped_vendor("shopify"), "x", user=user, guest="token")
+    mapping = VendorMapping(shipped_vendor("shopify"), "x", OwnIds("y", user, "token"))
     attributes = [{"name": "user_id", "value": "ada"}]
     [event] = mapping(delivery(webhook, note_attributes=attributes)).events
     [guest] = mapping(delivery(webhook)).events

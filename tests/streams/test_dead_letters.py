@@ -6,7 +6,7 @@ import pytest
 from config.topics import SUPPORT, TRANSACTIONS
 from config.vendors import shipped_vendor
 from models.admission import admit
-from models.collecting.vendor_mapping import VendorMapping
+from models.collecting.vendor_mapping import OwnIds, VendorMapping
 from models.events.dead_letter import (
     WEBHOOK,
     DeadLetter,
@@ -70,7 +70,7 @@ def test_a_refused_webhook_is_read_again_by_a_mended_mapping() -> None:
         Rejected(Reason.NO_IDENTITY), body, step=WEBHOOK, sender="shop", headers=headers
     )
     kept = decode_dead_letter(encode_dead_letter(refused))
-    mended = VendorMapping(shipped_vendor("shopify"), "x", user="note")
+    mended = VendorMapping(shipped_vendor("shopify"), "x", OwnIds("y", "note"))
     [parcel] = WebhookReader({"shop": mended})(kept)
 
     event = msgspec.json.decode(parcel.value)
