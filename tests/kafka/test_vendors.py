@@ -133,7 +133,7 @@ def test_what_vendors_post_is_in_the_customers_document(
         assert 10 == events.total()
 
     deployment.start_workers(1)
-    deployment.wait("all is folded", lambda: deployment.is_drained_by(10))
+    deployment.wait("all is folded", deployment.is_drained)
     found = json.loads(deployment.live_customer("4711") or b"{}")
     # 359.97 of the shop less a refund of 59.97, and 20.00 by Stripe.
     assert (2, 320_00) == (found["rfm"]["orders"], found["rfm"]["netMinor"])
