@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=65_535),
     ] = 8088
     collector_sources: Annotated[
-        str, _doc("TOML file of the collector's sources, with their write keys as hashes")
+        str, _doc("TOML file of the collector's sources: write keys as hashes, vendors' webhooks")
     ] = ""
     collector_keys: Annotated[
         str,

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from config.settings import Settings
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from models.catalogue import topic_of
-from models.events.dead_letter import DeadLetter, decode_dead_letter
+from models.events.dead_letter import WEBHOOK, DeadLetter, decode_dead_letter
 from models.events.foreign import UNREADABLE, Foreign
 from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
 from streams.topic_scan import scan, spans_of
@@ -62,6 +62,8 @@ _AS_SENT = frozenset({"collector", "ingest"})
 _ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
 Wanted = Callable[[DeadLetter], bool]
+#: The records that put back a webhook, which holds no event but what a mapping makes of it.
+ReadWebhook = Callable[[DeadLetter], list[Parcel]]
 
 
 async def read_dead_letters(
@@ -78,7 +80,7 @@ async def read_dead_letters(
 
 
 async def retry_dead_letters(
-    settings: Settings, wanted: Wanted, *, dry_run: bool = False
+    settings: Settings, wanted: Wanted, read_webhook: ReadWebhook, *, dry_run: bool = False
 ) -> Counter[tuple[str, str]]:
     """Put the wanted letters back on their raw topics; return the number by (topic, reason).
 
@@ -94,13 +96,14 @@ async def retry_dead_letters(
             letter = stored.letter
             if letter is None or not wanted(letter):
                 continue
-            parcel = parcel_of(letter)
-            # Otherwise each retry would double the number of letters.
-            if (mark := parcel.fingerprint()) in sent:
-                continue
-            sent.add(mark)
-            counts[parcel.topic, str(letter.reason)] += 1
-            await mailbox.send(parcel)
+            is_webhook = letter.step == WEBHOOK
+            for parcel in read_webhook(letter) if is_webhook else [parcel_of(letter)]:
+                # Otherwise each retry would double the number of letters.
+                if (mark := parcel.fingerprint()) in sent:
+                    continue
+                sent.add(mark)
+                counts[parcel.topic, str(letter.reason)] += 1
+                await mailbox.send(parcel)
     return counts
 
 

@@ -1,13 +1,15 @@
 """`keepstream dead-letters`: list refused events with their reasons, and retry them."""
 
 from heapq import heappush, heappushpop
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from agents.cli.options import BootstrapServers, kafka_settings
-from config.settings import Settings
+from config.settings import Settings, variable_of
+from config.sources import sources_in
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.times import iso
@@ -63,11 +65,14 @@ def retry(
     """Put refused events back on the raw topics they came from.
 
     Retry when the cause is fixed, for example after an upgrade that knows more events. Events that
-    are still wrong become dead letters again; an event that is retried twice counts once.
+    are still wrong become dead letters again; an event that is retried twice counts once. Webhooks
+    are read again, by the vendors of the file that KEEPSTREAM_COLLECTOR_SOURCES names.
     """
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
-    from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415 - Kafka
+    from streams.collector.mappings import mappings_in  # noqa: PLC0415 - JMESPath
+    from streams.collector.webhook_letters import WebhookReader  # noqa: PLC0415 - Kafka
+    from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415
 
     late = 0
 
@@ -81,7 +86,9 @@ def retry(
         return False
 
     settings = kafka_settings("dead-letters retry", bootstrap_servers=bootstrap_servers)
-    counts = asyncio.run(retry_dead_letters(settings, is_wanted, dry_run=dry_run))
+    sources = settings.collector_sources
+    reader = WebhookReader(mappings_in(sources_in(Path(sources))) if sources else {})
+    counts = asyncio.run(retry_dead_letters(settings, is_wanted, reader, dry_run=dry_run))
     verb = "would go back" if dry_run else "went back"
     typer.echo(f"{counts.total():,} dead letters {verb}")
     for (topic, why), count in sorted(counts.items()):
@@ -90,6 +97,16 @@ def retry(
         typer.echo(
             f"{late:,} too late stay: they would be too late again; to have them in, start the "
             f"workers with a longer time.lateness, then retry with --include-late"
+        )
+    for source, count in sorted(reader.unknown.items()):
+        typer.echo(
+            f"{count:,} webhooks of {source} stay: set {variable_of('collector_sources')} to the "
+            f"file that declares [webhooks.{source}]"
+        )
+    if reader.unread:
+        typer.echo(
+            f"{reader.unread:,} webhooks stay: they are still not understood; `keepstream webhooks "
+            f"check` shows why"
         )
 
 

@@ -14,6 +14,7 @@ from config.parameters import Parameters
 from config.settings import Settings, variable_of
 from config.sources import Senders, load_senders
 from config.topics import DEAD_LETTERS, RAW_TOPICS
+from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
 from streams.topics import partitions_there
@@ -28,8 +29,8 @@ LINGER_S = 1.0
 def run_collector(settings: Settings, parameters: Parameters) -> None:
     """Take events until SIGTERM or SIGINT, then answer what was taken.
 
-    Raises `SettingsError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when it cannot
-    start.
+    Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
+    it cannot start.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -38,6 +39,9 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
         # What they try again is told by readiness.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     senders = load_senders(settings)
+    for source in senders.webhooks.values():
+        # Before anything is begun: a mapping that can't be used is refused with its fix.
+        mapping_of(source)
     partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
@@ -53,7 +57,7 @@ async def _collect(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(shared_outbox(settings))
-        metrics = CollectorMetrics(senders.sources)
+        metrics = CollectorMetrics(senders.limits)
         collector = Collector(senders, parameters, partitions, outbox, metrics)
         own_port = await stack.enter_async_context(
             serving(operators_site(collector, metrics, outbox), settings)
@@ -69,9 +73,14 @@ async def _collect(
         )
         log.info(
             "taking events of %s on http://%s:%d; metrics and health on http://%s:%d",
-            ", ".join(sorted(senders.sources)), settings.collector_host, port,
+            ", ".join(sorted(senders.limits)), settings.collector_host, port,
             settings.web_host, own_port,
         )  # fmt: skip
+        for name, one in senders.webhooks.items():
+            log.info(
+                "taking webhooks of %s on http://%s:%d/webhooks/%s",
+                one.rule.vendor, settings.collector_host, port, name,
+            )  # fmt: skip
         await stopping.wait()
         log.info("stopping: what was taken is written first")
         collector.is_closing = True

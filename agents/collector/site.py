@@ -36,6 +36,8 @@ def collecting_site(collector: Collector) -> web.Application:
     for path, route in ROUTES.items():
         for address in (path, f"{path}/"):
             application.router.add_post(address, _taking(collector, route))
+    application.router.add_post("/webhooks/{source}", collector.answer_webhook)
+    application.router.add_get("/webhooks/{source}", _exists)
     add_settings(application, collector.source_named)
     _add_health(application, collector)
     return application
@@ -54,6 +56,13 @@ def operators_site(
     application.router.add_get("/metrics", expose)
     _add_health(application, collector)
     return application
+
+
+async def _exists(_: web.Request) -> web.Response:
+    """For people, and for vendors that look whether there is anything before they send: Intercom
+    asks with HEAD.
+    """
+    return json_answer({"success": True, "message": "post signed webhooks here"})
 
 
 def _taking(collector: Collector, route: Route) -> _Answer:

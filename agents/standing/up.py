@@ -197,6 +197,8 @@ def greeting(
         yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
     key = f", write key {collector.write_key}" if collector.write_key else ""
     yield f"  events   {collector.url}{key}"
+    for url in collector.webhook_urls:
+        yield f"  webhooks {url}"
     if deliverer is not None:
         yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
     yield f"  data     {directory}, with a log of each process"

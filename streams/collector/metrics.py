@@ -33,8 +33,8 @@ class CollectorMetrics:
         )
         self._events = Counter(
             "keepstream_collector_events",
-            "Events by source and fate: accepted (published), refused (a dead letter), or "
-            "left_out, as they are about no customer",
+            "Events by source and fate: accepted (published), refused (a dead letter), left_out, "
+            "as they are about no customer, or ignored: webhooks that nothing is made of",
             ["source", "fate"],
             registry=registry,
         )
@@ -82,7 +82,7 @@ class CollectorMetrics:
         )
         # At zero from the start, so that increase() counts the first ones.
         for label in self._labels.values():
-            for fate in ("accepted", "refused", "left_out"):
+            for fate in ("accepted", "refused", "left_out", "ignored"):
                 self._events.labels(label, fate)
             for reason in Reason:
                 self._refused.labels(label, reason)
@@ -116,6 +116,10 @@ class CollectorMetrics:
             self._refused.labels(label, reason).inc(count)
         for what, count in incomplete.items():
             self._incomplete.labels(label, what).inc(count)
+
+    def count_ignored(self, source: str) -> None:
+        """Count a webhook that nothing is made of."""
+        self._events.labels(self._label(source), "ignored").inc()
 
     def note_skew(self, source: str, skew_ms: int) -> None:
         """Remember a request's clock skew."""
