@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
 from models.comparison import different_parts, has_content
+from models.customer.labels import LabelsDropped
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
 from models.customer.row import check_row
@@ -376,7 +377,7 @@ class PartitionAudit:
 
 def effects_of(effect: FoldEffect) -> Iterator[Effect]:
     """The records that an effect becomes, as they can be found on their topics."""
-    if isinstance(effect, Rehearsed | LinkRecord | Erased):
+    if isinstance(effect, Rehearsed | LabelsDropped | LinkRecord | Erased):
         return
     output = OUTPUTS[type(effect)]
     digest = digest_of(output.encode(effect))
