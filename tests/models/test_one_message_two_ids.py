@@ -1,4 +1,4 @@
-"""A message of a visitor that is sent again as the user's: it counts once, or twice, and of what."""
+"""A message of a visitor that is sent again as the user's counts once or twice: when, of what."""
 
 from typing import Any
 
