@@ -31,3 +31,15 @@ class Headcount(NamedTuple):
             (CONTACTS.name, CONTAMINATED, after.is_contaminated - self.is_contaminated),
         )
         return [Tally(at_ms, part, 0, ((key, NO_DAY, by),)) for part, key, by in told if by]
+
+
+def recounted(row: Row, was_shared: bool, was_mirror: bool, at_ms: int) -> list[Tally]:
+    """What an event changes, which puts nobody in both groups: nearly always nothing, for which the
+    row's contacts need not be unpacked.
+    """
+    state = row.read(IDENTITIES)
+    if (was_shared, was_mirror) == (state.is_apart, state.is_mirror):
+        return []
+    is_marked = bool(row.read(CONTACTS).contaminated_ms)
+    before = Headcount(was_shared, is_marked and not was_mirror)
+    return before.changed_to(Headcount.of(row), at_ms)

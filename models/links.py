@@ -20,7 +20,7 @@ from models.engine import Effect, Fate, step
 from models.events.event import Event
 from models.events.link_record import FORWARDED, LinkRecord, LinkSaid
 from models.events.rejection import Rejected
-from models.headcount import Headcount
+from models.headcount import Headcount, recounted
 from models.link_step import Stepped, passed_on
 from models.linked_id import began, keep_word, take_claim, take_left, take_unlink, was_user
 from models.linked_person import take_forwarded, take_graft, take_release
@@ -56,7 +56,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     if was_user(row, event, plan):
         row.edit(IDENTITIES).is_user = True
     state, begun, effects = row.read(IDENTITIES), list[LinkRecord](), list[Effect]()
-    before = Headcount.of(row)
+    whose = state.is_apart, state.is_mirror
     if state.claims:
         # They may have waited for it to begin.
         begun = began(row, event, plan)
@@ -73,13 +73,13 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
         else:
             fate, effects = step(row, event, context, plan)
     except Rejected as refused:
-        counted = before.changed_to(Headcount.of(row), event.occurred_at_ms)
+        counted = recounted(row, *whose, event.occurred_at_ms)
         return Stepped(row, [*_because_of(event, begun), *counted], refused=refused)
     records = list[LinkRecord]()
     if fate is Fate.APPLIED:
         records = [*began(row, event, plan), *passed_on(state, event), *told(row, event, plan)]
     begun, records = _because_of(event, begun), _because_of(event, records)
-    counted = before.changed_to(Headcount.of(row), event.occurred_at_ms)
+    counted = recounted(row, *whose, event.occurred_at_ms)
     return Stepped(row, [*begun, *effects, *records, *counted], fate)
 
 

@@ -18,6 +18,9 @@ Say = Callable[[str], None]
 
 #: Where every command looks when it is told nothing.
 KAFKA_PORTS, REDIS_PORTS = [9092, 9093], [6379]
+#: A deleted entry of a stream is gone from memory, and so from the store's file, if it has a node
+#: to itself; else its bytes stay with its neighbours.
+STORE_OPTIONS = {"stream-node-max-entries": "1"}
 
 #: How long the log is kept in plain, where nobody says so.
 LOG_RETENTION = "30d"
@@ -127,7 +130,7 @@ def _set_by_others(environ: dict[str, str], field: str, last: Addresses | None) 
 
 def _valkey(directory: Path, last: Addresses | None) -> EmbeddedValkey:
     ports = last.redis_ports if last and last.redis_ports else REDIS_PORTS
-    return EmbeddedValkey(directory, ports=ports, keeps_data=True)
+    return EmbeddedValkey(directory, ports=ports, keeps_data=True, options=STORE_OPTIONS)
 
 
 def default_addresses(settings: Settings) -> bool:

@@ -24,6 +24,7 @@ from agents.standing.upkeep import (
     NotKeptUp,
     StandingDeliverer,
     StandingWorkers,
+    StoreFile,
     kept_servers,
 )
 from agents.words.decision_lines import in_words
@@ -97,7 +98,8 @@ def run_up(
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
             kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
             kept += [deliverer.kept] if deliverer is not None else []
-            _keep_up(kept, place.settings, say)
+            file = StoreFile(place.valkey.url) if place.valkey is not None else None
+            _keep_up(kept, file, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
         finally:
@@ -260,7 +262,7 @@ def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsu
         yield reader
 
 
-def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
+def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings, say: Say) -> None:
     """Tell decisions, and start again what ends, until somebody stops it."""
     with _following(settings, DELIVERED_TOPICS) as reader:
         while True:
@@ -269,6 +271,8 @@ def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
                     one.tend(say)
                 except ServerFailedError as error:
                     raise NotKeptUp(str(error)) from None
+            if file is not None:
+                file.tend()
             try:
                 found = reader.poll(timeout_ms=_POLL_MS)
             except KafkaError:

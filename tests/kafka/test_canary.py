@@ -15,6 +15,8 @@ import pytest
 from kafka.admin import ConfigResource
 from redis import Redis
 
+from agents.standing.services import STORE_OPTIONS
+from agents.standing.upkeep import StoreFile
 from agents.trials.demo.shop import ShopRecord
 from config import topics
 from streams.embedded.kafka import EmbeddedKafka
@@ -56,7 +58,7 @@ def place(tmp_path: Path) -> Iterator[Deployment]:
     """Servers of its own, whose disks have nothing of other tests."""
     with (
         EmbeddedKafka(tmp_path / "kafka", properties=OFTEN) as kafka,
-        EmbeddedValkey(tmp_path / "valkey") as valkey,
+        EmbeddedValkey(tmp_path / "valkey", keeps_data=True, options=STORE_OPTIONS) as valkey,
         Deployment(
             kafka.bootstrap_servers,
             valkey.url,
@@ -197,6 +199,9 @@ def _let_time_pass(place: Deployment) -> None:
                 if topic.name not in FOR_EVER
             ]
         )
+    assert _in_store_file(place)
+    StoreFile(place.settings.redis_url).tend()
+    place.wait("the store's file is new", lambda: not _in_store_file(place), timeout_s=60)
     round_ = 2
 
     def is_gone() -> bool:
@@ -207,6 +212,11 @@ def _let_time_pass(place: Deployment) -> None:
         return not _on_disk(place)
 
     place.wait("the broker has deleted it", is_gone, timeout_s=120)
+
+
+def _in_store_file(place: Deployment) -> list[Path]:
+    folder = place.directory.parent / "valkey"
+    return [path for path, said in canary.in_files([folder]) if MARK in said]
 
 
 def _passed(topic: topics.Topic) -> dict[str, str]:
@@ -230,8 +240,8 @@ def _assert_gone(place: Deployment) -> None:
     assert [] == _in_rows(place)
     assert [] == _in_logs(place)
     # Also where records are not looked for: indexes, checkpoints, the broker's own topics and log.
-    kafka, valkey = _disk(place).parent, place.directory.parent / "valkey"
-    assert [] == [path for path, said in canary.in_files([kafka, valkey]) if MARK in said]
+    assert [] == [path for path, said in canary.in_files([_disk(place).parent]) if MARK in said]
+    assert [] == _in_store_file(place)
     # What remains: a fingerprint of each id, by which they are kept from coming back.
     fingerprints = Fingerprints(place.settings.erasure_salt)
     keys = [record.key or b"" for record in place.records(topics.CUSTOMERS)]
