@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from config import VERSION
 from config.topics import RAW_TOPICS, READ_BACK_TOPICS
+from models.customer.labels import Dropped
 from models.engine import Fate
 from models.events.rejection import Reason
 from models.learning.drift import STREAMS
@@ -25,7 +26,7 @@ _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 
 class _Identities:
-    """Who is who, as far as this worker saw it change."""
+    """Who is who, as far as this worker saw it change, and what was lost with who was somebody."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.links = Counter(
@@ -42,6 +43,15 @@ class _Identities:
             "Events of ids that were passed on to the person whose ids they are",
             registry=registry,
         )
+        self.labels_dropped = Counter(
+            "keepstream_labels_dropped",
+            "Labels that waited and teach nothing, by why: an id left the person (split), erased, "
+            "consent was revoked, or there were too many (bound)",
+            ["why"],
+            registry=registry,
+        )
+        for why in Dropped:
+            self.labels_dropped.labels(why)
 
 
 class Metrics:
@@ -286,6 +296,10 @@ class Metrics:
             self._identities.links.labels(by).inc(count)
         self._identities.splits.inc(splits)
         self._identities.forwarded_events.inc(forwarded)
+
+    def count_dropped_labels(self, dropped: Mapping[Dropped, int]) -> None:
+        for why, count in dropped.items():
+            self._identities.labels_dropped.labels(why).inc(count)
 
     def count_held_back(self, kinds: Mapping[str, int]) -> None:
         for kind, count in kinds.items():

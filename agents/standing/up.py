@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from agents.interruption import Stopped, interruptible
+from agents.standing.archive import prepare_topics
 from agents.standing.collector import StandingCollector
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
@@ -23,6 +24,7 @@ from agents.standing.upkeep import (
     NotKeptUp,
     StandingDeliverer,
     StandingWorkers,
+    StoreFile,
     kept_servers,
 )
 from agents.words.decision_lines import in_words
@@ -32,7 +34,6 @@ from models.decisions.trigger import decode_decision, does_nothing
 from models.events.foreign import Foreign
 from streams.embedded.process import ServerFailedError, ServerProcess
 from streams.kafka_clients import client_options
-from streams.topics import create_topics
 
 READY_TIMEOUT_S = 120.0
 _LOOK_S = 0.25
@@ -53,6 +54,7 @@ def run_up(
     workers: int,
     rehearse: bool,
     demo: bool,
+    archive: bool,
     bootstrap_servers: str | None,
     redis_url: str | None,
 ) -> None:
@@ -69,10 +71,15 @@ def run_up(
             last = read_addresses(directory)
             place = stack.enter_context(
                 services(
-                    directory, last, say, bootstrap_servers=bootstrap_servers, redis_url=redis_url
+                    directory,
+                    last,
+                    say,
+                    bootstrap_servers=bootstrap_servers,
+                    redis_url=redis_url,
+                    archive=archive,
                 )
             )
-            create_topics(place.settings)
+            prepare_topics(place, last, say)
             crew = stack.enter_context(_workers(directory, place, last, workers, not rehearse))
             collector = stack.enter_context(
                 StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
@@ -91,7 +98,8 @@ def run_up(
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
             kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
             kept += [deliverer.kept] if deliverer is not None else []
-            _keep_up(kept, place.settings, say)
+            file = StoreFile(place.valkey.url) if place.valkey is not None else None
+            _keep_up(kept, file, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
         finally:
@@ -142,6 +150,8 @@ def _addresses(
         collector_ports=collector.ports,
         write_key=collector.write_key,
         deliverer_ports=deliverer.ports if deliverer is not None else [],
+        archive=place.settings.has_archive,
+        log_retention=place.settings.log_retention,
     )
 
 
@@ -203,10 +213,16 @@ def greeting(
         yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
     yield f"  data     {directory}, with a log of each process"
     yield ""
+    exports = []
     if not default_addresses(settings):
+        exports.append(("bootstrap_servers", settings.bootstrap_servers))
+        exports.append(("redis_url", settings.redis_url_redacted))
+    if settings.has_archive:
+        exports.append(("archive", settings.archive))
+        exports.append(("log_retention", settings.log_retention))
+    if exports:
         yield "For the commands of another terminal:"
-        yield f"  export {variable_of('bootstrap_servers')}={settings.bootstrap_servers}"
-        yield f"  export {variable_of('redis_url')}={settings.redis_url_redacted}"
+        yield from (f"  export {variable_of(field)}={value}" for field, value in exports)
     user = collector.write_key or "WRITE_KEY"
     yield "An event by hand:"
     yield (
@@ -246,7 +262,7 @@ def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsu
         yield reader
 
 
-def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
+def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings, say: Say) -> None:
     """Tell decisions, and start again what ends, until somebody stops it."""
     with _following(settings, DELIVERED_TOPICS) as reader:
         while True:
@@ -255,6 +271,8 @@ def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
                     one.tend(say)
                 except ServerFailedError as error:
                     raise NotKeptUp(str(error)) from None
+            if file is not None:
+                file.tend()
             try:
                 found = reader.poll(timeout_ms=_POLL_MS)
             except KafkaError:

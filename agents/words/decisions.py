@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.customer.contacts import CONTROL, COOLDOWN_OVER
+from models.customer.contacts import COOLDOWN_OVER
+from models.customer.holdout import CONTROL
 from models.customer.registry import MOMENTS
 from models.decisions.audit import ranked, recomputed
 from models.decisions.gates import TRUCE
@@ -93,6 +94,8 @@ def _chosen(action: NextBestAction) -> Iterator[str]:
     yield f"  {_sum(action.priority)}"
     if action.group == CONTROL:
         yield "  not to be taken: the customer is in the control group"
+    if action.contaminated is True:
+        yield "  contaminated: the customer has decisions of both groups, leave out of comparisons"
 
 
 def _sum(told: Priority) -> str:

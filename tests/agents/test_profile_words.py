@@ -16,9 +16,7 @@ from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.consent_words import ConsentView, WordView
 from models.customer.contacts import (
-    CONTROL,
     MOMENTS_MAX,
-    TREATED,
     DecidedView,
     DecisionView,
     Outcome,
@@ -26,6 +24,7 @@ from models.customer.contacts import (
     SuppressionView,
 )
 from models.customer.engagement import EngagementView
+from models.customer.holdout import CONTROL, TREATED, HoldoutView
 from models.customer.identities import IdentityView, IdView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
@@ -440,6 +439,16 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("held back", "coupon, by consent: 2 times, last just before"),
             *(("held back", f"note-{n}, by cooldown: 1 time, last just before") for n in range(3)),
             ("held back", "call, by truce: 1 time, last 2 days before"),
+        ],
+    ),
+    "holdout": (
+        HoldoutView(CONTROL, BEFORE),
+        [
+            ("group", "control: what is decided is not carried out"),
+            (
+                "contaminated",
+                "was in both groups, since 2026-02-10 00:00 UTC: leave out of comparisons",
+            ),
         ],
     ),
     "decisions": (

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.customer.contacts import Outcome
+from models.customer.holdout import CONTROL, TREATED
 from models.decisions.trigger import NEXT_BEST_ACTION
 from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
