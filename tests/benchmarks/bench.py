@@ -1,0 +1,235 @@
+"""What an event costs, beside other engines on the same job: `make bench`.
+
+    python -m tests.benchmarks.bench [STAGE ...] [--full] [--rounds 5] [--customers 300]
+
+Stages, all of them unless some are named: peers (the same job by every engine), engine (Keepstream
+with everything on: days that pass, events of an hour, two workers), units (what an event, a
+decision point, a lesson and a decision cost), replay, steady (latency and CPU at a given rate, then
+nothing to do), recovery (rows a second, bytes a customer). Each writes out/bench/STAGE.json; the
+tables in out/bench/tables.md and the chart in out/bench/chart.svg are of all stages so far.
+Whatever is compared takes turns within a round, because the machine has other things to do; the
+load is told beside the figures.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic, process_time
+
+from config.settings import load_settings
+from models.parameters import load_parameters
+from models.replay import Replay
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from tests.benchmarks import figures, stages
+from tests.benchmarks.bench_chart import draw
+from tests.benchmarks.bench_tables import tables
+from tests.benchmarks.figures import Measured, Stage, gathered
+from tests.benchmarks.peers.programs import (
+    KEEPSTREAM,
+    KEEPSTREAM_JOB,
+    PEERS,
+    PEERS_PYTHON,
+    runs_here,
+)
+from tests.benchmarks.peers.race import Race, by_id
+from tests.benchmarks.peers.shop_log import Keyed, expected_triggers, log_of, shop_records
+from tests.benchmarks.recovered import recovered
+from tests.benchmarks.whole_engine import WholeEngine
+
+STEADY_PER_S = 2_000
+
+
+class Bench:
+    """What the stages share: how much is asked for, and a broker for those that need one."""
+
+    def __init__(self, chosen: argparse.Namespace, directory: Path) -> None:
+        self.rounds: int = chosen.rounds
+        self.customers: int = chosen.customers
+        self.is_full: bool = chosen.full
+        self.steady_s: int = chosen.seconds
+        self.directory = directory
+
+    @contextmanager
+    def engine(self) -> Iterator[tuple[EmbeddedKafka, WholeEngine]]:
+        with EmbeddedKafka() as kafka, EmbeddedValkey() as valkey:
+            yield kafka, WholeEngine(kafka, valkey, self.directory)
+
+
+def peers(bench: Bench) -> list[Measured]:
+    """The same job by every engine: µs of CPU an event."""
+    if not PEERS_PYTHON.exists():
+        raise SystemExit(f"{PEERS_PYTHON} is missing: run 'make bench', which makes it")
+    records = shop_records(bench.customers)
+    log = log_of(records)
+    costs: list[dict[str, float]] = []
+    memory: list[dict[str, float]] = []
+    with bench.engine() as (kafka, whole):
+        settings = load_settings({}, bootstrap_servers=kafka.bootstrap_servers)
+        race = Race(settings, bench.directory, log)
+        tell(f"{len(log.rest):,} events, and {race.triggers:,} triggers, all compared")
+        runs = [
+            (one.name, partial(race.run, one), len(log.rest)) for one in PEERS if runs_here(one)
+        ]
+        expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
+        runs.append((KEEPSTREAM_JOB, partial(whole.job, records, expected), len(records)))
+        runs.append((KEEPSTREAM, partial(whole.drained, records), len(records)))
+        for number in range(bench.rounds):
+            # Each begins a round once, so that nobody always comes after the same one.
+            begin = number % len(runs)
+            cost, took = {}, {}
+            for name, run, events in (*runs[begin:], *runs[:begin]):
+                found = run()
+                cost[name], took[name] = found.cpu_s / events * 1e6, found.memory_mb
+                tell(f"round {number + 1}: {name} {cost[name]:.1f} µs an event")
+            costs.append(cost)
+            memory.append(took)
+    of_memory = [
+        Measured(f"memory of {one.name}", one.unit, one.values) for one in gathered(memory, "MB")
+    ]
+    return gathered(costs, "µs of CPU an event") + of_memory
+
+
+def engine(bench: Bench) -> list[Measured]:
+    """Keepstream with everything on, one worker and two: µs of CPU an event."""
+    days, dense = (shop_records(bench.customers, dense=dense) for dense in (False, True))
+    ways = {
+        "days that pass": (days, 1),
+        "events of an hour": (dense, 1),
+        "events of an hour, two workers": (dense, 2),
+    }
+    rounds: list[dict[str, float]] = []
+    with bench.engine() as (_, whole):
+        for number in range(bench.rounds):
+            found = {}
+            for name, (records, workers) in ways.items():
+                run = whole.drained(records, workers=workers)
+                found[name] = run.cpu_s / len(records) * 1e6
+                tell(f"round {number + 1}: {name} {found[name]:.1f} µs an event")
+            found["two workers against one"] = (
+                found["events of an hour, two workers"] / found["events of an hour"]
+            )
+            rounds.append(found)
+    measured = gathered(rounds, "µs of CPU an event")
+    return [
+        Measured(one.name, "times", one.values) if "against" in one.name else one
+        for one in measured
+    ]
+
+
+def units(bench: Bench) -> list[Measured]:
+    """The core without a broker, by unit: µs of CPU."""
+    parameters = load_parameters()
+    events = stages.events_of(bench.customers // 2, parameters, dense=False)
+    rounds = []
+    for number in range(bench.rounds):
+        found, rows = stages.fold(events, parameters)
+        found["row through a page view"] = stages.round_trip(rows, parameters)
+        rounds.append(found)
+        tell(f"round {number + 1} of {bench.rounds}")
+    return gathered(rounds, "µs of CPU")
+
+
+def replay(bench: Bench) -> list[Measured]:
+    """`keepstream replay` without its printing: lines for a second of CPU."""
+    logs = {
+        name: [record.value for record in shop_records(bench.customers // 2, dense=dense)]
+        for name, dense in (("days that pass", False), ("events of an hour", True))
+    }
+    rounds = []
+    for number in range(bench.rounds):
+        found = {}
+        for name, lines in logs.items():
+            fold = Replay(load_parameters())
+            began_s = process_time()
+            for place, line in enumerate(lines, 1):
+                fold.feed(line, place)
+            found[name] = len(lines) / (process_time() - began_s)
+        rounds.append(found)
+        tell(f"round {number + 1} of {bench.rounds}")
+    return gathered(rounds, "lines for a second of CPU")
+
+
+def steady(bench: Bench) -> list[Measured]:
+    """A worker at a steady rate, then with nothing to do."""
+    asked = STEADY_PER_S * bench.steady_s
+    # A shop of so many customers gives a few events more than are asked for.
+    records = shop_records(asked // 55, dense=True)[:asked]
+    tell(f"{len(records):,} events, {STEADY_PER_S:,} a second, for {bench.steady_s} s")
+    with bench.engine() as (_, whole):
+        found = whole.steady(records, per_s=STEADY_PER_S, idle_s=15.0)
+    ranked = found.latencies_ms
+    return [
+        Measured("CPU", "µs an event", [found.event_us]),
+        Measured("events from which the latency is", "triggers", [len(ranked)]),
+        Measured("p50", "ms", [ranked[len(ranked) // 2]]),
+        Measured("p99", "ms", [ranked[int(len(ranked) * 0.99)]]),
+        Measured("idle", "% of a core", [found.idle * 100]),
+    ]
+
+
+def recovery(bench: Bench) -> list[Measured]:
+    """Customers read back from the changelog."""
+    measured = []
+    with bench.engine() as (_, whole):
+        empty = recovered(whole, 0).memory_bytes
+        for customers in (10_000, 100_000, *((1_000_000,) if bench.is_full else ())):
+            found = recovered(whole, customers)
+            each = (found.memory_bytes - empty) / customers
+            measured += [
+                Measured(
+                    f"{customers:,} customers: read back", "rows a second", [found.rows_per_s]
+                ),
+                Measured(f"{customers:,} customers: memory", "bytes a customer", [each]),
+            ]
+            tell(f"{customers:,} customers at {found.rows_per_s:,.0f} a second, {each:,.0f} bytes")
+    return measured
+
+
+STAGES: dict[str, Callable[[Bench], list[Measured]]] = {
+    one.__name__: one for one in (peers, engine, units, replay, steady, recovery)
+}
+
+
+def tell(words: str) -> None:
+    """A line of progress."""
+    print(f"  {words}", file=sys.stderr, flush=True)
+
+
+def measure(name: str, bench: Bench) -> Stage:
+    print(f"{name}: {STAGES[name].__doc__}", file=sys.stderr, flush=True)
+    began_s, load = monotonic(), figures.load_1min()
+    measured = STAGES[name](bench)
+    about = (STAGES[name].__doc__ or "").strip()
+    return Stage(name, about, monotonic() - began_s, (load, figures.load_1min()), measured)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
+    options.add_argument("--full", action="store_true", help="a million customers, more rounds")
+    options.add_argument("--rounds", type=int)
+    options.add_argument("--customers", type=int, default=300)
+    options.add_argument("--seconds", type=int, default=60, help="of the steady rate")
+    chosen = options.parse_args()
+    if unknown := set(chosen.stages) - STAGES.keys():
+        options.error(f"no stage is called {', '.join(unknown)}: there are {', '.join(STAGES)}")
+    chosen.rounds = chosen.rounds or (9 if chosen.full else 5)
+    for name in chosen.stages or STAGES:
+        with tempfile.TemporaryDirectory() as directory:
+            figures.write(measure(name, Bench(chosen, Path(directory))))
+    found = figures.read_all()
+    told = tables(found)
+    (figures.OUT / "tables.md").write_text(told, encoding="utf-8")
+    if "peers" in found:
+        draw(found["peers"], figures.OUT / "chart.svg")
+    print(told)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
