@@ -33,4 +33,4 @@ def draw(peers: Stage, path: Path) -> None:
         )
         axes.tick_params(colors=_INK)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(path, format="svg", metadata={"Date": None})

@@ -41,11 +41,11 @@ def _peers(stage: Stage) -> str:
             )
         )
     heads = ("", "µs of CPU an event", f"times {_AGAINST}", "where state is durable", "MB at most")
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _plain(stage: Stage) -> str:
-    return _table(("", "median (range)", ""), ((m.name, _range(m), m.unit) for m in stage.measured))
+    return table(("", "median (range)", ""), ((m.name, _range(m), m.unit) for m in stage.measured))
 
 
 def _range(one: Measured) -> str:
@@ -70,6 +70,6 @@ def _under_load(stage: Stage) -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -70,7 +70,7 @@ class WholeEngine:
         with self.deployment() as deployment:
             run = _spent(deployment, records, deployment.start_workers(workers))
             assert_exact(deployment, published=len(records))
-        return run
+            return run._replace(broker_bytes=self._written(deployment))
 
     def job(self, records: Sequence[ShopRecord], expected: dict[str, Trigger]) -> Run:
         """CPU of a worker that does the peers' job and no more. Raises `Differs` when it gives
@@ -86,6 +86,12 @@ class WholeEngine:
                 raise Differs(f"{KEEPSTREAM_JOB}: {problem}")
             _audited(deployment, arguments)
         return run
+
+    def _written(self, deployment: Deployment) -> int:
+        """Bytes that the broker has of all topics of a deployment, raw ones included."""
+        (node,) = self._kafka.nodes.values()
+        names = f"{deployment.settings.topic_prefix}*/*.log"
+        return sum(path.stat().st_size for path in node.data_dir.glob(names))
 
     def steady(self, records: Sequence[ShopRecord], *, per_s: int, idle_s: float) -> Steady:
         """Events of now, published as time passes."""

@@ -1,7 +1,7 @@
 """The least there is: a client and a dictionary. With ``changelog``, also its state on a topic."""
 
-import signal
 import sys
+from typing import NoReturn
 
 from confluent_kafka import Consumer, Producer
 
@@ -11,7 +11,7 @@ from tests.benchmarks.peers.places import Places
 BATCH = 1_000
 
 
-def main(*, has_changelog: bool) -> None:
+def main(*, has_changelog: bool) -> NoReturn:
     places = Places.told()
     consumer = Consumer(
         {
@@ -22,11 +22,9 @@ def main(*, has_changelog: bool) -> None:
         }
     )
     producer = Producer({"bootstrap.servers": places.brokers, "acks": "all"})
-    is_asked_to_end = []
-    signal.signal(signal.SIGTERM, lambda *_: is_asked_to_end.append(True))
     consumer.subscribe([places.source])
     states: dict[str, State] = {}
-    while not is_asked_to_end:
+    while True:
         messages = consumer.consume(BATCH, timeout=0.1)
         touched: dict[str, State] = {}
         for message in messages:
@@ -44,7 +42,6 @@ def main(*, has_changelog: bool) -> None:
         if messages:
             producer.flush()
             consumer.commit(asynchronous=False)
-    consumer.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""The programs that are compared, how each is started and how it is asked to end."""
+"""The programs that are compared, and how each is started."""
 
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,15 +14,12 @@ _HERE = "tests.benchmarks.peers"
 
 
 class PeerProgram(NamedTuple):
-    """``package``: what it is named by in the lock; ``state``: where its state is durable;
-    ``ends_by``: the signal at which it ends in order.
-    """
+    """``package``: what it is named by in the lock; ``state``: where its state is durable."""
 
     name: str
     package: str
     state: str
     arguments: Callable[[Places], list[str]]
-    ends_by: signal.Signals = signal.SIGTERM
     #: Run first, with the same Python.
     preparation: Callable[[Places], list[str]] | None = None
 
@@ -57,7 +53,6 @@ PEERS = (
         "bytewax",
         "SQLite on its own disk, once a second",
         _bytewax,
-        ends_by=signal.SIGINT,
         preparation=lambda places: ["-m", "bytewax.recovery", str(places.directory), "1"],
     ),
     PeerProgram(

@@ -1,0 +1,68 @@
+"""What a billion events a day need, by the figures of `make bench`: arithmetic, not a measurement.
+
+Cost is taken to grow with events, with customers' days, and with nothing else, which the figures at
+10,000 and at 100,000 customers bear out for memory.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
+
+from tests.benchmarks.bench_tables import table
+from tests.benchmarks.figures import Stage
+
+DAY_S = 86_400
+
+
+class Demand(NamedTuple):
+    """``peak``: how many times the mean the busiest second has; ``used``: the part of a core that
+    a worker may be busy for; ``takeover_s``: how long a partition's customers may be away.
+    """
+
+    events_a_day: float = 1e9
+    customers: float = 30e6
+    peak: float = 3.0
+    used: float = 0.6
+    takeover_s: float = 10.0
+    replicas: int = 3
+
+
+def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # noqa: B008
+    """The table, and before it what is assumed."""
+    units, recovery = stages["units"], stages["recovery"]
+    event_us = stages["engine"].of("events of an hour").median
+    written = stages["engine"].of("events of an hour: written by the broker").median
+    row_bytes = recovery.of("100,000 customers: memory").median
+    rows_per_s = recovery.of("100,000 customers: read back").median
+
+    def a_day(unit: str) -> float:
+        """µs a customer and day."""
+        return units.of(unit).median * units.of(f"{unit}: how often").median
+
+    mean = demand.events_a_day / DAY_S
+    for_events = mean * demand.peak * event_us / 1e6
+    for_days = demand.customers * a_day("decision point") / DAY_S / 1e6
+    for_lessons = demand.customers * a_day("lesson") / DAY_S / 1e6
+    workers = ceil((for_events + for_days) / demand.used)
+    partitions = max(workers, ceil(demand.customers / (rows_per_s * demand.takeover_s)))
+    rows: list[tuple[str, str]] = [
+        ("events a second, mean and peak", f"{mean:,.0f}, {mean * demand.peak:,.0f}"),
+        ("cores for events, at the peak", f"{for_events:.1f}"),
+        ("cores for decision points, spread over the day", f"{for_days:.1f}"),
+        ("workers", f"{workers}"),
+        ("partitions, at least", f"{partitions}"),
+        ("memory for rows, in all", f"{demand.customers * row_bytes / 1e9:,.0f} GB"),
+        ("the trainer, of its one core", f"{for_lessons:.0%}"),
+        ("written to the broker, mean", f"{mean * written / 1e6:,.0f} MB/s before replication"),
+        (
+            "the same on its disks, before compaction",
+            f"{demand.events_a_day * written * demand.replicas / 1e12:,.1f} TB a day",
+        ),
+    ]
+    assumed = (
+        f"A billion events a day, computed from these, with {demand.customers:,.0f} customers, a "
+        f"peak of {demand.peak:g} times the mean, workers that are busy for {demand.used:.0%} of "
+        f"the time, a killed worker's customers back in {demand.takeover_s:g} s, and "
+        f"{demand.replicas} replicas:"
+    )
+    return f"\n{assumed}\n\n{table(('', ''), rows)}\n"
