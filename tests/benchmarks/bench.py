@@ -41,6 +41,7 @@ from tests.benchmarks.peers.programs import (
 from tests.benchmarks.peers.race import Race, by_id
 from tests.benchmarks.peers.shop_log import DAYS, Keyed, expected_triggers, log_of, shop_records
 from tests.benchmarks.recovered import recovered
+from tests.benchmarks.takeover import shapes
 from tests.benchmarks.whole_engine import WholeEngine
 
 STEADY_PER_S = 2_000
@@ -51,11 +52,23 @@ class Bench:
     """What the stages share: how much is asked for, and a broker for those that need one."""
 
     def __init__(self, chosen: argparse.Namespace, directory: Path) -> None:
-        self.rounds: int = chosen.rounds
+        self._rounds: int = chosen.rounds
+        self._limit_s: float = chosen.minutes * 60
         self.customers: int = chosen.customers
         self.is_full: bool = chosen.full
         self.steady_s: int = chosen.seconds
         self.directory = directory
+
+    def rounds(self) -> Iterator[int]:
+        """Number the rounds of a stage, and leave out those that there is no time for."""
+        began_s = monotonic()
+        for number in range(self._rounds):
+            took_s = monotonic() - began_s
+            if number and took_s * (number + 1) / number > self._limit_s:
+                tell(f"no time for round {number + 1}: --minutes gives it more")
+                return
+            tell(f"round {number + 1} of {self._rounds}")
+            yield number
 
     @contextmanager
     def engine(self) -> Iterator[tuple[EmbeddedKafka, WholeEngine]]:
@@ -81,14 +94,14 @@ def peers(bench: Bench) -> list[Measured]:
         expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
         runs.append((KEEPSTREAM_JOB, partial(whole.job, records, expected), len(records)))
         runs.append((KEEPSTREAM, partial(whole.drained, records), len(records)))
-        for number in range(bench.rounds):
+        for number in bench.rounds():
             # Each begins a round once, so that nobody always comes after the same one.
             begin = number % len(runs)
             cost, took = {}, {}
             for name, run, events in (*runs[begin:], *runs[:begin]):
                 found = run()
                 cost[name], took[name] = found.cpu_s / events * 1e6, found.memory_mb
-                tell(f"round {number + 1}: {name} {cost[name]:.1f} µs an event")
+                tell(f"{name} {cost[name]:.1f} µs an event")
             costs.append(cost)
             memory.append(took)
     of_memory = [
@@ -108,13 +121,13 @@ def engine(bench: Bench) -> list[Measured]:
     costs: list[dict[str, float]] = []
     written: list[dict[str, float]] = []
     with bench.engine() as (_, whole):
-        for number in range(bench.rounds):
+        for _ in bench.rounds():
             cost, wrote = {}, {}
             for name, (records, workers) in ways.items():
                 run = whole.drained(records, workers=workers)
                 cost[name] = run.cpu_s / len(records) * 1e6
                 wrote[name] = run.broker_bytes / len(records)
-                tell(f"round {number + 1}: {name} {cost[name]:.1f} µs an event")
+                tell(f"{name} {cost[name]:.1f} µs an event")
             costs.append(cost)
             written.append(wrote)
     two = [one[f"{AN_HOUR}, two workers"] / one[AN_HOUR] for one in costs]
@@ -134,14 +147,13 @@ def units(bench: Bench) -> list[Measured]:
     parameters = load_parameters()
     events = stages.events_of(bench.customers // 2, parameters, dense=False)
     rounds, per_customer_day = [], {}
-    for number in range(bench.rounds):
+    for _ in bench.rounds():
         stopwatch, rows = stages.fold(events, parameters)
         found = stopwatch.microseconds()
         found["row through a page view"] = stages.round_trip(rows, parameters)
         rounds.append(found)
         customer_days = len(list(rows.customers())) * DAYS
         per_customer_day = {n: t / customer_days for n, t in stopwatch.times.items()}
-        tell(f"round {number + 1} of {bench.rounds}")
     return [
         *gathered(rounds, "µs of CPU"),
         *(
@@ -158,7 +170,7 @@ def replay(bench: Bench) -> list[Measured]:
         for name, dense in ((DAYS_PASS, False), (AN_HOUR, True))
     }
     rounds = []
-    for number in range(bench.rounds):
+    for _ in bench.rounds():
         found = {}
         for name, lines in logs.items():
             fold = Replay(load_parameters())
@@ -167,7 +179,6 @@ def replay(bench: Bench) -> list[Measured]:
                 fold.feed(line, place)
             found[name] = len(lines) / (process_time() - began_s)
         rounds.append(found)
-        tell(f"round {number + 1} of {bench.rounds}")
     return gathered(rounds, "lines for a second of CPU")
 
 
@@ -193,11 +204,12 @@ def steady(bench: Bench) -> list[Measured]:
 
 def recovery(bench: Bench) -> list[Measured]:
     """Customers read back from the changelog."""
-    measured = []
+    made = shapes()
+    measured = [Measured("a row", "bytes as stored", [made.mean_bytes])]
     with bench.engine() as (_, whole):
-        empty = recovered(whole, 0).memory_bytes
+        empty = recovered(whole, made, 0).memory_bytes
         for customers in (10_000, 100_000, *((1_000_000,) if bench.is_full else ())):
-            found = recovered(whole, customers)
+            found = recovered(whole, made, customers)
             each = (found.memory_bytes - empty) / customers
             measured += [
                 Measured(
@@ -233,11 +245,13 @@ def main() -> int:
     options.add_argument("--full", action="store_true", help="a million customers, more rounds")
     options.add_argument("--rounds", type=int)
     options.add_argument("--customers", type=int, default=200)
+    options.add_argument("--minutes", type=float, help="for a stage's rounds")
     options.add_argument("--seconds", type=int, default=60, help="of the steady rate")
     chosen = options.parse_args()
     if unknown := set(chosen.stages) - STAGES.keys():
         options.error(f"no stage is called {', '.join(unknown)}: there are {', '.join(STAGES)}")
     chosen.rounds = chosen.rounds or (7 if chosen.full else 3)
+    chosen.minutes = chosen.minutes or (60 if chosen.full else 5)
     # That the leader of a new topic is a moment late is nothing to tell.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     for name in chosen.stages or STAGES:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.benchmarks.takeover import await_customers, fill, read_by, shapes
+from tests.benchmarks.takeover import Shapes, await_customers, fill, read_by
 from tests.benchmarks.whole_engine import WholeEngine
 
 
@@ -16,11 +16,11 @@ class Recovered(NamedTuple):
     memory_bytes: int
 
 
-def recovered(engine: WholeEngine, customers: int) -> Recovered:
-    """Write so many customers' rows to a changelog, and have a worker read them."""
+def recovered(engine: WholeEngine, made: Shapes, customers: int) -> Recovered:
+    """Write rows of these shapes under so many customers' ids, and have a worker read them."""
     with engine.deployment() as deployment:
         if customers:
-            asyncio.run(fill(deployment, shapes(), customers))
+            asyncio.run(fill(deployment, made, customers))
         (worker,) = deployment.start_workers(1)
         await_customers(worker, customers)
         records, took_s = read_by(worker)
