@@ -141,16 +141,18 @@ class Race:
             await outbox.flush()
 
     def _read(self, topic: str) -> Iterator[Trigger]:
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         with closing(
             KafkaConsumer(
-                topic,
-                bootstrap_servers=self.settings.bootstrap_servers,
-                auto_offset_reset="earliest",
-                consumer_timeout_ms=500,
+                bootstrap_servers=self.settings.bootstrap_servers, auto_offset_reset="earliest"
             )
         ) as consumer:
-            for record in consumer:
-                yield orjson.loads(record.value)
+            consumer.assign(partitions)
+            ends = consumer.end_offsets(partitions)
+            while any(consumer.position(one) < ends[one] for one in partitions):
+                for records in consumer.poll(timeout_ms=500).values():
+                    for record in records:
+                        yield orjson.loads(record.value)
 
 
 @contextmanager
