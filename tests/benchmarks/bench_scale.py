@@ -13,11 +13,13 @@ from tests.benchmarks.bench_tables import table
 from tests.benchmarks.figures import Stage
 
 DAY_S = 86_400
+#: So that those of a worker that is gone are spread over several others.
+PARTITIONS_A_WORKER = 4
 
 
 class Demand(NamedTuple):
     """``peak``: how many times the mean the busiest second has; ``used``: the part of a core that
-    a worker may be busy for; ``takeover_s``: how long a partition's customers may be away.
+    a worker may be busy for; ``takeover_s``: how long the others may read a killed worker's rows.
     """
 
     events_a_day: float = 1e9
@@ -46,16 +48,19 @@ def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # no
     for_events = mean * demand.peak * event_us / 1e6
     for_days = demand.customers * a_day("decision point") / DAY_S / 1e6
     for_lessons = demand.customers * a_day("lesson") / DAY_S / 1e6
-    workers = ceil((for_events + for_days) / demand.used)
-    partitions = max(workers, ceil(demand.customers / (rows_per_s * demand.takeover_s)))
+    workers = max(
+        ceil((for_events + for_days) / demand.used),
+        _taking_over(demand.customers / (rows_per_s * demand.takeover_s)),
+    )
     rows: list[tuple[str, str]] = [
         ("events a second, mean and peak", f"{mean:,.0f}, {mean * demand.peak:,.0f}"),
         ("cores for events, at the peak", f"{for_events:.1f}"),
-        ("cores for decision points, spread over the day", f"{for_days:.1f}"),
-        ("workers", f"{workers}"),
-        ("partitions, at least", f"{partitions}"),
+        ("cores for decision points, spread over the day", f"{for_days:.2f}"),
+        ("workers, of a core each", f"{workers}"),
+        ("partitions", f"{workers * PARTITIONS_A_WORKER}"),
         ("memory for rows, in all", f"{demand.customers * row_bytes / 1e9:,.0f} GB"),
-        ("the trainer, of its one core", f"{for_lessons:.0%}"),
+        ("memory for rows, a worker", f"{demand.customers * row_bytes / workers / 1e9:,.1f} GB"),
+        ("the trainer, of its one core", f"{for_lessons:.1%}"),
         ("written to the broker, mean", f"{mean * written / 1e6:,.0f} MB/s before replication"),
         (
             "the same on its disks, before compaction",
@@ -65,7 +70,18 @@ def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # no
     assumed = (
         f"A billion events a day, computed from these, with {demand.customers:,.0f} customers, a "
         f"peak of {demand.peak:g} times the mean, workers that are busy for {demand.used:.0%} of "
-        f"the time, a killed worker's customers back in {demand.takeover_s:g} s, and "
+        f"the time, a killed worker's rows read back in {demand.takeover_s:g} s, and "
         f"{demand.replicas} replicas:"
     )
     return f"\n{assumed}\n\n{table(('', ''), rows)}\n"
+
+
+def _taking_over(seconds: float) -> int:
+    """The least number of workers who read back the share of one of them in time.
+
+    ``seconds``: how many times the time there is, if one core read back all customers.
+    """
+    workers = 2
+    while workers * (workers - 1) < seconds:
+        workers += 1
+    return workers
