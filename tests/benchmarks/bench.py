@@ -182,8 +182,8 @@ def replay(bench: Bench) -> list[Measured]:
 
 
 def steady(bench: Bench) -> list[Measured]:
-    """A worker at a steady rate, then with nothing to do. Latency: from when the broker has an event
-    until it has the trigger.
+    """A worker at a steady rate, then with nothing to do; latency from the broker's having an event
+    to its having the trigger.
     """
     measured = []
     with bench.engine() as (_, whole):
@@ -239,10 +239,10 @@ def tell(words: str) -> None:
 
 
 def measure(name: str, bench: Bench) -> Stage:
-    print(f"{name}: {STAGES[name].__doc__}", file=sys.stderr, flush=True)
+    about = " ".join((STAGES[name].__doc__ or "").split())
+    print(f"{name}: {about}", file=sys.stderr, flush=True)
     began_s, load = monotonic(), figures.load_1min()
     measured = STAGES[name](bench)
-    about = (STAGES[name].__doc__ or "").strip()
     return Stage(name, about, monotonic() - began_s, (load, figures.load_1min()), measured)
 
 
