@@ -19,6 +19,8 @@ BIN := $(VENV)/bin
 SECOND_VENV := .venv-second
 # The state from which an upgrade is tried: its source and what it needs, apart from today's.
 RELEASED_VENV := .venv-released
+# What `make bench` compares with, and nothing of Keepstream's.
+PEERS_VENV := .venv-peers
 RELEASED := tests/kafka/upgrade/released
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
@@ -27,7 +29,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-inp
 PACKAGES := config models streams agents
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	--annotation-style line pyproject.toml requirements/build.in
+	--annotation-style line
+OURS := pyproject.toml requirements/build.in
 
 .PHONY: help
 help: ## List the targets
@@ -49,7 +52,7 @@ endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
-nightly: setup $(RELEASED_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: soak
@@ -103,18 +106,23 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 	$(BIN)/keepstream evaluate $(if $(SEED),--seed "$(SEED)") $(if $(filter-out 0,$(SHUFFLE_LABELS)),--shuffle-labels) \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
+.PHONY: bench
+bench: setup $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
+	$(BIN)/python -m tests.benchmarks.bench $(if $(FULL),--full) $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
+	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
-	$(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt
-	$(LOCK) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
-	$(LOCK) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	$(LOCK) $(OURS) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
+	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	$(LOCK) requirements/peers.in $(if $(UPGRADE),--upgrade) --output-file requirements/peers.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -150,6 +158,13 @@ $(RELEASED_VENV)/installed: $(RELEASED)/source.tar.xz
 	@echo "Installing the earlier state, from which an upgrade is tried, into $(RELEASED_VENV)"
 	@$(RELEASED_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
 		--require-hashes -r $(RELEASED_VENV)/source/requirements/runtime.txt
+	@touch $@
+
+$(PEERS_VENV)/installed: requirements/peers.txt
+	"$(PYTHON)" -m venv --clear $(PEERS_VENV)
+	@echo "Installing what Keepstream is compared with into $(PEERS_VENV)"
+	@$(PEERS_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r requirements/peers.txt
 	@touch $@
 
 define install
