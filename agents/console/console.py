@@ -1,0 +1,42 @@
+"""What the pages share."""
+
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from agents.console.checkup import Checkup
+from agents.console.marks import Marks
+from agents.console.memory import DecisionMemory
+from agents.console.rendering import Rendering
+from agents.console.sessions import Session, Sessions
+from config.parameters import Parameters
+from config.people import People
+from config.settings import Settings
+from streams.topic_rates import TopicRates
+
+COOKIE: Final = "keepstream-console"
+#: Where a request has its session.
+SESSION: Final = "session"
+
+
+class Console(NamedTuple):
+    """One process's console."""
+
+    settings: Settings
+    parameters: Parameters
+    people: People
+    sessions: Sessions
+    marks: Marks
+    rendering: Rendering
+    memory: DecisionMemory
+    rates: TopicRates
+    checkup: Checkup
+
+    @property
+    def currency(self) -> str:
+        return self.parameters.money.currency
+
+    def page(self, request: web.Request, template: str, here: str, **given: Any) -> web.Response:
+        """A whole page, for whoever asks; ``here``: which entry of the navigation it is."""
+        session: Session = request[SESSION]
+        return self.rendering.page(template, session=session, here=here, **given)

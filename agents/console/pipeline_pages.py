@@ -1,0 +1,94 @@
+"""How the pipeline does, and dead letters put back by an operator."""
+
+import logging
+
+from aiohttp import web
+
+from agents.console.console import SESSION, Console
+from agents.console.pages.pipeline import rate_view, reason_views, waiting_by_topic
+from models.events.dead_letter import DeadLetter
+from models.events.rejection import Reason
+from models.events.times import iso
+from streams.dead_letters import StoredLetter, is_retried, read_dead_letters, retry_dead_letters
+from streams.kafka_clients import BrokerUnreachable
+from streams.rights import RightsError, require_rights
+from streams.topics import TopicsError
+
+log = logging.getLogger(__name__)
+
+#: Read of each partition of dead letters.
+NEWEST = 200
+#: The first look takes some seconds, and is worth waiting for.
+WAIT_S = 12.0
+
+
+def add_pages(application: web.Application, console: Console) -> None:
+    pages = _PipelinePages(console)
+    application.router.add_get("/pipeline", pages.show)
+    application.router.add_post("/pipeline/retry", pages.retry)
+
+
+class _PipelinePages:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def show(self, request: web.Request) -> web.Response:
+        return await self._shown(request, "")
+
+    async def retry(self, request: web.Request) -> web.Response:
+        """Put the letters of one reason back: the one thing here that writes."""
+        session = request[SESSION]
+        if not session.is_operator:
+            raise web.HTTPForbidden
+        form = await request.post()
+        try:
+            reason = Reason(str(form.get("reason", "")))
+        except ValueError:
+            raise web.HTTPNotFound from None
+
+        def is_wanted(letter: DeadLetter) -> bool:
+            return letter.reason == reason and is_retried(letter, include_late=False)
+
+        try:
+            require_rights(self._console.settings, "dead-letters retry")
+            counts = await retry_dead_letters(self._console.settings, is_wanted)
+        except (BrokerUnreachable, TopicsError, RightsError) as error:
+            return await self._shown(request, f"They could not be put back: {error}")
+        log.info("%s has put back %d letters refused as %s", session.name, counts.total(), reason)
+        words = (
+            f"{counts.total():,} events refused as {reason} went back. Those that are still wrong "
+            f"are refused again."
+        )
+        return await self._shown(request, words)
+
+    async def _shown(self, request: web.Request, news: str) -> web.Response:
+        console = self._console
+        found = console.checkup.latest()
+        if found is None:
+            await console.checkup.wait(WAIT_S)
+            found = console.checkup.latest()
+        waiting = waiting_by_topic(found.positions) if found is not None else {}
+        letters, problem = await self._letters()
+        rates = console.rates
+        return console.page(
+            request,
+            "pipeline.html",
+            "pipeline",
+            news=news,
+            findings=found.findings if found is not None else (),
+            looked_at=iso(found.at_ms) if found is not None else "",
+            rates=[
+                rate_view(topic, rates.per_second(topic), waiting.get(topic))
+                for topic in rates.topics
+            ],
+            rates_problem=rates.problem,
+            reasons=reason_views(letters),
+            letters_problem=problem,
+        )
+
+    async def _letters(self) -> tuple[list[StoredLetter], str]:
+        try:
+            found = [one async for one in read_dead_letters(self._console.settings, newest=NEWEST)]
+        except (BrokerUnreachable, TopicsError) as error:
+            return [], str(error)
+        return found, ""

@@ -1,0 +1,110 @@
+"""The console as a process: from its start until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from agents.console.checkup import Checkup
+from agents.console.console import Console
+from agents.console.marks import Marks
+from agents.console.memory import DecisionMemory, remember_decisions
+from agents.console.rendering import Rendering
+from agents.console.sessions import Sessions, login_url, new_secret
+from agents.console.site import console_site
+from agents.web.connections import connections_max
+from agents.web.server import ListenAddress, listening
+from config.parameters import Parameters
+from config.people import People, Person, Role, load_people
+from config.settings import Settings, variable_of
+from config.sources import hash_of
+from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
+from streams.topic_rates import TopicRates, look_at_rates
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 256
+#: Whoever has the token that the console makes by itself.
+OWN_NAME = "console"
+
+Say = Callable[[str], None]
+
+
+def run_console(settings: Settings, parameters: Parameters, say: Say) -> None:
+    """Serve the pages until SIGTERM or SIGINT.
+
+    Raises `SettingsError` or `AddressRefused` when it cannot start. A broker, a store or a worker
+    that is away is told on the pages.
+    """
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("aiokafka", "kafka"):
+        # What they try again is told on the pages.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    people = dict(load_people(settings))
+    own_token = ""
+    if not people:
+        own_token = new_secret()
+        role = Role(settings.console_role)
+        people[OWN_NAME] = Person(tokens=[hash_of(own_token)], role=role)
+    asyncio.run(_serve(settings, parameters, People(people), own_token, say))
+
+
+async def _serve(
+    settings: Settings, parameters: Parameters, people: People, own_token: str, say: Say
+) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    console = console_of(settings, parameters, people)
+    async with listening(console_site(console), _place(settings)) as port:
+        following = asyncio.gather(
+            remember_decisions(settings, console.memory), look_at_rates(settings, console.rates)
+        )
+        for line in _greeting(f"http://{settings.console_host}:{port}", own_token, settings):
+            say(line)
+        try:
+            await stopping.wait()
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+
+def console_of(settings: Settings, parameters: Parameters, people: People) -> Console:
+    """A console that has heard of nothing yet."""
+    marks = Marks()
+    return Console(
+        settings,
+        parameters,
+        people,
+        Sessions(),
+        marks,
+        Rendering(marks),
+        DecisionMemory(),
+        TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS)),
+        Checkup(settings, parameters),
+    )
+
+
+def _greeting(url: str, own_token: str, settings: Settings) -> list[str]:
+    if not own_token:
+        return [f"The console is at {url}"]
+    lasting = "keepstream console token NAME --add people.toml"
+    return [
+        f"The console is at {login_url(url, own_token)}",
+        f"The link is for a {settings.console_role}, as long as this runs. For others: {lasting}",
+    ]
+
+
+def _place(settings: Settings) -> ListenAddress:
+    return ListenAddress(
+        "the console",
+        settings.console_host,
+        settings.console_port,
+        variable_of("console_host"),
+        variable_of("console_port"),
+        connections_max(CONNECTIONS_MAX),
+    )
