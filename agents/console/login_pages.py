@@ -34,7 +34,7 @@ class _LoginPages:
             return self._asked(401, "Nobody has this token. Copy all of it, without blanks.")
         name, role = found
         log.info("%s has logged in as %s", name, role)
-        answer = web.HTTPSeeOther("/")
+        answer = _moved("/")
         answer.set_cookie(
             COOKIE,
             self._console.sessions.open(name, role),
@@ -49,7 +49,7 @@ class _LoginPages:
 
     async def leave(self, request: web.Request) -> web.Response:
         self._console.sessions.close(request.cookies.get(COOKIE, ""))
-        answer = web.HTTPSeeOther("/login")
+        answer = _moved("/login")
         answer.del_cookie(COOKIE, path="/")
         return answer
 
@@ -57,3 +57,8 @@ class _LoginPages:
         return self._console.rendering.page(
             "login.html", status=status, session=None, here="", problem=problem
         )
+
+
+def _moved(address: str) -> web.Response:
+    """Somewhere else, with whatever cookie is put on it."""
+    return web.Response(status=303, headers={"Location": address})

@@ -103,7 +103,8 @@ class _Outgoing:
         try:
             answer = await handler(request)
         except web.HTTPRedirection as moved:
-            answer = moved
+            moved.headers.update(HEADERS)
+            raise
         except web.HTTPException as error:
             answer = self._excused(request, error.status)
         except Exception:
