@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from agents.console.checkup import Checkup
-from agents.console.marks import Marks
+from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory
 from agents.console.rendering import Rendering
 from agents.console.sessions import Session, Sessions
@@ -26,7 +26,7 @@ class Console(NamedTuple):
     parameters: Parameters
     people: People
     sessions: Sessions
-    marks: Marks
+    marks: CustomerMarks
     rendering: Rendering
     memory: DecisionMemory
     rates: TopicRates

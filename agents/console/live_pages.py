@@ -9,7 +9,7 @@ from aiohttp import web
 from agents.console.console import Console
 from agents.console.knowledge import CustomersAsked
 from agents.console.memory import Heard
-from agents.console.pages.live import TONES, Entry, entry_of
+from agents.console.pages.live import TONES, LiveEntry, entry_of
 from agents.console.pages.receipt import receipt_of
 from streams.decision_ledger import Found, Question, find_in_ledger
 from streams.kafka_clients import BrokerUnreachable
@@ -94,7 +94,7 @@ class _LivePages:
         data = "".join(f"data: {line}\n" for line in text.splitlines() if line.strip())
         return f"event: moment\n{place}{data}\n".encode()
 
-    def _entry(self, found: Found, tone: str) -> Entry | None:
+    def _entry(self, found: Found, tone: str) -> LiveEntry | None:
         entry = entry_of(found, self._console.currency)
         return entry if entry is not None and tone in ("", entry.tone) else None
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 _KEY_BITS = 256
 
 
-class Marks:
+class CustomerMarks:
     """Seals ids under a key of this process alone: the same id has the same mark until it ends,
     and nobody else can read it.
     """

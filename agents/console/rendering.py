@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from agents.console.marks import Marks
+from agents.console.marks import CustomerMarks
 from agents.console.pages import figures
 from agents.words.decision_lines import words_of
 from config import VERSION
@@ -27,7 +27,7 @@ class Asset(NamedTuple):
 class Rendering:
     """The templates. Everything that they are given is escaped."""
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: CustomerMarks) -> None:
         self.assets = {path.name: _asset(path) for path in sorted((_HERE / "static").iterdir())}
         self._environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from agents.console.checkup import Checkup
 from agents.console.console import Console
-from agents.console.marks import Marks
+from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory, remember_decisions
 from agents.console.rendering import Rendering
 from agents.console.sessions import Sessions, login_url, new_secret
@@ -75,7 +75,7 @@ async def _serve(
 
 def console_of(settings: Settings, parameters: Parameters, people: People) -> Console:
     """A console that has heard of nothing yet."""
-    marks = Marks()
+    marks = CustomerMarks()
     return Console(
         settings,
         parameters,

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy, which
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
+from agents.trials.demo.shop import ShopRecord
 from config.sources import hash_of
+from config.topics import DECISION_LEDGER
+from models.customer.contacts import TREATED
+from models.decisions.trigger import NextBestAction, decode_decision
 from streams.embedded.ports import free_ports
 from streams.embedded.process import (
     ServerProcess,
@@ -18,12 +23,16 @@ from streams.embedded.process import (
     stop_all,
     wait_until_ready,
 )
-from tests.kafka.deployment import Deployment
+from tests.kafka.deployment import PATIENT_MS, START_MS, Deployment, orderly_shop
 from tests.kafka.worker import PRESENT, ROOT
 
 TOKENS = {"vera": "token of a viewer", "otto": "token of an operator"}
 READY_S = 60.0
 STOP_S = 30.0
+#: An event that is refused.
+BAD = b'{"type": "track", "event": 7}'
+#: What the pictures of the docs may weigh together.
+PICTURES_BYTES_MAX = 300_000
 #: What a page with all that it loads may weigh.
 PAGE_BYTES_MAX = 150_000
 _RUN_AXE = """async () => (await axe.run()).violations.map(
@@ -63,6 +72,38 @@ class ConsoleProcess:
 
     def login_url(self, name: str) -> str:
         return f"{self.url}/login#{TOKENS[name].replace(' ', '%20')}"
+
+
+class Stand(NamedTuple):
+    """A shop with its console. ``contested``: a decision that outranked another action and was for
+    somebody treated.
+    """
+
+    deployment: Deployment
+    console: ConsoleProcess
+    contested: NextBestAction
+
+
+@contextmanager
+def standing_shop(
+    bootstrap_servers: str, redis_url: str, folder: Path, *, customers: int, days: int
+) -> Iterator[Stand]:
+    """A simulated shop that has been folded, with a dead letter, and a console that shows it."""
+    with Deployment(
+        bootstrap_servers, redis_url, f"{folder.name}.", folder, session_timeout_ms=PATIENT_MS
+    ) as deployment:
+        deployment.publish(orderly_shop(customers, days=days))
+        deployment.publish([ShopRecord("clickstream", b"x", BAD, START_MS)])
+        deployment.start_workers(1)
+        deployment.wait("all is folded", deployment.is_drained)
+        decisions = [decode_decision(value) for *_, value in deployment.read(DECISION_LEDGER)]
+        contested = [
+            one
+            for one in decisions
+            if isinstance(one, NextBestAction) and one.outranked and one.group == TREATED
+        ]
+        with running_console(deployment) as console:
+            yield Stand(deployment, console, contested[-1])
 
 
 @contextmanager
@@ -125,11 +166,14 @@ class Reader:
     def weight(self, url: str) -> int:
         """Bytes of a page with all that it loads, when nothing is kept from before."""
         found: list[Response] = []
-        self.page.on("response", found.append)
+
+        def note(answer: Response) -> None:
+            found.append(answer)
+
+        self.page.on("response", note)
         self.page.goto(url, wait_until="load")
-        self.page.remove_listener("response", found.append)
-        loaded = [one for one in found if "/live/stream" not in one.url]
-        return sum(len(one.body()) for one in loaded)
+        self.page.remove_listener("response", note)
+        return sum(len(one.body()) for one in found if "/live/stream" not in one.url)
 
     def barriers(self, axe: str) -> list[str]:
         """What keeps somebody from reading the page, as axe finds it."""
@@ -140,3 +184,18 @@ class Reader:
 
     def is_wider_than_the_screen(self) -> bool:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+def take_pictures(stand: Stand, browser: Browser, folder: Path) -> None:
+    """The pictures of docs/console.md."""
+    context = browser.new_context(viewport={"width": 1120, "height": 700}, color_scheme="light")
+    reader = Reader(context)
+    reader.log_in(stand.console, "vera")
+    page, contested = reader.page, stand.contested
+    page.screenshot(path=folder / "live.png")
+    page.goto(f"{stand.console.url}/decisions/{contested.id}")
+    page.screenshot(path=folder / "receipt.png")
+    page.get_by_role("link", name=contested.user_id).click()
+    page.get_by_role("heading", name=contested.user_id).wait_for()
+    page.screenshot(path=folder / "customer.png")
+    context.close()

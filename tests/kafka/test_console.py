@@ -1,7 +1,8 @@
 """The console by the way a stranger takes through it, in a real browser, on a real deployment."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -9,39 +10,29 @@ from playwright.sync_api import Browser, expect
 from agents.trials.demo.shop import ShopRecord
 from agents.words.decision_lines import words_of
 from config.duration import DAY_MS
-from config.topics import DECISION_LEDGER
-from models.decisions.trigger import NextBestAction, decode_decision
 from models.events.times import iso
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.console import (
+    BAD,
     PAGE_BYTES_MAX,
-    ConsoleProcess,
+    PICTURES_BYTES_MAX,
     Reader,
+    Stand,
     axe_source,
     running_browser,
-    running_console,
+    standing_shop,
+    take_pictures,
 )
-from tests.kafka.deployment import PATIENT_MS, START_MS, Deployment, orderly_shop
+from tests.kafka.deployment import START_MS
+from tests.kafka.worker import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 DAYS = 60
-#: An event that is refused.
-BAD = b'{"type": "track", "event": 7}'
 PAGES = ("/", "/customers", "/customers?where=orders+%3E+0&by=net_365d", "/rules", "/pipeline")
 #: Long enough for a busy machine; what is there at once is not waited for.
 PATIENCE_MS = 60_000
-
-
-class Stand(NamedTuple):
-    """A shop with its console. ``contested``: a decision that outranked another action and was for
-    somebody treated.
-    """
-
-    deployment: Deployment
-    console: ConsoleProcess
-    contested: NextBestAction
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +40,9 @@ def stand(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stand]:
     folder = tmp_path_factory.mktemp("console")
-    with Deployment(
-        kafka.bootstrap_servers,
-        valkey.url,
-        f"{folder.name}.",
-        folder,
-        session_timeout_ms=PATIENT_MS,
-    ) as deployment:
-        deployment.publish(orderly_shop(25, days=DAYS))
-        # A dead letter, for which the console has the bytes.
-        deployment.publish([ShopRecord("clickstream", b"x", BAD, START_MS)])
-        deployment.start_workers(1)
-        deployment.wait("all is folded", deployment.is_drained)
-        decisions = [decode_decision(value) for *_, value in deployment.read(DECISION_LEDGER)]
-        contested = [
-            one
-            for one in decisions
-            if isinstance(one, NextBestAction) and one.outranked and one.group == "treated"
-        ]
-        with running_console(deployment) as console:
-            yield Stand(deployment, console, contested[-1])
+    servers, url = kafka.bootstrap_servers, valkey.url
+    with standing_shop(servers, url, folder, customers=25, days=DAYS) as stand:
+        yield stand
 
 
 @pytest.fixture(scope="module")
@@ -134,19 +108,21 @@ def test_what_is_decided_appears_by_itself(stand: Stand, reader: Reader) -> None
     assert page.locator(".entry").count() > min(before, 99)
 
 
-def test_nothing_keeps_anybody_from_reading_it(stand: Stand, browser: Browser, axe: str) -> None:
-    for scheme in ("light", "dark"):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 740})
-        reader = Reader(context)
-        assert [] == opened(reader, f"{stand.console.url}/login", axe)
-        reader.log_in(stand.console, "otto")
-        receipt = f"/decisions/{stand.contested.id}"
-        for path in (*PAGES, receipt):
-            assert [] == opened(reader, f"{stand.console.url}{path}", axe), (scheme, path)
-        reader.page.locator("a[href^='/customers/']").last.click()
-        assert [] == [*reader.barriers(axe)]
-        assert not reader.is_wider_than_the_screen()
-        context.close()
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
+def test_nothing_keeps_anybody_from_reading_it(
+    scheme: Literal["light", "dark"], stand: Stand, browser: Browser, axe: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 740})
+    reader = Reader(context)
+    assert [] == opened(reader, f"{stand.console.url}/login", axe)
+    reader.log_in(stand.console, "otto")
+    for path in (*PAGES, f"/decisions/{stand.contested.id}"):
+        assert [] == opened(reader, f"{stand.console.url}{path}", axe), path
+    reader.page.get_by_role("link", name=stand.contested.user_id).click()
+    expect(reader.page.get_by_role("heading", name=stand.contested.user_id)).to_be_visible()
+    assert [] == reader.barriers(axe)
+    assert not reader.is_wider_than_the_screen()
+    context.close()
 
 
 def opened(reader: Reader, url: str, axe: str) -> list[str]:
@@ -209,3 +185,12 @@ def test_an_operator_puts_dead_letters_back_and_a_viewer_does_not(
             back.first.click()
             expect(reader.page.get_by_text("1 events refused as")).to_be_visible()
         context.close()
+
+
+def test_the_pictures_of_the_docs_are_light(stand: Stand, browser: Browser, tmp_path: Path) -> None:
+    take_pictures(stand, browser, tmp_path)
+
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    committed = {path.name for path in (ROOT / "docs/images").iterdir()}
+    assert committed == sizes.keys()
+    assert sum(sizes.values()) <= PICTURES_BYTES_MAX

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agents.console.pages.figures import Bar, diverging, money, percent
-from agents.console.pages.live import Entry, entry_of
+from agents.console.pages.live import LiveEntry, entry_of
 from agents.console.pages.rhythm import RhythmDrawing, rhythm_drawing
 from agents.words.decision_lines import words_of
 from agents.words.decisions import GATES
@@ -77,7 +77,7 @@ class CustomerView(NamedTuple):
     tiles: tuple[Tile, ...]
     rhythm: RhythmDrawing | None
     scores: tuple[ScoreParts, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LiveEntry, ...]
     actions: tuple[ActionView, ...]
     held_back: tuple[HeldBack, ...]
     timeline: tuple[Happening, ...]

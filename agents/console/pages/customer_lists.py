@@ -10,7 +10,7 @@ from models.customer_list import CustomerList
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
-class Example(NamedTuple):
+class ListExample(NamedTuple):
     """A list that is worth a look."""
 
     name: str
@@ -20,16 +20,16 @@ class Example(NamedTuple):
 
 
 EXAMPLES = (
-    Example("At risk, and worth keeping", "churn_probability >= .7 and net_365d > 500",
+    ListExample("At risk, and worth keeping", "churn_probability >= .7 and net_365d > 500",
             "value_at_stake", "segment"),
-    Example("Overdue by their own rhythm", "orders >= 3 and expected_order_days < -7",
+    ListExample("Overdue by their own rhythm", "orders >= 3 and expected_order_days < -7",
             "net_365d", "typical_gap_days,silent_days"),
-    Example("Good customers who buy less", "silent_churn >= .5 and orders_365d >= 4",
+    ListExample("Good customers who buy less", "silent_churn >= .5 and orders_365d >= 4",
             "silent_churn", "segment,net_365d"),
-    Example("Carts that wait", "cart_items > 0 and cart_idle_hours > 1", "cart_value",
+    ListExample("Carts that wait", "cart_items > 0 and cart_idle_hours > 1", "cart_value",
             "cart_items"),
-    Example("Waiting for help", "open_tickets > 0", "value_at_stake", "segment"),
-    Example("The most valuable", "orders >= 2", "clv", "segment,orders"),
+    ListExample("Waiting for help", "open_tickets > 0", "value_at_stake", "segment"),
+    ListExample("The most valuable", "orders >= 2", "clv", "segment,orders"),
 )  # fmt: skip
 
 

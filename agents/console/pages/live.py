@@ -23,14 +23,14 @@ ANSWERS = "answers"
 _GATES_TOLD, _FACTS_TOLD = 2, 3
 
 
-class Sign(NamedTuple):
+class SignView(NamedTuple):
     """What was the matter with a customer, and the facts it was seen by."""
 
     kind: str
     facts: str
 
 
-class Entry(NamedTuple):
+class LiveEntry(NamedTuple):
     """One moment. ``id``: of a decision of it; ``outcome``: what is done; ``because``: of nothing,
     why; ``tone``: one of `TONES`.
     """
@@ -38,25 +38,25 @@ class Entry(NamedTuple):
     id: str
     at: str
     customer: str
-    signs: tuple[Sign, ...]
+    signs: tuple[SignView, ...]
     outcome: str
     because: str
     tone: str
 
 
-def entry_of(found: Found, currency: str) -> Entry | None:
+def entry_of(found: Found, currency: str) -> LiveEntry | None:
     """The moment in a sentence; None for one without a decision."""
     if found.withdrawal is not None:
         return _withdrawn(found.withdrawal)
     first = found.action or (found.triggers[0] if found.triggers else None)
     if first is None:
         return None
-    signs = tuple(Sign(words_of(one.kind), _facts(one.reasons)) for one in found.triggers)
+    signs = tuple(SignView(words_of(one.kind), _facts(one.reasons)) for one in found.triggers)
     if not signs and found.action is not None:
         named = listed([words_of(name) for name in found.action.triggers])
-        signs = (Sign(named, _facts(found.action.reasons)),)
+        signs = (SignView(named, _facts(found.action.reasons)),)
     outcome, because, tone = _outcome(found.action, currency)
-    return Entry(first.id, first.timestamp, first.user_id, signs, outcome, because, tone)
+    return LiveEntry(first.id, first.timestamp, first.user_id, signs, outcome, because, tone)
 
 
 def _facts(reasons: Sequence[ReasonCode]) -> str:
@@ -65,10 +65,10 @@ def _facts(reasons: Sequence[ReasonCode]) -> str:
     return ", ".join(facts[:_FACTS_TOLD])
 
 
-def _withdrawn(news: ActionWithdrawn) -> Entry:
+def _withdrawn(news: ActionWithdrawn) -> LiveEntry:
     because = GATES.get(news.because, words_of(news.because))
     outcome = f"{words_of(news.action)} by {news.channel} is withdrawn"
-    return Entry(news.id, news.timestamp, news.user_id, (), outcome, because, "withdrawn")
+    return LiveEntry(news.id, news.timestamp, news.user_id, (), outcome, because, "withdrawn")
 
 
 def _outcome(action: NextBestAction | None, currency: str) -> tuple[str, str, str]:

@@ -3,11 +3,16 @@
 
 // What follows # in a login link is a token, which no server is told by that.
 const login = document.getElementById("login");
-if (login && location.hash.length > 1) {
-  const token = decodeURIComponent(location.hash.slice(1));
+const fillIn = () => {
+  if (location.hash.length < 2) return;
+  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
   history.replaceState(null, "", location.pathname);
-  login.elements.token.value = token;
   login.requestSubmit();
+};
+if (login) {
+  fillIn();
+  // A link that is followed from this very page loads nothing.
+  addEventListener("hashchange", fillIn);
 }
 
 const ENTRIES_MAX = 200;

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from agents.console.console import Console
-from agents.console.marks import Marks
+from agents.console.marks import CustomerMarks
 from agents.console.running import console_of
 from agents.console.sessions import LASTS_S, SESSIONS_MAX, Sessions
 from agents.console.site import HEADERS, console_site
@@ -198,13 +198,14 @@ def test_no_address_on_the_live_page_names_a_customer(
 
 
 def test_a_mark_stands_for_one_customer_and_for_this_process_alone() -> None:
-    marks = Marks()
+    marks = CustomerMarks()
 
     assert marks.mark("ada") == marks.mark("ada")
     assert marks.mark("ada") != marks.mark("bob")
     assert [c := "a+b@example.org/王"] == [marks.customer(marks.mark(c))]
     assert [None] * 4 == [
-        marks.customer(mark) for mark in ("", "ada", Marks().mark("ada"), marks.mark("ada")[:-2])
+        marks.customer(mark)
+        for mark in ("", "ada", CustomerMarks().mark("ada"), marks.mark("ada")[:-2])
     ]
 
 
