@@ -33,22 +33,22 @@ class RhythmDrawing(NamedTuple):
 
 def rhythm_drawing(profile: Any) -> RhythmDrawing | None:
     """None for somebody without a purchase, and for profiles that do not tell."""
-    rhythm = getattr(profile, "rhythm", None)
-    if rhythm is None or not rhythm.purchases or rhythm.overdue_at is None:
+    rhythm = profile.rhythm
+    if rhythm is None or not rhythm.days or rhythm.overdue_at is None:
         return None
-    now = profile.as_of
-    begin, end = rhythm.purchases[0], max(now, rhythm.overdue_at, rhythm.expected_at)
+    now, begin = profile.as_of, rhythm.days[0]
+    end = max(now, rhythm.overdue_at, rhythm.expected_at)
     first_s, span_s = _seconds(begin), max(_seconds(end) - _seconds(begin), 1.0)
 
     def place(iso: str) -> float:
         return round(_LEFT + (_seconds(iso) - first_s) / span_s * (_RIGHT - _LEFT), 1)
 
     is_overdue = now > rhythm.overdue_at
-    gap = counted(round(rhythm.typical_gap_days), "day")
+    gap = counted(round(rhythm.usual_gap_days), "day")
     state = "overdue since" if is_overdue else "overdue from"
     return RhythmDrawing(
-        purchases=tuple(Dot(place(at), day(at)) for at in rhythm.purchases),
-        last=place(rhythm.purchases[-1]),
+        purchases=tuple(Dot(place(at), day(at)) for at in rhythm.days),
+        last=place(rhythm.days[-1]),
         now=place(now),
         expected=place(rhythm.expected_at),
         overdue=place(rhythm.overdue_at),
@@ -61,4 +61,7 @@ def rhythm_drawing(profile: Any) -> RhythmDrawing | None:
 
 
 def _seconds(iso: str) -> float:
+    """Of a moment, or of the noon of a day."""
+    if "T" not in iso:
+        iso = f"{iso}T12:00:00Z"
     return datetime.fromisoformat(iso).timestamp()
