@@ -11,19 +11,20 @@ from config.settings import Settings
 from streams.diagnosis import diagnose
 from streams.examination import examine
 from streams.findings import Finding
-from streams.vitals import GroupPosition
+from streams.vitals import DeploymentFacts
 
 log = logging.getLogger(__name__)
 
 FRESH_S = 30.0
+#: The first look takes some seconds, and is worth waiting for.
+FIRST_S = 12.0
 
 
 class Findings(NamedTuple):
-    """What was found at a moment in Unix milliseconds, and where the workers' group is."""
+    """What was seen at one moment, and what the doctor makes of it."""
 
-    at_ms: int
+    facts: DeploymentFacts
     findings: Sequence[Finding]
-    positions: Sequence[GroupPosition]
 
 
 class Checkup:
@@ -40,22 +41,21 @@ class Checkup:
     def is_running(self) -> bool:
         return self._running is not None and not self._running.done()
 
-    def latest(self) -> Findings | None:
-        """The latest findings; if they are not fresh, others are on their way."""
+    async def found(self) -> Findings | None:
+        """The latest findings; if they are not fresh, others are on their way. The first ones are
+        waited for, and None if they take too long.
+        """
         if not self.is_running and monotonic() > self._until_s:
             self._running = asyncio.create_task(self._examine())
+        if self._latest is None and self._running is not None:
+            await asyncio.wait([self._running], timeout=FIRST_S)
         return self._latest
-
-    async def wait(self, timeout_s: float) -> None:
-        """Until what is under way has come, or the time is up."""
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=timeout_s)
 
     async def _examine(self) -> None:
         try:
             facts = await asyncio.to_thread(examine, self._settings)
             findings = diagnose(facts, self._parameters)
-            self._latest = Findings(facts.at_ms, findings, facts.positions)
+            self._latest = Findings(facts, findings)
         except Exception:
             # The page goes on without; the reason is for whoever runs the console.
             log.exception("the deployment could not be examined")

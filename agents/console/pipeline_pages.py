@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 #: Read of each partition of dead letters.
 NEWEST = 200
-#: The first look takes some seconds, and is worth waiting for.
-WAIT_S = 12.0
 
 
 def add_pages(application: web.Application, console: Console) -> None:
@@ -63,11 +61,8 @@ class _PipelinePages:
 
     async def _shown(self, request: web.Request, news: str) -> web.Response:
         console = self._console
-        found = console.checkup.latest()
-        if found is None:
-            await console.checkup.wait(WAIT_S)
-            found = console.checkup.latest()
-        waiting = waiting_by_topic(found.positions) if found is not None else {}
+        found = await console.checkup.found()
+        waiting = waiting_by_topic(found.facts.positions) if found is not None else {}
         letters, problem = await self._letters()
         rates = console.rates
         return console.page(
@@ -76,7 +71,7 @@ class _PipelinePages:
             "pipeline",
             news=news,
             findings=found.findings if found is not None else (),
-            looked_at=iso(found.at_ms) if found is not None else "",
+            looked_at=iso(found.facts.at_ms) if found is not None else "",
             rates=[
                 rate_view(topic, rates.per_second(topic), waiting.get(topic))
                 for topic in rates.topics

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agents.console import customer_pages, live_pages, login_pages, pipeline_pages, rules_pages
+from agents.console import (
+    customer_pages,
+    live_pages,
+    login_pages,
+    model_pages,
+    pipeline_pages,
+    rules_pages,
+)
 from agents.console.console import COOKIE, SESSION, Console
 from agents.console.memory import DecisionMemory
 from agents.web.connections import Handler
@@ -31,6 +38,7 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_PAGES = (login_pages, live_pages, customer_pages, rules_pages, model_pages, pipeline_pages)
 _OPEN = ("/login", "/health/live", "/health/ready")
 _ASSETS = "/static/"
 
@@ -60,7 +68,7 @@ def console_site(console: Console) -> web.Application:
     application.router.add_get("/health/live", health.live)
     application.router.add_get("/health/ready", health.ready)
     application.router.add_get(_ASSETS + "{name}", _Assets(console).answer)
-    for pages in (login_pages, live_pages, customer_pages, rules_pages, pipeline_pages):
+    for pages in _PAGES:
         pages.add_pages(application, console)
     return application
 

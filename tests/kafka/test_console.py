@@ -30,7 +30,14 @@ from tests.kafka.worker import ROOT
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 DAYS = 60
-PAGES = ("/", "/customers", "/customers?where=orders+%3E+0&by=net_365d", "/rules", "/pipeline")
+PAGES = (
+    "/",
+    "/customers",
+    "/customers?where=orders+%3E+0&by=net_365d",
+    "/rules",
+    "/model",
+    "/pipeline",
+)
 #: Long enough for a busy machine; what is there at once is not waited for.
 PATIENCE_MS = 60_000
 

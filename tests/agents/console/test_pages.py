@@ -19,8 +19,10 @@ from agents.console.pages.figures import (
     percent,
 )
 from agents.console.pages.live import TONES, entry_of
+from agents.console.pages.model import model_views
 from agents.console.pages.pipeline import rate_view, reason_views
 from agents.console.pages.receipt import receipt_of
+from agents.console.pages.rhythm import rhythm_drawing
 from agents.console.pages.rules import rules_view
 from agents.words.decision_lines import words_of
 from models.customer.contacts import CONTROL, DecisionView, Outcome
@@ -31,9 +33,18 @@ from models.decisions.policy import compile_policy
 from models.decisions.trigger import ActionWithdrawn, Cause, NextBestAction
 from models.events.dead_letter import dead_letter
 from models.events.rejection import Reason, Rejected
+from models.learning.churn_models import (
+    ALL_KINDS,
+    CHAMPION,
+    ChurnModels,
+    ChurnScoring,
+    LinearModel,
+    Quality,
+)
 from streams.dead_letters import StoredLetter
 from streams.decision_ledger import Found
 from tests.agents.console.conftest import SmallShop
+from tests.contract.parts import present
 from tests.models.lines import PARAMETERS
 
 
@@ -229,6 +240,45 @@ def test_a_spreadsheet_runs_nothing_of_a_list() -> None:
 
     _, row = csv.reader(io.StringIO(list_as_csv(view)))
     assert ["'=cmd()", "'=1+1", "+49", "-5.2", "'@x", "loyal"] == row
+
+
+def test_a_model_is_told_with_every_scorer_and_its_curve() -> None:
+    linear = LinearModel(0.0, ())
+    models = ChurnModels((), (), linear, linear, 0.0, "blend", 1_200)
+    curve = ((0.1, 0.0), (0.9, 1.0))
+    quality = (
+        Quality(28.0, ALL_KINDS, CHAMPION, 900, 0.5, 0.8, 0.02, curve),
+        Quality(28.0, ALL_KINDS, "blend", 900, 0.5, 0.8, None),
+        Quality(28.0, ALL_KINDS, "baseline", 900, 0.6, 0.7, 0.03),
+        Quality(28.0, "check-in", "blend", 90, 0.1, 0.1, 0.1),
+        Quality(90.0, ALL_KINDS, "blend", 9, 0.1, 0.1, 0.1),
+    )
+    snapshot = present().snapshot.replace(ChurnScoring({"28": models}, quality))
+
+    [view] = model_views(snapshot)
+    assert "blend serves, learnt from 1,200 examples." == view.lead
+    assert [("blend", True, "0.500", "not yet"), ("baseline", False, "0.600", "0.030")] == [
+        (one.name, one.serves, one.log_loss, one.calibration) for one in view.scorers
+    ]
+    # From the lower left to the upper right.
+    assert [(10.0, 100.0), (90.0, 0.0)] == [(point.x, point.y) for point in view.curve]
+    assert () == model_views(None)
+
+
+def test_a_rhythm_is_drawn_in_the_order_of_time(small_shop: SmallShop) -> None:
+    drawn = [rhythm_drawing(profile) for profile in small_shop.profiles.values()]
+    drawings = [one for one in drawn if one is not None]
+    buyers = [p for p in small_shop.profiles.values() if p.rfm.last_order_at is not None]
+
+    assert len(buyers) == len(drawings)
+    assert {True, False} == {one.is_overdue for one in drawings}
+    for one in drawings:
+        places = [dot.x for dot in one.purchases]
+        assert sorted(places) == places
+        assert one.last < one.expected
+        assert one.last < one.overdue
+        assert one.is_overdue == (one.overdue < one.now)
+        assert all(0 <= place <= 600 for place in (*places, one.now, one.expected, one.overdue))
 
 
 def test_every_rule_and_every_gate_is_on_the_page_of_rules() -> None:
