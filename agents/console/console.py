@@ -14,9 +14,16 @@ from config.people import People
 from config.settings import Settings
 from streams.topic_rates import TopicRates
 
-COOKIE: Final = "keepstream-console"
+_COOKIE: Final = "keepstream-console"
 #: Where a request has its session.
 SESSION: Final = "session"
+
+
+def cookie_name(request: web.Request) -> str:
+    """The name of the session's cookie: a browser sends cookies to all ports of a host, where
+    another console may be.
+    """
+    return f"{_COOKIE}-{request.url.port}"
 
 
 class Console(NamedTuple):

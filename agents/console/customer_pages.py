@@ -77,7 +77,7 @@ class _CustomerPages:
         answer = await self._customers.profile(customer)
         if answer.profile is None:
             return self._searched(request, Asked(), missed=answer.note, customer=customer)
-        moments = self._console.memory.of_customer(customer)[:MOMENTS_MAX]
+        moments = self._console.memory.of_customer(answer.profile.user_id)[:MOMENTS_MAX]
         return self._console.page(
             request,
             "customer.html",

@@ -103,10 +103,10 @@ class _LivePages:
         if not _ID.fullmatch(decision_id):
             raise web.HTTPNotFound
         memory = self._console.memory
-        found = memory.find(decision_id)
+        found = await self._moment(decision_id)
         if found is not None and found.withdrawal is not None:
-            found = memory.find(found.withdrawal.decision_id) or found
-        found = found or await self._in_ledger(decision_id)
+            # The receipt of what was withdrawn says so.
+            found = await self._moment(found.withdrawal.decision_id)
         if found is None or not (found.action or found.triggers):
             raise web.HTTPNotFound
         first = found.action or found.triggers[0]
@@ -119,8 +119,10 @@ class _LivePages:
         )
         return self._console.page(request, "receipt.html", "live", receipt=receipt)
 
-    async def _in_ledger(self, decision_id: str) -> Found | None:
-        """A moment that is not remembered, if it is found in time."""
+    async def _moment(self, decision_id: str) -> Found | None:
+        """The moment of a decision, from the ledger if it is not remembered and found in time."""
+        if (known := self._console.memory.find(decision_id)) is not None:
+            return known
         try:
             async with asyncio.timeout(LEDGER_TIMEOUT_S):
                 found: Sequence[Found] = await find_in_ledger(

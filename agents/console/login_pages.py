@@ -4,7 +4,7 @@ import logging
 
 from aiohttp import web
 
-from agents.console.console import COOKIE, Console
+from agents.console.console import Console, cookie_name
 from agents.console.sessions import LASTS_S
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class _LoginPages:
         log.info("%s has logged in as %s", name, role)
         answer = _moved("/")
         answer.set_cookie(
-            COOKIE,
+            cookie_name(request),
             self._console.sessions.open(name, role),
             max_age=int(LASTS_S),
             path="/",
@@ -48,9 +48,9 @@ class _LoginPages:
         return answer
 
     async def leave(self, request: web.Request) -> web.Response:
-        self._console.sessions.close(request.cookies.get(COOKIE, ""))
+        self._console.sessions.close(request.cookies.get(cookie_name(request), ""))
         answer = _moved("/login")
-        answer.del_cookie(COOKIE, path="/")
+        answer.del_cookie(cookie_name(request), path="/")
         return answer
 
     def _asked(self, status: int, problem: str) -> web.Response:

@@ -16,7 +16,7 @@ from agents.console import (
     pipeline_pages,
     rules_pages,
 )
-from agents.console.console import COOKIE, SESSION, Console
+from agents.console.console import SESSION, Console, cookie_name
 from agents.console.memory import DecisionMemory
 from agents.web.connections import Handler
 
@@ -146,7 +146,7 @@ class _Incoming:
             raise web.HTTPForbidden
         if request.path in _OPEN or request.path.startswith(_ASSETS):
             return await handler(request)
-        session = self._console.sessions.find(request.cookies.get(COOKIE, ""))
+        session = self._console.sessions.find(request.cookies.get(cookie_name(request), ""))
         if session is None:
             raise web.HTTPSeeOther("/login")
         request[SESSION] = session

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from agents.trials.demo.shop import ShopConfig, simulate
-from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger
+from models.decisions.trigger import ActionWithdrawn, Cause, NextBestAction, Trigger
 from models.replay import Replay
 from streams.decision_ledger import Found, Moments
 from tests.models.lines import PARAMETERS, START_MS
@@ -44,3 +44,20 @@ def small_shop() -> SmallShop:
 def actions(small_shop: SmallShop) -> list[NextBestAction]:
     """Every decision of the shop, those that nothing is done included."""
     return [one.action for one in small_shop.moments if one.action is not None]
+
+
+def withdrawal_of(action: NextBestAction) -> ActionWithdrawn:
+    return ActionWithdrawn(
+        id="f" * 32,
+        kind="action-withdrawn",
+        user_id=action.user_id,
+        timestamp=action.timestamp,
+        cause=Cause(message_id="m"),
+        decision_id=action.id,
+        action=action.action or "",
+        channel=action.channel or "",
+        because="consent",
+        since=action.timestamp,
+        what="marketing",
+        group=action.group,
+    )

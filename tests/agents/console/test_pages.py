@@ -30,7 +30,7 @@ from models.customer_list import CustomerList, Listed, PartitionAsOf, Unanswered
 from models.decisions.audit import ranked, recomputed
 from models.decisions.gates import GATE_NAMES
 from models.decisions.policy import compile_policy
-from models.decisions.trigger import ActionWithdrawn, Cause, NextBestAction
+from models.decisions.trigger import NextBestAction
 from models.events.dead_letter import dead_letter
 from models.events.rejection import Reason, Rejected
 from models.learning.churn_models import (
@@ -43,7 +43,7 @@ from models.learning.churn_models import (
 )
 from streams.dead_letters import StoredLetter
 from streams.decision_ledger import Found
-from tests.agents.console.conftest import SmallShop
+from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.contract.parts import present
 from tests.models.lines import PARAMETERS
 
@@ -51,23 +51,6 @@ from tests.models.lines import PARAMETERS
 def chosen(actions: list[NextBestAction]) -> NextBestAction:
     """An action that was taken, and that outranked another."""
     return next(one for one in actions if one.outranked and one.group != CONTROL)
-
-
-def withdrawal_of(action: NextBestAction) -> ActionWithdrawn:
-    return ActionWithdrawn(
-        id="f" * 32,
-        kind="action-withdrawn",
-        user_id=action.user_id,
-        timestamp=action.timestamp,
-        cause=Cause(message_id="m"),
-        decision_id=action.id,
-        action=action.action or "",
-        channel=action.channel or "",
-        because="consent",
-        since=action.timestamp,
-        what="marketing",
-        group=action.group,
-    )
 
 
 def test_every_moment_is_a_sentence_with_its_customer_and_what_is_done(

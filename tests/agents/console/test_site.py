@@ -17,12 +17,13 @@ from agents.console.running import console_of
 from agents.console.sessions import LASTS_S, SESSIONS_MAX, Sessions
 from agents.console.site import HEADERS, console_site
 from agents.web.server import ListenAddress, listening
+from agents.words.decision_lines import words_of
 from config.people import People, Person, Role
 from config.settings import load_settings
 from config.sources import hash_of
 from models.decisions.trigger import NextBestAction
 from streams.embedded.ports import free_ports
-from tests.agents.console.conftest import SmallShop
+from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.models.lines import PARAMETERS
 
 T = TypeVar("T")
@@ -225,6 +226,21 @@ def test_a_customer_who_is_called_like_a_script_is_shown_and_not_run(
     for page in visited(console, ask):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
         assert evil not in page
+
+
+def test_the_news_of_a_withdrawal_leads_to_what_was_withdrawn(
+    console: Console, actions: list[NextBestAction]
+) -> None:
+    action = next(one for one in reversed(actions) if one.action is not None)
+    console.memory.take({3: [withdrawal_of(action)]})
+
+    async def ask(client: Client, url: str) -> str:
+        async with client.get(f"{url}/decisions/{'f' * 32}") as answer:
+            return await answer.text()
+
+    page = visited(console, ask)
+    assert f"{words_of(action.action or '').capitalize()} by {action.channel}</h1>" in page
+    assert "Withdrawn" in page
 
 
 def test_a_stream_goes_on_where_the_page_ended_and_after_a_restart_says_so(
