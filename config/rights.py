@@ -134,8 +134,11 @@ RIGHTS: Mapping[str, Rights] = {
             RETENTION_TRIGGERS,
             NEXT_BEST_ACTIONS,
             DECISION_LEDGER,
+            # A rule that is tried reads the log.
+            CUSTOMER_EVENTS,
+            CUSTOMER_ARCHIVE,
+            CUSTOMER_KEYS,
         ),
-        describes=(CUSTOMER_EVENTS,),
         looks_at_configs=ALL,
         group="Describe",
         cluster="Describe",

@@ -64,7 +64,7 @@ def console(
     parameters = parameters_from(settings, assignments)
     from agents.console.running import run_console  # noqa: PLC0415 - when needed
 
-    run_console(settings, parameters, typer.echo)
+    run_console(settings, parameters, assignments or (), typer.echo)
 
 
 @app.command("token", epilog="Example: keepstream console token anna --add people.toml")

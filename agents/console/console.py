@@ -9,6 +9,7 @@ from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory
 from agents.console.rendering import Rendering
 from agents.console.sessions import Session, Sessions
+from agents.console.trial import RuleTrials
 from config.parameters import Parameters
 from config.people import People
 from config.settings import Settings
@@ -16,7 +17,7 @@ from streams.topic_rates import TopicRates
 
 _COOKIE: Final = "keepstream-console"
 #: Where a request has its session.
-SESSION: Final = "session"
+SESSION: Final = web.RequestKey("session", Session)
 
 
 def cookie_name(request: web.Request) -> str:
@@ -38,6 +39,7 @@ class Console(NamedTuple):
     memory: DecisionMemory
     rates: TopicRates
     checkup: Checkup
+    trials: RuleTrials
 
     @property
     def currency(self) -> str:
@@ -45,5 +47,4 @@ class Console(NamedTuple):
 
     def page(self, request: web.Request, template: str, here: str, **given: Any) -> web.Response:
         """A whole page, for whoever asks; ``here``: which entry of the navigation it is."""
-        session: Session = request[SESSION]
-        return self.rendering.page(template, session=session, here=here, **given)
+        return self.rendering.page(template, session=request[SESSION], here=here, **given)

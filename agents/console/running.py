@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from agents.console.checkup import Checkup
@@ -13,6 +13,7 @@ from agents.console.memory import DecisionMemory, remember_decisions
 from agents.console.rendering import Rendering
 from agents.console.sessions import Sessions, login_url, new_secret
 from agents.console.site import console_site
+from agents.console.trial import RuleTrials
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening
 from config.parameters import Parameters
@@ -31,8 +32,11 @@ OWN_NAME = "console"
 Say = Callable[[str], None]
 
 
-def run_console(settings: Settings, parameters: Parameters, say: Say) -> None:
-    """Serve the pages until SIGTERM or SIGINT.
+def run_console(
+    settings: Settings, parameters: Parameters, assignments: Sequence[str], say: Say
+) -> None:
+    """Serve the pages until SIGTERM or SIGINT. ``assignments``: those that are in the parameters,
+    for the commands that try a rule.
 
     Raises `SettingsError` or `AddressRefused` when it cannot start. A broker, a store or a worker
     that is away is told on the pages.
@@ -49,16 +53,15 @@ def run_console(settings: Settings, parameters: Parameters, say: Say) -> None:
         own_token = new_secret()
         role = Role(settings.console_role)
         people[OWN_NAME] = Person(tokens=[hash_of(own_token)], role=role)
-    asyncio.run(_serve(settings, parameters, People(people), own_token, say))
+    console = console_of(settings, parameters, People(people), assignments)
+    asyncio.run(_serve(console, own_token, say))
 
 
-async def _serve(
-    settings: Settings, parameters: Parameters, people: People, own_token: str, say: Say
-) -> None:
+async def _serve(console: Console, own_token: str, say: Say) -> None:
+    settings = console.settings
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    console = console_of(settings, parameters, people)
     async with listening(console_site(console), _place(settings)) as port:
         following = asyncio.gather(
             remember_decisions(settings, console.memory), look_at_rates(settings, console.rates)
@@ -71,9 +74,12 @@ async def _serve(
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await console.trials.close()
 
 
-def console_of(settings: Settings, parameters: Parameters, people: People) -> Console:
+def console_of(
+    settings: Settings, parameters: Parameters, people: People, assignments: Sequence[str] = ()
+) -> Console:
     """A console that has heard of nothing yet."""
     marks = CustomerMarks()
     return Console(
@@ -86,6 +92,7 @@ def console_of(settings: Settings, parameters: Parameters, people: People) -> Co
         DecisionMemory(),
         TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS)),
         Checkup(settings, parameters),
+        RuleTrials(settings, assignments),
     )
 
 

@@ -177,6 +177,25 @@ def test_a_list_is_made_of_a_condition_and_taken_along(stand: Stand, reader: Rea
     expect(page.get_by_role("alert")).to_contain_text("did you mean orders")
 
 
+def test_a_rule_is_tried_on_the_log(stand: Stand, reader: Reader, axe: str) -> None:
+    reader.log_in(stand.console, "vera")
+    page = reader.page
+    page.goto(f"{stand.console.url}/rules/try?rule=cart-abandoned")
+    text = page.get_by_label("As its file has it")
+    edited = text.input_value()
+    text.fill(edited.replace("cart_items > 0", "cart_itmes > 0"))
+    page.get_by_role("button", name="See what would have fired").click()
+    expect(page.get_by_role("alert")).to_contain_text("cart_items")
+
+    text.fill(edited.replace("cart_items > 0", "cart_value > 100000"))
+    page.get_by_role("button", name="See what would have fired").click()
+    counts = page.get_by_role("region", name="What would have been otherwise").first
+    expect(counts).to_contain_text("cart abandoned", timeout=PATIENCE_MS)
+    now, then = counts.get_by_role("row", name="cart abandoned").locator("td.right").all()
+    assert int(now.inner_text()) > int(then.inner_text()) == 0
+    assert [] == reader.barriers(axe)
+
+
 def test_an_operator_puts_dead_letters_back_and_a_viewer_does_not(
     stand: Stand, browser: Browser
 ) -> None:

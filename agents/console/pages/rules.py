@@ -12,10 +12,11 @@ from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
 
 
 class TriggerView(NamedTuple):
-    """A trigger. ``climb``: the threshold it has to pass, if there is one; ``answers``: the actions
-    that are for it.
+    """A trigger. ``id``: its name in the file; ``climb``: the threshold it has to pass, if there is
+    one; ``answers``: the actions that are for it.
     """
 
+    id: str
     name: str
     place: str
     moment: str
@@ -87,6 +88,7 @@ def _trigger(compiled: CompiledTrigger, policy: Policy) -> TriggerView:
         words_of(action.rule.name) for action in policy.actions if rule.name in action.rule.contexts
     )
     return TriggerView(
+        rule.name,
         words_of(rule.name),
         f"{rule.file}, line {rule.line}, version {rule.version}",
         moment_of_trigger(compiled),

@@ -15,6 +15,9 @@ if (login) {
   addEventListener("hashchange", fillIn);
 }
 
+// What is under way is looked at again.
+if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), 2000);
+
 const ENTRIES_MAX = 200;
 const entries = document.getElementById("entries");
 if (entries && "stream" in entries.dataset) {
