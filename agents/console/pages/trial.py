@@ -12,7 +12,7 @@ from models.decisions.trigger import Decision, NextBestAction, Trigger
 SHOWN_MAX = 100
 
 
-class Fired(NamedTuple):
+class Firing(NamedTuple):
     """Something that was decided for a customer, and when."""
 
     at: str
@@ -34,8 +34,8 @@ class TrialView(NamedTuple):
     """
 
     counts: tuple[CountView, ...]
-    gained: tuple[Fired, ...]
-    lost: tuple[Fired, ...]
+    gained: tuple[Firing, ...]
+    lost: tuple[Firing, ...]
     gained_in_all: int
     lost_in_all: int
 
@@ -57,16 +57,16 @@ def compared(now: Iterable[Decision], then: Iterable[Decision]) -> TrialView:
     )
 
 
-def _fired(decisions: Iterable[Decision]) -> Iterable[Fired]:
+def _fired(decisions: Iterable[Decision]) -> Iterable[Firing]:
     for one in decisions:
         if isinstance(one, Trigger):
-            yield Fired(one.timestamp, one.user_id, words_of(one.kind))
+            yield Firing(one.timestamp, one.user_id, words_of(one.kind))
         elif isinstance(one, NextBestAction) and one.action is not None:
             what = f"{words_of(one.action)} by {one.channel}"
-            yield Fired(one.timestamp, one.user_id, what)
+            yield Firing(one.timestamp, one.user_id, what)
 
 
-def _latest(fired: Counter[Fired]) -> tuple[Fired, ...]:
+def _latest(fired: Counter[Firing]) -> tuple[Firing, ...]:
     return tuple(sorted(fired.elements(), reverse=True)[:SHOWN_MAX])
 
 
