@@ -16,7 +16,7 @@ def main() -> None:
             EmbeddedKafka(folder / "kafka") as kafka,
             EmbeddedValkey(folder / "valkey") as valkey,
             standing_shop(
-                kafka.bootstrap_servers, valkey.url, folder, customers=60, days=150
+                kafka.bootstrap_servers, valkey.url, folder, customers=50, days=120
             ) as stand,
             running_browser() as browser,
         ):
