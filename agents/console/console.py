@@ -45,6 +45,11 @@ class Console(NamedTuple):
     def currency(self) -> str:
         return self.parameters.money.currency
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing new is heard of; a broker that goes away is noticed by its silence."""
+        return self.memory.problem or self.rates.problem
+
     def page(self, request: web.Request, template: str, here: str, **given: Any) -> web.Response:
         """A whole page, for whoever asks; ``here``: which entry of the navigation it is."""
         return self.rendering.page(template, session=request[SESSION], here=here, **given)

@@ -54,7 +54,7 @@ class _LivePages:
             tones=TONES,
             tone=tone,
             since=f"{memory.run}-{memory.number}",
-            problem=memory.problem,
+            problem=self._console.problem,
         )
 
     async def stream(self, request: web.Request) -> web.StreamResponse:

@@ -17,7 +17,6 @@ from agents.console import (
     rules_pages,
 )
 from agents.console.console import SESSION, Console, cookie_name
-from agents.console.memory import DecisionMemory
 from agents.web.connections import Handler
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def console_site(console: Console) -> web.Application:
         middlewares=[_Outgoing(console).answered, _Incoming(console).admitted],
         client_max_size=FORM_BYTES_MAX,
     )
-    health = _Health(console.memory)
+    health = _Health(console)
     application.router.add_get("/health/live", health.live)
     application.router.add_get("/health/ready", health.ready)
     application.router.add_get(_ASSETS + "{name}", _Assets(console).answer)
@@ -76,14 +75,14 @@ def console_site(console: Console) -> web.Application:
 class _Health:
     """Whether the process answers, and whether it hears of decisions. Neither needs a login."""
 
-    def __init__(self, memory: DecisionMemory) -> None:
-        self._memory = memory
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     async def live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        if (problem := self._memory.problem) is None:
+        if (problem := self._console.problem) is None:
             return web.json_response({"status": "ready"})
         return web.json_response({"status": "not ready", "problems": [problem]}, status=503)
 

@@ -13,6 +13,7 @@ from yarl import URL
 
 from agents.console.console import Console
 from agents.console.marks import CustomerMarks
+from agents.console.memory import remember_decisions
 from agents.console.running import console_of
 from agents.console.sessions import LASTS_S, SESSIONS_MAX, Sessions
 from agents.console.site import HEADERS, console_site
@@ -23,6 +24,7 @@ from config.settings import load_settings
 from config.sources import hash_of
 from models.decisions.trigger import NextBestAction
 from streams.embedded.ports import free_ports
+from streams.topic_rates import look_at_rates
 from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.models.lines import PARAMETERS
 
@@ -284,6 +286,27 @@ def test_a_session_ends_by_itself_and_the_oldest_gives_way() -> None:
     cookies = [sessions.open("otto", Role.OPERATOR) for _ in range(SESSIONS_MAX + 1)]
     assert sessions.find(cookies[0]) is None
     assert all(sessions.find(cookie) for cookie in cookies[1:])
+
+
+def test_a_broker_that_does_not_answer_is_told_and_the_pages_go_on(console: Console) -> None:
+    async def ask(client: Client, url: str) -> tuple[str, str | None]:
+        following = asyncio.gather(
+            remember_decisions(console.settings, console.memory),
+            look_at_rates(console.settings, console.rates),
+        )
+        for _ in range(1_000):
+            if console.memory.problem and console.rates.problem:
+                break
+            await asyncio.sleep(0.01)
+        following.cancel()
+        async with client.get(url) as answer:
+            return await answer.text(), console.problem
+
+    page, problem = visited(console, ask)
+    assert "Nothing new can be seen: no Kafka broker at" in page
+    assert console.settings.bootstrap_servers in (problem or "")
+    # What was heard of before is still there.
+    assert 'class="entry' in page
 
 
 def test_health_says_why_nothing_is_heard(console: Console) -> None:
