@@ -1,7 +1,7 @@
 """A console under test, and a browser that reads it as somebody would."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy, which
@@ -15,7 +15,8 @@ from agents.trials.demo.shop import ShopRecord
 from config.sources import hash_of
 from config.topics import DECISION_LEDGER
 from models.customer.contacts import TREATED
-from models.decisions.trigger import NextBestAction, decode_decision
+from models.decisions.gates import ANSWERS
+from models.decisions.trigger import Decision, NextBestAction, decode_decision
 from streams.embedded.ports import free_ports
 from streams.embedded.process import (
     ServerProcess,
@@ -75,13 +76,25 @@ class ConsoleProcess:
 
 
 class Stand(NamedTuple):
-    """A shop with its console. ``contested``: a decision that outranked another action and was for
-    somebody treated.
-    """
+    """A shop with its console, and a decision that is worth a look."""
 
     deployment: Deployment
     console: ConsoleProcess
     contested: NextBestAction
+
+
+def contested(decisions: Iterable[Decision]) -> NextBestAction:
+    """The latest decision with the most to tell: what it outranked, and what gates kept back."""
+    found = [
+        one
+        for one in decisions
+        if isinstance(one, NextBestAction) and one.outranked and one.group == TREATED
+    ]
+
+    def most(one: NextBestAction) -> tuple[int, str]:
+        return len([shut for shut in one.suppressed if shut.by != ANSWERS]), one.timestamp
+
+    return max(found, key=most)
 
 
 @contextmanager
@@ -97,13 +110,8 @@ def standing_shop(
         deployment.start_workers(1)
         deployment.wait("all is folded", deployment.is_drained)
         decisions = [decode_decision(value) for *_, value in deployment.read(DECISION_LEDGER)]
-        contested = [
-            one
-            for one in decisions
-            if isinstance(one, NextBestAction) and one.outranked and one.group == TREATED
-        ]
         with running_console(deployment) as console:
-            yield Stand(deployment, console, contested[-1])
+            yield Stand(deployment, console, contested(decisions))
 
 
 @contextmanager
@@ -188,7 +196,7 @@ class Reader:
 
 def take_pictures(stand: Stand, browser: Browser, folder: Path) -> None:
     """The pictures of docs/console.md."""
-    context = browser.new_context(viewport={"width": 1120, "height": 700}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1040, "height": 600}, color_scheme="light")
     reader = Reader(context)
     reader.log_in(stand.console, "vera")
     page, contested = reader.page, stand.contested

@@ -239,20 +239,20 @@ def _candidates(action: NextBestAction, currency: str) -> tuple[CandidateView, .
             words_of(one.action),
             one.action == action.action,
             bar,
-            _factors(one.priority, currency),
+            _factors(one.priority),
             money(recomputed(one.priority), currency),
         )
         for one, bar in zip(passed, from_left(values), strict=True)
     )
 
 
-def _factors(told: Priority, currency: str) -> tuple[FactorView, ...]:
+def _factors(told: Priority) -> tuple[FactorView, ...]:
     return (
         FactorView("propensity", percent(told.propensity)),
-        FactorView("context weight", f"{told.context_weight:g}"),
-        FactorView("value", money(told.value, currency)),
+        FactorView("weight", f"{told.context_weight:g}"),
+        FactorView("value", f"{told.value:,.2f}"),
         FactorView("lever", f"{told.lever:g}"),
-        FactorView("cost", money(told.cost, currency)),
+        FactorView("cost", f"{told.cost:,.2f}"),
     )
 
 
