@@ -1,11 +1,17 @@
 """How the pipeline does, and dead letters put back by an operator."""
 
+import asyncio
 import logging
 
 from aiohttp import web
 
 from agents.console.console import SESSION, Console
-from agents.console.pages.pipeline import rate_view, reason_views, waiting_by_topic
+from agents.console.pages.pipeline import (
+    rate_view,
+    reason_views,
+    waiting_by_topic,
+    worst_first,
+)
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.times import iso
@@ -18,6 +24,7 @@ log = logging.getLogger(__name__)
 
 #: Read of each partition of dead letters.
 NEWEST = 200
+LETTERS_TIMEOUT_S = 12.0
 
 
 def add_pages(application: web.Application, console: Console) -> None:
@@ -70,7 +77,7 @@ class _PipelinePages:
             "pipeline.html",
             "pipeline",
             news=news,
-            findings=found.findings if found is not None else (),
+            findings=worst_first(found.findings) if found is not None else (),
             looked_at=iso(found.facts.at_ms) if found is not None else "",
             rates=[
                 rate_view(topic, rates.per_second(topic), waiting.get(topic))
@@ -83,7 +90,10 @@ class _PipelinePages:
 
     async def _letters(self) -> tuple[list[StoredLetter], str]:
         try:
-            found = [one async for one in read_dead_letters(self._console.settings, newest=NEWEST)]
+            async with asyncio.timeout(LETTERS_TIMEOUT_S):
+                letters = read_dead_letters(self._console.settings, newest=NEWEST)
+                return [one async for one in letters], ""
+        except TimeoutError:
+            return [], "They could not be read in time."
         except (BrokerUnreachable, TopicsError) as error:
             return [], str(error)
-        return found, ""

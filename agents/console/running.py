@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from agents.console.checkup import Checkup
 from agents.console.console import Console
@@ -68,13 +69,17 @@ async def _serve(console: Console, own_token: str, say: Say) -> None:
         )
         for line in _greeting(f"http://{settings.console_host}:{port}", own_token, settings):
             say(line)
+        told = asyncio.create_task(stopping.wait())
         try:
-            await stopping.wait()
+            either: list[asyncio.Future[Any]] = [told, following]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            told.cancel()
             following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
             await console.trials.close()
+        # What ends by itself has failed: pages that hear of nothing any more are not served on.
+        with suppress(asyncio.CancelledError):
+            await following
 
 
 def console_of(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from models.events.dead_letter import DeadLetter
 from models.events.times import iso
 from streams.dead_letters import StoredLetter
+from streams.findings import Finding, Severity
 from streams.vitals import GroupPosition
 
 #: The width and the height of a drawing of rates.
@@ -13,6 +14,7 @@ _WIDTH, _HEIGHT = 240.0, 40.0
 #: Shown of each reason.
 LETTERS_SHOWN = 5
 _CONTENT_LENGTH_MAX = 2_000
+_ORDER = (Severity.PROBLEM, Severity.NOTICE, Severity.OK)
 
 
 class RateView(NamedTuple):
@@ -44,6 +46,11 @@ class ReasonView(NamedTuple):
     times: int
     fix: str
     letters: tuple[LetterView, ...]
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Problems, then notices, then what is well, each in the order of the flow."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
 
 
 def rate_view(topic: str, per_second: Sequence[float], waiting: int | None) -> RateView:

@@ -20,7 +20,7 @@ from agents.console.pages.figures import (
 )
 from agents.console.pages.live import TONES, entry_of
 from agents.console.pages.model import model_views
-from agents.console.pages.pipeline import rate_view, reason_views
+from agents.console.pages.pipeline import rate_view, reason_views, worst_first
 from agents.console.pages.receipt import receipt_of
 from agents.console.pages.rhythm import rhythm_drawing
 from agents.console.pages.rules import rules_view
@@ -43,6 +43,7 @@ from models.learning.churn_models import (
 )
 from streams.dead_letters import StoredLetter
 from streams.decision_ledger import Found
+from streams.findings import notice, ok, problem
 from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.contract.parts import present
 from tests.models.lines import PARAMETERS
@@ -290,6 +291,12 @@ def test_dead_letters_are_grouped_by_reason_and_show_what_they_hold() -> None:
     newest, oldest = first.letters
     assert "from shop" in newest.where
     assert r'{"event": 7}\x1b[2J' == oldest.content
+
+
+def test_problems_are_told_first() -> None:
+    found = [ok("a", ""), notice("b", "", ""), problem("c", "", ""), notice("d", "", "")]
+
+    assert ["c", "b", "d", "a"] == [one.check for one in worst_first(found)]
 
 
 def test_a_rate_is_a_line_with_its_highest_value_at_the_top() -> None:
