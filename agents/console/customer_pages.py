@@ -1,16 +1,19 @@
 """Customers: found by their id, or listed by a condition."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
 
 from agents.console.console import Console
 from agents.console.knowledge import CustomersAsked
+from agents.console.ledger import look_in_ledger
 from agents.console.pages.customer import customer_view
 from agents.console.pages.customer_lists import EXAMPLES, Asked, list_as_csv, list_view
 from models.customer.registry import FACTS
 from models.customer_list import TOP, TOP_MAX
 from models.events.ids import is_id
+from streams.decision_ledger import Found, Question
 
 #: Of a customer's own page.
 MOMENTS_MAX = 20
@@ -77,14 +80,27 @@ class _CustomerPages:
         answer = await self._customers.profile(customer)
         if answer.profile is None:
             return self._searched(request, Asked(), missed=answer.note, customer=customer)
-        moments = self._console.memory.of_customer(answer.profile.user_id)[:MOMENTS_MAX]
+        known = self._console.memory.of_customer(answer.profile.user_id)[:MOMENTS_MAX]
+        is_searched = "older" in request.query
+        older = await self._older(answer.profile.user_id, known) if is_searched else []
+        moments = [*known, *(older or [])]
         return self._console.page(
             request,
             "customer.html",
             "customers",
-            customer=customer_view(answer.profile, self._console.currency, moments),
-            note=answer.note,
+            customer=customer_view(
+                answer.profile, self._console.currency, [*known, *(older or ())]
+            ),
+            note=answer.note if older is not None else "The ledger could not be read in time.",
+            is_searched=is_searched,
         )
+
+    async def _older(self, customer: str, known: Sequence[Found]) -> list[Found] | None:
+        """The customer's latest moments in the ledger that are not remembered, the newest first."""
+        found = await look_in_ledger(self._console.settings, Question(customer=customer))
+        if found is None:
+            return None
+        return [one for one in reversed(found) if one not in known]
 
     def _searched(
         self,

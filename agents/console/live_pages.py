@@ -2,18 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 
 from aiohttp import web
 
 from agents.console.console import Console
 from agents.console.knowledge import CustomersAsked
+from agents.console.ledger import look_in_ledger
 from agents.console.memory import Heard
 from agents.console.pages.live import TONES, LiveEntry, entry_of
 from agents.console.pages.receipt import receipt_of
-from streams.decision_ledger import Found, Question, find_in_ledger
-from streams.kafka_clients import BrokerUnreachable
-from streams.topics import TopicsError
+from streams.decision_ledger import Found, Question
 
 #: On the page at first.
 ENTRIES_MAX = 100
@@ -21,8 +19,6 @@ ENTRIES_MAX = 100
 #: keeps the console from stopping, and connections that nobody reads are closed.
 STREAM_S = 20.0
 RETURN_MS = 300
-#: The whole ledger may be long.
-LEDGER_TIMEOUT_S = 20.0
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -123,13 +119,7 @@ class _LivePages:
         """The moment of a decision, from the ledger if it is not remembered and found in time."""
         if (known := self._console.memory.find(decision_id)) is not None:
             return known
-        try:
-            async with asyncio.timeout(LEDGER_TIMEOUT_S):
-                found: Sequence[Found] = await find_in_ledger(
-                    self._console.settings, Question(decision_id)
-                )
-        except (TimeoutError, BrokerUnreachable, TopicsError):
-            return None
+        found = await look_in_ledger(self._console.settings, Question(decision_id))
         return found[0] if found else None
 
 

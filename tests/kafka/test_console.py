@@ -81,6 +81,12 @@ def test_a_stranger_finds_why_somebody_got_this_and_not_that(stand: Stand, reade
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("heading", name=decision.user_id)).to_be_visible()
 
+    # Nothing more is there than what is remembered.
+    shown = page.locator(".entry").count()
+    page.get_by_role("link", name="Look in the whole ledger").click()
+    expect(page.get_by_role("link", name="Look in the whole ledger")).to_have_count(0)
+    assert shown == page.locator(".entry").count()
+
     page.locator(f"a[href='/decisions/{decision.id}']").click()
 
     title = f"{words_of(decision.action).capitalize()} by {decision.channel}"
