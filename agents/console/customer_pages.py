@@ -88,9 +88,7 @@ class _CustomerPages:
             request,
             "customer.html",
             "customers",
-            customer=customer_view(
-                answer.profile, self._console.currency, [*known, *(older or ())]
-            ),
+            customer=customer_view(answer.profile, self._console.currency, moments),
             note=answer.note if older is not None else "The ledger could not be read in time.",
             is_searched=is_searched,
         )
