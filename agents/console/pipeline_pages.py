@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 from aiohttp import web
 
@@ -9,12 +10,17 @@ from agents.console.console import SESSION, Console
 from agents.console.pages.pipeline import (
     rate_view,
     reason_views,
+    retried_in_words,
     waiting_by_topic,
     worst_first,
 )
+from config.settings import SettingsError
+from config.sources import sources_in
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
 from models.events.times import iso
+from streams.collector.mappings import mappings_in
+from streams.collector.webhook_letters import WebhookReader
 from streams.dead_letters import StoredLetter, is_retried, read_dead_letters, retry_dead_letters
 from streams.kafka_clients import BrokerUnreachable
 from streams.rights import RightsError, require_rights
@@ -56,15 +62,20 @@ class _PipelinePages:
 
         try:
             require_rights(self._console.settings, "dead-letters retry")
-            counts = await retry_dead_letters(self._console.settings, is_wanted)
-        except (BrokerUnreachable, TopicsError, RightsError) as error:
+            reader = self._webhook_reader()
+            counts = await retry_dead_letters(self._console.settings, is_wanted, reader)
+        except (BrokerUnreachable, TopicsError, RightsError, SettingsError) as error:
             return await self._shown(request, f"They could not be put back: {error}")
         log.info("%s has put back %d letters refused as %s", session.name, counts.total(), reason)
-        words = (
-            f"{counts.total():,} events refused as {reason} went back. Those that are still wrong "
-            f"are refused again."
-        )
-        return await self._shown(request, words)
+        stay = reader.unread
+        for count in reader.unknown.values():
+            stay += count
+        return await self._shown(request, retried_in_words(counts.total(), str(reason), stay))
+
+    def _webhook_reader(self) -> WebhookReader:
+        """Reads refused webhooks once more, as `keepstream dead-letters retry` does."""
+        sources = self._console.settings.collector_sources
+        return WebhookReader(mappings_in(sources_in(Path(sources))) if sources else {})
 
     async def _shown(self, request: web.Request, news: str) -> web.Response:
         console = self._console

@@ -74,6 +74,19 @@ def waiting_by_topic(positions: Iterable[GroupPosition]) -> dict[str, int]:
     return waiting
 
 
+def retried_in_words(went_back: int, reason: str, webhooks_stay: int) -> str:
+    """What was put back, and what could not be."""
+    words = (
+        f"{went_back:,} events refused as {reason} went back; those still wrong are refused again."
+    )
+    if not webhooks_stay:
+        return words
+    return (
+        f"{words} {webhooks_stay:,} webhooks stay, for no mapping understands them: `keepstream "
+        f"dead-letters retry` says of which source."
+    )
+
+
 def reason_views(letters: Iterable[StoredLetter]) -> tuple[ReasonView, ...]:
     """Dead letters by reason, the most frequent first, of each the newest."""
     by_reason: dict[str, list[tuple[StoredLetter, DeadLetter]]] = {}

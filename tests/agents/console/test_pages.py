@@ -20,7 +20,7 @@ from agents.console.pages.figures import (
 )
 from agents.console.pages.live import TONES, entry_of
 from agents.console.pages.model import model_views
-from agents.console.pages.pipeline import rate_view, reason_views, worst_first
+from agents.console.pages.pipeline import rate_view, reason_views, retried_in_words, worst_first
 from agents.console.pages.receipt import receipt_of
 from agents.console.pages.rhythm import rhythm_drawing
 from agents.console.pages.rules import rules_view
@@ -291,6 +291,12 @@ def test_dead_letters_are_grouped_by_reason_and_show_what_they_hold() -> None:
     newest, oldest = first.letters
     assert "from shop" in newest.where
     assert r'{"event": 7}\x1b[2J' == oldest.content
+
+
+def test_what_an_operator_put_back_is_told_with_what_stays() -> None:
+    assert "3 events refused as bad_json went back" in retried_in_words(3, "bad_json", 0)
+    assert "webhooks" not in retried_in_words(3, "bad_json", 0)
+    assert "2 webhooks stay" in retried_in_words(0, "bad_json", 2)
 
 
 def test_problems_are_told_first() -> None:
