@@ -123,6 +123,26 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "archive check": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS)),
     "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
+    # What it puts back for an operator is asked for when one does.
+    "console": Rights(
+        reads=(
+            *RAW_TOPICS,
+            CUSTOMERS,
+            DEAD_LETTERS,
+            LABELLED_EXAMPLES,
+            MODEL_SNAPSHOTS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+            DECISION_LEDGER,
+            # A rule that is tried reads the log.
+            CUSTOMER_EVENTS,
+            CUSTOMER_ARCHIVE,
+            CUSTOMER_KEYS,
+        ),
+        looks_at_configs=ALL,
+        group="Describe",
+        cluster="Describe",
+    ),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),

@@ -120,6 +120,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^([a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64}(,[a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64})*)?\Z",
         ),
     ] = ""
+    console_host: Annotated[
+        str, _doc("Address on which the console serves its pages", "127.0.0.1", r"^\S+\Z")
+    ] = "127.0.0.1"
+    console_port: Annotated[
+        int,
+        _doc("Port on which the console serves its pages; 0 takes a free one", "8090"),
+        Meta(ge=0, le=65_535),
+    ] = 8090
+    console_people: Annotated[
+        str, _doc("TOML file of who may log in to the console, with their tokens as hashes")
+    ] = ""
+    console_tokens: Annotated[
+        str,
+        _doc(
+            "Who may log in to the console without a file: NAME:ROLE=SHA256 of a token, separated "
+            "by commas",
+            "anna:viewer=" + "0" * 64,
+            r"^([a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64}"
+            r"(,[a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64})*)?\Z",
+        ),
+    ] = ""
+    console_role: Annotated[
+        Literal["viewer", "operator"],
+        _doc("What the token may do that the console makes by itself: viewer or operator"),
+    ] = "viewer"
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         _doc("How to talk to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
@@ -248,6 +273,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def redis_url_redacted(self) -> str:
         """The Redis address without its password, for logs."""
         return redact_url(self.redis_url)
+
+    @property
+    def worker_url(self) -> str:
+        """Where a worker is asked about customers: as it is advertised, or where it listens."""
+        if self.web_advertised_url:
+            return self.web_advertised_url.rstrip("/")
+        # Who listens on all addresses is there on this machine's own.
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.web_host, self.web_host)  # noqa: S104 - told apart, not listened on
+        return f"http://{host}:{self.web_port}"
 
     @property
     def uses_tls(self) -> bool:
@@ -420,7 +454,7 @@ def _require_kept(settings: Settings) -> None:
 
 def _require_paths(settings: Settings) -> None:
     files = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
-    for name in (*files, "parameters", "collector_sources", "endpoints"):
+    for name in (*files, "parameters", "collector_sources", "console_people", "endpoints"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")

@@ -10,7 +10,6 @@ import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import settings_from
-from config.settings import Settings
 
 if TYPE_CHECKING:
     from models.customer_list import CustomerList
@@ -93,21 +92,13 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     query = {name: value for name, value in asked.items() if value}
     if partial:
         query["partial"] = "true"
-    content = _answer(_address(settings_from(web_advertised_url=url)), query)
+    content = _answer(settings_from(web_advertised_url=url).worker_url, query)
     found = _decoded(content)
     _print(found, content, form)
     for one in found.unanswered:
         complain(f"partition {one.partition} is missing: {one.why}")
     if found.unanswered and not partial:
         raise typer.Exit(EXIT_FOUND)
-
-
-def _address(settings: Settings) -> str:
-    if settings.web_advertised_url:
-        return settings.web_advertised_url.rstrip("/")
-    # Who listens on all addresses is there on this machine's own.
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.web_host, settings.web_host)  # noqa: S104 - told apart, not listened on
-    return f"http://{host}:{settings.web_port}"
 
 
 def _answer(address: str, query: dict[str, str]) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 from agents.interruption import Stopped, interruptible
 from agents.standing.archive import prepare_topics
 from agents.standing.collector import StandingCollector
+from agents.standing.console import StandingConsole
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
 from agents.standing.traffic import Traffic
@@ -84,19 +85,26 @@ def run_up(
             collector = stack.enter_context(
                 StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
             )
+            taken = [*crew.ports, *collector.ports]
+            console = stack.enter_context(
+                StandingConsole(
+                    directory, _own_environ(place), place.settings, last, crew.urls[0], taken
+                )
+            )
             deliverer = _deliverer(directory, place, last)
             if deliverer is not None:
                 # Ready before there are events: what is decided before that, a new endpoint is not
                 # told of.
                 stack.enter_context(deliverer)
-            _await_ready(crew, collector, deliverer, say)
-            write_addresses(directory, _addresses(place, crew, collector, deliverer))
+            waiting = {collector.health_url: collector.kept, console.url: console.kept}
+            _await_ready(crew, waiting, deliverer, say)
+            write_addresses(directory, _addresses(place, crew, collector, console, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, collector, deliverer, directory):
+            for line in greeting(place, crew, collector, console, deliverer, directory):
                 say(line)
             if demo:
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
-            kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
+            kept = [*kept_servers(place.servers), *crew.kept, collector.kept, console.kept]
             kept += [deliverer.kept] if deliverer is not None else []
             file = StoreFile(place.valkey.url) if place.valkey is not None else None
             _keep_up(kept, file, place.settings, say)
@@ -136,6 +144,7 @@ def _addresses(
     place: Services,
     crew: StandingWorkers,
     collector: StandingCollector,
+    console: StandingConsole,
     deliverer: StandingDeliverer | None,
 ) -> Addresses:
     return Addresses(
@@ -152,19 +161,22 @@ def _addresses(
         deliverer_ports=deliverer.ports if deliverer is not None else [],
         archive=place.settings.has_archive,
         log_retention=place.settings.log_retention,
+        console_url=console.url,
+        console_ports=console.ports,
+        console_token=console.token,
     )
 
 
 def _await_ready(
     crew: StandingWorkers,
-    collector: StandingCollector,
+    others: Mapping[str, KeptUp],
     deliverer: StandingDeliverer | None,
     say: Say,
 ) -> None:
     workers = "a worker" if len(crew.urls) == 1 else f"{len(crew.urls)} workers"
-    say(f"Starting {workers} and the collector")
+    say(f"Starting {workers}, the collector and the console")
     deadline_s = monotonic() + READY_TIMEOUT_S
-    waiting = dict(zip(crew.urls, crew.kept, strict=True)) | {collector.health_url: collector.kept}
+    waiting = {**dict(zip(crew.urls, crew.kept, strict=True)), **others}
     waiting |= {deliverer.url: deliverer.kept} if deliverer is not None else {}
     while waiting:
         for url, kept in list(waiting.items()):
@@ -195,6 +207,7 @@ def greeting(
     place: Services,
     crew: StandingWorkers,
     collector: StandingCollector,
+    console: StandingConsole,
     deliverer: StandingDeliverer | None,
     directory: Path,
 ) -> Iterator[str]:
@@ -211,6 +224,7 @@ def greeting(
         yield f"  webhooks {url}"
     if deliverer is not None:
         yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
+    yield f"  console  {console.login_url}"
     yield f"  data     {directory}, with a log of each process"
     yield ""
     exports = []

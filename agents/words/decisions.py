@@ -17,7 +17,7 @@ from models.decisions.trigger import (
 )
 
 #: What a shut gate says of an action, by the gate's name in receipts.
-_GATES = {
+GATES = {
     "answers": "is for none of these triggers",
     "eligibility": "its own condition does not hold",
     "reason": "plays to another reason to leave",
@@ -49,7 +49,8 @@ def moment_in_words(
 ) -> Iterator[str]:
     """What fired and why, what is done about it, and why nothing else; or what was withdrawn."""
     if withdrawal is not None:
-        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {_cause(withdrawal.cause)}"
+        cause = cause_in_words(withdrawal.cause)
+        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {cause}"
         yield f"{withdrawal.action} is withdrawn ({withdrawal.id}): not to be carried out any more"
         yield f"  it was decided as {withdrawal.decision_id}, by {withdrawal.channel}"
         yield f"  {_gate(withdrawal.because, withdrawal.what, withdrawal.since)}"
@@ -57,7 +58,7 @@ def moment_in_words(
     first = triggers[0] if triggers else action
     if first is None:
         return
-    yield f"{first.user_id}, {first.timestamp}, because of {_cause(first.cause)}"
+    yield f"{first.user_id}, {first.timestamp}, because of {cause_in_words(first.cause)}"
     for trigger in triggers:
         yield f"{trigger.kind} fired ({trigger.id})"
         for reason in trigger.reasons:
@@ -74,7 +75,8 @@ def moment_in_words(
         yield f"not {shut.action}: {_shut(shut)}"
 
 
-def _cause(cause: Cause) -> str:
+def cause_in_words(cause: Cause) -> str:
+    """What led to a decision: an event, or a deadline that passed."""
     if cause.deadline is None:
         return f"event {cause.message_id}"
     moment = cause.deadline.rpartition(":")[0]
@@ -110,7 +112,7 @@ def _shut(shut: Suppressed) -> str:
 
 
 def _gate(by: str, what: str | None, since: str | None, until: str | None = None) -> str:
-    words = _GATES.get(by, "rejected")
+    words = GATES.get(by, "rejected")
     details = (
         by,
         TRUCES.get(what, what) if by == TRUCE and what is not None else what,

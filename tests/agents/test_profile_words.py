@@ -30,7 +30,7 @@ from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
-from models.customer.purchases import RfmView, Window
+from models.customer.purchases import RfmView, RhythmView, Window
 from models.customer.rfm import Segment
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.support import AnswerView, SupportView
@@ -321,6 +321,10 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "activity_anomaly": (
         Anomaly(-4.0, 0.0),
         [("activity", "nothing in the last 14 days, unlike usual (-4.0 deviations)")],
+    ),
+    "rhythm": (
+        RhythmView(("2026-01-05", "2026-01-25"), 20.0, BEFORE, "2026-03-01T00:00:00.000Z"),
+        [("next purchase", "expected about 2026-02-10, overdue from 2026-03-01")],
     ),
     "purchase_anomaly": (
         Anomaly(-1.2, 0.5),
