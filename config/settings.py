@@ -165,6 +165,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
     ] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"],
+        _doc("How log lines are written: text, or json with one object a line"),
+    ] = "text"
     session_timeout_ms: Annotated[
         int,
         _doc("Silence after which a worker is taken for dead, in ms", "10000"),

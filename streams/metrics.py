@@ -16,6 +16,7 @@ from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
 from models.population import MEASURES, MEASURES_OF_PARTS
+from streams.progress import Standing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Combinations of reason, path and fix that are counted one by one.
@@ -42,6 +43,48 @@ class _Identities:
             "Events of ids that were passed on to the person whose ids they are",
             registry=registry,
         )
+
+
+class _Waiting:
+    """What waits, by assigned partition, and for how long."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        place = ["topic", "partition"]
+        self.lag = Gauge(
+            "keepstream_consumer_lag_records",
+            "Records not yet acknowledged, by assigned partition; while no broker answers, as many "
+            "as it told last",
+            place,
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "keepstream_consumer_lag_seconds",
+            "How long ago nothing waited in an assigned partition, as far as a broker has told; 0 "
+            "if nothing does",
+            place,
+            registry=registry,
+        )
+        self.progress_age = Gauge(
+            "keepstream_partition_progress_age_seconds",
+            "How long an assigned partition has had records waiting without moving on, or no "
+            "broker has answered; 0 if neither",
+            place,
+            registry=registry,
+        )
+        self.broker_silence = Gauge(
+            "keepstream_broker_silence_seconds",
+            "How long ago a Kafka broker last answered this process",
+            registry=registry,
+        )
+
+    def set(self, topic: str, partition: int, standing: Standing) -> None:
+        self.lag.labels(topic, partition).set(standing.lag)
+        self.progress_age.labels(topic, partition).set(standing.stuck_s)
+        self.lag_seconds.labels(topic, partition).set(standing.behind_s)
+
+    def forget(self) -> None:
+        for gauge in (self.lag, self.progress_age, self.lag_seconds):
+            gauge.clear()
 
 
 class Metrics:
@@ -141,18 +184,8 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=registry,
         )
-        self._lag = Gauge(
-            "keepstream_consumer_lag_records",
-            "Records not yet acknowledged, by assigned partition",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self._progress_age = Gauge(
-            "keepstream_partition_progress_age_seconds",
-            "How long an assigned partition has had records waiting without moving on; 0 if none",
-            ["topic", "partition"],
-            registry=registry,
-        )
+        self._waiting = _Waiting(registry)
+        self.broker_silence = self._waiting.broker_silence
         self._table_customers = Gauge(
             "keepstream_table_customers", "Customers in the table", ["partition"], registry=registry
         )
@@ -295,9 +328,8 @@ class Metrics:
         self._batch_records.labels(topic).observe(records)
         self._batch_seconds.labels(topic).observe(seconds)
 
-    def set_position(self, topic: str, partition: int, *, lag: int, stuck_s: float) -> None:
-        self._lag.labels(topic, partition).set(lag)
-        self._progress_age.labels(topic, partition).set(stuck_s)
+    def set_position(self, topic: str, partition: int, standing: Standing) -> None:
+        self._waiting.set(topic, partition, standing)
 
     def set_partition(
         self,
@@ -338,8 +370,7 @@ class Metrics:
 
     def forget_positions(self) -> None:
         """Remove the values of all partitions; each partition's present owner reports them."""
-        self._lag.clear()
-        self._progress_age.clear()
+        self._waiting.forget()
 
     def forget_partition(self, partition: int) -> None:
         for gauge in (

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.process_log import run_logged
 from agents.web.server import Readiness, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
@@ -38,12 +39,10 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
 
     Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("aiokafka", "kafka"):
-        # What they try again is no news; what they give up on is raised.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return run_logged("deliver", settings, lambda: _run(settings, endpoints))
+
+
+def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     require_topics(settings)
     asyncio.run(Deliverer(settings, endpoints).run())
     return 0
