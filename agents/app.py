@@ -310,6 +310,7 @@ class Worker:
         )
         if newest is not None:
             self.metrics.set_samples(MEASURES, samples_of(newest))
+        self.metrics.ready.set(not self.problems())
 
     def _topics(self, names: Iterable[str]) -> set[str]:
         return {self.settings.topic(name) for name in names}

@@ -7,18 +7,19 @@ ever holds a customer's id.
 from collections.abc import Iterable, Mapping
 from math import nan
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from config import VERSION
 from config.topics import RAW_TOPICS, READ_BACK_TOPICS
+from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.decisions.trigger import NEXT_BEST_ACTION
 from models.engine import Fate
 from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
 from models.population import MEASURES, MEASURES_OF_PARTS
+from streams.exposition import exposed, new_registry
 from streams.progress import Standing
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Combinations of reason, path and fix that are counted one by one.
 REFUSAL_LABELS_MAX = 200
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -76,6 +77,11 @@ class _Waiting:
             "How long ago a Kafka broker last answered this process",
             registry=registry,
         )
+        self.ready = Gauge(
+            "keepstream_ready",
+            "1 while /health/ready answers 200, else 0",
+            registry=registry,
+        )
 
     def set(self, topic: str, partition: int, standing: Standing) -> None:
         self.lag.labels(topic, partition).set(standing.lag)
@@ -91,7 +97,7 @@ class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
@@ -185,7 +191,7 @@ class Metrics:
             registry=registry,
         )
         self._waiting = _Waiting(registry)
-        self.broker_silence = self._waiting.broker_silence
+        self.broker_silence, self.ready = self._waiting.broker_silence, self._waiting.ready
         self._table_customers = Gauge(
             "keepstream_table_customers", "Customers in the table", ["partition"], registry=registry
         )
@@ -193,7 +199,7 @@ class Metrics:
             "keepstream_table_bytes", "Bytes of packed rows", ["partition"], registry=registry
         )
         self._clock = Gauge(
-            "keepstream_partition_clock_seconds",
+            "keepstream_partition_clock_timestamp_seconds",
             "Event time a partition has reached, as a Unix time",
             ["partition"],
             registry=registry,
@@ -262,7 +268,6 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
-        Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
 
     def count_events(self, fates: Mapping[tuple[str, str], int]) -> None:
         """Add events by (topic, fate)."""
@@ -302,10 +307,18 @@ class Metrics:
         for outcome, count in outcomes.items():
             self._outcomes.labels(outcome).inc(count)
 
-    def expect_channels(self, channels: Iterable[str]) -> None:
-        """Have every channel at zero from the start, so that increase() counts the first."""
+    def expect(self, channels: Iterable[str], triggers: Iterable[str]) -> None:
+        """Have every channel, and every kind of decision with its fates, at zero from the start, so
+        that increase() counts the first.
+        """
         for channel in channels:
             self._control_treated.labels(channel)
+        for trigger in triggers:
+            self._decisions.labels(trigger, "fired")
+        for group in (TREATED, CONTROL):
+            self._decisions.labels(NEXT_BEST_ACTION, group)
+        for outcome in set(Outcome) - {Outcome.NONE}:
+            self._outcomes.labels(outcome)
 
     def count_strays(self, control_treated: Mapping[str, int], unknown: int) -> None:
         """Add outcomes that are nobody's success: of control decisions by channel, and unknown."""
@@ -385,4 +398,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return exposed(self.registry)

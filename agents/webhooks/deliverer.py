@@ -17,9 +17,9 @@ from agents.process_log import run_logged
 from agents.web.server import Readiness, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
+from streams.exposition import CONTENT_TYPE
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
-from streams.metrics import CONTENT_TYPE
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer
