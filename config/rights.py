@@ -141,7 +141,8 @@ RIGHTS: Mapping[str, Rights] = {
     "erase": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS, looks_at_configs=ALL),
     "erase status": Rights(reads=(CUSTOMERS,), looks_at_configs=ALL),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
-    "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
+    "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=(*RAW_TOPICS, DEAD_LETTERS)),
+    "dead-letters mend": Rights(reads=(DEAD_LETTERS,), writes=(*RAW_TOPICS, DEAD_LETTERS)),
     "undelivered list": Rights(reads=(UNDELIVERED,)),
     "undelivered retry": Rights(
         reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, UNDELIVERED), writes=(UNDELIVERED,)
@@ -156,6 +157,7 @@ RIGHTS: Mapping[str, Rights] = {
             RETENTION_TRIGGERS,
             NEXT_BEST_ACTIONS,
             DECISION_LEDGER,
+            UNDELIVERED,
         ),
         describes=(CUSTOMER_EVENTS,),
         looks_at_configs=ALL,
