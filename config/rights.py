@@ -48,6 +48,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     describes: tuple[str, ...] = ()
     looks_at_configs: tuple[str, ...] = ()
     creates: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
     group: str = ""
     cluster: str = ""
 
@@ -61,6 +62,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
             ("Describe", self.describes + looked_at),
             ("DescribeConfigs", self.looks_at_configs),
             ("Create", self.creates),
+            ("Delete", self.deletes),
         ):
             for name in names:
                 yield Right(TOPIC, name, operation)
@@ -116,6 +118,12 @@ RIGHTS: Mapping[str, Rights] = {
         writes=(CUSTOMERS,),
         group="Describe",
     ),
+    "rebuild --decide-again": Rights(
+        creates=(CUSTOMERS,),
+        deletes=(CUSTOMERS,),
+        describes=ALL,
+        group="Read",
+    ),
     "archive fill": Rights(
         reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
         writes=(CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
@@ -166,4 +174,5 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "topics create": Rights(creates=ALL, looks_at_configs=ALL, describes=ALL),
     "topics check": Rights(looks_at_configs=ALL, describes=ALL),
+    "topics delete": Rights(deletes=ALL, describes=ALL, group="Delete"),
 }
