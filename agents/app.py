@@ -383,6 +383,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
             heartbeat_interval_s=timeout_s / HEARTBEATS_A_SESSION,
             # Faust refuses a session that is longer than what it waits for an answer.
             request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
+            group_instance_id=settings.group_instance_id or None,
         ),
         owned_topic=settings.topic(topics.CUSTOMER_EVENTS),
     )

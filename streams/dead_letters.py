@@ -3,8 +3,8 @@
 import asyncio
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
@@ -78,7 +78,7 @@ ReadWebhook = Callable[[DeadLetter], list[Parcel]]
 
 async def read_dead_letters(
     settings: Settings, *, newest: int | None = None, with_closed: bool = False
-) -> AsyncIterator[StoredLetter]:
+) -> AsyncGenerator[StoredLetter, None]:
     """Every dead letter so far, or about the ``newest`` of each partition; those that were put back
     only ``with_closed``.
     """
@@ -139,9 +139,10 @@ async def retry_dead_letters(
 
 async def find_letter(settings: Settings, partition: int, offset: int) -> StoredLetter | None:
     """The dead letter at a place, unless it was put back; None if there is none."""
-    async for stored in read_dead_letters(settings):
-        if (stored.partition, stored.offset) == (partition, offset):
-            return stored
+    async with aclosing(read_dead_letters(settings)) as letters:
+        async for stored in letters:
+            if (stored.partition, stored.offset) == (partition, offset):
+                return stored
     return None
 
 

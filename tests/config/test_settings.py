@@ -46,6 +46,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ("WEB_PORT", "0", "web_port", 0),
         ("LOG_LEVEL", "DEBUG", "log_level", "DEBUG"),
         ("LOG_FORMAT", "json", "log_format", "json"),
+        ("GROUP_INSTANCE_ID", "worker-0", "group_instance_id", "worker-0"),
         ("SESSION_TIMEOUT_MS", "45000", "session_timeout_ms", 45_000),
         ("PACE_MS", "0", "pace_ms", 0),
         ("MAX_BATCH_RECORDS", "1", "max_batch_records", 1),
