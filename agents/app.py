@@ -287,9 +287,9 @@ class Worker:
         self.metrics.forget_positions()
         self.metrics.broker_silence.set(self.broker.silence_s())
         unheard_s = self.broker.silence_s() if self.broker.is_silent() else 0.0
-        for tp, standing in self.progress.positions(unheard_s).items():
+        for tp, backlog in self.progress.positions(unheard_s).items():
             topic = tp.topic.removeprefix(self.settings.topic_prefix)
-            self.metrics.set_position(topic, tp.partition, standing)
+            self.metrics.set_position(topic, tp.partition, backlog)
         for owned in self.partitions:
             state, snapshot = owned.fold.state, owned.fold.snapshot
             self.metrics.set_partition(

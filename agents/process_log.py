@@ -22,7 +22,7 @@ _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-class JsonLines(logging.Formatter):
+class JsonLog(logging.Formatter):
     """One JSON object a line: time, level, logger, message, what was passed as ``fields``, and the
     traceback of an error that nobody explains.
     """
@@ -111,7 +111,7 @@ def _in_short(error: BaseException) -> str:
 def _begin_log(settings: Settings, explained: tuple[type[Exception], ...]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     is_json = settings.log_format == "json"
-    handler.setFormatter(JsonLines() if is_json else logging.Formatter(TEXT_FORMAT))
+    handler.setFormatter(JsonLog() if is_json else logging.Formatter(TEXT_FORMAT))
     if settings.log_level != "DEBUG":
         quiet_libraries()
         handler.addFilter(LibraryLines())

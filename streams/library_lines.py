@@ -21,7 +21,7 @@ UNKNOWN_MAX = 100
 _OF_A_SERVICE = re.compile(r"\[\^-*\w+")
 
 
-class Cause(Enum):
+class LibraryCause(Enum):
     """Why a library writes: the severity, and the sentence. None: nothing that anybody needs."""
 
     BROKER_AWAY = (
@@ -64,71 +64,81 @@ class LibraryLine(NamedTuple):
 
     library: str
     text: str
-    cause: Cause
+    cause: LibraryCause
     error: str = ""
 
 
+_AWAY, _CHANGES, _MOVES = (
+    LibraryCause.BROKER_AWAY,
+    LibraryCause.GROUP_CHANGES,
+    LibraryCause.LEADER_MOVES,
+)
+_MISSING, _REFUSED = LibraryCause.TOPIC_MISSING, LibraryCause.NOT_ALLOWED
+_CLEAR, _NOTHING = LibraryCause.PASSWORD_IN_CLEAR, LibraryCause.NOTHING_NEW
 #: The first that fits counts.
 LINES = (
-    LibraryLine("aiokafka", "Unable connect to", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Unable to request metadata from", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Unable to update metadata from", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "No broker metadata found in MetadataResponse", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Failed fetch messages from", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Failed fetch offsets from", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Cannot send", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Could not send", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Got error produce response on", Cause.NOT_ALLOWED, "Authorization"),
-    LibraryLine("aiokafka", "Got error produce response on", Cause.LEADER_MOVES),
-    LibraryLine("aiokafka", "Got error produce response", Cause.NOT_ALLOWED, "Authorization"),
-    LibraryLine("aiokafka", "Got error produce response", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "FindCoordinator Request failed", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Group Coordinator Request failed", Cause.NOT_ALLOWED, "Authorization"),
-    LibraryLine("aiokafka", "Group Coordinator Request failed", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Error sending", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Marking the coordinator dead", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Heartbeat session expired", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Heartbeat send request failed", Cause.BROKER_AWAY),
+    LibraryLine("aiokafka", "Unable connect to", _AWAY),
+    LibraryLine("aiokafka", "Unable to request metadata from", _AWAY),
+    LibraryLine("aiokafka", "Unable to update metadata from", _AWAY),
+    LibraryLine("aiokafka", "No broker metadata found in MetadataResponse", _AWAY),
+    LibraryLine("aiokafka", "Failed fetch messages from", _AWAY),
+    LibraryLine("aiokafka", "Failed fetch offsets from", _AWAY),
+    LibraryLine("aiokafka", "Cannot send", _AWAY),
+    LibraryLine("aiokafka", "Could not send", _AWAY),
+    LibraryLine("aiokafka", "Got error produce response on", _REFUSED, "Authorization"),
+    LibraryLine("aiokafka", "Got error produce response on", _MOVES),
+    LibraryLine("aiokafka", "Got error produce response", _REFUSED, "Authorization"),
+    LibraryLine("aiokafka", "Got error produce response", _AWAY),
+    LibraryLine("aiokafka", "FindCoordinator Request failed", _AWAY),
+    LibraryLine("aiokafka", "Group Coordinator Request failed", _REFUSED, "Authorization"),
+    LibraryLine("aiokafka", "Group Coordinator Request failed", _AWAY),
+    LibraryLine("aiokafka", "Error sending", _AWAY),
+    LibraryLine("aiokafka", "Marking the coordinator dead", _AWAY),
+    LibraryLine("aiokafka", "Heartbeat session expired", _AWAY),
+    LibraryLine("aiokafka", "Heartbeat send request failed", _AWAY),
     LibraryLine(
-        "aiokafka", "Heartbeat failed for group", Cause.BROKER_AWAY, "not started or not valid"
+        "aiokafka",
+        "Heartbeat failed for group",
+        _AWAY,
+        "not started or not valid",
     ),
-    LibraryLine("aiokafka", "Heartbeat failed for group", Cause.GROUP_CHANGES),
-    LibraryLine("aiokafka", "Heartbeat failed: local member_id", Cause.GROUP_CHANGES),
-    LibraryLine("aiokafka", "LeaveGroup request failed", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "OffsetCommit failed before join", Cause.GROUP_CHANGES),
-    LibraryLine("aiokafka", "OffsetCommit failed for unauthorized", Cause.NOT_ALLOWED),
-    LibraryLine("aiokafka", "OffsetCommit failed for group", Cause.NOT_ALLOWED, "Authorization"),
-    LibraryLine("aiokafka", "OffsetCommit failed for group", Cause.GROUP_CHANGES),
-    LibraryLine("aiokafka", "Failed to commit on finallization", Cause.GROUP_CHANGES),
-    LibraryLine("aiokafka", "Unexpected error in join group", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Unexpected error from SyncGroup", Cause.BROKER_AWAY),
-    LibraryLine("aiokafka", "Unexpected error while fetching data", Cause.LEADER_MOVES),
-    LibraryLine("aiokafka", "Attempt to fetch offsets for partition", Cause.LEADER_MOVES),
-    LibraryLine("aiokafka", "Received unknown topic or partition", Cause.TOPIC_MISSING),
-    LibraryLine("aiokafka", "OffsetFetchRequest -- unknown topic", Cause.TOPIC_MISSING),
-    LibraryLine("aiokafka", "Topic %s not found in cluster", Cause.TOPIC_MISSING),
-    LibraryLine("aiokafka", "Error fetching metadata for topic", Cause.LEADER_MOVES),
-    LibraryLine("aiokafka", "No partition metadata for topic", Cause.TOPIC_MISSING),
-    LibraryLine("aiokafka", "Topic %s is not authorized", Cause.NOT_ALLOWED),
-    LibraryLine("aiokafka", "Not authorized to read from topic", Cause.NOT_ALLOWED),
-    LibraryLine("aiokafka", "Sending username and password", Cause.PASSWORD_IN_CLEAR),
-    LibraryLine("mode", "Timer %s woke up too", Cause.NOTHING_NEW),
-    LibraryLine("mode", "Timer %s is overlapping", Cause.NOTHING_NEW),
+    LibraryLine("aiokafka", "Heartbeat failed for group", _CHANGES),
+    LibraryLine("aiokafka", "Heartbeat failed: local member_id", _CHANGES),
+    LibraryLine("aiokafka", "LeaveGroup request failed", _AWAY),
+    LibraryLine("aiokafka", "OffsetCommit failed before join", _CHANGES),
+    LibraryLine("aiokafka", "OffsetCommit failed for unauthorized", _REFUSED),
+    LibraryLine("aiokafka", "OffsetCommit failed for group", _REFUSED, "Authorization"),
+    LibraryLine("aiokafka", "OffsetCommit failed for group", _CHANGES),
+    LibraryLine("aiokafka", "Failed to commit on finallization", _CHANGES),
+    LibraryLine("aiokafka", "Unexpected error in join group", _AWAY),
+    LibraryLine("aiokafka", "Unexpected error from SyncGroup", _AWAY),
+    LibraryLine("aiokafka", "Unexpected error while fetching data", _MOVES),
+    LibraryLine("aiokafka", "Attempt to fetch offsets for partition", _MOVES),
+    LibraryLine("aiokafka", "Received unknown topic or partition", _MISSING),
+    LibraryLine("aiokafka", "OffsetFetchRequest -- unknown topic", _MISSING),
+    LibraryLine("aiokafka", "Topic %s not found in cluster", _MISSING),
+    LibraryLine("aiokafka", "Error fetching metadata for topic", _MOVES),
+    LibraryLine("aiokafka", "No partition metadata for topic", _MISSING),
+    LibraryLine("aiokafka", "Topic %s is not authorized", _REFUSED),
+    LibraryLine("aiokafka", "Not authorized to read from topic", _REFUSED),
+    LibraryLine("aiokafka", "Sending username and password", _CLEAR),
+    LibraryLine("mode", "Timer %s woke up too", _NOTHING),
+    LibraryLine("mode", "Timer %s is overlapping", _NOTHING),
     # `run_worker` says what ended the worker, and ends it in order.
-    LibraryLine("mode", "Crashed reason=", Cause.NOTHING_NEW),
-    LibraryLine("mode", "Error while stopping child", Cause.NOTHING_NEW),
-    LibraryLine("mode", "Giving up on", Cause.NOTHING_NEW),
-    LibraryLine("faust", "Fetcher is ignoring cancel", Cause.NOTHING_NEW),
-    LibraryLine("faust", "Missing sensor state for rebalance", Cause.NOTHING_NEW),
-    LibraryLine("faust", "Drain messages raised", Cause.NOTHING_NEW),
-    LibraryLine("faust", "Consumer error callback raised", Cause.NOTHING_NEW),
+    LibraryLine("mode", "Crashed reason=", _NOTHING),
+    LibraryLine("mode", "Error while stopping child", _NOTHING),
+    LibraryLine("mode", "Giving up on", _NOTHING),
+    LibraryLine("faust", "Fetcher is ignoring cancel", _NOTHING),
+    LibraryLine("faust", "Missing sensor state for rebalance", _NOTHING),
+    LibraryLine("faust", "Drain messages raised", _NOTHING),
+    LibraryLine("faust", "Consumer error callback raised", _NOTHING),
     # Of the synchronous client nearly all is about connections.
-    LibraryLine("kafka", "", Cause.NOT_ALLOWED, "Authorization"),
-    LibraryLine("kafka", "", Cause.BROKER_AWAY),
+    LibraryLine("kafka", "", _REFUSED, "Authorization"),
+    LibraryLine("kafka", "", _AWAY),
 )
 
 
-def cause_of(record: logging.LogRecord) -> Cause | None:
+def cause_of(record: logging.LogRecord) -> LibraryCause | None:
     """The cause of a library's record; None for one of ours, and for one the table lacks."""
     library, text = library_of(record)
     message = record.getMessage()

@@ -18,7 +18,7 @@ from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
 from models.population import MEASURES, MEASURES_OF_PARTS
 from streams.exposition import exposed, new_registry
-from streams.progress import Standing
+from streams.progress import Backlog
 
 #: Combinations of reason, path and fix that are counted one by one.
 REFUSAL_LABELS_MAX = 200
@@ -83,10 +83,10 @@ class _Waiting:
             registry=registry,
         )
 
-    def set(self, topic: str, partition: int, standing: Standing) -> None:
-        self.lag.labels(topic, partition).set(standing.lag)
-        self.progress_age.labels(topic, partition).set(standing.stuck_s)
-        self.lag_seconds.labels(topic, partition).set(standing.behind_s)
+    def set(self, topic: str, partition: int, backlog: Backlog) -> None:
+        self.lag.labels(topic, partition).set(backlog.lag)
+        self.progress_age.labels(topic, partition).set(backlog.stuck_s)
+        self.lag_seconds.labels(topic, partition).set(backlog.behind_s)
 
     def forget(self) -> None:
         for gauge in (self.lag, self.progress_age, self.lag_seconds):
@@ -341,8 +341,8 @@ class Metrics:
         self._batch_records.labels(topic).observe(records)
         self._batch_seconds.labels(topic).observe(seconds)
 
-    def set_position(self, topic: str, partition: int, standing: Standing) -> None:
-        self._waiting.set(topic, partition, standing)
+    def set_position(self, topic: str, partition: int, backlog: Backlog) -> None:
+        self._waiting.set(topic, partition, backlog)
 
     def set_partition(
         self,

@@ -22,8 +22,8 @@ class _Seen:
     current_s: float
 
 
-class Standing(NamedTuple):
-    """How a partition stands: records waiting, seconds since it moved on although records waited,
+class Backlog(NamedTuple):
+    """What waits in a partition: records, seconds since it moved on although records waited,
     and seconds since nothing waited. 0 for both times if nothing waits.
     """
 
@@ -58,15 +58,15 @@ class Progress:
             )
         self._seen = seen
 
-    def positions(self, silent_s: float = 0.0) -> "dict[TP, Standing]":
-        """The standing of each partition.
+    def positions(self, silent_s: float = 0.0) -> "dict[TP, Backlog]":
+        """The backlog of each partition.
 
         ``silent_s``: for how long no broker has answered. What came since then is not known, so no
         partition counts as having moved on, nor as current, in that time.
         """
         now_s = monotonic()
         return {
-            tp: Standing(
+            tp: Backlog(
                 seen.lag,
                 max(now_s - seen.since_s if seen.lag else 0.0, silent_s),
                 max(now_s - seen.current_s if seen.lag else 0.0, silent_s),

@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from streams.library_lines import LINES, REPEAT_S, UNKNOWN_MAX, Cause, LibraryLine, LibraryLines
+from streams.library_lines import (
+    LINES,
+    REPEAT_S,
+    UNKNOWN_MAX,
+    LibraryCause,
+    LibraryLine,
+    LibraryLines,
+)
 
-AWAY, CHANGES, MOVES = Cause.BROKER_AWAY, Cause.GROUP_CHANGES, Cause.LEADER_MOVES
-MISSING, REFUSED, NOTHING = Cause.TOPIC_MISSING, Cause.NOT_ALLOWED, Cause.NOTHING_NEW
+AWAY, CHANGES, MOVES = (
+    LibraryCause.BROKER_AWAY,
+    LibraryCause.GROUP_CHANGES,
+    LibraryCause.LEADER_MOVES,
+)
+MISSING, REFUSED, NOTHING = (
+    LibraryCause.TOPIC_MISSING,
+    LibraryCause.NOT_ALLOWED,
+    LibraryCause.NOTHING_NEW,
+)
 
 #: Logger, severity, text and arguments as the libraries have them; most are from real outages.
 WRITTEN = [
@@ -108,7 +123,7 @@ WRITTEN = [
         "WARNING",
         "Sending username and password in the clear",
         (),
-        Cause.PASSWORD_IN_CLEAR,
+        LibraryCause.PASSWORD_IN_CLEAR,
     ),
     ("kafka.conn", "ERROR", "<BrokerConnection> connect attempt returned error 111", (), AWAY),
     ("kafka.admin.client", "ERROR", "%s", ("ClusterAuthorizationFailedError",), REFUSED),
@@ -158,7 +173,7 @@ def everything_is_written() -> Iterator[None]:
     ("name", "level", "text", "arguments", "cause"), WRITTEN, ids=[row[2] for row in WRITTEN]
 )
 def test_what_becomes_of_a_message(
-    name: str, level: str, text: str, arguments: tuple[object, ...], cause: Cause
+    name: str, level: str, text: str, arguments: tuple[object, ...], cause: LibraryCause
 ) -> None:
     record = record_of(name, level, text, arguments)
 
