@@ -77,6 +77,11 @@ class WebhookMetrics:
             ["endpoint"],
             registry=registry,
         )
+        self.broker_silence = Gauge(
+            "keepstream_broker_silence_seconds",
+            "How long ago a Kafka broker last answered this process",
+            registry=registry,
+        )
         for endpoint in endpoints:
             # At zero from the start, so that increase() counts the first ones.
             for fate in FATES:

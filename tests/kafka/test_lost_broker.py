@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from config.topics import CUSTOMER_EVENTS
 from streams.broker_watch import SILENT_MAX_S
 from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.faust_app import CLOSE_GRACE_S, STOP_GRACE_S
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
+from tests.kafka.test_webhooks import Deliverer, declare
 from tests.kafka.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -63,19 +66,29 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
 ) -> None:
     broker = Broker(own_kafka, way)
     records = orderly_shop(160)
-    with Deployment(
-        own_kafka.bootstrap_servers, valkey.url, f"{way}.", tmp_path, max_batch_records=200
-    ) as deployment:
+    with (
+        Deployment(
+            own_kafka.bootstrap_servers, valkey.url, f"{way}.", tmp_path, max_batch_records=200
+        ) as deployment,
+        ExitStack() as stack,
+    ):
         staying, leaving = deployment.start_workers(2)
+        (nobody,) = free_ports(1)
+        declare(deployment, crm={"url": f"http://127.0.0.1:{nobody}/"})
+        deliverer = Deliverer(deployment)
+        stack.callback(deliverer.process.kill)
+        deployment.wait("it has joined", deliverer.is_ready)
         deployment.publish(records)
         # In the middle of its work: with batches in hand, and more to come.
         deployment.wait("some is folded", lambda: deployment.folded() > len(records) / 20)
         broker.go_away()
-        deployment.wait("both say so", lambda: all(map(_says_so, (staying, leaving))))
+        everybody = (staying, leaving, deliverer)
+        deployment.wait("all say so", lambda: all(map(_says_so, everybody)))
         lines, silence_s = _lines(staying), _silence_s(staying)
 
         # Whether it could finish what it had in hand depends on when it was told.
         assert leaving.stop() in (0, 1)
+        assert 0 < _silence_s(deliverer)
         before = _ages(staying)
         deployment.wait("ages grow", lambda: _ages(staying) > before)
         # Longer than the clients wait for a place in their buffers.
@@ -90,7 +103,7 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
 
         broker.come_back()
         deployment.wait("all is read", deployment.is_drained)
-        deployment.wait("it is ready again", staying.is_ready)
+        deployment.wait("they are ready again", lambda: staying.is_ready() and deliverer.is_ready())
         assert "a Kafka broker answers again" in staying.log_text()
         assert staying.process.pid
         assert_exact(deployment, published=len(records))
