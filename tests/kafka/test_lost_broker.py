@@ -68,7 +68,12 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
     records = orderly_shop(160)
     with (
         Deployment(
-            own_kafka.bootstrap_servers, valkey.url, f"{way}.", tmp_path, max_batch_records=200
+            # Batches are large, so that some fill more than one of the producer's buffers.
+            own_kafka.bootstrap_servers,
+            valkey.url,
+            f"{way}.",
+            tmp_path,
+            max_batch_records=4_000,
         ) as deployment,
         ExitStack() as stack,
     ):
