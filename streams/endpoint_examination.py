@@ -24,8 +24,10 @@ _TOLD = {
 }
 
 
-async def undelivered_counts(settings: Settings) -> Mapping[str, int]:
-    """How many messages of each endpoint were set aside and not settled."""
+async def undelivered_counts(settings: Settings, log: RecentOffsets) -> Mapping[str, int]:
+    """How many messages of each endpoint were set aside and not settled; none without a topic."""
+    if not log.of(settings.topic(topics.UNDELIVERED)):
+        return {}
     return Counter(refused.endpoint for refused in await unsettled(settings, None))
 
 

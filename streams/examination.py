@@ -133,7 +133,7 @@ class _Read(NamedTuple):
 
 
 async def _read(settings: Settings, log: RecentOffsets, committed: Offsets) -> _Read:
-    undelivered = asyncio.create_task(undelivered_counts(settings))
+    undelivered = asyncio.create_task(undelivered_counts(settings, log))
     async with running(new_reader(settings), settings) as reader:
         partitions = await examine_partitions(reader, settings, log)
         snapshot, error = await examine_snapshot(reader, settings, log)
