@@ -66,8 +66,8 @@ def run_logged(
 ) -> int:
     """Run ``body``, whose exit code is returned, with a log on standard error.
 
-    ``explained``: errors whose message says what to do. At the level DEBUG libraries write what
-    they like, else what `LibraryLines` makes of it.
+    ``explained``: errors whose message says what to do. At the level DEBUG the warnings of
+    libraries are as they word them, else what `LibraryLines` makes of them.
     """
     _begin_log(settings, explained)
     started_s = monotonic()
@@ -112,8 +112,9 @@ def _begin_log(settings: Settings, explained: tuple[type[Exception], ...]) -> No
     handler = logging.StreamHandler(sys.stderr)
     is_json = settings.log_format == "json"
     handler.setFormatter(JsonLog() if is_json else logging.Formatter(TEXT_FORMAT))
+    # Also at DEBUG: what libraries write below a warning may hold records, and so customers.
+    quiet_libraries()
     if settings.log_level != "DEBUG":
-        quiet_libraries()
         handler.addFilter(LibraryLines())
     handler.addFilter(WithoutTraceback(*explained))
     logging.basicConfig(level=settings.log_level, handlers=[handler])
