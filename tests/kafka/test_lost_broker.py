@@ -93,7 +93,7 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
 
         # Whether it could finish what it had in hand depends on when it was told.
         assert leaving.stop() in (0, 1)
-        assert 0 < _silence_s(deliverer)
+        deployment.wait("the deliverer tells it, too", lambda: 0 < _silence_s(deliverer))
         before = _ages(staying)
         deployment.wait("ages grow", lambda: _ages(staying) > before)
         # Longer than the clients wait for a place in their buffers.
