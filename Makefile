@@ -37,11 +37,15 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
+setup: $(VENV)/installed-runtime ## Make .venv and install what running it needs, by hash
+	@:
+
+.PHONY: setup-dev
+setup-dev: $(VENV)/installed-dev ## The same, with what tests and checks need
 	@:
 
 .PHONY: test
-test: setup $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -52,27 +56,27 @@ endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
-nightly: setup $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: soak
-soak: setup ## Random faults for half an hour (SECONDS=n), with memory, descriptors and disk measured and plotted in out/soak
+soak: setup-dev ## Random faults for half an hour (SECONDS=n), with memory, descriptors and disk measured and plotted in out/soak
 	$(BIN)/python -m tests.kafka.soak --seconds $(or $(SECONDS),1800) $(ARGS)
 
 .PHONY: mutants
-mutants: setup ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)
+mutants: setup-dev ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)
 	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 .PHONY: digests
-digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
+digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
 	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python
 
 .PHONY: catalogue
-catalogue: setup ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
+catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
 	$(BIN)/python -m agents.catalogue > docs/catalogue.md
 
 .PHONY: check
-check: setup ## Lint, formatting, types, layers; changes no file
+check: setup-dev ## Lint, formatting, types, layers; changes no file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -81,7 +85,7 @@ check: setup ## Lint, formatting, types, layers; changes no file
 		echo "docs/catalogue.md is out of date: run 'make catalogue'." >&2; exit 1; }
 
 .PHONY: format
-format: setup ## Format the code and mend what ruff can mend
+format: setup-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 

@@ -70,7 +70,10 @@ class ProfileAgent:
         self._set_aside = SetAside.of(settings)
         self._parameters = parameters
         self._metrics = metrics
-        metrics.expect_channels(rule.channel for rule in parameters.actions.actions)
+        metrics.expect(
+            (rule.channel for rule in parameters.actions.actions),
+            (rule.name for rule in parameters.triggers.triggers),
+        )
 
     async def take(self, batch: RecordBatch) -> None:
         """Fold every record of ``batch``, and make its effects and rows durable."""

@@ -190,6 +190,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
     ] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"],
+        _doc("How log lines are written: text, or json with one object a line"),
+    ] = "text"
+    group_instance_id: Annotated[
+        str,
+        _doc(
+            "Name under which a worker comes back to its partitions, another of each; empty: "
+            "whoever comes is new",
+            "worker-0",
+            r"^[a-zA-Z0-9._-]{0,200}\Z",
+        ),
+    ] = ""
     session_timeout_ms: Annotated[
         int,
         _doc("Silence after which a worker is taken for dead, in ms", "10000"),

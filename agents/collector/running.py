@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
+from agents.process_log import run_logged
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
@@ -32,12 +33,10 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
     Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
     it cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("aiokafka", "kafka"):
-        # What they try again is told by readiness.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    run_logged("collector", settings, lambda: _run(settings, parameters))
+
+
+def _run(settings: Settings, parameters: Parameters) -> int:
     senders = load_senders(settings)
     for source in senders.webhooks.values():
         # Before anything is begun: a mapping that can't be used is refused with its fix.
@@ -47,6 +46,7 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     asyncio.run(_collect(settings, parameters, senders, partitions))
+    return 0
 
 
 async def _collect(

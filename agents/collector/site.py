@@ -12,7 +12,7 @@ from agents.web.connections import Handler
 from models.collecting.requests import ROUTES, Route
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import SharedOutbox
-from streams.metrics import CONTENT_TYPE
+from streams.exposition import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 

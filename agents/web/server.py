@@ -19,7 +19,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from agents.web.connections import Connections, Handler, connections_max
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
-from streams.metrics import CONTENT_TYPE, Metrics
+from streams.exposition import CONTENT_TYPE
+from streams.metrics import Metrics
 
 #: With an answer that will be another one soon.
 RETRY = {"Retry-After": "1"}

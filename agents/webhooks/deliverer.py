@@ -13,12 +13,14 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.process_log import run_logged
 from agents.web.server import Readiness, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
+from streams.broker_watch import BrokerWatch
+from streams.exposition import CONTENT_TYPE
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
-from streams.metrics import CONTENT_TYPE
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer
@@ -38,12 +40,10 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
 
     Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("aiokafka", "kafka"):
-        # What they try again is no news; what they give up on is raised.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return run_logged("deliver", settings, lambda: _run(settings, endpoints))
+
+
+def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     require_topics(settings)
     asyncio.run(Deliverer(settings, endpoints).run())
     return 0
@@ -58,6 +58,7 @@ class Deliverer:
         self._metrics = WebhookMetrics(endpoint.name for endpoint in endpoints)
         self._feeds: dict[str, EndpointFeed] = {}
         self._deliveries: dict[str, EndpointDelivery] = {}
+        self._broker = BrokerWatch(settings)
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,9 +70,11 @@ class Deliverer:
             producer = await stack.enter_async_context(
                 running(new_producer(self._settings), self._settings)
             )
+            watching = asyncio.create_task(self._broker.watch())
+            stack.callback(watching.cancel)
             readiness = Readiness(self._problems, self._delays)
             port = await stack.enter_async_context(
-                serving(routes(self._metrics, readiness), self._settings)
+                serving(routes(self._metrics, readiness, self._broker), self._settings)
             )
             log.info(
                 "delivering to %s; health and metrics at %s:%s",
@@ -122,11 +125,12 @@ class Deliverer:
             pass
 
     def _problems(self) -> list[str]:
-        return [
+        joining = [
             f"{endpoint.name} has yet to join its group"
             for endpoint in self._endpoints
             if endpoint.name not in self._feeds or not self._feeds[endpoint.name].has_joined
         ]
+        return [*self._broker.problems(), *joining]
 
     def _delays(self) -> list[str]:
         told = []
@@ -142,10 +146,11 @@ def _in_short(error: Exception) -> str:
     return type(error).__name__ if isinstance(error, KafkaError) else str(error)
 
 
-def routes(metrics: WebhookMetrics, readiness: Readiness) -> web.Application:
+def routes(metrics: WebhookMetrics, readiness: Readiness, broker: BrokerWatch) -> web.Application:
     """Metrics and health."""
 
     async def expose(_: web.Request) -> web.Response:
+        metrics.broker_silence.set(broker.silence_s())
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     async def live(_: web.Request) -> web.Response:

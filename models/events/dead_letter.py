@@ -39,7 +39,16 @@ class DeadLetter(Struct, frozen=True, rename="camel"):
         return b64decode(self.raw)
 
 
+class Closing(Struct, frozen=True, tag_field="type", tag="dead-letters-closed"):
+    """Says that the letters at ``offsets``, of the partition it is in itself, were put back."""
+
+    offsets: tuple[int, ...]
+
+
 _DECODER = msgspec.json.Decoder(DeadLetter)
+_CLOSING = msgspec.json.Decoder(Closing)
+#: How a closing begins; a letter is not decoded twice to tell them apart.
+_CLOSES = b'{"type":"dead-letters-closed"'
 
 
 def dead_letter(
@@ -68,6 +77,18 @@ def dead_letter(
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     return msgspec.json.encode(letter)
+
+
+def encode_closing(closing: Closing) -> bytes:
+    return msgspec.json.encode(closing)
+
+
+def decode_entry(content: bytes) -> DeadLetter | Closing:
+    """A record of the topic. Raises ``Foreign`` if ``content`` is neither."""
+    if content.startswith(_CLOSES):
+        closing: Closing = decoded(_CLOSING, content, "a closing of dead letters")
+        return closing
+    return decode_dead_letter(content)
 
 
 def decode_dead_letter(content: bytes) -> DeadLetter:

@@ -31,6 +31,7 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import decode_decision, encode_decision
+from models.events.dead_letter import Closing
 from models.events.erasure_record import encode_notice, notice_in
 from models.events.foreign import Foreign
 from models.learning.snapshot import prior_snapshot
@@ -46,7 +47,7 @@ from streams.auditing.raw_audit import RawAudit
 from streams.auditing.report import Audit
 from streams.auditing.spools import Effect, EffectSpool, digest_of
 from streams.auditing.store_contents import StoreContents, read_store, still_missing
-from streams.dead_letters import decode_letter
+from streams.dead_letters import decode_stored
 from streams.graves import CustomerGraves, Fingerprints
 from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
@@ -179,10 +180,10 @@ class _Auditor:
     def _late_letters(self, records: Sequence[ConsumerRecord]) -> Iterator[Effect]:
         """The letters of the fold, which are effects; those of ingest are about raw records."""
         for record in records:
-            letter = decode_letter(record.value)
+            letter = decode_stored(record.value)
             if letter is None:
                 self._foreign(DEAD_LETTERS, record)
-            elif letter.source is None:
+            elif isinstance(letter, Closing) or letter.source is None:
                 continue
             elif letter.step == "ingest":
                 self._raw.take_letter(letter)

@@ -4,9 +4,10 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
 from models.events.rejection import Reason
+from streams.exposition import exposed, new_registry
 
 #: As many sources have labels of their own; all others are one.
 SOURCES_LABELLED_MAX = 50
@@ -23,7 +24,7 @@ class CollectorMetrics:
     """The metrics of one collector, in a registry of their own; no customer is in any label."""
 
     def __init__(self, sources: Iterable[str]) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self._labels = {name: name for name in sorted(sources)[:SOURCES_LABELLED_MAX]}
         self._requests = Counter(
             "keepstream_collector_requests",
@@ -133,7 +134,7 @@ class CollectorMetrics:
             for quantile in _QUANTILES:
                 value = ranked[min(int(quantile * len(ranked)), len(ranked) - 1)]
                 self._skew.labels(label, quantile).set(value)
-        return generate_latest(self.registry)
+        return exposed(self.registry)
 
     def _label(self, source: str | None) -> str:
         return NOBODY if source is None else self._labels.get(source, OTHER)
