@@ -19,6 +19,8 @@ BIN := $(VENV)/bin
 SECOND_VENV := .venv-second
 # The state from which an upgrade is tried: its source and what it needs, apart from today's.
 RELEASED_VENV := .venv-released
+# What `make bench` compares with, and nothing of Keepstream's.
+PEERS_VENV := .venv-peers
 RELEASED := tests/kafka/upgrade/released
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
@@ -27,18 +29,23 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-inp
 PACKAGES := config models streams agents
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	--annotation-style line pyproject.toml requirements/build.in
+	--annotation-style line
+OURS := pyproject.toml requirements/build.in
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/installed-dev ## Make .venv and install everything, by hash
+setup: $(VENV)/installed-runtime ## Make .venv and install what running it needs, by hash
+	@:
+
+.PHONY: setup-dev
+setup-dev: $(VENV)/installed-dev ## The same, with what tests and checks need
 	@:
 
 .PHONY: test
-test: setup $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
+test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -49,23 +56,23 @@ endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
-nightly: setup $(RELEASED_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: soak
-soak: setup ## Random faults for half an hour (SECONDS=n), with memory, descriptors and disk measured and plotted in out/soak
+soak: setup-dev ## Random faults for half an hour (SECONDS=n), with memory, descriptors and disk measured and plotted in out/soak
 	$(BIN)/python -m tests.kafka.soak --seconds $(or $(SECONDS),1800) $(ARGS)
 
 .PHONY: mutants
-mutants: setup ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)
+mutants: setup-dev ## Take each protection out, one after the other: its test must fail then (ARGS="fetch ack" runs some)
 	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 .PHONY: digests
-digests: setup $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
+digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
 	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python
 
 .PHONY: catalogue
-catalogue: setup ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
+catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
 	$(BIN)/python -m agents.catalogue > docs/catalogue.md
 
 .PHONY: documents
@@ -74,7 +81,7 @@ documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the
 	$(BIN)/keepstream schema asyncapi > docs/asyncapi.json
 
 .PHONY: check
-check: setup ## Lint, formatting, types, layers; changes no file
+check: setup-dev ## Lint, formatting, types, layers; changes no file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -87,7 +94,7 @@ check: setup ## Lint, formatting, types, layers; changes no file
 		echo "docs/$$name.json is out of date: run 'make documents'." >&2; exit 1; }; done
 
 .PHONY: format
-format: setup ## Format the code and mend what ruff can mend
+format: setup-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
@@ -112,18 +119,23 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 	$(BIN)/keepstream evaluate $(if $(SEED),--seed "$(SEED)") $(if $(filter-out 0,$(SHUFFLE_LABELS)),--shuffle-labels) \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
+.PHONY: bench
+bench: setup $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
+	$(BIN)/python -m tests.benchmarks.bench $(if $(FULL),--full) $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
+	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
-	$(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt
-	$(LOCK) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
-	$(LOCK) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	$(LOCK) $(OURS) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
+	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	$(LOCK) requirements/peers.in $(if $(UPGRADE),--upgrade) --output-file requirements/peers.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -159,6 +171,13 @@ $(RELEASED_VENV)/installed: $(RELEASED)/source.tar.xz
 	@echo "Installing the earlier state, from which an upgrade is tried, into $(RELEASED_VENV)"
 	@$(RELEASED_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
 		--require-hashes -r $(RELEASED_VENV)/source/requirements/runtime.txt
+	@touch $@
+
+$(PEERS_VENV)/installed: requirements/peers.txt
+	"$(PYTHON)" -m venv --clear $(PEERS_VENV)
+	@echo "Installing what Keepstream is compared with into $(PEERS_VENV)"
+	@$(PEERS_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r requirements/peers.txt
 	@touch $@
 
 define install

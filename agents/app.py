@@ -16,6 +16,7 @@ from agents.customer_lists import CustomerLists
 from agents.deliver import DeliverAgent
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
+from agents.process_log import run_logged
 from agents.profile import ProfileAgent
 from agents.ration import WebTime
 from agents.store_upkeep import StoreUpkeep
@@ -38,9 +39,7 @@ from streams.broker_watch import BrokerWatch
 from streams.faust_app import (
     KeepstreamApp,
     Membership,
-    WithoutTraceback,
     new_faust_app,
-    quiet_libraries,
     run_worker,
 )
 from streams.going_live import empty_partitions, write_live
@@ -296,9 +295,11 @@ class Worker:
         consumer = self.app.batch_consumer
         self.progress.update(consumer.ledger.ended, consumer.lag())
         self.metrics.forget_positions()
-        for tp, (lag, stuck_s) in self.progress.positions().items():
+        self.metrics.broker_silence.set(self.broker.silence_s())
+        unheard_s = self.broker.silence_s() if self.broker.is_silent() else 0.0
+        for tp, backlog in self.progress.positions(unheard_s).items():
             topic = tp.topic.removeprefix(self.settings.topic_prefix)
-            self.metrics.set_position(topic, tp.partition, lag=lag, stuck_s=stuck_s)
+            self.metrics.set_position(topic, tp.partition, backlog)
         for owned in self.partitions:
             state, snapshot = owned.fold.state, owned.fold.snapshot
             self.metrics.set_partition(
@@ -319,6 +320,7 @@ class Worker:
         )
         if newest is not None:
             self.metrics.set_samples(MEASURES, samples_of(newest))
+        self.metrics.ready.set(not self.problems())
 
     def _topics(self, names: Iterable[str]) -> set[str]:
         return {self.settings.topic(name) for name in names}
@@ -391,6 +393,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
             heartbeat_interval_s=timeout_s / HEARTBEATS_A_SESSION,
             # Faust refuses a session that is longer than what it waits for an answer.
             request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
+            group_instance_id=settings.group_instance_id or None,
         ),
         owned_topic=settings.topic(topics.CUSTOMER_EVENTS),
     )
@@ -438,12 +441,12 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
     Raises `ArchiveError`, `BrokerUnreachable` or `TopicsError` before anything is read when it
     cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    return run_logged(
+        "worker", settings, lambda: _run(settings, parameters, is_live=is_live), *EXPLAINED
     )
-    quiet_libraries()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(WithoutTraceback(*EXPLAINED))
+
+
+def _run(settings: Settings, parameters: Parameters, *, is_live: bool) -> int:
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.

@@ -21,6 +21,7 @@ from config.topics import (
     DELIVERED_TOPICS,
 )
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
+from models.customer.labels import Dropped
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.erasure_record import Erased, encode_notice, notice_of
@@ -69,7 +70,10 @@ class ProfileAgent:
         self._set_aside = SetAside.of(settings)
         self._parameters = parameters
         self._metrics = metrics
-        metrics.expect_channels(rule.channel for rule in parameters.actions.actions)
+        metrics.expect(
+            (rule.channel for rule in parameters.actions.actions),
+            (rule.name for rule in parameters.triggers.triggers),
+        )
 
     async def take(self, batch: RecordBatch) -> None:
         """Fold every record of ``batch``, and make its effects and rows durable."""
@@ -143,6 +147,8 @@ class ProfileAgent:
             self._count_outcome(owned, outcome, counts)
         for kind in applied.rehearsed:
             counts.decisions[kind, "rehearsed"] += 1
+        for why, count in applied.dropped:
+            counts.dropped_labels[why] += count
         for effect in applied.effects:
             self._emit(owned, effect, line, counts)
 
@@ -249,6 +255,7 @@ class ProfileAgent:
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_decisions(counts.decisions, counts.suppressed, counts.outcomes)
         self._metrics.count_links(counts.links, counts.told[LEFT], counts.told[FORWARDED])
+        self._metrics.count_dropped_labels(counts.dropped_labels)
         self._metrics.count_strays(counts.control_treated, counts.unknown_outcomes)
         self._metrics.reread_records.inc(counts.reread)
         now_ms = time() * 1_000
@@ -268,6 +275,7 @@ class _Counts:
         self.control_treated: Counter[str] = Counter()
         self.links: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
+        self.dropped_labels: Counter[Dropped] = Counter()
         self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from config.bounded_text import TextRefused, read_text
 from config.duration import DAY_MS, MINUTE_MS, SECOND_MS, DurationMs
+from config.refusal_words import pattern
 from config.rules import FileEntry, RuleError, read_tree, typed
+from config.secret_files import Names, SecretRefused, secret_in_file, several, whole
 
 #: How a secret of Standard Webhooks begins, and how many bytes it may have.
 SIGNING_PREFIX = "whsec_"
 SIGNING_BYTES_MIN, SIGNING_BYTES_MAX = 24, 64
-SECRET_BYTES_MAX = 8 * 1024
 ENDPOINTS_MAX = 50
 #: Variables with this prefix are settings, and others are refused.
 _OURS = "KEEPSTREAM_"
@@ -30,8 +30,6 @@ _OURS = "KEEPSTREAM_"
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,254}}\Z)({_LABEL}\.)*{_LABEL}\.?")
 _ONE_TO_64 = Meta(ge=1, le=64)
-
-Names = str | tuple[str, ...]
 
 
 class EndpointRule(FileEntry, frozen=True):
@@ -45,7 +43,10 @@ class EndpointRule(FileEntry, frozen=True):
     ``give_up``: the age at which what still fails is set aside.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}\Z")]
+    name: Annotated[
+        str,
+        pattern(r"^[a-z0-9][a-z0-9-]{0,39}\Z", "up to 40 lower-case letters, digits and '-'"),
+    ]
     url: str = ""
     url_file: str = ""
     url_env: str = ""
@@ -139,8 +140,8 @@ def _endpoint(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> E
         raise _refused(rule, f"to: {rule.to!r} is no destination; known: {', '.join(LOGINS)}")
     url = _url(rule, folder, environ)
     secrets = (
-        *(_secret_in_file(rule, name, folder) for name in _several(rule.secret_file)),
-        *(_secret_in_variable(rule, name, environ) for name in _several(rule.secret_env)),
+        *(_secret_in_file(rule, name, folder) for name in several(rule.secret_file)),
+        *(_secret_in_variable(rule, name, environ) for name in several(rule.secret_env)),
     )
     _check_login(rule, secrets)
     return Endpoint(rule, url, secrets)
@@ -237,29 +238,22 @@ def _check_signing(rule: EndpointRule, secret: str) -> None:
         )  # fmt: skip
 
 
-def _several(names: Names) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else names
-
-
 def _secret_in_file(rule: EndpointRule, name: str, folder: Path) -> str:
-    path = folder / name
     try:
-        return _whole(rule, read_text(path, SECRET_BYTES_MAX).strip(), str(path))
-    except TextRefused as refused:
-        raise _refused(rule, f"{path} can't be read ({refused})") from None
+        return secret_in_file(name, folder)
+    except SecretRefused as refused:
+        raise _refused(rule, f"{refused}") from None
 
 
 def _secret_in_variable(rule: EndpointRule, name: str, environ: Mapping[str, str]) -> str:
     if name.startswith(_OURS):
         raise _refused(rule, f"{name} begins with {_OURS}, as settings do: name it otherwise")
-    return _whole(rule, environ.get(name, "").strip(), name)
-
-
-def _whole(rule: EndpointRule, secret: str, where: str) -> str:
-    if not secret or not re.fullmatch(r"[!-~]+", secret):
-        what = "has more than one line, or characters beside ASCII" if secret else "holds nothing"
-        raise _refused(rule, f"{where} {what}: it is to have the secret, and nothing else")
-    return secret
+    if not name.strip():
+        raise _refused(rule, "secret_env is empty: name the variable that holds the secret")
+    try:
+        return whole(environ.get(name, "").strip(), name)
+    except SecretRefused as refused:
+        raise _refused(rule, f"{refused}") from None
 
 
 def _refused(rule: EndpointRule, problem: str) -> RuleError:

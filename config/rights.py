@@ -48,6 +48,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     describes: tuple[str, ...] = ()
     looks_at_configs: tuple[str, ...] = ()
     creates: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
     group: str = ""
     cluster: str = ""
 
@@ -61,6 +62,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
             ("Describe", self.describes + looked_at),
             ("DescribeConfigs", self.looks_at_configs),
             ("Create", self.creates),
+            ("Delete", self.deletes),
         ):
             for name in names:
                 yield Right(TOPIC, name, operation)
@@ -116,6 +118,12 @@ RIGHTS: Mapping[str, Rights] = {
         writes=(CUSTOMERS,),
         group="Describe",
     ),
+    "rebuild --decide-again": Rights(
+        creates=(CUSTOMERS,),
+        deletes=(CUSTOMERS,),
+        describes=ALL,
+        group="Read",
+    ),
     "archive fill": Rights(
         reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
         writes=(CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS),
@@ -123,6 +131,26 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "archive check": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS)),
     "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
+    # What it puts back for an operator is asked for when one does.
+    "console": Rights(
+        reads=(
+            *RAW_TOPICS,
+            CUSTOMERS,
+            DEAD_LETTERS,
+            LABELLED_EXAMPLES,
+            MODEL_SNAPSHOTS,
+            RETENTION_TRIGGERS,
+            NEXT_BEST_ACTIONS,
+            DECISION_LEDGER,
+            # A rule that is tried reads the log.
+            CUSTOMER_EVENTS,
+            CUSTOMER_ARCHIVE,
+            CUSTOMER_KEYS,
+        ),
+        looks_at_configs=ALL,
+        group="Describe",
+        cluster="Describe",
+    ),
     "explain": Rights(reads=(DECISION_LEDGER,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
@@ -141,7 +169,8 @@ RIGHTS: Mapping[str, Rights] = {
     "erase": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS, looks_at_configs=ALL),
     "erase status": Rights(reads=(CUSTOMERS,), looks_at_configs=ALL),
     "dead-letters list": Rights(reads=(DEAD_LETTERS,)),
-    "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=RAW_TOPICS),
+    "dead-letters retry": Rights(reads=(DEAD_LETTERS,), writes=(*RAW_TOPICS, DEAD_LETTERS)),
+    "dead-letters mend": Rights(reads=(DEAD_LETTERS,), writes=(*RAW_TOPICS, DEAD_LETTERS)),
     "undelivered list": Rights(reads=(UNDELIVERED,)),
     "undelivered retry": Rights(
         reads=(RETENTION_TRIGGERS, NEXT_BEST_ACTIONS, UNDELIVERED), writes=(UNDELIVERED,)
@@ -156,6 +185,7 @@ RIGHTS: Mapping[str, Rights] = {
             RETENTION_TRIGGERS,
             NEXT_BEST_ACTIONS,
             DECISION_LEDGER,
+            UNDELIVERED,
         ),
         describes=(CUSTOMER_EVENTS,),
         looks_at_configs=ALL,
@@ -164,4 +194,5 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "topics create": Rights(creates=ALL, looks_at_configs=ALL, describes=ALL),
     "topics check": Rights(looks_at_configs=ALL, describes=ALL),
+    "topics delete": Rights(deletes=ALL, describes=ALL, group="Delete"),
 }

@@ -15,6 +15,7 @@ import yaml
 
 from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs, MinuteOfDay, convert
+from config.refusal_words import in_words
 
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
@@ -308,7 +309,7 @@ def typed(tree: FileTree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
         return msgspec.convert({**tree.values, "file": tree.file}, kind, dec_hook=convert)
     except msgspec.ValidationError as error:
         name = str(error).partition("$.")[2].rstrip("`")
-        raise RuleError(f"{tree.file}:{tree.lines.get(name, 1)}: {error}") from None
+        raise RuleError(f"{tree.file}:{tree.lines.get(name, 1)}: {in_words(error)}") from None
 
 
 def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
@@ -321,7 +322,8 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
     try:
         msgspec.convert(entry, kind, dec_hook=convert)
     except msgspec.ValidationError as error:
-        raise RuleError(f"{file}:{line}: {entry.get('name', 'an entry')}: {error}") from None
+        whose = entry.get("name", "an entry")
+        raise RuleError(f"{file}:{line}: {whose}: {in_words(error)}") from None
 
 
 def _check_names(

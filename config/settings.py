@@ -129,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=65_535),
     ] = 8088
     collector_sources: Annotated[
-        str, _doc("TOML file of the collector's sources, with their write keys as hashes")
+        str, _doc("TOML file of the collector's sources: write keys as hashes, vendors' webhooks")
     ] = ""
     collector_keys: Annotated[
         str,
@@ -139,6 +139,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^([a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64}(,[a-z0-9][a-z0-9._-]{0,62}=[0-9a-f]{64})*)?\Z",
         ),
     ] = ""
+    console_host: Annotated[
+        str, _doc("Address on which the console serves its pages", "127.0.0.1", r"^\S+\Z")
+    ] = "127.0.0.1"
+    console_port: Annotated[
+        int,
+        _doc("Port on which the console serves its pages; 0 takes a free one", "8090"),
+        Meta(ge=0, le=65_535),
+    ] = 8090
+    console_people: Annotated[
+        str, _doc("TOML file of who may log in to the console, with their tokens as hashes")
+    ] = ""
+    console_tokens: Annotated[
+        str,
+        _doc(
+            "Who may log in to the console without a file: NAME:ROLE=SHA256 of a token, separated "
+            "by commas",
+            "anna:viewer=" + "0" * 64,
+            r"^([a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64}"
+            r"(,[a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64})*)?\Z",
+        ),
+    ] = ""
+    console_role: Annotated[
+        Literal["viewer", "operator"],
+        _doc("What the token may do that the console makes by itself: viewer or operator"),
+    ] = "viewer"
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         _doc("How to talk to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
@@ -184,6 +209,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
     ] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"],
+        _doc("How log lines are written: text, or json with one object a line"),
+    ] = "text"
+    group_instance_id: Annotated[
+        str,
+        _doc(
+            "Name under which a worker comes back to its partitions, another of each; empty: "
+            "whoever comes is new",
+            "worker-0",
+            r"^[a-zA-Z0-9._-]{0,200}\Z",
+        ),
+    ] = ""
     session_timeout_ms: Annotated[
         int,
         _doc("Silence after which a worker is taken for dead, in ms", "10000"),
@@ -267,6 +305,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def redis_url_redacted(self) -> str:
         """The Redis address without its password, for logs."""
         return redact_url(self.redis_url)
+
+    @property
+    def worker_url(self) -> str:
+        """Where a worker is asked about customers: as it is advertised, or where it listens."""
+        if self.web_advertised_url:
+            return self.web_advertised_url.rstrip("/")
+        # Who listens on all addresses is there on this machine's own.
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.web_host, self.web_host)  # noqa: S104 - told apart, not listened on
+        return f"http://{host}:{self.web_port}"
 
     @property
     def uses_tls(self) -> bool:
@@ -445,7 +492,7 @@ def _require_kept(settings: Settings) -> None:
 
 def _require_paths(settings: Settings) -> None:
     files = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
-    for name in (*files, "parameters", "collector_sources", "endpoints"):
+    for name in (*files, "parameters", "collector_sources", "console_people", "endpoints"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"{variable_of(name)} is {path!r}: there is no such file")

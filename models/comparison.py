@@ -16,8 +16,8 @@ from models.customer.timeline import EVENTS_MAX, TIMELINE
 def has_content(written: bytes, expected: bytes) -> bool:
     """Whether a row is what this release would have written, but for how an earlier one packed its
     parts, for ids of messages that this one would have dropped by now, and for what earlier ones
-    did not note: that somebody is a visitor, what happened last, and what was rejected before the
-    latest moments. So of each of a person's ids.
+    did not note: that somebody is a visitor, or was in both groups of the holdout, what happened
+    last, and what was rejected before the latest moments. So of each of a person's ids.
     """
     if written == expected:
         return True
@@ -50,6 +50,8 @@ def _overlook_what_was_not_kept(row: Row, other: Row) -> None:
     is_full = len(theirs.suppressed()) == SUPPRESSIONS_MAX
     if _is_begun_later(_earlier(mine), _earlier(theirs), is_full=is_full):
         row.edit(CONTACTS).earlier = theirs.earlier
+    if not mine.contaminated_ms and theirs.contaminated_ms:
+        row.edit(CONTACTS).contaminated_ms = theirs.contaminated_ms
 
 
 def _earlier(state: Contacts) -> list[tuple[int, str, str]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
+from models.customer.labels import LabelsDropped
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
@@ -27,7 +28,7 @@ class Rehearsed(NamedTuple):
     kind: str
 
 
-Effect = Lesson | Decision | Rehearsed | LinkRecord | Erased
+Effect = Lesson | Decision | Rehearsed | LabelsDropped | LinkRecord | Erased
 
 
 class Fate(StrEnum):
@@ -206,7 +207,7 @@ def _forget_late_messages(row: Row, at_ms: int, context: Context, plan: Plan) ->
 def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
     decisions = decide(scene, plan.policy)
-    return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed)]
+    return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed), *scene.dropped]
 
 
 def _lessons(scene: Scene) -> list[Lesson]:

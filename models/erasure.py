@@ -13,7 +13,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from models import inactivity
+from models.customer.churn import CHURN
 from models.customer.identities import IDENTITIES, Identities
+from models.customer.labels import Dropped, LabelsDropped, dropped
 from models.customer.row import Row
 from models.customer.scene import Context
 from models.engine import Effect
@@ -28,6 +30,7 @@ from models.events.link_record import (
 )
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
+from models.headcount import Headcount
 from models.linked_id import freed, goes_with, owner_of
 from models.plan import Plan
 
@@ -125,8 +128,10 @@ def _at_id(
         # It was not theirs any more, and they cannot let go of it.
         state = row.edit(IDENTITIES)
         state.claims.pop(person, None)
+        was = Headcount.of(row)
         back = freed(row, record, context, plan)
-        return Left(back.row, None, back.effects)
+        told = was.changed_to(Headcount.of(back.row), record.at_ms)
+        return Left(back.row, None, [*back.effects, *told])
     if owner_of(row) == person:
         return _erased(row, before, order, plan)
     if claim is None:
@@ -152,7 +157,16 @@ def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
     effects: list[Effect] = [Erased(order.customer, at_ms, order.mode, row is not None)]
     if row is not None:
         effects += _told(row, order._replace(at_ms=at_ms), plan)
+        effects += _labels_of(row)
+        effects += Headcount.of(row).changed_to(Headcount.of(named), order.said_ms)
     return Left(named, grave, effects, is_erased=True)
+
+
+def _labels_of(row: Row) -> list[LabelsDropped]:
+    """The labels that went with a row; those of an id that is another's are theirs."""
+    if row.read(IDENTITIES).is_mirror:
+        return []
+    return dropped(Dropped.ERASED, row.read(CHURN).points, ())
 
 
 def _latest_ms(row: Row | None) -> int:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from config.parameters import Parameters
 from models.customer.churn import CHURN
 from models.customer.consent import CONSENT_CHANGED
 from models.customer.contacts import CONTACTS, Outcome
+from models.customer.holdout import are_apart
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
-from models.customer.labels import Labels
+from models.customer.labels import Dropped, Labels, LabelsDropped, dropped
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
@@ -23,6 +25,7 @@ from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
 from models.events.event import Event
 from models.events.rejection import Rejected
+from models.learning.lessons import Tally
 from models.plan import Plan
 
 #: Parts that are not made of events alone: what was decided, and the labels of decision points.
@@ -38,6 +41,7 @@ class _Change(NamedTuple):
     """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``."""
 
     person: str
+    id: str
     other: Row
     sign: int
     at_ms: int
@@ -114,7 +118,9 @@ def link(
     # the row was last read.
     row.ids = dict(sorted({**ids, id_: SubRow(at_ms, joining)}.items()))
     _take_over_timers(row, joining)
-    effects = _reunited(row, _Change(person, joining, 1, at_ms), context, plan, IDENTITY_LINKED)
+    effects = _reunited(
+        row, _Change(person, id_, joining, 1, at_ms), context, plan, IDENTITY_LINKED
+    )
     _take_over_cell(row, was_counted, ids, person)
     return effects
 
@@ -134,12 +140,14 @@ def split(
     _hand_back_cell(row, id_)
     leaving, since_ms = row.ids[id_].row, row.ids[id_].since_ms
     row.ids = {other: sub for other, sub in row.ids.items() if other != id_}
-    _forget_labels(row, leaving, since_ms)
+    lost = _forget_labels(row, leaving, since_ms)
     _hand_back_outcomes(row, leaving)
-    effects = _reunited(row, _Change(person, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT)
+    effects = _reunited(
+        row, _Change(person, id_, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT
+    )
     if len(row.ids) == 1:
         row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
-    return leaving, effects
+    return leaving, [*effects, *lost]
 
 
 def copy_of(row: Row) -> Row:
@@ -177,6 +185,19 @@ def returned(
         now.raise_moment(CONSENT_CHANGED)
     scene.moments.clear()
     return [*outcome(scene, plan), *outcome(now, plan)]
+
+
+def uncounted(
+    other: Row, person: str, sign: int, at_ms: int, context: Context, plan: Plan
+) -> list[Tally]:
+    """What the sums of all customers change by when ``other`` is no customer by itself any more
+    (``sign`` 1), or is again (-1), and nothing else.
+    """
+    nobody = Scene(Row(), person, at_ms, context)
+    for part in PARTS:
+        if part.is_on(plan.parameters) and other.has(part):
+            part.reunited(nobody, part.state(), other.read(part), sign)
+    return [lesson for lesson in nobody.lessons if isinstance(lesson, Tally)]
 
 
 def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
@@ -236,18 +257,16 @@ def _copy_of_cell(labels: Labels) -> Labels:
     return Labels(counted=labels.counted, spend_counted=labels.spend_counted)
 
 
-def _forget_labels(row: Row, leaving: Row, since_ms: int) -> None:
+def _forget_labels(row: Row, leaving: Row, since_ms: int) -> list[LabelsDropped]:
     """Drop the person's labels whose features used the id that leaves: those that were decided
     since it is linked, and those that it brought and takes along. Its orders, which answer them,
-    leave too.
+    leave too. Return what is lost: what it takes along is not.
     """
     labels = row.edit(CHURN)
     its = {(point.at_ms, point.features) for point in leaving.read(CHURN).points}
-    labels.points = [
-        point
-        for point in labels.points
-        if point.at_ms < since_ms and (point.at_ms, point.features) not in its
-    ]
+    points = [one for one in labels.points if (one.at_ms, one.features) not in its]
+    labels.points = [point for point in points if point.at_ms < since_ms]
+    return dropped(Dropped.SPLIT, points, labels.points)
 
 
 def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: str) -> list[Effect]:
@@ -256,6 +275,7 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
     # Of what the id knows nothing, nothing changes; one id that is left is exactly what it was.
     touched = [part for part in PARTS if _changes(part, change.other, len(rows))]
     before = {part.code: row.read(part) for part in touched}
+    beyond: list[LabelsDropped] = []
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
     for part in touched:
@@ -264,12 +284,25 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
         elif change.sign > 0:
             states = [row.read(part), change.other.read(part)]
             row.replace(part, part.united(states, parameters))
+            if part is CHURN:
+                waited = [point for state in states for point in state.points]
+                beyond = dropped(Dropped.BOUND, waited, row.read(CHURN).points)
+    _note_contamination(row, change, parameters)
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
     for part in touched:
         if part.is_on(parameters):
             part.reunited(scene, before[part.code], change.other.read(part), change.sign)
     scene.raise_moment(moment)
-    return outcome(scene, plan)
+    return [*outcome(scene, plan), *beyond]
+
+
+def _note_contamination(row: Row, change: _Change, parameters: Parameters) -> None:
+    """Note that what was decided for an id that comes was decided in another group than the
+    person's: neither of them is what it would have been with the whole of the person in it.
+    """
+    if change.sign > 0 and change.other.read(CONTACTS).has_decisions:
+        if are_apart(change.person, change.id, parameters):
+            row.edit(CONTACTS).contaminate(change.at_ms)
 
 
 def _changes(part: Part[Any], other: Row, ids: int) -> bool:

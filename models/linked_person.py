@@ -1,5 +1,7 @@
 """A person's side of a link: ids come with their rows, tell what they do, and leave again."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from models import identity
@@ -23,18 +25,21 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     said, person, joining = record.said, record.customer, row_in(record)
     if said.again and said.id not in row.ids:
         return []
+    state, came = row.read(IDENTITIES), _Came(person, record.at_ms, context, plan)
     effects: list[Effect] = []
     if said.id in row.ids:
         left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+        effects = came.as_it_decides(state, effects, left, -1)
         joining = identity.with_labels_of(joining, left)
-    effects += identity.link(row, person, said.id, joining, said.since, context, plan)
+    linked = identity.link(row, person, said.id, joining, said.since, context, plan)
+    effects += came.as_it_decides(state, linked, joining, 1)
     effects += passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
     claim = state.claimed.get(said.id)
     # What was forgotten meanwhile, among so many, leaves again.
     unknown = [] if claim is not None else [forgotten(said.id, said.since, person, record.at_ms)]
     return [
-        *_as_it_decides(state, effects),
+        *effects,
         *unknown,
         *within_limits(row, person, record.at_ms, plan),
         *_changed(row, person, state, record.at_ms),
@@ -76,10 +81,12 @@ def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
     if said.id not in row.ids or said.id == person:
         return [*again]
     left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
+    came = _Came(person, record.at_ms, context, plan)
+    effects = came.as_it_decides(state, effects, left, -1)
     effects += passed_over(row, record, context, plan)
     back = LinkSaid(said.id, person, row=row_text(encode_row(left)))
     return [
-        *_as_it_decides(state, effects),
+        *effects,
         *again,
         LinkRecord(LEFT, said.id, record.at_ms, back),
         *within_limits(row, person, record.at_ms, plan),
@@ -106,11 +113,26 @@ def _claimed_again(state: Identities, said: LinkSaid, person: str) -> list[LinkR
     return [claim_of(state, said.id, claim, person)]
 
 
-def _as_it_decides(state: Identities, effects: list[Effect]) -> list[Effect]:
-    """Of somebody who is another's id only what corrects the sums of all customers."""
-    if not state.is_mirror:
-        return effects
-    return [effect for effect in effects if isinstance(effect, Tally)]
+class _Came(NamedTuple):
+    """An id comes to a person at a moment, or goes."""
+
+    person: str
+    at_ms: int
+    context: Context
+    plan: Plan
+
+    def as_it_decides(
+        self, state: Identities, effects: list[Effect], other: Row, sign: int
+    ) -> list[Effect]:
+        """Of somebody who is another's id only what corrects the sums of all customers. Once they
+        leave, that one knows no more of it, and all is told when they are their own again: until
+        then only that the ``other`` id is counted no more by itself, or is again.
+        """
+        if not state.is_mirror:
+            return effects
+        if not state.is_leaving:
+            return [effect for effect in effects if isinstance(effect, Tally)]
+        return [*identity.uncounted(other, self.person, sign, self.at_ms, self.context, self.plan)]
 
 
 def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:

@@ -20,6 +20,7 @@ from models.engine import Effect, Fate, step
 from models.events.event import Event
 from models.events.link_record import FORWARDED, LinkRecord, LinkSaid
 from models.events.rejection import Rejected
+from models.headcount import Headcount, recounted
 from models.link_step import Stepped, passed_on
 from models.linked_id import began, keep_word, take_claim, take_left, take_unlink, was_user
 from models.linked_person import take_forwarded, take_graft, take_release
@@ -40,9 +41,9 @@ def is_elsewhere(row: Row) -> bool:
 
 def is_told(row: Row) -> bool:
     """Whether it is somebody's: an id that others have only named, or that is another person's, is
-    no customer.
+    no customer. One that several share is, also before anything is done with it since.
     """
-    return row.latest_ms > 0 and not is_elsewhere(row)
+    return (row.latest_ms > 0 or row.read(IDENTITIES).is_apart) and not is_elsewhere(row)
 
 
 def person_of(row: Row) -> str:
@@ -55,6 +56,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     if was_user(row, event, plan):
         row.edit(IDENTITIES).is_user = True
     state, begun, effects = row.read(IDENTITIES), list[LinkRecord](), list[Effect]()
+    whose = state.is_apart, state.is_mirror
     if state.claims:
         # They may have waited for it to begin.
         begun = began(row, event, plan)
@@ -71,12 +73,14 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
         else:
             fate, effects = step(row, event, context, plan)
     except Rejected as refused:
-        return Stepped(row, [*_because_of(event, begun)], refused=refused)
+        counted = recounted(row, *whose, event.occurred_at_ms)
+        return Stepped(row, [*_because_of(event, begun), *counted], refused=refused)
     records = list[LinkRecord]()
     if fate is Fate.APPLIED:
         records = [*began(row, event, plan), *passed_on(state, event), *told(row, event, plan)]
     begun, records = _because_of(event, begun), _because_of(event, records)
-    return Stepped(row, [*begun, *effects, *records], fate)
+    counted = recounted(row, *whose, event.occurred_at_ms)
+    return Stepped(row, [*begun, *effects, *records, *counted], fate)
 
 
 def _because_of(cause: Event | LinkSaid, records: list[LinkRecord]) -> list[LinkRecord]:
@@ -94,7 +98,7 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     """What a record of another row does to this one, the row of ``record.customer``. Raises
     ``Rejected`` for a record that no worker wrote, before anything changes.
     """
-    was_rehearsal = context.is_rehearsal
+    was_rehearsal, before = context.is_rehearsal, Headcount.of(row)
     context.is_rehearsal = was_rehearsal or record.said.historical
     try:
         stepped = _taken(row, record, context, plan)
@@ -103,6 +107,7 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     _because_of(record.said, [one for one in stepped.effects if isinstance(one, LinkRecord)])
     # A row that was copied on the way, to be sent, takes itself for packed.
     stepped.row.edit(IDENTITIES)
+    stepped.effects.extend(before.changed_to(Headcount.of(stepped.row), record.at_ms))
     return stepped
 
 

@@ -15,6 +15,7 @@ from models.admission import event_of
 from models.catalogue import KIND_BY_NAME
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
+from models.customer.labels import LabelsDropped
 from models.customer.row import NO_IDS, Row, RowError, decode_row
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
@@ -68,7 +69,7 @@ class Applied(NamedTuple):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
     ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
-    an id that a record brought to the person whose it is.
+    an id that a record brought to the person whose it is. ``dropped``: labels that teach nothing.
     """
 
     effects: list[Effect]
@@ -77,6 +78,7 @@ class Applied(NamedTuple):
     rehearsed: tuple[str, ...] = ()
     refused: Rejected | None = None
     passed_on: Event | None = None
+    dropped: tuple[LabelsDropped, ...] = ()
 
     @property
     def outcome(self) -> Event | None:
@@ -538,8 +540,13 @@ class Partition:
         if not effects:
             return Applied(effects, fate, event)
         rehearsed: list[str] = []
+        dropped: list[LabelsDropped] = []
         index = told = 0
         for effect in effects:
+            if isinstance(effect, LabelsDropped):
+                # No place is theirs, so that those of lessons stay what they are.
+                dropped.append(effect)
+                continue
             if isinstance(effect, Taught):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Erased):
@@ -556,4 +563,6 @@ class Partition:
         if rehearsed:
             self.state.rehearsed += len(rehearsed)
             effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]
-        return Applied(effects, fate, event, tuple(rehearsed))
+        if dropped:
+            effects = [effect for effect in effects if not isinstance(effect, LabelsDropped)]
+        return Applied(effects, fate, event, tuple(rehearsed), dropped=tuple(dropped))

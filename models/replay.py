@@ -290,6 +290,7 @@ class Replay:
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
+        self._counts.add_dropped(applied.dropped)
         if not applied.effects and not applied.rehearsed:
             return applied.effects
         self._counts.add_rehearsed(applied.rehearsed)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from models.customer.contacts import CONTACTS, Outcome, decided_contact
+from models.customer.labels import LabelsDropped
 from models.customer.row import Row
 from models.decisions.trigger import Decision, does_nothing
 from models.engine import Fate
@@ -33,6 +34,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
     first; what one customer's row refused of another's is among them and is no event.
     ``unread_consents``: events whose context says of consent what is not understood.
+    ``labels_dropped``: labels that waited and teach nothing, by why.
     """
 
     events: dict[str, int]
@@ -54,6 +56,7 @@ class Summary(Struct, frozen=True, rename="camel"):
     refusals: tuple[RefusalCause, ...] = ()
     misnamed: tuple[Misnamed, ...] = ()
     unread_consents: UnreadConsents | None = None
+    labels_dropped: dict[str, int] = {}
 
 
 class ReplayCounts:
@@ -68,6 +71,7 @@ class ReplayCounts:
         self._scores = 0
         self._control_treated: Counter[str] = Counter()
         self._unknown_outcomes = 0
+        self._labels_dropped: Counter[str] = Counter()
 
     def add_fate(self, fate: Fate) -> None:
         self._fates[fate] += 1
@@ -87,6 +91,10 @@ class ReplayCounts:
     def add_rehearsed(self, kinds: Iterable[str]) -> None:
         """Count triggers that were held back."""
         self._rehearsed.update(kinds)
+
+    def add_dropped(self, dropped: Iterable[LabelsDropped]) -> None:
+        for why, count in dropped:
+            self._labels_dropped[why] += count
 
     def add_decision(self, decided: Decision) -> None:
         if does_nothing(decided):
@@ -137,4 +145,5 @@ class ReplayCounts:
             refusals=self.refusals.causes(),
             misnamed=self.refusals.misnamed(),
             unread_consents=self.refusals.unread_consents,
+            labels_dropped=dict(sorted(self._labels_dropped.items())),
         )

@@ -41,12 +41,20 @@ class BrokerWatch:
         self._configs_s: float | None = None
         self._answered_s = monotonic()
         self._short: list[str] = []
+        self._is_told = False
+
+    def silence_s(self) -> float:
+        """How long ago a broker answered."""
+        return monotonic() - self._answered_s
+
+    def is_silent(self) -> bool:
+        """Whether that is longer than an election takes."""
+        return self.silence_s() > SILENT_MAX_S
 
     def problems(self) -> list[str]:
         """Why records would wait; empty if they would not."""
-        silent_s = monotonic() - self._answered_s
-        if silent_s > SILENT_MAX_S:
-            return [f"no Kafka broker has answered for {silent_s:.0f} s"]
+        if self.is_silent():
+            return [f"no Kafka broker has answered for {self.silence_s():.0f} s"]
         return list(self._short)
 
     async def watch(self) -> None:
@@ -57,13 +65,31 @@ class BrokerWatch:
                 with suppress(KafkaError, OSError, TimeoutError):
                     client = client or await self._connected()
                     if await client.force_metadata_update():
-                        self._answered_s = monotonic()
+                        self._answer()
                         await self._read_configs()
                         self._short = shortages(client.cluster._partitions, self._needed)
+                self._tell()
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
             if client is not None:
                 await client.close()
+
+    def _answer(self) -> None:
+        silence_s, self._answered_s = self.silence_s(), monotonic()
+        if self._is_told:
+            self._is_told = False
+            log.info("a Kafka broker answers again, after %.0f s", silence_s)
+
+    def _tell(self) -> None:
+        """Say once that nobody answers."""
+        if self.is_silent() and not self._is_told:
+            self._is_told = True
+            log.error(
+                "no Kafka broker has answered for %.0f s: events wait there, and nothing is "
+                "decided or written until one does. See that the brokers of "
+                "KEEPSTREAM_BOOTSTRAP_SERVERS (%s) run and can be reached",
+                self.silence_s(), self._settings.bootstrap_servers,
+            )  # fmt: skip
 
     async def _connected(self) -> AIOKafkaClient:
         client = AIOKafkaClient(

@@ -1,6 +1,6 @@
 """Decisions as CloudEvents 1.0 in Kafka's binary mode: attributes in headers, JSON as value."""
 
-from models.decisions.trigger import Decision
+from models.decisions.trigger import ActionWithdrawn, Decision
 from models.events.erasure_record import ErasureNotice
 
 SOURCE = "/keepstream"
@@ -14,7 +14,8 @@ def decision_headers(
 
     ``received_at_ms``: when the broker took the event that caused it; it travels as the extension
     attribute ``causedat`` (None for a deadline), so that anyone can measure the latency. The
-    attribute ``group`` says treated or control, for readers that do not open the value.
+    attribute ``group`` says treated or control, for readers that do not open the value, and
+    ``contaminated`` is there, and true, for customers with decisions of both groups.
     """
     attributes = {
         "ce_specversion": "1.0",
@@ -27,6 +28,8 @@ def decision_headers(
     }
     if decided.group is not None:
         attributes["ce_group"] = decided.group
+    if not isinstance(decided, ActionWithdrawn) and decided.contaminated is True:
+        attributes["ce_contaminated"] = "true"
     if received_at_ms is not None:
         attributes["ce_causedat"] = str(received_at_ms)
     return [(name, value.encode()) for name, value in attributes.items()]

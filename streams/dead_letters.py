@@ -1,24 +1,34 @@
 """The dead letters: read them, and put them back to where they were refused."""
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import msgspec
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from models.catalogue import topic_of
-from models.events.dead_letter import DeadLetter, decode_dead_letter
+from models.events.dead_letter import (
+    WEBHOOK,
+    Closing,
+    DeadLetter,
+    decode_entry,
+    encode_closing,
+)
 from models.events.foreign import UNREADABLE, Foreign
 from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
-from streams.topic_scan import scan, spans_of
+from streams.topic_scan import Span, scan, spans_of
 
 IN_FLIGHT_MAX = 1_000
+#: Letters that one record closes.
+CLOSED_TOGETHER = 10_000
 #: How long those in flight may take to be acknowledged.
 SETTLE_S = 60.0
 #: A raw event may be as large as a broker takes, and a messageId may be added to it.
@@ -62,30 +72,49 @@ _AS_SENT = frozenset({"collector", "ingest"})
 _ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
 Wanted = Callable[[DeadLetter], bool]
+#: The records that put back a webhook, which holds no event but what a mapping makes of it.
+ReadWebhook = Callable[[DeadLetter], list[Parcel]]
 
 
 async def read_dead_letters(
-    settings: Settings, *, newest: int | None = None
-) -> AsyncIterator[StoredLetter]:
-    """Every dead letter so far, or about the ``newest`` of each partition."""
+    settings: Settings, *, newest: int | None = None, with_closed: bool = False
+) -> AsyncGenerator[StoredLetter, None]:
+    """Every dead letter so far, or about the ``newest`` of each partition; those that were put back
+    only ``with_closed``.
+    """
     async with running(new_reader(settings), settings) as reader:
         for span in await spans_of(reader, DEAD_LETTERS, settings):
             begin = span.begin if newest is None else max(span.begin, span.end - newest)
-            async for records in scan(reader, span._replace(begin=begin), settings):
+            read = span._replace(begin=begin)
+            # What closes a letter comes after it.
+            closed = set() if with_closed else await _closed(reader, read, settings)
+            async for records in scan(reader, read, settings):
                 for record in records:
-                    letter = decode_letter(record.value)
-                    yield StoredLetter(record.timestamp, record.partition, record.offset, letter)
+                    entry = decode_stored(record.value)
+                    if not isinstance(entry, Closing) and record.offset not in closed:
+                        yield StoredLetter(record.timestamp, record.partition, record.offset, entry)
+
+
+async def _closed(reader: AIOKafkaConsumer, span: Span, settings: Settings) -> set[int]:
+    """The offsets of those letters of a partition that were put back."""
+    closed: set[int] = set()
+    async for records in scan(reader, span, settings):
+        for record in records:
+            entry = decode_stored(record.value)
+            if isinstance(entry, Closing):
+                closed.update(entry.offsets)
+    return closed
 
 
 async def retry_dead_letters(
-    settings: Settings, wanted: Wanted, *, dry_run: bool = False
+    settings: Settings, wanted: Wanted, read_webhook: ReadWebhook, *, dry_run: bool = False
 ) -> Counter[tuple[str, str]]:
     """Put the wanted letters back on their raw topics; return the number by (topic, reason).
 
-    Returns when all are acknowledged. Ingest treats them like new events: those that are still
-    wrong become dead letters again. An event without a messageId gets the one that ingest would
-    have given it, so that it counts once even if it is retried twice. An event that was refused
-    several times is sent once.
+    Returns when all are acknowledged and closed, so that they are not put back again. Ingest treats
+    them like new events: those that are still wrong become dead letters again. An event without a
+    messageId gets the one that ingest would have given it, so that it counts once even if it is
+    retried twice. An event that was refused several times is sent once.
     """
     counts: Counter[tuple[str, str]] = Counter()
     sent: set[bytes] = set()
@@ -94,14 +123,39 @@ async def retry_dead_letters(
             letter = stored.letter
             if letter is None or not wanted(letter):
                 continue
-            parcel = parcel_of(letter)
-            # Otherwise each retry would double the number of letters.
-            if (mark := parcel.fingerprint()) in sent:
-                continue
-            sent.add(mark)
-            counts[parcel.topic, str(letter.reason)] += 1
-            await mailbox.send(parcel)
+            is_webhook = letter.step == WEBHOOK
+            parcels = list(read_webhook(letter)) if is_webhook else [parcel_of(letter)]
+            if parcels:
+                mailbox.close_later(stored)
+            for parcel in parcels:
+                # Otherwise each retry would double the number of letters.
+                if (mark := parcel.fingerprint()) in sent:
+                    continue
+                sent.add(mark)
+                counts[parcel.topic, str(letter.reason)] += 1
+                await mailbox.send(parcel)
     return counts
+
+
+async def find_letter(settings: Settings, partition: int, offset: int) -> StoredLetter | None:
+    """The dead letter at a place, unless it was put back; None if there is none."""
+    async with aclosing(read_dead_letters(settings)) as letters:
+        async for stored in letters:
+            if (stored.partition, stored.offset) == (partition, offset):
+                return stored
+    return None
+
+
+def mended(letter: DeadLetter, content: bytes) -> DeadLetter:
+    """The letter with ``content`` in the place of what was refused."""
+    return msgspec.structs.replace(letter, raw=b64encode(content).decode())
+
+
+async def put_back(settings: Settings, stored: StoredLetter, parcel: Parcel) -> None:
+    """Put one letter's parcel on its raw topic, and close the letter."""
+    async with _Mailbox(settings, dry_run=False) as mailbox:
+        mailbox.close_later(stored)
+        await mailbox.send(parcel)
 
 
 def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
@@ -151,16 +205,24 @@ def _with_message_id(raw: bytes, message_id: str) -> bytes:
     return b"{%b%b%b%b}" % (fields, comma, b'"messageId":', msgspec.json.encode(message_id))
 
 
-def decode_letter(value: bytes | None) -> DeadLetter | None:
-    """The dead letter in a record's value, or None if it is not one."""
+def decode_stored(value: bytes | None) -> DeadLetter | Closing | None:
+    """What a record of the topic says; None if no release of ours wrote it."""
     try:
-        return decode_dead_letter(value or b"")
+        return decode_entry(value or b"")
     except Foreign:
         return None
 
 
+def decode_letter(value: bytes | None) -> DeadLetter | None:
+    """The dead letter in a record's value, or None if it is not one."""
+    entry = decode_stored(value)
+    return entry if isinstance(entry, DeadLetter) else None
+
+
 class _Mailbox:
-    """Sends parcels, and waits for their acknowledgement when it closes; a dry run sends none."""
+    """Sends parcels, waits for their acknowledgement when it closes, and then closes the letters
+    they are from; a dry run does none of it.
+    """
 
     def __init__(self, settings: Settings, *, dry_run: bool) -> None:
         self._settings = settings
@@ -171,7 +233,12 @@ class _Mailbox:
         )
         self._connection = AsyncExitStack()
         self._pending: list[Awaitable[object]] = []
+        self._put_back: dict[int, list[int]] = {}
         self.acknowledged = 0
+
+    def close_later(self, stored: StoredLetter) -> None:
+        """Close a letter once all that was sent is acknowledged."""
+        self._put_back.setdefault(stored.partition, []).append(stored.offset)
 
     async def send(self, parcel: Parcel) -> None:
         if self._producer is None:
@@ -193,6 +260,7 @@ class _Mailbox:
         try:
             if kind is None:
                 await self._settle()
+                await self._close_letters()
         finally:
             await self._connection.aclose()
 
@@ -203,6 +271,21 @@ class _Mailbox:
             async with asyncio.timeout(SETTLE_S):
                 await asyncio.gather(*pending)
             self.acknowledged += len(pending)
+
+    async def _close_letters(self) -> None:
+        """Not before all is acknowledged: a letter that was closed is not put back again."""
+        if self._producer is None:
+            return
+        with self._explained():
+            async with asyncio.timeout(SETTLE_S):
+                for partition, offsets in self._put_back.items():
+                    for begin in range(0, len(offsets), CLOSED_TOGETHER):
+                        closing = Closing(tuple(offsets[begin : begin + CLOSED_TOGETHER]))
+                        await self._producer.send_and_wait(
+                            self._settings.topic(DEAD_LETTERS),
+                            encode_closing(closing),
+                            partition=partition,
+                        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

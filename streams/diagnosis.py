@@ -10,12 +10,25 @@ from config.names import folded
 from config.parameters import Parameters
 from models.events.refusals import loud_in_words, misnamed_in_words
 from streams.delivery_diagnosis import delivery_findings, rehearsal_findings
-from streams.findings import Finding, counted, listed, notice, ok, problem, span, with_fix
+from streams.endpoint_diagnosis import endpoint_findings
+from streams.findings import (
+    Finding,
+    counted,
+    listed,
+    notice,
+    ok,
+    problem,
+    span,
+    unseen,
+    with_fix,
+)
 from streams.model_diagnosis import quality_findings, snapshot_findings
 from streams.vitals import DeploymentFacts, in_partitions
 
 #: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
 LOOK_AGAIN_S = 5.0
+#: As a rule it has committed by then, so that a look at a deployment that is well is soon over.
+LOOK_SOON_S = 1.2
 #: Fewer waiting records than this are normal.
 LAG_RECORDS_MANY = 10_000
 #: The wall clock drives a partition only if the partition's clock is this close to it.
@@ -38,6 +51,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
         findings += _rows(facts)
         findings += rehearsal_findings(facts, parameters.time.lateness)
         findings += delivery_findings(facts)
+        findings += endpoint_findings(facts)
         findings += snapshot_findings(facts, parameters)
         findings += quality_findings(facts)
     findings += _store(facts)
@@ -51,7 +65,7 @@ def diagnose(facts: DeploymentFacts, parameters: Parameters) -> list[Finding]:
 
 def _broker(facts: DeploymentFacts) -> Iterator[Finding]:
     if facts.broker_error is not None:
-        yield problem("broker", *with_fix(facts.broker_error, "): "))
+        yield unseen("broker", *with_fix(facts.broker_error, "): "))
         return
     yield ok("broker", f"Kafka {facts.broker_version} or later, {counted(facts.brokers, 'broker')}")
 
@@ -137,7 +151,7 @@ def _unstick(topic: str) -> str:
 def _store(facts: DeploymentFacts) -> Iterator[Finding]:
     store = facts.store
     if store.error is not None:
-        yield problem(
+        yield (problem if store.is_seen else unseen)(
             "redis",
             f"{store.address} can't be used ({store.error}): profiles and streams get old there",
             "start it, see that it may be written to, or set KEEPSTREAM_REDIS_URL",

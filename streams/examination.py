@@ -4,7 +4,7 @@ It writes nothing to Kafka, and to the store one key that expires by itself.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from time import time
 from typing import NamedTuple
@@ -20,9 +20,14 @@ from config.settings import Settings
 from models.events.refusals import Misnamed
 from models.learning.snapshot import Snapshot
 from streams.delivery_examination import examine_deliveries
-from streams.group_examination import examine_group
+from streams.endpoint_examination import (
+    deliverer_standing,
+    examine_endpoints,
+    undelivered_counts,
+)
+from streams.group_examination import GroupLook
 from streams.kafka_clients import BrokerUnreachable, new_admin, new_reader, running
-from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets
+from streams.recent_offsets import Offsets, RecentOffsets, all_partitions, recent_offsets
 from streams.refusal_examination import examine_foreign, examine_letters, examine_names
 from streams.state_examination import examine_partitions, examine_snapshot
 from streams.store_examination import examine_store
@@ -31,7 +36,6 @@ from streams.vitals import (
     Deliveries,
     DeploymentFacts,
     ForeignRecords,
-    GroupPosition,
     Letters,
     PartitionFact,
     Store,
@@ -40,8 +44,11 @@ from streams.vitals import (
 OnStep = Callable[[str], object]
 
 
-def examine(settings: Settings, on_step: OnStep = lambda _: None) -> DeploymentFacts:
-    """Look at everything once, and at what waits twice; takes some seconds.
+def examine(
+    settings: Settings, on_step: OnStep = lambda _: None, *, deliverer: str | None = None
+) -> DeploymentFacts:
+    """Look at everything once, and at what waits twice: a second or two, longer if it does not
+    move. ``deliverer``: the address of one that is to be asked how its endpoints stand.
 
     An unreachable broker or store is a fact, not an error. Raises `NewerRow` or `OlderRow` for
     state that another release wrote.
@@ -49,7 +56,7 @@ def examine(settings: Settings, on_step: OnStep = lambda _: None) -> DeploymentF
     on_step("Redis")
     store = examine_store(settings)
     try:
-        return _examine_broker(settings, store, on_step)
+        return _examine_broker(settings, store, on_step, deliverer)
     except BrokerUnreachable as error:
         text = str(error)
     except (KafkaError, ReaderError, TopicsError) as error:
@@ -60,7 +67,10 @@ def examine(settings: Settings, on_step: OnStep = lambda _: None) -> DeploymentF
     return DeploymentFacts(at_ms=_now_ms(), store=store, broker_error=text)
 
 
-def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> DeploymentFacts:
+def _examine_broker(
+    settings: Settings, store: Store, on_step: OnStep, deliverer: str | None
+) -> DeploymentFacts:
+    standing, deliverer_error = _asked(deliverer)
     with closing(new_admin(settings)) as admin:
         on_step("topics")
         problems = tuple(str(problem) for problem in check_topics(settings))
@@ -69,10 +79,12 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
         log = recent_offsets(
             admin, partitions, {settings.topic(name) for name in topics.RAW_TOPICS}
         )
-        on_step("group")
-        group, positions = examine_group(admin, settings, log)
+        look = GroupLook(admin, settings, log)
         on_step("partitions")
-        read = asyncio.run(_read(settings, log, positions))
+        read = asyncio.run(_read(settings, log, look.before))
+        on_step("groups")
+        endpoints = examine_endpoints(admin, settings, log, read.undelivered, standing)
+        group, positions = look.again()
         return DeploymentFacts(
             at_ms=_now_ms(),
             store=store,
@@ -94,7 +106,19 @@ def _examine_broker(settings: Settings, store: Store, on_step: OnStep) -> Deploy
             deliveries=read.deliveries,
             misnamed=read.misnamed,
             foreign=read.foreign,
+            endpoints=endpoints,
+            deliverer_error=deliverer_error,
         )
+
+
+def _asked(deliverer: str | None) -> tuple[Mapping[str, Mapping[str, bool]], str | None]:
+    """What the deliverer says of its endpoints, or why it says nothing."""
+    if deliverer is None:
+        return {}, None
+    try:
+        return deliverer_standing(deliverer), None
+    except (OSError, ValueError) as error:
+        return {}, f"{deliverer}: {getattr(error, 'reason', None) or type(error).__name__}"
 
 
 class _Read(NamedTuple):
@@ -105,38 +129,37 @@ class _Read(NamedTuple):
     deliveries: Deliveries
     misnamed: tuple[Misnamed, ...]
     foreign: tuple[ForeignRecords, ...]
+    undelivered: Mapping[str, int]
 
 
-async def _read(
-    settings: Settings, log: RecentOffsets, positions: Iterable[GroupPosition]
-) -> _Read:
+async def _read(settings: Settings, log: RecentOffsets, committed: Offsets) -> _Read:
+    undelivered = asyncio.create_task(undelivered_counts(settings, log))
     async with running(new_reader(settings), settings) as reader:
         partitions = await examine_partitions(reader, settings, log)
         snapshot, error = await examine_snapshot(reader, settings, log)
         letters = await examine_letters(reader, settings, log)
-        deliveries = await _deliveries(reader, settings, log, positions)
+        deliveries = await _deliveries(reader, settings, log, committed)
         misnamed = await examine_names(reader, settings, log)
         foreign = await examine_foreign(reader, settings, log)
-        return _Read(partitions, snapshot, error, letters, deliveries, misnamed, foreign)
+        return _Read(
+            partitions, snapshot, error, letters, deliveries, misnamed, foreign, await undelivered
+        )
 
 
 async def _deliveries(
     reader: AIOKafkaConsumer,
     settings: Settings,
     log: RecentOffsets,
-    positions: Iterable[GroupPosition],
+    committed: Offsets,
 ) -> Deliveries:
     """Decisions of the last hour."""
-    committed = {
-        ReaderPartition(settings.topic(one.topic), one.partition): one.committed
-        for one in positions
-    }
+    at = {ReaderPartition(*tp): offset for tp, offset in committed.items()}
     spans = [
         log.span(tp, log.hour[tp])
         for topic in topics.DELIVERED_TOPICS
         for tp in log.of(settings.topic(topic))
     ]
-    return await examine_deliveries(reader, spans, committed, _now_ms(), settings)
+    return await examine_deliveries(reader, spans, at, _now_ms(), settings)
 
 
 def _now_ms() -> int:

@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-#: How long connections may take to close, once the app was given its grace.
+#: How long an app may take to stop, and connections to close after that. Together less than the
+#: 30 s that service managers leave to a process, also while the broker is away.
+STOP_GRACE_S = 20.0
 CLOSE_GRACE_S = 4.0
 
 
@@ -171,33 +173,11 @@ def new_faust_app(
     )
 
 
-def quiet_libraries(level: int = logging.WARNING) -> None:
-    """Let the libraries log from ``level`` up, so that our own lines can be seen."""
-    for name in ("faust", "mode", "aiokafka", "kafka"):
-        logging.getLogger(name).setLevel(level)
-
-
-class WithoutTraceback(logging.Filter):
-    """Drops the traceback of errors whose message says what to do: it would hide the message, and
-    make the error look like a bug.
-    """
-
-    def __init__(self, *explained: type[Exception]) -> None:
-        super().__init__()
-        self._explained = explained
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
-        if record.exc_info and isinstance(record.exc_info[1], self._explained):
-            record.exc_info = None
-        return True
-
-
 def run_worker(
     app: KeepstreamApp,
     *,
     around: AbstractAsyncContextManager[None] | None = None,
-    stop_grace_s: float = 25.0,
+    stop_grace_s: float = STOP_GRACE_S,
 ) -> int:
     """Run ``app`` until SIGTERM, SIGINT or a failure, and return the process's exit code.
 

@@ -9,10 +9,13 @@ from models.events.times import iso
 
 
 class Severity(StrEnum):
-    """A notice is worth knowing and may be right; a problem is not."""
+    """A notice is worth knowing and may be right; a problem is not; of what is unseen, nothing is
+    known.
+    """
 
     OK = "ok"
     NOTICE = "notice"
+    UNSEEN = "unseen"
     PROBLEM = "problem"
 
 
@@ -44,6 +47,11 @@ def notice(check: str, words: str, fix: str) -> Finding:
 def problem(check: str, words: str, fix: str) -> Finding:
     """Something that is wrong."""
     return Finding(check, Severity.PROBLEM, words, fix)
+
+
+def unseen(check: str, words: str, fix: str) -> Finding:
+    """Something that could not be looked at."""
+    return Finding(check, Severity.UNSEEN, words, fix)
 
 
 def counted(count: int, noun: str) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from contextlib import closing
-from time import sleep
+from time import monotonic, sleep
 
 from kafka import KafkaAdminClient, TopicPartition
 
 from config import topics
 from config.settings import Settings
-from streams.diagnosis import LOOK_AGAIN_S
+from streams.diagnosis import LOOK_AGAIN_S, LOOK_SOON_S
 from streams.kafka_clients import new_admin
 from streams.recent_offsets import Offsets, RecentOffsets, all_partitions, recent_offsets
 from streams.topics import partition_counts
@@ -37,25 +37,42 @@ def group_progress(settings: Settings, names: Iterable[str]) -> tuple[WorkerGrou
         return _group(admin, settings.group_id), waiting
 
 
-def examine_group(
-    admin: KafkaAdminClient, settings: Settings, log: RecentOffsets
-) -> tuple[WorkerGroup, tuple[GroupPosition, ...]]:
-    """The group, and how far it is; looked at twice when something waits."""
+class GroupLook:
+    """Two looks at how far the group is: at once, and when all else was looked at."""
 
-    def name(tp: TopicPartition) -> str:
-        return str(tp.topic.removeprefix(settings.topic_prefix))
+    def __init__(self, admin: KafkaAdminClient, settings: Settings, log: RecentOffsets) -> None:
+        self._admin, self._settings, self._log = admin, settings, log
+        self._taken = sorted(tp for tp in log.ends if self._name(tp) in TAKEN)
+        self.before = _committed(admin, settings, log, self._taken)
+        self._since_s = monotonic()
 
-    taken = [tp for tp in log.ends if name(tp) in TAKEN]
-    before = _committed(admin, settings, log, taken)
-    now = before
-    if any(before[tp] < log.ends[tp] for tp in taken):
-        sleep(LOOK_AGAIN_S)
-        now = _committed(admin, settings, log, taken)
-    positions = tuple(
-        GroupPosition(name(tp), tp.partition, now[tp], log.ends[tp], before[tp])
-        for tp in sorted(taken)
-    )
-    return _group(admin, settings.group_id), positions
+    def again(self) -> tuple[WorkerGroup, tuple[GroupPosition, ...]]:
+        """The group, and how far it is; what waits gets its time to move on, if it needs it."""
+        now = self.before
+        for look_s in (LOOK_SOON_S, LOOK_AGAIN_S):
+            if self._has_moved(now):
+                break
+            sleep(max(0.0, self._since_s + look_s - monotonic()))
+            now = _committed(self._admin, self._settings, self._log, self._taken)
+        positions = tuple(
+            GroupPosition(
+                self._name(tp), tp.partition, now[tp], self._log.ends[tp], self.before[tp]
+            )
+            for tp in self._taken
+        )
+        return _group(self._admin, self._settings.group_id), positions
+
+    def _has_moved(self, now: Offsets) -> bool:
+        """Whether every partition in which something waits has moved on since the first look."""
+        return all(
+            now[tp] > self.before[tp]
+            for tp in self._taken
+            # The trainer commits up to its last snapshot only.
+            if now[tp] < self._log.ends[tp] and self._name(tp) != topics.LABELLED_EXAMPLES
+        )
+
+    def _name(self, tp: TopicPartition) -> str:
+        return str(tp.topic.removeprefix(self._settings.topic_prefix))
 
 
 def _committed(

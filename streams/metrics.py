@@ -7,17 +7,21 @@ ever holds a customer's id.
 from collections.abc import Iterable, Mapping
 from math import nan
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from config import VERSION
 from config.topics import RAW_TOPICS, READ_BACK_TOPICS
+from models.customer.contacts import Outcome
+from models.customer.holdout import CONTROL, TREATED
+from models.customer.labels import Dropped
+from models.decisions.trigger import NEXT_BEST_ACTION
 from models.engine import Fate
 from models.events.rejection import Reason
 from models.learning.drift import STREAMS
 from models.measures import Measure, Sample
 from models.population import MEASURES, MEASURES_OF_PARTS
+from streams.exposition import exposed, new_registry
+from streams.progress import Backlog
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Combinations of reason, path and fix that are counted one by one.
 REFUSAL_LABELS_MAX = 200
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -25,7 +29,7 @@ _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 
 class _Identities:
-    """Who is who, as far as this worker saw it change."""
+    """Who is who, as far as this worker saw it change, and what was lost with who was somebody."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.links = Counter(
@@ -42,13 +46,69 @@ class _Identities:
             "Events of ids that were passed on to the person whose ids they are",
             registry=registry,
         )
+        self.labels_dropped = Counter(
+            "keepstream_labels_dropped",
+            "Labels that waited and teach nothing, by why: an id left the person (split), erased, "
+            "consent was revoked, or there were too many (bound)",
+            ["why"],
+            registry=registry,
+        )
+        for why in Dropped:
+            self.labels_dropped.labels(why)
+
+
+class _Waiting:
+    """What waits, by assigned partition, and for how long."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        place = ["topic", "partition"]
+        self.lag = Gauge(
+            "keepstream_consumer_lag_records",
+            "Records not yet acknowledged, by assigned partition; while no broker answers, as many "
+            "as it told last",
+            place,
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "keepstream_consumer_lag_seconds",
+            "How long ago nothing waited in an assigned partition, as far as a broker has told; 0 "
+            "if nothing does",
+            place,
+            registry=registry,
+        )
+        self.progress_age = Gauge(
+            "keepstream_partition_progress_age_seconds",
+            "How long an assigned partition has had records waiting without moving on, or no "
+            "broker has answered; 0 if neither",
+            place,
+            registry=registry,
+        )
+        self.broker_silence = Gauge(
+            "keepstream_broker_silence_seconds",
+            "How long ago a Kafka broker last answered this process",
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "keepstream_ready",
+            "1 while /health/ready answers 200, else 0",
+            registry=registry,
+        )
+
+    def set(self, topic: str, partition: int, backlog: Backlog) -> None:
+        self.lag.labels(topic, partition).set(backlog.lag)
+        self.progress_age.labels(topic, partition).set(backlog.stuck_s)
+        self.lag_seconds.labels(topic, partition).set(backlog.behind_s)
+
+    def forget(self) -> None:
+        for gauge in (self.lag, self.progress_age, self.lag_seconds):
+            gauge.clear()
 
 
 class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
@@ -141,18 +201,8 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=registry,
         )
-        self._lag = Gauge(
-            "keepstream_consumer_lag_records",
-            "Records not yet acknowledged, by assigned partition",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self._progress_age = Gauge(
-            "keepstream_partition_progress_age_seconds",
-            "How long an assigned partition has had records waiting without moving on; 0 if none",
-            ["topic", "partition"],
-            registry=registry,
-        )
+        self._waiting = _Waiting(registry)
+        self.broker_silence, self.ready = self._waiting.broker_silence, self._waiting.ready
         self._table_customers = Gauge(
             "keepstream_table_customers", "Customers in the table", ["partition"], registry=registry
         )
@@ -160,7 +210,7 @@ class Metrics:
             "keepstream_table_bytes", "Bytes of packed rows", ["partition"], registry=registry
         )
         self._clock = Gauge(
-            "keepstream_partition_clock_seconds",
+            "keepstream_partition_clock_timestamp_seconds",
             "Event time a partition has reached, as a Unix time",
             ["partition"],
             registry=registry,
@@ -229,7 +279,6 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
-        Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
 
     def count_events(self, fates: Mapping[tuple[str, str], int]) -> None:
         """Add events by (topic, fate)."""
@@ -269,10 +318,18 @@ class Metrics:
         for outcome, count in outcomes.items():
             self._outcomes.labels(outcome).inc(count)
 
-    def expect_channels(self, channels: Iterable[str]) -> None:
-        """Have every channel at zero from the start, so that increase() counts the first."""
+    def expect(self, channels: Iterable[str], triggers: Iterable[str]) -> None:
+        """Have every channel, and every kind of decision with its fates, at zero from the start, so
+        that increase() counts the first.
+        """
         for channel in channels:
             self._control_treated.labels(channel)
+        for trigger in triggers:
+            self._decisions.labels(trigger, "fired")
+        for group in (TREATED, CONTROL):
+            self._decisions.labels(NEXT_BEST_ACTION, group)
+        for outcome in set(Outcome) - {Outcome.NONE}:
+            self._outcomes.labels(outcome)
 
     def count_strays(self, control_treated: Mapping[str, int], unknown: int) -> None:
         """Add outcomes that are nobody's success: of control decisions by channel, and unknown."""
@@ -287,6 +344,10 @@ class Metrics:
         self._identities.splits.inc(splits)
         self._identities.forwarded_events.inc(forwarded)
 
+    def count_dropped_labels(self, dropped: Mapping[Dropped, int]) -> None:
+        for why, count in dropped.items():
+            self._identities.labels_dropped.labels(why).inc(count)
+
     def count_held_back(self, kinds: Mapping[str, int]) -> None:
         for kind, count in kinds.items():
             self._held_back.labels(kind).inc(count)
@@ -295,9 +356,8 @@ class Metrics:
         self._batch_records.labels(topic).observe(records)
         self._batch_seconds.labels(topic).observe(seconds)
 
-    def set_position(self, topic: str, partition: int, *, lag: int, stuck_s: float) -> None:
-        self._lag.labels(topic, partition).set(lag)
-        self._progress_age.labels(topic, partition).set(stuck_s)
+    def set_position(self, topic: str, partition: int, backlog: Backlog) -> None:
+        self._waiting.set(topic, partition, backlog)
 
     def set_partition(
         self,
@@ -338,8 +398,7 @@ class Metrics:
 
     def forget_positions(self) -> None:
         """Remove the values of all partitions; each partition's present owner reports them."""
-        self._lag.clear()
-        self._progress_age.clear()
+        self._waiting.forget()
 
     def forget_partition(self, partition: int) -> None:
         for gauge in (
@@ -354,4 +413,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return exposed(self.registry)

@@ -1,10 +1,10 @@
 """Records that must all be durable before the worker goes on."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from config.settings import Settings
@@ -66,17 +66,30 @@ class Outbox:
         self._buffers = {}
 
     async def flush(self) -> None:
-        """Write all records added so far, and wait until every in-sync replica has them."""
+        """Write all records added so far, and wait until every in-sync replica has them, for as
+        long as the brokers are away.
+        """
         buffers, self._buffers = self._buffers, {}
         durable = [
-            await self._producer.send_batch(
-                buffer, self._settings.topic(topic), partition=partition
-            )
+            await self._sent(buffer, topic, partition)
             for (topic, partition), filled in buffers.items()
             for buffer in filled
         ]
         if durable:
             await asyncio.gather(*durable)
+
+    async def _sent(self, buffer: BatchBuilder, topic: str, partition: int) -> Awaitable[object]:
+        """Hand a buffer over to the producer; what is returned is done when it is durable."""
+        while True:
+            try:
+                durable: Awaitable[object] = await self._producer.send_batch(
+                    buffer, self._settings.topic(topic), partition=partition
+                )
+            except KafkaTimeoutError:
+                # The partition's buffer before this one still waits for its broker, so this one was
+                # not taken. The last buffer would wait for ever: so does the one in between.
+                continue
+            return durable
 
 
 async def flush_or_explain(outbox: Outbox, settings: Settings, fix: str) -> None:

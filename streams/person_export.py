@@ -19,6 +19,7 @@ from config.topics import (
 from models.customer.churn import CHURN
 from models.customer.registry import PARTS
 from models.customer.row import Row
+from models.events.dead_letter import WEBHOOK
 from models.events.foreign import UNREADABLE
 from models.events.times import iso
 from streams.dead_letters import decode_letter
@@ -112,7 +113,8 @@ def _naming(name: str, record: ConsumerRecord, ids: Collection[str]) -> Any:
     if letter is None:
         return None
     raw = letter.content()
-    sent = _json(raw)
+    # A vendor has its own names for whose something is.
+    sent = _json(raw) if letter.step != WEBHOOK else None
     if not (names_one_of(sent, ids) if sent is not None else _may_name(raw, ids)):
         return None
     return {"reason": str(letter.reason), "path": letter.path, "sent": _text(raw)}
@@ -130,7 +132,7 @@ def names_one_of(content: Any, ids: Collection[str]) -> bool:
 
 
 def _may_name(raw: bytes, ids: Collection[str]) -> bool:
-    """For what is no JSON: whether an id is somewhere in it."""
+    """For what is no event: whether an id is somewhere in it."""
     return any(id_.encode() in raw for id_ in ids)
 
 

@@ -11,7 +11,7 @@ from time import monotonic, time
 
 from config import topics
 from models.decisions.trigger import decode_decision
-from models.events.dead_letter import decode_dead_letter
+from models.events.dead_letter import decode_entry
 from models.events.foreign import Foreign
 from models.learning.lesson_checks import learnable_lesson, require_past
 from models.learning.lessons import Lesson
@@ -39,7 +39,7 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
     topics.RETENTION_TRIGGERS: decode_decision,
     topics.NEXT_BEST_ACTIONS: decode_decision,
     topics.DECISION_LEDGER: decode_decision,
-    topics.DEAD_LETTERS: decode_dead_letter,
+    topics.DEAD_LETTERS: decode_entry,
 }
 
 

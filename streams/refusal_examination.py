@@ -13,9 +13,10 @@ from msgspec import Struct
 from config import topics
 from config.settings import Settings
 from models.catalogue import nearest_known_name
+from models.events.dead_letter import Closing
 from models.events.foreign import UNREADABLE
 from models.events.refusals import Misnamed, Refusals
-from streams.dead_letters import decode_letter
+from streams.dead_letters import decode_stored
 from streams.quarantine import DECODERS, why_foreign
 from streams.recent_offsets import Offsets, RecentOffsets
 from streams.topic_scan import scan
@@ -31,23 +32,32 @@ FOREIGN_READ_MAX = 100
 async def examine_letters(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> Letters | None:
-    """The dead letters of the last hour; None without their topic."""
+    """The dead letters of the last hour that were not put back; None without their topic."""
     partitions = log.of(settings.topic(topics.DEAD_LETTERS))
     if not partitions:
         return None
     reasons: Counter[str] = Counter()
     windows = [Refusals() for _ in log.windows_ms]
+    closed = 0
     for tp in partitions:
         begin = max(log.hour[tp], log.ends[tp] - LETTERS_READ_MAX)
+        by_offset: dict[int, str] = {}
+        closings: list[Closing] = []
         async for records in scan(reader, log.span(tp, begin), settings):
             for record in records:
-                letter = decode_letter(record.value)
-                reasons[str(letter.reason) if letter else "no dead letter"] += 1
+                letter = decode_stored(record.value)
+                if isinstance(letter, Closing):
+                    closings.append(letter)
+                    continue
+                by_offset[record.offset] = str(letter.reason) if letter else "no dead letter"
                 if letter is not None:
                     # By when the event came, so that it is compared with those that came with it.
                     source = letter.source
                     at_ms = source.received_at if source is not None else record.timestamp
                     windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
+        put_back = {offset for closing in closings for offset in closing.offsets}
+        closed += len(closings) + len(put_back & by_offset.keys())
+        reasons.update(why for offset, why in by_offset.items() if offset not in put_back)
     raw = {settings.topic(name) for name in topics.RAW_TOPICS}
 
     def events(begins: Offsets, ends: Offsets) -> int:
@@ -55,7 +65,7 @@ async def examine_letters(
 
     counts = [events(*of) for of in zip(log.windows, (*log.windows[1:], log.ends), strict=True)]
     return Letters(
-        count=sum(log.ends[tp] - log.hour[tp] for tp in partitions),
+        count=sum(log.ends[tp] - log.hour[tp] for tp in partitions) - closed,
         events=events(log.hour, log.ends),
         reasons=dict(reasons),
         read=reasons.total(),

@@ -25,6 +25,7 @@ _TOLD = {
     "Describe": "DESCRIBE",
     "DescribeConfigs": "DESCRIBE_CONFIGS",
     "Create": "CREATE",
+    "Delete": "DELETE",
 }
 
 

@@ -12,15 +12,16 @@ TIMEOUT_S = 5.0
 
 class StoreUnreachable(ConnectionError):
     """The store does not answer. ``kind``: of the error, for its text may hold an address with a
-    password; the message says what to do.
+    password; the message says what to do. ``has_answered``: it did, with an error.
     """
 
-    def __init__(self, settings: Settings, kind: str) -> None:
+    def __init__(self, settings: Settings, kind: str, *, has_answered: bool = False) -> None:
         super().__init__(
             f"no answer from Redis at {settings.redis_url_redacted} ({kind}): start it, or set "
             f"KEEPSTREAM_REDIS_URL to where it is"
         )
         self.kind = kind
+        self.has_answered = has_answered
 
 
 @contextmanager
@@ -41,7 +42,8 @@ def store_client(settings: Settings) -> Iterator["redis.Redis"]:
         with client:
             yield client
     except (redis.RedisError, OSError) as error:
-        raise StoreUnreachable(settings, type(error).__name__) from None
+        answered = isinstance(error, redis.ResponseError)
+        raise StoreUnreachable(settings, type(error).__name__, has_answered=answered) from None
 
 
 def require_store(settings: Settings) -> None:

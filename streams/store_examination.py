@@ -22,7 +22,7 @@ def examine_store(settings: Settings) -> Store:
                 return Store(address, error="what was written is not there")
             return _store(client, settings, address)
     except StoreUnreachable as error:
-        return Store(address, error=error.kind)
+        return Store(address, error=error.kind, is_seen=error.has_answered)
 
 
 def _store(client: Any, settings: Settings, address: str) -> Store:

@@ -97,6 +97,21 @@ def check_topics(settings: Settings) -> list[Problem]:
     return missing + _wrong_counts(wanted, counts) + wrong_configs
 
 
+def set_as_declared(settings: Settings, names: Collection[str]) -> None:
+    """Have these topics (without the deployment's prefix) keep what they hold as is declared,
+    whatever was set before. Raises `TopicsError`.
+    """
+    wanted = {settings.topic(name) for name in names}
+    with _admin(settings) as admin:
+        admin.alter_configs(
+            [
+                ConfigResource("TOPIC", topic.name, dict(topic.config))
+                for topic in declared(settings)
+                if topic.name in wanted
+            ]
+        )
+
+
 def require_topics(settings: Settings) -> None:
     """Raise `TopicsError` with every problem unless the topics can be used."""
     if problems := check_topics(settings):

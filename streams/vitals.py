@@ -63,6 +63,8 @@ class Store(Struct, frozen=True):
     memory_bytes: int = 0
     has_profiles: bool = False
     displaced: int = 0
+    #: Whether it answered at all, be it with an error.
+    is_seen: bool = True
 
 
 class LoudCause(Struct, frozen=True):
@@ -73,8 +75,9 @@ class LoudCause(Struct, frozen=True):
 
 
 class Letters(Struct, frozen=True):
-    """Dead letters of the last hour; the reasons are those of the newest ``read`` ones. ``loud``:
-    of the ten minutes of that hour in which it was worst, each cause that much was refused for.
+    """Dead letters of the last hour that were not put back; the reasons are those of the newest
+    ``read`` ones. ``loud``: of the ten minutes of that hour in which it was worst, each cause that
+    much was refused for.
     """
 
     count: int
@@ -99,6 +102,19 @@ class Deliveries(Struct, frozen=True):
     gates: dict[str, int] = {}
 
 
+class EndpointFact(Struct, frozen=True):
+    """How an endpoint stands: records of decisions that it has yet to read, deliverers that have
+    its group, messages that were set aside; and what a deliverer said of it, if one was asked.
+    """
+
+    name: str
+    waiting: int
+    deliverers: int
+    undelivered: int
+    is_open: bool | None = None
+    is_disabled: bool | None = None
+
+
 class ForeignRecords(Struct, frozen=True):
     """Records of an internal topic that are not ours, of the newest that were read, and the last of
     them.
@@ -115,7 +131,8 @@ class ForeignRecords(Struct, frozen=True):
 class DeploymentFacts(Struct, frozen=True):
     """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
     ``misnamed``: names of the newest events that are nearly known ones. ``foreign``: what is among
-    the newest records of internal topics and is not ours.
+    the newest records of internal topics and is not ours. ``deliverer_error``: why the deliverer
+    that was to be asked said nothing.
     """
 
     at_ms: int
@@ -135,6 +152,8 @@ class DeploymentFacts(Struct, frozen=True):
     deliveries: Deliveries | None = None
     misnamed: tuple[Misnamed, ...] = ()
     foreign: tuple[ForeignRecords, ...] = ()
+    endpoints: tuple[EndpointFact, ...] = ()
+    deliverer_error: str | None = None
 
 
 def in_partitions(partitions: list[PartitionFact]) -> str:

@@ -11,6 +11,7 @@ from agents.cli import (
     audit,
     collector,
     configuration,
+    console,
     customers,
     dead_letters,
     deliver,
@@ -31,6 +32,7 @@ from agents.cli import (
     topics,
     undelivered,
     up,
+    webhooks,
     worker,
 )
 from agents.cli.errors import ExplainingGroup
@@ -64,6 +66,8 @@ app.command("deliver", epilog="Example: keepstream deliver --endpoints endpoints
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
 app.add_typer(collector.app, name="collector")
+app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(console.app, name="console")
 app.add_typer(archive.app, name="archive")
 app.add_typer(topics.app, name="topics")
 app.add_typer(customers.app, name="customers")

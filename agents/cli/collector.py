@@ -14,6 +14,7 @@ from agents.cli.options import (
     parameters_from,
 )
 from agents.collector.write_keys import new_write_key
+from config.rules import RuleError
 from config.settings import SettingsError
 from config.sources import hash_of, require_source_name, sources_in
 
@@ -84,9 +85,9 @@ def _add(path: Path, name: str, table: str) -> None:
     if path.exists():
         try:
             known = sources_in(path)
-        except SettingsError as error:
+        except (SettingsError, RuleError) as error:
             raise CommandError(f"{error}; nothing was added") from None
-        if name in known:
+        if name in known.sources or name in known.webhooks:
             raise CommandError(
                 f"{path} has {name} already, and nothing was added: run this without --add, and "
                 f"put the new hash beside the old one in its keys"

@@ -10,7 +10,7 @@ import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import settings_from
-from config.settings import Settings, variable_of
+from config.settings import variable_of
 
 if TYPE_CHECKING:
     from models.customer_list import CustomerList
@@ -94,21 +94,13 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     if partial:
         query["partial"] = "true"
     settings = settings_from(web_advertised_url=url)
-    content = _answer(_address(settings), query, settings.web_headers)
+    content = _answer(settings.worker_url, query, settings.web_headers)
     found = _decoded(content)
     _print(found, content, form)
     for one in found.unanswered:
         complain(f"partition {one.partition} is missing: {one.why}")
     if found.unanswered and not partial:
         raise typer.Exit(EXIT_FOUND)
-
-
-def _address(settings: Settings) -> str:
-    if settings.web_advertised_url:
-        return settings.web_advertised_url.rstrip("/")
-    # Who listens on all addresses is there on this machine's own.
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.web_host, settings.web_host)  # noqa: S104 - told apart, not listened on
-    return f"http://{host}:{settings.web_port}"
 
 
 def _answer(address: str, query: dict[str, str], shown: dict[str, str]) -> bytes:

@@ -1,22 +1,34 @@
-"""`keepstream dead-letters`: list refused events with their reasons, and retry them."""
+"""`keepstream dead-letters`: list refused events with their reasons, retry them, mend one."""
 
+import os
+import re
+import shlex
+import subprocess
 from heapq import heappush, heappushpop
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from agents.cli.options import BootstrapServers, kafka_settings
-from config.settings import Settings
-from models.events.dead_letter import DeadLetter
-from models.events.rejection import Reason
+from agents.cli.errors import CommandError
+from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
+from config.parameters import Parameters
+from config.settings import Settings, variable_of
+from config.sources import sources_in
+from models.events.dead_letter import WEBHOOK, DeadLetter
+from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 
 if TYPE_CHECKING:
     from streams.dead_letters import StoredLetter
 
 app = typer.Typer(
-    help="Look at dead letters, and retry them.", no_args_is_help=True, rich_markup_mode=None
+    help="Look at dead letters, retry them, and mend one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 ReasonOption = Annotated[
@@ -35,13 +47,16 @@ def list_letters(
         bool,
         typer.Option("--raw", help="Show the refused content too; it may hold personal data."),
     ] = False,
+    with_closed: Annotated[
+        bool, typer.Option("--all", help="Those that were put back, too.")
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """List what was refused and why, newest last."""
+    """List what was refused and why, newest last, but for what was put back since."""
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
     settings = kafka_settings("dead-letters list", bootstrap_servers=bootstrap_servers)
-    letters = asyncio.run(_newest(settings, reason, limit))
+    letters = asyncio.run(_newest(settings, reason, limit, with_closed=with_closed))
     if not letters and not as_json:
         typer.echo("no dead letters" + (f" with reason {reason}" if reason else ""))
     for stored in letters:
@@ -60,14 +75,17 @@ def retry(
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Put refused events back on the raw topics they came from.
+    """Put refused events back on the raw topics they came from, and close their dead letters.
 
     Retry when the cause is fixed, for example after an upgrade that knows more events. Events that
-    are still wrong become dead letters again; an event that is retried twice counts once.
+    are still wrong become dead letters again. Webhooks are read again, by the vendors of the file
+    that KEEPSTREAM_COLLECTOR_SOURCES names.
     """
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
-    from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415 - Kafka
+    from streams.collector.mappings import mappings_in  # noqa: PLC0415 - JMESPath
+    from streams.collector.webhook_letters import WebhookReader  # noqa: PLC0415 - Kafka
+    from streams.dead_letters import is_retried, retry_dead_letters  # noqa: PLC0415
 
     late = 0
 
@@ -81,7 +99,9 @@ def retry(
         return False
 
     settings = kafka_settings("dead-letters retry", bootstrap_servers=bootstrap_servers)
-    counts = asyncio.run(retry_dead_letters(settings, is_wanted, dry_run=dry_run))
+    sources = settings.collector_sources
+    reader = WebhookReader(mappings_in(sources_in(Path(sources))) if sources else {})
+    counts = asyncio.run(retry_dead_letters(settings, is_wanted, reader, dry_run=dry_run))
     verb = "would go back" if dry_run else "went back"
     typer.echo(f"{counts.total():,} dead letters {verb}")
     for (topic, why), count in sorted(counts.items()):
@@ -91,15 +111,126 @@ def retry(
             f"{late:,} too late stay: they would be too late again; to have them in, start the "
             f"workers with a longer time.lateness, then retry with --include-late"
         )
+    for source, count in sorted(reader.unknown.items()):
+        typer.echo(
+            f"{count:,} webhooks of {source} stay: set {variable_of('collector_sources')} to the "
+            f"file that declares [webhooks.{source}]"
+        )
+    if reader.unread:
+        typer.echo(
+            f"{reader.unread:,} webhooks stay: they are still not understood; `keepstream webhooks "
+            f"check` shows why"
+        )
 
 
-async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "list[StoredLetter]":
+@app.command("mend", epilog="Example: keepstream dead-letters mend 2-17")
+def mend(
+    place: Annotated[
+        str, typer.Argument(metavar="ID", help="Which one, as `list` shows it: PARTITION-OFFSET.")
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="The mended event, instead of an editor.",
+            show_default=False,
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+    assignments: Assignments = None,
+) -> None:
+    """Edit a copy of a refused event, put it back, and close its dead letter.
+
+    Opens the editor that VISUAL or EDITOR names. What workers would refuse again is not sent, and
+    the reason is shown: give the parameters that they run with. The refused bytes stay as they are.
+    """
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
+    from streams.dead_letters import find_letter, mended, parcel_of, put_back  # noqa: PLC0415
+
+    settings = kafka_settings("dead-letters mend", bootstrap_servers=bootstrap_servers)
+    parameters = parameters_from(settings, assignments)
+    partition, offset = _place(place)
+    stored = asyncio.run(find_letter(settings, partition, offset))
+    if stored is None or stored.letter is None:
+        raise CommandError(
+            f"there is no dead letter {place}, or it was put back: `keepstream dead-letters list` "
+            f"shows those that are open, with their ids"
+        )
+    if stored.letter.step == WEBHOOK:
+        raise CommandError(
+            f"{place} is what a vendor sent, not an event: mend how it is read, and `keepstream "
+            f"dead-letters retry` reads it again"
+        )
+    content = file.read_bytes() if file is not None else _edited(stored.letter.content())
+    if content is None:
+        raise CommandError(f"nothing was changed, so {place} stays as it is")
+    letter = mended(stored.letter, _on_one_line(content))
+    parcel = parcel_of(letter)
+    _require_good(parcel.value, parameters)
+    asyncio.run(put_back(settings, stored, parcel))
+    typer.echo(f"{place} went back to {parcel.topic}, mended, and is closed")
+
+
+def _place(text: str) -> tuple[int, int]:
+    """The partition and the offset in an id."""
+    if (found := re.fullmatch(r"(\d{1,6})-(\d{1,18})", text)) is None:
+        raise CommandError(
+            f"{text!r} is no id of a dead letter: it is PARTITION-OFFSET, as `keepstream "
+            f"dead-letters list` shows it first"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _edited(content: bytes) -> bytes | None:
+    """What somebody makes of ``content`` in an editor; None if it is left as it is."""
+    try:
+        shown = msgspec.json.format(content, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        shown = content.decode("utf-8", "backslashreplace")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    # Where nobody else can read it: it may hold personal data.
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "event.json")
+        path.write_text(shown)
+        subprocess.run([*shlex.split(editor), str(path)], check=False)
+        edited = path.read_text()
+    return None if edited.strip() == shown.strip() else edited.encode()
+
+
+def _on_one_line(content: bytes) -> bytes:
+    """JSON without the breaks that make it readable; anything else as it is, to be refused."""
+    try:
+        return msgspec.json.format(content, indent=-1)
+    except msgspec.DecodeError:
+        return content.strip()
+
+
+def _require_good(raw: bytes, parameters: Parameters) -> None:
+    """Raise `CommandError` for an event that ingest would refuse."""
+    from streams.line_check import LineCheck  # noqa: PLC0415 - not for --help
+
+    try:
+        LineCheck(parameters, int(time() * 1_000))(raw)
+    except Rejected as rejected:
+        raise CommandError(
+            f"it would be refused again, and was not sent: {rejected.reason} at {rejected.path}, "
+            f"{rejected.detail}\n→ {rejected.fix}"
+        ) from None
+
+
+async def _newest(
+    settings: Settings, reason: Reason | None, limit: int, *, with_closed: bool
+) -> "list[StoredLetter]":
     """The newest dead letters, in the order in which they were written."""
     from streams.dead_letters import read_dead_letters  # noqa: PLC0415 - Kafka
 
     heap: list[StoredLetter] = []
     # With a reason, read all: the newest ones may be anywhere.
-    async for stored in read_dead_letters(settings, newest=None if reason else limit):
+    async for stored in read_dead_letters(
+        settings, newest=None if reason else limit, with_closed=with_closed
+    ):
         if reason is not None and (stored.letter is None or stored.letter.reason != reason):
             continue
         if len(heap) < limit:
@@ -109,12 +240,17 @@ async def _newest(settings: Settings, reason: Reason | None, limit: int) -> "lis
     return sorted(heap)
 
 
+def _id(stored: "StoredLetter") -> str:
+    """What `mend` knows it by."""
+    return f"{stored.partition}-{stored.offset}"
+
+
 def _in_words(stored: "StoredLetter", *, raw: bool) -> str:
     when = iso(stored.stored_at_ms)
     letter = stored.letter
     if letter is None:
-        return f"{when}  not a dead letter, at {stored.partition}-{stored.offset} of the topic"
-    words = f"{when}  {letter.reason}  {letter.path}  {letter.detail}"
+        return f"{when}  {_id(stored)}  not a dead letter"
+    words = f"{when}  {_id(stored)}  {letter.reason}  {letter.path}  {letter.detail}"
     if letter.source is not None:
         source = letter.source
         words += f"  [{letter.step}, {source.topic}-{source.partition} at {source.offset}]"
@@ -126,7 +262,7 @@ def _in_words(stored: "StoredLetter", *, raw: bool) -> str:
 
 
 def _as_json(stored: "StoredLetter", *, raw: bool) -> str:
-    shown: dict[str, Any] = {"storedAt": iso(stored.stored_at_ms)}
+    shown: dict[str, Any] = {"storedAt": iso(stored.stored_at_ms), "id": _id(stored)}
     if stored.letter is not None:
         shown |= msgspec.to_builtins(stored.letter)
         shown.pop("line")

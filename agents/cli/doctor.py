@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from agents.cli.errors import EXIT_FOUND
+from agents.cli.errors import EXIT_FAILED, EXIT_FOUND
 from agents.cli.options import (
     Assignments,
     BootstrapServers,
@@ -29,12 +29,22 @@ def doctor(
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
+    deliverer: Annotated[
+        str | None,
+        typer.Option(
+            "--deliverer",
+            metavar="URL",
+            help="A deliverer's health and metrics, to ask it which endpoints fail.",
+        ),
+    ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Look at broker, topics, workers, deliveries, models, Redis, clocks and dead letters.
+    """Look at broker, topics, workers, deliveries, endpoints, models, Redis, clocks and dead
+    letters.
 
-    Exit code 0: all is well, notices included. 1: there are problems, each with its fix. 2: it
-    can't run, for example with a setting that does not exist.
+    Exit code 0: all is well, notices included. 1: there are problems, each with its fix. 2: no
+    problem was seen, but something could not be looked at: the broker, Redis, or all of it, for
+    example with a setting that does not exist.
     """
     settings = settings_from(bootstrap_servers=bootstrap_servers, redis_url=redis_url)
     parameters = parameters_from(settings, assignments)
@@ -55,15 +65,16 @@ def doctor(
             tell(done, step)
             done += 1
 
-        facts = examine(settings, on_step)
+        facts = examine(settings, on_step, deliverer=deliverer)
     findings = diagnose(facts, parameters)
-    is_well = all(finding.level is not Severity.PROBLEM for finding in findings)
+    levels = {finding.level for finding in findings}
+    is_well = not levels & {Severity.PROBLEM, Severity.UNSEEN}
     if as_json:
         typer.echo(_as_json(facts, findings, is_well=is_well))
     else:
         _print(findings)
     if not is_well:
-        raise typer.Exit(EXIT_FOUND)
+        raise typer.Exit(EXIT_FOUND if Severity.PROBLEM in levels else EXIT_FAILED)
 
 
 def _print(findings: "list[Finding]") -> None:
@@ -71,7 +82,7 @@ def _print(findings: "list[Finding]") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    styles = {"ok": "green", "notice": "yellow", "problem": "bold red"}
+    styles = {"ok": "green", "notice": "yellow", "unseen": "magenta", "problem": "bold red"}
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(style="cyan", no_wrap=True)
@@ -84,6 +95,8 @@ def _print(findings: "list[Finding]") -> None:
     Console(highlight=False).print(table)
     counts = {level: sum(f.level == level for f in findings) for level in ("problem", "notice")}
     told = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()]
+    if unseen := sum(finding.level == "unseen" for finding in findings):
+        told.append(f"{unseen} not seen")
     typer.echo(", ".join(told))
 
 

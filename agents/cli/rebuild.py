@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agents.cli.errors import CommandError
 from agents.cli.options import Assignments, BootstrapServers, kafka_settings, parameters_from
 from agents.cli.progress import progress
 
@@ -21,6 +22,13 @@ def rebuild(
         bool,
         typer.Option("--dry-run", help="Say what differs, and write nothing."),
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--decide-again",
+            help="Take the rows away and have workers fold all of the log, and decide, once more.",
+        ),
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
@@ -28,8 +36,12 @@ def rebuild(
 
     Stop the workers first, and give the parameters that they run with. Folds each partition with
     damaged rows from its beginning, compares all its rows with the changelog's, and writes those
-    that differ. Nothing is decided or delivered again.
+    that differ. Nothing is decided or delivered again, but with --decide-again: then the workers do
+    the folding when they are started, and write every decision once more, with the id it had.
     """
+    if again:
+        _decide_again(bootstrap_servers, is_alone=not (whole or looks_only))
+        return
     settings = kafka_settings("rebuild", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
     from streams.rebuilding import Rebuilding  # noqa: PLC0415 - Kafka, when needed
@@ -45,6 +57,19 @@ def rebuild(
         typer.echo(_told(partition, looks_only=looks_only))
     if not found:
         typer.echo("no damaged rows; --all compares every row with the log")
+
+
+def _decide_again(bootstrap_servers: str | None, *, is_alone: bool) -> None:
+    if not is_alone:
+        raise CommandError("--decide-again is for itself: leave out --all and --dry-run")
+    settings = kafka_settings("rebuild --decide-again", bootstrap_servers=bootstrap_servers)
+    from streams.starting_over import decide_again  # noqa: PLC0415 - Kafka, when needed
+
+    records = decide_again(settings)
+    typer.echo(
+        f"the rows are taken away: start the workers, and they fold {records:,} records again and "
+        f"write every decision once more, with the id it had"
+    )
 
 
 def _told(found: "Rebuilt", *, looks_only: bool) -> str:

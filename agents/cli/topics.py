@@ -1,12 +1,16 @@
-"""`keepstream topics`: create them, and say what is wrong with those that exist."""
+"""`keepstream topics`: create them, say what is wrong with those that exist, delete them."""
+
+from typing import Annotated
 
 import typer
 
-from agents.cli.errors import EXIT_FOUND, complain
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import BootstrapServers, kafka_settings
 
 app = typer.Typer(
-    help="Create and check the topics of a deployment.", no_args_is_help=True, rich_markup_mode=None
+    help="Create, check and delete the topics of a deployment.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -39,3 +43,33 @@ def check(bootstrap_servers: BootstrapServers = None) -> None:
         complain(f"wrong    {problem}")
     if problems:
         raise typer.Exit(EXIT_FOUND)
+
+
+@app.command("delete", epilog="Example: keepstream topics delete --mine")
+def delete(
+    mine: Annotated[
+        bool,
+        typer.Option("--mine", help="They are yours, and nothing in them is needed any more."),
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Delete every topic of this deployment, with all that is in it, and its groups' positions.
+
+    What is in them is gone for good, the log included: export it before. Stop workers, deliverers
+    and collectors first. Other topics on the broker are not touched.
+    """
+    from streams.starting_over import delete_topics  # noqa: PLC0415 - Kafka is imported when needed
+    from streams.topics import declared  # noqa: PLC0415 - as above
+
+    settings = kafka_settings("topics delete", bootstrap_servers=bootstrap_servers)
+    if not mine:
+        names = ", ".join(topic.name for topic in declared(settings))
+        raise CommandError(
+            f"this would delete the topics {names} at {settings.bootstrap_servers}, with all that "
+            f"is in them: if they are yours to delete, say --mine"
+        )
+    deleted = delete_topics(settings)
+    for name in deleted:
+        typer.echo(f"deleted  {name}")
+    if not deleted:
+        typer.echo("there were none")

@@ -32,6 +32,14 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="Add the events of a simulated shop, without end.")
     ] = False,
+    archive: Annotated[
+        bool,
+        typer.Option(
+            "--archive",
+            help="Keep the log sealed with a key for each customer, and in plain for 30 days alone "
+            "(or KEEPSTREAM_LOG_RETENTION), so that an erasure is complete. Stays on from then on.",
+        ),
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
 ) -> None:
@@ -57,6 +65,7 @@ def up(
         workers=workers,
         rehearse=rehearse,
         demo=demo,
+        archive=archive,
         bootstrap_servers=bootstrap_servers,
         redis_url=redis_url,
     )

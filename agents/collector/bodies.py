@@ -29,16 +29,25 @@ async def read_body(request: web.Request) -> bytes:
 
     Gzip is known by its first bytes: libraries label it as all sorts of things.
     """
+    content = await read_bytes(request)
+    return inflated(content) if content.startswith(_GZIP_MAGIC) else content
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The very bytes of the body. Raises `Refused`."""
     if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
         raise _too_large()
     try:
         async with asyncio.timeout(BODY_S):
-            content = await _read(request)
+            return await _read(request)
     except TimeoutError:
-        raise Refused(408, "too_slow", f"the body did not come within {BODY_S:.0f} s") from None
+        raise Refused(
+            408, "too_slow", f"the body did not come within {BODY_S:.0f} s: send it again"
+        ) from None
     except (ClientPayloadError, ConnectionError):
-        raise Refused(400, "cut_off", "the body ended too early") from None
-    return inflated(content) if content.startswith(_GZIP_MAGIC) else content
+        raise Refused(
+            400, "cut_off", "the body ended too early: send as much as Content-Length says"
+        ) from None
 
 
 async def _read(request: web.Request) -> bytes:
@@ -58,9 +67,13 @@ def inflated(content: bytes) -> bytes:
     try:
         found = inflater.decompress(content, BODY_BYTES_MAX + 1)
     except zlib.error:
-        raise Refused(400, "bad_gzip", "the body begins as gzip and is none") from None
+        raise Refused(
+            400, "bad_gzip", "the body begins as gzip and is none: send it whole, or plain JSON"
+        ) from None
     if len(found) > BODY_BYTES_MAX:
         raise _too_large()
     if not inflater.eof or inflater.unused_data:
-        raise Refused(400, "bad_gzip", "the body is no single, whole gzip file")
+        raise Refused(
+            400, "bad_gzip", "the body is no single, whole gzip file: send one, or plain JSON"
+        )
     return found

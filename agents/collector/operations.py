@@ -23,7 +23,8 @@ class RefusedEvent(Struct, frozen=True):
 
 class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What became of a request's events: so many are published, and so many are dead letters, of
-    which ``errors`` explains the first.
+    which ``errors`` explains the first. ``ignored``: the vendor's name of what a webhook
+    tells and nothing is made of.
     """
 
     # Also where it is the default: clients look at it.
@@ -31,6 +32,14 @@ class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
     accepted: int
     refused: int = 0
     errors: Sequence[RefusedEvent] = ()
+    ignored: str = ""
+
+
+class Exists(Struct, frozen=True):
+    """That there is something, for whom looks before they send."""
+
+    success: bool
+    message: str
 
 
 class NotTaken(Struct, frozen=True):
@@ -144,11 +153,46 @@ RUDDERSTACK_SETTINGS: Final = Operation(
     {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
 )
 
+_SOURCE: Final = (
+    Parameter(
+        "source",
+        "path",
+        "The webhook's name in the sources file.",
+        {"type": "string", "minLength": 1},
+        is_required=True,
+    ),
+)
+WEBHOOK: Final = Operation(
+    "webhook",
+    "POST",
+    "/webhooks/{source}",
+    "Takes a vendor's webhook, in the vendor's format and with its signature.",
+    {
+        **_ANSWERS,
+        401: Reply("The signature is missing, too old, or of another secret.", NotTaken),
+        404: Reply("No webhooks are taken under this name.", NotTaken),
+    },
+    parameters=_SOURCE,
+    body={"description": "As the vendor documents it."},
+    is_open=True,
+)
+WEBHOOK_EXISTS: Final = Operation(
+    "webhook-exists",
+    "GET",
+    "/webhooks/{source}",
+    "For vendors that look whether there is anything before they send.",
+    {200: Reply("Post webhooks here.", Exists)},
+    parameters=_SOURCE,
+    is_open=True,
+)
+
 #: All of them. Each address may have a slash at its end.
 OF_THE_COLLECTOR: Final = (
     *(operation for operation, _ in TAKING),
     SEGMENT_SETTINGS,
     RUDDERSTACK_SETTINGS,
+    WEBHOOK,
+    WEBHOOK_EXISTS,
     LIVE,
     READY,
 )

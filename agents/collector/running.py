@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
+from agents.process_log import run_logged
 from agents.ration import WebTime
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
@@ -15,6 +16,7 @@ from config.parameters import Parameters
 from config.settings import Settings, variable_of
 from config.sources import Senders, load_senders
 from config.topics import DEAD_LETTERS, RAW_TOPICS
+from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
 from streams.timed_loop import run_timed
@@ -30,21 +32,23 @@ LINGER_S = 1.0
 def run_collector(settings: Settings, parameters: Parameters) -> None:
     """Take events until SIGTERM or SIGINT, then answer what was taken.
 
-    Raises `SettingsError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when it cannot
-    start.
+    Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
+    it cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("aiokafka", "kafka"):
-        # What they try again is told by readiness.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    run_logged("collector", settings, lambda: _run(settings, parameters))
+
+
+def _run(settings: Settings, parameters: Parameters) -> int:
     senders = load_senders(settings)
+    for source in senders.webhooks.values():
+        # Before anything is begun: a mapping that can't be used is refused with its fix.
+        mapping_of(source)
     partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     run_timed(_collect(settings, parameters, senders, partitions))
+    return 0
 
 
 async def _collect(
@@ -55,7 +59,7 @@ async def _collect(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(shared_outbox(settings))
-        metrics = CollectorMetrics(senders.sources)
+        metrics = CollectorMetrics(senders.limits)
         collector = Collector(senders, parameters, partitions, outbox, metrics)
         time = WebTime()
         own_site = operators_site(collector, metrics, outbox, time)
@@ -71,9 +75,14 @@ async def _collect(
         )
         log.info(
             "taking events of %s on http://%s:%d; metrics and health on http://%s:%d",
-            ", ".join(sorted(senders.sources)), settings.collector_host, port,
+            ", ".join(sorted(senders.limits)), settings.collector_host, port,
             settings.web_host, own_port,
         )  # fmt: skip
+        for name, one in senders.webhooks.items():
+            log.info(
+                "taking webhooks of %s on http://%s:%d/webhooks/%s",
+                one.rule.vendor, settings.collector_host, port, name,
+            )  # fmt: skip
         await stopping.wait()
         log.info("stopping: what was taken is written first")
         collector.is_closing = True

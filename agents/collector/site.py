@@ -7,7 +7,7 @@ from aiohttp import web
 
 from agents.collector.answers import ANY_ORIGIN, Refused, error_answer, json_answer
 from agents.collector.browsers import add_settings
-from agents.collector.operations import TAKING
+from agents.collector.operations import TAKING, WEBHOOK, WEBHOOK_EXISTS, Exists
 from agents.collector.taking import Collector
 from agents.ration import WebTime
 from agents.web.connections import Handler
@@ -39,6 +39,7 @@ def collecting_site(collector: Collector) -> web.Application:
     application = web.Application(middlewares=[_as_clients_expect])
     for operation, route in TAKING:
         add_with_slash(application, operation, _taking(collector, route))
+    add_operations(application, (WEBHOOK, collector.answer_webhook), (WEBHOOK_EXISTS, _exists))
     add_settings(application, collector.source_named)
     _add_health(application, collector)
     return application
@@ -57,6 +58,13 @@ def operators_site(
         return metrics.exposition()
 
     return process_site(draw, Readiness(collector.problems), time)
+
+
+async def _exists(_: web.Request) -> web.Response:
+    """For people, and for vendors that look whether there is anything before they send: Intercom
+    asks with HEAD.
+    """
+    return json_answer(Exists(True, "post signed webhooks here"))
 
 
 def _taking(collector: Collector, route: Route) -> _Answer:

@@ -7,21 +7,26 @@ that is no 200 says that nothing of the request is known to be published.
 import asyncio
 import contextlib
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import monotonic, time
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from agents.collector.answers import Refused, error_answer, json_answer
-from agents.collector.bodies import read_body
+from agents.collector.bodies import read_body, read_bytes
 from agents.collector.operations import RefusedEvent, Taken
 from config.parameters import Parameters
 from config.sources import Senders
 from models.collecting.arrival import Arrival
 from models.collecting.requests import Body, Route, opened
+from models.collecting.signatures import is_signed
 from models.collecting.throttle import Throttle
-from models.events.rejection import Rejected
+from models.collecting.vendor_mapping import Webhook
+from models.events.rejection import Reason, Rejected
 from streams.collector.intake import Intake
+from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.recent_ids import RecentIds
 from streams.collector.shared_outbox import NotWritten, SharedOutbox
@@ -36,6 +41,24 @@ _NO_KEY = (
     "writeKey in the body"
 )
 UNAUTHORIZED = (401, "unauthorized", _NO_KEY)
+_EVENT_FIX = "send one event as a JSON object in UTF-8; docs/collector.md has an example"
+_BATCH_FIX = 'send {"batch": [event, …]} as JSON in UTF-8, each event an object'
+_UNSIGNED = (
+    "the signature in {header} is missing, too old, or not made with this source's secret: put the "
+    "vendor's secret into its secret_file, and keep this machine's clock right"
+)
+_NO_WEBHOOKS = "no webhooks are taken under this name: declare [webhooks.NAME] in the sources file"
+
+
+class _Asked:
+    """A request that is being answered: whose it is, once that is known."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.request = request
+        self.source: str | None = None
+
+
+_Take = Callable[[_Asked], Awaitable[Taken]]
 
 
 class Collector:
@@ -49,14 +72,16 @@ class Collector:
         outbox: SharedOutbox,
         metrics: CollectorMetrics,
     ) -> None:
+        """Raises ``RuleError`` for webhooks whose mapping can't be used."""
         self._senders = senders
+        self._limits = senders.limits
+        self._mappings = {name: mapping_of(one) for name, one in senders.webhooks.items()}
         self._parameters = parameters
         self._partitions = partitions
         self._outbox = outbox
         self._metrics = metrics
         self._throttles = {
-            name: Throttle(one.events_per_second, one.burst)
-            for name, one in senders.sources.items()
+            name: Throttle(one.events_per_second, one.burst) for name, one in self._limits.items()
         }
         self._recent = RecentIds()
         self._in_hand = 0
@@ -81,65 +106,102 @@ class Collector:
                 await asyncio.wait_for(self._settled.wait(), longest_s)
 
     async def answer(self, request: web.Request, route: Route) -> web.Response:
-        """Take what a request brings, and say what became of it."""
-        self._in_hand += 1
-        try:
-            return await self._answer(request, route)
-        finally:
-            self._in_hand -= 1
-            if self.is_closing and not self._in_hand:
-                self._settled.set()
+        """Take what a request of a client library brings, and say what became of it."""
+        return await self._answer(request, partial(self._take_events, route))
 
-    async def _answer(self, request: web.Request, route: Route) -> web.Response:
-        source: str | None = None
+    async def answer_webhook(self, request: web.Request) -> web.Response:
+        """Take a vendor's webhook, and say what became of it."""
+        return await self._answer(request, self._take_webhook)
+
+    async def _answer(self, request: web.Request, take: _Take) -> web.Response:
+        self._in_hand += 1
+        asked = _Asked(request)
         try:
             if self.is_closing:
                 raise Refused(503, "stopping", "the collector is stopping", RETRY_S)
-            content = await read_body(request)
-            started_s = monotonic()
-            body = _opened(content, route)
-            source = self._source_of(request, body)
-            response = json_answer(await self._take(source, body, route))
-            self._metrics.seconds.observe(monotonic() - started_s)
+            response = json_answer(await take(asked))
         except Refused as refused:
             response = error_answer(refused)
             if not request.content.is_eof():
                 # What is left of the body is not waited for.
                 response.force_close()
-        self._metrics.count_request(source, response.status)
+        finally:
+            self._in_hand -= 1
+            if self.is_closing and not self._in_hand:
+                self._settled.set()
+        self._metrics.count_request(asked.source, response.status)
         return response
 
-    async def _take(self, source: str, body: Body, route: Route) -> Taken:
-        throttle = self._throttles[source]
-        if wait_s := throttle.wait_s(monotonic()):
-            raise Refused(429, "too_many_events", "this source sends too much", wait_s)
-        throttle.take(len(body.events), monotonic())
+    async def _take_events(self, route: Route, asked: _Asked) -> Taken:
+        content = await read_body(asked.request)
+        started_s = monotonic()
+        body = _opened(content, route)
+        asked.source = source = self._source_of(asked.request, body)
+        self._admit(source, len(body.events))
         arrival = Arrival(int(time() * 1_000), route.form, body.sent_at, route.type, body.context)
-        intake = Intake(
-            arrival,
-            self._parameters,
-            self._partitions,
-            source,
-            is_trusted=self._senders.sources[source].is_trusted,
-        )
+        intake = self._intake(source, arrival)
         for number, raw in enumerate(body.events):
             intake.take(number, raw)
             if number % EVENTS_A_TURN == EVENTS_A_TURN - 1:
                 await asyncio.sleep(0)
+        answer = await self._publish(source, intake)
+        if (skew_ms := arrival.skew_ms) is not None:
+            self._metrics.note_skew(source, skew_ms)
+        self._metrics.seconds.observe(monotonic() - started_s)
+        return answer
+
+    async def _take_webhook(self, asked: _Asked) -> Taken:
+        name = asked.request.match_info["source"]
+        webhook = self._senders.webhooks.get(name)
+        if webhook is None:
+            raise Refused(404, "not_found", _NO_WEBHOOKS)
+        asked.source = name
+        # The very bytes are signed.
+        content = await read_bytes(asked.request)
+        started_s = monotonic()
+        headers = {key.lower(): value for key, value in asked.request.headers.items()}
+        now_ms = int(time() * 1_000)
+        rule = webhook.vendor.signature
+        if not is_signed(rule, webhook.secrets, headers, content, now_ms):
+            raise Refused(401, "bad_signature", _UNSIGNED.format(header=rule.header))
+        self._admit(name, 1)
+        intake = self._intake(name, Arrival(now_ms))
+        kind = intake.take_webhook(Webhook(name, headers, content), self._mappings[name])
+        answer = await self._publish(name, intake)
+        if not intake.records:
+            self._metrics.count_ignored(name)
+            answer = replace(answer, ignored=kind)
+        self._metrics.seconds.observe(monotonic() - started_s)
+        return answer
+
+    def _admit(self, source: str, events: int) -> None:
+        """Raises `Refused` for a source that sends more than it may."""
+        throttle = self._throttles[source]
+        if wait_s := throttle.wait_s(monotonic()):
+            raise Refused(
+                429,
+                "too_many_events",
+                "this source sends more than it may: wait as Retry-After says",
+                wait_s,
+            )
+        throttle.take(events, monotonic())
+
+    def _intake(self, source: str, arrival: Arrival) -> Intake:
+        return Intake(
+            arrival,
+            self._parameters,
+            self._partitions,
+            source,
+            is_trusted=self._limits[source].is_trusted,
+        )
+
+    async def _publish(self, source: str, intake: Intake) -> Taken:
+        """Write what was taken, count it, and say so. Raises `Refused` if it is not written."""
         if intake.records:
             try:
                 await self._outbox.write(intake.records)
             except NotWritten as error:
                 raise Refused(503, "unavailable", str(error), RETRY_S) from None
-        self._count(source, arrival, intake)
-        errors = tuple(
-            RefusedEvent(number, one.reason, one.path, one.detail, one.fix)
-            for number, one in intake.refusals
-        )
-        refused = intake.refused.total()
-        return Taken(success=True, accepted=intake.accepted, refused=refused, errors=errors)
-
-    def _count(self, source: str, arrival: Arrival, intake: Intake) -> None:
         known = [self._recent.add(source, one) for one in intake.message_ids]
         self._metrics.count_events(
             source,
@@ -150,8 +212,12 @@ class Collector:
             left_out=intake.left_out,
             incomplete=intake.incomplete,
         )
-        if (skew_ms := arrival.skew_ms) is not None:
-            self._metrics.note_skew(source, skew_ms)
+        errors = tuple(
+            RefusedEvent(number, one.reason, one.path, one.detail, one.fix)
+            for number, one in intake.refusals
+        )
+        refused = intake.refused.total()
+        return Taken(success=True, accepted=intake.accepted, refused=refused, errors=errors)
 
     def _source_of(self, request: web.Request, body: Body) -> str:
         key = write_key_of(request) or body.write_key
@@ -178,6 +244,8 @@ def _opened(content: bytes, route: Route) -> Body:
     try:
         return opened(content, route)
     except Rejected as rejected:
-        status = 413 if rejected.reason == "too_large" else 400
-        message = f"{rejected.path}: {rejected.detail}; {rejected.fix}"
-        raise Refused(status, str(rejected.reason), message) from None
+        is_large = rejected.reason == Reason.TOO_LARGE
+        # What is usual for lines of a file is of no use here.
+        fix = rejected.fix if is_large else _BATCH_FIX if route.is_batch else _EVENT_FIX
+        message = f"{rejected.path}: {rejected.detail}; {fix}"
+        raise Refused(413 if is_large else 400, str(rejected.reason), message) from None

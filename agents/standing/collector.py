@@ -10,7 +10,7 @@ from agents.collector_process import start_collector
 from agents.standing.directory import Addresses
 from agents.standing.upkeep import STOP_TIMEOUT_S, KeptUp, ports_near
 from config.settings import Settings, variable_of
-from config.sources import hash_of
+from config.sources import hash_of, sources_in
 from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 
 #: The source whose write key `keepstream up` makes.
@@ -21,7 +21,8 @@ class StandingCollector:
     """A collector with its log beside the data; it does not outlive the `with` block.
 
     ``write_key``: one that it takes, the same as at the last start; empty where the operator has
-    sources of their own. ``taken``: ports that others are about to listen on.
+    sources of their own. ``webhook_urls``: where vendors post theirs. ``taken``: ports that others
+    are about to listen on.
     """
 
     def __init__(
@@ -38,6 +39,9 @@ class StandingCollector:
         self.url = f"http://{settings.collector_host}:{self.ports[0]}"
         self.health_url = f"http://{settings.web_host}:{self.ports[1]}"
         self.write_key = ""
+        file = settings.collector_sources
+        names = sources_in(Path(file)).webhooks if file else ()
+        self.webhook_urls = [f"{self.url}/webhooks/{name}" for name in names]
         self._environ = dict(environ)
         if not (settings.collector_sources or settings.collector_keys):
             self.write_key = (last.write_key if last is not None else "") or new_write_key()

@@ -16,8 +16,10 @@ class AlreadyUp(RuntimeError):
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where a deployment can be reached, and the process that keeps it up. ``write_key``: the one
-    of its own that the collector takes, empty if there is none; the file is its owner's alone.
+    """Where a deployment can be reached, and the process that keeps it up. ``write_key`` and
+    ``console_token``: those of its own that the collector and the console take, empty if there are
+    none; the file is its owner's alone. ``archive``: whether it was on, and the log kept for
+    ``log_retention``.
     """
 
     pid: int
@@ -31,6 +33,11 @@ class Addresses(msgspec.Struct, frozen=True):
     collector_ports: list[int] = []
     write_key: str = ""
     deliverer_ports: list[int] = []
+    archive: bool = False
+    log_retention: str = ""
+    console_url: str = ""
+    console_ports: list[int] = []
+    console_token: str = ""
 
 
 @contextmanager

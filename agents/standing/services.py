@@ -18,6 +18,12 @@ Say = Callable[[str], None]
 
 #: Where every command looks when it is told nothing.
 KAFKA_PORTS, REDIS_PORTS = [9092, 9093], [6379]
+#: A deleted entry of a stream is gone from memory, and so from the store's file, if it has a node
+#: to itself; else its bytes stay with its neighbours.
+STORE_OPTIONS = {"stream-node-max-entries": "1"}
+
+#: How long the log is kept in plain, where nobody says so.
+LOG_RETENTION = "30d"
 
 # What an operator says about a broker of theirs means nothing to an embedded one.
 _ABOUT_A_BROKER = (
@@ -60,11 +66,14 @@ def services(
     *,
     bootstrap_servers: str | None,
     redis_url: str | None,
+    archive: bool = False,
 ) -> Iterator[Services]:
     """Start what isn't given by an argument or the environment, and stop it at the end. ``last``:
-    where it was before, where it will be again if nobody else is there by now.
+    where it was before, where it will be again if nobody else is there by now. ``archive``: it is
+    asked for, for good.
     """
     environ = dict(os.environ)
+    environ |= archive_variables(environ, last, is_asked=archive)
     servers = bootstrap_servers or _set_by_others(environ, "bootstrap_servers", last)
     store = redis_url or _set_by_others(environ, "redis_url", last)
     if store is None and variable_of("redis_url_file") in environ:
@@ -95,6 +104,20 @@ def services(
         yield Services(load_settings(environ), environ, kafka, valkey)
 
 
+def archive_variables(
+    environ: Mapping[str, str], last: Addresses | None, *, is_asked: bool
+) -> dict[str, str]:
+    """What switches the archive on: because it is asked for, or was on before. A variable that says
+    otherwise stands against the latter.
+    """
+    archive, retention = variable_of("archive"), variable_of("log_retention")
+    was_on = last is not None and last.archive
+    if not is_asked and (archive in environ or not was_on):
+        return {}
+    before = last.log_retention if last is not None and last.log_retention else LOG_RETENTION
+    return {archive: "on", retention: environ.get(retention, before)}
+
+
 def _set_by_others(environ: dict[str, str], field: str, last: Addresses | None) -> str | None:
     """What a variable says, unless it was set to what a run before printed: that is ours."""
     value = environ.get(variable_of(field))
@@ -107,7 +130,7 @@ def _set_by_others(environ: dict[str, str], field: str, last: Addresses | None) 
 
 def _valkey(directory: Path, last: Addresses | None) -> EmbeddedValkey:
     ports = last.redis_ports if last and last.redis_ports else REDIS_PORTS
-    return EmbeddedValkey(directory, ports=ports, keeps_data=True)
+    return EmbeddedValkey(directory, ports=ports, keeps_data=True, options=STORE_OPTIONS)
 
 
 def default_addresses(settings: Settings) -> bool:

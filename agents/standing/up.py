@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -14,7 +14,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from agents.interruption import Stopped, interruptible
+from agents.standing.archive import prepare_topics
 from agents.standing.collector import StandingCollector
+from agents.standing.console import StandingConsole
 from agents.standing.directory import Addresses, held, read_addresses, write_addresses
 from agents.standing.services import Say, Services, default_addresses, services
 from agents.standing.traffic import Traffic
@@ -23,6 +25,7 @@ from agents.standing.upkeep import (
     NotKeptUp,
     StandingDeliverer,
     StandingWorkers,
+    StoreFile,
     kept_servers,
 )
 from agents.words.decision_lines import in_words
@@ -32,7 +35,6 @@ from models.decisions.trigger import decode_decision, does_nothing
 from models.events.foreign import Foreign
 from streams.embedded.process import ServerFailedError, ServerProcess
 from streams.kafka_clients import client_options
-from streams.topics import create_topics
 
 READY_TIMEOUT_S = 120.0
 _LOOK_S = 0.25
@@ -53,6 +55,7 @@ def run_up(
     workers: int,
     rehearse: bool,
     demo: bool,
+    archive: bool,
     bootstrap_servers: str | None,
     redis_url: str | None,
 ) -> None:
@@ -69,29 +72,42 @@ def run_up(
             last = read_addresses(directory)
             place = stack.enter_context(
                 services(
-                    directory, last, say, bootstrap_servers=bootstrap_servers, redis_url=redis_url
+                    directory,
+                    last,
+                    say,
+                    bootstrap_servers=bootstrap_servers,
+                    redis_url=redis_url,
+                    archive=archive,
                 )
             )
-            create_topics(place.settings)
+            prepare_topics(place, last, say)
             crew = stack.enter_context(_workers(directory, place, last, workers, not rehearse))
             collector = stack.enter_context(
                 StandingCollector(directory, _own_environ(place), place.settings, last, crew.ports)
+            )
+            taken = [*crew.ports, *collector.ports]
+            console = stack.enter_context(
+                StandingConsole(
+                    directory, _own_environ(place), place.settings, last, crew.urls[0], taken
+                )
             )
             deliverer = _deliverer(directory, place, last)
             if deliverer is not None:
                 # Ready before there are events: what is decided before that, a new endpoint is not
                 # told of.
                 stack.enter_context(deliverer)
-            _await_ready(crew, collector, deliverer, say)
-            write_addresses(directory, _addresses(place, crew, collector, deliverer))
+            waiting = {collector.health_url: collector.kept, console.url: console.kept}
+            _await_ready(crew, waiting, deliverer, say)
+            write_addresses(directory, _addresses(place, crew, collector, console, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, collector, deliverer, directory):
+            for line in greeting(place, crew, collector, console, deliverer, directory):
                 say(line)
             if demo:
                 stack.enter_context(Traffic(place.settings, say, with_history=is_new))
-            kept = [*kept_servers(place.servers), *crew.kept, collector.kept]
+            kept = [*kept_servers(place.servers), *crew.kept, collector.kept, console.kept]
             kept += [deliverer.kept] if deliverer is not None else []
-            _keep_up(kept, place.settings, say)
+            file = StoreFile(place.valkey.url) if place.valkey is not None else None
+            _keep_up(kept, file, place.settings, say)
         except Stopped:
             say("Stopping: the workers finish what they have in hand")
         finally:
@@ -128,6 +144,7 @@ def _addresses(
     place: Services,
     crew: StandingWorkers,
     collector: StandingCollector,
+    console: StandingConsole,
     deliverer: StandingDeliverer | None,
 ) -> Addresses:
     return Addresses(
@@ -142,19 +159,24 @@ def _addresses(
         collector_ports=collector.ports,
         write_key=collector.write_key,
         deliverer_ports=deliverer.ports if deliverer is not None else [],
+        archive=place.settings.has_archive,
+        log_retention=place.settings.log_retention,
+        console_url=console.url,
+        console_ports=console.ports,
+        console_token=console.token,
     )
 
 
 def _await_ready(
     crew: StandingWorkers,
-    collector: StandingCollector,
+    others: Mapping[str, KeptUp],
     deliverer: StandingDeliverer | None,
     say: Say,
 ) -> None:
     workers = "a worker" if len(crew.urls) == 1 else f"{len(crew.urls)} workers"
-    say(f"Starting {workers} and the collector")
+    say(f"Starting {workers}, the collector and the console")
     deadline_s = monotonic() + READY_TIMEOUT_S
-    waiting = dict(zip(crew.urls, crew.kept, strict=True)) | {collector.health_url: collector.kept}
+    waiting = {**dict(zip(crew.urls, crew.kept, strict=True)), **others}
     waiting |= {deliverer.url: deliverer.kept} if deliverer is not None else {}
     while waiting:
         for url, kept in list(waiting.items()):
@@ -185,6 +207,7 @@ def greeting(
     place: Services,
     crew: StandingWorkers,
     collector: StandingCollector,
+    console: StandingConsole,
     deliverer: StandingDeliverer | None,
     directory: Path,
 ) -> Iterator[str]:
@@ -197,14 +220,23 @@ def greeting(
         yield f"  {kept.name} {url}/health/ready, {url}/metrics, {url}/customers/ID"
     key = f", write key {collector.write_key}" if collector.write_key else ""
     yield f"  events   {collector.url}{key}"
+    for url in collector.webhook_urls:
+        yield f"  webhooks {url}"
     if deliverer is not None:
         yield f"  deliverer {deliverer.url}/health/ready, {deliverer.url}/metrics"
+    yield f"  console  {console.login_url}"
     yield f"  data     {directory}, with a log of each process"
     yield ""
+    exports = []
     if not default_addresses(settings):
+        exports.append(("bootstrap_servers", settings.bootstrap_servers))
+        exports.append(("redis_url", settings.redis_url_redacted))
+    if settings.has_archive:
+        exports.append(("archive", settings.archive))
+        exports.append(("log_retention", settings.log_retention))
+    if exports:
         yield "For the commands of another terminal:"
-        yield f"  export {variable_of('bootstrap_servers')}={settings.bootstrap_servers}"
-        yield f"  export {variable_of('redis_url')}={settings.redis_url_redacted}"
+        yield from (f"  export {variable_of(field)}={value}" for field, value in exports)
     user = collector.write_key or "WRITE_KEY"
     yield "An event by hand:"
     yield (
@@ -244,7 +276,7 @@ def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsu
         yield reader
 
 
-def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
+def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings, say: Say) -> None:
     """Tell decisions, and start again what ends, until somebody stops it."""
     with _following(settings, DELIVERED_TOPICS) as reader:
         while True:
@@ -253,6 +285,8 @@ def _keep_up(kept: Sequence[KeptUp], settings: Settings, say: Say) -> None:
                     one.tend(say)
                 except ServerFailedError as error:
                     raise NotKeptUp(str(error)) from None
+            if file is not None:
+                file.tend()
             try:
                 found = reader.poll(timeout_ms=_POLL_MS)
             except KafkaError:

@@ -1,9 +1,13 @@
 """Servers and workers that are started again when they end."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from time import monotonic
 from typing import Self
+
+from redis import Redis
+from redis.exceptions import RedisError
 
 from agents.standing.services import Say
 from agents.worker_process import start_deliverer, start_worker
@@ -17,6 +21,8 @@ STOP_TIMEOUT_S = 30.0
 ENDS_MAX, ENDS_WITHIN_S = 3, 120.0
 #: Exit code of a program that refuses: it would refuse again.
 _REFUSED = 2
+#: How long what was deleted in a store of our own stays in its file.
+FILE_RENEWED_EVERY_S = 86_400.0
 _WEB_PORT = 8080
 _DELIVERER_PORT = 8180
 
@@ -44,6 +50,24 @@ class KeptUp:
             raise NotKeptUp(f"{self.name} ended with code {code}. {self.process.log_tail()}")
         say(f"{self.name} ended with code {code}; starting it again (log: {self.process.log_path})")
         self._start()
+
+
+class StoreFile:
+    """The file in which a store of our own keeps what it is told. What was deleted is in it until
+    it is written anew: at once, and every day from then on.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._due_s = 0.0
+
+    def tend(self) -> None:
+        """Have the store write its file anew, if that is due; one that is away is asked again."""
+        if monotonic() < self._due_s:
+            return
+        with suppress(RedisError), closing(Redis.from_url(self._url)) as store:
+            store.bgrewriteaof()
+            self._due_s = monotonic() + FILE_RENEWED_EVERY_S
 
 
 class StandingWorkers:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from agents.web.operation import Operation, Parameter, Reply
 from models.customer_list import TOP, TOP_MAX, CustomerList
 from models.events.ids import ID_BYTES_MAX
-from streams.metrics import CONTENT_TYPE
+from streams.exposition import CONTENT_TYPE
 
 
 class Health(Struct, frozen=True, omit_defaults=True):

@@ -27,7 +27,8 @@ from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Hea
 from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
-from streams.metrics import CONTENT_TYPE, Metrics
+from streams.exposition import CONTENT_TYPE
+from streams.metrics import Metrics
 
 #: No request has a body that is of use here.
 CONTENT_BYTES_MAX = 1024

@@ -12,10 +12,12 @@ from time import time as unix_s
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.process_log import run_logged
 from agents.ration import WebTime
 from agents.web.server import Readiness, process_site, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
+from streams.broker_watch import BrokerWatch
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
 from streams.timed_loop import run_timed
@@ -38,12 +40,10 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
 
     Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("aiokafka", "kafka"):
-        # What they try again is no news; what they give up on is raised.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return run_logged("deliver", settings, lambda: _run(settings, endpoints))
+
+
+def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     require_topics(settings)
     run_timed(Deliverer(settings, endpoints).run())
     return 0
@@ -58,6 +58,7 @@ class Deliverer:
         self._metrics = WebhookMetrics(endpoint.name for endpoint in endpoints)
         self._feeds: dict[str, EndpointFeed] = {}
         self._deliveries: dict[str, EndpointDelivery] = {}
+        self._broker = BrokerWatch(settings)
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,9 +70,11 @@ class Deliverer:
             producer = await stack.enter_async_context(
                 running(new_producer(self._settings), self._settings)
             )
+            watching = asyncio.create_task(self._broker.watch())
+            stack.callback(watching.cancel)
             readiness = Readiness(self._problems, self._delays)
             time = WebTime()
-            site = process_site(self._metrics.exposition, readiness, time)
+            site = process_site(self._drawn, readiness, time)
             port = await stack.enter_async_context(serving(site, self._settings, time))
             log.info(
                 "delivering to %s; health and metrics at %s:%s",
@@ -82,6 +85,10 @@ class Deliverer:
                 for endpoint in self._endpoints:
                     group.create_task(self._keep_delivering(endpoint, producer))
         log.info("stopped: whatever was taken is committed")
+
+    def _drawn(self) -> bytes:
+        self._metrics.broker_silence.set(self._broker.silence_s())
+        return self._metrics.exposition()
 
     def _leave(self) -> None:
         log.info("stopping: finishing what is in hand")
@@ -122,11 +129,12 @@ class Deliverer:
             pass
 
     def _problems(self) -> list[str]:
-        return [
+        joining = [
             f"{endpoint.name} has yet to join its group"
             for endpoint in self._endpoints
             if endpoint.name not in self._feeds or not self._feeds[endpoint.name].has_joined
         ]
+        return [*self._broker.problems(), *joining]
 
     def _delays(self) -> list[str]:
         told = []

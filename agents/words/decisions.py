@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.customer.contacts import CONTROL, COOLDOWN_OVER
+from models.customer.contacts import COOLDOWN_OVER
+from models.customer.holdout import CONTROL
 from models.customer.registry import MOMENTS
 from models.decisions.audit import ranked, recomputed
 from models.decisions.gates import TRUCE
@@ -16,7 +17,7 @@ from models.decisions.trigger import (
 )
 
 #: What a shut gate says of an action, by the gate's name in receipts.
-_GATES = {
+GATES = {
     "answers": "is for none of these triggers",
     "eligibility": "its own condition does not hold",
     "reason": "plays to another reason to leave",
@@ -48,7 +49,8 @@ def moment_in_words(
 ) -> Iterator[str]:
     """What fired and why, what is done about it, and why nothing else; or what was withdrawn."""
     if withdrawal is not None:
-        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {_cause(withdrawal.cause)}"
+        cause = cause_in_words(withdrawal.cause)
+        yield f"{withdrawal.user_id}, {withdrawal.timestamp}, because of {cause}"
         yield f"{withdrawal.action} is withdrawn ({withdrawal.id}): not to be carried out any more"
         yield f"  it was decided as {withdrawal.decision_id}, by {withdrawal.channel}"
         yield f"  {_gate(withdrawal.because, withdrawal.what, withdrawal.since)}"
@@ -56,7 +58,7 @@ def moment_in_words(
     first = triggers[0] if triggers else action
     if first is None:
         return
-    yield f"{first.user_id}, {first.timestamp}, because of {_cause(first.cause)}"
+    yield f"{first.user_id}, {first.timestamp}, because of {cause_in_words(first.cause)}"
     for trigger in triggers:
         yield f"{trigger.kind} fired ({trigger.id})"
         for reason in trigger.reasons:
@@ -73,7 +75,8 @@ def moment_in_words(
         yield f"not {shut.action}: {_shut(shut)}"
 
 
-def _cause(cause: Cause) -> str:
+def cause_in_words(cause: Cause) -> str:
+    """What led to a decision: an event, or a deadline that passed."""
     if cause.deadline is None:
         return f"event {cause.message_id}"
     moment = cause.deadline.rpartition(":")[0]
@@ -93,6 +96,8 @@ def _chosen(action: NextBestAction) -> Iterator[str]:
     yield f"  {_sum(action.priority)}"
     if action.group == CONTROL:
         yield "  not to be taken: the customer is in the control group"
+    if action.contaminated is True:
+        yield "  contaminated: the customer has decisions of both groups, leave out of comparisons"
 
 
 def _sum(told: Priority) -> str:
@@ -107,7 +112,7 @@ def _shut(shut: Suppressed) -> str:
 
 
 def _gate(by: str, what: str | None, since: str | None, until: str | None = None) -> str:
-    words = _GATES.get(by, "rejected")
+    words = GATES.get(by, "rejected")
     details = (
         by,
         TRUCES.get(what, what) if by == TRUCE and what is not None else what,

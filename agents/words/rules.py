@@ -6,6 +6,7 @@ from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from config.parameters import Parameters
 from models.customer.part import Fact
 from models.customer.registry import MOMENTS
+from models.customer.words import counted
 from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
 from models.parameters import load_parameters
 
@@ -20,16 +21,16 @@ def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
     }
     for file in dict.fromkeys(rule.file for rule in parameters.triggers.triggers):
         own = [trigger for trigger in compiled.values() if trigger.rule.file == file]
-        yield f"{file}: {_counted(len(own), 'trigger')}"
+        yield f"{file}: {counted(len(own), 'trigger')}"
         for trigger in sorted(own, key=lambda found: found.rule.line):
             yield from _trigger(trigger)
     yield from _left_out(parameters)
     catalogue = parameters.actions
     held = f"{catalogue.holdout:.0%} of customers are never treated"
     yield ""
-    yield f"{catalogue.file}: {_counted(len(policy.actions), 'action')}, {held}"
+    yield f"{catalogue.file}: {counted(len(policy.actions), 'action')}, {held}"
     for cap in catalogue.caps:
-        yield f"  at most {_counted(cap.at_most, 'contact')} in {duration(cap.per)}"
+        yield f"  at most {counted(cap.at_most, 'contact')} in {duration(cap.per)}"
     for action in policy.actions:
         yield from _action(action)
 
@@ -51,7 +52,7 @@ def duration(ms: int) -> str:
     """A time span in words, in the largest unit that divides it."""
     for noun, size in _UNITS:
         if ms >= size and ms % size == 0:
-            return _counted(ms // size, noun)
+            return counted(ms // size, noun)
     return f"{ms} ms"
 
 
@@ -72,7 +73,7 @@ def _sample(words: str) -> float:
 def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
     rule = compiled.rule
     yield f"  {rule.name} (version {rule.version}, line {rule.line})"
-    yield f"    looked at when {_moment(compiled)}"
+    yield f"    looked at when {moment_of_trigger(compiled)}"
     yield f"    fires if {rule.when}"
     if rule.rises is not None:
         rises = rule.rises
@@ -84,7 +85,8 @@ def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
     yield f"    because of {', '.join(rule.because) or 'nothing it names'}"
 
 
-def _moment(compiled: CompiledTrigger) -> str:
+def moment_of_trigger(compiled: CompiledTrigger) -> str:
+    """When the rule is looked at."""
     if not compiled.on:
         return MOMENTS[compiled.rule.moment]
     return f"{' or '.join(event.name for event in compiled.on)} happens"
@@ -101,7 +103,3 @@ def _action(compiled: CompiledAction) -> Iterator[str]:
     works = f"works {rule.propensity:.0%} of the time, worth {rule.value}"
     yield f"    {works}, costs {rule.cost:g}{lever}"
     yield f"    {rule.owner} has {duration(rule.due)}; not again within {duration(rule.cooldown)}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

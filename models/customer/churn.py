@@ -25,6 +25,7 @@ from models.customer.engagement import engagement
 from models.customer.fingerprint import fingerprint
 from models.customer.labels import (
     DecisionPoint,
+    Dropped,
     Inputs,
     Label,
     Labels,
@@ -219,9 +220,10 @@ def _release(scene: Scene) -> None:
     ripe = state.release(scene.at_ms)
     _set_next_label(state, scene.row)
     revoked_ms = scene.of(learnt_from_since_ms)
-    for one in ripe:
-        if one.point.at_ms > revoked_ms:
-            scene.teach(_example(bought, one))
+    learnt = [one for one in ripe if one.point.at_ms > revoked_ms]
+    for one in learnt:
+        scene.teach(_example(bought, one))
+    scene.drop_labels(Dropped.CONSENT, len(ripe) - len(learnt))
 
 
 def _example(bought: Purchases, waited: Waiting) -> Example:

@@ -9,7 +9,9 @@ from msgspec import Struct, field, msgpack
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.customer import holdout
 from models.customer.fingerprint import fingerprint
+from models.customer.holdout import CONTROL, TREATED, HoldoutView
 from models.customer.part import Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -30,8 +32,6 @@ _SUPPRESSIONS_TOLD_MAX = 5
 COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
 #: Older decisions are in the profile as JSON.
 _DECISIONS_TOLD_MAX = 5
-#: Whether the customer is treated, or in the holdout that shows what would have happened anyway.
-TREATED, CONTROL = "treated", "control"
 
 
 class Outcome(StrEnum):
@@ -127,7 +127,8 @@ class Contacts(State):
     """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
     the triggers that fired for the climb their fact is in; ``held``: those whose cooldown holds a
     climb back; ``moments``: what came of the latest, oldest first; ``earlier``: what was rejected
-    at those before, as far as there is room.
+    at those before, as far as there is room; ``contaminated_ms``: since when some of it was decided
+    in another group of the holdout than the customer's.
     """
 
     latest: list[Contact] = field(default_factory=list)
@@ -136,6 +137,16 @@ class Contacts(State):
     held: list[str] = field(default_factory=list)
     moments: list[Decided] = field(default_factory=list)
     earlier: list[SuppressedAction] = field(default_factory=list)
+    contaminated_ms: int = 0
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether anything was decided aloud."""
+        return bool(self.latest or self.fired_ms)
+
+    def contaminate(self, at_ms: int) -> None:
+        """Have decisions of both groups, since the earliest time at which that is said."""
+        self.contaminated_ms = min(at_ms, self.contaminated_ms or at_ms)
 
     def decide(self, new: Decided) -> None:
         """Keep what came of one more moment."""
@@ -218,6 +229,8 @@ def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
             one.fired_ms[name] = max(fired_ms, one.fired_ms.get(name, 0))
         one.at_risk += [name for name in state.at_risk if name not in one.at_risk]
         one.keep_moments([*one.moments, *state.moments], [*one.earlier, *state.earlier])
+        if state.contaminated_ms:
+            one.contaminate(state.contaminated_ms)
     for state in states:
         new = {*state.held}.difference(one.held, one.at_risk)
         one.held += [name for name in state.held if name in new]
@@ -356,6 +369,11 @@ def _decisions(scene: Scene) -> tuple[DecisionView, ...]:
     )
 
 
+def _holdout(scene: Scene) -> HoldoutView:
+    since_ms = scene.row.read(CONTACTS).contaminated_ms
+    return HoldoutView(holdout.group(scene), iso_or_none(since_ms))
+
+
 def _last_triggers(scene: Scene) -> dict[str, str]:
     fired = scene.row.read(CONTACTS).fired_ms
     return {name: iso(at_ms) for name, at_ms in sorted(fired.items())}
@@ -391,9 +409,9 @@ CONTACTS: Part[Contacts] = Part(
     listens=frozenset(OUTCOMES),
     record=_record,
     # Of versions that each had fewer of the fields at the ends.
-    version=4,
+    version=5,
     dense_since=3,
-    older=dict.fromkeys((1, 3), msgpack.Decoder(Contacts).decode),
+    older=dict.fromkeys((1, 3, 4), msgpack.Decoder(Contacts).decode),
     timers=(Timer(COOLDOWN, _end_cooldown, may_repeat=True),),
     offers=(contacts,),
     sections=(
@@ -406,13 +424,15 @@ CONTACTS: Part[Contacts] = Part(
         ProfileSection(
             "last_moments", tuple[DecidedView, ...], _moments, _moments_in_words, place=630
         ),
+        # Profiles by earlier releases have neither this one nor the next.
+        ProfileSection("holdout", HoldoutView | None, _holdout, holdout.in_words, place=605),
         ProfileSection(
             "suppressions",
-            # Profiles by earlier releases do not have it.
             tuple[SuppressionView, ...] | None,
             _suppressions,
             _suppressions_in_words,
             place=635,
         ),
     ),
+    population=holdout.TOLD,
 )

@@ -3,7 +3,7 @@
 Claims and links are told between rows (`models.links`); here is what a row keeps of them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import nan
 from typing import ClassVar, Final, Literal
 
@@ -11,7 +11,7 @@ from msgspec import Struct, field, msgpack
 
 from config.parameters import Parameters
 from models.customer.fingerprint import fingerprint_bytes
-from models.customer.part import Fact, Line, Part, ProfileSection
+from models.customer.part import Fact, Line, Part, ProfileSection, Told
 from models.customer.row import Row, State
 from models.customer.scene import Scene
 from models.customer.words import moment_in_words
@@ -19,6 +19,7 @@ from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, EventType, Text
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso, iso_or_none
+from models.measures import Measure, Sample
 
 MERGED, SPLIT = "Customer Merged", "Customer Split"
 IDENTITY_LINKED, IDENTITY_SPLIT = "identity-linked", "identity-split"
@@ -320,6 +321,17 @@ def _in_words(view: IdentityView | None, _as_of: str, _currency: str) -> Iterato
         yield Line("shared", f"by several users since {moment_in_words(view.shared_since)}")
 
 
+SHARED = "shared"
+_SHARED_IDS = Measure(
+    "keepstream_identity_shared_ids",
+    "Ids of visitors that several users have used, so that what is done with them is nobody's",
+)
+
+
+def _samples(found: Mapping[str, int], _parameters: Parameters) -> Iterable[Sample]:
+    yield Sample(_SHARED_IDS, (), float(found.get(SHARED, 0)))
+
+
 IDENTITIES: Part[Identities] = Part(
     name="identities",
     code="id",
@@ -342,6 +354,12 @@ IDENTITIES: Part[Identities] = Part(
     },
     facts=FACTS,
     sections=(ProfileSection("identity", IdentityView | None, _view, _in_words, place=650),),
+    population=Told(
+        keys=lambda _: (SHARED,),
+        window_days=lambda _: 0,
+        measures=(_SHARED_IDS,),
+        samples=_samples,
+    ),
 )
 
 

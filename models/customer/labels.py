@@ -6,7 +6,8 @@ and what follows from other numbers not at all.
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from math import expm1, inf
 from typing import NamedTuple
 
@@ -28,6 +29,24 @@ Days = int | float
 def narrow(days: float) -> Days:
     """The same number, as an integer if it is one."""
     return int(days) if days.is_integer() else days
+
+
+class Dropped(StrEnum):
+    """Why a label that waited teaches nothing: an id left the person; the customer was erased; or
+    refused to be learnt from; or there are too many.
+    """
+
+    SPLIT = "split"
+    ERASED = "erased"
+    CONSENT = "consent"
+    BOUND = "bound"
+
+
+class LabelsDropped(NamedTuple):
+    """So many labels that waited were let go of."""
+
+    why: Dropped
+    size: int
 
 
 class Inputs(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -198,11 +217,11 @@ class Labels(State):
 
     def limit(self, pending: int) -> None:
         """Keep this many labels of each horizon, those of the earliest decision points."""
-        count: Counter[Days] = Counter()
+        found: Counter[Days] = Counter()
 
         def has_room(_point: DecisionPoint, label: Label) -> bool:
-            count[label.horizon_days] += 1
-            return count[label.horizon_days] <= pending
+            found[label.horizon_days] += 1
+            return found[label.horizon_days] <= pending
 
         self._keep(has_room)
 
@@ -214,6 +233,18 @@ class Labels(State):
                 is_whole = len(labels) == len(point.labels)
                 kept.append(point if is_whole else replace(point, labels=labels))
         self.points = kept
+
+
+def dropped(
+    why: Dropped, before: Sequence[DecisionPoint], after: Sequence[DecisionPoint]
+) -> list[LabelsDropped]:
+    """What was let go of between the two; nothing if all labels still wait."""
+    count = _size(before) - _size(after)
+    return [LabelsDropped(why, count)] if count else []
+
+
+def _size(points: Sequence[DecisionPoint]) -> int:
+    return len([label for point in points for label in point.labels])
 
 
 def _by_release(waiting: Waiting) -> tuple[int, Days]:

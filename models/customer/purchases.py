@@ -43,7 +43,7 @@ from models.customer.words import counted, moment_in_words
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event
 from models.events.rejection import Reason, Rejected
-from models.events.times import iso_or_none
+from models.events.times import iso, iso_or_none
 from models.learning.history import Days, History, past_at
 from models.learning.population import Population
 from models.money import in_words as money_in_words
@@ -54,6 +54,8 @@ WINDOW_MS_MAX = WINDOW_DAYS[-1] * DAY_MS
 #: Records of orders that are older than the longest window, for what may still be heard of them.
 OLD_RECORDS_MAX = 1_024
 _OVERDUE = "overdue"
+#: Purchase days in a profile.
+_DAYS_TOLD_MAX = 12
 _NEVER = 1 << 62
 
 
@@ -805,6 +807,41 @@ def _rfm_view(scene: Scene) -> RfmView:
     )
 
 
+class RhythmView(Struct, frozen=True, rename="camel"):
+    """When the customer bought lately, by UTC day, the oldest first, and when they are expected to
+    buy again: after the usual gap at ``expected_at``, and with nine in ten of their own gaps before
+    ``overdue_at`` (`Clock`).
+    """
+
+    days: tuple[str, ...]
+    usual_gap_days: float
+    expected_at: str
+    overdue_at: str | None
+
+
+def _rhythm_view(scene: Scene) -> RhythmView | None:
+    state = scene.row.read(PURCHASES)
+    if not state.last_at_ms:
+        return None
+    usual_days = scene.of(clock).expected_days
+    return RhythmView(
+        days=tuple(iso(day * DAY_MS)[:10] for day in state.days[-_DAYS_TOLD_MAX:]),
+        usual_gap_days=usual_days,
+        expected_at=iso(state.last_at_ms + round(usual_days * DAY_MS)),
+        overdue_at=iso_or_none(overdue_at(scene)),
+    )
+
+
+def _rhythm_in_words(found: RhythmView | None, as_of: str, _currency: str) -> Iterator[Line]:
+    if found is None or found.overdue_at is None:
+        return
+    state = "overdue since" if found.overdue_at < as_of else "overdue from"
+    yield Line(
+        "next purchase",
+        f"expected about {found.expected_at[:10]}, {state} {found.overdue_at[:10]}",
+    )
+
+
 def _rfm_edge(scene: Scene) -> int:
     """When a purchase leaves a window, or so much silence means another score."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
@@ -903,6 +940,15 @@ PURCHASES: Part[Purchases] = Part(
             place=100,
             basis=Basis.POPULATION,
             edge=_rfm_edge,
+        ),
+        ProfileSection(
+            "rhythm",
+            # Profiles by earlier releases do not have it.
+            RhythmView | None,
+            _rhythm_view,
+            _rhythm_in_words,
+            place=110,
+            basis=Basis.POPULATION,
         ),
         ProfileSection(
             "purchase_anomaly",

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from config.parameters import Parameters
+from models.customer.labels import Dropped, LabelsDropped
 from models.customer.row import Row
 from models.events.event import Event
 from models.learning.lessons import Lesson
@@ -68,7 +69,7 @@ class Scene:
 
     Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
     of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
-    the rules that would have fired are in ``rehearsed``.
+    the rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class Scene:
         "at_ms",
         "context",
         "customer",
+        "dropped",
         "event",
         "lessons",
         "moments",
@@ -98,6 +100,7 @@ class Scene:
         self.moments: list[str] = []
         self.lessons: list[Lesson] = []
         self.rehearsed: list[str] = []
+        self.dropped: list[LabelsDropped] = []
         self._known: dict[Callable[[Scene], Any], Any] = {}
 
     def __getitem__(self, name: str) -> float | str:
@@ -121,6 +124,11 @@ class Scene:
     def teach(self, lesson: Lesson) -> None:
         """Send a lesson to the trainer."""
         self.lessons.append(lesson)
+
+    def drop_labels(self, why: Dropped, count: int) -> None:
+        """Count labels that waited, and are let go of."""
+        if count:
+            self.dropped.append(LabelsDropped(why, count))
 
     def money(self, minor: float) -> float:
         """An amount of minor units, converted to the shop's currency."""

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from math import isnan
 
+from msgspec import UNSET, UnsetType
+
 from models.customer.consent import personalisation_refused
-from models.customer.contacts import (
-    CONTACTS,
-    CONTROL,
-    TREATED,
-    Contact,
-    Decided,
-    RejectedAction,
-)
+from models.customer.contacts import CONTACTS, Contact, Decided, RejectedAction
 from models.customer.fingerprint import fingerprint
+from models.customer.holdout import TREATED, group
 from models.customer.scene import Scene
 from models.decisions.gates import (
     ANSWERS,
@@ -35,8 +31,6 @@ from models.decisions.trigger import (
     decision_id,
 )
 from models.events.times import iso
-
-_BUCKETS = 10_000
 
 
 def next_best_action(
@@ -98,14 +92,9 @@ def _remember(
     )
 
 
-def is_control(customer: str, holdout: float) -> bool:
-    """Whether the customer is in the standing holdout, which depends on their id alone."""
-    return fingerprint(f"holdout:{customer}") % _BUCKETS < holdout * _BUCKETS
-
-
-def group(scene: Scene) -> str:
-    """The customer's group: `CONTROL` for the standing holdout, else `TREATED`."""
-    return CONTROL if is_control(scene.customer, scene.parameters.actions.holdout) else TREATED
+def contamination(scene: Scene) -> bool | UnsetType:
+    """True for a customer with decisions of both groups; not said of anybody else."""
+    return True if scene.row.read(CONTACTS).contaminated_ms else UNSET
 
 
 def _priority(scene: Scene, compiled: CompiledAction, weight: float) -> Priority | None:
@@ -166,4 +155,5 @@ def _decided(
         model_version=scene.snapshot.version,
         churn_reason=receipts.churn_reason,
         not_before=iso(not_before) if not_before > scene.at_ms else None,
+        contaminated=contamination(scene),
     )

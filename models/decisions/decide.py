@@ -7,12 +7,13 @@ from math import isnan
 from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS, COOLDOWN_OVER
 from models.customer.evidence import reason
+from models.customer.holdout import group
 from models.customer.named_events import EVENT, named_event
 from models.customer.registry import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
 from models.decisions import climbs
-from models.decisions.actions import group, next_best_action
+from models.decisions.actions import contamination, next_best_action
 from models.decisions.causes import cause_of
 from models.decisions.policy import CompiledTrigger, Policy
 from models.decisions.trigger import (
@@ -124,6 +125,7 @@ def _trigger(
         model_version=scene.snapshot.version,
         churn_reason=told.churn_reason,
         group=scene.of(group),
+        contaminated=contamination(scene),
     )
 
 

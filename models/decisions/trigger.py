@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from models.customer.churn_reason import ChurnReason
 from models.events.foreign import Foreign, decoded
@@ -65,7 +65,9 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
 
     ``gates``: the checks it passed (condition, threshold, cooldown). ``value_at_stake`` is in the
     shop's currency. ``group``: treated or control; who acts on triggers must leave the control
-    group alone, too. None in triggers of earlier releases, which did not say it.
+    group alone, too. None in triggers of earlier releases, which did not say it. ``contaminated``:
+    true for a customer with decisions of both groups, whom to leave out of comparisons; else not
+    said.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     model_version: int
     churn_reason: ChurnReason | None = None
     group: str | None = None
+    contaminated: bool | UnsetType = UNSET
 
 
 class Priority(Struct, frozen=True, rename="camel"):
@@ -116,6 +119,7 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """What to do about all triggers of one moment: the action with the highest priority, or
     nothing. If ``group`` is control, do not take it: the control group measures its effect.
+    ``contaminated``: true for a customer with decisions of both groups; else not said.
     ``not_before``: when the customer's quiet hours end; None to take it at once.
 
     Nothing is done when every action was rejected: then ``action``, ``channel``, ``owner``,
@@ -145,6 +149,7 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     model_version: int
     churn_reason: ChurnReason | None = None
     not_before: str | None = None
+    contaminated: bool | UnsetType = UNSET
 
 
 class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.customer.consent import CONSENT_CHANGED
-from models.customer.contacts import CONTACTS, TREATED, Contact, Outcome
+from models.customer.contacts import CONTACTS, Contact, Outcome
+from models.customer.holdout import TREATED
 from models.customer.scene import Scene
 from models.decisions.causes import cause_of
 from models.decisions.gates import CHANNEL_OPT_OUT, CONSENT, GATES, IMPERSONAL, Candidate, Shut

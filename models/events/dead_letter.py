@@ -1,20 +1,26 @@
 """A refused event, kept whole so that it can be repaired and sent again."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from models.events.event import Source
 from models.events.foreign import Foreign, decoded
 from models.events.rejection import Reason, Rejected
 
+#: The step that refuses webhooks, whose letters hold what a vendor sent, and no event.
+WEBHOOK: Final = "webhook"
+
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
     """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``fix``: what
     mends it, empty in letters of older releases; ``step``: the step that refused them: collector,
-    ingest or profile; ``source``: where they were read (null in a replay, which has ``line``
-    instead, and of the collector, which has ``sender``: whose write key they came with).
+    webhook, ingest or profile; ``source``: where they were read (null in a replay, which has
+    ``line`` instead, and of the collector, which has ``sender``: whose they are). A webhook is kept
+    as it came, with the ``headers`` that say what it is.
     """
 
     reason: Reason
@@ -26,13 +32,23 @@ class DeadLetter(Struct, frozen=True, rename="camel"):
     line: int | None = None
     fix: str = ""
     sender: str = ""
+    headers: dict[str, str] | UnsetType = UNSET
 
     def content(self) -> bytes:
         """The refused bytes as they came."""
         return b64decode(self.raw)
 
 
+class Closing(Struct, frozen=True, tag_field="type", tag="dead-letters-closed"):
+    """Says that the letters at ``offsets``, of the partition it is in itself, were put back."""
+
+    offsets: tuple[int, ...]
+
+
 _DECODER = msgspec.json.Decoder(DeadLetter)
+_CLOSING = msgspec.json.Decoder(Closing)
+#: How a closing begins; a letter is not decoded twice to tell them apart.
+_CLOSES = b'{"type":"dead-letters-closed"'
 
 
 def dead_letter(
@@ -43,6 +59,7 @@ def dead_letter(
     source: Source | None = None,
     line: int | None = None,
     sender: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> DeadLetter:
     return DeadLetter(
         reason=rejected.reason,
@@ -54,11 +71,24 @@ def dead_letter(
         line=line,
         fix=rejected.fix,
         sender=sender,
+        headers=UNSET if headers is None else dict(headers),
     )
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     return msgspec.json.encode(letter)
+
+
+def encode_closing(closing: Closing) -> bytes:
+    return msgspec.json.encode(closing)
+
+
+def decode_entry(content: bytes) -> DeadLetter | Closing:
+    """A record of the topic. Raises ``Foreign`` if ``content`` is neither."""
+    if content.startswith(_CLOSES):
+        closing: Closing = decoded(_CLOSING, content, "a closing of dead letters")
+        return closing
+    return decode_dead_letter(content)
 
 
 def decode_dead_letter(content: bytes) -> DeadLetter:

@@ -1,6 +1,7 @@
 """What the owner of a partition writes to the archive: every record that it folds, in order."""
 
 import os
+from time import monotonic
 from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +28,9 @@ CIPHERS_MAX: Final = 2_000
 NONCES_DRAWN: Final = 256
 #: Records that are nobody's: a partition's clock, its models, and what is left of others.
 _NOBODYS: Final = CONTROL_TYPES - LINK_TYPES
+
+#: How often, at least, something is written to each partition of `customer-keys`.
+RENEWED_EVERY_S: Final = 12 * 3_600.0
 
 
 class _Cipher(NamedTuple):
@@ -64,6 +68,7 @@ class ArchiveWriter:
         self.is_new = is_new
         self._applied = applied
         self._is_first = is_first
+        self._renews_s = 0.0
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
         self._nonces: list[bytes] = []
@@ -124,10 +129,13 @@ class ArchiveWriter:
         self.write_frames_to(outbox)
 
     def write_keys_to(self, outbox: Outbox) -> None:
-        """Write the keys that are new or gone."""
-        if self._is_first:
+        """Write the keys that are new or gone. Now and then the partition's once more: a broker
+        compacts no segment that is being written, and ends one only when something is written, so
+        that without new customers a deleted key would stay on its disk.
+        """
+        if self._is_first or monotonic() >= self._renews_s:
             outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
-            self._is_first = False
+            self._is_first, self._renews_s = False, monotonic() + RENEWED_EVERY_S
         for name, kept in self._keys:
             outbox.add(CUSTOMER_KEYS, self._number, key=name, value=kept)
         self._keys = []

@@ -31,15 +31,15 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import decode_decision, encode_decision
+from models.events.dead_letter import Closing
 from models.events.erasure_record import encode_notice, notice_in
 from models.events.foreign import Foreign
-from models.learning.lessons import encode_lesson
 from models.learning.snapshot import prior_snapshot
 from models.plan import plan_for
 from streams.archive.whole_log import WholeLog
 from streams.auditing.delivery_audit import DeliveryAudit
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
-from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_effect
 from streams.auditing.passed_on import PassedOn
 from streams.auditing.positions import COMMITTED_TOPICS, Places, Positions
 from streams.auditing.profile_audit import ReadingTimes, compare_profiles
@@ -47,8 +47,8 @@ from streams.auditing.raw_audit import RawAudit
 from streams.auditing.report import Audit
 from streams.auditing.spools import Effect, EffectSpool, digest_of
 from streams.auditing.store_contents import StoreContents, read_store, still_missing
-from streams.dead_letters import decode_letter
-from streams.graves import CustomerGraves
+from streams.dead_letters import decode_stored
+from streams.graves import CustomerGraves, Fingerprints
 from streams.kafka_clients import new_admin, new_reader, partition_for, running
 from streams.quarantine import past_lesson
 from streams.recovery import ChangelogFold
@@ -127,8 +127,7 @@ class _Auditor:
         self._why_no_store: str | None = None
         self._log_ends: dict[int, int] = {}
         self._whole_log = WholeLog(reader, settings)
-        #: Records of the log whose content is gone.
-        self._gone = 0
+        self._fingerprints = Fingerprints(settings.erasure_salt)
         self._named: dict[int, dict[str, None]] = {}
         self._scope = Scope(
             plan_for(parameters),
@@ -161,8 +160,6 @@ class _Auditor:
             await self._read_effects(topic)
         gone = sum([await self._fold(span) for span in self._spans[CUSTOMER_EVENTS]])
         for difference in self._passed_on.differences():
-            if difference.is_extra and self._gone:
-                continue
             self._audit.differs("effects", difference.words, difference.at)
         self._raw.conclude(self._committed, self._spans[DEAD_LETTERS])
         self._conclude_store(store_read_ms)
@@ -183,10 +180,10 @@ class _Auditor:
     def _late_letters(self, records: Sequence[ConsumerRecord]) -> Iterator[Effect]:
         """The letters of the fold, which are effects; those of ingest are about raw records."""
         for record in records:
-            letter = decode_letter(record.value)
+            letter = decode_stored(record.value)
             if letter is None:
                 self._foreign(DEAD_LETTERS, record)
-            elif letter.source is None:
+            elif isinstance(letter, Closing) or letter.source is None:
                 continue
             elif letter.step == "ingest":
                 self._raw.take_letter(letter)
@@ -213,17 +210,20 @@ class _Auditor:
         try:
             if topic == LABELLED_EXAMPLES:
                 lesson = past_lesson(value)
-                number, name, content = lesson.partition, lesson_id(lesson), encode_lesson(lesson)
-            elif topic in DELIVERED_TOPICS and (notice := notice_in(value)) is not None:
-                number, name, content = record.partition, notice.id, encode_notice(notice)
+                found.setdefault(lesson.partition, []).append(lesson_effect(lesson))
+                return
+            if topic in DELIVERED_TOPICS and (notice := notice_in(value)) is not None:
+                name, content = notice.id, encode_notice(notice)
+                whose = bytes.fromhex(notice.fingerprint)
             else:
                 decision = decode_decision(value)
-                number, name = record.partition, decision.id
-                content = encode_decision(decision)
+                name, content = decision.id, encode_decision(decision)
+                whose = self._fingerprints.of(decision.user_id)
         except Foreign:
             self._foreign(topic, record)
             return
-        found.setdefault(number, []).append(Effect(topic, name, digest_of(content)))
+        effect = Effect(topic, name, digest_of(content), whose)
+        found.setdefault(record.partition, []).append(effect)
 
     def _foreign(self, topic: str, record: ConsumerRecord) -> None:
         self._audit.differs(
@@ -266,7 +266,7 @@ class _Auditor:
             self._named.setdefault(version, {})[sha256] = None
         self._conclude_commits(number, committed, stored)
         if partition.is_whole:
-            self._conclude_effects(number, partition.gone)
+            self._conclude_effects(number, partition.gone, stored.graves)
         waiting = span.end - committed
         if waiting > 0:
             self._audit.unchecked.append(
@@ -369,7 +369,6 @@ class _Auditor:
 
     def _conclude_archive(self, partition: PartitionAudit) -> None:
         found, number = self._whole_log.outcome.get(partition.number), partition.number
-        self._gone += partition.gone
         if found is None:
             return
         if found.foreign:
@@ -387,21 +386,25 @@ class _Auditor:
         if found.gone:
             self._audit.unchecked.append(f"{found} in partition {number}: their keys are gone")
 
-    def _conclude_effects(self, number: int, gone: int) -> None:
+    def _conclude_effects(self, number: int, gone: int, graves: CustomerGraves) -> None:
         cut = [
             topic
             for topic in _EFFECTS
             for span in self._spans[topic]
             if span.begin and span.partition.partition in (number, *self._only(topic))
         ]
-        contrast = self._spool.contrast(number, cut)
-        if gone and contrast.extra:
-            # They may be what came of those records, and expire by themselves.
+        if gone:
+            buried, last_erased = graves.all_packed().keys(), graves.last_erased
+            contrast = self._spool.contrast_beside_gone(number, cut, buried, last_erased)
+        else:
+            contrast = self._spool.contrast(number, cut)
+        if contrast.of_erased:
+            # What came of their records, and expires by itself.
             self._audit.unchecked.append(
-                f"{len(contrast.extra):,} decisions, lessons and dead letters of partition "
-                f"{number} that no record asks for: the content of {gone:,} records is gone"
+                f"what {contrast.of_erased:,} decisions, lessons and dead letters of partition "
+                f"{number} say, of customers who were erased: the content of {gone:,} records is "
+                f"gone"
             )
-            contrast = contrast._replace(extra=[])
         for found, words in (
             (contrast.missing, "what the log asks for was not written"),
             (contrast.extra, "what was written does not follow from the log"),

@@ -9,8 +9,15 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, DECISION_LEDGER, DELIVERED_TOPICS
+from config.topics import (
+    CUSTOMER_EVENTS,
+    DEAD_LETTERS,
+    DECISION_LEDGER,
+    DELIVERED_TOPICS,
+    LABELLED_EXAMPLES,
+)
 from models.comparison import different_parts, has_content
+from models.customer.labels import LabelsDropped
 from models.customer.profile import encode_profile, profile
 from models.customer.registry import VERSIONS
 from models.customer.row import check_row
@@ -23,7 +30,7 @@ from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, Line
 from models.graves import decode_grave, is_same_grave
-from models.learning.lessons import Lesson, Taught
+from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
 from models.partition import Partition
@@ -167,7 +174,7 @@ class PartitionAudit:
                 self._fold.skip(offset)
         else:
             if line.type == GONE:
-                self._find_gone(line)
+                self._find_gone(offset, line)
             elif line.type in LINK_TYPES and line.source is not None:
                 self._find_told(line.source, record.value or b"")
             elif line.source is not None:
@@ -198,7 +205,11 @@ class PartitionAudit:
         try:
             if line.type == "model":
                 await self._snapshots.fetch(line.version or 0, line.sha256 or "")
+            clock_ms = fold.state.clock_ms
             applied = fold.apply(offset, line)
+            if self.gone and fold.state.clock_ms > clock_ms:
+                # Whoever was erased since may have been due.
+                self._loosen(offset)
         except SnapshotError as error:
             self.do_not_fold(
                 f"partition {self._number} was compared only up to offset {offset}: {error}. "
@@ -242,10 +253,15 @@ class PartitionAudit:
         if self._fold is None or not is_behind(source, self._fold.state.sources):
             self._passed_on.find(source, value)
 
-    def _find_gone(self, line: Line) -> None:
+    def _loosen(self, offset: int, letter: str | None = None) -> None:
+        self._spool.loosen(offset, letter)
+        self._passed_on.loosen(self._number, offset)
+
+    def _find_gone(self, offset: int, line: Line) -> None:
         """What is left of a record says where it came from, and not what it was."""
         self.gone += 1
         source = line.source
+        self._loosen(offset, source.message_id if source is not None else None)
         if source is None:
             return
         if source.topic == CUSTOMER_EVENTS:
@@ -376,21 +392,25 @@ class PartitionAudit:
 
 def effects_of(effect: FoldEffect) -> Iterator[Effect]:
     """The records that an effect becomes, as they can be found on their topics."""
-    if isinstance(effect, Rehearsed | LinkRecord | Erased):
+    if isinstance(effect, Rehearsed | LabelsDropped | LinkRecord | Erased):
         return
     output = OUTPUTS[type(effect)]
-    digest = digest_of(output.encode(effect))
     if isinstance(effect, Taught):
-        yield Effect(output.topic, lesson_id(effect), digest)
+        yield lesson_effect(effect)
         return
+    digest = digest_of(output.encode(effect))
     yield Effect(output.topic, effect.id, digest)
     if output.ledger_key is not None:
         yield Effect(DECISION_LEDGER, effect.id, digest)
 
 
-def lesson_id(lesson: Lesson) -> str:
-    """A lesson's place in its partition of the log."""
-    return f"{lesson.offset}-{lesson.index}"
+def lesson_effect(lesson: Lesson) -> Effect:
+    """A lesson is named by its place in its partition of the log; what it says is apart from its
+    number among those of its record.
+    """
+    said = digest_of(encode_lesson(replace(lesson, index=0)))
+    name = f"{lesson.offset}-{lesson.index}"
+    return Effect(LABELLED_EXAMPLES, name, said, offset=lesson.offset)
 
 
 def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:

@@ -18,6 +18,7 @@ CREATE TABLE asked (partition INT, place INT, digest BLOB, is_due INT,
 CREATE TABLE found (partition INT, place INT, digest BLOB,
     PRIMARY KEY (partition, place, digest)) WITHOUT ROWID;
 CREATE TABLE folded (partition INT PRIMARY KEY, end_place INT);
+CREATE TABLE loose (partition INT, offset INT, PRIMARY KEY (partition, offset)) WITHOUT ROWID;
 """
 _MISSING = """
 SELECT a.partition, a.place FROM asked a
@@ -28,7 +29,10 @@ ORDER BY a.partition, a.place
 _EXTRA = """
 SELECT f.partition, f.place FROM found f JOIN folded USING (partition)
 WHERE f.place < end_place AND NOT EXISTS (
-    SELECT 1 FROM asked a WHERE a.partition = f.partition AND a.place = f.place)
+    SELECT 1 FROM asked a WHERE a.partition = f.partition AND a.place = f.place
+) AND NOT EXISTS (
+    SELECT 1 FROM loose l
+    WHERE l.partition = f.partition AND l.offset = f.place / :each)
 ORDER BY f.partition, f.place
 """
 _DIFFERENT = """
@@ -43,8 +47,6 @@ GONE_DIGEST = b""
 
 class Mismatch(NamedTuple):
     words: str
-    #: Whether nothing asks for it, of what may have been asked for by somebody who was erased.
-    is_extra: bool
     #: The record of the log that it comes of.
     at: str
 
@@ -74,6 +76,10 @@ class PassedOn:
         row = (source.partition, source.offset, digest)
         self._db.execute("INSERT OR IGNORE INTO found VALUES (?,?,?)", row)
 
+    def loosen(self, partition: int, offset: int) -> None:
+        """The record at ``offset`` may have asked for what nobody can tell any more."""
+        self._db.execute("INSERT OR IGNORE INTO loose VALUES (?,?)", (partition, offset))
+
     def folded(self, partition: int, end: int) -> None:
         """A partition was folded up to offset ``end``: what it asks for is known to there."""
         self._db.execute("INSERT INTO folded VALUES (?,?)", (partition, end * PER_RECORD_MAX))
@@ -85,10 +91,9 @@ class PassedOn:
             (_EXTRA, "what rows were told does not follow from the log"),
             (_DIFFERENT, "what rows were told is something else than the log gives"),
         ):
-            with closing(self._db.execute(query)) as rows:
+            with closing(self._db.execute(query, {"each": PER_RECORD_MAX})) as rows:
                 for partition, place in rows:
                     yield Mismatch(
                         words,
-                        query is _EXTRA,
                         f"partition {partition} at {place // PER_RECORD_MAX}",
                     )

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
@@ -96,11 +97,16 @@ class RawFates:
 
 
 class Effect(NamedTuple):
-    """An effect on its topic: what names it, and a digest of what it says."""
+    """An effect on its topic: what names it, and a digest of what it says. ``whose``: the
+    fingerprint of its customer, of what names one. ``offset``: of the record of the log that
+    brought it about, of a lesson.
+    """
 
     topic: str
     id: str
     digest: bytes
+    whose: bytes = b""
+    offset: int = -1
 
 
 class Contrast(NamedTuple):
@@ -112,17 +118,23 @@ class Contrast(NamedTuple):
     extra: list[tuple[str, str]]
     different: list[tuple[str, str]]
     expired: dict[str, int]
+    #: How many no record asks for, and may be of customers who were erased.
+    of_erased: int = 0
 
 
 _TABLES = """
 CREATE TABLE written (
-    topic TEXT, partition INT, id TEXT, digest BLOB, nth INT,
+    topic TEXT, partition INT, id TEXT, digest BLOB, whose BLOB, place INT, nth INT,
     PRIMARY KEY (partition, topic, id, digest)
 ) WITHOUT ROWID;
 CREATE TABLE expected (
     topic TEXT, id TEXT, digest BLOB, offset INT, is_due INT,
     PRIMARY KEY (topic, id)
 ) WITHOUT ROWID;
+CREATE INDEX written_by_place ON written (partition, place) WHERE place >= 0;
+CREATE TABLE loose (offset INT PRIMARY KEY);
+CREATE TABLE letters_of_gone (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE buried (whose BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE cut (topic TEXT, since INT);
 CREATE TEMP TABLE first_counts (topic TEXT);
 """
@@ -153,6 +165,21 @@ WHERE w.digest <> e.digest AND (e.topic NOT IN (SELECT topic FROM first_counts) 
     SELECT min(v.nth) FROM written v WHERE v.partition = :p AND v.topic = e.topic AND v.id = e.id
 )) ORDER BY e.offset
 """
+#: What no record asks for, of that which may be of customers who were erased; and what may not.
+_OF_ERASED = """
+w.whose IN (SELECT whose FROM buried) OR w.place IN (SELECT offset FROM loose)
+OR w.id IN (SELECT id FROM letters_of_gone)
+"""
+_EXTRA_OF_OTHERS = _EXTRA.replace(") ORDER BY", f") AND NOT ({_OF_ERASED}) ORDER BY")
+_LESSONS_FOUND = """
+SELECT w.place, w.id, w.digest, min(w.nth) FROM written w
+WHERE w.partition = :p AND w.place >= 0 GROUP BY w.id ORDER BY w.place
+"""
+_LESSONS_EXPECTED = """
+SELECT e.offset, e.id, e.digest, e.is_due AND e.offset >= coalesce((
+    SELECT since FROM cut c WHERE c.topic = e.topic), 0)
+FROM expected e WHERE e.topic = :topic ORDER BY e.offset
+"""
 #: Where the first record that is still there belongs: what the log asks for before it was deleted.
 _CUT = """
 INSERT INTO cut SELECT :topic, coalesce((
@@ -182,14 +209,14 @@ class EffectSpool:
     def found(self, partition: int, effects: Iterable[Effect]) -> None:
         """Note effects that are on their topics, in their order; repeats do no harm."""
         rows = []
-        for topic, name, digest in effects:
+        for topic, name, digest, whose, place in effects:
             self._nth += 1
-            rows.append((topic, partition, name, digest, self._nth))
-        self._insert("INSERT OR IGNORE INTO written VALUES (?,?,?,?,?)", rows)
+            rows.append((topic, partition, name, digest, whose, place, self._nth))
+        self._insert("INSERT OR IGNORE INTO written VALUES (?,?,?,?,?,?,?)", rows)
 
     def expect(self, effects: Iterable[tuple[Effect, int, bool]]) -> None:
         """Note effects that the log asks for: (effect, offset, whether it must be there by now)."""
-        rows = [(*effect, offset, is_due) for effect, offset, is_due in effects]
+        rows = [(*effect[:3], offset, is_due) for effect, offset, is_due in effects]
         self._insert("INSERT OR IGNORE INTO expected VALUES (?,?,?,?,?)", rows)
 
     def contrast(self, partition: int, cut_topics: Iterable[str]) -> Contrast:
@@ -197,8 +224,7 @@ class EffectSpool:
 
         ``cut_topics``: topics whose first records were deleted.
         """
-        for topic in cut_topics:
-            self._db.execute(_CUT, {"topic": topic, "p": partition})
+        self._find_cuts(partition, cut_topics)
         contrast = Contrast(
             missing=self._rows(_MISSING, partition),
             extra=self._rows(_EXTRA, partition),
@@ -208,10 +234,67 @@ class EffectSpool:
         self.forget()
         return contrast
 
+    def loosen(self, offset: int, letter: str | None = None) -> None:
+        """Something may have come of the record at ``offset`` that nobody can tell any more: its
+        content is gone, or that of customers who were due then. Also the dead letter of that name.
+        """
+        self._db.execute("INSERT OR IGNORE INTO loose VALUES (?)", [offset])
+        if letter is not None:
+            self._db.execute("INSERT OR IGNORE INTO letters_of_gone VALUES (?)", [letter])
+
+    def contrast_beside_gone(
+        self, partition: int, cut_topics: Iterable[str], buried: Iterable[bytes], last_erased: int
+    ) -> Contrast:
+        """As `contrast`, where the content of some records is gone. What else no record asks for
+        must be of the customers who are ``buried``, or of such a record: of those up to
+        ``last_erased``.
+        """
+        self._db.executemany("INSERT INTO buried VALUES (?)", [(one,) for one in buried])
+        self._db.execute("DELETE FROM loose WHERE offset > ?", [last_erased])
+        lessons = self._lessons_beside_gone(partition, cut_topics)
+        extra = self._rows(_EXTRA_OF_OTHERS, partition)
+        contrast = self.contrast(partition, cut_topics)
+        of_erased = len(contrast.extra) - len(extra)
+        return contrast._replace(
+            missing=[*_but_lessons(contrast.missing), *lessons.missing],
+            extra=[*_but_lessons(extra), *lessons.extra],
+            different=_but_lessons(contrast.different),
+            of_erased=of_erased,
+        )
+
+    def _lessons_beside_gone(self, partition: int, cut_topics: Iterable[str]) -> Contrast:
+        """Of the lessons of a record those of who was erased are not known: they come among those
+        of others, and shift their numbers: what is known must be there in its order.
+        """
+        missing: list[tuple[str, str]] = []
+        extra: list[tuple[str, str]] = []
+        self._find_cuts(partition, set(cut_topics) & {LABELLED_EXAMPLES})
+        found = groupby(self._each(_LESSONS_FOUND, {"p": partition}), key=_place)
+        asked = self._each(_LESSONS_EXPECTED, {"topic": LABELLED_EXAMPLES})
+        for place, theirs, ours in _side_by_side(found, groupby(asked, key=_place)):
+            lost, beside = _not_in_order(sorted(theirs, key=_number), sorted(ours, key=_number))
+            missing += [(LABELLED_EXAMPLES, name) for name in lost]
+            if beside and not self._is_loose(place):
+                extra += [(LABELLED_EXAMPLES, name) for name in beside]
+        self._db.execute("DELETE FROM cut")
+        return Contrast(missing, extra, [], {})
+
+    def _is_loose(self, place: int) -> bool:
+        found = self._db.execute("SELECT 1 FROM loose WHERE offset = ?", [place])
+        return found.fetchone() is not None
+
+    def _each(self, query: str, values: dict[str, object]) -> Iterator[Any]:
+        with closing(self._db.execute(query, values)) as rows:
+            yield from rows
+
     def forget(self) -> None:
         """Forget what was expected."""
-        self._db.execute("DELETE FROM expected")
-        self._db.execute("DELETE FROM cut")
+        for table in ("expected", "cut", "loose", "letters_of_gone", "buried"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+
+    def _find_cuts(self, partition: int, cut_topics: Iterable[str]) -> None:
+        for topic in cut_topics:
+            self._db.execute(_CUT, {"topic": topic, "p": partition})
 
     def _rows(self, query: str, partition: int) -> list[Any]:
         with closing(self._db.execute(query, {"p": partition})) as rows:
@@ -222,3 +305,49 @@ class EffectSpool:
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
+
+
+def _place(row: Any) -> int:
+    place: int = row[0]
+    return place
+
+
+def _number(row: Any) -> int:
+    """The number of a lesson among those of its record."""
+    return int(row[1].rpartition("-")[2])
+
+
+def _but_lessons(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [one for one in named if one[0] != LABELLED_EXAMPLES]
+
+
+_Groups = Iterator[tuple[int, Iterator[Any]]]
+
+
+def _side_by_side(one: _Groups, other: _Groups) -> Iterator[tuple[int, list[Any], list[Any]]]:
+    """What both have at each place, where one of them has something; both are in order."""
+    ones, others = next(one, None), next(other, None)
+    while ones is not None or others is not None:
+        places = [group[0] for group in (ones, others) if group is not None]
+        place = min(places)
+        here: list[Any] = []
+        there: list[Any] = []
+        if ones is not None and ones[0] == place:
+            here = list(ones[1])
+            ones = next(one, None)
+        if others is not None and others[0] == place:
+            there = list(others[1])
+            others = next(other, None)
+        yield place, here, there
+
+
+def _not_in_order(found: Sequence[Any], expected: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """The names of what is due and is not found in this order, and of what is found besides."""
+    beside: list[str] = []
+    waiting = list(expected)
+    for _, name, digest, _ in found:
+        if waiting and waiting[0][2] == digest:
+            waiting.pop(0)
+        else:
+            beside.append(name)
+    return [name for _, name, _, is_due in waiting if is_due], beside

@@ -13,10 +13,12 @@ from msgspec import Raw
 from config.parameters import Parameters
 from config.topics import DEAD_LETTERS
 from models.collecting.arrival import Arrival, arrived
+from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.customer.identities import MERGED, SPLIT
-from models.events.dead_letter import dead_letter, encode_dead_letter
+from models.events.dead_letter import WEBHOOK, DeadLetter, dead_letter, encode_dead_letter
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event
+from models.events.leniency import plain
 from models.events.rejection import Reason, Rejected
 from streams.kafka_clients import partition_for
 from streams.line_check import LineCheck
@@ -29,7 +31,7 @@ EXPLAINED_MAX = 20
 
 
 class Intake:
-    """The events of one request, one after the other; ``is_trusted``: see `SenderLimits`."""
+    """The events of one request, one after the other; ``is_trusted``: see `Limits`."""
 
     def __init__(
         self,
@@ -67,10 +69,36 @@ class Intake:
                 return
             # If it is refused, too: a retry has no other chance to have its time corrected.
             content = published
-            event = self._checked(content)
+            self._accept(content)
         except Rejected as rejected:
-            self._refuse(number, rejected, content)
-            return
+            letter = dead_letter(rejected, content, step="collector", sender=self._source)
+            self._refuse(number, rejected, letter)
+
+    def take_webhook(self, webhook: Webhook, mapping: VendorMapping) -> str:
+        """Turn a webhook into the records to write for its events, and return its type.
+
+        What can't be understood, or becomes an event that is refused, is a dead letter with the
+        very bytes that came: what mends it is mostly another mapping.
+        """
+        try:
+            mapped = mapping(webhook)
+        except Rejected as rejected:
+            self._refuse_webhook(rejected, webhook, mapping)
+            return ""
+        refusals = mapped.refusals
+        for event in mapped.events:
+            try:
+                published = arrived(event, self._arrival)
+                assert published is not None
+                self._accept(published)
+            except Rejected as rejected:
+                refusals.append(rejected)
+        if refusals:
+            self._refuse_webhook(refusals[0], webhook, mapping)
+        return mapped.type
+
+    def _accept(self, content: bytes) -> None:
+        event = self._checked(content)
         key = event.customer.encode()
         topic = event.kind.topic
         partition = partition_for(key, self._partitions[topic])
@@ -99,8 +127,15 @@ class Intake:
         if event.channel is None:
             self.incomplete["channel"] += 1
 
-    def _refuse(self, number: int, rejected: Rejected, content: bytes) -> None:
-        letter = dead_letter(rejected, content, step="collector", sender=self._source)
+    def _refuse_webhook(self, rejected: Rejected, webhook: Webhook, mapping: VendorMapping) -> None:
+        known = webhook.headers
+        headers = {name: plain(known[name]) for name in mapping.headers if name in known}
+        letter = dead_letter(
+            rejected, webhook.body, step=WEBHOOK, sender=self._source, headers=headers
+        )
+        self._refuse(0, rejected, letter)
+
+    def _refuse(self, number: int, rejected: Rejected, letter: DeadLetter) -> None:
         partition = number % self._partitions[DEAD_LETTERS]
         self.records.append(Outgoing(DEAD_LETTERS, partition, None, encode_dead_letter(letter)))
         self.refused[str(rejected.reason)] += 1

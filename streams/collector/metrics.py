@@ -4,9 +4,10 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
 from models.events.rejection import Reason
+from streams.exposition import exposed, new_registry
 
 #: As many sources have labels of their own; all others are one.
 SOURCES_LABELLED_MAX = 50
@@ -23,7 +24,7 @@ class CollectorMetrics:
     """The metrics of one collector, in a registry of their own; no customer is in any label."""
 
     def __init__(self, sources: Iterable[str]) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self._labels = {name: name for name in sorted(sources)[:SOURCES_LABELLED_MAX]}
         self._requests = Counter(
             "keepstream_collector_requests",
@@ -33,8 +34,8 @@ class CollectorMetrics:
         )
         self._events = Counter(
             "keepstream_collector_events",
-            "Events by source and fate: accepted (published), refused (a dead letter), or "
-            "left_out, as they are about no customer",
+            "Events by source and fate: accepted (published), refused (a dead letter), left_out, "
+            "as they are about no customer, or ignored: webhooks that nothing is made of",
             ["source", "fate"],
             registry=registry,
         )
@@ -82,7 +83,7 @@ class CollectorMetrics:
         )
         # At zero from the start, so that increase() counts the first ones.
         for label in self._labels.values():
-            for fate in ("accepted", "refused", "left_out"):
+            for fate in ("accepted", "refused", "left_out", "ignored"):
                 self._events.labels(label, fate)
             for reason in Reason:
                 self._refused.labels(label, reason)
@@ -117,6 +118,10 @@ class CollectorMetrics:
         for what, count in incomplete.items():
             self._incomplete.labels(label, what).inc(count)
 
+    def count_ignored(self, source: str) -> None:
+        """Count a webhook that nothing is made of."""
+        self._events.labels(self._label(source), "ignored").inc()
+
     def note_skew(self, source: str, skew_ms: int) -> None:
         """Remember a request's clock skew."""
         skews = self._skews.setdefault(self._label(source), deque(maxlen=SKEWS_MAX))
@@ -129,7 +134,7 @@ class CollectorMetrics:
             for quantile in _QUANTILES:
                 value = ranked[min(int(quantile * len(ranked)), len(ranked) - 1)]
                 self._skew.labels(label, quantile).set(value)
-        return generate_latest(self.registry)
+        return exposed(self.registry)
 
     def _label(self, source: str | None) -> str:
         return NOBODY if source is None else self._labels.get(source, OTHER)

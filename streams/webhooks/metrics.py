@@ -4,9 +4,9 @@ reasons.
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
-from config import VERSION
+from streams.exposition import exposed, new_registry
 
 #: What becomes of a message for an endpoint.
 DELIVERED, EXPIRED, WITHDRAWN, ERASED, UNDELIVERED = FATES = (
@@ -23,7 +23,7 @@ class WebhookMetrics:
     """The metrics of one deliverer, in a registry of their own."""
 
     def __init__(self, endpoints: Iterable[str] = ()) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self._messages = Counter(
             "keepstream_webhook_messages",
             "Messages by what became of them: delivered; expired before they were taken; withdrawn "
@@ -77,6 +77,11 @@ class WebhookMetrics:
             ["endpoint"],
             registry=registry,
         )
+        self.broker_silence = Gauge(
+            "keepstream_broker_silence_seconds",
+            "How long ago a Kafka broker last answered this process",
+            registry=registry,
+        )
         for endpoint in endpoints:
             # At zero from the start, so that increase() counts the first ones.
             for fate in FATES:
@@ -84,7 +89,6 @@ class WebhookMetrics:
             self._retries.labels(endpoint)
             self._breaker.labels(endpoint)
             self._disabled.labels(endpoint)
-        Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
 
     def count(self, endpoint: str, fate: str, number: int = 1) -> None:
         """Add messages that came to an end."""
@@ -112,4 +116,4 @@ class WebhookMetrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return exposed(self.registry)

@@ -4,6 +4,7 @@ Nothing is computed, chosen or repeated, so a template can do no harm, and can b
 anything is sent: a path that no message has is refused.
 """
 
+import json
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ class Template:
         """Raises ``TemplateError``."""
         try:
             self._tree = msgspec.json.decode(text)
+            # Only this reader tells of a name that stands twice.
+            json.loads(text, object_pairs_hook=_named_once)
         except (msgspec.DecodeError, RecursionError) as error:
             raise TemplateError(f"template: it is to be JSON ({error})") from None
         if not isinstance(self._tree, dict):
@@ -58,6 +61,16 @@ class Template:
             value = _at(fields, whole[1])
             return self._escape(value) if isinstance(value, str) else value
         return _PLACE.sub(lambda place: self._escape(_as_text(_at(fields, place[1]))), part)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, in which no name may stand twice: the second would silently win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TemplateError(f"template: {twice!r} is there already: give each name once")
+    return found
 
 
 def _paths(part: Any) -> Iterator[str]:

@@ -383,6 +383,65 @@ def test_a_retry_puts_back_what_any_step_refused(
     assert refused["late"] in {value for _, value in read(settings, TRANSACTIONS)}
 
 
+def test_what_went_back_is_closed_and_does_not_go_back_again(
+    settings: Settings, refused: dict[str, bytes]
+) -> None:
+    assert (
+        "3 dead letters went back"
+        in invoke("dead-letters", "retry", "--reason", "wrong_type").stdout
+    )
+    sent = sorted(read(settings, TRANSACTIONS))
+
+    assert "wrong_type" not in invoke("dead-letters", "list").stdout
+    assert 3 == invoke("dead-letters", "list", "--all").stdout.count("  wrong_type  ")
+    again = invoke("dead-letters", "retry", "--reason", "wrong_type")
+    assert "0 dead letters went back" in again.stdout
+    assert sent == sorted(read(settings, TRANSACTIONS))
+    # What is still open is told by doctor, and what closes letters is nothing foreign.
+    findings = msgspec.json.decode(invoke("doctor", "--json").stdout)["findings"]
+    told = {finding["check"]: finding["words"] for finding in findings}
+    assert told["dead letters"].startswith("3 in the last hour: ")
+    assert "wrong_type" not in told["dead letters"]
+    assert "no dead letter" in told["dead letters"]
+    assert told["records"].startswith("1 of the newest 8 records of dead-letters")
+
+
+def test_an_edited_copy_goes_back_if_it_would_be_taken(
+    settings: Settings,
+    refused: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = invoke("dead-letters", "list", "--json", "--reason", "bad_json").stdout
+    place = msgspec.json.decode(listed)["id"]
+    file = tmp_path / "mended.json"
+
+    file.write_bytes(b'{"type": "page", "userId": "canary"}')
+    result = invoke("dead-letters", "mend", place, "--file", str(file))
+    assert 2 == result.exit_code
+    assert "required_missing at $.timestamp" in result.stderr
+    assert [] == read(settings, TRANSACTIONS)
+    for wrong in ("0-999999", "one"):
+        assert 2 == invoke("dead-letters", "mend", wrong, "--file", str(file)).exit_code
+
+    # An editor that leaves things as they are, and one that writes something else.
+    monkeypatch.setenv("EDITOR", "true")
+    monkeypatch.delenv("VISUAL", raising=False)
+    assert "nothing was changed" in invoke("dead-letters", "mend", place).stderr
+    good = {"type": "page", "userId": "canary", "timestamp": "2026-03-01T10:00:00Z"}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(good)))
+    monkeypatch.setenv("EDITOR", f"cp {file}")
+    result = invoke("dead-letters", "mend", place)
+    assert f"{place} went back to transactions, mended, and is closed" in result.stdout
+    # With the id that the refused bytes would have had.
+    [(key, value)] = read(settings, TRANSACTIONS)
+    assert (b"canary", {**good, "messageId": "transactions-2-3"}) == (
+        key, msgspec.json.decode(value),
+    )  # fmt: skip
+    assert 2 == invoke("dead-letters", "mend", place, "--file", str(file)).exit_code
+    assert "bad_json" not in invoke("dead-letters", "list").stdout
+
+
 def test_where_there_are_no_topics_nothing_goes_live(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
 from agents.web import connections
 from agents.web.server import ListenAddress, listening
-from config.sources import SenderLimits, Senders, hash_of
+from config.sources import SenderLimits, Senders, WebhookSource, hash_of
 from config.topics import CLICKSTREAM, DEAD_LETTERS, RAW_TOPICS, TRANSACTIONS
 from models.collecting.requests import BODY_BYTES_MAX, EVENTS_MAX, ROUTES
 from models.events.dead_letter import decode_dead_letter
@@ -107,16 +108,19 @@ def _retry(answer: aiohttp.ClientResponse) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def site(connections_max: int = 100) -> AsyncIterator[Site]:
+async def site(
+    connections_max: int = 100, webhooks: Mapping[str, WebhookSource] | None = None
+) -> AsyncIterator[Site]:
     senders = Senders(
         {
             "web": SenderLimits(keys=[hash_of(KEY)]),
             "slow": SenderLimits(keys=[hash_of(SLOW_KEY)], events_per_second=1, burst=2),
             "server": SenderLimits(keys=[hash_of(SERVER_KEY)], is_trusted=True),
-        }
+        },
+        webhooks,
     )
     outbox = FakeOutbox()
-    metrics = CollectorMetrics(senders.sources)
+    metrics = CollectorMetrics(senders.limits)
     collector = Collector(senders, PARAMETERS, PARTITIONS, outbox, metrics)
     place = ListenAddress("the collector", "127.0.0.1", 0, "HOST", "PORT", connections_max)
     options = {"auto_decompress": False, "lingering_time": LINGER_S}
@@ -206,7 +210,8 @@ def test_what_is_refused_is_told_in_json(
         async with site() as here:
             found, body = await here.post(path, content, **more)
             assert (status, code) == (found, body["code"])
-            assert body["message"]
+            # It says what to do.
+            assert re.search(r"(: |; )(send|post|split)", body["message"])
             if status in (404, 405):
                 assert "post events to /v1/track or /v1/batch" in body["message"]
                 assert (status == 405) == ("allow" in body)

@@ -16,9 +16,7 @@ from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.consent_words import ConsentView, WordView
 from models.customer.contacts import (
-    CONTROL,
     MOMENTS_MAX,
-    TREATED,
     DecidedView,
     DecisionView,
     Outcome,
@@ -26,12 +24,13 @@ from models.customer.contacts import (
     SuppressionView,
 )
 from models.customer.engagement import EngagementView
+from models.customer.holdout import CONTROL, TREATED, HoldoutView
 from models.customer.identities import IdentityView, IdView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
-from models.customer.purchases import RfmView, Window
+from models.customer.purchases import RfmView, RhythmView, Window
 from models.customer.rfm import Segment
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.support import AnswerView, SupportView
@@ -323,6 +322,10 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         Anomaly(-4.0, 0.0),
         [("activity", "nothing in the last 14 days, unlike usual (-4.0 deviations)")],
     ),
+    "rhythm": (
+        RhythmView(("2026-01-05", "2026-01-25"), 20.0, BEFORE, "2026-03-01T00:00:00.000Z"),
+        [("next purchase", "expected about 2026-02-10, overdue from 2026-03-01")],
+    ),
     "purchase_anomaly": (
         Anomaly(-1.2, 0.5),
         [("buying", "last 14 days as usual for this customer (-1.2 deviations)")],
@@ -440,6 +443,16 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("held back", "coupon, by consent: 2 times, last just before"),
             *(("held back", f"note-{n}, by cooldown: 1 time, last just before") for n in range(3)),
             ("held back", "call, by truce: 1 time, last 2 days before"),
+        ],
+    ),
+    "holdout": (
+        HoldoutView(CONTROL, BEFORE),
+        [
+            ("group", "control: what is decided is not carried out"),
+            (
+                "contaminated",
+                "was in both groups, since 2026-02-10 00:00 UTC: leave out of comparisons",
+            ),
         ],
     ),
     "decisions": (

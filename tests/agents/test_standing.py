@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from agents.standing.collector import StandingCollector
 from agents.standing.directory import (
     Addresses,
     AlreadyUp,
@@ -15,6 +16,7 @@ from agents.standing.directory import (
 )
 from agents.standing.up import DECISIONS_MAX, list_command, told
 from agents.standing.upkeep import ENDS_MAX, KeptUp, NotKeptUp
+from config.settings import load_settings
 from models.decisions.trigger import Cause, Trigger, encode_decision
 from streams.embedded.ports import are_free, free_ports
 from streams.embedded.process import ServerProcess
@@ -137,3 +139,14 @@ def test_ports_that_somebody_has_are_not_taken(tmp_path: Path) -> None:
         EmbeddedValkey(tmp_path / "b", ports=one.ports) as other,
     ):
         assert one.ports != other.ports
+
+
+def test_the_addresses_of_webhooks_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text('[webhooks.shop]\nvendor = "shopify"\nsecret_file = "shop.secret"\n')
+    settings = load_settings({}, collector_sources=str(path), collector_port=0)
+    collector = StandingCollector(tmp_path, {}, settings, None, [])
+
+    assert [f"{collector.url}/webhooks/shop"] == collector.webhook_urls
+    # Whoever declares sources has keys of their own.
+    assert "" == collector.write_key

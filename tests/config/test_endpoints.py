@@ -51,7 +51,12 @@ def test_an_address_that_is_a_secret_comes_from_a_file(tmp_path: Path) -> None:
         (WHOLE + "    secrt: x\n", "endpoints.yaml:2: crm: there is no 'secrt'"),
         (WHOLE + "    retries: 3\n", "there is no 'retries'"),
         (WHOLE + WHOLE.partition("\n")[2], "endpoints.yaml:5: crm: line 2 has this name, too"),
-        (WHOLE.replace("crm", "C R M", 1), "name"),
+        (
+            WHOLE.replace("crm", "C R M", 1),
+            "Expected up to 40 lower-case letters, digits and '-' - at `$.name`",
+        ),
+        (BEGIN + "    secret_file: ''\n", "crm: secret_file is empty: name the file"),
+        (BEGIN + "    secret_env: ''\n", "crm: secret_env is empty: name the variable"),
         (WHOLE + "    to: brase\n", "'brase' is no destination; known: generic"),
         ("endpoints:\n  - name: crm\n    secret_env: CRM_SECRET\n", "no url: give one of"),
         (WHOLE + "    url_env: URL\n", "url and url_env: give one of"),

@@ -21,10 +21,10 @@ from models.customer.consent_choices import CHOICE_FIELDS
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
+from models.decisions.trigger import Decision
 from models.engine import Effect
 from models.events.event import Event, Kind
 from models.events.rejection import Rejected
-from models.learning.lessons import Lesson
 from models.plan import Plan, plan_for
 from tests.contract.parts import ALL_ON, STRANGE, present
 from tests.models.lines import START_MS, line
@@ -276,7 +276,7 @@ def past_of(part: Part[Any], number: int = 0) -> Past:
     """Full of the part's events, and the same every time."""
     row, rng = Row(), Random(f"past {number} of {part.name}")
     events = life(part, rng, size=150, span_ms=120 * DAY_MS, message=f"past-{number}")
-    decided = [one.id for one in stepped(events, row) if not isinstance(one, Lesson)]
+    decided = [one.id for one in stepped(events, row) if isinstance(one, Decision)]
     return Past(encode_row(row), row.latest_ms, (*IDS, *decided[-1:]))
 
 

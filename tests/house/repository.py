@@ -16,6 +16,7 @@ _LEFT_BEHIND = {
     ".pytest_cache",
     ".ruff_cache",
     ".venv",
+    ".venv-peers",
     ".venv-second",
     ".venv-released",
     "__pycache__",

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from config.settings import known_variables
+from streams.faust_app import CLOSE_GRACE_S, STOP_GRACE_S
 from tests.house.commands import unknown_words
 from tests.house.repository import ROOT
 
@@ -85,6 +86,36 @@ def test_keepstream_variables_are_settings(service: dict[str, Any]) -> None:
     names = {name for name in service.get("environment", {}) if name.startswith("KEEPSTREAM_")}
 
     assert set() == names - known_variables()
+
+
+def test_every_setting_may_be_in_one_file() -> None:
+    """What a service sets by itself is what a container's network demands."""
+    ours = {name: s for name, s in SERVICES.items() if s["image"].startswith("keepstream:")}
+    assert {"topics", "worker", "collector", "deliverer"} == ours.keys()
+    for service in ours.values():
+        assert [{"path": ".env", "required": False}] == service["env_file"]
+        fixed = {
+            name
+            for name, value in service["environment"].items()
+            if not value.startswith(f"${{{name}:-")
+        }
+        assert fixed <= {
+            "KEEPSTREAM_WEB_HOST",
+            "KEEPSTREAM_WEB_PORT",
+            "KEEPSTREAM_COLLECTOR_HOST",
+            "KEEPSTREAM_COLLECTOR_PORT",
+        }
+
+
+@every_service
+def test_a_service_takes_a_bounded_share_of_the_machine(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"\d+[mg]", service["deploy"]["resources"]["limits"]["memory"])
+
+
+def test_a_worker_has_time_to_end_in_order() -> None:
+    grace = SERVICES["worker"]["stop_grace_period"]
+
+    assert STOP_GRACE_S + CLOSE_GRACE_S < float(grace.removesuffix("s"))
 
 
 def test_variables_named_in_comments_are_settings() -> None:

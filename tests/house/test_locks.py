@@ -15,10 +15,11 @@ RUNTIME = ROOT / "requirements/runtime.txt"
 DEV = ROOT / "requirements/dev.txt"
 REAL = ROOT / "requirements/real.txt"
 BENCH = ROOT / "requirements/bench.txt"
+PEERS = ROOT / "requirements/peers.txt"
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 every_lock = pytest.mark.parametrize(
-    "lock", [RUNTIME, DEV, REAL, BENCH], ids=["runtime", "dev", "real", "bench"]
+    "lock", [RUNTIME, DEV, REAL, BENCH, PEERS], ids=["runtime", "dev", "real", "bench", "peers"]
 )
 
 
@@ -65,6 +66,16 @@ def test_locks_fulfil_the_project() -> None:
     assert [] == asked(runtime + EXTRAS["real"], REAL)
     assert [] == asked(runtime + EXTRAS["bench"], BENCH)
     assert [] == asked(runtime + [text for extra in EXTRAS.values() for text in extra], DEV)
+
+
+def test_peers_are_those_that_are_asked_for_and_none_is_ours() -> None:
+    lines = PEERS.with_suffix(".in").read_text().splitlines()
+    wanted = [line for line in lines if not line.startswith("#")]
+
+    assert [] == asked(wanted, PEERS)
+    assert {"quixstreams", "bytewax", "confluent-kafka"}.isdisjoint(pins(DEV))
+    # Faust is compared with as it is in Keepstream.
+    assert pins(RUNTIME)["faust-streaming"] == pins(PEERS)["faust-streaming"]
 
 
 def test_the_evaluation_reads_the_same_data_as_the_demonstration() -> None:

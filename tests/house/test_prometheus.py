@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.customer.contacts import Outcome
+from models.customer.holdout import CONTROL, TREATED
 from models.decisions.trigger import NEXT_BEST_ACTION
 from models.engine import Fate
 from models.events.refusals import LOUD_LINES_MIN, LOUD_SHARE
@@ -22,21 +23,18 @@ from tests.house.test_compose import SERVICES
 FOLDER = ROOT / "config/prometheus"
 SCRAPING: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
 GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
+ALL_RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
+RULES = [rule for rule in ALL_RULES if "alert" in rule]
+#: What alerts and the dashboard may ask for besides what is exported.
+RECORDED = {rule["record"] for rule in ALL_RULES if "record" in rule}
 
 #: Of a worker, a collector and a deliverer.
 REGISTRIES = (Metrics().registry, CollectorMetrics(()).registry, WebhookMetrics().registry)
 
 every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
-
-
-def exported_names() -> set[str]:
-    """The names of all metrics, as rules write them."""
-    return {
-        f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for registry in REGISTRIES
-        for metric in registry.collect()
-    }
+either_kind = pytest.mark.parametrize(
+    "rule", ALL_RULES, ids=[rule.get("alert") or rule["record"] for rule in ALL_RULES]
+)
 
 
 def labels_of(name: str) -> set[str]:
@@ -50,15 +48,16 @@ def labels_of(name: str) -> set[str]:
     return set(collectors[name]._labelnames)  # type: ignore[attr-defined]
 
 
-@every_rule
-def test_metrics_are_ones_we_export(rule: dict[str, Any]) -> None:
+@either_kind
+def test_metrics_are_ones_we_export(rule: dict[str, Any], exported: set[str]) -> None:
     # A histogram is asked for by its parts.
     names = {
         re.sub("_(bucket|sum|count)$", "", name)
         for name in re.findall(r"keepstream_\w+", rule["expr"])
     }
 
-    assert set() == names - exported_names()
+    assert set() == names - exported
+    assert set() == set(re.findall(r"keepstream:[\w:]+", rule["expr"])) - RECORDED
 
 
 @every_rule
@@ -122,8 +121,29 @@ def test_the_alert_of_refusals_has_the_limits_that_the_commands_have() -> None:
 
     [share], [least] = re.findall(r"> ([\d.]+) \* scalar", expr), re.findall(r">= (\d+)$", expr)
     assert (LOUD_SHARE, LOUD_LINES_MIN) == (float(share), int(least))
-    # In this order: an increase of what was not there before is nothing.
-    assert 3 == len(re.findall(r"\((\w+) unless \1 offset 10m\) or increase\(\1\[10m\]\)", expr))
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_recorded_counts_hold_what_was_not_there_before(name: str) -> None:
+    """In this order: an increase of what was not there before is nothing."""
+    [expr] = [rule["expr"] for rule in ALL_RULES if rule.get("record") == name]
+    form = r"\((\w+) unless last_over_time\(\1\[6h\] offset (\w+)\)\) or increase\(\1\[\2\]\)"
+
+    assert re.fullmatch(form, expr)
+
+
+def test_the_form_of_metrics() -> None:
+    """Base units, and a time of day is a timestamp; no series of when a counter began."""
+    for registry in REGISTRIES:
+        for metric in registry.collect():
+            assert not metric.name.endswith(("_ms", "_milliseconds", "_created"))
+            assert [] == [s.name for s in metric.samples if s.name.endswith("_created")]
+            is_moment = "as a Unix time" in metric.documentation
+            assert is_moment == metric.name.endswith("_timestamp_seconds")
+    for registry in REGISTRIES:
+        assert {"process_cpu_seconds", "process_resident_memory_bytes"} <= {
+            metric.name for metric in registry.collect()
+        }
 
 
 @every_rule
@@ -145,6 +165,20 @@ def test_workers_are_scraped_where_compose_runs_them() -> None:
     assert ["worker"] == discovery["names"]
     assert environment["KEEPSTREAM_WEB_PORT"] == str(discovery["port"])
     assert f'job="{job["job_name"]}"' in RULES[0]["expr"]
+
+
+def test_deliverers_are_scraped_where_compose_runs_them() -> None:
+    job = SCRAPING["scrape_configs"][2]
+    [discovery] = job["dns_sd_configs"]
+
+    assert ["deliverer"] == discovery["names"]
+    assert SERVICES["deliverer"]["environment"]["KEEPSTREAM_WEB_PORT"] == str(discovery["port"])
+
+
+def test_jobs_that_rules_ask_for_are_scraped() -> None:
+    asked = {job for rule in ALL_RULES for job in re.findall(r'job="([^"]+)"', rule["expr"])}
+
+    assert asked == {job["job_name"] for job in SCRAPING["scrape_configs"]}
 
 
 def test_collectors_are_scraped_where_compose_runs_them() -> None:

@@ -12,7 +12,8 @@ from config.rules import load_triggers
 from config.settings import Settings, load_settings
 from config.topics import FEEDBACK, RETENTION_TRIGGERS, TRANSACTIONS
 from models.admission import admit
-from models.customer.contacts import CONTROL, TREATED, Outcome
+from models.customer.contacts import Outcome
+from models.customer.holdout import CONTROL, TREATED
 from models.decisions.policy import compile_policy
 from models.decisions.trigger import (
     ACTION_WITHDRAWN,

@@ -18,6 +18,7 @@ def _besides(rights: Rights) -> str:
         f"{operation} on {_names(names)}"
         for operation, names in (
             ("Create", rights.creates),
+            ("Delete", rights.deletes),
             ("Describe", rights.describes),
             ("DescribeConfigs", rights.looks_at_configs),
         )

@@ -21,6 +21,7 @@ INTEGER_CALLS = {"bool", "ceil", "floor", "int", "len"}
 #: Sums of integers that cannot be told from their text, each with what is added up.
 SUMS_OF_INTEGERS = {
     "sum(fates.values())": "events by what became of them",
+    "sum(found.ends.values())": "offsets",
     "sum(histogram.values())": "customers by bin",
     "sum((partition.rehearsed for partition in rehearsing or facts.partitions))": "decisions",
     "sum((partition.damaged for partition in damaged))": "rows",

@@ -267,14 +267,14 @@ class Deployment:
             folds[record.partition].take(record, record.partition, SetAside.of(self.settings))
         return folds
 
-    def run(self, *arguments: str, allowed: Collection[int] = (0,)) -> str:
+    def run(self, *arguments: str, allowed: Collection[int] = (0,), **environment: str) -> str:
         """Run the command line against this deployment; its standard output. It must end with one
         of the exit codes ``allowed``.
         """
         done = subprocess.run(
             [sys.executable, "-m", "agents.cli", *arguments],
             cwd=ROOT,
-            env=self.environment,
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             timeout=240,

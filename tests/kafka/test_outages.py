@@ -246,5 +246,7 @@ def _abandoned(deployment: Deployment) -> set[str]:
 
 def _clock_ms(worker: Worker) -> float:
     """The clock of the partition that is the furthest behind."""
-    clocks = [sample.value for sample in worker.samples("keepstream_partition_clock_seconds")]
+    clocks = [
+        sample.value for sample in worker.samples("keepstream_partition_clock_timestamp_seconds")
+    ]
     return min(clocks, default=0) * 1_000

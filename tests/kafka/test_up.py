@@ -10,7 +10,8 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import time
-from urllib.request import Request, urlopen
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 
@@ -135,6 +136,15 @@ def delivers(at: Addresses) -> bool:
         return False
 
 
+def console_says(at: Addresses) -> str:
+    """What whoever logs in to the console sees."""
+    form = urlencode({"token": at.console_token}).encode()
+    browser = build_opener(HTTPCookieProcessor())
+    with browser.open(f"{at.console_url}/login", form, timeout=30) as answer:
+        content: bytes = answer.read()
+    return content.decode()
+
+
 def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> None:
     declare_an_endpoint(up, tmp_path)
     at = up.start()
@@ -145,6 +155,8 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
         at.worker_urls[0] in up.process.log_since_start(),
     )
     wait_until(lambda: is_known(up, "ada", at), "ada is known", LIVENESS_S, [up.process])
+    assert f"{at.console_url}/login#{at.console_token}" in up.process.log_since_start()
+    assert "What is being decided" in console_says(at)
 
     assert 200 == collected(at, "cleo")
     wait_until(lambda: is_known(up, "cleo", at), "cleo is known", LIVENESS_S, [up.process])
@@ -169,6 +181,7 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
     assert (at.bootstrap_servers, at.redis_url) == (again.bootstrap_servers, again.redis_url)
     # Clients go on as they were set up.
     assert (at.collector_url, at.write_key) == (again.collector_url, again.write_key)
+    assert (at.console_url, at.console_token) == (again.console_url, again.console_token)
     wait_until(lambda: is_known(up, "ada", again), "ada is still", LIVENESS_S, [up.process])
     assert 0 == up.stop(signal.SIGTERM)
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from agents.cli import app
 from agents.webhooks.examples import ACTION, TRIGGER
 from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS, UNDELIVERED
 from models.decisions.trigger import Decision, encode_decision
@@ -227,6 +229,14 @@ def test_what_was_refused_is_kept_and_retried_and_nothing_of_who_was_erased(
     written = b"".join((key or b"") + value for _, key, value in place.read(UNDELIVERED))
     assert not any(who in written.replace(b"r-" + who, b"") for who in (b"ada", b"bob", b"eve"))
     assert [] == asyncio.run(unsettled(place.settings, "other"))
+    asked = ("doctor", "--json", "--deliverer", f"http://127.0.0.1:{deliver.port}")
+    looked = json.loads(CliRunner().invoke(app, asked, env=place.environment).stdout)
+    [endpoint] = looked["facts"]["endpoints"]
+    assert ("crm", 1, 3, False) == tuple(
+        endpoint[fact] for fact in ("name", "deliverers", "undelivered", "is_open")
+    )
+    words = [found["words"] for found in looked["findings"] if found["check"] == "endpoints"]
+    assert ["3 messages for crm were set aside"] == words
 
     erase(place, "ada")
     place.wait("it is told", lambda: deliver.metric(fates, fate="delivered") == 2)

@@ -69,7 +69,7 @@ def said_by(
 
 class Deployment:
     """``effects``: what was decided and taught; ``refused``: what parts or rows refused;
-    ``outcomes``: of decisions, for whom they count.
+    ``outcomes``: of decisions, for whom they count; ``dropped``: labels that teach nothing, by why.
     """
 
     def __init__(self, partitions: int = 1, parameters: Parameters = LINKING) -> None:
@@ -82,6 +82,7 @@ class Deployment:
         self.effects: list[Effect] = []
         self.refused: list[Rejected] = []
         self.outcomes: list[Event] = []
+        self.dropped: Counter[str] = Counter()
 
     def _opened(self, number: int) -> Partition:
         state = decode_state(self.states[number])
@@ -124,6 +125,8 @@ class Deployment:
             self.refused.append(applied.refused)
         if applied.outcome is not None:
             self.outcomes.append(applied.outcome)
+        for why, count in applied.dropped:
+            self.dropped[why] += count
         for effect in applied.effects:
             if isinstance(effect, LinkRecord):
                 self.logs[self.home(effect.customer)].append(encode_link_record(effect))

@@ -25,8 +25,8 @@ from models.customer.contacts import (
     RejectedAction,
 )
 from models.customer.fingerprint import fingerprint
+from models.customer.holdout import is_control
 from models.customer.row import Row, encode_row
-from models.decisions.actions import is_control
 from models.decisions.trigger import (
     NextBestAction,
     Priority,

@@ -747,7 +747,9 @@ def test_switched_off_it_says_nothing_and_keeps_what_it_has() -> None:
     assert isnan(points(row, at(days=30), off))
     assert "" == fact(row, "level", at(days=30), off)
     assert seen(row, at(days=30), off).loyalty is None
-    assert [] == list(samples_of_parts(learner_of(effects).so_far(at()), OFF))
+    told = samples_of_parts(learner_of(effects).so_far(at()), OFF)
+    assert LOYALTY.population is not None
+    assert [] == [sample for sample in told if sample.measure in LOYALTY.population.measures]
 
 
 def test_switched_on_again_it_goes_on_from_what_it_kept_and_raises_nothing_old() -> None:

@@ -49,6 +49,14 @@ DELIVERY = (
         BACKLOG.format(0),
     ),
     Mutant(
+        "a flush waits for room behind another buffer",
+        "streams/outbox.py",
+        "                continue\n            return durable",
+        "                raise\n            return durable",
+        "tests/kafka/test_lost_broker.py"
+        "::test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back[killed]",
+    ),
+    Mutant(
         "a row knows what it has applied",
         "models/partition.py",
         "            return row.applied >= offset\n        grave",

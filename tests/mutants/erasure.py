@@ -55,4 +55,19 @@ ERASURE = (
         "tests/properties/test_archives.py"
         "::test_the_archive_has_nothing_of_who_was_erased_and_all_else_is_as_ever",
     ),
+    Mutant(
+        "what no record asks for is of who was erased only where it may be",
+        "streams/auditing/spools.py",
+        "            if beside and not self._is_loose(place):",
+        "            if False:",
+        "tests/streams/test_auditing_erased.py::test_whatever_else_is_not_theirs_differs",
+    ),
+    Mutant(
+        "what an id adds is told once, also while its person leaves another",
+        "models/linked_person.py",
+        "        if not state.is_leaving:",
+        "        if True:",
+        "tests/models/test_holdout_of_persons.py"
+        "::test_what_is_told_of_all_customers_is_what_each_has_told",
+    ),
 )

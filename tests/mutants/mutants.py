@@ -3,9 +3,10 @@
 A mutant takes one protection out. Its test must fail then: if it passes, it holds nothing.
 """
 
+from tests.mutants.console import CONSOLE
 from tests.mutants.delivery import DELIVERY
 from tests.mutants.erasure import ERASURE
 from tests.mutants.trust import TRUST
 from tests.mutants.webhooks import WEBHOOKS
 
-MUTANTS = (*DELIVERY, *ERASURE, *TRUST, *WEBHOOKS)
+MUTANTS = (*CONSOLE, *DELIVERY, *ERASURE, *TRUST, *WEBHOOKS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.repository import ROOT
+from tests.mutants.delivery import DELIVERY
 from tests.mutants.mutant import Mutant
 from tests.mutants.mutants import MUTANTS
 from tests.mutants.run import MutantError, put_in, survives
@@ -35,7 +36,7 @@ def test_every_protection_is_where_its_mutant_says(mutant: Mutant, tmp_path: Pat
 
 
 def test_a_protection_that_moved_is_told(tmp_path: Path) -> None:
-    gone = MUTANTS[0]._replace(file="module.py", text="not there")
+    gone = DELIVERY[0]._replace(file="module.py", text="not there")
     (tmp_path / "module.py").write_text("")
     with pytest.raises(MutantError, match="has 0 times what holds that effects are durable"):
         put_in(gone, tmp_path)

@@ -72,12 +72,12 @@ def _settled(story: list[bytes], partitions: int) -> Deployment:
     for event in story:
         note(event.decode())
         # Deadlines before what partitions tell each other, wherever they are.
-        shop.tick(_time_of(event))
+        shop.tick(time_of(event))
         shop.tell(event)
     return shop
 
 
-def _time_of(event: bytes) -> int:
+def time_of(event: bytes) -> int:
     moment = datetime.fromisoformat(orjson.loads(event)["timestamp"])
     return round(moment.timestamp() * 1_000)
 
@@ -175,7 +175,7 @@ def test_when_rows_are_packed_makes_no_difference(seed: int, size: int) -> None:
         for shop in (live, packed):
             shop.tell(event)
             if is_time:
-                shop.tick(_time_of(event))
+                shop.tick(time_of(event))
         for rows in packed.rows:
             # As after a batch: what is asked for next is read anew.
             rows.rows.clear()

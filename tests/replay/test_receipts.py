@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from agents.trials.demo.shop import ShopConfig, simulate
 from models.customer.churn_reason import ReasonKind
-from models.customer.contacts import CONTROL, TREATED
+from models.customer.holdout import CONTROL, TREATED, is_control
 from models.customer.registry import FACTS
-from models.decisions.actions import is_control
 from models.decisions.decide import BASE
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,

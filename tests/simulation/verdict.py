@@ -45,7 +45,7 @@ from models.replay import Replay
 from streams.archive.key_reading import Keys
 from streams.archive.unsealing import Unsealed, Unsealing
 from streams.auditing.learning_audit import LearningAudit, Named, consumed_by
-from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_id
+from streams.auditing.partition_audit import PartitionAudit, Scope, lesson_effect
 from streams.auditing.passed_on import PassedOn
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
@@ -257,10 +257,8 @@ class Verdict:
                     digest = digest_of(str(letter.reason).encode())
                     spool.found(number, [Effect(DEAD_LETTERS, name, digest)])
         for record in self._log(LABELLED_EXAMPLES, 0):
-            value = record.value or b""
-            lesson = decode_lesson(value)
-            effect = Effect(LABELLED_EXAMPLES, lesson_id(lesson), digest_of(value))
-            spool.found(lesson.partition, [effect])
+            lesson = decode_lesson(record.value or b"")
+            spool.found(lesson.partition, [lesson_effect(lesson)])
 
     async def _learn_again(self) -> None:
         named: dict[int, list[Named]] = {}

@@ -14,7 +14,8 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from streams.batch_consumer import Batching
-from streams.faust_app import KeepstreamApp, Membership, new_faust_app, quiet_libraries, run_worker
+from streams.faust_app import KeepstreamApp, Membership, new_faust_app, run_worker
+from streams.library_lines import quiet_libraries
 from streams.record_batches import RecordBatch
 
 POISON = b"poison"

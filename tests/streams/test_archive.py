@@ -52,6 +52,8 @@ class Owned:
         if grave is not None:
             self.graves["ada"] = grave
         self.writer = ArchiveWriter(0, self.rows, keys, self.graves, SECRETS)
+        # The partition's own key, with which it begins.
+        (self.first,) = self.written()
 
     def take(self, offset: int, value: bytes) -> None:
         self.writer.take(offset, decode_log_line(value), value, ALREADY_APPLIED)
@@ -131,6 +133,15 @@ def test_a_row_without_a_key_is_written_with_the_one_that_is_drawn() -> None:
     key = SECRETS.key_of(b"ada", 4).kept(b"ada")
     assert (b"ada", ("key", key)) == (written.key, written.headers[1])
     assert [key] == [one.value for one in owned.written() if one.topic == "customer-keys"]
+
+
+def test_each_owner_writes_the_partition_s_key_again_so_that_segments_end() -> None:
+    """Also one that goes on from another: without new customers nothing else would be written."""
+    owned = Owned()
+    assert PARTITION_KEY == owned.first.key
+    assert SECRETS.frame in (owned.first.value or b"")
+    owned.take(4, record_of("Ticket Opened", 1, ticket_id="t"))
+    assert PARTITION_KEY not in [one.key for one in owned.written()]
 
 
 def test_keys_and_secrets_are_read_back_and_no_others() -> None:

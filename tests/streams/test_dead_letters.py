@@ -4,11 +4,20 @@ import msgspec
 import pytest
 
 from config.topics import SUPPORT, TRANSACTIONS
+from config.vendors import shipped_vendor
 from models.admission import admit
-from models.events.dead_letter import DeadLetter, dead_letter
+from models.collecting.vendor_mapping import OwnIds, VendorMapping
+from models.events.dead_letter import (
+    WEBHOOK,
+    DeadLetter,
+    dead_letter,
+    decode_dead_letter,
+    encode_dead_letter,
+)
 from models.events.event import Source
 from models.events.rejection import Reason, Rejected
 from models.events.wire import EVENT_BYTES_MAX, encode_log_event
+from streams.collector.webhook_letters import WebhookReader
 from streams.dead_letters import is_retried, parcel_of
 from tests.models.lines import PARAMETERS, at, line
 
@@ -52,3 +61,28 @@ def test_an_event_without_a_message_id_gets_that_of_its_place_on_its_topic() -> 
     old = Source(SUPPORT, 1, 7, at())
     parcel = parcel_of(dead_letter(Rejected(Reason.BAD_JSON), raw, step="ingest", source=old))
     assert "support-1-7" == msgspec.json.decode(parcel.value)["messageId"]
+
+
+def test_a_refused_webhook_is_read_again_by_a_mended_mapping() -> None:
+    body = msgspec.json.encode({"id": 5, "created_at": "2026-03-01T10:00:00Z", "note": "ada"})
+    headers = {"x-shopify-topic": "orders/create", "x-shopify-webhook-id": "d-1"}
+    refused = dead_letter(
+        Rejected(Reason.NO_IDENTITY), body, step=WEBHOOK, sender="shop", headers=headers
+    )
+    kept = decode_dead_letter(encode_dead_letter(refused))
+    mended = VendorMapping(shipped_vendor("shopify"), "x", OwnIds("y", "note"))
+    [parcel] = WebhookReader({"shop": mended})(kept)
+
+    event = msgspec.json.decode(parcel.value)
+    assert (TRANSACTIONS, b"ada", "ada") == (parcel.topic, parcel.key, event["userId"])
+    assert "shop:d-1:order-completed" == event["messageId"]
+
+
+def test_webhooks_that_can_not_be_read_again_stay_and_are_counted() -> None:
+    mapping = VendorMapping(shipped_vendor("stripe"), "x")
+    reader = WebhookReader({"shop": mapping})
+    for sender in ("shop", "shop", "other"):
+        refused = Rejected(Reason.BAD_JSON)
+        assert [] == reader(dead_letter(refused, b"{", step=WEBHOOK, sender=sender))
+
+    assert ({"other": 1}, 2) == (reader.unknown, reader.unread)

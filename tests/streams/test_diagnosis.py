@@ -127,11 +127,18 @@ def test_whatever_is_not_well_says_what_to_do() -> None:
     assert all(finding.fix for finding in findings)
 
 
+def test_a_store_that_does_not_answer_is_not_seen() -> None:
+    """It may well answer the workers."""
+    away = Store("redis://h", error="ConnectionError", is_seen=False)
+    assert "start it" in found(Severity.UNSEEN, "redis", store=away).fix
+
+
 def test_without_a_broker_only_the_store_is_told_of() -> None:
     error = "no Kafka broker at k:9092 (refused): start the broker, or set KEEPSTREAM_X"
     findings = diagnose(DeploymentFacts(NOW_MS, WELL.store, broker_error=error), PARAMETERS)
 
     assert ["broker", "redis"] == [finding.check for finding in findings]
+    assert Severity.UNSEEN is findings[0].level
     assert "no Kafka broker at k:9092 (refused)" == findings[0].words
     assert "start the broker, or set KEEPSTREAM_X" == findings[0].fix
 

@@ -33,7 +33,7 @@ from models.decisions.trigger import (
     decode_decision,
     does_nothing,
 )
-from models.events.dead_letter import decode_dead_letter
+from models.events.dead_letter import Closing, decode_entry
 from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
 from models.parameters import load_parameters
@@ -227,9 +227,8 @@ class Watch:
             figures.latencies_ms.append(record.timestamp - int(caused_at))
 
     def _take_letter(self, record: ConsumerRecord) -> None:
-        letter = decode_dead_letter(record.value)
-        source = letter.source
-        if source is None:
+        letter = decode_entry(record.value)
+        if isinstance(letter, Closing) or (source := letter.source) is None:
             return
         kept = self.figures.late if letter.reason is Reason.TOO_LATE else self.figures.refused
         kept.add((source.topic, source.partition, source.offset))

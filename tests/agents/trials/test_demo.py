@@ -45,6 +45,7 @@ from models.parameters import load_parameters
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
+from streams.progress import Backlog
 
 ROOT = Path(__file__).parents[3]
 NOW_MS = 1_800_000_000_000
@@ -169,8 +170,8 @@ def test_what_a_worker_counted_and_owns_is_read_from_its_metrics() -> None:
     metrics = Metrics()
     metrics.count_events({("clickstream", "applied"): 7, ("support", "applied"): 2})
     metrics.count_events({("support", "late"): 1})
-    metrics.set_position("customer-events", 3, lag=12, stuck_s=0.0)
-    metrics.set_position("labelled-examples", 0, lag=5, stuck_s=0.0)
+    metrics.set_position("customer-events", 3, Backlog(12, 0.0, 0.0))
+    metrics.set_position("labelled-examples", 0, Backlog(5, 0.0, 0.0))
 
     seen = parse_metrics(metrics.exposition().decode())
 

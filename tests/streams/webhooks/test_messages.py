@@ -92,6 +92,7 @@ def test_a_template_is_filled_with_fields_of_their_types() -> None:
         ('{"a": "${data.userId} and ${"}', "a ${ has no } after it"),
         ('{"a": "${data.__class__}"}', "no message has"),
         ('{"${data.kind}": 1}', "a name has no ${…}"),
+        ('{"a": [{"b": 1, "c": 2, "b": 3}]}', "'b' is there already: give each name once"),
     ],
 )
 def test_a_template_that_cannot_be_filled_is_refused(text: str, words: str) -> None:

@@ -1,0 +1,142 @@
+"""`keepstream webhooks`: what vendors' webhooks become, and which are taken."""
+
+from pathlib import Path
+from time import time
+from typing import Annotated
+
+import typer
+
+from agents.cli.errors import EXIT_FOUND, CommandError, complain
+from agents.cli.options import Assignments, parameters_from, settings_from
+from config.parameters import Parameters
+from config.settings import Settings
+from config.sources import SourcesFile, sources_in
+from config.vendors import SHIPPED
+from models.collecting.requests import BODY_BYTES_MAX
+from models.collecting.vendor_mapping import VendorMapping, Webhook
+from models.events.refusals import refusal_in_words
+from models.events.rejection import Rejected
+from streams.collector.mappings import mapping_of
+
+app = typer.Typer(
+    help="Look at vendors' webhooks, and at what becomes of them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list", epilog="Example: keepstream webhooks list")
+def list_webhooks() -> None:
+    """List the vendors that are known, with the types of webhooks that become events, and the
+    addresses at which the collector takes those that the file of sources declares.
+    """
+    settings = settings_from()
+    file = _sources(settings)
+    for name in (*SHIPPED, *file.vendors):
+        vendor, where = file.vendor(name)
+        mapping = VendorMapping(vendor, where)
+        typer.echo(f"{name}: {', '.join(mapping.types)}")
+    place = f"{settings.collector_host}:{settings.collector_port}"
+    for name, rule in file.webhooks.items():
+        typer.echo(f"POST http://{place}/webhooks/{name} takes webhooks of {rule.vendor}")
+
+
+@app.command(
+    "check",
+    epilog="Example: keepstream webhooks check order.json --source shopify "
+    "--header 'X-Shopify-Topic: orders/create'",
+)
+def check(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The body of a webhook.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source", metavar="NAME", help="A source of webhooks, or a vendor, whose it is."
+        ),
+    ],
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="'NAME: VALUE'",
+            help="A header that came with it; may be repeated.",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+) -> None:
+    """Print the events that a webhook would become, a line each, and send nothing.
+
+    Its signature is not looked at. Exit code 1: it would be a dead letter, or one of its events is
+    refused.
+    """
+    settings = settings_from()
+    mapping = _mapping(_sources(settings), source)
+    webhook = Webhook(source, _headers(header or []), _body(path))
+    if missing := [name for name in mapping.headers if name not in webhook.headers]:
+        given = " ".join(f"--header '{name}: …'" for name in missing)
+        typer.secho(f"its mapping reads headers that are not given: {given}", err=True)
+    try:
+        mapped = mapping(webhook)
+    except Rejected as rejected:
+        complain(f"it would be a dead letter: {refusal_in_words(rejected)}")
+        raise typer.Exit(EXIT_FOUND) from None
+    if not (mapped.events or mapped.refusals):
+        typer.secho(f"{mapped.type}: it is taken, and nothing is made of it", err=True)
+    is_any_refused = _print(mapped.events, parameters_from(settings, assignments))
+    for refusal in mapped.refusals:
+        complain(f"it would be a dead letter: {refusal_in_words(refusal)}")
+    if is_any_refused or mapped.refusals:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _print(events: list[bytes], parameters: Parameters) -> bool:
+    """Print events, and say why those are refused that are; whether any is."""
+    from streams.line_check import LineCheck  # noqa: PLC0415 - not for --help
+
+    line_check = LineCheck(parameters, int(time() * 1_000))
+    is_any_refused = False
+    for event in events:
+        typer.echo(event.decode())
+        try:
+            line_check(event)
+        except Rejected as rejected:
+            complain(f"it is refused: {refusal_in_words(rejected)}")
+            is_any_refused = True
+    return is_any_refused
+
+
+def _sources(settings: Settings) -> SourcesFile:
+    path = settings.collector_sources
+    return sources_in(Path(path)) if path else SourcesFile()
+
+
+def _mapping(file: SourcesFile, source: str) -> VendorMapping:
+    """That of a source of webhooks, or of a vendor as it is. Raises `SettingsError` if there is
+    neither, and `RuleError`.
+    """
+    if source in file.webhooks:
+        return mapping_of(file.webhook(source))
+    return VendorMapping(*file.vendor(source))
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    headers = {}
+    for one in given:
+        name, colon, value = one.partition(":")
+        if not colon or not name.strip():
+            raise CommandError(f"--header {one!r}: write it as 'NAME: VALUE'")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _body(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            body = file.read(BODY_BYTES_MAX + 1)
+    except OSError as error:
+        raise CommandError(f"{path} can't be read ({error.strerror})") from None
+    if len(body) > BODY_BYTES_MAX:
+        raise CommandError(
+            f"{path} has more than {BODY_BYTES_MAX:,} bytes, and such a webhook is answered 413"
+        )
+    return body

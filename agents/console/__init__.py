@@ -1,0 +1,1 @@
+"""`keepstream console`: what happens and why, as pages for people."""

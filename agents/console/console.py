@@ -1,0 +1,55 @@
+"""What the pages share."""
+
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from agents.console.checkup import Checkup
+from agents.console.marks import CustomerMarks
+from agents.console.memory import DecisionMemory
+from agents.console.rendering import Rendering
+from agents.console.sessions import Session, Sessions
+from agents.console.trial import RuleTrials
+from config.parameters import Parameters
+from config.people import People
+from config.settings import Settings
+from streams.topic_rates import TopicRates
+
+_COOKIE: Final = "keepstream-console"
+#: Where a request has its session.
+SESSION: Final = web.RequestKey("session", Session)
+
+
+def cookie_name(request: web.Request) -> str:
+    """The name of the session's cookie: a browser sends cookies to all ports of a host, where
+    another console may be.
+    """
+    return f"{_COOKIE}-{request.url.port}"
+
+
+class Console(NamedTuple):
+    """One process's console."""
+
+    settings: Settings
+    parameters: Parameters
+    people: People
+    sessions: Sessions
+    marks: CustomerMarks
+    rendering: Rendering
+    memory: DecisionMemory
+    rates: TopicRates
+    checkup: Checkup
+    trials: RuleTrials
+
+    @property
+    def currency(self) -> str:
+        return self.parameters.money.currency
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing new is heard of; a broker that goes away is noticed by its silence."""
+        return self.memory.problem or self.rates.problem
+
+    def page(self, request: web.Request, template: str, here: str, **given: Any) -> web.Response:
+        """A whole page, for whoever asks; ``here``: which entry of the navigation it is."""
+        return self.rendering.page(template, session=request[SESSION], here=here, **given)

@@ -1,0 +1,110 @@
+"""Customers as workers know them now, or as Redis knew them last."""
+
+import asyncio
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from config.settings import Settings
+from models.customer.profile import Profile
+from models.customer_list import ANSWER, CustomerList
+from models.events.foreign import UNREADABLE
+from streams.redis_views import customer_key
+from streams.store_client import StoreUnreachable, store_client
+
+PROFILE_TIMEOUT_S = 5.0
+#: A worker gives a list up after 30 s.
+LIST_TIMEOUT_S = 28.0
+_NOT_FOUND, _INCOMPLETE = 404, 503
+_REFUSED = 400
+
+
+class ProfileAnswer(NamedTuple):
+    """A profile, or None with why there is none; ``note``: that it is not as of now."""
+
+    profile: Any
+    note: str = ""
+
+
+class ListAnswer(NamedTuple):
+    """A list, or None with why there is none."""
+
+    found: CustomerList | None
+    problem: str = ""
+
+
+class CustomersAsked:
+    """Asks a worker, which knows where the others are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def profile(self, customer: str) -> ProfileAnswer:
+        """A customer's profile as of now, or as Redis has it where no worker answers."""
+        url = f"{self._settings.worker_url}/customers/{quote(customer, safe='')}"
+        try:
+            status, content = await _got(url, {}, PROFILE_TIMEOUT_S)
+        except (aiohttp.ClientError, TimeoutError):
+            return await self._last_known(customer, "No worker answers")
+        if status == _NOT_FOUND:
+            return ProfileAnswer(None, "There is no customer with this id. Letters count.")
+        if status != 200:
+            return await self._last_known(customer, "The customer's worker is not ready")
+        return _decoded(content, "")
+
+    async def _last_known(self, customer: str, why: str) -> ProfileAnswer:
+        try:
+            content = await asyncio.to_thread(self._in_store, customer)
+        except StoreUnreachable:
+            return ProfileAnswer(None, f"{why}, and neither does Redis.")
+        if content is None:
+            return ProfileAnswer(None, f"{why}, and Redis knows nobody with this id.")
+        return _decoded(content, f"{why}: this is what Redis was told last.")
+
+    def _in_store(self, customer: str) -> bytes | None:
+        with store_client(self._settings) as client:
+            content: Any = client.get(customer_key(self._settings, customer))
+        return None if content is None else bytes(content)
+
+    async def customers(self, query: dict[str, str]) -> ListAnswer:
+        """A list over all partitions, of those that answered."""
+        try:
+            status, content = await _got(
+                f"{self._settings.worker_url}/customers", query, LIST_TIMEOUT_S
+            )
+        except (aiohttp.ClientError, TimeoutError):
+            return ListAnswer(None, f"No worker answers at {self._settings.worker_url}.")
+        if status == _REFUSED:
+            return ListAnswer(None, _message(content))
+        if status not in (200, _INCOMPLETE):
+            return ListAnswer(None, f"The worker answered with {status}.")
+        try:
+            return ListAnswer(ANSWER.decode(content))
+        except UNREADABLE:
+            return ListAnswer(None, "The answer is no list: the worker is of another release.")
+
+
+async def _got(url: str, query: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
+    limit = aiohttp.ClientTimeout(total=timeout_s, connect=2.0)
+    async with (
+        aiohttp.ClientSession(timeout=limit) as session,
+        session.get(url, params=query) as answer,
+    ):
+        return answer.status, await answer.read()
+
+
+def _decoded(content: bytes, note: str) -> ProfileAnswer:
+    try:
+        return ProfileAnswer(msgspec.json.decode(content, type=Profile), note)
+    except UNREADABLE:
+        return ProfileAnswer(None, "The profile is of another release than the console.")
+
+
+def _message(content: bytes) -> str:
+    try:
+        said = msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return "The worker does not understand the question."
+    return str(said.get("message", ""))

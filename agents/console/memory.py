@@ -1,0 +1,152 @@
+"""The latest moments at which something was decided, as the ledger tells them."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from secrets import token_hex
+from typing import NamedTuple
+
+from config.settings import Settings
+from models.decisions.trigger import ActionWithdrawn, Decision
+from streams.decision_feed import follow_ledger
+from streams.decision_ledger import Found, Moments
+from streams.kafka_clients import BrokerUnreachable
+from streams.topics import TopicsError
+
+log = logging.getLogger(__name__)
+
+MOMENTS_MAX = 2_000
+#: Read of each partition at the start.
+NEWEST = 500
+RETRY_S = 2.0
+
+
+class Heard(NamedTuple):
+    """A moment, and its number in the order in which it was heard of."""
+
+    number: int
+    found: Found
+
+
+class DecisionMemory:
+    """The latest `MOMENTS_MAX` moments, by the ids of their decisions, and who waits for more.
+
+    ``problem``: why nothing new is heard of, None if all is well. ``run``: names this process, so
+    that a number of another one is not taken for one of this.
+    """
+
+    def __init__(self) -> None:
+        self.run = token_hex(4)
+        self.problem: str | None = "the decision ledger is being read"
+        self._number = 0
+        self._latest: OrderedDict[str, Heard] = OrderedDict()
+        self._place: dict[str, str] = {}
+        self._withdrawn: dict[str, ActionWithdrawn] = {}
+        self._moments: dict[int, Moments] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def number(self) -> int:
+        """The number of the latest moment."""
+        return self._number
+
+    def take(self, decided: Mapping[int, Sequence[Decision]]) -> None:
+        """Remember what a poll brought, by partition; an empty one ends what was begun."""
+        complete: list[Found] = []
+        for partition, decisions in decided.items():
+            moments = self._moments.setdefault(partition, Moments())
+            for decision in decisions:
+                complete += moments.take(decision)
+        if not decided:
+            for moments in self._moments.values():
+                complete += moments.rest()
+        # Each partition has an order of its own; a reader wants one of time.
+        for found in sorted(complete, key=_when):
+            self._add(found)
+        self.problem = None
+        self._wake()
+
+    def newest_first(self) -> Iterator[Heard]:
+        """All that is remembered."""
+        return reversed(self._latest.values())
+
+    def after(self, number: int) -> list[Heard]:
+        """What was heard of after a number, in order."""
+        found: list[Heard] = []
+        for heard in self.newest_first():
+            if heard.number <= number:
+                break
+            found.append(heard)
+        return found[::-1]
+
+    def find(self, decision_id: str) -> Found | None:
+        """The moment of a decision, if it is remembered."""
+        place = self._place.get(decision_id)
+        return self._latest[place].found if place is not None else None
+
+    def withdrawal(self, decision_id: str) -> ActionWithdrawn | None:
+        """The news that the decision must not be carried out any more, if there was any."""
+        return self._withdrawn.get(decision_id)
+
+    def of_customer(self, customer: str) -> list[Found]:
+        """The customer's moments, the newest first."""
+        return [h.found for h in self.newest_first() if _first(h.found).user_id == customer]
+
+    async def wait(self, number: int, timeout_s: float) -> None:
+        """Until there is something after a number, or the time is up."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._number <= number:
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _add(self, found: Found) -> None:
+        ids = [one.id for one in _decisions(found)]
+        if any(name in self._place for name in ids):
+            return
+        self._number += 1
+        self._latest[ids[0]] = Heard(self._number, found)
+        self._place |= dict.fromkeys(ids, ids[0])
+        if found.withdrawal is not None:
+            self._withdrawn[found.withdrawal.decision_id] = found.withdrawal
+        while len(self._latest) > MOMENTS_MAX:
+            _, oldest = self._latest.popitem(last=False)
+            self._forget(oldest.found)
+
+    def _forget(self, found: Found) -> None:
+        for one in _decisions(found):
+            self._place.pop(one.id, None)
+        if found.withdrawal is not None:
+            self._withdrawn.pop(found.withdrawal.decision_id, None)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _decisions(found: Found) -> list[Decision]:
+    told: Iterable[Decision | None] = (found.withdrawal, found.action, *found.triggers)
+    return [one for one in told if one is not None]
+
+
+def _first(found: Found) -> Decision:
+    return _decisions(found)[0]
+
+
+def _when(found: Found) -> str:
+    return _first(found).timestamp
+
+
+async def remember_decisions(settings: Settings, memory: DecisionMemory) -> None:
+    """Follow the ledger, also over outages, until cancelled."""
+    while True:
+        try:
+            async for decided in follow_ledger(settings, NEWEST):
+                memory.take(decided)
+        except (BrokerUnreachable, TopicsError) as error:
+            if memory.problem != str(error):
+                log.warning("decisions are not heard of: %s", error)
+            memory.problem = str(error)
+        await asyncio.sleep(RETRY_S)

@@ -1,0 +1,1 @@
+"""What the pages say: documents in, words and places of bars out. No I/O and no clock."""

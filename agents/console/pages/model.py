@@ -1,0 +1,85 @@
+"""The models: who serves, how good every scorer has been, and whether scores come true."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agents.console.pages.figures import WIDTH, percent
+from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
+from models.learning.snapshot import Snapshot
+
+#: What is told of a measure that cannot be computed yet.
+_UNKNOWN = "not yet"
+
+
+class ScorerView(NamedTuple):
+    """How one scorer did: lower is better for log loss and calibration, higher for AUC."""
+
+    name: str
+    serves: bool
+    log_loss: str
+    auc: str
+    calibration: str
+    examples: str
+
+
+class CurvePoint(NamedTuple):
+    """Scores of one bin: its place in the drawing, and the same in words."""
+
+    x: float
+    y: float
+    words: str
+
+
+class HorizonModel(NamedTuple):
+    """The scores within one horizon. ``curve``: of what was served, the lowest scores first."""
+
+    title: str
+    lead: str
+    scorers: tuple[ScorerView, ...]
+    curve: tuple[CurvePoint, ...]
+
+
+def model_views(snapshot: Snapshot | None) -> tuple[HorizonModel, ...]:
+    """The models of a snapshot, by horizon; none before there is one."""
+    if snapshot is None:
+        return ()
+    scoring = snapshot.of(ChurnScoring)
+    views = []
+    for horizon, model in sorted(scoring.models.items(), key=lambda item: float(item[0])):
+        told = [
+            one
+            for one in scoring.quality
+            if f"{one.horizon_days:g}" == horizon and one.kind == ALL_KINDS
+        ]
+        served = next((one for one in told if one.scorer == CHAMPION), None)
+        views.append(
+            HorizonModel(
+                f"Within {horizon} days",
+                f"{model.champion} serves, learnt from {model.examples:,} examples.",
+                tuple(_scorer(one, model.champion) for one in told if one.scorer != CHAMPION),
+                tuple(_points(served.curve if served is not None else ())),
+            )
+        )
+    return tuple(views)
+
+
+def _scorer(told: Quality, champion: str) -> ScorerView:
+    return ScorerView(
+        told.scorer,
+        told.scorer == champion,
+        _figure(told.log_loss),
+        _figure(told.auc),
+        _figure(told.calibration_error),
+        f"{told.examples:,}",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _points(curve: Iterable[tuple[float, float]]) -> Iterable[CurvePoint]:
+    """From the lower left to the upper right, as a diagram has it."""
+    for said, came_true in curve:
+        words = f"said {percent(said)}, came true {percent(came_true)}"
+        yield CurvePoint(round(said * WIDTH, 1), round((1 - came_true) * WIDTH, 1), words)

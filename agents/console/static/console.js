@@ -1,0 +1,61 @@
+// The pages work without it; it fills in a login, and lets the live page grow.
+"use strict";
+
+// What follows # in a login link is a token, which no server is told by that.
+const login = document.getElementById("login");
+const fillIn = () => {
+  if (location.hash.length < 2) return;
+  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+  login.requestSubmit();
+};
+if (login) {
+  fillIn();
+  // A link that is followed from this very page loads nothing.
+  addEventListener("hashchange", fillIn);
+}
+
+// What is under way is looked at again.
+if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), 2000);
+
+const ENTRIES_MAX = 200;
+const entries = document.getElementById("entries");
+if (entries && "stream" in entries.dataset) {
+  const pause = document.getElementById("pause");
+  const news = document.getElementById("news");
+  const template = document.createElement("template");
+  const waiting = [];
+  let isPaused = false;
+
+  const add = (html) => {
+    template.innerHTML = html;
+    const entry = template.content.firstElementChild;
+    entry.classList.add("fresh");
+    document.getElementById("none")?.remove();
+    entries.prepend(entry);
+    while (entries.children.length > ENTRIES_MAX) entries.lastElementChild.remove();
+  };
+  const tell = () => {
+    news.textContent = isPaused && waiting.length ? `${waiting.length} new` : "";
+  };
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    isPaused = !isPaused;
+    pause.setAttribute("aria-pressed", String(isPaused));
+    pause.textContent = isPaused ? "Go on" : "Pause";
+    while (!isPaused && waiting.length) add(waiting.shift());
+    tell();
+  });
+
+  const stream = new EventSource(entries.dataset.stream);
+  stream.addEventListener("moment", (event) => {
+    if (!isPaused) return add(event.data);
+    waiting.push(event.data);
+    if (waiting.length > ENTRIES_MAX) waiting.shift();
+    tell();
+  });
+  stream.addEventListener("restart", () => {
+    stream.close();
+    location.reload();
+  });
+}

@@ -1,0 +1,31 @@
+"""What the metrics of all programs share: the registry, the text, and the process itself."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from config import VERSION
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the release, and the CPU, memory and descriptors of this process.
+
+    Counters have no series beside them that say when they began: nothing asks for those, and they
+    would double the number of series.
+    """
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
+    return registry
+
+
+def exposed(registry: CollectorRegistry) -> bytes:
+    """All of a registry in Prometheus' text format."""
+    return generate_latest(registry)

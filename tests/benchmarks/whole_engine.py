@@ -1,0 +1,194 @@
+"""Workers as they are, everything on, measured from outside: acks from all replicas, a changelog,
+and what they wrote compared with a replay of the log at the end.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from agents.trials.demo.shop import ShopRecord
+from config.topics import CUSTOMER_EVENTS, RAW_TOPICS, RETENTION_TRIGGERS
+from models.catalogue import topic_of
+from models.events.times import iso
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from streams.publisher import EventPublisher
+from tests.benchmarks.peers import keepstream_job
+from tests.benchmarks.peers.job import Trigger
+from tests.benchmarks.peers.programs import KEEPSTREAM_JOB
+from tests.benchmarks.peers.race import Differs, Run, cpu_s, difference, memory_mb
+from tests.kafka.deployment import PATIENT_MS, Deployment
+from tests.kafka.exactness import assert_exact
+from tests.kafka.worker import PRESENT, Worker
+
+#: Of the events, so many are done before a worker is measured: what it loads once is not counted.
+WARM_UP = 500
+#: What a worker does once when it has started is over by then.
+SETTLED_S = 3.0
+DONE_S = 400.0
+_JOB = PRESENT._replace(module=keepstream_job.__name__)
+
+
+class Steady(NamedTuple):
+    """At a steady rate: µs of CPU an event, and ms from the broker's taking an event to its having
+    the trigger; ``idle``: afterwards, the share of a core with nothing to do.
+    """
+
+    event_us: float
+    latencies_ms: list[int]
+    idle: float
+
+
+class WholeEngine:
+    """A broker and a store, and on them one deployment a measurement."""
+
+    def __init__(self, kafka: EmbeddedKafka, valkey: EmbeddedValkey, directory: Path) -> None:
+        self._kafka, self._valkey, self._directory = kafka, valkey, directory
+        self._runs = 0
+
+    @contextmanager
+    def deployment(self) -> Iterator[Deployment]:
+        self._runs += 1
+        directory = self._directory / f"whole-{self._runs}"
+        directory.mkdir()
+        with Deployment(
+            self._kafka.bootstrap_servers,
+            self._valkey.url,
+            f"{self._directory.name}-{self._runs}.",
+            directory,
+            session_timeout_ms=PATIENT_MS,
+        ) as deployment:
+            yield deployment
+
+    def drained(self, records: Sequence[ShopRecord], *, workers: int = 1) -> Run:
+        """CPU of one or several workers for these events, all of them there when they begin."""
+        with self.deployment() as deployment:
+            run = _spent(deployment, records, deployment.start_workers(workers))
+            assert_exact(deployment, published=len(records))
+            return run._replace(broker_bytes=self._written(deployment))
+
+    def job(self, records: Sequence[ShopRecord], expected: dict[str, Trigger]) -> Run:
+        """CPU of a worker that does the peers' job and no more. Raises `Differs` when it gives
+        other triggers.
+        """
+        with self.deployment() as deployment:
+            arguments = keepstream_job.rules(deployment.directory)
+            worker = deployment.start_worker(*arguments, program=_JOB)
+            run = _spent(deployment, records, [worker])
+            written = [value for _, _, value in deployment.read(RETENTION_TRIGGERS)]
+            found = [keepstream_job.as_of_the_job(value) for value in written]
+            if problem := difference(expected, found):
+                raise Differs(f"{KEEPSTREAM_JOB}: {problem}")
+            _audited(deployment, arguments)
+        return run
+
+    def _written(self, deployment: Deployment) -> int:
+        """Bytes that the broker has of all topics of a deployment, raw ones included."""
+        (node,) = self._kafka.nodes.values()
+        names = f"{deployment.settings.topic_prefix}*/*.log"
+        return sum(path.stat().st_size for path in node.data_dir.glob(names))
+
+    def steady(self, records: Sequence[ShopRecord], *, per_s: int, idle_s: float) -> Steady:
+        """Events of now, published as time passes."""
+        with self.deployment() as deployment:
+            (worker,) = deployment.start_workers(1)
+            start_s = time.time() + 1.0
+            due = [
+                record._replace(value=_at(record.value, start_s + number / per_s))
+                for number, record in enumerate(records)
+            ]
+            before_s = _cpu_s([worker])
+            _publish_in_time(deployment, due, start_s, per_s)
+            _await_done(deployment)
+            spent_s = _cpu_s([worker]) - before_s
+            time.sleep(SETTLED_S)
+            before_s = _cpu_s([worker])
+            time.sleep(idle_s)
+            idle = (_cpu_s([worker]) - before_s) / idle_s
+            latencies_ms = [
+                record.timestamp - int(caused_at)
+                for record in deployment.records(RETENTION_TRIGGERS)
+                if (caused_at := dict(record.headers).get("ce_causedat")) is not None
+            ]
+            # Its clock moves on, so that profiles change while they are compared.
+            worker.stop()
+            assert_exact(deployment, published=len(records), is_live=False)
+        return Steady(spent_s / len(records) * 1e6, sorted(latencies_ms), idle)
+
+
+def _spent(deployment: Deployment, records: Sequence[ShopRecord], workers: Sequence[Worker]) -> Run:
+    """Some of the events are done before, and workers are halted while the others are published."""
+    deployment.publish(records[:WARM_UP])
+    deployment.wait("workers are ready", lambda: all(worker.is_ready() for worker in workers))
+    deployment.wait("the first events are done", deployment.is_drained)
+    time.sleep(SETTLED_S)
+    for worker in workers:
+        worker.pause()
+    before_s = _cpu_s(workers)
+    deployment.publish(records[WARM_UP:])
+    began_s = time.monotonic()
+    for worker in workers:
+        worker.resume()
+    _await_done(deployment)
+    return Run(
+        # Of all events, as if those before had cost as much.
+        (_cpu_s(workers) - before_s) * len(records) / (len(records) - WARM_UP),
+        time.monotonic() - began_s,
+        max(memory_mb(_pid(worker)) for worker in workers),
+    )
+
+
+def _await_done(deployment: Deployment) -> None:
+    """Ask the broker, and the workers at the end alone: their answers would count as work."""
+    deployment.wait(
+        "the log is folded",
+        lambda: deployment.is_committed(*RAW_TOPICS, CUSTOMER_EVENTS),
+        timeout_s=DONE_S,
+    )
+    deployment.wait("all is done", deployment.is_drained, timeout_s=DONE_S)
+
+
+def _audited(deployment: Deployment, arguments: Sequence[str]) -> None:
+    """Compare rows and decisions with a replay of the log by the same program."""
+    command = [_JOB.python, "-m", _JOB.module, "audit", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=_JOB.source,
+        env=_JOB.environment(deployment.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Differs(f"{KEEPSTREAM_JOB}: the audit found {done.stdout}{done.stderr}")
+
+
+def _pid(worker: Worker) -> int:
+    pid = worker.process.pid
+    assert pid is not None
+    return pid
+
+
+def _cpu_s(workers: Sequence[Worker]) -> float:
+    return sum(cpu_s(_pid(worker)) for worker in workers)
+
+
+def _at(value: bytes, at_s: float) -> bytes:
+    return orjson.dumps({**orjson.loads(value), "timestamp": iso(int(at_s * 1_000))})
+
+
+def _publish_in_time(
+    deployment: Deployment, records: Sequence[ShopRecord], start_s: float, per_s: int
+) -> None:
+    """Publish each record when it is due, some at once if it is late."""
+    with EventPublisher(deployment.settings, topic_of) as publisher:
+        for number, record in enumerate(records):
+            ahead_s = start_s + number / per_s - time.time()
+            if ahead_s > 0.001:
+                time.sleep(ahead_s)
+            publisher.forward(record.topic, record.key, record.value)

@@ -1,0 +1,127 @@
+"""Alerts fire when they should and are silent when they should be; each has a way out."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.house.documents import code, headings
+from tests.house.prometheus_tools import run
+from tests.house.repository import ROOT
+from tests.house.test_compose import SERVICES
+from tests.house.test_prometheus import FOLDER, RULES, SCRAPING
+
+RUNBOOK = ROOT / "docs/runbook.md"
+ALERTING: dict[str, Any] = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+STORIES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+NAMES = [rule["alert"] for rule in RULES]
+
+every_rule = pytest.mark.parametrize("rule", RULES, ids=NAMES)
+
+
+def firing(look: dict[str, Any]) -> set[str]:
+    """The alerts that a look of a story expects to fire."""
+    return {re.findall(r'"(\w+)"', sample["labels"])[0] for sample in look.get("exp_samples", [])}
+
+
+def test_alerts_make_of_each_story_what_they_should() -> None:
+    tried = run("promtool", "test", "rules", FOLDER / "alerts_test.yml")
+
+    assert 0 == tried.returncode, tried.stdout + tried.stderr
+
+
+def test_a_threshold_that_is_moved_is_noticed(tmp_path: Path) -> None:
+    rules = (FOLDER / "alerts.yml").read_text()
+    (tmp_path / "alerts.yml").write_text(
+        rules.replace("_silence_seconds) > 30", "_silence_seconds) > 300")
+    )
+    stories = [s for s in STORIES if "no broker answers" in s["name"]]
+    told = {"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": stories}
+    (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(told))
+    assert rules != (tmp_path / "alerts.yml").read_text()
+
+    tried = run("promtool", "test", "rules", tmp_path / "alerts_test.yml")
+    assert "KeepstreamBrokerSilent" in tried.stdout + tried.stderr
+    assert 0 != tried.returncode
+
+
+@every_rule
+def test_each_alert_has_a_story_before_it_fires_and_one_in_which_it_does(
+    rule: dict[str, Any],
+) -> None:
+    alone = [
+        [rule["alert"] in firing(look) for look in story["promql_expr_test"]] for story in STORIES
+    ]
+
+    assert any(True in looks for looks in alone)
+    assert any(True in looks and False in looks for looks in alone)
+
+
+def test_prometheus_can_read_the_rules() -> None:
+    # The file that tries them is beside them, and is no file of rules.
+    tried = run("promtool", "check", "rules", FOLDER / "alerts.yml")
+
+    assert 0 == tried.returncode, tried.stdout + tried.stderr
+
+
+@every_rule
+def test_it_names_its_entry_in_the_runbook(rule: dict[str, Any]) -> None:
+    assert f"docs/runbook.md#{rule['alert'].lower()}" == rule["annotations"]["runbook"]
+
+
+def test_the_runbook_has_an_entry_for_each_alert_in_their_order() -> None:
+    entries = headings(RUNBOOK.read_text(), "###")
+
+    assert NAMES == entries
+
+
+def test_the_runbook_says_page_and_ticket_as_the_rules_do() -> None:
+    text = RUNBOOK.read_text()
+    said = dict(re.findall(r"^### (\w+)\n\n\*(Page|Ticket)\.\*", text, re.MULTILINE))
+
+    assert {rule["alert"]: rule["labels"]["severity"].capitalize() for rule in RULES} == said
+
+
+def test_metrics_that_the_runbook_names_exist(exported: set[str]) -> None:
+    named = {
+        re.sub("_(bucket|sum|count)$", "", name)
+        for text in code(RUNBOOK.read_text())
+        for name in re.findall(r"(?:keepstream|process)_\w+", text)
+    }
+
+    assert set() == named - exported
+
+
+def test_alertmanager_can_read_its_file_and_sends_each_severity_somewhere_of_its_own() -> None:
+    path = FOLDER / "alertmanager.yml"
+    assert 0 == (checked := run("amtool", "check-config", path)).returncode, checked.stderr
+    routed = {
+        severity: run(
+            "amtool", "config", "routes", "test", f"--config.file={path}", f"severity={severity}"
+        ).stdout.strip()
+        for severity in ("page", "ticket")
+    }
+    assert {"page": "pages", "ticket": "tickets"} == routed
+
+
+def test_what_is_left_out_for_another_alert_exists() -> None:
+    for rule in ALERTING["inhibit_rules"]:
+        [source] = rule["source_matchers"]
+        [target] = rule["target_matchers"]
+        assert source.partition("=")[2].strip('"') in NAMES
+        wanted = re.compile(target.partition("=")[2].lstrip("~").strip('"'))
+        left_out = {name for name in NAMES if wanted.fullmatch(name)}
+        # Each name of a pattern is one that there is.
+        assert wanted.pattern.count("|") + 1 == len(left_out)
+
+
+def test_alerts_go_where_compose_runs_alertmanager() -> None:
+    [manager] = SCRAPING["alerting"]["alertmanagers"]
+    [target] = manager["static_configs"][0]["targets"]
+    service, _, port = target.partition(":")
+
+    assert [f"127.0.0.1:{port}:{port}"] == SERVICES[service]["ports"]
+    mounted = {mount.split(":")[1] for mount in SERVICES[service]["volumes"]}
+    assert "/etc/alertmanager/alertmanager.yml" in mounted

@@ -1,0 +1,209 @@
+"""A console under test, and a browser that reads it as somebody would."""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copy, which
+from typing import NamedTuple
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+
+from agents.trials.demo.shop import ShopRecord
+from config.sources import hash_of
+from config.topics import DECISION_LEDGER
+from models.customer.contacts import TREATED
+from models.decisions.gates import ANSWERS
+from models.decisions.trigger import Decision, NextBestAction, decode_decision
+from streams.embedded.ports import free_ports
+from streams.embedded.process import (
+    ServerProcess,
+    killed_on_failure,
+    stop_all,
+    wait_until_ready,
+)
+from tests.kafka.deployment import PATIENT_MS, START_MS, Deployment, orderly_shop
+from tests.kafka.worker import PRESENT, ROOT
+
+TOKENS = {"vera": "token of a viewer", "otto": "token of an operator"}
+READY_S = 60.0
+STOP_S = 30.0
+#: An event that is refused.
+BAD = b'{"type": "track", "event": 7}'
+#: What the pictures of the docs may weigh together.
+PICTURES_BYTES_MAX = 300_000
+#: What a page with all that it loads may weigh.
+PAGE_BYTES_MAX = 150_000
+_RUN_AXE = """async () => (await axe.run()).violations.map(
+    (one) => `${one.id}: ${one.nodes.map((node) => node.html).join("; ")}`)"""
+
+
+class ConsoleProcess:
+    """One `keepstream console` of a deployment with a worker; a viewer and an operator may log
+    in.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        (self.port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = ServerProcess("console", deployment.directory)
+        people = {"vera": "viewer", "otto": "operator"}
+        tokens = [f"{name}:{role}={hash_of(TOKENS[name])}" for name, role in people.items()]
+        self._environment = {
+            **deployment.environment,
+            "KEEPSTREAM_CONSOLE_PORT": str(self.port),
+            "KEEPSTREAM_CONSOLE_TOKENS": ",".join(tokens),
+            "KEEPSTREAM_WEB_PORT": str(deployment.workers[0].port),
+        }
+
+    def start(self) -> None:
+        command = [PRESENT.python, "-m", PRESENT.module, "console"]
+        self.process.start(command, PRESENT.environment(self._environment))
+        wait_until_ready([self.process], self.is_ready, READY_S)
+
+    def is_ready(self) -> bool:
+        """Whether it hears of decisions."""
+        try:
+            with urlopen(f"{self.url}/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except URLError:
+            return False
+
+    def login_url(self, name: str) -> str:
+        return f"{self.url}/login#{TOKENS[name].replace(' ', '%20')}"
+
+
+class Stand(NamedTuple):
+    """A shop with its console, and a decision that is worth a look."""
+
+    deployment: Deployment
+    console: ConsoleProcess
+    contested: NextBestAction
+
+
+def contested(decisions: Iterable[Decision]) -> NextBestAction:
+    """The latest decision with the most to tell: what it outranked, and what gates kept back."""
+    found = [
+        one
+        for one in decisions
+        if isinstance(one, NextBestAction) and one.outranked and one.group == TREATED
+    ]
+
+    def most(one: NextBestAction) -> tuple[int, str]:
+        return len([shut for shut in one.suppressed if shut.by != ANSWERS]), one.timestamp
+
+    return max(found, key=most)
+
+
+@contextmanager
+def standing_shop(
+    bootstrap_servers: str, redis_url: str, folder: Path, *, customers: int, days: int
+) -> Iterator[Stand]:
+    """A simulated shop that has been folded, with a dead letter, and a console that shows it."""
+    with Deployment(
+        bootstrap_servers, redis_url, f"{folder.name}.", folder, session_timeout_ms=PATIENT_MS
+    ) as deployment:
+        deployment.publish(orderly_shop(customers, days=days))
+        deployment.publish([ShopRecord("clickstream", b"x", BAD, START_MS)])
+        deployment.start_workers(1)
+        deployment.wait("all is folded", deployment.is_drained)
+        decisions = [decode_decision(value) for *_, value in deployment.read(DECISION_LEDGER)]
+        with running_console(deployment) as console:
+            yield Stand(deployment, console, contested(decisions))
+
+
+@contextmanager
+def running_console(deployment: Deployment) -> Iterator[ConsoleProcess]:
+    console = ConsoleProcess(deployment)
+    with killed_on_failure([console.process]):
+        console.start()
+    try:
+        yield console
+    finally:
+        stop_all([console.process], STOP_S)
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    assert chromium is not None, "install Chromium"
+    with sync_playwright() as playwright:
+        # As root, which containers are, Chromium has no sandbox.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def axe_source(folder: Path) -> str:
+    """axe-core, as its lock names it."""
+    for path in (ROOT / "tests/kafka/axe").iterdir():
+        copy(path, folder)
+    npm = which("npm")
+    assert npm is not None, "install Node.js 20 or newer with npm"
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+class Reader:
+    """Somebody in front of the console: the page they are on, and everything it has loaded.
+
+    Whatever the browser complains of is an error of ours.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.page: Page = context.new_page()
+        self.urls: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("response", self._loaded)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
+        )
+
+    def _loaded(self, answer: Response) -> None:
+        self.urls.append(answer.url)
+
+    def log_in(self, console: ConsoleProcess, name: str) -> None:
+        self.page.goto(console.login_url(name))
+        self.page.wait_for_url(f"{console.url}/")
+
+    def weight(self, url: str) -> int:
+        """Bytes of a page with all that it loads, when nothing is kept from before."""
+        found: list[Response] = []
+
+        def note(answer: Response) -> None:
+            found.append(answer)
+
+        self.page.on("response", note)
+        self.page.goto(url, wait_until="load")
+        self.page.remove_listener("response", note)
+        return sum(len(one.body()) for one in found if "/live/stream" not in one.url)
+
+    def barriers(self, axe: str) -> list[str]:
+        """What keeps somebody from reading the page, as axe finds it."""
+        # Straight into the page: its own policy lets no foreign script in.
+        self.page.evaluate(axe)
+        found: list[str] = self.page.evaluate(_RUN_AXE)
+        return found
+
+    def is_wider_than_the_screen(self) -> bool:
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+def take_pictures(stand: Stand, browser: Browser, folder: Path) -> None:
+    """The pictures of docs/console.md."""
+    context = browser.new_context(viewport={"width": 1040, "height": 600}, color_scheme="light")
+    reader = Reader(context)
+    reader.log_in(stand.console, "vera")
+    page, contested = reader.page, stand.contested
+    page.screenshot(path=folder / "live.png")
+    page.goto(f"{stand.console.url}/decisions/{contested.id}")
+    page.screenshot(path=folder / "receipt.png")
+    page.get_by_role("link", name=contested.user_id).click()
+    page.get_by_role("heading", name=contested.user_id).wait_for()
+    page.screenshot(path=folder / "customer.png")
+    context.close()
