@@ -75,6 +75,11 @@ digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of P
 catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
 	$(BIN)/python -m agents.catalogue > docs/catalogue.md
 
+.PHONY: documents
+documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the tables and types that the programs run on
+	$(BIN)/keepstream schema openapi > docs/openapi.json
+	$(BIN)/keepstream schema asyncapi > docs/asyncapi.json
+
 .PHONY: check
 check: setup-dev ## Lint, formatting, types, layers; changes no file
 	$(BIN)/ruff check .
@@ -83,6 +88,10 @@ check: setup-dev ## Lint, formatting, types, layers; changes no file
 	$(BIN)/lint-imports
 	@$(BIN)/python -m agents.catalogue | diff -u docs/catalogue.md - || { \
 		echo "docs/catalogue.md is out of date: run 'make catalogue'." >&2; exit 1; }
+	@for name in openapi asyncapi; do \
+		$(BIN)/keepstream schema $$name | diff -u docs/$$name.json - | head -40; \
+		[ "$${PIPESTATUS[1]}" = 0 ] || { \
+		echo "docs/$$name.json is out of date: run 'make documents'." >&2; exit 1; }; done
 
 .PHONY: format
 format: setup-dev ## Format the code and mend what ruff can mend

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from time import time
+from time import time as unix_s
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -18,6 +18,7 @@ from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.process_log import run_logged
 from agents.profile import ProfileAgent
+from agents.ration import WebTime
 from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.lists import answer
@@ -71,6 +72,8 @@ HEARTBEATS_A_SESSION = 12
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
+#: While more records wait, whoever asks the web port gets little of the loop's time.
+BEHIND_RECORDS = 500
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
     NewerRow,
@@ -149,8 +152,9 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            site = routes(metrics, readiness, self._live_customers(), self.refresh)
-            port = await stack.enter_async_context(serving(site, settings))
+            time = WebTime(self._is_behind)
+            site = routes(metrics, readiness, self._live_customers(time), self.refresh, time)
+            port = await stack.enter_async_context(serving(site, settings, time))
             # Before the group is joined, which tells it to the others.
             self.app.owners.url = advertised_url(settings, port)
             log.info(
@@ -200,7 +204,7 @@ class Worker:
         row = owned.rows.peek(customer) if owned is not None else None
         return person_of(row) if row is not None and is_elsewhere(row) else None
 
-    def _live_customers(self) -> LiveCustomers:
+    def _live_customers(self, time: WebTime) -> LiveCustomers:
         owners = self.app.owners
 
         def number_of(customer: str) -> int:
@@ -211,6 +215,8 @@ class Worker:
             owners,
             self.settings.partitions,
             lambda: "the worker is joining the group" if self._is_joining() else None,
+            time.lists,
+            self.settings.web_headers,
         )
         return LiveCustomers(
             lambda customer: self.customer(customer) or None,
@@ -279,6 +285,10 @@ class Worker:
     def _is_idle(self) -> bool:
         """Whether there is nothing to fold."""
         return not any(self.app.batch_consumer.lag().values())
+
+    def _is_behind(self) -> bool:
+        """Whether there is more to fold than comes and goes."""
+        return sum(self.app.batch_consumer.lag().values()) > BEHIND_RECORDS
 
     def refresh(self) -> None:
         """Update the gauges."""
@@ -440,7 +450,7 @@ def _run(settings: Settings, parameters: Parameters, *, is_live: bool) -> int:
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.
-        asyncio.run(write_live(settings, empty, int(time() * 1_000)))
+        asyncio.run(write_live(settings, empty, int(unix_s() * 1_000)))
     # Rows make no reference cycles and imported modules stay, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)

@@ -13,6 +13,7 @@ from time import monotonic
 import aiohttp
 from msgspec.structs import replace
 
+from agents.ration import Ration
 from models.customer_list import (
     ANSWER,
     CustomerList,
@@ -31,12 +32,20 @@ SLICE_S = 0.01
 #: A request is given up after 30 s: what is there by then must be told before.
 PEER_TIMEOUT_S, CONNECT_TIMEOUT_S = 22.0, 2.0
 OWN_TIMEOUT_S = 20.0
+#: Lists that may wait for their turn.
+WAITING_MAX = 8
+
+_TOOK_TOO_LONG = (
+    f"took longer than {OWN_TIMEOUT_S:g} s: a worker with events to fold has little time for lists"
+)
 
 
 class CustomerLists:
     """Answers questions about the customers of all partitions, or of some of this worker's.
 
-    ``away``: why this worker can say nothing of any partition, None if it can.
+    ``away``: why this worker can say nothing of any partition, None if it can. ``ration``: what
+    lists may take of the time that folding wants, too; all of it without one. ``headers``: what
+    other workers want to see.
     """
 
     def __init__(
@@ -45,11 +54,17 @@ class CustomerLists:
         owners: PartitionOwners,
         partitions: int,
         away: Callable[[], str | None],
+        ration: Ration | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._owned = owned
         self._owners = owners
-        self._partitions = partitions
+        #: How many there are.
+        self.partitions = partitions
         self._away = away
+        self._ration = ration
+        self._headers = headers
+        self._waiting = 0
         # One at a time, or several of them would leave folding no time between them.
         self._turn = asyncio.Lock()
 
@@ -61,28 +76,43 @@ class CustomerLists:
         What other workers say takes as long as the slowest of them, and no longer than a limit.
         """
         if (why := self._away()) is not None:
-            return _merged(asked, [_nothing(range(self._partitions), why)])
+            return _merged(asked, [_nothing(range(self.partitions), why)])
         own, elsewhere, unknown = self._places()
         others = [self._asked_of(url, numbers, query) for url, numbers in sorted(elsewhere.items())]
         found = await asyncio.gather(self.over(own, asked, as_of_ms), *others)
         return _merged(asked, [*found, CustomerList((), 0, None, (), unknown)])
 
+    def reached_ms(self) -> int:
+        """The time that the partitions here have reached, the one that is ahead of the others."""
+        return max((owned.settled_ms for owned in self._owned), default=0)
+
     async def over(
         self, numbers: Iterable[int], asked: ListQuestion, as_of_ms: int | None
     ) -> CustomerList:
         """The list over these partitions, as far as this worker has them."""
-        async with self._turn:
-            deadline_s = monotonic() + OWN_TIMEOUT_S
-            return _merged(
-                asked, [await self._over_one(n, asked, as_of_ms, deadline_s) for n in numbers]
-            )
+        if self._waiting >= WAITING_MAX:
+            return _nothing(numbers, f"{WAITING_MAX} lists are waiting already: ask again later")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                looked = self._looked_over(numbers, asked, as_of_ms)
+                return await (looked if self._ration is None else self._ration.metered(looked))
+        finally:
+            self._waiting -= 1
+
+    async def _looked_over(
+        self, numbers: Iterable[int], asked: ListQuestion, as_of_ms: int | None
+    ) -> CustomerList:
+        deadline_s = monotonic() + OWN_TIMEOUT_S
+        found = [await self._over_one(n, asked, as_of_ms, deadline_s) for n in numbers]
+        return _merged(asked, found)
 
     def _places(self) -> tuple[list[int], dict[str, list[int]], tuple[Unanswered, ...]]:
         """The partitions that are here, those elsewhere by address, and those that are nowhere."""
         own: list[int] = []
         elsewhere: dict[str, list[int]] = {}
         unknown: list[Unanswered] = []
-        for number in range(self._partitions):
+        for number in range(self.partitions):
             url = self._owners.url_of(number)
             if self._owned.get(number) is not None or number in self._owners.shared:
                 own.append(number)
@@ -102,7 +132,8 @@ class CustomerLists:
         if at_ms < owned.settled_ms:
             why = f"it has reached {iso(owned.settled_ms)}, and rows do not know what was before"
             return _nothing([number], why)
-        return await _looked_at(owned, Search(asked, at_ms, owned.settled), asked, deadline_s)
+        search = Search(asked, at_ms, owned.settled)
+        return await _looked_at(owned, search, asked, deadline_s, self._ration)
 
     async def _asked_of(
         self, url: str, numbers: Sequence[int], query: Mapping[str, str]
@@ -113,7 +144,12 @@ class CustomerLists:
         try:
             async with (
                 aiohttp.ClientSession(timeout=limit) as session,
-                session.get(f"{url}/customers", params=only, allow_redirects=False) as answer,
+                session.get(
+                    f"{url}/customers",
+                    params=only,
+                    headers=self._headers,
+                    allow_redirects=False,
+                ) as answer,
             ):
                 if answer.status != 200:
                     return _nothing(numbers, f"{url} answered with {answer.status}")
@@ -127,9 +163,13 @@ class CustomerLists:
 
 
 async def _looked_at(
-    owned: OwnedPartition, search: Search, asked: ListQuestion, deadline_s: float
+    owned: OwnedPartition,
+    search: Search,
+    asked: ListQuestion,
+    deadline_s: float,
+    ration: Ration | None,
 ) -> CustomerList:
-    """A partition's list, made in slices."""
+    """A partition's list, made in slices, as they are earned."""
     number, as_of, version = owned.fold.number, search.as_of, owned.settled.snapshot.version
     with owned.rows.frozen() as rows:
         slice_end_s = monotonic() + SLICE_S
@@ -137,8 +177,10 @@ async def _looked_at(
             search.look(customer, rows[customer])
             if monotonic() > slice_end_s:
                 await asyncio.sleep(0)
+                if ration is not None:
+                    await ration.turn()
                 if monotonic() > deadline_s:
-                    return _nothing([number], f"took longer than {OWN_TIMEOUT_S:g} s")
+                    return _nothing([number], _TOOK_TOO_LONG)
                 slice_end_s = monotonic() + SLICE_S
         first = search.first(rows)
         looked = PartitionAsOf(number, as_of, version, search.customers, search.matched)

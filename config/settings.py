@@ -26,7 +26,13 @@ _ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?\Z"
 _SECRET = Meta(extra={"secret": True})
 
 #: Secrets that may be in a file instead, named by the variable with _FILE.
-SECRETS_IN_FILES = ("redis_url", "sasl_password", "ssl_key_password", "erasure_salt")
+SECRETS_IN_FILES = (
+    "redis_url",
+    "sasl_password",
+    "ssl_key_password",
+    "erasure_salt",
+    "web_token",
+)
 SECRET_BYTES_MAX = 64 * 1024
 #: As long as raw topics are kept: an outage that they outlive must not cost the log anything.
 LOG_RETENTION_MS_MIN = 7 * DAY_MS
@@ -100,6 +106,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "http://worker-1.internal:8080",
             _ADVERTISED_URL,
         ),
+    ] = ""
+    web_token: Annotated[
+        str,
+        _doc(
+            "Token without which nothing but health is told at the port of health and metrics: 16 "
+            "to 200 letters, digits and signs; empty: none is asked for",
+            "Bq3v-example-of-a-token",
+            r"^([!-~]{16,200})?\Z",
+        ),
+        _SECRET,
+    ] = ""
+    web_token_file: Annotated[
+        str, _doc("File that holds the token of the port, instead of the variable")
     ] = ""
     collector_host: Annotated[
         str, _doc("Address on which the collector takes events", "127.0.0.1", r"^\S+\Z")
@@ -304,6 +323,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def uses_sasl(self) -> bool:
         return self.security_protocol.startswith("SASL")
 
+    @property
+    def web_headers(self) -> dict[str, str]:
+        """What shows the token at the web port of another process; nothing without one."""
+        return {"Authorization": f"Bearer {self.web_token}"} if self.web_token else {}
+
     def topic(self, name: str) -> str:
         """The topic `name` as the broker knows it."""
         return self.topic_prefix + name
@@ -319,6 +343,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "sasl_password": "***" if self.sasl_password else "",
             "ssl_key_password": "***" if self.ssl_key_password else "",
             "erasure_salt": "***" if self.erasure_salt else "",
+            "web_token": "***" if self.web_token else "",
         }
         return [(n, redacted.get(n, getattr(self, n))) for n in self.__struct_fields__]
 

@@ -53,6 +53,8 @@ _ABOUT = {
         "How it came about; of it, `channel`, `timezone`, `historical` and `consent` are read."
     ),
 }
+#: The names of these fields.
+EVERY_EVENT_HAS: Final = tuple(_ABOUT)
 #: An id as text, and as the number that a database keeps.
 _ID_TEXT: Schema = {
     "type": "string",

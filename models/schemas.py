@@ -124,8 +124,7 @@ def documents() -> list[Document]:
 
 def document_schema(document: Document) -> Schema:
     """The schema, complete in itself."""
-    described = _described(document.schema())
-    return {"$schema": DIALECT, **described, "title": document.name}
+    return {"$schema": DIALECT, **described(document.schema()), "title": document.name}
 
 
 def slug(name: str) -> str:
@@ -133,19 +132,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _described(part: Any) -> Any:
+def described(part: Any) -> Any:
     """The schema with one-line descriptions, and fields named as in JSON."""
     if isinstance(part, list):
-        return [_described(inner) for inner in part]
+        return [described(inner) for inner in part]
     if not isinstance(part, dict):
         return part
-    described = {name: _described(inner) for name, inner in part.items()}
-    if isinstance(text := described.get("description"), str):
+    found = {name: described(inner) for name, inner in part.items()}
+    if isinstance(text := found.get("description"), str):
         words = " ".join(text.split())
-        described["description"] = re.sub(
-            r"``([^`]+)``", lambda m: f"`{_camel(m[1], part)}`", words
-        )
-    return described
+        found["description"] = re.sub(r"``([^`]+)``", lambda m: f"`{_camel(m[1], part)}`", words)
+    return found
 
 
 def _camel(name: str, part: Schema) -> str:

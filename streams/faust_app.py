@@ -20,6 +20,7 @@ from mode.supervisors import CrashingSupervisor
 
 from streams.batch_consumer import BatchConsumer, Batching, BatchTransport
 from streams.partition_owners import PartitionOwners
+from streams.timed_loop import run_timed
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ def run_worker(
     limit = threading.Timer(stop_grace_s + CLOSE_GRACE_S, _end_at_once)
     limit.daemon = True
     try:
-        return asyncio.run(_serve_within(app, around or nullcontext(), stop_grace_s, limit))
+        return run_timed(_serve_within(app, around or nullcontext(), stop_grace_s, limit))
     finally:
         limit.cancel()
 

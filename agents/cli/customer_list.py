@@ -10,13 +10,14 @@ import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import settings_from
+from config.settings import variable_of
 
 if TYPE_CHECKING:
     from models.customer_list import CustomerList
 
 #: A worker gives a list up after 30 s.
 TIMEOUT_S = 35.0
-_INCOMPLETE = 503
+_INCOMPLETE, _UNAUTHORIZED = 503, 401
 
 
 class Format(StrEnum):
@@ -92,7 +93,8 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     query = {name: value for name, value in asked.items() if value}
     if partial:
         query["partial"] = "true"
-    content = _answer(settings_from(web_advertised_url=url).worker_url, query)
+    settings = settings_from(web_advertised_url=url)
+    content = _answer(settings.worker_url, query, settings.web_headers)
     found = _decoded(content)
     _print(found, content, form)
     for one in found.unanswered:
@@ -101,15 +103,16 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
         raise typer.Exit(EXIT_FOUND)
 
 
-def _answer(address: str, query: dict[str, str]) -> bytes:
+def _answer(address: str, query: dict[str, str], shown: dict[str, str]) -> bytes:
     """The worker's answer. Raises `CommandError` when there is none, with what the worker says."""
     from urllib.error import HTTPError  # noqa: PLC0415 - not for --help
     from urllib.parse import urlencode  # noqa: PLC0415
-    from urllib.request import urlopen  # noqa: PLC0415
+    from urllib.request import Request, urlopen  # noqa: PLC0415
 
+    # The address has one of the schemes that settings allow.
+    request = Request(f"{address}/customers?{urlencode(query)}", headers=shown)  # noqa: S310
     try:
-        # The address has one of the schemes that settings allow.
-        with urlopen(f"{address}/customers?{urlencode(query)}", timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             content: bytes = answer.read()
             return content
     except HTTPError as error:
@@ -117,6 +120,11 @@ def _answer(address: str, query: dict[str, str]) -> bytes:
             content = error.read()
         if error.code == _INCOMPLETE:
             return content
+        if error.code == _UNAUTHORIZED:
+            variable = variable_of("web_token")
+            raise CommandError(
+                f"{address} wants another token: set {variable} or {variable}_FILE to the workers'"
+            ) from None
         raise CommandError(_said(content) or f"{address} answered with {error.code}") from None
     except OSError as error:
         why = getattr(error, "reason", error)

@@ -1,4 +1,4 @@
-"""`keepstream schema`: the JSON Schema of every event and of every output."""
+"""`keepstream schema`: JSON Schemas of events and outputs; OpenAPI and AsyncAPI documents."""
 
 import difflib
 import json
@@ -12,13 +12,17 @@ from agents.cli.errors import CommandError
 if TYPE_CHECKING:
     from models.schemas import Document
 
+#: The kind of a document that has all the others in it.
+_WHOLE = "document"
+
 
 def schema(
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="An event such as 'Order Completed', or an output such as retention-trigger.",
+            help="An event such as 'Order Completed', an output such as retention-trigger, openapi "
+            "or asyncapi.",
             show_default=False,
         ),
     ] = None,
@@ -30,7 +34,8 @@ def schema(
 ) -> None:
     """Print the JSON Schema of NAME; without NAME, list what there is.
 
-    Events as they are published, the control lines that a log may hold, and what comes out.
+    Events as they are published, the control lines that a log may hold, and what comes out; all
+    there is over HTTP as OpenAPI 3.1, and all topics as AsyncAPI 3.0.
     """
     if every != (out is not None) or (every and name is not None):
         raise CommandError("write every schema with --all --out DIR, or print the one of NAME")
@@ -47,10 +52,8 @@ def _list() -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from models.schemas import documents  # noqa: PLC0415 - not for --help
-
     table = Table(box=None, pad_edge=False)
-    found = documents()
+    found = _documents()
     # A name that is cut short can't be copied.
     table.add_column("name", min_width=max(len(document.name) for document in found))
     table.add_column("kind")
@@ -61,9 +64,9 @@ def _list() -> None:
 
 
 def _found(name: str) -> "Document":
-    from models.schemas import documents, slug  # noqa: PLC0415 - as above
+    from models.schemas import slug  # noqa: PLC0415 - as above
 
-    by_slug = {slug(document.name): document for document in documents()}
+    by_slug = {slug(document.name): document for document in _documents()}
     document = by_slug.get(slug(name))
     if document is None:
         close = difflib.get_close_matches(slug(name), by_slug, n=1, cutoff=0.5)
@@ -82,7 +85,21 @@ def _write_all(directory: Path) -> None:
     typer.echo(f"{len(found)} schemas written to {directory}")
 
 
+def _documents() -> "list[Document]":
+    from models.schemas import Document, documents  # noqa: PLC0415 - not for --help
+
+    return [
+        *documents(),
+        Document("openapi", _WHOLE, "all there is over HTTP, as OpenAPI 3.1", dict),
+        Document("asyncapi", _WHOLE, "all topics, as AsyncAPI 3.0", dict),
+    ]
+
+
 def _text(document: "Document") -> str:
+    if document.kind == _WHOLE:
+        from agents.documents import document_text  # noqa: PLC0415 - they need the programs' own
+
+        return document_text(document.name)
     from models.schemas import document_schema  # noqa: PLC0415 - as above
 
     return json.dumps(document_schema(document), indent=2, ensure_ascii=False) + "\n"

@@ -7,7 +7,11 @@ Two take anything but a 200 for a failure.
 import json
 from collections.abc import Mapping
 
+import msgspec
 from aiohttp import web
+from msgspec import Struct
+
+from agents.collector.operations import NotTaken
 
 #: Write keys say whose events they are, whichever page sends them.
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
@@ -26,9 +30,9 @@ class Refused(Exception):
         self.retry_s = retry_s
 
 
-def json_answer(content: Mapping[str, object], status: int = 200) -> web.Response:
+def json_answer(content: Mapping[str, object] | Struct, status: int = 200) -> web.Response:
     return web.Response(
-        body=json.dumps(content).encode(),
+        body=json.dumps(msgspec.to_builtins(content)).encode(),
         status=status,
         content_type="application/json",
         headers=ANY_ORIGIN,
@@ -36,8 +40,7 @@ def json_answer(content: Mapping[str, object], status: int = 200) -> web.Respons
 
 
 def error_answer(refused: Refused) -> web.Response:
-    content = {"success": False, "code": refused.code, "message": refused.message}
-    response = json_answer(content, refused.status)
+    response = json_answer(NotTaken(False, refused.code, refused.message), refused.status)
     if refused.retry_s is not None:
         response.headers["Retry-After"] = str(refused.retry_s)
     return response

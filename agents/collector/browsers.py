@@ -8,7 +8,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from agents.collector.answers import Refused, error_answer, json_answer
+from agents.collector.operations import RUDDERSTACK_SETTINGS, SEGMENT_SETTINGS
 from agents.collector.taking import UNAUTHORIZED, write_key_of
+from agents.web.operation import add_operations, add_with_slash
 
 NameOf = Callable[[str], str | None]
 
@@ -45,9 +47,8 @@ def add_settings(application: web.Application, source_named: NameOf) -> None:
         }
         return json_answer({"source": source, "updatedAt": source["updatedAt"]})
 
-    application.router.add_get("/v1/projects/{key}/settings", segment_settings)
-    for address in ("/sourceConfig", "/sourceConfig/"):
-        application.router.add_get(address, rudderstack_settings)
+    add_operations(application, (SEGMENT_SETTINGS, segment_settings))
+    add_with_slash(application, RUDDERSTACK_SETTINGS, rudderstack_settings)
 
 
 def _scheme(request: web.Request) -> str:

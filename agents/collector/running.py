@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
 from agents.process_log import run_logged
+from agents.ration import WebTime
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
@@ -18,6 +19,7 @@ from config.topics import DEAD_LETTERS, RAW_TOPICS
 from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
+from streams.timed_loop import run_timed
 from streams.topics import partitions_there
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def _run(settings: Settings, parameters: Parameters) -> int:
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    asyncio.run(_collect(settings, parameters, senders, partitions))
+    run_timed(_collect(settings, parameters, senders, partitions))
     return 0
 
 
@@ -59,9 +61,9 @@ async def _collect(
         outbox = await stack.enter_async_context(shared_outbox(settings))
         metrics = CollectorMetrics(senders.limits)
         collector = Collector(senders, parameters, partitions, outbox, metrics)
-        own_port = await stack.enter_async_context(
-            serving(operators_site(collector, metrics, outbox), settings)
-        )
+        time = WebTime()
+        own_site = operators_site(collector, metrics, outbox, time)
+        own_port = await stack.enter_async_context(serving(own_site, settings, time))
         port = await stack.enter_async_context(
             listening(
                 collecting_site(collector),

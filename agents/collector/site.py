@@ -7,12 +7,16 @@ from aiohttp import web
 
 from agents.collector.answers import ANY_ORIGIN, Refused, error_answer, json_answer
 from agents.collector.browsers import add_settings
+from agents.collector.operations import TAKING, WEBHOOK, WEBHOOK_EXISTS, Exists
 from agents.collector.taking import Collector
+from agents.ration import WebTime
 from agents.web.connections import Handler
-from models.collecting.requests import ROUTES, Route
+from agents.web.operation import add_operations, add_with_slash
+from agents.web.operations import LIVE, READY, Health
+from agents.web.server import Readiness, process_site
+from models.collecting.requests import Route
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import SharedOutbox
-from streams.exposition import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -33,36 +37,34 @@ _Answer = Callable[[web.Request], Awaitable[web.Response]]
 def collecting_site(collector: Collector) -> web.Application:
     """Where clients send their events."""
     application = web.Application(middlewares=[_as_clients_expect])
-    for path, route in ROUTES.items():
-        for address in (path, f"{path}/"):
-            application.router.add_post(address, _taking(collector, route))
-    application.router.add_post("/webhooks/{source}", collector.answer_webhook)
-    application.router.add_get("/webhooks/{source}", _exists)
+    for operation, route in TAKING:
+        add_with_slash(application, operation, _taking(collector, route))
+    add_operations(application, (WEBHOOK, collector.answer_webhook), (WEBHOOK_EXISTS, _exists))
     add_settings(application, collector.source_named)
     _add_health(application, collector)
     return application
 
 
 def operators_site(
-    collector: Collector, metrics: CollectorMetrics, outbox: SharedOutbox
+    collector: Collector,
+    metrics: CollectorMetrics,
+    outbox: SharedOutbox,
+    time: WebTime | None = None,
 ) -> web.Application:
     """Metrics and health, which are nobody else's."""
 
-    async def expose(_: web.Request) -> web.Response:
+    def draw() -> bytes:
         metrics.waiting_bytes.set(outbox.waiting_bytes)
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        return metrics.exposition()
 
-    application = web.Application(client_max_size=1_024)
-    application.router.add_get("/metrics", expose)
-    _add_health(application, collector)
-    return application
+    return process_site(draw, Readiness(collector.problems), time)
 
 
 async def _exists(_: web.Request) -> web.Response:
     """For people, and for vendors that look whether there is anything before they send: Intercom
     asks with HEAD.
     """
-    return json_answer({"success": True, "message": "post signed webhooks here"})
+    return json_answer(Exists(True, "post signed webhooks here"))
 
 
 def _taking(collector: Collector, route: Route) -> _Answer:
@@ -74,16 +76,15 @@ def _taking(collector: Collector, route: Route) -> _Answer:
 
 def _add_health(application: web.Application, collector: Collector) -> None:
     async def live(_: web.Request) -> web.Response:
-        return json_answer({"status": "live"})
+        return json_answer(Health("live"))
 
     async def ready(_: web.Request) -> web.Response:
         problems = collector.problems()
         if not problems:
-            return json_answer({"status": "ready"})
-        return json_answer({"status": "not ready", "problems": problems}, 503)
+            return json_answer(Health("ready"))
+        return json_answer(Health("not ready", tuple(problems)), 503)
 
-    application.router.add_get("/health/live", live)
-    application.router.add_get("/health/ready", ready)
+    add_operations(application, (LIVE, live), (READY, ready))
 
 
 def _preflight(request: web.Request) -> web.Response:
@@ -104,7 +105,11 @@ async def _as_clients_expect(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except web.HTTPException as error:
         code = (error.reason or "error").lower().replace(" ", "_")
-        return error_answer(Refused(error.status, code, f"{request.method} {error.reason}{_HERE}"))
+        refused = Refused(error.status, code, f"{request.method} {error.reason}{_HERE}")
+        response = error_answer(refused)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception:
         log.exception("a request failed")
         return error_answer(Refused(500, "internal", "the collector failed; see its log"))

@@ -12,9 +12,11 @@ from functools import partial
 from time import monotonic, time
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from agents.collector.answers import Refused, error_answer, json_answer
 from agents.collector.bodies import read_body, read_bytes
+from agents.collector.operations import RefusedEvent, Taken
 from config.parameters import Parameters
 from config.sources import Senders
 from models.collecting.arrival import Arrival
@@ -56,7 +58,7 @@ class _Asked:
         self.source: str | None = None
 
 
-_Take = Callable[[_Asked], Awaitable[dict[str, object]]]
+_Take = Callable[[_Asked], Awaitable[Taken]]
 
 
 class Collector:
@@ -130,7 +132,7 @@ class Collector:
         self._metrics.count_request(asked.source, response.status)
         return response
 
-    async def _take_events(self, route: Route, asked: _Asked) -> dict[str, object]:
+    async def _take_events(self, route: Route, asked: _Asked) -> Taken:
         content = await read_body(asked.request)
         started_s = monotonic()
         body = _opened(content, route)
@@ -148,7 +150,7 @@ class Collector:
         self._metrics.seconds.observe(monotonic() - started_s)
         return answer
 
-    async def _take_webhook(self, asked: _Asked) -> dict[str, object]:
+    async def _take_webhook(self, asked: _Asked) -> Taken:
         name = asked.request.match_info["source"]
         webhook = self._senders.webhooks.get(name)
         if webhook is None:
@@ -168,7 +170,7 @@ class Collector:
         answer = await self._publish(name, intake)
         if not intake.records:
             self._metrics.count_ignored(name)
-            answer["ignored"] = kind
+            answer = replace(answer, ignored=kind)
         self._metrics.seconds.observe(monotonic() - started_s)
         return answer
 
@@ -193,7 +195,7 @@ class Collector:
             is_trusted=self._limits[source].is_trusted,
         )
 
-    async def _publish(self, source: str, intake: Intake) -> dict[str, object]:
+    async def _publish(self, source: str, intake: Intake) -> Taken:
         """Write what was taken, count it, and say so. Raises `Refused` if it is not written."""
         if intake.records:
             try:
@@ -210,10 +212,12 @@ class Collector:
             left_out=intake.left_out,
             incomplete=intake.incomplete,
         )
-        answer: dict[str, object] = {"success": True, "accepted": intake.accepted}
-        if intake.refused:
-            answer |= {"refused": intake.refused.total(), "errors": list(intake.explained())}
-        return answer
+        errors = tuple(
+            RefusedEvent(number, one.reason, one.path, one.detail, one.fix)
+            for number, one in intake.refusals
+        )
+        refused = intake.refused.total()
+        return Taken(success=True, accepted=intake.accepted, refused=refused, errors=errors)
 
     def _source_of(self, request: web.Request, body: Body) -> str:
         key = write_key_of(request) or body.write_key

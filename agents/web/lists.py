@@ -5,13 +5,17 @@ from difflib import get_close_matches
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from agents.customer_lists import CustomerLists
+from agents.web.operations import CUSTOMERS, IncompleteList, WhyNot
 from config.parameters import Parameters
 from models.customer_list import TOP, CustomerList, QuestionError, question
-from models.events.times import LATEST_MS, milliseconds, moment_of
+from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
-NAMES = ("where", "by", "show", "top", "cursor", "as_of", "partial", "partitions")
+NAMES = tuple(parameter.name for parameter in CUSTOMERS.parameters)
+#: With an answer that will be another one soon.
+RETRY = {"Retry-After": "1"}
 _YES, _NO = ("true", "1"), ("false", "0")
 
 
@@ -34,18 +38,22 @@ async def answer(
         as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None
         is_partial = _flag(query.get("partial", "false"))
         only = query.get("partitions")
-        numbers = None if only is None else [_whole(n, "partitions") for n in only.split(",")]
+        numbers = None if only is None else _numbers(only, lists.partitions)
+        if as_of_ms is not None and not is_partial:
+            _require_to_come(as_of_ms, lists)
     except QuestionError as error:
-        return web.json_response({"message": str(error)}, status=400)
+        told = msgspec.json.encode(WhyNot(str(error)))
+        return web.Response(body=told, status=400, content_type="application/json")
     if numbers is None:
         found = await lists.over_all(asked, as_of_ms, query)
     else:
-        found = await lists.over(sorted(set(numbers)), asked, as_of_ms)
+        found = await lists.over(numbers, asked, as_of_ms)
     is_whole = is_partial or not found.unanswered
     return web.Response(
         body=_with_message(found) if not is_whole else msgspec.json.encode(found),
         status=200 if is_whole else 503,
         content_type="application/json",
+        headers=None if is_whole else RETRY,
     )
 
 
@@ -55,7 +63,7 @@ def _with_message(found: CustomerList) -> bytes:
         f"the customers of partition {missing} are missing: `unanswered` says why; ask again, or "
         f"with partial=true for the others alone"
     )
-    return msgspec.json.encode({"message": message, **msgspec.to_builtins(found)})
+    return msgspec.json.encode(IncompleteList(message=message, **structs.asdict(found)))
 
 
 def _require_known(query: Mapping[str, str]) -> None:
@@ -70,6 +78,22 @@ def _whole(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise QuestionError(f"{name} is a whole number, not {text!r}")
     return int(text)
+
+
+def _numbers(text: str, partitions: int) -> list[int]:
+    found = sorted({_whole(number, "partitions") for number in text.split(",")})
+    if found[-1] >= partitions:
+        raise QuestionError(f"partitions are from 0 to {partitions - 1}, not {found[-1]}")
+    return found
+
+
+def _require_to_come(as_of_ms: int, lists: CustomerLists) -> None:
+    """Refuse what no repeat will answer; what other workers have reached, they say themselves."""
+    if (reached_ms := lists.reached_ms()) > as_of_ms:
+        raise QuestionError(
+            f"as_of is a moment that is still to come, and {iso(reached_ms)} is reached: rows do "
+            f"not know what was before (with partial=true partitions that are not there yet answer)"
+        )
 
 
 def _flag(text: str) -> bool:

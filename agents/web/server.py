@@ -9,21 +9,27 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Struct
 
+from agents.ration import WebTime
 from agents.web.connections import Connections, Handler, connections_max
+from agents.web.lists import RETRY
+from agents.web.metrics import DrawnMetrics
+from agents.web.operation import add_operations
+from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Health, WhyNot
+from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
 from streams.exposition import CONTENT_TYPE
 from streams.metrics import Metrics
 
-#: With an answer that will be another one soon.
-RETRY = {"Retry-After": "1"}
 #: No request has a body that is of use here.
 CONTENT_BYTES_MAX = 1024
 #: Addresses to listen on that are nobody's to be reached at.
@@ -94,28 +100,58 @@ def advertised_url(settings: Settings, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host.strip('[]') else host}:{port}"
 
 
+def answer_in_json(
+    content: Struct, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(content),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+def process_site(
+    draw: Callable[[], bytes],
+    readiness: Readiness,
+    time: WebTime | None = None,
+    refresh: Callable[[], None] = lambda: None,
+) -> web.Application:
+    """What the web port of every process answers: health, and the metrics that ``draw`` gives.
+    ``refresh`` brings up to date what both tell, and ``time`` is what it is served with.
+    """
+
+    def drawn_anew() -> bytes:
+        refresh()
+        return draw()
+
+    drawn = DrawnMetrics(drawn_anew, None if time is None else time.answers)
+
+    async def expose(_: web.Request) -> web.Response:
+        return web.Response(body=drawn.content(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def live(_: web.Request) -> web.Response:
+        return answer_in_json(Health("live"))
+
+    async def ready(_: web.Request) -> web.Response:
+        refresh()
+        problems, delays = tuple(readiness.problems()), tuple(readiness.delays())
+        status = "not ready" if problems else "ready"
+        return answer_in_json(Health(status, problems, delays), 503 if problems else 200)
+
+    application = web.Application(client_max_size=CONTENT_BYTES_MAX, middlewares=[_told_in_json])
+    add_operations(application, (LIVE, live), (READY, ready), (METRICS, expose))
+    return application
+
+
 def routes(
     metrics: Metrics,
     readiness: Readiness,
     customers: LiveCustomers,
     refresh: Callable[[], None],
+    time: WebTime | None = None,
 ) -> web.Application:
-    """The application."""
-
-    async def expose(_: web.Request) -> web.Response:
-        refresh()
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def live(_: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
-
-    async def ready(_: web.Request) -> web.Response:
-        refresh()
-        problems, delays = readiness.problems(), readiness.delays()
-        answer: dict[str, object] = {"status": "not ready" if problems else "ready"}
-        answer |= {"problems": problems} if problems else {}
-        answer |= {"delays": delays} if delays else {}
-        return web.json_response(answer, status=503 if problems else 200)
+    """A worker's site."""
 
     async def show(request: web.Request) -> web.Response:
         return _shown(customers, request.match_info["id"])
@@ -124,43 +160,45 @@ def routes(
         assert customers.listed is not None
         query = request.query
         if len(query) != len(set(query)):
-            return web.json_response({"message": "a name is asked twice"}, status=400)
+            return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
-    application = web.Application(client_max_size=CONTENT_BYTES_MAX)
-    application.add_routes(
-        [
-            web.get("/metrics", expose),
-            web.get("/health/live", live),
-            web.get("/health/ready", ready),
-            web.get("/customers/{id:.+}", show),
-        ]
-    )
+    application = process_site(metrics.exposition, readiness, time, refresh)
+    add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
-        application.router.add_get("/customers", show_list)
+        add_operations(application, (CUSTOMERS, show_list))
     return application
+
+
+@web.middleware
+async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what is not here as all else is answered."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return answer_in_json(WhyNot(f"{request.method}: {error.reason}"), error.status, headers)
 
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     """The customer's profile, where to ask for it, or why there is none."""
     if not is_id(customer):
-        return web.json_response({"message": "not a customer's id"}, status=400)
+        return answer_in_json(WhyNot("not a customer's id"), 400)
     if (person := customers.person(customer)) is not None:
         place = {"Location": f"/customers/{quote(person, safe='')}"}
-        told = {"message": "an id of another customer", "customer": person}
-        return web.json_response(told, status=307, headers=place)
+        return answer_in_json(WhyNot("an id of another customer", person), 307, place)
     view = customers.profile(customer)
     if view is not None:
         return web.Response(body=view, content_type="application/json")
     if customers.is_recovering(customer):
-        message = "recovering: the partition is being read, ask again soon"
-        return web.json_response({"message": message}, status=503, headers=RETRY)
+        told = WhyNot("recovering: the partition is being read, ask again soon")
+        return answer_in_json(told, 503, RETRY)
     if (url := customers.owner(customer)) is not None:
         there = f"{url}/customers/{quote(customer, safe='')}"
-        message = f"another worker owns them: {there}"
-        return web.json_response({"message": message}, status=307, headers={"Location": there})
-    message = "no such customer" if customers.is_known(customer) else _NOBODY_KNOWN
-    return web.json_response({"message": message}, status=404)
+        told = WhyNot(f"another worker owns them: {there}")
+        return answer_in_json(told, 307, {"Location": there})
+    is_known = customers.is_known(customer)
+    return answer_in_json(WhyNot("no such customer" if is_known else _NOBODY_KNOWN), 404)
 
 
 class ListenAddress(NamedTuple):
@@ -175,8 +213,14 @@ class ListenAddress(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(application: web.Application, settings: Settings) -> AsyncIterator[int]:
-    """Serve until the end of the block; yields the port, a free one for port 0."""
+async def serving(
+    application: web.Application, settings: Settings, time: WebTime | None = None
+) -> AsyncIterator[int]:
+    """Serve until the end of the block, for what ``time`` gives; yields the port, a free one for
+    port 0. With a token in the settings, all but health wants it.
+    """
+    if settings.web_token:
+        application.middlewares.append(guarded(settings.web_token))
     place = ListenAddress(
         "health and metrics",
         settings.web_host,
@@ -185,32 +229,38 @@ async def serving(application: web.Application, settings: Settings) -> AsyncIter
         variable_of("web_port"),
         connections_max(),
     )
-    async with listening(application, place) as port:
+    # No request has a body that is waited for, and nothing is reckoned for who has gone.
+    options = {"lingering_time": 0, "handler_cancellation": True}
+    async with listening(application, place, time or WebTime(), **options) as port:
         yield port
 
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, place: ListenAddress, **options: Any
+    application: web.Application,
+    place: ListenAddress,
+    time: WebTime | None = None,
+    **options: Any,
 ) -> AsyncIterator[int]:
-    """As `serving`, at any place; ``options`` are those of aiohttp's protocol."""
-    connections = Connections(place.connections_max)
+    """As `serving`, at any place; without ``time`` nothing is rationed. ``options`` are those of
+    aiohttp's runner.
+    """
+    connections = Connections(place.connections_max, time)
 
     @web.middleware
     async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await connections.watch_request(request, handler)
 
-    application.middlewares.append(watched)
+    application.middlewares.insert(0, watched)
     runner = web.AppRunner(
         application, access_log=None, logger=_requests, shutdown_timeout=1.0, **options
     )
     await runner.setup()
     connections.server = runner.server
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
         try:
-            server = await asyncio.get_running_loop().create_server(
-                connections.new_protocol, place.host, place.port
-            )
+            port = await stack.enter_async_context(connections.listen(place.host, place.port))
         except OSError as error:
             raise AddressRefused(
                 f"can't serve {place.what} at {place.host}:{place.port} "
@@ -218,11 +268,5 @@ async def listening(
                 f"to 0, and {place.host_setting} to an address of this machine"
             ) from None
         sweeping = asyncio.create_task(connections.sweep())
-        try:
-            port: int = server.sockets[0].getsockname()[1]
-            yield port
-        finally:
-            server.close()
-            sweeping.cancel()
-    finally:
-        await runner.cleanup()
+        stack.callback(sweeping.cancel)
+        yield port

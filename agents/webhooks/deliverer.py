@@ -7,20 +7,20 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from time import time
+from time import time as unix_s
 
-from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from agents.process_log import run_logged
-from agents.web.server import Readiness, serving
+from agents.ration import WebTime
+from agents.web.server import Readiness, process_site, serving
 from config.endpoints import Endpoint
 from config.settings import Settings
 from streams.broker_watch import BrokerWatch
-from streams.exposition import CONTENT_TYPE
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
+from streams.timed_loop import run_timed
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
 from streams.webhooks.destinations import Composer
@@ -45,7 +45,7 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
 
 def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     require_topics(settings)
-    asyncio.run(Deliverer(settings, endpoints).run())
+    run_timed(Deliverer(settings, endpoints).run())
     return 0
 
 
@@ -73,9 +73,9 @@ class Deliverer:
             watching = asyncio.create_task(self._broker.watch())
             stack.callback(watching.cancel)
             readiness = Readiness(self._problems, self._delays)
-            port = await stack.enter_async_context(
-                serving(routes(self._metrics, readiness, self._broker), self._settings)
-            )
+            time = WebTime()
+            site = process_site(self._drawn, readiness, time)
+            port = await stack.enter_async_context(serving(site, self._settings, time))
             log.info(
                 "delivering to %s; health and metrics at %s:%s",
                 ", ".join(endpoint.name for endpoint in self._endpoints),
@@ -85,6 +85,10 @@ class Deliverer:
                 for endpoint in self._endpoints:
                     group.create_task(self._keep_delivering(endpoint, producer))
         log.info("stopped: whatever was taken is committed")
+
+    def _drawn(self) -> bytes:
+        self._metrics.broker_silence.set(self._broker.silence_s())
+        return self._metrics.exposition()
 
     def _leave(self) -> None:
         log.info("stopping: finishing what is in hand")
@@ -102,7 +106,7 @@ class Deliverer:
             metrics=self._metrics,
             fingerprints=Fingerprints(self._settings.erasure_salt),
             max_age_ms=self._settings.deliver_max_age_ms,
-            clock_ms=lambda: int(time() * 1_000),
+            clock_ms=lambda: int(unix_s() * 1_000),
             chance=random.random,
         )
         while not self._leaving.is_set():
@@ -144,31 +148,3 @@ class Deliverer:
 
 def _in_short(error: Exception) -> str:
     return type(error).__name__ if isinstance(error, KafkaError) else str(error)
-
-
-def routes(metrics: WebhookMetrics, readiness: Readiness, broker: BrokerWatch) -> web.Application:
-    """Metrics and health."""
-
-    async def expose(_: web.Request) -> web.Response:
-        metrics.broker_silence.set(broker.silence_s())
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def live(_: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
-
-    async def ready(_: web.Request) -> web.Response:
-        problems, delays = readiness.problems(), readiness.delays()
-        answer: dict[str, object] = {"status": "not ready" if problems else "ready"}
-        answer |= {"problems": problems} if problems else {}
-        answer |= {"delays": delays} if delays else {}
-        return web.json_response(answer, status=503 if problems else 200)
-
-    application = web.Application(client_max_size=1_024)
-    application.add_routes(
-        [
-            web.get("/metrics", expose),
-            web.get("/health/live", live),
-            web.get("/health/ready", ready),
-        ]
-    )
-    return application

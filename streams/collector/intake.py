@@ -5,7 +5,7 @@ topic that `keepstream publish` would choose.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Raw
@@ -96,17 +96,6 @@ class Intake:
         if refusals:
             self._refuse_webhook(refusals[0], webhook, mapping)
         return mapped.type
-
-    def explained(self) -> Iterator[dict[str, object]]:
-        """The first refusals, as answers tell them."""
-        for number, rejected in self.refusals:
-            yield {
-                "index": number,
-                "reason": str(rejected.reason),
-                "path": rejected.path,
-                "detail": rejected.detail,
-                "fix": rejected.fix,
-            }
 
     def _accept(self, content: bytes) -> None:
         event = self._checked(content)

@@ -44,7 +44,9 @@ NOBODY = CustomerList((), 0, None, (PartitionAsOf(0, NOON, 0, 12, 0),), ())
 
 
 @contextmanager
-def worker(answer: Any, status: int = 200) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
+def worker(
+    answer: Any, status: int = 200, token: str | None = None
+) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
     """A worker that gives one answer, and its address; and the queries that it was asked."""
     asked: list[dict[str, list[str]]] = []
     body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
@@ -52,6 +54,7 @@ def worker(answer: Any, status: int = 200) -> Iterator[tuple[str, list[dict[str,
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert "/customers" == urlsplit(self.path).path
+            assert token == self.headers["Authorization"]
             asked.append(parse_qs(urlsplit(self.path).query))
             self.send_response(status)
             self.end_headers()
@@ -104,6 +107,18 @@ def test_the_worker_is_where_settings_say(monkeypatch: pytest.MonkeyPatch) -> No
             monkeypatch.setenv("KEEPSTREAM_WEB_HOST", host)
             assert 0 == CliRunner().invoke(app, ["customers", "list"]).exit_code
     assert [{"top": ["50"]}] * 3 == asked
+
+
+def test_the_worker_is_shown_the_token_and_a_wrong_one_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEEPSTREAM_WEB_TOKEN", "0123456789-abcdef")
+    with worker(TWO, token="Bearer 0123456789-abcdef") as (url, _):
+        assert 0 == CliRunner().invoke(app, ["customers", "list", "--url", url]).exit_code
+    with worker({}, 401, token="Bearer 0123456789-abcdef") as (url, _):
+        refused = CliRunner().invoke(app, ["customers", "list", "--url", url])
+    assert 2 == refused.exit_code
+    assert "set KEEPSTREAM_WEB_TOKEN or KEEPSTREAM_WEB_TOKEN_FILE" in refused.output
 
 
 def test_a_table_says_how_many_match_as_of_when_and_how_to_go_on() -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
+from agents.documents import DOCUMENTS, document_text
 from agents.words.rules import duration
 from config.rules import load_actions, load_triggers
 from models.customer.registry import FACTS
@@ -237,6 +238,10 @@ def test_schemas_are_listed_printed_and_written(tmp_path: Path) -> None:
     schema = json.loads(printed.stdout)
     assert {"const": "Order Completed"} == schema["properties"]["event"]
     assert printed.stdout == invoke("schema", "order-completed").stdout
+
+    for name in DOCUMENTS:
+        assert f"\n{name} " in listed.stdout
+        assert document_text(name) == invoke("schema", name).stdout
 
     written = invoke("schema", "--all", "--out", tmp_path / "schemas")
     assert 0 == written.exit_code

@@ -30,7 +30,8 @@ from streams.snapshot_store import SnapshotStore
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, line, lived
 
 PARTITIONS = 4
-SETTINGS = load_settings({}, partitions=PARTITIONS, web_port=0)
+#: Workers want the token of each other, too.
+SETTINGS = load_settings({}, partitions=PARTITIONS, web_port=0, web_token="0123456789-abcdef")
 PLAN = plan_for(PARAMETERS)
 CLOCK_MS = at(5)
 CUSTOMERS = [f"c-{number:02d}" for number in range(40)]
@@ -62,7 +63,13 @@ class Worker:
         self.numbers = numbers
         self.owners = PartitionOwners("customer-events")
         self.away: str | None = None
-        self.lists = CustomerLists(self.partitions, self.owners, PARTITIONS, away=lambda: self.away)
+        self.lists = CustomerLists(
+            self.partitions,
+            self.owners,
+            PARTITIONS,
+            away=lambda: self.away,
+            headers=SETTINGS.web_headers,
+        )
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -96,7 +103,9 @@ def asked(*queries: dict[str, str], of: Worker, beside: tuple[Worker, ...] = (),
             for one in (of, *beside):
                 await stack.enter_async_context(one.serving())
             told(of, *beside, **how)
-            session = await stack.enter_async_context(aiohttp.ClientSession())
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(headers=SETTINGS.web_headers)
+            )
             replies = []
             for query in queries:
                 async with session.get(f"{of.owners.url}/customers", params=query) as reply:
@@ -207,7 +216,7 @@ def test_an_answer_that_is_none_is_a_partition_that_is_missing(status: int, body
             other.owners.url = f"http://127.0.0.1:{port}"
             told(here, other)
             async with (
-                aiohttp.ClientSession() as session,
+                aiohttp.ClientSession(headers=SETTINGS.web_headers) as session,
                 session.get(f"{here.owners.url}/customers") as reply,
             ):
                 return reply.status, orjson.loads(await reply.read())
@@ -249,6 +258,7 @@ def test_an_answer_that_leaves_a_partition_out_is_not_taken_for_all() -> None:
         ({"as_of": "3500-01-01T00:00:00Z"}, "as_of is a moment such as"),
         ({"partial": "maybe"}, "partial is true or false"),
         ({"partitions": "0,x"}, "partitions is a whole number"),
+        ({"partitions": "3,4"}, "partitions are from 0 to 3, not 4"),
     ],
 )
 def test_what_cannot_be_asked_is_a_bad_request(query: dict[str, str], message: str) -> None:
@@ -260,15 +270,19 @@ def test_what_cannot_be_asked_is_a_bad_request(query: dict[str, str], message: s
 def test_a_list_may_be_of_a_later_time_and_of_none_before_the_clock() -> None:
     later, before = iso(at(300)), iso(at(4))
     query = {"by": "net_365d", "top": "1", "show": "silent_days"}
+    past = {**query, "as_of": before}
     replies = asked(
-        *({**query, "as_of": moment} for moment in (later, before)), of=Worker(0, 1, 2, 3)
+        {**query, "as_of": later}, past, {**past, "partial": "true"}, of=Worker(0, 1, 2, 3)
     )
-    (status, said), (refused, why) = replies
+    (status, said), (refused, why), (partly, rest) = replies
 
     assert (200, 300.0) == (status, said["customers"][0]["facts"]["silent_days"])
     assert {later} == {one["asOf"] for one in said["partitions"]}
-    assert 503 == refused
-    assert f"it has reached {iso(CLOCK_MS)}" in why["unanswered"][0]["why"]
+    # No repeat would be answered either.
+    assert 400 == refused
+    assert f"{iso(CLOCK_MS)} is reached: rows do not know what was before" in why["message"]
+    assert 200 == partly
+    assert f"it has reached {iso(CLOCK_MS)}" in rest["unanswered"][0]["why"]
 
 
 def buys(worker: Worker, customer: str, at_ms: int, *, is_drained: bool) -> None:
@@ -367,7 +381,11 @@ def test_lists_that_are_asked_at_once_are_made_one_after_the_other() -> None:
     here, other = Worker(0, 1), Worker(2, 3)
 
     async def ask() -> list[int]:
-        async with here.serving(), other.serving(), aiohttp.ClientSession() as session:
+        async with (
+            here.serving(),
+            other.serving(),
+            aiohttp.ClientSession(headers=SETTINGS.web_headers) as session,
+        ):
             told(here, other)
 
             async def status(of: Worker) -> int:

@@ -125,7 +125,7 @@ def test_a_customer_of_another_worker_is_to_be_asked_there(settings: Settings) -
     ],
 )
 def test_what_can_be_no_customer_is_a_bad_request(settings: Settings, path: str) -> None:
-    assert [(400, "application/json", b'{"message": "not a customer\'s id"}')] == answers(
+    assert [(400, "application/json", b'{"message":"not a customer\'s id"}')] == answers(
         settings, path
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.ration import WebTime
 from agents.web import connections
 from agents.web.connections import connections_max
 from agents.web.server import LiveCustomers, Readiness, routes, serving
@@ -16,6 +17,7 @@ from config.settings import load_settings
 from streams.metrics import Metrics
 
 HALF_SENT = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-a: "
+ASKED = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -28,10 +30,10 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[int]:
+async def site(time: WebTime | None = None) -> AsyncIterator[int]:
     readiness = Readiness(list)
     application = routes(Metrics(), readiness, LiveCustomers(lambda _: None), lambda: None)
-    async with serving(application, load_settings({}, web_port=0)) as port:
+    async with serving(application, load_settings({}, web_port=0), time) as port:
         yield port
 
 
@@ -76,6 +78,42 @@ def test_half_sent_requests_hold_no_more_than_their_share() -> None:
             leave(*slow)
 
     asyncio.run(attack())
+
+
+def test_a_probe_comes_through_whoever_waits_for_other_answers() -> None:
+    """Those who wait for their turn have a request, and give way all the same."""
+
+    async def hammer() -> None:
+        time = WebTime()
+        # Somebody is first in line, and stays there.
+        async with time.answers._line, site(time) as port:
+            waiting = [await connected(port, ASKED) for _ in range(30)]
+            for _ in range(3):
+                probe = await connected(port, WHOLE)
+                assert b"HTTP/1.1 200 OK\r\n" == await answer(probe)
+                leave(probe)
+            assert b"" == await answer(waiting[0])
+            leave(*waiting)
+
+    asyncio.run(hammer())
+
+
+def test_who_hangs_up_waits_no_longer() -> None:
+    async def scenario() -> None:
+        time = WebTime()
+        async with site(time) as port:
+            async with time.answers._line:
+                gone = await connected(port, ASKED)
+                while not time.answers._line._waiters:  # noqa: ASYNC110 - a lock tells nobody
+                    await asyncio.sleep(0)
+                leave(gone)
+                while time.answers._line._waiters:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            client = await connected(port, ASKED)
+            assert b"HTTP/1.1 200 OK\r\n" == await answer(client)
+            leave(client)
+
+    asyncio.run(scenario())
 
 
 def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,8 @@ class Watch:
     async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
         for number, url in enumerate(self._urls):
             try:
-                async with session.get(f"{url}/metrics") as answer:
+                shown = self._settings.web_headers
+                async with session.get(f"{url}/metrics", headers=shown) as answer:
                     text = await answer.text()
             except (aiohttp.ClientError, TimeoutError):
                 # Not there yet. One that has ended is noticed by whoever started it.

@@ -1,0 +1,18 @@
+"""docs/openapi.json and docs/asyncapi.json, made of the tables and types that the programs run on.
+
+`keepstream schema openapi` and `keepstream schema asyncapi` print them.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agents.documents.asyncapi import asyncapi
+from agents.documents.openapi import openapi
+
+DOCUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {"openapi": openapi, "asyncapi": asyncapi}
+
+
+def document_text(name: str) -> str:
+    """The document as its file has it."""
+    return json.dumps(DOCUMENTS[name](), indent=1, ensure_ascii=False) + "\n"

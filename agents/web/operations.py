@@ -1,0 +1,144 @@
+"""What the web ports answer: that of every process, and what a worker's knows besides."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from agents.web.operation import Operation, Parameter, Reply
+from models.customer_list import TOP, TOP_MAX, CustomerList
+from models.events.ids import ID_BYTES_MAX
+from streams.exposition import CONTENT_TYPE
+
+
+class Health(Struct, frozen=True, omit_defaults=True):
+    """``status``: live, ready, or not ready because of ``problems``. ``delays`` are told, and take
+    nobody out of service.
+    """
+
+    status: str
+    problems: Sequence[str] = ()
+    delays: Sequence[str] = ()
+
+
+class WhyNot(Struct, frozen=True, omit_defaults=True):
+    """Why there is no other answer, and what mends it. ``customer``: whom to ask for instead."""
+
+    message: str
+    customer: str | None = None
+
+
+class IncompleteList(CustomerList, frozen=True, kw_only=True, rename="camel"):
+    """A list in which partitions are missing; ``message`` says which."""
+
+    message: str
+
+
+_AGAIN: Final = {"Retry-After": "In whole seconds."}
+
+LIVE: Final = Operation(
+    "live",
+    "GET",
+    "/health/live",
+    "Whether the process answers.",
+    {200: Reply("It does.", Health)},
+    is_open=True,
+)
+READY: Final = Operation(
+    "ready",
+    "GET",
+    "/health/ready",
+    "Whether the process does its work.",
+    {200: Reply("It does.", Health), 503: Reply("It does not, for these reasons.", Health)},
+    is_open=True,
+)
+_UNAUTHORIZED: Final = Reply(
+    "There is a token, and the request has another one or none.",
+    WhyNot,
+    headers={"WWW-Authenticate": "Bearer"},
+)
+METRICS: Final = Operation(
+    "metrics",
+    "GET",
+    "/metrics",
+    "The metrics in Prometheus' text format; asked for too often, those of the last second.",
+    {
+        200: Reply("The metrics.", {"type": "string"}, CONTENT_TYPE.partition(";")[0]),
+        401: _UNAUTHORIZED,
+    },
+)
+CUSTOMER: Final = Operation(
+    "customer",
+    "GET",
+    "/customers/{id}",
+    "A customer as of now.",
+    {
+        200: Reply("The profile.", "profile"),
+        307: Reply(
+            "The worker that has them, or the customer whose id it is.",
+            WhyNot,
+            headers={"Location": "Where to ask."},
+        ),
+        400: Reply("It can be no customer's id.", WhyNot),
+        401: _UNAUTHORIZED,
+        404: Reply("There is no such customer, or nobody who knows.", WhyNot),
+        503: Reply("Their partition is being read.", WhyNot, headers=_AGAIN),
+    },
+    parameters=(
+        Parameter(
+            "id",
+            "path",
+            "The customer's id, escaped.",
+            {"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX},
+            is_required=True,
+        ),
+    ),
+    # An id may have slashes in it, escaped or not.
+    pattern="/customers/{id:.+}",
+)
+CUSTOMERS: Final = Operation(
+    "customers",
+    "GET",
+    "/customers",
+    "Those for whom a condition holds, the highest by a number first.",
+    {
+        200: Reply("The list.", CustomerList),
+        400: Reply("It cannot be asked like this.", WhyNot),
+        401: _UNAUTHORIZED,
+        503: Reply(
+            "Partitions are missing from the list, which `unanswered` names.",
+            IncompleteList,
+            headers=_AGAIN,
+        ),
+    },
+    parameters=(
+        Parameter("where", "query", "A condition in the language of the rules."),
+        Parameter("by", "query", "A fact, or what is reckoned from facts."),
+        Parameter("show", "query", "Further facts, separated by commas."),
+        Parameter(
+            "top",
+            "query",
+            "How many.",
+            {"type": "integer", "minimum": 1, "maximum": TOP_MAX, "default": TOP},
+        ),
+        Parameter("cursor", "query", "The `next` of the page before."),
+        Parameter("as_of", "query", "A moment that is still to come.", {"type": "string"}),
+        Parameter(
+            "partial",
+            "query",
+            "Whether a list without some partitions will do.",
+            {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
+        ),
+        Parameter(
+            "partitions",
+            "query",
+            "Only these, if this worker has them; separated by commas.",
+            {"type": "string", "pattern": "^[0-9]{1,9}(,[0-9]{1,9})*$"},
+        ),
+    ),
+)
+
+#: What the web port of every process answers.
+OF_EVERY_PROCESS: Final = (LIVE, READY, METRICS)
+#: What that of a worker answers besides.
+OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS)

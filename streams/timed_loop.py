@@ -1,0 +1,55 @@
+"""An event loop that knows how long it has had nothing to do.
+
+CPU and wall time do not tell: a loop that the machine keeps waiting for a core looks idle by them.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from selectors import DefaultSelector, SelectorKey
+from time import monotonic
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _TimedSelector(DefaultSelector):
+    """Adds up how long it waited for something to happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        begun_s = monotonic()
+        try:
+            return super().select(timeout)
+        finally:
+            self.waited_s += monotonic() - begun_s
+
+
+class TimedLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop; ``waited_s`` is how long it has had nothing to do."""
+
+    def __init__(self) -> None:
+        self._timed = _TimedSelector()
+        super().__init__(self._timed)
+
+    @property
+    def waited_s(self) -> float:
+        return self._timed.waited_s
+
+
+def run_timed(work: Coroutine[Any, Any, T]) -> T:
+    """As ``asyncio.run``, on a `TimedLoop`."""
+    with asyncio.Runner(loop_factory=TimedLoop) as runner:
+        return runner.run(work)
+
+
+def waited_s() -> float:
+    """How long the running loop has had nothing to do, so far; a loop that does not know it has
+    had nothing to do all the time.
+    """
+    loop = asyncio.get_running_loop()
+    return loop.waited_s if isinstance(loop, TimedLoop) else monotonic()
