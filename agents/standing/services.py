@@ -114,7 +114,8 @@ def archive_variables(
     was_on = last is not None and last.archive
     if not is_asked and (archive in environ or not was_on):
         return {}
-    before = last.log_retention if last is not None and last.log_retention else LOG_RETENTION
+    # Without an archive it was for ever.
+    before = last.log_retention if last is not None and was_on else LOG_RETENTION
     return {archive: "on", retention: environ.get(retention, before)}
 
 
