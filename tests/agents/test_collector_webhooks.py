@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import json
-import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +15,8 @@ from config.settings import load_settings
 from config.sources import WebhookSource, load_senders, sources_in
 from config.topics import DEAD_LETTERS, TRANSACTIONS
 from models.events.dead_letter import decode_dead_letter
-from streams.collector.mappings import mapping_of, mappings_in
+from streams.collector.mappings import mappings_in
 from tests.agents.test_collector import Site, site
-from tests.house.documents import blocks
-from tests.house.repository import ROOT
 
 OLD, NEW = "shpss_old", "shpss_new"
 #: A vendor of the shop's own, and how its webhooks become events.
@@ -232,22 +229,6 @@ def test_while_kafka_is_away_vendors_are_told_to_come_back(
             assert 0 == here.count("duplicate_events_total", source="shop")
 
     asyncio.run(scenario())
-
-
-DOCUMENTED = [
-    one.text for one in blocks((ROOT / "docs/vendors.md").read_text()) if "[webhooks" in one.text
-]
-
-
-@pytest.mark.parametrize("text", DOCUMENTED)
-def test_what_the_page_declares_can_be_used(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "sources.toml"
-    path.write_text(text)
-    for name in re.findall(r"[a-z-]+\.secret", text):
-        (tmp_path / name).write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-
-    senders = load_senders(load_settings({}, collector_sources=str(path)))
-    assert [mapping_of(one).types for one in senders.webhooks.values()]
 
 
 def test_a_users_place_that_is_no_expression_is_told_where_it_stands(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from tests.mutants.console import CONSOLE
 from tests.mutants.delivery import DELIVERY
 from tests.mutants.erasure import ERASURE
 from tests.mutants.trust import TRUST
+from tests.mutants.vendors import VENDORS
 from tests.mutants.webhooks import WEBHOOKS
 
-MUTANTS = (*CONSOLE, *DELIVERY, *ERASURE, *TRUST, *WEBHOOKS)
+MUTANTS = (*CONSOLE, *DELIVERY, *ERASURE, *TRUST, *VENDORS, *WEBHOOKS)
