@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import aiohttp
 import msgspec
@@ -17,7 +17,9 @@ from streams.store_client import StoreUnreachable, store_client
 PROFILE_TIMEOUT_S = 5.0
 #: A worker gives a list up after 30 s.
 LIST_TIMEOUT_S = 28.0
-_NOT_FOUND, _INCOMPLETE = 404, 503
+#: From the worker that is asked to the one that has the customer, or the person whose id it is.
+HOPS_MAX = 4
+_ELSEWHERE, _NOT_FOUND, _INCOMPLETE = 307, 404, 503
 _REFUSED = 400
 
 
@@ -45,7 +47,7 @@ class CustomersAsked:
         """A customer's profile as of now, or as Redis has it where no worker answers."""
         url = f"{self._settings.worker_url}/customers/{quote(customer, safe='')}"
         try:
-            status, content = await _got(url, {}, PROFILE_TIMEOUT_S)
+            status, content = await self._got(url, {}, PROFILE_TIMEOUT_S)
         except (aiohttp.ClientError, TimeoutError):
             return await self._last_known(customer, "No worker answers")
         if status == _NOT_FOUND:
@@ -53,6 +55,20 @@ class CustomersAsked:
         if status != 200:
             return await self._last_known(customer, "The customer's worker is not ready")
         return _decoded(content, "")
+
+    async def _got(self, url: str, query: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
+        """The answer of a worker, or of the one that it sends to: both are shown the token, which
+        a client that follows by itself keeps from the second.
+        """
+        limit = aiohttp.ClientTimeout(total=timeout_s, connect=2.0)
+        shown = self._settings.web_headers
+        async with aiohttp.ClientSession(timeout=limit, headers=shown) as session:
+            for _ in range(HOPS_MAX):
+                async with session.get(url, params=query, allow_redirects=False) as answer:
+                    if answer.status != _ELSEWHERE:
+                        return answer.status, await answer.read()
+                    url, query = urljoin(url, answer.headers["Location"]), {}
+        return _ELSEWHERE, b""
 
     async def _last_known(self, customer: str, why: str) -> ProfileAnswer:
         try:
@@ -71,7 +87,7 @@ class CustomersAsked:
     async def customers(self, query: dict[str, str]) -> ListAnswer:
         """A list over all partitions, of those that answered."""
         try:
-            status, content = await _got(
+            status, content = await self._got(
                 f"{self._settings.worker_url}/customers", query, LIST_TIMEOUT_S
             )
         except (aiohttp.ClientError, TimeoutError):
@@ -84,15 +100,6 @@ class CustomersAsked:
             return ListAnswer(ANSWER.decode(content))
         except UNREADABLE:
             return ListAnswer(None, "The answer is no list: the worker is of another release.")
-
-
-async def _got(url: str, query: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
-    limit = aiohttp.ClientTimeout(total=timeout_s, connect=2.0)
-    async with (
-        aiohttp.ClientSession(timeout=limit) as session,
-        session.get(url, params=query) as answer,
-    ):
-        return answer.status, await answer.read()
 
 
 def _decoded(content: bytes, note: str) -> ProfileAnswer:
