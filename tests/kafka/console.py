@@ -36,6 +36,8 @@ BAD = b'{"type": "track", "event": 7}'
 PICTURES_BYTES_MAX = 300_000
 #: What a page with all that it loads may weigh.
 PAGE_BYTES_MAX = 150_000
+_WEIGHT = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+    .reduce((bytes, entry) => bytes + entry.decodedBodySize, 0)"""
 _RUN_AXE = """async () => (await axe.run()).violations.map(
     (one) => `${one.id}: ${one.nodes.map((node) => node.html).join("; ")}`)"""
 
@@ -172,16 +174,9 @@ class Reader:
         self.page.wait_for_url(f"{console.url}/")
 
     def weight(self, url: str) -> int:
-        """Bytes of a page with all that it loads, when nothing is kept from before."""
-        found: list[Response] = []
-
-        def note(answer: Response) -> None:
-            found.append(answer)
-
-        self.page.on("response", note)
+        """Bytes of a page with all that it loads, as if nothing were kept from before."""
         self.page.goto(url, wait_until="load")
-        self.page.remove_listener("response", note)
-        return sum(len(one.body()) for one in found if "/live/stream" not in one.url)
+        return int(self.page.evaluate(_WEIGHT))
 
     def barriers(self, axe: str) -> list[str]:
         """What keeps somebody from reading the page, as axe finds it."""

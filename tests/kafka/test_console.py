@@ -30,6 +30,7 @@ from tests.kafka.worker import ROOT
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 DAYS = 60
+CSS = (ROOT / "agents/console/static/console.css").read_bytes()
 PAGES = (
     "/",
     "/customers",
@@ -150,6 +151,8 @@ def test_pages_are_light(stand: Stand, reader: Reader) -> None:
     weights = {path: reader.weight(f"{stand.console.url}{path}") for path in PAGES}
 
     assert {} == {path: size for path, size in weights.items() if size > PAGE_BYTES_MAX}
+    # All of each was counted.
+    assert min(weights.values()) > len(CSS)
 
 
 def test_the_keyboard_is_enough(stand: Stand, reader: Reader) -> None:
@@ -183,6 +186,7 @@ def test_a_list_is_made_of_a_condition_and_taken_along(stand: Stand, reader: Rea
     expect(page.get_by_role("alert")).to_contain_text("did you mean orders")
 
 
+@pytest.mark.nightly
 def test_a_rule_is_tried_on_the_log(stand: Stand, reader: Reader, axe: str) -> None:
     reader.log_in(stand.console, "vera")
     page = reader.page
