@@ -117,7 +117,16 @@ class Deliverer:
                 self._deliveries[endpoint.name] = delivery
                 try:
                     await feed.run()
-                except (KafkaError, BrokerUnreachable, TopicsChanged) as error:
+                except (
+                    KafkaError,
+                    BrokerUnreachable,
+                    TopicsChanged,
+                    asyncio.CancelledError,
+                ) as error:
+                    # A connection that closes cancels what waits for its answer. Taken for our own
+                    # end, it would end the process in silence.
+                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                        raise
                     log.warning("%s: %s; beginning again", endpoint.name, _in_short(error))
                     await self._rest()
 
@@ -146,5 +155,6 @@ class Deliverer:
         return told
 
 
-def _in_short(error: Exception) -> str:
-    return type(error).__name__ if isinstance(error, KafkaError) else str(error)
+def _in_short(error: BaseException) -> str:
+    is_ours = isinstance(error, BrokerUnreachable | TopicsChanged)
+    return str(error) if is_ours else type(error).__name__

@@ -154,12 +154,13 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
             assert 0 < view.churn[0].probability < 1
         assert {"treated", "control"} >= {decision.group for decision in view.decisions}
 
-    fates = {"treated": 0.0, "control": 0.0, "nothing": 0.0}
-    for fate in fates:
-        fates[fate] = deployment.metric(
-            "keepstream_decisions_total", kind=NEXT_BEST_ACTION, fate=fate
-        )
-    assert len(decided) == sum(fates.values())
+    fates = ("treated", "control", "nothing")
+
+    def counted() -> float:
+        return deployment.metric("keepstream_decisions_total", kind=NEXT_BEST_ACTION, fate=fates)
+
+    # Decisions are durable first, and counted then.
+    deployment.wait("all are counted", lambda: len(deployment.read(NEXT_BEST_ACTIONS)) == counted())
     fired = deployment.metric("keepstream_decisions_total", fate="fired")
     assert len(deployment.read(RETENTION_TRIGGERS)) == fired
     assert deployment.metric("keepstream_suppressed_actions_total") > 0
