@@ -200,8 +200,13 @@ def _let_time_pass(place: Deployment) -> None:
             ]
         )
     assert _in_store_file(place)
-    StoreFile(place.settings.redis_url).tend()
-    place.wait("the store's file is new", lambda: not _in_store_file(place), timeout_s=60)
+    file = StoreFile(place.settings.redis_url)
+
+    def is_new() -> bool:
+        file.tend()
+        return not _in_store_file(place)
+
+    place.wait("the store's file is new", is_new, timeout_s=60)
     round_ = 2
 
     def is_gone() -> bool:
