@@ -91,7 +91,7 @@ def test_keepstream_variables_are_settings(service: dict[str, Any]) -> None:
 def test_every_setting_may_be_in_one_file() -> None:
     """What a service sets by itself is what a container's network demands."""
     ours = {name: s for name, s in SERVICES.items() if s["image"].startswith("keepstream:")}
-    assert {"topics", "worker", "collector", "deliverer"} == ours.keys()
+    assert {"topics", "worker", "collector", "deliverer", "console"} == ours.keys()
     for service in ours.values():
         assert [{"path": ".env", "required": False}] == service["env_file"]
         fixed = {
@@ -104,6 +104,10 @@ def test_every_setting_may_be_in_one_file() -> None:
             "KEEPSTREAM_WEB_PORT",
             "KEEPSTREAM_COLLECTOR_HOST",
             "KEEPSTREAM_COLLECTOR_PORT",
+            "KEEPSTREAM_CONSOLE_HOST",
+            "KEEPSTREAM_CONSOLE_PORT",
+            # Where the console finds workers in this network.
+            "KEEPSTREAM_WEB_ADVERTISED_URL",
         }
 
 
