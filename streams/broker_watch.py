@@ -1,7 +1,8 @@
 """Whether the brokers answer, and whether they can take what a worker writes.
 
 A worker without new records would not notice a broker that hangs, nor that too few replicas are
-left for a write: its own clients wait for both in silence.
+left for a write: its own clients wait for both in silence. A broker that is left without a
+majority does not know either: it goes on naming leaders that are dead, so those are asked, too.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from time import monotonic
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import PartitionMetadata
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError as AdminError
@@ -41,6 +43,8 @@ class BrokerWatch:
         self._configs_s: float | None = None
         self._answered_s = monotonic()
         self._short: list[str] = []
+        #: When each broker that leads a partition answered last, or was first said to lead one.
+        self._leaders_s: dict[int, float] = {}
         self._is_told = False
 
     def silence_s(self) -> float:
@@ -55,7 +59,7 @@ class BrokerWatch:
         """Why records would wait; empty if they would not."""
         if self.is_silent():
             return [f"no Kafka broker has answered for {self.silence_s():.0f} s"]
-        return list(self._short)
+        return [*self._short, *self._silent_leaders()]
 
     async def watch(self) -> None:
         """Look until cancelled."""
@@ -68,11 +72,33 @@ class BrokerWatch:
                         self._answer()
                         await self._read_configs()
                         self._short = shortages(client.cluster._partitions, self._needed)
+                        await self._ask_leaders(client)
                 self._tell()
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
             if client is not None:
                 await client.close()
+
+    async def _ask_leaders(self, client: AIOKafkaClient) -> None:
+        found = leaders_of(client.cluster._partitions)
+        now_s = monotonic()
+        self._leaders_s = {one: self._leaders_s.get(one, now_s) for one in found}
+        await asyncio.gather(*(self._ask(client, one) for one in found))
+
+    async def _ask(self, client: AIOKafkaClient, broker: int) -> None:
+        with suppress(KafkaError, OSError, TimeoutError):
+            # Of no topic: what counts is that there is an answer.
+            await client.send(broker, MetadataRequest([]))
+            self._leaders_s[broker] = monotonic()
+
+    def _silent_leaders(self) -> list[str]:
+        now_s = monotonic()
+        silences_s = {one: now_s - at_s for one, at_s in sorted(self._leaders_s.items())}
+        return [
+            f"broker {one} leads partitions and has not answered for {silence_s:.0f} s"
+            for one, silence_s in silences_s.items()
+            if silence_s > SILENT_MAX_S
+        ]
 
     def _answer(self) -> None:
         silence_s, self._answered_s = self.silence_s(), monotonic()
@@ -115,6 +141,12 @@ class BrokerWatch:
             self._needed = await asyncio.to_thread(needed_replicas, self._settings, self._names)
         except (AdminError, BrokerUnreachable) as error:
             log.warning("could not read the topics' configs (%s)", type(error).__name__)
+
+
+def leaders_of(partitions: Mapping[str, Mapping[int, PartitionMetadata]]) -> set[int]:
+    """The brokers that lead partitions, as the broker knows that was asked."""
+    every = {one.leader for found in partitions.values() for one in found.values()}
+    return every - {-1}
 
 
 def needed_replicas(settings: Settings, names: Iterable[str]) -> dict[str, int]:

@@ -86,6 +86,36 @@ def test_the_watch_tells_when_it_begins_and_when_it_is_over(
     asyncio.run(story())
 
 
+@pytest.mark.kafka
+@pytest.mark.nightly
+def test_a_broker_without_a_majority_names_leaders_that_are_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, and says of all partitions that they have a leader and every replica."""
+    for name, value in [("LOOK_EVERY_S", 0.05), ("ANSWER_MS", 500), ("SILENT_MAX_S", 2.0)]:
+        monkeypatch.setattr(broker_watch, name, value)
+    with EmbeddedKafka(tmp_path, nodes=3) as kafka:
+        settings = load_settings(
+            {}, bootstrap_servers=kafka.bootstrap_servers, replication_factor=3
+        )
+        create_topics(settings)
+
+        async def story() -> None:
+            watch = BrokerWatch(settings)
+            watching = asyncio.create_task(watch.watch())
+            await _until(lambda: len(watch._leaders_s) == 3)
+            kafka.kill(1, 2)
+            await _until(lambda: len(watch._silent_leaders()) == 2)
+            assert "broker 1 leads partitions and has not answered" in str(watch.problems())
+            kafka.start(1, 2)
+            await _until(lambda: [] == watch.problems())
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+        asyncio.run(story())
+
+
 def _require_in_sync(settings: Settings, number: int) -> None:
     wanted = {"min.insync.replicas": str(number)}
     with closing(new_admin(settings)) as admin:
