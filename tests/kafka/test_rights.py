@@ -44,6 +44,7 @@ KINDS = {TOPIC: ResourceType.TOPIC, GROUP: ResourceType.GROUP, CLUSTER: Resource
 OPERATIONS = {
     "Read": ACLOperation.READ,
     "Write": ACLOperation.WRITE,
+    "Delete": ACLOperation.DELETE,
     "Describe": ACLOperation.DESCRIBE,
     "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
     "Create": ACLOperation.CREATE,
