@@ -51,11 +51,11 @@ class Operation(NamedTuple):
 
 
 def add_operations(application: web.Application, *answered: tuple[Operation, Answering]) -> None:
-    """Route each operation to what answers it."""
+    """Route each operation to what answers it; what is there to be read may be asked by HEAD."""
     for operation, answering in answered:
-        application.router.add_route(
-            operation.method, operation.pattern or operation.path, answering
-        )
+        methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
+        for method in methods:
+            application.router.add_route(method, operation.pattern or operation.path, answering)
 
 
 def add_with_slash(
