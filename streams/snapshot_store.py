@@ -6,6 +6,7 @@ from hashlib import sha256 as sha256_of
 from time import monotonic, time
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
@@ -18,7 +19,7 @@ from models.learning.snapshot import (
     decode_snapshot,
     encode_snapshot,
 )
-from streams.kafka_clients import new_reader, running
+from streams.kafka_clients import BrokerUnreachable, new_reader, running
 from streams.log_records import model_record
 from streams.outbox import Outbox
 from streams.quarantine import Quarantine
@@ -31,6 +32,8 @@ WAIT_S = 5.0
 #: After a wait in vain, what is not there is not waited for any more for so long: a flood of false
 #: announcements must not hold partitions back.
 IMPATIENT_S = 60.0
+#: Between tries while no broker answers.
+AGAIN_S = 1.0
 KEPT_MAX = 512
 
 
@@ -84,14 +87,13 @@ class SnapshotStore:
                 return True
             # Whoever announces what is not there may do so often, and each time something else.
             is_patient = wanted not in self._unknown and monotonic() >= self._impatient_until_s
-            deadline_s = monotonic() + (WAIT_S if is_patient else 0.0)
             if self._contents and wanted < min(self._contents):
                 # A version this old was dropped: read the topic again without the newer versions,
                 # or it would be the first to be dropped again.
                 self._contents.clear()
                 self._lineage = Lineage()
                 self._next_offset = 0
-            await self._read(wanted, deadline_s)
+            await self._read_once_answered(wanted, WAIT_S if is_patient else 0.0)
             if wanted in self._contents:
                 return True
             if is_patient:
@@ -99,6 +101,20 @@ class SnapshotStore:
             if len(self._unknown) < KEPT_MAX:
                 self._unknown.add(wanted)
             return False
+
+    async def _read_once_answered(self, wanted: tuple[int, str], patience_s: float) -> None:
+        """`_read`, as soon as a broker answers: a partition cannot go on without the snapshot, and
+        what it has in hand waits for the broker anyway.
+        """
+        while True:
+            try:
+                return await self._read(wanted, monotonic() + patience_s)
+            except BrokerUnreachable:
+                await asyncio.sleep(AGAIN_S)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(AGAIN_S)
 
     async def latest(self) -> Snapshot:
         """The last snapshot published; version 0 when there is none."""

@@ -190,7 +190,7 @@ DELIVERY = (
         "streams/faust_app.py",
         "    limit.start()\n",
         "",
-        "tests/streams/test_run_worker.py::test_a_worker_that_fails_ends_even_if_it_cannot_stop",
+        "tests/streams/test_run_worker.py::test_a_worker_that_is_told_to_stop_ends",
     ),
     Mutant(
         "a worker whose partitions were taken away writes nothing of its batch",

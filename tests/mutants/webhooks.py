@@ -40,7 +40,7 @@ WEBHOOKS = (
         "streams/webhooks/queue.py",
         "deque()).appendleft(delivery)",
         "deque()).append(delivery)",
-        UNIT.format("queue", "nothing_is_lost_and_a_customers_order_is_kept_whatever_happens"),
+        UNIT.format("queue", "a_customers_next_waits_for_the_one_before_and_others_do_not"),
     ),
     Mutant(
         "a refusal is kept before its place counts as done",

@@ -1,9 +1,12 @@
 """Snapshots are found by version and hash, and what is no snapshot is in nobody's way."""
 
 import asyncio
+import os
+import signal
 import uuid
 from contextlib import closing
 from hashlib import sha256
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -24,7 +27,7 @@ from models.learning.snapshot import (
     prior_snapshot,
 )
 from models.parameters import load_parameters
-from streams import snapshot_store
+from streams import kafka_clients, snapshot_store
 from streams.embedded.kafka import EmbeddedKafka
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.outbox import Outbox, new_outbox_producer
@@ -299,3 +302,28 @@ def test_a_published_snapshot_is_announced_everywhere_after_it_is_durable(
     (content,) = set(announced.values())
     assert hash_of(wanted).encode() in content
     assert b'"version":1' in content
+
+
+def test_a_snapshot_is_waited_for_while_no_broker_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_clients, "REACH_TIMEOUT_MS", 500)
+    monkeypatch.setattr(snapshot_store, "AGAIN_S", 0.05)
+    one = snapshot(1)
+
+    async def read(settings: Settings, pid: int) -> None:
+        store = await store_of(settings, written(one))
+        os.kill(pid, signal.SIGSTOP)
+        reading = asyncio.create_task(found(store, one))
+        done, _ = await asyncio.wait({reading}, timeout=3.0)
+        os.kill(pid, signal.SIGCONT)
+        assert not done
+        # As slow as it gets: nothing is measured.
+        monkeypatch.setattr(kafka_clients, "REACH_TIMEOUT_MS", 10_000)
+        assert written(one) == await reading
+
+    with EmbeddedKafka(tmp_path) as kafka:
+        settings = load_settings({}, bootstrap_servers=kafka.bootstrap_servers)
+        create_topics(settings)
+        (pid,) = kafka.pids
+        asyncio.run(read(settings, pid))
