@@ -180,16 +180,17 @@ def row_in_format(its_format: int) -> bytes:
 
 
 def last_words(deployment: Deployment) -> str:
-    """What a worker says that finds out what is wrong when it has begun to work: in one line, which
-    is its last.
+    """What a worker says that finds out what is wrong when it has begun to work: in one line,
+    before the last, which says that it ends.
     """
     worker = deployment.start_worker()
     assert 1 == worker.wait()
     text = worker.log_text()
     assert "Traceback" not in text
-    *_, last = text.splitlines()
-    assert "CRITICAL" in last
-    return last
+    *_, said, last = text.splitlines()
+    assert "CRITICAL" in said
+    assert "ends after" in last
+    return said
 
 
 def _empty_snapshots(deployment: Deployment) -> None:
