@@ -6,7 +6,7 @@ from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
 from tests.kafka.worker import Worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 
 def test_a_worker_that_is_restarted_within_its_session_gets_its_partitions_back(

@@ -13,7 +13,7 @@ from tests.kafka.test_up import Up, is_known, order, up
 
 __all__ = ["up"]
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 DAY_MS = 86_400_000
 
