@@ -60,7 +60,8 @@ def test_the_promised_times_are_those_of_the_limits() -> None:
     assert STOP_GRACE_S + CLOSE_GRACE_S < ENDED_WITHIN_S
 
 
-@pytest.mark.parametrize("way", ["killed", pytest.param("silent", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("way", ["killed", "silent"])
 def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
     own_kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path, way: str
 ) -> None:
