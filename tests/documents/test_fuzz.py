@@ -92,6 +92,7 @@ def test_a_collector_answers_as_its_document_says(
     fuzz_collector(collector, tmp_path, "--exclude-path-regex", OTHERS, examples=5)
 
 
+@pytest.mark.nightly
 def test_a_worker_answers_as_its_document_says(worker_url: str, tmp_path: Path) -> None:
     fuzz_worker(worker_url, tmp_path, examples=10)
 

@@ -118,6 +118,7 @@ class Build:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.nightly
 def test_what_the_image_holds_runs_by_itself(tmp_path: Path) -> None:
     build = Build(tmp_path)
     for name, text in instructions():

@@ -12,7 +12,7 @@ from streams.topics import declared
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 
 def run(deployment: Deployment, *arguments: str) -> Result:
