@@ -30,7 +30,7 @@ from tests.kafka.test_archive import readable
 from tests.kafka.test_erasure import asked
 from tests.kafka.test_webhooks import Deliverer, Receiver, declare
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 HOUR_MS = 3_600_000
 #: How often the broker looks at what has expired, and at what may be compacted.
@@ -75,7 +75,6 @@ def test_of_whoever_was_erased_nothing_is_left_after_the_stated_times(place: Dep
     _erase_and_look(place, others=[])
 
 
-@pytest.mark.nightly
 def test_nor_among_many_customers_whose_workers_are_killed(place: Deployment) -> None:
     others = orderly_shop(400, days=60, start_ms=START_MS - 70 * 24 * HOUR_MS)
     _erase_and_look(place, others=others, kills=3)

@@ -12,7 +12,7 @@ from tests.documents.test_documents import ASYNCAPI, OPENAPI
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.worker import Worker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.nightly]
 
 TOKEN = "a-token-of-the-web-port"
 #: Of each topic so many records are looked at.
