@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.errors import CommandError
+from agents.cli.entries import add_entry
 from agents.cli.options import (
     Assignments,
     BootstrapServers,
@@ -14,8 +14,6 @@ from agents.cli.options import (
     parameters_from,
 )
 from agents.collector.write_keys import new_write_key
-from config.rules import RuleError
-from config.settings import SettingsError
 from config.sources import hash_of, require_source_name, sources_in
 
 app = typer.Typer(
@@ -77,20 +75,10 @@ def key(
     if add is None:
         typer.echo(f"{table}# The write key, which is shown this once:\n# {write_key}")
         return
-    _add(add, name, table)
+    add_entry(add, name, table, _names_in, "its keys")
     typer.echo(write_key)
 
 
-def _add(path: Path, name: str, table: str) -> None:
-    if path.exists():
-        try:
-            known = sources_in(path)
-        except (SettingsError, RuleError) as error:
-            raise CommandError(f"{error}; nothing was added") from None
-        if name in known.sources or name in known.webhooks:
-            raise CommandError(
-                f"{path} has {name} already, and nothing was added: run this without --add, and "
-                f"put the new hash beside the old one in its keys"
-            )
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{table}" if file.tell() else table)
+def _names_in(path: Path) -> set[str]:
+    found = sources_in(path)
+    return {*found.sources, *found.webhooks}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.errors import CommandError
+from agents.cli.entries import add_entry
 from agents.cli.options import (
     Assignments,
     BootstrapServers,
@@ -14,7 +14,6 @@ from agents.cli.options import (
     parameters_from,
 )
 from config.people import Role, people_in, require_person_name
-from config.settings import SettingsError
 from config.sources import hash_of
 
 app = typer.Typer(
@@ -95,20 +94,5 @@ def token(
     if add is None:
         typer.echo(f"{table}# The token, which is shown this once:\n# {secret}")
         return
-    _add(add, name, table)
+    add_entry(add, name, table, people_in, "their tokens")
     typer.echo(secret)
-
-
-def _add(path: Path, name: str, table: str) -> None:
-    if path.exists():
-        try:
-            known = people_in(path)
-        except SettingsError as error:
-            raise CommandError(f"{error}; nothing was added") from None
-        if name in known:
-            raise CommandError(
-                f"{path} has {name} already, and nothing was added: run this without --add, and "
-                f"put the new hash beside the old one in their tokens"
-            )
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{table}" if file.tell() else table)

@@ -1,0 +1,30 @@
+"""Adding whom a command has made a secret for to the operator's file."""
+
+from collections.abc import Callable, Container
+from pathlib import Path
+
+from agents.cli.errors import CommandError
+from config.rules import RuleError
+from config.settings import SettingsError
+
+
+def add_entry(
+    path: Path, name: str, table: str, names_in: Callable[[Path], Container[str]], whose: str
+) -> None:
+    """Append ``table``, the entry of ``name``. ``names_in`` reads the names of a file, ``whose``
+    says where the secrets of one are.
+
+    Raises `CommandError`, with nothing added, for a file that cannot be used or has the name.
+    """
+    if path.exists():
+        try:
+            known = names_in(path)
+        except (SettingsError, RuleError) as error:
+            raise CommandError(f"{error}; nothing was added") from None
+        if name in known:
+            raise CommandError(
+                f"{path} has {name} already, and nothing was added: run this without --add, and "
+                f"put the new hash beside the old one in {whose}"
+            )
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n{table}" if file.tell() else table)
