@@ -68,6 +68,7 @@ DESTINATIONS: Mapping[str, Destination] = {
     "dittofeed": Destination(
         vendors.dittofeed, vendors.key_after("Basic"), lambda _: "/api/public/apps/track"
     ),
+    "mautic": Destination(vendors.mautic, vendors.basic, lambda _: "/api/contacts/new"),
 }
 
 

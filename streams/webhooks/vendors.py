@@ -7,12 +7,14 @@ where it has one, is the decision's, so that a repeat is recognised there.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
 from config.endpoints import Endpoint
+from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from streams.webhooks.messages import Message
 
 Headers = Mapping[str, str]
@@ -141,4 +143,25 @@ def dittofeed(message: Message, _: Endpoint) -> Any:
         "userId": message.user_id,
         "timestamp": message.timestamp,
         "properties": properties(message),
+    }
+
+
+def mautic(message: Message, endpoint: Endpoint) -> Any:
+    """The contact that is known by the customer's id in a field of the endpoint's choice, with a
+    tag for what was decided, which a withdrawal takes away, and fields that say when, and its id.
+    """
+    content = message.content
+    what, sign = message.kind, ""
+    if isinstance(content, NextBestAction):
+        what = content.action or what
+    elif isinstance(content, ActionWithdrawn):
+        # Mautic takes a tag with a minus before it away.
+        what, sign = content.action, "-"
+    decided_at = datetime.fromtimestamp(_seconds(message), UTC)
+    return {
+        endpoint.rule.field: message.user_id,
+        "tags": [f"{sign}keepstream {what}"],
+        "keepstream_decision": message.kind if sign else what,
+        "keepstream_decision_id": message.id,
+        "keepstream_decided_at": f"{decided_at:%Y-%m-%d %H:%M:%S}",
     }

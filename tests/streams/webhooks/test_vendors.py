@@ -17,6 +17,8 @@ from streams.graves import Fingerprints
 from streams.webhooks.destinations import DESTINATIONS, GENERIC, Composer, Request
 from streams.webhooks.messages import message_of
 
+#: Stands for any other name, of a value of this type.
+ANY = "*"
 #: https://docs.slack.dev/tools/java-slack-sdk/guides/incoming-webhooks
 SLACK: dict[str, Any] = {"text": "Hello, World!"}
 #: https://docs.customer.io/integrations/api/track/tag/track-events/track/ ("name" is required)
@@ -83,6 +85,16 @@ DITTOFEED: dict[str, Any] = {
     "properties": {},
     "context": {},
 }
+#: https://mautic-developer.readthedocs.io/en/5.x/rest_api/contacts.html: what "Create contact"
+#: sends, in which "you can post any Contact field alias", and how tags are given by "Edit contact".
+MAUTIC: dict[str, Any] = {
+    "firstname": "Jim",
+    "lastname": "Contact",
+    "email": "jim@example.com",
+    "overwriteWithBlank": True,
+    "tags": ["one", "-two"],
+    ANY: "alias",
+}
 DOCUMENTED = {
     "slack": SLACK,
     "customerio": CUSTOMERIO,
@@ -90,6 +102,7 @@ DOCUMENTED = {
     "klaviyo": KLAVIYO,
     "hubspot": HUBSPOT,
     "dittofeed": DITTOFEED,
+    "mautic": MAUTIC,
 }
 WITH_SCORE = msgspec.structs.replace(
     TRIGGER, churn=ChurnReceipt(0.91, 28.0, "prior", 0), user_id="ada@example.com"
@@ -97,8 +110,9 @@ WITH_SCORE = msgspec.structs.replace(
 
 
 def request(to: str, decided: Decision, url: str = "https://tool.example.com") -> Request:
+    besides = {"hubspot": {"event": "pe1_k"}, "mautic": {"field": "customer_id"}}.get(to, {})
     user = "site" if LOGINS[to] == "user" else ""
-    rule = EndpointRule(name="x", to=to, user=user, event="pe1_k" if to == "hubspot" else "")
+    rule = EndpointRule(name="x", to=to, user=user, **besides)
     secrets = () if LOGINS[to] == "url" else ("key",)
     return Composer(Endpoint(rule, url, secrets)).request(
         message_of(decided, Fingerprints(), 0), 1_772_650_900
@@ -119,8 +133,8 @@ def misfits(found: Any, documented: Any, path: str = "$") -> list[str]:
             place
             for name, value in found.items()
             for place in (
-                misfits(value, documented[name], f"{path}.{name}")
-                if name in documented
+                misfits(value, documented.get(name, documented.get(ANY)), f"{path}.{name}")
+                if name in documented or ANY in documented
                 else [f"{path}.{name}"]
             )
         ]
@@ -146,6 +160,7 @@ def test_a_misfit_is_noticed() -> None:
     assert ["$.timestamp"] == misfits({"timestamp": "x"}, CUSTOMERIO)
     assert ["$.data.a"] == misfits({"data": {"a": {}}}, CUSTOMERIO)
     assert ["$.events[].x"] == misfits({"events": [{"x": 1}]}, BRAZE)
+    assert ["$.tags[]", "$.points"] == misfits({"tags": [1], "points": 3, "a": "b"}, MAUTIC)
 
 
 def test_customers_are_named_as_each_tool_names_them() -> None:
@@ -157,6 +172,7 @@ def test_customers_are_named_as_each_tool_names_them() -> None:
     assert {"external_id": "ada"} == profile["attributes"]
     assert "ada" == body("dittofeed")["userId"]
     assert ("ada", None) == (body("hubspot")["objectId"], body("hubspot").get("email"))
+    assert "ada" == body("mautic")["customer_id"]
     by_mail = body("hubspot", WITH_SCORE)
     assert ("ada@example.com", None) == (by_mail["email"], by_mail.get("objectId"))
 
@@ -201,6 +217,25 @@ def test_the_event_says_what_was_decided() -> None:
     assert 0.91 == body("dittofeed", WITH_SCORE)["properties"]["churn_probability"]
 
 
+def test_a_contact_in_mautic_is_tagged_with_what_was_decided_until_it_is_withdrawn() -> None:
+    assert {
+        "customer_id": "ada",
+        "tags": ["keepstream cart-abandoned"],
+        "keepstream_decision": "cart-abandoned",
+        "keepstream_decision_id": TRIGGER.id,
+        "keepstream_decided_at": "2026-03-04 19:00:00",
+    } == body("mautic")
+    action, withdrawal = body("mautic", ACTION), body("mautic", WITHDRAWAL)
+    assert (["keepstream cart-coupon"], "cart-coupon") == (
+        action["tags"],
+        action["keepstream_decision"],
+    )
+    assert (["-keepstream cart-coupon"], "action-withdrawn") == (
+        withdrawal["tags"],
+        withdrawal["keepstream_decision"],
+    )
+
+
 @pytest.mark.parametrize(
     ("to", "headers", "path"),
     [
@@ -218,6 +253,7 @@ def test_the_event_says_what_was_decided() -> None:
         ),
         ("hubspot", {"Authorization": "Bearer key"}, "/events/v3/send"),
         ("dittofeed", {"Authorization": "Basic key"}, "/api/public/apps/track"),
+        ("mautic", {"Authorization": "Basic c2l0ZTprZXk="}, "/api/contacts/new"),
     ],
 )
 def test_each_is_logged_in_to_as_it_wants(to: str, headers: dict[str, str], path: str) -> None:
