@@ -36,11 +36,12 @@ class EndpointRule(FileEntry, frozen=True):
     """One endpoint, as its entry in the file says.
 
     ``url``, or a file or variable that has it, where it is a secret itself. ``to``: whose format
-    is spoken; ``user``, ``event``, ``field``: what some destinations want besides. ``kinds`` and
-    ``channels``: what is delivered; empty for all. ``groups``: whose decisions. ``erased``: whether
-    it is told of erasures. ``begin``: where a new endpoint begins to read. ``rate``: the most
-    requests a second. ``attempts``: how often one decision is tried while others succeed.
-    ``give_up``: the age at which what still fails is set aside.
+    is spoken; ``user``, ``event``, ``field``: what some destinations want besides. ``kinds``,
+    ``channels`` and ``segments``: what is delivered; empty for all. ``facts``: what each message
+    says of its customer, of the facts that decisions have. ``groups``: whose decisions.
+    ``erased``: whether it is told of erasures. ``begin``: where a new endpoint begins to read.
+    ``rate``: the most requests a second. ``attempts``: how often one decision is tried while
+    others succeed. ``give_up``: the age at which what still fails is set aside.
     """
 
     name: Annotated[
@@ -58,6 +59,8 @@ class EndpointRule(FileEntry, frozen=True):
     secret_env: Names = ()
     kinds: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     groups: tuple[Literal["treated", "control"], ...] = ("treated",)
     erased: bool = False
     begin: Literal["latest", "earliest"] = "latest"
