@@ -51,6 +51,8 @@ def test_event_time_is_arrival_less_the_delay_by_the_senders_own_clock(
         ({"timestamp": "2026-03-01T09:55:00+01:00"}, "2026-03-01T09:55:10.000Z"),
         # RudderStack's libraries for Node.
         ({"originalTimestamp": "2026-03-01T08:55:00Z"}, "2026-03-01T09:55:10.000Z"),
+        ({"original_timestamp": "2026-03-01T08:55:00Z"}, "2026-03-01T09:55:10.000Z"),
+        ({"ORIGINALTIMEﬆAMP": "2026-03-01T08:55:00Z"}, "2026-03-01T09:55:10.000Z"),
         (
             {"timestamp": None, "originalTimestamp": "2026-03-01T08:55:00Z"},
             "2026-03-01T09:55:10.000Z",
