@@ -81,7 +81,7 @@ def test_whoever_presses_ctrl_c_goes_on_as_they_are_told(
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     prefix = f"{uuid.uuid4().hex[:8]}."
-    lines = [page(number) for number in range(60_000)]
+    lines = [page(number) for number in range(30_000)]
     (tmp_path / "my history.jsonl").write_bytes(b"".join(lines))
     with Deployment(kafka.bootstrap_servers, "redis://127.0.0.1:1", prefix, tmp_path) as deployment:
         environment = {
