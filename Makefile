@@ -84,7 +84,7 @@ documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the
 
 .PHONY: reference
 reference: setup ## Write docs/reference anew from settings, parameters, commands, metrics and topics
-	$(BIN)/python -m agents.documents.reference docs/reference
+	$(BIN)/python -m agents.reference docs/reference
 
 .PHONY: docs
 docs: $(DOCS_VENV)/installed ## Make a site of README.md and docs/ in site/; a warning is an error
