@@ -6,7 +6,7 @@ A secret is in a file or a variable of its own, and never in this file.
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,6 +92,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.rule.name
 
+    def is_as(self, other: "Endpoint") -> bool:
+        """Whether it is the same endpoint, wherever in the file it stands."""
+        theirs = msgspec.structs.replace(other.rule, line=self.rule.line, file=self.rule.file)
+        return (self.rule, self.url, self.secrets) == (theirs, other.url, other.secrets)
+
     def signing_keys(self) -> tuple[bytes, ...]:
         """The keys that its messages are signed with, the present one first."""
         return tuple(b64decode(secret.removeprefix(SIGNING_PREFIX)) for secret in self.secrets)
@@ -139,6 +144,17 @@ def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ..
             )
         seen[rule.name] = rule.line
     return tuple(_endpoint(rule, file.parent, environ) for rule in found.endpoints)
+
+
+def files_of(file: Path, endpoints: Iterable[Endpoint]) -> list[Path]:
+    """Every file that says something of ``endpoints``: ``file`` and those that it names."""
+    names = [
+        name
+        for one in endpoints
+        for name in (*several(one.rule.secret_file), one.rule.url_file)
+        if name
+    ]
+    return [file, *(file.parent / name for name in names)]
 
 
 def _endpoint(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> Endpoint:
