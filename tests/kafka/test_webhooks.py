@@ -332,14 +332,18 @@ def test_a_topic_that_was_created_anew_is_read_from_its_beginning(place: Deploym
     assert 0 == deliver.stop()
 
 
-HEADING = "## Decisions over HTTP"
+HEADING = "## Decisions to your own program"
 
 
-def test_the_readmes_receiver_takes_what_its_endpoint_is_sent(place: Deployment) -> None:
+def test_the_receiver_that_is_shown_takes_what_the_readmes_endpoint_is_sent(
+    place: Deployment,
+) -> None:
     (port,) = free_ports(1)
     shown = README.read_text().partition(HEADING)[2]
-    found = {block.language: block.text for block in reversed(blocks(shown))}
-    assert {"yaml", "sh", "python"} <= set(found)
+    page = (ROOT / "docs/webhooks.md").read_text()
+    [receives] = [block for block in blocks(page) if block.language == "python"]
+    found = {block.language: block.text for block in [*reversed(blocks(shown)), receives]}
+    assert {"yaml", "sh", "python"} == set(found)
     for language, text in found.items():
         found[language] = text.replace("9000", str(port))
     endpoints_file(place).write_text(found["yaml"])
