@@ -12,9 +12,8 @@ import pytest
 from agents.standing.directory import read_addresses
 from streams.embedded.ports import free_ports
 from streams.embedded.process import ServerProcess, wait_until
-from tests.house.documents import README, blocks
+from tests.house.documents import blocks
 from tests.kafka.deployment import LIVENESS_S
-from tests.kafka.test_webhooks import HEADING
 from tests.kafka.worker import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(600)]
@@ -72,8 +71,8 @@ def of(language: str, port: int) -> list[str]:
 
 
 def receiver(port: int) -> str:
-    """The README's program."""
-    found = blocks(README.read_text().partition(HEADING)[2])
+    """The program of docs/webhooks.md."""
+    found = blocks((ROOT / "docs/webhooks.md").read_text())
     text = next(block.text for block in found if block.language == "python")
     return text.replace("9000", str(port))
 
