@@ -79,7 +79,7 @@ def receiver(port: int) -> str:
 
 def test_each_line_does_what_is_said_of_it(terminals: Terminals) -> None:
     (port,) = free_ports(1)
-    set_up, rule, endpoint, receive, start, curl, at_last = of("sh", port)
+    set_up, rule, endpoint, receive, start, curl, look, outcome = of("sh", port)
     [order] = of("python", port)
     assert "make setup" in set_up
 
@@ -88,7 +88,8 @@ def test_each_line_does_what_is_said_of_it(terminals: Terminals) -> None:
     # What is to be installed is, as it is locked.
     declared, _, installed = endpoint.partition("pip install ")
     assert ["standardwebhooks", "segment-analytics-python"] == installed.split()
-    assert '"kind":"large-order"' in terminals.run(declared)
+    would_get = terminals.run(declared)
+    assert ('"kind":"large-order"' in would_get, "thank-you" in said) == (True, True)
 
     shop = terminals.folder / "my-shop"
     (shop / "receiver.py").write_text(receiver(port))
@@ -111,15 +112,24 @@ def test_each_line_does_what_is_said_of_it(terminals: Terminals) -> None:
 
     assert '"accepted": 1' in terminals.run(here(curl))
     (terminals.folder / "order.py").write_text(here(order))
-    send, show, explain = at_last.splitlines()
+    send, show, explain = look.splitlines()
     terminals.run(send)
 
-    def taken() -> list[str]:
-        return [line for line in receiving.log_since_start().splitlines() if "large-order" in line]
+    def taken(kind: str) -> list[str]:
+        """The ids that were received, of decisions of this kind."""
+        told = [line.split() for line in receiving.log_since_start().splitlines()]
+        return [words[0] for words in told if words[1:] == [kind, "ada"]]
 
-    wait_until(lambda: len(taken()) >= 2, "both are received", LIVENESS_S, [receiving, up])
-    assert 2 == len({line.split()[0] for line in taken()})
-    assert all(line.endswith(" large-order ada") for line in taken())
+    def both() -> bool:
+        return all(len(taken(kind)) >= 2 for kind in ("large-order", "next-best-action"))
+
+    wait_until(both, "both orders are answered", LIVENESS_S, [receiving, up])
     assert "370.00" in terminals.run(show)
-    assert "large-order fired" in terminals.run(explain)
+    explained = terminals.run(explain)
+    assert ("large-order fired" in explained, "thank-you is chosen" in explained) == (True, True)
     assert 2 == up.log_since_start().count("ada  large order: worth ")
+
+    terminals.variables["ID"] = taken("next-best-action")[0]
+    assert '"accepted": 1' in terminals.run(here(outcome.splitlines()[0]))
+    again = outcome.splitlines()[1]
+    wait_until(lambda: "clicked" in terminals.run(again), "the outcome is known", LIVENESS_S, [up])
