@@ -386,6 +386,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         batching=Batching(
             max_batch_records=settings.max_batch_records,
             pace_ms=settings.pace_ms,
+            paced_topics=frozenset(map(settings.topic, topics.RAW_TOPICS)),
             bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
         ),
         membership=Membership(
