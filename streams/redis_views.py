@@ -7,7 +7,7 @@ empty, missing profiles are written again.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
@@ -347,7 +347,7 @@ class ProfileViews:
 
     Only a customer's latest row is written, however often it changed meanwhile, and at most once
     in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
-    up after it.
+    up after it. Customers who changed come before those with whom a store is filled.
     """
 
     def __init__(
@@ -364,6 +364,8 @@ class ProfileViews:
         self._render = render
         self._now_s = now_s
         self._changed: dict[str, None] = {}
+        #: Those who did not change, and of whom the store may have nothing.
+        self._unshown: dict[str, None] = {}
         #: When profiles were last drawn up, the earliest first; and of those customers, the ones
         #: whose rows have changed since.
         self._drawn_s: dict[str, float] = {}
@@ -380,17 +382,31 @@ class ProfileViews:
                 self._resting.add(customer)
             else:
                 self._changed[customer] = None
+                self._unshown.pop(customer, None)
+
+    def fill(self, customers: Iterable[str]) -> None:
+        """Note that the store may have no profile of these customers."""
+        for customer in customers:
+            if customer in self._drawn_s:
+                self._resting.add(customer)
+            elif customer not in self._changed:
+                self._unshown[customer] = None
 
     @property
     def waiting(self) -> int:
         """The number of profiles still to be written."""
-        return len(self._changed) + len(self._resting)
+        return self.due + len(self._resting)
 
     @property
     def due(self) -> int:
         """The number of profiles that may be written at once."""
         self._end_rests()
-        return len(self._changed)
+        return len(self._changed) + len(self._unshown)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether there are customers of whom the store may have nothing."""
+        return bool(self._unshown)
 
     def _end_rests(self) -> None:
         """Let those be written again whose profiles were drawn up long enough ago."""
@@ -406,11 +422,12 @@ class ProfileViews:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
         self._end_rests()
         # Not a list of all: a million of them wait when a store is filled again.
-        customers = list(islice(self._changed, PROFILES_PER_WRITE))
+        customers = list(islice(chain(self._changed, self._unshown), PROFILES_PER_WRITE))
         views: dict[str, bytes] = {}
         for number, customer in enumerate(customers, 1):
             # From here on an offer is of a later row than the one that is drawn up.
-            del self._changed[customer]
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
             self._drawn_s[customer] = self._now_s()
             view = self._render(customer)
             if view is not None:

@@ -55,20 +55,23 @@ def test_a_row_that_is_live_is_the_one_that_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("took_s", "wrote", "is_idle", "expected"),
+    ("took_s", "wrote", "share", "expected"),
     [
-        (0.1, True, False, 0.4),
-        (0.001, True, False, 0.05),
-        (9.0, True, False, 1.0),
-        (0.1, True, True, 0.0),
-        (0.1, False, True, 1.0),
-        (0.1, False, False, 1.0),
+        (0.1, True, 0.2, 0.4),
+        (0.01, True, 0.05, 0.19),
+        (0.001, True, 0.2, 0.05),
+        (9.0, True, 0.2, 1.0),
+        (0.1, True, 1.0, 0.0),
+        (0.1, False, 1.0, 1.0),
+        (0.1, False, 0.05, 1.0),
     ],
 )
 def test_redis_gets_the_time_that_folding_leaves(
-    took_s: float, wrote: bool, is_idle: bool, expected: float
+    took_s: float, wrote: bool, share: float, expected: float
 ) -> None:
-    assert expected == pause_between_writes_s(took_s=took_s, wrote=wrote, is_idle=is_idle)
+    assert expected == pytest.approx(
+        pause_between_writes_s(took_s=took_s, wrote=wrote, share=share)
+    )
 
 
 def test_no_profile_is_written_while_partitions_change_hands(
