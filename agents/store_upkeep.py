@@ -6,9 +6,14 @@ from time import monotonic
 
 from streams.owned_partitions import OwnedPartitions
 from streams.redis_views import ProfileViews, TriggerStreams
+from streams.timed_loop import had_s
 
 #: Seconds between looks at whether the store was emptied, or something in it moved.
 LOOK_S = 5.0
+#: Seconds until profiles are written again that the store did not take, or that are not here yet.
+RETRY_S = 1.0
+#: Between looks at whether there is something to write.
+LEAST_PAUSE_S = 0.05
 #: The share of a worker's time for Redis while there are events to fold. A profile costs several
 #: times as much as an event: at a thousand events a second, one after each would take a core to
 #: itself. So a profile is some seconds old then ...
@@ -40,9 +45,8 @@ class StoreUpkeep:
         """
         looked_s = 0.0
         while True:
-            started_s = monotonic()
-            if started_s - looked_s > LOOK_S:
-                looked_s = started_s
+            if monotonic() - looked_s > LOOK_S:
+                looked_s = monotonic()
                 if returns_displaced():
                     await self._streams.return_displaced()
                 was_emptied = await self._views.was_emptied()
@@ -52,13 +56,23 @@ class StoreUpkeep:
                         # Whoever erased them may have died before their profiles were deleted.
                         self._views.offer(owned.gone)
                         owned.is_shown = True
-            wrote = await self.write_some(is_changing_hands)
-            pause_s = pause_between_writes_s(
-                took_s=monotonic() - started_s,
-                wrote=wrote,
-                share=self._share(is_idle()),
-            )
-            await asyncio.sleep(pause_s)
+            spent_s = self._views.spent_s
+            if await self.write_some(is_changing_hands):
+                await self._rest(self._views.spent_s - spent_s, is_idle)
+            else:
+                await asyncio.sleep(RETRY_S)
+
+    async def _rest(self, spent_s: float, is_idle: Callable[[], bool]) -> None:
+        """Leave the worker to folding until what was spent is its share of the time.
+
+        Of the time that the worker had, that is: on a busy machine a share of all time would be
+        most of it.
+        """
+        begun_s = had_s()
+        while (share := self._share(is_idle())) < 1.0:
+            await asyncio.sleep(LEAST_PAUSE_S)
+            if had_s() - begun_s >= spent_s / share - spent_s:
+                return
 
     def _share(self, is_idle: bool) -> float:
         """The share of the time that is for Redis: all of it while there is nothing to fold."""
@@ -73,15 +87,3 @@ class StoreUpkeep:
             # to read them comes first.
             return False
         return not self._views.due or await self._views.write_some()
-
-
-def pause_between_writes_s(*, took_s: float, wrote: bool, share: float) -> float:
-    """How long to leave the worker to folding after a write to Redis that ``took_s``, of which a
-    ``share`` of the time is for Redis.
-    """
-    if not wrote:
-        return 1.0
-    if share == 1.0:
-        return 0.0
-    # Bounded, because a long write may be a stall and not the cost of writing.
-    return min(max(took_s / share - took_s, 0.05), 1.0)

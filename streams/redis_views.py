@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice, takewhile
 from secrets import token_hex
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, NamedTuple
 
 import orjson
@@ -372,6 +372,8 @@ class ProfileViews:
         self._resting: set[str] = set()
         # Every worker compares the marker's value with the one it saw last, so that a worker that
         # sets a new one does not hide from the others that the old one is gone.
+        #: CPU that drawing up profiles took so far.
+        self.spent_s = 0.0
         self._marker = f"{settings.topic_prefix}keepstream:filled"
         self._mark: bytes | None = None
 
@@ -424,17 +426,12 @@ class ProfileViews:
         # Not a list of all: a million of them wait when a store is filled again.
         customers = list(islice(chain(self._changed, self._unshown), PROFILES_PER_WRITE))
         views: dict[str, bytes] = {}
-        for number, customer in enumerate(customers, 1):
-            # From here on an offer is of a later row than the one that is drawn up.
-            self._changed.pop(customer, None)
-            self._unshown.pop(customer, None)
-            self._drawn_s[customer] = self._now_s()
-            view = self._render(customer)
-            if view is not None:
-                views[customer] = view
-            if not number % PROFILES_PER_TURN:
-                # Heartbeats and batches come first, also while a whole store is filled.
-                await asyncio.sleep(0)
+        for begin in range(0, len(customers), PROFILES_PER_TURN):
+            begun_s = thread_time()
+            self._draw(customers[begin : begin + PROFILES_PER_TURN], views)
+            self.spent_s += thread_time() - begun_s
+            # Heartbeats and batches come first, also while a whole store is filled.
+            await asyncio.sleep(0)
         taken = await self._put(views)
         if not taken:
             for customer in views:
@@ -442,6 +439,17 @@ class ProfileViews:
                 self._resting.discard(customer)
                 self._changed[customer] = None
         return taken
+
+    def _draw(self, customers: Iterable[str], views: dict[str, bytes]) -> None:
+        """Add the profiles of these customers to ``views``."""
+        for customer in customers:
+            # From here on an offer is of a later row than the one that is drawn up.
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
+            self._drawn_s[customer] = self._now_s()
+            view = self._render(customer)
+            if view is not None:
+                views[customer] = view
 
     async def _put(self, views: Mapping[str, bytes]) -> bool:
         """Write profiles, all of them or, unless the connection broke, none; whether Redis took
