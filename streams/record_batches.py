@@ -207,6 +207,11 @@ class BatchLedger:
         """Whether ``tp`` is assigned and has a position."""
         return tp in self._positions
 
+    def read_up_to(self, tp: TP) -> int:
+        """The next offset to read of a partition; 0 if it is not assigned, or not sought yet."""
+        position = self._positions.get(tp)
+        return 0 if position is None else position.delivered
+
     def is_current(self, batch: RecordBatch) -> bool:
         """Whether ``batch`` is the one in flight."""
         return self._in_flight.get(batch.topic) is batch

@@ -130,6 +130,8 @@ def require_log_format(line: Line) -> None:
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
+    if line.moves_clock and line.type in EVENT_TYPES:
+        return
     if line.type == "watermark":
         raise Rejected(
             Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
@@ -209,7 +211,9 @@ def _decoded(raw: bytes) -> Line:
     if line.type in _CONTROL_TYPES:
         return line
     is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
-    if is_short or _may_name_a_visitor(line, raw):
+    # In the log each field has one spelling.
+    is_of_log = line.moves_clock and line.source is not None
+    if is_short or (not is_of_log and _may_name_a_visitor(line, raw)):
         # What it lacks may be there in a way that the decoder does not know.
         return _lenient_line(raw)
     return line
