@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from time import monotonic
 from time import time as unix_s
 from typing import Any
 
@@ -72,6 +73,8 @@ HEARTBEATS_A_SESSION = 12
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
+#: Nothing comes any more if no event came for so long.
+QUIET_S = 1.0
 #: While more records wait, whoever asks the web port gets little of the loop's time.
 BEHIND_RECORDS = 500
 #: Errors whose text says what to do: a traceback would only hide it.
@@ -283,8 +286,9 @@ class Worker:
         return self.is_leaving() or bool(self._unread())
 
     def _is_idle(self) -> bool:
-        """Whether there is nothing to fold."""
-        return not any(self.app.batch_consumer.lag().values())
+        """Whether nothing comes to be folded: not only just now, between two batches."""
+        last_s = max((owned.last_event_s for owned in self.partitions), default=0.0)
+        return monotonic() - last_s > QUIET_S and not any(self.app.batch_consumer.lag().values())
 
     def _is_behind(self) -> bool:
         """Whether there is more to fold than comes and goes."""
@@ -386,6 +390,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         batching=Batching(
             max_batch_records=settings.max_batch_records,
             pace_ms=settings.pace_ms,
+            paced_topics=frozenset(map(settings.topic, topics.RAW_TOPICS)),
             bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
         ),
         membership=Membership(

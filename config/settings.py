@@ -252,9 +252,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "forever"
     pace_ms: Annotated[
         int,
-        _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
+        _doc("Least time between two fetches of raw topics, in ms: more saves CPU", "40"),
         Meta(ge=0, le=1_000),
-    ] = 15
+    ] = 40
     deliver_max_age: Annotated[
         str,
         _doc(
