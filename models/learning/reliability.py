@@ -12,6 +12,7 @@ from msgspec import Struct
 BINS = 128
 _LOGIT_MAX = 8.0
 _EPSILON = 1e-6
+_SURE = 1.0 - _EPSILON
 #: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
@@ -32,6 +33,20 @@ class Point(NamedTuple):
     scores: float
 
 
+class Judged(NamedTuple):
+    """A score and what came of it: its bin, and its log loss."""
+
+    score: float
+    came_true: bool
+    place: int
+    loss: float
+
+
+def judged(score: float, came_true: bool) -> Judged:
+    """What `Reliability` counts of a score; several may count the same."""
+    return Judged(score, came_true, bin_of(score), log_loss(score, came_true))
+
+
 class Reliability(Struct, rename="camel"):
     """Scores against what came true. All but ``examples`` count each score by its weight."""
 
@@ -43,13 +58,21 @@ class Reliability(Struct, rename="camel"):
 
     def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
         """Count one score, as many times as ``weight`` says."""
-        found = self.bins.setdefault(bin_of(score), Bin())
+        self.add(judged(score, came_true), weight)
+
+    def add(self, one: Judged, weight: int) -> None:
+        """As `learn`, of a score that is judged already."""
+        score, came_true, place, loss = one
+        found = self.bins.get(place)
+        if found is None:
+            found = self.bins[place] = Bin()
         found.count += weight
-        found.positives += weight * came_true
         found.scores += weight * score
+        if came_true:
+            found.positives += weight
+            self.positives += weight
         self.count += weight
-        self.positives += weight * came_true
-        self.log_loss_sum += weight * log_loss(score, came_true)
+        self.log_loss_sum += weight * loss
         self.examples += 1
 
     @property
@@ -126,7 +149,7 @@ def _sum(one: Bin | None, other: Bin | None) -> Bin:
 
 def log_loss(score: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
+    score = min(max(score, _EPSILON), _SURE)
     return -log(score if came_true else 1.0 - score)
 
 
