@@ -10,7 +10,7 @@ from models.learning.horizons import name_of
 from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
-from models.learning.reliability import Judged, Reliability, judged
+from models.learning.reliability import Judged, Reliability, calibration_error, judged
 from models.learning.scorers import SCORERS, Said
 
 
@@ -92,13 +92,14 @@ class ChurnLearner:
         for name, found in self._state.reliability.items():
             horizon, _, scorer = name.split()
             pooled = f"{horizon} {ALL_KINDS} {scorer}"
-            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+            known = tables.get(pooled)
+            tables[pooled] = found if known is None else known.merged(found)
         return [_quality_of(name, found) for name, found in sorted(tables.items())]
 
 
 def _quality_of(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
-    curve = found.curve() if scorer == CHAMPION else ()
+    curve = found.curve()
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
@@ -106,6 +107,6 @@ def _quality_of(name: str, found: Reliability) -> Quality:
         examples=found.examples,
         log_loss=found.mean_log_loss,
         auc=found.auc,
-        calibration_error=found.calibration_error,
-        curve=tuple((point.said, point.came_true) for point in curve),
+        calibration_error=calibration_error(curve, found.count),
+        curve=tuple([point[:2] for point in curve]) if scorer == CHAMPION else (),
     )

@@ -4,6 +4,7 @@ Each score is counted in a bin of its logit, so that quality can be computed at 
 keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
+from collections.abc import Sequence
 from math import floor, inf, log
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ class Bin(Struct, array_like=True):
     count: int = 0
     positives: int = 0
     scores: float = 0.0
+
+
+_NONE = Bin()
 
 
 class Point(NamedTuple):
@@ -98,12 +102,7 @@ class Reliability(Struct, rename="camel"):
     @property
     def calibration_error(self) -> float | None:
         """Mean gap between mean score and share that came true, over bins of equal count."""
-        if not self.count:
-            return None
-        gaps = 0.0
-        for point in self.curve():
-            gaps += abs(point.said - point.came_true) * point.scores
-        return gaps / self.count
+        return calibration_error(self.curve(), self.count)
 
     def curve(self) -> "list[Point]":
         """The reliability curve: bins of equal count, the lowest scores first."""
@@ -142,8 +141,18 @@ class Reliability(Struct, rename="camel"):
         )
 
 
+def calibration_error(curve: Sequence[Point], count: int) -> float | None:
+    """`Reliability.calibration_error` of the curve of so many scores."""
+    if not count:
+        return None
+    gaps = 0.0
+    for said, came_true, scores in curve:
+        gaps += abs(said - came_true) * scores
+    return gaps / count
+
+
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    one, other = one or Bin(), other or Bin()
+    one, other = one or _NONE, other or _NONE
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
 
 
