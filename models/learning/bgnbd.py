@@ -6,6 +6,7 @@ purchase days, the last of them at t_x, after a life of T.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import exp, log, log1p
 
 import numpy as np
@@ -18,10 +19,13 @@ from scipy.special import gammaln
 #: bits above, so that a table stays small however many customers there are.
 Cell = tuple[int, int, int]
 _DAYS_MAX = 3_660
+#: What was worked out last is remembered: features, scores, forecasts and risk of one customer at
+#: one moment all ask for it.
+_LATEST = 64
 _BITS = 4
 
 
-class BgNbd(Struct, frozen=True):
+class BgNbd(Struct, frozen=True, cache_hash=True):
     """The four parameters: purchase rates are gamma(r, alpha), dropout is beta(a, b)."""
 
     r: float
@@ -49,6 +53,7 @@ def middles(bins: "_Vector") -> "_Vector":
     return found
 
 
+@lru_cache(_LATEST)
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
     """The probability of not having dropped out; the model says 1 until the first repeat."""
     if repeats == 0:
@@ -61,6 +66,7 @@ def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) ->
     return 1.0 / (1.0 + exp(min(odds_log, 700.0)))
 
 
+@lru_cache(_LATEST)
 def p_no_purchase(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
 ) -> float:

@@ -6,10 +6,11 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
+from models.learning.horizons import name_of
 from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
-from models.learning.reliability import Reliability
+from models.learning.reliability import Judged, Reliability, calibration_error, judged
 from models.learning.scorers import SCORERS, Said
 
 
@@ -43,7 +44,7 @@ class ChurnLearner:
 
     def learn(self, example: Example) -> None:
         """Judge the scores of the decision, then learn its outcome."""
-        horizon = f"{example.horizon_days:g}"
+        horizon = name_of(example.horizon_days)
         learner = self._learners.get(horizon)
         if learner is None:
             learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
@@ -68,10 +69,13 @@ class ChurnLearner:
         tables = self._tables.get((example.horizon_days, example.kind))
         if tables is None:
             tables = self._tables_of(example.horizon_days, example.kind)
-        told = (*said.log_odds, said.log_odds[said.served])
-        for log_odds, table in zip(told, tables, strict=True):
+        told: list[Judged] = []
+        for log_odds in said.log_odds:
             assert log_odds is not None
-            table.learn(sigmoid(log_odds), example.churned, example.weight)
+            told.append(judged(sigmoid(log_odds), example.churned))
+        told.append(told[said.served])
+        for one, table in zip(told, tables, strict=True):
+            table.add(one, example.weight)
 
     def _tables_of(self, horizon_days: float, kind: str) -> list[Reliability]:
         known = self._state.reliability
@@ -88,13 +92,14 @@ class ChurnLearner:
         for name, found in self._state.reliability.items():
             horizon, _, scorer = name.split()
             pooled = f"{horizon} {ALL_KINDS} {scorer}"
-            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+            known = tables.get(pooled)
+            tables[pooled] = found if known is None else known.merged(found)
         return [_quality_of(name, found) for name, found in sorted(tables.items())]
 
 
 def _quality_of(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
-    curve = found.curve() if scorer == CHAMPION else ()
+    curve = found.curve()
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
@@ -102,6 +107,6 @@ def _quality_of(name: str, found: Reliability) -> Quality:
         examples=found.examples,
         log_loss=found.mean_log_loss,
         auc=found.auc,
-        calibration_error=found.calibration_error,
-        curve=tuple((point.said, point.came_true) for point in curve),
+        calibration_error=calibration_error(curve, found.count),
+        curve=tuple([point[:2] for point in curve]) if scorer == CHAMPION else (),
     )

@@ -4,6 +4,7 @@ Each score is counted in a bin of its logit, so that quality can be computed at 
 keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
+from collections.abc import Sequence
 from math import floor, inf, log
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 BINS = 128
 _LOGIT_MAX = 8.0
 _EPSILON = 1e-6
+_SURE = 1.0 - _EPSILON
 #: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
@@ -24,12 +26,29 @@ class Bin(Struct, array_like=True):
     scores: float = 0.0
 
 
+_NONE = Bin()
+
+
 class Point(NamedTuple):
     """A point of the curve: the mean score, the share that came true, and the number of scores."""
 
     said: float
     came_true: float
     scores: float
+
+
+class Judged(NamedTuple):
+    """A score and what came of it: its bin, and its log loss."""
+
+    score: float
+    came_true: bool
+    place: int
+    loss: float
+
+
+def judged(score: float, came_true: bool) -> Judged:
+    """What `Reliability` counts of a score; several may count the same."""
+    return Judged(score, came_true, bin_of(score), log_loss(score, came_true))
 
 
 class Reliability(Struct, rename="camel"):
@@ -43,13 +62,21 @@ class Reliability(Struct, rename="camel"):
 
     def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
         """Count one score, as many times as ``weight`` says."""
-        found = self.bins.setdefault(bin_of(score), Bin())
+        self.add(judged(score, came_true), weight)
+
+    def add(self, one: Judged, weight: int) -> None:
+        """As `learn`, of a score that is judged already."""
+        score, came_true, place, loss = one
+        found = self.bins.get(place)
+        if found is None:
+            found = self.bins[place] = Bin()
         found.count += weight
-        found.positives += weight * came_true
         found.scores += weight * score
+        if came_true:
+            found.positives += weight
+            self.positives += weight
         self.count += weight
-        self.positives += weight * came_true
-        self.log_loss_sum += weight * log_loss(score, came_true)
+        self.log_loss_sum += weight * loss
         self.examples += 1
 
     @property
@@ -75,12 +102,7 @@ class Reliability(Struct, rename="camel"):
     @property
     def calibration_error(self) -> float | None:
         """Mean gap between mean score and share that came true, over bins of equal count."""
-        if not self.count:
-            return None
-        gaps = 0.0
-        for point in self.curve():
-            gaps += abs(point.said - point.came_true) * point.scores
-        return gaps / self.count
+        return calibration_error(self.curve(), self.count)
 
     def curve(self) -> "list[Point]":
         """The reliability curve: bins of equal count, the lowest scores first."""
@@ -119,14 +141,24 @@ class Reliability(Struct, rename="camel"):
         )
 
 
+def calibration_error(curve: Sequence[Point], count: int) -> float | None:
+    """`Reliability.calibration_error` of the curve of so many scores."""
+    if not count:
+        return None
+    gaps = 0.0
+    for said, came_true, scores in curve:
+        gaps += abs(said - came_true) * scores
+    return gaps / count
+
+
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    one, other = one or Bin(), other or Bin()
+    one, other = one or _NONE, other or _NONE
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
 
 
 def log_loss(score: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
+    score = min(max(score, _EPSILON), _SURE)
     return -log(score if came_true else 1.0 - score)
 
 
