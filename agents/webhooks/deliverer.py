@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from time import time as unix_s
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from agents.process_log import run_logged
+from agents.process_traces import tracing
 from agents.ration import WebTime
 from agents.web.server import Readiness, process_site, serving
 from config.endpoints import Endpoint
@@ -28,6 +30,9 @@ from streams.webhooks.feed import EndpointFeed, TopicsChanged
 from streams.webhooks.metrics import WebhookMetrics
 from streams.webhooks.sender import Sender
 from streams.webhooks.undelivered import UndeliveredMessages
+
+if TYPE_CHECKING:
+    from streams.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +50,19 @@ def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
 
 def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     require_topics(settings)
-    run_timed(Deliverer(settings, endpoints).run())
+    with tracing(settings, "deliver") as traces:
+        run_timed(Deliverer(settings, endpoints, traces).run())
     return 0
 
 
 class Deliverer:
     """All endpoints of one process."""
 
-    def __init__(self, settings: Settings, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(
+        self, settings: Settings, endpoints: Sequence[Endpoint], traces: "Traces | None" = None
+    ) -> None:
         self._settings = settings
+        self._traces = traces
         self._endpoints = endpoints
         self._metrics = WebhookMetrics(endpoint.name for endpoint in endpoints)
         self._feeds: dict[str, EndpointFeed] = {}
@@ -108,6 +117,7 @@ class Deliverer:
             max_age_ms=self._settings.deliver_max_age_ms,
             clock_ms=lambda: int(unix_s() * 1_000),
             chance=random.random,
+            traces=self._traces,
         )
         while not self._leaving.is_set():
             async with Sender(endpoint) as sender:

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from agents import catalogue as pages
-from agents.documents.reference import PAGES
+from agents.reference import PAGES
 from models.customer.registry import PARTS
 from models.learning.registry import LEARNERS
 from tests.house.repository import ROOT

@@ -1,7 +1,7 @@
 """The pages of docs/reference: settings, parameters, commands, metrics and topics, as the code has
 them.
 
-python -m agents.documents.reference docs/reference
+python -m agents.reference docs/reference
 """
 
 import sys
