@@ -135,7 +135,7 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
 .PHONY: bench
-bench: setup $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
+bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
 	$(BIN)/python -m tests.benchmarks.bench $(if $(FULL),--full) $(ARGS)
 
 .PHONY: lock
