@@ -99,7 +99,7 @@ def _endpoints(text: str, folder: Path) -> None:
     assert "crm" == endpoint.name
 
 
-def _template(text: str, folder: Path) -> None:
+def _of_an_endpoint(text: str, folder: Path) -> None:
     entry = ("name: crm", "url: https://crm.example.com/", "secret_file: crm.secret")
     _endpoints("endpoints:\n  - " + "\n    ".join(entry) + f"\n{text}", folder)
 
@@ -121,7 +121,7 @@ def _condition(text: str, folder: Path) -> None:
 
 YAML: dict[str, Callable[[str, Path], None]] = {
     r"endpoints:": _endpoints,
-    r" +template:": _template,
+    r" +(template|facts):": _of_an_endpoint,
     r"  - name:": _rule,
     r"when:": _condition,
 }
