@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from agents.webhooks.checks import require_usable
 from config.endpoints import load_endpoints
 from config.settings import load_settings
 from config.sources import load_senders
@@ -95,7 +96,10 @@ def test_what_is_shown_as_yaml_can_be_declared(block: Block, tmp_path: Path) -> 
 def _endpoints(text: str, folder: Path) -> None:
     (folder / "crm.secret").write_text(SECRET)
     (folder / "endpoints.yaml").write_text(text)
+    told = folder / "told.toml"
+    told.write_text('[rules]\nfacts = ["segment", "net_365d"]\n')
     [endpoint] = load_endpoints(folder / "endpoints.yaml", {})
+    require_usable([endpoint], load_parameters(told))
     assert "crm" == endpoint.name
 
 
