@@ -213,6 +213,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["text", "json"],
         _doc("How log lines are written: text, or json with one object a line"),
     ] = "text"
+    traces_url: Annotated[
+        str,
+        _doc(
+            "Where traces go by OTLP over HTTP, up to its path; empty: nowhere",
+            "http://127.0.0.1:4318/v1/traces",
+            r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,200})?)?\Z",
+        ),
+    ] = ""
+    traces_one_in: Annotated[
+        int,
+        _doc("Of so many requests to the collector one is traced", "100"),
+        Meta(ge=1, le=1_000_000),
+    ] = 100
     group_instance_id: Annotated[
         str,
         _doc(
