@@ -1,17 +1,13 @@
 """How good scores are: log loss, AUC and calibration, from one mergeable histogram.
 
-Each score is counted in a bin of its logit, so that quality can be computed at any time without
-keeping the scores; AUC and calibration are exact up to the width of a bin.
+Each score is counted in a bin of its logit (`ScoreTable`), so that quality can be computed at any
+time without keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
-from math import floor, inf, log
 from typing import NamedTuple
 
 from msgspec import Struct
 
-BINS = 128
-_LOGIT_MAX = 8.0
-_EPSILON = 1e-6
 #: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
@@ -40,17 +36,6 @@ class Reliability(Struct, rename="camel"):
     positives: int = 0
     log_loss_sum: float = 0.0
     examples: int = 0
-
-    def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
-        """Count one score, as many times as ``weight`` says."""
-        found = self.bins.setdefault(bin_of(score), Bin())
-        found.count += weight
-        found.positives += weight * came_true
-        found.scores += weight * score
-        self.count += weight
-        self.positives += weight * came_true
-        self.log_loss_sum += weight * log_loss(score, came_true)
-        self.examples += 1
 
     @property
     def mean_log_loss(self) -> float | None:
@@ -122,16 +107,3 @@ class Reliability(Struct, rename="camel"):
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
     one, other = one or Bin(), other or Bin()
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
-
-
-def log_loss(score: float, came_true: bool) -> float:
-    """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
-    return -log(score if came_true else 1.0 - score)
-
-
-def bin_of(score: float) -> int:
-    """The bin of a score in (0, 1)."""
-    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
-    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
-    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)

@@ -22,7 +22,8 @@ from models.learning.contest import Contest
 from models.learning.feature_names import NAMES, pack, unpack
 from models.learning.lessons import Example, Observation, packed_text
 from models.learning.log_odds import sigmoid
-from models.learning.online import OnlineLearner, OnlineState
+from models.learning.online import OnlineLearner
+from models.learning.online_state import OnlineState
 from models.learning.population import Population, PopulationLearner
 from models.learning.scorers import (
     SCORERS,
