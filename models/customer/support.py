@@ -69,8 +69,15 @@ class Support(State):
 
     def open_tickets(self) -> list[TicketStanding]:
         """Where the tickets stand that wait for a solution."""
+        if not self.tickets:
+            return []
         found = [ticket.standing for ticket in self.tickets]
         return [standing for standing in found if standing.is_open]
+
+    @property
+    def open_count(self) -> int:
+        """How many tickets wait for a solution."""
+        return len(self.open_tickets()) if self.tickets else 0
 
 
 def _record(state: Support, event: Event, scene: Scene) -> None:

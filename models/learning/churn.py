@@ -12,6 +12,7 @@ from models.learning.bgnbd import BgNbd, p_no_purchase
 from models.learning.churn_models import ChurnScoring
 from models.learning.feature_names import Features
 from models.learning.history import History
+from models.learning.horizons import ascending, name_of
 from models.learning.log_odds import sigmoid
 from models.learning.population import Population
 from models.learning.scorers import SCORERS, Said, Scorer, say
@@ -109,7 +110,7 @@ def score(
         return found
     told = {one.horizon_days: one.probability for one in known}
     least, most = 0.0, 1.0
-    for days in sorted(map(float, snapshot.of(ChurnScoring).models)):
+    for days in ascending(tuple(snapshot.of(ChurnScoring).models)):
         if days == horizon_days:
             break
         other = told.get(days)
@@ -132,7 +133,7 @@ def _by_itself(
     """
     if seen is None:
         return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, _NOBODY)
-    models = snapshot.of(ChurnScoring).models.get(f"{horizon_days:g}")
+    models = snapshot.of(ChurnScoring).models.get(name_of(horizon_days))
     formula, rhythm = None, snapshot.of(Population).bgnbd
     if rhythm is not None:
         formula = baseline(seen.history, rhythm, horizon_days)

@@ -5,12 +5,13 @@ from typing import Any
 from config.parameters import Parameters
 from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
 from models.learning.churn_state import ChurnState
+from models.learning.horizons import name_of
 from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner
 from models.learning.online_state import OnlineState
 from models.learning.reliability import Reliability
-from models.learning.score_table import ScoreTable
+from models.learning.score_table import ScoreTable, bin_of, log_loss
 from models.learning.scorers import SCORERS, Said
 
 #: All scorers, and what was served.
@@ -35,7 +36,7 @@ class ChurnLearner:
 
     def learn(self, example: Example) -> None:
         """Judge the scores of the decision, then learn its outcome."""
-        horizon = f"{example.horizon_days:g}"
+        horizon = name_of(example.horizon_days)
         learner = self._learners.get(horizon)
         if learner is None:
             learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
@@ -61,12 +62,17 @@ class ChurnLearner:
         if tables is None:
             tables = self._tables_of(example.horizon_days, example.kind)
         churned, weight = example.churned, example.weight
-        for place, log_odds in enumerate((*said.log_odds, said.log_odds[said.served])):
+        for place, log_odds in enumerate(said.log_odds):
             assert log_odds is not None
-            tables[place].learn(sigmoid(log_odds), churned, weight)
+            score = sigmoid(log_odds)
+            found, loss = bin_of(score), log_loss(score, churned)
+            tables[place].add(score, churned, weight, found, loss)
+            if place == said.served:
+                # What was served is counted once more, as what it is.
+                tables[-1].add(score, churned, weight, found, loss)
 
     def _tables_of(self, horizon_days: float, kind: str) -> list[ScoreTable]:
-        names = [f"{horizon_days:g} {kind} {scorer}" for scorer in _JUDGED]
+        names = [f"{name_of(horizon_days)} {kind} {scorer}" for scorer in _JUDGED]
         tables = [self._tables.setdefault(name, ScoreTable()) for name in names]
         self._judged[horizon_days, kind] = tables
         return tables

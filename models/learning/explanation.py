@@ -13,6 +13,7 @@ from config.parameters import Parameters
 from models.learning.churn import Churn
 from models.learning.churn_models import ChurnScoring
 from models.learning.feature_names import NAMES, Features
+from models.learning.horizons import name_of
 from models.learning.scorers import SCORERS, Scorer, log_odds_of, shares
 from models.learning.snapshot import Snapshot
 
@@ -143,7 +144,7 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
     ``base`` is an average customer's log odds for the models, and those of ``churn.prior``, the
     score of a customer without purchases, for the formula and the prior.
     """
-    models = snapshot.of(ChurnScoring).models.get(f"{churn.horizon_days:g}")
+    models = snapshot.of(ChurnScoring).models.get(name_of(churn.horizon_days))
     formula = churn.said.log_odds[_BASELINE]
     scorer = churn.scorer
     served = log_odds_of(churn.probability)

@@ -20,6 +20,7 @@ _VARIANCE_MIN = 1e-300
 _LENGTH_MAX = 1e100
 #: `Vector.sum` without what it does besides.
 _sum = np.add.reduce
+_most = np.maximum.reduce
 
 
 class Projection(NamedTuple):
@@ -166,7 +167,7 @@ class GaussianWeights:
         if self._forgetting == 1.0:
             return
         inflation, variances = 1.0 / self._forgetting, self._covariance.diagonal()
-        if float(variances.max()) * inflation <= self._prior_variance:
+        if float(_most(variances)) * inflation <= self._prior_variance:
             self._covariance *= inflation
             return
         room = self._prior_variance / np.maximum(variances, _VARIANCE_MIN)

@@ -7,6 +7,7 @@ from models.learning.reliability import Bin, Reliability
 BINS = 128
 _LOGIT_MAX = 8.0
 _EPSILON = 1e-6
+_SURE = 1.0 - _EPSILON
 
 
 class _Counts:
@@ -39,17 +40,20 @@ class ScoreTable:
 
     def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
         """Count one score, as many times as ``weight`` says."""
-        index = bin_of(score)
-        found = self._bins.get(index)
+        self.add(score, came_true, weight, bin_of(score), log_loss(score, came_true))
+
+    def add(self, score: float, came_true: bool, weight: int, place: int, loss: float) -> None:
+        """As `learn`, of a score whose bin and loss are known: several tables count the same."""
+        found = self._bins.get(place)
         if found is None:
-            found = self._bins[index] = _Counts()
-        positives = weight if came_true else 0
+            found = self._bins[place] = _Counts()
         found.count += weight
-        found.positives += positives
         found.scores += weight * score
+        if came_true:
+            found.positives += weight
+            self._positives += weight
         self._count += weight
-        self._positives += positives
-        self._log_loss_sum += weight * log_loss(score, came_true)
+        self._log_loss_sum += weight * loss
         self._examples += 1
 
     def state(self) -> Reliability:
@@ -68,7 +72,7 @@ class ScoreTable:
 
 def log_loss(score: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
+    score = min(max(score, _EPSILON), _SURE)
     return -log(score if came_true else 1.0 - score)
 
 
