@@ -11,6 +11,16 @@ from tempfile import TemporaryDirectory
 
 from config import compiled
 
+#: Types of these are read by nobody that is compiled, and to check them takes minutes.
+_CHECK = """
+[mypy]
+strict_optional = True
+[mypy-river.*,scipy.*]
+follow_imports = skip
+follow_imports_for_stubs = True
+ignore_missing_imports = True
+"""
+
 
 def compile_core() -> bool:
     """Build the modules for this Python, if the build that there is does not fit; whether it was
@@ -41,14 +51,20 @@ def _build(target: Path, scratch: Path) -> None:
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415
 
     os.chdir(compiled.ROOT)
+    scratch.mkdir()
+    config = scratch / "mypy.ini"
+    config.write_text(_CHECK)
     extensions = mypycify(
-        [name.replace(".", "/") + ".py" for name in compiled.MODULES],
+        [
+            f"--config-file={config}",
+            *(name.replace(".", "/") + ".py" for name in compiled.MODULES),
+        ],
         group_name=compiled.LIBRARY.removesuffix("__mypyc"),
         target_dir=str(scratch),
         debug_level="0",
     )
     for extension in extensions:
-        extension.extra_compile_args += compiled.FLAGS
+        extension.extra_compile_args = [*extension.extra_compile_args, *compiled.FLAGS]
     command = build_ext(Distribution({"name": "keepstream-core", "ext_modules": extensions}))
     command.build_lib, command.build_temp = str(target), str(scratch)
     command.ensure_finalized()

@@ -21,7 +21,35 @@ import msgspec
 
 #: What pays when it is compiled: see docs/performance.md. Modules that `msgspec` makes structs in
 #: stay interpreted: the compiler can't make those.
-MODULES: tuple[str, ...] = ("models.learning.log_odds",)
+MODULES: tuple[str, ...] = (
+    "models.customer.active_days",
+    "models.customer.decay",
+    "models.customer.features",
+    "models.customer.fingerprint",
+    "models.customer.occasions",
+    "models.customer.order_records",
+    "models.customer.rhythm",
+    "models.customer.scores",
+    "models.learning.churn_learner",
+    "models.learning.contest",
+    "models.learning.day_ends",
+    "models.learning.gaps",
+    "models.learning.histogram",
+    "models.learning.history",
+    "models.learning.lapse",
+    "models.learning.log_odds",
+    "models.learning.online",
+    "models.learning.purchases_ahead",
+    "models.learning.score_table",
+    "models.learning.scorers",
+    "models.learning.scoring",
+    "models.learning.shift",
+    "models.learning.silent",
+    "models.learning.spend",
+    "models.learning.standardized_logistic",
+    "models.learning.whole_days",
+    "models.repeats",
+)
 #: The compiler, as the lock has it: a build by another one is not the same.
 COMPILER = "mypy==2.4.1"
 #: A processor that can must not add and multiply in one step, or it would round once, not twice.

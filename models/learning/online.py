@@ -2,14 +2,12 @@
 standardized features, a recalibration of their blend, and which scorer serves.
 """
 
-import numpy as np
-
 from config.parameters import Parameters
 from models.learning.bayesian import BayesianLogisticRegression
 from models.learning.churn_models import ChurnModels, LinearModel
 from models.learning.contest import Contest
 from models.learning.feature_names import NAMES
-from models.learning.gaussian_weights import Vector
+from models.learning.gaussian_weights import with_intercept
 from models.learning.log_odds import sigmoid
 from models.learning.online_state import OnlineState, ShiftState
 from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
@@ -41,9 +39,7 @@ class OnlineLearner:
         logistic.count, logistic.intercept = state.count, state.intercept
         logistic.means[:], logistic.variances[:] = state.means, state.variances
         logistic.weights[:] = state.weights
-        size = len(NAMES) + 1
-        self._bayesian.weights.mean = np.frombuffer(state.belief)
-        self._bayesian.weights.covariance = np.frombuffer(state.covariance).reshape(size, size)
+        self._bayesian.weights.restore(state.belief, state.covariance)
 
     def learn(
         self, features: tuple[float, ...], churned: bool, said: LogOdds | None = None
@@ -57,7 +53,7 @@ class OnlineLearner:
         if said is not None and said[_BASELINE] is not None:
             self._judge(self._now(features, said) if None in said else said, churned)
         standardized = self._logistic.learn(features, churned)
-        self._bayesian.learn_vector(_with_intercept(standardized), churned)
+        self._bayesian.learn_vector(with_intercept(standardized), churned)
 
     def _judge(self, said: LogOdds, churned: bool) -> None:
         log_odds = [odds for odds in said if odds is not None]
@@ -71,7 +67,7 @@ class OnlineLearner:
         """The models' present log odds, with the baseline's of the decision."""
         standardized = self._logistic.standardized(features)
         logistic = log_odds_of(sigmoid(self._logistic.log_odds(standardized)))
-        bayesian = self._bayesian.center(_with_intercept(standardized))
+        bayesian = self._bayesian.center(with_intercept(standardized))
         return combined(said[_BASELINE], logistic, bayesian, self._shift.mean)
 
     def state(self) -> OnlineState:
@@ -84,8 +80,7 @@ class OnlineLearner:
             state.count, state.intercept = logistic.count, logistic.intercept
             state.means, state.variances = tuple(logistic.means), tuple(logistic.variances)
             state.weights = tuple(logistic.weights)
-            state.belief = self._bayesian.weights.mean.tobytes()
-            state.covariance = self._bayesian.weights.covariance.tobytes()
+            state.belief, state.covariance = self._bayesian.weights.stored()
         return state
 
     def models(self) -> ChurnModels | None:
@@ -93,7 +88,7 @@ class OnlineLearner:
         logistic = self._logistic
         if logistic.count < self._minimum_examples:
             return None
-        belief = self._bayesian.weights.mean.tolist()
+        belief: list[float] = list(map(float, self._bayesian.weights.mean))
         return ChurnModels(
             means=tuple(logistic.means),
             deviations=tuple([variance**0.5 for variance in logistic.variances]),
@@ -103,7 +98,3 @@ class OnlineLearner:
             champion=self._contest.scorer,
             examples=logistic.count,
         )
-
-
-def _with_intercept(standardized: list[float]) -> Vector:
-    return np.array([1.0, *standardized])

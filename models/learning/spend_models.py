@@ -61,7 +61,7 @@ _SERVES = Measure(
     "Whether the challenger's expected spend is served (1) or the formula's (0)",
     ("horizon_days",),
 )
-MEASURES = (_RATIO, _DEVIANCE, _SERVES)
+MEASURES: tuple[Measure, ...] = (_RATIO, _DEVIANCE, _SERVES)
 
 
 def samples(drawn: SpendScoring) -> Iterator[Sample]:

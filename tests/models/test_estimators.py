@@ -24,11 +24,12 @@ from models.learning.bayesian import (
     BayesianLogisticRegression,
     BayesianPoissonRegression,
 )
-from models.learning.bgnbd import BgNbd, cell_of, fit, p_no_purchase
+from models.learning.bgnbd import BgNbd, cell_of, fit
 from models.learning.bgnbd_classifier import BgNbdClassifier
 from models.learning.blend import MeanLogit
 from models.learning.gaussian_weights import GaussianWeights, Vector
 from models.learning.log_odds import LOGIT_MAX, logit_of, sigmoid
+from models.learning.purchases_ahead import p_no_purchase
 from models.learning.recalibration import OnlineRecalibration
 from models.learning.shift import Shift
 
