@@ -69,11 +69,16 @@ def take_turns(path: Path, assignments: Sequence[str]) -> None:
 
 
 @contextmanager
-def side(tree: Path, log: Path, assignments: Sequence[str]) -> Iterator[Side]:
+def side(tree: Path, log: Path, assignments: Sequence[str], flavour: str) -> Iterator[Side]:
     command = [sys.executable, __file__, _TURN, str(log)]
     for assignment in assignments:
         command += ["--set", assignment]
-    environ = {**os.environ, "PYTHONPATH": str(tree), "OPENBLAS_NUM_THREADS": "1"}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "OPENBLAS_NUM_THREADS": "1",
+        "KEEPSTREAM_COMPILED": flavour,
+    }
     with subprocess.Popen(
         command, cwd=tree, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -113,9 +118,9 @@ def compiled_tree() -> Path:
 def one_round(chosen: argparse.Namespace, log: Path) -> tuple[float, float]:
     """µs of CPU an event, there and here."""
     with ExitStack() as stack:
-        there = stack.enter_context(side(chosen.source.resolve(), log, chosen.set))
+        there = stack.enter_context(side(chosen.source.resolve(), log, chosen.set, "off"))
         tree = compiled_tree() if chosen.compiled else ROOT
-        here = stack.enter_context(side(tree, log, ()))
+        here = stack.enter_context(side(tree, log, (), "on" if chosen.compiled else "off"))
         events, seconds = compared([there, here])
     before, now = (one / events * 1e6 for one in seconds)
     return before, now
