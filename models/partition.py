@@ -87,6 +87,7 @@ class Applied(NamedTuple):
         """
         event = self.event if self.fate is Fate.APPLIED else self.passed_on
         if event is None or event.name not in OUTCOMES:
+            # Nearly always.
             return None
         is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
         return None if is_theirs else event
@@ -540,12 +541,12 @@ class Partition:
         dropped: list[LabelsDropped] = []
         index = told = 0
         for effect in effects:
-            if isinstance(effect, LabelsDropped):
+            if isinstance(effect, Taught):
+                effect.partition, effect.offset, effect.index = self.number, offset, index
+            elif isinstance(effect, LabelsDropped):
                 # No place is theirs, so that those of lessons stay what they are.
                 dropped.append(effect)
                 continue
-            if isinstance(effect, Taught):
-                effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Erased):
                 effect.partition, effect.offset = self.number, offset
             elif isinstance(effect, LinkRecord):

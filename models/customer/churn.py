@@ -61,6 +61,7 @@ from models.customer.scores import (
     is_not_expected_yet,
     lapsed,
     net_so_far,
+    packed_features,
     seen,
     thinning,
     value_at_stake,
@@ -71,7 +72,6 @@ from models.learning.bgnbd import cell_of
 from models.learning.churn import Seen, Source
 from models.learning.day_ends import day_end_ms
 from models.learning.explanation import Explanation
-from models.learning.feature_names import pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.gaps import gap_residuals
 from models.learning.history import History
@@ -180,7 +180,7 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
         labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
     if labels:
         labels.sort(key=lambda label: label.horizon_days)
-        bought, packed = has_bought_today(past, at_ms), pack(found.features)
+        bought, packed = has_bought_today(past, at_ms), scene.of(packed_features)
         state.add(DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs))
         _set_next_label(state, scene.row)
 
@@ -270,7 +270,7 @@ def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=state.counted,
-        features=packed_text(pack(found.features)),
+        features=packed_text(scene.of(packed_features)),
         gap_residuals=gap_residuals(past.days, today - check_in_days, today),
         spend_enters=counted,
         spend_leaves=state.spend_counted,

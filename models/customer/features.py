@@ -11,7 +11,7 @@ from models.customer.engagement import engagement, intensity
 from models.customer.purchases import levels, purchases
 from models.customer.rhythm import rhythm_of, typical_gap_days
 from models.customer.scene import Scene
-from models.customer.support import support, unhappiness
+from models.customer.support import open_tickets, unhappiness
 from models.learning.feature_names import Features, pack, unpack
 from models.learning.history import History, days_since
 from models.learning.log_odds import clipped, logit
@@ -19,7 +19,7 @@ from models.learning.population import Population
 from models.learning.purchases_ahead import baseline
 
 #: The readings of other parts that features use.
-READS = (engagement, intensity, levels, purchases, support, unhappiness)
+READS = (engagement, intensity, levels, open_tickets, purchases, unhappiness)
 #: The horizon whose BG/NBD probability is a feature.
 _BGNBD_DAYS = 28.0
 _RECENT_MS = 28 * DAY_MS
@@ -76,7 +76,7 @@ def extract(scene: Scene, past: History) -> Features:
         log1p(level) if level > 0.0 else 0.0,
         log1p(views) if views > 0.0 else 0.0,
         log1p(unseen_ms / DAY_MS if unseen_ms > 0 else 0.0),
-        float(support(scene).open_count),
+        float(open_tickets(scene)),
         unhappiness(scene),
     )
     return unpack(pack(values))

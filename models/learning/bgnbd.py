@@ -21,7 +21,7 @@ _DAYS_MAX = 3_660
 _BITS = 4
 
 
-class BgNbd(Struct, frozen=True):
+class BgNbd(Struct, frozen=True, cache_hash=True):
     """The four parameters: purchase rates are gamma(r, alpha), dropout is beta(a, b)."""
 
     r: float

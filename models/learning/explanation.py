@@ -67,6 +67,11 @@ GROUP_OF: dict[str, Group] = {
 }
 
 
+_GROUPS = tuple(Group)
+#: The group of each feature, in the order of `feature_names.NAMES`.
+_GROUP_OF_TERMS = tuple(GROUP_OF[name] for name in NAMES)
+
+
 class Direction(StrEnum):
     """The sign of a contribution to the churn probability."""
 
@@ -114,9 +119,9 @@ def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
     If the score was limited, what was cut off is a group of its own, so that the sum is still the
     score's.
     """
-    sums = dict.fromkeys(Group, 0.0)
-    for name, term in zip(NAMES, parts.terms, strict=True):
-        sums[GROUP_OF[name]] += term
+    sums = dict.fromkeys(_GROUPS, 0.0)
+    for group, term in zip(_GROUP_OF_TERMS, parts.terms, strict=True):
+        sums[group] += term
     sums[Group.PATTERN] += parts.formula
     total = parts.base
     for contribution in sums.values():
@@ -156,7 +161,7 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
     base = logistic * models.logistic.intercept + bayesian * models.bayesian.intercept
     if scorer is Scorer.RECALIBRATED:
         base += models.shift
-    terms = tuple(
+    terms = [
         (logistic * one + bayesian * other) * ((value - mean) / deviation) if deviation else 0.0
         for value, mean, deviation, one, other in zip(
             features,
@@ -166,5 +171,5 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
             models.bayesian.weights,
             strict=True,
         )
-    )
+    ]
     return Parts(base, terms, by_formula * (formula or 0.0), served)

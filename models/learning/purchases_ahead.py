@@ -5,6 +5,7 @@ transformation of the hypergeometric function, its powers of r + x cancel, so th
 purchase days do not overflow.
 """
 
+from functools import lru_cache
 from math import exp, log, log1p
 
 from scipy.special import hyp2f1
@@ -13,12 +14,16 @@ from config.duration import DAY_MS
 from models.learning.bgnbd import BgNbd
 from models.learning.history import History
 
+#: What was worked out last is remembered: features, scores, forecasts and risk of one customer at
+#: one moment all ask for it.
+_LATEST = 64
 _WEEKS_A_YEAR = 365.25 / 7.0
 #: The formula divides by a - 1 and by a + b + x - 1. Where one of them is 0 it has a limit, which
 #: its value at this distance from 0 practically equals.
 _NEAR = 1e-5
 
 
+@lru_cache(_LATEST)
 def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
     """The probability of not having dropped out; the model says 1 until the first repeat."""
     if repeats == 0:
@@ -31,6 +36,7 @@ def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) ->
     return 1.0 / (1.0 + exp(min(odds_log, 700.0)))
 
 
+@lru_cache(_LATEST)
 def p_no_purchase(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
 ) -> float:
