@@ -61,6 +61,7 @@ def _build(target: Path, scratch: Path) -> None:
         ],
         group_name=compiled.LIBRARY.removesuffix("__mypyc"),
         target_dir=str(scratch),
+        opt_level="2",
         debug_level="0",
     )
     for extension in extensions:

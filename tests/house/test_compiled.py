@@ -73,7 +73,7 @@ def test_the_release_says_which_flavour_runs(tree: Path, flavour: str, told: str
 
     assert f"keepstream {VERSION} ({told})\n" == asked.stdout
     counted = "from streams.exposition import *; print(exposed(new_registry()).decode())"
-    exposed = run(tree, "-c", counted, flavour=flavour).stdout
+    exposed = run(tree, "-c", f"import models; {counted}", flavour=flavour).stdout
     assert f'keepstream_build_info{{core="{told}",version="{VERSION}"}} 1.0' in exposed
 
 
