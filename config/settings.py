@@ -285,6 +285,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?\Z",
         ),
     ] = ""
+    compiled: Annotated[
+        Literal["on", "off"],
+        _doc("Whether the compiled core runs, where `make compile` made one: on or off"),
+    ] = "on"
     max_batch_records: Annotated[
         int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
     ] = 4_000
