@@ -842,6 +842,15 @@ def _rhythm_in_words(found: RhythmView | None, as_of: str, _currency: str) -> It
     )
 
 
+def _rhythm_edge(scene: Scene) -> int:
+    """When the next purchase should have come, and then when it is overdue."""
+    state = scene.row.read(PURCHASES)
+    if not state.last_at_ms:
+        return 0
+    expected_ms = state.last_at_ms + round(scene.of(clock).expected_days * DAY_MS)
+    return first_after(scene.at_ms, (expected_ms, overdue_at(scene)))
+
+
 def _rfm_edge(scene: Scene) -> int:
     """When a purchase leaves a window, or so much silence means another score."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
@@ -949,6 +958,7 @@ PURCHASES: Part[Purchases] = Part(
             _rhythm_in_words,
             place=110,
             basis=Basis.POPULATION,
+            edge=_rhythm_edge,
         ),
         ProfileSection(
             "purchase_anomaly",
