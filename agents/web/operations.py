@@ -124,6 +124,12 @@ CUSTOMERS: Final = Operation(
             {"type": "integer", "minimum": 1, "maximum": TOP_MAX, "default": TOP},
         ),
         Parameter("cursor", "query", "The `next` of the page before."),
+        Parameter(
+            "count",
+            "query",
+            "Facts with few values, separated by commas, to count those who match by; two with * "
+            "between them together.",
+        ),
         Parameter("as_of", "query", "A moment that is still to come.", {"type": "string"}),
         Parameter(
             "partial",

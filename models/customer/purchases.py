@@ -647,6 +647,21 @@ def _segment(scene: Scene) -> str:
     return str(scores.segment) if scores is not None else ""
 
 
+def _rfm_fact(read: Callable[[RfmScores], int], letter: str, about: str) -> Fact:
+    def score(scene: Scene) -> float:
+        scores = scene.of(_scores)
+        return float(read(scores)) if scores is not None else nan
+
+    return Fact(
+        score,
+        f"{letter} {{:.0f}} of 5",
+        f"from 1 to 5, by the cut points of all customers: {about}",
+        least=1.0,
+        most=5.0,
+        whole=True,
+    )
+
+
 FACTS = {
     "orders": Fact(
         lambda s: float(s.row.read(PURCHASES).count),
@@ -740,6 +755,9 @@ FACTS = {
         "purchases {:+.1f} deviations from their usual",
         "purchase days of the last 14 against the customer's own usual, in standard deviations",
     ),
+    "rfm_recency": _rfm_fact(lambda s: s.recency, "R", "5 bought most lately"),
+    "rfm_frequency": _rfm_fact(lambda s: s.frequency, "F", "5 buys most often"),
+    "rfm_monetary": _rfm_fact(lambda s: s.monetary, "M", "5 spends most"),
     "segment": Fact(
         _segment,
         "{}",
