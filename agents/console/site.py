@@ -16,6 +16,7 @@ from agents.console import (
     model_pages,
     pipeline_pages,
     rules_pages,
+    shop_pages,
 )
 from agents.console.console import SESSION, Console, cookie_name
 from agents.web.connections import Handler
@@ -44,6 +45,7 @@ _PAGES = (
     customer_pages,
     rules_pages,
     model_pages,
+    shop_pages,
     pipeline_pages,
     event_pages,
 )

@@ -1,82 +1,21 @@
 """An event that is tried in the console: what its worker says of it, on a real worker's site."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from agents.console.console import Console
-from agents.dry_runs import DryRuns
-from agents.web.server import LiveCustomers, Readiness, routes, serving
 from config.people import Role
-from config.settings import Settings, load_settings
 from models.customer.row import encode_row
-from models.events.times import iso
-from models.partition import Partition, PartitionState
-from models.plan import plan_for
-from streams.customers_table import CustomerRows
-from streams.kafka_clients import partition_for
-from streams.metrics import Metrics
-from streams.owned_partitions import OwnedPartition, OwnedPartitions
-from streams.partition_owners import PartitionOwners
-from streams.snapshot_store import SnapshotStore
-from tests.agents.console.conftest import Client, T, form_token, visited
-from tests.models.lines import PARAMETERS, PRIOR, at, happened, line, lived
+from tests.agents.console.conftest import Client, form_token, visited
+from tests.agents.console.workers import PARTITIONS, beside, number_of
+from tests.models.lines import at, happened, line, lived
 
-PARTITIONS = 4
-PLAN = plan_for(PARAMETERS)
-ADA = partition_for(b"ada", PARTITIONS)
-BOUGHT = encode_row(lived([happened("Order Completed", at(), order_id="o-1", revenue=40.0)]))
+ADA = number_of("ada")
+ROWS = {"ada": encode_row(lived([happened("Order Completed", at(), order_id="o-1", revenue=40.0)]))}
 ANSWERED = line("Survey Responded", at(5), properties={"kind": "nps", "score": 1}).decode()
-
-
-class Worker:
-    """A worker's site over the partitions that it has, without a broker."""
-
-    def __init__(self, settings: Settings, numbers: Sequence[int]) -> None:
-        self.settings = settings
-        self.owners = PartitionOwners("customer-events")
-        self.partitions = OwnedPartitions(SnapshotStore(settings, PRIOR), settings, PLAN, Metrics())
-        self.partitions._owned = {number: _opened(number) for number in numbers}
-        self.runs = DryRuns(self.partitions, settings, PARAMETERS, PLAN)
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        def url_of(customer: str) -> str | None:
-            return self.owners.url_of(partition_for(customer.encode(), PARTITIONS))
-
-        live = LiveCustomers(lambda _: None, owner=url_of, tried=self.runs.answer)
-        site = routes(Metrics(), Readiness(list), live, lambda: None)
-        async with serving(site, self.settings) as port:
-            yield f"http://127.0.0.1:{port}"
-
-
-def _opened(number: int) -> OwnedPartition:
-    rows = CustomerRows({"ada": BOUGHT} if number == ADA else {})
-    state = PartitionState(applied=7, clock_ms=at(4), latest_ms=at(4))
-    return OwnedPartition(Partition(number, rows, PRIOR, PLAN, lambda *_: PRIOR, state), rows)
-
-
-def beside(
-    console: Console,
-    numbers: Sequence[int],
-    visit: Callable[[Client, str], Awaitable[T]],
-    role: Role = Role.VIEWER,
-) -> T:
-    """What somebody finds at a console whose worker has these partitions, and another the rest."""
-    rest = [number for number in range(PARTITIONS) if number not in numbers]
-    port = console.settings.web_port
-    asked = Worker(load_settings({}, partitions=PARTITIONS, web_port=port), numbers)
-    other = Worker(load_settings({}, partitions=PARTITIONS, web_port=0), rest)
-
-    async def go(client: Client, url: str) -> T:
-        async with asked.serving(), other.serving() as there:
-            asked.owners.learn({there: rest})
-            return await visit(client, url)
-
-    return visited(console, go, role)
 
 
 async def tried(client: Client, url: str, text: str, path: str = "", **more: Any) -> str:
@@ -91,7 +30,7 @@ async def tried(client: Client, url: str, text: str, path: str = "", **more: Any
 def test_what_an_event_would_do_is_told_step_by_step_by_whoever_has_its_customer(
     console: Console, numbers: Sequence[int]
 ) -> None:
-    page = beside(console, numbers, lambda client, url: tried(client, url, ANSWERED))
+    page = beside(console, ROWS, lambda client, url: tried(client, url, ANSWERED), numbers=numbers)
 
     assert "It counts." in page
     assert f"partition {ADA} of the log" in page
@@ -105,7 +44,7 @@ def test_what_an_event_would_do_is_told_step_by_step_by_whoever_has_its_customer
 
 def test_a_rule_that_does_not_fire_says_which_part_does_not_hold(console: Console) -> None:
     happy = ANSWERED.replace('"score":1', '"score":10')
-    page = beside(console, range(PARTITIONS), lambda client, url: tried(client, url, happy))
+    page = beside(console, ROWS, lambda client, url: tried(client, url, happy))
 
     [row] = re.findall(r'<th scope="row">low satisfaction</th>.*?</tr>', page)
     assert "does not fire" in row
@@ -114,9 +53,7 @@ def test_a_rule_that_does_not_fire_says_which_part_does_not_hold(console: Consol
 
 
 def test_what_would_be_refused_says_why_and_what_mends_it(console: Console) -> None:
-    page = beside(
-        console, range(PARTITIONS), lambda client, url: tried(client, url, '{"type": "track"}')
-    )
+    page = beside(console, ROWS, lambda client, url: tried(client, url, '{"type": "track"}'))
 
     assert "refused" in page
     assert "required_missing" in page
@@ -127,7 +64,7 @@ def test_what_would_be_refused_says_why_and_what_mends_it(console: Console) -> N
 
 @pytest.mark.parametrize("text", ["", "nothing of the kind", "[" * 40_000, "\x00", "{}" * 20_000])
 def test_whatever_is_written_there_is_an_answer(console: Console, text: str) -> None:
-    page = beside(console, range(PARTITIONS), lambda client, url: tried(client, url, text))
+    page = beside(console, ROWS, lambda client, url: tried(client, url, text))
 
     assert "<h1>Try an event</h1>" in page
     assert "refused" in page
@@ -137,17 +74,14 @@ def test_it_is_tried_and_sent_by_those_who_may(console: Console) -> None:
     async def send(client: Client, url: str) -> str:
         return await tried(client, url, ANSWERED, "/send")
 
-    assert "<h1>Not allowed</h1>" in beside(console, range(PARTITIONS), send)
-    page = beside(console, range(PARTITIONS), send, Role.OPERATOR)
+    assert "<h1>Not allowed</h1>" in beside(console, ROWS, send)
+    page = beside(console, ROWS, send, role=Role.OPERATOR)
     assert "no Kafka broker" in page
     assert "Survey Responded" in page
 
     wrong = ANSWERED.replace("nps", "of no kind")
     page = beside(
-        console,
-        range(PARTITIONS),
-        lambda client, url: tried(client, url, wrong, "/send"),
-        Role.OPERATOR,
+        console, ROWS, lambda client, url: tried(client, url, wrong, "/send"), role=Role.OPERATOR
     )
     assert "It would be refused, and was not sent" in page
 
@@ -164,7 +98,7 @@ def test_a_topic_that_there_is_not_is_not_asked(console: Console) -> None:
         async with client.post(f"{base}/dry-run?topic=x", data=b"{}") as answer:
             return answer.status
 
-    assert 400 == beside(console, range(PARTITIONS), ask)
+    assert 400 == beside(console, ROWS, ask)
 
 
 def test_the_time_of_the_example_is_now(console: Console) -> None:
@@ -174,4 +108,3 @@ def test_the_time_of_the_example_is_now(console: Console) -> None:
 
     page = visited(console, ask)
     assert "Product Added" in page
-    assert iso(at())[:3] in page
