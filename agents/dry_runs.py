@@ -6,7 +6,7 @@ from agents.web.server import NotHere
 from config.parameters import Parameters
 from config.settings import Settings
 from models.catalogue import topic_of
-from models.dry_run import Copied, DryRun, Refusal, dry_run
+from models.dry_run import Copied, DryRun, DryRunRefusal, dry_run
 from models.events.event import Event
 from models.events.rejection import Rejected
 from models.events.wire import decode_line, encode_log_event
@@ -36,7 +36,7 @@ class DryRuns:
             topic = topic or _usual_topic(raw)
             event = self._admitted(raw, topic)
         except Rejected as rejected:
-            return DryRun(refused=Refusal.of(rejected, "ingest"))
+            return DryRun(refused=DryRunRefusal.of(rejected, "ingest"))
         number = partition_for(event.customer.encode(), self._settings.partitions)
         owned = self._owned.get(number)
         if owned is None:

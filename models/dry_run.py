@@ -5,12 +5,12 @@ same state by the same models. Nothing of what it brings about goes anywhere.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from models.customer.profile import encode_profile, profile
+from models.customer.profile import profile
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row
 from models.customer.scene import Context, Scene
@@ -32,13 +32,12 @@ from models.partition import Applied, Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan
 
-_NOTHING: Final = Raw(b"null")
 #: Whose deadline it is, by the code of its timer.
 _OWNERS = {timer.code: part.name for part in PARTS for timer in part.timers}
 _OWNERS[INACTIVITY_TIMER.code] = "inactivity"
 
 
-class Refusal(Struct, frozen=True):
+class DryRunRefusal(Struct, frozen=True):
     """Which step refuses an event, and why; see `models.events.rejection.Rejected`."""
 
     step: str
@@ -48,7 +47,7 @@ class Refusal(Struct, frozen=True):
     fix: str
 
     @classmethod
-    def of(cls, rejected: Rejected, step: str) -> "Refusal":
+    def of(cls, rejected: Rejected, step: str) -> "DryRunRefusal":
         return cls(step, str(rejected.reason), rejected.path, rejected.detail, rejected.fix)
 
 
@@ -89,13 +88,13 @@ class DryRun(Struct, frozen=True, rename="camel", kw_only=True):
     """
 
     event: Admitted | None = None
-    refused: Refusal | None = None
+    refused: DryRunRefusal | None = None
     clock: str | None = None
     model_version: int = 0
     is_rehearsing: bool = False
     fate: str | None = None
-    before: Raw = _NOTHING
-    after: Raw = _NOTHING
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
     looks: tuple[RuleLook, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     actions: tuple[NextBestAction, ...] = ()
@@ -162,7 +161,7 @@ def dry_run(event: Event, topic: str, copied: Copied, plan: Plan) -> DryRun:
     refused = applied.refused
     return DryRun(
         event=_admitted(event, topic, copied.number, plan, person),
-        refused=Refusal.of(refused, "profile") if refused is not None else None,
+        refused=DryRunRefusal.of(refused, "profile") if refused is not None else None,
         clock=iso_or_none(clock_ms),
         model_version=copied.snapshot.version,
         is_rehearsing=state.live_at_ms is None,
@@ -213,10 +212,11 @@ def _admitted(event: Event, topic: str, number: int, plan: Plan, person: str | N
     )
 
 
-def _profile(customer: str, row: Row | None, at_ms: int, context: Context) -> Raw:
+def _profile(customer: str, row: Row | None, at_ms: int, context: Context) -> dict[str, Any] | None:
     if row is None or not is_told(row):
-        return _NOTHING
-    return Raw(encode_profile(profile(customer, row, at_ms, context)))
+        return None
+    told: dict[str, Any] = msgspec.to_builtins(profile(customer, row, at_ms, context))
+    return told
 
 
 def _deadlines(before: Row | None, after: Row | None) -> Iterator[DeadlineChange]:

@@ -35,7 +35,7 @@ FOLLOWED: Final = (CHAMPION, str(Scorer.BASELINE))
 JUDGED_MIN: Final = 30
 
 
-class Judged(NamedTuple):
+class JudgedScores(NamedTuple):
     """How scores did that matured within a window; None for what cannot be computed."""
 
     log_loss: float | None
@@ -52,11 +52,11 @@ class ModelPoint(NamedTuple):
     version: int
     at_ms: int
     serves: Mapping[str, str]
-    judged: Mapping[tuple[str, str], Judged]
+    judged: Mapping[tuple[str, str], JudgedScores]
     samples: Sequence[Sample]
 
 
-class Shift(NamedTuple):
+class FeatureShift(NamedTuple):
     """A feature whose mean has moved: by how many of its standard deviations."""
 
     feature: str
@@ -130,7 +130,7 @@ class ModelHistory:
             older = POINTS_MAX // 2
             self._points = [*self._points[:older:2], *self._points[older:]]
 
-    def shifts(self, horizon: str) -> list[Shift]:
+    def shifts(self, horizon: str) -> list[FeatureShift]:
         """How far the features' means over the last window are from those before it, the farthest
         first; of the decisions that matured then.
         """
@@ -149,7 +149,7 @@ class ModelHistory:
             before, variance = oldest.means[place], oldest.variances[place]
             recent = (newest.count * newest.means[place] - oldest.count * before) / more
             if variance > 0:
-                shifts.append(Shift(name, (recent - before) / sqrt(variance)))
+                shifts.append(FeatureShift(name, (recent - before) / sqrt(variance)))
         return sorted(shifts, key=lambda one: -abs(one.deviations))
 
     @property
@@ -164,7 +164,7 @@ class ModelHistory:
             earlier = before.tables.get(name) if before is not None else None
             recent = table if earlier is None else table.since(earlier)
             if recent is not None and recent.examples >= JUDGED_MIN:
-                judged[name] = Judged(
+                judged[name] = JudgedScores(
                     recent.mean_log_loss, recent.auc, recent.calibration_error, recent.examples
                 )
         models = snapshot.of(ChurnScoring).models

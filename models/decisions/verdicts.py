@@ -14,7 +14,7 @@ from models.decisions.policy import CompiledTrigger
 from models.events.times import iso
 
 
-class Verdict(StrEnum):
+class RuleVerdict(StrEnum):
     """``used-up``: it fired for this climb of its fact, which is not over; ``below``: the fact has
     not climbed to its threshold; ``cooldown``: it fired a short while ago.
     """
@@ -35,7 +35,7 @@ class RuleLook(Struct, frozen=True, rename="camel"):
     rule: str
     moment: str
     at: str
-    verdict: Verdict
+    verdict: RuleVerdict
     unmet: tuple[str, ...]
     facts: dict[str, float | str | None]
     until: str | None = None
@@ -45,7 +45,7 @@ def look_at(scene: Scene, moment: str, compiled: CompiledTrigger) -> RuleLook:
     """What `models.decisions.decide` is about to make of a rule."""
     verdict, until_ms = _verdict(scene, compiled)
     rule = compiled.rule
-    unmet = _unmet(scene, rule.when) if verdict is Verdict.CONDITION else ()
+    unmet = _unmet(scene, rule.when) if verdict is RuleVerdict.CONDITION else ()
     names = {*compiled.when.names, *([rule.rises.fact] if rule.rises is not None else [])}
     return RuleLook(
         rule.name,
@@ -58,21 +58,21 @@ def look_at(scene: Scene, moment: str, compiled: CompiledTrigger) -> RuleLook:
     )
 
 
-def _verdict(scene: Scene, compiled: CompiledTrigger) -> tuple[Verdict, int]:
+def _verdict(scene: Scene, compiled: CompiledTrigger) -> tuple[RuleVerdict, int]:
     """The verdict, and when a cooldown ends that is the reason, in ms."""
     rule, contacts = compiled.rule, scene.row.read(CONTACTS)
     if rule.rises is not None and rule.name in contacts.at_risk:
-        return Verdict.USED_UP, 0
+        return RuleVerdict.USED_UP, 0
     if not compiled.when.holds(scene):
-        return Verdict.CONDITION, 0
+        return RuleVerdict.CONDITION, 0
     if rule.rises is not None:
         value = scene[rule.rises.fact]
         if isinstance(value, str) or not value >= rule.rises.to:
-            return Verdict.BELOW, 0
+            return RuleVerdict.BELOW, 0
     last_ms = contacts.fired_ms.get(rule.name)
     if last_ms is not None and rule.cooldown > 0 and scene.at_ms < last_ms + rule.cooldown:
-        return Verdict.COOLDOWN, last_ms + rule.cooldown
-    return Verdict.FIRES, 0
+        return RuleVerdict.COOLDOWN, last_ms + rule.cooldown
+    return RuleVerdict.FIRES, 0
 
 
 def _unmet(scene: Scene, condition: str) -> tuple[str, ...]:

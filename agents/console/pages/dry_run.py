@@ -12,11 +12,12 @@ from agents.words.decision_lines import words_of
 from agents.words.profile import lines
 from models.customer.profile import Profile
 from models.customer.registry import MOMENTS
-from models.decisions.verdicts import RuleLook, Verdict
+from models.decisions.verdicts import RuleLook, RuleVerdict
 from models.dry_run import DeadlineChange, DryRun
 from models.engine import Fate
 from streams.decision_ledger import Found
 
+_Profile = dict[str, Any] | None
 #: What becomes of an event.
 _FATES = {
     Fate.APPLIED: "It counts.",
@@ -40,7 +41,7 @@ _LESSONS = {
 }
 
 
-class Change(NamedTuple):
+class ProfileChange(NamedTuple):
     """A line of the profile, or a field of it, without the event and with it."""
 
     name: str
@@ -58,7 +59,7 @@ class LookView(NamedTuple):
     facts: tuple[tuple[str, str], ...]
 
 
-class Outcome(NamedTuple):
+class DecidedMoment(NamedTuple):
     """A moment at which something would be decided, and its receipt."""
 
     entry: LiveEntry
@@ -73,10 +74,10 @@ class DryRunView(NamedTuple):
     run: DryRun
     fate: str
     quiet: str
-    changes: tuple[Change, ...]
-    fields: tuple[Change, ...]
+    changes: tuple[ProfileChange, ...]
+    fields: tuple[ProfileChange, ...]
     looks: tuple[LookView, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[DecidedMoment, ...]
     deadlines: tuple[str, ...]
     lessons: tuple[str, ...]
 
@@ -89,8 +90,8 @@ def dry_run_view(run: DryRun, currency: str) -> DryRunView:
         "The partition rehearses: until it is live, nothing is decided aloud."
         if run.is_rehearsing
         else "",
-        tuple(_changes(bytes(run.before), bytes(run.after), currency)),
-        tuple(_fields(bytes(run.before), bytes(run.after))),
+        tuple(_changes(run.before, run.after, currency)),
+        tuple(_fields(run.before, run.after)),
         tuple(_look(one) for one in run.looks),
         tuple(_outcomes(run, currency)),
         tuple(_deadline(one) for one in run.deadlines),
@@ -98,35 +99,34 @@ def dry_run_view(run: DryRun, currency: str) -> DryRunView:
     )
 
 
-def _changes(before: bytes, after: bytes, currency: str) -> Iterator[Change]:
+def _changes(before: _Profile, after: _Profile, currency: str) -> Iterator[ProfileChange]:
     """The lines that differ, as `keepstream customers show` says them."""
     earlier, later = _lines(before, currency), _lines(after, currency)
     for name in dict.fromkeys((*later, *earlier)):
         one, other = earlier.get(name, ()), later.get(name, ())
         if one != other and name not in _TOLD_ELSEWHERE:
-            yield Change(name, one, other)
+            yield ProfileChange(name, one, other)
 
 
-def _lines(profile: bytes, currency: str) -> dict[str, tuple[str, ...]]:
-    view: Any = msgspec.json.decode(profile, type=Profile | None)
+def _lines(told: _Profile, currency: str) -> dict[str, tuple[str, ...]]:
+    view: Any = msgspec.convert(told, Profile | None, str_keys=True)
     found: dict[str, list[str]] = {}
     for name, words in lines(view, currency) if view is not None else ():
         found.setdefault(name, []).append(words)
     return {name: tuple(told) for name, told in found.items()}
 
 
-def _fields(before: bytes, after: bytes) -> Iterator[Change]:
+def _fields(before: _Profile, after: _Profile) -> Iterator[ProfileChange]:
     """The fields that differ, by their paths."""
     earlier, later = dict(_flat(before)), dict(_flat(after))
     for path in sorted(earlier.keys() | later.keys()):
         one, other = earlier.get(path), later.get(path)
         if one != other:
-            yield Change(path, _shown(one), _shown(other))
+            yield ProfileChange(path, _shown(one), _shown(other))
 
 
-def _flat(profile: bytes) -> Iterator[tuple[str, Any]]:
-    found: dict[str, Any] = msgspec.json.decode(profile) or {}
-    for name, value in found.items():
+def _flat(told: _Profile) -> Iterator[tuple[str, Any]]:
+    for name, value in (told or {}).items():
         if name not in _LEFT_OUT:
             yield from _leaves(name, value)
 
@@ -149,18 +149,18 @@ def _shown(value: Any) -> tuple[str, ...]:
 def _look(one: RuleLook) -> LookView:
     facts = tuple((name, _figure(value)) for name, value in one.facts.items())
     moment = f"{MOMENTS.get(one.moment, one.moment)}, {day_and_time(one.at)}"
-    return LookView(words_of(one.rule), one.verdict is Verdict.FIRES, moment, _why(one), facts)
+    return LookView(words_of(one.rule), one.verdict is RuleVerdict.FIRES, moment, _why(one), facts)
 
 
 def _why(one: RuleLook) -> str:
     match one.verdict:
-        case Verdict.CONDITION:
+        case RuleVerdict.CONDITION:
             return f"{' and '.join(one.unmet)} does not hold"
-        case Verdict.BELOW:
+        case RuleVerdict.BELOW:
             return "its fact has not climbed to the threshold"
-        case Verdict.USED_UP:
+        case RuleVerdict.USED_UP:
             return "it has fired for this climb, which is not over"
-        case Verdict.COOLDOWN:
+        case RuleVerdict.COOLDOWN:
             return f"it fired lately, and is silent until {day_and_time(one.until or one.at)}"
         case _:
             return ""
@@ -172,7 +172,7 @@ def _figure(value: float | str | None) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
-def _outcomes(run: DryRun, currency: str) -> Iterator[Outcome]:
+def _outcomes(run: DryRun, currency: str) -> Iterator[DecidedMoment]:
     answered = {action.timestamp for action in run.actions}
     moments = [Found((), None, withdrawal) for withdrawal in run.withdrawals]
     moments += [
@@ -184,7 +184,7 @@ def _outcomes(run: DryRun, currency: str) -> Iterator[Outcome]:
         entry = entry_of(found, currency)
         assert entry is not None
         is_told = found.action is not None or bool(found.triggers)
-        yield Outcome(entry, receipt_of(found, currency, ()) if is_told else None)
+        yield DecidedMoment(entry, receipt_of(found, currency, ()) if is_told else None)
 
 
 def _deadline(one: DeadlineChange) -> str:

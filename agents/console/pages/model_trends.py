@@ -9,7 +9,7 @@ from models.events.times import iso
 from models.learning.churn_models import CHAMPION
 from models.learning.drift import EFFECT_MIN, FEATURES
 from models.learning.scorers import Scorer
-from models.model_history import Judged, ModelPoint, Shift
+from models.model_history import FeatureShift, JudgedScores, ModelPoint
 
 #: Rows of a table of what is drawn.
 _ROWS_MAX = 12
@@ -59,10 +59,12 @@ def trend_views(points: Sequence[ModelPoint], horizon: str) -> tuple[TrendView, 
     return tuple(_trend(place, known) for place in range(len(_MEASURES))) if known else ()
 
 
-def _trend(place: int, judged: Sequence[tuple[int, Judged | None, Judged | None]]) -> TrendView:
+def _trend(
+    place: int, judged: Sequence[tuple[int, JudgedScores | None, JudgedScores | None]]
+) -> TrendView:
     name, better = _MEASURES[place]
 
-    def measured(one: Judged | None) -> float | None:
+    def measured(one: JudgedScores | None) -> float | None:
         return one[place] if one is not None else None
 
     found = [(at_ms, measured(served), measured(formula)) for at_ms, served, formula in judged]
@@ -89,7 +91,7 @@ def _figure(value: float | None) -> str:
     return "not yet" if value is None else f"{value:.3f}"
 
 
-def drift_view(shifts: Sequence[Shift]) -> DriftView:
+def drift_view(shifts: Sequence[FeatureShift]) -> DriftView:
     """The features that are watched for drift, the farthest first."""
     watched = [one for one in shifts if one.feature in FEATURES]
     bars = diverging([(one.feature.replace("_", " "), one.deviations) for one in watched])

@@ -30,7 +30,7 @@ class Cell(NamedTuple):
     x: float
     y: float
     shade: float
-    count: str
+    customers: str
     words: str
     where: str
 
@@ -43,7 +43,7 @@ class MapView(NamedTuple):
     cells: tuple[Cell, ...]
 
 
-class Kind(NamedTuple):
+class KindView(NamedTuple):
     """Customers with one value of a fact: how many, of all, and what they bring, of all."""
 
     name: str
@@ -61,7 +61,7 @@ class KindsView(NamedTuple):
 
     fact: str
     about: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[KindView, ...]
 
 
 class Figure(NamedTuple):
@@ -125,7 +125,7 @@ def kinds_views(
 
 def _kinds(
     fact: str, counted: Sequence[Counted], order: Sequence[Value], currency: str
-) -> Iterator[Kind]:
+) -> Iterator[KindView]:
     everybody, everything = 0, 0.0
     for one in counted:
         everybody += one.customers
@@ -135,7 +135,7 @@ def _kinds(
     worth_bars = from_left([("", one.total, "plain") for one in known])
     for one, bar, worth_bar in zip(known, bars, worth_bars, strict=True):
         name = str(one.values[0])
-        yield Kind(
+        yield KindView(
             name,
             f'{fact} == "{name}"',
             f"{one.customers:,}",

@@ -14,7 +14,7 @@ from models.customer.registry import FACTS
 from models.customer_counts import Counted
 from models.customer_list import question
 from models.measures import Measure, Sample
-from models.model_history import Judged, ModelPoint, Shift
+from models.model_history import FeatureShift, JudgedScores, ModelPoint
 from tests.agents.console.conftest import Client, visited
 from tests.agents.console.workers import beside
 from tests.models.lines import PARAMETERS, START_MS
@@ -38,7 +38,9 @@ def test_everybody_is_counted_and_each_count_leads_to_a_list(console: Console) -
     # Five bought, and one has only looked around.
     assert "100%" in page
     assert "/customers?where=rfm_recency+%3D%3D+" in page
-    assert 5 == sum(map(int, re.findall(r"R \d, F \d: (\d+) customers", page.split("<details>")[1])))
+    assert 5 == sum(
+        map(int, re.findall(r"R \d, F \d: (\d+) customers", page.split("<details open>")[1]))
+    )
 
 
 def test_without_a_worker_it_says_so(console: Console) -> None:
@@ -78,7 +80,7 @@ def test_the_best_are_at_the_upper_right_of_the_map() -> None:
 
     assert view is not None
     worst, best = view.cells
-    assert (80.0, 0.0, 1.0, "4") == (best.x, best.y, best.shade, best.count)
+    assert (80.0, 0.0, 1.0, "4") == (best.x, best.y, best.shade, best.customers)
     assert (0.0, 80.0, 0.25) == (worst.x, worst.y, worst.shade)
     assert "80%" in best.words
     assert question(PARAMETERS, where=best.where).where
@@ -87,8 +89,8 @@ def test_the_best_are_at_the_upper_right_of_the_map() -> None:
 
 def point(number: int, samples: tuple[Sample, ...] = (), loss: float | None = None) -> ModelPoint:
     judged = {
-        ("28", "champion"): Judged(loss, 0.8, 0.02, 90),
-        ("28", "baseline"): Judged(0.7, 0.6, 0.1, 90),
+        ("28", "champion"): JudgedScores(loss, 0.8, 0.02, 90),
+        ("28", "baseline"): JudgedScores(0.7, 0.6, 0.1, 90),
     }
     at_ms = START_MS + number * EARLIER_MS
     return ModelPoint(number, at_ms, {"28": "blend"}, judged if loss else {}, samples)
@@ -124,11 +126,13 @@ def test_trends_are_of_what_was_served_beside_the_formula() -> None:
 
 
 def test_drift_is_told_of_what_is_watched() -> None:
-    view = drift_view([Shift("recency", 0.4), Shift("tenure", 9.0), Shift("views", -0.1)])
+    view = drift_view(
+        [FeatureShift("recency", 0.4), FeatureShift("tenure", 9.0), FeatureShift("views", -0.1)]
+    )
 
     assert ["recency", "views"] == [bar.label for bar in view.bars]
     assert view.is_far
-    assert not drift_view([Shift("views", -0.1)]).is_far
+    assert not drift_view([FeatureShift("views", -0.1)]).is_far
     assert not drift_view([]).bars
 
 
