@@ -15,6 +15,7 @@ from faust.types import TP
 
 from agents.customer_lists import CustomerLists
 from agents.deliver import DeliverAgent
+from agents.dry_runs import DryRuns
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.process_log import run_logged
@@ -112,7 +113,7 @@ class Worker:
         self.snapshots = SnapshotStore(
             settings, prior_snapshot(parameters), Quarantine(self.metrics)
         )
-        plan = plan_for(parameters)
+        self.plan = plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)
         self.partitions = OwnedPartitions(self.snapshots, settings, plan, self.metrics)
@@ -249,6 +250,7 @@ class Worker:
             lambda customer: self.partitions.get(number_of(customer)) is not None,
             lambda query: answer(query, lists, self.parameters),
             self.person_of,
+            DryRuns(self.partitions, self.settings, self.parameters, self.plan).answer,
         )
 
     def is_recovering(self, customer: str) -> bool:
