@@ -170,8 +170,9 @@ DRY_RUN: Final = Operation(
             {"type": "string", "enum": list(RAW_TOPICS)},
         ),
     ),
-    # Anything, for what is no event is what is asked about.
+    # Anything or nothing, for what is no event is what is asked about.
     body={},
+    needs_body=False,
 )
 
 #: What the web port of every process answers.
