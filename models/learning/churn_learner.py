@@ -10,7 +10,7 @@ from models.learning.horizons import name_of
 from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner, OnlineState
-from models.learning.reliability import Judged, Reliability, calibration_error, judged
+from models.learning.reliability import JudgedScore, Reliability, calibration_error, judged
 from models.learning.scorers import SCORERS, Said
 
 
@@ -69,7 +69,7 @@ class ChurnLearner:
         tables = self._tables.get((example.horizon_days, example.kind))
         if tables is None:
             tables = self._tables_of(example.horizon_days, example.kind)
-        told: list[Judged] = []
+        told: list[JudgedScore] = []
         for log_odds in said.log_odds:
             assert log_odds is not None
             told.append(judged(sigmoid(log_odds), example.churned))

@@ -37,7 +37,7 @@ class Point(NamedTuple):
     scores: float
 
 
-class Judged(NamedTuple):
+class JudgedScore(NamedTuple):
     """A score and what came of it: its bin, and its log loss."""
 
     score: float
@@ -46,9 +46,9 @@ class Judged(NamedTuple):
     loss: float
 
 
-def judged(score: float, came_true: bool) -> Judged:
+def judged(score: float, came_true: bool) -> JudgedScore:
     """What `Reliability` counts of a score; several may count the same."""
-    return Judged(score, came_true, bin_of(score), log_loss(score, came_true))
+    return JudgedScore(score, came_true, bin_of(score), log_loss(score, came_true))
 
 
 class Reliability(Struct, rename="camel"):
@@ -64,7 +64,7 @@ class Reliability(Struct, rename="camel"):
         """Count one score, as many times as ``weight`` says."""
         self.add(judged(score, came_true), weight)
 
-    def add(self, one: Judged, weight: int) -> None:
+    def add(self, one: JudgedScore, weight: int) -> None:
         """As `learn`, of a score that is judged already."""
         score, came_true, place, loss = one
         found = self.bins.get(place)
