@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from time import monotonic
 from time import time as unix_s
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from faust.types import TP
 
 from agents.customer_lists import CustomerLists
 from agents.deliver import DeliverAgent
+from agents.dry_runs import DryRuns
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.process_log import run_logged
@@ -76,6 +78,8 @@ HEARTBEATS_A_SESSION = 12
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
+#: Nothing comes any more if no event came for so long.
+QUIET_S = 1.0
 #: While more records wait, whoever asks the web port gets little of the loop's time.
 BEHIND_RECORDS = 500
 #: Errors whose text says what to do: a traceback would only hide it.
@@ -109,7 +113,7 @@ class Worker:
         self.snapshots = SnapshotStore(
             settings, prior_snapshot(parameters), Quarantine(self.metrics)
         )
-        plan = plan_for(parameters)
+        self.plan = plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)
         self.partitions = OwnedPartitions(self.snapshots, settings, plan, self.metrics)
@@ -246,6 +250,7 @@ class Worker:
             lambda customer: self.partitions.get(number_of(customer)) is not None,
             lambda query: answer(query, lists, self.parameters),
             self.person_of,
+            DryRuns(self.partitions, self.settings, self.parameters, self.plan).answer,
         )
 
     def is_recovering(self, customer: str) -> bool:
@@ -304,8 +309,9 @@ class Worker:
         return self.is_leaving() or bool(self._unread())
 
     def _is_idle(self) -> bool:
-        """Whether there is nothing to fold."""
-        return not any(self.app.batch_consumer.lag().values())
+        """Whether nothing comes to be folded: not only just now, between two batches."""
+        last_s = max((owned.last_event_s for owned in self.partitions), default=0.0)
+        return monotonic() - last_s > QUIET_S and not any(self.app.batch_consumer.lag().values())
 
     def _is_behind(self) -> bool:
         """Whether there is more to fold than comes and goes."""
@@ -407,6 +413,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         batching=Batching(
             max_batch_records=settings.max_batch_records,
             pace_ms=settings.pace_ms,
+            paced_topics=frozenset(map(settings.topic, topics.RAW_TOPICS)),
             bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
         ),
         membership=Membership(

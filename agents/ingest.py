@@ -216,9 +216,10 @@ class IngestAgent:
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         # So far ahead of the others, a record makes none of them late.
         leeway_ms = 0 if is_patient else self._parameters.time.lateness
+        add, reached = self._outbox.add, {}
         for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms):
             outgoing = passed.item
-            self._outbox.add(
+            add(
                 outgoing.topic,
                 outgoing.partition,
                 key=outgoing.key,
@@ -227,8 +228,9 @@ class IngestAgent:
             )
             if outgoing.headers:
                 self._passed_steps.append(self._steps.pop(outgoing.headers))
-            source = TP(self._settings.topic(passed.topic), passed.partition)
-            self._passed[source] = passed.offset + 1
+            reached[passed.topic, passed.partition] = passed.offset + 1
+        for (topic, partition), offset in reached.items():
+            self._passed[TP(self._settings.topic(topic), partition)] = offset
         return passed is not None or bool(turn.partitions)
 
     def _turn(self, to_come: set[tuple[str, int]]) -> Turn:

@@ -123,24 +123,42 @@ class ProfileAgent:
         for index, record in enumerate(piece.records, 1):
             if self._traces is not None:
                 self._trace(self._traces, record, counts)
-            await self._apply(owned, record, counts)
+            line = self._read(owned, record, counts)
+            if line is not None:
+                if owned.fold.adopts(record.offset, line):
+                    await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
+                self._apply(owned, record, line, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
         if owned.archive is not None:
             owned.archive.write_to(self._outbox)
         return owned
 
-    async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
-        line: Line | None = None
+    def _read(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> Line | None:
+        """The line in a record; None for one that ingest did not write."""
         try:
-            line = log_line_of(record, self._set_aside)
-            if owned.fold.adopts(record.offset, line):
-                await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
+            return log_line_of(record, self._set_aside)
+        except Rejected as rejected:
+            self._pass_over(owned, record, rejected, counts, None)
+            return None
+
+    def _pass_over(
+        self,
+        owned: OwnedPartition,
+        record: Record,
+        rejected: Rejected,
+        counts: "_Counts",
+        line: Line | None,
+    ) -> None:
+        """Change nothing by a record that ingest did not write, as a replay does not."""
+        self._refuse(owned, record, rejected, step="profile", counts=counts)
+        owned.skip(record.offset, line)
+
+    def _apply(self, owned: OwnedPartition, record: Record, line: Line, counts: "_Counts") -> None:
+        try:
             applied = owned.apply(record.offset, line, record.value or b"")
         except Rejected as rejected:
-            # A record that ingest did not write; it changes nothing, nor does it in a replay.
-            self._refuse(owned, record, rejected, step="profile", counts=counts)
-            owned.skip(record.offset, line)
+            self._pass_over(owned, record, rejected, counts, line)
             return
         if applied.refused is not None:
             refused = applied.refused
