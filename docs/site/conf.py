@@ -12,7 +12,14 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[2]
 #: What the list beside each page has, by heading.
 PAGES = {
-    "Sending events": ("first-steps", "publishing", "collector", "vendors", "going-live", "loyalty-and-surveys"),
+    "Sending events": (
+        "first-steps",
+        "publishing",
+        "collector",
+        "vendors",
+        "going-live",
+        "loyalty-and-surveys",
+    ),
     "Acting on decisions": ("decisions", "webhooks", "console", "scores", "learning"),
     "Running it": ("operating", "faults", "runbook", "security", "privacy"),
     "What it can do": ("limits", "promises", "performance"),
