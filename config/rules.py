@@ -17,6 +17,9 @@ from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs, MinuteOfDay, convert
 from config.refusal_words import in_words
 
+#: What triggers, actions and segments may be called: their names become part of Redis keys, metrics
+#: and headers.
+NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
 

@@ -1,9 +1,10 @@
 """Conditions and values as a marketer writes them, compiled once.
 
 A subset of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
-arithmetic, numbers and texts. Each part is compiled to a function; anything else is refused, so an
-expression cannot call functions or reach attributes. Evaluation cannot fail: an unknown fact, or a
-division by 0, gives NaN, and every comparison with NaN is false.
+arithmetic, numbers and texts, and ``"name" in fact`` for a fact that lists names. Each part is
+compiled to a function; anything else is refused, so an expression cannot call functions or reach
+attributes. Evaluation cannot fail: an unknown fact, or a division by 0, gives NaN, and every
+comparison with NaN is false.
 """
 
 import ast
@@ -108,7 +109,12 @@ _MEMBERSHIP: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda one, several: one in several,
     ast.NotIn: lambda one, several: one not in several and one == one,  # noqa: PLR0124
 }
-_NAMES: dict[type, str] = {bool: "a condition", float: "a number", str: "a text"}
+_NAMES: dict[type, str] = {
+    bool: "a condition",
+    float: "a number",
+    str: "a text",
+    list: "a list of names",
+}
 _FORBIDDEN: dict[type[ast.AST], str] = {
     ast.Call: "calls",
     ast.Attribute: "dots",
@@ -196,6 +202,8 @@ class _Compiler:
 
     def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr, depth: int) -> _Read:
         one = self._any(left, depth)
+        if type(op) in _MEMBERSHIP and isinstance(right, ast.Name):
+            return self._listed(left, op, right.id)
         if type(op) in _MEMBERSHIP:
             return _applied(_MEMBERSHIP[type(op)], one.read, self._several(right, one.kind, depth))
         if type(op) not in _COMPARISONS:
@@ -204,6 +212,17 @@ class _Compiler:
         if one.kind is not other.kind:
             raise self._refused(f"{_NAMES[one.kind]} and {_NAMES[other.kind]} do not go together")
         return _applied(_COMPARISONS[type(op)], one.read, other.read)
+
+    def _listed(self, left: ast.expr, op: ast.cmpop, fact: str) -> _Read:
+        """``"name" in fact``, of a fact that lists names."""
+        listing = self._fact(fact)
+        if listing.kind is not list:
+            raise self._refused(f'`in` needs a list, such as ("new", "loyal"), not {fact}')
+        name = listed_name(left)
+        if name is None:
+            raise self._refused(f'`in {fact}` needs a name, such as "vip" in {fact}')
+        names, is_wanted = listing.read, isinstance(op, ast.In)
+        return lambda facts: (name in names(facts).split()) is is_wanted
 
     def _several(self, node: ast.expr, kind: type, depth: int) -> _Read:
         """The right side of ``in``: a list of the same kind."""
@@ -214,6 +233,14 @@ class _Compiler:
 
     def _refused(self, reason: str) -> ExpressionError:
         return ExpressionError(f"{reason}: {self._text!r}")
+
+
+def listed_name(node: ast.expr) -> str | None:
+    """The name that is looked for in a list of names; None for anything else."""
+    match node:
+        case ast.Constant(value=str() as name):
+            return name
+    return None
 
 
 def _applied(apply: Callable[[Any, Any], Any], one: _Read, other: _Read) -> _Read:
