@@ -20,6 +20,7 @@ from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
+from models.customer.segments import SEGMENTS
 from models.engine import Effect, Fate, follow, follow_due, outcome, step
 from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
@@ -28,8 +29,9 @@ from models.events.rejection import Rejected
 from models.learning.lessons import Tally
 from models.plan import Plan
 
-#: Parts that are not made of events alone: what was decided, and the labels of decision points.
-OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN)
+#: Parts that are not made of events alone: what was decided, the labels of decision points, and
+#: since when somebody is in a segment.
+OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS)
 _MESSAGE_BYTES = 8
 
 

@@ -22,6 +22,7 @@ from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
+from streams.segment_sets import SegmentSets
 
 log = logging.getLogger(__name__)
 
@@ -357,11 +358,15 @@ class ProfileViews:
         metrics: Metrics,
         render: Callable[[str], bytes | None],
         now_s: Callable[[], float] = monotonic,
+        sets: SegmentSets | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._metrics = metrics
         self._render = render
+        #: Those of segments, which go with the profiles.
+        self._sets = sets
+        self._may_have_gone_sets = sets is not None
         self._now_s = now_s
         self._changed: dict[str, None] = {}
         #: When profiles were last drawn up, the earliest first; and of those customers, the ones
@@ -423,8 +428,14 @@ class ProfileViews:
                     pipeline.delete(customer_key(self._settings, customer))
                 else:
                     pipeline.set(customer_key(self._settings, customer), view)
+            if self._sets is not None:
+                # After the profiles, whose results are told one by one.
+                for customer in shown:
+                    self._sets.follow(pipeline, customer)
             results = await _results(pipeline, len(shown))
-        failed = [one for one, result in zip(shown, results, strict=True) if _failed(result)]
+        # Without a connection nothing was taken, and that is the result of each.
+        of_profiles = results[: len(shown)]
+        failed = [one for one, result in zip(shown, of_profiles, strict=True) if _failed(result)]
         for customer in failed:
             self._drawn_s.pop(customer, None)
             self._resting.discard(customer)
@@ -450,6 +461,8 @@ class ProfileViews:
             self._metrics.redis_up.set(0)
             return False
         self._metrics.redis_up.set(1)
+        if self._sets is not None and self._may_have_gone_sets:
+            self._may_have_gone_sets = not await self._sets.forget_gone(self._client)
         before, self._mark = self._mark, found
         return before is not None and before != self._mark
 

@@ -23,7 +23,18 @@ from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
 from agents.web.operation import add_operations
-from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Health, WhyNot
+from agents.web.operations import (
+    CUSTOMER,
+    CUSTOMERS,
+    LIVE,
+    METRICS,
+    READY,
+    SEGMENT,
+    SEGMENTS,
+    Health,
+    WhyNot,
+)
+from agents.web.segments import SegmentAnswers
 from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from models.events.ids import is_id
@@ -81,7 +92,8 @@ class LiveCustomers(NamedTuple):
     ``profile``: as JSON, if this worker owns the customer; ``is_recovering``: whether it might,
     once it has read their partition; ``owner``: the address of another worker that owns them, and
     ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
-    whose id it is, of one that is another customer's.
+    whose id it is, of one that is another customer's. ``segments`` answers of them and their
+    members.
     """
 
     profile: Callable[[str], bytes | None]
@@ -90,6 +102,7 @@ class LiveCustomers(NamedTuple):
     is_known: Callable[[str], bool] = lambda _: True
     listed: ListAnswer | None = None
     person: Callable[[str], str | None] = lambda _: None
+    segments: SegmentAnswers | None = None
 
 
 def advertised_url(settings: Settings, port: int) -> str:
@@ -167,6 +180,12 @@ def routes(
     add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
         add_operations(application, (CUSTOMERS, show_list))
+    if customers.segments is not None:
+        add_operations(
+            application,
+            (SEGMENTS, customers.segments.all_of_them),
+            (SEGMENT, customers.segments.members_of),
+        )
     return application
 
 

@@ -19,7 +19,7 @@ from models.customer.edges import of_timer
 from models.customer.fingerprint import fingerprint
 from models.customer.motion import STILL
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.row import State
+from models.customer.row import NO_IDS, State
 from models.customer.scene import Scene
 from models.customer.words import moment_in_words
 from models.events.times import iso
@@ -145,8 +145,10 @@ def _united(states: Sequence[Memberships], _parameters: Parameters) -> Membershi
 
 def _reunited(scene: Scene, before: Memberships, other: Memberships, sign: int) -> None:
     SEGMENTS.tell_anew(scene, before, other, sign, sums_of)
-    # Once everything else of the person is made anew, too.
-    scene.row.set_due(LOOK, scene.at_ms + 1)
+    if scene.row.ids is not NO_IDS:
+        # Once everything else of the person is made anew, too. An id that is its own again was
+        # looked at by itself all the time.
+        scene.row.set_due(LOOK, scene.at_ms + 1)
 
 
 def _look(_scene: Scene) -> None:

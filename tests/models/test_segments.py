@@ -2,22 +2,19 @@
 
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.parameters import Parameters
-from config.rules import RuleError, load_triggers
 from config.segments import announcing, load_segments
 from models.customer.row import Row
 from models.customer.segments import LOOK, SEGMENTS, told_ms
-from models.decisions.policy import compile_policy
 from models.decisions.trigger import Trigger
 from models.engine import Effect, run_due, step
 from models.events.event import Event
 from models.events.times import iso, milliseconds, moment_of
 from models.learning.lessons import Tally
-from tests.models.lines import PARAMETERS, PRIOR, Within, context, happened, scene, seen
+from tests.models.lines import PARAMETERS, context, happened, scene, seen
 
 SLIPPING = """\
 segments:
