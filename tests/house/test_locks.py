@@ -16,10 +16,13 @@ DEV = ROOT / "requirements/dev.txt"
 REAL = ROOT / "requirements/real.txt"
 BENCH = ROOT / "requirements/bench.txt"
 PEERS = ROOT / "requirements/peers.txt"
+DOCS = ROOT / "requirements/docs.txt"
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 every_lock = pytest.mark.parametrize(
-    "lock", [RUNTIME, DEV, REAL, BENCH, PEERS], ids=["runtime", "dev", "real", "bench", "peers"]
+    "lock",
+    [RUNTIME, DEV, REAL, BENCH, PEERS, DOCS],
+    ids=["runtime", "dev", "real", "bench", "peers", "docs"],
 )
 
 
