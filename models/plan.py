@@ -20,7 +20,7 @@ from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
 from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
-from models.decisions.segments import NOTHING_WATCHED, Watch, watch_for
+from models.decisions.segments import NOTHING_WATCHED, SegmentWatch, watch_for
 from models.events.event import Kind
 from models.inactivity import INACTIVITY_TIMER
 from models.learning.snapshot import Snapshot
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     lateness_ms: int
     inactive_ms: int = 0
     names: Mapping[bytes, str] = NAMES
-    watch: Watch = NOTHING_WATCHED
+    watch: SegmentWatch = NOTHING_WATCHED
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""

@@ -8,7 +8,7 @@ from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT, SegmentRule, Segments
 from models.customer.registry import FACTS
 from models.customer.segments import TIME, watched_name
 from models.customer.words import counted
-from models.decisions.segments import Segment
+from models.decisions.segments import Watched
 from models.plan import plan_for
 
 
@@ -28,7 +28,7 @@ def segments_in_words(parameters: Parameters) -> Iterator[str]:
             yield from _exactness(watched[watched_name(trigger.name)], parameters)
 
 
-def _segment(rule: SegmentRule, segment: Segment, parameters: Parameters) -> Iterator[str]:
+def _segment(rule: SegmentRule, segment: Watched, parameters: Parameters) -> Iterator[str]:
     yield f"  {rule.name} (version {rule.version}, line {rule.line})"
     if rule.about:
         yield f"    {rule.about}"
@@ -42,7 +42,7 @@ def _segment(rule: SegmentRule, segment: Segment, parameters: Parameters) -> Ite
     yield from _exactness(segment, parameters)
 
 
-def _exactness(segment: Segment, parameters: Parameters) -> Iterator[str]:
+def _exactness(segment: Watched, parameters: Parameters) -> Iterator[str]:
     if not segment.timing.inexact:
         yield "    to the millisecond, also when nothing happens"
     days = parameters.churn.check_in_days

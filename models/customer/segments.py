@@ -46,7 +46,7 @@ class SegmentParameters(Section, frozen=True):
     spread: PositiveMs
 
 
-class Standing(State):
+class SegmentStanding(State):
     """A membership ``since_ms``, by this version of the segment; 0 for none yet. ``turning_ms``:
     since when the condition says otherwise. ``announce_ms``: when it is told to somebody who was in
     already; 0 if it was, or need not be.
@@ -64,7 +64,7 @@ class Memberships(State):
     """
 
     declared: int = 0
-    standings: dict[str, Standing] = field(default_factory=dict)
+    standings: dict[str, SegmentStanding] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """The segments that the customer is in."""
@@ -134,7 +134,7 @@ def _united(states: Sequence[Memberships], _parameters: Parameters) -> Membershi
         begun = [standing.since_ms for standing in found if standing.since_ms]
         turning = [standing.turning_ms for standing in found if standing.turning_ms]
         told = [standing.announce_ms for standing in found]
-        one.standings[name] = Standing(
+        one.standings[name] = SegmentStanding(
             max(standing.version for standing in found),
             min(begun, default=0),
             min(turning, default=0),

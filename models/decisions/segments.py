@@ -26,7 +26,7 @@ from models.customer.segments import (
     SEGMENTS,
     TIME,
     Memberships,
-    Standing,
+    SegmentStanding,
     next_check_in_ms,
     present_ms,
     told_ms,
@@ -41,7 +41,7 @@ from models.learning.lessons import Lesson
 PART_OF_TIMER: Final = {timer.code: part.name for part in PARTS for timer in part.timers}
 
 
-class Segment(Struct, frozen=True):
+class Watched(Struct, frozen=True):
     """A condition that is watched. ``parts``: the names of those whose change may change it;
     ``within``: other segments that it asks for.
     """
@@ -60,10 +60,10 @@ class Segment(Struct, frozen=True):
         return self.name.startswith(RULE_PREFIX)
 
 
-_Several = tuple[Segment, ...]
+_Several = tuple[Watched, ...]
 
 
-class Watch(Struct, frozen=True):
+class SegmentWatch(Struct, frozen=True):
     """What is watched, those asked for before those that ask for them. ``declared``: the checksum
     of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_part``:
     what another part's change does.
@@ -97,12 +97,12 @@ class Watch(Struct, frozen=True):
         return names
 
 
-NOTHING_WATCHED: Final = Watch((), 0, (), {})
+NOTHING_WATCHED: Final = SegmentWatch((), 0, (), {})
 
 
 def watch_for(
     parameters: Parameters, parts: Sequence[Part[Any]], routes: Sequence[Sequence[Part[Any]]]
-) -> Watch:
+) -> SegmentWatch:
     """What a deployment watches; ``parts`` are those that are on, ``routes`` those that hear of
     each kind of event. The rules compile.
     """
@@ -112,12 +112,12 @@ def watch_for(
     segments = [_compiled(rule) for rule in rules]
     ordered = tuple(_in_order(segments))
     by_part = {part.name: _touched(ordered, part.name) for part in parts}
-    watch = Watch(ordered, _checksum(rules), (), by_part)
+    watch = SegmentWatch(ordered, _checksum(rules), (), by_part)
     by_kind = tuple(watch.of_parts(part.name for part in route) for route in routes)
     return msgspec.structs.replace(watch, by_kind=by_kind)
 
 
-class _Watched(NamedTuple):
+class _Declared(NamedTuple):
     """A segment as it is declared, or the condition of a rule."""
 
     name: str
@@ -127,22 +127,22 @@ class _Watched(NamedTuple):
     backfill: bool = False
 
 
-def _rules(parameters: Parameters) -> list[_Watched]:
+def _rules(parameters: Parameters) -> list[_Declared]:
     segments = [
-        _Watched(one.name, one.version, one.when, one.hold, one.backfill)
+        _Declared(one.name, one.version, one.when, one.hold, one.backfill)
         for one in parameters.segments.segments
     ]
     rules = [
-        _Watched(watched_name(rule.name), rule.version, rule.when)
+        _Declared(watched_name(rule.name), rule.version, rule.when)
         for rule in parameters.triggers.triggers
         if rule.moment == TIME
     ]
     return [*segments, *rules]
 
 
-def _compiled(rule: _Watched) -> Segment:
+def _compiled(rule: _Declared) -> Watched:
     names = compile_condition(rule.when, FACT_KINDS).names
-    return Segment(
+    return Watched(
         rule.name,
         rule.version,
         timing_of(rule.when, FACTS, FACT_KINDS, next_check_in_ms),
@@ -166,7 +166,7 @@ def _parts_behind() -> dict[str, frozenset[str]]:
 _PARTS_BEHIND: Final = _parts_behind()
 
 
-def _in_order(segments: Sequence[Segment]) -> list[Segment]:
+def _in_order(segments: Sequence[Watched]) -> list[Watched]:
     by_name = {segment.name: segment for segment in segments}
     order = TopologicalSorter({one.name: sorted(one.within) for one in segments})
     return [by_name[name] for name in order.static_order()]
@@ -174,21 +174,21 @@ def _in_order(segments: Sequence[Segment]) -> list[Segment]:
 
 def _touched(segments: _Several, part: str) -> _Several:
     """Those that a change of this part may change, with those that ask for them."""
-    found: dict[str, Segment] = {}
+    found: dict[str, Watched] = {}
     for segment in segments:
         if part in segment.parts or segment.within & found.keys():
             found[segment.name] = segment
     return tuple(found.values())
 
 
-def _checksum(rules: Sequence[_Watched]) -> int:
+def _checksum(rules: Sequence[_Declared]) -> int:
     # 0 is that of somebody who was never looked at.
     said = [(rule.name, rule.version, rule.when, int(rule.hold_ms)) for rule in rules]
     return crc32(msgspec.json.encode(said)) or 1
 
 
 def catch_up(
-    row: Row, customer: str, before_ms: int, context: Context, watch: Watch
+    row: Row, customer: str, before_ms: int, context: Context, watch: SegmentWatch
 ) -> list[Lesson]:
     """Look at a customer by segments that are new or have changed, as they are just before
     ``before_ms``: nothing of that is news. Return what it teaches.
@@ -200,7 +200,7 @@ def catch_up(
     return scene.lessons
 
 
-def look(scene: Scene, watch: Watch, segments: _Several, *, is_news: bool = True) -> None:
+def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool = True) -> None:
     """Look whether these segments have changed, and when they next may; tell what is news.
 
     What a late event changes is seen as of the latest time that is known of the customer.
@@ -223,7 +223,7 @@ def look(scene: Scene, watch: Watch, segments: _Several, *, is_news: bool = True
     row.set_due(LOOK, int(next_ms) if next_ms < inf else 0)
 
 
-def _declare(state: Memberships, scene: Scene, watch: Watch) -> None:
+def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:
     """Go by what is declared now; a segment that is gone has no members."""
     state.declared = watch.declared
     kept = {segment.name for segment in watch.segments}
@@ -243,7 +243,7 @@ class _Looking:
         self._now_ms = now_ms
         self._is_news = is_news
 
-    def follow(self, segment: Segment, stands: Stands) -> float:
+    def follow(self, segment: Watched, stands: Stands) -> float:
         """Have the membership follow the condition; return when it may next change."""
         standing = self._state.standings.get(segment.name)
         is_in = standing is not None and standing.since_ms > 0
@@ -260,7 +260,7 @@ class _Looking:
             return min(stands.until_ms, entered.announce_ms or inf)
         return stands.until_ms
 
-    def _goes_on(self, segment: Segment, standing: Standing) -> float:
+    def _goes_on(self, segment: Watched, standing: SegmentStanding) -> float:
         """A membership that is as its condition says, or one that was about to begin and does not;
         return when it is announced, if it has yet to be.
         """
@@ -276,22 +276,22 @@ class _Looking:
         self._raise(SEGMENT_ENTERED, segment.name)
         return inf
 
-    def _turning(self, segment: Segment, standing: Standing | None) -> int:
+    def _turning(self, segment: Watched, standing: SegmentStanding | None) -> int:
         """Since when the condition says otherwise."""
         if standing is None or not standing.turning_ms:
             self._edit()
             if standing is None:
-                standing = self._state.standings[segment.name] = Standing(segment.version)
+                standing = self._state.standings[segment.name] = SegmentStanding(segment.version)
             standing.turning_ms = self._now_ms
         return standing.turning_ms
 
-    def _turn(self, segment: Segment, holds: bool) -> None:
+    def _turn(self, segment: Watched, holds: bool) -> None:
         self._edit()
         standings, names = self._state.standings, self._scene.member_of
         assert names is not None
         before = standings.pop(segment.name, None)
         if holds:
-            standings[segment.name] = Standing(segment.version, self._now_ms)
+            standings[segment.name] = SegmentStanding(segment.version, self._now_ms)
             names.append(segment.name)
         elif segment.name in names:
             names.remove(segment.name)
