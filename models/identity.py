@@ -32,6 +32,8 @@ from models.plan import Plan
 #: Parts that are not made of events alone: what was decided, the labels of decision points, and
 #: since when somebody is in a segment.
 OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS)
+#: Those of them that go by what all other parts know.
+_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS)
 _MESSAGE_BYTES = 8
 
 
@@ -311,7 +313,7 @@ def _changes(part: Part[Any], other: Row, ids: int) -> bool:
     """Whether the person's state of this part is another when the row of an id comes or goes, of
     which so many are there then.
     """
-    return part is not IDENTITIES and (part is CHURN or ids == 1 or other.has(part))
+    return part is not IDENTITIES and (part in _ALWAYS or ids == 1 or other.has(part))
 
 
 def _one_of(part: Part[Any], rows: list[Row], plan: Plan) -> Any:

@@ -148,7 +148,7 @@ def _reunited(scene: Scene, before: Memberships, other: Memberships, sign: int) 
     if scene.row.ids is not NO_IDS:
         # Once everything else of the person is made anew, too. An id that is its own again was
         # looked at by itself all the time.
-        scene.row.set_due(LOOK, scene.at_ms + 1)
+        scene.row.set_due(LOOK, present_ms(scene) + 1)
 
 
 def _look(_scene: Scene) -> None:
