@@ -15,6 +15,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from agents.ration import Ration
+from models.customer_counts import Counts
 from models.customer_list import (
     ANSWER,
     CustomerList,
@@ -187,7 +188,7 @@ async def _looked_at(
         by_segment = search.by_segment if asked.by_segment else UNSET
         looked = PartitionAsOf(number, as_of, version, search.customers, search.matched, by_segment)
     last = asked.cursor(first[-1]) if first and search.has_more else None
-    return CustomerList(first, search.matched, last, (looked,), ())
+    return CustomerList(first, search.matched, last, (looked,), (), search.counted)
 
 
 def _nothing(numbers: Iterable[int], why: str) -> CustomerList:
@@ -198,6 +199,9 @@ def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
     """One list of several: the first of all of them, in order."""
     everyone = list(chain.from_iterable(part.customers for part in parts))
     first = asked.best(everyone)
+    counts = Counts(asked.ways)
+    for part in parts:
+        counts.take(part.counts)
     has_more = len(everyone) > len(first) or any(part.next for part in parts)
     return CustomerList(
         first,
@@ -205,4 +209,5 @@ def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
         asked.cursor(first[-1]) if first and has_more else None,
         sorted(chain.from_iterable(p.partitions for p in parts), key=lambda one: one.partition),
         sorted(chain.from_iterable(p.unanswered for p in parts), key=lambda one: one.partition),
+        counts.counted(),
     )

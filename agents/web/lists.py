@@ -35,6 +35,7 @@ async def answer(
             top=_whole(query.get("top", str(TOP)), "top"),
             cursor=query.get("cursor", ""),
             by_segment=_flag(query.get("by_segment", "false"), "by_segment"),
+            count=query.get("count", ""),
         )
         _require_known(query)
         as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None

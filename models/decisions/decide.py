@@ -58,14 +58,15 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = climbs.let_go(scene, rules)
         elif moment == EVENT:
             rules = _of_event(scene, rules)
-        cause = cause_of(scene, moment)
+        if scene.context.witness is not None:
+            scene.context.witness(scene, moment, rules)
         if moment in OF_SEGMENTS:
-            triggers += _of_segments(scene, moment, rules, cause)
+            triggers += _of_segments(scene, moment, rules)
         else:
-            triggers += look(scene, rules, cause)
+            triggers += look(scene, rules, moment)
     if not triggers:
         return [*withdrawals]
-    action = next_best_action(scene, policy.actions, triggers, receipts(scene))
+    action = next_best_action(scene, policy.actions, triggers, scene.of(receipts))
     return [*withdrawals, *triggers, action]
 
 
@@ -76,9 +77,7 @@ def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[Compile
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
 
 
-def _of_segments(
-    scene: Scene, moment: str, rules: tuple[CompiledTrigger, ...], cause: Cause
-) -> list[Trigger]:
+def _of_segments(scene: Scene, moment: str, rules: tuple[CompiledTrigger, ...]) -> list[Trigger]:
     """The triggers that fire for the segments that were entered or left; each once, whatever the
     number of those, for it has one id at one moment.
     """
@@ -90,13 +89,13 @@ def _of_segments(
             theirs = tuple(
                 one for one in rules if one.watched in ("", name) and one.rule.name not in known
             )
-            fired += look(scene, theirs, cause)
+            fired += look(scene, theirs, moment)
     return fired
 
 
-def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:
-    """The triggers of these rules that fire; recorded in the customer's contacts, unless this is
-    a rehearsal: then they are in the scene's ``rehearsed`` instead.
+def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[Trigger]:
+    """The triggers of these rules that fire at the moment; recorded in the customer's contacts,
+    unless this is a rehearsal: then they are in the scene's ``rehearsed`` instead.
     """
     fired: list[Trigger] = []
     for compiled in rules:
@@ -107,7 +106,7 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list
             # Neither told nor remembered: a rehearsed decision must not hold back a real one.
             scene.rehearsed.append(compiled.rule.name)
         else:
-            fired.append(_trigger(scene, compiled, cause, gates))
+            fired.append(_trigger(scene, compiled, cause_of(scene, moment), gates))
             fired_ms, name = scene.row.edit(CONTACTS).fired_ms, compiled.rule.name
             fired_ms[name] = max(scene.at_ms, fired_ms.get(name, 0))
     return fired
@@ -136,7 +135,7 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
 def _trigger(
     scene: Scene, compiled: CompiledTrigger, cause: Cause, gates: tuple[str, ...]
 ) -> Trigger:
-    rule, told = compiled.rule, receipts(scene)
+    rule, told = compiled.rule, scene.of(receipts)
     return Trigger(
         id=decision_id(rule.name, rule.version, scene.customer, cause),
         kind=rule.name,

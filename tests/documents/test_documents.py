@@ -106,9 +106,11 @@ def test_asyncapi_is_what_its_specification_asks_for() -> None:
 
 def test_whatever_is_routed_is_documented_and_nothing_else() -> None:
     nobody: Any = None
-    segments = SegmentAnswers(nobody, plan_for(load_parameters()))
     live = LiveCustomers(
-        lambda _: None, listed=lambda _: pytest.fail("not asked"), segments=segments
+        lambda _: None,
+        listed=lambda _: pytest.fail("not asked"),
+        segments=SegmentAnswers(nobody, plan_for(load_parameters())),
+        tried=lambda *_: pytest.fail("not asked"),
     )
     worker = routes(Metrics(), Readiness(list), live, lambda: None)
     everywhere = operations("process")

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given, note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -75,6 +75,7 @@ def test_an_order_under_each_of_two_ids_makes_a_member_of_the_person(shop: Deplo
 
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 40))
+@settings(deadline=None)
 def test_everybody_is_in_what_holds_of_them_and_is_counted_there(seed: int, size: int) -> None:
     rng = Random(seed)
     shop = Deployment(rng.choice(PARTITIONS), PARAMETERS)
