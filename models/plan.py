@@ -20,6 +20,7 @@ from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context
 from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
+from models.decisions.segments import NOTHING_WATCHED, SegmentWatch, watch_for
 from models.events.event import Kind
 from models.inactivity import INACTIVITY_TIMER
 from models.learning.snapshot import Snapshot
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
+    ``watch``: segments and other conditions that are looked at as they change.
     """
 
     parameters: Parameters
@@ -47,6 +49,7 @@ class Plan(NamedTuple):
     lateness_ms: int
     inactive_ms: int = 0
     names: Mapping[bytes, str] = NAMES
+    watch: SegmentWatch = NOTHING_WATCHED
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -56,6 +59,7 @@ class Plan(NamedTuple):
             self.facts,
             named=self.policy.named,
             names=self.names,
+            segments=self.watch if self.watch.segments else None,
             clock_ms=clock_ms,
             label_delay_ms=label_delay_ms,
         )
@@ -81,6 +85,7 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         inactive_ms=int(parameters.privacy.inactive),
         # What is known is sure of its code.
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
+        watch=watch_for(parameters, on, routes),
     )
 
 
