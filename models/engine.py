@@ -181,7 +181,7 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     _forget_late_messages(row, min(due_ms, context.clock_ms), context, plan)
     scene = Scene(row, customer, due_ms, context)
-    times = row.timers_by_code()
+    times, is_looked_at = row.timers_by_code(), False
     for code, timer in plan.timers.items():
         # Looked up in its turn: a timer may set another one to this very time.
         due = times.get(code)
@@ -191,7 +191,11 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
             continue
         row.finish(code, 0 if timer.may_repeat else due_ms)
         timer.run(scene)
+        is_looked_at = is_looked_at or timer.brings_looks
     row.pass_over(due_ms, plan.timers)
+    if is_looked_at:
+        for look in plan.looks:
+            look(scene)
     return scene
 
 

@@ -1,6 +1,6 @@
 """The plan of a deployment, built from its parameters at start."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import nan
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from models.customer.part import (
     Timer,
 )
 from models.customer.registry import PARTS, RegistryError
-from models.customer.scene import Context
+from models.customer.scene import Context, Scene
 from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
 from models.events.event import Kind
@@ -31,7 +31,8 @@ Route = tuple[Part[Any], ...]
 class Plan(NamedTuple):
     """``routes``: the parts that listen, by the number of an event's kind, and ``checks``: those of
     them that may refuse it. ``timers`` by code, in
-    the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
+    the order in which timers of the same ms run; ``looks``: what parts do at a decision point.
+    ``facts`` by name; those of parts that are off
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     lateness_ms: int
     inactive_ms: int = 0
     names: Mapping[bytes, str] = NAMES
+    looks: tuple[Callable[[Scene], None], ...] = ()
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -81,6 +83,7 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         inactive_ms=int(parameters.privacy.inactive),
         # What is known is sure of its code.
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
+        looks=tuple(part.look for part in on if part.look is not None),
     )
 
 

@@ -74,7 +74,8 @@ class Timer(NamedTuple):
     ``run`` is called at exactly the time that was set. ``first`` and ``last``: before and after
     all other timers of the same millisecond. A time that was dealt with is not due again, unless
     the timer ``may_repeat``. One that ``waits_for_clock`` is not run by an event that comes later:
-    an event does not say that everything before it has come.
+    an event does not say that everything before it has come. After one that ``brings_looks``, every
+    part takes its `Part.look` at the customer.
     """
 
     code: str
@@ -83,6 +84,7 @@ class Timer(NamedTuple):
     last: bool = False
     may_repeat: bool = False
     waits_for_clock: bool = False
+    brings_looks: bool = False
 
 
 class Line(NamedTuple):
@@ -156,6 +158,8 @@ class Part(Kept[S]):
     called for no other, and not for those that ``check`` refuses by raising ``Rejected``, for what
     it knows of the customer.
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
+    ``look`` is called at each decision point, the end of a purchase day or a check-in, after all
+    timers: for a part whose state says where the customer stood when last looked at.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
     registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
@@ -175,6 +179,7 @@ class Part(Kept[S]):
     check: Callable[[S, Event, Parameters], None] | None = None
     record: Callable[[S, Event, Scene], None] = _hears_nothing
     timers: tuple[Timer, ...] = ()
+    look: Callable[[Scene], None] | None = None
     moments: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Reading[Any], ...] = ()
     reads: tuple[Reading[Any], ...] = ()

@@ -18,6 +18,7 @@ from models.learning import (
     population,
     spend,
     tallies,
+    tiers,
 )
 from models.learning.lessons import Cost, Example, Observation, Tally
 from models.learning.scorers import SCORERS
@@ -129,6 +130,13 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(tallies.TallyLearner, tallies.TallyState),
         tallies.Tallies,
         lambda _: tallies.Tallies(),
+    ),
+    Learning(
+        "tiers",
+        (Tally,),
+        _starts(tiers.TierCutsLearner, tiers.TierCutsState),
+        tiers.TierCuts,
+        lambda _: tiers.TierCuts(),
     ),
     Learning(
         "sampling",

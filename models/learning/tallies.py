@@ -8,7 +8,7 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.lessons import Tally
 
-#: The day of sums without a day.
+#: The day of sums without a day: they count whatever the window is.
 NO_DAY = 0
 
 
@@ -73,7 +73,7 @@ class TallyLearner:
 
 
 def _is_over(day: int, today: int, window_days: int) -> bool:
-    return window_days > 0 and day <= today - window_days
+    return day != NO_DAY and window_days > 0 and day <= today - window_days
 
 
 def _within(tallied: Tallied, today: int) -> dict[str, int]:
