@@ -174,7 +174,7 @@ def _stage(state: Lifecycle, scene: Scene) -> LifeStage:
         return LifeStage.PURCHASE
     # In by what it was at the latest sign, out at half of that: one sign that is just enough
     # would else be too little a moment later.
-    was_enough = state.points >= section.considers_at - 1e-9
+    was_enough = state.points >= section.considers_at
     if was_enough or state.stage == LifeStage.CONSIDERATION:
         until_ms = considers_until_ms(state.points, state.points_at_ms, section)
         return LifeStage.CONSIDERATION if at_ms < until_ms else LifeStage.AWARENESS

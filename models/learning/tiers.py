@@ -85,6 +85,9 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         for other, count in enumerate(counts):
             all_of_them += count
             below += count if other < place else 0
+        if not all_of_them:
+            # Of nobody is known what is expected of them, before there is a model.
+            return None
         return (below + _part_of_bin(side, place, value) * counts[place]) / all_of_them
 
 
