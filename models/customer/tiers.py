@@ -296,21 +296,21 @@ FACTS = {
         most=1.0,
     ),
     "tier_rank_frequency": _rank_fact(
-        Side.FREQUENCY, "buys as often as {:.0%} of customers, or more often", "orders in a year"
+        Side.FREQUENCY, "orders: as many as {:.0%} of customers, or more", "orders in a year"
     ),
     "tier_rank_order": Fact(
         _ranked_by(Side.AVERAGE_ORDER),
-        "spends as much an order as {:.0%} of customers, or more",
+        "spend an order: as much as {:.0%} of customers, or more",
         "share of customers who spend as much an order, or less",
         least=0.0,
         most=1.0,
     ),
     "tier_rank_activity": _rank_fact(
-        Side.ACTIVE_DAYS, "comes as often as {:.0%} of customers, or more often", "active days"
+        Side.ACTIVE_DAYS, "active days: as many as {:.0%} of customers, or more", "active days"
     ),
     "tier_rank_expected": Fact(
         _ranked_by(Side.EXPECTED),
-        "expected to spend as much as {:.0%} of customers, or more",
+        "expected spend: as much as {:.0%} of customers, or more",
         "share of customers of whom as much is expected in 90 days, or less",
         least=0.0,
         most=1.0,

@@ -224,4 +224,26 @@ def test_how_far_each_has_come_is_what_is_true_now() -> None:
     told = [kind for _, customer, kind in fired("lifecycle") if customer == "bob"]
     assert {"points-earned"} == set(told)
     assert 2 == measures['keepstream_customers_by_class{class="lost"}']
-    assert 1.0 == measures['keepstream_stage_dwell_days{stage="consideration"}']
+
+
+def test_a_vip_who_stops_coming_slips_after_the_grace_and_one_who_comes_is_left_alone() -> None:
+    replay, outputs = replayed("vip-slipping")
+    told = [
+        (moment[:10], customer, kind)
+        for moment, customer, kind in fired("vip-slipping")
+        if kind in ("became-vip", "vip-slipping")
+    ]
+    answers = [
+        out.action
+        for out in outputs
+        if isinstance(out, NextBestAction) and "vip-slipping" in out.triggers
+    ]
+    tiers = {view.user_id: str(view.tier.tier) for view in replay.profiles()}
+
+    assert ["vera"] == [customer for _, customer, kind in told if kind == "vip-slipping"]
+    assert {("vera", "became-vip"), ("otto", "became-vip")} == {
+        (customer, kind) for _, customer, kind in told if kind == "became-vip"
+    }
+    assert ["personal-call"] == answers
+    # One huge order makes no VIP.
+    assert {"hugo": "ordinary", "otto": "vip", "vera": "ordinary"} == tiers
