@@ -37,7 +37,7 @@ from models.learning.tiers import (
     key_of,
     rank_by_fifths,
 )
-from models.learning.value import expected_revenue
+from models.learning.value import expect
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
@@ -47,6 +47,10 @@ _EXPECTED_DAYS: Final = 90.0
 #: What the score is made of; what is expected of somebody is not in it.
 _WEIGHTS: Final = {Side.FREQUENCY: 0.4, Side.AVERAGE_ORDER: 0.4, Side.ACTIVE_DAYS: 0.2}
 _SIDES = tuple(Side)
+#: The keys of bins in the sums of all customers, by side.
+_BIN_KEYS = tuple(
+    tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
+)
 #: What is not known yet has no bin.
 _NO_BIN: Final = -1
 
@@ -102,7 +106,7 @@ def _look(scene: Scene) -> None:
     if found is None and not state.tier and not state.bins:
         return
     state = scene.row.edit(TIERS)
-    before = _sums(state)
+    tier, bins, net_minor = state.tier, state.bins, state.net_minor
     if found is None:
         _move(state, "", scene)
         state.percents, state.bins, state.net_minor, state.below_ms = [], [], 0, 0
@@ -114,7 +118,8 @@ def _look(scene: Scene) -> None:
             for side, value in zip(_SIDES, found.values, strict=True)
         ]
         state.net_minor = found.net_minor
-    _tell(scene, before, _sums(state))
+    if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
+        _tell(scene, _sums_of(tier, bins, net_minor), _sums(state))
 
 
 def _is_gone(scene: Scene) -> bool:
@@ -130,17 +135,17 @@ def _sides(scene: Scene) -> Sides | None:
     past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
     if past is None or not orders:
         return None
-    parameters = scene.parameters
-    typical = parameters.value.typical_order * minor_per_unit(parameters.money.currency)
-    days = scene.of(engagement).active_days
-    expected = expected_revenue(
-        past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot, parameters
+    unit = minor_per_unit(scene.parameters.money.currency)
+    typical_minor = scene.parameters.value.typical_order * unit
+    active = active_within(scene.of(engagement).active_days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)
+    # Of the horizon alone: that no shorter one expects more is for those who are told several.
+    expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    values = (
+        float(orders),
+        net_minor / orders / typical_minor,
+        float(active),
+        nan if expected is None else expected.spend_minor / typical_minor,
     )
-    amounts = net_minor / orders / typical, nan
-    if expected is not None:
-        amounts = amounts[0], expected / parameters.value.typical_order
-    active = active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)
-    values = (float(orders), amounts[0], float(active), amounts[1])
     ranks = [_rank(side, value, scene) for side, value in zip(_SIDES, values, strict=True)]
     return Sides(values, tuple(ranks), orders, net_minor)
 
@@ -151,18 +156,12 @@ def _rank(side: Side, value: float, scene: Scene) -> float:
     found = scene.snapshot.of(TierCuts).rank(side, value)
     if found is not None:
         return found
-    section, is_amount = (
-        scene.parameters.of(TierParameters),
-        side
-        in (
-            Side.AVERAGE_ORDER,
-            Side.EXPECTED,
-        ),
-    )
+    section = scene.parameters.of(TierParameters)
     cuts: tuple[float, ...] = getattr(section, side)
-    return rank_by_fifths(
-        cuts, value * scene.parameters.value.typical_order if is_amount else value
-    )
+    # Parameters say amounts in the shop's currency, and bins in typical orders.
+    is_amount = side in (Side.AVERAGE_ORDER, Side.EXPECTED)
+    unit = scene.parameters.value.typical_order if is_amount else 1.0
+    return rank_by_fifths(cuts, value * unit)
 
 
 def _tier(state: Tiered, found: Sides, scene: Scene) -> Tier:
@@ -194,17 +193,17 @@ def _move(state: Tiered, tier: str, scene: Scene) -> None:
 
 def _sums(state: Tiered) -> list[Sum]:
     """What the sums of all customers hold of one."""
-    if not state.tier:
+    return _sums_of(state.tier, state.bins, state.net_minor)
+
+
+def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
+    if not tier:
         return []
-    sums: list[Sum] = [
-        (f"tier:{state.tier}", NO_DAY, 1),
-        (f"net:{state.tier}", NO_DAY, state.net_minor),
-    ]
-    return sums + [
-        (key_of(side, place), NO_DAY, 1)
-        for side, place in zip(_SIDES, state.bins, strict=True)
-        if place != _NO_BIN
-    ]
+    sums: list[Sum] = [(f"tier:{tier}", NO_DAY, 1), (f"net:{tier}", NO_DAY, net_minor)]
+    for keys, place in zip(_BIN_KEYS, bins, strict=True):
+        if place != _NO_BIN:
+            sums.append((keys[place], NO_DAY, 1))
+    return sums
 
 
 def _tell(scene: Scene, before: Sequence[Sum], after: Sequence[Sum]) -> None:
@@ -362,7 +361,7 @@ _NET = Measure(
 def _keys(_parameters: Parameters) -> list[str]:
     return [
         *(f"{what}:{tier}" for what in ("tier", "net") for tier in Tier),
-        *(key_of(side, place) for side, ends in ENDS.items() for place in range(len(ends) + 1)),
+        *(key for keys in _BIN_KEYS for key in keys),
     ]
 
 

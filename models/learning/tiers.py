@@ -152,8 +152,8 @@ class TierCutsLearner:
 
     def _customers(self) -> int:
         customers = 0
-        for count in self._counts()[Side.FREQUENCY]:
-            customers += count
+        for place in range(len(ENDS[Side.FREQUENCY]) + 1):
+            customers += self._state.counts.get(key_of(Side.FREQUENCY, place), 0)
         return customers
 
     def _counts(self) -> dict[str, tuple[int, ...]]:
