@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
+from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -20,6 +21,9 @@ from models.events.event import Event
 from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
+
+#: Sums of what is nobody's, and of who refuses what.
+_ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 class Rehearsed(NamedTuple):
@@ -223,7 +227,7 @@ def _lessons(scene: Scene) -> list[Lesson]:
     return [
         lesson
         for lesson in scene.lessons
-        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part == CONSENT.name)
+        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part in _ALWAYS_TOLD)
     ]
 
 

@@ -17,6 +17,7 @@ from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.identities import IDENTITIES
+from models.customer.improvements import IMPROVEMENTS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
@@ -44,6 +45,7 @@ PARTS: tuple[Part[Any], ...] = (
     NAMED_EVENTS,
     CHURN,
     EVIDENCE,
+    IMPROVEMENTS,
     RISK,
     IDENTITIES,
     LIFECYCLE,

@@ -14,6 +14,7 @@ from config.parameters import Parameters
 from models.learning import (
     acquisition,
     churn_models,
+    improvements,
     label_sampling,
     population,
     spend,
@@ -137,6 +138,13 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(tiers.TierCutsLearner, tiers.TierCutsState),
         tiers.TierCuts,
         lambda _: tiers.TierCuts(),
+    ),
+    Learning(
+        improvements.IMPROVEMENTS_NAME,
+        (Tally,),
+        _starts(improvements.ImprovementsLearner, improvements.ImprovementsState),
+        improvements.Improvements,
+        lambda _: improvements.Improvements(),
     ),
     Learning(
         "sampling",
