@@ -5,7 +5,7 @@ the millisecond at which time alone does: a class by silence, a stage by signs t
 found then stands until the next look. The highest stage ever reached is for the funnel alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 from typing import Final
 
@@ -38,6 +38,7 @@ from models.customer.part import (
     Sum,
     Timer,
     Told,
+    changed_sums,
 )
 from models.customer.purchases import overdue_at, purchases
 from models.customer.row import State
@@ -46,8 +47,10 @@ from models.customer.surveys import Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
+from models.learning.acquisition import CONVERTED, NET, RETURN_DAYS, SEEN, WON
+from models.learning.lessons import Tally
 from models.learning.population import Population
-from models.learning.tallies import NO_DAY
+from models.learning.tallies import ACQUISITION_NAME, NO_DAY
 from models.measures import Measure, Sample
 
 CLASS_CHANGED: Final = "class-changed"
@@ -64,7 +67,8 @@ _CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _
 class Lifecycle(State):
     """``customer_class`` and ``stage`` when last looked at, "" before that; since when, and what
     they were ``before``. ``reached`` has a bit for each stage ever reached, ``first_day`` and
-    ``cohort`` are when and by which channel they came: as the funnel was told.
+    ``cohort`` are when and by which channel they came, ``won_day`` when they first bought, and
+    ``net_minor`` what they brought: as it was told of all customers.
 
     ``points`` are signs of interest as of ``points_at_ms``; ``praised_ms`` is the latest time they
     spoke well of the shop, ``shared_ms`` the latest times they shared something.
@@ -83,6 +87,8 @@ class Lifecycle(State):
     points_at_ms: int = 0
     praised_ms: int = 0
     shared_ms: list[int] = field(default_factory=list)
+    won_day: int = 0
+    net_minor: int = 0
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
@@ -131,7 +137,7 @@ def _look_soon(scene: Scene, at_ms: int) -> None:
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
-    before = _sums(state)
+    before, won_before = _sums(state), _won(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
@@ -149,7 +155,9 @@ def _move(scene: Scene) -> None:
             dwelt = _dwelt(state, at_ms)
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
-    _tell_changes(scene, before, _sums(state), dwelt)
+    _note_purchases(state, scene)
+    LIFECYCLE.tell_changes(scene, before, [*_sums(state), *dwelt])
+    _tell_won(scene, ((won_before, -1), (_won(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -206,8 +214,7 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
 def _cohort(scene: Scene) -> str:
     if scene.of(is_visitor):
         return _VISITORS
-    channel = scene.of(engagement).first_channel
-    return channel if channel in _CHANNELS else _OTHER
+    return scene.of(engagement).first_channel or _OTHER
 
 
 def _dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
@@ -223,21 +230,39 @@ def _sums(state: Lifecycle) -> list[Sum]:
         (f"class:{state.customer_class}", NO_DAY, 1),
         (f"stage:{state.stage}", NO_DAY, 1),
     ]
+    channel = state.cohort if state.cohort in _CHANNELS else _OTHER
     return now + [
-        (f"reached:{stage}:{state.cohort}", state.first_day, 1)
+        (f"reached:{stage}:{channel}", state.first_day, 1)
         for place, stage in enumerate(STAGES)
         if state.reached >> place & 1
     ]
 
 
-def _tell_changes(
-    scene: Scene, before: Sequence[Sum], after: Sequence[Sum], also: Sequence[Sum]
-) -> None:
-    gone = [(key, day, -amount) for key, day, amount in before if (key, day, amount) not in after]
-    came = [one for one in after if one not in before]
-    told = sorted([*gone, *came, *also])
-    if told:
-        LIFECYCLE.tell(scene, told)
+def _note_purchases(state: Lifecycle, scene: Scene) -> None:
+    bought = scene.of(purchases)
+    state.net_minor = bought.net_minor
+    if not bought.count:
+        # All of it was given back: nobody was won.
+        state.won_day = 0
+    elif not state.won_day or not bought.earlier_days:
+        state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
+
+
+def _won(state: Lifecycle) -> list[Sum]:
+    """What is told of one beside the costs of winning customers; nothing of an unknown visitor."""
+    if not state.cohort or state.cohort == _VISITORS:
+        return []
+    sums: list[Sum] = [(f"{SEEN}:{state.cohort}", state.first_day, 1)]
+    if state.won_day:
+        sums.append((f"{CONVERTED}:{state.cohort}", state.first_day, 1))
+        sums.append((f"{WON}:{state.cohort}", state.won_day, 1))
+        sums.append((f"{NET}:{state.cohort}", state.won_day, state.net_minor))
+    return sums
+
+
+def _tell_won(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
+    if told := changed_sums(states):
+        scene.teach(Tally(scene.at_ms, ACQUISITION_NAME, RETURN_DAYS, told))
 
 
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
@@ -246,6 +271,8 @@ def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> N
         # Of a visitor who turned out to be a customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
     LIFECYCLE.tell_anew(scene, before, other, sign, _sums)
+    now = scene.row.read(LIFECYCLE)
+    _tell_won(scene, ((_won(before), -1), (_won(other), -sign), (_won(now), 1)))
     if scene.row.has(LIFECYCLE):
         _look_soon(scene, scene.at_ms)
 
@@ -267,6 +294,8 @@ def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
         one.reached |= state.reached
         if state.cohort and (not one.cohort or _came(state) < _came(one)):
             one.first_day, one.cohort = state.first_day, state.cohort
+        one.won_day = min(filter(None, (one.won_day, state.won_day)), default=0)
+        one.net_minor += state.net_minor
         one.points = added(
             one.points, one.points_at_ms, state.points, state.points_at_ms, section.half_life
         )

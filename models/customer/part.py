@@ -208,10 +208,20 @@ class Part(Kept[S]):
         """When ids are ``reunited``: correct the part's sums of all customers, which are the
         ``sums`` of every customer's state, added up.
         """
-        changes: dict[tuple[str, int], int] = {}
-        for state, by in ((before, -1), (other, -sign), (scene.row.read(self), 1)):
-            for key, day, amount in sums(state):
-                changes[key, day] = changes.get((key, day), 0) + by * amount
-        told = [(key, day, amount) for (key, day), amount in sorted(changes.items()) if amount]
-        if told:
+        states = ((before, -1), (other, -sign), (scene.row.read(self), 1))
+        if told := changed_sums((sums(state), by) for state, by in states):
             self.tell(scene, told)
+
+    def tell_changes(self, scene: Scene, before: Iterable[Sum], after: Iterable[Sum]) -> None:
+        """When a state changed: correct the part's sums of all customers by what changed of it."""
+        if told := changed_sums(((before, -1), (after, 1))):
+            self.tell(scene, told)
+
+
+def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]:
+    """What sums change by: those of each state times its sign, added up, without zeros."""
+    changes: dict[tuple[str, int], int] = {}
+    for sums, sign in states:
+        for key, day, amount in sums:
+            changes[key, day] = changes.get((key, day), 0) + sign * amount
+    return tuple((key, day, by) for (key, day), by in sorted(changes.items()) if by)

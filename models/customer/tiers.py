@@ -119,7 +119,7 @@ def _look(scene: Scene) -> None:
         ]
         state.net_minor = found.net_minor
     if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
-        _tell(scene, _sums_of(tier, bins, net_minor), _sums(state))
+        TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
 
 
 def _is_gone(scene: Scene) -> bool:
@@ -204,16 +204,6 @@ def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
         if place != _NO_BIN:
             sums.append((keys[place], NO_DAY, 1))
     return sums
-
-
-def _tell(scene: Scene, before: Sequence[Sum], after: Sequence[Sum]) -> None:
-    changes = {(key, day): 0 for key, day, _ in (*before, *after)}
-    for sums, sign in ((before, -1), (after, 1)):
-        for key, day, amount in sums:
-            changes[key, day] += sign * amount
-    told = [(key, day, by) for (key, day), by in sorted(changes.items()) if by]
-    if told:
-        TIERS.tell(scene, told)
 
 
 def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:

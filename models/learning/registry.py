@@ -120,10 +120,12 @@ LEARNERS: tuple[Learning, ...] = (
     ),
     Learning(
         "acquisition",
-        (Observation, Cost),
+        (Observation, Cost, Tally),
         _starts(acquisition.AcquisitionLearner, acquisition.AcquisitionState),
         acquisition.AcquisitionCosts,
         lambda _: acquisition.AcquisitionCosts(),
+        acquisition.MEASURES,
+        acquisition.samples,
     ),
     Learning(
         "tallies",

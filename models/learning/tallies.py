@@ -12,6 +12,10 @@ from models.learning.lessons import Tally
 NO_DAY = 0
 
 
+#: Of channels: how many people were first seen, and how many customers were won.
+ACQUISITION_NAME = "acquisition"
+
+
 class Tallied(Struct, rename="camel"):
     """One part's sums of whole numbers by key and UTC day; only ``window_days`` are kept, 0 for
     all.
@@ -42,7 +46,11 @@ class TallyLearner:
         self._state: TallyState = state or TallyState()
 
     def learn(self, tally: Tally) -> None:
-        """Add a tally's amounts to the sums of their keys and days."""
+        """Add a tally's amounts to the sums of their keys and days; channels have any names, and
+        are kept by the learner of acquisition, which has a bound for them.
+        """
+        if tally.part == ACQUISITION_NAME:
+            return
         tallied = self._state.parts.setdefault(tally.part, Tallied())
         tallied.window_days = tally.window_days
         for key, day, amount in tally.sums:
