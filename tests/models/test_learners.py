@@ -30,7 +30,7 @@ from models.learning.snapshot import (
     encode_snapshot,
     prior_snapshot,
 )
-from models.learning.spend import NAMES as SPEND_NAMES
+from models.learning.spend_models import NAMES as SPEND_NAMES
 from models.learning.tallies import NO_DAY
 from models.learning.tiers import TIERS_NAME, Side, key_of
 from models.learning.trainer import Trainer, TrainerState
