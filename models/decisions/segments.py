@@ -79,11 +79,11 @@ class SegmentWatch(Struct, frozen=True):
         found = {id(segment) for name in names for segment in self.by_part.get(name, ())}
         return tuple(segment for segment in self.segments if id(segment) in found)
 
-    def after_timers(self, codes: Sequence[str]) -> _Several:
-        """What may have changed when these timers ran."""
+    def after_timers(self, codes: Sequence[str], looked: Iterable[str]) -> _Several:
+        """What may have changed when these timers ran, and these parts looked at the customer."""
         if LOOK in codes:
             return self.segments
-        return self.of_parts(PART_OF_TIMER.get(code, "") for code in codes)
+        return self.of_parts([*(PART_OF_TIMER.get(code, "") for code in codes), *looked])
 
     def names_at(self, scene: Scene) -> list[str]:
         """The segments that the customer is in by their conditions alone."""
