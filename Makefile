@@ -46,6 +46,10 @@ setup: $(VENV)/installed-runtime ## Make .venv and install what running it needs
 setup-dev: $(VENV)/installed-dev ## The same, with what tests and checks need
 	@:
 
+.PHONY: setup-traces
+setup-traces: $(VENV)/installed-traces ## `make setup`, with what sending traces needs (KEEPSTREAM_TRACES_URL)
+	@:
+
 .PHONY: test
 test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
@@ -70,8 +74,12 @@ mutants: setup-dev ## Take each protection out, one after the other: its test mu
 	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 .PHONY: digests
-digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
-	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python
+digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python, and compiled: all must give the same bytes
+	$(BIN)/python -m tests.replay.digest --compiled $(SECOND_VENV)/bin/python
+
+.PHONY: compile
+compile: $(VENV)/installed-compile ## Compile the core; needs gcc or clang. KEEPSTREAM_COMPILED=off runs it interpreted
+	$(BIN)/python -m agents.compiler
 
 .PHONY: catalogue
 catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
@@ -137,9 +145,11 @@ bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, b
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
+	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra compile --extra real --extra bench --extra traces --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
 	$(LOCK) $(OURS) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(OURS) --extra traces --constraints requirements/dev.txt --output-file requirements/traces.txt
+	$(LOCK) $(OURS) --extra compile --constraints requirements/dev.txt --output-file requirements/compile.txt
 	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
 	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	$(LOCK) requirements/peers.in $(if $(UPGRADE),--upgrade) --output-file requirements/peers.txt
@@ -148,6 +158,7 @@ lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer ver
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
 	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) $(DOCS_VENV) site build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf models/__compiled__
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -157,7 +168,16 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/mad
 
 $(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,dev)
-	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench $@
+	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench \
+		$(VENV)/installed-traces $(VENV)/installed-compile $@
+
+$(VENV)/installed-traces: requirements/traces.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,traces)
+	@touch $(VENV)/installed-runtime $@
+
+$(VENV)/installed-compile: requirements/compile.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,compile)
+	@touch $(VENV)/installed-runtime $@
 
 $(VENV)/installed-real: requirements/real.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,real)

@@ -201,7 +201,8 @@ class Rfm(Section, frozen=True):
     monetary: _FourCuts
 
 
-class Overdue(Section, frozen=True):
+# Clocks are remembered by it, so it is hashed at every look at one.
+class Overdue(Section, frozen=True, cache_hash=True):
     #: Below a half, a purchase would be overdue before it is expected.
     percentile: Annotated[float, at_least(0.5), at_most(0.999)]
     spread: Positive

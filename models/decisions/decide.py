@@ -59,10 +59,10 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = _of_event(scene, rules)
         if scene.context.witness is not None:
             scene.context.witness(scene, moment, rules)
-        triggers += look(scene, rules, cause_of(scene, moment))
+        triggers += look(scene, rules, moment)
     if not triggers:
         return [*withdrawals]
-    action = next_best_action(scene, policy.actions, triggers, receipts(scene))
+    action = next_best_action(scene, policy.actions, triggers, scene.of(receipts))
     return [*withdrawals, *triggers, action]
 
 
@@ -73,9 +73,9 @@ def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[Compile
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
 
 
-def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:
-    """The triggers of these rules that fire; recorded in the customer's contacts, unless this is
-    a rehearsal: then they are in the scene's ``rehearsed`` instead.
+def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[Trigger]:
+    """The triggers of these rules that fire at the moment; recorded in the customer's contacts,
+    unless this is a rehearsal: then they are in the scene's ``rehearsed`` instead.
     """
     fired: list[Trigger] = []
     for compiled in rules:
@@ -86,7 +86,7 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list
             # Neither told nor remembered: a rehearsed decision must not hold back a real one.
             scene.rehearsed.append(compiled.rule.name)
         else:
-            fired.append(_trigger(scene, compiled, cause, gates))
+            fired.append(_trigger(scene, compiled, cause_of(scene, moment), gates))
             fired_ms, name = scene.row.edit(CONTACTS).fired_ms, compiled.rule.name
             fired_ms[name] = max(scene.at_ms, fired_ms.get(name, 0))
     return fired
@@ -115,7 +115,7 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
 def _trigger(
     scene: Scene, compiled: CompiledTrigger, cause: Cause, gates: tuple[str, ...]
 ) -> Trigger:
-    rule, told = compiled.rule, receipts(scene)
+    rule, told = compiled.rule, scene.of(receipts)
     return Trigger(
         id=decision_id(rule.name, rule.version, scene.customer, cause),
         kind=rule.name,
