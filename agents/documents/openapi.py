@@ -110,7 +110,7 @@ def _operation(operation: Operation, tag: str, components: Components) -> Node:
         for parameter in operation.parameters
     ]
     body = {
-        "required": operation.needs_body,
+        "required": True,
         "content": {"application/json": {"schema": _shape(operation.body, components)}},
     }
     return {

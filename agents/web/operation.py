@@ -35,8 +35,8 @@ class Reply(NamedTuple):
 
 class Operation(NamedTuple):
     """One method at one path. ``path`` is as OpenAPI writes it, ``pattern`` as the router has it
-    where that differs. ``body``: what has to be sent, or with ``needs_body`` false may be.
-    ``is_open``: whether it wants neither token nor write key.
+    where that differs. ``body``: what has to be sent. ``is_open``: whether it wants neither token
+    nor write key.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Operation(NamedTuple):
     answers: Mapping[int, Reply]
     parameters: tuple[Parameter, ...] = ()
     body: Shape | None = None
-    needs_body: bool = True
     is_open: bool = False
     pattern: str = ""
 

@@ -198,9 +198,8 @@ DRY_RUN: Final = Operation(
             {"type": "string", "enum": list(RAW_TOPICS)},
         ),
     ),
-    # Anything or nothing, for what is no event is what is asked about.
+    # Anything, for what is no event is what is asked about.
     body={},
-    needs_body=False,
 )
 
 _PART_OF_LIST: Final = ("by", "show", "top", "cursor", "as_of", "partial")

@@ -57,11 +57,12 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
 
 def segments_of(parameters: Parameters) -> dict[str, str]:
     """The segments that a customer may be in, each with the fact that tells it."""
-    # Which one was entered may be any that is declared.
-    asked = {"segment_entered": SEGMENTS, SEGMENT: SEGMENT}
-    named = {fact: FACTS[name].values for name, fact in asked.items() if name in FACTS}
+    named = FACTS[SEGMENT].values
+    assert named is not None
+    declared = [segment.name for segment in parameters.segments.segments]
     return {
-        str(name): fact for fact, values in named.items() if values for name in values(parameters)
+        **dict.fromkeys(declared, SEGMENTS),
+        **{str(name): SEGMENT for name in named(parameters)},
     }
 
 

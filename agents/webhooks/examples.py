@@ -89,7 +89,7 @@ def as_asked_for(decided: Decision, rule: EndpointRule) -> Decision:
         decided = replace(decided, kind=taken[0]) if taken else decided
     facts: FactsTold = {name: _EXAMPLE[FACTS[name].kind] for name in rule.facts}
     if rule.segments:
-        facts |= dict.fromkeys((SEGMENT, SEGMENTS), rule.segments[0])
+        facts |= {SEGMENT: rule.segments[0], SEGMENTS: rule.segments[:1]}
     return replace(decided, facts=facts)
 
 

@@ -33,7 +33,7 @@ BODY_BYTES_MAX = 20_000
 #: `keepstream explain ID` has all of it.
 LEFT_OUT_FIRST: Final = ("suppressed", "outranked", "churnReason", "churn", "reasons", "gates")
 #: The facts by which endpoints choose customers: the segment of recency, frequency and money, and
-#: those that the shop declares, of which there may be several, with blanks between.
+#: those that the shop declares, of which there may be several.
 SEGMENT, SEGMENTS = "segment", "segments"
 
 
@@ -173,8 +173,8 @@ def _is_of_one(message: Message, segments: Collection[str]) -> bool:
     """
     if isinstance(message.content, ActionWithdrawn):
         return True
-    told = message.facts((SEGMENT, SEGMENTS)).values()
-    return any(name in segments for names in told for name in str(names or "").split())
+    told = message.facts((SEGMENT, SEGMENTS))
+    return told.get(SEGMENT) in segments or not set(segments).isdisjoint(told.get(SEGMENTS, ()))
 
 
 def body_of(message: Message, facts: Collection[str] = ()) -> bytes:

@@ -81,10 +81,10 @@ def test_an_endpoint_gets_the_decisions_of_customers_in_its_segments() -> None:
             "another": others,
             "none": nobody,
             "one of several": msgspec.structs.replace(
-                TRIGGER, facts={"segment": "lost", "segments": "vip loyal"}
+                TRIGGER, facts={"segment": "lost", "segments": ("vip", "loyal")}
             ),
             "another that sounds so": msgspec.structs.replace(
-                TRIGGER, facts={"segments": "loyal-once"}
+                TRIGGER, facts={"segments": ("loyal-once",)}
             ),
             "not said": TRIGGER,
             "control": msgspec.structs.replace(TELLING, group="control"),
