@@ -118,7 +118,7 @@ def test_files_named_in_code_exist(document: Path) -> None:
     named = {
         path
         for line in code(document.read_text())
-        for path in re.findall(r"(?<![\w/.])(?:config|models|streams|agents|tests)/[\w./]+", line)
+        for path in re.findall(r"(?<![\w/.])(?:config|models|streams|agents|tests)/[\w./-]+", line)
     }
     # What `keepstream export --models models` writes is not ours, nor is a part to come.
     named -= {"models/1.json", "config/parts/NAME.yaml"}
