@@ -192,16 +192,7 @@ def routes(
         return await customers.listed(dict(query))
 
     async def try_event(request: web.Request) -> web.Response:
-        topic = request.query.get("topic")
-        if topic is not None and topic not in RAW_TOPICS:
-            return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
-        if not (event := await request.read()):
-            return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
-        assert customers.tried is not None
-        found = customers.tried(event, topic)
-        if isinstance(found, NotHere):
-            return _elsewhere(customers, found.customer, request.path_qs)
-        return answer_in_json(found)
+        return await _tried(customers, request)
 
     application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
     add_operations(application, (CUSTOMER, show))
@@ -226,6 +217,20 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return answer_in_json(WhyNot(f"{request.method}: {error.reason}"), error.status, headers)
+
+
+async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response:
+    """What the event in a request would do, or where to ask for that."""
+    topic = request.query.get("topic")
+    if topic is not None and topic not in RAW_TOPICS:
+        return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
+    if not (event := await request.read()):
+        return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
+    assert customers.tried is not None
+    found = customers.tried(event, topic)
+    if isinstance(found, NotHere):
+        return _elsewhere(customers, found.customer, request.path_qs)
+    return answer_in_json(found)
 
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
