@@ -51,7 +51,8 @@ class ShopCounts:
         return self._latest
 
     async def _count(self) -> None:
-        query = {"count": self._ways, "by": WORTH, "top": "1", "partial": "true"}
+        query = {"count": self._ways, "by": WORTH, "top": "1"}
+        query |= {"partial": "true", "by_segment": "true"}
         answer = await self._customers.customers(query)
         if answer.found is not None or self._latest is None or self._latest.found is None:
             self._latest = ShopCount(answer.found, answer.problem)
