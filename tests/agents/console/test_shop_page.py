@@ -81,6 +81,26 @@ def test_kinds_have_shares_of_all_that_are_known() -> None:
         assert question(PARAMETERS, where=one.where).where
 
 
+def test_where_customers_came_from_is_told_beside_what_they_are() -> None:
+    counts = [
+        *counted("customer_class", ("existing", 5, 0.0), ("lost", 2, 0.0)),
+        Counted(("class_before", "customer_class"), ("new", "existing"), 4, 0.0),
+        Counted(("class_before", "customer_class"), ("existing", "lost"), 2, 0.0),
+        Counted(("class_before", "customer_class"), (None, "existing"), 1, 0.0),
+        Counted(("stage_before", "stage"), ("purchase", "loyalty"), 9, 0.0),
+    ]
+    [view] = kinds_views(counts, FACTS, PARAMETERS)
+
+    assert [("new", "existing", "4"), ("existing", "lost", "2")] == [
+        move[:3] for move in view.moves
+    ]
+    for move in view.moves:
+        assert question(PARAMETERS, where=move.where).where
+    ways = ways_of(PARAMETERS).split(",")
+    assert {"class_before*customer_class", "tier_before*tier", "tier"} <= set(ways)
+    assert "tier_before" not in ways
+
+
 def test_members_are_of_the_segments_that_are_declared() -> None:
     def partition(number: int, **members: int) -> PartitionAsOf:
         return PartitionAsOf(number, "2026-01-01T00:00:00Z", 1, 10, 10, members)
