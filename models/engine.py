@@ -204,10 +204,11 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
-    watch = plan.watch
-    taught = catch_up(row, customer, due_ms, context, watch) if watch.segments else []
+    watch, looks = plan.watch, False
     scene = Scene(row, customer, due_ms, context)
-    scene.lessons += taught
+    if watch.segments and watch.is_due(row, due_ms):
+        looks = True
+        scene.lessons += catch_up(row, customer, due_ms, context, watch)
     changed: list[str] = []
     times = row.timers_by_code()
     for code, timer in plan.timers.items():
@@ -221,7 +222,7 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
         timer.run(scene)
         changed.append(code)
     row.pass_over(due_ms, plan.timers)
-    if watch.segments and (segments := watch.after_timers(changed)):
+    if looks and (segments := watch.after_timers(changed)):
         look(scene, watch, segments)
     return scene
 
