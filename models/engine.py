@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
+from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -20,7 +21,10 @@ from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
-from models.plan import Plan
+from models.plan import NO_LOOKS, Plan
+
+#: Sums of what is nobody's, and of who refuses what.
+_ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 class Rehearsed(NamedTuple):
@@ -204,13 +208,13 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
-    watch, looks = plan.watch, False
+    watch, is_watched = plan.watch, False
     scene = Scene(row, customer, due_ms, context)
     if watch.segments and watch.is_due(row, due_ms):
-        looks = True
+        is_watched = True
         scene.lessons += catch_up(row, customer, due_ms, context, watch)
     changed: list[str] = []
-    times = row.timers_by_code()
+    times, is_looked_at = row.timers_by_code(), False
     for code, timer in plan.timers.items():
         # Looked up in its turn: a timer may set another one to this very time.
         due = times.get(code)
@@ -221,8 +225,12 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
         row.finish(code, 0 if timer.may_repeat else due_ms)
         timer.run(scene)
         changed.append(code)
+        is_looked_at = is_looked_at or timer.brings_looks
     row.pass_over(due_ms, plan.timers)
-    if looks and (segments := watch.after_timers(changed)):
+    looks = plan.looks if is_looked_at else NO_LOOKS
+    for take_look in looks.values():
+        take_look(scene)
+    if is_watched and (segments := watch.after_timers(changed, looks)):
         look(scene, watch, segments)
     return scene
 
@@ -251,7 +259,7 @@ def _lessons(scene: Scene) -> list[Lesson]:
     return [
         lesson
         for lesson in scene.lessons
-        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part == CONSENT.name)
+        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part in _ALWAYS_TOLD)
     ]
 
 

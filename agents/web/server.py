@@ -195,8 +195,10 @@ def routes(
         topic = request.query.get("topic")
         if topic is not None and topic not in RAW_TOPICS:
             return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
+        if not (event := await request.read()):
+            return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
         assert customers.tried is not None
-        found = customers.tried(await request.read(), topic)
+        found = customers.tried(event, topic)
         if isinstance(found, NotHere):
             return _elsewhere(customers, found.customer, request.path_qs)
         return answer_in_json(found)

@@ -17,14 +17,18 @@ from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.identities import IDENTITIES
+from models.customer.improvements import IMPROVEMENTS
+from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
+from models.customer.risk import RISK
 from models.customer.satisfaction import SATISFACTION
 from models.customer.segments import SEGMENTS
 from models.customer.support import SUPPORT
+from models.customer.tiers import TIERS
 from models.customer.timeline import TIMELINE
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
@@ -42,7 +46,11 @@ PARTS: tuple[Part[Any], ...] = (
     NAMED_EVENTS,
     CHURN,
     EVIDENCE,
+    IMPROVEMENTS,
+    RISK,
     IDENTITIES,
+    LIFECYCLE,
+    TIERS,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

@@ -43,6 +43,8 @@ from models.learning.lessons import Lesson
 _CHECK_INS_MS: Final = HORIZON_DAYS_MAX * DAY_MS
 #: Whose timer it is, by its code.
 PART_OF_TIMER: Final = {timer.code: part.name for part in PARTS for timer in part.timers}
+#: Those after which parts look at a customer, and may change, too.
+_LOOKING: Final = [timer.code for part in PARTS for timer in part.timers if timer.brings_looks]
 
 
 class Watched(Struct, frozen=True):
@@ -93,11 +95,11 @@ class SegmentWatch(Struct, frozen=True):
                 return True
         return False
 
-    def after_timers(self, codes: Sequence[str]) -> _Several:
-        """What may have changed when these timers ran."""
+    def after_timers(self, codes: Sequence[str], looked: Iterable[str]) -> _Several:
+        """What may have changed when these timers ran, and these parts looked at the customer."""
         if LOOK in codes:
             return self.segments
-        return self.of_parts(PART_OF_TIMER.get(code, "") for code in codes)
+        return self.of_parts([*(PART_OF_TIMER.get(code, "") for code in codes), *looked])
 
     def names_at(self, scene: Scene) -> list[str]:
         """The segments that the customer is in by their conditions alone."""
@@ -126,8 +128,8 @@ def watch_for(
     segments = [_compiled(rule) for rule in rules]
     ordered = tuple(_in_order(segments))
     by_part = {part.name: _touched(ordered, part.name) for part in parts}
-    # A decision point, so that everybody who buys is looked at by another file within a week.
-    timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, DECISION}
+    # With each decision point, so that everybody who buys is looked at by another file in a week.
+    timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
     watch = SegmentWatch(ordered, _checksum(rules), (), by_part, frozenset(timers))
     by_kind = tuple(watch.of_parts(part.name for part in route) for route in routes)
     return msgspec.structs.replace(watch, by_kind=by_kind)

@@ -19,6 +19,7 @@ from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
 from models.customer.purchases import PURCHASES, PurchaseParameters, Purchases
 from models.customer.segments import Memberships
+from models.customer.tiers import TIERS, Tiered
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 
@@ -76,6 +77,13 @@ def _is_in_all(states: Sequence[Memberships], one: Memberships, _parameters: Par
     return since == {n: s.since_ms for n, s in one.standings.items() if s.since_ms}
 
 
+def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Parameters) -> bool:
+    """The latest of the states."""
+    packed = [TIERS.pack(state) for state in states if state.tier or state.bins]
+    latest_ms = max((state.since_ms for state in states), default=0)
+    return TIERS.pack(one) in (packed or [TIERS.empty]) and one.since_ms == latest_ms
+
+
 NOT_OF_EVENTS = {
     "contacts": NotOfEvents(
         "what became of an action is only known if it was heard under the id that the action was "
@@ -88,6 +96,10 @@ NOT_OF_EVENTS = {
     ),
     "segments": NotOfEvents(
         "what is true of an id need not be of the person, nor the other way round", _is_in_all
+    ),
+    "tiers": NotOfEvents(
+        "One person's tier is what the id was found to be that came into its tier last",
+        _is_one_of_them,
     ),
 }
 
@@ -204,6 +216,10 @@ REFUNDS = {
     ),
     "cart": Refunded(
         "an order empties the cart, whatever becomes of the order",
+        lambda events, _given_back: events,
+    ),
+    "lifecycle": Refunded(
+        "somebody is looked at soon after an order, whatever became of it",
         lambda events, _given_back: events,
     ),
     "evidence": Refunded(
