@@ -22,7 +22,7 @@ from agents.ration import WebTime
 from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
-from agents.web.operation import add_operations
+from agents.web.operation import Answering, add_operations
 from agents.web.operations import (
     CUSTOMER,
     CUSTOMERS,
@@ -191,6 +191,24 @@ def routes(
             return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
+    application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
+    add_operations(application, (CUSTOMER, show))
+    if customers.listed is not None:
+        add_operations(application, (CUSTOMERS, show_list))
+    if customers.segments is not None:
+        add_operations(
+            application,
+            (SEGMENTS, customers.segments.all_of_them),
+            (SEGMENT, customers.segments.members_of),
+        )
+    if customers.tried is not None:
+        add_operations(application, (DRY_RUN, _trying(customers)))
+    return application
+
+
+def _trying(customers: LiveCustomers) -> Answering:
+    """Answers what an event would do."""
+
     async def try_event(request: web.Request) -> web.Response:
         topic = request.query.get("topic")
         if topic is not None and topic not in RAW_TOPICS:
@@ -203,19 +221,7 @@ def routes(
             return _elsewhere(customers, found.customer, request.path_qs)
         return answer_in_json(found)
 
-    application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
-    add_operations(application, (CUSTOMER, show))
-    if customers.listed is not None:
-        add_operations(application, (CUSTOMERS, show_list))
-    if customers.segments is not None:
-        add_operations(
-            application,
-            (SEGMENTS, customers.segments.all_of_them),
-            (SEGMENT, customers.segments.members_of),
-        )
-    if customers.tried is not None:
-        add_operations(application, (DRY_RUN, try_event))
-    return application
+    return try_event
 
 
 @web.middleware
