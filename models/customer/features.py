@@ -12,11 +12,11 @@ from models.customer.purchases import levels, purchases
 from models.customer.rhythm import rhythm_of, typical_gap_days
 from models.customer.scene import Scene
 from models.customer.support import open_tickets, unhappiness
-from models.learning.churn import baseline
 from models.learning.feature_names import Features, pack, unpack
 from models.learning.history import History, days_since
 from models.learning.log_odds import clipped, logit
 from models.learning.population import Population
+from models.learning.purchases_ahead import baseline
 
 #: The readings of other parts that features use.
 READS = (engagement, intensity, levels, open_tickets, purchases, unhappiness)

@@ -14,11 +14,12 @@ from models.customer.purchases import (
     window_365d,
 )
 from models.customer.scene import Scene
-from models.learning.churn import Assessment, Churn, Seen, assessed, score
+from models.learning.churn import Assessment, Churn, Seen
 from models.learning.explanation import Explanation, explained, parts_of
 from models.learning.feature_names import pack
 from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
+from models.learning.scoring import assessed, score
 from models.learning.silent import has_rhythm, silent_churn
 from models.learning.value import ValueView, value
 

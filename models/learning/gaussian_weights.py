@@ -33,6 +33,11 @@ class Projection(NamedTuple):
     spread: Vector
 
 
+def with_intercept(values: list[float]) -> Vector:
+    """The vector of an example whose values are in the order of the weights' names."""
+    return np.array([1.0, *values])
+
+
 class GaussianWeights:
     """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
 
@@ -95,6 +100,16 @@ class GaussianWeights:
         if not np.array_equal(found, found.T):
             raise ValueError("a covariance must be symmetric to the last bit")
         self._covariance = found
+
+    def stored(self) -> tuple[bytes, bytes]:
+        """Mean and covariance as packed doubles, by which `restore` has the same bits."""
+        return self._mean.tobytes(), self._covariance.tobytes()
+
+    def restore(self, mean: bytes, covariance: bytes) -> None:
+        """Have what `stored` gave, of the same weights."""
+        size = len(self._places)
+        self.mean = np.frombuffer(mean)
+        self.covariance = np.frombuffer(covariance).reshape(size, size)
 
     def grow(self, names: Iterable[Hashable]) -> None:
         """Add a weight with its prior for each new name."""

@@ -1,19 +1,14 @@
 """How good scores are: log loss, AUC and calibration, from one mergeable histogram.
 
-Each score is counted in a bin of its logit, so that quality can be computed at any time without
-keeping the scores; AUC and calibration are exact up to the width of a bin.
+Each score is counted in a bin of its logit (`ScoreTable`), so that quality can be computed at any
+time without keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
 from collections.abc import Sequence
-from math import floor, inf, log
 from typing import NamedTuple
 
 from msgspec import Struct
 
-BINS = 128
-_LOGIT_MAX = 8.0
-_EPSILON = 1e-6
-_SURE = 1.0 - _EPSILON
 #: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
@@ -37,20 +32,6 @@ class Point(NamedTuple):
     scores: float
 
 
-class JudgedScore(NamedTuple):
-    """A score and what came of it: its bin, and its log loss."""
-
-    score: float
-    came_true: bool
-    place: int
-    loss: float
-
-
-def judged(score: float, came_true: bool) -> JudgedScore:
-    """What `Reliability` counts of a score; several may count the same."""
-    return JudgedScore(score, came_true, bin_of(score), log_loss(score, came_true))
-
-
 class Reliability(Struct, rename="camel"):
     """Scores against what came true. All but ``examples`` count each score by its weight."""
 
@@ -59,25 +40,6 @@ class Reliability(Struct, rename="camel"):
     positives: int = 0
     log_loss_sum: float = 0.0
     examples: int = 0
-
-    def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
-        """Count one score, as many times as ``weight`` says."""
-        self.add(judged(score, came_true), weight)
-
-    def add(self, one: JudgedScore, weight: int) -> None:
-        """As `learn`, of a score that is judged already."""
-        score, came_true, place, loss = one
-        found = self.bins.get(place)
-        if found is None:
-            found = self.bins[place] = Bin()
-        found.count += weight
-        found.scores += weight * score
-        if came_true:
-            found.positives += weight
-            self.positives += weight
-        self.count += weight
-        self.log_loss_sum += weight * loss
-        self.examples += 1
 
     @property
     def mean_log_loss(self) -> float | None:
@@ -140,6 +102,24 @@ class Reliability(Struct, rename="camel"):
             self.examples + other.examples,
         )
 
+    def since(self, earlier: "Reliability") -> "Reliability | None":
+        """What was counted since ``earlier``, a part of this; None if it is no part of it."""
+        bins: dict[int, Bin] = {}
+        for index in sorted(self.bins.keys() | earlier.bins.keys()):
+            found, before = self.bins.get(index, Bin()), earlier.bins.get(index, Bin())
+            count, positives = found.count - before.count, found.positives - before.positives
+            if not 0 <= positives <= count:
+                return None
+            if count:
+                bins[index] = Bin(count, positives, found.scores - before.scores)
+        return Reliability(
+            bins,
+            self.count - earlier.count,
+            self.positives - earlier.positives,
+            self.log_loss_sum - earlier.log_loss_sum,
+            self.examples - earlier.examples,
+        )
+
 
 def calibration_error(curve: Sequence[Point], count: int) -> float | None:
     """`Reliability.calibration_error` of the curve of so many scores."""
@@ -154,16 +134,3 @@ def calibration_error(curve: Sequence[Point], count: int) -> float | None:
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
     one, other = one or _NONE, other or _NONE
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
-
-
-def log_loss(score: float, came_true: bool) -> float:
-    """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), _SURE)
-    return -log(score if came_true else 1.0 - score)
-
-
-def bin_of(score: float) -> int:
-    """The bin of a score in (0, 1)."""
-    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
-    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
-    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)

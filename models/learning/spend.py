@@ -8,24 +8,25 @@ logarithm is a feature of weight 1, and learns to correct it. The unit of amount
 order.
 """
 
-from collections.abc import Iterator, Mapping
 from math import exp, log, log1p
 from typing import Any
-
-from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.history import History
 from models.learning.horizons import name_of
 from models.learning.lessons import Example, Forecast
-from models.measures import Measure, Sample
+from models.learning.spend_models import (
+    PRIOR_VARIANCE,
+    SIZE,
+    SpendScoring,
+    SpendState,
+    SpendStates,
+    model_of,
+    spend_quality,
+)
 
-NAMES = ("formula", "recency", "frequency", "tenure", "spend_a_day", "one_timer")
-_SIZE = 1 + len(NAMES)
-_PRIOR = (0.0, 1.0, *(0.0,) * (_SIZE - 2))
-#: Variance of a weight before anything is learnt, and the share of it that is added each day.
-_PRIOR_VARIANCE = 0.0625
+#: The share of a weight's first variance that is added each day.
 _DRIFT_A_DAY = 0.01
 #: Variance of spend divided by its mean, in typical orders: spend varies more than a count, 1.
 _DISPERSION = 5.0
@@ -36,90 +37,6 @@ _SPEND_FLOOR = 0.03
 #: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
-
-
-class SpendModel(Struct, frozen=True, rename="camel"):
-    """The weights for `expected_orders`, the intercept's first. ``serves``: whether this model is
-    used, and not the formula.
-    """
-
-    weights: tuple[float, ...]
-    examples: int
-    serves: bool
-
-
-class SpendQuality(Struct, frozen=True, rename="camel"):
-    """How one scorer forecast spend: ``ratio`` is total expected divided by total actual spend,
-    ``deviance`` the mean Poisson deviance in typical orders; over forecasts that both made.
-    """
-
-    horizon_days: float
-    scorer: str
-    examples: int
-    ratio: float | None
-    deviance: float | None
-
-
-class SpendScoring(Struct, frozen=True, rename="camel"):
-    """The models by horizon in days, and how both scorers have done."""
-
-    models: dict[str, SpendModel] = {}
-    quality: tuple[SpendQuality, ...] = ()
-
-
-_SCORER = ("horizon_days", "scorer")
-_RATIO = Measure(
-    "keepstream_spend_expected_ratio",
-    "All spend expected at matured decisions over all that came",
-    _SCORER,
-)
-_DEVIANCE = Measure(
-    "keepstream_spend_deviance",
-    "Mean Poisson deviance of expected spend, in typical orders",
-    _SCORER,
-)
-_SERVES = Measure(
-    "keepstream_spend_serves",
-    "Whether the challenger's expected spend is served (1) or the formula's (0)",
-    ("horizon_days",),
-)
-MEASURES = (_RATIO, _DEVIANCE, _SERVES)
-
-
-def samples(drawn: SpendScoring) -> Iterator[Sample]:
-    """How good forecasts of spend have been, and which of them is served."""
-    for horizon, model in drawn.models.items():
-        yield Sample(_SERVES, (horizon,), float(model.serves))
-    for told in drawn.quality:
-        for measure, value in ((_RATIO, told.ratio), (_DEVIANCE, told.deviance)):
-            if value is not None:
-                yield Sample(measure, (f"{told.horizon_days:g}", told.scorer), value)
-
-
-class SpendState(Struct, rename="camel"):
-    """A learner's whole state: a restored one goes on bit for bit.
-
-    The losses are running means of the Poisson deviance, by which the scorer that serves is
-    chosen; ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums of forecasts and
-    of actual spend over all examples that both scorers forecast.
-    """
-
-    weights: tuple[float, ...] = _PRIOR
-    covariance: tuple[tuple[float, ...], ...] = tuple(
-        tuple(_PRIOR_VARIANCE if row == column else 0.0 for column in range(_SIZE))
-        for row in range(_SIZE)
-    )
-    latest_ms: int = 0
-    examples: int = 0
-    formula_loss: float = 0.0
-    challenger_loss: float = 0.0
-    serves: bool = False
-    compared: int = 0
-    formula_orders: float = 0.0
-    challenger_orders: float = 0.0
-    spent_orders: float = 0.0
-    formula_deviance: float = 0.0
-    challenger_deviance: float = 0.0
 
 
 def features(
@@ -149,8 +66,8 @@ def spent_behind(spend_a_day: float, repeats: int, order_minor: float) -> int:
 def expected_orders(weights: tuple[float, ...], seen: tuple[float, ...]) -> float:
     """The expected spend in typical orders, added up in the order of the features."""
     total = weights[0]
-    for weight, value in zip(weights[1:], seen, strict=True):
-        total += weight * value
+    for place, value in enumerate(seen, 1):
+        total += weights[place] * value
     return exp(min(max(total, -_LOG_MAX), _LOG_MAX))
 
 
@@ -208,9 +125,9 @@ def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, d
     Plain sums in one order: the same bits on every machine. Written out by column, for a loop of
     seven takes twice as long.
     """
-    looser = _DRIFT_A_DAY * days * _PRIOR_VARIANCE
+    looser = _DRIFT_A_DAY * days * PRIOR_VARIANCE
     covariance = [list(row) for row in state.covariance]
-    for place in range(_SIZE):
+    for place in range(SIZE):
         covariance[place][place] += looser
     x0, x1, x2, x3, x4, x5, x6 = x
     s0, s1, s2, s3, s4, s5, s6 = spread = [
@@ -236,35 +153,6 @@ def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, d
             for (a, b, c, d, e, f, g), s in zip(covariance, spread, strict=True)
         ]
     )
-
-
-def model_of(state: SpendState, minimum_examples: int) -> SpendModel | None:
-    """The model to forecast with; None before there are enough examples."""
-    if state.examples < minimum_examples:
-        return None
-    return SpendModel(state.weights, state.examples, state.serves)
-
-
-def spend_quality(states: Mapping[str, SpendState]) -> Iterator[SpendQuality]:
-    """The quality of both scorers, by horizon."""
-    for horizon, state in sorted(states.items()):
-        for scorer, orders, lost in (
-            ("challenger", state.challenger_orders, state.challenger_deviance),
-            ("formula", state.formula_orders, state.formula_deviance),
-        ):
-            yield SpendQuality(
-                horizon_days=float(horizon),
-                scorer=scorer,
-                examples=state.compared,
-                ratio=orders / state.spent_orders if state.spent_orders else None,
-                deviance=lost / state.compared if state.compared else None,
-            )
-
-
-class SpendStates(Struct, rename="camel"):
-    """What is learnt, by horizon in days."""
-
-    horizons: dict[str, SpendState] = {}
 
 
 class SpendLearner:

@@ -15,7 +15,8 @@ from models.learning.lessons import Forecast
 from models.learning.population import Population
 from models.learning.purchases_ahead import expected_purchases, lifetime_years, yearly_purchases
 from models.learning.snapshot import Snapshot
-from models.learning.spend import SpendScoring, expected_orders, features
+from models.learning.spend import expected_orders, features
+from models.learning.spend_models import SpendScoring
 from models.money import minor_per_unit
 
 
