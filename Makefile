@@ -21,6 +21,8 @@ SECOND_VENV := .venv-second
 RELEASED_VENV := .venv-released
 # What `make bench` compares with, and nothing of Keepstream's.
 PEERS_VENV := .venv-peers
+# What `make docs` needs, and nothing of Keepstream's.
+DOCS_VENV := .venv-docs
 RELEASED := tests/kafka/upgrade/released
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
@@ -44,6 +46,10 @@ setup: $(VENV)/installed-runtime ## Make .venv and install what running it needs
 setup-dev: $(VENV)/installed-dev ## The same, with what tests and checks need
 	@:
 
+.PHONY: setup-traces
+setup-traces: $(VENV)/installed-traces ## `make setup`, with what sending traces needs (KEEPSTREAM_TRACES_URL)
+	@:
+
 .PHONY: test
 test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
@@ -56,7 +62,7 @@ endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
-nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed $(DOCS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: soak
@@ -68,8 +74,12 @@ mutants: setup-dev ## Take each protection out, one after the other: its test mu
 	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 .PHONY: digests
-digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python: both must give the same bytes
-	$(BIN)/python -m tests.replay.digest $(SECOND_VENV)/bin/python
+digests: setup-dev $(SECOND_VENV)/installed ## Fold one log on two versions of Python, and compiled: all must give the same bytes
+	$(BIN)/python -m tests.replay.digest --compiled $(SECOND_VENV)/bin/python
+
+.PHONY: compile
+compile: $(VENV)/installed-compile ## Compile the core; needs gcc or clang. KEEPSTREAM_COMPILED=off runs it interpreted
+	$(BIN)/python -m agents.compiler
 
 .PHONY: catalogue
 catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of parts, learners and outputs
@@ -79,6 +89,15 @@ catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of part
 documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the tables and types that the programs run on
 	$(BIN)/keepstream schema openapi > docs/openapi.json
 	$(BIN)/keepstream schema asyncapi > docs/asyncapi.json
+
+.PHONY: reference
+reference: setup ## Write docs/reference anew from settings, parameters, commands, metrics and topics
+	$(BIN)/python -m agents.reference docs/reference
+
+.PHONY: docs
+docs: $(DOCS_VENV)/installed ## Make a site of README.md and docs/ in site/; a warning is an error
+	$(DOCS_VENV)/bin/sphinx-build --fail-on-warning --keep-going --quiet --jobs auto --conf-dir docs/site --doctree-dir site/.doctrees . site
+	@echo "site/index.html is the first page; searching it needs no network."
 
 .PHONY: check
 check: setup-dev ## Lint, formatting, types, layers; changes no file
@@ -126,16 +145,20 @@ bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, b
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra real --extra bench --output-file requirements/dev.txt
+	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra compile --extra real --extra bench --extra traces --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
 	$(LOCK) $(OURS) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(OURS) --extra traces --constraints requirements/dev.txt --output-file requirements/traces.txt
+	$(LOCK) $(OURS) --extra compile --constraints requirements/dev.txt --output-file requirements/compile.txt
 	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
 	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	$(LOCK) requirements/peers.in $(if $(UPGRADE),--upgrade) --output-file requirements/peers.txt
+	$(LOCK) requirements/docs.in $(if $(UPGRADE),--upgrade) --output-file requirements/docs.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) $(DOCS_VENV) site build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf models/__compiled__
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: an interrupted installation starts again.
@@ -145,7 +168,16 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/mad
 
 $(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,dev)
-	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench $@
+	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench \
+		$(VENV)/installed-traces $(VENV)/installed-compile $@
+
+$(VENV)/installed-traces: requirements/traces.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,traces)
+	@touch $(VENV)/installed-runtime $@
+
+$(VENV)/installed-compile: requirements/compile.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,compile)
+	@touch $(VENV)/installed-runtime $@
 
 $(VENV)/installed-real: requirements/real.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,real)
@@ -171,6 +203,13 @@ $(RELEASED_VENV)/installed: $(RELEASED)/source.tar.xz
 	@echo "Installing the earlier state, from which an upgrade is tried, into $(RELEASED_VENV)"
 	@$(RELEASED_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
 		--require-hashes -r $(RELEASED_VENV)/source/requirements/runtime.txt
+	@touch $@
+
+$(DOCS_VENV)/installed: requirements/docs.txt | $(VENV)/made
+	"$(PYTHON)" -m venv --clear $(DOCS_VENV)
+	@echo "Installing what the site is made with into $(DOCS_VENV)"
+	@$(DOCS_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(PEERS_VENV)/installed: requirements/peers.txt

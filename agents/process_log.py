@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from config import VERSION
+from config.compiled import flavour
 from config.settings import Settings
 from streams.library_lines import LibraryLines, quiet_libraries
 
@@ -74,9 +75,11 @@ def run_logged(
     changed = changed_settings(settings)
     told = ", ".join(f"{name}={value}" for name, value in changed.items()) or "none"
     log.info(
-        "keepstream %s %s starts as process %d; settings other than the defaults: %s",
-        program, VERSION, os.getpid(), told,
-        extra={"fields": {"program": program, "version": VERSION, "settings": changed}},
+        "keepstream %s %s (%s) starts as process %d; settings other than the defaults: %s",
+        program, VERSION, flavour(), os.getpid(), told,
+        extra={"fields": {
+            "program": program, "version": VERSION, "core": flavour(), "settings": changed,
+        }},
     )  # fmt: skip
     try:
         code = body()

@@ -172,7 +172,8 @@ async def ready_to_learn() -> None:
     """Import what learning needs, which takes a second or two: only on the trainer, and in a
     thread, so that heartbeats and the other agents don't wait.
     """
-    await asyncio.to_thread(import_module, "models.learning.trainer")
+    for name in ("models.learning.trainer", "scipy.optimize"):
+        await asyncio.to_thread(import_module, name)
 
 
 def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:

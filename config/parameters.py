@@ -201,7 +201,8 @@ class Rfm(Section, frozen=True):
     monetary: _FourCuts
 
 
-class Overdue(Section, frozen=True):
+# Clocks are remembered by it, so it is hashed at every look at one.
+class Overdue(Section, frozen=True, cache_hash=True):
     #: Below a half, a purchase would be overdue before it is expected.
     percentile: Annotated[float, at_least(0.5), at_most(0.999)]
     spread: Positive
@@ -218,8 +219,11 @@ class Truce(Section, frozen=True):
 
 
 class Rules(Section, frozen=True):
+    """``facts``: what every decision says of its customer, by the names of facts."""
+
     triggers: str
     actions: str
+    facts: tuple[str, ...]
 
 
 class Churn(Section, frozen=True):
@@ -297,7 +301,12 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Lists that may be written as a single value.
-_LISTS = (("churn", "horizon_days"), ("identity", "blocked"), ("names", "own"))
+_LISTS = (
+    ("churn", "horizon_days"),
+    ("identity", "blocked"),
+    ("names", "own"),
+    ("rules", "facts"),
+)
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,

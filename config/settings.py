@@ -213,6 +213,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["text", "json"],
         _doc("How log lines are written: text, or json with one object a line"),
     ] = "text"
+    traces_url: Annotated[
+        str,
+        _doc(
+            "Where traces go by OTLP over HTTP, up to its path; empty: nowhere",
+            "http://127.0.0.1:4318/v1/traces",
+            r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,200})?)?\Z",
+        ),
+    ] = ""
+    traces_one_in: Annotated[
+        int,
+        _doc("Of so many requests to the collector one is traced", "100"),
+        Meta(ge=1, le=1_000_000),
+    ] = 100
     group_instance_id: Annotated[
         str,
         _doc(
@@ -272,6 +285,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?\Z",
         ),
     ] = ""
+    compiled: Annotated[
+        Literal["on", "off"],
+        _doc("Whether the compiled core runs, where `make compile` made one: on or off"),
+    ] = "on"
     max_batch_records: Annotated[
         int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
     ] = 4_000

@@ -218,9 +218,12 @@ def _check_unknown(name: str, topic: str) -> None:
 
 def _check_arrival(event: Event, line: Line, future_ms: int) -> None:
     """Compare with each arrival that is known: the broker's, and the one that the line states."""
-    stated_ms = received_at_ms(line)
-    arrivals = (event.source.received_at if event.source is not None else None, stated_ms)
-    if any(at is not None and event.occurred_at_ms - at > future_ms for at in arrivals):
+    source, stated_ms = event.source, received_at_ms(line)
+    # No earlier one may be the event's arrival.
+    earliest_ms = event.occurred_at_ms - future_ms
+    if (source is not None and source.received_at < earliest_ms) or (
+        stated_ms is not None and stated_ms < earliest_ms
+    ):
         raise Rejected(
             Reason.OUT_OF_RANGE,
             "$.timestamp",

@@ -6,7 +6,7 @@ from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.customer.scores import net_so_far, seen, thinning
 from models.events.times import iso
-from models.learning.churn import score
+from models.learning.scoring import score
 from models.learning.value import expected_revenue
 
 

@@ -52,7 +52,8 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
     is_due = 0 < row.next_due_ms < at_ms
     effects = run_due(row, event.customer, at_ms, context, plan) if is_due else []
 
-    _forget_late_messages(row, context.clock_ms, context, plan)
+    if row.latest_ms < context.clock_ms - plan.lateness_ms:
+        _forget_late_messages(row, context)
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
     if event.historical and not context.is_rehearsal:
         effects += _rehearse(row, event, context, plan)
@@ -179,7 +180,8 @@ def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Pla
 
 def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> Scene:
     # By its own time: the clock may be anywhere after it.
-    _forget_late_messages(row, min(due_ms, context.clock_ms), context, plan)
+    if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
+        _forget_late_messages(row, context)
     scene = Scene(row, customer, due_ms, context)
     times = row.timers_by_code()
     for code, timer in plan.timers.items():
@@ -195,12 +197,12 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     return scene
 
 
-def _forget_late_messages(row: Row, at_ms: int, context: Context, plan: Plan) -> None:
-    """Drop the ids of a customer's messages once even the latest is of an event that would be late
-    at ``at_ms``: repeats of them are late, too, and change nothing.
+def _forget_late_messages(row: Row, context: Context) -> None:
+    """Drop the ids of a customer's messages once even the latest is of an event that would be late:
+    repeats of them are late, too, and change nothing.
     """
-    is_late = row.latest_ms < at_ms - plan.lateness_ms
-    if is_late and not context.is_rehearsal:
+    # In a rehearsal nothing is ever late.
+    if not context.is_rehearsal:
         row.messages = b""
 
 

@@ -87,6 +87,7 @@ class Applied(NamedTuple):
         """
         event = self.event if self.fate is Fate.APPLIED else self.passed_on
         if event is None or event.name not in OUTCOMES:
+            # Nearly always.
             return None
         is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
         return None if is_theirs else event
@@ -307,16 +308,19 @@ class Partition:
         state, customer, source = self.state, event.customer, event.source
         if source is not None and is_repeated(source, state.sources, state.generations):
             return Applied([], Fate.DUPLICATE, event)
-        if event.kind is not ERASE_KIND:
+        if event.kind is not ERASE_KIND and event.occurred_at_ms > state.latest_ms:
             # For every fate, so that it is the same after a crash, when a row may be ahead of the
             # log.
-            state.latest_ms = max(state.latest_ms, event.occurred_at_ms)
+            state.latest_ms = event.occurred_at_ms
         # Before the clock moves, for what is due by then counts as this record's change, too.
-        is_applied = self._is_applied(offset, customer)
-        effects = self._moved_by(offset, event.occurred_at_ms, source) if moves_clock else []
+        row, grave = self._rows.get(customer), self._graves.get(customer)
+        is_applied = _knows(row, grave, offset)
+        effects: list[Effect] = []
+        if moves_clock:
+            effects = self._moved_by(offset, event.occurred_at_ms, source)
+            row = self._rows.get(customer)
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
-        row, grave = self._rows.get(customer), self._grave_before(offset, customer)
         fate = self._fate_of_erased(offset, event, row, grave, effects)
         if fate is not None:
             return self._placed(offset, effects, fate, event)
@@ -324,7 +328,7 @@ class Partition:
         if row.ids is not NO_IDS or row.has(IDENTITIES) or links.may_link(event, self._plan):
             return self._of_several_ids(offset, row, event, effects)
         try:
-            fate, caused = step(row, event, self._context, self._plan)
+            stepped, caused = step(row, event, self._context, self._plan)
         except Rejected as refused:
             # By a part, before anything of the customer changed.
             return self._placed(offset, effects)._replace(event=event, refused=refused)
@@ -332,10 +336,10 @@ class Partition:
             # The row may be half changed: discard it and use the stored one.
             self._rows.forget(customer)
             raise
-        if fate is Fate.APPLIED:
+        if stepped is Fate.APPLIED:
             self._put(offset, customer, row)
         effects += caused
-        return self._placed(offset, effects, fate, event)
+        return self._placed(offset, effects, stepped, event)
 
     def _fate_of_erased(
         self,
@@ -348,6 +352,7 @@ class Partition:
         """The fate of a request to erase, whose effects are added, and of what comes of somebody
         who was erased; None for all else.
         """
+        grave = None if grave is None else grave.before(offset)
         if event.kind is not ERASE_KIND:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
             return Fate.ERASED if is_hidden else None
@@ -361,14 +366,7 @@ class Partition:
         return Fate.APPLIED
 
     def _is_applied(self, offset: int, customer: str) -> bool:
-        """Whether the customer's row, or what erased it, knows the record at ``offset``. A grave
-        that changed without an erasure says nothing of the row, which is written after it.
-        """
-        row = self._rows.get(customer)
-        if row is not None:
-            return row.applied >= offset
-        grave = self._graves.get(customer)
-        return grave is not None and grave.erased >= offset
+        return _knows(self._rows.get(customer), self._graves.get(customer), offset)
 
     def _grave_before(self, offset: int, customer: str) -> Grave | None:
         """The customer's grave as the record at ``offset`` meets it, also if it is read again."""
@@ -543,12 +541,12 @@ class Partition:
         dropped: list[LabelsDropped] = []
         index = told = 0
         for effect in effects:
-            if isinstance(effect, LabelsDropped):
+            if isinstance(effect, Taught):
+                effect.partition, effect.offset, effect.index = self.number, offset, index
+            elif isinstance(effect, LabelsDropped):
                 # No place is theirs, so that those of lessons stay what they are.
                 dropped.append(effect)
                 continue
-            if isinstance(effect, Taught):
-                effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, Erased):
                 effect.partition, effect.offset = self.number, offset
             elif isinstance(effect, LinkRecord):
@@ -566,3 +564,12 @@ class Partition:
         if dropped:
             effects = [effect for effect in effects if not isinstance(effect, LabelsDropped)]
         return Applied(effects, fate, event, tuple(rehearsed), dropped=tuple(dropped))
+
+
+def _knows(row: Row | None, grave: Grave | None, offset: int) -> bool:
+    """Whether a customer's row, or what erased it, knows the record at ``offset``. A grave that
+    changed without an erasure says nothing of the row, which is written after it.
+    """
+    if row is not None:
+        return row.applied >= offset
+    return grave is not None and grave.erased >= offset

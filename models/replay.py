@@ -185,7 +185,8 @@ class Replay:
             self.refusals.add_name(event.name, nearest_known_name(event.name) or "", number)
         if event.has_unread_consent:
             self.refusals.add_unread_consent(number)
-        partition = self._lane(line).partition
+        lane = self._lane(line)
+        partition = lane.partition
         effects: list[Effect] = []
         # A line with a position comes from an export, where the fold itself moves the clock.
         moves_clock = line.position is not None and line.moves_clock
@@ -196,8 +197,8 @@ class Replay:
             effects += self._moved(partition, clock_ms)
         applied = partition.fold(self._offset(partition, line), event, moves_clock=moves_clock)
         effects += self._learnt(applied)
-        self._count_outcome(self._lane(line), applied)
-        outputs = self._outputs(self._told(partition, line, effects))
+        self._count_outcome(lane, applied)
+        outputs = self._outputs(self._told(partition, line, effects)) if effects else []
         if applied.refused is not None:
             outputs.append(self._refused(applied.refused, raw, number, step="profile"))
             return outputs

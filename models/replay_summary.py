@@ -18,7 +18,7 @@ from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.drift import DriftAlarm
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
-from models.learning.spend import SpendQuality, SpendScoring
+from models.learning.spend_models import SpendQuality, SpendScoring
 from models.partition_state import PartitionState
 
 

@@ -9,12 +9,14 @@ from prometheus_client import (
 )
 
 from config import VERSION
+from config.compiled import flavour
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the release, and the CPU, memory and descriptors of this process.
+    """A registry with the release and the flavour of its core, and the CPU, memory and descriptors
+    of this process.
 
     Counters have no series beside them that say when they began: nothing asks for those, and they
     would double the number of series.
@@ -22,7 +24,8 @@ def new_registry() -> CollectorRegistry:
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    Info("keepstream_build", "Release", registry=registry).info({"version": VERSION})
+    build = Info("keepstream_build", "Release, and whether its core is compiled", registry=registry)
+    build.info({"version": VERSION, "core": flavour()})
     return registry
 
 

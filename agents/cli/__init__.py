@@ -4,6 +4,8 @@ Faust, Kafka and Redis take long to import, so the command that needs one import
 `replay` start at once, and `replay` runs where none of them is.
 """
 
+from typing import Annotated
+
 import typer
 
 from agents.cli import (
@@ -36,6 +38,8 @@ from agents.cli import (
     worker,
 )
 from agents.cli.errors import ExplainingGroup
+from config import VERSION
+from config.compiled import flavour
 
 app = typer.Typer(
     cls=ExplainingGroup,
@@ -47,6 +51,28 @@ app = typer.Typer(
     # Help in boxes takes three times as long to appear.
     rich_markup_mode=None,
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"keepstream {VERSION} ({flavour()})")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_tell_version,
+            is_eager=True,
+            help="Show the release, and whether its core is compiled, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """A real-time stream engine that keeps customers."""
+
 
 app.command("up", epilog="Example: keepstream up --workers 2 --demo")(up.up)
 app.command("init", epilog="Example: keepstream init my-shop")(init.init)

@@ -77,18 +77,18 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
         return bool(self.sku or self.product_id or self.name)
 
     @property
-    def product(self) -> int:
-        """What the variants of one product have in common."""
-        return fingerprint(self.product_id or self.sku or self.name or "?")
-
-    @property
-    def key(self) -> int:
-        """What tells the variant from others: sku, else variant, else the product itself."""
+    def key_and_product(self) -> tuple[int, int]:
+        """What tells the variant from others: sku, else variant, else the product itself; and what
+        the variants of one product have in common.
+        """
+        name = self.product_id or self.sku or self.name or "?"
+        product = fingerprint(name)
         if self.sku:
-            return fingerprint(self.sku)
+            return (product if name is self.sku else fingerprint(self.sku)), product
         if self.variant:
-            return fingerprint(f"{self.product_id or self.name or '?'}\n{self.variant}")
-        return self.product
+            variant = fingerprint(f"{self.product_id or self.name or '?'}\n{self.variant}")
+            return variant, product
+        return product, product
 
 
 class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
@@ -168,10 +168,22 @@ class Cart(State):
     def is_empty(self) -> bool:
         if self.changes:
             last = self.changes[-1]
-            # Nearly always something was put in last, and then nothing needs to be added up.
+            # Nearly always something was put in last, or an order took all there was: then nothing
+            # needs to be added up.
             if last.what in _FILLING and last.quantity and last.at_ms > self.emptied_at_ms:
                 return False
+            if last.what == ORDER and self._takes_all(last):
+                return True
         return not self.contents()
+
+    def _takes_all(self, order: Change) -> bool:
+        """Whether the last change is the first news of an order, and nothing is known of later."""
+        if order.key and (
+            order.key in self.orders
+            or any(one.key == order.key and one.what == ORDER for one in self.changes[:-1])
+        ):
+            return False
+        return all(item.at_ms <= order.at_ms for item in self.items)
 
     def settle(self, settled_ms: int, products_max: int) -> None:
         """Fold the changes that nothing can come before any more, and the oldest of too many."""
@@ -303,7 +315,7 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
     at_ms = event.occurred_at_ms
     if event.name != _ORDER_COMPLETED:
         state.touched_at_ms = max(state.touched_at_ms, at_ms)
-    for change in _changes(event, _minor_of(event, parameters.money)):
+    for change in _changes(event, parameters.money):
         insort(state.changes, change)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     state.settle(settled_ms, parameters.bounds.products)
@@ -332,43 +344,48 @@ def _minor_of(event: Event, money: Money) -> float | None:
     return minor_per_unit(money.currency) * (rate_of(code, at_ms, money) if code else 1.0)
 
 
-def _changes(event: Event, minor: float | None) -> Iterator[Change]:
+def _changes(event: Event, money: Money) -> Sequence[Change]:
     """What an event does to the cart."""
-    at_ms, news = event.occurred_at_ms, event.properties
-    if event.name == _ORDER_COMPLETED:
+    at_ms, news, name = event.occurred_at_ms, event.properties, event.name
+    if name == _ORDER_COMPLETED:
         order_id = getattr(news, "order_id", None)
-        yield Change(at_ms, ORDER, fingerprint(order_id) if order_id else 0)
-    elif event.name == EMPTIED:
-        yield Change(at_ms, CLEAR)
-    elif event.name in (VIEWED, UPDATED):
-        if news.products is not None:
-            yield Change(at_ms, CLEAR)
-            yield from _added_up(_of(at_ms, STATE, one, minor) for one in news.products)
-    elif event.name == CHECKOUT:
-        checked = (_of(at_ms, CHECK, one, minor) for one in news.products or ())
-        yield from _added_up(checked)
-    else:
-        what = TAKE if event.name == REMOVED else PUT
-        products = (news,) if news.is_named or not news.products else news.products
-        yield from (_of(at_ms, what, one, minor) for one in products)
+        return (Change(at_ms, ORDER, fingerprint(order_id) if order_id else 0),)
+    if name == EMPTIED:
+        return (Change(at_ms, CLEAR),)
+    minor = _minor_of(event, money)
+    if name in (VIEWED, UPDATED):
+        if news.products is None:
+            return ()
+        return [Change(at_ms, CLEAR), *_added_up(at_ms, STATE, news.products, minor)]
+    if name == CHECKOUT:
+        return _added_up(at_ms, CHECK, news.products or (), minor)
+    what = TAKE if name == REMOVED else PUT
+    products = (news,) if news.is_named or not news.products else news.products
+    return [_of(at_ms, what, one, minor) for one in products]
 
 
 def _of(at_ms: int, what: int, said: CartProduct, minor: float | None) -> Change:
     unsaid = _ALL if what == TAKE else 1.0
     quantity = unsaid if said.quantity is None else round(said.quantity, _DECIMALS)
     price = _UNSAID if said.price is None or minor is None else said.price * minor
-    return Change(at_ms, what, said.key, said.product, quantity, price)
+    key, product = said.key_and_product
+    return Change(at_ms, what, key, product, quantity, price)
 
 
-def _added_up(changes: Iterable[Change]) -> Iterator[Change]:
+def _added_up(
+    at_ms: int, what: int, products: Iterable[CartProduct], minor: float | None
+) -> Sequence[Change]:
     """One change a variant: a cart may list one in several lines."""
     by_key: dict[int, Change] = {}
-    for one in changes:
-        before = by_key.get(one.key, one._replace(quantity=0.0))
-        by_key[one.key] = one._replace(
-            quantity=before.quantity + one.quantity, price=max(before.price, one.price)
-        )
-    yield from by_key.values()
+    for said in products:
+        one = _of(at_ms, what, said, minor)
+        before = by_key.get(one.key)
+        if before is not None:
+            one = one._replace(
+                quantity=before.quantity + one.quantity, price=max(before.price, one.price)
+            )
+        by_key[one.key] = one
+    return [*by_key.values()]
 
 
 def _abandon(scene: Scene) -> None:

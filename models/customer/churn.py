@@ -55,11 +55,13 @@ from models.customer.scores import (
     assessment,
     churn,
     churn_probability,
+    churn_within,
     explanation,
     explanations,
     is_not_expected_yet,
     lapsed,
     net_so_far,
+    packed_features,
     seen,
     thinning,
     value_at_stake,
@@ -67,10 +69,9 @@ from models.customer.scores import (
 )
 from models.events.event import Event
 from models.learning.bgnbd import cell_of
-from models.learning.churn import Assessment, Source
+from models.learning.churn import Seen, Source
 from models.learning.day_ends import day_end_ms
 from models.learning.explanation import Explanation
-from models.learning.feature_names import pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
 from models.learning.gaps import gap_residuals
 from models.learning.history import History
@@ -132,7 +133,7 @@ def _decide(scene: Scene) -> None:
     """At a decision point: start to wait for labels, and at a check-in send an observation; of
     somebody who may be learnt from. Of a person's ids, the person is learnt from.
     """
-    found = scene.of(assessment)
+    found = scene.of(seen)
     if found is not None and scene.of(may_be_learnt_from):
         state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
         if teaches:
@@ -146,7 +147,7 @@ def _decide(scene: Scene) -> None:
     scene.raise_moment(SCORE)
 
 
-def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
+def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     """Wait for a label at each horizon, if there is room for it.
 
     Whether a decision point is kept depends on a hash and on earlier events only. Replacing one by
@@ -160,16 +161,17 @@ def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
     waiting = state.count_by_horizon()
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for score in found.churn:
-        days = narrow(score.horizon_days)
+    for horizon_days in scene.parameters.churn.horizon_days:
+        days = narrow(horizon_days)
         wait_ms = round(days * DAY_MS) + delay_ms
         weight = one_in * _stride(past, at_ms, wait_ms, scene.parameters)
-        if draw % weight or waiting[days] >= pending_max:
+        if draw % weight or waiting.get(days, 0) >= pending_max:
             continue
-        said, expected = (
-            pack_said(score.said),
-            expect(past, net_minor, score.horizon_days, scene.snapshot),
-        )
+        # Of a label that is not kept, nobody asks what was said.
+        score = churn_within(scene, horizon_days)
+        assert score is not None
+        said = pack_said(score.said)
+        expected = expect(past, net_minor, horizon_days, scene.snapshot)
         if expected is None:
             labels.append(Label(days, weight, said))
             continue
@@ -178,7 +180,7 @@ def _wait_for(state: Labels, found: Assessment, scene: Scene) -> None:
         labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
     if labels:
         labels.sort(key=lambda label: label.horizon_days)
-        bought, packed = has_bought_today(past, at_ms), pack(found.features)
+        bought, packed = has_bought_today(past, at_ms), scene.of(packed_features)
         state.add(DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs))
         _set_next_label(state, scene.row)
 
@@ -251,7 +253,7 @@ def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> tuple[bool,
     return bool(count) and begun_within(bought, start_ms, end_ms), spent_minor
 
 
-def _observation(state: Labels, found: Assessment, scene: Scene) -> Observation:
+def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
     """The customer's observation at a check-in; the state remembers the cells it counts them in."""
     past, at_ms, bought = found.history, scene.at_ms, scene.of(purchases)
     frequency, monetary_minor = scene.of(window_365d)
@@ -268,7 +270,7 @@ def _observation(state: Labels, found: Assessment, scene: Scene) -> Observation:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=state.counted,
-        features=packed_text(pack(found.features)),
+        features=packed_text(scene.of(packed_features)),
         gap_residuals=gap_residuals(past.days, today - check_in_days, today),
         spend_enters=counted,
         spend_leaves=state.spend_counted,

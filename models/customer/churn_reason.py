@@ -82,6 +82,9 @@ def churn_reason(
     ``silence`` gives the customer's silence in words, or ""; it is called if no kind has evidence.
     """
     late, late_weight = late_tickets
+    if not signs and not late:
+        # Of most customers nothing was heard.
+        return _unsaid(silence(), {})
     levels = dict.fromkeys(EvidenceKind, 0.0)
     for sign in signs:
         levels[EvidenceKind(sign.kind)] += sign.level_at(at_ms, half_life_ms)
@@ -100,8 +103,13 @@ def churn_reason(
         if late and strongest is EvidenceKind.SERVICE:
             told = [f"{late} ticket{'' if late == 1 else 's'} past the promised time", *told]
         return ChurnReason(ReasonKind(strongest), tuple(told[:_EVIDENCE_TOLD_MAX]), shares)
-    if words := silence():
-        return ChurnReason(ReasonKind.SILENT, (words,), shares)
+    return _unsaid(silence(), shares)
+
+
+def _unsaid(silence: str, shares: dict[str, float]) -> ChurnReason:
+    """The reason of somebody who did not say one."""
+    if silence:
+        return ChurnReason(ReasonKind.SILENT, (silence,), shares)
     return ChurnReason(ReasonKind.UNKNOWN, (), shares)
 
 

@@ -1,7 +1,7 @@
 """What mailers, forms and consent platforms send about consent, under the names they give it."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,8 @@ BOUNCED, DELIVERED, OPENED = "Email Bounced", "Email Delivered", "Email Opened"
 SOFT_BOUNCED = "Email Soft Bounced"
 CLICKED = "Email Link Clicked"
 EMAIL: Final = "email"
+#: Of so many channels the code is remembered.
+_CHANNELS_MAX: Final = 1_024
 
 #: What platforms call a channel, folded. Any other code is the name of a channel of the shop's own.
 _CHANNELS: Mapping[str, str] = {
@@ -222,6 +224,7 @@ def _check_choice(news: ConsentNews, meaning: Meaning) -> None:
         raise Rejected(Reason.REQUIRED_MISSING, "$.properties.granted", "true, false or pending")
 
 
+@lru_cache(_CHANNELS_MAX)
 def channel_code(name: str | None) -> str:
     """A channel's one name; "" for none, and for all."""
     return _CHANNELS.get(folded(name or ""), folded_text(name or ""))

@@ -124,6 +124,11 @@ class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unkno
         """When the label is released."""
         return self.at_ms + label.horizon_ms + self.delay_ms
 
+    @property
+    def next_due_ms(self) -> int:
+        """When the first of the labels is released."""
+        return self.at_ms + round(self.labels[0].horizon_days * DAY_MS) + self.delay_ms
+
     def forecast(self, label: Label) -> Forecast | None:
         """The spend that was expected within the label's horizon; None without a model of it."""
         if label.formula_minor is None or self.inputs is None:
@@ -174,19 +179,24 @@ class Labels(State):
         found.sort(key=_by_release)
         return found
 
-    def count_by_horizon(self) -> Counter[Days]:
-        """How many labels wait, by the days of their horizon."""
-        return Counter([label.horizon_days for point in self.points for label in point.labels])
+    def count_by_horizon(self) -> dict[Days, int]:
+        """How many labels wait, by the days of their horizon; those of which none waits are not
+        there.
+        """
+        counts: dict[Days, int] = {}
+        for point in self.points:
+            for label in point.labels:
+                counts[label.horizon_days] = counts.get(label.horizon_days, 0) + 1
+        return counts
 
     def next_due_ms(self) -> int:
         """When the next label is due; 0 if none waits."""
         next_ms = 0
         for point in self.points:
-            since_ms = point.at_ms + point.delay_ms
-            for label in point.labels:
-                due_ms = since_ms + round(label.horizon_days * DAY_MS)
-                if due_ms < next_ms or not next_ms:
-                    next_ms = due_ms
+            # As `DecisionPoint.next_due_ms`: a call of it takes longer than all of this.
+            due_ms = point.at_ms + round(point.labels[0].horizon_days * DAY_MS) + point.delay_ms
+            if due_ms < next_ms or not next_ms:
+                next_ms = due_ms
         return next_ms
 
     def add(self, point: DecisionPoint) -> None:
@@ -198,17 +208,17 @@ class Labels(State):
         ripe: list[Waiting] = []
         kept: list[DecisionPoint] = []
         for point in self.points:
-            since_ms = point.at_ms + point.delay_ms
+            if point.next_due_ms > until_ms:
+                kept.append(point)
+                continue
             later: list[Label] = []
             for label in point.labels:
-                due_ms = since_ms + round(label.horizon_days * DAY_MS)
+                due_ms = point.due_ms(label)
                 if due_ms > until_ms:
                     later.append(label)
                 else:
                     ripe.append(Waiting(due_ms, label.horizon_days, point, label))
-            if len(later) == len(point.labels):
-                kept.append(point)
-            elif later:
+            if later:
                 kept.append(replace(point, labels=tuple(later)))
         if ripe:
             self.points = kept

@@ -256,7 +256,7 @@ def sensitivity(scene: Scene) -> Sensitivity | None:
 
 def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
     section, at_ms = scene.parameters.of(PriceParameters), scene.at_ms
-    bought = [one for one in state.orders if one.is_purchase and one.placed_at_ms <= at_ms]
+    bought = _bought_until(state, at_ms)
     if not bought:
         return None
     usual = scene.of(_usual)
@@ -280,6 +280,10 @@ def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
         hunt,
         _buys_for_less_only(bought, at_ms, section),
     )
+
+
+def _bought_until(state: Prices, at_ms: int) -> list[PricedOrder]:
+    return [one for one in state.orders if one.is_purchase and one.placed_at_ms <= at_ms]
 
 
 def _buys_for_less_only(
@@ -363,6 +367,15 @@ def _number(read: str) -> Callable[[Scene], float]:
     return value
 
 
+def _discount_only(scene: Scene) -> float:
+    """What `sensitivity` says of it, which is the least of what that works out."""
+    bought = _bought_until(scene.row.read(PRICES), scene.at_ms)
+    if not bought:
+        return nan
+    section = scene.parameters.of(PriceParameters)
+    return float(_buys_for_less_only(bought, scene.at_ms, section))
+
+
 FACTS = {
     "price_sensitivity": Fact(
         _number("total"),
@@ -379,7 +392,7 @@ FACTS = {
         most=1.0,
     ),
     "discount_only": Fact(
-        _number("discount_only"),
+        _discount_only,
         "bought for less only: {:.0f}",
         "1 if there are three purchases or more in a year and none at full price, else 0",
         least=0.0,

@@ -14,11 +14,13 @@ from models.customer.purchases import (
     window_365d,
 )
 from models.customer.scene import Scene
-from models.learning.churn import Assessment, Churn, Seen, assessed, score
+from models.learning.churn import Assessment, Churn, Seen
 from models.learning.explanation import Explanation, explained, parts_of
+from models.learning.feature_names import pack
 from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
-from models.learning.silent import silent_churn
+from models.learning.scoring import assessed, score
+from models.learning.silent import has_rhythm, silent_churn
 from models.learning.value import ValueView, value
 
 
@@ -26,6 +28,13 @@ def seen(scene: Scene) -> Seen | None:
     """The models' input; None for customers without a purchase."""
     past = scene.of(history)
     return None if past is None else Seen(extract(scene, past), past)
+
+
+def packed_features(scene: Scene) -> bytes:
+    """The features as they are kept and taught; of somebody who has any."""
+    found = scene.of(seen)
+    assert found is not None
+    return pack(found.features)
 
 
 def churn(scene: Scene) -> Churn | None:
@@ -46,6 +55,16 @@ def assessment(scene: Scene) -> Assessment | None:
     return assessed(found, first, others, scene.snapshot, parameters)
 
 
+def churn_within(scene: Scene, horizon_days: float) -> Churn | None:
+    """The score for one of the horizons, as it is in the `assessment`; None for customers without
+    a purchase.
+    """
+    found, first = scene.of(seen), scene.of(churn)
+    if found is None or first is None or horizon_days == first.horizon_days:
+        return first
+    return score(found, horizon_days, scene.snapshot, scene.parameters, (first,))
+
+
 def net_so_far(scene: Scene) -> int:
     """Net revenue up to this moment, in minor units."""
     return net_until(scene.of(purchases), scene.at_ms)
@@ -64,10 +83,12 @@ def worth(scene: Scene) -> ValueView | None:
 
 def thinning(scene: Scene) -> float | None:
     """The evidence of silent churn, 0 to 1; None with too little history."""
-    past, first = scene.of(history), scene.of(churn)
-    if past is None or first is None:
+    past = scene.of(history)
+    # The score last: it costs many times as much, and most have too little history.
+    if past is None or not has_rhythm(past, scene.at_ms):
         return None
-    return silent_churn(past, first.probability, scene.at_ms)
+    first = scene.of(churn)
+    return None if first is None else silent_churn(past, first.probability, scene.at_ms)
 
 
 def lapsed(scene: Scene) -> Lapse | None:

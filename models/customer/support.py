@@ -220,10 +220,23 @@ def support(scene: Scene) -> Support:
     return scene.row.read(SUPPORT)
 
 
+def _standings(scene: Scene) -> list[TicketStanding]:
+    """Where each ticket stands: worked out once for all that asks."""
+    return [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]
+
+
+def open_tickets(scene: Scene) -> int:
+    """How many tickets wait for a solution."""
+    # Most customers have none.
+    if not scene.row.read(SUPPORT).tickets:
+        return 0
+    return len([True for standing in scene.of(_standings) if standing.is_open])
+
+
 def late_tickets(scene: Scene) -> list[TicketStanding]:
     """Where the open tickets stand that should have had an answer by this moment."""
     sla = scene.parameters.of(SupportParameters).sla
-    found = [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]
+    found = scene.of(_standings)
     return [standing for standing in found if 0 < standing.due_at_ms(sla) <= scene.at_ms]
 
 
@@ -254,8 +267,7 @@ def truce(scene: Scene) -> Truce | None:
     sla, at_ms = scene.parameters.of(SupportParameters).sla, scene.at_ms
     lasting: list[Truce] = []
     passing: list[Truce] = []
-    for ticket in state.tickets:
-        standing = ticket.standing
+    for standing in scene.of(_standings):
         due_ms = standing.due_at_ms(sla)
         if standing.is_open and standing.complaint_at_ms:
             lasting.append(Truce("complaint", standing.complaint_at_ms, 0))
@@ -328,7 +340,7 @@ def _survey_kind(scene: Scene) -> str:
 
 FACTS = {
     "open_tickets": Fact(
-        lambda s: float(len(s.row.read(SUPPORT).open_tickets())),
+        lambda s: float(open_tickets(s)),
         "{:.0f} open tickets",
         "open tickets",
         least=0.0,
@@ -448,7 +460,7 @@ SUPPORT: Part[Support] = Part(
         TICKET_WAITING: "an open ticket is past the time its priority allows",
         SURVEY: "a survey was answered",
     },
-    offers=(support, late_tickets, unhappiness, truce),
+    offers=(support, late_tickets, open_tickets, unhappiness, truce),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -88,12 +88,21 @@ class Timeline(State):
 
     def add(self, at_ms: int, code: bytes, channel: str, amount_minor: int) -> None:
         """Keep one more, and let go of the oldest of too many."""
-        at = at_ms.to_bytes(_TIME_BYTES)
+        at, packed, channels = at_ms.to_bytes(_TIME_BYTES), self.packed, self.channels
         # Nearly every event is later than all others.
-        if self.packed and at <= self.packed[_LAST_TIME]:
+        if packed and at <= packed[_LAST_TIME]:
             self.keep([*self.moments(), Moment(at_ms, code, channel, amount_minor)])
-        else:
-            self._append(at + code, channel, amount_minor)
+            return
+        if channel not in channels:
+            self._number(sorted([*channels, channel]))
+            packed, channels = self.packed, self.channels
+        place = channels.index(channel)
+        if amount_minor != _NO_AMOUNT:
+            self.amounts_minor.append(amount_minor)
+            place |= _HAS_AMOUNT
+        self.packed = packed[-_KEPT_BYTES:] + at + code + _PLACES[place]
+        if len(packed) == _FULL_BYTES:
+            self._let_go(packed[_CHANNEL_AT])
 
     def keep(self, moments: Sequence[Moment]) -> None:
         """Keep the latest of these alone; in whichever order they are given, the bytes are the
@@ -105,25 +114,13 @@ class Timeline(State):
         self.packed = b"".join(one.packed(places[one.channel]) for one in latest)
         self.amounts_minor = [one.amount_minor for one in latest if one.amount_minor != _NO_AMOUNT]
 
-    def _append(self, begin: bytes, channel: str, amount_minor: int) -> None:
-        """Append an event that is later than all others, given its bytes before the channel's."""
-        if channel not in self.channels:
-            self._number(sorted([*self.channels, channel]))
-        place = self.channels.index(channel)
-        if amount_minor != _NO_AMOUNT:
-            self.amounts_minor.append(amount_minor)
-            place |= _HAS_AMOUNT
-        packed = self.packed
-        self.packed = packed[-_KEPT_BYTES:] + begin + _PLACES[place]
-        if len(packed) == _FULL_BYTES:
-            self._let_go(packed[_CHANNEL_AT])
-
     def _let_go(self, place: int) -> None:
         """Forget the amount of the oldest event, and its channel if no other came by it."""
         if place & _HAS_AMOUNT:
             del self.amounts_minor[0]
         left = place & ~_HAS_AMOUNT
-        if not _has_channel(self.packed, left):
+        # Of one channel, the event just added came by it.
+        if len(self.channels) > 1 and not _has_channel(self.packed, left):
             self._number(self.channels[:left] + self.channels[left + 1 :])
 
     def _number(self, channels: list[str]) -> None:
@@ -150,9 +147,7 @@ def code_of(name: str) -> bytes:
     return fingerprint_bytes(name)[:_CODE_BYTES]
 
 
-def _code(event: Event, scene: Scene) -> bytes:
-    if event.kind.is_known:
-        return code_of(event.name)
+def _own_code(event: Event, scene: Scene) -> bytes:
     # Of the shop's own names those that its rules name: all others are anybody's words.
     key = folded(event.name)
     name, code = scene.context.named.get(key), code_of(key)
@@ -160,12 +155,13 @@ def _code(event: Event, scene: Scene) -> bytes:
 
 
 def _record(state: Timeline, event: Event, scene: Scene) -> None:
-    # Most events are about no money: nearly all that this costs is calls.
-    has_value = event.kind.declared.value is not None
-    amount = amount_minor(event, scene.parameters.money) if has_value else None
+    kind, amount = event.kind, None
+    if kind.declared.value is not None:
+        # Most events are about no money: nearly all that this costs is calls.
+        amount = amount_minor(event, scene.parameters.money)
     state.add(
         event.occurred_at_ms,
-        _code(event, scene),
+        code_of(event.name) if kind.is_known else _own_code(event, scene),
         (event.channel or "")[:CHANNEL_LENGTH_MAX],
         _NO_AMOUNT if amount is None else amount,
     )

@@ -46,9 +46,11 @@ def next_best_action(
     """
     ranked: list[tuple[Ranked, CompiledAction]] = []
     suppressed: list[tuple[CompiledAction, Shut]] = []
+    kinds = [trigger.kind for trigger in triggers]
     for compiled in actions:
-        rule = compiled.rule
-        weight = max((rule.contexts.get(t.kind, 0.0) for t in triggers), default=0.0)
+        rule, weight = compiled.rule, 0.0
+        for kind in kinds:
+            weight = max(weight, rule.contexts.get(kind, 0.0))
         shut = shut_gate(scene, Candidate(compiled, weight))
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:
@@ -156,4 +158,5 @@ def _decided(
         churn_reason=receipts.churn_reason,
         not_before=iso(not_before) if not_before > scene.at_ms else None,
         contaminated=contamination(scene),
+        facts=receipts.facts,
     )

@@ -2,7 +2,9 @@
 one action chosen for all of them, or nothing.
 """
 
-from math import isnan
+from math import isfinite, isnan
+
+from msgspec import UNSET, UnsetType
 
 from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS, COOLDOWN_OVER
@@ -20,6 +22,7 @@ from models.decisions.trigger import (
     Cause,
     ChurnReceipt,
     Decision,
+    FactsTold,
     ReasonCode,
     Receipts,
     Trigger,
@@ -54,10 +57,12 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = climbs.let_go(scene, rules)
         elif moment == EVENT:
             rules = _of_event(scene, rules)
-        triggers += look(scene, rules, cause_of(scene, moment))
+        if scene.context.witness is not None:
+            scene.context.witness(scene, moment, rules)
+        triggers += look(scene, rules, moment)
     if not triggers:
         return [*withdrawals]
-    action = next_best_action(scene, policy.actions, triggers, receipts(scene))
+    action = next_best_action(scene, policy.actions, triggers, scene.of(receipts))
     return [*withdrawals, *triggers, action]
 
 
@@ -68,9 +73,9 @@ def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[Compile
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
 
 
-def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list[Trigger]:
-    """The triggers of these rules that fire; recorded in the customer's contacts, unless this is
-    a rehearsal: then they are in the scene's ``rehearsed`` instead.
+def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[Trigger]:
+    """The triggers of these rules that fire at the moment; recorded in the customer's contacts,
+    unless this is a rehearsal: then they are in the scene's ``rehearsed`` instead.
     """
     fired: list[Trigger] = []
     for compiled in rules:
@@ -81,7 +86,7 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], cause: Cause) -> list
             # Neither told nor remembered: a rehearsed decision must not hold back a real one.
             scene.rehearsed.append(compiled.rule.name)
         else:
-            fired.append(_trigger(scene, compiled, cause, gates))
+            fired.append(_trigger(scene, compiled, cause_of(scene, moment), gates))
             fired_ms, name = scene.row.edit(CONTACTS).fired_ms, compiled.rule.name
             fired_ms[name] = max(scene.at_ms, fired_ms.get(name, 0))
     return fired
@@ -110,7 +115,7 @@ def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | 
 def _trigger(
     scene: Scene, compiled: CompiledTrigger, cause: Cause, gates: tuple[str, ...]
 ) -> Trigger:
-    rule, told = compiled.rule, receipts(scene)
+    rule, told = compiled.rule, scene.of(receipts)
     return Trigger(
         id=decision_id(rule.name, rule.version, scene.customer, cause),
         kind=rule.name,
@@ -126,6 +131,7 @@ def _trigger(
         churn_reason=told.churn_reason,
         group=scene.of(group),
         contaminated=contamination(scene),
+        facts=told.facts,
     )
 
 
@@ -162,7 +168,20 @@ def receipts(scene: Scene) -> Receipts:
         # Without a churn score there is no churn to give a reason for.
         churn_reason=scene.of(reason) if score is not None else None,
         value_at_stake=scene.of(value_at_stake),
+        facts=_facts_told(scene),
     )
+
+
+def _facts_told(scene: Scene) -> FactsTold | UnsetType:
+    names = scene.parameters.rules.facts
+    if not names:
+        return UNSET
+    known: FactsTold = {}
+    for name in names:
+        value = scene[name]
+        is_known = value != "" if isinstance(value, str) else isfinite(value)
+        known[name] = value if is_known else None
+    return known
 
 
 def _churn_receipt(score: Churn | None) -> ChurnReceipt | None:

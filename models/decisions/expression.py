@@ -1,18 +1,18 @@
 """Conditions and values as a marketer writes them, compiled once.
 
 A subset of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
-arithmetic, numbers and texts. Each part is compiled to a function; anything else is refused, so an
-expression cannot call functions or reach attributes. Evaluation cannot fail: an unknown fact, or a
-division by 0, gives NaN, and every comparison with NaN is false.
+arithmetic, numbers and texts. What was written is never run: an expression of the same meaning is
+built of the parts that are understood, and compiled to one function. Anything else is refused, so
+an expression cannot call functions or reach attributes. Evaluation cannot fail: an unknown fact, or
+a division by 0, gives NaN, and every comparison with NaN is false.
 """
 
 import ast
 import difflib
-import operator
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -63,7 +63,7 @@ def compile_number(text: str, kinds: Mapping[str, type]) -> Expression:
 
 def _compiled(text: str, kinds: Mapping[str, type], wanted: type) -> Expression:
     compiler = _Compiler(text, kinds)
-    read = compiler.part(parsed(text), wanted)
+    read = _function(compiler.part(parsed(text), wanted))
     return Expression(text, frozenset(compiler.names), read)
 
 
@@ -85,29 +85,33 @@ def parsed(text: str) -> ast.expr:
 
 
 class _Part(NamedTuple):
+    """What a part of an expression gives, and how it is evaluated."""
+
     kind: type
-    read: _Read
+    node: ast.expr
 
 
-_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: lambda left, right: left / right if right else nan,
+def _quotient(left: float, right: float) -> float:
+    return left / right if right else nan
+
+
+# NaN alone is not equal to itself, and every comparison with it must be false.
+def _differ(left: Any, right: Any) -> bool:
+    return bool(left != right and left == left and right == right)  # noqa: PLR0124
+
+
+def _lacks(several: Sequence[Any], one: Any) -> bool:
+    return one not in several and one == one  # noqa: PLR0124
+
+
+#: What a compiled expression may call besides the facts: what Python means by it is something else.
+_CALLED: Final[Mapping[str, Callable[..., Any]]] = {
+    found.__name__: found for found in (_quotient, _differ, _lacks)
 }
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    # NaN alone is not equal to itself, and every comparison with it must be false.
-    ast.NotEq: lambda left, right: left != right and left == left and right == right,  # noqa: PLR0124
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_MEMBERSHIP: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.In: lambda one, several: one in several,
-    ast.NotIn: lambda one, several: one not in several and one == one,  # noqa: PLR0124
-}
+_FACTS: Final = "facts"
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_MEMBERSHIP = (ast.In, ast.NotIn)
 _NAMES: dict[type, str] = {bool: "a condition", float: "a number", str: "a text"}
 _FORBIDDEN: dict[type[ast.AST], str] = {
     ast.Call: "calls",
@@ -121,21 +125,21 @@ _FORBIDDEN: dict[type[ast.AST], str] = {
 
 
 class _Compiler:
-    """Compiles one text, and collects the names of its facts."""
+    """Builds one text anew of what is allowed in it, and collects the names of its facts."""
 
     def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
         self.names: set[str] = set()
         self._text = text
         self._kinds = kinds
 
-    def part(self, node: ast.expr, wanted: type, depth: int = 0) -> _Read:
-        """The function that evaluates ``node``, whose result must be of the ``wanted`` kind."""
+    def part(self, node: ast.expr, wanted: type, depth: int = 0) -> ast.expr:
+        """What evaluates ``node``, whose result must be of the ``wanted`` kind."""
         found = self._any(node, depth)
         if found.kind is not wanted:
             raise self._refused(
                 f"needs {_NAMES[wanted]}, and {ast.unparse(node)} is {_NAMES[found.kind]}"
             )
-        return found.read
+        return found.node
 
     def _any(self, node: ast.expr, depth: int) -> _Part:
         if depth > DEPTH_MAX:
@@ -147,16 +151,18 @@ class _Compiler:
                 return self._fact(name)
             case ast.BoolOp(op=op, values=values):
                 parts = [self.part(value, bool, depth + 1) for value in values]
-                return _Part(bool, _all(parts) if isinstance(op, ast.And) else _any_of(parts))
+                return _Part(bool, ast.BoolOp(op, parts))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 negated = self.part(operand, bool, depth + 1)
-                return _Part(bool, lambda facts: not negated(facts))
+                return _Part(bool, ast.UnaryOp(ast.Not(), negated))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 number = self.part(operand, float, depth + 1)
-                return _Part(float, lambda facts: -number(facts))
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                return _Part(float, ast.UnaryOp(ast.USub(), number))
+            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
                 one, other = self.part(left, float, depth + 1), self.part(right, float, depth + 1)
-                return _Part(float, _applied(_ARITHMETIC[type(op)], one, other))
+                if isinstance(op, ast.Div):
+                    return _Part(float, _call(_quotient, one, other))
+                return _Part(float, ast.BinOp(one, op, other))
             case ast.Compare():
                 return self._comparison(node, depth)
         what = getattr(node, "op", node)
@@ -168,7 +174,7 @@ class _Compiler:
     def _constant(self, value: object) -> _Part:
         match value:
             case bool() | str():
-                return _Part(type(value), lambda _: value)
+                return _Part(type(value), ast.Constant(value))
             case int() | float():
                 try:
                     number = float(value)
@@ -176,68 +182,65 @@ class _Compiler:
                     number = nan
                 if not isfinite(number):
                     raise self._refused("a number is too large")
-                return _Part(float, lambda _: number)
+                return _Part(float, ast.Constant(number))
         raise self._refused("only numbers and texts")
 
     def _fact(self, name: str) -> _Part:
         if name not in self._kinds:
             raise ExpressionError(f"there is no fact {name!r}{hint(name, self._kinds)}")
         self.names.add(name)
-        return _Part(self._kinds[name], lambda facts: facts[name])
+        fact = ast.Subscript(_name(_FACTS), ast.Constant(name), ast.Load())
+        return _Part(self._kinds[name], fact)
 
     def _comparison(self, node: ast.Compare, depth: int) -> _Part:
         """``a < b <= c`` is ``a < b and b <= c``."""
-        parts = []
+        parts: list[ast.expr] = []
         left = node.left
         for op, right in zip(node.ops, node.comparators, strict=True):
             parts.append(self._pair(left, op, right, depth + 1))
             left = right
-        return _Part(bool, parts[0] if len(parts) == 1 else _all(parts))
+        return _Part(bool, parts[0] if len(parts) == 1 else ast.BoolOp(ast.And(), parts))
 
-    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr, depth: int) -> _Read:
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr, depth: int) -> ast.expr:
         one = self._any(left, depth)
-        if type(op) in _MEMBERSHIP:
-            return _applied(_MEMBERSHIP[type(op)], one.read, self._several(right, one.kind, depth))
-        if type(op) not in _COMPARISONS:
+        if isinstance(op, _MEMBERSHIP):
+            several = self._several(right, one.kind, depth)
+            if isinstance(op, ast.NotIn):
+                return _call(_lacks, several, one.node)
+            return ast.Compare(one.node, [op], [several])
+        if not isinstance(op, _COMPARISONS):
             raise self._refused("compare with == != < <= > >= in")
         other = self._any(right, depth)
         if one.kind is not other.kind:
             raise self._refused(f"{_NAMES[one.kind]} and {_NAMES[other.kind]} do not go together")
-        return _applied(_COMPARISONS[type(op)], one.read, other.read)
+        if isinstance(op, ast.NotEq):
+            return _call(_differ, one.node, other.node)
+        return ast.Compare(one.node, [op], [other.node])
 
-    def _several(self, node: ast.expr, kind: type, depth: int) -> _Read:
+    def _several(self, node: ast.expr, kind: type, depth: int) -> ast.expr:
         """The right side of ``in``: a list of the same kind."""
         if not isinstance(node, ast.Tuple | ast.List):
             raise self._refused('`in` needs a list, such as ("new", "loyal")')
         items = [self.part(item, kind, depth + 1) for item in node.elts]
-        return lambda facts: [item(facts) for item in items]
+        return ast.Tuple(items, ast.Load())
 
     def _refused(self, reason: str) -> ExpressionError:
         return ExpressionError(f"{reason}: {self._text!r}")
 
 
-def _applied(apply: Callable[[Any, Any], Any], one: _Read, other: _Read) -> _Read:
-    return lambda facts: apply(one(facts), other(facts))
+def _name(text: str) -> ast.expr:
+    return ast.Name(text, ast.Load())
 
 
-def _all(parts: list[_Read]) -> _Read:
-    def read(facts: Facts) -> bool:
-        # A loop takes half the time of a generator, and rules are evaluated very often.
-        for part in parts:  # noqa: SIM110
-            if not part(facts):
-                return False
-        return True
-
-    return read
+def _call(called: Callable[..., Any], *arguments: ast.expr) -> ast.expr:
+    return ast.Call(_name(called.__name__), [*arguments], [])
 
 
-def _any_of(parts: list[_Read]) -> _Read:
-    def read(facts: Facts) -> bool:
-        for part in parts:  # noqa: SIM110 - as above
-            if part(facts):
-                return True
-        return False
-
+def _function(node: ast.expr) -> _Read:
+    """One function of what was built: a call for each part of it would take many times as long."""
+    facts = ast.arguments([], [ast.arg(_FACTS)], None, [], [], None, [])
+    tree = ast.fix_missing_locations(ast.Expression(ast.Lambda(facts, node)))
+    read: _Read = eval(compile(tree, "<rule>", "eval"), {"__builtins__": {}, **_CALLED})  # noqa: S307
     return read
 
 

@@ -55,7 +55,7 @@ Gate = Callable[[Scene, Candidate], Shut | None]
 
 def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
     """The first gate that rejects the action, or None."""
-    for gate in GATES.values():
+    for gate in _IN_ORDER:
         shut = gate(scene, candidate)
         if shut is not None:
             return shut
@@ -64,7 +64,7 @@ def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
 
 def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
     """It has an answer to one of the triggers."""
-    return None if candidate.weight > 0 else Shut(ANSWERS)
+    return None if candidate.weight > 0 else _UNANSWERED
 
 
 def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
@@ -209,5 +209,8 @@ GATES: Mapping[str, Gate] = {
     COOLDOWN: _cooldown,
     CONTACT_CAP: _contact_cap,
 }
+_IN_ORDER: Final[tuple[Gate, ...]] = tuple(GATES.values())
+#: Most actions are for other triggers.
+_UNANSWERED: Final = Shut(ANSWERS)
 #: The names of all gates, for receipts.
 GATE_NAMES: tuple[str, ...] = (*GATES, PRIORITY)

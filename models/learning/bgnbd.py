@@ -1,4 +1,5 @@
-"""BG/NBD: how likely a customer is to buy again, from how often and how recently they bought.
+"""BG/NBD: how likely a customer is to buy again, from how often and how recently they bought
+(`purchases_ahead`), with parameters that are fitted to all customers.
 
 P. Fader, B. Hardie, K. L. Lee (2005), "Counting Your Customers the Easy Way: An Alternative to the
 Pareto/NBD Model", Marketing Science 24(2). Time is in weeks, purchases are counted by day: x repeat
@@ -6,12 +7,10 @@ purchase days, the last of them at t_x, after a life of T.
 """
 
 from collections.abc import Mapping
-from math import exp, log, log1p
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import gammaln
 
 #: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
@@ -21,7 +20,7 @@ _DAYS_MAX = 3_660
 _BITS = 4
 
 
-class BgNbd(Struct, frozen=True):
+class BgNbd(Struct, frozen=True, cache_hash=True):
     """The four parameters: purchase rates are gamma(r, alpha), dropout is beta(a, b)."""
 
     r: float
@@ -49,30 +48,6 @@ def middles(bins: "_Vector") -> "_Vector":
     return found
 
 
-def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
-    """The probability of not having dropped out; the model says 1 until the first repeat."""
-    if repeats == 0:
-        return 1.0
-    odds_log = (
-        log(model.a)
-        - log(model.b + repeats - 1)
-        + (model.r + repeats) * log((model.alpha + life_weeks) / (model.alpha + last_weeks))
-    )
-    return 1.0 / (1.0 + exp(min(odds_log, 700.0)))
-
-
-def p_no_purchase(
-    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
-) -> float:
-    """P0(H): the probability of no purchase within the horizon, dropped out or not.
-
-    Not 1 - P(alive): for a one-time buyer P(alive) is always 1, however long ago they bought.
-    """
-    alive = p_alive(model, repeats, last_weeks, life_weeks)
-    quiet = exp(-(model.r + repeats) * log1p(horizon_weeks / (model.alpha + life_weeks)))
-    return 1.0 - alive + alive * quiet
-
-
 def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     """The most likely parameters for a table of customers by cell; None for an empty one, and
     ``start`` if the search fails.
@@ -88,6 +63,9 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
+    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    from scipy.optimize import minimize  # noqa: PLC0415
+
     found = minimize(
         _cost,
         np.log([begin.r, begin.alpha, begin.a, begin.b]),

@@ -6,7 +6,8 @@ from typing import Any
 from river import base
 from river.base.typing import ClfTarget
 
-from models.learning.bgnbd import BgNbd, Cell, cell_of, fit, p_no_purchase
+from models.learning.bgnbd import BgNbd, Cell, cell_of, fit
+from models.learning.purchases_ahead import p_no_purchase
 
 NAMES = ("repeats", "last", "life")
 _FIRST_FIT = 64

@@ -2,25 +2,17 @@
 
 from typing import Any
 
-from msgspec import Struct
-
 from config.parameters import Parameters
 from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
+from models.learning.churn_state import ChurnState
+from models.learning.horizons import name_of
 from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
-from models.learning.online import OnlineLearner, OnlineState
-from models.learning.reliability import Reliability
+from models.learning.online import OnlineLearner
+from models.learning.online_state import OnlineState
+from models.learning.reliability import Reliability, calibration_error
+from models.learning.score_table import ScoreTable, bin_of, log_loss
 from models.learning.scorers import SCORERS, Said
-
-
-class ChurnState(Struct, rename="camel"):
-    """``horizons``: what was learnt, by horizon in days; ``reliability`` of the scores given at
-    decisions, by "horizon kind scorer", over examples that every scorer had scored.
-    """
-
-    horizons: dict[str, OnlineState] = {}
-    reliability: dict[str, Reliability] = {}
-
 
 #: All scorers, and what was served.
 _JUDGED = (*SCORERS, CHAMPION)
@@ -33,17 +25,18 @@ class ChurnLearner:
 
     def __init__(self, state: Any, parameters: Parameters) -> None:
         self._parameters = parameters
-        self._state: ChurnState = state or ChurnState()
+        known: ChurnState = state or ChurnState()
         self._learners = {
-            horizon: OnlineLearner(known, parameters)
-            for horizon, known in self._state.horizons.items()
+            horizon: OnlineLearner(one, parameters) for horizon, one in known.horizons.items()
         }
-        #: The tables of `ChurnState.reliability` by horizon and kind, in the order of `_JUDGED`.
-        self._tables: dict[tuple[float, str], list[Reliability]] = {}
+        # By the names of `ChurnState.reliability`, in the order in which they were first seen.
+        self._tables = {name: ScoreTable(found) for name, found in known.reliability.items()}
+        #: The same by horizon and kind, in the order of `_JUDGED`.
+        self._judged: dict[tuple[float, str], list[ScoreTable]] = {}
 
     def learn(self, example: Example) -> None:
         """Judge the scores of the decision, then learn its outcome."""
-        horizon = f"{example.horizon_days:g}"
+        horizon = name_of(example.horizon_days)
         learner = self._learners.get(horizon)
         if learner is None:
             learner = self._learners[horizon] = OnlineLearner(OnlineState(), self._parameters)
@@ -54,8 +47,8 @@ class ChurnLearner:
 
     def state(self) -> ChurnState:
         """The whole state, enough to restore the learner."""
-        self._state.horizons = {name: learner.state() for name, learner in self._learners.items()}
-        return self._state
+        horizons = {name: learner.state() for name, learner in self._learners.items()}
+        return ChurnState(horizons, self._reliability())
 
     def draw(self, _now_ms: int) -> ChurnScoring:
         """The models with enough examples to score, and the quality of all scorers."""
@@ -65,36 +58,43 @@ class ChurnLearner:
 
     def _judge(self, example: Example, said: Said) -> None:
         """Count each scorer's score at the decision, and the one that was served."""
-        tables = self._tables.get((example.horizon_days, example.kind))
+        tables = self._judged.get((example.horizon_days, example.kind))
         if tables is None:
             tables = self._tables_of(example.horizon_days, example.kind)
-        told = (*said.log_odds, said.log_odds[said.served])
-        for log_odds, table in zip(told, tables, strict=True):
+        churned, weight = example.churned, example.weight
+        for place, log_odds in enumerate(said.log_odds):
             assert log_odds is not None
-            table.learn(sigmoid(log_odds), example.churned, example.weight)
+            score = sigmoid(log_odds)
+            found, loss = bin_of(score), log_loss(score, churned)
+            tables[place].add(score, churned, weight, found, loss)
+            if place == said.served:
+                # What was served is counted once more, as what it is.
+                tables[-1].add(score, churned, weight, found, loss)
 
-    def _tables_of(self, horizon_days: float, kind: str) -> list[Reliability]:
-        known = self._state.reliability
-        tables = [
-            known.setdefault(f"{horizon_days:g} {kind} {scorer}", Reliability())
-            for scorer in _JUDGED
-        ]
-        self._tables[horizon_days, kind] = tables
+    def _tables_of(self, horizon_days: float, kind: str) -> list[ScoreTable]:
+        names = [f"{name_of(horizon_days)} {kind} {scorer}" for scorer in _JUDGED]
+        tables = [self._tables.setdefault(name, ScoreTable()) for name in names]
+        self._judged[horizon_days, kind] = tables
         return tables
+
+    def _reliability(self) -> dict[str, Reliability]:
+        return {name: table.state() for name, table in self._tables.items()}
 
     def _quality(self) -> list[Quality]:
         """By horizon, kind of decision and scorer, and over all kinds."""
-        tables = dict(self._state.reliability)
-        for name, found in self._state.reliability.items():
+        known = self._reliability()
+        tables = dict(known)
+        for name, found in known.items():
             horizon, _, scorer = name.split()
             pooled = f"{horizon} {ALL_KINDS} {scorer}"
-            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+            before = tables.get(pooled)
+            tables[pooled] = found if before is None else before.merged(found)
         return [_quality_of(name, found) for name, found in sorted(tables.items())]
 
 
 def _quality_of(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
-    curve = found.curve() if scorer == CHAMPION else ()
+    curve = found.curve()
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
@@ -102,6 +102,6 @@ def _quality_of(name: str, found: Reliability) -> Quality:
         examples=found.examples,
         log_loss=found.mean_log_loss,
         auc=found.auc,
-        calibration_error=found.calibration_error,
-        curve=tuple((point.said, point.came_true) for point in curve),
+        calibration_error=calibration_error(curve, found.count),
+        curve=tuple([point[:2] for point in curve]) if scorer == CHAMPION else (),
     )

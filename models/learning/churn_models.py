@@ -80,7 +80,14 @@ _SERVES = Measure(
     "Whether this scorer's word is acted on (1) or only judged (0)",
     ("horizon_days", "scorer"),
 )
-MEASURES = (_LOG_LOSS, _AUC, _CALIBRATION_ERROR, _RELIABILITY, _EXAMPLES, _SERVES)
+MEASURES: tuple[Measure, ...] = (
+    _LOG_LOSS,
+    _AUC,
+    _CALIBRATION_ERROR,
+    _RELIABILITY,
+    _EXAMPLES,
+    _SERVES,
+)
 
 
 def samples(drawn: ChurnScoring, scorers: tuple[str, ...]) -> Iterator[Sample]:

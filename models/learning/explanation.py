@@ -13,6 +13,7 @@ from config.parameters import Parameters
 from models.learning.churn import Churn
 from models.learning.churn_models import ChurnScoring
 from models.learning.feature_names import NAMES, Features
+from models.learning.horizons import name_of
 from models.learning.scorers import SCORERS, Scorer, log_odds_of, shares
 from models.learning.snapshot import Snapshot
 
@@ -66,6 +67,11 @@ GROUP_OF: dict[str, Group] = {
 }
 
 
+_GROUPS = tuple(Group)
+#: The group of each feature, in the order of `feature_names.NAMES`.
+_GROUP_OF_TERMS = tuple(GROUP_OF[name] for name in NAMES)
+
+
 class Direction(StrEnum):
     """The sign of a contribution to the churn probability."""
 
@@ -113,9 +119,9 @@ def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
     If the score was limited, what was cut off is a group of its own, so that the sum is still the
     score's.
     """
-    sums = dict.fromkeys(Group, 0.0)
-    for name, term in zip(NAMES, parts.terms, strict=True):
-        sums[GROUP_OF[name]] += term
+    sums = dict.fromkeys(_GROUPS, 0.0)
+    for group, term in zip(_GROUP_OF_TERMS, parts.terms, strict=True):
+        sums[group] += term
     sums[Group.PATTERN] += parts.formula
     total = parts.base
     for contribution in sums.values():
@@ -143,7 +149,7 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
     ``base`` is an average customer's log odds for the models, and those of ``churn.prior``, the
     score of a customer without purchases, for the formula and the prior.
     """
-    models = snapshot.of(ChurnScoring).models.get(f"{churn.horizon_days:g}")
+    models = snapshot.of(ChurnScoring).models.get(name_of(churn.horizon_days))
     formula = churn.said.log_odds[_BASELINE]
     scorer = churn.scorer
     served = log_odds_of(churn.probability)
@@ -155,7 +161,7 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
     base = logistic * models.logistic.intercept + bayesian * models.bayesian.intercept
     if scorer is Scorer.RECALIBRATED:
         base += models.shift
-    terms = tuple(
+    terms = [
         (logistic * one + bayesian * other) * ((value - mean) / deviation) if deviation else 0.0
         for value, mean, deviation, one, other in zip(
             features,
@@ -165,5 +171,5 @@ def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: P
             models.bayesian.weights,
             strict=True,
         )
-    )
+    ]
     return Parts(base, terms, by_formula * (formula or 0.0), served)

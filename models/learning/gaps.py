@@ -22,6 +22,9 @@ def gap_residuals(days: Days, after_day: int, until_day: int) -> tuple[float, ..
     change with the mix of customers.
     """
     first, last = bisect_right(days, after_day), bisect_right(days, until_day)
+    if first >= last:
+        # Most check-ins come after a week without a purchase.
+        return ()
     first = max(first, last - RESIDUALS_MAX)
     known = days[max(first - OWN_GAPS_MAX - 1, 0) : last]
     logs = [log(later - earlier) for earlier, later in pairwise(known)]

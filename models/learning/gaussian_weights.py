@@ -20,6 +20,7 @@ _VARIANCE_MIN = 1e-300
 _LENGTH_MAX = 1e100
 #: `Vector.sum` without what it does besides.
 _sum = np.add.reduce
+_most = np.maximum.reduce
 
 
 class Projection(NamedTuple):
@@ -30,6 +31,11 @@ class Projection(NamedTuple):
     center: float
     variance: float
     spread: Vector
+
+
+def with_intercept(values: list[float]) -> Vector:
+    """The vector of an example whose values are in the order of the weights' names."""
+    return np.array([1.0, *values])
 
 
 class GaussianWeights:
@@ -94,6 +100,16 @@ class GaussianWeights:
         if not np.array_equal(found, found.T):
             raise ValueError("a covariance must be symmetric to the last bit")
         self._covariance = found
+
+    def stored(self) -> tuple[bytes, bytes]:
+        """Mean and covariance as packed doubles, by which `restore` has the same bits."""
+        return self._mean.tobytes(), self._covariance.tobytes()
+
+    def restore(self, mean: bytes, covariance: bytes) -> None:
+        """Have what `stored` gave, of the same weights."""
+        size = len(self._places)
+        self.mean = np.frombuffer(mean)
+        self.covariance = np.frombuffer(covariance).reshape(size, size)
 
     def grow(self, names: Iterable[Hashable]) -> None:
         """Add a weight with its prior for each new name."""
@@ -166,7 +182,7 @@ class GaussianWeights:
         if self._forgetting == 1.0:
             return
         inflation, variances = 1.0 / self._forgetting, self._covariance.diagonal()
-        if float(variances.max()) * inflation <= self._prior_variance:
+        if float(_most(variances)) * inflation <= self._prior_variance:
             self._covariance *= inflation
             return
         room = self._prior_variance / np.maximum(variances, _VARIANCE_MIN)

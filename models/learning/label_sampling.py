@@ -31,7 +31,7 @@ _ONE_IN = Measure(
     "keepstream_labels_one_in",
     "One in this many decision points waits for its labels; more than 1 by learning.lessons_per_s",
 )
-MEASURES = (_ONE_IN,)
+MEASURES: tuple[Measure, ...] = (_ONE_IN,)
 
 
 def samples(drawn: LabelSampling) -> Iterator[Sample]:

@@ -8,9 +8,10 @@ follows the customer: twice their expected gap, and never less than the shop's.
 from typing import NamedTuple
 
 from models.learning.bgnbd import BgNbd
-from models.learning.churn import Churn, baseline
+from models.learning.churn import Churn
 from models.learning.history import History
 from models.learning.log_odds import sigmoid
+from models.learning.purchases_ahead import baseline
 from models.learning.scorers import log_odds_of
 
 #: A customer's own window, in expected gaps.

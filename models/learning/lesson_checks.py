@@ -22,7 +22,7 @@ from models.learning.lessons import (
     decode_lesson,
 )
 from models.learning.scorers import LOG_ODDS_MAX, SCORERS, unpack_said
-from models.learning.spend import NAMES as SEEN
+from models.learning.spend_models import NAMES as SEEN
 
 #: Beyond every amount and count there can be, and exact as a float.
 AMOUNT_MAX = 2**53

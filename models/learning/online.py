@@ -2,41 +2,20 @@
 standardized features, a recalibration of their blend, and which scorer serves.
 """
 
-import msgspec
-import numpy as np
-from msgspec import Struct
-
 from config.parameters import Parameters
 from models.learning.bayesian import BayesianLogisticRegression
 from models.learning.churn_models import ChurnModels, LinearModel
 from models.learning.contest import Contest
 from models.learning.feature_names import NAMES
-from models.learning.gaussian_weights import Vector
+from models.learning.gaussian_weights import with_intercept
 from models.learning.log_odds import sigmoid
-from models.learning.recalibration import Shift
+from models.learning.online_state import OnlineState, ShiftState
 from models.learning.scorers import SCORERS, LogOdds, Scorer, combined, log_odds_of, loss_of
+from models.learning.shift import Shift
 from models.learning.standardized_logistic import StandardizedLogistic
 
 _BASELINE, _BLEND = SCORERS.index(Scorer.BASELINE), SCORERS.index(Scorer.BLEND)
 _RECALIBRATED = SCORERS.index(Scorer.RECALIBRATED)
-
-
-class OnlineState(Struct, rename="camel"):
-    """A learner's whole state: a restored one goes on bit for bit.
-
-    ``belief`` and ``covariance`` are the Bayesian model's, the intercept's first, as packed
-    doubles, because text would make up most of a snapshot.
-    """
-
-    count: int = 0
-    means: tuple[float, ...] = (0.0,) * len(NAMES)
-    variances: tuple[float, ...] = (0.0,) * len(NAMES)
-    weights: tuple[float, ...] = (0.0,) * len(NAMES)
-    intercept: float = 0.0
-    belief: bytes = b""
-    covariance: bytes = b""
-    shift: Shift = msgspec.field(default_factory=Shift)
-    contest: Contest = msgspec.field(default_factory=Contest)
 
 
 class OnlineLearner:
@@ -44,8 +23,10 @@ class OnlineLearner:
 
     def __init__(self, state: OnlineState, parameters: Parameters) -> None:
         learning = parameters.learning
-        self._parameters = parameters
-        self._state = state
+        self._margin = learning.champion_margin
+        self._minimum_examples = learning.minimum_examples
+        self._shift = Shift(state.shift.mean, state.shift.variance)
+        self._contest = Contest(state.contest)
         self._logistic = StandardizedLogistic(len(NAMES), learning.learning_rate)
         self._bayesian = BayesianLogisticRegression(
             names=NAMES, prior_variance=learning.prior_variance, forgetting=learning.forgetting
@@ -58,9 +39,7 @@ class OnlineLearner:
         logistic.count, logistic.intercept = state.count, state.intercept
         logistic.means[:], logistic.variances[:] = state.means, state.variances
         logistic.weights[:] = state.weights
-        size = len(NAMES) + 1
-        self._bayesian.weights.mean = np.frombuffer(state.belief)
-        self._bayesian.weights.covariance = np.frombuffer(state.covariance).reshape(size, size)
+        self._bayesian.weights.restore(state.belief, state.covariance)
 
     def learn(
         self, features: tuple[float, ...], churned: bool, said: LogOdds | None = None
@@ -74,53 +53,48 @@ class OnlineLearner:
         if said is not None and said[_BASELINE] is not None:
             self._judge(self._now(features, said) if None in said else said, churned)
         standardized = self._logistic.learn(features, churned)
-        self._bayesian.learn_vector(_with_intercept(standardized), churned)
-        self._state.count += 1
+        self._bayesian.learn_vector(with_intercept(standardized), churned)
 
     def _judge(self, said: LogOdds, churned: bool) -> None:
-        state = self._state
         log_odds = [odds for odds in said if odds is not None]
         assert len(log_odds) == len(SCORERS)
         # Recalibrated by the present shift: it is one number, and the blend's log odds are known.
-        log_odds[_RECALIBRATED] = state.shift.apply(log_odds[_BLEND])
-        losses = [loss_of(odds, churned) for odds in log_odds]
-        state.contest.judge(losses, self._parameters.learning.champion_margin)
-        state.shift.learn(log_odds[_BLEND], churned)
+        log_odds[_RECALIBRATED] = self._shift.apply(log_odds[_BLEND])
+        self._contest.judge([loss_of(odds, churned) for odds in log_odds], self._margin)
+        self._shift.learn(log_odds[_BLEND], churned)
 
     def _now(self, features: tuple[float, ...], said: LogOdds) -> LogOdds:
         """The models' present log odds, with the baseline's of the decision."""
         standardized = self._logistic.standardized(features)
         logistic = log_odds_of(sigmoid(self._logistic.log_odds(standardized)))
-        bayesian = self._bayesian.center(_with_intercept(standardized))
-        return combined(said[_BASELINE], logistic, bayesian, self._state.shift.mean)
+        bayesian = self._bayesian.center(with_intercept(standardized))
+        return combined(said[_BASELINE], logistic, bayesian, self._shift.mean)
 
     def state(self) -> OnlineState:
         """The whole state, enough to restore the learner."""
-        state = self._state
-        if state.count:
-            logistic = self._logistic
+        logistic, shift = self._logistic, self._shift
+        state = OnlineState(
+            shift=ShiftState(shift.mean, shift.variance), contest=self._contest.state()
+        )
+        if logistic.count:
+            state.count, state.intercept = logistic.count, logistic.intercept
             state.means, state.variances = tuple(logistic.means), tuple(logistic.variances)
-            state.weights, state.intercept = tuple(logistic.weights), logistic.intercept
-            state.belief = self._bayesian.weights.mean.tobytes()
-            state.covariance = self._bayesian.weights.covariance.tobytes()
+            state.weights = tuple(logistic.weights)
+            state.belief, state.covariance = self._bayesian.weights.stored()
         return state
 
     def models(self) -> ChurnModels | None:
         """The models to score with; None before there are enough examples."""
-        state = self.state()
-        if state.count < self._parameters.learning.minimum_examples:
+        logistic = self._logistic
+        if logistic.count < self._minimum_examples:
             return None
-        belief = self._bayesian.weights.mean.tolist()
+        belief: list[float] = list(map(float, self._bayesian.weights.mean))
         return ChurnModels(
-            means=state.means,
-            deviations=tuple(variance**0.5 for variance in state.variances),
-            logistic=LinearModel(state.intercept, state.weights),
+            means=tuple(logistic.means),
+            deviations=tuple([variance**0.5 for variance in logistic.variances]),
+            logistic=LinearModel(logistic.intercept, tuple(logistic.weights)),
             bayesian=LinearModel(belief[0], tuple(belief[1:])),
-            shift=state.shift.mean,
-            champion=state.contest.scorer,
-            examples=state.count,
+            shift=self._shift.mean,
+            champion=self._contest.scorer,
+            examples=logistic.count,
         )
-
-
-def _with_intercept(standardized: list[float]) -> Vector:
-    return np.array([1.0, *standardized])

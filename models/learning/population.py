@@ -44,7 +44,7 @@ _REVENUE_SHARE = Measure(
     "keepstream_revenue_share_top_fifth",
     "Part of a year's net revenue that the best fifth of customers brought",
 )
-MEASURES = (_REVENUE_SHARE,)
+MEASURES: tuple[Measure, ...] = (_REVENUE_SHARE,)
 
 
 def samples(drawn: Population) -> Iterator[Sample]:

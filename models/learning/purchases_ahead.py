@@ -1,19 +1,57 @@
-"""Expected purchase days and lifetime by BG/NBD.
+"""Whether a customer will buy, expected purchase days and lifetime, by BG/NBD.
 
 The expectation is equation (10) of Fader, Hardie and Lee (2005), see `bgnbd`. Written with Euler's
 transformation of the hypergeometric function, its powers of r + x cancel, so that hundreds of
 purchase days do not overflow.
 """
 
+from functools import lru_cache
+from math import exp, log, log1p
+
 from scipy.special import hyp2f1
 
 from config.duration import DAY_MS
-from models.learning.bgnbd import BgNbd, p_alive
+from models.learning.bgnbd import BgNbd
+from models.learning.history import History
 
+#: What was worked out last is remembered: features, scores, forecasts and risk of one customer at
+#: one moment all ask for it.
+_LATEST = 64
 _WEEKS_A_YEAR = 365.25 / 7.0
 #: The formula divides by a - 1 and by a + b + x - 1. Where one of them is 0 it has a limit, which
 #: its value at this distance from 0 practically equals.
 _NEAR = 1e-5
+
+
+@lru_cache(_LATEST)
+def p_alive(model: BgNbd, repeats: int, last_weeks: float, life_weeks: float) -> float:
+    """The probability of not having dropped out; the model says 1 until the first repeat."""
+    if repeats == 0:
+        return 1.0
+    odds_log = (
+        log(model.a)
+        - log(model.b + repeats - 1)
+        + (model.r + repeats) * log((model.alpha + life_weeks) / (model.alpha + last_weeks))
+    )
+    return 1.0 / (1.0 + exp(min(odds_log, 700.0)))
+
+
+@lru_cache(_LATEST)
+def p_no_purchase(
+    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
+) -> float:
+    """P0(H): the probability of no purchase within the horizon, dropped out or not.
+
+    Not 1 - P(alive): for a one-time buyer P(alive) is always 1, however long ago they bought.
+    """
+    alive = p_alive(model, repeats, last_weeks, life_weeks)
+    quiet = exp(-(model.r + repeats) * log1p(horizon_weeks / (model.alpha + life_weeks)))
+    return 1.0 - alive + alive * quiet
+
+
+def baseline(past: History, model: BgNbd, horizon_days: float) -> float:
+    """`p_no_purchase` of a customer with this past, within a horizon in days."""
+    return p_no_purchase(model, past.repeats, past.last / 7.0, past.life / 7.0, horizon_days / 7.0)
 
 
 def expected_purchases(

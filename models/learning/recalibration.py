@@ -1,53 +1,14 @@
-"""Online recalibration of probabilities by a shift of their log odds.
-
-One number, on purpose. Labels are a horizon old; when the population buys more or less meanwhile,
-all customers' log odds move alike. Learning a slope as well improved no data set we have, and
-makes the order of customers unstable over time.
-"""
+"""A binary classifier whose probabilities are recalibrated online."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
 from river import base
 from river.base.typing import ClfTarget
 from river.linear_model import LogisticRegression
 
 from models.learning.log_odds import logit_of, sigmoid
-
-#: Variance of the shift before anything is learnt.
-PRIOR_VARIANCE = 0.1
-#: Added to the variance with each example: about the last 10,000 examples count.
-DRIFT = 1e-7
-
-
-class Shift(Struct, rename="camel"):
-    """What to add to log odds to calibrate them: a Gaussian, conditioned on each example by an
-    extended Kalman filter.
-
-    >>> boastful = Shift()
-    >>> for came_true in [True, True, True, False] * 1000:
-    ...     boastful.learn(2.0, came_true)
-    >>> round(boastful.apply(2.0), 1)  # three to one: log 3
-    1.1
-    """
-
-    mean: float = 0.0
-    variance: float = PRIOR_VARIANCE
-
-    def apply(self, log_odds: float) -> float:
-        """The recalibrated log odds."""
-        return log_odds + self.mean
-
-    def learn(
-        self, log_odds: float, came_true: bool, weight: float = 1.0, drift: float = DRIFT
-    ) -> None:
-        """Learn from log odds that were predicted before the outcome was known."""
-        probability = sigmoid(self.apply(log_odds))
-        variance = self.variance + drift
-        information = weight * probability * (1.0 - probability)
-        self.variance = variance / (1.0 + variance * information)
-        self.mean += self.variance * weight * (came_true - probability)
+from models.learning.shift import DRIFT, PRIOR_VARIANCE, Shift
 
 
 class OnlineRecalibration(base.Wrapper[base.Classifier], base.Classifier):

@@ -17,8 +17,10 @@ from models.learning import (
     label_sampling,
     population,
     spend,
+    spend_models,
     tallies,
 )
+from models.learning.churn_state import ChurnState
 from models.learning.lessons import Cost, Example, Observation, Tally
 from models.learning.scorers import SCORERS
 from models.measures import Measure, Sample
@@ -65,7 +67,7 @@ class Learning(NamedTuple):
 
 
 def _start_churn(state: bytes | None, parameters: Parameters) -> Learner:
-    from models.learning.churn_learner import ChurnLearner, ChurnState  # noqa: PLC0415
+    from models.learning.churn_learner import ChurnLearner  # noqa: PLC0415
 
     return ChurnLearner(_restored(state, ChurnState), parameters)
 
@@ -110,11 +112,11 @@ LEARNERS: tuple[Learning, ...] = (
     Learning(
         "spend",
         (Example,),
-        _starts(spend.SpendLearner, spend.SpendStates),
-        spend.SpendScoring,
-        lambda _: spend.SpendScoring(),
-        spend.MEASURES,
-        spend.samples,
+        _starts(spend.SpendLearner, spend_models.SpendStates),
+        spend_models.SpendScoring,
+        lambda _: spend_models.SpendScoring(),
+        spend_models.MEASURES,
+        spend_models.samples,
     ),
     Learning(
         "acquisition",

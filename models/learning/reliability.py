@@ -1,17 +1,14 @@
 """How good scores are: log loss, AUC and calibration, from one mergeable histogram.
 
-Each score is counted in a bin of its logit, so that quality can be computed at any time without
-keeping the scores; AUC and calibration are exact up to the width of a bin.
+Each score is counted in a bin of its logit (`ScoreTable`), so that quality can be computed at any
+time without keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
-from math import floor, inf, log
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
 
-BINS = 128
-_LOGIT_MAX = 8.0
-_EPSILON = 1e-6
 #: Calibration error is the mean over this many bins of equal count.
 CALIBRATION_BINS = 15
 
@@ -22,6 +19,9 @@ class Bin(Struct, array_like=True):
     count: int = 0
     positives: int = 0
     scores: float = 0.0
+
+
+_NONE = Bin()
 
 
 class Point(NamedTuple):
@@ -40,17 +40,6 @@ class Reliability(Struct, rename="camel"):
     positives: int = 0
     log_loss_sum: float = 0.0
     examples: int = 0
-
-    def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
-        """Count one score, as many times as ``weight`` says."""
-        found = self.bins.setdefault(bin_of(score), Bin())
-        found.count += weight
-        found.positives += weight * came_true
-        found.scores += weight * score
-        self.count += weight
-        self.positives += weight * came_true
-        self.log_loss_sum += weight * log_loss(score, came_true)
-        self.examples += 1
 
     @property
     def mean_log_loss(self) -> float | None:
@@ -75,12 +64,7 @@ class Reliability(Struct, rename="camel"):
     @property
     def calibration_error(self) -> float | None:
         """Mean gap between mean score and share that came true, over bins of equal count."""
-        if not self.count:
-            return None
-        gaps = 0.0
-        for point in self.curve():
-            gaps += abs(point.said - point.came_true) * point.scores
-        return gaps / self.count
+        return calibration_error(self.curve(), self.count)
 
     def curve(self) -> "list[Point]":
         """The reliability curve: bins of equal count, the lowest scores first."""
@@ -118,20 +102,35 @@ class Reliability(Struct, rename="camel"):
             self.examples + other.examples,
         )
 
+    def since(self, earlier: "Reliability") -> "Reliability | None":
+        """What was counted since ``earlier``, a part of this; None if it is no part of it."""
+        bins: dict[int, Bin] = {}
+        for index in sorted(self.bins.keys() | earlier.bins.keys()):
+            found, before = self.bins.get(index, Bin()), earlier.bins.get(index, Bin())
+            count, positives = found.count - before.count, found.positives - before.positives
+            if not 0 <= positives <= count:
+                return None
+            if count:
+                bins[index] = Bin(count, positives, found.scores - before.scores)
+        return Reliability(
+            bins,
+            self.count - earlier.count,
+            self.positives - earlier.positives,
+            self.log_loss_sum - earlier.log_loss_sum,
+            self.examples - earlier.examples,
+        )
+
+
+def calibration_error(curve: Sequence[Point], count: int) -> float | None:
+    """`Reliability.calibration_error` of the curve of so many scores."""
+    if not count:
+        return None
+    gaps = 0.0
+    for said, came_true, scores in curve:
+        gaps += abs(said - came_true) * scores
+    return gaps / count
+
 
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    one, other = one or Bin(), other or Bin()
+    one, other = one or _NONE, other or _NONE
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)
-
-
-def log_loss(score: float, came_true: bool) -> float:
-    """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), 1.0 - _EPSILON)
-    return -log(score if came_true else 1.0 - score)
-
-
-def bin_of(score: float) -> int:
-    """The bin of a score in (0, 1)."""
-    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
-    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
-    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)

@@ -1,6 +1,5 @@
 """The scorers that run side by side, and the log odds of churn that each of them gives."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from math import exp, isnan, log1p, nan
 from struct import Struct as Layout
@@ -43,7 +42,7 @@ class Said(NamedTuple):
         return None not in self.log_odds
 
 
-def say(models: ChurnModels | None, features: Sequence[float], formula: float | None) -> LogOdds:
+def say(models: ChurnModels | None, features: tuple[float, ...], formula: float | None) -> LogOdds:
     """Every scorer's log odds; ``formula`` is the probability by BG/NBD, None before it is fitted.
 
     Added up in the order of the features: the last bits of a matrix product may depend on the
@@ -53,13 +52,12 @@ def say(models: ChurnModels | None, features: Sequence[float], formula: float | 
     if models is None:
         return (baseline, None, None, None, None)
     logistic, bayesian = models.logistic.intercept, models.bayesian.intercept
-    for value, mean, deviation, one, other in zip(
-        features,
-        models.means,
-        models.deviations,
-        models.logistic.weights,
-        models.bayesian.weights,
-        strict=True,
+    means = models.means
+    if len(features) != len(means):
+        raise ValueError(f"{len(features)} features, where the models know {len(means)}")
+    # A zip that compares lengths would be no loop to the compiler.
+    for value, mean, deviation, one, other in zip(  # noqa: B905
+        features, means, models.deviations, models.logistic.weights, models.bayesian.weights
     ):
         if deviation:
             standardized = (value - mean) / deviation

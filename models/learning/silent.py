@@ -26,14 +26,21 @@ def silent_churn(past: History, churn_probability: float, at_ms: int) -> float |
     ranks customers, but is not a calibrated probability: the windows overlap, and people are less
     regular than a Poisson process.
     """
-    if past.life < LIFE_DAYS_MIN or past.repeats + 1 < PURCHASE_DAYS_MIN:
-        return None
-    if not is_known_since(past, at_ms - max(WINDOW_DAYS) * DAY_MS):
+    if not has_rhythm(past, at_ms):
         return None
     short, long = rhythm_tails(past, at_ms)
     stays = (1.0 - churn_probability) * sqrt(short * long)
     total = churn_probability + stays
     return churn_probability / total if total else 0.0
+
+
+def has_rhythm(past: History, at_ms: int) -> bool:
+    """Whether there is enough history to compare with, and every purchase day in the windows is
+    known.
+    """
+    if past.life < LIFE_DAYS_MIN or past.repeats + 1 < PURCHASE_DAYS_MIN:
+        return False
+    return is_known_since(past, at_ms - max(WINDOW_DAYS) * DAY_MS)
 
 
 def rhythm_tails(past: History, at_ms: int) -> tuple[float, float]:

@@ -8,23 +8,25 @@ logarithm is a feature of weight 1, and learns to correct it. The unit of amount
 order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log, log1p
 from typing import Any
-
-from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.history import History
+from models.learning.horizons import name_of
 from models.learning.lessons import Example, Forecast
-from models.measures import Measure, Sample
+from models.learning.spend_models import (
+    PRIOR_VARIANCE,
+    SIZE,
+    SpendScoring,
+    SpendState,
+    SpendStates,
+    model_of,
+    spend_quality,
+)
 
-NAMES = ("formula", "recency", "frequency", "tenure", "spend_a_day", "one_timer")
-_SIZE = 1 + len(NAMES)
-_PRIOR = (0.0, 1.0, *(0.0,) * (_SIZE - 2))
-#: Variance of a weight before anything is learnt, and the share of it that is added each day.
-_PRIOR_VARIANCE = 0.0625
+#: The share of a weight's first variance that is added each day.
 _DRIFT_A_DAY = 0.01
 #: Variance of spend divided by its mean, in typical orders: spend varies more than a count, 1.
 _DISPERSION = 5.0
@@ -35,90 +37,6 @@ _SPEND_FLOOR = 0.03
 #: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
-
-
-class SpendModel(Struct, frozen=True, rename="camel"):
-    """The weights for `expected_orders`, the intercept's first. ``serves``: whether this model is
-    used, and not the formula.
-    """
-
-    weights: tuple[float, ...]
-    examples: int
-    serves: bool
-
-
-class SpendQuality(Struct, frozen=True, rename="camel"):
-    """How one scorer forecast spend: ``ratio`` is total expected divided by total actual spend,
-    ``deviance`` the mean Poisson deviance in typical orders; over forecasts that both made.
-    """
-
-    horizon_days: float
-    scorer: str
-    examples: int
-    ratio: float | None
-    deviance: float | None
-
-
-class SpendScoring(Struct, frozen=True, rename="camel"):
-    """The models by horizon in days, and how both scorers have done."""
-
-    models: dict[str, SpendModel] = {}
-    quality: tuple[SpendQuality, ...] = ()
-
-
-_SCORER = ("horizon_days", "scorer")
-_RATIO = Measure(
-    "keepstream_spend_expected_ratio",
-    "All spend expected at matured decisions over all that came",
-    _SCORER,
-)
-_DEVIANCE = Measure(
-    "keepstream_spend_deviance",
-    "Mean Poisson deviance of expected spend, in typical orders",
-    _SCORER,
-)
-_SERVES = Measure(
-    "keepstream_spend_serves",
-    "Whether the challenger's expected spend is served (1) or the formula's (0)",
-    ("horizon_days",),
-)
-MEASURES = (_RATIO, _DEVIANCE, _SERVES)
-
-
-def samples(drawn: SpendScoring) -> Iterator[Sample]:
-    """How good forecasts of spend have been, and which of them is served."""
-    for horizon, model in drawn.models.items():
-        yield Sample(_SERVES, (horizon,), float(model.serves))
-    for told in drawn.quality:
-        for measure, value in ((_RATIO, told.ratio), (_DEVIANCE, told.deviance)):
-            if value is not None:
-                yield Sample(measure, (f"{told.horizon_days:g}", told.scorer), value)
-
-
-class SpendState(Struct, rename="camel"):
-    """A learner's whole state: a restored one goes on bit for bit.
-
-    The losses are running means of the Poisson deviance, by which the scorer that serves is
-    chosen; ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums of forecasts and
-    of actual spend over all examples that both scorers forecast.
-    """
-
-    weights: tuple[float, ...] = _PRIOR
-    covariance: tuple[tuple[float, ...], ...] = tuple(
-        tuple(_PRIOR_VARIANCE if row == column else 0.0 for column in range(_SIZE))
-        for row in range(_SIZE)
-    )
-    latest_ms: int = 0
-    examples: int = 0
-    formula_loss: float = 0.0
-    challenger_loss: float = 0.0
-    serves: bool = False
-    compared: int = 0
-    formula_orders: float = 0.0
-    challenger_orders: float = 0.0
-    spent_orders: float = 0.0
-    formula_deviance: float = 0.0
-    challenger_deviance: float = 0.0
 
 
 def features(
@@ -148,8 +66,8 @@ def spent_behind(spend_a_day: float, repeats: int, order_minor: float) -> int:
 def expected_orders(weights: tuple[float, ...], seen: tuple[float, ...]) -> float:
     """The expected spend in typical orders, added up in the order of the features."""
     total = weights[0]
-    for weight, value in zip(weights[1:], seen, strict=True):
-        total += weight * value
+    for place, value in enumerate(seen, 1):
+        total += weights[place] * value
     return exp(min(max(total, -_LOG_MAX), _LOG_MAX))
 
 
@@ -169,18 +87,21 @@ def learn_spend(
     """
     came = spent_minor / forecast.order_minor
     seen = forecast.features
-    _judge(state, forecast, came, margin)
+    said = expected_orders(state.weights, seen)
+    _judge(state, forecast, said, came, margin)
     days = max(at_ms - state.latest_ms, 0) / DAY_MS if state.latest_ms else 0.0
     state.latest_ms = max(state.latest_ms, at_ms)
     state.examples += 1
-    _update(state, (1.0, *seen), came, days)
+    _update(state, (1.0, *seen), said, came, days)
 
 
-def _judge(state: SpendState, forecast: Forecast, came: float, margin: float) -> None:
+def _judge(
+    state: SpendState, forecast: Forecast, by_now: float, came: float, margin: float
+) -> None:
+    """``by_now``: what the challenger's present weights expect."""
     judged = state.examples + 1
     rate = max(_LOSS_RATE, 1.0 / judged)
     formula = forecast.formula_minor / forecast.order_minor
-    by_now = expected_orders(state.weights, forecast.features)
     state.formula_loss += rate * (deviance(formula, came) - state.formula_loss)
     state.challenger_loss += rate * (deviance(by_now, came) - state.challenger_loss)
     if judged >= _JUDGED_MIN:
@@ -197,64 +118,41 @@ def _judge(state: SpendState, forecast: Forecast, came: float, margin: float) ->
         state.challenger_deviance += deviance(challenger, came)
 
 
-def _update(state: SpendState, x: tuple[float, ...], came: float, days: float) -> None:
-    """Increase the variances by the ``days`` since the last example, and learn one example.
+def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, days: float) -> None:
+    """Increase the variances by the ``days`` since the last example, and learn one example of which
+    the weights ``said`` something.
 
-    Plain sums in one order: the same bits on every machine.
+    Plain sums in one order: the same bits on every machine. Written out by column, for a loop of
+    seven takes twice as long.
     """
-    looser = _DRIFT_A_DAY * days * _PRIOR_VARIANCE
+    looser = _DRIFT_A_DAY * days * PRIOR_VARIANCE
     covariance = [list(row) for row in state.covariance]
-    for place in range(_SIZE):
+    for place in range(SIZE):
         covariance[place][place] += looser
-    spread = [_product(row, x) for row in covariance]
-    said = expected_orders(state.weights, x[1:])
-    total = _product(spread, x) + _DISPERSION / said
+    x0, x1, x2, x3, x4, x5, x6 = x
+    s0, s1, s2, s3, s4, s5, s6 = spread = [
+        0.0 + a * x0 + b * x1 + c * x2 + d * x3 + e * x4 + f * x5 + g * x6
+        for a, b, c, d, e, f, g in covariance
+    ]
+    variance = 0.0 + s0 * x0 + s1 * x1 + s2 * x2 + s3 * x3 + s4 * x4 + s5 * x5 + s6 * x6
+    total = variance + _DISPERSION / said
     gain = (came - said) / said / total
     # Lists first: a tuple of a generator takes several times as long.
     state.weights = tuple([w + gain * s for w, s in zip(state.weights, spread, strict=True)])
     state.covariance = tuple(
         [
-            tuple([c - s * other / total for c, other in zip(row, spread, strict=True)])
-            for row, s in zip(covariance, spread, strict=True)
+            (
+                a - s * s0 / total,
+                b - s * s1 / total,
+                c - s * s2 / total,
+                d - s * s3 / total,
+                e - s * s4 / total,
+                f - s * s5 / total,
+                g - s * s6 / total,
+            )
+            for (a, b, c, d, e, f, g), s in zip(covariance, spread, strict=True)
         ]
     )
-
-
-def _product(row: Sequence[float], x: Sequence[float]) -> float:
-    """The dot product, added from left to right: ``sum`` compensates from Python 3.12 on."""
-    total = 0.0
-    for one, other in zip(row, x, strict=True):
-        total += one * other
-    return total
-
-
-def model_of(state: SpendState, minimum_examples: int) -> SpendModel | None:
-    """The model to forecast with; None before there are enough examples."""
-    if state.examples < minimum_examples:
-        return None
-    return SpendModel(state.weights, state.examples, state.serves)
-
-
-def spend_quality(states: Mapping[str, SpendState]) -> Iterator[SpendQuality]:
-    """The quality of both scorers, by horizon."""
-    for horizon, state in sorted(states.items()):
-        for scorer, orders, lost in (
-            ("challenger", state.challenger_orders, state.challenger_deviance),
-            ("formula", state.formula_orders, state.formula_deviance),
-        ):
-            yield SpendQuality(
-                horizon_days=float(horizon),
-                scorer=scorer,
-                examples=state.compared,
-                ratio=orders / state.spent_orders if state.spent_orders else None,
-                deviance=lost / state.compared if state.compared else None,
-            )
-
-
-class SpendStates(Struct, rename="camel"):
-    """What is learnt, by horizon in days."""
-
-    horizons: dict[str, SpendState] = {}
 
 
 class SpendLearner:
@@ -270,7 +168,7 @@ class SpendLearner:
         """Learn from an example, if it has a forecast."""
         if example.forecast is None:
             return
-        horizon = f"{example.horizon_days:g}"
+        horizon = name_of(example.horizon_days)
         state = self._state.horizons.setdefault(horizon, SpendState())
         margin = self._parameters.value.challenger_margin
         learn_spend(state, example.forecast, example.spent_minor, example.timestamp_ms, margin)

@@ -5,7 +5,6 @@ last bit, over one fixed list of features instead of a dictionary an example, wh
 times as much. `tests/models/test_standardized_logistic.py` compares it with River itself.
 """
 
-from collections.abc import Sequence
 from math import exp
 
 #: River's learning rate of the intercept.
@@ -29,13 +28,13 @@ class StandardizedLogistic:
         self.weights = [0.0] * features
         self.intercept = 0.0
 
-    def learn(self, features: Sequence[float], came_true: bool) -> list[float]:
+    def learn(self, features: tuple[float, ...], came_true: bool) -> list[float]:
         """Count one example into means and variances, then learn its outcome; the example as it was
         learnt, standardized.
         """
         self.count = count = self.count + 1
         means, variances, weights = self.means, self.variances, self.weights
-        standardized = []
+        standardized: list[float] = []
         total = 0.0
         for place, value in enumerate(features):
             before = means[place]
@@ -53,18 +52,20 @@ class StandardizedLogistic:
             weights[place] -= rate * (scaled * gradient)
         return standardized
 
-    def standardized(self, features: Sequence[float]) -> list[float]:
+    def standardized(self, features: tuple[float, ...]) -> list[float]:
         """The features as they are now standardized; 0 for one that never varied."""
-        return [
-            (value - mean) / variance**0.5 if variance else 0.0
-            for value, mean, variance in zip(features, self.means, self.variances, strict=True)
-        ]
+        means, variances = self.means, self.variances
+        standardized: list[float] = []
+        for place, value in enumerate(features):
+            variance = variances[place]
+            standardized.append((value - means[place]) / variance**0.5 if variance else 0.0)
+        return standardized
 
-    def log_odds(self, standardized: Sequence[float]) -> float:
+    def log_odds(self, standardized: list[float]) -> float:
         """The log odds of an example that is standardized."""
-        total = 0.0
-        for weight, scaled in zip(self.weights, standardized, strict=True):
-            total += weight * scaled
+        total, weights = 0.0, self.weights
+        for place, scaled in enumerate(standardized):
+            total += weights[place] * scaled
         return total + self.intercept
 
 

@@ -10,6 +10,8 @@ from models.learning.lessons import Tally
 
 #: The day of sums without a day.
 NO_DAY = 0
+#: Before every day that a sum may be of.
+_LONG_AGO = -(1 << 62)
 
 
 class Tallied(Struct, rename="camel"):
@@ -64,24 +66,28 @@ class TallyLearner:
 
     def draw(self, now_ms: int) -> Tallies:
         """Return `so_far`, and drop days outside the window."""
-        today = now_ms // DAY_MS
-        for tallied in self._state.parts.values():
-            for days in tallied.sums.values():
-                for day in [day for day in days if _is_over(day, today, tallied.window_days)]:
-                    del days[day]
+        self.forget(now_ms)
         return self.so_far(now_ms)
 
-
-def _is_over(day: int, today: int, window_days: int) -> bool:
-    return window_days > 0 and day <= today - window_days
+    def forget(self, now_ms: int) -> None:
+        """Drop days outside the window."""
+        today = now_ms // DAY_MS
+        for tallied in self._state.parts.values():
+            if tallied.window_days <= 0:
+                continue
+            last_day = today - tallied.window_days
+            for days in tallied.sums.values():
+                for day in [day for day in days if day <= last_day]:
+                    del days[day]
 
 
 def _within(tallied: Tallied, today: int) -> dict[str, int]:
+    last_day = today - tallied.window_days if tallied.window_days > 0 else _LONG_AGO
     sums: dict[str, int] = {}
     for key, days in tallied.sums.items():
         total = 0
         for day, amount in days.items():
-            if day <= today and not _is_over(day, today, tallied.window_days):
+            if last_day < day <= today:
                 total += amount
         sums[key] = total
     return sums

@@ -69,7 +69,9 @@ class Trainer:
         self._day: Day | None = None
         # Sums do not wait: what is told of them holds everything that was heard.
         tallies = next(one for one in LEARNERS if Tally in one.learns)
-        self._heard_tallies = tallies.start(states.get(tallies.name), parameters)
+        heard = tallies.start(states.get(tallies.name), parameters)
+        assert isinstance(heard, TallyLearner)
+        self._heard_sums = heard
         self._heard_ms = state.heard_ms
 
     @property
@@ -86,7 +88,7 @@ class Trainer:
             return False
         self._heard_ms = max(self._heard_ms, lesson.timestamp_ms)
         if isinstance(lesson, Tally):
-            self._heard_tallies.learn(lesson)
+            self._heard_sums.learn(lesson)
         if not self._waits:
             self.learn_all()
         return True
@@ -136,9 +138,7 @@ class Trainer:
 
     def tallies(self, now_ms: int) -> Tallies:
         """The parts' sums over all customers as of ``now_ms``, of everything that was heard."""
-        learner = self._heard_tallies
-        assert isinstance(learner, TallyLearner)
-        return learner.so_far(now_ms)
+        return self._heard_sums.so_far(now_ms)
 
     def drift_means(self) -> dict[str, float]:
         """The present mean of every stream that is watched for drift."""
@@ -202,7 +202,7 @@ class Trainer:
             if one is not None
         }
         # Days outside of their window are dropped here, too.
-        self._heard_tallies.draw(state.latest_ms)
+        self._heard_sums.forget(state.latest_ms)
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,

@@ -10,11 +10,13 @@ from config.parameters import Parameters
 from models.learning.acquisition import AcquisitionCosts
 from models.learning.gamma_gamma import expected_spend_minor
 from models.learning.history import History
+from models.learning.horizons import ascending, name_of
 from models.learning.lessons import Forecast
 from models.learning.population import Population
 from models.learning.purchases_ahead import expected_purchases, lifetime_years, yearly_purchases
 from models.learning.snapshot import Snapshot
-from models.learning.spend import SpendScoring, expected_orders, features
+from models.learning.spend import expected_orders, features
+from models.learning.spend_models import SpendScoring
 from models.money import minor_per_unit
 
 
@@ -74,7 +76,7 @@ def expect(
     spend_minor = purchases * expected_spend_minor(money, past.repeats + 1, net_minor)
     order_minor = population.order_minor
     seen = features(past, net_minor, spend_minor / order_minor, order_minor)
-    model = snapshot.of(SpendScoring).models.get(f"{horizon_days:g}")
+    model = snapshot.of(SpendScoring).models.get(name_of(horizon_days))
     corrected = None if model is None else expected_orders(model.weights, seen) * order_minor
     forecast = Forecast(spend_minor, corrected, order_minor, seen)
     if model is not None and corrected is not None and model.serves:
@@ -106,10 +108,10 @@ def expect_in_order(
     return found._replace(spend_minor=min(max(found.spend_minor, least), most))
 
 
-def _served_days(snapshot: Snapshot) -> list[float]:
+def _served_days(snapshot: Snapshot) -> tuple[float, ...]:
     """The horizons for which a challenger serves, the shortest first."""
     models = snapshot.of(SpendScoring).models
-    return sorted(float(name) for name, model in models.items() if model.serves)
+    return ascending(tuple([name for name, model in models.items() if model.serves]))
 
 
 def expected_revenue(

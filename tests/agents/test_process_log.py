@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from config import VERSION
+from config.compiled import flavour
 from tests.house.repository import ROOT
 
 SECRET = "canary-7d"
@@ -56,7 +57,7 @@ def test_json_is_one_object_a_line_from_the_first_to_the_last(code: int) -> None
     first, library, explained, bug, last = map(json.loads, written)
 
     assert code == exit_code
-    assert (VERSION, "worker") == (first["version"], first["program"])
+    assert (VERSION, flavour(), "worker") == (first["version"], first["core"], first["program"])
     assert {
         "redis_url": "redis://:***@redis:6379/0",
         "erasure_salt": "***",
@@ -73,7 +74,8 @@ def test_json_is_one_object_a_line_from_the_first_to_the_last(code: int) -> None
 def test_text_has_the_same_lines() -> None:
     _, written = lines_of("0", "text")
 
-    assert f"INFO agents.process_log: keepstream worker {VERSION} starts as process" in written[0]
+    said = f"INFO agents.process_log: keepstream worker {VERSION} ({flavour()}) starts as process"
+    assert said in written[0]
     assert "redis_url=redis://:***@redis:6379/0" in written[0]
     assert 1 == sum("broker is away" in line for line in written)
     assert "with exit code 0" in written[-1]

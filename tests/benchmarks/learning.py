@@ -16,13 +16,15 @@ from time import process_time
 from msgspec.structs import replace
 
 from models.learning.bgnbd import BgNbd
-from models.learning.churn import Seen, score
+from models.learning.churn import Seen
 from models.learning.churn_models import ChurnScoring
 from models.learning.feature_names import NAMES
 from models.learning.history import History
-from models.learning.online import OnlineLearner, OnlineState
+from models.learning.online import OnlineLearner
+from models.learning.online_state import OnlineState
 from models.learning.population import Population
 from models.learning.scorers import combined
+from models.learning.scoring import score
 from tests.models.lines import PARAMETERS, PRIOR
 
 Example = tuple[tuple[float, ...], bool]

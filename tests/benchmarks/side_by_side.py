@@ -1,6 +1,8 @@
-"""CPU of `keepstream replay`, side by side: of two trees, or with parameters and without.
+"""CPU of `keepstream replay`, side by side: of two trees, with parameters and without, or of the
+core interpreted there and compiled here.
 
     python -m tests.benchmarks.side_by_side --source DIR
+    python -m tests.benchmarks.side_by_side --compiled
     python -m tests.benchmarks.side_by_side --set timeline.enabled=false
 
 Folds a simulated shop's log twice, in two processes that take turns, some hundred lines each: what
@@ -67,11 +69,16 @@ def take_turns(path: Path, assignments: Sequence[str]) -> None:
 
 
 @contextmanager
-def side(tree: Path, log: Path, assignments: Sequence[str]) -> Iterator[Side]:
+def side(tree: Path, log: Path, assignments: Sequence[str], flavour: str) -> Iterator[Side]:
     command = [sys.executable, __file__, _TURN, str(log)]
     for assignment in assignments:
         command += ["--set", assignment]
-    environ = {**os.environ, "PYTHONPATH": str(tree), "OPENBLAS_NUM_THREADS": "1"}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "OPENBLAS_NUM_THREADS": "1",
+        "KEEPSTREAM_COMPILED": flavour,
+    }
     with subprocess.Popen(
         command, cwd=tree, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -100,11 +107,20 @@ def compared(sides: Sequence[Side]) -> tuple[int, list[float]]:
     return count, seconds
 
 
+def compiled_tree() -> Path:
+    """A copy of this tree whose core is compiled."""
+    sys.path.insert(0, str(ROOT))
+    from tests import compiled_tree as made  # noqa: PLC0415 - not in a process that is timed
+
+    return made.compiled_tree()
+
+
 def one_round(chosen: argparse.Namespace, log: Path) -> tuple[float, float]:
     """µs of CPU an event, there and here."""
     with ExitStack() as stack:
-        there = stack.enter_context(side(chosen.source.resolve(), log, chosen.set))
-        here = stack.enter_context(side(ROOT, log, ()))
+        there = stack.enter_context(side(chosen.source.resolve(), log, chosen.set, "off"))
+        tree = compiled_tree() if chosen.compiled else ROOT
+        here = stack.enter_context(side(tree, log, (), "on" if chosen.compiled else "off"))
         events, seconds = compared([there, here])
     before, now = (one / events * 1e6 for one in seconds)
     return before, now
@@ -116,6 +132,7 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--source", type=Path, default=ROOT)
     options.add_argument("--set", action="append", default=[])
+    options.add_argument("--compiled", action="store_true")
     options.add_argument(_TURN, type=Path, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.take_turns is not None:

@@ -19,6 +19,7 @@ _LEFT_BEHIND = {
     ".venv-peers",
     ".venv-second",
     ".venv-released",
+    "__compiled__",
     "__pycache__",
     "build",
     "dist",

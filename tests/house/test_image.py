@@ -17,9 +17,11 @@ from config import VERSION
 from tests.house.repository import ROOT, files
 
 #: What the build puts where, and nobody else has on the machine.
-PLACES = ("/opt/keepstream", "/src", "/var/lib/keepstream")
+PLACES = ("/opt/keepstream", "/opt/compiler", "/src", "/var/lib/keepstream")
 #: Needs root, and changes the machine it is on.
 USERS = ("groupadd", "useradd")
+#: The same; the machine has what it installs.
+SYSTEM = "apt-get install"
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -74,6 +76,8 @@ class Build:
     def follow(self, name: str, text: str) -> None:
         if name == "RUN" and any(word in text for word in USERS):
             self.users.append(text)
+        elif name == "RUN" and SYSTEM in text:
+            assert shutil.which("gcc")
         elif name == "RUN":
             subprocess.run(
                 ["/bin/sh", "-ec", self.here(text)], env=self.environment, cwd=self.root, check=True
@@ -84,6 +88,9 @@ class Build:
                 if variable == "PIP_NO_CACHE_DIR":
                     continue
                 self.environment[variable] = value.replace("$PATH", self.environment["PATH"])
+        elif name == "ARG":
+            variable, _, value = text.partition("=")
+            self.environment[variable] = value
         elif name == "COPY" and "--from=" not in text:
             source, target = text.split()
             self._copy(source, Path(self.here(target)))
@@ -97,6 +104,8 @@ class Build:
                 place = target / inside
             elif source == str(inside):
                 place = target
+            elif inside.is_relative_to(source):
+                place = target / inside.relative_to(source)
             else:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +141,9 @@ def test_what_the_image_holds_runs_by_itself(tmp_path: Path) -> None:
     assert "KEEPSTREAM_BOOTSTRAP_SERVERS" in build.run("keepstream", "settings")
     said = "import config, agents.app, agents.webhooks.deliverer; print(config.VERSION)"
     assert VERSION == build.run("python", "-c", said).strip()
+    # The core is compiled, and the compiler is not there.
+    shutil.rmtree(tmp_path / "opt/compiler")
+    assert f"keepstream {VERSION} (compiled)" == build.run("keepstream", "--version").strip()
     # Rules, parameters and other data of the packages came along.
     assert "churn-risk" in build.run("keepstream", "rules", "check")
     # What only tests and checks need did not.

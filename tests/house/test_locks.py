@@ -8,18 +8,22 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from config.compiled import COMPILER
 from tests.house.repository import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = ROOT / "requirements/runtime.txt"
 DEV = ROOT / "requirements/dev.txt"
+COMPILE = ROOT / "requirements/compile.txt"
 REAL = ROOT / "requirements/real.txt"
 BENCH = ROOT / "requirements/bench.txt"
 PEERS = ROOT / "requirements/peers.txt"
+DOCS = ROOT / "requirements/docs.txt"
+TRACES = ROOT / "requirements/traces.txt"
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 every_lock = pytest.mark.parametrize(
-    "lock", [RUNTIME, DEV, REAL, BENCH, PEERS], ids=["runtime", "dev", "real", "bench", "peers"]
+    "lock", [RUNTIME, DEV, COMPILE, REAL, BENCH, TRACES, PEERS, DOCS], ids=lambda lock: lock.stem
 )
 
 
@@ -57,15 +61,22 @@ def test_no_lock_names_a_place(lock: Path) -> None:
 def test_what_is_tested_is_what_is_run() -> None:
     assert pins(RUNTIME).items() <= pins(REAL).items() <= pins(BENCH).items()
     assert pins(BENCH).items() <= pins(DEV).items()
+    assert pins(RUNTIME).items() <= pins(TRACES).items() <= pins(DEV).items()
+    assert pins(RUNTIME).items() <= pins(COMPILE).items() <= pins(DEV).items()
 
 
 def test_locks_fulfil_the_project() -> None:
     runtime = PYPROJECT["project"]["dependencies"] + PYPROJECT["build-system"]["requires"]
 
     assert [] == asked(runtime, RUNTIME)
+    assert [] == asked(runtime + EXTRAS["compile"], COMPILE)
     assert [] == asked(runtime + EXTRAS["real"], REAL)
     assert [] == asked(runtime + EXTRAS["bench"], BENCH)
     assert [] == asked(runtime + [text for extra in EXTRAS.values() for text in extra], DEV)
+
+
+def test_a_build_is_by_the_compiler_of_the_lock() -> None:
+    assert COMPILER == f"mypy=={pins(COMPILE)['mypy']}"
 
 
 def test_peers_are_those_that_are_asked_for_and_none_is_ours() -> None:

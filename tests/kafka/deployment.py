@@ -60,8 +60,10 @@ class Deployment:
         redis_url: str,
         prefix: str,
         directory: Path,
+        programs: Sequence[Program] = (PRESENT,),
         **overrides: int | str,
     ) -> None:
+        """``programs``: what workers run, in turn."""
         self.settings = load_settings(
             {},
             bootstrap_servers=bootstrap_servers,
@@ -71,6 +73,7 @@ class Deployment:
         )
         self.directory = directory
         self.workers: list[Worker] = []
+        self._programs = programs
         create_topics(self.settings)
 
     @property
@@ -98,12 +101,13 @@ class Deployment:
         self,
         *arguments: str,
         is_live: bool = True,
-        program: Program = PRESENT,
+        program: Program | None = None,
         **environment: str,
     ) -> Worker:
         """Start a worker, for which all is aloud unless ``is_live`` is False."""
         if is_live:
             arguments = ("--live", *arguments)
+        program = program or self._programs[len(self.workers) % len(self._programs)]
         process = ServerProcess(f"worker-{len(self.workers)}", self.directory)
         worker = Worker(process, {**self.environment, **environment}, arguments, program)
         self.workers.append(worker)

@@ -8,17 +8,20 @@ import msgspec
 import pytest
 
 from agents.trials.demo.shop import ShopConfig, simulate
+from config.compiled import COMPILED, INTERPRETED
 from config.topics import CUSTOMER_EVENTS
 from models.events.wire import LINK_TYPES
 from models.learning.label_sampling import LabelSampling
 from models.learning.snapshot import decode_snapshot
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
+from tests.compiled_tree import compiled_tree
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_commits_are_durable, assert_exact, assert_replayed
 from tests.kafka.points import BREAKING, VARIABLE
 from tests.kafka.storm import Storm
 from tests.kafka.visitors import with_visitors
+from tests.kafka.worker import PRESENT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
@@ -60,7 +63,13 @@ def shop_with_a_bound(
     parameters = directory / "parameters.toml"
     parameters.write_text(f"[{section}]\n{line}\n")
     return Deployment(
-        kafka.bootstrap_servers, valkey.url, prefix, directory, parameters=str(parameters)
+        kafka.bootstrap_servers,
+        valkey.url,
+        prefix,
+        directory,
+        # Whoever is killed is replaced by the other flavour.
+        programs=(PRESENT, PRESENT._replace(source=compiled_tree())),
+        parameters=str(parameters),
     )
 
 
@@ -96,6 +105,8 @@ def survive_a_storm(
     exact = assert_replayed(deployment, assignments=[BOUND])
     assert max(sampling.one_in for sampling in samplings(deployment)) > 1
     assert {0} == {worker.stop() for worker in deployment.alive}
+    for flavour in (COMPILED, INTERPRETED):
+        assert any(f"({flavour}) starts" in w.log_text() for w in deployment.workers)
     if kafka is None:
         assert [] == storm.unexplained()
     # Shown by pytest -s.

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from models.learning.bgnbd import BgNbd, Cell, cell_of, fit, p_alive, p_no_purchase
+from models.learning.bgnbd import BgNbd, Cell, cell_of, fit
+from models.learning.purchases_ahead import p_alive, p_no_purchase
 
 #: As Fader, Hardie and Lee estimated them for CDNOW.
 CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426)

@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from config.parameters import Parameters
 from models.customer import scores
 from models.learning.bgnbd import BgNbd
-from models.learning.churn import Seen, assessed, score
+from models.learning.churn import Seen
 from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
 from models.learning.explanation import Group
 from models.learning.feature_names import NAMES
 from models.learning.history import History
 from models.learning.population import Population
 from models.learning.scorers import SCORERS, Scorer
+from models.learning.scoring import assessed, score
 from models.learning.snapshot import Snapshot
 from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene
 

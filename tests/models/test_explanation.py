@@ -14,14 +14,14 @@ from models.customer.part import SCORE
 from models.customer.row import Row
 from models.customer.scene import Scene
 from models.decisions.decide import BASE, look, reasons
-from models.decisions.trigger import Cause
 from models.events.event import Event
-from models.learning.bgnbd import BgNbd, p_no_purchase
+from models.learning.bgnbd import BgNbd
 from models.learning.churn import Churn, Source
 from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
 from models.learning.explanation import GROUP_OF, Direction, Explanation, Group
 from models.learning.feature_names import NAMES
 from models.learning.population import Population
+from models.learning.purchases_ahead import p_no_purchase
 from models.learning.scorers import LOG_ODDS_MAX, SCORERS, Scorer
 from models.learning.snapshot import Snapshot
 from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene, seen
@@ -276,7 +276,7 @@ def test_a_score_that_decides_nothing_is_not_explained() -> None:
     # When the next purchase is overdue: before, no score is asked for.
     now = Asked(BUYER, "ada", at(days=120), within.present)
 
-    assert [] == look(now, within.plan.policy.triggers[SCORE], Cause("m"))
+    assert [] == look(now, within.plan.policy.triggers[SCORE], SCORE)
     assert scores.churn in now.readings
     assert not {scores.assessment, scores.explanation, reason} & now.readings
 

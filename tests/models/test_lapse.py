@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from models.customer.churn import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, lapsed
-from models.learning.bgnbd import BgNbd, p_no_purchase
+from models.learning.bgnbd import BgNbd
 from models.learning.churn import Churn, Source
 from models.learning.history import History
 from models.learning.lapse import lapse
+from models.learning.purchases_ahead import p_no_purchase
 from models.learning.scorers import SCORERS, Said
 from tests.models.lines import at, context, happened, lived
 

@@ -30,7 +30,7 @@ from models.learning.snapshot import (
     encode_snapshot,
     prior_snapshot,
 )
-from models.learning.spend import NAMES as SPEND_NAMES
+from models.learning.spend_models import NAMES as SPEND_NAMES
 from models.learning.trainer import Trainer, TrainerState
 from models.population import MEASURES, samples_of
 from tests.models.lines import DAY_MS, PARAMETERS, at

@@ -12,7 +12,7 @@ from models.events.foreign import Foreign
 from models.learning.feature_names import NAMES
 from models.learning.lesson_checks import AHEAD_MAX_MS, learnable_lesson, require_past
 from models.learning.scorers import SCORERS
-from models.learning.spend import NAMES as SEEN
+from models.learning.spend_models import NAMES as SEEN
 from tests.models.lines import at
 
 FEATURES = b64encode(pack(f"<{len(NAMES)}f", *(0.5,) * len(NAMES))).decode()

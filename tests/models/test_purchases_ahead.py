@@ -7,8 +7,13 @@ from scipy.integrate import quad
 from scipy.stats import beta
 
 from config.duration import DAY_MS
-from models.learning.bgnbd import BgNbd, p_alive
-from models.learning.purchases_ahead import expected_purchases, lifetime_years, yearly_purchases
+from models.learning.bgnbd import BgNbd
+from models.learning.purchases_ahead import (
+    expected_purchases,
+    lifetime_years,
+    p_alive,
+    yearly_purchases,
+)
 
 #: As fitted to CDNOW by Fader, Hardie and Lee.
 CDNOW = BgNbd(0.243, 4.414, 0.793, 2.426)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from models.learning.reliability import BINS, CALIBRATION_BINS, Reliability, bin_of, log_loss
+from models.learning.reliability import CALIBRATION_BINS, Reliability
+from models.learning.score_table import BINS, ScoreTable, bin_of, log_loss
 
 Draw = Callable[[np.random.Generator], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 
@@ -38,10 +39,10 @@ NAMES = ["calibrated", "overconfident", "rare", "noise"]
 
 
 def learnt(scores: NDArray[np.float64], came_true: NDArray[np.bool_]) -> Reliability:
-    reliability = Reliability()
+    table = ScoreTable()
     for score, true in zip(scores, came_true, strict=True):
-        reliability.learn(float(score), bool(true))
-    return reliability
+        table.learn(float(score), bool(true))
+    return table.state()
 
 
 def exact_auc(scores: NDArray[np.float64], came_true: NDArray[np.bool_]) -> float:
@@ -94,9 +95,10 @@ def test_merged_is_the_same_as_learnt_together(draw: Draw, cut: int) -> None:
 
 
 def test_what_cannot_be_told_is_none() -> None:
-    nothing, always = Reliability(), Reliability()
+    table = ScoreTable()
     for _ in range(9):
-        always.learn(0.7, True)
+        table.learn(0.7, True)
+    nothing, always = Reliability(), table.state()
 
     assert (None, None, None) == (nothing.auc, nothing.mean_log_loss, nothing.calibration_error)
     assert always.auc is None
@@ -113,11 +115,11 @@ def test_what_cannot_be_told_is_none() -> None:
     ],
 )
 def test_auc_by_hand(scores: list[tuple[float, bool]], auc: float) -> None:
-    found = Reliability()
+    table = ScoreTable()
     for score, came_true in scores:
-        found.learn(score, came_true)
+        table.learn(score, came_true)
 
-    assert auc == found.auc
+    assert auc == table.state().auc
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0, 1e-300, 1.0 - 1e-16, 0.5])
@@ -138,11 +140,12 @@ def test_its_size_does_not_grow_with_what_it_has_seen() -> None:
 
 def test_a_curve_has_bins_of_equal_count_and_its_gaps_are_the_calibration_error() -> None:
     rng = Random(4)
-    found = Reliability()
+    table = ScoreTable()
     for _ in range(3_000):
         said = rng.random()
         # Too sure: what is said to be likely is less so, and what unlikely more.
-        found.learn(said, rng.random() < 0.25 + said / 2)
+        table.learn(said, rng.random() < 0.25 + said / 2)
+    found = table.state()
     curve = found.curve()
 
     assert CALIBRATION_BINS == len(curve)
@@ -153,3 +156,17 @@ def test_a_curve_has_bins_of_equal_count_and_its_gaps_are_the_calibration_error(
     gaps = [abs(p.said - p.came_true) * p.scores for p in curve]
     assert found.calibration_error == pytest.approx(sum(gaps) / 3_000)
     assert [] == Reliability().curve()
+
+
+def test_a_table_that_is_stored_goes_on_where_it_was() -> None:
+    rng = Random(5)
+    scores = [(rng.random(), rng.random() < 0.5, rng.randrange(1, 9)) for _ in range(200)]
+    without_end, table = ScoreTable(), ScoreTable()
+    for number, (score, came_true, weight) in enumerate(scores):
+        without_end.learn(score, came_true, weight)
+        table.learn(score, came_true, weight)
+        if not number % 50:
+            stored = msgspec.json.encode(table.state())
+            table = ScoreTable(msgspec.json.decode(stored, type=Reliability))
+
+    assert msgspec.json.encode(without_end.state()) == msgspec.json.encode(table.state())

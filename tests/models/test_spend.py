@@ -10,15 +10,8 @@ import pytest
 from config.duration import DAY_MS
 from models.learning.history import History
 from models.learning.lessons import Forecast
-from models.learning.spend import (
-    SpendState,
-    deviance,
-    expected_orders,
-    features,
-    learn_spend,
-    model_of,
-    spend_quality,
-)
+from models.learning.spend import deviance, expected_orders, features, learn_spend
+from models.learning.spend_models import SpendState, model_of, spend_quality
 from tests.models.lines import at
 
 ORDER_MINOR = 5_000.0

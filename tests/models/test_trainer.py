@@ -15,15 +15,17 @@ from river.preprocessing import StandardScaler
 from config.parameters import Parameters
 from models.customer import scores
 from models.customer.row import Row
-from models.learning.bgnbd import BgNbd, p_no_purchase
-from models.learning.churn import Churn, Source, score
+from models.learning.bgnbd import BgNbd
+from models.learning.churn import Churn, Source
 from models.learning.churn_models import CHAMPION, ChurnModels, ChurnScoring, LinearModel
 from models.learning.contest import Contest
 from models.learning.feature_names import NAMES, pack, unpack
 from models.learning.lessons import Example, Observation, packed_text
 from models.learning.log_odds import sigmoid
-from models.learning.online import OnlineLearner, OnlineState
+from models.learning.online import OnlineLearner
+from models.learning.online_state import OnlineState
 from models.learning.population import Population, PopulationLearner
+from models.learning.purchases_ahead import p_no_purchase
 from models.learning.scorers import (
     SCORERS,
     Said,
@@ -34,6 +36,7 @@ from models.learning.scorers import (
     say,
     unpack_said,
 )
+from models.learning.scoring import score
 from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer
 from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene

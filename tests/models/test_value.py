@@ -17,7 +17,7 @@ from models.learning.lessons import Example
 from models.learning.population import Population
 from models.learning.purchases_ahead import expected_purchases
 from models.learning.snapshot import Snapshot
-from models.learning.spend import SpendModel, SpendScoring
+from models.learning.spend_models import SpendModel, SpendScoring
 from models.learning.value import ValueView, Worth, expect, expected_revenue
 from tests.models.lines import PARAMETERS, PRIOR, at, context, happened, lived, scene, seen, waited
 

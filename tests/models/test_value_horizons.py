@@ -11,7 +11,7 @@ from models.learning.gamma_gamma import GammaGamma
 from models.learning.history import History
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot
-from models.learning.spend import SpendModel, SpendScoring
+from models.learning.spend_models import SpendModel, SpendScoring
 from models.learning.value import Worth, expect, expect_in_order
 from tests.models.lines import PRIOR
 

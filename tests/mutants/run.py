@@ -64,7 +64,9 @@ def put_in(mutant: Mutant, root: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            source, target, ignore=shutil.ignore_patterns("__pycache__", "__compiled__")
+        )
     else:
         shutil.copy(source, target)
 

@@ -28,7 +28,7 @@ from models.learning.lessons import (
 from models.learning.population import PopulationState
 from models.learning.scorers import SCORERS, Said, combined, pack_said
 from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot
-from models.learning.spend import NAMES as SPEND_NAMES
+from models.learning.spend_models import NAMES as SPEND_NAMES
 from models.learning.tallies import TallyState
 from models.learning.trainer import Trainer, TrainerState
 from tests.models.lines import PARAMETERS as SHIPPED

@@ -1,20 +1,23 @@
 """One log, folded: SHA-256 of everything that comes of it.
 
-``python -m tests.replay.digest`` prints them; ``python -m tests.replay.digest PYTHON`` also asks
-another interpreter, and fails unless both give the same bytes. `make digests` does, with a Python
-of another version: a worker may be replaced by one that runs on it.
+``python -m tests.replay.digest`` prints them; with ``--compiled`` it also asks the compiled flavour
+of the core, and with ``PYTHON`` another interpreter, and fails unless all give the same bytes.
+`make digests` asks both: a worker may be replaced by one that runs on another version, or compiled.
 """
 
+import argparse
+import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 
 import msgspec
 
 from agents.trials.demo.shop import ShopConfig, simulate
+from config.compiled import VARIABLE, flavour
 from config.parameters import Parameters
 from models.answer import Score
 from models.customer.profile import encode_profile
@@ -26,6 +29,7 @@ from models.learning.snapshot import Snapshot, encode_snapshot
 from models.learning.trainer import Lesson, Trainer
 from models.parameters import load_parameters
 from models.replay import Output, Replay
+from tests.compiled_tree import compiled_tree, environment
 
 #: Some 26,000 events, with enough mishaps that each kind is in the log.
 SHOP = ShopConfig(
@@ -128,23 +132,34 @@ def fold(shop: ShopConfig = SHOP) -> Digests:
     return digests
 
 
-def main(others: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--compiled", action="store_true")
+    options.add_argument("pythons", nargs="*", metavar="PYTHON")
+    asked = options.parse_args(arguments)
     digests = fold()
     found = digests.lines()
-    print(f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}")
+    print(
+        f"Python {platform.python_version()} ({flavour()}), NumPy {version('numpy')}, "
+        f"SciPy {version('scipy')}"
+    )
     print(*found, sep="\n")
     too_few = [kind for kind, count in digests.counts.items() if count < LEAST[kind]]
     if too_few:
         print(f"The log says too little of: {', '.join(too_few)}.")
         return 1
-    differing = [other for other in others if not gives(found, other)]
+    interpreted = {**os.environ, VARIABLE: "off"}
+    others: list[tuple[str, Mapping[str, str]]] = [(one, interpreted) for one in asked.pythons]
+    if asked.compiled:
+        others.append((sys.executable, {**environment(compiled_tree()), VARIABLE: "on"}))
+    differing = [python for python, environ in others if not gives(found, python, environ)]
     return 1 if differing else 0
 
 
-def gives(expected: list[str], python: str) -> bool:
+def gives(expected: list[str], python: str, environ: Mapping[str, str]) -> bool:
     """Whether another interpreter gives the same; prints what it gives otherwise."""
     command = [python, "-m", "tests.replay.digest"]
-    run = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)
     heading, *found = run.stdout.splitlines() or [f"{python} gave nothing"]
     is_same = found == expected
     differing = [line for line in found if line not in expected]
@@ -153,4 +168,4 @@ def gives(expected: list[str], python: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

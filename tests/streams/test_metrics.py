@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from models.learning.churn_models import ChurnScoring, Quality
 from models.learning.population import Population
-from models.learning.spend import SpendModel, SpendQuality, SpendScoring
+from models.learning.spend_models import SpendModel, SpendQuality, SpendScoring
 from models.population import MEASURES, samples_of
 from streams.metrics import REFUSAL_LABELS_MAX, Metrics
 from tests.models.lines import PRIOR

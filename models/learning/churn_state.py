@@ -1,0 +1,15 @@
+"""What a snapshot has of the churn learner."""
+
+from msgspec import Struct
+
+from models.learning.online_state import OnlineState
+from models.learning.reliability import Reliability
+
+
+class ChurnState(Struct, rename="camel"):
+    """``horizons``: what was learnt, by horizon in days; ``reliability`` of the scores given at
+    decisions, by "horizon kind scorer", over examples that every scorer had scored.
+    """
+
+    horizons: dict[str, OnlineState] = {}
+    reliability: dict[str, Reliability] = {}

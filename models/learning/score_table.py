@@ -1,0 +1,83 @@
+"""Counts scores against what came true, each in a bin of its logit."""
+
+from math import floor, inf, log
+
+from models.learning.reliability import Bin, Reliability
+
+BINS = 128
+_LOGIT_MAX = 8.0
+_EPSILON = 1e-6
+_SURE = 1.0 - _EPSILON
+
+
+class _Counts:
+    """What `Bin` keeps."""
+
+    __slots__ = ("count", "positives", "scores")
+
+    def __init__(self, count: int = 0, positives: int = 0, scores: float = 0.0) -> None:
+        self.count = count
+        self.positives = positives
+        self.scores = scores
+
+
+class ScoreTable:
+    """A `Reliability` that goes on counting."""
+
+    __slots__ = ("_bins", "_count", "_examples", "_log_loss_sum", "_positives")
+
+    def __init__(self, state: Reliability | None = None) -> None:
+        state = state or Reliability()
+        # In the order in which they were first seen, as they are stored.
+        self._bins = {
+            index: _Counts(found.count, found.positives, found.scores)
+            for index, found in state.bins.items()
+        }
+        self._count = state.count
+        self._positives = state.positives
+        self._log_loss_sum = state.log_loss_sum
+        self._examples = state.examples
+
+    def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
+        """Count one score, as many times as ``weight`` says."""
+        self.add(score, came_true, weight, bin_of(score), log_loss(score, came_true))
+
+    def add(self, score: float, came_true: bool, weight: int, place: int, loss: float) -> None:
+        """As `learn`, of a score whose bin and loss are known: several tables count the same."""
+        found = self._bins.get(place)
+        if found is None:
+            found = self._bins[place] = _Counts()
+        found.count += weight
+        found.scores += weight * score
+        if came_true:
+            found.positives += weight
+            self._positives += weight
+        self._count += weight
+        self._log_loss_sum += weight * loss
+        self._examples += 1
+
+    def state(self) -> Reliability:
+        """What was counted so far."""
+        return Reliability(
+            {
+                index: Bin(found.count, found.positives, found.scores)
+                for index, found in self._bins.items()
+            },
+            self._count,
+            self._positives,
+            self._log_loss_sum,
+            self._examples,
+        )
+
+
+def log_loss(score: float, came_true: bool) -> float:
+    """Minus the logarithm of the probability given to what happened; bounded."""
+    score = min(max(score, _EPSILON), _SURE)
+    return -log(score if came_true else 1.0 - score)
+
+
+def bin_of(score: float) -> int:
+    """The bin of a score in (0, 1)."""
+    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
+    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
+    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)
