@@ -1,22 +1,24 @@
 """A worker at a steady rate of events, side by side: of this tree and of another.
 
     python -m tests.benchmarks.at_a_rate --source DIR [--per-s 400] [--seconds 15] [--rounds 2]
+    python -m tests.benchmarks.at_a_rate --source DIR --at-once
 
 Each round starts a worker of either tree, on topics of its own, and publishes the same events as
-time passes. Told are µs of CPU an event, the latency from the broker's taking an event to its
-having the trigger, and what the worker uses afterwards with nothing to do. At a rate that the
-machine cannot carry latencies are those of a backlog, and mean nothing.
+time passes, or with ``--at-once`` before it goes on, so that it never waits. Told are µs of CPU an
+event, the latency from the broker's taking an event to its having the trigger, and what the worker
+uses afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
+backlog, and mean nothing.
 """
 
 import argparse
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
+from tests.benchmarks.figures import load_1min
 from tests.benchmarks.peers.shop_log import shop_records
 from tests.benchmarks.whole_engine import WARM_UP, Steady, WholeEngine
 from tests.kafka.worker import PRESENT, Program
@@ -33,7 +35,7 @@ def told(found: Steady) -> str:
     return (
         f"{found.event_us:6.1f} µs an event, p50 {ranked[len(ranked) // 2]} ms, "
         f"p99 {ranked[int(len(ranked) * 0.99)]} ms of {len(ranked)}, "
-        f"then {found.idle * 100:.2f}% of a core, load {os.getloadavg()[0]:.1f}"
+        f"then {found.idle * 100:.2f}% of a core, load {load_1min()}"
     )
 
 
@@ -43,6 +45,7 @@ def main() -> int:
     options.add_argument("--per-s", type=int, default=400)
     options.add_argument("--seconds", type=int, default=15)
     options.add_argument("--rounds", type=int, default=2)
+    options.add_argument("--at-once", action="store_true")
     chosen = options.parse_args()
     # That the leader of a new topic is a moment late is nothing to tell.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -58,10 +61,15 @@ def main() -> int:
         for number in range(chosen.rounds):
             # Neither always comes first.
             for name in sorted(programs, reverse=bool(number % 2)):
-                found = whole.steady(
-                    records, per_s=chosen.per_s, idle_s=IDLE_S, program=programs[name]
-                )
-                print(f"{name:>5}: {told(found)}", flush=True)
+                program = programs[name]
+                if chosen.at_once:
+                    run = whole.drained(records, program=program)
+                    said = f"{run.cpu_s / len(records) * 1e6:6.1f} µs an event, load {load_1min()}"
+                else:
+                    said = told(
+                        whole.steady(records, per_s=chosen.per_s, idle_s=IDLE_S, program=program)
+                    )
+                print(f"{name:>5}: {said}", flush=True)
     return 0
 
 

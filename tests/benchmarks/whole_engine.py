@@ -65,10 +65,12 @@ class WholeEngine:
         ) as deployment:
             yield deployment
 
-    def drained(self, records: Sequence[ShopRecord], *, workers: int = 1) -> Run:
+    def drained(
+        self, records: Sequence[ShopRecord], *, workers: int = 1, program: Program = PRESENT
+    ) -> Run:
         """CPU of one or several workers for these events, all of them there when they begin."""
         with self.deployment() as deployment:
-            run = _spent(deployment, records, deployment.start_workers(workers))
+            run = _spent(deployment, records, deployment.start_workers(workers, program=program))
             assert_exact(deployment, published=len(records))
             return run._replace(broker_bytes=self._written(deployment))
 
@@ -103,8 +105,7 @@ class WholeEngine:
     ) -> Steady:
         """Events of now, published as time passes; the first of them are not counted."""
         with self.deployment() as deployment:
-            worker = deployment.start_worker(program=program)
-            deployment.wait("the worker is ready", worker.is_ready)
+            (worker,) = deployment.start_workers(1, program=program)
             _publish_in_time(deployment, records[:WARM_UP], per_s)
             _await_done(deployment)
             time.sleep(SETTLED_S)
