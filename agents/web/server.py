@@ -225,20 +225,6 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
         return answer_in_json(WhyNot(f"{request.method}: {error.reason}"), error.status, headers)
 
 
-async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response:
-    """What an event would do, or why that cannot be asked here."""
-    topic = request.query.get("topic")
-    if topic is not None and topic not in RAW_TOPICS:
-        return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
-    if not (event := await request.read()):
-        return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
-    assert customers.tried is not None
-    found = customers.tried(event, topic)
-    if isinstance(found, NotHere):
-        return _elsewhere(customers, found.customer, request.path_qs)
-    return answer_in_json(found)
-
-
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     """The customer's profile, where to ask for it, or why there is none."""
     if not is_id(customer):

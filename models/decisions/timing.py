@@ -108,7 +108,7 @@ class _Compiler:
     def _until_edges(self, node: ast.expr) -> _At:
         """What only changes at certain times."""
         if self._is_still(node):
-            return _still(_read(node, self._kinds))
+            return _for_good(_read(node, self._kinds))
         return _until(_read(node, self._kinds), self._edge(node))
 
     def _edge(self, node: ast.expr) -> Callable[[Scene], float]:
@@ -186,14 +186,6 @@ def _for_good(read: Callable[[Scene], bool]) -> _At:
 
 def _until(read: Callable[[Scene], bool], edge: Callable[[Scene], float]) -> _At:
     return lambda scene: (read(scene), edge(scene))
-
-
-#: As long as nothing happens.
-_HOLDS, _HOLDS_NOT = Stands(True, inf), Stands(False, inf)
-
-
-def _still(read: Callable[[Scene], bool]) -> _At:
-    return lambda scene: _HOLDS if read(scene) else _HOLDS_NOT
 
 
 def _negated(inner: _At) -> _At:
