@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from math import nan
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS, MISSPELT, NAMES
@@ -20,12 +20,16 @@ from models.customer.registry import PARTS, RegistryError
 from models.customer.scene import Context, Scene
 from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
+from models.decisions.segments import NOTHING_WATCHED, SegmentWatch, watch_for
 from models.events.event import Kind
 from models.inactivity import INACTIVITY_TIMER
 from models.learning.snapshot import Snapshot
 
 #: The parts that listen to one kind of event.
 Route = tuple[Part[Any], ...]
+#: What a part does when a customer is looked at, by the name of the part.
+Looks = Mapping[str, Callable[[Scene], None]]
+NO_LOOKS: Final[Looks] = {}
 
 
 class Plan(NamedTuple):
@@ -36,6 +40,7 @@ class Plan(NamedTuple):
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
+    ``watch``: segments and other conditions that are looked at as they change.
     """
 
     parameters: Parameters
@@ -48,7 +53,8 @@ class Plan(NamedTuple):
     lateness_ms: int
     inactive_ms: int = 0
     names: Mapping[bytes, str] = NAMES
-    looks: tuple[Callable[[Scene], None], ...] = ()
+    watch: SegmentWatch = NOTHING_WATCHED
+    looks: Looks = NO_LOOKS
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -58,6 +64,7 @@ class Plan(NamedTuple):
             self.facts,
             named=self.policy.named,
             names=self.names,
+            segments=self.watch if self.watch.segments else None,
             clock_ms=clock_ms,
             label_delay_ms=label_delay_ms,
         )
@@ -83,7 +90,8 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         inactive_ms=int(parameters.privacy.inactive),
         # What is known is sure of its code.
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
-        looks=tuple(part.look for part in on if part.look is not None),
+        watch=watch_for(parameters, on, routes),
+        looks={part.name: part.look for part in on if part.look is not None},
     )
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from config.parameters import Parameters, Section
 from models.customer.edges import Edge, never
+from models.customer.motion import Moves
 from models.customer.row import Kept
 from models.customer.scene import Scene
 from models.events.event import Event, EventType
@@ -49,6 +50,8 @@ class Fact(NamedTuple):
     ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
     ``whole``: a number, a count or a flag, never has a fraction.
     ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
+    ``moves``: how time alone changes it; None where nobody can say, as of scores and of what decays
+    or hangs on all customers. ``is_list``: a text of names with blanks between them.
     """
 
     read: Callable[[Scene], float | str]
@@ -61,6 +64,8 @@ class Fact(NamedTuple):
     values: Callable[[Parameters], Collection[str]] | None = None
     answers: tuple[str, str] | None = None
     whole: bool = False
+    moves: Moves | None = None
+    is_list: bool = False
 
     def told(self, value: float | str) -> str:
         """The words of a known value."""

@@ -143,7 +143,8 @@ def test_parameters_that_are_set_can_be_set(
         copy(ROOT / "config/triggers.yaml", tmp_path / mine)
     monkeypatch.chdir(tmp_path)
     for command in commands(document.read_text(), "keepstream"):
-        load_parameters(None, [value for option, value in pairwise(command) if option == "--set"])
+        if assignments := [value for option, value in pairwise(command) if option == "--set"]:
+            load_parameters(None, assignments)
 
 
 def test_parameters_that_are_named_exist() -> None:
