@@ -7,6 +7,7 @@ import pytest
 
 from models.customer.acquisition import ACQUISITION
 from models.customer.identities import IDENTITIES
+from models.customer.improvements import IMPROVEMENTS
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -33,6 +34,7 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
     row.edit(IDENTITIES).is_user = True
     row.edit(ACQUISITION).counted.append((at(5), 1))
     row.edit(NAMED_EVENTS).by_key["download"] = [at(6)]
+    row.edit(IMPROVEMENTS).told_ms = at(7)
     told, *_ = of_row("ada", row)
 
     assert isinstance(told["parts"][part.name], dict)
