@@ -107,6 +107,8 @@ class _Compiler:
 
     def _until_edges(self, node: ast.expr) -> _At:
         """What only changes at certain times."""
+        if self._is_still(node):
+            return _for_good(_read(node, self._kinds))
         return _until(_read(node, self._kinds), self._edge(node))
 
     def _edge(self, node: ast.expr) -> Callable[[Scene], float]:
