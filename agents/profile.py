@@ -96,12 +96,13 @@ class ProfileAgent:
             return
         await self._outbox.flush()
         self._pulse.require()
-        changed = self._write_rows(owned)
+        changed, gone = self._write_rows(owned)
         await self._outbox.flush()
         batch.ack()
         for step in counts.steps:
             step.end()
         self._views.offer(changed)
+        self._views.remove(gone)
         self._count(counts)
         self._metrics.observe_batch(CUSTOMER_EVENTS, len(batch), monotonic() - started_s)
 
@@ -272,8 +273,10 @@ class ProfileAgent:
         outbox.add(CUSTOMER_EVENTS, owned.fold.number, key=None, value=clock_record(clock_ms))
         return True
 
-    def _write_rows(self, owned: list[OwnedPartition]) -> list[str]:
+    def _write_rows(self, owned: list[OwnedPartition]) -> tuple[list[str], list[str]]:
+        """Add what changed to the outbox: the customers, and those who have no row any more."""
         changed: list[str] = []
+        gone: list[str] = []
         for partition in owned:
             number = partition.fold.number
             # Before the rows that they replace: a grave without its row's end is understood.
@@ -281,11 +284,11 @@ class ProfileAgent:
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
             for key, value, headers in partition.rows.drain():
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
-                changed.append(key.decode())
+                (gone if value is None else changed).append(key.decode())
             partition.settle()
             # After the rows: a state in the changelog implies that the rows up to it are there.
             self._write_state(partition)
-        return changed
+        return changed, gone
 
     def _write_state(self, owned: OwnedPartition) -> None:
         key, value, headers = owned.state_record()

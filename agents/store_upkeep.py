@@ -54,7 +54,7 @@ class StoreUpkeep:
                     if was_emptied or not owned.is_shown:
                         self._views.fill(owned.rows.customers())
                         # Whoever erased them may have died before their profiles were deleted.
-                        self._views.offer(owned.gone)
+                        self._views.remove(owned.gone)
                         owned.is_shown = True
             spent_s = self._views.spent_s
             if await self.write_some(is_changing_hands):

@@ -348,7 +348,8 @@ class ProfileViews:
 
     Only a customer's latest row is written, however often it changed meanwhile, and at most once
     in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
-    up after it. Customers who changed come before those with whom a store is filled.
+    up after it. Those who were erased come first, then customers who changed, and last those with
+    whom a store is filled.
     """
 
     def __init__(
@@ -369,6 +370,7 @@ class ProfileViews:
         self._may_have_gone_sets = sets is not None
         self._now_s = now_s
         self._changed: dict[str, None] = {}
+        self._gone: dict[str, None] = {}
         #: Those who did not change, and of whom the store may have nothing.
         self._unshown: dict[str, None] = {}
         #: When profiles were last drawn up, the earliest first; and of those customers, the ones
@@ -387,16 +389,25 @@ class ProfileViews:
         for customer in customers:
             if customer in self._drawn_s:
                 self._resting.add(customer)
-            else:
+            elif customer not in self._gone:
                 self._changed[customer] = None
                 self._unshown.pop(customer, None)
+
+    def remove(self, customers: Iterable[str]) -> None:
+        """Note that these customers were erased: their profiles are deleted before any is written,
+        whatever waits.
+        """
+        for customer in customers:
+            self._gone[customer] = None
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
 
     def fill(self, customers: Iterable[str]) -> None:
         """Note that the store may have no profile of these customers."""
         for customer in customers:
             if customer in self._drawn_s:
                 self._resting.add(customer)
-            elif customer not in self._changed:
+            elif customer not in self._changed and customer not in self._gone:
                 self._unshown[customer] = None
 
     @property
@@ -408,7 +419,7 @@ class ProfileViews:
     def due(self) -> int:
         """The number of profiles that may be written at once."""
         self._end_rests()
-        return len(self._changed) + len(self._unshown)
+        return len(self._gone) + len(self._changed) + len(self._unshown)
 
     @property
     def is_filling(self) -> bool:
@@ -429,7 +440,8 @@ class ProfileViews:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
         self._end_rests()
         # Not a list of all: a million of them wait when a store is filled again.
-        customers = list(islice(chain(self._changed, self._unshown), PROFILES_PER_WRITE))
+        waiting = chain(self._gone, self._changed, self._unshown)
+        customers = list(islice(waiting, PROFILES_PER_WRITE))
         views: dict[str, bytes] = {}
         for begin in range(0, len(customers), PROFILES_PER_TURN):
             begun_s = thread_time()
@@ -449,8 +461,11 @@ class ProfileViews:
         """Add the profiles of these customers to ``views``."""
         for customer in customers:
             # From here on an offer is of a later row than the one that is drawn up.
+            self._gone.pop(customer, None)
             self._changed.pop(customer, None)
             self._unshown.pop(customer, None)
+            # Last again, of those in order of time.
+            self._drawn_s.pop(customer, None)
             self._drawn_s[customer] = self._now_s()
             view = self._render(customer)
             if view is not None:

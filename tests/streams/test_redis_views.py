@@ -212,6 +212,35 @@ def test_a_store_is_filled_behind_what_changes(settings: Settings, store: redis.
     assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
 
 
+def test_who_was_erased_comes_first(settings: Settings, store: redis.Redis) -> None:
+    """Whatever waits, and also of somebody whose profile was written just before."""
+    times = Times()
+    profiles = {f"c-{number}": b"{}" for number in range(2 * PROFILES_PER_WRITE)}
+    last = [*profiles][-1]
+
+    async def write() -> None:
+        async with connect(settings) as client:
+            views = ProfileViews(client, settings, Metrics(), profiles.get, times)
+            views.offer([last])
+            assert await views.write_some()
+            assert store.exists(customer_key(settings, last))
+            views.offer(profiles)
+            profiles[last] = NOBODY
+            views.remove([last])
+            assert await views.write_some()
+            assert not store.exists(customer_key(settings, last))
+            # A new person of this id is written as anybody else is.
+            profiles[last] = b"new"
+            views.offer([last])
+            times.now_s += REST_S
+            while views.due:
+                assert await views.write_some()
+
+    asyncio.run(write())
+    assert b"new" == store.get(customer_key(settings, last))
+    assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
+
+
 def test_profiles_of_nobody_are_deleted_with_the_others(
     settings: Settings, store: redis.Redis
 ) -> None:
