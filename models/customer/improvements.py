@@ -42,7 +42,7 @@ class Improvement(Struct, frozen=True, omit_defaults=True, gc=False):
     topic: EvidenceKind
 
 
-class Heard(State):
+class Improved(State):
     """``released_ms``: of a topic's row, its latest improvement; ``told_ms``: of a customer's, the
     latest one that was told to them.
     """
@@ -51,7 +51,7 @@ class Heard(State):
     told_ms: int = 0
 
 
-def _record(state: Heard, event: Event, scene: Scene) -> None:
+def _record(state: Improved, event: Event, scene: Scene) -> None:
     state.released_ms = max(state.released_ms, event.occurred_at_ms)
     day = event.occurred_at_ms // DAY_MS
     IMPROVEMENTS.tell(scene, [(str(event.properties.topic), day, 1)])
@@ -78,9 +78,9 @@ def _released_for_them(scene: Scene) -> int:
     return released_ms if 0 < signal.heard_ms < released_ms <= scene.at_ms else 0
 
 
-def _united(states: Sequence[Heard], _parameters: Parameters) -> Heard:
+def _united(states: Sequence[Improved], _parameters: Parameters) -> Improved:
     """One person was told what any of their ids was."""
-    one = Heard()
+    one = Improved()
     for state in states:
         one.released_ms = max(one.released_ms, state.released_ms)
         one.told_ms = max(one.told_ms, state.told_ms)
@@ -102,11 +102,11 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
         yield Sample(_RELEASES, (kind,), sums.get(kind, 0))
 
 
-IMPROVEMENTS: Part[Heard] = Part(
+IMPROVEMENTS: Part[Improved] = Part(
     name=IMPROVEMENTS_NAME,
     code="im",
     about="What the shop has improved, told to those who had reason to leave over it.",
-    state=Heard,
+    state=Improved,
     united=_united,
     parameters=ImprovementParameters,
     has_own_file=True,

@@ -76,7 +76,7 @@ class Tiered(State):
     net_minor: int = 0
 
 
-class Standing(NamedTuple):
+class TierRanks(NamedTuple):
     """How a customer stands among all: the bin of each of their `Side`, and the rank, which is NaN
     where it is not known; and the score of the ranks that count.
     """
@@ -121,7 +121,7 @@ def _is_gone(scene: Scene) -> bool:
     )
 
 
-def _standing(scene: Scene) -> Standing | None:
+def _standing(scene: Scene) -> TierRanks | None:
     past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
     if past is None or not orders:
         return None
@@ -149,10 +149,10 @@ def _standing(scene: Scene) -> Standing | None:
         bins.append(place)
         ranks.append(rank)
         score += _WEIGHTS[side] * rank if side in _WEIGHTS else 0.0
-    return Standing(bins, ranks, score, orders, net_minor)
+    return TierRanks(bins, ranks, score, orders, net_minor)
 
 
-def _tier(state: Tiered, found: Standing, scene: Scene) -> Tier:
+def _tier(state: Tiered, found: TierRanks, scene: Scene) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
     VIP's score this counts.
     """

@@ -120,9 +120,12 @@ def key_of(side: Side, place: int) -> str:
 
 
 class TierCutsState(Struct, rename="camel"):
-    """``counts``: customers by the key of a bin, each as of their latest look."""
+    """``counts``: customers by the key of a bin, each as of their latest look; ``looks`` at which
+    one of them moved, so far.
+    """
 
     counts: dict[str, int] = {}
+    looks: int = 0
     drawn: TierCuts = TierCuts()
 
 
@@ -140,6 +143,7 @@ class TierCutsLearner:
         if tally.part != TIERS_NAME:
             return
         counts = self._state.counts
+        self._state.looks += 1
         for key, day, amount in tally.sums:
             if day == NO_DAY:
                 counts[key] = counts.get(key, 0) + amount
@@ -149,19 +153,13 @@ class TierCutsLearner:
         return self._state
 
     def draw(self, now_ms: int) -> TierCuts:
-        """The cut points in force: new ones if those are old enough and enough customers known."""
+        """The cut points in force: new ones if those are old enough, after enough looks."""
         state, section = self._state, self._parameters.of(TierParameters)
         drawn = state.drawn
         is_due = not drawn.counts or now_ms >= drawn.drawn_at_ms + section.recut
-        if is_due and self._customers() >= self._parameters.learning.minimum_examples:
+        if is_due and state.looks >= self._parameters.learning.minimum_examples:
             state.drawn = TierCuts(now_ms // DAY_MS * DAY_MS, self._counts())
         return state.drawn
-
-    def _customers(self) -> int:
-        customers = 0
-        for place in range(len(ENDS[Side.FREQUENCY]) + 1):
-            customers += self._state.counts.get(key_of(Side.FREQUENCY, place), 0)
-        return customers
 
     def _counts(self) -> dict[str, tuple[int, ...]]:
         counts = self._state.counts

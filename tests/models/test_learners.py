@@ -109,8 +109,9 @@ def _of_a_customer(rng: Random, at_ms: int) -> Tally:
 
 
 def tally(rng: Random, at_ms: int) -> Tally:
-    if rng.random() < 0.3:
-        return rng.choice((_of_tiers, _of_an_improvement, _of_a_customer))(rng, at_ms)
+    if rng.random() < 0.8:
+        # Cut points are drawn after enough looks.
+        return rng.choice((*(_of_tiers,) * 6, _of_an_improvement, _of_a_customer))(rng, at_ms)
     day = at_ms // DAY_MS - rng.randrange(40)
     return Tally(at_ms, rng.choice("xy"), 28, ((rng.choice("ab"), day, rng.randint(-9, 9)),))
 

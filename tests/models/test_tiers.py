@@ -189,7 +189,7 @@ def tally(*sums: tuple[str, int]) -> Tally:
     return Tally(0, TIERS.name, 0, tuple((key, NO_DAY, by) for key, by in sums))
 
 
-def learner(minimum: int = 3) -> tuple[TierCutsLearner, Parameters]:
+def learner(minimum: int = 1) -> tuple[TierCutsLearner, Parameters]:
     learning = replace(PARAMETERS.learning, minimum_examples=minimum)
     parameters = replace(PARAMETERS, learning=learning)
     return TierCutsLearner(None, parameters), parameters
