@@ -21,6 +21,8 @@ SECOND_VENV := .venv-second
 RELEASED_VENV := .venv-released
 # What `make bench` compares with, and nothing of Keepstream's.
 PEERS_VENV := .venv-peers
+# What `make docs` needs, and nothing of Keepstream's.
+DOCS_VENV := .venv-docs
 RELEASED := tests/kafka/upgrade/released
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
@@ -56,7 +58,7 @@ endif
 
 .PHONY: nightly test-nightly
 test-nightly: nightly
-nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
+nightly: setup-dev $(RELEASED_VENV)/installed $(PEERS_VENV)/installed $(DOCS_VENV)/installed ## Run all tests and the long ones: a hundred thousand events through kills, brokers that crash
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 .PHONY: soak
@@ -83,6 +85,15 @@ catalogue: setup-dev ## Write docs/catalogue.md anew from the registries of part
 documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the tables and types that the programs run on
 	$(BIN)/keepstream schema openapi > docs/openapi.json
 	$(BIN)/keepstream schema asyncapi > docs/asyncapi.json
+
+.PHONY: reference
+reference: setup ## Write docs/reference anew from settings, parameters, commands, metrics and topics
+	$(BIN)/python -m agents.reference docs/reference
+
+.PHONY: docs
+docs: $(DOCS_VENV)/installed ## Make a site of README.md and docs/ in site/; a warning is an error
+	$(DOCS_VENV)/bin/sphinx-build --fail-on-warning --keep-going --quiet --jobs auto --conf-dir docs/site --doctree-dir site/.doctrees . site
+	@echo "site/index.html is the first page; searching it needs no network."
 
 .PHONY: check
 check: setup-dev ## Lint, formatting, types, layers; changes no file
@@ -124,7 +135,7 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
 .PHONY: bench
-bench: setup $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
+bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
 	$(BIN)/python -m tests.benchmarks.bench $(if $(FULL),--full) $(ARGS)
 
 .PHONY: lock
@@ -137,10 +148,11 @@ lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer ver
 	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
 	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	$(LOCK) requirements/peers.in $(if $(UPGRADE),--upgrade) --output-file requirements/peers.txt
+	$(LOCK) requirements/docs.in $(if $(UPGRADE),--upgrade) --output-file requirements/docs.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SECOND_VENV) $(RELEASED_VENV) $(PEERS_VENV) $(DOCS_VENV) site build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf models/__compiled__
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -182,6 +194,13 @@ $(RELEASED_VENV)/installed: $(RELEASED)/source.tar.xz
 	@echo "Installing the earlier state, from which an upgrade is tried, into $(RELEASED_VENV)"
 	@$(RELEASED_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
 		--require-hashes -r $(RELEASED_VENV)/source/requirements/runtime.txt
+	@touch $@
+
+$(DOCS_VENV)/installed: requirements/docs.txt | $(VENV)/made
+	"$(PYTHON)" -m venv --clear $(DOCS_VENV)
+	@echo "Installing what the site is made with into $(DOCS_VENV)"
+	@$(DOCS_VENV)/bin/python -m pip install --disable-pip-version-check --no-input --quiet \
+		--require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(PEERS_VENV)/installed: requirements/peers.txt

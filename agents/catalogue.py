@@ -3,17 +3,14 @@
 python -m agents.catalogue > docs/catalogue.md
 """
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from typing import Any
 
 import msgspec
 
+from agents.documents.tables import comments, table, values
 from agents.trials.typical import SHOP, Sizes, typical_sizes
-from config.duration import DurationMs
-from config.parameters import Section
 from models.customer.part import EVERYTHING, INTERACTIONS, Part, Timer
 from models.customer.registry import PARTS
 from models.events.event import Nothing
@@ -22,7 +19,6 @@ from models.measures import Measure
 from models.parameters import load_parameters
 from streams.outputs import OUTPUTS
 
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
 _HEAD = """# Catalogue
 
 What there is in Keepstream, part by part: what each hears, what can be set, what it knows of a
@@ -63,12 +59,12 @@ def _part(part: Part[Any], sizes: Sizes) -> Iterator[str]:
     yield from (f"- {line}" for line in _in_short(part, sizes))
     yield ""
     yield from _shapes(part)
-    yield from _table(("parameter", "shipped value", "what it is"), _parameters(part))
-    yield from _table(("moment", "when", "shipped triggers"), _moments(part))
-    yield from _table(("fact", "what it says", "in a receipt"), _facts(part))
+    yield from table(("parameter", "shipped value", "what it is"), _parameters(part))
+    yield from table(("moment", "when", "shipped triggers"), _moments(part))
+    yield from table(("fact", "what it says", "in a receipt"), _facts(part))
     if part.population is not None:
         measures = _measures(part.population.measures)
-        yield from _table(("measure of all customers", "what it says", "labels"), measures)
+        yield from table(("measure of all customers", "what it says", "labels"), measures)
 
 
 def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
@@ -134,15 +130,6 @@ def _measures(measures: Iterable[Measure]) -> Iterator[tuple[str, ...]]:
         yield f"`{measure.name}`", measure.about, ", ".join(measure.labels)
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A table, or nothing without rows."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    if lines:
-        yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
-        yield from lines
-        yield ""
-
-
 def _shapes(part: Part[Any]) -> Iterator[str]:
     """The properties that state needs of the events that the part owns or adds to."""
     events: dict[tuple[type, str], list[str]] = {}
@@ -151,7 +138,7 @@ def _shapes(part: Part[Any]) -> Iterator[str]:
             events.setdefault((kind.shape, ""), []).append(name)
     for name, shape in part.adds.items():
         events.setdefault((shape, ", added to those it has"), []).append(name)
-    yield from _table(
+    yield from table(
         ("event", "properties that are looked at"),
         (
             (", ".join(names), ", ".join(map(_property, msgspec.structs.fields(shape))) + added)
@@ -166,41 +153,10 @@ def _property(field: msgspec.structs.FieldInfo) -> str:
 
 def _parameters(part: Part[Any]) -> Iterator[tuple[str, ...]]:
     if part.parameters is not None:
-        words = _comments(part)
-        for name, value in _values(load_parameters().of(part.parameters), part.parameters.section):
-            yield f"`{name}`", value, words.get(name, "")
-
-
-def _values(section: Section, path: str) -> Iterator[tuple[str, str]]:
-    for field, value in msgspec.structs.asdict(section).items():
-        name = f"{path}.{field}"
-        if isinstance(value, Section):
-            yield from _values(value, name)
-        else:
-            yield name, f"a table of {len(value)}" if isinstance(value, dict) else _value(value)
-
-
-def _comments(part: Part[Any]) -> dict[str, str]:
-    """What the shipped file says beside each parameter, by the parameter's whole name."""
-    file = f"parts/{part.name}.yaml" if part.has_own_file else "parameters.toml"
-    found: dict[str, str] = {}
-    section = part.name if part.has_own_file else ""
-    for line in resources.files("config").joinpath(file).read_text("utf-8").splitlines():
-        if table := re.match(r"\[(.+?)\] *(?:# *(.*))?$", line):
-            section = table[1]
-            found[section] = table[2] or ""
-        elif parameter := re.match(r" *(\w+)(?:: | = ).*?# *(.*)$", line):
-            found[f"{section}.{parameter[1]}"] = parameter[2]
-    return found
-
-
-def _value(value: object) -> str:
-    if isinstance(value, DurationMs):
-        unit, size = next((unit, size) for unit, size in _UNITS if value % size == 0)
-        return f"{value // size}{unit}" if value else "0s"
-    if isinstance(value, tuple):
-        return ", ".join(map(_value, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        file = f"parts/{part.name}.yaml" if part.has_own_file else "parameters.toml"
+        words = comments(file, part.name if part.has_own_file else "")
+        for name, shipped in values(load_parameters().of(part.parameters), part.parameters.section):
+            yield f"`{name}`", shipped, words.get(name, "")
 
 
 def _camel(name: str) -> str:
@@ -211,13 +167,13 @@ def _camel(name: str) -> str:
 def _learners() -> Iterator[str]:
     yield "## Learners\n"
     yield "What is learnt of all customers together; what each draws becomes part of a snapshot.\n"
-    yield from _table(("learner", "learns from", "draws"), map(_learner, LEARNERS))
+    yield from table(("learner", "learns from", "draws"), map(_learner, LEARNERS))
     measures = (
         (*measure, learning.name)
         for learning in LEARNERS
         for measure in _measures(learning.measures)
     )
-    yield from _table(("measure", "what it says", "labels", "learner"), measures)
+    yield from table(("measure", "what it says", "labels", "learner"), measures)
 
 
 def _learner(learning: Learning) -> tuple[str, ...]:
@@ -229,7 +185,7 @@ def _effects() -> Iterator[str]:
     """The effects that leave, and where to."""
     yield "## Outputs\n"
     yield "What comes of an event or of silence, and where it goes.\n"
-    yield from _table(
+    yield from table(
         ("effect", "what it is", "topic", "keyed by"),
         (
             (

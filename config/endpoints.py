@@ -6,7 +6,7 @@ A secret is in a file or a variable of its own, and never in this file.
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,11 +36,12 @@ class EndpointRule(FileEntry, frozen=True):
     """One endpoint, as its entry in the file says.
 
     ``url``, or a file or variable that has it, where it is a secret itself. ``to``: whose format
-    is spoken; ``user`` and ``event``: what some destinations want besides. ``kinds`` and
-    ``channels``: what is delivered; empty for all. ``groups``: whose decisions. ``erased``: whether
-    it is told of erasures. ``begin``: where a new endpoint begins to read. ``rate``: the most
-    requests a second. ``attempts``: how often one decision is tried while others succeed.
-    ``give_up``: the age at which what still fails is set aside.
+    is spoken; ``user``, ``event``, ``field``: what some destinations want besides. ``kinds``,
+    ``channels`` and ``segments``: what is delivered; empty for all. ``facts``: what each message
+    says of its customer, of the facts that decisions have. ``groups``: whose decisions.
+    ``erased``: whether it is told of erasures. ``begin``: where a new endpoint begins to read.
+    ``rate``: the most requests a second. ``attempts``: how often one decision is tried while
+    others succeed. ``give_up``: the age at which what still fails is set aside.
     """
 
     name: Annotated[
@@ -53,10 +54,13 @@ class EndpointRule(FileEntry, frozen=True):
     to: str = "generic"
     user: str = ""
     event: str = ""
+    field: Annotated[str, pattern(r"^([a-z][a-z0-9_]*)?\Z", "the alias of a field")] = ""
     secret_file: Names = ()
     secret_env: Names = ()
     kinds: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     groups: tuple[Literal["treated", "control"], ...] = ("treated",)
     erased: bool = False
     begin: Literal["latest", "earliest"] = "latest"
@@ -88,6 +92,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.rule.name
 
+    def is_as(self, other: "Endpoint") -> bool:
+        """Whether it is the same endpoint, wherever in the file it stands."""
+        theirs = msgspec.structs.replace(other.rule, line=self.rule.line, file=self.rule.file)
+        return (self.rule, self.url, self.secrets) == (theirs, other.url, other.secrets)
+
     def signing_keys(self) -> tuple[bytes, ...]:
         """The keys that its messages are signed with, the present one first."""
         return tuple(b64decode(secret.removeprefix(SIGNING_PREFIX)) for secret in self.secrets)
@@ -109,11 +118,14 @@ LOGINS: Mapping[str, Literal["signed", "url", "key", "user"]] = {
     "klaviyo": "key",
     "hubspot": "key",
     "dittofeed": "key",
+    "mautic": "user",
 }
-
-
-#: Events have to be defined there first, so that all kinds are one.
-_ONE_EVENT = "hubspot"
+#: What one destination wants that no other has, by the name of the entry, and how it is asked for.
+_OF_ONE: Mapping[str, tuple[str, str]] = {
+    # Events have to be defined there first, so that all kinds are one.
+    "event": ("hubspot", "an event's whole name: set event: pe123_keepstream"),
+    "field": ("mautic", "the alias of the contact field that has your ids: set field: customer_id"),
+}
 
 
 def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -134,6 +146,17 @@ def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ..
     return tuple(_endpoint(rule, file.parent, environ) for rule in found.endpoints)
 
 
+def files_of(file: Path, endpoints: Iterable[Endpoint]) -> list[Path]:
+    """Every file that says something of ``endpoints``: ``file`` and those that it names."""
+    names = [
+        name
+        for one in endpoints
+        for name in (*several(one.rule.secret_file), one.rule.url_file)
+        if name
+    ]
+    return [file, *(file.parent / name for name in names)]
+
+
 def _endpoint(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> Endpoint:
     _check_limits(rule)
     if rule.to not in LOGINS:
@@ -144,6 +167,7 @@ def _endpoint(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> E
         *(_secret_in_variable(rule, name, environ) for name in several(rule.secret_env)),
     )
     _check_login(rule, secrets)
+    _check_besides(rule)
     return Endpoint(rule, url, secrets)
 
 
@@ -220,10 +244,15 @@ def _check_login(rule: EndpointRule, secrets: tuple[str, ...]) -> None:
         raise _refused(rule, f"{rule.to} takes one secret, its API key: name it as secret_file")
     if login == "user" and not rule.user:
         raise _refused(rule, f"{rule.to} takes a user besides the secret: set user")
-    if rule.event and rule.to != _ONE_EVENT:
-        raise _refused(rule, f"event would be ignored: {rule.to} gets one for each kind")
-    if not rule.event and rule.to == _ONE_EVENT:
-        raise _refused(rule, "hubspot wants an event's whole name: set event: pe123_keepstream")
+
+
+def _check_besides(rule: EndpointRule) -> None:
+    for name, (destination, what) in _OF_ONE.items():
+        given = getattr(rule, name)
+        if given and rule.to != destination:
+            raise _refused(rule, f"{name} would be ignored: only {destination} has one")
+        if not given and rule.to == destination:
+            raise _refused(rule, f"{destination} wants {what}")
 
 
 def _check_signing(rule: EndpointRule, secret: str) -> None:

@@ -219,8 +219,11 @@ class Truce(Section, frozen=True):
 
 
 class Rules(Section, frozen=True):
+    """``facts``: what every decision says of its customer, by the names of facts."""
+
     triggers: str
     actions: str
+    facts: tuple[str, ...]
 
 
 class Churn(Section, frozen=True):
@@ -298,7 +301,12 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Lists that may be written as a single value.
-_LISTS = (("churn", "horizon_days"), ("identity", "blocked"), ("names", "own"))
+_LISTS = (
+    ("churn", "horizon_days"),
+    ("identity", "blocked"),
+    ("names", "own"),
+    ("rules", "facts"),
+)
 _SHARED: dict[str, type[Section]] = {
     "time": Time,
     "money": Money,

@@ -4,7 +4,7 @@ and vendors whose webhooks it takes, with the secrets that they sign with.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -115,13 +115,17 @@ class SourcesFile(Struct, frozen=True):
 
 
 class Senders:
-    """Every source by its name, and by its write keys; and vendors' webhooks by their names."""
+    """Every source by its name, and by its write keys; and vendors' webhooks by their names.
+    ``files``: what they were read from.
+    """
 
     def __init__(
         self,
         sources: Mapping[str, SenderLimits],
         webhooks: Mapping[str, WebhookSource] | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
+        self.files = files
         self.sources = dict(sources)
         self.webhooks = dict(webhooks or {})
         self._by_hash = {key: name for name, one in self.sources.items() for key in one.keys}
@@ -168,7 +172,9 @@ def load_senders(settings: Settings) -> Senders:
                 f"{file.path}: {name} is a source with write keys and one of webhooks: name one of "
                 f"them otherwise, as each is counted by its name"
             )
-    return Senders(sources, webhook_sources(file))
+    secrets = [name for one in file.webhooks.values() for name in several(one.secret_file)]
+    files = [file.path, *(file.path.parent / name for name in secrets)]
+    return Senders(sources, webhook_sources(file), files if settings.collector_sources else ())
 
 
 def webhook_sources(file: SourcesFile) -> dict[str, WebhookSource]:

@@ -67,7 +67,7 @@ def key(
 ) -> None:
     """Make a write key for a source, and show it, once: only its hash is kept.
 
-    The collector reads the file that KEEPSTREAM_COLLECTOR_SOURCES names when it starts.
+    The collector reads the file that KEEPSTREAM_COLLECTOR_SOURCES names, and again when it changes.
     """
     require_source_name(name)
     write_key = new_write_key()

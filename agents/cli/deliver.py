@@ -53,10 +53,21 @@ def deliver(
         _tell(endpoints_from(settings, file))
         return
     settings = kafka_settings("deliver", bootstrap_servers=bootstrap_servers, web_port=web_port)
-    endpoints = endpoints_from(settings, file)
+    path = endpoints_file(settings, file)
     from agents.webhooks.deliverer import run  # noqa: PLC0415 - Kafka takes long to import
 
-    raise typer.Exit(run(settings, endpoints))
+    raise typer.Exit(run(settings, path, lambda: endpoints_from(settings, path)))
+
+
+def endpoints_file(settings: Settings, file: Path | None) -> Path:
+    """The file that declares endpoints. Raises `CommandError` if none is named."""
+    path = file or (Path(settings.endpoints) if settings.endpoints else None)
+    if path is None:
+        raise CommandError(
+            "no endpoints are declared: name their file by --endpoints or KEEPSTREAM_ENDPOINTS; "
+            "`keepstream init DIR` writes one to begin with"
+        )
+    return path
 
 
 def endpoints_from(settings: Settings, file: Path | None) -> "Sequence[Endpoint]":
@@ -64,13 +75,7 @@ def endpoints_from(settings: Settings, file: Path | None) -> "Sequence[Endpoint]
     from agents.webhooks.checks import require_usable  # noqa: PLC0415 - not for --help
     from config.endpoints import load_endpoints  # noqa: PLC0415
 
-    path = file or (Path(settings.endpoints) if settings.endpoints else None)
-    if path is None:
-        raise CommandError(
-            "no endpoints are declared: name their file by --endpoints or KEEPSTREAM_ENDPOINTS; "
-            "`keepstream init DIR` writes one to begin with"
-        )
-    endpoints = load_endpoints(path, os.environ)
+    endpoints = load_endpoints(endpoints_file(settings, file), os.environ)
     require_usable(endpoints, parameters_from(settings, None))
     return endpoints
 

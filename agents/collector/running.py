@@ -4,16 +4,20 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
 from agents.process_log import run_logged
 from agents.ration import WebTime
+from agents.watched_files import WatchedFiles
 from agents.web.connections import connections_max
 from agents.web.server import ListenAddress, listening, serving
 from config.parameters import Parameters
-from config.settings import Settings, variable_of
+from config.rules import RuleError
+from config.settings import Settings, SettingsError, variable_of
 from config.sources import Senders, load_senders
 from config.topics import DEAD_LETTERS, RAW_TOPICS
 from streams.collector.mappings import mapping_of
@@ -78,15 +82,59 @@ async def _collect(
             ", ".join(sorted(senders.limits)), settings.collector_host, port,
             settings.web_host, own_port,
         )  # fmt: skip
-        for name, one in senders.webhooks.items():
-            log.info(
-                "taking webhooks of %s on http://%s:%d/webhooks/%s",
-                one.rule.vendor, settings.collector_host, port, name,
-            )  # fmt: skip
+        address = f"http://{settings.collector_host}:{port}"
+        _tell_webhooks(senders, address)
+        if senders.files:
+            sources = SourcesInUse(settings, senders, collector, address)
+            watched = WatchedFiles(
+                sources.files, sources.read, (SettingsError, RuleError), metrics.files
+            )
+            watching = asyncio.create_task(watched.watch())
+            stack.callback(watching.cancel)
         await stopping.wait()
         log.info("stopping: what was taken is written first")
         collector.is_closing = True
         await collector.settle(WAIT_S)
+
+
+class SourcesInUse:
+    """The file of sources, and what the collector knows of it."""
+
+    def __init__(
+        self, settings: Settings, senders: Senders, collector: Collector, address: str
+    ) -> None:
+        self._settings = settings
+        self._senders = senders
+        self._collector = collector
+        self._address = address
+
+    def files(self) -> Sequence[Path]:
+        """What the collector was told by."""
+        return self._senders.files
+
+    def read(self) -> None:
+        """Have the collector know what the files say by now. Raises `SettingsError` or `RuleError`,
+        and then it knows what it did.
+        """
+        senders = load_senders(self._settings)
+        self._collector.know(senders)
+        before, after = self._senders.limits.keys(), senders.limits.keys()
+        self._senders = senders
+        log.info(
+            "the file of sources was read again: %d sources%s%s",
+            len(after), _named("new", after - before), _named("gone", before - after),
+        )  # fmt: skip
+        new = {name: senders.webhooks[name] for name in senders.webhooks.keys() - before}
+        _tell_webhooks(Senders({}, new), self._address)
+
+
+def _named(what: str, names: Collection[str]) -> str:
+    return f", {what}: {', '.join(sorted(names))}" if names else ""
+
+
+def _tell_webhooks(senders: Senders, address: str) -> None:
+    for name, one in senders.webhooks.items():
+        log.info("taking webhooks of %s on %s/webhooks/%s", one.rule.vendor, address, name)
 
 
 def _place(settings: Settings) -> ListenAddress:

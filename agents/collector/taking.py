@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agents.collector.answers import Refused, error_answer, json_answer
 from agents.collector.bodies import read_body, read_bytes
+from agents.collector.known_sources import KnownSources
 from agents.collector.operations import RefusedEvent, Taken
 from config.parameters import Parameters
 from config.sources import Senders
@@ -26,7 +27,6 @@ from models.collecting.throttle import Throttle
 from models.collecting.vendor_mapping import Webhook
 from models.events.rejection import Reason, Rejected
 from streams.collector.intake import Intake
-from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.recent_ids import RecentIds
 from streams.collector.shared_outbox import NotWritten, SharedOutbox
@@ -73,24 +73,26 @@ class Collector:
         metrics: CollectorMetrics,
     ) -> None:
         """Raises ``RuleError`` for webhooks whose mapping can't be used."""
-        self._senders = senders
-        self._limits = senders.limits
-        self._mappings = {name: mapping_of(one) for name, one in senders.webhooks.items()}
+        self._known = KnownSources(senders)
         self._parameters = parameters
         self._partitions = partitions
         self._outbox = outbox
         self._metrics = metrics
-        self._throttles = {
-            name: Throttle(one.events_per_second, one.burst) for name, one in self._limits.items()
-        }
         self._recent = RecentIds()
         self._in_hand = 0
         self._settled = asyncio.Event()
         self.is_closing = False
 
+    def know(self, senders: Senders) -> None:
+        """Take events of these sources from now on, and of no others. Raises ``RuleError`` for
+        webhooks whose mapping can't be used, and goes on as before then.
+        """
+        self._known = KnownSources(senders, self._known)
+        self._metrics.know(senders.limits)
+
     def source_named(self, write_key: str) -> str | None:
         """The source that a write key is of; None for a key of nobody."""
-        return self._senders.name_of(write_key)
+        return self._known.senders.name_of(write_key)
 
     def problems(self) -> list[str]:
         """The reasons why nothing can be taken; empty if all is well."""
@@ -136,10 +138,11 @@ class Collector:
         content = await read_body(asked.request)
         started_s = monotonic()
         body = _opened(content, route)
-        asked.source = source = self._source_of(asked.request, body)
-        self._admit(source, len(body.events))
+        known = self._known
+        asked.source = source = _source_of(asked.request, body, known)
+        _admit(known.throttles[source], len(body.events))
         arrival = Arrival(int(time() * 1_000), route.form, body.sent_at, route.type, body.context)
-        intake = self._intake(source, arrival)
+        intake = self._intake(known, source, arrival)
         for number, raw in enumerate(body.events):
             intake.take(number, raw)
             if number % EVENTS_A_TURN == EVENTS_A_TURN - 1:
@@ -152,7 +155,8 @@ class Collector:
 
     async def _take_webhook(self, asked: _Asked) -> Taken:
         name = asked.request.match_info["source"]
-        webhook = self._senders.webhooks.get(name)
+        known = self._known
+        webhook = known.senders.webhooks.get(name)
         if webhook is None:
             raise Refused(404, "not_found", _NO_WEBHOOKS)
         asked.source = name
@@ -164,9 +168,9 @@ class Collector:
         rule = webhook.vendor.signature
         if not is_signed(rule, webhook.secrets, headers, content, now_ms):
             raise Refused(401, "bad_signature", _UNSIGNED.format(header=rule.header))
-        self._admit(name, 1)
-        intake = self._intake(name, Arrival(now_ms))
-        kind = intake.take_webhook(Webhook(name, headers, content), self._mappings[name])
+        _admit(known.throttles[name], 1)
+        intake = self._intake(known, name, Arrival(now_ms))
+        kind = intake.take_webhook(Webhook(name, headers, content), known.mappings[name])
         answer = await self._publish(name, intake)
         if not intake.records:
             self._metrics.count_ignored(name)
@@ -174,25 +178,13 @@ class Collector:
         self._metrics.seconds.observe(monotonic() - started_s)
         return answer
 
-    def _admit(self, source: str, events: int) -> None:
-        """Raises `Refused` for a source that sends more than it may."""
-        throttle = self._throttles[source]
-        if wait_s := throttle.wait_s(monotonic()):
-            raise Refused(
-                429,
-                "too_many_events",
-                "this source sends more than it may: wait as Retry-After says",
-                wait_s,
-            )
-        throttle.take(events, monotonic())
-
-    def _intake(self, source: str, arrival: Arrival) -> Intake:
+    def _intake(self, known: KnownSources, source: str, arrival: Arrival) -> Intake:
         return Intake(
             arrival,
             self._parameters,
             self._partitions,
             source,
-            is_trusted=self._limits[source].is_trusted,
+            is_trusted=known.limits[source].is_trusted,
         )
 
     async def _publish(self, source: str, intake: Intake) -> Taken:
@@ -219,12 +211,25 @@ class Collector:
         refused = intake.refused.total()
         return Taken(success=True, accepted=intake.accepted, refused=refused, errors=errors)
 
-    def _source_of(self, request: web.Request, body: Body) -> str:
-        key = write_key_of(request) or body.write_key
-        source = self._senders.name_of(key) if key else None
-        if source is None:
-            raise Refused(*UNAUTHORIZED)
-        return source
+
+def _source_of(request: web.Request, body: Body, known: KnownSources) -> str:
+    key = write_key_of(request) or body.write_key
+    source = known.senders.name_of(key) if key else None
+    if source is None:
+        raise Refused(*UNAUTHORIZED)
+    return source
+
+
+def _admit(throttle: Throttle, events: int) -> None:
+    """Raises `Refused` for a source that sends more than it may."""
+    if wait_s := throttle.wait_s(monotonic()):
+        raise Refused(
+            429,
+            "too_many_events",
+            "this source sends more than it may: wait as Retry-After says",
+            wait_s,
+        )
+    throttle.take(events, monotonic())
 
 
 def write_key_of(request: web.Request) -> str | None:

@@ -178,7 +178,7 @@ def _webhook(kind: type, about: str, components: Components) -> Node:
         "responses": {
             "2XX": {"description": "Taken."},
             "408": {"description": "Tried again."},
-            "410": {"description": "Nothing more is sent until the deliverer is started again."},
+            "410": {"description": "Nothing more is sent until the endpoint's entry changes."},
             "425": {"description": "Tried again."},
             "429": {"description": "Tried again, after Retry-After."},
             "4XX": {"description": "Set aside."},

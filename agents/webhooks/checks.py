@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from time import time
 from urllib.parse import urlsplit
 
+from agents.webhooks.examples import with_facts
 from config.endpoints import Endpoint
 from config.parameters import Parameters
 from config.rules import RuleError
+from models.customer.registry import FACTS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, decode_decision
 from streams.graves import Fingerprints
 from streams.webhooks.addresses import NOT_PUBLIC, is_inner_literal
 from streams.webhooks.destinations import Composer, Request
-from streams.webhooks.messages import message_of, wants
+from streams.webhooks.messages import SEGMENT, message_of, wants
 from streams.webhooks.templates import TemplateError
 
 #: Headers that let whoever knows them in.
@@ -32,10 +34,13 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
         for what, named, known in (
             ("kind", endpoint.rule.kinds, kinds),
             ("channel", endpoint.rule.channels, channels),
+            ("segment", endpoint.rule.segments, segments_of(parameters)),
+            ("fact", endpoint.rule.facts, set(FACTS)),
         ):
             for name in named:
                 if name not in known:
                     raise _refused(endpoint, _unknown(what, name, known))
+        _require_told(endpoint, parameters)
         if not endpoint.rule.allow_private and is_inner_literal(urlsplit(endpoint.url).hostname):
             raise _refused(endpoint, NOT_PUBLIC)
         try:
@@ -47,6 +52,26 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
                 endpoint,
                 f"erased: {endpoint.rule.to} knows customers by their ids, and that somebody was "
                 f"erased is told without one: leave it out, and delete them there yourself",
+            )
+
+
+def segments_of(parameters: Parameters) -> set[str]:
+    """The segments that a customer may be in."""
+    values = FACTS[SEGMENT].values
+    assert values is not None
+    return {str(name) for name in values(parameters)}
+
+
+def _require_told(endpoint: Endpoint, parameters: Parameters) -> None:
+    rule, told = endpoint.rule, parameters.rules.facts
+    wanted = (*rule.facts, *((SEGMENT,) if rule.segments else ()))
+    for name in wanted:
+        if name not in told:
+            whole = ", ".join(f'"{one}"' for one in dict.fromkeys((*told, *wanted)))
+            raise _refused(
+                endpoint,
+                f"no decision says {name}: set `facts = [{whole}]` in [rules] of the parameters, "
+                "for workers, too, which tell it from then on",
             )
 
 
@@ -67,7 +92,8 @@ def told(endpoints: Sequence[Endpoint], decisions: Sequence[bytes]) -> Iterator[
         composer = Composer(endpoint)
         yield f"{endpoint.name} ({endpoint.rule.to})"
         for content in decisions:
-            message = message_of(decode_decision(content), Fingerprints(), 0)
+            decided = with_facts(decode_decision(content), endpoint.rule)
+            message = message_of(decided, Fingerprints(), 0)
             if not wants(endpoint.rule, message):
                 yield f"  {message.kind} of group {message.group}: not for it"
                 continue

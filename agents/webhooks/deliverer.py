@@ -4,9 +4,10 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from time import time as unix_s
 
 from aiokafka import AIOKafkaProducer
@@ -14,9 +15,12 @@ from aiokafka.errors import KafkaError
 
 from agents.process_log import run_logged
 from agents.ration import WebTime
+from agents.watched_files import WatchedFiles
 from agents.web.server import Readiness, process_site, serving
-from config.endpoints import Endpoint
-from config.settings import Settings
+from config.endpoints import Endpoint, files_of
+from config.parameters import ParameterError
+from config.rules import RuleError
+from config.settings import Settings, SettingsError
 from streams.broker_watch import BrokerWatch
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
@@ -35,27 +39,38 @@ log = logging.getLogger(__name__)
 RESTART_S = 2.0
 
 
-def run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
-    """Deliver until SIGTERM or SIGINT; the process's exit code.
+Load = Callable[[], Sequence[Endpoint]]
 
-    Raises `BrokerUnreachable` or `TopicsError` before anything is read when it cannot start.
+
+def run(settings: Settings, file: Path, load: Load) -> int:
+    """Deliver until SIGTERM or SIGINT; the process's exit code. ``load`` reads ``file``, now and
+    when it changes.
+
+    Raises `RuleError`, `BrokerUnreachable` or `TopicsError` before anything is read when it cannot
+    start.
     """
-    return run_logged("deliver", settings, lambda: _run(settings, endpoints))
+    endpoints = load()
+    return run_logged("deliver", settings, lambda: _run(settings, endpoints, file, load))
 
 
-def _run(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
+def _run(settings: Settings, endpoints: Sequence[Endpoint], file: Path, load: Load) -> int:
     require_topics(settings)
-    run_timed(Deliverer(settings, endpoints).run())
+    run_timed(Deliverer(settings, endpoints, file, load).run())
     return 0
 
 
 class Deliverer:
     """All endpoints of one process."""
 
-    def __init__(self, settings: Settings, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(
+        self, settings: Settings, endpoints: Sequence[Endpoint], file: Path, load: Load
+    ) -> None:
         self._settings = settings
-        self._endpoints = endpoints
-        self._metrics = WebhookMetrics(endpoint.name for endpoint in endpoints)
+        self._file = file
+        self._load = load
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+        self._metrics = WebhookMetrics(self._endpoints)
+        self._delivering: dict[str, asyncio.Task[None]] = {}
         self._feeds: dict[str, EndpointFeed] = {}
         self._deliveries: dict[str, EndpointDelivery] = {}
         self._broker = BrokerWatch(settings)
@@ -78,13 +93,56 @@ class Deliverer:
             port = await stack.enter_async_context(serving(site, self._settings, time))
             log.info(
                 "delivering to %s; health and metrics at %s:%s",
-                ", ".join(endpoint.name for endpoint in self._endpoints),
+                ", ".join(self._endpoints),
                 self._settings.web_host, port,
             )  # fmt: skip
             async with asyncio.TaskGroup() as group:
-                for endpoint in self._endpoints:
-                    group.create_task(self._keep_delivering(endpoint, producer))
+                reading = asyncio.create_task(self._watched(group, producer).watch())
+                stack.callback(reading.cancel)
+                self._begin(self._endpoints, group, producer)
+                await self._leaving.wait()
         log.info("stopped: whatever was taken is committed")
+
+    def _watched(self, group: asyncio.TaskGroup, producer: AIOKafkaProducer) -> WatchedFiles:
+        return WatchedFiles(
+            lambda: files_of(self._file, self._endpoints.values()),
+            lambda: self._read_again(group, producer),
+            (RuleError, ParameterError, SettingsError),
+            self._metrics.files,
+        )
+
+    def _begin(
+        self, names: Iterable[str], group: asyncio.TaskGroup, producer: AIOKafkaProducer
+    ) -> None:
+        for name in names:
+            delivering = self._delivering.get(name)
+            # One that is about to end goes on instead.
+            if delivering is None or delivering.done():
+                delivering = group.create_task(self._keep_delivering(name, producer))
+                self._delivering[name] = delivering
+
+    def _read_again(self, group: asyncio.TaskGroup, producer: AIOKafkaProducer) -> None:
+        """Go on as the file has it by now: an endpoint that changed begins again at its position,
+        and the others notice nothing. Raises `RuleError`.
+        """
+        before, now = self._endpoints, {one.name: one for one in self._load()}
+        if self._leaving.is_set():
+            return
+        self._endpoints = now
+        new = sorted(now.keys() - before.keys())
+        gone = sorted(before.keys() - now.keys())
+        changed = sorted(
+            name for name in now.keys() & before.keys() if not now[name].is_as(before[name])
+        )
+        for name in (*gone, *changed):
+            if feed := self._feeds.get(name):
+                feed.leave()
+        for name in new:
+            self._metrics.know(name)
+        self._begin(new, group, producer)
+        told = (("new", new), ("changed", changed), ("gone", gone))
+        words = [f"{what}: {', '.join(names)}" for what, names in told if names]
+        log.info("the file of endpoints was read again: %s", "; ".join(words) or "all as before")
 
     def _drawn(self) -> bytes:
         self._metrics.broker_silence.set(self._broker.silence_s())
@@ -96,25 +154,26 @@ class Deliverer:
         for feed in self._feeds.values():
             feed.leave()
 
-    async def _keep_delivering(self, endpoint: Endpoint, producer: AIOKafkaProducer) -> None:
-        """Deliver to one endpoint; begin again when the broker failed it, which others may not
-        notice.
+    async def _keep_delivering(self, name: str, producer: AIOKafkaProducer) -> None:
+        """Deliver to one endpoint, as long as the file has it; begin again when it changed, and
+        when the broker failed it, which others may not notice.
         """
         undelivered = UndeliveredMessages(producer, self._settings)
         around = Surroundings(
-            set_aside=partial(undelivered.keep, endpoint.name),
+            set_aside=partial(undelivered.keep, name),
             metrics=self._metrics,
             fingerprints=Fingerprints(self._settings.erasure_salt),
             max_age_ms=self._settings.deliver_max_age_ms,
             clock_ms=lambda: int(unix_s() * 1_000),
             chance=random.random,
         )
-        while not self._leaving.is_set():
+        while name in self._endpoints and not self._leaving.is_set():
+            endpoint = self._endpoints[name]
             async with Sender(endpoint) as sender:
                 delivery = EndpointDelivery(endpoint.rule, Composer(endpoint), sender, around)
                 feed = EndpointFeed(self._settings, endpoint.rule, delivery, self._metrics)
-                self._feeds[endpoint.name] = feed
-                self._deliveries[endpoint.name] = delivery
+                self._feeds[name] = feed
+                self._deliveries[name] = delivery
                 try:
                     await feed.run()
                 except (
@@ -127,8 +186,11 @@ class Deliverer:
                     # end, it would end the process in silence.
                     if (task := asyncio.current_task()) is not None and task.cancelling():
                         raise
-                    log.warning("%s: %s; beginning again", endpoint.name, _in_short(error))
+                    log.warning("%s: %s; beginning again", name, _in_short(error))
                     await self._rest()
+        if name not in self._endpoints:
+            del self._feeds[name], self._deliveries[name]
+            self._metrics.forget(name)
 
     async def _rest(self) -> None:
         try:
@@ -139,9 +201,9 @@ class Deliverer:
 
     def _problems(self) -> list[str]:
         joining = [
-            f"{endpoint.name} has yet to join its group"
-            for endpoint in self._endpoints
-            if endpoint.name not in self._feeds or not self._feeds[endpoint.name].has_joined
+            f"{name} has yet to join its group"
+            for name in self._endpoints
+            if name not in self._feeds or not self._feeds[name].has_joined
         ]
         return [*self._broker.problems(), *joining]
 

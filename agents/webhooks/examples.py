@@ -1,10 +1,16 @@
 """Decisions to show what an endpoint would get."""
 
+from msgspec.structs import replace
+
+from config.endpoints import EndpointRule
+from models.customer.registry import FACTS
 from models.decisions.trigger import (
     ACTION_WITHDRAWN,
     NEXT_BEST_ACTION,
     ActionWithdrawn,
     Cause,
+    Decision,
+    FactsTold,
     NextBestAction,
     Priority,
     ReasonCode,
@@ -12,6 +18,7 @@ from models.decisions.trigger import (
     Trigger,
     encode_decision,
 )
+from streams.webhooks.messages import SEGMENT
 
 _REASONS = (ReasonCode("cart_items", 1.0, "1 in the cart"),)
 _CAUSE = Cause(deadline="cart-idle:1772650800000")
@@ -69,4 +76,19 @@ WITHDRAWAL = ActionWithdrawn(
     what="marketing",
     group="treated",
 )
+
+
+def with_facts(decided: Decision, rule: EndpointRule) -> Decision:
+    """The decision as it is where workers tell the facts that an endpoint asks for: of a customer
+    in the first of its segments.
+    """
+    if isinstance(decided, ActionWithdrawn):
+        return decided
+    facts: FactsTold = {name: _EXAMPLE[FACTS[name].kind] for name in rule.facts}
+    if rule.segments:
+        facts[SEGMENT] = rule.segments[0]
+    return replace(decided, facts=facts)
+
+
+_EXAMPLE: dict[type, float | str] = {float: 1.0, str: "…"}
 EXAMPLES = tuple(encode_decision(one) for one in (TRIGGER, ACTION, WITHDRAWAL))

@@ -80,6 +80,8 @@ def rename_spelling(fields: dict[str, Raw], name: str) -> None:
         return
     wanted = folded(name)
     for key in fields:
-        if folded(key) == wanted:
+        # Folding makes no name of ASCII longer, so most need not be folded.
+        is_shorter = len(key) < len(wanted) and key.isascii()
+        if not is_shorter and folded(key) == wanted:
             fields[name] = fields.pop(key)
             return

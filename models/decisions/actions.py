@@ -158,4 +158,5 @@ def _decided(
         churn_reason=receipts.churn_reason,
         not_before=iso(not_before) if not_before > scene.at_ms else None,
         contaminated=contamination(scene),
+        facts=receipts.facts,
     )

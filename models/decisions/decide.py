@@ -2,7 +2,9 @@
 one action chosen for all of them, or nothing.
 """
 
-from math import isnan
+from math import isfinite, isnan
+
+from msgspec import UNSET, UnsetType
 
 from models.customer.consent import CONSENT_CHANGED, personalisation_refused
 from models.customer.contacts import CONTACTS, COOLDOWN_OVER
@@ -20,6 +22,7 @@ from models.decisions.trigger import (
     Cause,
     ChurnReceipt,
     Decision,
+    FactsTold,
     ReasonCode,
     Receipts,
     Trigger,
@@ -126,6 +129,7 @@ def _trigger(
         churn_reason=told.churn_reason,
         group=scene.of(group),
         contaminated=contamination(scene),
+        facts=told.facts,
     )
 
 
@@ -162,7 +166,20 @@ def receipts(scene: Scene) -> Receipts:
         # Without a churn score there is no churn to give a reason for.
         churn_reason=scene.of(reason) if score is not None else None,
         value_at_stake=scene.of(value_at_stake),
+        facts=_facts_told(scene),
     )
+
+
+def _facts_told(scene: Scene) -> FactsTold | UnsetType:
+    names = scene.parameters.rules.facts
+    if not names:
+        return UNSET
+    known: FactsTold = {}
+    for name in names:
+        value = scene[name]
+        is_known = value != "" if isinstance(value, str) else isfinite(value)
+        known[name] = value if is_known else None
+    return known
 
 
 def _churn_receipt(score: Churn | None) -> ChurnReceipt | None:

@@ -44,6 +44,8 @@ _ANSWER = (
     "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
     "itself"
 )
+#: Facts that decisions tell, which are in every message.
+FACTS_TOLD_MAX = 24
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
@@ -84,6 +86,7 @@ def compile_policy(parameters: Parameters) -> Policy:
     """Compile the rules. Raises `RuleError` that names file, line and what is wrong."""
     _require_unique(parameters.triggers.triggers)
     triggers = [_trigger(rule, parameters.names) for rule in parameters.triggers.triggers]
+    _check_facts(parameters.rules.facts)
     catalogue = parameters.actions
     _require_unique(catalogue.actions)
     for cap in catalogue.caps:
@@ -212,6 +215,20 @@ def _priced_by_the_customer(actions: Sequence[CompiledAction]) -> Iterator[str]:
                 f"{compiled.rule.where}: {compiled.rule.name}: value names {named[0]}: an offer "
                 f"must not be worth more or less by how much the price decides for somebody; use "
                 f"it in `when`"
+            )
+
+
+def _check_facts(names: Sequence[str]) -> None:
+    """What decisions tell is known whatever brought them about."""
+    if len(names) > FACTS_TOLD_MAX:
+        raise RuleError(f"rules.facts: {len(names)} of them, and {FACTS_TOLD_MAX} are the most")
+    for name in names:
+        if name not in FACTS:
+            raise RuleError(f"rules.facts: there is no fact {name!r}{hint(name, FACTS)}")
+        if (moment := FACTS[name].moment) is not None:
+            raise RuleError(
+                f"rules.facts: {name} is known at the moment {moment} alone, and decisions are "
+                f"made at others, too: leave it out"
             )
 
 

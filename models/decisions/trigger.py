@@ -52,14 +52,19 @@ class ChurnReceipt(Struct, frozen=True, rename="camel"):
     scores: dict[str, float] = {}
 
 
+#: Facts of a customer by their names; null for one that is not known.
+FactsTold = dict[str, float | str | None]
+
+
 class Receipts(NamedTuple):
-    """The facts about the customer in every decision; ``value_at_stake`` is in the shop's
-    currency.
+    """What every decision of a moment says of the customer; ``value_at_stake`` is in the shop's
+    currency, ``facts`` are those that ``rules.facts`` asks for.
     """
 
     churn: ChurnReceipt | None
     churn_reason: ChurnReason | None
     value_at_stake: float
+    facts: FactsTold | UnsetType = UNSET
 
 
 class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):
@@ -69,7 +74,8 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     shop's currency. ``group``: treated or control; who acts on triggers must leave the control
     group alone, too. None in triggers of earlier releases, which did not say it. ``contaminated``:
     true for a customer with decisions of both groups, whom to leave out of comparisons; else not
-    said.
+    said. ``facts``: what ``rules.facts`` asks for, as the decision was made with; not said where
+    it asks for none, and of a customer who refuses that who they are decides.
     """
 
     id: str
@@ -86,6 +92,7 @@ class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_
     churn_reason: ChurnReason | None = None
     group: str | None = None
     contaminated: bool | UnsetType = UNSET
+    facts: FactsTold | UnsetType = UNSET
 
 
 class Priority(Struct, frozen=True, rename="camel"):
@@ -121,7 +128,8 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """What to do about all triggers of one moment: the action with the highest priority, or
     nothing. If ``group`` is control, do not take it: the control group measures its effect.
-    ``contaminated``: true for a customer with decisions of both groups; else not said.
+    ``contaminated``: true for a customer with decisions of both groups; else not said. ``facts``:
+    as in a trigger.
     ``not_before``: when the customer's quiet hours end; None to take it at once.
 
     Nothing is done when every action was rejected: then ``action``, ``channel``, ``owner``,
@@ -152,6 +160,7 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
     churn_reason: ChurnReason | None = None
     not_before: str | None = None
     contaminated: bool | UnsetType = UNSET
+    facts: FactsTold | UnsetType = UNSET
 
 
 class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):

@@ -9,6 +9,8 @@ _TIME = r"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fra
 _OFFSET = r"(?:(?P<utc>[Zz])|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)"
 _MOMENT = re.compile(rf"{_DATE}[Tt ]{_TIME} ?{_OFFSET}", re.ASCII).fullmatch
 _LENGTH_MAX: Final = 64
+#: What is between the numbers of 2026-03-01T10:00:00.000Z.
+_USUAL_MARKS: Final = ("-", "-", "T", ".", "Z")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 #: The year 3000: a deadline that follows from an event before it can still be written as a date.
 LATEST_MS = 32_503_680_000_000
@@ -21,6 +23,8 @@ def moment_of(text: str) -> datetime | None:
     offset (``+01``), and a blank for T. 24:00 is the next midnight, and a leap second the second
     after it, as computers count. Without an offset, a text is no moment.
     """
+    if (usual := _usual_moment_of(text)) is not None:
+        return usual
     text = text.strip(" ")
     found = _MOMENT(text) if len(text) <= _LENGTH_MAX else None
     if found is None:
@@ -55,6 +59,19 @@ def moment_of(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment
+
+
+def _usual_moment_of(text: str) -> datetime | None:
+    """The moment of a text as `iso` writes it, which is read ten times as fast; None for any
+    other, and for one that is no moment.
+    """
+    marks = text[4:5], text[7:8], text[10:11], text[19:20], text[23:]
+    if marks != _USUAL_MARKS:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _ends_a_day(moment: datetime) -> bool:

@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from models.events.rejection import Reason
 from streams.exposition import exposed, new_registry
+from streams.file_metrics import FileMetrics
 
 #: As many sources have labels of their own; all others are one.
 SOURCES_LABELLED_MAX = 50
@@ -25,7 +26,8 @@ class CollectorMetrics:
 
     def __init__(self, sources: Iterable[str]) -> None:
         self.registry = registry = new_registry()
-        self._labels = {name: name for name in sorted(sources)[:SOURCES_LABELLED_MAX]}
+        self.files = FileMetrics(registry)
+        self._labels: dict[str, str] = {}
         self._requests = Counter(
             "keepstream_collector_requests",
             "Requests by source and status",
@@ -81,8 +83,15 @@ class CollectorMetrics:
             "What was taken and waits to be written to Kafka",
             registry=registry,
         )
-        # At zero from the start, so that increase() counts the first ones.
-        for label in self._labels.values():
+        self.know(sources)
+
+    def know(self, sources: Iterable[str]) -> None:
+        """Give sources labels of their own, as long as there are some left."""
+        for label in sorted(set(sources) - self._labels.keys()):
+            if len(self._labels) == SOURCES_LABELLED_MAX:
+                return
+            self._labels[label] = label
+            # At zero from the start, so that increase() counts the first ones.
             for fate in ("accepted", "refused", "left_out", "ignored"):
                 self._events.labels(label, fate)
             for reason in Reason:

@@ -68,6 +68,7 @@ DESTINATIONS: Mapping[str, Destination] = {
     "dittofeed": Destination(
         vendors.dittofeed, vendors.key_after("Basic"), lambda _: "/api/public/apps/track"
     ),
+    "mautic": Destination(vendors.mautic, vendors.basic, lambda _: "/api/contacts/new"),
 }
 
 
@@ -80,7 +81,7 @@ class Composer:
         self._endpoint = endpoint
         self._destination = DESTINATIONS.get(rule.to)
         escape = self._destination.escape if self._destination else str
-        self._template = Template(rule.template, escape) if rule.template else None
+        self._template = Template(rule.template, escape, rule.facts) if rule.template else None
         self._keys = endpoint.signing_keys() if self._destination is None else ()
 
     @property
@@ -101,7 +102,8 @@ class Composer:
 
     def _body(self, message: Message) -> bytes:
         if self._template is not None:
-            return self._template.render({"id": message.id, **message.fields()})
+            fields = message.fields(self._endpoint.rule.facts)
+            return self._template.render({"id": message.id, **fields})
         if self._destination is None:
-            return body_of(message)
+            return body_of(message, self._endpoint.rule.facts)
         return msgspec.json.encode(self._destination.content(message, self._endpoint))

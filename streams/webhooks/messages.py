@@ -3,10 +3,11 @@
 The body is that of Standard Webhooks, ``{type, timestamp, data}``, the same bytes on each try.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from config.endpoints import EndpointRule
 from models.decisions.trigger import (
@@ -31,6 +32,8 @@ BODY_BYTES_MAX = 20_000
 #: What is left out of a message that would be larger, first what is asked for least;
 #: `keepstream explain ID` has all of it.
 LEFT_OUT_FIRST: Final = ("suppressed", "outranked", "churnReason", "churn", "reasons", "gates")
+#: The fact by which endpoints choose customers.
+SEGMENT: Final = "segment"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +82,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def decided_at_ms(self) -> int:
         return _ms(self.timestamp)
 
-    def fields(self) -> dict[str, Any]:
-        """``type``, ``timestamp`` and ``data``, as plain values."""
+    def facts(self, chosen: Collection[str]) -> dict[str, Any]:
+        """Those of the ``chosen`` facts of the customer that the decision was made with."""
+        told = getattr(self.content, "facts", UNSET)
+        return {} if told is UNSET else {name: told[name] for name in chosen if name in told}
+
+    def fields(self, facts: Collection[str] = ()) -> dict[str, Any]:
+        """``type``, ``timestamp`` and ``data``, as plain values; of facts those that are chosen."""
         data = msgspec.to_builtins(self.content)
+        data.pop("facts", None)
+        if chosen := self.facts(facts):
+            data["facts"] = chosen
         return {"type": self.type, "timestamp": self.timestamp, "data": data}
 
 
@@ -145,6 +156,8 @@ def wants(rule: EndpointRule, message: Message) -> bool:
         return rule.erased
     if content.group not in rule.groups:
         return False
+    if rule.segments and not _is_of_one(message, rule.segments):
+        return False
     if isinstance(content, Trigger):
         # A trigger is by no channel: whoever asks for one wants actions.
         return not rule.channels and (not rule.kinds or content.kind in rule.kinds)
@@ -153,9 +166,17 @@ def wants(rule: EndpointRule, message: Message) -> bool:
     return is_kind and (not rule.channels or content.channel in rule.channels)
 
 
-def body_of(message: Message) -> bytes:
+def _is_of_one(message: Message, segments: Collection[str]) -> bool:
+    """Whether the customer was in one of these when it was decided. A withdrawal does not say, and
+    must be heard by whoever got the action.
+    """
+    is_withdrawal = isinstance(message.content, ActionWithdrawn)
+    return is_withdrawal or message.facts([SEGMENT]).get(SEGMENT) in segments
+
+
+def body_of(message: Message, facts: Collection[str] = ()) -> bytes:
     """The body as JSON, below `BODY_BYTES_MAX`; ``leftOut`` names what had to be left out."""
-    fields = message.fields()
+    fields = message.fields(facts)
     content = msgspec.json.encode(fields)
     left_out: list[str] = []
     for name in LEFT_OUT_FIRST:

@@ -3,10 +3,12 @@ reasons.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams.exposition import exposed, new_registry
+from streams.file_metrics import FileMetrics
 
 #: What becomes of a message for an endpoint.
 DELIVERED, EXPIRED, WITHDRAWN, ERASED, UNDELIVERED = FATES = (
@@ -82,13 +84,24 @@ class WebhookMetrics:
             "How long ago a Kafka broker last answered this process",
             registry=registry,
         )
+        self.files = FileMetrics(registry)
         for endpoint in endpoints:
-            # At zero from the start, so that increase() counts the first ones.
-            for fate in FATES:
-                self._messages.labels(endpoint, fate)
-            self._retries.labels(endpoint)
-            self._breaker.labels(endpoint)
-            self._disabled.labels(endpoint)
+            self.know(endpoint)
+
+    def know(self, endpoint: str) -> None:
+        """Begin to count of an endpoint."""
+        # At zero from the start, so that increase() counts the first ones.
+        for fate in FATES:
+            self._messages.labels(endpoint, fate)
+        self._retries.labels(endpoint)
+        self._breaker.labels(endpoint)
+        self._disabled.labels(endpoint)
+
+    def forget(self, endpoint: str) -> None:
+        """Say nothing more of how an endpoint stands that there is no longer."""
+        for gauge in (self._breaker, self._disabled, self._pending, self._lag):
+            with suppress(KeyError):
+                gauge.remove(endpoint)
 
     def count(self, endpoint: str, fate: str, number: int = 1) -> None:
         """Add messages that came to an end."""

@@ -7,7 +7,7 @@ anything is sent: a path that no message has is refused.
 import json
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -17,6 +17,8 @@ from models.events.erasure_record import ErasureNotice
 
 _PLACE = re.compile(r"\$\{([^}]*)\}")
 _TOP = ("id", "type", "timestamp", "data")
+#: Only those are sent that the endpoint chooses.
+_FACTS = "data.facts"
 
 
 class TemplateError(ValueError):
@@ -28,8 +30,10 @@ class Template:
     within a longer text a field that a message has not is empty.
     """
 
-    def __init__(self, text: str, escape: Callable[[str], str] = str) -> None:
-        """Raises ``TemplateError``."""
+    def __init__(
+        self, text: str, escape: Callable[[str], str] = str, facts: Iterable[str] = ()
+    ) -> None:
+        """``facts``: those of the customer that messages say. Raises ``TemplateError``."""
         try:
             self._tree = msgspec.json.decode(text)
             # Only this reader tells of a name that stands twice.
@@ -39,7 +43,7 @@ class Template:
         if not isinstance(self._tree, dict):
             raise TemplateError("template: it is to be a JSON object: begin it with {")
         self._escape = escape
-        known = frozenset(known_paths())
+        known = frozenset(known_paths(facts))
         for path in _paths(self._tree):
             if path not in known:
                 raise TemplateError(
@@ -101,12 +105,14 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def known_paths() -> Iterator[str]:
-    """Every path that some message has."""
+def known_paths(facts: Iterable[str] = ()) -> Iterator[str]:
+    """Every path that some message has, with these facts."""
     yield from _TOP
     yield "data.type"
     for kind in (Trigger, NextBestAction, ActionWithdrawn, ErasureNotice):
-        yield from _fields_of(kind, "data")
+        yield from (path for path in _fields_of(kind, "data") if path != _FACTS)
+    for name in facts:
+        yield f"{_FACTS}.{name}"
 
 
 def _fields_of(kind: Any, path: str) -> Iterator[str]:

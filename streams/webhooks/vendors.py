@@ -7,12 +7,14 @@ where it has one, is the decision's, so that a repeat is recognised there.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
 from config.endpoints import Endpoint
+from models.decisions.trigger import ActionWithdrawn, NextBestAction
 from streams.webhooks.messages import Message
 
 Headers = Mapping[str, str]
@@ -42,15 +44,18 @@ def event_name(message: Message) -> str:
     return f"keepstream {message.kind}"
 
 
-def properties(message: Message) -> dict[str, str | float]:
-    """What a tool can use of a decision: texts and numbers, without what it has not."""
-    data = message.fields()["data"]
+def properties(message: Message, endpoint: Endpoint) -> dict[str, str | float]:
+    """What a tool can use of a decision: texts and numbers, without what it has not. A fact has its
+    own name, and stands back where a property has it.
+    """
+    data = message.fields(endpoint.rule.facts)["data"]
+    facts = {name: value for name, value in data.get("facts", {}).items() if value is not None}
     told = {name: data[field] for field, name in _TOLD.items() if data.get(field) is not None}
     if churn := data.get("churn"):
         told["churn_probability"] = churn["probability"]
     if reasons := data.get("reasons"):
         told["reasons"] = "; ".join(reason["words"] for reason in reasons)
-    return told
+    return {**facts, **told}
 
 
 def _number_of(message: Message) -> int:
@@ -90,31 +95,31 @@ def customerio_path(message: Message) -> str:
     return f"/api/v1/customers/{who}/events"
 
 
-def customerio(message: Message, _: Endpoint) -> Any:
+def customerio(message: Message, endpoint: Endpoint) -> Any:
     return {
         "name": event_name(message),
         # Recognises a repeat, and must look like a ULID.
         "id": _ulid(message),
         "timestamp": _seconds(message),
-        "data": properties(message),
+        "data": properties(message, endpoint),
     }
 
 
-def braze(message: Message, _: Endpoint) -> Any:
+def braze(message: Message, endpoint: Endpoint) -> Any:
     event = {
         "external_id": message.user_id,
         "name": event_name(message),
         "time": message.timestamp,
-        "properties": properties(message),
+        "properties": properties(message, endpoint),
     }
     return {"events": [event]}
 
 
-def klaviyo(message: Message, _: Endpoint) -> Any:
+def klaviyo(message: Message, endpoint: Endpoint) -> Any:
     metric = {"type": "metric", "attributes": {"name": event_name(message)}}
     profile = {"type": "profile", "attributes": {"external_id": message.user_id}}
     attributes = {
-        "properties": properties(message),
+        "properties": properties(message, endpoint),
         "time": message.timestamp,
         "unique_id": message.id,
         "metric": {"data": metric},
@@ -130,15 +135,38 @@ def hubspot(message: Message, endpoint: Endpoint) -> Any:
         who: message.user_id,
         "occurredAt": message.timestamp,
         "uuid": str(UUID(int=_number_of(message))),
-        "properties": {name: str(value) for name, value in properties(message).items()},
+        "properties": {name: str(value) for name, value in properties(message, endpoint).items()},
     }
 
 
-def dittofeed(message: Message, _: Endpoint) -> Any:
+def dittofeed(message: Message, endpoint: Endpoint) -> Any:
     return {
         "messageId": message.id,
         "event": event_name(message),
         "userId": message.user_id,
         "timestamp": message.timestamp,
-        "properties": properties(message),
+        "properties": properties(message, endpoint),
+    }
+
+
+def mautic(message: Message, endpoint: Endpoint) -> Any:
+    """The contact that is known by the customer's id in a field of the endpoint's choice, with a
+    tag for what was decided, which a withdrawal takes away, and fields that say when, and its id.
+    """
+    content = message.content
+    what, sign = message.kind, ""
+    if isinstance(content, NextBestAction):
+        what = content.action or what
+    elif isinstance(content, ActionWithdrawn):
+        # Mautic takes a tag with a minus before it away.
+        what, sign = content.action, "-"
+    decided_at = datetime.fromtimestamp(_seconds(message), UTC)
+    facts = message.facts(endpoint.rule.facts)
+    return {
+        endpoint.rule.field: message.user_id,
+        "tags": [f"{sign}keepstream {what}"],
+        "keepstream_decision": message.kind if sign else what,
+        "keepstream_decision_id": message.id,
+        "keepstream_decided_at": f"{decided_at:%Y-%m-%d %H:%M:%S}",
+        **{f"keepstream_{name}": value for name, value in facts.items() if value is not None},
     }

@@ -48,11 +48,26 @@ def test_a_check_shows_what_would_be_sent_and_no_secret(tmp_path: Path) -> None:
     assert "hidden" not in told.output
 
 
+def test_a_check_shows_the_facts_that_are_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.toml").write_text('[rules]\nfacts = ["segment", "clv"]\n')
+    monkeypatch.setenv("KEEPSTREAM_PARAMETERS", str(tmp_path / "own.toml"))
+    told = checked(tmp_path, CRM + "    segments: [lost, new]\n    facts: [segment, clv]\n")
+
+    assert 0 == told.exit_code, told.output
+    assert '"facts":{"segment":"lost","clv":1.0}' in told.output
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         (CRM + "    kinds: [cart-abandond]\n", "did you mean cart-abandoned?"),
         (CRM + "    channels: [e-mail]\n", "did you mean email?"),
+        (CRM + "    segments: [champion]\n", "did you mean champions?"),
+        (CRM + "    facts: [net_365]\n", "did you mean net_365d?"),
+        (CRM + "    facts: [clv]\n", 'set `facts = ["clv"]` in [rules] of the parameters'),
+        (CRM + "    facts: [clv]\n    segments: [lost]\n", 'facts = ["clv", "segment"]'),
         (CRM + "    channels: [xyzzy]\n", "known: "),
         (CRM + '    template: \'{"a": "${data.nme}"}\'\n', "no message has ${data.nme}"),
         (

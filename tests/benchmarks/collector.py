@@ -2,13 +2,17 @@
 
 ``python -m tests.benchmarks.collector`` starts a broker and a collector, and sends batches of 50:
 first from a few connections as fast as they are answered, then at a steady rate of half of what a
-core is to take. CPU time does not depend on what else the machine does; waiting does.
+core is to take. CPU time does not depend on what else the machine does; waiting does. So in every
+other second the same events go straight to the broker instead, at the same rate: what the collector
+adds is the difference.
 """
 
 import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -16,14 +20,20 @@ from uuid import uuid4
 import aiohttp
 import orjson
 
+from config.settings import load_settings
 from config.sources import hash_of
+from config.topics import CLICKSTREAM
+from streams.collector.shared_outbox import shared_outbox
 from streams.embedded.kafka import EmbeddedKafka
+from streams.raw_records import Outgoing
+from streams.topics import partitions_there
 from tests.kafka.collector import KEY, CollectorProcess, collecting
 
 BATCH = 50
 CONNECTIONS = 8
 REQUESTS = 1_000
-STEADY_S = 15.0
+#: Half of them through the collector.
+STEADY_WINDOWS, WINDOW_S = 30, 1.0
 #: Half of the 8,000 events a second that a core is to take at least.
 STEADY_EVENTS_PER_S = 4_000.0
 
@@ -60,23 +70,20 @@ def cpu_s(pid: int) -> float:
 
 
 class Client:
-    """Sends batches, and remembers how long each took."""
+    """Sends batches to the collector."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
         self._url = f"{url}/v1/batch"
-        self.took_s: list[float] = []
 
     async def send(self, content: bytes) -> None:
-        started_s = monotonic()
         async with self._session.post(self._url, data=content) as answer:
             await answer.read()
             if answer.status != 200:
                 raise SystemExit(f"answered {answer.status}")
-        self.took_s.append(monotonic() - started_s)
 
 
-async def measure(collector: CollectorProcess) -> None:
+async def measure(kafka: EmbeddedKafka, collector: CollectorProcess) -> None:
     pid = collector.process.pid
     assert pid is not None
     headers = {"Authorization": aiohttp.encode_basic_auth(KEY, "")}
@@ -85,7 +92,20 @@ async def measure(collector: CollectorProcess) -> None:
         for _ in range(50):
             await client.send(body())
         await _at_once(client, pid)
-        await _steadily(client, STEADY_EVENTS_PER_S)
+        settings = load_settings({"KEEPSTREAM_BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+        async with shared_outbox(settings) as outbox:
+            partitions = partitions_there(settings, (CLICKSTREAM,))[CLICKSTREAM]
+
+            async def send_past_it(content: bytes) -> None:
+                events = [orjson.dumps(event) for event in orjson.loads(content)["batch"]]
+                await outbox.write(
+                    [
+                        Outgoing(CLICKSTREAM, number % partitions, b"%d" % number, event)
+                        for number, event in enumerate(events)
+                    ]
+                )
+
+            await _steadily({"the collector": client.send, "the broker alone": send_past_it})
 
 
 async def _at_once(client: Client, pid: int) -> None:
@@ -106,20 +126,34 @@ async def _at_once(client: Client, pid: int) -> None:
     )
 
 
-async def _steadily(client: Client, events_per_s: float) -> None:
+Send = Callable[[bytes], Awaitable[None]]
+
+
+async def _steadily(ways: Mapping[str, Send]) -> None:
     """Whether or not earlier requests are answered, as clients do not wait for each other."""
-    client.took_s.clear()
-    pause_s = BATCH / events_per_s
-    bodies = [body() for _ in range(int(STEADY_S / pause_s))]
-    due_s, tasks = monotonic(), []
-    for content in bodies:
-        due_s += pause_s
-        await asyncio.sleep(max(0.0, due_s - monotonic()))
-        tasks.append(asyncio.create_task(client.send(content)))
-    await asyncio.gather(*tasks)
-    ranked = sorted(client.took_s)
-    p50, p99 = (ranked[int(share * (len(ranked) - 1))] * 1_000 for share in (0.5, 0.99))
-    print(f"at {events_per_s:,.0f} events a second: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    pause_s = BATCH / STEADY_EVENTS_PER_S
+    took_s: dict[str, list[float]] = {name: [] for name in ways}
+
+    async def time(name: str, content: bytes) -> None:
+        started_s = monotonic()
+        await ways[name](content)
+        took_s[name].append(monotonic() - started_s)
+
+    turns = cycle(ways)
+    for _ in range(STEADY_WINDOWS):
+        name = next(turns)
+        bodies = [body() for _ in range(int(WINDOW_S / pause_s))]
+        due_s, tasks = monotonic(), []
+        for content in bodies:
+            due_s += pause_s
+            await asyncio.sleep(max(0.0, due_s - monotonic()))
+            tasks.append(asyncio.create_task(time(name, content)))
+        await asyncio.gather(*tasks)
+    for name, took in took_s.items():
+        ranked = sorted(took)
+        p50, p99 = (ranked[int(share * (len(ranked) - 1))] * 1_000 for share in (0.5, 0.99))
+        print(f"at {STEADY_EVENTS_PER_S:,.0f} events a second, {name}: ", end="")
+        print(f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
 def main() -> None:
@@ -134,7 +168,7 @@ def main() -> None:
             EmbeddedKafka(directory / "kafka") as kafka,
             collecting(kafka.bootstrap_servers, "", directory, variables) as collector,
         ):
-            asyncio.run(measure(collector))
+            asyncio.run(measure(kafka, collector))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ GUIDE = [
         ROOT / "docs" / name
         for name in (
             "decisions.md",
+            "going-live.md",
+            "limits.md",
             "loyalty-and-surveys.md",
             "operating.md",
             "promises.md",

@@ -47,6 +47,49 @@ def test_a_threshold_that_is_moved_is_noticed(tmp_path: Path) -> None:
     assert 0 != tried.returncode
 
 
+def test_a_source_is_silent_against_its_own_days_and_weeks(tmp_path: Path) -> None:
+    """In half hours, over nine days: one that is closed on that day of the week, one that falls
+    silent, one with an event in two hours that does, and one with too few to tell.
+    """
+    (tmp_path / "alerts.yml").write_text((FOLDER / "alerts.yml").read_text())
+    # Each goes on for eight days, but for the closed day, the second.
+    sent = {
+        "closed": "0+20x47 940x48 940+20x288 6700x96",
+        "silent": "0+20x384 7680x48",
+        "slow": "0+1x336 336x96",
+        "rare": "0 1x96 2x96 3x96 4x143",
+    }
+    begun = 'keepstream_collector_events_total{{source="{}", fate="accepted", instance="c1"}}'
+    day = 48
+    looks = [
+        # On the closed day of the second week, when the silent one has been so for two hours.
+        (8 * day + 4, {"silent", "slow"}),
+        (7 * day, set()),
+    ]
+    story = {
+        "interval": "30m",
+        "input_series": [
+            {"series": begun.format(name), "values": values} for name, values in sent.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (source) (ALERTS{alertname="KeepstreamSourceSilent", '
+                'alertstate="firing"})',
+                "eval_time": f"{turns * 30}m",
+                "exp_samples": [
+                    {"labels": f'{{source="{name}"}}', "value": 1} for name in sorted(expected)
+                ],
+            }
+            for turns, expected in looks
+        ],
+    }
+    told = {"rule_files": ["alerts.yml"], "evaluation_interval": "30m", "tests": [story]}
+    (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(told))
+
+    tried = run("promtool", "test", "rules", tmp_path / "alerts_test.yml")
+    assert 0 == tried.returncode, tried.stdout + tried.stderr
+
+
 @every_rule
 def test_each_alert_has_a_story_before_it_fires_and_one_in_which_it_does(
     rule: dict[str, Any],

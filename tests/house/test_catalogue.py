@@ -1,8 +1,11 @@
-"""The catalogue of parts is what the registries say."""
+"""The pages that are made of the code are what the code says."""
 
 from functools import cache
 
+import pytest
+
 from agents import catalogue as pages
+from agents.reference import PAGES
 from models.customer.registry import PARTS
 from models.learning.registry import LEARNERS
 from tests.house.repository import ROOT
@@ -13,6 +16,16 @@ catalogue = cache(pages.catalogue)
 def test_the_page_is_what_the_registries_say() -> None:
     """If it is not: `make catalogue`, and read the difference."""
     assert (ROOT / "docs/catalogue.md").read_text() == catalogue()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_the_reference_is_what_the_code_says(name: str) -> None:
+    """If it is not: `make reference`, and read the difference."""
+    assert (ROOT / f"docs/reference/{name}.md").read_text() == PAGES[name]()
+
+
+def test_no_page_of_the_reference_is_left_over() -> None:
+    assert set(PAGES) == {path.stem for path in (ROOT / "docs/reference").glob("*.md")}
 
 
 def test_everything_that_is_registered_is_in_it() -> None:

@@ -137,8 +137,10 @@ def test_modules_run_by_name_exist(document: Path) -> None:
 def test_parameters_that_are_set_can_be_set(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A file that the reader is told to make from the shipped one.
-    copy(ROOT / "config/triggers.yaml", tmp_path / "my-triggers.yaml")
+    # Files that the reader is told to make from the shipped one.
+    (tmp_path / "my-shop").mkdir()
+    for mine in ("my-triggers.yaml", "my-shop/triggers.yaml"):
+        copy(ROOT / "config/triggers.yaml", tmp_path / mine)
     monkeypatch.chdir(tmp_path)
     for command in commands(document.read_text(), "keepstream"):
         load_parameters(None, [value for option, value in pairwise(command) if option == "--set"])

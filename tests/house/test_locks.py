@@ -18,10 +18,11 @@ COMPILE = ROOT / "requirements/compile.txt"
 REAL = ROOT / "requirements/real.txt"
 BENCH = ROOT / "requirements/bench.txt"
 PEERS = ROOT / "requirements/peers.txt"
+DOCS = ROOT / "requirements/docs.txt"
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 every_lock = pytest.mark.parametrize(
-    "lock", [RUNTIME, DEV, COMPILE, REAL, BENCH, PEERS], ids=lambda lock: lock.stem
+    "lock", [RUNTIME, DEV, COMPILE, REAL, BENCH, PEERS, DOCS], ids=lambda lock: lock.stem
 )
 
 

@@ -1,5 +1,7 @@
 """What the README and its pages show is what happens."""
 
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ import pytest
 import redis
 from kafka import KafkaConsumer, KafkaProducer
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
+from agents.cli import app
 from config.rules import load_triggers
 from config.settings import Settings, load_settings
 from config.topics import FEEDBACK, RETENTION_TRIGGERS, TRANSACTIONS
@@ -35,7 +39,7 @@ from streams.embedded.valkey import EmbeddedValkey
 from streams.outputs import OUTPUTS
 from streams.redis_views import trigger_stream
 from streams.topics import create_topics
-from tests.house.documents import GUIDE, README, blocks, commands
+from tests.house.documents import GUIDE, README, Block, blocks, commands
 from tests.house.repository import ROOT
 from tests.models.lines import of
 
@@ -79,7 +83,7 @@ def test_every_kind_of_decision_is_described() -> None:
 
 
 def test_the_readme_is_what_a_newcomer_can_read() -> None:
-    assert len(README.read_text().splitlines()) <= 350
+    assert len(README.read_text().splitlines()) <= 200
 
 
 def test_every_source_of_a_score_is_described() -> None:
@@ -126,6 +130,37 @@ def test_the_rule_that_is_shown_can_be_added_to_the_shipped_ones(tmp_path: Path)
 
     names = [rule.name for rule in parameters.triggers.triggers]
     assert [*(rule.name for rule in shipped), "going-quiet"] == names
+
+
+def steps(heading: str) -> list[Block]:
+    """The README's blocks under a heading."""
+    return blocks(README.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0])
+
+
+def done(line: str) -> str:
+    """What a line of a shell block prints, run in the working directory."""
+    words = shlex.split(line)
+    if words[0] != "keepstream":
+        return subprocess.run(["sh", "-c", line], check=True, capture_output=True, text=True).stdout
+    result = CliRunner().invoke(app, words[1:])
+    assert 0 == result.exit_code, result.output
+    return result.stdout
+
+
+def test_a_rule_of_ones_own_is_tried_as_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log, first, said, rule, rest = steps("A rule of your own")
+    (tmp_path / "shop.jsonl").write_text(log.text)
+    (tmp_path / "big-cart.yaml").write_text(rule.text)
+
+    *_, explained = [done(line) for line in first.text.splitlines()]
+    assert explained.startswith(said.text)
+    for line in rest.text.splitlines():
+        done(line)
+    fired = map(decode_decision, (tmp_path / "what-if/triggers.jsonl").read_bytes().splitlines())
+    assert ["big-cart", "cart-abandoned"] == [one.kind for one in fired if isinstance(one, Trigger)]
 
 
 def test_the_log_fires_nothing_with_the_parameter_that_is_shown() -> None:

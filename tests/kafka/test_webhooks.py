@@ -250,6 +250,43 @@ def test_what_was_refused_is_kept_and_retried_and_nothing_of_who_was_erased(
     assert 0 == deliver.stop()
 
 
+def test_the_file_and_its_secrets_are_read_again(place: Deployment) -> None:
+    crm, late = receiver(place, "crm"), receiver(place, "late")
+    declare(place, crm={"url": crm.url})
+    secret = place.directory / "secret"
+    secret.write_text("whsec_" + b64encode(b"another secret, of 32 bytes here").decode())
+    first = triggers(5, 5)
+    decide(place, first)
+    deliver = deliverer(place)
+    fates = "keepstream_webhook_messages_total"
+    place.wait("none is taken", lambda: deliver.metric(fates, fate="undelivered") == 5)
+
+    good = endpoints_file(place).read_text()
+    endpoints_file(place).write_text(good + "  oops\n")
+    secret.write_text(SECRET)
+    place.wait("it is refused", lambda: deliver.metric("keepstream_files_refused") == 1)
+    assert 0 == len(crm.taken())
+    declare(place, crm={"url": crm.url}, late={"url": late.url})
+    place.wait("it is read", lambda: deliver.metric("keepstream_files_refused") == 0)
+    more = triggers(5, 5, since=5)
+    decide(place, more)
+    # The new one begins at the beginning, the other where it was.
+    place.wait("both took them", lambda: len(late.taken()) == 10 and len(crm.taken()) == 5)
+    assert (ids(more), ids(first + more)) == (sorted(crm.taken()), sorted(late.taken()))
+
+    declare(place, late={"url": late.url})
+    standing = "keepstream_webhook_lag_records"
+    place.wait(
+        "it is gone",
+        lambda: {"late"} == {one.labels["endpoint"] for one in deliver.samples(standing)},
+    )
+    last = triggers(5, 5, since=10)
+    decide(place, last)
+    place.wait("one took them", lambda: len(late.taken()) == 15)
+    assert ids(more) == sorted(crm.taken())
+    assert 0 == deliver.stop()
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(1_200)
 def test_each_once_and_none_lost_through_many_deaths(place: Deployment) -> None:
@@ -295,14 +332,18 @@ def test_a_topic_that_was_created_anew_is_read_from_its_beginning(place: Deploym
     assert 0 == deliver.stop()
 
 
-HEADING = "## Decisions over HTTP"
+HEADING = "## Decisions to your own program"
 
 
-def test_the_readmes_receiver_takes_what_its_endpoint_is_sent(place: Deployment) -> None:
+def test_the_receiver_that_is_shown_takes_what_the_readmes_endpoint_is_sent(
+    place: Deployment,
+) -> None:
     (port,) = free_ports(1)
     shown = README.read_text().partition(HEADING)[2]
-    found = {block.language: block.text for block in reversed(blocks(shown))}
-    assert {"yaml", "sh", "python"} <= set(found)
+    page = (ROOT / "docs/webhooks.md").read_text()
+    [receives] = [block for block in blocks(page) if block.language == "python"]
+    found = {block.language: block.text for block in [*reversed(blocks(shown)), receives]}
+    assert {"yaml", "sh", "python"} == set(found)
     for language, text in found.items():
         found[language] = text.replace("9000", str(port))
     endpoints_file(place).write_text(found["yaml"])

@@ -4,9 +4,11 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.events.rejection import Reason, Rejected
-from models.events.times import iso
+from models.events.times import iso, moment_of
 from models.events.wire import decode_line, timestamp_ms
 
 #: Ten o'clock on the first of March, in Greenwich.
@@ -118,6 +120,22 @@ def test_the_original_time_counts_where_there_is_no_other(nothing: Any) -> None:
     # When it was sent or received is not when it happened.
     sent = event(timestamp=nothing, sentAt=TEN, receivedAt=TEN)
     assert (Reason.REQUIRED_MISSING, "$.timestamp") == refusal(sent)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 24), st.sampled_from("0123456789-:.,TtZz W+\u0663"))),
+    st.integers(0, 2**31),
+)
+def test_what_is_written_as_usual_is_read_as_all_the_others(
+    changes: list[tuple[int, str]], seconds: int
+) -> None:
+    """The quick way and the whole grammar agree, whatever is changed in a usual text."""
+    text = iso(seconds * 1_000 + seconds % 1_000)
+    for place, character in changes[:3]:
+        text = text[:place] + character + text[place + 1 :]
+
+    # With a blank before it, it is not read the quick way.
+    assert moment_of(f" {text}") == moment_of(text)
 
 
 def test_the_first_of_two_times_counts() -> None:

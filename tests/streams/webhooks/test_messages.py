@@ -14,7 +14,14 @@ from models.decisions.trigger import Decision, Ranked, ReasonCode, Suppressed, e
 from streams.graves import Fingerprints
 from streams.outputs import OUTPUTS
 from streams.webhooks.destinations import Composer
-from streams.webhooks.messages import BODY_BYTES_MAX, Message, body_of, message_in, message_of
+from streams.webhooks.messages import (
+    BODY_BYTES_MAX,
+    Message,
+    body_of,
+    message_in,
+    message_of,
+    wants,
+)
 from streams.webhooks.templates import Template, TemplateError, known_paths
 
 SALT = Fingerprints("salt")
@@ -33,6 +40,54 @@ def test_a_body_is_type_timestamp_and_the_decision_as_on_kafka(decided: Decision
     assert ["type", "timestamp", "data"] == list(body)
     assert (type_name(decided), decided.timestamp) == (body["type"], body["timestamp"])
     assert json.loads(encode_decision(decided)) == body["data"]
+
+
+KNOWN = {"segment": "champions", "net_365d": 80.0, "nps": None}
+TELLING = msgspec.structs.replace(TRIGGER, facts=KNOWN)
+
+
+def test_a_body_has_the_facts_that_the_endpoint_chooses_and_no_others() -> None:
+    told = message(TELLING)
+
+    assert "facts" not in json.loads(body_of(told))["data"]
+    chosen = ("nps", "segment")
+    assert {"nps": None, "segment": "champions"} == json.loads(body_of(told, chosen))["data"][
+        "facts"
+    ]
+    # A decision that was made before they were asked for, and a withdrawal.
+    for older in (TRIGGER, WITHDRAWAL):
+        assert body_of(message(older)) == body_of(message(older), chosen)
+
+
+def test_a_template_takes_the_facts_that_the_endpoint_chooses() -> None:
+    text = '{"in": "${data.facts.segment}", "spent": "${data.facts.net_365d}"}'
+    rule = EndpointRule(name="x", facts=("segment", "net_365d"), template=text)
+    composer = Composer(Endpoint(rule, "https://example.com", ("whsec_" + "c" * 32,)))
+
+    assert b'{"in":"champions","spent":80.0}' == composer.request(message(TELLING), 0).body
+    assert b'{"in":null,"spent":null}' == composer.request(message(TRIGGER), 0).body
+    with pytest.raises(TemplateError, match=r"no message has \$\{data.facts.segment\}"):
+        Template(text)
+
+
+def test_an_endpoint_gets_the_decisions_of_customers_in_its_segments() -> None:
+    rule = EndpointRule(name="x", segments=("champions", "loyal"))
+    others = msgspec.structs.replace(TRIGGER, facts={"segment": "lost"})
+    nobody = msgspec.structs.replace(TRIGGER, facts={"segment": None})
+    taken = {
+        name: wants(rule, message(decided))
+        for name, decided in {
+            "in": TELLING,
+            "another": others,
+            "none": nobody,
+            "not said": TRIGGER,
+            "control": msgspec.structs.replace(TELLING, group="control"),
+            # Who got the action must hear of it.
+            "withdrawal": WITHDRAWAL,
+        }.items()
+    }
+
+    assert {"in", "withdrawal"} == {name for name, is_taken in taken.items() if is_taken}
 
 
 def test_a_body_is_below_the_limit_whatever_is_in_the_decision() -> None:

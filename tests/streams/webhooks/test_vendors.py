@@ -5,6 +5,7 @@ an empty object here.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from streams.graves import Fingerprints
 from streams.webhooks.destinations import DESTINATIONS, GENERIC, Composer, Request
 from streams.webhooks.messages import message_of
 
+#: Stands for any other name, of a text or a number.
+ANY = "*"
 #: https://docs.slack.dev/tools/java-slack-sdk/guides/incoming-webhooks
 SLACK: dict[str, Any] = {"text": "Hello, World!"}
 #: https://docs.customer.io/integrations/api/track/tag/track-events/track/ ("name" is required)
@@ -83,6 +86,16 @@ DITTOFEED: dict[str, Any] = {
     "properties": {},
     "context": {},
 }
+#: https://mautic-developer.readthedocs.io/en/5.x/rest_api/contacts.html: what "Create contact"
+#: sends, in which "you can post any Contact field alias", and how tags are given by "Edit contact".
+MAUTIC: dict[str, Any] = {
+    "firstname": "Jim",
+    "lastname": "Contact",
+    "email": "jim@example.com",
+    "overwriteWithBlank": True,
+    "tags": ["one", "-two"],
+    ANY: "a text or a number",
+}
 DOCUMENTED = {
     "slack": SLACK,
     "customerio": CUSTOMERIO,
@@ -90,15 +103,21 @@ DOCUMENTED = {
     "klaviyo": KLAVIYO,
     "hubspot": HUBSPOT,
     "dittofeed": DITTOFEED,
+    "mautic": MAUTIC,
 }
 WITH_SCORE = msgspec.structs.replace(
     TRIGGER, churn=ChurnReceipt(0.91, 28.0, "prior", 0), user_id="ada@example.com"
 )
 
+#: Chosen by all endpoints here; one has the name of a property.
+KNOWN = {"segment": "champions", "net_365d": 80.0, "nps": None, "value_at_stake": 1.0}
+TELLING = msgspec.structs.replace(TRIGGER, facts=KNOWN)
+
 
 def request(to: str, decided: Decision, url: str = "https://tool.example.com") -> Request:
+    besides = {"hubspot": {"event": "pe1_k"}, "mautic": {"field": "customer_id"}}.get(to, {})
     user = "site" if LOGINS[to] == "user" else ""
-    rule = EndpointRule(name="x", to=to, user=user, event="pe1_k" if to == "hubspot" else "")
+    rule = EndpointRule(name="x", to=to, user=user, facts=tuple(KNOWN), **besides)
     secrets = () if LOGINS[to] == "url" else ("key",)
     return Composer(Endpoint(rule, url, secrets)).request(
         message_of(decided, Fingerprints(), 0), 1_772_650_900
@@ -121,6 +140,8 @@ def misfits(found: Any, documented: Any, path: str = "$") -> list[str]:
             for place in (
                 misfits(value, documented[name], f"{path}.{name}")
                 if name in documented
+                else []
+                if ANY in documented and isinstance(value, str | float | int)
                 else [f"{path}.{name}"]
             )
         ]
@@ -133,7 +154,9 @@ def test_every_destination_is_held_against_its_documentation() -> None:
     assert set(DOCUMENTED) == set(DESTINATIONS) == set(LOGINS) - {GENERIC}
 
 
-@pytest.mark.parametrize("decided", [TRIGGER, WITH_SCORE, ACTION, WITHDRAWAL], ids=lambda d: d.kind)
+@pytest.mark.parametrize(
+    "decided", [TRIGGER, WITH_SCORE, TELLING, ACTION, WITHDRAWAL], ids=lambda d: d.kind
+)
 @pytest.mark.parametrize("to", DOCUMENTED)
 def test_a_body_has_nothing_that_the_documentation_has_not(to: str, decided: Decision) -> None:
     assert [] == misfits(body(to, decided), DOCUMENTED[to])
@@ -146,6 +169,7 @@ def test_a_misfit_is_noticed() -> None:
     assert ["$.timestamp"] == misfits({"timestamp": "x"}, CUSTOMERIO)
     assert ["$.data.a"] == misfits({"data": {"a": {}}}, CUSTOMERIO)
     assert ["$.events[].x"] == misfits({"events": [{"x": 1}]}, BRAZE)
+    assert ["$.tags[]", "$.points"] == misfits({"tags": [1], "points": [], "a": "b"}, MAUTIC)
 
 
 def test_customers_are_named_as_each_tool_names_them() -> None:
@@ -157,6 +181,7 @@ def test_customers_are_named_as_each_tool_names_them() -> None:
     assert {"external_id": "ada"} == profile["attributes"]
     assert "ada" == body("dittofeed")["userId"]
     assert ("ada", None) == (body("hubspot")["objectId"], body("hubspot").get("email"))
+    assert "ada" == body("mautic")["customer_id"]
     by_mail = body("hubspot", WITH_SCORE)
     assert ("ada@example.com", None) == (by_mail["email"], by_mail.get("objectId"))
 
@@ -202,6 +227,46 @@ def test_the_event_says_what_was_decided() -> None:
 
 
 @pytest.mark.parametrize(
+    ("to", "found"),
+    [
+        ("customerio", lambda told: told["data"]),
+        ("braze", lambda told: told["events"][0]["properties"]),
+        ("klaviyo", lambda told: told["data"]["attributes"]["properties"]),
+        ("hubspot", lambda told: told["properties"]),
+        ("dittofeed", lambda told: told["properties"]),
+        ("mautic", lambda told: {name.removeprefix("keepstream_"): told[name] for name in told}),
+    ],
+)
+def test_the_facts_that_are_known_are_told_beside_the_decision(
+    to: str, found: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    told = found(body(to, TELLING))
+
+    assert ("champions", "80.0", None) == (told["segment"], str(told["net_365d"]), told.get("nps"))
+    if to != "mautic":
+        assert "24.0" == str(told["value_at_stake"])
+
+
+def test_a_contact_in_mautic_is_tagged_with_what_was_decided_until_it_is_withdrawn() -> None:
+    assert {
+        "customer_id": "ada",
+        "tags": ["keepstream cart-abandoned"],
+        "keepstream_decision": "cart-abandoned",
+        "keepstream_decision_id": TRIGGER.id,
+        "keepstream_decided_at": "2026-03-04 19:00:00",
+    } == body("mautic")
+    action, withdrawal = body("mautic", ACTION), body("mautic", WITHDRAWAL)
+    assert (["keepstream cart-coupon"], "cart-coupon") == (
+        action["tags"],
+        action["keepstream_decision"],
+    )
+    assert (["-keepstream cart-coupon"], "action-withdrawn") == (
+        withdrawal["tags"],
+        withdrawal["keepstream_decision"],
+    )
+
+
+@pytest.mark.parametrize(
     ("to", "headers", "path"),
     [
         ("slack", {"Content-Type": "application/json"}, ""),
@@ -218,6 +283,7 @@ def test_the_event_says_what_was_decided() -> None:
         ),
         ("hubspot", {"Authorization": "Bearer key"}, "/events/v3/send"),
         ("dittofeed", {"Authorization": "Basic key"}, "/api/public/apps/track"),
+        ("mautic", {"Authorization": "Basic c2l0ZTprZXk="}, "/api/contacts/new"),
     ],
 )
 def test_each_is_logged_in_to_as_it_wants(to: str, headers: dict[str, str], path: str) -> None:

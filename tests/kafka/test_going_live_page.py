@@ -1,4 +1,4 @@
-"""The README's way from a file of history to live triggers, each of its lines as one types it."""
+"""The way from a file of history to live triggers, as one types docs/going-live.md."""
 
 import json
 import os
@@ -16,19 +16,18 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import free_ports
 from streams.embedded.process import wait_until
 from streams.embedded.valkey import EmbeddedValkey
+from tests.house.documents import blocks
 from tests.kafka.deployment import LIVENESS_S
 from tests.kafka.test_going_live import event, history
 from tests.kafka.worker import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
-HEADING = "## From a file of history to live triggers"
-
 
 def the_way() -> list[str]:
-    """The lines of the first block of commands under the heading."""
-    block = (ROOT / "README.md").read_text().partition(HEADING)[2].partition("```sh\n")[2]
-    return block.partition("```")[0].splitlines()
+    """The lines of the page's block of commands."""
+    [block] = [b for b in blocks((ROOT / "docs/going-live.md").read_text()) if b.language == "sh"]
+    return block.text.splitlines()
 
 
 class Shell:

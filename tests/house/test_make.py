@@ -1,0 +1,65 @@
+"""What a target of the Makefile runs is installed by that target.
+
+A checkout in which `make setup-dev` ran has everything, and hides what a new one lacks.
+"""
+
+import re
+import sys
+from importlib.metadata import packages_distributions
+
+import grimp
+import pytest
+
+from tests.house.repository import PACKAGES, ROOT
+from tests.house.test_locks import pins
+
+INSTALLS = {
+    "setup": "runtime",
+    "setup-dev": "dev",
+    "$(VENV)/installed-runtime": "runtime",
+    "$(VENV)/installed-real": "real",
+    "$(VENV)/installed-bench": "bench",
+}
+MAKEFILE = (ROOT / "Makefile").read_text()
+RULE = re.compile(r"^([a-z-]+): ([^#\n]*)##.*\n((?:(?:\t|ifdef|else|endif).*\n)+)", re.MULTILINE)
+RUN = re.compile(rf"-m ((?:{'|'.join(PACKAGES)}|tests)[.\w]*)")
+OF_OURS = {
+    (rule[1], module, next(INSTALLS[needed] for needed in rule[2].split() if needed in INSTALLS))
+    for rule in RULE.finditer(MAKEFILE)
+    for module in RUN.findall(rule[3])
+}
+DISTRIBUTIONS = packages_distributions()
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph(*PACKAGES, "tests", include_external_packages=True)
+
+
+def others(imports: grimp.ImportGraph, module: str) -> set[str]:
+    """The packages that are neither ours nor Python's, of `module` and all that it imports."""
+    reached = {found.partition(".")[0] for found in imports.find_upstream_modules(module)}
+    return reached - {*PACKAGES, "tests"} - sys.stdlib_module_names
+
+
+def missing(packages: set[str], lock: str) -> dict[str, list[str]]:
+    """The distributions that would bring `packages`, where `lock` has none of them."""
+    pinned = pins(ROOT / f"requirements/{lock}.txt")
+    named = {
+        package: [name.lower().replace("_", "-") for name in DISTRIBUTIONS.get(package, [])]
+        for package in packages
+    }
+    return {package: names for package, names in named.items() if not pinned.keys() & set(names)}
+
+
+@pytest.mark.parametrize(("target", "module", "lock"), sorted(OF_OURS))
+def test_a_target_installs_what_it_runs(
+    imports: grimp.ImportGraph, target: str, module: str, lock: str
+) -> None:
+    assert missing(others(imports, module), lock) == {}
+
+
+def test_a_package_that_is_not_installed_is_noticed() -> None:
+    assert missing({"matplotlib"}, "runtime") == {"matplotlib": ["matplotlib"]}
+    assert missing({"matplotlib"}, "bench") == {}
+    assert {target for target, _, _ in OF_OURS} >= {"bench", "digests", "soak"}
