@@ -124,11 +124,6 @@ class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unkno
         """When the label is released."""
         return self.at_ms + label.horizon_ms + self.delay_ms
 
-    @property
-    def next_due_ms(self) -> int:
-        """When the first of the labels is released."""
-        return self.at_ms + round(self.labels[0].horizon_days * DAY_MS) + self.delay_ms
-
     def forecast(self, label: Label) -> Forecast | None:
         """The spend that was expected within the label's horizon; None without a model of it."""
         if label.formula_minor is None or self.inputs is None:
@@ -193,7 +188,7 @@ class Labels(State):
         """When the next label is due; 0 if none waits."""
         next_ms = 0
         for point in self.points:
-            # As `DecisionPoint.next_due_ms`: a call of it takes longer than all of this.
+            # The first label is the first that is due.
             due_ms = point.at_ms + round(point.labels[0].horizon_days * DAY_MS) + point.delay_ms
             if due_ms < next_ms or not next_ms:
                 next_ms = due_ms
@@ -208,7 +203,8 @@ class Labels(State):
         ripe: list[Waiting] = []
         kept: list[DecisionPoint] = []
         for point in self.points:
-            if point.next_due_ms > until_ms:
+            due_ms = point.at_ms + round(point.labels[0].horizon_days * DAY_MS) + point.delay_ms
+            if due_ms > until_ms:
                 kept.append(point)
                 continue
             later: list[Label] = []

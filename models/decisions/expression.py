@@ -237,7 +237,10 @@ def _call(called: Callable[..., Any], *arguments: ast.expr) -> ast.expr:
 
 
 def _function(node: ast.expr) -> _Read:
-    """One function of what was built: a call for each part of it would take many times as long."""
+    """One function of what was built: a call for each part of it would take many times as long.
+
+    Of the author's text there are constants in it, and nothing else.
+    """
     facts = ast.arguments([], [ast.arg(_FACTS)], None, [], [], None, [])
     tree = ast.fix_missing_locations(ast.Expression(ast.Lambda(facts, node)))
     read: _Read = eval(compile(tree, "<rule>", "eval"), {"__builtins__": {}, **_CALLED})  # noqa: S307

@@ -10,7 +10,7 @@ from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner
 from models.learning.online_state import OnlineState
-from models.learning.reliability import Reliability
+from models.learning.reliability import Reliability, calibration_error
 from models.learning.score_table import ScoreTable, bin_of, log_loss
 from models.learning.scorers import SCORERS, Said
 
@@ -87,13 +87,14 @@ class ChurnLearner:
         for name, found in known.items():
             horizon, _, scorer = name.split()
             pooled = f"{horizon} {ALL_KINDS} {scorer}"
-            tables[pooled] = tables.get(pooled, Reliability()).merged(found)
+            known = tables.get(pooled)
+            tables[pooled] = found if known is None else known.merged(found)
         return [_quality_of(name, found) for name, found in sorted(tables.items())]
 
 
 def _quality_of(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
-    curve = found.curve() if scorer == CHAMPION else ()
+    curve = found.curve()
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
@@ -101,6 +102,6 @@ def _quality_of(name: str, found: Reliability) -> Quality:
         examples=found.examples,
         log_loss=found.mean_log_loss,
         auc=found.auc,
-        calibration_error=found.calibration_error,
-        curve=tuple((point.said, point.came_true) for point in curve),
+        calibration_error=calibration_error(curve, found.count),
+        curve=tuple([point[:2] for point in curve]) if scorer == CHAMPION else (),
     )

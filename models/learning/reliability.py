@@ -4,6 +4,7 @@ Each score is counted in a bin of its logit (`ScoreTable`), so that quality can 
 time without keeping the scores; AUC and calibration are exact up to the width of a bin.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -18,6 +19,9 @@ class Bin(Struct, array_like=True):
     count: int = 0
     positives: int = 0
     scores: float = 0.0
+
+
+_NONE = Bin()
 
 
 class Point(NamedTuple):
@@ -60,12 +64,7 @@ class Reliability(Struct, rename="camel"):
     @property
     def calibration_error(self) -> float | None:
         """Mean gap between mean score and share that came true, over bins of equal count."""
-        if not self.count:
-            return None
-        gaps = 0.0
-        for point in self.curve():
-            gaps += abs(point.said - point.came_true) * point.scores
-        return gaps / self.count
+        return calibration_error(self.curve(), self.count)
 
     def curve(self) -> "list[Point]":
         """The reliability curve: bins of equal count, the lowest scores first."""
@@ -104,6 +103,16 @@ class Reliability(Struct, rename="camel"):
         )
 
 
+def calibration_error(curve: Sequence[Point], count: int) -> float | None:
+    """`Reliability.calibration_error` of the curve of so many scores."""
+    if not count:
+        return None
+    gaps = 0.0
+    for said, came_true, scores in curve:
+        gaps += abs(said - came_true) * scores
+    return gaps / count
+
+
 def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    one, other = one or Bin(), other or Bin()
+    one, other = one or _NONE, other or _NONE
     return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)

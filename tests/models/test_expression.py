@@ -186,6 +186,24 @@ def test_what_could_reach_anything_does_not_get_through(text: str, words: str) -
         assert words in str(refused.value)
 
 
+def test_what_is_compiled_reaches_its_facts_and_no_builtins() -> None:
+    asked: list[str] = []
+
+    class Asked(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            asked.append(name)
+            return FACTS[name]
+
+    text = 'spend / orders != 1 and segment not in ("a", "b") and -orders < 0 or channel == ""'
+    compiled = compile_condition(text, KINDS)
+
+    assert compiled.holds(Asked())
+    assert ["spend", "orders", "segment", "orders"] == asked
+    code, reached = compiled._read.__code__, compiled._read.__globals__
+    assert {} == reached["__builtins__"]
+    assert {*code.co_names} <= {*reached} - {"__builtins__"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
