@@ -87,8 +87,8 @@ class ChurnLearner:
         for name, found in known.items():
             horizon, _, scorer = name.split()
             pooled = f"{horizon} {ALL_KINDS} {scorer}"
-            known = tables.get(pooled)
-            tables[pooled] = found if known is None else known.merged(found)
+            before = tables.get(pooled)
+            tables[pooled] = found if before is None else before.merged(found)
         return [_quality_of(name, found) for name, found in sorted(tables.items())]
 
 
