@@ -6,9 +6,10 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 # The compiler stays behind.
 RUN python -m venv /opt/keepstream && python -m venv /opt/compiler
 # First what changes rarely, so that a change of the code does not install it again.
-COPY requirements/runtime.txt /src/requirements/runtime.txt
-COPY requirements/compile.txt /src/requirements/compile.txt
-RUN /opt/keepstream/bin/pip install --require-hashes --requirement /src/requirements/runtime.txt
+# `--build-arg REQUIREMENTS=traces` for an image that can send traces.
+ARG REQUIREMENTS=runtime
+COPY requirements /src/requirements
+RUN /opt/keepstream/bin/pip install --require-hashes --requirement "/src/requirements/${REQUIREMENTS}.txt"
 RUN /opt/compiler/bin/pip install --require-hashes --requirement /src/requirements/compile.txt
 COPY . /src
 RUN cd /src && /opt/compiler/bin/python -m agents.compiler

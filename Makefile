@@ -46,6 +46,10 @@ setup: $(VENV)/installed-runtime ## Make .venv and install what running it needs
 setup-dev: $(VENV)/installed-dev ## The same, with what tests and checks need
 	@:
 
+.PHONY: setup-traces
+setup-traces: $(VENV)/installed-traces ## `make setup`, with what sending traces needs (KEEPSTREAM_TRACES_URL)
+	@:
+
 .PHONY: test
 test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real broker included (ARGS="-m 'not kafka'" leaves those out)
 ifdef ARGS
@@ -141,9 +145,10 @@ bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, b
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }
-	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra compile --extra real --extra bench --output-file requirements/dev.txt
+	$(LOCK) $(OURS) $(if $(UPGRADE),--upgrade) --extra dev --extra compile --extra real --extra bench --extra traces --output-file requirements/dev.txt
 	@# Held to dev.txt, so that what is tested is what is run.
 	$(LOCK) $(OURS) --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) $(OURS) --extra traces --constraints requirements/dev.txt --output-file requirements/traces.txt
 	$(LOCK) $(OURS) --extra compile --constraints requirements/dev.txt --output-file requirements/compile.txt
 	$(LOCK) $(OURS) --extra real --constraints requirements/dev.txt --output-file requirements/real.txt
 	$(LOCK) $(OURS) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
@@ -164,7 +169,11 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/mad
 $(VENV)/installed-dev: requirements/dev.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,dev)
 	@touch $(VENV)/installed-runtime $(VENV)/installed-real $(VENV)/installed-bench \
-		$(VENV)/installed-compile $@
+		$(VENV)/installed-traces $(VENV)/installed-compile $@
+
+$(VENV)/installed-traces: requirements/traces.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
+	$(call install,traces)
+	@touch $(VENV)/installed-runtime $@
 
 $(VENV)/installed-compile: requirements/compile.txt requirements/runtime.txt pyproject.toml | $(VENV)/made
 	$(call install,compile)

@@ -6,17 +6,20 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from time import monotonic
 from time import time as unix_s
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.customer_lists import CustomerLists
 from agents.deliver import DeliverAgent
+from agents.dry_runs import DryRuns
 from agents.idle_clocks import IdleClocks
 from agents.ingest import IngestAgent
 from agents.process_log import run_logged
+from agents.process_traces import tracing
 from agents.profile import ProfileAgent
 from agents.ration import WebTime
 from agents.store_upkeep import StoreUpkeep
@@ -60,6 +63,9 @@ from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
 
+if TYPE_CHECKING:
+    from streams.tracing import Traces
+
 log = logging.getLogger(__name__)
 
 #: The topics that make a worker unready when it makes no progress on them.
@@ -72,6 +78,8 @@ HEARTBEATS_A_SESSION = 12
 TOPIC_LOOK_S = 5.0
 #: ... and between looks at whether there are positions yet.
 JOINING_LOOK_S = 0.25
+#: Nothing comes any more if no event came for so long.
+QUIET_S = 1.0
 #: While more records wait, whoever asks the web port gets little of the loop's time.
 BEHIND_RECORDS = 500
 #: Errors whose text says what to do: a traceback would only hide it.
@@ -92,8 +100,11 @@ EXPLAINED = (
 class Worker:
     """Everything one worker process holds. Made inside its event loop by `_resources`."""
 
-    def __init__(self, settings: Settings, parameters: Parameters) -> None:
+    def __init__(
+        self, settings: Settings, parameters: Parameters, traces: "Traces | None" = None
+    ) -> None:
         self.settings = settings
+        self.traces = traces
         self.parameters = parameters
         self.metrics = Metrics()
         self.pulse = Pulse(settings.session_timeout_ms)
@@ -102,7 +113,7 @@ class Worker:
         self.snapshots = SnapshotStore(
             settings, prior_snapshot(parameters), Quarantine(self.metrics)
         )
-        plan = plan_for(parameters)
+        self.plan = plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)
         self.partitions = OwnedPartitions(self.snapshots, settings, plan, self.metrics)
@@ -127,13 +138,26 @@ class Worker:
 
             views = ProfileViews(redis, settings, metrics, self.customer)
             profile_agent = ProfileAgent(
-                self.partitions, outbox(), views, self.pulse, settings, parameters, metrics
+                self.partitions,
+                outbox(),
+                views,
+                self.pulse,
+                settings,
+                parameters,
+                metrics,
+                self.traces,
             )
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
             ingest = IngestAgent(
-                outbox(), settings, parameters, metrics, self.is_leaving, standings
+                outbox(),
+                settings,
+                parameters,
+                metrics,
+                self.is_leaving,
+                standings,
+                self.traces,
             )
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)
@@ -149,6 +173,7 @@ class Worker:
                     self.is_leaving,
                     settings.deliver_max_age_ms,
                     Fingerprints(settings.erasure_salt),
+                    self.traces,
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
@@ -225,6 +250,7 @@ class Worker:
             lambda customer: self.partitions.get(number_of(customer)) is not None,
             lambda query: answer(query, lists, self.parameters),
             self.person_of,
+            DryRuns(self.partitions, self.settings, self.parameters, self.plan).answer,
         )
 
     def is_recovering(self, customer: str) -> bool:
@@ -283,8 +309,9 @@ class Worker:
         return self.is_leaving() or bool(self._unread())
 
     def _is_idle(self) -> bool:
-        """Whether there is nothing to fold."""
-        return not any(self.app.batch_consumer.lag().values())
+        """Whether nothing comes to be folded: not only just now, between two batches."""
+        last_s = max((owned.last_event_s for owned in self.partitions), default=0.0)
+        return monotonic() - last_s > QUIET_S and not any(self.app.batch_consumer.lag().values())
 
     def _is_behind(self) -> bool:
         """Whether there is more to fold than comes and goes."""
@@ -386,6 +413,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         batching=Batching(
             max_batch_records=settings.max_batch_records,
             pace_ms=settings.pace_ms,
+            paced_topics=frozenset(map(settings.topic, topics.RAW_TOPICS)),
             bound_topics=frozenset({settings.topic(topics.CUSTOMER_EVENTS)}),
         ),
         membership=Membership(
@@ -454,5 +482,6 @@ def _run(settings: Settings, parameters: Parameters, *, is_live: bool) -> int:
     # Rows make no reference cycles and imported modules stay, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    worker = Worker(settings, parameters)
-    return run_worker(worker.app, around=worker.resources())
+    with tracing(settings, "worker") as traces:
+        worker = Worker(settings, parameters, traces)
+        return run_worker(worker.app, around=worker.resources())

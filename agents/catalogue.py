@@ -23,8 +23,7 @@ _HEAD = """# Catalogue
 
 What there is in Keepstream, part by part: what each hears, what can be set, what it knows of a
 customer, and when rules are looked at because of it. Made from the registries by
-`make catalogue`: do not edit it. How to add to it is in [ARCHITECTURE.md](../ARCHITECTURE.md),
-under "Where to add".
+`make catalogue`: do not edit it. How to add to it is in [Extending it](extending.md).
 
 - **Facts** are what rules may name in `when`, `because` and `value`; the last column is how a
   receipt tells them. **Moments** are when rules are looked at, with the triggers that are shipped

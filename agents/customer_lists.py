@@ -14,6 +14,7 @@ import aiohttp
 from msgspec.structs import replace
 
 from agents.ration import Ration
+from models.customer_counts import Counts
 from models.customer_list import (
     ANSWER,
     CustomerList,
@@ -185,7 +186,7 @@ async def _looked_at(
         first = search.first(rows)
         looked = PartitionAsOf(number, as_of, version, search.customers, search.matched)
     last = asked.cursor(first[-1]) if first and search.has_more else None
-    return CustomerList(first, search.matched, last, (looked,), ())
+    return CustomerList(first, search.matched, last, (looked,), (), search.counted)
 
 
 def _nothing(numbers: Iterable[int], why: str) -> CustomerList:
@@ -196,6 +197,9 @@ def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
     """One list of several: the first of all of them, in order."""
     everyone = list(chain.from_iterable(part.customers for part in parts))
     first = asked.best(everyone)
+    counts = Counts(asked.ways)
+    for part in parts:
+        counts.take(part.counts)
     has_more = len(everyone) > len(first) or any(part.next for part in parts)
     return CustomerList(
         first,
@@ -203,4 +207,5 @@ def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
         asked.cursor(first[-1]) if first and has_more else None,
         sorted(chain.from_iterable(p.partitions for p in parts), key=lambda one: one.partition),
         sorted(chain.from_iterable(p.unanswered for p in parts), key=lambda one: one.partition),
+        counts.counted(),
     )

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from models.decisions.trigger import decode_decision, does_nothing, is_too_old
 from models.events.erasure_record import notice_in
@@ -19,6 +20,10 @@ from streams.metrics import Metrics
 from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
 from streams.redis_views import Deliverable, TriggerStreams
+
+if TYPE_CHECKING:
+    # OpenTelemetry is optional.
+    from streams.tracing import TracedStep, Traces
 
 RETRY_S = 0.5
 
@@ -34,8 +39,10 @@ class DeliverAgent:
         is_leaving: Callable[[], bool],
         max_age_ms: int,
         fingerprints: Fingerprints,
+        traces: "Traces | None" = None,
     ) -> None:
         self._topic = topic
+        self._traces = traces
         self._max_age_ms = max_age_ms
         self._streams = streams
         self._fingerprints = fingerprints
@@ -59,6 +66,7 @@ class DeliverAgent:
         decisions: list[Deliverable] = []
         erased: dict[bytes, int] = {}
         held_back: Counter[str] = Counter()
+        steps = _traced(self._traces, batch)
         now_ms = int(time() * 1_000)
         for record in batch:
             notice = notice_in(record.value or b"")
@@ -85,6 +93,7 @@ class DeliverAgent:
         if not await self._write(batch, decisions, erased):
             return
         batch.ack()
+        _end(steps)
         self._metrics.count_held_back(held_back)
         self._metrics.observe_batch(self._topic, len(batch), monotonic() - started_s)
 
@@ -108,3 +117,21 @@ class DeliverAgent:
             return False
         await asyncio.sleep(RETRY_S)
         return batch.is_current
+
+
+def _traced(traces: "Traces | None", batch: RecordBatch) -> "list[TracedStep]":
+    """The steps of those decisions whose event is traced."""
+    steps: list[TracedStep] = []
+    if traces is None:
+        return steps
+    for record in batch:
+        told = {name: value.decode("ascii", "replace") for name, value in record.headers}
+        about = {"decision": told.get("ce_id", ""), "type": told.get("ce_type", ""), "to": "redis"}
+        if (step := traces.follow("deliver", record.headers, about)) is not None:
+            steps.append(step)
+    return steps
+
+
+def _end(steps: "list[TracedStep]") -> None:
+    for step in steps:
+        step.end()

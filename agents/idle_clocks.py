@@ -55,6 +55,7 @@ class IdleClocks:
             await asyncio.sleep(READING_LOOK_S if self._has_unread() else LOOK_S)
             await self._open_idle()
             await self._trainer.go_on_idle(self._app.batch_consumer)
+            self._trainer.tell()
             refresh()
             now_ms = steady.now_ms(*_clocks_ms())
             for owned in self._partitions:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from faust.types import TP
 
@@ -22,11 +23,15 @@ from streams.alignment import Alignment, Backlog, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.log_records import clock_record
 from streams.metrics import Metrics
-from streams.outbox import Outbox
+from streams.outbox import Headers, Outbox
 from streams.pacing import Pace, Standings, Turn
 from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
 from streams.topic_identity import generation_of
+
+if TYPE_CHECKING:
+    # OpenTelemetry is optional.
+    from streams.tracing import TracedStep, Traces
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +46,16 @@ LOOK_S = 0.05
 
 
 class _Counts:
-    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, and those
-    whose consent is not understood.
+    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, those whose
+    consent is not understood, and those that are traced.
     """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
         self.unread_consents = 0
+        #: Steps of traced events, by what their records carry on.
+        self.steps: dict[Headers, TracedStep] = {}
 
 
 class IngestAgent:
@@ -68,6 +75,7 @@ class IngestAgent:
         metrics: Metrics,
         is_leaving: Callable[[], bool],
         standings: Standings,
+        traces: "Traces | None" = None,
     ) -> None:
         times = parameters.time
         self._pace = Pace(standings, disorder_ms=times.disorder, lateness_ms=times.lateness)
@@ -84,6 +92,10 @@ class IngestAgent:
         self._moved_s = monotonic()
         #: The raw (topic, partition) that are not waited for until they give something.
         self._given_up: set[tuple[str, int]] = set()
+        self._traces = traces
+        #: Steps of traced events that wait for their turn, and of those that were passed on.
+        self._steps: dict[Headers, TracedStep] = {}
+        self._passed_steps: list[TracedStep] = []
 
     async def take(self, topic: str, batch: RecordBatch) -> None:
         """Check every record of ``batch`` and queue it for its turn."""
@@ -94,7 +106,7 @@ class IngestAgent:
             waiting = [self._checked(topic, record, generation, counts) for record in piece.records]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
-        self._line_up(topic, batch, checked)
+        self._line_up(topic, batch, checked, counts.steps)
         self._metrics.count_events({(topic, "dead_letter"): counts.refused.total()})
         self._metrics.count_dead_letters(counts.refused)
         self._metrics.count_misnamed(counts.misnamed)
@@ -109,6 +121,7 @@ class IngestAgent:
                 self._let_go()
             elif self._send_ready(consumer):
                 await self._outbox.flush()
+                self._end_steps()
                 self._moved_s = monotonic()
                 self._commit(consumer, epoch)
                 continue
@@ -122,7 +135,11 @@ class IngestAgent:
                 continue
 
     def _line_up(
-        self, topic: str, batch: RecordBatch, checked: list[tuple[int, list[Queued[Outgoing]]]]
+        self,
+        topic: str,
+        batch: RecordBatch,
+        checked: list[tuple[int, list[Queued[Outgoing]]]],
+        steps: "dict[Headers, TracedStep]",
     ) -> None:
         """Queue all records of a batch at once, so that none is sent before all are queued."""
         if not batch.is_current:
@@ -141,6 +158,7 @@ class IngestAgent:
         for partition, waiting in checked:
             self._alignment.offer(topic, partition, waiting)
             self._given_up.discard((topic, partition))
+        self._steps.update(steps)
         if self._alignment.held(topic) > self._settings.max_batch_records:
             # Full: the topic's next batch is read when enough of this one was passed on.
             self._full[topic] = batch
@@ -157,6 +175,7 @@ class IngestAgent:
         self._alignment.clear()
         self._pace.clear()
         self._given_up.clear()
+        self._steps.clear()
         self._left_epoch = self._epoch
 
     def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
@@ -197,13 +216,21 @@ class IngestAgent:
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         # So far ahead of the others, a record makes none of them late.
         leeway_ms = 0 if is_patient else self._parameters.time.lateness
+        add, reached = self._outbox.add, {}
         for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms):
             outgoing = passed.item
-            self._outbox.add(
-                outgoing.topic, outgoing.partition, key=outgoing.key, value=outgoing.value
+            add(
+                outgoing.topic,
+                outgoing.partition,
+                key=outgoing.key,
+                value=outgoing.value,
+                headers=outgoing.headers,
             )
-            source = TP(self._settings.topic(passed.topic), passed.partition)
-            self._passed[source] = passed.offset + 1
+            if outgoing.headers:
+                self._passed_steps.append(self._steps.pop(outgoing.headers))
+            reached[passed.topic, passed.partition] = passed.offset + 1
+        for (topic, partition), offset in reached.items():
+            self._passed[TP(self._settings.topic(topic), partition)] = offset
         return passed is not None or bool(turn.partitions)
 
     def _turn(self, to_come: set[tuple[str, int]]) -> Turn:
@@ -255,6 +282,8 @@ class IngestAgent:
         outgoing, found = outgoing_of(
             topic, record, generation, self._parameters, self._settings.partitions
         )
+        if self._traces is not None and record.headers:
+            outgoing = _traced(self._traces, topic, record, outgoing, counts)
         if isinstance(found, Rejected):
             counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
@@ -264,6 +293,28 @@ class IngestAgent:
         counts.unread_consents += found.has_unread_consent
         return Queued(found.occurred_at_ms, record.offset, outgoing)
 
+    def _end_steps(self) -> None:
+        for step in self._passed_steps:
+            step.end()
+        self._passed_steps.clear()
+
 
 def _backlog(to_come: set[tuple[str, int]]) -> Backlog:
     return lambda topic, partition: (topic, partition) in to_come
+
+
+def _traced(
+    traces: "Traces", topic: str, record: Record, outgoing: Outgoing, counts: _Counts
+) -> Outgoing:
+    """The record to write, which carries the trace on if the one that came carries one."""
+    about: dict[str, str | int] = {
+        "topic": topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "to": outgoing.topic,
+    }
+    step = traces.follow("ingest", record.headers, about)
+    if step is None:
+        return outgoing
+    counts.steps[step.headers] = step
+    return outgoing._replace(headers=step.headers)

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -43,6 +43,10 @@ from streams.record_batches import PartitionSlice, Record, RecordBatch
 from streams.redis_views import ProfileViews
 from streams.set_aside import SetAside
 
+if TYPE_CHECKING:
+    # OpenTelemetry is optional.
+    from streams.tracing import TracedStep, Traces
+
 #: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
 #: Records folded before heartbeats and health answers get a turn.
@@ -61,7 +65,9 @@ class ProfileAgent:
         settings: Settings,
         parameters: Parameters,
         metrics: Metrics,
+        traces: "Traces | None" = None,
     ) -> None:
+        self._traces = traces
         self._partitions = partitions
         self._outbox = outbox
         self._views = views
@@ -93,6 +99,8 @@ class ProfileAgent:
         changed = self._write_rows(owned)
         await self._outbox.flush()
         batch.ack()
+        for step in counts.steps:
+            step.end()
         self._views.offer(changed)
         self._count(counts)
         self._metrics.observe_batch(CUSTOMER_EVENTS, len(batch), monotonic() - started_s)
@@ -113,24 +121,44 @@ class ProfileAgent:
         self, owned: OwnedPartition, piece: PartitionSlice, counts: "_Counts"
     ) -> OwnedPartition:
         for index, record in enumerate(piece.records, 1):
-            await self._apply(owned, record, counts)
+            if self._traces is not None:
+                self._trace(self._traces, record, counts)
+            line = self._read(owned, record, counts)
+            if line is not None:
+                if owned.fold.adopts(record.offset, line):
+                    await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
+                self._apply(owned, record, line, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
         if owned.archive is not None:
             owned.archive.write_to(self._outbox)
         return owned
 
-    async def _apply(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
-        line: Line | None = None
+    def _read(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> Line | None:
+        """The line in a record; None for one that ingest did not write."""
         try:
-            line = log_line_of(record, self._set_aside)
-            if owned.fold.adopts(record.offset, line):
-                await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
+            return log_line_of(record, self._set_aside)
+        except Rejected as rejected:
+            self._pass_over(owned, record, rejected, counts, None)
+            return None
+
+    def _pass_over(
+        self,
+        owned: OwnedPartition,
+        record: Record,
+        rejected: Rejected,
+        counts: "_Counts",
+        line: Line | None,
+    ) -> None:
+        """Change nothing by a record that ingest did not write, as a replay does not."""
+        self._refuse(owned, record, rejected, step="profile", counts=counts)
+        owned.skip(record.offset, line)
+
+    def _apply(self, owned: OwnedPartition, record: Record, line: Line, counts: "_Counts") -> None:
+        try:
             applied = owned.apply(record.offset, line, record.value or b"")
         except Rejected as rejected:
-            # A record that ingest did not write; it changes nothing, nor does it in a replay.
-            self._refuse(owned, record, rejected, step="profile", counts=counts)
-            owned.skip(record.offset, line)
+            self._pass_over(owned, record, rejected, counts, line)
             return
         if applied.refused is not None:
             refused = applied.refused
@@ -153,6 +181,16 @@ class ProfileAgent:
             self._emit(owned, effect, line, counts)
 
     @staticmethod
+    def _trace(traces: "Traces", record: Record, counts: "_Counts") -> None:
+        """What comes of a record that is traced carries its trace on."""
+        counts.carried = ()
+        if record.headers:
+            about = {"partition": record.partition, "offset": record.offset}
+            if (step := traces.follow("profile", record.headers, about)) is not None:
+                counts.carried = step.headers
+                counts.steps.append(step)
+
+    @staticmethod
     def _count_outcome(owned: OwnedPartition, event: Event, counts: "_Counts") -> None:
         """Count what came back as a success only if it is of a decision that was to be taken."""
         row = owned.rows.get(event.customer)
@@ -173,7 +211,10 @@ class ProfileAgent:
         output = OUTPUTS[type(effect)]
         headers: Headers = ()
         if output.type_name is not None:
-            headers = self._headers(effect, output.type_name(effect), line, counts)
+            headers = [
+                *self._headers(effect, output.type_name(effect), line, counts),
+                *counts.carried,
+            ]
         counts.count(effect, output)
         if isinstance(effect, Taught) and not isinstance(effect, Tally | DayEnd):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
@@ -279,6 +320,9 @@ class _Counts:
         self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0
+        #: Traced records of the batch, and what comes of the present one carries.
+        self.steps: list[TracedStep] = []
+        self.carried: Headers = ()
 
     def count(self, effect: Effect, output: Output) -> None:
         """Count an effect by kind and fate, and the actions it rejected by gate."""

@@ -6,9 +6,20 @@ from time import monotonic
 
 from streams.owned_partitions import OwnedPartitions
 from streams.redis_views import ProfileViews, TriggerStreams
+from streams.timed_loop import had_s
 
 #: Seconds between looks at whether the store was emptied, or something in it moved.
 LOOK_S = 5.0
+#: Seconds until profiles are written again that the store did not take, or that are not here yet.
+RETRY_S = 1.0
+#: Between looks at whether there is something to write.
+LEAST_PAUSE_S = 0.05
+#: The share of a worker's time for Redis while there are events to fold. A profile costs several
+#: times as much as an event: at a thousand events a second, one after each would take a core to
+#: itself. So a profile is some seconds old then ...
+CHANGING_SHARE = 0.05
+#: ... and while a store is filled that was emptied, or may lack what another worker left undone.
+FILLING_SHARE = 0.2
 
 
 class StoreUpkeep:
@@ -30,29 +41,44 @@ class StoreUpkeep:
         """Write as long as the worker runs; not while partitions change hands.
 
         ``returns_displaced``: whether this worker is the one that puts back what was moved, so that
-        nothing is moved twice; ``is_idle``: whether there is nothing to fold.
+        nothing is moved twice; ``is_idle``: whether nothing comes to be folded.
         """
         looked_s = 0.0
         while True:
-            started_s = monotonic()
-            if started_s - looked_s > LOOK_S:
-                looked_s = started_s
+            if monotonic() - looked_s > LOOK_S:
+                looked_s = monotonic()
                 if returns_displaced():
                     await self._streams.return_displaced()
                 was_emptied = await self._views.was_emptied()
                 for owned in self._partitions:
                     if was_emptied or not owned.is_shown:
-                        self._views.offer(owned.rows.customers())
+                        self._views.fill(owned.rows.customers())
                         # Whoever erased them may have died before their profiles were deleted.
                         self._views.offer(owned.gone)
                         owned.is_shown = True
-            wrote = await self.write_some(is_changing_hands)
-            pause_s = pause_between_writes_s(
-                took_s=monotonic() - started_s,
-                wrote=wrote,
-                is_idle=self._views.due > 0 and is_idle(),
-            )
-            await asyncio.sleep(pause_s)
+            spent_s = self._views.spent_s
+            if await self.write_some(is_changing_hands):
+                await self._rest(self._views.spent_s - spent_s, is_idle)
+            else:
+                await asyncio.sleep(RETRY_S)
+
+    async def _rest(self, spent_s: float, is_idle: Callable[[], bool]) -> None:
+        """Leave the worker to folding until what was spent is its share of the time.
+
+        Of the time that the worker had, that is: on a busy machine a share of all time would be
+        most of it.
+        """
+        begun_s = had_s()
+        while (share := self._share(is_idle())) < 1.0:
+            await asyncio.sleep(LEAST_PAUSE_S)
+            if had_s() - begun_s >= spent_s / share - spent_s:
+                return
+
+    def _share(self, is_idle: bool) -> float:
+        """The share of the time that is for Redis: all of it while there is nothing to fold."""
+        if is_idle and self._views.due:
+            return 1.0
+        return FILLING_SHARE if self._views.is_filling else CHANGING_SHARE
 
     async def write_some(self, is_changing_hands: Callable[[], bool]) -> bool:
         """Write some of the profiles that wait; False when none can be written for now."""
@@ -61,17 +87,3 @@ class StoreUpkeep:
             # to read them comes first.
             return False
         return not self._views.due or await self._views.write_some()
-
-
-def pause_between_writes_s(*, took_s: float, wrote: bool, is_idle: bool) -> float:
-    """How long to leave the worker to folding after a write to Redis that ``took_s``.
-
-    A fifth of the time is for Redis, and while there is nothing to fold, all of it: a store that
-    was emptied is filled again as fast as profiles can be drawn up.
-    """
-    if not wrote:
-        return 1.0
-    if is_idle:
-        return 0.0
-    # Bounded, because a long write may be a stall and not the cost of writing.
-    return min(max(4 * took_s, 0.05), 1.0)

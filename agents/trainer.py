@@ -8,7 +8,6 @@ from there.
 
 import asyncio
 import logging
-from functools import partial
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -58,6 +57,7 @@ class TrainerAgent:
         self._epoch = -1
         self._restoring = asyncio.Lock()
         self._ends: LogEnds | None = None
+        self._has_heard = False
 
     def heard_ms(self, partition: int) -> int:
         """Up to which time a partition told its lessons, and whole days are learnt; 0 at first."""
@@ -72,7 +72,7 @@ class TrainerAgent:
         """Learn from ``batch``; publish and announce snapshots that become due."""
         started_s = monotonic()
         trainer, committable = await self._of_epoch(batch.epoch), 0
-        ends = self._ends = self._ends or LogEnds(partial(self._log_ends, consumer))
+        ends = self._ends = self._ends or self._log_ends(consumer)
         for index, record in enumerate(batch):
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
@@ -82,7 +82,7 @@ class TrainerAgent:
             committable = await self._learn_days(trainer, batch, record.offset + 1) or committable
         if not batch.is_current:
             return
-        self._tell(trainer)
+        self._has_heard = True
         batch.release()
         if committable:
             position = {TP(batch.topic, 0): committable}
@@ -118,9 +118,12 @@ class TrainerAgent:
         else:
             trainer.learn(lesson, record.offset)
 
-    async def _log_ends(self, consumer: BatchConsumer) -> dict[int, int]:
+    def _log_ends(self, consumer: BatchConsumer) -> LogEnds:
         topic = self._settings.topic(CUSTOMER_EVENTS)
-        return await consumer.log_ends(topic, self._settings.partitions)
+        return LogEnds(
+            lambda: consumer.log_ends(topic, self._settings.partitions),
+            lambda partition: consumer.ledger.read_up_to(TP(topic, partition)),
+        )
 
     async def _learn_days(self, trainer: "Trainer", batch: RecordBatch, consumed: int) -> int:
         """Learn the days that are whole after the lessons before ``consumed``; the position that
@@ -152,8 +155,14 @@ class TrainerAgent:
 
         return Trainer(self._parameters, latest, partitions=self._settings.partitions)
 
-    def _tell(self, trainer: "Trainer") -> None:
-        """Tell what does not wait for a snapshot: drift, and what parts tell of all customers."""
+    def tell(self) -> None:
+        """Update the metrics of what does not wait for a snapshot: drift, and what parts tell of
+        all customers. Not with each batch, of which there may be dozens a second.
+        """
+        trainer = self._trainer
+        if trainer is None or not self._has_heard:
+            return
+        self._has_heard = False
         self._metrics.set_drift_means(trainer.drift_means())
         samples = samples_of_parts(trainer.tallies(trainer.heard_ms), self._parameters)
         self._metrics.set_samples(MEASURES_OF_PARTS, samples)
@@ -163,7 +172,8 @@ async def ready_to_learn() -> None:
     """Import what learning needs, which takes a second or two: only on the trainer, and in a
     thread, so that heartbeats and the other agents don't wait.
     """
-    await asyncio.to_thread(import_module, "models.learning.trainer")
+    for name in ("models.learning.trainer", "scipy.optimize"):
+        await asyncio.to_thread(import_module, name)
 
 
 def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:

@@ -25,10 +25,8 @@ import msgspec
 MODULES: tuple[str, ...] = (
     "models.customer.features",
     "models.customer.rhythm",
-    "models.customer.scores",
     "models.learning.churn_learner",
     "models.learning.contest",
-    "models.learning.gaps",
     "models.learning.histogram",
     "models.learning.lapse",
     "models.learning.log_odds",
@@ -41,7 +39,6 @@ MODULES: tuple[str, ...] = (
     "models.learning.silent",
     "models.learning.spend",
     "models.learning.standardized_logistic",
-    "models.learning.whole_days",
 )
 #: The compiler, as the lock has it: a build by another one is not the same.
 COMPILER = "mypy==2.4.1"

@@ -213,6 +213,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["text", "json"],
         _doc("How log lines are written: text, or json with one object a line"),
     ] = "text"
+    traces_url: Annotated[
+        str,
+        _doc(
+            "Where traces go by OTLP over HTTP, up to its path; empty: nowhere",
+            "http://127.0.0.1:4318/v1/traces",
+            r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,200})?)?\Z",
+        ),
+    ] = ""
+    traces_one_in: Annotated[
+        int,
+        _doc("Of so many requests to the collector one is traced", "100"),
+        Meta(ge=1, le=1_000_000),
+    ] = 100
     group_instance_id: Annotated[
         str,
         _doc(
@@ -252,9 +265,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "forever"
     pace_ms: Annotated[
         int,
-        _doc("Least time between two fetches, in ms: more saves CPU, less is faster", "15"),
+        _doc("Least time between two fetches of raw topics, in ms: more saves CPU", "40"),
         Meta(ge=0, le=1_000),
-    ] = 15
+    ] = 40
     deliver_max_age: Annotated[
         str,
         _doc(

@@ -19,6 +19,7 @@ from config.parameters import Parameters
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import decode_row
 from models.customer.scene import Context, Scene
+from models.customer_counts import Counted, CountError, Counts, Way, known_value, ways_in
 from models.decisions.expression import (
     Expression,
     ExpressionError,
@@ -92,7 +93,8 @@ _CURSOR = msgspec.json.Decoder(_Cursor)
 
 class ListQuestion(Struct, frozen=True):
     """A question that can be answered. ``where``: the parts of the condition that must all hold,
-    those that cost least first. ``after``: the place that the list goes on after.
+    those that cost least first. ``after``: the place that the list goes on after. ``ways``: those
+    for whom it holds are counted in.
     """
 
     id: str
@@ -101,6 +103,7 @@ class ListQuestion(Struct, frozen=True):
     shown: tuple[str, ...]
     top: int
     after: Place | None
+    ways: tuple[Way, ...] = ()
 
     def cursor(self, last: Listed) -> str:
         """With it, the list goes on after this customer."""
@@ -120,6 +123,7 @@ def question(
     shown: Iterable[str] = (),
     top: int = TOP,
     cursor: str = "",
+    count: str = "",
 ) -> ListQuestion:
     """Compile a question: ``where`` may be empty for all customers, ``by`` for the order of ids.
 
@@ -134,13 +138,21 @@ def question(
     number = _number(by) if by.strip() else None
     named = [name for one in (*conjuncts, number) if one is not None for name in sorted(one.names)]
     facts = tuple(dict.fromkeys([*named, *_known(shown)]))
-    for name in facts:
+    ways = _ways(count, parameters) if count.strip() else ()
+    for name in (*facts, *(name for way in ways for name in way)):
         if (moment := FACTS[name].moment) is not None:
             raise QuestionError(f"{name} is known at the moment `{moment}` alone, not in between")
     asked = "\x1f".join((where.strip(), by.strip())).encode()
     identity = blake2b(asked, digest_size=6).hexdigest()
     after = _place_in(cursor, identity) if cursor else None
-    return ListQuestion(identity, conjuncts, number, facts, top, after)
+    return ListQuestion(identity, conjuncts, number, facts, top, after, ways)
+
+
+def _ways(text: str, parameters: Parameters) -> tuple[Way, ...]:
+    try:
+        return ways_in(text, FACTS, parameters)
+    except CountError as error:
+        raise QuestionError(f"count: {error}") from None
 
 
 def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
@@ -220,13 +232,16 @@ class Unanswered(Struct, frozen=True, rename="camel"):
 
 
 class CustomerList(Struct, frozen=True, rename="camel"):
-    """An answer. ``next``: the cursor of what follows, None at the end."""
+    """An answer. ``next``: the cursor of what follows, None at the end. ``counts``: of all who
+    match, in the ways that were asked for.
+    """
 
     customers: Sequence[Listed]
     matched: int
     next: str | None
     partitions: Sequence[PartitionAsOf]
     unanswered: Sequence[Unanswered]
+    counts: Sequence[Counted] = ()
 
 
 ANSWER: msgspec.json.Decoder[CustomerList] = msgspec.json.Decoder(CustomerList)
@@ -253,6 +268,7 @@ class Search:
         self._context = context
         self._found: list[Place] = []
         self._following = 0
+        self._counts = Counts(asked.ways)
 
     def look(self, customer: str, packed: bytes) -> None:
         """Look at one customer; an id that is another's is told with them."""
@@ -266,6 +282,8 @@ class Search:
         self.matched += 1
         by, after = self._asked.by, self._asked.after
         place = Place.of(by.value(scene) if by is not None else None, customer)
+        if self._asked.ways:
+            self._counts.add(scene.__getitem__, place.number)
         if after is not None and place <= after:
             return
         self._following += 1
@@ -283,6 +301,11 @@ class Search:
         """Whether customers follow after the first ones."""
         return self._following > self._asked.top
 
+    @property
+    def counted(self) -> tuple[Counted, ...]:
+        """Those who match so far, counted."""
+        return self._counts.counted()
+
     def first(self, rows: "PackedRows") -> list[Listed]:
         """The first ones; ``rows`` has those that were looked at."""
         self._keep_first()
@@ -293,15 +316,8 @@ class Search:
 
     def _listed(self, place: Place, packed: bytes) -> Listed:
         scene = self._scene(place.customer, packed)
-        facts = {name: _known_value(scene[name]) for name in self._asked.shown}
+        facts = {name: known_value(scene[name]) for name in self._asked.shown}
         return Listed(place.customer, place.number, facts)
 
     def _scene(self, customer: str, packed: bytes) -> Scene:
         return Scene(decode_row(packed), customer, self._at_ms, self._context)
-
-
-def _known_value(value: float | str) -> float | str | None:
-    """What JSON has for a fact: null for one that is not known."""
-    if isinstance(value, str):
-        return value or None
-    return value if isfinite(value) else None

@@ -136,12 +136,19 @@ class Alignment(Generic[Item]):
         while filled:
             topic = min(filled, key=lambda name: filled[name][0].at_ms)
             queue = filled[topic]
-            if queue[0].at_ms > limit_ms:
+            # Until another one's turn comes, it is not asked whose it is.
+            others_ms = min(
+                (other[0].at_ms for name, other in filled.items() if name != topic), default=inf
+            )
+            while queue[0].at_ms <= limit_ms:
+                record = queue.popleft()
+                self._held[topic] -= 1
+                reached_ms[topic] = max(reached_ms[topic], record.at_ms)
+                yield Passed(topic, partition, record.offset, record.item, record.at_ms)
+                if not queue or queue[0].at_ms >= others_ms:
+                    break
+            else:
                 return
-            record = queue.popleft()
-            self._held[topic] -= 1
-            reached_ms[topic] = max(reached_ms[topic], record.at_ms)
-            yield Passed(topic, partition, record.offset, record.item, record.at_ms)
             if not queue:
                 del filled[topic]
                 if backlog(topic, partition):

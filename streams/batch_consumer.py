@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, ClassVar, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,18 +20,21 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage, Message
 from mode import ServiceT
 
-from streams.loop_bound_client import (
-    LoopBoundConsumerThread,
-    counted_as_active,
+from streams.client_fetches import (
     fetched_partitions,
-    found_positions,
     hold_fetches,
-    is_reassigning,
-    notice_topics,
-    raise_membership_errors,
     release_fetches,
     take_records,
     wait_for_records,
+)
+from streams.fetch_pace import FetchPace
+from streams.loop_bound_client import (
+    LoopBoundConsumerThread,
+    counted_as_active,
+    found_positions,
+    is_reassigning,
+    notice_topics,
+    raise_membership_errors,
 )
 from streams.record_batches import BatchLedger, RecordBatch
 from streams.topic_identity import topic_ids
@@ -47,8 +51,8 @@ IDLE_CHECK_S = 1.0
 class Batching:
     """How records are cut into batches, and how long one may take.
 
-    A batch that wasn't full is followed by the next one ``pace_ms`` later at the earliest, because
-    at a low rate what costs is waking up, not records. ``drain_timeout_s`` is how long a rebalance
+    ``paced_topics`` are asked for every ``pace_ms`` at most, because at a low rate what costs is
+    waking up, not records: see `streams.fetch_pace`. ``drain_timeout_s`` is how long a rebalance
     or a shutdown waits for the batches that agents are working on; keep it below the rebalance
     timeout. ``stall_warning_s`` is the age of a batch in flight that is worth a line in the log.
     ``bound_topics`` are those that state is a fold of, so that another topic under the name of one
@@ -56,7 +60,8 @@ class Batching:
     """
 
     max_batch_records: int = 4_000
-    pace_ms: int = 15
+    pace_ms: int = 0
+    paced_topics: frozenset[str] = frozenset()
     drain_timeout_s: float = 15.0
     stall_warning_s: float = 60.0
     bound_topics: frozenset[str] = frozenset()
@@ -79,16 +84,17 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.ledger = BatchLedger(on_end=self._on_batch_end)
         self._deliveries: dict[str, _Delivery] = {}
-        self._paced_until_s: dict[str, float] = {}
         self._sought_epoch = self._open_epoch = -1
         self._wake = asyncio.Event()
         self._batch_ended = asyncio.Event()
         self._commit_lock = asyncio.Lock()
         super().__init__(*args, **kwargs)
-        self.batching: Batching = cast(Any, self.app).batching
 
     def _new_consumer_thread(self) -> LoopBoundConsumerThread:
-        return LoopBoundConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        # Called by Faust's constructor.
+        self.batching: Batching = cast(Any, self.app).batching
+        self._pace = FetchPace(self.batching.paced_topics, self.batching.pace_ms)
+        return LoopBoundConsumerThread(self, self._pace, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Deliver batches until ``fetcher`` stops: the body of Faust's fetcher service."""
@@ -101,8 +107,8 @@ class BatchConsumer(driver.Consumer):
                 while not (self.should_stop or fetcher.should_stop):
                     self._wake.clear()
                     raise_membership_errors(client)
-                    if not await self._deliver_due(client):
-                        await self._wait_until_due(client)
+                    if not await self._deliver_fetched(client):
+                        await wait_for_records(client, self._wake, IDLE_CHECK_S)
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise
@@ -145,21 +151,18 @@ class BatchConsumer(driver.Consumer):
                     waiting.setdefault(tp.topic, []).append(tp)
         return waiting
 
-    async def _deliver_due(self, client: AIOKafkaConsumer) -> bool:
-        """Deliver a batch of every topic that is due; return whether there was any."""
-        any_delivered = False
-        for topic, partitions in self._fetched(client).items():
-            if self._paced_until_s.get(topic, 0.0) > self.loop.time():
-                continue
+    async def _deliver_fetched(self, client: AIOKafkaConsumer) -> bool:
+        """Deliver a batch of every topic that has records; return whether there was any."""
+        any_delivered, fetched = False, self._fetched(client)
+        # Before they are taken: the client asks for more as soon as they are.
+        self._pace.took(fetched, monotonic())
+        for topic, partitions in fetched.items():
             epoch = self.ledger.epoch
             taken = await take_records(client, partitions, self.batching.max_batch_records)
             # The records are dropped if a rebalance began meanwhile: a seek follows.
             if not taken or epoch != self.ledger.epoch or not self._may_fetch(client):
                 continue
-            batch = self.ledger.admit(topic, taken)
-            if len(batch) < self.batching.max_batch_records:
-                self._paced_until_s[topic] = self.loop.time() + self.batching.pace_ms / 1000
-            await self._deliver(batch)
+            await self._deliver(self.ledger.admit(topic, taken))
             any_delivered = True
         return any_delivered
 
@@ -169,7 +172,7 @@ class BatchConsumer(driver.Consumer):
         timestamp_s = first.records[0].timestamp / 1000
         message = ConsumerMessage(
             batch.topic, tp.partition, first.first_offset, timestamp_s,
-            first.records[0].timestamp_type, None, None, cast(Any, batch), None,
+            0, None, None, cast(Any, batch), None,
             0, 0, tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
         self._deliveries[batch.topic] = _Delivery(message, self.loop.time())
@@ -178,13 +181,6 @@ class BatchConsumer(driver.Consumer):
             raise RuntimeError(
                 f"{message.refcount} agents take {batch.topic}, and it must be exactly one."
             )
-
-    async def _wait_until_due(self, client: AIOKafkaConsumer) -> None:
-        """Return when records came in, a batch ended, or a topic's pace allows the next one."""
-        now_s = self.loop.time()
-        due_s = [self._paced_until_s.get(topic, 0.0) for topic in self._fetched(client)]
-        timeout_s = max(0.0, min(due_s) - now_s) if due_s else IDLE_CHECK_S
-        await wait_for_records(client, self._wake, timeout_s)
 
     def ack(self, message: Message) -> bool:
         """Ack the batch in ``message``: what `event.ack()` ends up doing."""
@@ -199,7 +195,6 @@ class BatchConsumer(driver.Consumer):
 
     def _begin_epoch(self) -> int:
         self._deliveries.clear()
-        self._paced_until_s.clear()
         self._batch_ended.set()
         return self.ledger.begin_epoch()
 

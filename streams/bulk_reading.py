@@ -25,6 +25,9 @@ class BareRecord(Protocol):
     def offset(self) -> int: ...
 
     @property
+    def timestamp(self) -> int: ...
+
+    @property
     def key(self) -> bytes | None: ...
 
     @property
@@ -56,7 +59,7 @@ async def next_batches(
     batches: list[Iterable[BareRecord]] = []
     if found.check_assignment(tp):
         unread = found._partition_records
-        batches = list(_sound_batches(unread, tp))
+        batches = list(sound_batches(unread, tp))
         found._update_position()
         # It refers to itself, and would keep a whole fetch until the next full collection.
         unread._records_iterator = None
@@ -76,7 +79,7 @@ async def _wait_for_fetch(fetcher: Any, timeout_s: float) -> None:
         waiter.cancel()
 
 
-def _sound_batches(unread: Any, tp: TopicPartition) -> Iterator[Iterable[BareRecord]]:
+def sound_batches(unread: Any, tp: TopicPartition) -> Iterator[Iterable[BareRecord]]:
     """The batches of a fetch, each checked; those that the broker keeps for itself are left out."""
     while unread._records.has_next():
         batch = unread._records.next_batch()

@@ -4,7 +4,7 @@ import asyncio
 from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
@@ -139,10 +139,19 @@ async def retry_dead_letters(
 
 async def find_letter(settings: Settings, partition: int, offset: int) -> StoredLetter | None:
     """The dead letter at a place, unless it was put back; None if there is none."""
-    async with aclosing(read_dead_letters(settings)) as letters:
-        async for stored in letters:
-            if (stored.partition, stored.offset) == (partition, offset):
-                return stored
+    async with running(new_reader(settings), settings) as reader:
+        spans = await spans_of(reader, DEAD_LETTERS, settings)
+        span = next((one for one in spans if one.partition.partition == partition), None)
+        if span is None or not span.begin <= offset < span.end:
+            return None
+        rest = span._replace(begin=offset)
+        if offset in await _closed(reader, rest, settings):
+            return None
+        async for records in scan(reader, rest._replace(end=offset + 1), settings):
+            for record in records:
+                entry = decode_stored(record.value)
+                if isinstance(entry, DeadLetter):
+                    return StoredLetter(record.timestamp, partition, offset, entry)
     return None
 
 
@@ -180,10 +189,10 @@ def parcel_of(letter: DeadLetter) -> Parcel:
         return Parcel(topic, None, raw)
     key = str(envelope.user_id or envelope.anonymous_id or "").encode("utf-8", "replace") or None
     if envelope.message_id is None and source is not None:
-        raw = _with_message_id(raw, source.message_id)
+        raw = with_message_id(raw, source.message_id)
     elif envelope.message_id is None and letter.sender:
         # It never was on a topic; what it holds says when it came.
-        raw = _with_message_id(raw, f"{letter.sender}-{blake2b(raw, digest_size=16).hexdigest()}")
+        raw = with_message_id(raw, f"{letter.sender}-{blake2b(raw, digest_size=16).hexdigest()}")
     return Parcel(topic, key, raw)
 
 
@@ -198,7 +207,8 @@ def _without_envelope(raw: bytes) -> bytes:
     return msgspec.json.encode({k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS})
 
 
-def _with_message_id(raw: bytes, message_id: str) -> bytes:
+def with_message_id(raw: bytes, message_id: str) -> bytes:
+    """The JSON object with a messageId that it does not have."""
     # At the end, because the last of two equal fields counts, and there may already be a null.
     fields = raw.strip(b" \t\r\n")[1:-1].rstrip(b" \t\r\n")
     comma = b"," if fields else b""

@@ -67,7 +67,7 @@ def _broker(facts: DeploymentFacts) -> Iterator[Finding]:
     if facts.broker_error is not None:
         yield unseen("broker", *with_fix(facts.broker_error, "): "))
         return
-    yield ok("broker", f"Kafka {facts.broker_version} or later, {counted(facts.brokers, 'broker')}")
+    yield ok("broker", f"Kafka {facts.broker_version}, {counted(facts.brokers, 'broker')}")
 
 
 def _topics(facts: DeploymentFacts) -> Iterator[Finding]:

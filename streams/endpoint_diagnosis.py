@@ -31,7 +31,7 @@ def _of(endpoint: EndpointFact) -> Iterator[Finding]:
         yield problem(
             "endpoints",
             f"{name} answered that it is gone (410), and gets nothing: {waiting}",
-            "take it out of the file of endpoints, mend its url there, or start the deliverer again",
+            "take it out of the file of endpoints, mend its url there, or start the deliverer anew",
         )
     elif endpoint.is_open:
         yield problem(

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as ReaderPartition
 from aiokafka.errors import KafkaError as ReaderError
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from config import topics
 from config.settings import Settings
 from models.events.refusals import Misnamed
 from models.learning.snapshot import Snapshot
+from streams.broker_release import broker_release
 from streams.delivery_examination import examine_deliveries
 from streams.endpoint_examination import (
     deliverer_standing,
@@ -88,7 +88,7 @@ def _examine_broker(
         return DeploymentFacts(
             at_ms=_now_ms(),
             store=store,
-            broker_version=".".join(map(str, _broker_version(admin))),
+            broker_version=broker_release(admin),
             brokers=len(admin.describe_cluster()["brokers"]),
             topic_problems=problems,
             group=group,
@@ -164,9 +164,3 @@ async def _deliveries(
 
 def _now_ms() -> int:
     return int(time() * 1_000)
-
-
-def _broker_version(admin: KafkaAdminClient) -> tuple[int, ...]:
-    """The newest release whose protocol the broker speaks: brokers do not report their release."""
-    version: tuple[int, ...] = admin._manager.broker_version
-    return version

@@ -1,4 +1,4 @@
-"""What Faust, mode and the Kafka clients log, as one sentence a cause.
+"""What Faust, mode, the Kafka clients and OpenTelemetry log, as one sentence a cause.
 
 A broker that is away makes these libraries write a hundred lines a second, none of which says what
 that means for whoever runs a worker. Here each of their messages has a cause, each cause has a
@@ -12,7 +12,7 @@ from enum import Enum
 from time import monotonic
 from typing import NamedTuple
 
-LIBRARIES = ("faust", "mode", "aiokafka", "kafka")
+LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "opentelemetry")
 #: The same cause is not told again before this.
 REPEAT_S = 60.0
 #: Messages that the table does not know are told apart by their text, up to so many.
@@ -48,6 +48,10 @@ class LibraryCause(Enum):
         logging.WARNING,
         "the password for Kafka goes in the clear: set KEEPSTREAM_SECURITY_PROTOCOL=SASL_SSL",
     )
+    TRACES_LOST = (
+        logging.WARNING,
+        "traces are lost: their receiver (KEEPSTREAM_TRACES_URL) is away, refuses or is too slow",
+    )
     #: Told by whoever asked, with what to do, or of no consequence.
     NOTHING_NEW = (logging.DEBUG, None)
 
@@ -75,6 +79,7 @@ _AWAY, _CHANGES, _MOVES = (
 )
 _MISSING, _REFUSED = LibraryCause.TOPIC_MISSING, LibraryCause.NOT_ALLOWED
 _CLEAR, _NOTHING = LibraryCause.PASSWORD_IN_CLEAR, LibraryCause.NOTHING_NEW
+_LOST = LibraryCause.TRACES_LOST
 #: The first that fits counts.
 LINES = (
     LibraryLine("aiokafka", "Unable connect to", _AWAY),
@@ -122,6 +127,12 @@ LINES = (
     LibraryLine("aiokafka", "Topic %s is not authorized", _REFUSED),
     LibraryLine("aiokafka", "Not authorized to read from topic", _REFUSED),
     LibraryLine("aiokafka", "Sending username and password", _CLEAR),
+    LibraryLine("opentelemetry", "Transient error %s encountered", _LOST),
+    LibraryLine("opentelemetry", "Failed to export %s batch", _LOST),
+    LibraryLine("opentelemetry", "Dropping span batch", _LOST),
+    LibraryLine("opentelemetry", "Queue full, dropping", _LOST),
+    LibraryLine("opentelemetry", "Shutdown in progress, aborting retry", _LOST),
+    LibraryLine("opentelemetry", "Exporter already shutdown", _NOTHING),
     LibraryLine("mode", "Timer %s woke up too", _NOTHING),
     LibraryLine("mode", "Timer %s is overlapping", _NOTHING),
     # `run_worker` says what ended the worker, and ends it in order.

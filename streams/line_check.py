@@ -1,6 +1,7 @@
 """What ingest would say of a line, said before it is sent."""
 
 from config.parameters import Parameters
+from config.topics import CLICKSTREAM
 from models.admission import admit_line
 from models.events.event import Event, Source
 from models.events.rejection import Reason, Rejected
@@ -11,14 +12,17 @@ _ONLY_IN_LOGS = CONTROL_TYPES | {"score"}
 
 
 class LineCheck:
-    """Checks lines by the same rules as ingest; ``arrival_ms``: when they would arrive."""
+    """Checks lines by the same rules as ingest; ``arrival_ms``: when they would arrive.
+    ``message_id``: of those that have none.
+    """
 
-    def __init__(self, parameters: Parameters, arrival_ms: int) -> None:
+    def __init__(self, parameters: Parameters, arrival_ms: int, message_id: str = "") -> None:
         self._parameters = parameters
+        self._message_id = message_id
         self._source = Source("", 0, 0, arrival_ms)
 
-    def __call__(self, raw: bytes) -> Event:
-        """The event in ``raw``. Raises ``Rejected``."""
+    def __call__(self, raw: bytes, topic: str = CLICKSTREAM) -> Event:
+        """The event in ``raw``, as published on ``topic``. Raises ``Rejected``."""
         line = decode_line(raw)
         if line.type in _ONLY_IN_LOGS:
             raise Rejected(
@@ -27,4 +31,10 @@ class LineCheck:
                 f"a control line ({line.type}), which only the engine writes",
                 "leave it out: `keepstream replay` reads it",
             )
-        return admit_line(line, self._parameters, message_id="", source=self._source)
+        return admit_line(
+            line,
+            self._parameters,
+            message_id=self._message_id,
+            topic=topic,
+            source=self._source,
+        )

@@ -1,5 +1,6 @@
 """Publish files of events: check every line, sort by time, send, and report what became of each."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -171,7 +172,8 @@ def publish_files(
             undelivered = _undelivered(publisher, error)
             sent = publisher.acknowledged + len(undelivered) - sent_before
             rest = (record.value for record in islice(order, sent, None))
-            raise _stopped(report, paths[0], undelivered, rest, _reason(error)) from None
+            cure = _cure(error)
+            raise _stopped(report, paths[0], undelivered, rest, _reason(error), cure) from None
     return report
 
 
@@ -205,7 +207,7 @@ def publish_stream(
         except (DeliveryError, KeyboardInterrupt) as error:
             undelivered = _undelivered(publisher, error)
             reason = f"{_reason(error)}; standard input was read up to line {number:,}"
-            raise _stopped(report, "-", undelivered, waiting, reason) from None
+            raise _stopped(report, "-", undelivered, waiting, reason, _cure(error)) from None
     if refused.count:
         report.refused_files.append(str(refused.path))
     return report
@@ -221,12 +223,18 @@ def _reason(error: BaseException) -> str:
     return error.reason if isinstance(error, DeliveryError) else "interrupted"
 
 
+def _cure(error: BaseException) -> str:
+    """What is to be done before going on."""
+    return " check the broker, then" if isinstance(error, DeliveryError) else ""
+
+
 def _stopped(
     report: PublishReport,
     path: str,
     undelivered: Undelivered,
     rest: Iterable[bytes],
     reason: str,
+    cure: str,
 ) -> PublishStopped:
     """Keep what is not in the log, correct the report, and say how to go on."""
     for record in (*undelivered.refused, *undelivered.unknown):
@@ -239,8 +247,8 @@ def _stopped(
     words = [f"stopped ({reason}): {report.published:,} events are in the log"]
     if kept.path is not None:
         words.append(
-            f"{kept.lines:,} are not known to be: they are in {kept.path}. Check the broker, then "
-            f"publish that file"
+            f"{kept.lines:,} are not known to be: they are in {kept.path}. To go on,{cure} run "
+            f"`keepstream publish {shlex.quote(str(kept.path))}`"
         )
     if kept.unknown_path is not None:
         words.append(

@@ -23,10 +23,17 @@ DOUBTFUL_S = 60.0
 
 
 class LogEnds:
-    """Asks ``ends`` for the next offset by partition, only for places beyond what it knows."""
+    """Asks ``ends`` for the next offset by partition, only for places beyond what it knows and
+    beyond what this worker has ``read`` of a partition: nearly all lessons are of its own records.
+    """
 
-    def __init__(self, ends: Callable[[], Awaitable[Mapping[int, int]]]) -> None:
+    def __init__(
+        self,
+        ends: Callable[[], Awaitable[Mapping[int, int]]],
+        read: Callable[[int], int] = lambda _: 0,
+    ) -> None:
         self._ask = ends
+        self._read = read
         self._ends: Mapping[int, int] = {}
         self._doubtful_until_s = 0.0
 
@@ -41,7 +48,7 @@ class LogEnds:
         raise Foreign("not a lesson: its place in the log is still to come")
 
     async def _has(self, partition: int, offset: int) -> bool:
-        if offset < self._ends.get(partition, 0):
+        if offset < self._ends.get(partition, 0) or offset < self._read(partition):
             return True
         tries = 1 if monotonic() < self._doubtful_until_s else END_TRIES
         for tries_left in reversed(range(tries)):

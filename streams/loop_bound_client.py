@@ -1,14 +1,13 @@
-"""The Kafka client in the app's own event loop, and all access to its private attributes.
+"""The Kafka client in the app's own event loop, its membership and its positions.
 
-aiokafka's consumer fetches ahead, and keeps the records by partition. Its public interface can't
-say which partitions have records without taking them, nor wait for several things at once; the
-functions here can. tests/streams/test_faust_contract.py checks what they rely on.
+What it fetches is in `streams.client_fetches`. Both use private attributes of aiokafka's:
+tests/streams/test_faust_contract.py checks what they rely on.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,11 +18,12 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from streams.client_fetches import pace_fetches
+from streams.fetch_pace import HELD_MS, FetchPace
 from streams.kafka_clients import END_RETRY_S, END_TRIES
 from streams.partition_owners import OwnersAssignor
 from streams.record_batches import (
     Committed,
-    Record,
     TopicIdentities,
     is_replaced,
     verify_position,
@@ -33,9 +33,6 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-#: How long the broker holds a fetch for which there is nothing. Whatever else is asked on the same
-#: connection waits for as long: at each assignment once, for the fetch from before it.
-FETCH_HELD_MS = 500
 #: An election is over within seconds; whoever has no leader after it may have none for long.
 LEADER_TRIES = 5
 LEADER_RETRY_S = 1.0
@@ -49,8 +46,9 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
     ours. The price: code that blocks the loop also stops the heartbeat.
     """
 
-    def __init__(self, consumer: ThreadDelegateConsumer, **kwargs: Any) -> None:
+    def __init__(self, consumer: ThreadDelegateConsumer, pace: FetchPace, **kwargs: Any) -> None:
         super().__init__(consumer, thread_loop=consumer.loop, **kwargs)
+        self._pace = pace
 
     @property
     def client(self) -> AIOKafkaConsumer:
@@ -66,8 +64,13 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         """
         client = super()._create_worker_consumer(transport)
         client._partition_assignment_strategy = (OwnersAssignor(transport.app.owners),)
-        client._fetch_max_wait_ms = FETCH_HELD_MS
+        client._fetch_max_wait_ms = HELD_MS
         return client
+
+    async def on_start(self) -> None:
+        """Start the client."""
+        await super().on_start()
+        pace_fetches(self.client, self._pace)
 
     async def start(self) -> None:
         """Connect; returns when the client has started."""
@@ -134,24 +137,9 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         """
 
 
-def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
-    """Partitions that have records, or an error, waiting in the client."""
-    return list(client._fetcher._records)
-
-
 def is_reassigning(client: AIOKafkaConsumer) -> bool:
     """Whether the group rebalances; the client would make a fetch wait until it is over."""
     return cast(bool, client._subscription.reassignment_in_progress)
-
-
-def hold_fetches(client: AIOKafkaConsumer) -> None:
-    """Ask for no more records of any assigned partition; the next assignment forgets it."""
-    client.pause(*client.assignment())
-
-
-def release_fetches(client: AIOKafkaConsumer) -> None:
-    """Ask for records again."""
-    client.resume(*client.paused())
 
 
 def notice_topics(client: AIOKafkaConsumer, present: Container[str]) -> None:
@@ -173,59 +161,6 @@ def counted_as_active(client: AIOKafkaConsumer) -> AbstractContextManager[None]:
 def raise_membership_errors(client: AIOKafkaConsumer) -> None:
     """Raise the error that keeps the client out of its group, such as a missing permission."""
     client._coordinator.check_errors()
-
-
-async def take_records(
-    client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
-) -> dict[int, list[Record]]:
-    """The fetched records of ``partitions`` (of one topic), up to ``records_max`` in all.
-
-    First an equal share for each, then the rest from partitions that have more, so that one busy
-    partition can't crowd out the others. Other records stay in the client, in order.
-    """
-    share = max(1, records_max // len(partitions))
-    taken: dict[int, list[Record]] = {}
-    for tp in partitions[:records_max]:
-        taken[tp.partition] = await _take_from(client, tp, share)
-    room = records_max - sum(map(len, taken.values()))
-    for tp in partitions:
-        # A partition that gave less than its share has no more.
-        if room > 0 and len(taken.get(tp.partition, ())) == share:
-            more = await _take_from(client, tp, room)
-            taken[tp.partition].extend(more)
-            room -= len(more)
-    return {partition: records for partition, records in taken.items() if records}
-
-
-async def _take_from(
-    client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
-) -> list[Record]:
-    # One partition per call: without any, the client would read all of them.
-    records: list[Record] = (await client.getmany(tp, max_records=records_max)).get(tp, [])
-    return records
-
-
-async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeout_s: float) -> None:
-    """Return when the client has fetched something, ``wake`` is set, or the time is over.
-
-    Raises the error that ended the client's membership.
-    """
-
-    def on_fetched(_: object) -> None:
-        wake.set()
-
-    fetched = client._fetcher._create_fetch_waiter()
-    fetched.add_done_callback(on_fetched)
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await wake.wait()
-        if fetched.done():
-            fetched.result()
-    finally:
-        # Otherwise the cancellation would set ``wake`` each time.
-        fetched.remove_done_callback(on_fetched)
-        fetched.cancel()
 
 
 async def found_positions(

@@ -49,17 +49,15 @@ class Outbox:
         headers: Headers = (),
     ) -> None:
         """Take one record for ``partition`` of ``topic`` (without the deployment's prefix)."""
-        buffers = self._buffers.setdefault((topic, partition), [])
-        if not buffers or not self._fits(buffers[-1], key, value, headers):
+        place = topic, partition
+        buffers = self._buffers.get(place)
+        if buffers is None:
+            buffers = self._buffers[place] = [self._producer.create_batch()]
+        fields = [*headers]
+        if buffers[-1].append(timestamp=None, key=key, value=value, headers=fields) is None:
+            # The first record of a buffer always fits, whatever its size.
             buffers.append(self._producer.create_batch())
-            self._fits(buffers[-1], key, value, headers)
-
-    def _fits(
-        self, buffer: BatchBuilder, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> bool:
-        # The first record of a buffer always fits, whatever its size.
-        appended = buffer.append(timestamp=None, key=key, value=value, headers=list(headers))
-        return appended is not None
+            buffers[-1].append(timestamp=None, key=key, value=value, headers=fields)
 
     def discard(self) -> None:
         """Discard all records since the last `flush`: another worker owns their partitions now."""

@@ -1,5 +1,6 @@
 """All that is held of one person, as JSON lines, for whoever has a right to know."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -16,10 +17,11 @@ from config.topics import (
     RAW_TOPICS,
     RETENTION_TRIGGERS,
 )
+from models.collecting.queries import hashed
 from models.customer.churn import CHURN
 from models.customer.registry import PARTS
 from models.customer.row import Row
-from models.events.dead_letter import WEBHOOK
+from models.events.dead_letter import WEBHOOK, DeadLetter
 from models.events.foreign import UNREADABLE
 from models.events.times import iso
 from streams.dead_letters import decode_letter
@@ -41,6 +43,8 @@ _KINDS: Final = {
 }
 #: Where a record names somebody, in any spelling; and where its properties do.
 _WHO: Final = frozenset({"userid", "anonymousid", "previousid"})
+#: Numbers of vendors are longer.
+_NUMBER_LENGTH_MIN: Final = 6
 _WHO_ELSE: Final = frozenset({"id", "person", "fromuserid"})
 
 
@@ -112,12 +116,36 @@ def _naming(name: str, record: ConsumerRecord, ids: Collection[str]) -> Any:
     letter = decode_letter(value)
     if letter is None:
         return None
-    raw = letter.content()
-    # A vendor has its own names for whose something is.
-    sent = _json(raw) if letter.step != WEBHOOK else None
-    if not (names_one_of(sent, ids) if sent is not None else _may_name(raw, ids)):
+    if not is_of_one(letter, ids):
         return None
+    raw = letter.content()
     return {"reason": str(letter.reason), "path": letter.path, "sent": _text(raw)}
+
+
+def is_of_one(letter: DeadLetter, ids: Collection[str]) -> bool:
+    """Whether what was refused names one of ``ids``, as far as can be told of what is no event."""
+    raw = letter.content()
+    sent = _json(raw)
+    if sent is None:
+        return _mentions(raw, ids)
+    return _tells_of(sent, ids) if letter.step == WEBHOOK else names_one_of(sent, ids)
+
+
+def _tells_of(content: Any, ids: Collection[str]) -> bool:
+    """Whether a vendor's webhook has an id anywhere, as each has names of its own for whose it is;
+    or what a mapping makes one of: the hash of an address, or the vendor's number after its name.
+    """
+    if isinstance(content, dict):
+        return any(_tells_of(value, ids) for value in content.values())
+    if isinstance(content, list):
+        return any(_tells_of(value, ids) for value in content)
+    if content is None or isinstance(content, bool):
+        return False
+    text = str(content)
+    if text in ids or hashed(text) in ids:
+        return True
+    # A short one is a count or a status as well.
+    return len(text) >= _NUMBER_LENGTH_MIN and any(id_.endswith(f"-{text}") for id_ in ids)
 
 
 def names_one_of(content: Any, ids: Collection[str]) -> bool:
@@ -131,9 +159,10 @@ def names_one_of(content: Any, ids: Collection[str]) -> bool:
     )
 
 
-def _may_name(raw: bytes, ids: Collection[str]) -> bool:
-    """For what is no event: whether an id is somewhere in it."""
-    return any(id_.encode() in raw for id_ in ids)
+def _mentions(raw: bytes, ids: Collection[str]) -> bool:
+    """For what is no JSON: whether an id is somewhere in it, and no part of a longer one."""
+    text = _text(raw)
+    return any(re.search(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", text) for id_ in ids)
 
 
 def _folded(key: str) -> str:

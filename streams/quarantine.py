@@ -79,4 +79,5 @@ class Quarantine:
             partition,
             offset,
             why,
+            extra={"fields": {"topic": topic, "partition": partition, "offset": offset}},
         )

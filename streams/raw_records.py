@@ -13,6 +13,7 @@ from models.events.event import Event, Source
 from models.events.rejection import Rejected
 from models.events.wire import encode_log_event
 from streams.kafka_clients import partition_for
+from streams.outbox import Headers
 from streams.record_batches import Record
 
 
@@ -23,6 +24,7 @@ class Outgoing(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes
+    headers: Headers = ()
 
 
 def outgoing_of(

@@ -28,17 +28,27 @@ from faust.types import TP
 
 
 class Record(Protocol):
-    """The interface of a batch's records: aiokafka's ConsumerRecord, which has no types."""
+    """The interface of a batch's records."""
 
-    topic: str
-    partition: int
-    offset: int
-    # Broker or publisher time, as the topic is configured.
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def timestamp(self) -> int:
+        """Broker or publisher time, as the topic is configured."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class PositionError(Exception):
@@ -196,6 +206,11 @@ class BatchLedger:
     def has_position(self, tp: TP) -> bool:
         """Whether ``tp`` is assigned and has a position."""
         return tp in self._positions
+
+    def read_up_to(self, tp: TP) -> int:
+        """The next offset to read of a partition; 0 if it is not assigned, or not sought yet."""
+        position = self._positions.get(tp)
+        return 0 if position is None else position.delivered
 
     def is_current(self, batch: RecordBatch) -> bool:
         """Whether ``batch`` is the one in flight."""

@@ -7,9 +7,9 @@ empty, missing profiles are written again.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from secrets import token_hex
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, NamedTuple
 
 import orjson
@@ -347,7 +347,7 @@ class ProfileViews:
 
     Only a customer's latest row is written, however often it changed meanwhile, and at most once
     in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
-    up after it.
+    up after it. Customers who changed come before those with whom a store is filled.
     """
 
     def __init__(
@@ -364,12 +364,16 @@ class ProfileViews:
         self._render = render
         self._now_s = now_s
         self._changed: dict[str, None] = {}
+        #: Those who did not change, and of whom the store may have nothing.
+        self._unshown: dict[str, None] = {}
         #: When profiles were last drawn up, the earliest first; and of those customers, the ones
         #: whose rows have changed since.
         self._drawn_s: dict[str, float] = {}
         self._resting: set[str] = set()
         # Every worker compares the marker's value with the one it saw last, so that a worker that
         # sets a new one does not hide from the others that the old one is gone.
+        #: CPU that drawing up profiles took so far.
+        self.spent_s = 0.0
         self._marker = f"{settings.topic_prefix}keepstream:filled"
         self._mark: bytes | None = None
 
@@ -380,17 +384,31 @@ class ProfileViews:
                 self._resting.add(customer)
             else:
                 self._changed[customer] = None
+                self._unshown.pop(customer, None)
+
+    def fill(self, customers: Iterable[str]) -> None:
+        """Note that the store may have no profile of these customers."""
+        for customer in customers:
+            if customer in self._drawn_s:
+                self._resting.add(customer)
+            elif customer not in self._changed:
+                self._unshown[customer] = None
 
     @property
     def waiting(self) -> int:
         """The number of profiles still to be written."""
-        return len(self._changed) + len(self._resting)
+        return self.due + len(self._resting)
 
     @property
     def due(self) -> int:
         """The number of profiles that may be written at once."""
         self._end_rests()
-        return len(self._changed)
+        return len(self._changed) + len(self._unshown)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether there are customers of whom the store may have nothing."""
+        return bool(self._unshown)
 
     def _end_rests(self) -> None:
         """Let those be written again whose profiles were drawn up long enough ago."""
@@ -406,32 +424,51 @@ class ProfileViews:
         """Write the profiles that waited longest; False when Redis did not take all of them."""
         self._end_rests()
         # Not a list of all: a million of them wait when a store is filled again.
-        customers = list(islice(self._changed, PROFILES_PER_WRITE))
-        views: dict[str, bytes | None] = {}
-        for number, customer in enumerate(customers, 1):
+        customers = list(islice(chain(self._changed, self._unshown), PROFILES_PER_WRITE))
+        views: dict[str, bytes] = {}
+        for begin in range(0, len(customers), PROFILES_PER_TURN):
+            begun_s = thread_time()
+            self._draw(customers[begin : begin + PROFILES_PER_TURN], views)
+            self.spent_s += thread_time() - begun_s
+            # Heartbeats and batches come first, also while a whole store is filled.
+            await asyncio.sleep(0)
+        taken = await self._put(views)
+        if not taken:
+            for customer in views:
+                self._drawn_s.pop(customer, None)
+                self._resting.discard(customer)
+                self._changed[customer] = None
+        return taken
+
+    def _draw(self, customers: Iterable[str], views: dict[str, bytes]) -> None:
+        """Add the profiles of these customers to ``views``."""
+        for customer in customers:
             # From here on an offer is of a later row than the one that is drawn up.
-            del self._changed[customer]
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
             self._drawn_s[customer] = self._now_s()
-            views[customer] = self._render(customer)
-            if not number % PROFILES_PER_TURN:
-                # Heartbeats and batches come first, also while a whole store is filled.
-                await asyncio.sleep(0)
-        shown = {customer: view for customer, view in views.items() if view is not None}
+            view = self._render(customer)
+            if view is not None:
+                views[customer] = view
+
+    async def _put(self, views: Mapping[str, bytes]) -> bool:
+        """Write profiles, all of them or, unless the connection broke, none; whether Redis took
+        them. As one command: a client spends more on a command than on a profile.
+        """
+        if not views:
+            return True
+        keys = {customer_key(self._settings, one): view for one, view in views.items()}
+        gone = [key for key, view in keys.items() if view is NOBODY]
+        shown = {key: view for key, view in keys.items() if view is not NOBODY}
         async with self._client.pipeline(transaction=False) as pipeline:
-            for customer, view in shown.items():
-                if view is NOBODY:
-                    pipeline.delete(customer_key(self._settings, customer))
-                else:
-                    pipeline.set(customer_key(self._settings, customer), view)
-            results = await _results(pipeline, len(shown))
-        failed = [one for one, result in zip(shown, results, strict=True) if _failed(result)]
-        for customer in failed:
-            self._drawn_s.pop(customer, None)
-            self._resting.discard(customer)
-            self._changed[customer] = None
-        if shown:
-            self._metrics.redis_up.set(not failed)
-        return not failed
+            if gone:
+                pipeline.delete(*gone)
+            if shown:
+                pipeline.mset(shown)
+            results = await _results(pipeline, bool(gone) + bool(shown))
+        taken = not any(map(_failed, results))
+        self._metrics.redis_up.set(taken)
+        return taken
 
     async def was_emptied(self) -> bool:
         """Whether Redis lost its data since the last call; False for the first call."""

@@ -6,7 +6,7 @@ CPU and wall time do not tell: a loop that the machine keeps waiting for a core 
 import asyncio
 from collections.abc import Coroutine
 from selectors import DefaultSelector, SelectorKey
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -53,3 +53,10 @@ def waited_s() -> float:
     """
     loop = asyncio.get_running_loop()
     return loop.waited_s if isinstance(loop, TimedLoop) else monotonic()
+
+
+def had_s() -> float:
+    """For how long this thread had a core, or its loop nothing to do, so far: time that others on
+    the machine did not take from it.
+    """
+    return thread_time() + waited_s()

@@ -26,9 +26,13 @@ Told = Mapping[str, Any]
 
 
 class Envelope(TypedDict, total=False):
-    """What every event may say besides what happened. ``timestamp`` has an offset, and is now if
-    none is given; ``message_id`` is a new one then: whoever repeats a call after an error says it,
-    so that the event counts once.
+    """What every event may say besides what happened: at least ``user_id`` or ``anonymous_id``, an
+    integer or a text of up to 256 bytes each.
+
+    ``timestamp``: an aware datetime, or ISO 8601 with an offset; now if none is given.
+    ``message_id``: a new UUID if none is given. Whoever repeats a call after an error gives the
+    first one's, so that the event counts once. ``context``: as in Segment's spec, with ours:
+    ``channel``, ``timezone``, ``historical``, ``consent``.
     """
 
     user_id: str | int
@@ -66,25 +70,28 @@ class Tracker:
     def track(
         self, event: str, properties: Told | None = None, **envelope: Unpack[Envelope]
     ) -> str:
-        """Something happened."""
+        """Something happened. ``event``: a name of docs/publishing.md, or one of your own.
+        ``properties``: amounts are decimal numbers in major units (80.0 is eighty euros), in the
+        shop's currency unless ``currency`` names another one.
+        """
         return self._tell(
             {"type": "track", "event": event, "properties": properties or {}}, envelope
         )
 
     def page(self, properties: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """A page was looked at."""
+        """A page was looked at; ``properties`` such as ``url`` and ``title``."""
         return self._tell({"type": "page", "properties": properties or {}}, envelope)
 
     def screen(self, properties: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """A screen of an app was looked at."""
+        """A screen of an app was looked at; ``properties`` such as ``name``."""
         return self._tell({"type": "screen", "properties": properties or {}}, envelope)
 
     def identify(self, traits: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """Who somebody is."""
+        """Who somebody is; with both ids, ``anonymous_id`` is theirs from then on."""
         return self._tell({"type": "identify", "traits": traits or {}}, envelope)
 
     def alias(self, previous_id: str | int, **envelope: Unpack[Envelope]) -> str:
-        """``previous_id`` and ``user_id`` are one person."""
+        """``previous_id``, a visitor's, and ``user_id`` are one person."""
         return self._tell({"type": "alias", "previousId": previous_id}, envelope)
 
     def flush(self) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,6 +15,7 @@ from agents.cli.options import settings_from
 from config.settings import variable_of
 
 if TYPE_CHECKING:
+    from models.customer_counts import Counted
     from models.customer_list import CustomerList
 
 #: A worker gives a list up after 30 s.
@@ -70,6 +73,15 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     partial: Annotated[
         bool, typer.Option("--partial", help="A list in which partitions are missing will do.")
     ] = False,
+    count: Annotated[
+        str,
+        typer.Option(
+            "--count",
+            metavar="FACT[,…]",
+            help="Count those who match by facts with few values, such as segment; by two together "
+            "with * between them. With --by, also the total of that number.",
+        ),
+    ] = "",
     form: Annotated[
         Format, typer.Option("--format", help="A table, CSV, or the worker's answer as JSON.")
     ] = Format.TABLE,
@@ -89,7 +101,7 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     2: no worker can be reached, or the question cannot be answered.
     """
     asked = {"where": where, "by": by, "top": str(top), "show": show}
-    asked |= {"cursor": cursor, "as_of": as_of}
+    asked |= {"cursor": cursor, "as_of": as_of, "count": count}
     query = {name: value for name, value in asked.items() if value}
     if partial:
         query["partial"] = "true"
@@ -200,12 +212,32 @@ def _print_table(found: "CustomerList") -> None:
         cells = [customer, *([by] if has_number else []), *facts]
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)
+    for way, counted in groupby(found.counts, key=lambda one: one.by):
+        console.print(_counts_table(way, list(counted)))
     if found.customers:
         console.print(table)
     customers = sum(one.customers for one in found.partitions)
     console.print(f"{found.matched:,} of {customers:,} customers match{_as_of(found)}")
     if found.next:
         console.print(f"more: --cursor {found.next}", soft_wrap=True)
+
+
+def _counts_table(way: tuple[str, ...], counted: "Sequence[Counted]") -> Any:
+    from rich.table import Table  # noqa: PLC0415 - only where something is drawn
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    for name in way:
+        table.add_column(name, style="bold")
+    table.add_column("customers", justify="right")
+    has_total = any(one.total for one in counted)
+    if has_total:
+        table.add_column("total", justify="right")
+    for one in counted:
+        cells = [*(_text(value) or "not known" for value in one.values), f"{one.customers:,}"]
+        cells += [f"{one.total:,.2f}"] if has_total else []
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
 
 
 def _as_of(found: "CustomerList") -> str:

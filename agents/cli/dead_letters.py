@@ -148,6 +148,7 @@ def mend(
     import asyncio  # noqa: PLC0415 - takes long to import, for help
 
     from streams.dead_letters import find_letter, mended, parcel_of, put_back  # noqa: PLC0415
+    from streams.mending import on_one_line  # noqa: PLC0415
 
     settings = kafka_settings("dead-letters mend", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
@@ -166,7 +167,7 @@ def mend(
     content = file.read_bytes() if file is not None else _edited(stored.letter.content())
     if content is None:
         raise CommandError(f"nothing was changed, so {place} stays as it is")
-    letter = mended(stored.letter, _on_one_line(content))
+    letter = mended(stored.letter, on_one_line(content))
     parcel = parcel_of(letter)
     _require_good(parcel.value, parameters)
     asyncio.run(put_back(settings, stored, parcel))
@@ -185,10 +186,9 @@ def _place(text: str) -> tuple[int, int]:
 
 def _edited(content: bytes) -> bytes | None:
     """What somebody makes of ``content`` in an editor; None if it is left as it is."""
-    try:
-        shown = msgspec.json.format(content, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        shown = content.decode("utf-8", "backslashreplace")
+    from streams.mending import readable  # noqa: PLC0415 - Kafka
+
+    shown = readable(content)
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     # Where nobody else can read it: it may hold personal data.
     with TemporaryDirectory() as directory:
@@ -197,14 +197,6 @@ def _edited(content: bytes) -> bytes | None:
         subprocess.run([*shlex.split(editor), str(path)], check=False)
         edited = path.read_text()
     return None if edited.strip() == shown.strip() else edited.encode()
-
-
-def _on_one_line(content: bytes) -> bytes:
-    """JSON without the breaks that make it readable; anything else as it is, to be refused."""
-    try:
-        return msgspec.json.format(content, indent=-1)
-    except msgspec.DecodeError:
-        return content.strip()
 
 
 def _require_good(raw: bytes, parameters: Parameters) -> None:

@@ -18,7 +18,9 @@ def demo(
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed is the same shop.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="The same seed is the same shop, moved by whole weeks.")
+    ] = 1,
     customers: Annotated[
         int, typer.Option("--customers", min=1, max=100_000, help="How many customers it has.")
     ] = 1_000,

@@ -1,6 +1,9 @@
 """`keepstream publish`: check a file of events, send what is sound, and say what is not."""
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +73,7 @@ def publish(
     line_check = LineCheck(parameters, int(time.time() * 1_000))
     sizes = [size_of(file) for file in files]
     total = sum(size or 0 for size in sizes) if all(sizes) else None
-    with progress("check" if check else "publish", total) as tell:
+    with _interrupted_once(), progress("check" if check else "publish", total) as tell:
         if check:
             report = check_files(files, line_check, tell, lateness_ms)
         else:
@@ -90,6 +93,27 @@ def publish(
     _tell_outcome(report, is_check=check)
     if report.bad_lines_total:
         raise typer.Exit(EXIT_FOUND)
+
+
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Let Ctrl-C interrupt once: whoever presses it again must not cut short what accounts for each
+    line, which takes some seconds at most.
+    """
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        complain("stopping: what is on its way is waited for, and the rest is kept")
+        raise KeyboardInterrupt
+
+    # What was ignored before, as Ctrl-C is by a job in the background, stays ignored.
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _published(

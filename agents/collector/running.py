@@ -7,10 +7,12 @@ import signal
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.collector.site import collecting_site, operators_site
 from agents.collector.taking import Collector
 from agents.process_log import run_logged
+from agents.process_traces import tracing
 from agents.ration import WebTime
 from agents.watched_files import WatchedFiles
 from agents.web.connections import connections_max
@@ -25,6 +27,9 @@ from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
 from streams.timed_loop import run_timed
 from streams.topics import partitions_there
+
+if TYPE_CHECKING:
+    from streams.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +56,17 @@ def _run(settings: Settings, parameters: Parameters) -> int:
     # What a request leaves behind makes no cycles, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-    run_timed(_collect(settings, parameters, senders, partitions))
+    with tracing(settings, "collector") as traces:
+        run_timed(_collect(settings, parameters, senders, partitions, traces))
     return 0
 
 
 async def _collect(
-    settings: Settings, parameters: Parameters, senders: Senders, partitions: dict[str, int]
+    settings: Settings,
+    parameters: Parameters,
+    senders: Senders,
+    partitions: dict[str, int],
+    traces: "Traces | None",
 ) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -64,7 +74,7 @@ async def _collect(
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(shared_outbox(settings))
         metrics = CollectorMetrics(senders.limits)
-        collector = Collector(senders, parameters, partitions, outbox, metrics)
+        collector = Collector(senders, parameters, partitions, outbox, metrics, traces)
         time = WebTime()
         own_site = operators_site(collector, metrics, outbox, time)
         own_port = await stack.enter_async_context(serving(own_site, settings, time))

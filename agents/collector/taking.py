@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -30,6 +31,10 @@ from streams.collector.intake import Intake
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.recent_ids import RecentIds
 from streams.collector.shared_outbox import NotWritten, SharedOutbox
+
+if TYPE_CHECKING:
+    # OpenTelemetry is optional.
+    from streams.tracing import TracedStep, Traces
 
 #: When Kafka is away, clients may try again after so many seconds.
 RETRY_S = 5
@@ -56,6 +61,7 @@ class _Asked:
     def __init__(self, request: web.Request) -> None:
         self.request = request
         self.source: str | None = None
+        self.step: TracedStep | None = None
 
 
 _Take = Callable[[_Asked], Awaitable[Taken]]
@@ -71,6 +77,7 @@ class Collector:
         partitions: Mapping[str, int],
         outbox: SharedOutbox,
         metrics: CollectorMetrics,
+        traces: "Traces | None" = None,
     ) -> None:
         """Raises ``RuleError`` for webhooks whose mapping can't be used."""
         self._known = KnownSources(senders)
@@ -78,6 +85,7 @@ class Collector:
         self._partitions = partitions
         self._outbox = outbox
         self._metrics = metrics
+        self._traces = traces
         self._recent = RecentIds()
         self._in_hand = 0
         self._settled = asyncio.Event()
@@ -118,6 +126,8 @@ class Collector:
     async def _answer(self, request: web.Request, take: _Take) -> web.Response:
         self._in_hand += 1
         asked = _Asked(request)
+        if self._traces is not None:
+            asked.step = self._traces.begin("collect", request.headers.get("traceparent"), {})
         try:
             if self.is_closing:
                 raise Refused(503, "stopping", "the collector is stopping", RETRY_S)
@@ -131,6 +141,8 @@ class Collector:
             self._in_hand -= 1
             if self.is_closing and not self._in_hand:
                 self._settled.set()
+        if asked.step is not None:
+            asked.step.end("" if response.status == 200 else str(response.status))
         self._metrics.count_request(asked.source, response.status)
         return response
 
@@ -147,7 +159,7 @@ class Collector:
             intake.take(number, raw)
             if number % EVENTS_A_TURN == EVENTS_A_TURN - 1:
                 await asyncio.sleep(0)
-        answer = await self._publish(source, intake)
+        answer = await self._publish(asked, source, intake)
         if (skew_ms := arrival.skew_ms) is not None:
             self._metrics.note_skew(source, skew_ms)
         self._metrics.seconds.observe(monotonic() - started_s)
@@ -171,7 +183,7 @@ class Collector:
         _admit(known.throttles[name], 1)
         intake = self._intake(known, name, Arrival(now_ms))
         kind = intake.take_webhook(Webhook(name, headers, content), known.mappings[name])
-        answer = await self._publish(name, intake)
+        answer = await self._publish(asked, name, intake)
         if not intake.records:
             self._metrics.count_ignored(name)
             answer = replace(answer, ignored=kind)
@@ -187,11 +199,15 @@ class Collector:
             is_trusted=known.limits[source].is_trusted,
         )
 
-    async def _publish(self, source: str, intake: Intake) -> Taken:
+    async def _publish(self, asked: _Asked, source: str, intake: Intake) -> Taken:
         """Write what was taken, count it, and say so. Raises `Refused` if it is not written."""
-        if intake.records:
+        records = intake.records
+        if (step := asked.step) is not None:
+            step.note({"source": source, "events": intake.accepted})
+            records = [record._replace(headers=step.headers) for record in records]
+        if records:
             try:
-                await self._outbox.write(intake.records)
+                await self._outbox.write(records)
             except NotWritten as error:
                 raise Refused(503, "unavailable", str(error), RETRY_S) from None
         known = [self._recent.add(source, one) for one in intake.message_ids]

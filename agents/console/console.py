@@ -9,10 +9,12 @@ from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory
 from agents.console.rendering import Rendering
 from agents.console.sessions import Session, Sessions
+from agents.console.shop_counts import ShopCounts
 from agents.console.trial import RuleTrials
 from config.parameters import Parameters
 from config.people import People
 from config.settings import Settings
+from models.model_history import ModelHistory
 from streams.topic_rates import TopicRates
 
 _COOKIE: Final = "keepstream-console"
@@ -40,6 +42,8 @@ class Console(NamedTuple):
     rates: TopicRates
     checkup: Checkup
     trials: RuleTrials
+    models: ModelHistory
+    shop: ShopCounts
 
     @property
     def currency(self) -> str:

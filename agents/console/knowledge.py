@@ -10,6 +10,8 @@ import msgspec
 from config.settings import Settings
 from models.customer.profile import Profile
 from models.customer_list import ANSWER, CustomerList
+from models.dry_run import ANSWER as DRY_RUN
+from models.dry_run import DryRun
 from models.events.foreign import UNREADABLE
 from streams.redis_views import customer_key
 from streams.store_client import StoreUnreachable, store_client
@@ -37,6 +39,13 @@ class ListAnswer(NamedTuple):
     problem: str = ""
 
 
+class DryRunAnswer(NamedTuple):
+    """What an event would do, or None with why nobody says."""
+
+    found: DryRun | None
+    problem: str = ""
+
+
 class CustomersAsked:
     """Asks a worker, which knows where the others are."""
 
@@ -56,15 +65,20 @@ class CustomersAsked:
             return await self._last_known(customer, "The customer's worker is not ready")
         return _decoded(content, "")
 
-    async def _got(self, url: str, query: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
+    async def _got(
+        self, url: str, query: dict[str, str], timeout_s: float, sent: bytes | None = None
+    ) -> tuple[int, bytes]:
         """The answer of a worker, or of the one that it sends to: both are shown the token, which
-        a client that follows by itself keeps from the second.
+        a client that follows by itself keeps from the second. ``sent``: what is posted.
         """
+        method = "GET" if sent is None else "POST"
         limit = aiohttp.ClientTimeout(total=timeout_s, connect=2.0)
         shown = self._settings.web_headers
         async with aiohttp.ClientSession(timeout=limit, headers=shown) as session:
             for _ in range(HOPS_MAX):
-                async with session.get(url, params=query, allow_redirects=False) as answer:
+                async with session.request(
+                    method, url, params=query, data=sent, allow_redirects=False
+                ) as answer:
                     if answer.status != _ELSEWHERE:
                         return answer.status, await answer.read()
                     url, query = urljoin(url, answer.headers["Location"]), {}
@@ -83,6 +97,20 @@ class CustomersAsked:
         with store_client(self._settings) as client:
             content: Any = client.get(customer_key(self._settings, customer))
         return None if content is None else bytes(content)
+
+    async def dry_run(self, event: bytes, topic: str) -> DryRunAnswer:
+        """What an event would do, published on ``topic``, or on its usual one if that is empty."""
+        url, query = f"{self._settings.worker_url}/dry-run", {"topic": topic} if topic else {}
+        try:
+            status, content = await self._got(url, query, PROFILE_TIMEOUT_S, event)
+        except (aiohttp.ClientError, TimeoutError):
+            return DryRunAnswer(None, f"No worker answers at {self._settings.worker_url}.")
+        if status != 200:
+            return DryRunAnswer(None, _message(content) or f"The worker answered with {status}.")
+        try:
+            return DryRunAnswer(DRY_RUN.decode(content))
+        except UNREADABLE:
+            return DryRunAnswer(None, "The worker is of another release than the console.")
 
     async def customers(self, query: dict[str, str]) -> ListAnswer:
         """A list over all partitions, of those that answered."""

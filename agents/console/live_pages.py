@@ -55,7 +55,8 @@ class _LivePages:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: a moment each, as the page shows it, after the last that was heard
-        of; of another run of the console, that the page must be loaded anew.
+        of, and why nothing is heard of; of another run of the console, that the page must be loaded
+        anew.
         """
         memory, tone = self._console.memory, _tone(request)
         last = request.headers.get("Last-Event-ID") or request.query.get("since", "")
@@ -67,17 +68,20 @@ class _LivePages:
             await answer.write(b"event: restart\ndata:\n\n")
             return answer
         await answer.write(b"retry: %d\n\n" % RETURN_MS)
-        heard_of = int(number)
+        heard_of, told = int(number), None
         until_s = asyncio.get_running_loop().time() + STREAM_S
         while (left_s := until_s - asyncio.get_running_loop().time()) > 0:
-            await memory.wait(heard_of, left_s)
-            for heard in memory.after(heard_of):
-                heard_of = heard.number
-                try:
+            try:
+                if memory.problem != told:
+                    told = memory.problem
+                    await answer.write(_problem_event(told))
+                for heard in memory.after(heard_of):
+                    heard_of = heard.number
                     await answer.write(self._event(heard, tone))
-                except ConnectionResetError:
-                    # The page was left.
-                    return answer
+            except ConnectionResetError:
+                # The page was left.
+                return answer
+            await memory.wait(heard_of, told, left_s)
         return answer
 
     def _event(self, heard: Heard, tone: str) -> bytes:
@@ -121,6 +125,12 @@ class _LivePages:
             return known
         found = await look_in_ledger(self._console.settings, Question(decision_id))
         return found[0] if found else None
+
+
+def _problem_event(problem: str | None) -> bytes:
+    """Why nothing new is heard of; empty when it is again."""
+    words = " ".join((problem or "").split())
+    return f"event: problem\ndata: {words}\n\n".encode()
 
 
 def _tone(request: web.Request) -> str:

@@ -13,6 +13,7 @@ from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory, remember_decisions
 from agents.console.rendering import Rendering
 from agents.console.sessions import Sessions, login_url, new_secret
+from agents.console.shop_counts import ShopCounts
 from agents.console.site import console_site
 from agents.console.trial import RuleTrials
 from agents.web.connections import connections_max
@@ -22,6 +23,8 @@ from config.people import People, Person, Role, load_people
 from config.settings import Settings, variable_of
 from config.sources import hash_of
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
+from models.model_history import ModelHistory
+from streams.model_feed import follow_models
 from streams.topic_rates import TopicRates, look_at_rates
 
 log = logging.getLogger(__name__)
@@ -65,7 +68,9 @@ async def _serve(console: Console, own_token: str, say: Say) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with listening(console_site(console), _place(settings)) as port:
         following = asyncio.gather(
-            remember_decisions(settings, console.memory), look_at_rates(settings, console.rates)
+            remember_decisions(settings, console.memory),
+            look_at_rates(settings, console.rates),
+            follow_models(settings, console.models),
         )
         for line in _greeting(f"http://{settings.console_host}:{port}", own_token, settings):
             say(line)
@@ -98,6 +103,8 @@ def console_of(
         TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS)),
         Checkup(settings, parameters),
         RuleTrials(settings, assignments),
+        ModelHistory(parameters),
+        ShopCounts(settings, parameters),
     )
 
 

@@ -10,19 +10,21 @@ from aiohttp import web
 
 from agents.console import (
     customer_pages,
+    event_pages,
     live_pages,
     login_pages,
     model_pages,
     pipeline_pages,
     rules_pages,
+    shop_pages,
 )
 from agents.console.console import SESSION, Console, cookie_name
 from agents.web.connections import Handler
 
 log = logging.getLogger(__name__)
 
-#: A form has an id, a condition, a token.
-FORM_BYTES_MAX = 64 * 1024
+#: A form has an id, a condition, a token, or an event, of which each sign may take three.
+FORM_BYTES_MAX = 256 * 1024
 
 #: Nothing is loaded from elsewhere, and nothing runs that stands in a page.
 HEADERS: Mapping[str, str] = {
@@ -37,7 +39,16 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGES = (login_pages, live_pages, customer_pages, rules_pages, model_pages, pipeline_pages)
+_PAGES = (
+    login_pages,
+    live_pages,
+    customer_pages,
+    rules_pages,
+    model_pages,
+    shop_pages,
+    pipeline_pages,
+    event_pages,
+)
 _OPEN = ("/login", "/health/live", "/health/ready")
 _ASSETS = "/static/"
 

@@ -33,6 +33,7 @@ async def answer(
             shown=query.get("show", "").split(","),
             top=_whole(query.get("top", str(TOP)), "top"),
             cursor=query.get("cursor", ""),
+            count=query.get("count", ""),
         )
         _require_known(query)
         as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None

@@ -6,7 +6,9 @@ from typing import Final
 from msgspec import Struct
 
 from agents.web.operation import Operation, Parameter, Reply
+from config.topics import RAW_TOPICS
 from models.customer_list import TOP, TOP_MAX, CustomerList
+from models.dry_run import DryRun
 from models.events.ids import ID_BYTES_MAX
 from streams.exposition import CONTENT_TYPE
 
@@ -122,6 +124,12 @@ CUSTOMERS: Final = Operation(
             {"type": "integer", "minimum": 1, "maximum": TOP_MAX, "default": TOP},
         ),
         Parameter("cursor", "query", "The `next` of the page before."),
+        Parameter(
+            "count",
+            "query",
+            "Facts with few values, separated by commas, to count those who match by; two with * "
+            "between them together.",
+        ),
         Parameter("as_of", "query", "A moment that is still to come.", {"type": "string"}),
         Parameter(
             "partial",
@@ -137,8 +145,36 @@ CUSTOMERS: Final = Operation(
         ),
     ),
 )
+DRY_RUN: Final = Operation(
+    "dryRun",
+    "POST",
+    "/dry-run",
+    "What an event would do, found out on a copy of its customer. It is not published, and nothing "
+    "is changed.",
+    {
+        200: Reply("What it would do, or why it would be refused.", DryRun),
+        307: Reply(
+            "The worker that has its customer.", WhyNot, headers={"Location": "Where to ask."}
+        ),
+        400: Reply("It cannot be asked like this.", WhyNot),
+        401: _UNAUTHORIZED,
+        404: Reply("Nobody is known to have its customer.", WhyNot),
+        413: Reply("It is larger than any event.", WhyNot),
+        503: Reply("Its customer's partition is being read.", WhyNot, headers=_AGAIN),
+    },
+    parameters=(
+        Parameter(
+            "topic",
+            "query",
+            "The raw topic that it would be published on; without it, the one of its name.",
+            {"type": "string", "enum": list(RAW_TOPICS)},
+        ),
+    ),
+    # Anything, for what is no event is what is asked about.
+    body={},
+)
 
 #: What the web port of every process answers.
 OF_EVERY_PROCESS: Final = (LIVE, READY, METRICS)
 #: What that of a worker answers besides.
-OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS)
+OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS, DRY_RUN)

@@ -23,15 +23,28 @@ from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
 from agents.web.operation import add_operations
-from agents.web.operations import CUSTOMER, CUSTOMERS, LIVE, METRICS, READY, Health, WhyNot
+from agents.web.operations import (
+    CUSTOMER,
+    CUSTOMERS,
+    DRY_RUN,
+    LIVE,
+    METRICS,
+    READY,
+    Health,
+    WhyNot,
+)
 from agents.web.token import guarded
 from config.settings import Settings, variable_of
+from config.topics import RAW_TOPICS
+from models.dry_run import DryRun
 from models.events.ids import is_id
 from streams.exposition import CONTENT_TYPE
 from streams.metrics import Metrics
 
-#: No request has a body that is of use here.
+#: No request has a body that is of use here ...
 CONTENT_BYTES_MAX = 1024
+#: ... but a dry run, whose event may be too large for a topic.
+EVENT_BYTES_MAX = 64 * 1024
 #: Addresses to listen on that are nobody's to be reached at.
 _ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - told apart, not listened on
 
@@ -41,6 +54,8 @@ _NOBODY_KNOWN = (
 )
 
 ListAnswer = Callable[[Mapping[str, str]], Awaitable[web.Response]]
+#: Of an event, and the topic that it would be published on, if that is said.
+DryRunAnswer = Callable[[bytes, str | None], "DryRun | NotHere"]
 
 
 class _OwnFaults(logging.Filter):
@@ -75,13 +90,19 @@ class Readiness:
         self.delays = delays
 
 
+class NotHere(NamedTuple):
+    """A customer whose partition this worker does not have."""
+
+    customer: str
+
+
 class LiveCustomers(NamedTuple):
     """What this worker can say of customers.
 
     ``profile``: as JSON, if this worker owns the customer; ``is_recovering``: whether it might,
     once it has read their partition; ``owner``: the address of another worker that owns them, and
     ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
-    whose id it is, of one that is another customer's.
+    whose id it is, of one that is another customer's. ``tried``: what an event would do.
     """
 
     profile: Callable[[str], bytes | None]
@@ -90,6 +111,7 @@ class LiveCustomers(NamedTuple):
     is_known: Callable[[str], bool] = lambda _: True
     listed: ListAnswer | None = None
     person: Callable[[str], str | None] = lambda _: None
+    tried: DryRunAnswer | None = None
 
 
 def advertised_url(settings: Settings, port: int) -> str:
@@ -116,6 +138,7 @@ def process_site(
     readiness: Readiness,
     time: WebTime | None = None,
     refresh: Callable[[], None] = lambda: None,
+    content_bytes_max: int = CONTENT_BYTES_MAX,
 ) -> web.Application:
     """What the web port of every process answers: health, and the metrics that ``draw`` gives.
     ``refresh`` brings up to date what both tell, and ``time`` is what it is served with.
@@ -139,7 +162,7 @@ def process_site(
         status = "not ready" if problems else "ready"
         return answer_in_json(Health(status, problems, delays), 503 if problems else 200)
 
-    application = web.Application(client_max_size=CONTENT_BYTES_MAX, middlewares=[_told_in_json])
+    application = web.Application(client_max_size=content_bytes_max, middlewares=[_told_in_json])
     add_operations(application, (LIVE, live), (READY, ready), (METRICS, expose))
     return application
 
@@ -163,10 +186,22 @@ def routes(
             return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
-    application = process_site(metrics.exposition, readiness, time, refresh)
+    async def try_event(request: web.Request) -> web.Response:
+        topic = request.query.get("topic")
+        if topic is not None and topic not in RAW_TOPICS:
+            return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
+        assert customers.tried is not None
+        found = customers.tried(await request.read(), topic)
+        if isinstance(found, NotHere):
+            return _elsewhere(customers, found.customer, request.path_qs)
+        return answer_in_json(found)
+
+    application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
     add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
         add_operations(application, (CUSTOMERS, show_list))
+    if customers.tried is not None:
+        add_operations(application, (DRY_RUN, try_event))
     return application
 
 
@@ -190,13 +225,17 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     view = customers.profile(customer)
     if view is not None:
         return web.Response(body=view, content_type="application/json")
+    return _elsewhere(customers, customer, f"/customers/{quote(customer, safe='')}")
+
+
+def _elsewhere(customers: LiveCustomers, customer: str, path: str) -> web.Response:
+    """Where to ask about a customer whose row is not here, or why nowhere."""
     if customers.is_recovering(customer):
         told = WhyNot("recovering: the partition is being read, ask again soon")
         return answer_in_json(told, 503, RETRY)
     if (url := customers.owner(customer)) is not None:
-        there = f"{url}/customers/{quote(customer, safe='')}"
-        told = WhyNot(f"another worker owns them: {there}")
-        return answer_in_json(told, 307, {"Location": there})
+        told = WhyNot(f"another worker owns them: {url}{path}")
+        return answer_in_json(told, 307, {"Location": f"{url}{path}"})
     is_known = customers.is_known(customer)
     return answer_in_json(WhyNot("no such customer" if is_known else _NOBODY_KNOWN), 404)
 

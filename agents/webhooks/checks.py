@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from time import time
 from urllib.parse import urlsplit
 
-from agents.webhooks.examples import with_facts
+from agents.webhooks.examples import as_asked_for
 from config.endpoints import Endpoint
 from config.parameters import Parameters
 from config.rules import RuleError
@@ -92,7 +92,7 @@ def told(endpoints: Sequence[Endpoint], decisions: Sequence[bytes]) -> Iterator[
         composer = Composer(endpoint)
         yield f"{endpoint.name} ({endpoint.rule.to})"
         for content in decisions:
-            decided = with_facts(decode_decision(content), endpoint.rule)
+            decided = as_asked_for(decode_decision(content), endpoint.rule)
             message = message_of(decided, Fingerprints(), 0)
             if not wants(endpoint.rule, message):
                 yield f"  {message.kind} of group {message.group}: not for it"

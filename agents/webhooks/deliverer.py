@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from time import time as unix_s
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from agents.process_log import run_logged
+from agents.process_traces import tracing
 from agents.ration import WebTime
 from agents.watched_files import WatchedFiles
 from agents.web.server import Readiness, process_site, serving
@@ -32,6 +34,9 @@ from streams.webhooks.feed import EndpointFeed, TopicsChanged
 from streams.webhooks.metrics import WebhookMetrics
 from streams.webhooks.sender import Sender
 from streams.webhooks.undelivered import UndeliveredMessages
+
+if TYPE_CHECKING:
+    from streams.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +60,8 @@ def run(settings: Settings, file: Path, load: Load) -> int:
 
 def _run(settings: Settings, endpoints: Sequence[Endpoint], file: Path, load: Load) -> int:
     require_topics(settings)
-    run_timed(Deliverer(settings, endpoints, file, load).run())
+    with tracing(settings, "deliver") as traces:
+        run_timed(Deliverer(settings, endpoints, file, load, traces).run())
     return 0
 
 
@@ -63,9 +69,15 @@ class Deliverer:
     """All endpoints of one process."""
 
     def __init__(
-        self, settings: Settings, endpoints: Sequence[Endpoint], file: Path, load: Load
+        self,
+        settings: Settings,
+        endpoints: Sequence[Endpoint],
+        file: Path,
+        load: Load,
+        traces: "Traces | None" = None,
     ) -> None:
         self._settings = settings
+        self._traces = traces
         self._file = file
         self._load = load
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
@@ -166,6 +178,7 @@ class Deliverer:
             max_age_ms=self._settings.deliver_max_age_ms,
             clock_ms=lambda: int(unix_s() * 1_000),
             chance=random.random,
+            traces=self._traces,
         )
         while name in self._endpoints and not self._leaving.is_set():
             endpoint = self._endpoints[name]

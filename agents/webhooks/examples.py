@@ -78,12 +78,15 @@ WITHDRAWAL = ActionWithdrawn(
 )
 
 
-def with_facts(decided: Decision, rule: EndpointRule) -> Decision:
+def as_asked_for(decided: Decision, rule: EndpointRule) -> Decision:
     """The decision as it is where workers tell the facts that an endpoint asks for: of a customer
-    in the first of its segments.
+    in the first of its segments, and a trigger of the first kind that it takes.
     """
     if isinstance(decided, ActionWithdrawn):
         return decided
+    if isinstance(decided, Trigger) and rule.kinds and decided.kind not in rule.kinds:
+        taken = [name for name in rule.kinds if name not in (NEXT_BEST_ACTION, ACTION_WITHDRAWN)]
+        decided = replace(decided, kind=taken[0]) if taken else decided
     facts: FactsTold = {name: _EXAMPLE[FACTS[name].kind] for name in rule.facts}
     if rule.segments:
         facts[SEGMENT] = rule.segments[0]

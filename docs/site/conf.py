@@ -24,7 +24,7 @@ PAGES = {
         "reference/topics",
         "catalogue",
     ),
-    "Changing it": ("/ARCHITECTURE", "/CONTRIBUTING", "/CHANGELOG", "/SECURITY"),
+    "Changing it": ("/ARCHITECTURE", "extending", "/CONTRIBUTING", "/CHANGELOG", "/SECURITY"),
 }
 
 project = "Keepstream"

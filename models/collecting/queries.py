@@ -54,11 +54,15 @@ class Calls(Functions):
 
     @signature(_TEXT)
     def _func_hashed(self, text: str | None) -> str | None:
-        """The SHA-256 of a text such as an address, whatever its case: the same for the same one,
-        and the address stands nowhere.
-        """
-        plain = (text or "").strip().lower()
-        return sha256(plain.encode("utf-8", "replace")).hexdigest() if plain else None
+        return hashed(text or "") or None
+
+
+def hashed(text: str) -> str:
+    """The SHA-256 of a text such as an address, whatever its case: the same for the same one, and
+    the address stands nowhere. Empty of an empty one.
+    """
+    plain = text.strip().lower()
+    return sha256(plain.encode("utf-8", "replace")).hexdigest() if plain else ""
 
 
 class Query:

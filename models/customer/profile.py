@@ -1,12 +1,12 @@
 """A customer's profile: the sections of all parts, as of one moment."""
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from models.customer.part import Basis, Part, ProfileSection
+from models.customer.part import Basis
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -66,38 +66,34 @@ _NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Prof
 def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     """The customer as of ``at_ms``: windows end then, and levels are decayed to then."""
     scene = Scene(row, customer, at_ms, context)
+    parameters, as_of, sources = scene.parameters, iso(at_ms), _sources(context.snapshot.version)
+    read: dict[str, Any] = {}
+    told: dict[str, SectionView] = {}
+    for part in PARTS:
+        is_on = part.is_on(parameters)
+        for section in part.sections:
+            name = section.name
+            read[name] = section.read(scene) if is_on else None
+            if is_on:
+                until_ms = section.edge(scene)
+                until = iso(until_ms) if until_ms else None
+                told[_NAMES[name]] = SectionView(as_of, sources[section.basis], until)
     return Profile(
         user_id=customer,
-        as_of=iso(at_ms),
+        as_of=as_of,
         model_version=context.snapshot.version,
         next_deadline_at=iso_or_none(row.next_due_ms),
-        **{
-            section.name: _read(part, section, scene) for part in PARTS for section in part.sections
-        },
-        sections=dict(_told(scene)),
+        **read,
+        sections=told,
     )
 
 
-def _told(scene: Scene) -> Iterator[tuple[str, SectionView]]:
-    """Of each section of a part that is switched on."""
-    as_of, version = iso(scene.at_ms), scene.snapshot.version
-    for part in PARTS:
-        if part.is_on(scene.parameters):
-            for section in part.sections:
-                source, until = _source(section.basis, version), iso_or_none(section.edge(scene))
-                yield _NAMES[section.name], SectionView(as_of, source, until)
-
-
-def _source(basis: Basis, version: int) -> str:
-    """Without a model all is made of the shipped parameters."""
+@lru_cache(1)
+def _sources(version: int) -> dict[Basis, str]:
+    """Each basis in words. Without a model all is made of the shipped parameters."""
     if not version:
-        return str(Basis.PARAMETERS)
-    return f"{basis} {version}" if basis is Basis.MODEL else str(basis)
-
-
-def _read(part: Part[Any], section: ProfileSection, scene: Scene) -> Any:
-    """The section; None if the part is switched off."""
-    return section.read(scene) if part.is_on(scene.parameters) else None
+        return dict.fromkeys(Basis, str(Basis.PARAMETERS))
+    return {**{basis: str(basis) for basis in Basis}, Basis.MODEL: f"{Basis.MODEL} {version}"}
 
 
 def encode_profile(view: Any) -> bytes:

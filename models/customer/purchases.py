@@ -650,6 +650,21 @@ def _segment(scene: Scene) -> str:
     return str(scores.segment) if scores is not None else ""
 
 
+def _rfm_fact(read: Callable[[RfmScores], int], letter: str, about: str) -> Fact:
+    def score(scene: Scene) -> float:
+        scores = scene.of(_scores)
+        return float(read(scores)) if scores is not None else nan
+
+    return Fact(
+        score,
+        f"{letter} {{:.0f}} of 5",
+        f"from 1 to 5, by the cut points of all customers: {about}",
+        least=1.0,
+        most=5.0,
+        whole=True,
+    )
+
+
 FACTS = {
     "orders": Fact(
         lambda s: float(s.row.read(PURCHASES).count),
@@ -743,6 +758,9 @@ FACTS = {
         "purchases {:+.1f} deviations from their usual",
         "purchase days of the last 14 against the customer's own usual, in standard deviations",
     ),
+    "rfm_recency": _rfm_fact(lambda s: s.recency, "R", "5 bought most lately"),
+    "rfm_frequency": _rfm_fact(lambda s: s.frequency, "F", "5 buys most often"),
+    "rfm_monetary": _rfm_fact(lambda s: s.monetary, "M", "5 spends most"),
     "segment": Fact(
         _segment,
         "{}",
@@ -843,6 +861,15 @@ def _rhythm_in_words(found: RhythmView | None, as_of: str, _currency: str) -> It
         "next purchase",
         f"expected about {found.expected_at[:10]}, {state} {found.overdue_at[:10]}",
     )
+
+
+def _rhythm_edge(scene: Scene) -> int:
+    """When the next purchase should have come, and then when it is overdue."""
+    state = scene.row.read(PURCHASES)
+    if not state.last_at_ms:
+        return 0
+    expected_ms = state.last_at_ms + round(scene.of(clock).expected_days * DAY_MS)
+    return first_after(scene.at_ms, (expected_ms, overdue_at(scene)))
 
 
 def _rfm_edge(scene: Scene) -> int:
@@ -952,6 +979,7 @@ PURCHASES: Part[Purchases] = Part(
             _rhythm_in_words,
             place=110,
             basis=Basis.POPULATION,
+            edge=_rhythm_edge,
         ),
         ProfileSection(
             "purchase_anomaly",

@@ -1,6 +1,6 @@
 """A customer at one moment: parts record events with it, and facts are read from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -25,7 +25,8 @@ class Context:
     (`models.customer.named_events`); ``names``: those of events, by the codes that rows have.
     ``is_rehearsal``: rules are looked at, and what they would decide is only counted. ``is_quiet``:
     it is one of a person's ids that is folded by itself, and the person decides and teaches.
-    ``is_passed_on``: whether the event is late was judged where it arrived.
+    ``is_passed_on``: whether the event is late was judged where it arrived. ``witness``: is told of
+    the rules of each moment before they are looked at; None but in a dry run.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Context:
         "names",
         "parameters",
         "snapshot",
+        "witness",
     )
 
     def __init__(
@@ -62,6 +64,7 @@ class Context:
         self.is_rehearsal = False
         self.is_quiet = False
         self.is_passed_on = False
+        self.witness: Callable[[Scene, str, Sequence[Any]], None] | None = None
 
 
 class Scene:

@@ -57,6 +57,8 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = climbs.let_go(scene, rules)
         elif moment == EVENT:
             rules = _of_event(scene, rules)
+        if scene.context.witness is not None:
+            scene.context.witness(scene, moment, rules)
         triggers += look(scene, rules, moment)
     if not triggers:
         return [*withdrawals]

@@ -130,6 +130,8 @@ def require_log_format(line: Line) -> None:
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
+    if line.moves_clock and line.type in EVENT_TYPES:
+        return
     if line.type == "watermark":
         raise Rejected(
             Reason.UNKNOWN_EVENT, "$.type", "customer-events has no watermarks: workers write none"
@@ -209,7 +211,9 @@ def _decoded(raw: bytes) -> Line:
     if line.type in _CONTROL_TYPES:
         return line
     is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
-    if is_short or _may_name_a_visitor(line, raw):
+    # In the log each field has one spelling.
+    is_of_log = line.moves_clock and line.source is not None
+    if is_short or (not is_of_log and _may_name_a_visitor(line, raw)):
         # What it lacks may be there in a way that the decoder does not know.
         return _lenient_line(raw)
     return line
@@ -447,28 +451,47 @@ def encode_log_event(event: Event) -> bytes:
     return record
 
 
+class _Record(Struct, rename="camel", omit_defaults=True, kw_only=True, gc=False):
+    """An event as it is written: only the fields that are named here are passed on."""
+
+    type: str
+    event: str | None = None
+    message_id: str
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    previous_id: str | None = None
+    timestamp: str
+    properties: Any = None
+    context: Context | None = None
+    source: Source | None = None
+    log_format: int
+    position: Position | None = None
+
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
 def encode_event(event: Event, position: Position | None = None) -> bytes:
     """The event in wire format with only the fields that state needs."""
-    # A plain dict, so that only the fields named here are passed on.
-    line: dict[str, Any] = {"type": event.name if event.name in EVENT_TYPES else "track"}
-    if line["type"] == "track":
-        line["event"] = event.name
-    line["messageId"] = event.message_id
-    line["userId" if event.identified else "anonymousId"] = event.customer
-    if event.visitor is not None:
-        line["anonymousId"] = event.visitor
-    if event.previous is not None:
-        line["previousId"] = event.previous
-    line["timestamp"] = iso(event.occurred_at_ms)
-    if event.properties is not NOTHING:
-        line["properties"] = event.properties
+    name, customer, context = event.name, event.customer, None
+    is_track = name not in EVENT_TYPES
     if event.channel is not None or event.timezone is not None or event.historical or event.consent:
-        line["context"] = Context(
+        context = Context(
             event.channel, event.timezone, event.historical or None, dict(event.consent) or None
         )
-    if event.source is not None:
-        line["source"] = event.source
-    line["logFormat"] = ERASE_FORMAT if event.name == ERASE_REQUESTED else LOG_FORMAT
-    if position is not None:
-        line["position"] = position
-    return msgspec.json.encode(line)
+    return _ENCODE(
+        _Record(
+            type="track" if is_track else name,
+            event=name if is_track else None,
+            message_id=event.message_id,
+            user_id=customer if event.identified else None,
+            anonymous_id=event.visitor if event.identified else customer,
+            previous_id=event.previous,
+            timestamp=iso(event.occurred_at_ms),
+            properties=None if event.properties is NOTHING else event.properties,
+            context=context,
+            source=event.source,
+            log_format=ERASE_FORMAT if name == ERASE_REQUESTED else LOG_FORMAT,
+            position=position,
+        )
+    )

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import gammaln
 
 #: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
@@ -64,6 +63,9 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
+    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    from scipy.optimize import minimize  # noqa: PLC0415
+
     found = minimize(
         _cost,
         np.log([begin.r, begin.alpha, begin.a, begin.b]),

@@ -12,7 +12,6 @@ from math import log2
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 
 from models.learning.bgnbd import binned, middles
@@ -73,6 +72,9 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
     # Spend relative to its geometric mean, so that the search is the same in every currency.
     unit = float(np.exp((weight * np.log(spend)).sum() / weight.sum()))
     begin = start or GammaGamma(4.0, 3.0, 0.75 * unit)
+    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    from scipy.optimize import minimize  # noqa: PLC0415
+
     found = minimize(
         _cost,
         np.clip(np.log([begin.p, begin.q, begin.v / unit]), *np.array(_LOG_BOUNDS).T),

@@ -102,6 +102,24 @@ class Reliability(Struct, rename="camel"):
             self.examples + other.examples,
         )
 
+    def since(self, earlier: "Reliability") -> "Reliability | None":
+        """What was counted since ``earlier``, a part of this; None if it is no part of it."""
+        bins: dict[int, Bin] = {}
+        for index in sorted(self.bins.keys() | earlier.bins.keys()):
+            found, before = self.bins.get(index, Bin()), earlier.bins.get(index, Bin())
+            count, positives = found.count - before.count, found.positives - before.positives
+            if not 0 <= positives <= count:
+                return None
+            if count:
+                bins[index] = Bin(count, positives, found.scores - before.scores)
+        return Reliability(
+            bins,
+            self.count - earlier.count,
+            self.positives - earlier.positives,
+            self.log_loss_sum - earlier.log_loss_sum,
+            self.examples - earlier.examples,
+        )
+
 
 def calibration_error(curve: Sequence[Point], count: int) -> float | None:
     """`Reliability.calibration_error` of the curve of so many scores."""

@@ -20,6 +20,7 @@ from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event
 from models.events.leniency import plain
 from models.events.rejection import Reason, Rejected
+from streams.collector.completeness import missing_in
 from streams.kafka_clients import partition_for
 from streams.line_check import LineCheck
 from streams.raw_records import Outgoing
@@ -122,10 +123,7 @@ class Intake:
             self.late += 1
         if event.message_id:
             self.message_ids.append(event.message_id)
-        else:
-            self.incomplete["message_id"] += 1
-        if event.channel is None:
-            self.incomplete["channel"] += 1
+        self.incomplete.update(missing_in(event))
 
     def _refuse_webhook(self, rejected: Rejected, webhook: Webhook, mapping: VendorMapping) -> None:
         known = webhook.headers

@@ -119,7 +119,13 @@ class SharedOutbox:
         try:
             for one in taken:
                 for record in one.records:
-                    outbox.add(record.topic, record.partition, key=record.key, value=record.value)
+                    outbox.add(
+                        record.topic,
+                        record.partition,
+                        key=record.key,
+                        value=record.value,
+                        headers=record.headers,
+                    )
             async with asyncio.timeout(STUCK_S):
                 await outbox.flush()
         except (KafkaError, TimeoutError) as error:

@@ -11,12 +11,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from config.endpoints import EndpointRule
 from config.topics import DELIVERED_TOPICS
 from models.events.foreign import Foreign
 from streams.graves import Fingerprints
+from streams.outbox import Headers
 from streams.webhooks import metrics as fates
 from streams.webhooks.addresses import NOT_PUBLIC
 from streams.webhooks.breaker import Breaker, Chance, delay_ms
@@ -24,8 +25,13 @@ from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.messages import Message, message_in, wants
 from streams.webhooks.metrics import WebhookMetrics
 from streams.webhooks.queue import Delivery, DeliveryQueue, LogPlace
-from streams.webhooks.sender import ADDRESS, HttpAnswer, HttpVerdict
+from streams.webhooks.sender import ADDRESS, HttpAnswer, HttpVerdict, Posts
+from streams.webhooks.traced_posts import post_traced
 from streams.webhooks.window import OffsetWindow, OpenPosition
+
+if TYPE_CHECKING:
+    # OpenTelemetry is optional.
+    from streams.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +51,6 @@ Partition = tuple[str, int]
 Name = TypeVar("Name", str, bytes)
 
 
-class Posts(Protocol):
-    """What sends a request: `Sender`, or a test's."""
-
-    async def post(self, request: Request, now_ms: int) -> HttpAnswer: ...
-
-
 class Surroundings(NamedTuple):
     """What a delivery needs besides its endpoint. ``set_aside`` keeps a delivery durably, with its
     reason, and returns when it is kept.
@@ -62,6 +62,7 @@ class Surroundings(NamedTuple):
     max_age_ms: int
     clock_ms: Callable[[], int]
     chance: Chance
+    traces: "Traces | None" = None
 
 
 class EndpointDelivery:
@@ -138,7 +139,14 @@ class EndpointDelivery:
 
     # Reading
 
-    def read(self, partition: Partition, offset: int, value: bytes, stored_at_ms: int) -> None:
+    def read(
+        self,
+        partition: Partition,
+        offset: int,
+        value: bytes,
+        stored_at_ms: int,
+        headers: Headers = (),
+    ) -> None:
         """Take in the next record of a partition."""
         window = self._windows.get(partition)
         if window is None or not window.admit(offset):
@@ -157,7 +165,9 @@ class EndpointDelivery:
         if not wants(self._rule, message):
             window.finish(offset)
             return
-        delivery = Delivery(message, LogPlace(topic, number, offset), stored_at_ms)
+        # Headers that nobody asks for would be kept for as long as an endpoint is away.
+        carried = headers if self._around.traces is not None else ()
+        delivery = Delivery(message, LogPlace(topic, number, offset), stored_at_ms, carried)
         self._by_id[message.id] += 1
         self._by_customer[message.whose] += 1
         now_ms = self._around.clock_ms()
@@ -278,12 +288,13 @@ class EndpointDelivery:
             request = self._composer.request(delivery.message, now_ms // 1_000)
         except Exception:
             # Of one message for one endpoint: nothing else ends with it.
-            log.exception("%s: no request can be made of %s", name, delivery.message.id)
+            told = {"fields": delivery.log_fields}
+            log.exception("%s: no request can be made of %s", name, delivery.message.id, extra=told)
             self._breaker.cancel()
             await self._set_aside(delivery, UNSENDABLE)
             return
         begun_s = monotonic()
-        answer = await self._sender.post(request, now_ms)
+        answer = await self._posted(delivery, request, now_ms)
         metrics.observe_try(name, monotonic() - begun_s, is_first=delivery.tries == 1)
         if answer.verdict != HttpVerdict.TAKEN:
             metrics.count_failure(name, answer.reason)
@@ -304,6 +315,11 @@ class EndpointDelivery:
                 "goes on where it stopped then", name,
             )  # fmt: skip
             self._try_again(delivery, self._around.clock_ms())
+
+    async def _posted(self, delivery: Delivery, request: Request, now_ms: int) -> HttpAnswer:
+        if self._around.traces is None:
+            return await self._sender.post(request, now_ms)
+        return await post_traced(self._around.traces, self._sender, delivery, request, now_ms)
 
     async def _failed(self, delivery: Delivery, answer: HttpAnswer) -> None:
         now_ms, rule = self._around.clock_ms(), self._rule
@@ -344,6 +360,7 @@ class EndpointDelivery:
             log.warning(
                 "%s: %s is set aside (%s), as others may be for that: see `keepstream undelivered "
                 "list`", self._rule.name, delivery.message.id, _in_words(reason),
+                extra={"fields": delivery.log_fields},
             )  # fmt: skip
         await self._around.set_aside(delivery, reason)
         self._finish(delivery, fates.UNDELIVERED)

@@ -124,7 +124,11 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                 partition = self._names[tp.topic], tp.partition
                 for record in records:
                     self._delivery.read(
-                        partition, record.offset, record.value or b"", record.timestamp
+                        partition,
+                        record.offset,
+                        record.value or b"",
+                        record.timestamp,
+                        record.headers,
                     )
 
     async def _look(self) -> None:

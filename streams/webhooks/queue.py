@@ -7,8 +7,10 @@ end of quiet hours waits apart, and keeps nothing else of the customer waiting. 
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from streams.outbox import Headers
+from streams.trace_headers import trace_id_in
 from streams.webhooks.messages import Message
 
 
@@ -22,18 +24,29 @@ class LogPlace(NamedTuple):
 
 class Delivery:
     """One message for one endpoint. ``failures``: how often it failed while others did not;
-    ``void``: why it must not be tried again, though it is being tried.
+    ``void``: why it must not be tried again, though it is being tried; ``headers``: those of its
+    record, which may carry a trace.
     """
 
-    __slots__ = ("failures", "message", "place", "stored_at_ms", "tries", "void")
+    __slots__ = ("failures", "headers", "message", "place", "stored_at_ms", "tries", "void")
 
-    def __init__(self, message: Message, place: LogPlace, stored_at_ms: int) -> None:
+    def __init__(
+        self, message: Message, place: LogPlace, stored_at_ms: int, headers: Headers = ()
+    ) -> None:
         self.message = message
+        self.headers = headers
         self.place = place
         self.stored_at_ms = stored_at_ms
         self.failures = 0
         self.tries = 0
         self.void = ""
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What a log line about it names besides its words."""
+        trace_id = trace_id_in(self.headers)
+        traced = {} if trace_id is None else {"traceId": trace_id}
+        return {"decisionId": self.message.id, **self.place._asdict(), **traced}
 
 
 class DeliveryQueue:

@@ -7,7 +7,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import aiohttp
 from aiohttp.http import SERVER_SOFTWARE
@@ -47,6 +47,12 @@ class HttpAnswer(NamedTuple):
     verdict: HttpVerdict
     reason: str
     wait_ms: int = 0
+
+
+class Posts(Protocol):
+    """What sends a request: `Sender`, or a test's."""
+
+    async def post(self, request: Request, now_ms: int) -> HttpAnswer: ...
 
 
 class Sender:

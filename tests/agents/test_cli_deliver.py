@@ -48,6 +48,14 @@ def test_a_check_shows_what_would_be_sent_and_no_secret(tmp_path: Path) -> None:
     assert "hidden" not in told.output
 
 
+def test_a_check_shows_a_trigger_of_a_kind_that_the_endpoint_takes(tmp_path: Path) -> None:
+    told = checked(tmp_path, CRM + "    kinds: [next-best-action, ticket-overdue]\n")
+
+    assert '"type":"keepstream.retention-trigger.ticket-overdue.v1"' in told.output
+    told = checked(tmp_path, CRM + "    kinds: [next-best-action]\n")
+    assert "cart-abandoned of group treated: not for it" in told.output
+
+
 def test_a_check_shows_the_facts_that_are_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

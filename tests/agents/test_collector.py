@@ -126,7 +126,8 @@ async def site(
     options = {"auto_decompress": False, "lingering_time": LINGER_S}
     async with (
         listening(collecting_site(collector), place, **options) as port,
-        aiohttp.ClientSession() as client,
+        # A connection each: one that waits for the next request may be closed as it is asked.
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as client,
     ):
         yield Site(port, client, outbox, collector)
 

@@ -395,3 +395,15 @@ def test_lists_that_are_asked_at_once_are_made_one_after_the_other() -> None:
             return await asyncio.gather(*(status(one) for one in (here, other) * 5))
 
     assert [200] * 10 == asyncio.run(ask())
+
+
+def test_counts_are_of_the_customers_of_all_workers() -> None:
+    query = {"count": "segment,rfm_recency*rfm_monetary", "by": "net_365d", "top": "1"}
+    one, other = Worker(0, 1), Worker(2, 3)
+    [(status, told)] = asked(query, of=one, beside=(other,))
+    [(_, alone)] = asked(query, of=Worker(*range(PARTITIONS)))
+
+    assert 200 == status
+    assert told["counts"] == alone["counts"]
+    assert len(CUSTOMERS) == sum(one["customers"] for one in told["counts"] if len(one["by"]) == 1)
+    assert {"segment", "rfm_recency"} == {one["by"][0] for one in told["counts"]}

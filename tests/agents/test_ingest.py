@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 from faust.types import TP
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import agents.ingest
 from agents.ingest import GIVE_UP_S, LOOK_S, PATIENCE_S, IngestAgent
 from config.duration import DAY_MS, MINUTE_MS
 from config.settings import load_settings
-from config.topics import CLICKSTREAM, TRANSACTIONS
+from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, TRANSACTIONS
+from streams.outbox import Headers
 from streams.pacing import PATIENCE_S as PACE_PATIENCE_S
 from streams.pacing import PartitionStanding
 from streams.record_batches import BatchLedger
+from streams.trace_headers import TRACEPARENT
+from streams.tracing import Traces
 from tests.models.lines import PARAMETERS, at, line
 from tests.simulation.virtual_time import VirtualLoop
 from tests.simulation.worker import NOBODY
@@ -30,15 +34,21 @@ CLICKS, ORDERS = TP(CLICKSTREAM, 0), TP(TRANSACTIONS, 0)
 class Shop:
     """An ingest agent, what a broker says is still to come, and when each event was passed on."""
 
-    def __init__(self, loop: VirtualLoop, standings: dict[int, PartitionStanding]) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        standings: dict[int, PartitionStanding],
+        traces: Traces | None = None,
+    ) -> None:
         self.loop = loop
         self.ledger = BatchLedger(on_end=lambda _: None)
         self.unserved: set[TP] = set()
         self.passed_s: list[float] = []
         self.clocks = 0
+        self.carried: list[Headers] = []
         outbox: Any = self
         self._agent = IngestAgent(
-            outbox, SETTINGS, PARAMETERS, NOBODY, lambda: False, lambda: standings
+            outbox, SETTINGS, PARAMETERS, NOBODY, lambda: False, lambda: standings, traces
         )
         self._offsets = {CLICKS: 0, ORDERS: 0}
         self.ledger.begin_epoch()
@@ -48,7 +58,16 @@ class Shop:
     def to_come(self) -> set[TP]:
         return self.unserved
 
-    def add(self, _topic: str, _partition: int, *, key: bytes | None, **_: object) -> None:
+    def add(
+        self,
+        _topic: str,
+        _partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
+        self.carried.append(headers)
         if key is None:
             self.clocks += 1
         else:
@@ -57,19 +76,19 @@ class Shop:
     async def flush(self) -> None:
         await asyncio.sleep(0)
 
-    def give(self, tp: TP, at_ms: int, *, then_s: float) -> list[float]:
+    def give(self, tp: TP, at_ms: int, *, then_s: float, headers: Headers = ()) -> list[float]:
         """Have the agent take one event, and let time pass; when others were passed on."""
         began_s, before = self.loop.time(), len(self.passed_s)
-        self.loop.run_until_complete(self._take(tp, at_ms))
+        self.loop.run_until_complete(self._take(tp, at_ms, headers))
         self.loop.run_until_complete(asyncio.sleep(then_s))
         return [passed_s - began_s for passed_s in self.passed_s[before:]]
 
-    async def _take(self, tp: TP, at_ms: int) -> None:
+    async def _take(self, tp: TP, at_ms: int, headers: Headers) -> None:
         offset = self._offsets[tp]
         self._offsets[tp] += 1
         name = "page" if tp == CLICKS else "Order Completed"
         value = line(name, at_ms, message=f"{tp.topic}-{offset}")
-        record = FakeRecord(offset, 0, tp.topic, at_ms, 0, None, value, [])
+        record = FakeRecord(offset, 0, tp.topic, at_ms, 0, None, value, headers)
         await self._agent.take(tp.topic, self.ledger.admit(tp.topic, {0: [record]}))
 
 
@@ -135,3 +154,23 @@ def test_a_trainer_that_does_not_get_on_is_waited_for_once_and_told(
     told = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert 1 == len(told)
     assert "without waiting for the trainer: nothing was learnt of partitions 0" in told[0]
+
+
+def test_a_trace_goes_on_with_its_own_event_and_ends_when_that_is_durable(
+    loop: VirtualLoop,
+) -> None:
+    exporter = InMemorySpanExporter()
+    traces = Traces("worker", 1, exporter)
+    shop = Shop(loop, {}, traces)
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    headers = [(TRACEPARENT, f"00-{trace_id}-b7ad6b7169203331-01".encode())]
+    for number, carried in enumerate(([], headers, [])):
+        shop.give(CLICKS, at(minutes=number), then_s=GIVE_UP_S, headers=carried)
+    traces.close()
+
+    [span] = exporter.get_finished_spans()
+    goes_on = f"00-{trace_id}-{span.context.span_id:016x}-01".encode()
+    assert [(), ((TRACEPARENT, goes_on),), ()] == shop.carried
+    assert {"topic": CLICKSTREAM, "partition": 0, "offset": 1, "to": CUSTOMER_EVENTS} == dict(
+        span.attributes
+    )

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,6 +74,40 @@ def test_a_replay_that_is_stopped_leaves_nothing_behind(
     assert 128 + number == code
     assert f"stopped by {number.name}\n" == complained
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.kafka
+def test_whoever_presses_ctrl_c_goes_on_as_they_are_told(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    lines = [page(number) for number in range(30_000)]
+    (tmp_path / "my history.jsonl").write_bytes(b"".join(lines))
+    with Deployment(kafka.bootstrap_servers, "redis://127.0.0.1:1", prefix, tmp_path) as deployment:
+        environment = {
+            "KEEPSTREAM_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KEEPSTREAM_TOPIC_PREFIX": prefix,
+        }
+        process = started(tmp_path, "publish", "my history.jsonl", **environment)
+        deployment.wait(
+            "something is there", lambda: sum(deployment.ends(CLICKSTREAM).values()) > 0
+        )
+        process.send_signal(signal.SIGINT)
+        # Twice, as people do.
+        code, said, complained = stopped(process, signal.SIGINT)
+        assert 2 == code, complained
+        [first] = re.findall(r"^([\d,]+) events published", said)
+        [command] = re.findall(r"To go on, run `keepstream (.+)`", complained)
+        again = started(tmp_path, *shlex.split(command), **environment)
+        told, wrong = again.communicate(timeout=60)
+        assert (0, b"") == (again.returncode, wrong)
+        [second] = re.findall(r"^([\d,]+) events published", told.decode())
+        there = [value + b"\n" for _, _, value in deployment.read(CLICKSTREAM)]
+    counts = [int(count.replace(",", "")) for count in (first, second)]
+    assert len(lines) == counts[0] + counts[1]
+    # It was stopped half way.
+    assert all(counts)
+    assert sorted(lines) == sorted(set(there))
 
 
 @pytest.mark.kafka

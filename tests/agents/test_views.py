@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from agents import store_upkeep
 from agents.app import Worker
-from agents.store_upkeep import StoreUpkeep, pause_between_writes_s
+from agents.store_upkeep import CHANGING_SHARE, FILLING_SHARE, StoreUpkeep
 from config.settings import load_settings
 from models.customer.row import encode_row
 from models.partition import Partition
@@ -15,6 +16,7 @@ from streams.customers_table import CustomerRows
 from streams.kafka_clients import partition_for
 from streams.owned_partitions import OwnedPartition
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, lived
+from tests.simulation.virtual_time import VirtualLoop
 
 
 def test_profiles_that_are_read_are_not_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,21 +56,40 @@ def test_a_row_that_is_live_is_the_one_that_is_read() -> None:
     assert rows.peek("nobody") is None
 
 
-@pytest.mark.parametrize(
-    ("took_s", "wrote", "is_idle", "expected"),
-    [
-        (0.1, True, False, 0.4),
-        (0.001, True, False, 0.05),
-        (9.0, True, False, 1.0),
-        (0.1, True, True, 0.0),
-        (0.1, False, True, 1.0),
-        (0.1, False, False, 1.0),
-    ],
-)
-def test_redis_gets_the_time_that_folding_leaves(
-    took_s: float, wrote: bool, is_idle: bool, expected: float
+class _Clocks:
+    """A loop in virtual time, of which the machine leaves this thread a part."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, had: float) -> None:
+        self.loop = VirtualLoop()
+        monkeypatch.setattr(store_upkeep, "had_s", lambda: self.loop.time() * had)
+
+    def rested_s(self, views: "_Views", *, is_idle: bool = False) -> float:
+        """How long is waited after profiles took a twentieth of a second."""
+        nothing: Any = None
+        upkeep = StoreUpkeep(views, nothing, nothing)  # type: ignore[arg-type]
+        begun_s = self.loop.time()
+        self.loop.run_until_complete(upkeep._rest(0.05, lambda: is_idle))
+        return self.loop.time() - begun_s
+
+
+@pytest.mark.parametrize("had", [1.0, 0.1])
+def test_profiles_take_a_share_of_the_time_that_the_worker_has(
+    monkeypatch: pytest.MonkeyPatch, had: float
 ) -> None:
-    assert expected == pause_between_writes_s(took_s=took_s, wrote=wrote, is_idle=is_idle)
+    """Nine tenths of a busy machine's time are not the worker's, and are not to be shared."""
+    clocks, views = _Clocks(monkeypatch, had=had), _Views()
+    rested_s = clocks.rested_s(views)
+    assert CHANGING_SHARE == pytest.approx(0.05 / (0.05 + rested_s * had), rel=0.1)
+    views.is_filling = True
+    rested_s = clocks.rested_s(views)
+    assert FILLING_SHARE == pytest.approx(0.05 / (0.05 + rested_s * had), rel=0.3)
+
+
+def test_while_nothing_comes_profiles_take_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, views = _Clocks(monkeypatch, had=1.0), _Views()
+    assert 0.0 == clocks.rested_s(views, is_idle=True)
+    views.due = 0
+    assert 0.0 < clocks.rested_s(views, is_idle=True)
 
 
 def test_no_profile_is_written_while_partitions_change_hands(
@@ -96,6 +117,8 @@ class _Views:
 
     due = 9
     written = 0
+    spent_s = 0.0
+    is_filling = False
 
     async def write_some(self) -> bool:
         self.written += 1

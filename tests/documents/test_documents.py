@@ -102,7 +102,11 @@ def test_asyncapi_is_what_its_specification_asks_for() -> None:
 
 
 def test_whatever_is_routed_is_documented_and_nothing_else() -> None:
-    live = LiveCustomers(lambda _: None, listed=lambda _: pytest.fail("not asked"))
+    live = LiveCustomers(
+        lambda _: None,
+        listed=lambda _: pytest.fail("not asked"),
+        tried=lambda *_: pytest.fail("not asked"),
+    )
     worker = routes(Metrics(), Readiness(list), live, lambda: None)
     everywhere = operations("process")
     assert operations("worker") | everywhere == routed(worker)

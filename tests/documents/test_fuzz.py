@@ -5,18 +5,27 @@ not, and judges statuses, headers and bodies by the document. A failure prints t
 command.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.house.repository import ROOT
 from tests.kafka.collector import KEY, CollectorProcess, collecting
 from tests.kafka.deployment import PATIENT_MS, Deployment, orderly_shop
+from tests.kafka.test_vendors import declare, headers_of
+from tests.properties.test_webhooks import DOCUMENTED as WEBHOOKS
+from tests.properties.test_webhooks import changed
 
 pytestmark = pytest.mark.kafka
 
@@ -44,7 +53,8 @@ def collector(
     kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CollectorProcess]:
     directory = tmp_path_factory.mktemp("fuzzed-collector")
-    with collecting(kafka.bootstrap_servers, f"{directory.name}.", directory) as running:
+    variables = {"KEEPSTREAM_COLLECTOR_SOURCES": declare(directory)}
+    with collecting(kafka.bootstrap_servers, f"{directory.name}.", directory, variables) as running:
         yield running
 
 
@@ -90,6 +100,55 @@ def test_a_collector_answers_as_its_document_says(
     collector: CollectorProcess, tmp_path: Path
 ) -> None:
     fuzz_collector(collector, tmp_path, "--exclude-path-regex", OTHERS, examples=5)
+
+
+def fuzz_webhooks(collector: CollectorProcess, *, examples: int) -> None:
+    """Post what is like documented webhooks, and what is not, signed as the vendor does or not, and
+    judge each answer by the document. Schemathesis can't sign.
+    """
+    told = json.loads((ROOT / "docs/openapi.json").read_text())
+    answers = told["paths"]["/webhooks/{source}"]["post"]["responses"]
+    statuses: set[int] = set()
+    with closing(HTTPConnection("127.0.0.1", collector.port, timeout=30)) as client:
+
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(data=st.data())
+        def ask(data: st.DataObject) -> None:
+            webhook = data.draw(st.sampled_from(WEBHOOKS))
+            body = data.draw(
+                st.binary(max_size=200)
+                | changed(webhook["body"]).map(lambda value: json.dumps(value).encode())
+            )
+            name = data.draw(st.sampled_from([webhook["vendor"]] * 9 + ["nobody"]))
+            topic = webhook["headers"].get("X-Shopify-Topic", "")
+            headers = headers_of(webhook["vendor"], body, f"{topic} {len(body)}")
+            is_signed = data.draw(st.integers(0, 9)) > 0
+            client.request("POST", f"/webhooks/{name}", body, headers if is_signed else {})
+            answer = client.getresponse()
+            said = json.loads(answer.read())
+            statuses.add(answer.status)
+            content = answers[str(answer.status)]["content"]["application/json"]
+            Draft202012Validator({**content["schema"], "components": told["components"]}).validate(
+                said
+            )
+            assert (answer.status == 200) == (is_signed and name != "nobody"), said
+
+        ask()
+    assert {200, 401, 404} <= statuses
+    assert "Traceback" not in collector.process.log_since_start()
+
+
+def test_whatever_vendors_post_is_answered_as_the_document_says(
+    collector: CollectorProcess,
+) -> None:
+    fuzz_webhooks(collector, examples=100)
+
+
+@pytest.mark.nightly
+def test_whatever_vendors_post_is_answered_as_the_document_says_for_long(
+    collector: CollectorProcess,
+) -> None:
+    fuzz_webhooks(collector, examples=5_000)
 
 
 @pytest.mark.nightly

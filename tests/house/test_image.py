@@ -88,6 +88,9 @@ class Build:
                 if variable == "PIP_NO_CACHE_DIR":
                     continue
                 self.environment[variable] = value.replace("$PATH", self.environment["PATH"])
+        elif name == "ARG":
+            variable, _, value = text.partition("=")
+            self.environment[variable] = value
         elif name == "COPY" and "--from=" not in text:
             source, target = text.split()
             self._copy(source, Path(self.here(target)))
@@ -101,6 +104,8 @@ class Build:
                 place = target / inside
             elif source == str(inside):
                 place = target
+            elif inside.is_relative_to(source):
+                place = target / inside.relative_to(source)
             else:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -19,10 +19,11 @@ REAL = ROOT / "requirements/real.txt"
 BENCH = ROOT / "requirements/bench.txt"
 PEERS = ROOT / "requirements/peers.txt"
 DOCS = ROOT / "requirements/docs.txt"
+TRACES = ROOT / "requirements/traces.txt"
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 every_lock = pytest.mark.parametrize(
-    "lock", [RUNTIME, DEV, COMPILE, REAL, BENCH, PEERS, DOCS], ids=lambda lock: lock.stem
+    "lock", [RUNTIME, DEV, COMPILE, REAL, BENCH, TRACES, PEERS, DOCS], ids=lambda lock: lock.stem
 )
 
 
@@ -60,6 +61,7 @@ def test_no_lock_names_a_place(lock: Path) -> None:
 def test_what_is_tested_is_what_is_run() -> None:
     assert pins(RUNTIME).items() <= pins(REAL).items() <= pins(BENCH).items()
     assert pins(BENCH).items() <= pins(DEV).items()
+    assert pins(RUNTIME).items() <= pins(TRACES).items() <= pins(DEV).items()
     assert pins(RUNTIME).items() <= pins(COMPILE).items() <= pins(DEV).items()
 
 

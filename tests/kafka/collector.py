@@ -69,10 +69,12 @@ class CollectorProcess:
             answer = client.getresponse()
             return answer.status, answer.read()
 
-    def post(self, batch: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    def post(
+        self, batch: list[dict[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as client:
-            headers = {"Authorization": aiohttp.encode_basic_auth(KEY, "")}
-            client.request("POST", "/v1/batch", json.dumps({"batch": batch}), headers)
+            sent = {"Authorization": aiohttp.encode_basic_auth(KEY, ""), **(headers or {})}
+            client.request("POST", "/v1/batch", json.dumps({"batch": batch}), sent)
             answer = client.getresponse()
             return answer.status, json.loads(answer.read())
 

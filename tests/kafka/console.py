@@ -1,5 +1,6 @@
 """A console under test, and a browser that reads it as somebody would."""
 
+import json
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from urllib.request import urlopen
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 from agents.trials.demo.shop import ShopRecord
+from config.duration import DAY_MS
 from config.sources import hash_of
 from config.topics import DECISION_LEDGER
 from models.customer.contacts import TREATED
 from models.decisions.gates import ANSWERS
 from models.decisions.trigger import Decision, NextBestAction, decode_decision
+from models.events.times import iso
 from streams.embedded.ports import free_ports
 from streams.embedded.process import (
     ServerProcess,
@@ -32,8 +35,16 @@ READY_S = 60.0
 STOP_S = 30.0
 #: An event that is refused.
 BAD = b'{"type": "track", "event": 7}'
+#: Another, which can be mended: an order without an amount.
+UNFINISHED = {
+    "type": "track",
+    "event": "Order Completed",
+    "messageId": "mel-1",
+    "userId": "mel",
+    "properties": {"order_id": "o-mel"},
+}
 #: What the pictures of the docs may weigh together.
-PICTURES_BYTES_MAX = 300_000
+PICTURES_BYTES_MAX = 400_000
 #: What a page with all that it loads may weigh.
 PAGE_BYTES_MAX = 150_000
 _WEIGHT = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
@@ -109,6 +120,9 @@ def standing_shop(
     ) as deployment:
         deployment.publish(orderly_shop(customers, days=days))
         deployment.publish([ShopRecord("clickstream", b"x", BAD, START_MS)])
+        late = {**UNFINISHED, "timestamp": iso(START_MS + days * DAY_MS)}
+        order = ShopRecord("transactions", b"mel", json.dumps(late).encode(), START_MS)
+        deployment.publish([order])
         deployment.start_workers(1)
         deployment.wait("all is folded", deployment.is_drained)
         decisions = [decode_decision(value) for *_, value in deployment.read(DECISION_LEDGER)]
@@ -201,4 +215,6 @@ def take_pictures(stand: Stand, browser: Browser, folder: Path) -> None:
     page.get_by_role("link", name=contested.user_id).click()
     page.get_by_role("heading", name=contested.user_id).wait_for()
     page.screenshot(path=folder / "customer.png")
+    page.goto(f"{stand.console.url}/shop")
+    page.screenshot(path=folder / "shop.png")
     context.close()

@@ -1,5 +1,6 @@
 """The console by the way a stranger takes through it, in a real browser, on a real deployment."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from tests.kafka.console import (
     BAD,
     PAGE_BYTES_MAX,
     PICTURES_BYTES_MAX,
+    UNFINISHED,
     Reader,
     Stand,
     axe_source,
@@ -37,7 +39,9 @@ PAGES = (
     "/customers?where=orders+%3E+0&by=net_365d",
     "/rules",
     "/model",
+    "/shop",
     "/pipeline",
+    "/pipeline/event",
 )
 #: Long enough for a busy machine; what is there at once is not waited for.
 PATIENCE_MS = 60_000
@@ -136,7 +140,23 @@ def test_nothing_keeps_anybody_from_reading_it(
     expect(reader.page.get_by_role("heading", name=stand.contested.user_id)).to_be_visible()
     assert [] == reader.barriers(axe)
     assert not reader.is_wider_than_the_screen()
+    # What an event would do, of an event that is refused and of one that is not.
+    reader.page.goto(f"{stand.console.url}/pipeline")
+    reader.page.get_by_text("an order has an amount").first.click()
+    reader.page.get_by_role("link", name="Mend it").click()
+    for text in (reader.page.get_by_label("As JSON").input_value(), mended()):
+        reader.page.get_by_label("As JSON").fill(text)
+        reader.page.get_by_role("button", name="See what it would do").click()
+        expect(reader.page.get_by_role("heading", name="1. Is it taken?")).to_be_visible()
+        assert [] == reader.barriers(axe)
+        assert not reader.is_wider_than_the_screen()
     context.close()
+
+
+def mended() -> str:
+    properties = {"order_id": "o-mel", "revenue": 80.0}
+    timestamp = iso(START_MS + DAYS * DAY_MS)
+    return json.dumps({**UNFINISHED, "timestamp": timestamp, "properties": properties})
 
 
 def opened(reader: Reader, url: str, axe: str) -> list[str]:
@@ -186,6 +206,49 @@ def test_a_list_is_made_of_a_condition_and_taken_along(stand: Stand, reader: Rea
     expect(page.get_by_role("alert")).to_contain_text("did you mean orders")
 
 
+def test_the_shop_is_shown_and_each_count_leads_to_its_customers(
+    stand: Stand, reader: Reader
+) -> None:
+    reader.log_in(stand.console, "vera")
+    page = reader.page
+    page.get_by_role("link", name="Shop", exact=True).click()
+    expect(page.get_by_role("heading", name="RFM map")).to_be_visible()
+    segments = page.get_by_role("region", name="segment", exact=True)
+    kind = segments.get_by_role("listitem").first
+    count = kind.locator(".number").first.inner_text().split()[0]
+    kind.get_by_role("link").click()
+    expect(page.get_by_role("heading", name=f"{count} of ")).to_be_visible()
+    assert [] == reader.complaints
+
+
+def test_an_event_is_tried_and_a_dead_letter_mended(stand: Stand, browser: Browser) -> None:
+    for name in ("vera", "otto"):
+        context = browser.new_context()
+        reader = Reader(context)
+        page = reader.page
+        page.set_default_timeout(PATIENCE_MS)
+        reader.log_in(stand.console, name)
+        page.goto(f"{stand.console.url}/pipeline")
+        page.get_by_text("an order has an amount").first.click()
+        page.get_by_role("link", name="Mend it" if name == "otto" else "See what it").click()
+        expect(page.get_by_text("required_missing")).to_be_visible()
+        page.get_by_label("As JSON").fill(mended())
+        page.get_by_role("button", name="See what it would do").click()
+        expect(page.get_by_text("It counts.")).to_be_visible()
+        expect(page.get_by_role("region", name="What changes, in words")).to_contain_text("80.00")
+        expect(page.get_by_role("button", name="Put it back")).to_have_count(int(name == "otto"))
+        # It was tried, and nothing came of it.
+        assert stand.deployment.live_customer("mel") is None
+        if name == "otto":
+            page.get_by_role("button", name="Put it back").click()
+            expect(page.get_by_text("Sent to transactions. It is closed.")).to_be_visible()
+            assert [] == [url for url in reader.urls if "mel" in url]
+        context.close()
+    stand.deployment.wait(
+        "the order counts", lambda: b"80" in (stand.deployment.live_customer("mel") or b"")
+    )
+
+
 @pytest.mark.nightly
 def test_a_rule_is_tried_on_the_log(stand: Stand, reader: Reader, axe: str) -> None:
     reader.log_in(stand.console, "vera")
@@ -215,11 +278,11 @@ def test_an_operator_puts_dead_letters_back_and_a_viewer_does_not(
         reader.log_in(stand.console, name)
         reader.page.goto(f"{stand.console.url}/pipeline")
         expect(reader.page.get_by_text(BAD.decode())).to_have_count(1)
-        back = reader.page.get_by_role("button", name="Put all")
+        back = reader.page.get_by_role("button", name="Put all wrong_type back")
         expect(back).to_have_count(times)
         if times:
-            back.first.click()
-            expect(reader.page.get_by_text("1 events refused as")).to_be_visible()
+            back.click()
+            expect(reader.page.get_by_text("1 events refused as wrong_type")).to_be_visible()
         context.close()
 
 

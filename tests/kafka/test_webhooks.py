@@ -69,10 +69,14 @@ class Receiver:
 class Deliverer(Worker):
     """`keepstream deliver`, as a process."""
 
-    def __init__(self, deployment: Deployment, name: str = "deliver") -> None:
+    def __init__(self, deployment: Deployment, name: str = "deliver", **environment: str) -> None:
         super().__init__(
             ServerProcess(name, deployment.directory),
-            {**deployment.environment, "KEEPSTREAM_ENDPOINTS": str(endpoints_file(deployment))},
+            {
+                **deployment.environment,
+                "KEEPSTREAM_ENDPOINTS": str(endpoints_file(deployment)),
+                **environment,
+            },
             (),
             PRESENT,
             command="deliver",

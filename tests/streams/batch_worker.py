@@ -79,7 +79,7 @@ class Agents:
         written = [
             await self.producer.send(
                 self.configuration.output,
-                f"{record.topic}:{record.partition}:{record.offset}".encode(),
+                f"{batch.topic}:{record.partition}:{record.offset}".encode(),
                 partition=record.partition,
             )
             for record in batch

@@ -42,7 +42,7 @@ from mode.utils.queues import FlowControlEvent
 
 from streams.batch_consumer import BatchConsumer, LoopBoundConsumerThread
 from streams.faust_app import EndlessAgent, KeepstreamApp, ManualAckStream, new_faust_app
-from streams.loop_bound_client import FETCH_HELD_MS
+from streams.fetch_pace import HELD_MS
 
 VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 
@@ -159,7 +159,15 @@ FUNCTIONS: dict[Callable[..., Any], tuple[str, str]] = {
     CrashingSupervisor.wakeup: ("4200e8caee84", "not restarting"),
     Service.crash: ("14980000465d", "marking the app as crashed, through its parents"),
     Service.stop: ("e17cd2b6bd01", "the order of a stop"),
-    ClientFetcher.fetched_records: ("be4348896b9b", "up to max_records of one partition, in order"),
+    ClientFetcher.fetched_records: ("be4348896b9b", "raising the error of one partition"),
+    ClientFetcher._fetch_requests_routine: (
+        "2a8ec5932644",
+        "asking _get_actions_per_node when records were taken, and after the time that it says",
+    ),
+    ClientFetcher._get_actions_per_node: (
+        "1dab2cf937d1",
+        "making one request a node; ours leaves out of it what is to wait",
+    ),
     ClientFetcher._create_fetch_waiter: (
         "61d840568746",
         "a future that is done when records came in",
@@ -172,10 +180,6 @@ FUNCTIONS: dict[Callable[..., Any], tuple[str, str]] = {
     PartitionRecords._unpack_records: (
         "b803e6d46480",
         "check each batch, leave out control batches",
-    ),
-    FetchResult.getall: (
-        "3e717e30de50",
-        "keeping what isn't taken, dropping what came before a seek",
     ),
     AIOKafkaConsumer.getmany: (
         "bc6d248e42a4",
@@ -217,10 +221,9 @@ OWN = {
     "batch_topic",
     "batch_consumer",
     "_deliver",
-    "_deliver_due",
+    "_deliver_fetched",
     "_fetched",
     "_may_fetch",
-    "_wait_until_due",
     "_begin_epoch",
     "_on_batch_end",
     "_topics_being_worked_on",
@@ -282,7 +285,15 @@ def test_the_client_keeps_what_is_looked_at() -> None:
             "self._coordinator =",
             "self._fetch_max_wait_ms =",
         ),
-        ClientFetcher: ("self._records =", "self._fetch_waiters ="),
+        ClientFetcher: (
+            "self._records =",
+            "self._fetch_waiters =",
+            "self._prefetch_backoff =",
+            "self._fetch_min_bytes =",
+            "self._fetch_max_bytes =",
+            "self._isolation_level =",
+            "self._client_rack =",
+        ),
         Service: ("self._started =", "self._stopped =", "self._crashed ="),
     }
     for cls, lines in sources.items():
@@ -302,7 +313,7 @@ def test_fetches_are_held_no_longer_than_other_questions_may_wait() -> None:
         await client.stop()
         return int(client._fetch_max_wait_ms)
 
-    assert FETCH_HELD_MS == asyncio.run(held_ms())
+    assert HELD_MS == asyncio.run(held_ms())
 
 
 def test_a_faust_partition_finds_what_a_client_partition_stored() -> None:

@@ -114,7 +114,7 @@ def taken_over(monkeypatch: pytest.MonkeyPatch, *, is_rebalanced: bool) -> HeldC
     gate.app.conf = SimpleNamespace(broker_request_timeout=30.0)
     gate.batching = Batching()
     gate._thread = SimpleNamespace(client=client)
-    gate._deliveries, gate._paced_until_s, gate._batch_ended = {}, {}, asyncio.Event()
+    gate._deliveries, gate._batch_ended = {}, asyncio.Event()
 
     async def positions(asked: HeldClient, _: object) -> tuple[dict[TP, int], TopicIdentities]:
         assert asked.assignment() == asked.held

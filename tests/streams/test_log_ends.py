@@ -60,6 +60,15 @@ def test_the_broker_is_asked_only_for_what_is_beyond_what_is_known() -> None:
     assert 2 == broker.asked
 
 
+def test_the_broker_is_not_asked_for_what_this_worker_has_read() -> None:
+    broker = Broker(5, 9)
+    ends = LogEnds(broker, lambda _: 4)
+    assert [] == left_out(ends, lesson(0), lesson(3))
+    assert 0 == broker.asked
+    assert [7] == left_out(ends, lesson(4), lesson(7))
+    assert broker.asked
+
+
 def test_a_place_that_is_still_to_come_is_left_out_and_true_ones_are_not() -> None:
     ends = LogEnds(Broker(100, 7))
     assert [10**9, 100, 7] == left_out(

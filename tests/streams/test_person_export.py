@@ -10,8 +10,11 @@ from models.customer.identities import IDENTITIES
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import Part
 from models.customer.registry import PARTS
-from streams.person_export import names_one_of, of_row
+from models.events.dead_letter import WEBHOOK, DeadLetter, dead_letter
+from models.events.rejection import Reason, Rejected
+from streams.person_export import is_of_one, names_one_of, of_row
 from tests.models.lines import at, happened, lived
+from tests.models.test_vendor_mapping import FILES, delivery, load, mapped
 
 
 @pytest.mark.parametrize("part", PARTS, ids=repr)
@@ -57,3 +60,40 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
 )
 def test_a_record_names_whom_it_is_of_or_about(content: Any, is_named: bool) -> None:
     assert is_named is names_one_of(content, {"ada", "48213"})
+
+
+def letter(raw: bytes, step: str = WEBHOOK) -> DeadLetter:
+    return dead_letter(Rejected(Reason.WRONG_TYPE), raw, step=step)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+def test_a_refused_webhook_is_of_whom_its_events_would_have_been(name: str) -> None:
+    """Whatever a vendor calls the customer, and whatever its mapping makes of that."""
+    webhook = load(name)
+    kept = letter(delivery(webhook).body)
+    ids = {str(event.get("userId") or event["anonymousId"]) for event in mapped(webhook)}
+
+    assert all(is_of_one(kept, {id_}) for id_ in ids)
+    assert not is_of_one(kept, {"somebody-else", "99999", "ada"})
+
+
+@pytest.mark.parametrize(
+    ("raw", "step", "is_named"),
+    [
+        # A short number is in many others, and a word in longer ones.
+        (b'{"customer": {"id": 1071}, "note": "7 of 9"}', WEBHOOK, False),
+        (b'{"customer": {"id": 7}}', WEBHOOK, True),
+        (b'{"buyer": "jos\\u00e9"}', WEBHOOK, True),
+        (b'{"note": "ada lives here"}', WEBHOOK, False),
+        (b'{"paid": true, "by": null}', WEBHOOK, False),
+        (b'{"customer": 7,', WEBHOOK, True),
+        (b'{"customer": 17,', WEBHOOK, False),
+        (b"userId=ada&x=1", "ingest", True),
+        (b"userId=adam&x=1", "ingest", False),
+        (b"userId=ada-2", "ingest", False),
+        (b'{"userId": "ada", "timestamp": "never"}', "ingest", True),
+        (b'{"userId": "eve", "properties": {"name": "ada"}}', "ingest", False),
+    ],
+)
+def test_what_is_no_event_is_of_whom_it_has_the_id(raw: bytes, step: str, is_named: bool) -> None:
+    assert is_named is is_of_one(letter(raw, step), {"ada", "7", "jos\u00e9", "True", "None"})

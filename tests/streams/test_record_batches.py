@@ -1,15 +1,12 @@
 """What may be in flight and what may be committed: the ledger alone, without a broker."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from aiokafka import TopicPartition
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.loop_bound_client import take_records
 from streams.record_batches import (
     BatchLedger,
     Committed,
@@ -228,43 +225,3 @@ def test_a_commit_never_passes_what_has_ended_and_never_goes_back(steps: list[st
                 ledger.begin_epoch()
                 ledger.seek({tp: committed})
                 ended = committed
-
-
-class FakeClient:
-    """A client that has fetched so many records of each partition."""
-
-    def __init__(self, *counts: int) -> None:
-        self.fetched = {p: records(0, count, p) for p, count in enumerate(counts)}
-
-    async def getmany(
-        self, *partitions: TopicPartition, max_records: int
-    ) -> dict[TopicPartition, list[FakeRecord]]:
-        assert partitions, "no partitions are all of them"
-        taken = {tp: self.fetched[tp.partition][:max_records] for tp in partitions}
-        for tp, found in taken.items():
-            del self.fetched[tp.partition][: len(found)]
-        return {tp: found for tp, found in taken.items() if found}
-
-
-@pytest.mark.parametrize(
-    ("counts", "room", "expected"),
-    [
-        ((1000, 1, 0, 1000), 100, {0: 74, 1: 1, 3: 25}),
-        ((10, 10), 100, {0: 10, 1: 10}),
-        ((1000,), 100, {0: 100}),
-        ((5, 5, 5), 2, {0: 1, 1: 1}),
-        ((0, 0), 100, {}),
-    ],
-)
-def test_a_busy_partition_cannot_keep_out_the_others(
-    counts: tuple[int, ...], room: int, expected: dict[int, int]
-) -> None:
-    client = FakeClient(*counts)
-    partitions = [TopicPartition(EVENTS, p) for p in range(len(counts))]
-    taken = asyncio.run(take_records(client, partitions, room))
-    assert expected == {partition: len(found) for partition, found in taken.items()}
-    for partition, found in taken.items():
-        # In order, and what isn't taken is still there.
-        assert list(range(counts[partition])) == [
-            record.offset for record in [*found, *client.fetched[partition]]
-        ]

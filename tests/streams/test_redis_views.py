@@ -15,6 +15,7 @@ from models.decisions.trigger import Cause, Trigger
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
 from streams.redis_views import (
+    NOBODY,
     PROFILES_PER_WRITE,
     REST_S,
     Deliverable,
@@ -188,6 +189,44 @@ def test_profiles_that_waited_longest_come_first(settings: Settings, store: redi
 
     asyncio.run(write())
     assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+def test_a_store_is_filled_behind_what_changes(settings: Settings, store: redis.Redis) -> None:
+    profiles = {f"c-{number}": b"{}" for number in range(PROFILES_PER_WRITE + 1)}
+    last = f"c-{PROFILES_PER_WRITE}"
+
+    async def write() -> None:
+        async with views_of(settings, profiles) as views:
+            views.fill(profiles)
+            # Changed before it was its turn, and filled in once more: once is enough.
+            views.offer([last])
+            views.fill([last])
+            assert views.waiting == views.due == len(profiles)
+            assert await views.write_some()
+            assert store.exists(customer_key(settings, last))
+            assert views.is_filling
+            assert await views.write_some()
+            assert (0, False) == (views.waiting, views.is_filling)
+
+    asyncio.run(write())
+    assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+def test_profiles_of_nobody_are_deleted_with_the_others(
+    settings: Settings, store: redis.Redis
+) -> None:
+    profiles = {"c-1": b"one", "c-2": NOBODY, "c-3": NOBODY}
+    for customer in profiles:
+        store.lpush(customer_key(settings, customer), "of another type")
+
+    async def write() -> None:
+        async with views_of(settings, profiles) as views:
+            views.offer(profiles)
+            assert await views.write_some()
+
+    asyncio.run(write())
+    assert [customer_key(settings, "c-1").encode()] == store.keys(f"{settings.topic_prefix}*")
+    assert b"one" == store.get(customer_key(settings, "c-1"))
 
 
 def test_every_worker_notices_that_the_store_was_emptied(

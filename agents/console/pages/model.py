@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agents.console.pages.figures import WIDTH, percent
+from agents.console.pages.customer import Tile
+from agents.console.pages.figures import WIDTH, day, percent
+from models.customer.words import counted
+from models.events.times import iso
 from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring, Quality
 from models.learning.snapshot import Snapshot
+from streams.findings import span
+from streams.vitals import DeploymentFacts
 
 #: What is told of a measure that cannot be computed yet.
 _UNKNOWN = "not yet"
@@ -31,8 +36,11 @@ class CurvePoint(NamedTuple):
 
 
 class HorizonModel(NamedTuple):
-    """The scores within one horizon. ``curve``: of what was served, the lowest scores first."""
+    """The scores within one horizon, in days. ``curve``: of what was served, the lowest scores
+    first.
+    """
 
+    horizon: str
     title: str
     lead: str
     scorers: tuple[ScorerView, ...]
@@ -54,6 +62,7 @@ def model_views(snapshot: Snapshot | None) -> tuple[HorizonModel, ...]:
         served = next((one for one in told if one.scorer == CHAMPION), None)
         views.append(
             HorizonModel(
+                horizon,
                 f"Within {horizon} days",
                 f"{model.champion} serves, learnt from {model.examples:,} examples.",
                 tuple(_scorer(one, model.champion) for one in told if one.scorer != CHAMPION),
@@ -61,6 +70,24 @@ def model_views(snapshot: Snapshot | None) -> tuple[HorizonModel, ...]:
             )
         )
     return tuple(views)
+
+
+def standing_of(facts: DeploymentFacts) -> tuple[Tile, ...]:
+    """How current the models are; nothing before there is one."""
+    snapshot = facts.snapshot
+    if snapshot is None:
+        return ()
+    clock_ms = max((one.clock_ms for one in facts.partitions), default=0)
+    behind = [one for one in facts.partitions if one.model_version < snapshot.version]
+    decides = (
+        f"{len(facts.partitions) - len(behind)} of {counted(len(facts.partitions), 'partition')}"
+    )
+    return (
+        Tile("Latest version", f"{snapshot.version}", f"as of {day(iso(snapshot.created_at_ms))}"),
+        Tile("Behind the events", span(max(clock_ms - snapshot.created_at_ms, 0)), "by their time"),
+        Tile("Decides in", decides, "others adopt it with their next records" if behind else ""),
+        Tile("Lessons", f"{facts.lessons:,}", "ever written for the trainer"),
+    )
 
 
 def _scorer(told: Quality, champion: str) -> ScorerView:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from models.events.dead_letter import DeadLetter
+from models.events.dead_letter import WEBHOOK, DeadLetter
 from models.events.times import iso
 from streams.dead_letters import StoredLetter
 from streams.findings import Finding, Severity
@@ -30,8 +30,12 @@ class RateView(NamedTuple):
 
 
 class LetterView(NamedTuple):
-    """A refused event. ``content``: its bytes, as far as they are shown."""
+    """A refused event. ``id``: its place, as `keepstream dead-letters list` has it; ``is_event``:
+    it is no vendor's webhook; ``content``: its bytes, as far as they are shown.
+    """
 
+    id: str
+    is_event: bool
     at: str
     path: str
     detail: str
@@ -114,7 +118,13 @@ def _letter(stored: StoredLetter, letter: DeadLetter) -> LetterView:
     more = f" … and {len(text) - len(shown):,} more" if len(text) > len(shown) else ""
     content = "".join(_visible(sign) for sign in shown) + more
     return LetterView(
-        iso(stored.stored_at_ms), letter.path, letter.detail, f"{letter.step}, {by}", content
+        f"{stored.partition}-{stored.offset}",
+        letter.step != WEBHOOK,
+        iso(stored.stored_at_ms),
+        letter.path,
+        letter.detail,
+        f"{letter.step}, {by}",
+        content,
     )
 
 

@@ -47,7 +47,26 @@ if (entries && "stream" in entries.dataset) {
     tell();
   });
 
+  const problem = document.getElementById("problem");
+  const say = (words) => {
+    problem.textContent = words;
+    problem.hidden = !words;
+  };
   const stream = new EventSource(entries.dataset.stream);
+  stream.addEventListener("problem", (event) => {
+    say(event.data && `Nothing new can be seen: ${event.data}.`);
+  });
+  // Each stream ends after a while, and the browser comes back: only what lasts is told.
+  let gone = 0;
+  stream.addEventListener("error", () => {
+    gone ||= setTimeout(() => say("Nothing new can be seen: the console does not answer."), 5000);
+  });
+  stream.addEventListener("open", () => {
+    if (!gone) return;
+    clearTimeout(gone);
+    gone = 0;
+    say("");
+  });
   stream.addEventListener("moment", (event) => {
     if (!isPaused) return add(event.data);
     waiting.push(event.data);

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from time import monotonic
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from agents.trials.demo.watch import RECENT_MAX, Figures
+from agents.trials.demo.watch import Figures
 from agents.words.decision_lines import in_words, when, why, words_of
 from models.decisions.trigger import Decision
 
@@ -22,6 +23,13 @@ PLAIN_EVERY_S = 2.0
 #: Triggers told of in plain lines, each time: the others would only scroll by.
 PLAIN_TRIGGERS = 3
 RATE_OVER_S = 2.0
+#: Columns from which on there is room to spare.
+_WIDE = 110
+_GAP = 2
+#: What is always shown of a sentence in a line, however narrow the terminal is.
+_SENTENCE_MIN = 30
+#: How high the picture of the latest triggers is.
+_LATEST_LINES = 10
 
 FATES = {
     "applied": "applied",
@@ -102,7 +110,7 @@ class LiveScreen:
         if now_s - self._shown_s < LIVE_EVERY_S:
             return
         self._shown_s = now_s
-        picture = _picture(view, now_s)
+        picture = _picture(view, now_s, self._console.width)
         if self._live is None:
             self.end()
             self._live = Live(picture, console=self._console, auto_refresh=False)
@@ -122,7 +130,7 @@ class PlainScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown_s = 0.0
-        self._last: Decision | None = None
+        self._told = ""
         self._title = ""
 
     def say(self, text: str) -> None:
@@ -142,9 +150,11 @@ class PlainScreen:
             f"({view.rate_per_s(now_s):,.0f} a second), "
             f"{sum(figures.triggers.values()):,} triggers, {figures.profiles:,} profiles in Redis"
         )
-        for trigger in _after(figures.recent, self._last)[-PLAIN_TRIGGERS:]:
+        # What happened before the last one that was told of is left out, and not told behind it.
+        later = [one for one in in_time(figures.recent) if one.timestamp > self._told]
+        for trigger in later[-PLAIN_TRIGGERS:]:
             self._print(f"  {in_words(trigger)}")
-        self._last = figures.recent[-1] if figures.recent else None
+            self._told = trigger.timestamp
 
     def end(self) -> None:
         pass
@@ -155,17 +165,10 @@ class PlainScreen:
         self._console.file.flush()
 
 
-def _after(recent: Sequence[Decision], last: Decision | None) -> Sequence[Decision]:
-    for index, trigger in enumerate(recent):
-        if trigger is last:
-            return recent[index + 1 :]
-    return recent
-
-
-def _picture(view: View, now_s: float) -> RenderableType:
+def _picture(view: View, now_s: float, width: int) -> RenderableType:
     figures = view.figures
     customers = {"seen": len(figures.customers), "profiles in Redis": figures.profiles}
-    columns = Table.grid(padding=(0, 6, 0, 0))
+    columns = Table.grid(padding=(0, 6 if width >= _WIDE else 2, 0, 0))
     columns.add_row(
         _counts("Events", {words: figures.fates[fate] for fate, words in FATES.items()}),
         _counts("Triggers", {words_of(kind): count for kind, count in figures.triggers.items()}),
@@ -174,15 +177,21 @@ def _picture(view: View, now_s: float) -> RenderableType:
     title = Text(view.title, style="bold")
     heading = Text("Latest triggers, at the shop's time", style="bold")
     return Group(
-        title, _bar(view, now_s), Text(), columns, Text(), heading, _latest(figures.recent)
+        title,
+        _bar(view, now_s, width),
+        Text(),
+        columns,
+        Text(),
+        heading,
+        _latest(figures.recent, width),
     )
 
 
-def _bar(view: View, now_s: float) -> Table:
+def _bar(view: View, now_s: float, width: int) -> Table:
     expected = max(view.expected, view.sent, 1)
     bar = Table.grid(padding=(0, 2, 0, 0))
     bar.add_row(
-        ProgressBar(total=expected, completed=view.figures.accounted, width=40),
+        ProgressBar(total=expected, completed=view.figures.accounted, width=max(10, width - 80)),
         f"{view.figures.accounted:,} of {view.total_words} events",
         f"{view.rate_per_s(now_s):,.0f} a second",
     )
@@ -199,14 +208,31 @@ def _counts(title: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _latest(triggers: Sequence[Decision]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for style in ("dim", "cyan", "yellow"):
+def _latest(triggers: Sequence[Decision], width: int) -> Table:
+    """Whole sentences in the order of the shop's time, as many of the latest as there is room for.
+    A sentence goes on in the next line where the terminal is narrow.
+    """
+    told = [
+        (when(one), one.user_id, f"{words_of(one.kind)}: {why(one)}") for one in in_time(triggers)
+    ]
+    beside = max((len(at) + len(who) + 2 * _GAP for at, who, _ in told), default=0)
+    room = max(width - beside, _SENTENCE_MIN)
+    lines: list[tuple[str, str, str]] = []
+    for at, who, words in reversed(told):
+        first, *more = wrap(words, room)
+        if len(lines) + 1 + len(more) > _LATEST_LINES:
+            break
+        lines = [(at, who, first), *(("", "", line) for line in more), *lines]
+    # As high as it will be, so that what is above stays in its place.
+    lines += [("", "", "")] * (_LATEST_LINES - len(lines))
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    for style in ("dim", "cyan", ""):
         table.add_column(style=style, no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for trigger in reversed(triggers):
-        table.add_row(when(trigger), trigger.user_id, words_of(trigger.kind), Text(why(trigger)))
-    for _ in range(RECENT_MAX - len(triggers)):
-        # As high as it will be, so that what is above stays in its place.
-        table.add_row()
+    for at, who, words in lines:
+        table.add_row(at, who, Text(words))
     return table
+
+
+def in_time(decisions: Sequence[Decision]) -> list[Decision]:
+    """In the order of the shop's time: each partition comes at its own pace."""
+    return sorted(decisions, key=lambda one: one.timestamp)

@@ -55,6 +55,16 @@ class ShopConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.start_ms + self.days * DAY_MS
 
 
+def start_before(now_ms: int, days: int) -> int:
+    """When a shop of so many days begins whose last one has passed by ``now_ms``: an event from the
+    future would be refused.
+
+    Whole weeks, so that a seed gives the same shop whenever it is opened, only moved: customers
+    have their hours and days of the week.
+    """
+    return (now_ms // DAY_MS - days) // 7 * 7 * DAY_MS
+
+
 def simulate(config: ShopConfig) -> Iterator[ShopRecord]:
     """Yield the shop's records in the order in which a broker would get them.
 

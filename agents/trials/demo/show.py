@@ -19,11 +19,10 @@ from agents.trials.demo.performance import Performance
 from agents.trials.demo.positions import Broker
 from agents.trials.demo.screen import Screen, screen
 from agents.trials.demo.services import deployment
-from agents.trials.demo.shop import ShopConfig
+from agents.trials.demo.shop import ShopConfig, start_before
 from agents.trials.demo.summary import require_writable, write_summary
 from agents.trials.demo.watch import Watch
 from agents.trials.demo.workers import Workers
-from config.duration import DAY_MS
 from config.settings import Settings, load_settings
 from models.catalogue import topic_of
 from streams.publisher import EventPublisher
@@ -53,10 +52,7 @@ def run_demo(
     for name in ("kafka", "aiokafka"):
         # What they try again is no news; what they give up on is raised.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # The last day has passed: an event from the future would be refused. Whole days, so that runs
-    # of one day have the same shop and can be compared: a shop that begins a minute later draws
-    # other customers, and its AUC is another by up to .03.
-    start_ms = (int(time() * 1_000) // DAY_MS - DAYS) * DAY_MS
+    start_ms = start_before(int(time() * 1_000), DAYS)
     shop = ShopConfig(seed=seed, customers=customers, start_ms=start_ms, days=DAYS)
     try:
         if summary is not None:

@@ -1,16 +1,31 @@
 """A small shop, replayed: real decisions and profiles for the console's pages."""
 
-from typing import Any, NamedTuple
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
+import aiohttp
 import pytest
 from msgspec.structs import replace
 
+from agents.console.console import Console
+from agents.console.running import console_of
+from agents.console.site import console_site
 from agents.trials.demo.shop import ShopConfig, simulate
+from agents.web.server import ListenAddress, listening
+from config.people import People, Person, Role
+from config.settings import load_settings
+from config.sources import hash_of
 from models.decisions.trigger import ActionWithdrawn, Cause, NextBestAction, Trigger
 from models.replay import Replay
 from streams.decision_ledger import Found, Moments
+from streams.embedded.ports import free_ports
 from tests.models.lines import PARAMETERS, START_MS
 
+T = TypeVar("T")
+Client = aiohttp.ClientSession
+TOKENS = {Role.VIEWER: "vera's token", Role.OPERATOR: "otto's token"}
 SHOP = ShopConfig(seed=5, customers=60, start_ms=START_MS, days=120)
 #: Customers are found at risk early, for the shop lasts for a few months.
 EAGER = tuple(
@@ -61,3 +76,48 @@ def withdrawal_of(action: NextBestAction) -> ActionWithdrawn:
         what="marketing",
         group=action.group,
     )
+
+
+@pytest.fixture
+def console(small_shop: SmallShop) -> Console:
+    """One that has heard of a shop's decisions, and where nobody else answers."""
+    ports = free_ports(3)
+    settings = load_settings(
+        {},
+        bootstrap_servers=f"127.0.0.1:{ports[0]}",
+        redis_url=f"redis://127.0.0.1:{ports[1]}/0",
+        web_port=ports[2],
+    )
+    people = {
+        str(role): Person(tokens=[hash_of(token)], role=role) for role, token in TOKENS.items()
+    }
+    console = console_of(settings, PARAMETERS, People(people))
+    for found in small_shop.moments[-300:]:
+        console.memory.take({0: [*found.triggers, *([found.action] if found.action else [])]})
+    return console
+
+
+def visited(
+    console: Console, visit: Callable[[Client, str], Awaitable[T]], role: Role | None = Role.VIEWER
+) -> T:
+    """What somebody finds who is logged in, or nobody is."""
+
+    async def go() -> T:
+        place = ListenAddress("the console", "127.0.0.1", 0, "", "", 100)
+        async with listening(console_site(console), place) as port:
+            # Cookies of an address without a name are kept, too.
+            jar = aiohttp.CookieJar(unsafe=True)
+            async with aiohttp.ClientSession(cookie_jar=jar) as client:
+                url = f"http://127.0.0.1:{port}"
+                if role is not None:
+                    async with client.post(f"{url}/login", data={"token": TOKENS[role]}) as answer:
+                        assert f"{url}/" == str(answer.url)
+                return await visit(client, url)
+
+    return asyncio.run(go())
+
+
+def form_token(page: str) -> str:
+    found = re.search(r'name="form_token" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]

@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
 import pytest
 from msgspec.structs import replace
 from yarl import URL
@@ -14,64 +12,23 @@ from yarl import URL
 from agents.console.console import Console
 from agents.console.marks import CustomerMarks
 from agents.console.memory import remember_decisions
-from agents.console.running import console_of
 from agents.console.sessions import LASTS_S, SESSIONS_MAX, Sessions
 from agents.console.site import HEADERS, console_site
-from agents.web.server import ListenAddress, listening
 from agents.words.decision_lines import words_of
-from config.people import People, Person, Role
-from config.settings import load_settings
-from config.sources import hash_of
+from config.people import Role
 from models.decisions.trigger import NextBestAction
-from streams.embedded.ports import free_ports
 from streams.topic_rates import look_at_rates
-from tests.agents.console.conftest import SmallShop, withdrawal_of
-from tests.models.lines import PARAMETERS
+from tests.agents.console.conftest import (
+    TOKENS,
+    Client,
+    SmallShop,
+    form_token,
+    visited,
+    withdrawal_of,
+)
 
-T = TypeVar("T")
-Client = aiohttp.ClientSession
-TOKENS = {Role.VIEWER: "vera's token", Role.OPERATOR: "otto's token"}
 #: Any that needs no broker.
 PAGES = ("/", "/customers", "/rules")
-
-
-@pytest.fixture
-def console(small_shop: SmallShop) -> Console:
-    """One that has heard of a shop's decisions, and where nobody else answers."""
-    ports = free_ports(3)
-    settings = load_settings(
-        {},
-        bootstrap_servers=f"127.0.0.1:{ports[0]}",
-        redis_url=f"redis://127.0.0.1:{ports[1]}/0",
-        web_port=ports[2],
-    )
-    people = {
-        str(role): Person(tokens=[hash_of(token)], role=role) for role, token in TOKENS.items()
-    }
-    console = console_of(settings, PARAMETERS, People(people))
-    for found in small_shop.moments[-300:]:
-        console.memory.take({0: [*found.triggers, *([found.action] if found.action else [])]})
-    return console
-
-
-def visited(
-    console: Console, visit: Callable[[Client, str], Awaitable[T]], role: Role | None = Role.VIEWER
-) -> T:
-    """What somebody finds who is logged in, or nobody is."""
-
-    async def go() -> T:
-        place = ListenAddress("the console", "127.0.0.1", 0, "", "", 100)
-        async with listening(console_site(console), place) as port:
-            # Cookies of an address without a name are kept, too.
-            jar = aiohttp.CookieJar(unsafe=True)
-            async with aiohttp.ClientSession(cookie_jar=jar) as client:
-                url = f"http://127.0.0.1:{port}"
-                if role is not None:
-                    async with client.post(f"{url}/login", data={"token": TOKENS[role]}) as answer:
-                        assert f"{url}/" == str(answer.url)
-                return await visit(client, url)
-
-    return asyncio.run(go())
 
 
 def routes(console: Console, method: str) -> list[str]:
@@ -81,12 +38,6 @@ def routes(console: Console, method: str) -> list[str]:
         for route in console_site(console).router.routes()
         if route.method == method and route.resource is not None
     ]
-
-
-def form_token(page: str) -> str:
-    found = re.search(r'name="form_token" value="([^"]+)"', page)
-    assert found is not None
-    return found[1]
 
 
 def test_nobody_sees_a_page_before_they_log_in(console: Console) -> None:
@@ -141,6 +92,7 @@ def test_a_form_that_is_not_of_the_session_changes_nothing(console: Console) -> 
 
     found = visited(console, ask)
     forms = {"/logout", "/customers/find", "/customers/next", "/rules/try", "/pipeline/retry"}
+    forms |= {"/pipeline/event", "/pipeline/event/send"}
     assert forms == found.keys()
     assert [[403] * 3] * len(found) == list(found.values())
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from agents.trials.demo.summary import (
     write_summary,
 )
 from agents.trials.demo.watch import Figures, parse_metrics
-from config.duration import DAY_MS
+from config.duration import DAY_MS, HOUR_MS
 from models.admission import admit
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Cause, ReasonCode, Trigger
 from models.events.event import Source
@@ -209,40 +210,71 @@ def test_in_the_present_events_happen_when_they_are_taken() -> None:
     assert 0 < refused < 100
 
 
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_what_happens_is_shown_in_words(is_terminal: bool) -> None:
+def abandoned(number: int, at_ms: int, *reasons: str) -> Trigger:
+    return Trigger(
+        id=str(number),
+        kind="cart-abandoned",
+        rule_version=1,
+        user_id=f"c-{number:05}",
+        timestamp=iso(at_ms),
+        cause=Cause(deadline="cart-idle:1"),
+        reasons=tuple(ReasonCode("cart_items", 2.0, words) for words in reasons),
+        churn=None,
+        value_at_stake=0.0,
+        gates=("condition", "cooldown"),
+        model_version=0,
+    )
+
+
+def shown_at(width: int, *recent: Trigger, is_terminal: bool) -> str:
+    """What the screen has after it was shown these, one partition after the other."""
     out = io.StringIO()
     console = Console(
-        file=out, force_terminal=is_terminal, width=120, color_system=None, _environ={}
+        file=out, force_terminal=is_terminal, width=width, color_system=None, _environ={}
     )
     figures = figures_of(**FIGURES)
-    figures.recent = (
-        Trigger(
-            id="1",
-            kind="cart-abandoned",
-            rule_version=1,
-            user_id="c-00007",
-            timestamp=iso(NOW_MS),
-            cause=Cause(deadline="cart-idle:1"),
-            reasons=(ReasonCode("cart_items", 2.0, "2 in the cart"),),
-            churn=None,
-            value_at_stake=0.0,
-            gates=("condition", "cooldown"),
-            model_version=0,
-        ),
-    )
-    view = View(figures, "A simulated shop", 120)
+    figures.recent = recent
+    view = View(figures, "A simulated shop", 123_456)
     view.sent = 110
     with screen(console) as shown:
         shown.say("Starting")
         shown.show(view)
+    return out.getvalue()
 
-    text = out.getvalue()
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_happens_is_shown_in_words(is_terminal: bool) -> None:
+    text = shown_at(120, abandoned(7, NOW_MS, "2 in the cart"), is_terminal=is_terminal)
+
     assert "A simulated shop" in text
-    assert "about 120" in text
+    assert "about 123,456" in text
     assert "cart abandoned" in text
     assert "2 in the cart" in text
     assert is_terminal == ("\x1b" in text)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_customers_and_sentences_are_whole_and_in_the_order_of_time(
+    width: int, is_terminal: bool
+) -> None:
+    reasons = ("2 in the cart", "worth 117.74", "untouched for 1.0 hours", "last seen in the shop")
+    # Two partitions, of which one is ahead.
+    hours = (1, 5, 9, 2, 6)
+    recent = [abandoned(n, NOW_MS + n * HOUR_MS, *reasons) for n in hours]
+    # A terminal is drawn on more than once.
+    text = shown_at(width, *recent, is_terminal=is_terminal).rpartition("Latest triggers")[2]
+
+    assert "\u2026" not in text
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()]
+    assert not is_terminal or [] == [line for line in lines if len(line) > width]
+    told = [line for line in lines if re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert len(told) >= 3
+    assert told == sorted(told)
+    assert told[-1].split()[2] == "c-00009"
+    whole = " ".join(" ".join(lines).split())
+    assert len(told) == whole.count("cart abandoned: " + ", ".join(reasons))
+    assert "c-00009" in whole
 
 
 def test_a_summary_is_written_whole_and_only_where_that_is_possible(tmp_path: Path) -> None:

@@ -16,7 +16,13 @@ import orjson
 import pytest
 
 from agents.trials.demo.mishaps import MALFORMED_KINDS, malform
-from agents.trials.demo.shop import ShopConfig, ShopRecord, estimate_events, simulate
+from agents.trials.demo.shop import (
+    ShopConfig,
+    ShopRecord,
+    estimate_events,
+    simulate,
+    start_before,
+)
 from config.duration import DAY_MS, MINUTE_MS
 from config.topics import RAW_TOPICS
 from models.admission import admit
@@ -124,6 +130,18 @@ def test_the_same_configuration_gives_the_same_bytes_in_another_process() -> Non
         check=True,
     )
     assert digest(simulate(SMALL)) == other.stdout.strip()
+
+
+@pytest.mark.parametrize("days_later", [1, 3, 6, 7, 40])
+def test_a_seed_is_the_same_shop_whenever_it_is_opened(days_later: int) -> None:
+    def opened(now_ms: int) -> list[tuple[int, str, bytes | None]]:
+        start_ms = start_before(now_ms, SMALL.days)
+        assert now_ms - 8 * DAY_MS < start_ms + SMALL.days * DAY_MS <= now_ms
+        shop = simulate(changed(SMALL, start_ms=start_ms))
+        return [(one.occurred_at_ms - start_ms, one.topic, one.key) for one in shop]
+
+    now_ms = START_MS + 400 * DAY_MS + 12_345
+    assert opened(now_ms) == opened(now_ms + days_later * DAY_MS)
 
 
 def test_another_seed_gives_another_stream() -> None:

@@ -453,3 +453,5 @@ def test_the_log_says_once_a_reason_that_something_is_set_aside(
     [line] = caplog.messages
     assert line.startswith("crm: t")
     assert "is set aside (401), as others may be for that: see `keepstream undelivered" in line
+    fields = caplog.records[0].__dict__["fields"]
+    assert {"decisionId", "topic", "partition", "offset"} == fields.keys()

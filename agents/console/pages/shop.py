@@ -1,0 +1,199 @@
+"""The shop as a whole: its customers by what is known of them, and its measures over time."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from agents.console.pages.charts import Chart, line_chart
+from agents.console.pages.figures import Bar, day, from_left, money, percent
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.customer.part import Fact
+from models.customer_counts import Counted, Value, values_of
+from models.events.times import iso
+from models.measures import Measure, Sample
+from models.model_history import ModelPoint
+
+_PREFIX = "keepstream_"
+#: What a measure is compared with: its value so long ago.
+EARLIER_MS = 28 * DAY_MS
+_SHARES = ("share", "ratio")
+#: The side of a cell of the map.
+_CELL = 20.0
+
+
+class Cell(NamedTuple):
+    """A cell of the map: its place, how much of its color it has, and the same in words. ``where``:
+    the condition of a list of its customers.
+    """
+
+    x: float
+    y: float
+    shade: float
+    customers: str
+    words: str
+    where: str
+
+
+class MapView(NamedTuple):
+    """Customers by two scores: the first goes to the right, the second up."""
+
+    across: str
+    up: str
+    cells: tuple[Cell, ...]
+
+
+class KindView(NamedTuple):
+    """Customers with one value of a fact: how many, of all, and what they bring, of all."""
+
+    name: str
+    where: str
+    customers: str
+    share: str
+    worth: str
+    worth_share: str
+    bar: Bar
+    worth_bar: Bar
+
+
+class KindsView(NamedTuple):
+    """Customers by one fact."""
+
+    fact: str
+    about: str
+    kinds: tuple[KindView, ...]
+
+
+class Figure(NamedTuple):
+    """A value of a measure; ``moved``: by how much in four weeks, empty where that is not known."""
+
+    name: str
+    value: str
+    moved: str
+    chart: Chart | None
+
+
+class MeasureView(NamedTuple):
+    """A measure with all its values."""
+
+    name: str
+    about: str
+    figures: tuple[Figure, ...]
+
+
+def map_view(counts: Iterable[Counted], way: tuple[str, str]) -> MapView | None:
+    """The map of two scores from 1 to 5; None without anybody on it."""
+    found = {
+        (one.values[0], one.values[1]): one
+        for one in counts
+        if one.by == way and None not in one.values
+    }
+    if not found:
+        return None
+    most = max(one.customers for one in found.values())
+    everybody = 0
+    for one in found.values():
+        everybody += one.customers
+    cells = []
+    for (across, up), one in sorted(found.items(), key=lambda item: str(item[0])):
+        assert isinstance(across, float)
+        assert isinstance(up, float)
+        share = percent(one.customers / everybody)
+        words = f"R {across:g}, F {up:g}: {one.customers:,} customers, {share}"
+        where = f"{way[0]} == {across:g} and {way[1]} == {up:g}"
+        x, y = (across - 1) * _CELL, (5 - up) * _CELL
+        cells.append(Cell(x, y, round(one.customers / most, 3), f"{one.customers:,}", words, where))
+    return MapView("R, how lately", "F, how often", tuple(cells))
+
+
+def kinds_views(
+    counts: Iterable[Counted], facts: Mapping[str, Fact], parameters: Parameters
+) -> tuple[KindsView, ...]:
+    """Customers by each fact that they were counted by alone, in the order of its values; without
+    those of whom it is not known, and without facts that are known of nobody.
+    """
+    views = []
+    for way, of_way in groupby(counts, key=lambda one: one.by):
+        counted = [one for one in of_way if one.values != (None,)]
+        if len(way) == 1 and counted:
+            fact = facts[way[0]]
+            order = list(values_of(fact, parameters) or ())
+            kinds = tuple(_kinds(way[0], counted, order, parameters.money.currency))
+            views.append(KindsView(way[0].replace("_", " "), fact.about, kinds))
+    return tuple(views)
+
+
+def _kinds(
+    fact: str, counted: Sequence[Counted], order: Sequence[Value], currency: str
+) -> Iterator[KindView]:
+    everybody, everything = 0, 0.0
+    for one in counted:
+        everybody += one.customers
+        everything += max(one.total, 0.0)
+    known = sorted(counted, key=lambda one: _place(order, one.values[0]))
+    bars = from_left([("", float(one.customers), "chosen") for one in known])
+    worth_bars = from_left([("", one.total, "plain") for one in known])
+    for one, bar, worth_bar in zip(known, bars, worth_bars, strict=True):
+        name = str(one.values[0])
+        yield KindView(
+            name,
+            f'{fact} == "{name}"',
+            f"{one.customers:,}",
+            percent(one.customers / everybody),
+            money(one.total, currency),
+            percent(max(one.total, 0.0) / everything) if everything else "",
+            bar,
+            worth_bar,
+        )
+
+
+def _place(order: Sequence[Value], value: Value) -> int:
+    return order.index(value) if value in order else len(order)
+
+
+def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
+    """Every measure of the latest version, with how it moved since the versions before."""
+    if not points:
+        return ()
+    series: dict[tuple[str, tuple[str, ...]], list[tuple[int, float]]] = {}
+    for point in points:
+        for sample in point.samples:
+            key = (sample.measure.name, sample.labels)
+            series.setdefault(key, []).append((point.at_ms, sample.value))
+    latest = sorted(points[-1].samples, key=lambda sample: sample.measure.name)
+    views = []
+    for measure, samples in groupby(latest, key=lambda sample: sample.measure):
+        figures = [_figure(one, series[one.measure.name, one.labels]) for one in samples]
+        views.append(MeasureView(_words(measure.name), measure.about, tuple(figures)))
+    return tuple(views)
+
+
+def _figure(sample: Sample, series: Sequence[tuple[int, float]]) -> Figure:
+    measure, (latest_ms, value) = sample.measure, series[-1]
+    earlier = [one for at_ms, one in series if at_ms <= latest_ms - EARLIER_MS]
+    moved = value - earlier[-1] if earlier else None
+    chart = line_chart((("served", series),))
+    return Figure(", ".join(sample.labels), _value(measure, value), _moved(measure, moved), chart)
+
+
+def _value(measure: Measure, value: float) -> str:
+    if measure.name.endswith(_SHARES) or "_share" in measure.name:
+        return percent(value)
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
+
+
+def _moved(measure: Measure, by: float | None) -> str:
+    if by is None:
+        return ""
+    if by == 0:
+        return "as four weeks before"
+    return f"{'up' if by > 0 else 'down'} {_value(measure, abs(by))} in four weeks"
+
+
+def _words(name: str) -> str:
+    return name.removeprefix(_PREFIX).replace("_", " ")
+
+
+def as_of(points: Sequence[ModelPoint]) -> str:
+    """The day of the latest version; empty before there is one."""
+    return day(iso(points[-1].at_ms)) if points else ""

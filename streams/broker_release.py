@@ -1,0 +1,37 @@
+"""Which release of Kafka answers: brokers do not say it, but they say which features they have."""
+
+from typing import Any, Final
+
+from kafka.errors import KafkaError
+
+#: The newest metadata.version of each release, as `kafka-storage.sh version-mapping` tells it.
+RELEASES: Final = (
+    (14, "3.6"),
+    (19, "3.7"),
+    (20, "3.8"),
+    (21, "3.9"),
+    (25, "4.0"),
+    (27, "4.1"),
+    (29, "4.2"),
+    (30, "4.3"),
+    (33, "4.4"),
+)
+
+
+def release_of(metadata_version: int) -> str:
+    """The release whose newest metadata.version this is, or that was to have it."""
+    for newest, release in RELEASES:
+        if metadata_version <= newest:
+            return release
+    return f"{RELEASES[-1][1]} or later"
+
+
+def broker_release(admin: Any) -> str:
+    """The release of the brokers that ``admin`` is connected to, such as 4.4; of one that tells no
+    features, the newest whose protocol it speaks.
+    """
+    try:
+        supported = admin.describe_features()["metadata.version"]["supported"]
+    except (KafkaError, KeyError):
+        return f"{'.'.join(map(str, admin._manager.broker_version))} or later"
+    return release_of(supported[1])

@@ -1,0 +1,198 @@
+"""What a worker's Kafka client fetches ahead: when it asks, and how records are taken from it.
+
+aiokafka's consumer fetches ahead, and keeps the records by partition. Its public interface can't
+say which partitions have records without taking them, nor wait for several things at once, nor ask
+for some topics less often; and it makes an object of each record in Python, at several times the
+cost of reading it. The functions here can. tests/streams/test_faust_contract.py checks what they
+rely on.
+"""
+
+import asyncio
+from contextlib import suppress
+from math import ceil, inf
+from time import monotonic
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.protocol.fetch import FetchRequest
+
+from streams.bulk_reading import sound_batches
+from streams.fetch_pace import HELD_MS, FetchPace
+from streams.record_batches import Record
+
+#: Records that nobody takes for this long don't keep the client from asking for other partitions.
+UNTAKEN_S = 0.01
+#: ... but for no longer than this at a time.
+UNTAKEN_HELD_S = 0.05
+
+
+class FetchedRecord(NamedTuple):
+    """A record as it was fetched."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class _Unread:
+    """What is left of a fetch of one partition, in the place of the client's own iterator: that
+    makes one object of each record, and goes from one to the next by five calls.
+    """
+
+    def __init__(self, fetched: Any, tp: TopicPartition) -> None:
+        begin = fetched.next_fetch_offset
+        # What was asked for may begin in the middle of a batch.
+        self._records = [
+            one for batch in sound_batches(fetched, tp) for one in batch if one.offset >= begin
+        ]
+        self._end = fetched.next_fetch_offset
+        self._place = 0
+        # It refers to itself, and would keep a whole fetch until the next full collection.
+        fetched._records_iterator = None
+
+    @property
+    def next_fetch_offset(self) -> int:
+        """Where the client goes on."""
+        return self._end if self.is_used_up else self._records[self._place].offset
+
+    @property
+    def is_used_up(self) -> bool:
+        return self._place == len(self._records)
+
+    def take(self, partition: int, records_max: int) -> list[Record]:
+        """The next records."""
+        taken = self._records[self._place : self._place + records_max]
+        self._place += len(taken)
+        return [
+            FetchedRecord(partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+            for one in taken
+        ]
+
+
+def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Partitions that have records, or an error, waiting in the client."""
+    return list(client._fetcher._records)
+
+
+def hold_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for no more records of any assigned partition; the next assignment forgets it."""
+    client.pause(*client.assignment())
+
+
+def release_fetches(client: AIOKafkaConsumer) -> None:
+    """Ask for records again."""
+    client.resume(*client.paused())
+
+
+def pace_fetches(client: AIOKafkaConsumer, pace: FetchPace) -> None:
+    """From now on have the client, which has started, ask for each topic at its time."""
+    fetcher: Any = client._fetcher
+    asks_now = fetcher._get_actions_per_node
+    fetcher._prefetch_backoff = UNTAKEN_S
+
+    def asks_in_time(assignment: Any) -> tuple[Any, ...]:
+        requests, resets, timeout_s, *rest = asks_now(assignment)
+        now_s = monotonic()
+        waits_s = {
+            topic: pace.waits_s(topic, now_s)
+            for _, request in requests
+            for topic, _ in request.topics
+        }
+        due_s = min(filter(None, waits_s.values()), default=inf)
+        # Of what is not taken yet nothing is asked for, so that it waits for the answer.
+        held_s = min(due_s, UNTAKEN_HELD_S if fetcher._records else inf)
+        in_time = []
+        for node, request in requests:
+            due = [(topic, where) for topic, where in request.topics if not waits_s[topic]]
+            if due:
+                in_time.append((node, _request(fetcher, due, held_s)))
+        return in_time, resets, min(timeout_s, due_s), *rest
+
+    fetcher._get_actions_per_node = asks_in_time
+
+
+def _request(fetcher: Any, due: list[tuple[str, Any]], held_s: float) -> FetchRequest:
+    """A fetch that the broker holds for so long at most."""
+    return FetchRequest(
+        min(HELD_MS, ceil(held_s * 1_000)) if held_s < inf else HELD_MS,
+        fetcher._fetch_min_bytes,
+        fetcher._fetch_max_bytes,
+        fetcher._isolation_level,
+        due,
+        rack_id=fetcher._client_rack or "",
+    )
+
+
+async def take_records(
+    client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
+) -> dict[int, list[Record]]:
+    """The fetched records of ``partitions`` (of one topic), up to ``records_max`` in all.
+
+    First an equal share for each, then the rest from partitions that have more, so that one busy
+    partition can't crowd out the others. Other records stay in the client, in order.
+    """
+    share = max(1, records_max // len(partitions))
+    taken: dict[int, list[Record]] = {}
+    for tp in partitions[:records_max]:
+        taken[tp.partition] = await _take_from(client, tp, share)
+    room = records_max - sum(map(len, taken.values()))
+    for tp in partitions:
+        # A partition that gave less than its share has no more.
+        if room > 0 and len(taken.get(tp.partition, ())) == share:
+            more = await _take_from(client, tp, room)
+            taken[tp.partition].extend(more)
+            room -= len(more)
+    return {partition: records for partition, records in taken.items() if records}
+
+
+async def _take_from(
+    client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
+) -> list[Record]:
+    fetcher: Any = client._fetcher
+    found = fetcher._records.get(tp)
+    if type(found) is not FetchResult:
+        # Nothing, or an error: the client raises it. One partition per call: without any, it would
+        # read all of them.
+        await client.getmany(tp)
+        return []
+    taken: list[Record] = []
+    # What was fetched from another position is dropped.
+    if found.check_assignment(tp):
+        unread = found._partition_records
+        if not isinstance(unread, _Unread):
+            unread = found._partition_records = _Unread(unread, tp)
+        taken = unread.take(tp.partition, records_max)
+        found._update_position()
+        if not unread.is_used_up:
+            return taken
+    del fetcher._records[tp]
+    # It may ask for more.
+    fetcher._notify(fetcher._wait_consume_future)
+    return taken
+
+
+async def wait_for_records(client: AIOKafkaConsumer, wake: asyncio.Event, timeout_s: float) -> None:
+    """Return when the client has fetched something, ``wake`` is set, or the time is over.
+
+    Raises the error that ended the client's membership.
+    """
+
+    def on_fetched(_: object) -> None:
+        wake.set()
+
+    fetched = client._fetcher._create_fetch_waiter()
+    fetched.add_done_callback(on_fetched)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await wake.wait()
+        if fetched.done():
+            fetched.result()
+    finally:
+        # Otherwise the cancellation would set ``wake`` each time.
+        fetched.remove_done_callback(on_fetched)
+        fetched.cancel()

@@ -1,0 +1,26 @@
+"""What an event is taken without, and should have."""
+
+from collections.abc import Iterator
+
+from models.events.event import Event
+
+_ORDER = "Order Completed"
+
+
+def missing_in(event: Event) -> Iterator[str]:
+    """The fields that it lacks: without a ``messageId`` a repeat counts twice, without a channel
+    nobody knows where it happened, without a currency an order is taken to be in the shop's own,
+    and what names no product is about any.
+    """
+    if not event.message_id:
+        yield "message_id"
+    if event.channel is None:
+        yield "channel"
+    said = event.properties
+    if event.name == _ORDER:
+        if not said.products:
+            yield "products"
+        if said.currency is None:
+            yield "currency"
+    elif getattr(said, "is_named", True) is False and said.products is None:
+        yield "product_id"
