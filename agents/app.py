@@ -25,12 +25,15 @@ from agents.ration import WebTime
 from agents.store_upkeep import StoreUpkeep
 from agents.trainer import TrainerAgent, ready_to_learn
 from agents.web.lists import answer
+from agents.web.segments import SegmentAnswers
 from agents.web.server import LiveCustomers, Readiness, advertised_url, routes, serving
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
 from models.customer.profile import encode_profile, profile
 from models.customer.row import NewerRow, OlderRow
+from models.customer.scene import Scene
+from models.customer.segments import member_of
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.links import is_elsewhere, is_told, person_of
@@ -59,6 +62,7 @@ from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
 from streams.redis_views import NOBODY, ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
+from streams.segment_sets import SegmentSets
 from streams.snapshot_store import SnapshotStore
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
@@ -116,7 +120,7 @@ class Worker:
         self.plan = plan = plan_for(parameters)
         for warning in plan.policy.warnings:
             log.info("rules: %s", warning)
-        self.partitions = OwnedPartitions(self.snapshots, settings, plan, self.metrics)
+        self.partitions = OwnedPartitions(self.snapshots, settings, self.plan, self.metrics)
         self.app = build_app(settings)
         register(self.app, self)
         self.agents: dict[str, Callable[[RecordBatch], Awaitable[None]]] = {}
@@ -136,7 +140,9 @@ class Worker:
             def outbox() -> Outbox:
                 return Outbox(producer, settings)
 
-            views = ProfileViews(redis, settings, metrics, self.customer)
+            names = [segment.name for segment in parameters.segments.segments]
+            sets = SegmentSets(settings, names if self.plan.watch.segments else [], self.member_of)
+            views = ProfileViews(redis, settings, metrics, self.customer, sets=sets)
             profile_agent = ProfileAgent(
                 self.partitions,
                 outbox(),
@@ -223,6 +229,14 @@ class Worker:
             return NOBODY
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
+    def member_of(self, customer: str) -> list[str]:
+        """The segments of a customer this worker owns; none of an id that has no profile."""
+        owned = self.partitions.get(partition_for(customer.encode(), self.settings.partitions))
+        row = owned.rows.peek(customer) if owned is not None else None
+        if owned is None or row is None or not is_told(row):
+            return []
+        return member_of(Scene(row, customer, owned.fold.as_of_ms, owned.fold.context))
+
     def person_of(self, customer: str) -> str | None:
         """Whose id this is, of an id of another's in a partition that this worker owns."""
         owned = self.partitions.get(partition_for(customer.encode(), self.settings.partitions))
@@ -251,6 +265,7 @@ class Worker:
             lambda query: answer(query, lists, self.parameters),
             self.person_of,
             DryRuns(self.partitions, self.settings, self.parameters, self.plan).answer,
+            SegmentAnswers(lists, self.plan),
         )
 
     def is_recovering(self, customer: str) -> bool:

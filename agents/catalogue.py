@@ -86,6 +86,8 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
         yield f"Is read by {', '.join(told)}"
     if part.timers:
         yield f"Waits on {', '.join(map(_timer, part.timers))}"
+    if part.look is not None:
+        yield "Looks at the customer at the end of each purchase day and at check-ins"
     if part.sections:
         yield f"Shows in the profile {', '.join(f'`{_camel(s.name)}`' for s in part.sections)}"
     typical = sizes.parts.get(part.name)

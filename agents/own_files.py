@@ -9,10 +9,11 @@ from shlex import quote
 from config.settings import describe, variable_of
 from models.customer.registry import PARTS
 
-PARAMETERS, TRIGGERS, ACTIONS, ENDPOINTS, SETTINGS = (
+PARAMETERS, TRIGGERS, ACTIONS, SEGMENTS, ENDPOINTS, SETTINGS = (
     "parameters.toml",
     "triggers.yaml",
     "actions.yaml",
+    "segments.yaml",
     "endpoints.yaml",
     "settings.env",
 )
@@ -31,6 +32,7 @@ def own_files(directory: Path) -> dict[str, str]:
         PARAMETERS: "\n".join(_parameters(directory)) + "\n",
         TRIGGERS: _rules("triggers"),
         ACTIONS: _rules("actions"),
+        SEGMENTS: _shipped("segments.yaml"),
         ENDPOINTS: _shipped("endpoints.yaml"),
         SETTINGS: "\n".join(_settings(directory)) + "\n",
     }
@@ -50,6 +52,7 @@ def _parameters(directory: Path) -> Iterator[str]:
             if in_rules:
                 yield f'triggers = "{directory / TRIGGERS}"'
                 yield f'actions = "{directory / ACTIONS}"'
+                yield f'segments = "{directory / SEGMENTS}"'
         elif not in_rules:
             yield f"# {line}" if line.strip() and not line.startswith("#") else line
 

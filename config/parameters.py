@@ -35,6 +35,7 @@ from config.limits import (
 )
 from config.names import folded
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
+from config.segments import Segments, announcing, load_segments
 from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
@@ -223,6 +224,7 @@ class Rules(Section, frozen=True):
 
     triggers: str
     actions: str
+    segments: str
     facts: tuple[str, ...]
 
 
@@ -270,7 +272,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters of the engine; immutable, so that a replay can name those it used.
 
     ``parts``: the sections of parts, by their type; `of` returns one.
-    ``triggers`` and ``actions`` are the marketer's files, which ``rules`` names.
+    ``triggers``, ``actions`` and ``segments`` are the marketer's files, which ``rules`` names;
+    announced segments have their triggers among the others.
     """
 
     time: Time
@@ -289,6 +292,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     parts: Mapping[type[Section], Section]
     triggers: Triggers
     actions: Actions
+    segments: Segments
 
     def of(self, kind: type[SectionT]) -> SectionT:
         """The section of a part. Raises ``KeyError`` for one that was not loaded."""
@@ -355,11 +359,15 @@ def load(
     elif not rules.actions:
         ours = {rule.name for rule in triggers.triggers}
         actions = without_answers_to({rule.name for rule in added} - ours, actions)
+    segments = load_segments(Path(rules.segments) if rules.segments else None)
+    named = {rule.name for rule in triggers.triggers}
+    announced = [rule for rule in announcing(segments) if rule.name not in named]
     return Parameters(
         **{name: typed[name] for name in _SHARED},
         parts={type(typed[name]): typed[name] for name in parts},
-        triggers=triggers,
+        triggers=msgspec.structs.replace(triggers, triggers=(*triggers.triggers, *announced)),
         actions=actions,
+        segments=segments,
     )
 
 

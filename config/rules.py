@@ -17,6 +17,9 @@ from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs, MinuteOfDay, convert
 from config.refusal_words import in_words
 
+#: What triggers, actions and segments may be called: their names become part of Redis keys, metrics
+#: and headers.
+NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
 
@@ -178,6 +181,9 @@ def load_actions(file: Path | None = None) -> Actions:
 VALUES_MAX = 100_000
 #: A quotation of more than a character or two.
 _QUOTED = re.compile("""'[^']{4,}'|"[^"]{4,}"|![^ ]+""")
+#: A value of which only the beginning is in quotes, which is not what YAML means by them.
+_HALF_QUOTED = re.compile("""[ -]*[a-z_]+: *("[^"]*"|'[^']*') *[^ #]""")
+_QUOTES = """: put all of it in quotes of the other kind, as in '"vip" in segments'"""
 _TEXT, _TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 
 
@@ -239,10 +245,11 @@ def read_tree(file: Path | None, shipped: str) -> FileTree:
     """The values of ``file``, or of the one that is ``shipped`` under this name. Raises
     `RuleError`.
     """
-    name = str(file or f"{SHIPPED}{shipped}")
+    name, text = str(file or f"{SHIPPED}{shipped}"), ""
     try:
         shipped_file = resources.files("config").joinpath(shipped)
-        loader = _Loader(read_text(file) if file else shipped_file.read_text("utf-8"))
+        text = read_text(file) if file else shipped_file.read_text("utf-8")
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None and _size_of(node, {}) > VALUES_MAX:
             raise RuleError(f"{name}: more than {VALUES_MAX:,} values: this is no file of rules")
@@ -250,8 +257,9 @@ def read_tree(file: Path | None, shipped: str) -> FileTree:
     except TextRefused as refused:
         raise RuleError(f"{name}: cannot be read ({refused})") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise RuleError(f"{name}:{mark.line + 1 if mark else 0}: {_problem(error)}") from None
+        line = error.problem_mark.line if error.problem_mark else -1
+        fix = _QUOTES if _begins_with_a_quote(text, line) else ""
+        raise RuleError(f"{name}:{line + 1}: {_problem(error)}{fix}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise RuleError(f"{name}: not valid YAML: it holds what is no text in UTF-8") from None
     except RecursionError:
@@ -261,6 +269,12 @@ def read_tree(file: Path | None, shipped: str) -> FileTree:
         raise RuleError(f"{name}: expected `{expected}:` at the top")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
     return FileTree(name, values, lines)
+
+
+def _begins_with_a_quote(text: str, line: int) -> bool:
+    """Whether on this line the text of a name begins with a quote and goes on after it."""
+    lines = text.splitlines()
+    return 0 <= line < len(lines) and _HALF_QUOTED.match(lines[line]) is not None
 
 
 def _size_of(node: yaml.Node, known: dict[int, int]) -> int:

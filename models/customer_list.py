@@ -13,12 +13,13 @@ from math import isfinite
 from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from config.parameters import Parameters
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import decode_row
 from models.customer.scene import Context, Scene
+from models.customer.segments import declared, member_of
 from models.customer_counts import Counted, CountError, Counts, Way, known_value, ways_in
 from models.decisions.expression import (
     Expression,
@@ -30,6 +31,7 @@ from models.decisions.expression import (
 )
 from models.decisions.policy import domains_of
 from models.decisions.possible import misspelt, outlook
+from models.decisions.segment_checks import unknown_segment
 from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.events.times import iso
@@ -94,7 +96,7 @@ _CURSOR = msgspec.json.Decoder(_Cursor)
 class ListQuestion(Struct, frozen=True):
     """A question that can be answered. ``where``: the parts of the condition that must all hold,
     those that cost least first. ``after``: the place that the list goes on after. ``ways``: those
-    for whom it holds are counted in.
+    for whom it holds are counted in. ``by_segment``: it also says how many are in each segment.
     """
 
     id: str
@@ -104,6 +106,7 @@ class ListQuestion(Struct, frozen=True):
     top: int
     after: Place | None
     ways: tuple[Way, ...] = ()
+    by_segment: bool = False
 
     def cursor(self, last: Listed) -> str:
         """With it, the list goes on after this customer."""
@@ -124,6 +127,7 @@ def question(
     top: int = TOP,
     cursor: str = "",
     count: str = "",
+    by_segment: bool = False,
 ) -> ListQuestion:
     """Compile a question: ``where`` may be empty for all customers, ``by`` for the order of ids.
 
@@ -145,7 +149,7 @@ def question(
     asked = "\x1f".join((where.strip(), by.strip())).encode()
     identity = blake2b(asked, digest_size=6).hexdigest()
     after = _place_in(cursor, identity) if cursor else None
-    return ListQuestion(identity, conjuncts, number, facts, top, after, ways)
+    return ListQuestion(identity, conjuncts, number, facts, top, after, ways, by_segment)
 
 
 def _ways(text: str, parameters: Parameters) -> tuple[Way, ...]:
@@ -159,7 +163,7 @@ def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
     try:
         whole = compile_condition(text, FACT_KINDS)
         domains = domains_of({name: FACTS[name] for name in whole.names}, parameters)
-        if fault := misspelt(text, domains):
+        if fault := unknown_segment(text, parameters) or misspelt(text, domains):
             raise QuestionError(f"where: {fault}")
         if not outlook(text, domains).is_possible:
             raise QuestionError(f"where: can never be true: {text!r}")
@@ -214,7 +218,7 @@ def _place_in(cursor: str, identity: str) -> Place:
 
 class PartitionAsOf(Struct, frozen=True, rename="camel"):
     """How a partition was looked at: at which time of its clock, by which model, how many customers
-    it has, and how many of them match.
+    it has, how many of them match, and if it was asked how many of those are in which segment.
     """
 
     partition: int
@@ -222,6 +226,7 @@ class PartitionAsOf(Struct, frozen=True, rename="camel"):
     model_version: int
     customers: int
     matched: int
+    by_segment: dict[str, int] | UnsetType = UNSET
 
 
 class Unanswered(Struct, frozen=True, rename="camel"):
@@ -263,6 +268,8 @@ class Search:
         #: How many there are, and for how many the condition holds.
         self.customers = 0
         self.matched = 0
+        #: How many of these are in each segment that has any, if it was asked.
+        self.by_segment: dict[str, int] = {}
         self._asked = asked
         self._at_ms = at_ms
         self._context = context
@@ -280,6 +287,9 @@ class Search:
             if not condition.holds(scene):
                 return
         self.matched += 1
+        if self._asked.by_segment:
+            for name in declared(member_of(scene)):
+                self.by_segment[name] = self.by_segment.get(name, 0) + 1
         by, after = self._asked.by, self._asked.after
         place = Place.of(by.value(scene) if by is not None else None, customer)
         if self._asked.ways:

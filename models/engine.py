@@ -10,16 +10,21 @@ from typing import NamedTuple
 
 from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
+from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
+from models.decisions.segments import catch_up, look
 from models.decisions.trigger import Decision
 from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
-from models.plan import Plan
+from models.plan import NO_LOOKS, Plan
+
+#: Sums of what is nobody's, and of who refuses what.
+_ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 class Rehearsed(NamedTuple):
@@ -84,8 +89,29 @@ def _is_late(at_ms: int, context: Context, plan: Plan) -> bool:
 
 
 def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
-    scene = record(row, event, context, plan)
+    scene = _recorded(row, event, context, plan)
     return outcome(scene, plan) if scene.moments or scene.lessons else []
+
+
+def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
+    """Let the parts record the event, and look at the segments that it may change."""
+    watch = plan.watch
+    if not watch.segments:
+        return record(row, event, context, plan)
+    if not row.latest_ms:
+        # Somebody new may be in any of them.
+        segments = watch.segments
+    elif event.consent:
+        segments = watch.of_parts([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
+    else:
+        segments = watch.by_kind[event.kind.number]
+    if not segments:
+        return record(row, event, context, plan)
+    taught = catch_up(row, event.customer, event.occurred_at_ms, context, watch)
+    scene = record(row, event, context, plan)
+    scene.lessons[:0] = taught
+    look(scene, watch, segments)
+    return scene
 
 
 def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
@@ -120,7 +146,7 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
     follow_due(row, event.customer, at_ms, context, plan)
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
     with _quiet(context):
-        record(row, event, context, plan)
+        _recorded(row, event, context, plan)
     return Fate.APPLIED
 
 
@@ -182,8 +208,12 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
+    watch = plan.watch
+    taught = catch_up(row, customer, due_ms, context, watch) if watch.segments else []
     scene = Scene(row, customer, due_ms, context)
-    times = row.timers_by_code()
+    scene.lessons += taught
+    changed: list[str] = []
+    times, is_looked_at = row.timers_by_code(), False
     for code, timer in plan.timers.items():
         # Looked up in its turn: a timer may set another one to this very time.
         due = times.get(code)
@@ -193,7 +223,14 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
             continue
         row.finish(code, 0 if timer.may_repeat else due_ms)
         timer.run(scene)
+        changed.append(code)
+        is_looked_at = is_looked_at or timer.brings_looks
     row.pass_over(due_ms, plan.timers)
+    looks = plan.looks if is_looked_at else NO_LOOKS
+    for take_look in looks.values():
+        take_look(scene)
+    if watch.segments and (segments := watch.after_timers(changed, looks)):
+        look(scene, watch, segments)
     return scene
 
 
@@ -221,7 +258,7 @@ def _lessons(scene: Scene) -> list[Lesson]:
     return [
         lesson
         for lesson in scene.lessons
-        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part == CONSENT.name)
+        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part in _ALWAYS_TOLD)
     ]
 
 

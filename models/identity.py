@@ -20,6 +20,7 @@ from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
+from models.customer.segments import SEGMENTS
 from models.engine import Effect, Fate, follow, follow_due, outcome, step
 from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
@@ -28,8 +29,11 @@ from models.events.rejection import Rejected
 from models.learning.lessons import Tally
 from models.plan import Plan
 
-#: Parts that are not made of events alone: what was decided, and the labels of decision points.
-OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN)
+#: Parts that are not made of events alone: what was decided, the labels of decision points, and
+#: since when somebody is in a segment.
+OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS)
+#: Those of them that go by what all other parts know.
+_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS)
 _MESSAGE_BYTES = 8
 
 
@@ -309,7 +313,7 @@ def _changes(part: Part[Any], other: Row, ids: int) -> bool:
     """Whether the person's state of this part is another when the row of an id comes or goes, of
     which so many are there then.
     """
-    return part is not IDENTITIES and (part is CHURN or ids == 1 or other.has(part))
+    return part is not IDENTITIES and (part in _ALWAYS or ids == 1 or other.has(part))
 
 
 def _one_of(part: Part[Any], rows: list[Row], plan: Plan) -> Any:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.events.foreign import UNREADABLE
 from models.learning.churn_models import CHAMPION, ChurnScoring
 from models.learning.feature_names import NAMES
 from models.learning.population import Population
@@ -114,7 +115,7 @@ class ModelHistory:
         try:
             snapshot = decode_snapshot(content)
             trainer = _TRAINER.decode(snapshot.trainer) or _Trainer()
-        except (SnapshotError, msgspec.DecodeError):
+        except (SnapshotError, *UNREADABLE):
             return
         if self._points and snapshot.version <= self._points[-1].version:
             # Drawn again, or learning has started over: what was counted before is not a part.

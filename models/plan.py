@@ -1,8 +1,8 @@
 """The plan of a deployment, built from its parameters at start."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import nan
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS, MISSPELT, NAMES
@@ -17,24 +17,30 @@ from models.customer.part import (
     Timer,
 )
 from models.customer.registry import PARTS, RegistryError
-from models.customer.scene import Context
+from models.customer.scene import Context, Scene
 from models.customer.timeline import code_of
 from models.decisions.policy import Policy, compile_policy
+from models.decisions.segments import NOTHING_WATCHED, SegmentWatch, watch_for
 from models.events.event import Kind
 from models.inactivity import INACTIVITY_TIMER
 from models.learning.snapshot import Snapshot
 
 #: The parts that listen to one kind of event.
 Route = tuple[Part[Any], ...]
+#: What a part does when a customer is looked at, by the name of the part.
+Looks = Mapping[str, Callable[[Scene], None]]
+NO_LOOKS: Final[Looks] = {}
 
 
 class Plan(NamedTuple):
     """``routes``: the parts that listen, by the number of an event's kind, and ``checks``: those of
     them that may refuse it. ``timers`` by code, in
-    the order in which timers of the same ms run. ``facts`` by name; those of parts that are off
+    the order in which timers of the same ms run; ``looks``: what parts do at a decision point.
+    ``facts`` by name; those of parts that are off
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
+    ``watch``: segments and other conditions that are looked at as they change.
     """
 
     parameters: Parameters
@@ -47,6 +53,8 @@ class Plan(NamedTuple):
     lateness_ms: int
     inactive_ms: int = 0
     names: Mapping[bytes, str] = NAMES
+    watch: SegmentWatch = NOTHING_WATCHED
+    looks: Looks = NO_LOOKS
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -56,6 +64,7 @@ class Plan(NamedTuple):
             self.facts,
             named=self.policy.named,
             names=self.names,
+            segments=self.watch if self.watch.segments else None,
             clock_ms=clock_ms,
             label_delay_ms=label_delay_ms,
         )
@@ -81,6 +90,8 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         inactive_ms=int(parameters.privacy.inactive),
         # What is known is sure of its code.
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
+        watch=watch_for(parameters, on, routes),
+        looks={part.name: part.look for part in on if part.look is not None},
     )
 
 

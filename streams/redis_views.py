@@ -22,6 +22,7 @@ from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
+from streams.segment_sets import SegmentSets
 
 log = logging.getLogger(__name__)
 
@@ -357,11 +358,15 @@ class ProfileViews:
         metrics: Metrics,
         render: Callable[[str], bytes | None],
         now_s: Callable[[], float] = monotonic,
+        sets: SegmentSets | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._metrics = metrics
         self._render = render
+        #: Those of segments, which go with the profiles.
+        self._sets = sets
+        self._may_have_gone_sets = sets is not None
         self._now_s = now_s
         self._changed: dict[str, None] = {}
         #: Those who did not change, and of whom the store may have nothing.
@@ -465,7 +470,10 @@ class ProfileViews:
                 pipeline.delete(*gone)
             if shown:
                 pipeline.mset(shown)
-            results = await _results(pipeline, bool(gone) + bool(shown))
+            if self._sets is not None:
+                for customer in views:
+                    self._sets.follow(pipeline, customer)
+            results = await _results(pipeline, len(pipeline.command_stack))
         taken = not any(map(_failed, results))
         self._metrics.redis_up.set(taken)
         return taken
@@ -487,6 +495,8 @@ class ProfileViews:
             self._metrics.redis_up.set(0)
             return False
         self._metrics.redis_up.set(1)
+        if self._sets is not None and self._may_have_gone_sets:
+            self._may_have_gone_sets = not await self._sets.forget_gone(self._client)
         before, self._mark = self._mark, found
         return before is not None and before != self._mark
 

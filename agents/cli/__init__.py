@@ -31,6 +31,7 @@ from agents.cli import (
     replay,
     rules,
     schema,
+    segments,
     topics,
     undelivered,
     up,
@@ -119,6 +120,7 @@ app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cd
 app.command("schema", epilog="Example: keepstream schema 'Order Completed'")(schema.schema)
 app.command("facts", epilog="Example: keepstream facts")(rules.facts)
 app.add_typer(rules.app, name="rules")
+app.add_typer(segments.app, name="segments")
 app.command("settings", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream settings")(
     configuration.settings
 )

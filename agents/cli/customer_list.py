@@ -106,23 +106,23 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
     if partial:
         query["partial"] = "true"
     settings = settings_from(web_advertised_url=url)
-    content = _answer(settings.worker_url, query, settings.web_headers)
-    found = _decoded(content)
-    _print(found, content, form)
+    content = answer_of(f"{settings.worker_url}/customers", query, settings.web_headers)
+    found = decoded_list(content)
+    print_list(found, content, form)
     for one in found.unanswered:
         complain(f"partition {one.partition} is missing: {one.why}")
     if found.unanswered and not partial:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _answer(address: str, query: dict[str, str], shown: dict[str, str]) -> bytes:
+def answer_of(address: str, query: dict[str, str], shown: dict[str, str]) -> bytes:
     """The worker's answer. Raises `CommandError` when there is none, with what the worker says."""
     from urllib.error import HTTPError  # noqa: PLC0415 - not for --help
     from urllib.parse import urlencode  # noqa: PLC0415
     from urllib.request import Request, urlopen  # noqa: PLC0415
 
     # The address has one of the schemes that settings allow.
-    request = Request(f"{address}/customers?{urlencode(query)}", headers=shown)  # noqa: S310
+    request = Request(f"{address}?{urlencode(query)}", headers=shown)  # noqa: S310
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             content: bytes = answer.read()
@@ -155,7 +155,8 @@ def _said(content: bytes) -> str:
     return str(said.get("message", ""))
 
 
-def _decoded(content: bytes) -> "CustomerList":
+def decoded_list(content: bytes) -> "CustomerList":
+    """The worker's answer as a list. Raises `CommandError` if it is none."""
     from models.customer_list import ANSWER  # noqa: PLC0415 - not for --help
     from models.events.foreign import UNREADABLE  # noqa: PLC0415
 
@@ -167,7 +168,8 @@ def _decoded(content: bytes) -> "CustomerList":
         ) from None
 
 
-def _print(found: "CustomerList", content: bytes, form: Format) -> None:
+def print_list(found: "CustomerList", content: bytes, form: Format) -> None:
+    """Print a list; ``content`` is the answer that it was read from."""
     if form is Format.JSON:
         typer.echo(content)
     elif form is Format.CSV:

@@ -1,4 +1,6 @@
-"""`keepstream facts` and `keepstream rules`: the facts that rules may name, and a rule check."""
+"""`keepstream facts` and `keepstream rules`: the facts that rules may name, and a check of rules
+and segments.
+"""
 
 import json
 from pathlib import Path
@@ -29,6 +31,10 @@ def check(
         Path | None,
         typer.Option("--actions", metavar="FILE", help="Instead of the ones in force."),
     ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option("--segments", metavar="FILE", help="Instead of the ones in force."),
+    ] = None,
     assignments: Assignments = None,
 ) -> None:
     """Compile the rules, and say in words what each does, and what is probably not meant.
@@ -37,17 +43,18 @@ def check(
     the fix.
     """
     from agents.words.rules import policy_in_words  # noqa: PLC0415 - not for --help
+    from agents.words.segments import segments_in_words  # noqa: PLC0415
     from models.decisions.policy import compile_policy  # noqa: PLC0415
 
     file = settings_from().parameters
     # The given files replace the ones in force, which may be broken.
-    named = {"triggers": triggers, "actions": actions}
+    named = {"triggers": triggers, "actions": actions, "segments": segments}
     instead = [
         f"rules.{name}={json.dumps(str(path))}" for name, path in named.items() if path is not None
     ]
     parameters = load_parameters(Path(file) if file else None, [*(assignments or ()), *instead])
     policy = compile_policy(parameters)
-    for line in policy_in_words(policy, parameters):
+    for line in (*policy_in_words(policy, parameters), "", *segments_in_words(parameters)):
         typer.echo(line)
     for warning in policy.warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)

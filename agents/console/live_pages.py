@@ -19,6 +19,8 @@ ENTRIES_MAX = 100
 #: keeps the console from stopping, and connections that nobody reads are closed.
 STREAM_S = 20.0
 RETURN_MS = 300
+#: Between looks at why nothing is heard of.
+PROBLEM_LOOK_S = 1.0
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -72,8 +74,8 @@ class _LivePages:
         until_s = asyncio.get_running_loop().time() + STREAM_S
         while (left_s := until_s - asyncio.get_running_loop().time()) > 0:
             try:
-                if memory.problem != told:
-                    told = memory.problem
+                if self._console.problem != told:
+                    told = self._console.problem
                     await answer.write(_problem_event(told))
                 for heard in memory.after(heard_of):
                     heard_of = heard.number
@@ -81,7 +83,7 @@ class _LivePages:
             except ConnectionResetError:
                 # The page was left.
                 return answer
-            await memory.wait(heard_of, told, left_s)
+            await memory.wait(heard_of, min(left_s, PROBLEM_LOOK_S))
         return answer
 
     def _event(self, heard: Heard, tone: str) -> bytes:

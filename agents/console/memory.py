@@ -93,16 +93,11 @@ class DecisionMemory:
         """The customer's moments, the newest first."""
         return [h.found for h in self.newest_first() if _first(h.found).user_id == customer]
 
-    def fail(self, problem: str) -> None:
-        """Note why nothing new is heard of."""
-        self.problem = problem
-        self._wake()
-
-    async def wait(self, number: int, problem: str | None, timeout_s: float) -> None:
-        """Until there is something after a number, another problem or none, or the time is up."""
+    async def wait(self, number: int, timeout_s: float) -> None:
+        """Until there is something after a number, or the time is up."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._number <= number and self.problem == problem:
+                while self._number <= number:
                     await self._changed.wait()
         except TimeoutError:
             return
@@ -153,5 +148,5 @@ async def remember_decisions(settings: Settings, memory: DecisionMemory) -> None
         except (BrokerUnreachable, TopicsError) as error:
             if memory.problem != str(error):
                 log.warning("decisions are not heard of: %s", error)
-            memory.fail(str(error))
+            memory.problem = str(error)
         await asyncio.sleep(RETRY_S)

@@ -100,6 +100,9 @@ class _PipelinePages:
         )
 
     async def _letters(self) -> tuple[list[StoredLetter], str]:
+        if self._console.rates.problem is not None:
+            # What does not answer is not waited for by whoever opens the page.
+            return [], self._console.rates.problem
         try:
             async with asyncio.timeout(LETTERS_TIMEOUT_S):
                 letters = read_dead_letters(self._console.settings, newest=NEWEST)

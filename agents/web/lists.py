@@ -16,6 +16,7 @@ from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 NAMES = tuple(parameter.name for parameter in CUSTOMERS.parameters)
 #: With an answer that will be another one soon.
 RETRY = {"Retry-After": "1"}
+INCOMPLETE = 503
 _YES, _NO = ("true", "1"), ("false", "0")
 
 
@@ -33,11 +34,12 @@ async def answer(
             shown=query.get("show", "").split(","),
             top=_whole(query.get("top", str(TOP)), "top"),
             cursor=query.get("cursor", ""),
+            by_segment=_flag(query.get("by_segment", "false"), "by_segment"),
             count=query.get("count", ""),
         )
         _require_known(query)
         as_of_ms = _moment(query["as_of"]) if query.get("as_of") else None
-        is_partial = _flag(query.get("partial", "false"))
+        is_partial = _flag(query.get("partial", "false"), "partial")
         only = query.get("partitions")
         numbers = None if only is None else _numbers(only, lists.partitions)
         if as_of_ms is not None and not is_partial:
@@ -52,7 +54,7 @@ async def answer(
     is_whole = is_partial or not found.unanswered
     return web.Response(
         body=_with_message(found) if not is_whole else msgspec.json.encode(found),
-        status=200 if is_whole else 503,
+        status=200 if is_whole else INCOMPLETE,
         content_type="application/json",
         headers=None if is_whole else RETRY,
     )
@@ -97,9 +99,9 @@ def _require_to_come(as_of_ms: int, lists: CustomerLists) -> None:
         )
 
 
-def _flag(text: str) -> bool:
+def _flag(text: str, name: str) -> bool:
     if text not in _YES + _NO:
-        raise QuestionError(f"partial is true or false, not {text!r}")
+        raise QuestionError(f"{name} is true or false, not {text!r}")
     return text in _YES
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from agents.web.operation import Operation, Parameter, Reply
 from config.topics import RAW_TOPICS
-from models.customer_list import TOP, TOP_MAX, CustomerList
+from models.customer_list import TOP, TOP_MAX, CustomerList, PartitionAsOf
 from models.dry_run import DryRun
 from models.events.ids import ID_BYTES_MAX
 from streams.exposition import CONTENT_TYPE
@@ -34,6 +34,28 @@ class IncompleteList(CustomerList, frozen=True, kw_only=True, rename="camel"):
     """A list in which partitions are missing; ``message`` says which."""
 
     message: str
+
+
+class SegmentInfo(Struct, frozen=True, rename="camel"):
+    """A segment as it is declared, and how many customers are in it. ``is_exact``: it is entered
+    and left to the millisecond; else by ``check_in_days`` later at most.
+    """
+
+    name: str
+    version: int
+    when: str
+    about: str
+    announce: bool
+    is_exact: bool
+    members: int
+
+
+class SegmentList(Struct, frozen=True, rename="camel"):
+    """``partitions``: as of when each of them was looked at."""
+
+    segments: Sequence[SegmentInfo]
+    check_in_days: float
+    partitions: Sequence[PartitionAsOf]
 
 
 _AGAIN: Final = {"Retry-After": "In whole seconds."}
@@ -138,6 +160,12 @@ CUSTOMERS: Final = Operation(
             {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
         ),
         Parameter(
+            "by_segment",
+            "query",
+            "Whether to say how many of them are in each segment.",
+            {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
+        ),
+        Parameter(
             "partitions",
             "query",
             "Only these, if this worker has them; separated by commas.",
@@ -174,7 +202,41 @@ DRY_RUN: Final = Operation(
     body={},
 )
 
+_PART_OF_LIST: Final = ("by", "show", "top", "cursor", "as_of", "partial")
+SEGMENTS: Final = Operation(
+    "segments",
+    "GET",
+    "/segments",
+    "The segments that are declared, and how many customers are in each.",
+    {
+        200: Reply("The segments, in the order of their file.", SegmentList),
+        401: _UNAUTHORIZED,
+        503: Reply("Partitions did not answer, so members are missing.", WhyNot, headers=_AGAIN),
+    },
+)
+SEGMENT: Final = Operation(
+    "segment",
+    "GET",
+    "/segments/{name}",
+    "The members of a segment, asked as a list of customers.",
+    {
+        200: Reply("The list.", CustomerList),
+        400: Reply("It cannot be asked like this.", WhyNot),
+        401: _UNAUTHORIZED,
+        404: Reply("There is no such segment.", WhyNot),
+        503: Reply(
+            "Partitions are missing from the list, which `unanswered` names.",
+            IncompleteList,
+            headers=_AGAIN,
+        ),
+    },
+    parameters=(
+        Parameter("name", "path", "The segment's name.", is_required=True),
+        *(one for one in CUSTOMERS.parameters if one.name in _PART_OF_LIST),
+    ),
+)
+
 #: What the web port of every process answers.
 OF_EVERY_PROCESS: Final = (LIVE, READY, METRICS)
 #: What that of a worker answers besides.
-OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS, DRY_RUN)
+OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS, SEGMENTS, SEGMENT, DRY_RUN)

@@ -30,9 +30,12 @@ from agents.web.operations import (
     LIVE,
     METRICS,
     READY,
+    SEGMENT,
+    SEGMENTS,
     Health,
     WhyNot,
 )
+from agents.web.segments import SegmentAnswers
 from agents.web.token import guarded
 from config.settings import Settings, variable_of
 from config.topics import RAW_TOPICS
@@ -103,6 +106,7 @@ class LiveCustomers(NamedTuple):
     once it has read their partition; ``owner``: the address of another worker that owns them, and
     ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
     whose id it is, of one that is another customer's. ``tried``: what an event would do.
+    ``segments`` answers of them and their members.
     """
 
     profile: Callable[[str], bytes | None]
@@ -112,6 +116,7 @@ class LiveCustomers(NamedTuple):
     listed: ListAnswer | None = None
     person: Callable[[str], str | None] = lambda _: None
     tried: DryRunAnswer | None = None
+    segments: SegmentAnswers | None = None
 
 
 def advertised_url(settings: Settings, port: int) -> str:
@@ -190,8 +195,10 @@ def routes(
         topic = request.query.get("topic")
         if topic is not None and topic not in RAW_TOPICS:
             return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
+        if not (event := await request.read()):
+            return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
         assert customers.tried is not None
-        found = customers.tried(await request.read(), topic)
+        found = customers.tried(event, topic)
         if isinstance(found, NotHere):
             return _elsewhere(customers, found.customer, request.path_qs)
         return answer_in_json(found)
@@ -200,6 +207,12 @@ def routes(
     add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
         add_operations(application, (CUSTOMERS, show_list))
+    if customers.segments is not None:
+        add_operations(
+            application,
+            (SEGMENTS, customers.segments.all_of_them),
+            (SEGMENT, customers.segments.members_of),
+        )
     if customers.tried is not None:
         add_operations(application, (DRY_RUN, try_event))
     return application

@@ -39,7 +39,7 @@ TRIGGER = Trigger(
     group="treated",
 )
 ACTION = NextBestAction(
-    id="4e6d29bbd91c5407c9487fb3ac72bd52",
+    id="bcb84bdcc0993a75027ccac03dc3a43a",
     kind=NEXT_BEST_ACTION,
     catalogue_version=3,
     user_id="ada",

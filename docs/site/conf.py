@@ -12,7 +12,14 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[2]
 #: What the list beside each page has, by heading.
 PAGES = {
-    "Sending events": ("publishing", "collector", "vendors", "going-live", "loyalty-and-surveys"),
+    "Sending events": (
+        "first-steps",
+        "publishing",
+        "collector",
+        "vendors",
+        "going-live",
+        "loyalty-and-surveys",
+    ),
     "Acting on decisions": ("decisions", "webhooks", "console", "scores", "learning"),
     "Running it": ("operating", "faults", "runbook", "security", "privacy"),
     "What it can do": ("limits", "promises", "performance"),
@@ -50,6 +57,9 @@ def setup(app: Sphinx) -> None:
 def _as_a_page(_app: Sphinx, name: str, source: list[str]) -> None:
     if name == root_doc:
         source[0] += "".join(_list_of(heading, pages) for heading, pages in PAGES.items())
+        named = {page for pages in PAGES.values() for page in pages}
+        there = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
+        source[0] += _list_of("More", tuple(page for page in there if page not in named))
         source[0] += _list_of("Records of decisions", ("adr/*",))
     folder = (ROOT / name).parent
 
@@ -68,5 +78,7 @@ def _begin_with_the_readme(app: Sphinx, error: Exception | None) -> None:
 
 
 def _list_of(heading: str, pages: tuple[str, ...]) -> str:
+    if not pages:
+        return ""
     lines = "\n".join(page if page.startswith("/") else f"/docs/{page}" for page in pages)
     return f"\n```{{toctree}}\n:hidden:\n:glob:\n:caption: {heading}\n\n{lines}\n```\n"

@@ -7,8 +7,9 @@ is told again must not count again.
 import re
 from bisect import insort
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from config.parameters import Parameters
 from models.customer.engagement import CHANNEL_LENGTH_MAX
@@ -18,6 +19,7 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.currency import check_currency
 from models.events.event import Amount, Event, EventType, Text
+from models.learning.lesson_checks import PERIOD_DAYS_MAX
 from models.learning.lessons import Cost
 from models.money import foreign, shop_minor
 
@@ -26,13 +28,16 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
 
 
 class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What was spent on winning customers through a channel. It belongs to no customer, so it needs
-    no userId.
+    """What was spent on winning customers through a channel, or on keeping them (``purpose``): at
+    once, or spread over ``period_days`` from then on. It belongs to no customer, so it needs no
+    userId.
     """
 
     channel: Text
     amount: Amount
     currency: str | None = None
+    purpose: Literal["acquisition", "retention"] | None = None
+    period_days: Annotated[int, Meta(ge=1, le=PERIOD_DAYS_MAX)] | None = None
 
 
 class Acquired(State):
@@ -55,7 +60,8 @@ def _record(state: Acquired, event: Event, scene: Scene) -> None:
     insort(state.counted, told)
     del state.counted[: -scene.parameters.bounds.order_records]
     amount_minor = shop_minor(cost.amount, foreign(cost.currency, money), at_ms, money)
-    scene.teach(Cost(at_ms, cost.channel[:CHANNEL_LENGTH_MAX], amount_minor))
+    channel, days = cost.channel[:CHANNEL_LENGTH_MAX], cost.period_days or 1
+    scene.teach(Cost(at_ms, channel, amount_minor, days, cost.purpose == "retention"))
 
 
 def _unpack_first(_content: bytes) -> Acquired:

@@ -18,6 +18,7 @@ from config.parameters import Money, Parameters, Section
 from config.topics import CLICKSTREAM
 from models.customer.edges import of_timer
 from models.customer.fingerprint import fingerprint
+from models.customer.motion import STILL, since
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -480,8 +481,12 @@ def _units(scene: Scene) -> float:
     return units
 
 
+def _touched_ms(scene: Scene) -> int:
+    return scene.row.read(CART).touched_at_ms
+
+
 def _idle_hours(scene: Scene) -> float:
-    touched_ms = scene.row.read(CART).touched_at_ms
+    touched_ms = _touched_ms(scene)
     return (scene.at_ms - touched_ms) / HOUR_MS if touched_ms else nan
 
 
@@ -492,20 +497,27 @@ FACTS = {
         "different products in the cart",
         least=0.0,
         whole=True,
+        moves=STILL,
     ),
     "cart_units": Fact(
-        _units, "{:g} pieces", "how many pieces of all products are in the cart", least=0.0
+        _units,
+        "{:g} pieces",
+        "how many pieces of all products are in the cart",
+        least=0.0,
+        moves=STILL,
     ),
     "cart_value": Fact(
         lambda s: s.money(s.of(value_minor)),
         "worth {:.2f}",
         "what the cart is worth",
         least=0.0,
+        moves=STILL,
     ),
     "cart_idle_hours": Fact(
         _idle_hours,
         "untouched for {:.1f} hours",
         "hours since the cart was last touched",
+        moves=since(_touched_ms, HOUR_MS),
     ),
 }
 

@@ -481,7 +481,7 @@ CHURN: Part[Labels] = Part(
     record=_record,
     timers=(
         Timer(_LABEL, _release, first=True, may_repeat=True, waits_for_clock=True),
-        Timer(_DECISION, _decide, last=True),
+        Timer(_DECISION, _decide, last=True, brings_looks=True),
     ),
     moments={SCORE: "the churn score may have changed"},
     offers=(seen, churn, assessment, explanation, lapsed, value_at_stake, worth, thinning),

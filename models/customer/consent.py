@@ -32,6 +32,7 @@ from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
 from models.customer.consent_words import ConsentView, WordView, in_words
 from models.customer.edges import first_after
 from models.customer.fingerprint import fingerprint
+from models.customer.motion import STILL, steps
 from models.customer.part import Fact, Part, ProfileSection, Sum, Told
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -429,6 +430,7 @@ def _fact(purpose: str, channel: str, about: str) -> Fact:
         least=0.0,
         most=1.0,
         answers=("refused", "allowed"),
+        moves=steps(_expiry),
     )
 
 
@@ -455,6 +457,7 @@ FACTS = {
         least=0.0,
         most=1.0,
         answers=("comes back", "arrives"),
+        moves=STILL,
     ),
 }
 

@@ -14,6 +14,7 @@ from models.customer.anomaly import Anomaly, activity_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
 from models.customer.edges import next_day
+from models.customer.motion import STILL, since
 from models.customer.part import INTERACTIONS, SCORE, Fact, Line, Part, ProfileSection
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -222,8 +223,12 @@ def intensity(scene: Scene) -> tuple[float, float]:
     )
 
 
+def _seen_ms(scene: Scene) -> int:
+    return scene.row.read(ENGAGEMENT).last_at_ms
+
+
 def _unseen_days(scene: Scene) -> float:
-    seen_ms = scene.row.read(ENGAGEMENT).last_at_ms
+    seen_ms = _seen_ms(scene)
     return max(scene.at_ms - seen_ms, 0) / DAY_MS if seen_ms else nan
 
 
@@ -265,12 +270,21 @@ FACTS = {
         "sessions ever",
         least=0.0,
         whole=True,
+        moves=STILL,
     ),
     "unseen_days": Fact(
-        _unseen_days, "not seen for {:.0f} days", "days since the last activity", least=0.0
+        _unseen_days,
+        "not seen for {:.0f} days",
+        "days since the last activity",
+        least=0.0,
+        moves=since(_seen_ms, DAY_MS),
     ),
     "last_channel": Fact(
-        lambda s: s.row.read(ENGAGEMENT).last_channel, "last seen on {}", "channel last used", str
+        lambda s: s.row.read(ENGAGEMENT).last_channel,
+        "last seen on {}",
+        "channel last used",
+        str,
+        moves=STILL,
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite, nan
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
@@ -164,7 +164,14 @@ def reason(scene: Scene) -> ChurnReason:
     )
 
 
-def reason_at_last_signal(scene: Scene) -> ReasonKind:
+class LastSignal(NamedTuple):
+    """Why a customer may leave, by what was heard of them last, and when; 0 for nothing."""
+
+    kind: ReasonKind
+    heard_ms: int = 0
+
+
+def last_signal(scene: Scene) -> LastSignal:
     """The reason by now or, once evidence has faded, the one when the last of it was heard.
 
     Evidence fades faster than silence shows: a coupon denied a month before a purchase is overdue
@@ -174,9 +181,9 @@ def reason_at_last_signal(scene: Scene) -> ReasonKind:
     signs = scene.row.read(EVIDENCE).signs
     heard_ms = max((sign.at_ms for sign in signs), default=0)
     if now not in (ReasonKind.SILENT, ReasonKind.UNKNOWN):
-        return now
+        return LastSignal(now, heard_ms)
     if not scene.of(purchases).last_at_ms < heard_ms <= scene.at_ms:
-        return now
+        return LastSignal(now)
     tuning = scene.parameters.of(EvidenceParameters)
     then = churn_reason(
         signs,
@@ -186,7 +193,12 @@ def reason_at_last_signal(scene: Scene) -> ReasonKind:
         late_tickets=(0, tuning.late_ticket),
         silence=lambda: "",
     )
-    return now if then.kind is ReasonKind.UNKNOWN else then.kind
+    return LastSignal(now) if then.kind is ReasonKind.UNKNOWN else LastSignal(then.kind, heard_ms)
+
+
+def reason_at_last_signal(scene: Scene) -> ReasonKind:
+    """The kind of `last_signal`."""
+    return scene.of(last_signal).kind
 
 
 def _silence(scene: Scene) -> str:
@@ -224,7 +236,7 @@ EVIDENCE: Part[Evidence] = Part(
     },
     listens=NAMES,
     record=_record,
-    offers=(reason, reason_at_last_signal),
+    offers=(last_signal, reason, reason_at_last_signal),
     reads=(purchases, overdue_at, usual_gap_days, late_tickets, churn),
     facts={
         "churn_reason": Fact(

@@ -241,11 +241,16 @@ def _ids(scene: Scene) -> float:
     return float(max(len(scene.row.ids), 1))
 
 
+def is_visitor(scene: Scene) -> bool:
+    """Whether it is a visitor's id that is no known customer's."""
+    state = scene.row.read(IDENTITIES)
+    return state.is_visitor and not state.is_user
+
+
 def _identified(scene: Scene) -> float:
     if not scene.parameters.identity.enabled or not scene.row.latest_ms:
         return nan
-    state = scene.row.read(IDENTITIES)
-    return float(state.is_user or not state.is_visitor)
+    return float(not scene.of(is_visitor))
 
 
 FACTS: dict[str, Fact] = {
@@ -296,7 +301,7 @@ def _view(scene: Scene) -> IdentityView | None:
     state = scene.row.read(IDENTITIES)
     others = [(sub.since_ms, id_) for id_, sub in scene.row.ids.items() if id_ != scene.customer]
     return IdentityView(
-        identified=state.is_user or not state.is_visitor,
+        identified=not scene.of(is_visitor),
         ids=tuple(
             IdView(fingerprint_bytes(id_).hex(), iso(since_ms), _said_by(state, id_))
             for since_ms, id_ in sorted(others)
@@ -352,6 +357,7 @@ IDENTITIES: Part[Identities] = Part(
         IDENTITY_LINKED: "another id turned out to be the customer's",
         IDENTITY_SPLIT: "an id turned out not to be the customer's",
     },
+    offers=(is_visitor,),
     facts=FACTS,
     sections=(ProfileSection("identity", IdentityView | None, _view, _in_words, place=650),),
     population=Told(

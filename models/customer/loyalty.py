@@ -12,6 +12,7 @@ from models.customer.edges import first_after
 from models.customer.loyalty_account import Account, Loyalty, Sums, current, pack, unpack
 from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.loyalty_news import EVENTS
+from models.customer.motion import steps
 from models.customer.orders import EVENTS as ORDER_EVENTS
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer, Told
 from models.customer.purchases import order_of_event, purchases
@@ -130,9 +131,26 @@ def _number(read: Callable[[Scene], int]) -> Callable[[Scene], float]:
     return lambda scene: float(read(scene)) if _is_member(scene) else nan
 
 
+def _edge(scene: Scene) -> int:
+    """When points become active, are about to expire or expire, or no longer count for a level."""
+    if not _is_member(scene):
+        return 0
+    account = scene.of(loyalty_account)
+    within_ms = account.loyalty.expiring
+    soon_ms = first_after(scene.at_ms, (lot[0] - within_ms for lot in account.to_spend))
+    next_ms = min(account.next_ms(), account.standing.moves_at_ms(), soon_ms or NEVER_MS)
+    return next_ms if next_ms < NEVER_MS else 0
+
+
+#: All that is known of points changes with them alone.
+_MOVES = steps(_edge)
+
 FACTS = {
     "points": Fact(
-        _number(_points), "{:.0f} points", "points that can be spent; what is owed is negative"
+        _number(_points),
+        "{:.0f} points",
+        "points that can be spent; what is owed is negative",
+        moves=_MOVES,
     ),
     "points_pending": Fact(
         _number(lambda s: s.of(loyalty_account).pending),
@@ -140,6 +158,7 @@ FACTS = {
         "points of orders that may still be returned",
         least=0.0,
         whole=True,
+        moves=_MOVES,
     ),
     "points_expiring": Fact(
         _number(_expiring),
@@ -147,6 +166,7 @@ FACTS = {
         "points that expire within loyalty.expiring",
         least=0.0,
         whole=True,
+        moves=_MOVES,
     ),
     "points_debt": Fact(
         _number(lambda s: s.of(loyalty_account).debt),
@@ -154,6 +174,7 @@ FACTS = {
         "points that were spent, and whose order was then refunded",
         least=0.0,
         whole=True,
+        moves=_MOVES,
     ),
     "level": Fact(
         lambda s: _level(s) if _is_member(s) else "",
@@ -161,6 +182,7 @@ FACTS = {
         "loyalty level, empty for somebody without points",
         str,
         values=lambda parameters: parameters.of(LoyaltyParameters).levels,
+        moves=_MOVES,
     ),
     "level_gap": Fact(
         lambda s: float(_gap(s)) if _is_member(s) and _gap(s) else nan,
@@ -168,6 +190,7 @@ FACTS = {
         "points until the next level, unknown at the highest",
         least=0.0,
         whole=True,
+        moves=_MOVES,
     ),
     "level_before": Fact(
         lambda s: _level_name(s, s.row.read(LOYALTY).level_before) if _is_member(s) else "",
@@ -209,17 +232,6 @@ def _view(scene: Scene) -> LoyaltyView | None:
         level_points=account.standing.earned,
         level_gap=_gap(scene) or None,
     )
-
-
-def _edge(scene: Scene) -> int:
-    """When points become active, are about to expire or expire, or no longer count for a level."""
-    if not _is_member(scene):
-        return 0
-    account = scene.of(loyalty_account)
-    within_ms = account.loyalty.expiring
-    soon_ms = first_after(scene.at_ms, (lot[0] - within_ms for lot in account.to_spend))
-    next_ms = min(account.next_ms(), account.standing.moves_at_ms(), soon_ms or NEVER_MS)
-    return next_ms if next_ms < NEVER_MS else 0
 
 
 def _in_words(view: LoyaltyView, _as_of: str, _currency: str) -> Iterator[Line]:

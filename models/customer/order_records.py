@@ -81,6 +81,13 @@ def within(records: bytes, after_ms: int, until_ms: int) -> tuple[int, int]:
     return int(last - first), int(known["net_minor"][first:last].sum())
 
 
+def first_after(records: bytes, at_ms: int) -> int:
+    """The time of the earliest record after that time; 0 without any."""
+    times_ms = _read(records)["at_ms"]
+    place = int(np.searchsorted(times_ms, at_ms, side="right"))
+    return int(times_ms[place]) if place < len(times_ms) else 0
+
+
 def last_until(records: bytes, at_ms: int) -> int:
     """The time of the latest record of that time or before; 0 without any."""
     place = count_until(records, at_ms)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from config.parameters import Parameters, Section
 from models.customer.edges import Edge, never
+from models.customer.motion import Moves
 from models.customer.row import Kept
 from models.customer.scene import Scene
 from models.events.event import Event, EventType
@@ -49,6 +50,8 @@ class Fact(NamedTuple):
     ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
     ``whole``: a number, a count or a flag, never has a fraction.
     ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
+    ``moves``: how time alone changes it; None where nobody can say, as of scores and of what decays
+    or hangs on all customers. ``is_list``: a text of names with blanks between them.
     """
 
     read: Callable[[Scene], float | str]
@@ -61,6 +64,8 @@ class Fact(NamedTuple):
     values: Callable[[Parameters], Collection[str]] | None = None
     answers: tuple[str, str] | None = None
     whole: bool = False
+    moves: Moves | None = None
+    is_list: bool = False
 
     def told(self, value: float | str) -> str:
         """The words of a known value."""
@@ -74,7 +79,8 @@ class Timer(NamedTuple):
     ``run`` is called at exactly the time that was set. ``first`` and ``last``: before and after
     all other timers of the same millisecond. A time that was dealt with is not due again, unless
     the timer ``may_repeat``. One that ``waits_for_clock`` is not run by an event that comes later:
-    an event does not say that everything before it has come.
+    an event does not say that everything before it has come. After one that ``brings_looks``, every
+    part takes its `Part.look` at the customer.
     """
 
     code: str
@@ -83,6 +89,7 @@ class Timer(NamedTuple):
     last: bool = False
     may_repeat: bool = False
     waits_for_clock: bool = False
+    brings_looks: bool = False
 
 
 class Line(NamedTuple):
@@ -156,6 +163,8 @@ class Part(Kept[S]):
     called for no other, and not for those that ``check`` refuses by raising ``Rejected``, for what
     it knows of the customer.
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
+    ``look`` is called at each decision point, the end of a purchase day or a check-in, after all
+    timers: for a part whose state says where the customer stood when last looked at.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
     registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
@@ -175,6 +184,7 @@ class Part(Kept[S]):
     check: Callable[[S, Event, Parameters], None] | None = None
     record: Callable[[S, Event, Scene], None] = _hears_nothing
     timers: tuple[Timer, ...] = ()
+    look: Callable[[Scene], None] | None = None
     moments: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Reading[Any], ...] = ()
     reads: tuple[Reading[Any], ...] = ()
@@ -203,10 +213,20 @@ class Part(Kept[S]):
         """When ids are ``reunited``: correct the part's sums of all customers, which are the
         ``sums`` of every customer's state, added up.
         """
-        changes: dict[tuple[str, int], int] = {}
-        for state, by in ((before, -1), (other, -sign), (scene.row.read(self), 1)):
-            for key, day, amount in sums(state):
-                changes[key, day] = changes.get((key, day), 0) + by * amount
-        told = [(key, day, amount) for (key, day), amount in sorted(changes.items()) if amount]
-        if told:
+        states = ((before, -1), (other, -sign), (scene.row.read(self), 1))
+        if told := changed_sums((sums(state), by) for state, by in states):
             self.tell(scene, told)
+
+    def tell_changes(self, scene: Scene, before: Iterable[Sum], after: Iterable[Sum]) -> None:
+        """When a state changed: correct the part's sums of all customers by what changed of it."""
+        if told := changed_sums(((before, -1), (after, 1))):
+            self.tell(scene, told)
+
+
+def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]:
+    """What sums change by: those of each state times its sign, added up, without zeros."""
+    changes: dict[tuple[str, int], int] = {}
+    for sums, sign in states:
+        for key, day, amount in sums:
+            changes[key, day] = changes.get((key, day), 0) + sign * amount
+    return tuple((key, day, by) for (key, day), by in sorted(changes.items()) if by)

@@ -23,6 +23,7 @@ from config.limits import Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
 from models.customer.decay import added, decayed
 from models.customer.edges import first_after
+from models.customer.motion import steps
 from models.customer.orders import (
     CANCELLED,
     COMPLETED,
@@ -398,6 +399,7 @@ FACTS = {
         least=0.0,
         most=1.0,
         whole=True,
+        moves=steps(_edge),
     ),
 }
 

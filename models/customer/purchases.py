@@ -19,6 +19,7 @@ from models.customer.anomaly import Anomaly, purchase_anomaly
 from models.customer.anomaly import in_words as anomaly_in_words
 from models.customer.decay import decayed
 from models.customer.edges import first_after, leaves_window, next_day, passes_cut
+from models.customer.motion import LEARNT, STILL, Motion, Moves, since, steps
 from models.customer.occasions import DAYS_KEPT, Sitting, occasions
 from models.customer.order_records import DaySums, OrderRecord
 from models.customer.orders import (
@@ -607,6 +608,44 @@ def silent_days(scene: Scene) -> float:
     return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
 
 
+def _last_ms(scene: Scene) -> int:
+    return scene.row.read(PURCHASES).last_at_ms
+
+
+def _of_window(days: int) -> Moves:
+    """What the purchases of so many days come to: another when one of them leaves."""
+    return steps(lambda scene: _window_edge(scene.row.read(PURCHASES), scene.at_ms, days))
+
+
+def _window_edge(state: Purchases, at_ms: int, days: int) -> int:
+    """When the next purchase leaves the window, or one that is dated ahead enters it."""
+    size_ms = days * DAY_MS
+    after_ms, times_ms = at_ms - size_ms, list[int]()
+    for order in state.orders:
+        if order.is_purchase and order.placed_at_ms > after_ms:
+            times_ms += (order.placed_at_ms, order.placed_at_ms + size_ms)
+            if order.placed_at_ms <= at_ms:
+                break
+    if state.records and (first_ms := order_records.first_after(state.records, after_ms)):
+        times_ms.append(first_ms + size_ms)
+    times_ms += [sums[0] * DAY_MS + size_ms + 1 for sums in state.day_sums]
+    return first_after(at_ms, times_ms)
+
+
+def _of_silence(per_day: Callable[[Scene], float]) -> Moves:
+    """A number that silence moves by so much a day, by what is usual for all customers."""
+
+    def at(scene: Scene) -> Motion:
+        last_ms = _last_ms(scene)
+        if not last_ms:
+            return Motion()
+        if last_ms > scene.at_ms:
+            return Motion(until_ms=last_ms)
+        return Motion(per_day(scene) / DAY_MS)
+
+    return Moves(at, is_clock=True, is_learnt=True)
+
+
 def _of_clock(read: Callable[[Clock], float]) -> Callable[[Scene], float]:
     """NaN for somebody who has not bought."""
     return lambda s: read(s.of(clock)) if s.row.read(PURCHASES).last_at_ms else nan
@@ -672,6 +711,7 @@ FACTS = {
         "purchases ever",
         least=0.0,
         whole=True,
+        moves=STILL,
     ),
     "orders_30d": Fact(
         lambda s: float(s.of(window_30d)[0]),
@@ -679,6 +719,7 @@ FACTS = {
         "purchases, 30 days",
         least=0.0,
         whole=True,
+        moves=_of_window(30),
     ),
     "orders_90d": Fact(
         lambda s: float(s.of(window_90d)[0]),
@@ -686,6 +727,7 @@ FACTS = {
         "purchases, 90 days",
         least=0.0,
         whole=True,
+        moves=_of_window(90),
     ),
     "orders_365d": Fact(
         lambda s: float(s.of(window_365d)[0]),
@@ -693,57 +735,78 @@ FACTS = {
         "purchases, a year",
         least=0.0,
         whole=True,
+        moves=_of_window(365),
     ),
     "net_30d": Fact(
         lambda s: s.money(s.of(window_30d)[1]),
         "spent {:.2f} in 30 days",
         "net spend, 30 days",
         least=0.0,
+        moves=_of_window(30),
     ),
     "net_90d": Fact(
         lambda s: s.money(s.of(window_90d)[1]),
         "spent {:.2f} in 90 days",
         "net spend, 90 days",
         least=0.0,
+        moves=_of_window(90),
     ),
     "net_365d": Fact(
         lambda s: s.money(s.of(window_365d)[1]),
         "spent {:.2f} in a year",
         "net spend, a year",
         least=0.0,
+        moves=_of_window(365),
     ),
-    "average_order": Fact(_average_order, "{:.2f} an order", "net spend an order", least=0.0),
-    "silent_days": Fact(silent_days, "now {:.0f} days", "days since the last purchase", least=0.0),
+    "average_order": Fact(
+        _average_order, "{:.2f} an order", "net spend an order", least=0.0, moves=STILL
+    ),
+    "silent_days": Fact(
+        silent_days,
+        "now {:.0f} days",
+        "days since the last purchase",
+        least=0.0,
+        moves=since(_last_ms, DAY_MS),
+    ),
     "typical_gap_days": Fact(
         lambda s: s.of(usual_gap_days),
         "usually every {:.0f} days",
         "the customer's own usual gap",
         least=0.0,
+        moves=LEARNT,
     ),
     "overdue_ratio": Fact(
         lambda s: silent_days(s) / s.of(usual_gap_days),
         "{:.1f} times the usual gap",
         "silence over the usual gap",
         least=0.0,
+        moves=_of_silence(lambda scene: 1 / scene.of(usual_gap_days)),
     ),
     "expected_order_days": Fact(
         _expected_order_days,
         "the next purchase expected in {:.0f} days",
         "days until the next purchase is expected, below 0 once it should have come",
+        moves=_of_silence(lambda _scene: -1.0),
     ),
     "overdue_days": Fact(
         _of_clock(lambda found: found.overdue_days),
         "overdue after {:.0f} days",
         "days of silence from which a purchase is overdue, by the customer's own clock",
+        moves=LEARNT,
     ),
     "overdue_at": Fact(
-        _overdue_at, "overdue at {}", "when a purchase is or was overdue, in ISO 8601", str
+        _overdue_at,
+        "overdue at {}",
+        "when a purchase is or was overdue, in ISO 8601",
+        str,
+        moves=LEARNT,
     ),
     "gap_spread": Fact(
         _of_clock(lambda found: found.spread),
         "gaps that vary by {:.2f} of their logarithm",
         "standard deviation of the logarithm of the customer's gaps",
         least=0.0,
+        moves=LEARNT,
     ),
     "is_seasonal": Fact(
         _of_clock(lambda found: float(found.is_seasonal)),
@@ -752,6 +815,7 @@ FACTS = {
         least=0.0,
         most=1.0,
         whole=True,
+        moves=LEARNT,
     ),
     "purchase_anomaly": Fact(
         _deviations,

@@ -17,13 +17,18 @@ from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.identities import IDENTITIES
+from models.customer.improvements import IMPROVEMENTS
+from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
+from models.customer.risk import RISK
 from models.customer.satisfaction import SATISFACTION
+from models.customer.segments import SEGMENTS
 from models.customer.support import SUPPORT
+from models.customer.tiers import TIERS
 from models.customer.timeline import TIMELINE
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
@@ -41,8 +46,14 @@ PARTS: tuple[Part[Any], ...] = (
     NAMED_EVENTS,
     CHURN,
     EVIDENCE,
+    IMPROVEMENTS,
+    RISK,
     IDENTITIES,
+    LIFECYCLE,
+    TIERS,
     TIMELINE,
+    # After all that its conditions may be about.
+    SEGMENTS,
 )
 
 
@@ -134,8 +145,10 @@ check_parts(PARTS)
 VERSIONS = {part.code: part.version for part in PARTS}
 #: Every fact that rules may name, by the order of parts.
 FACTS: dict[str, Fact] = {name: fact for part in PARTS for name, fact in part.facts.items()}
-#: Whether a fact is a number or a text.
-FACT_KINDS: dict[str, type] = {name: fact.kind for name, fact in FACTS.items()}
+#: Whether a fact is a number, a text or a list of names.
+FACT_KINDS: dict[str, type] = {
+    name: list if fact.is_list else fact.kind for name, fact in FACTS.items()
+}
 #: Every moment at which rules are evaluated, in words, in the order of evaluation when one step
 #: raises several.
 MOMENTS: dict[str, str] = {name: words for part in PARTS for name, words in part.moments.items()}

@@ -17,6 +17,8 @@ from msgspec.structs import force_setattr
 from config.duration import DAY_MS
 from config.limits import PositiveInt, at_most
 from config.parameters import Parameters, Section
+from models.customer.edges import first_after
+from models.customer.motion import steps
 from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -402,6 +404,15 @@ def _present_nps(scene: Scene) -> tuple[str, Opinion] | None:
     return latest if 0 <= age_ms < _parameters(scene).window_days * DAY_MS else None
 
 
+def _nps_edge(scene: Scene) -> int:
+    """When the latest NPS answer comes into the window, or leaves it."""
+    latest = scene.row.read(SATISFACTION).latest_nps
+    if latest is None:
+        return 0
+    window_ms = _parameters(scene).window_days * DAY_MS
+    return first_after(scene.at_ms, (latest[1].at_ms, latest[1].at_ms + window_ms))
+
+
 def _nps_class(scene: Scene) -> str:
     latest = _present_nps(scene)
     return str(latest[1].verdict) if latest is not None else ""
@@ -440,8 +451,15 @@ FACTS = {
         "promoter (9-10), passive (7-8) or detractor, by the last NPS answer in the window",
         str,
         values=lambda _: NPS_VERDICTS,
+        moves=steps(_nps_edge),
     ),
-    "nps_touchpoint": Fact(_nps_touchpoint, "about {}", "what that answer was about", str),
+    "nps_touchpoint": Fact(
+        _nps_touchpoint,
+        "about {}",
+        "what that answer was about",
+        str,
+        moves=steps(_nps_edge),
+    ),
     "shop_nps": Fact(
         _shop_nps,
         "{:+.0f} is the shop's NPS",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from config.parameters import Parameters
 from models.customer.labels import Dropped, LabelsDropped
@@ -16,6 +16,17 @@ T = TypeVar("T")
 _NOT_YET = object()
 
 
+class Segmented(Protocol):
+    """The segments that are declared; ``declared`` tells them from those of another file."""
+
+    @property
+    def declared(self) -> int: ...
+
+    def names_at(self, scene: "Scene") -> list[str]:
+        """Those that the customer is in by their conditions alone."""
+        ...
+
+
 class Context:
     """A partition's clock, and what all its customers share.
 
@@ -27,6 +38,7 @@ class Context:
     it is one of a person's ids that is folded by itself, and the person decides and teaches.
     ``is_passed_on``: whether the event is late was judged where it arrived. ``witness``: is told of
     the rules of each moment before they are looked at; None but in a dry run.
+    ``segments``: those that are declared, None without any.
     """
 
     __slots__ = (
@@ -39,6 +51,7 @@ class Context:
         "named",
         "names",
         "parameters",
+        "segments",
         "snapshot",
         "witness",
     )
@@ -51,6 +64,7 @@ class Context:
         *,
         named: Mapping[str, str] = MappingProxyType({}),
         names: Mapping[bytes, str] = MappingProxyType({}),
+        segments: Segmented | None = None,
         clock_ms: int = 0,
         label_delay_ms: int = 0,
     ) -> None:
@@ -59,6 +73,7 @@ class Context:
         self.facts = facts
         self.named = named
         self.names = names
+        self.segments = segments
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
         self.is_rehearsal = False
@@ -73,6 +88,9 @@ class Scene:
     Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
     of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
     the rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
+    ``member_of``: the segments that the customer is in, once they were asked for; ``turned``: those
+    that were entered or left, each with its moment, and ``segment`` the one that rules are looked
+    at for.
     """
 
     __slots__ = (
@@ -83,11 +101,14 @@ class Scene:
         "dropped",
         "event",
         "lessons",
+        "member_of",
         "moments",
         "parameters",
         "rehearsed",
         "row",
+        "segment",
         "snapshot",
+        "turned",
     )
 
     def __init__(
@@ -104,6 +125,9 @@ class Scene:
         self.lessons: list[Lesson] = []
         self.rehearsed: list[str] = []
         self.dropped: list[LabelsDropped] = []
+        self.member_of: list[str] | None = None
+        self.turned: list[tuple[str, str]] = []
+        self.segment = ""
         self._known: dict[Callable[[Scene], Any], Any] = {}
 
     def __getitem__(self, name: str) -> float | str:

@@ -1,7 +1,7 @@
 """Support: tickets and their service clock, and the last answers to surveys."""
 
 from collections.abc import Iterator, Sequence
-from math import nan
+from math import inf, nan
 from typing import Final, NamedTuple
 
 import msgspec
@@ -10,9 +10,10 @@ from msgspec import Struct, field
 from config.duration import HOUR_MS
 from config.parameters import Parameters, Section
 from models.customer import surveys, ticket_news
-from models.customer.edges import of_timer
+from models.customer.edges import first_after, of_timer
 from models.customer.evidence_words import EvidenceParameters, kind_of
 from models.customer.fingerprint import fingerprint
+from models.customer.motion import STILL, Motion, Moves, steps
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -301,6 +302,19 @@ def _waiting_hours(scene: Scene) -> float:
     return (scene.at_ms - min(since, default=scene.at_ms)) / HOUR_MS
 
 
+def _next_late_ms(scene: Scene) -> int:
+    """When the next answer is late."""
+    sla = scene.parameters.of(SupportParameters).sla
+    tickets = scene.row.read(SUPPORT).tickets
+    return first_after(scene.at_ms, [ticket.standing.due_at_ms(sla) for ticket in tickets])
+
+
+def _waiting(scene: Scene) -> Motion:
+    """How `_waiting_hours` goes on, until another ticket is late, too."""
+    per_ms = 1 / HOUR_MS if scene.of(late_tickets) else 0.0
+    return Motion(per_ms, _next_late_ms(scene) or inf)
+
+
 def _last_nps(scene: Scene) -> float:
     """As if it had been asked on 0 to 10, so that rules need not know the scale."""
     answer = scene.row.read(SUPPORT).answers.get(SurveyKind.NPS)
@@ -345,6 +359,7 @@ FACTS = {
         "open tickets",
         least=0.0,
         whole=True,
+        moves=STILL,
     ),
     "tickets_overdue": Fact(
         lambda s: float(len(s.of(late_tickets))),
@@ -352,12 +367,14 @@ FACTS = {
         "open tickets without an answer in time",
         least=0.0,
         whole=True,
+        moves=steps(_next_late_ms),
     ),
     "ticket_waiting_hours": Fact(
         _waiting_hours,
         "waiting for {:.1f} hours",
         "hours the longest of them has waited",
         least=0.0,
+        moves=Moves(_waiting, is_clock=True),
     ),
     "nps": Fact(
         _last_nps,
@@ -365,8 +382,9 @@ FACTS = {
         "last NPS answer, on a scale from 0 to 10",
         least=0.0,
         most=10.0,
+        moves=STILL,
     ),
-    "csat": Fact(_last_csat, "CSAT {:g}", "last CSAT answer"),
+    "csat": Fact(_last_csat, "CSAT {:g}", "last CSAT answer", moves=STILL),
     "survey_score": Fact(_survey_score, "answered {:g}", "the answer just given", moment=SURVEY),
     "survey_share": Fact(
         _survey_share,

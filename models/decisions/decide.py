@@ -14,6 +14,7 @@ from models.customer.named_events import EVENT, named_event
 from models.customer.registry import FACTS
 from models.customer.scene import Scene
 from models.customer.scores import churn, explanation, value_at_stake
+from models.customer.segments import OF_SEGMENTS
 from models.decisions import climbs
 from models.decisions.actions import contamination, next_best_action
 from models.decisions.causes import cause_of
@@ -59,7 +60,10 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
             rules = _of_event(scene, rules)
         if scene.context.witness is not None:
             scene.context.witness(scene, moment, rules)
-        triggers += look(scene, rules, moment)
+        if moment in OF_SEGMENTS:
+            triggers += _of_segments(scene, moment, rules)
+        else:
+            triggers += look(scene, rules, moment)
     if not triggers:
         return [*withdrawals]
     action = next_best_action(scene, policy.actions, triggers, scene.of(receipts))
@@ -71,6 +75,22 @@ def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[Compile
     happened = scene.of(named_event)
     assert happened is not None
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
+
+
+def _of_segments(scene: Scene, moment: str, rules: tuple[CompiledTrigger, ...]) -> list[Trigger]:
+    """The triggers that fire for the segments that were entered or left; each once, whatever the
+    number of those, for it has one id at one moment.
+    """
+    fired: list[Trigger] = []
+    for turned, name in scene.turned:
+        if turned == moment:
+            scene.segment = name
+            known = {trigger.kind for trigger in fired}
+            theirs = tuple(
+                one for one in rules if one.watched in ("", name) and one.rule.name not in known
+            )
+            fired += look(scene, theirs, moment)
+    return fired
 
 
 def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[Trigger]:

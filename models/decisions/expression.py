@@ -1,10 +1,11 @@
 """Conditions and values as a marketer writes them, compiled once.
 
 A subset of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
-arithmetic, numbers and texts. What was written is never run: an expression of the same meaning is
-built of the parts that are understood, and compiled to one function. Anything else is refused, so
-an expression cannot call functions or reach attributes. Evaluation cannot fail: an unknown fact, or
-a division by 0, gives NaN, and every comparison with NaN is false.
+arithmetic, numbers and texts, and ``"name" in fact`` for a fact that lists names. What was written
+is never run: an expression of the same meaning is built of the parts that are understood, and
+compiled to one function. Anything else is refused, so an expression cannot call functions or reach
+attributes. Evaluation cannot fail: an unknown fact, or a division by 0, gives NaN, and every
+comparison with NaN is false.
 """
 
 import ast
@@ -112,7 +113,12 @@ _FACTS: Final = "facts"
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MEMBERSHIP = (ast.In, ast.NotIn)
-_NAMES: dict[type, str] = {bool: "a condition", float: "a number", str: "a text"}
+_NAMES: dict[type, str] = {
+    bool: "a condition",
+    float: "a number",
+    str: "a text",
+    list: "a list of names",
+}
 _FORBIDDEN: dict[type[ast.AST], str] = {
     ast.Call: "calls",
     ast.Attribute: "dots",
@@ -203,6 +209,8 @@ class _Compiler:
 
     def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr, depth: int) -> ast.expr:
         one = self._any(left, depth)
+        if isinstance(op, _MEMBERSHIP) and isinstance(right, ast.Name):
+            return self._listed(left, op, right.id)
         if isinstance(op, _MEMBERSHIP):
             several = self._several(right, one.kind, depth)
             if isinstance(op, ast.NotIn):
@@ -217,6 +225,17 @@ class _Compiler:
             return _call(_differ, one.node, other.node)
         return ast.Compare(one.node, [op], [other.node])
 
+    def _listed(self, left: ast.expr, op: ast.cmpop, fact: str) -> ast.expr:
+        """``"name" in fact``, of a fact that lists names."""
+        listing = self._fact(fact)
+        if listing.kind is not list:
+            raise self._refused(f'`in` needs a list, such as ("new", "loyal"), not {fact}')
+        name = listed_name(left)
+        if name is None:
+            raise self._refused(f'`in {fact}` needs a name, such as "vip" in {fact}')
+        names = ast.Call(ast.Attribute(listing.node, "split", ast.Load()), [], [])
+        return ast.Compare(ast.Constant(name), [op], [names])
+
     def _several(self, node: ast.expr, kind: type, depth: int) -> ast.expr:
         """The right side of ``in``: a list of the same kind."""
         if not isinstance(node, ast.Tuple | ast.List):
@@ -226,6 +245,14 @@ class _Compiler:
 
     def _refused(self, reason: str) -> ExpressionError:
         return ExpressionError(f"{reason}: {self._text!r}")
+
+
+def listed_name(node: ast.expr) -> str | None:
+    """The name that is looked for in a list of names; None for anything else."""
+    match node:
+        case ast.Constant(value=str() as name):
+            return name
+    return None
 
 
 def _name(text: str) -> ast.expr:

@@ -8,13 +8,24 @@ from math import inf
 from msgspec import Struct
 
 from config.parameters import Names, Parameters
-from config.rules import SHIPPED, ActionRule, Actions, Cap, Rise, RuleError, TriggerRule
+from config.rules import (
+    NAME_PATTERN,
+    SHIPPED,
+    ActionRule,
+    Actions,
+    Cap,
+    Rise,
+    RuleError,
+    TriggerRule,
+)
+from config.segments import NAME_AT
 from models.customer.churn_reason import ReasonKind
 from models.customer.contacts import COOLDOWN_OVER, DECISIONS_MAX
 from models.customer.named_events import EVENT
 from models.customer.part import Fact
 from models.customer.prices import PRICES
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
+from models.customer.segments import TIME, watched_name
 from models.decisions.expression import (
     Expression,
     ExpressionError,
@@ -37,6 +48,7 @@ from models.decisions.possible import (
     outlook,
     range_in_words,
 )
+from models.decisions.segment_checks import check_segments, check_time, unknown_segment
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
 _PERCENT = 100
@@ -46,15 +58,17 @@ _ANSWER = (
 )
 #: Facts that decisions tell, which are in every message.
 FACTS_TOLD_MAX = 24
-NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 
 
 class CompiledTrigger(Struct, frozen=True):
-    """``on``: the events that it is looked at for, at the moment of events."""
+    """``on``: the events that it is looked at for, at the moment of events. ``watched``: the name
+    of its condition, at the moment `time`.
+    """
 
     rule: TriggerRule
     when: Expression
     on: tuple[NamedEvent, ...] = ()
+    watched: str = ""
 
     def is_on(self, key: str) -> bool:
         """Whether it names the event of this key."""
@@ -84,6 +98,9 @@ class Policy(Struct, frozen=True):
 
 def compile_policy(parameters: Parameters) -> Policy:
     """Compile the rules. Raises `RuleError` that names file, line and what is wrong."""
+    domains = domains_of(FACTS, parameters)
+    # First, for rules may ask for segments.
+    doubts = list(check_segments(parameters, domains))
     _require_unique(parameters.triggers.triggers)
     triggers = [_trigger(rule, parameters.names) for rule in parameters.triggers.triggers]
     _check_facts(parameters.rules.facts)
@@ -94,8 +111,11 @@ def compile_policy(parameters: Parameters) -> Policy:
     _check_quiet_hours(catalogue)
     names = [rule.name for rule in parameters.triggers.triggers]
     actions = tuple(_action(rule, names) for rule in catalogue.actions)
-    domains = domains_of(FACTS, parameters)
+    for rule in _all_rules(parameters):
+        if (fault := unknown_segment(rule.when, parameters)) is not None:
+            raise RuleError(f"{rule.where}: {rule.name}: when: {fault}")
     warnings = [
+        *doubts,
         *(found for compiled in triggers for found in _doubts_of_trigger(compiled, domains)),
         *(found for compiled in actions for found in _doubts(compiled.rule, domains)),
         *_unanswered(parameters.triggers.triggers, catalogue.actions),
@@ -120,6 +140,10 @@ def compile_policy(parameters: Parameters) -> Policy:
         named_kinds=frozenset(event.kind.number for event in events),
         warnings=tuple(warnings),
     )
+
+
+def _all_rules(parameters: Parameters) -> list[TriggerRule | ActionRule]:
+    return [*parameters.triggers.triggers, *parameters.actions.actions]
 
 
 def domains_of(facts: Mapping[str, Fact], parameters: Parameters) -> dict[str, Domain]:
@@ -181,7 +205,10 @@ def _doubts(
 def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
     """Each by itself that the operator wrote; the shipped ones are told in one line."""
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
-    unanswered = [rule for rule in triggers if rule.name not in answered]
+    # Who announces a segment acts on the trigger itself as a rule.
+    unanswered = [
+        rule for rule in triggers if rule.name not in answered and rule.moment not in NAME_AT
+    ]
     shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
     if shipped:
         files = ", ".join(dict.fromkeys(rule.file for rule in shipped))
@@ -309,6 +336,7 @@ def _trigger(rule: TriggerRule, names: Names) -> CompiledTrigger:
             raise RuleError(f"{where}: because names {name!r}, which is no fact{hint(name, FACTS)}")
     if rule.rises is not None:
         _check_rise(rule.rises, where)
+    check_time(rule, where)
     when = _compiled(compile_condition, rule.when, f"{where}: when")
     looked_at = when.names | ({rule.rises.fact} if rule.rises is not None else set())
     check_known(rule, looked_at, on)
@@ -316,7 +344,7 @@ def _trigger(rule: TriggerRule, names: Names) -> CompiledTrigger:
         only = FACTS[name].moment
         if only is not None and only != rule.moment:
             raise RuleError(f"{where}: {name} is known at the moment {only} alone")
-    return CompiledTrigger(rule, when, on)
+    return CompiledTrigger(rule, when, on, watched_name(rule.name) if rule.moment == TIME else "")
 
 
 def _check_rise(rise: Rise, where: str) -> None:
@@ -364,7 +392,6 @@ def _compiled(
 
 
 def _require_name(name: str, where: str) -> None:
-    # Names become part of Redis streams, metrics and headers.
     if not re.fullmatch(NAME_PATTERN, name):
         raise RuleError(f"{where}: a name is lower case letters, digits and -, 64 at most")
 

@@ -5,12 +5,12 @@ ranges. Everything else counts as possible, so that nothing is refused that migh
 """
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from math import ceil, floor, inf, isfinite, isnan
 from typing import NamedTuple
 
-from models.decisions.expression import parsed
+from models.decisions.expression import listed_name, parsed
 
 
 class Numbers(NamedTuple):
@@ -111,6 +111,27 @@ def misspelt(text: str, facts: Domains) -> str | None:
     return None
 
 
+def unlisted(text: str, lists: Mapping[str, Collection[str]]) -> str | None:
+    """A name that is looked for in a fact that lists names and never lists it, in words."""
+    for fact, name in asked_of_lists(text):
+        if name not in lists.get(fact, (name,)):
+            close = get_close_matches(name.lower(), lists[fact], n=1, cutoff=0.5)
+            known = ", ".join(sorted(lists[fact])) or "none at all"
+            fix = f"did you mean {close[0]}?" if close else f"there are {known}"
+            return f"{name!r} is never in {fact}; {fix}"
+    return None
+
+
+def asked_of_lists(text: str) -> Iterator[tuple[str, str]]:
+    """Each fact that lists names and a name that a condition looks for in it."""
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.Compare):
+            for left, op, right in _pairs(node):
+                name = listed_name(left)
+                if op in (ast.In, ast.NotIn) and isinstance(right, ast.Name) and name is not None:
+                    yield right.id, name
+
+
 def _misspelt(fact: ast.expr, other: ast.expr, facts: Domains) -> str | None:
     domain = facts.get(fact.id) if isinstance(fact, ast.Name) else None
     if not isinstance(fact, ast.Name) or not isinstance(domain, Texts) or domain.allowed is None:
@@ -184,6 +205,9 @@ class _Narrowing:
     def _pair(self, whole: ast.Compare, pair: "_Pair", wanted: bool) -> "_Step":
         def step(facts: _Facts) -> _Facts | None:
             left, op, right = pair
+            if op in (ast.In, ast.NotIn) and isinstance(right, ast.Name):
+                # A list may have any names beside this one.
+                return facts
             if not isinstance(left, ast.Name) and isinstance(right, ast.Name):
                 left, right, op = right, left, _MIRRORED.get(op, op)
             values = _constants(right)

@@ -29,6 +29,8 @@ AMOUNT_MAX = 2**53
 #: In days; three hundred years.
 DAYS_MAX = 110_000
 NAME_LENGTH_MAX = 256
+#: A cost that is spread is spread over a year at most.
+PERIOD_DAYS_MAX = 366
 #: Events may be ahead of the broker's clock by minutes.
 AHEAD_MAX_MS = DAY_MS
 
@@ -61,6 +63,7 @@ def _require_learnable(lesson: Lesson) -> None:
         case Cost():
             _require_within(len(lesson.channel), 0, NAME_LENGTH_MAX, "channel")
             _require_within(lesson.amount_minor, -AMOUNT_MAX, AMOUNT_MAX, "amount")
+            _require_within(lesson.period_days, 1, PERIOD_DAYS_MAX, "period")
         case Tally():
             _check_tally(lesson)
         case DayEnd():

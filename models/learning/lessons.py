@@ -102,11 +102,15 @@ class Example(Taught, tag="example", kw_only=False):
 
 
 class Cost(Taught, tag="cost", kw_only=False):
-    """What was spent on winning customers through a channel, in minor units."""
+    """What was spent on a channel, in minor units, spread evenly over ``period_days`` from then on;
+    ``is_retention``: to keep customers, and not to win them.
+    """
 
     timestamp_ms: int
     channel: str
     amount_minor: int
+    period_days: int = 1
+    is_retention: bool = False
 
 
 class Tally(Taught, tag="tally", kw_only=False):

@@ -14,11 +14,13 @@ from config.parameters import Parameters
 from models.learning import (
     acquisition,
     churn_models,
+    improvements,
     label_sampling,
     population,
     spend,
     spend_models,
     tallies,
+    tiers,
 )
 from models.learning.churn_state import ChurnState
 from models.learning.lessons import Cost, Example, Observation, Tally
@@ -120,10 +122,12 @@ LEARNERS: tuple[Learning, ...] = (
     ),
     Learning(
         "acquisition",
-        (Observation, Cost),
+        (Observation, Cost, Tally),
         _starts(acquisition.AcquisitionLearner, acquisition.AcquisitionState),
         acquisition.AcquisitionCosts,
         lambda _: acquisition.AcquisitionCosts(),
+        acquisition.MEASURES,
+        acquisition.samples,
     ),
     Learning(
         "tallies",
@@ -131,6 +135,20 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(tallies.TallyLearner, tallies.TallyState),
         tallies.Tallies,
         lambda _: tallies.Tallies(),
+    ),
+    Learning(
+        "tiers",
+        (Tally,),
+        _starts(tiers.TierCutsLearner, tiers.TierCutsState),
+        tiers.TierCuts,
+        lambda _: tiers.TierCuts(),
+    ),
+    Learning(
+        improvements.IMPROVEMENTS_NAME,
+        (Tally,),
+        _starts(improvements.ImprovementsLearner, improvements.ImprovementsState),
+        improvements.Improvements,
+        lambda _: improvements.Improvements(),
     ),
     Learning(
         "sampling",

@@ -8,10 +8,14 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.lessons import Tally
 
-#: The day of sums without a day.
+#: The day of sums without a day: they count whatever the window is.
 NO_DAY = 0
 #: Before every day that a sum may be of.
 _LONG_AGO = -(1 << 62)
+
+
+#: Of channels: how many people were first seen, and how many customers were won.
+ACQUISITION_NAME = "acquisition"
 
 
 class Tallied(Struct, rename="camel"):
@@ -44,7 +48,11 @@ class TallyLearner:
         self._state: TallyState = state or TallyState()
 
     def learn(self, tally: Tally) -> None:
-        """Add a tally's amounts to the sums of their keys and days."""
+        """Add a tally's amounts to the sums of their keys and days; channels have any names, and
+        are kept by the learner of acquisition, which has a bound for them.
+        """
+        if tally.part == ACQUISITION_NAME:
+            return
         tallied = self._state.parts.setdefault(tally.part, Tallied())
         tallied.window_days = tally.window_days
         for key, day, amount in tally.sums:
@@ -77,7 +85,7 @@ class TallyLearner:
                 continue
             last_day = today - tallied.window_days
             for days in tallied.sums.values():
-                for day in [day for day in days if day <= last_day]:
+                for day in [day for day in days if NO_DAY != day <= last_day]:
                     del days[day]
 
 
@@ -87,7 +95,7 @@ def _within(tallied: Tallied, today: int) -> dict[str, int]:
     for key, days in tallied.sums.items():
         total = 0
         for day, amount in days.items():
-            if last_day < day <= today:
+            if day == NO_DAY or last_day < day <= today:
                 total += amount
         sums[key] = total
     return sums

@@ -68,7 +68,7 @@ class Trainer:
         self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
         self._day: Day | None = None
         # Sums do not wait: what is told of them holds everything that was heard.
-        tallies = next(one for one in LEARNERS if Tally in one.learns)
+        tallies = next(one for one in LEARNERS if one.drawn is Tallies)
         heard = tallies.start(states.get(tallies.name), parameters)
         assert isinstance(heard, TallyLearner)
         self._heard_sums = heard

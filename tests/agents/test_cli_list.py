@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
+from models.customer_counts import Counted
 from models.customer_list import CustomerList, Listed, PartitionAsOf, Unanswered
 from streams.embedded.ports import free_ports
 from tests.house.repository import ROOT
@@ -215,3 +216,23 @@ sys.exit(", ".join(heavy & set(sys.modules)) or 0)
         command = [sys.executable, "-c", program, url]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_counts_are_tables_before_the_list() -> None:
+    counts = (
+        Counted(("segment",), ("lost",), 1_200, 5_000.5),
+        Counted(("segment",), (None,), 3, 0.0),
+        Counted(("rfm_recency", "rfm_frequency"), (5.0, 1.0), 7, 0.0),
+    )
+    with worker(msgspec.structs.replace(TWO, counts=counts)) as (url, asked):
+        options = ["--count", "segment,rfm_recency*rfm_frequency"]
+        result = CliRunner().invoke(app, ["customers", "list", "--url", url, *options])
+
+    assert ["segment,rfm_recency*rfm_frequency"] == asked[0]["count"]
+    words = [line.split() for line in result.output.splitlines()]
+    assert ["segment", "customers", "total"] in words
+    assert ["lost", "1,200", "5,000.50"] in words
+    assert ["not", "known", "3", "0.00"] in words
+    # Without a number there is no total.
+    assert ["rfm_recency", "rfm_frequency", "customers"] in words
+    assert ["5", "1", "7"] in words

@@ -12,6 +12,7 @@ import pytest
 import agents.customer_lists
 from agents.customer_lists import CustomerLists
 from agents.web.lists import answer
+from agents.web.segments import SegmentAnswers
 from agents.web.server import LiveCustomers, Readiness, routes, serving
 from config.settings import load_settings
 from models.admission import decode_event
@@ -74,7 +75,9 @@ class Worker:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         live = LiveCustomers(
-            lambda _: None, listed=lambda query: answer(query, self.lists, PARAMETERS)
+            lambda _: None,
+            listed=lambda query: answer(query, self.lists, PARAMETERS),
+            segments=SegmentAnswers(self.lists, PLAN),
         )
         site = routes(Metrics(), Readiness(list), live, lambda: None)
         async with serving(site, SETTINGS) as port:

@@ -26,14 +26,18 @@ from models.customer.contacts import (
 from models.customer.engagement import EngagementView
 from models.customer.holdout import CONTROL, TREATED, HoldoutView
 from models.customer.identities import IdentityView, IdView
+from models.customer.life_stages import CustomerClass, LifeStage
+from models.customer.lifecycle import LifecycleView
 from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
 from models.customer.purchases import RfmView, RhythmView, Window
 from models.customer.rfm import Segment
+from models.customer.risk import RiskBand, RiskView
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.support import AnswerView, SupportView
+from models.customer.tiers import Tier, TierView
 from models.customer.timeline import EventView
 from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, Group, GroupContribution
@@ -454,6 +458,23 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
                 "was in both groups, since 2026-02-10 00:00 UTC: leave out of comparisons",
             ),
         ],
+    ),
+    "risk": (
+        RiskView(RiskBand.HIGH, BEFORE, RiskBand.MEDIUM),
+        [("risk of leaving", "high, since 2 days before, medium before")],
+    ),
+    "lifecycle": (
+        LifecycleView(
+            CustomerClass.LOST, BEFORE, CustomerClass.EXISTING, LifeStage.AWARENESS, BEFORE, None
+        ),
+        [
+            ("class", "lost, since 2 days before, existing before"),
+            ("stage", "awareness, since 2 days before"),
+        ],
+    ),
+    "tier": (
+        TierView(Tier.VIP, BEFORE, None, 0.81, {"frequency": 0.95}),
+        [("value tier", "vip (score 0.81), since 2 days before")],
     ),
     "decisions": (
         (DecisionView("call", "phone", AS_OF, TREATED, str(Outcome.CLICKED)),),

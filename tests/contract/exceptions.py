@@ -18,6 +18,8 @@ from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
 from models.customer.purchases import PURCHASES, PurchaseParameters, Purchases
+from models.customer.segments import Memberships
+from models.customer.tiers import TIERS, Tiered
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 
@@ -65,6 +67,23 @@ def _has_the_earliest_labels(states: Sequence[Labels], one: Labels, parameters: 
     ]
 
 
+def _is_in_all(states: Sequence[Memberships], one: Memberships, _parameters: Parameters) -> bool:
+    """In what any id was in, since the first of them was."""
+    since: dict[str, int] = {}
+    for state in states:
+        for name, standing in state.standings.items():
+            if standing.since_ms:
+                since[name] = min(standing.since_ms, since.get(name, standing.since_ms))
+    return since == {n: s.since_ms for n, s in one.standings.items() if s.since_ms}
+
+
+def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Parameters) -> bool:
+    """The latest of the states."""
+    packed = [TIERS.pack(state) for state in states if state.tier or state.bins]
+    latest_ms = max((state.since_ms for state in states), default=0)
+    return TIERS.pack(one) in (packed or [TIERS.empty]) and one.since_ms == latest_ms
+
+
 NOT_OF_EVENTS = {
     "contacts": NotOfEvents(
         "what became of an action is only known if it was heard under the id that the action was "
@@ -74,6 +93,13 @@ NOT_OF_EVENTS = {
     "churn": NotOfEvents(
         "the cells are those of the id that was counted last",
         _has_the_earliest_labels,
+    ),
+    "segments": NotOfEvents(
+        "what is true of an id need not be of the person, nor the other way round", _is_in_all
+    ),
+    "tiers": NotOfEvents(
+        "One person's tier is what the id was found to be that came into its tier last",
+        _is_one_of_them,
     ),
 }
 
@@ -190,6 +216,10 @@ REFUNDS = {
     ),
     "cart": Refunded(
         "an order empties the cart, whatever becomes of the order",
+        lambda events, _given_back: events,
+    ),
+    "lifecycle": Refunded(
+        "somebody is looked at soon after an order, whatever became of it",
         lambda events, _given_back: events,
     ),
     "evidence": Refunded(

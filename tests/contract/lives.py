@@ -17,6 +17,7 @@ from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models import engine
 from models.admission import decode_event
 from models.catalogue import KINDS, MISSPELT, UNKNOWN
+from models.customer.churn import CHURN
 from models.customer.consent_choices import CHOICE_FIELDS
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -128,8 +129,10 @@ def _heard() -> tuple[Kind, ...]:
 
 
 def kind_for(part: Part[Any], rng: Random) -> Kind:
-    """Mostly what the part listens to; and what any other part does, each as often."""
-    own = heard_by(part)
+    """Mostly what the part listens to, or what brings its looks; and what any other part does,
+    each as often.
+    """
+    own = heard_by(part) or (heard_by(CHURN) if part.look is not None else ())
     if own and rng.random() < 0.7:
         return rng.choice(own)
     return rng.choice(heard_by(rng.choice(PARTS)) or _heard())

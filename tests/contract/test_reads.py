@@ -46,7 +46,7 @@ def looked_at(part: Part[Any], row: WatchedRow, at_ms: int, event: Event | None 
 
 
 def watched_timers(part: Part[Any], plan: Plan) -> Plan:
-    """The plan with an eye on what this part's timers do; they raise no moments."""
+    """The plan with an eye on what this part's timers and looks do; they raise no moments."""
 
     def eyed(timer: Timer) -> Timer:
         def run(scene: Scene) -> None:
@@ -59,7 +59,8 @@ def watched_timers(part: Part[Any], plan: Plan) -> Plan:
         return timer._replace(run=run)
 
     own = {timer.code: eyed(timer) for timer in part.timers}
-    return plan._replace(timers={**plan.timers, **own})
+    looks = () if part.look is None else (eyed(Timer("look", part.look)).run,)
+    return plan._replace(timers={**plan.timers, **own}, looks=looks)
 
 
 def watched(part: Part[Any]) -> WatchedRow:

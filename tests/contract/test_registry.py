@@ -146,7 +146,7 @@ def test_every_event_goes_to_the_parts_that_listen_to_it_in_their_order() -> Non
 @every_part
 def test_a_part_has_a_sentence_and_something_to_do(part: Part[Any]) -> None:
     assert part.about.endswith(".")
-    assert heard_by(part) or part.timers
+    assert heard_by(part) or part.timers or part.look
     assert all(part.moments.values())
 
 

@@ -17,11 +17,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from agents.collector.site import collecting_site, operators_site
 from agents.documents import DOCUMENTS, document_text
+from agents.web.segments import SegmentAnswers
 from agents.web.server import LiveCustomers, Readiness, process_site, routes
 from agents.webhooks.examples import TRIGGER
 from config import topics
 from models.event_schema import event_names
 from models.events.erasure_record import ErasureNotice
+from models.parameters import load_parameters
+from models.plan import plan_for
 from streams.cloud_events import decision_headers, notice_headers
 from streams.metrics import Metrics
 from tests.documents.collectors import a_collector
@@ -102,9 +105,11 @@ def test_asyncapi_is_what_its_specification_asks_for() -> None:
 
 
 def test_whatever_is_routed_is_documented_and_nothing_else() -> None:
+    nobody: Any = None
     live = LiveCustomers(
         lambda _: None,
         listed=lambda _: pytest.fail("not asked"),
+        segments=SegmentAnswers(nobody, plan_for(load_parameters())),
         tried=lambda *_: pytest.fail("not asked"),
     )
     worker = routes(Metrics(), Readiness(list), live, lambda: None)

@@ -1,5 +1,6 @@
 """What a command line written in a file means to the real `keepstream`."""
 
+from functools import cache
 from typing import Any
 
 import typer.main
@@ -14,7 +15,7 @@ def unknown_words(command: list[str]) -> list[str]:
     at.
     """
     assert command[0] == "keepstream"
-    node: Any = typer.main.get_command(app)
+    node = _tree()
     unknown = []
     for word in command[1:]:
         if word.startswith("-"):
@@ -27,3 +28,8 @@ def unknown_words(command: list[str]) -> list[str]:
                 return [*unknown, word]
             node = subcommands[name]
     return unknown
+
+
+@cache
+def _tree() -> Any:
+    return typer.main.get_command(app)

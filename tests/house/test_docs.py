@@ -118,7 +118,7 @@ def test_files_named_in_code_exist(document: Path) -> None:
     named = {
         path
         for line in code(document.read_text())
-        for path in re.findall(r"(?<![\w/.])(?:config|models|streams|agents|tests)/[\w./]+", line)
+        for path in re.findall(r"(?<![\w/.])(?:config|models|streams|agents|tests)/[\w./-]+", line)
     }
     # What `keepstream export --models models` writes is not ours, nor is a part to come.
     named -= {"models/1.json", "config/parts/NAME.yaml"}
@@ -143,7 +143,8 @@ def test_parameters_that_are_set_can_be_set(
         copy(ROOT / "config/triggers.yaml", tmp_path / mine)
     monkeypatch.chdir(tmp_path)
     for command in commands(document.read_text(), "keepstream"):
-        load_parameters(None, [value for option, value in pairwise(command) if option == "--set"])
+        if assignments := [value for option, value in pairwise(command) if option == "--set"]:
+            load_parameters(None, assignments)
 
 
 def test_parameters_that_are_named_exist() -> None:

@@ -43,6 +43,7 @@ PROGRAMS = {
     "xreadgroup": "test_readme",
     "BaseHTTPRequestHandler": "tests/kafka/test_webhooks",
     "blake2b": "below",
+    "segment.analytics": "tests/kafka/test_first_steps",
     "# shop.py": "test_learning",
     "# ask.py": "test_learning",
     "# judge.py": "test_learning",

@@ -51,7 +51,9 @@ def reader() -> Iterator[Reader]:
     with running_browser() as browser:
         reader = Reader(browser.new_context())
         reader.page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield reader
+        expect.set_options(timeout=5_000)
 
 
 def share_of_a_core(pid: int) -> float:

@@ -79,6 +79,9 @@ def test_a_trace_goes_on_from_the_request_to_the_endpoint(
         ):
             assert 200 == collector.post(batch, headers)[0]
         place.wait("its endpoint was told", lambda: bool(told))
+        place.wait("nothing waits", place.is_drained)
+        # Rows, decisions and lessons are what the log gives, which has headers now.
+        place.run("audit")
     finally:
         # What waits to be sent is sent at the end.
         for process in (worker, deliverer):

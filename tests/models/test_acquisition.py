@@ -18,10 +18,13 @@ from models.learning.acquisition import (
     OTHER,
     AcquisitionCosts,
     AcquisitionLearner,
+    samples,
 )
-from models.learning.lessons import Cost, Observation, decode_lesson, encode_lesson
+from models.learning.lessons import Cost, Observation, Tally, decode_lesson, encode_lesson
+from models.learning.tallies import ACQUISITION_NAME
 from models.learning.trainer import Trainer
 from tests.models.lines import (
+    DAY_MS,
     PARAMETERS,
     at,
     context,
@@ -156,3 +159,114 @@ def test_a_snapshot_says_what_a_customer_of_each_channel_costs() -> None:
     assert not trainer.learn(Cost(at(9), "search", 700, offset=9))
 
     assert {"search": 700.0} == trainer.draw().of(AcquisitionCosts).by_channel_minor
+
+
+def told(effects: Iterable[Any]) -> list[Tally]:
+    return [one for one in effects if isinstance(one, Tally) and one.part == ACQUISITION_NAME]
+
+
+def after(*lessons: Cost | Tally, day: float = 27) -> Any:
+    """What is known of the channels once these were learnt, in whatever order."""
+    views = []
+    for order in (lessons, lessons[::-1]):
+        learner = AcquisitionLearner(None, PARAMETERS)
+        for lesson in order:
+            learner.learn(lesson)
+        views.append(learner.draw(at(day)))
+    assert views[0] == views[1]
+    return views[0]
+
+
+def came(*sums: tuple[str, int], day: float = 1) -> Tally:
+    """So many of each, of the channel search."""
+    amounts = tuple((f"{what}:search", at(day) // DAY_MS, amount) for what, amount in sums)
+    return Tally(at(day), ACQUISITION_NAME, 365, amounts)
+
+
+def test_a_customer_costs_what_was_spent_over_those_who_were_won_and_stayed_so() -> None:
+    """1,250.00 for 25 first orders, of which one was given back: 52.08, of a thousand seen."""
+    spent = Cost(at(1), "search", 125_000)
+    view = after(spent, came(("seen", 1_000), ("converted", 25), ("won", 25))).lately["search"]
+    assert (50.0, 0.025) == (view.cost, view.conversion)
+
+    back = came(("converted", -1), ("won", -1))
+    found = after(spent, came(("seen", 1_000), ("converted", 25), ("won", 25)), back)
+    view = found.lately["search"]
+    assert pytest.approx(52.08, abs=0.005) == view.cost
+    assert (24, 0.024, 1_250.0) == (view.won, view.conversion, view.spent)
+    told_of = {sample.measure.name: sample.value for sample in samples(found)}
+    assert pytest.approx(52.08, abs=0.005) == told_of["keepstream_acquisition_cost"]
+
+
+def test_nobody_won_is_no_cost_of_nothing() -> None:
+    view = after(Cost(at(1), "search", 125_000)).lately["search"]
+    assert (None, None) == (view.cost, view.conversion)
+    measures = {sample.measure.name for sample in samples(after(Cost(at(1), "search", 5)))}
+    assert "keepstream_acquisition_cost" not in measures
+
+
+def test_a_cost_counts_on_its_own_days_whenever_it_is_told() -> None:
+    won = came(("won", 10), day=40)
+    assert 10.0 == after(Cost(at(40), "search", 10_000), won, day=50).lately["search"].cost
+    # Told today of a month before: it is not of these four weeks.
+    assert after(Cost(at(1), "search", 10_000), won, day=50).lately["search"].cost is None
+
+
+def test_a_cost_of_a_period_is_spread_over_its_days_to_the_cent() -> None:
+    cost = Cost(at(0), "search", 10_000, period_days=30)
+    spent = [after(cost, day=day).lately["search"].spent for day in (0, 9, 27, 29)]
+
+    # What is lost in rounding comes with the last days.
+    assert [3.33, 33.30, 93.24] == pytest.approx(spent[:3], abs=0.1)
+    # The last 28 of 30 days.
+    assert pytest.approx(100.0 - 2 * 3.33) == spent[3]
+    everything = after(cost, came(("net", 0)), day=29).lately["search"]
+    assert -1.0 == everything.returns
+
+
+def test_what_is_spent_to_keep_customers_wins_none() -> None:
+    kept = Cost(at(2), "search", 50_000, is_retention=True)
+    found = after(Cost(at(1), "search", 125_000), kept, came(("won", 25)))
+
+    assert (50.0, 0.4) == (found.lately["search"].cost, found.retention_ratio)
+
+
+def test_what_customers_brought_is_compared_with_what_they_cost() -> None:
+    """2,000.00 net at a margin of 30 % for 500.00: a fifth more than was spent."""
+    found = after(Cost(at(1), "search", 50_000), came(("won", 10), ("net", 200_000)))
+
+    assert pytest.approx(0.2) == found.lately["search"].returns
+
+
+def test_a_customer_is_won_by_the_channel_of_their_first_event_until_all_is_given_back() -> None:
+    page = happened("page", at(0), channel="search")
+    order = happened("Order Completed", at(3), channel="web", order_id="o-1", revenue=80.0)
+    row, effects = lived_with_effects([page, order])
+    row, settled = waited(row, at(4))
+    _, returned = lived_with_effects([happened("Order Refunded", at(5), order_id="o-1")], row=row)
+    gone, more = waited(lived([happened("Order Refunded", at(5), order_id="o-1")], row=row), at(6))
+
+    won = after(*told([*effects, *settled]), day=4).lately["search"]
+    back = after(*told([*effects, *settled, *returned, *more]), day=6).lately["search"]
+    assert (1, 1, 1.0) == (won.seen, won.won, won.conversion)
+    assert (1, 0, 0.0) == (back.seen, back.won, back.conversion)
+    assert gone.latest_ms == at(5)
+
+
+def test_purpose_and_period_of_a_cost_reach_the_trainer() -> None:
+    event = cost(at(1), channel="letters", amount=30, purpose="retention", period_days=30)
+    [effect] = lived_with_effects([event])[1]
+
+    assert Cost(at(1), "letters", 3_000, 30, is_retention=True) == effect
+    assert decode_lesson(encode_lesson(effect)) == effect
+    for wrong in ({"purpose": "glory"}, {"period_days": 0}, {"period_days": 1.5}):
+        with pytest.raises(Rejected):
+            cost(at(1), channel="letters", amount=30, **wrong)
+
+
+def test_channels_beyond_the_bound_are_counted_together_lately_too() -> None:
+    learner = AcquisitionLearner(None, PARAMETERS)
+    for number in range(CHANNELS_MAX + 5):
+        learner.learn(Cost(at(1), f"c-{number}", 100))
+    assert CHANNELS_MAX + 1 >= len(learner.draw(at(2)).lately)
+    assert 5.0 == learner.draw(at(2)).lately[OTHER].spent

@@ -31,6 +31,8 @@ from models.learning.snapshot import (
     prior_snapshot,
 )
 from models.learning.spend_models import NAMES as SPEND_NAMES
+from models.learning.tallies import NO_DAY
+from models.learning.tiers import TIERS_NAME, Side, key_of
 from models.learning.trainer import Trainer, TrainerState
 from models.population import MEASURES, samples_of
 from tests.models.lines import DAY_MS, PARAMETERS, at
@@ -86,6 +88,9 @@ def cost(rng: Random, at_ms: int) -> Cost:
 
 
 def tally(rng: Random, at_ms: int) -> Tally:
+    if rng.random() < 0.3:
+        sums = ((key_of(side, rng.randrange(4)), NO_DAY, 1) for side in Side)
+        return Tally(at_ms, TIERS_NAME, 0, tuple(sums))
     day = at_ms // DAY_MS - rng.randrange(40)
     return Tally(at_ms, rng.choice("xy"), 28, ((rng.choice("ab"), day, rng.randint(-9, 9)),))
 

@@ -11,6 +11,7 @@ from models.customer.contacts import COOLDOWN_OVER
 from models.customer.identities import IDENTITY_LINKED, IDENTITY_SPLIT
 from models.customer.named_events import EVENT
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
+from models.customer.segments import SEGMENT_ENTERED, SEGMENT_LEFT, TIME
 from models.decisions.policy import compile_policy
 from tests.models.lines import PARAMETERS
 
@@ -53,8 +54,10 @@ def test_what_is_shipped_compiles_and_every_moment_is_looked_at() -> None:
     policy = compile_policy(PARAMETERS)
 
     looked_at = {moment for moment, found in policy.triggers.items() if found}
-    # Which events mean something is for the shop to say, and what it is that ids are united.
-    nobody_asks = {EVENT, IDENTITY_LINKED, IDENTITY_SPLIT}
+    # Which events and segments mean something is for the shop to say, and what it is that ids are
+    # united.
+    of_the_shop = {EVENT, SEGMENT_ENTERED, SEGMENT_LEFT, TIME}
+    nobody_asks = {*of_the_shop, IDENTITY_LINKED, IDENTITY_SPLIT}
     assert {*MOMENTS, COOLDOWN_OVER} - nobody_asks == looked_at
     assert len(PARAMETERS.actions.actions) == len(policy.actions)
 
@@ -258,7 +261,7 @@ def test_every_fact_can_be_named_and_is_told_apart() -> None:
     words = [fact.about for fact in FACTS.values()]
 
     assert len(words) == len(set(words))
-    assert {float, str} == set(FACT_KINDS.values())
+    assert {float, str, list} == set(FACT_KINDS.values())
 
 
 @pytest.mark.parametrize(

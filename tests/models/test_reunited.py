@@ -14,10 +14,12 @@ from models import engine, identity
 from models.customer.cart import CART
 from models.customer.churn import CHURN
 from models.customer.consent import CONSENT
+from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.part import Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
+from models.customer.risk import RISK
 from models.customer.row import Row
 from models.customer.satisfaction import SATISFACTION
 from models.customer.support import SUPPORT
@@ -34,7 +36,9 @@ NOW_MS = START_MS + SPAN_MS
 IDS = ("ada", "anon-1")
 
 every_teller = pytest.mark.parametrize(
-    "part", [CONSENT, LOYALTY, PRICES, SATISFACTION], ids=lambda part: part.name
+    "part",
+    [CONSENT, LIFECYCLE, LOYALTY, PRICES, RISK, SATISFACTION],
+    ids=lambda part: part.name,
 )
 
 
@@ -53,7 +57,9 @@ def lives_of(part: Part[Any], seed: int) -> list[Event]:
     while True:
         events = []
         for event in life(part, rng, size=40):
-            if event.kind in kinds:
+            # Whoever may not be learnt from teaches nothing, not even what they undo.
+            is_refused = part is not CONSENT and event.kind in heard_by(CONSENT)
+            if event.kind in kinds and not is_refused:
                 id_, order = rng.choice(IDS), getattr(event.properties, "order_id", None)
                 id_ = homes.setdefault(order, id_) if order is not None else id_
                 events.append(replace(event, customer=id_))
@@ -71,6 +77,8 @@ def stepped(row: Row, event: Event) -> list[Effect]:
 def alone(events: list[Event]) -> tuple[dict[str, Row], list[Effect]]:
     rows = {id_: Row() for id_ in IDS}
     effects = [effect for event in events for effect in stepped(rows[event.customer], event)]
+    for id_, row in rows.items():
+        effects += engine.run_due(row, id_, NOW_MS, CONTEXT, PLAN)
     return rows, effects
 
 

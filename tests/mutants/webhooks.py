@@ -112,4 +112,33 @@ WEBHOOKS = (
         "",
         UNIT.format("vendors", "an_id_is_one_part_of_a_path_whatever_is_in_it"),
     ),
+    Mutant(
+        "an endpoint gets the facts that it chose, and no others",
+        "streams/webhooks/messages.py",
+        '        data.pop("facts", None)\n',
+        "",
+        UNIT.format("messages", "a_body_has_the_facts_that_the_endpoint_chooses_and_no_others"),
+    ),
+    Mutant(
+        "nothing is told of who refuses that who they are decides",
+        "models/decisions/decide.py",
+        "return Receipts(churn=None, churn_reason=None, value_at_stake=0.0)",
+        "return Receipts(None, None, 0.0, _facts_told(scene))",
+        "tests/models/test_facts_told.py::"
+        "test_nothing_is_told_of_who_refuses_that_who_they_are_decides",
+    ),
+    Mutant(
+        "no file is read that is half written",
+        "agents/watched_files.py",
+        "if self._seen != seen or (seen == self._known and not self._told):",
+        "if seen == self._known and not self._told:",
+        "tests/agents/test_watched_files.py::test_a_file_is_read_when_it_has_changed_and_rests",
+    ),
+    Mutant(
+        "a key that was taken out is nobody's",
+        "agents/collector/taking.py",
+        "        self._known = KnownSources(senders, self._known)\n",
+        "",
+        "tests/agents/test_collector_sources.py::test_a_key_is_taken_and_revoked_without_a_restart",
+    ),
 )

@@ -107,6 +107,9 @@ def test_an_idle_shop_fires_what_silence_should_fire_and_nothing_else() -> None:
             expected[customer, "cart-abandoned"] = 1
         if "Order Completed" in names:
             expected[customer, "purchase-overdue"] = 1
+        elif "Product Added" in names:
+            # Interest of three points halves in thirty days.
+            expected[customer, "interest-faded"] = 1
         if "Ticket Opened" in names and "Ticket Replied" not in names:
             expected[customer, "ticket-overdue"] = 1
         if "Survey Responded" in names:
@@ -115,7 +118,7 @@ def test_an_idle_shop_fires_what_silence_should_fire_and_nothing_else() -> None:
     found = fired("idle-shop")
 
     assert expected == Counter((customer, kind) for _, customer, kind in found)
-    assert 4 == len({kind for _, _, kind in found})
+    assert 5 == len({kind for _, _, kind in found})
     silent = [moment for moment, _, kind in found if kind != "low-satisfaction"]
     assert sorted(silent) == silent
     # 128 days of silence are too long by the prior; after that the shop is quiet for good.
@@ -132,7 +135,7 @@ def test_an_abandoned_cart_fires_when_it_is_left_and_not_within_its_cooldown() -
 def test_each_customer_is_overdue_by_their_own_rhythm() -> None:
     first: dict[str, str] = {}
     for moment, customer, kind in fired("overdue-by-own-rhythm"):
-        if kind != "points-earned":
+        if kind not in ("points-earned", "customer-lost"):
             assert "purchase-overdue" == kind
             first.setdefault(customer, moment)
 
@@ -185,3 +188,62 @@ def test_a_visitor_who_logs_in_and_buys_is_reminded_of_nothing() -> None:
     told = [(customer, kind) for _, customer, kind in fired("visitor-logs-in")]
 
     assert [("anon-3", "cart-abandoned")] == told
+
+
+def test_who_is_lost_is_answered_by_why_they_left() -> None:
+    _, outputs = replayed("win-back-by-reason")
+    chosen = {
+        out.user_id: out.action
+        for out in outputs
+        if isinstance(out, NextBestAction) and "customer-lost" in out.triggers
+    }
+
+    # A discount for the price alone; nothing for a product of which nobody knows that it is better.
+    assert {
+        "price": "win-back-offer",
+        "product": None,
+        "service": "apology-call",
+        "silent": "care-note",
+    } == chosen
+
+
+def test_how_far_each_has_come_is_what_is_true_now() -> None:
+    replay, _ = replayed("lifecycle")
+    found = {
+        view.user_id: (str(view.lifecycle.customer_class), str(view.lifecycle.stage))
+        for view in replay.profiles()
+    }
+    measures = replay.summary().measures
+
+    assert {
+        "ada": ("lost", "purchase"),
+        "bob": ("existing", "loyalty"),
+        "eve": ("potential", "awareness"),
+        "kim": ("lost", "purchase"),
+    } == found
+    told = [kind for _, customer, kind in fired("lifecycle") if customer == "bob"]
+    assert {"points-earned"} == set(told)
+    assert 2 == measures['keepstream_customers_by_class{class="lost"}']
+
+
+def test_a_vip_who_stops_coming_slips_after_the_grace_and_one_who_comes_is_left_alone() -> None:
+    replay, outputs = replayed("vip-slipping")
+    told = [
+        (moment[:10], customer, kind)
+        for moment, customer, kind in fired("vip-slipping")
+        if kind in ("became-vip", "vip-slipping")
+    ]
+    answers = [
+        out.action
+        for out in outputs
+        if isinstance(out, NextBestAction) and "vip-slipping" in out.triggers
+    ]
+    tiers = {view.user_id: str(view.tier.tier) for view in replay.profiles()}
+
+    assert ["vera"] == [customer for _, customer, kind in told if kind == "vip-slipping"]
+    assert {("vera", "became-vip"), ("otto", "became-vip")} == {
+        (customer, kind) for _, customer, kind in told if kind == "became-vip"
+    }
+    assert ["personal-call"] == answers
+    # One huge order makes no VIP.
+    assert {"hugo": "ordinary", "otto": "vip", "vera": "ordinary"} == tiers

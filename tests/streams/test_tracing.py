@@ -1,8 +1,11 @@
 """What is traced, and what goes on: the steps of one process, without a receiver's network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from threading import Event
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agents.process_traces import tracing
@@ -105,6 +108,34 @@ def test_whoever_marks_every_record_gets_no_more_than_so_many_spans_a_second(
 
     now_s = 6.0
     assert traces.follow("ingest", carrying(PARENT), {}) is not None
+
+
+class Unanswering(SpanExporter):
+    """As one whose receiver takes the request, and never answers."""
+
+    def __init__(self) -> None:
+        self.is_over = Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.is_over.wait()
+        return SpanExportResult.FAILURE
+
+
+def test_a_process_ends_though_the_receiver_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.tracing.CLOSE_S", 0.1)
+    exporter = Unanswering()
+    traces = Traces("worker", 1, exporter)
+    step = traces.begin("collect", None, {})
+    assert step is not None
+    step.end()
+
+    traces.close()
+
+    # It has returned although this did not come.
+    assert not exporter.is_over.is_set()
+    exporter.is_over.set()
 
 
 def test_there_are_no_traces_unless_they_are_asked_for() -> None:

@@ -80,7 +80,7 @@ def _trend(
         better,
         _figure(found[-1][1]),
         _figure(found[-1][2]),
-        line_chart((("formula", formula), ("served", served))),
+        line_chart((("dashed", formula), ("served", served))),
         day(iso(found[0][0])),
         day(iso(found[-1][0])),
         tuple(rows),

@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT = 240.0, 40.0
 #: Shown of each reason.
 LETTERS_SHOWN = 5
 _CONTENT_LENGTH_MAX = 2_000
-_ORDER = (Severity.PROBLEM, Severity.NOTICE, Severity.OK)
+_ORDER = (Severity.PROBLEM, Severity.UNSEEN, Severity.NOTICE, Severity.OK)
 
 
 class RateView(NamedTuple):
@@ -53,7 +53,9 @@ class ReasonView(NamedTuple):
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Problems, then notices, then what is well, each in the order of the flow."""
+    """Problems, what could not be seen, notices, then what is well, each in the order of the
+    flow.
+    """
     return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
 
 

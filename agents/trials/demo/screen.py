@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from textwrap import wrap
 from time import monotonic
 from typing import Protocol
@@ -28,8 +29,9 @@ _WIDE = 110
 _GAP = 2
 #: What is always shown of a sentence in a line, however narrow the terminal is.
 _SENTENCE_MIN = 30
-#: How high the picture of the latest triggers is.
-_LATEST_LINES = 10
+#: How high the picture of the latest triggers is, and what stands above it besides the counts.
+_LATEST_LINES_MIN, _LATEST_LINES_MAX = 4, 10
+_LINES_BESIDE = 8
 
 FATES = {
     "applied": "applied",
@@ -110,7 +112,7 @@ class LiveScreen:
         if now_s - self._shown_s < LIVE_EVERY_S:
             return
         self._shown_s = now_s
-        picture = _picture(view, now_s, self._console.width)
+        picture = _picture(view, now_s, self._console.width, self._console.height)
         if self._live is None:
             self.end()
             self._live = Live(picture, console=self._console, auto_refresh=False)
@@ -165,26 +167,23 @@ class PlainScreen:
         self._console.file.flush()
 
 
-def _picture(view: View, now_s: float, width: int) -> RenderableType:
+def _picture(view: View, now_s: float, width: int, height: int) -> RenderableType:
     figures = view.figures
     customers = {"seen": len(figures.customers), "profiles in Redis": figures.profiles}
-    columns = Table.grid(padding=(0, 6 if width >= _WIDE else 2, 0, 0))
-    columns.add_row(
-        _counts("Events", {words: figures.fates[fate] for fate, words in FATES.items()}),
-        _counts("Triggers", {words_of(kind): count for kind, count in figures.triggers.items()}),
-        _counts("Customers", customers),
+    beside = Group(
+        _counts("Events", [{words: figures.fates[fate] for fate, words in FATES.items()}]),
+        Text(),
+        _counts("Customers", [customers]),
     )
-    title = Text(view.title, style="bold")
+    kinds = [(words_of(kind), count) for kind, count in figures.triggers.items()]
+    half = (len(kinds) + 1) // 2
+    triggers = _counts("Triggers", [dict(kinds[:half]), dict(kinds[half:])])
+    columns = Table.grid(padding=(0, 6 if width >= _WIDE else _GAP, 0, 0))
+    columns.add_row(beside, triggers)
+    head = (Text(view.title, style="bold"), _bar(view, now_s, width), Text(), columns, Text())
     heading = Text("Latest triggers, at the shop's time", style="bold")
-    return Group(
-        title,
-        _bar(view, now_s, width),
-        Text(),
-        columns,
-        Text(),
-        heading,
-        _latest(figures.recent, width),
-    )
+    lines = min(max(height - half - _LINES_BESIDE, _LATEST_LINES_MIN), _LATEST_LINES_MAX)
+    return Group(*head, heading, _latest(figures.recent, width, lines))
 
 
 def _bar(view: View, now_s: float, width: int) -> Table:
@@ -198,17 +197,20 @@ def _bar(view: View, now_s: float, width: int) -> Table:
     return bar
 
 
-def _counts(title: str, counts: Mapping[str, int]) -> Table:
+def _counts(title: str, columns: Sequence[Mapping[str, int]]) -> Table:
+    """Counts by name, in as many columns side by side."""
     table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column()
-    table.add_column(justify="right", style="green")
-    table.add_row(Text(title, style="bold"), "")
-    for words, count in counts.items():
-        table.add_row(words, f"{count:,}")
+    for _ in columns:
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", style="green", no_wrap=True)
+    table.add_row(Text(title, style="bold"))
+    for named in zip_longest(*(column.items() for column in columns), fillvalue=("", None)):
+        cells = ((words, "" if count is None else f"{count:,}") for words, count in named)
+        table.add_row(*chain.from_iterable(cells))
     return table
 
 
-def _latest(triggers: Sequence[Decision], width: int) -> Table:
+def _latest(triggers: Sequence[Decision], width: int, lines_max: int) -> Table:
     """Whole sentences in the order of the shop's time, as many of the latest as there is room for.
     A sentence goes on in the next line where the terminal is narrow.
     """
@@ -220,11 +222,11 @@ def _latest(triggers: Sequence[Decision], width: int) -> Table:
     lines: list[tuple[str, str, str]] = []
     for at, who, words in reversed(told):
         first, *more = wrap(words, room)
-        if len(lines) + 1 + len(more) > _LATEST_LINES:
+        if len(lines) + 1 + len(more) > lines_max:
             break
         lines = [(at, who, first), *(("", "", line) for line in more), *lines]
     # As high as it will be, so that what is above stays in its place.
-    lines += [("", "", "")] * (_LATEST_LINES - len(lines))
+    lines += [("", "", "")] * (lines_max - len(lines))
     table = Table.grid(padding=(0, _GAP, 0, 0))
     for style in ("dim", "cyan", ""):
         table.add_column(style=style, no_wrap=True)

@@ -62,7 +62,7 @@ def test_what_would_be_refused_says_why_and_what_mends_it(console: Console) -> N
     assert "&#34;track&#34;" in page
 
 
-@pytest.mark.parametrize("text", ["", "nothing of the kind", "[" * 40_000, "\x00", "{}" * 20_000])
+@pytest.mark.parametrize("text", ["nothing of the kind", "[" * 40_000, "\x00", "{}" * 20_000])
 def test_whatever_is_written_there_is_an_answer(console: Console, text: str) -> None:
     page = beside(console, ROWS, lambda client, url: tried(client, url, text))
 
@@ -108,3 +108,10 @@ def test_the_time_of_the_example_is_now(console: Console) -> None:
 
     page = visited(console, ask)
     assert "Product Added" in page
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_without_an_event_nothing_is_tried(console: Console, text: str) -> None:
+    page = beside(console, ROWS, lambda client, url: tried(client, url, text))
+
+    assert "there is no event" in page

@@ -44,7 +44,7 @@ from models.learning.churn_models import (
 )
 from streams.dead_letters import StoredLetter
 from streams.decision_ledger import Found
-from streams.findings import notice, ok, problem
+from streams.findings import Finding, Severity, notice, ok, problem
 from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.contract.parts import present
 from tests.models.lines import PARAMETERS
@@ -304,6 +304,9 @@ def test_problems_are_told_first() -> None:
     found = [ok("a", ""), notice("b", "", ""), problem("c", "", ""), notice("d", "", "")]
 
     assert ["c", "b", "d", "a"] == [one.check for one in worst_first(found)]
+    every = [Finding(level, level, "", "") for level in Severity]
+    assert {"problem", "unseen", "notice", "ok"} == {one.check for one in worst_first(every)}
+    assert "problem" == worst_first(every)[0].check
 
 
 def test_a_rate_is_a_line_with_its_highest_value_at_the_top() -> None:

@@ -119,7 +119,7 @@ def test_trends_are_of_what_was_served_beside_the_formula() -> None:
     loss = views[0]
     assert ("0.500", "0.700") == (loss.served, loss.formula)
     assert loss.chart is not None
-    assert ["formula", "served"] == [line.tone for line in loss.chart.lines]
+    assert ["dashed", "served"] == [line.tone for line in loss.chart.lines]
     assert ["0.500", "0.600"] == [row.served for row in loss.rows]
     assert () == trend_views([point(1)], "28")
     assert () == trend_views([point(1, loss=0.5)], "90")

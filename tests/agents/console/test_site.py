@@ -27,8 +27,9 @@ from tests.agents.console.conftest import (
     withdrawal_of,
 )
 
-#: Any that needs no broker.
-PAGES = ("/", "/customers", "/rules")
+#: All of them: each is there without a broker, a store and a worker, too.
+PAGES = ("/", "/customers", "/customers?where=orders+%3E+0", "/rules", "/rules/try?rule=churn-risk",
+         "/model", "/shop", "/pipeline", "/pipeline/event", "/pipeline/letters/0-1")  # fmt: skip
 
 
 def routes(console: Console, method: str) -> list[str]:
@@ -133,6 +134,7 @@ def test_pages_run_nothing_that_stands_in_them_and_load_nothing_from_elsewhere(
         return found
 
     for page, headers in visited(console, ask):
+        assert "<h1>It did not work</h1>" not in page
         assert HEADERS.items() <= headers.items()
         assert [] == re.findall(r"<script(?! src=)|<style|\sstyle=|\son[a-z]+=|javascript:", page)
         assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//', page)
@@ -269,3 +271,24 @@ def test_health_says_why_nothing_is_heard(console: Console) -> None:
             return answer.status, await answer.json()
 
     assert (503, {"status": "not ready", "problems": ["no broker"]}) == visited(console, ask, None)
+
+
+def test_an_open_page_is_told_why_nothing_is_heard_of_and_when_it_is_again(
+    console: Console,
+) -> None:
+    async def ask(client: Client, url: str) -> list[bytes]:
+        memory = console.memory
+        since = f"{memory.run}-{memory.number}"
+        told = []
+        async with client.get(f"{url}/live/stream", params={"since": since}) as answer:
+            for problem in ("no broker\nat all", None):
+                memory.problem = problem
+                text = b""
+                while b"event: problem" not in text:
+                    text += await answer.content.readany()
+                told.append(text)
+        return told
+
+    away, back = visited(console, ask)
+    assert b"event: problem\ndata: no broker at all\n\n" in away
+    assert b"event: problem\ndata: \n\n" in back

@@ -230,7 +230,12 @@ def shown_at(width: int, *recent: Trigger, is_terminal: bool) -> str:
     """What the screen has after it was shown these, one partition after the other."""
     out = io.StringIO()
     console = Console(
-        file=out, force_terminal=is_terminal, width=width, color_system=None, _environ={}
+        file=out,
+        force_terminal=is_terminal,
+        width=width,
+        height=24,
+        color_system=None,
+        _environ={},
     )
     figures = figures_of(**FIGURES)
     figures.recent = recent
@@ -262,10 +267,14 @@ def test_customers_and_sentences_are_whole_and_in_the_order_of_time(
     # Two partitions, of which one is ahead.
     hours = (1, 5, 9, 2, 6)
     recent = [abandoned(n, NOW_MS + n * HOUR_MS, *reasons) for n in hours]
-    # A terminal is drawn on more than once.
-    text = shown_at(width, *recent, is_terminal=is_terminal).rpartition("Latest triggers")[2]
-
+    text = shown_at(width, *recent, is_terminal=is_terminal)
+    # Nor does a terminal of 24 lines cut anything off.
     assert "\u2026" not in text
+    assert " ... " not in text
+    assert not is_terminal or "action withdrawn" in text
+    # It is drawn on more than once.
+    text = text.rpartition("Latest triggers")[2]
+
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()]
     assert not is_terminal or [] == [line for line in lines if len(line) > width]
     told = [line for line in lines if re.match(r"\d{4}-\d\d-\d\d ", line)]

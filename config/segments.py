@@ -1,0 +1,83 @@
+"""Reads ``segments.yaml``: named conditions of which a customer is a member while they hold."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from config.duration import DurationMs
+from config.rules import FileEntry, RuleError, TriggerRule, read_tree, typed
+
+#: Members of each are counted, and there are no more sums of all customers than this.
+SEGMENTS_MAX: Final = 64
+#: The moments at which a customer becomes a member, and is none any more.
+SEGMENT_ENTERED, SEGMENT_LEFT = "segment-entered", "segment-left"
+#: The fact that says which, at its moment.
+NAME_AT: Final = {SEGMENT_ENTERED: "segment_entered", SEGMENT_LEFT: "segment_left"}
+
+
+class SegmentRule(FileEntry, frozen=True):
+    """``hold``: the condition must have changed for so long before the membership does.
+    ``announce``: entering and leaving fire triggers of the segment's own; ``backfill``: also for
+    those who are in already when the segment is new or has changed.
+    """
+
+    name: str
+    version: int
+    when: str
+    about: str = ""
+    hold: DurationMs = DurationMs(0)
+    announce: bool = False
+    backfill: bool = False
+
+
+class Segments(Struct, frozen=True, forbid_unknown_fields=True):
+    segments: tuple[SegmentRule, ...]
+    file: str = ""
+
+
+def load_segments(file: Path | None = None) -> Segments:
+    """The segments of ``file``, or the shipped ones. Raises `RuleError`."""
+    tree = read_tree(file, "segments.yaml")
+    found: Segments = typed(tree, Segments, {"segments": SegmentRule})
+    if len(found.segments) > SEGMENTS_MAX:
+        beyond = found.segments[SEGMENTS_MAX]
+        raise RuleError(f"{beyond.where}: {SEGMENTS_MAX} segments at most: take some away")
+    return found
+
+
+def trigger_name(segment: str, moment: str) -> str:
+    """The trigger of an announced segment at one of its moments."""
+    return f"segment-{segment}-{moment.removeprefix('segment-')}"
+
+
+def announcing(segments: Segments) -> tuple[TriggerRule, ...]:
+    """The triggers that announced segments bring along."""
+    return tuple(
+        TriggerRule(
+            name=trigger_name(segment.name, moment),
+            version=segment.version,
+            moment=moment,
+            when=f'{fact} == "{segment.name}"',
+            cooldown=DurationMs(0),
+            because=(fact, *_named(segment.when)),
+            line=segment.line,
+            file=segment.file,
+        )
+        for segment in segments.segments
+        if segment.announce
+        for moment, fact in NAME_AT.items()
+    )
+
+
+def _named(condition: str) -> tuple[str, ...]:
+    """The facts that a condition names, in its order; none of one that cannot be read, which is
+    refused when it is compiled.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(condition.strip(), mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys(n.id for n in sorted(names, key=lambda n: (n.lineno, n.col_offset))))

@@ -1,0 +1,147 @@
+"""Which class a customer is of, and which stage of the lifecycle they are at, at one moment."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from math import ceil, log2
+from typing import Final
+
+from config.duration import DAY_MS
+from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
+from config.parameters import Overdue, Section
+from models.customer.purchases import Purchases
+from models.customer.rhythm import clock_of
+from models.learning.history import Days
+
+#: Who buys by the year is lost after so many of their years, and not after several times as many.
+_YEARS: Final = 2.0
+
+
+class LifecycleParameters(Section, frozen=True):
+    section = "lifecycle"
+    open_tables = ("points",)
+    enabled: bool
+    settle: PositiveMs
+    new_for: PositiveMs
+    returned_for: PositiveMs
+    lost_after: PositiveMs
+    lost_gaps: Positive
+    half_life: PositiveMs
+    considers_at: Positive
+    loyal_days: PositiveInt
+    loyal_within: PositiveMs
+    advocates_for: PositiveMs
+    rated_well: Share
+    shares: PositiveInt
+    funnel_days: PositiveInt
+    points: Mapping[str, NotNegative]
+
+
+class CustomerClass(StrEnum):
+    """``potential``: has not bought; ``lost``: silent for too long; ``returned``: bought after
+    that, lately.
+    """
+
+    POTENTIAL = "potential"
+    NEW = "new"
+    EXISTING = "existing"
+    LOST = "lost"
+    RETURNED = "returned"
+
+
+class LifeStage(StrEnum):
+    """In the order in which they are reached."""
+
+    AWARENESS = "awareness"
+    CONSIDERATION = "consideration"
+    PURCHASE = "purchase"
+    LOYALTY = "loyalty"
+    ADVOCACY = "advocacy"
+
+
+STAGES: Final = tuple(LifeStage)
+
+
+def lost_after_ms(
+    days: Days, gap_days: float, overdue: Overdue, section: LifecycleParameters
+) -> int:
+    """The silence after which somebody who bought on these days is lost."""
+    clock = clock_of(days, gap_days, overdue)
+    gaps = _YEARS if clock.is_seasonal else section.lost_gaps
+    return max(ceil(gaps * clock.expected_days * DAY_MS), section.lost_after)
+
+
+class Course:
+    """A customer's purchases up to a moment, and what class they make."""
+
+    def __init__(
+        self, bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
+    ) -> None:
+        self._bought = bought
+        self._section = section
+        self._usual = gap_days, overdue, section
+
+    @property
+    def lost_ms(self) -> int:
+        """When the present silence makes them lost; 0 without a purchase."""
+        bought = self._bought
+        if not bought.last_at_ms:
+            return 0
+        return bought.last_at_ms + lost_after_ms(bought.days, *self._usual)
+
+    @property
+    def new_until_ms(self) -> int:
+        """Until when somebody with one purchase day is new; 0 for all others."""
+        bought = self._bought
+        if not bought.last_at_ms or len(bought.days) + bought.earlier_days > 1:
+            return 0
+        return bought.last_occasion_ms + self._section.new_for
+
+    @property
+    def returned_until_ms(self) -> int:
+        """Until when they count as returned; 0 for those who never were lost."""
+        days = self._bought.days
+        for place in range(len(days) - 1, 0, -1):
+            silent_ms = (days[place] - days[place - 1]) * DAY_MS
+            # The shortest silence that makes anybody lost, before the one that makes them so.
+            if silent_ms < self._section.lost_after:
+                continue
+            if silent_ms >= lost_after_ms(days[:place], *self._usual):
+                return days[place] * DAY_MS + self._section.returned_for
+        return 0
+
+    def class_at(self, at_ms: int) -> CustomerClass:
+        """The class at a moment after all that is known of them."""
+        if not self._bought.last_at_ms:
+            return CustomerClass.POTENTIAL
+        if at_ms >= self.lost_ms:
+            return CustomerClass.LOST
+        if at_ms < self.returned_until_ms:
+            return CustomerClass.RETURNED
+        return CustomerClass.NEW if at_ms < self.new_until_ms else CustomerClass.EXISTING
+
+    def edges_ms(self) -> Iterator[int]:
+        """When time alone may change the class."""
+        yield from (self.lost_ms, self.new_until_ms, self.returned_until_ms)
+
+
+def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParameters) -> int:
+    """Until when there are enough purchase days within the window and the next is not overdue; 0
+    with too few.
+    """
+    if len(bought.days) < section.loyal_days:
+        return 0
+    oldest = bought.days[-section.loyal_days]
+    return min((oldest + 1) * DAY_MS + section.loyal_within, overdue_ms)
+
+
+def advocates_until_ms(praised_ms: int, shared_ms: list[int], section: LifecycleParameters) -> int:
+    """Until when what they said or shared makes an advocate of somebody loyal; 0 for nothing."""
+    since = [praised_ms, shared_ms[-section.shares] if len(shared_ms) >= section.shares else 0]
+    latest_ms = max(since)
+    return latest_ms + section.advocates_for if latest_ms else 0
+
+
+def considers_until_ms(points: float, at_ms: int, section: LifecycleParameters) -> int:
+    """When the points as of ``at_ms`` have decayed to half of what consideration takes."""
+    halvings = log2(points / (section.considers_at / 2.0)) if points > 0.0 else 0.0
+    return at_ms + ceil(halvings * section.half_life) if halvings > 0.0 else 0

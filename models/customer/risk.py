@@ -1,0 +1,313 @@
+"""In which band of churn risk a customer is, and whether those who left said anything before.
+
+A band is what a score means to whoever acts on it. It has two limits, one to come in and a lower
+one to go out, so that a score that wavers about one does not move anybody. It is looked at when
+scores are made for good: at the end of a purchase day and at check-ins.
+
+Silence of `episode` after a purchase is an episode of churn: one for each time a customer left,
+however often they were scored meanwhile. It was silent if nothing bad was heard of the customer
+from `heard_within` before that purchase on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from math import nan
+from typing import Final
+
+from msgspec import Struct
+
+from config.duration import DAY_MS
+from config.limits import PositiveMs, Share
+from config.parameters import Parameters, Section
+from models.customer.consent import personalisation_refused
+from models.customer.edges import of_timer
+from models.customer.evidence import Review
+from models.customer.evidence_words import REVIEWED, EvidenceParameters
+from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.purchases import purchases
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.scores import churn
+from models.customer.support import is_poor
+from models.customer.surveys import RESPONDED, Survey
+from models.customer.words import how_long_before
+from models.events.event import Event
+from models.events.times import iso
+from models.learning.tallies import NO_DAY
+from models.measures import Measure, Sample
+
+BAND_CHANGED: Final = "band-changed"
+_LAPSE: Final = "lapse"
+_ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
+#: What is a complaint whatever it says.
+_COMPLAINTS = frozenset({"Ticket Opened", "Ticket Reopened", "Ticket Escalated", "Complaint Filed"})
+_EPISODES, _SILENT = "episodes", "silent"
+
+
+class RiskBand(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class RiskParameters(Section, frozen=True):
+    section = "risk"
+    enabled: bool
+    high: Share
+    high_until: Share
+    medium: Share
+    medium_until: Share
+    episode: PositiveMs
+    heard_within: PositiveMs
+
+    def problems(self) -> Iterator[str]:
+        """Limits that do not follow each other."""
+        limits = (self.medium_until, self.medium, self.high)
+        if list(limits) != sorted(limits) or not self.medium <= self.high_until <= self.high:
+            yield (
+                "risk: medium_until, medium, high_until and high must ascend, as in "
+                "0.4, 0.5, 0.6, 0.7"
+            )
+
+
+class Risk(State):
+    """The ``band`` when last looked at, since when, and the one ``before`` it; "" for none.
+
+    ``complained_ms``: the latest complaint; ``left_ms``: when the latest episode of churn was full,
+    and whether it ``was_silent``.
+    """
+
+    band: str = ""
+    since_ms: int = 0
+    before: str = ""
+    complained_ms: int = 0
+    left_ms: int = 0
+    was_silent: bool = False
+
+
+def _record(state: Risk, event: Event, scene: Scene) -> None:
+    if event.name in _ORDERS:
+        _wait(scene)
+    elif _is_complaint(event, scene.parameters):
+        state.complained_ms = max(state.complained_ms, event.occurred_at_ms)
+
+
+def _is_complaint(event: Event, parameters: Parameters) -> bool:
+    said = event.properties
+    if isinstance(said, Survey):
+        return is_poor(said.kind, said.band, said.share, parameters.of(EvidenceParameters))
+    if isinstance(said, Review):
+        share = said.share
+        return share is not None and share <= parameters.of(EvidenceParameters).poor
+    return event.name in _COMPLAINTS
+
+
+def _wait(scene: Scene) -> None:
+    last_ms = scene.of(purchases).last_at_ms
+    episode_ms = scene.parameters.of(RiskParameters).episode
+    scene.row.set_due(_LAPSE, last_ms + episode_ms if last_ms else 0)
+
+
+def _leave(scene: Scene) -> None:
+    """The silence after the last purchase is an episode of churn by now."""
+    last_ms = scene.of(purchases).last_at_ms
+    if not last_ms:
+        return
+    state, before = scene.row.edit(RISK), _sums(scene.row.read(RISK))
+    heard_from_ms = last_ms - scene.parameters.of(RiskParameters).heard_within
+    state.left_ms, state.was_silent = scene.at_ms, state.complained_ms < heard_from_ms
+    # An earlier episode stays counted: it was another time that the customer left.
+    gained = [one for one in _sums(state) if one not in before]
+    RISK.tell(scene, gained)
+
+
+def _look(scene: Scene) -> None:
+    """Put the customer into the band of the score as it is by now."""
+    found = scene.of(churn)
+    if found is None or scene.of(personalisation_refused) is not None:
+        return
+    state = scene.row.read(RISK)
+    band = band_of(found.probability, state.band, scene.parameters.of(RiskParameters))
+    if band == state.band:
+        return
+    state = scene.row.edit(RISK)
+    moved = [(_key(band), NO_DAY, 1)]
+    if state.band:
+        moved.append((_key(state.band), NO_DAY, -1))
+        scene.raise_moment(BAND_CHANGED)
+    state.before, state.band, state.since_ms = state.band, str(band), scene.at_ms
+    RISK.tell(scene, sorted(moved))
+
+
+def band_of(probability: float, before: str, section: RiskParameters) -> RiskBand:
+    """The band of a probability, for somebody who was in the band ``before``."""
+    was_high, was_low = before == RiskBand.HIGH, before in ("", RiskBand.LOW)
+    if probability >= (section.high_until if was_high else section.high):
+        return RiskBand.HIGH
+    if probability >= (section.medium if was_low else section.medium_until):
+        return RiskBand.MEDIUM
+    return RiskBand.LOW
+
+
+def _key(band: str) -> str:
+    return f"band:{band}"
+
+
+def _sums(state: Risk) -> list[Sum]:
+    """What the sums of all customers hold of one."""
+    sums: list[Sum] = [(_key(state.band), NO_DAY, 1)] if state.band else []
+    if state.left_ms:
+        day = state.left_ms // DAY_MS
+        sums.append((_EPISODES, day, 1))
+        if state.was_silent:
+            sums.append((_SILENT, day, 1))
+    return sums
+
+
+def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
+    _wait(scene)
+    RISK.tell_anew(scene, before, other, sign, _sums)
+
+
+def _united(states: Sequence[Risk], _parameters: Parameters) -> Risk:
+    """One person: the latest complaint, and the band and the episode of the id that was looked at
+    last.
+    """
+    one = Risk()
+    for state in states:
+        one.complained_ms = max(one.complained_ms, state.complained_ms)
+        one.since_ms, one.band, one.before = max(
+            (one.since_ms, one.band, one.before), (state.since_ms, state.band, state.before)
+        )
+        one.left_ms, one.was_silent = max(
+            (one.left_ms, one.was_silent), (state.left_ms, state.was_silent)
+        )
+    return one
+
+
+def _of(scene: Scene) -> Risk:
+    """The state; that of nobody, of somebody who refuses that who they are decides."""
+    refused = scene.of(personalisation_refused) is not None
+    return Risk() if refused else scene.row.read(RISK)
+
+
+def _band_days(scene: Scene) -> float:
+    since_ms = _of(scene).since_ms
+    return max(scene.at_ms - since_ms, 0) / DAY_MS if since_ms else nan
+
+
+def _complaint_days(scene: Scene) -> float:
+    complained_ms = scene.row.read(RISK).complained_ms
+    return max(scene.at_ms - complained_ms, 0) / DAY_MS if complained_ms else nan
+
+
+FACTS = {
+    "churn_band": Fact(
+        lambda s: _of(s).band,
+        "{} risk of leaving",
+        "low, medium or high, by the score of the last check-in or purchase day",
+        str,
+        values=lambda _: tuple(RiskBand),
+    ),
+    "churn_band_before": Fact(
+        lambda s: _of(s).before,
+        "{} risk before",
+        "the band before that one",
+        str,
+        values=lambda _: tuple(RiskBand),
+    ),
+    "churn_band_days": Fact(
+        _band_days, "for {:.0f} days", "days since the band last changed", least=0.0
+    ),
+    "complaint_days": Fact(
+        _complaint_days,
+        "complained {:.0f} days ago",
+        "days since the last ticket, complaint, poor answer or poor rating",
+        least=0.0,
+    ),
+}
+
+
+class RiskView(Struct, frozen=True, rename="camel"):
+    band: RiskBand
+    since: str
+    before: RiskBand | None
+
+
+def _view(scene: Scene) -> RiskView | None:
+    """None before the first look, and if the part is switched off."""
+    state = _of(scene)
+    if not state.band or not RISK.is_on(scene.parameters):
+        return None
+    before = RiskBand(state.before) if state.before else None
+    return RiskView(RiskBand(state.band), iso(state.since_ms), before)
+
+
+def _in_words(view: RiskView | None, as_of: str, _currency: str) -> Iterator[Line]:
+    if view is not None:
+        before = f", {view.before} before" if view.before else ""
+        since = how_long_before(view.since, as_of)
+        yield Line("risk of leaving", f"{view.band}, since {since}{before}")
+
+
+_BANDS = Measure(
+    "keepstream_customers_by_risk", "Customers by the band of their churn risk", ("band",)
+)
+_LEFT = Measure(
+    "keepstream_churn_episodes",
+    "Customers who left lately, all and those of whom nothing bad was heard before",
+    ("kind",),
+)
+_SILENT_SHARE = Measure(
+    "keepstream_silent_churn_share", "Share of customers who left lately without a word"
+)
+
+
+def _keys(_parameters: Parameters) -> list[str]:
+    return [*(_key(band) for band in RiskBand), _EPISODES, _SILENT]
+
+
+def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
+    for band in RiskBand:
+        yield Sample(_BANDS, (band,), sums.get(_key(band), 0))
+    left, silent = sums.get(_EPISODES, 0), sums.get(_SILENT, 0)
+    yield Sample(_LEFT, ("all",), left)
+    yield Sample(_LEFT, ("silent",), silent)
+    if left:
+        yield Sample(_SILENT_SHARE, (), silent / left)
+
+
+RISK: Part[Risk] = Part(
+    name="risk",
+    code="rk",
+    about="In which band of churn risk customers are, and who left without a word before.",
+    state=Risk,
+    united=_united,
+    reunited=_reunited,
+    parameters=RiskParameters,
+    has_own_file=True,
+    listens=frozenset({*_ORDERS, *_COMPLAINTS, RESPONDED, REVIEWED}),
+    record=_record,
+    timers=(Timer(_LAPSE, _leave),),
+    look=_look,
+    moments={BAND_CHANGED: "the customer is in another band of churn risk than before"},
+    reads=(purchases, churn, personalisation_refused),
+    facts=FACTS,
+    sections=(
+        ProfileSection(
+            "risk",
+            RiskView | None,
+            _view,
+            _in_words,
+            place=205,
+            edge=of_timer("decision"),
+        ),
+    ),
+    population=Told(
+        keys=_keys,
+        window_days=lambda parameters: round(parameters.of(RiskParameters).episode / DAY_MS),
+        measures=(_BANDS, _LEFT, _SILENT_SHARE),
+        samples=_samples,
+    ),
+)

@@ -1,0 +1,394 @@
+"""Value tiers: VIP, potential and ordinary customers, by what they bring and are expected to.
+
+A customer is ranked among all who are not lost: by how often they bought in a year, for how much
+an order, on how many of the last 28 days they came, and by what is expected of them. They are
+looked at when scores are made for good: at the end of a purchase day and at check-ins.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from math import isnan, nan
+from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from models.customer.active_days import active_within
+from models.customer.edges import of_timer
+from models.customer.engagement import engagement
+from models.customer.life_stages import CustomerClass
+from models.customer.lifecycle import customer_class
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.scores import net_so_far
+from models.customer.words import how_long_before
+from models.events.times import iso
+from models.learning.tallies import NO_DAY
+from models.learning.tiers import (
+    ENDS,
+    TIERS_NAME,
+    Side,
+    TierCuts,
+    TierParameters,
+    bin_of,
+    key_of,
+    rank_by_fifths,
+)
+from models.learning.value import expect
+from models.measures import Measure, Sample
+from models.money import minor_per_unit
+
+TIER_CHANGED: Final = "tier-changed"
+_ACTIVE_DAYS: Final = 28
+_EXPECTED_DAYS: Final = 90.0
+#: What the score is made of; what is expected of somebody is not in it.
+_WEIGHTS: Final = {Side.FREQUENCY: 0.4, Side.AVERAGE_ORDER: 0.4, Side.ACTIVE_DAYS: 0.2}
+_SIDES = tuple(Side)
+#: The keys of bins in the sums of all customers, by side.
+_BIN_KEYS = tuple(
+    tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
+)
+#: What is not known yet has no bin.
+_NO_BIN: Final = -1
+
+
+class Tier(StrEnum):
+    VIP = "vip"
+    POTENTIAL = "potential"
+    ORDINARY = "ordinary"
+
+
+class Tiered(State):
+    """The ``tier`` when last looked at, since when, and the one ``before`` it; "" for none.
+
+    ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
+    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one.
+    """
+
+    tier: str = ""
+    since_ms: int = 0
+    before: str = ""
+    below_ms: int = 0
+    percents: list[int] = field(default_factory=list)
+    bins: list[int] = field(default_factory=list)
+    net_minor: int = 0
+
+
+class Sides(NamedTuple):
+    """A customer's value on each side, NaN where it is not known, and how they rank by it."""
+
+    values: tuple[float, ...]
+    ranks: tuple[float, ...]
+    orders: int
+    net_minor: int
+
+    @property
+    def score(self) -> float:
+        """0 to 1, of the sides that count."""
+        score = 0.0
+        for side, weight in _WEIGHTS.items():
+            score += weight * self.ranks[_SIDES.index(side)]
+        return score
+
+    @property
+    def expected(self) -> float:
+        """The rank by what is expected; NaN before there is a model."""
+        return self.ranks[_SIDES.index(Side.EXPECTED)]
+
+
+def _look(scene: Scene) -> None:
+    """Find the customer's tier as it is by now, and tell what changed."""
+    state = scene.row.read(TIERS)
+    found = None if _is_gone(scene) else _sides(scene)
+    if found is None and not state.tier and not state.bins:
+        return
+    state = scene.row.edit(TIERS)
+    tier, bins, net_minor = state.tier, state.bins, state.net_minor
+    if found is None:
+        _move(state, "", scene)
+        state.percents, state.bins, state.net_minor, state.below_ms = [], [], 0, 0
+    else:
+        _move(state, _tier(state, found, scene), scene)
+        state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
+        state.bins = [
+            _NO_BIN if isnan(value) else bin_of(side, value)
+            for side, value in zip(_SIDES, found.values, strict=True)
+        ]
+        state.net_minor = found.net_minor
+    if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
+        TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
+
+
+def _is_gone(scene: Scene) -> bool:
+    """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
+    last_ms = scene.of(purchases).last_at_ms
+    last_look_ms = last_ms + WINDOW_MS_MAX - scene.parameters.churn.check_in_ms
+    return (
+        not last_ms or scene.at_ms > last_look_ms or scene.of(customer_class) == CustomerClass.LOST
+    )
+
+
+def _sides(scene: Scene) -> Sides | None:
+    past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
+    if past is None or not orders:
+        return None
+    unit = minor_per_unit(scene.parameters.money.currency)
+    typical_minor = scene.parameters.value.typical_order * unit
+    active = active_within(scene.of(engagement).active_days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)
+    # Of the horizon alone: that no shorter one expects more is for those who are told several.
+    expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    values = (
+        float(orders),
+        net_minor / orders / typical_minor,
+        float(active),
+        nan if expected is None else expected.spend_minor / typical_minor,
+    )
+    ranks = [_rank(side, value, scene) for side, value in zip(_SIDES, values, strict=True)]
+    return Sides(values, tuple(ranks), orders, net_minor)
+
+
+def _rank(side: Side, value: float, scene: Scene) -> float:
+    if isnan(value):
+        return nan
+    found = scene.snapshot.of(TierCuts).rank(side, value)
+    if found is not None:
+        return found
+    section = scene.parameters.of(TierParameters)
+    cuts: tuple[float, ...] = getattr(section, side)
+    # Parameters say amounts in the shop's currency, and bins in typical orders.
+    is_amount = side in (Side.AVERAGE_ORDER, Side.EXPECTED)
+    unit = scene.parameters.value.typical_order if is_amount else 1.0
+    return rank_by_fifths(cuts, value * unit)
+
+
+def _tier(state: Tiered, found: Sides, scene: Scene) -> Tier:
+    """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
+    VIP's score this counts.
+    """
+    section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
+    was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
+    if found.score >= (section.vip_until if was_vip else section.vip):
+        state.below_ms = 0
+    elif was_vip and not state.below_ms:
+        state.below_ms = at_ms
+    has_grace = was_vip and (not state.below_ms or at_ms - state.below_ms < section.grace)
+    if is_frequent and (has_grace or found.score >= section.vip):
+        return Tier.VIP
+    state.below_ms = 0
+    is_in = state.tier == Tier.POTENTIAL
+    limit = section.potential_until if is_in else section.potential
+    return Tier.POTENTIAL if found.expected >= limit or found.score >= limit else Tier.ORDINARY
+
+
+def _move(state: Tiered, tier: str, scene: Scene) -> None:
+    if tier == state.tier:
+        return
+    if state.tier:
+        scene.raise_moment(TIER_CHANGED)
+    state.before, state.tier, state.since_ms = state.tier, str(tier), scene.at_ms
+
+
+def _sums(state: Tiered) -> list[Sum]:
+    """What the sums of all customers hold of one."""
+    return _sums_of(state.tier, state.bins, state.net_minor)
+
+
+def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
+    if not tier:
+        return []
+    sums: list[Sum] = [(f"tier:{tier}", NO_DAY, 1), (f"net:{tier}", NO_DAY, net_minor)]
+    for keys, place in zip(_BIN_KEYS, bins, strict=True):
+        if place != _NO_BIN:
+            sums.append((keys[place], NO_DAY, 1))
+    return sums
+
+
+def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:
+    TIERS.tell_anew(scene, before, other, sign, _sums)
+
+
+def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
+    """One person's tier is what the id was found to be that came into its tier last, until they
+    are looked at as one.
+    """
+    latest = max(states, key=_came, default=Tiered())
+    one = Tiered(latest.tier, latest.since_ms, latest.before, latest.below_ms)
+    one.percents, one.bins = list(latest.percents), list(latest.bins)
+    one.net_minor = latest.net_minor
+    return one
+
+
+def _came(state: Tiered) -> tuple[int, str, int, list[int]]:
+    return state.since_ms, state.tier, state.net_minor, state.bins
+
+
+def _days(scene: Scene) -> float:
+    since_ms = scene.row.read(TIERS).since_ms
+    return max(scene.at_ms - since_ms, 0) / DAY_MS if since_ms else nan
+
+
+def _score(state: Tiered) -> float:
+    score = 0.0
+    for side, weight in _WEIGHTS.items():
+        score += weight * state.percents[_SIDES.index(side)] / 100
+    return score
+
+
+def _tier_score(scene: Scene) -> float:
+    state = scene.row.read(TIERS)
+    return _score(state) if state.percents else nan
+
+
+def _ranked_by(side: Side) -> Callable[[Scene], float]:
+    def rank(scene: Scene) -> float:
+        percents = scene.row.read(TIERS).percents
+        percent = percents[_SIDES.index(side)] if percents else -1
+        return percent / 100 if percent >= 0 else nan
+
+    return rank
+
+
+def _rank_fact(side: Side, words: str, about: str) -> Fact:
+    return Fact(
+        _ranked_by(side),
+        words,
+        f"share of customers with as many {about} or fewer",
+        least=0.0,
+        most=1.0,
+    )
+
+
+FACTS = {
+    "tier": Fact(
+        lambda s: s.row.read(TIERS).tier,
+        "{} by value",
+        "vip, potential or ordinary; empty for somebody who has not bought, or is lost",
+        str,
+        values=lambda _: tuple(Tier),
+    ),
+    "tier_before": Fact(
+        lambda s: s.row.read(TIERS).before,
+        "{} before",
+        "the tier before that one",
+        str,
+        values=lambda _: tuple(Tier),
+    ),
+    "tier_days": Fact(_days, "for {:.0f} days", "days since the tier last changed", least=0.0),
+    "tier_score": Fact(
+        _tier_score,
+        "a value score of {:.2f}",
+        "0 to 1: .4 by orders in a year, .4 by the average order, .2 by active days in four weeks",
+        least=0.0,
+        most=1.0,
+    ),
+    "tier_rank_frequency": _rank_fact(
+        Side.FREQUENCY, "orders: as many as {:.0%} of customers, or more", "orders in a year"
+    ),
+    "tier_rank_order": Fact(
+        _ranked_by(Side.AVERAGE_ORDER),
+        "spend an order: as much as {:.0%} of customers, or more",
+        "share of customers who spend as much an order, or less",
+        least=0.0,
+        most=1.0,
+    ),
+    "tier_rank_activity": _rank_fact(
+        Side.ACTIVE_DAYS, "active days: as many as {:.0%} of customers, or more", "active days"
+    ),
+    "tier_rank_expected": Fact(
+        _ranked_by(Side.EXPECTED),
+        "expected spend: as much as {:.0%} of customers, or more",
+        "share of customers of whom as much is expected in 90 days, or less",
+        least=0.0,
+        most=1.0,
+    ),
+}
+
+
+class TierView(Struct, frozen=True, rename="camel"):
+    """``ranks``: shares of customers at or below this one, by side, when last looked at."""
+
+    tier: Tier
+    since: str
+    before: Tier | None
+    score: float
+    ranks: dict[str, float]
+
+
+def _view(scene: Scene) -> TierView | None:
+    """None before the first look, of who is lost, and if the part is switched off."""
+    state = scene.row.read(TIERS)
+    if not state.tier or not TIERS.is_on(scene.parameters):
+        return None
+    percents = zip(_SIDES, state.percents, strict=True)
+    return TierView(
+        Tier(state.tier),
+        iso(state.since_ms),
+        Tier(state.before) if state.before else None,
+        _score(state),
+        {str(side): percent / 100 for side, percent in percents if percent >= 0},
+    )
+
+
+def _in_words(view: TierView | None, as_of: str, _currency: str) -> Iterator[Line]:
+    if view is None:
+        return
+    before = f", {view.before} before" if view.before else ""
+    since = how_long_before(view.since, as_of)
+    yield Line("value tier", f"{view.tier} (score {view.score:.2f}), since {since}{before}")
+
+
+_CUSTOMERS = Measure("keepstream_customers_by_tier", "Customers by value tier", ("tier",))
+_NET = Measure(
+    "keepstream_net_by_tier",
+    "Net revenue of a year in the shop's currency, by value tier, as of each customer's last look",
+    ("tier",),
+)
+
+
+def _keys(_parameters: Parameters) -> list[str]:
+    return [
+        *(f"{what}:{tier}" for what in ("tier", "net") for tier in Tier),
+        *(key for keys in _BIN_KEYS for key in keys),
+    ]
+
+
+def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample]:
+    unit = minor_per_unit(parameters.money.currency)
+    for tier in Tier:
+        yield Sample(_CUSTOMERS, (tier,), sums.get(f"tier:{tier}", 0))
+        yield Sample(_NET, (tier,), sums.get(f"net:{tier}", 0) / unit)
+
+
+TIERS: Part[Tiered] = Part(
+    name=TIERS_NAME,
+    code="ti",
+    about="Which value tier customers are in: VIP, potential or ordinary.",
+    state=Tiered,
+    united=_united,
+    reunited=_reunited,
+    parameters=TierParameters,
+    has_own_file=True,
+    look=_look,
+    moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
+    reads=(customer_class, engagement, history, purchases, window_365d),
+    facts=FACTS,
+    sections=(
+        ProfileSection(
+            "tier",
+            TierView | None,
+            _view,
+            _in_words,
+            place=125,
+            edge=of_timer("decision"),
+        ),
+    ),
+    population=Told(
+        keys=_keys,
+        window_days=lambda _parameters: 0,
+        measures=(_CUSTOMERS, _NET),
+        samples=_samples,
+    ),
+)

@@ -1,0 +1,304 @@
+"""When a condition next turns true or false by time alone, to the millisecond.
+
+Each comparison says whether it holds, and until when that stands for sure. A number is a straight
+line in time for as long as the facts in it are (`models.customer.motion`), so that two of them
+meet at a time that can be worked out. Where a fact cannot say how it moves, the comparison stands
+until the customer's next check-in.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import ceil, floor, inf, isnan
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from models.customer.motion import STILL, Moves
+from models.customer.part import Fact
+from models.customer.scene import Scene
+from models.decisions.expression import compile_condition, parsed
+
+#: What lies as near to a millisecond as this is that millisecond: as floats, times of today are a
+#: quarter of a microsecond apart.
+_NEAR_MS: Final = 1e-3
+
+
+class Stands(NamedTuple):
+    """Whether a condition holds, and the earliest time at which that may be otherwise by time
+    alone; inf for never.
+    """
+
+    holds: bool
+    until_ms: float
+
+
+class _Line(NamedTuple):
+    """A number that changes by ``per_ms``."""
+
+    value: float
+    per_ms: float
+
+
+class Inexact(NamedTuple):
+    """A comparison that is looked at again at check-ins, and the fact because of which, if it is
+    not for being no straight line in time.
+    """
+
+    comparison: str
+    fact: str | None
+
+
+class Timing(Struct, frozen=True):
+    """A condition in time, with what of it cannot be said to the millisecond."""
+
+    at: Callable[[Scene], Stands]
+    inexact: tuple[Inexact, ...]
+
+
+_CheckIn = Callable[[Scene], float]
+_At = Callable[[Scene], Stands]
+
+
+def timing_of(
+    text: str, facts: Mapping[str, Fact], kinds: Mapping[str, type], check_in: _CheckIn
+) -> Timing:
+    """The timing of a condition that compiles. ``check_in``: when somebody is looked at next; inf
+    for never.
+    """
+    compiler = _Compiler(facts, kinds, check_in)
+    return Timing(compiler.condition(parsed(text)), tuple(dict.fromkeys(compiler.inexact)))
+
+
+class _Compiler:
+    """Compiles one condition, and notes what of it cannot be timed."""
+
+    def __init__(
+        self, facts: Mapping[str, Fact], kinds: Mapping[str, type], check_in: _CheckIn
+    ) -> None:
+        self.inexact: list[Inexact] = []
+        self._facts = facts
+        self._kinds = kinds
+        self._check_in = check_in
+
+    def condition(self, node: ast.expr) -> _At:
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                # What time does not change is asked first: it may say that nothing will.
+                ordered = sorted(values, key=lambda value: not self._is_still(value))
+                return _joined(map(self.condition, ordered), is_all=isinstance(op, ast.And))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return _negated(self.condition(operand))
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                pairs = zip([left, *others[:-1]], ops, others, strict=True)
+                return _joined([self._pair(*pair) for pair in pairs], is_all=True)
+        # A constant, or a comparison in brackets that is compared itself.
+        return self._until_edges(node)
+
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _At:
+        pair = ast.Compare(left, [op], [right])
+        if not self._has_clock(pair):
+            return self._until_edges(pair)
+        line = self._line(left), self._line(right)
+        if line[0] is None or line[1] is None or type(op) not in _MEETS_AT_ONCE:
+            self.inexact.append(Inexact(ast.unparse(pair), None))
+            return _until(_read(pair, self._kinds), self._check_in)
+        edge = self._edge(pair)
+        return _crossing(_read(pair, self._kinds), (line[0], line[1]), type(op), edge)
+
+    def _until_edges(self, node: ast.expr) -> _At:
+        """What only changes at certain times."""
+        return _until(_read(node, self._kinds), self._edge(node))
+
+    def _edge(self, node: ast.expr) -> Callable[[Scene], float]:
+        """When one of the facts may be anything else."""
+        edges: list[Callable[[Scene], float]] = []
+        for name in _names_in(node):
+            moves = self._facts[name].moves
+            if moves is None or moves.is_learnt:
+                self.inexact.append(Inexact(ast.unparse(node), name))
+                edges.append(self._check_in)
+            if moves is not None and moves.at is not STILL.at:
+                edges.append(_end_of(moves))
+        if len(edges) == 1:
+            return edges[0]
+        return lambda scene: min([edge(scene) for edge in edges], default=inf)
+
+    def _line(self, node: ast.expr) -> Callable[[Scene], _Line] | None:
+        """The number as a straight line in time; None if it is none."""
+        match node:
+            case ast.Constant(value=int() | float() as number):
+                constant = _Line(float(number), 0.0)
+                return lambda _scene: constant
+            case ast.Name(id=name):
+                return _line_of(name, self._facts[name].moves)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                inner = self._line(operand)
+                return inner and _scaled(inner, _constant_line(-1.0))
+            case ast.BinOp(left=left, op=op, right=right):
+                return self._combined(left, op, right)
+        return None
+
+    def _combined(
+        self, left: ast.expr, op: ast.operator, right: ast.expr
+    ) -> Callable[[Scene], _Line] | None:
+        one, other = self._line(left), self._line(right)
+        if one is None or other is None:
+            return None
+        match op:
+            case ast.Add():
+                return _sum(one, other, 1.0)
+            case ast.Sub():
+                return _sum(one, other, -1.0)
+            case ast.Mult() if not self._has_clock(right):
+                return _scaled(one, other)
+            case ast.Mult() if not self._has_clock(left):
+                return _scaled(other, one)
+            case ast.Div() if not self._has_clock(right):
+                return _scaled(one, _inverse(other))
+        return None
+
+    def _has_clock(self, node: ast.expr) -> bool:
+        moves = (self._facts[name].moves for name in _names_in(node))
+        return any(known is not None and known.is_clock for known in moves)
+
+    def _is_still(self, node: ast.expr) -> bool:
+        return all(self._facts[name].moves is STILL for name in _names_in(node))
+
+
+def _names_in(node: ast.expr) -> Iterator[str]:
+    names = (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+    yield from dict.fromkeys(names)
+
+
+def _read(node: ast.expr, kinds: Mapping[str, type]) -> Callable[[Scene], bool]:
+    return compile_condition(ast.unparse(node), kinds).holds
+
+
+def _end_of(moves: Moves) -> Callable[[Scene], float]:
+    return lambda scene: moves.at(scene).until_ms
+
+
+def _until(read: Callable[[Scene], bool], edge: Callable[[Scene], float]) -> _At:
+    return lambda scene: Stands(read(scene), edge(scene))
+
+
+def _negated(inner: _At) -> _At:
+    def at(scene: Scene) -> Stands:
+        found = inner(scene)
+        return Stands(not found.holds, found.until_ms)
+
+    return at
+
+
+def _joined(parts: Iterable[_At], *, is_all: bool) -> _At:
+    """All of the conditions, or any of them.
+
+    Of all, the first that does not hold says enough: before it changes, nothing does. If all hold,
+    the first to change counts; and of any it is the other way round.
+    """
+    known = list(parts)
+    if len(known) == 1:
+        return known[0]
+
+    def at(scene: Scene) -> Stands:
+        until_ms = inf
+        for part in known:
+            found = part(scene)
+            if found.holds is not is_all:
+                return found
+            until_ms = min(until_ms, found.until_ms)
+        return Stands(is_all, until_ms)
+
+    return at
+
+
+#: Whether a comparison changes when both sides meet already, or only after that; by whether the
+#: left one falls or grows against the right one.
+_MEETS_AT_ONCE: Final[dict[type[ast.cmpop], tuple[bool, bool]]] = {
+    ast.GtE: (False, True),
+    ast.Lt: (False, True),
+    ast.Gt: (True, False),
+    ast.LtE: (True, False),
+    ast.Eq: (True, True),
+    ast.NotEq: (True, True),
+}
+#: Whether it holds for good after that.
+_HOLDS_AFTER: Final[dict[type[ast.cmpop], tuple[bool, bool]]] = {
+    ast.GtE: (False, True),
+    ast.Gt: (False, True),
+    ast.Lt: (True, False),
+    ast.LtE: (True, False),
+    ast.Eq: (False, False),
+    ast.NotEq: (True, True),
+}
+
+
+def _crossing(
+    read: Callable[[Scene], bool],
+    lines: tuple[Callable[[Scene], _Line], Callable[[Scene], _Line]],
+    op: type[ast.cmpop],
+    edge: Callable[[Scene], float],
+) -> _At:
+    left, right = lines
+    at_once, holds_after = _MEETS_AT_ONCE[op], _HOLDS_AFTER[op]
+
+    def at(scene: Scene) -> Stands:
+        one, other, now_ms = left(scene), right(scene), scene.at_ms
+        holds, until_ms = read(scene), edge(scene)
+        per_ms = one.per_ms - other.per_ms
+        gap = one.value - other.value
+        if not per_ms or isnan(per_ms) or isnan(gap):
+            return Stands(holds, until_ms)
+        meets_ms = now_ms - gap / per_ms
+        if abs(meets_ms) == inf:
+            return Stands(holds, until_ms)
+        grows = per_ms > 0
+        if at_once[grows]:
+            changes_ms = ceil(meets_ms - _NEAR_MS)
+        else:
+            changes_ms = floor(meets_ms + _NEAR_MS) + 1
+        if changes_ms <= now_ms and holds is not holds_after[grows] and meets_ms > now_ms - 1:
+            # They are equal for this millisecond, or will be in less than the next.
+            changes_ms = now_ms + 1
+        return Stands(holds, min(until_ms, changes_ms) if changes_ms > now_ms else until_ms)
+
+    return at
+
+
+def _constant_line(value: float) -> Callable[[Scene], _Line]:
+    line = _Line(value, 0.0)
+    return lambda _scene: line
+
+
+def _line_of(name: str, moves: Moves | None) -> Callable[[Scene], _Line]:
+    if moves is None or not moves.is_clock:
+        return lambda scene: _Line(float(scene[name]), 0.0)
+    return lambda scene: _Line(float(scene[name]), moves.at(scene).per_ms)
+
+
+def _sum(
+    one: Callable[[Scene], _Line], other: Callable[[Scene], _Line], sign: float
+) -> Callable[[Scene], _Line]:
+    def line(scene: Scene) -> _Line:
+        left, right = one(scene), other(scene)
+        return _Line(left.value + sign * right.value, left.per_ms + sign * right.per_ms)
+
+    return line
+
+
+def _scaled(
+    one: Callable[[Scene], _Line], by: Callable[[Scene], _Line]
+) -> Callable[[Scene], _Line]:
+    def line(scene: Scene) -> _Line:
+        number, factor = one(scene), by(scene).value
+        return _Line(number.value * factor, number.per_ms * factor)
+
+    return line
+
+
+def _inverse(one: Callable[[Scene], _Line]) -> Callable[[Scene], _Line]:
+    def line(scene: Scene) -> _Line:
+        value = one(scene).value
+        return _Line(1 / value if value else float("nan"), 0.0)
+
+    return line

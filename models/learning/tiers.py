@@ -1,0 +1,166 @@
+"""How customers are spread by what makes a value tier: how often they buy, for how much an order,
+how often they come, and how much is expected of them.
+
+Cut points are drawn anew every ``tiers.recut`` alone: with each snapshot they would move customers
+who did nothing.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from config.duration import DAY_MS
+from config.limits import NotNegative, PositiveInt, PositiveMs, Share
+from config.parameters import Parameters, Section
+from models.learning.lessons import Tally
+from models.learning.tallies import NO_DAY
+
+TIERS_NAME: Final = "tiers"
+
+
+class TierParameters(Section, frozen=True):
+    """``frequency``, ``average_order``, ``active_days`` and ``expected``: cut points between fifths
+    of customers until enough of them were seen; amounts in the shop's currency.
+    """
+
+    section = TIERS_NAME
+    enabled: bool
+    vip: Share
+    vip_until: Share
+    vip_orders: PositiveInt
+    grace: PositiveMs
+    potential: Share
+    potential_until: Share
+    recut: PositiveMs
+    frequency: tuple[NotNegative, ...]
+    average_order: tuple[NotNegative, ...]
+    active_days: tuple[NotNegative, ...]
+    expected: tuple[NotNegative, ...]
+
+
+class Side(StrEnum):
+    """What customers are ranked by: orders of 365 days, net of one of these, active days of 28, and
+    net expected within 90 days. Amounts are in typical orders of the shop, as the operator says.
+    """
+
+    FREQUENCY = "frequency"
+    AVERAGE_ORDER = "average_order"
+    ACTIVE_DAYS = "active_days"
+    EXPECTED = "expected"
+
+
+_AMOUNTS = tuple(2.0 ** (step / 2) for step in range(-8, 9))
+#: The upper ends of bins; there is one more above them.
+ENDS: Final[Mapping[Side, tuple[float, ...]]] = {
+    Side.FREQUENCY: (1, 2, 3, 4, 5, 7, 10, 15, 22, 32),
+    Side.AVERAGE_ORDER: _AMOUNTS,
+    Side.ACTIVE_DAYS: (0, 1, 2, 3, 4, 6, 9, 14, 20),
+    Side.EXPECTED: _AMOUNTS,
+}
+
+
+def bin_of(side: Side, value: float) -> int:
+    """The bin that a value is in; its upper end belongs to it."""
+    return bisect_left(ENDS[side], value)
+
+
+class TierCuts(Struct, frozen=True, rename="camel"):
+    """How many customers were in each bin, by side, when cut points were drawn; nothing before
+    enough of them were seen.
+    """
+
+    drawn_at_ms: int = 0
+    counts: dict[str, tuple[int, ...]] = {}
+
+    def rank(self, side: Side, value: float) -> float | None:
+        """The share of customers at or below the value; None before there are cut points."""
+        counts = self.counts.get(side)
+        if counts is None:
+            return None
+        place = bin_of(side, value)
+        all_of_them, below = 0, 0
+        for other, count in enumerate(counts):
+            all_of_them += count
+            below += count if other < place else 0
+        if not all_of_them:
+            # Of nobody is known what is expected of them, before there is a model.
+            return None
+        return (below + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+
+
+def _part_of_bin(side: Side, place: int, value: float) -> float:
+    """The part of a bin's customers who are at or below the value, as if they were spread evenly.
+    Bins of days and orders, and the last one, are counted whole.
+    """
+    ends = ENDS[side]
+    if side in (Side.FREQUENCY, Side.ACTIVE_DAYS) or place == len(ends):
+        return 1.0
+    begin = ends[place - 1] if place else 0.0
+    return (value - begin) / (ends[place] - begin)
+
+
+def rank_by_fifths(cuts: Sequence[float], value: float) -> float:
+    """The share of customers at or below a value, by the operator's cut points."""
+    return (1 + bisect_left(cuts, value)) / (len(cuts) + 1)
+
+
+def key_of(side: Side, place: int) -> str:
+    """The key of a bin in the sums of all customers."""
+    return f"{side}:{place}"
+
+
+class TierCutsState(Struct, rename="camel"):
+    """``counts``: customers by the key of a bin, each as of their latest look."""
+
+    counts: dict[str, int] = {}
+    drawn: TierCuts = TierCuts()
+
+
+class TierCutsLearner:
+    """Counts customers by bin, in any order, and draws cut points now and then."""
+
+    knows_enough = True
+
+    def __init__(self, state: Any, parameters: Parameters) -> None:
+        self._state: TierCutsState = state or TierCutsState()
+        self._parameters = parameters
+
+    def learn(self, tally: Tally) -> None:
+        """Count the customers that came to a bin or left it."""
+        if tally.part != TIERS_NAME:
+            return
+        counts = self._state.counts
+        for key, day, amount in tally.sums:
+            if day == NO_DAY:
+                counts[key] = counts.get(key, 0) + amount
+
+    def state(self) -> TierCutsState:
+        """The whole state, enough to restore the learner."""
+        return self._state
+
+    def draw(self, now_ms: int) -> TierCuts:
+        """The cut points in force: new ones if those are old enough and enough customers known."""
+        state, section = self._state, self._parameters.of(TierParameters)
+        drawn = state.drawn
+        is_due = not drawn.counts or now_ms >= drawn.drawn_at_ms + section.recut
+        if is_due and self._customers() >= self._parameters.learning.minimum_examples:
+            state.drawn = TierCuts(now_ms // DAY_MS * DAY_MS, self._counts())
+        return state.drawn
+
+    def _customers(self) -> int:
+        customers = 0
+        for place in range(len(ENDS[Side.FREQUENCY]) + 1):
+            customers += self._state.counts.get(key_of(Side.FREQUENCY, place), 0)
+        return customers
+
+    def _counts(self) -> dict[str, tuple[int, ...]]:
+        counts = self._state.counts
+        return {
+            str(side): tuple(
+                max(counts.get(key_of(side, place), 0), 0) for place in range(len(ends) + 1)
+            )
+            for side, ends in ENDS.items()
+        }

@@ -1,0 +1,67 @@
+"""A set in Redis for each segment: the ids of its members, written with their profiles."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+
+#: Keys looked at in one go.
+KEYS_PER_LOOK = 2_000
+#: Put a customer into the first of the sets, and take them out of the others. A key that holds
+#: something else stops nobody.
+_FOLLOW = """
+local within = tonumber(ARGV[2])
+for place, key in ipairs(KEYS) do
+    redis.pcall(place <= within and "SADD" or "SREM", key, ARGV[1])
+end
+"""
+
+
+def segment_key(settings: Settings, name: str) -> str:
+    """The key of a segment's members, a set of ids."""
+    return f"{settings.topic_prefix}keepstream:segment:{name}"
+
+
+class SegmentSets:
+    """Keeps the sets of the segments called ``names``; ``member_of`` says which a customer is in,
+    as far as this worker knows: none of them for somebody who has no profile.
+    """
+
+    def __init__(
+        self, settings: Settings, names: Sequence[str], member_of: Callable[[str], Collection[str]]
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._member_of = member_of
+
+    def follow(self, pipeline: Any, customer: str) -> None:
+        """Have a customer in the sets of their segments and in no other."""
+        if not self._names:
+            return
+        members = self._member_of(customer)
+        within = [name for name in self._names if name in members]
+        without = [name for name in self._names if name not in members]
+        keys = [segment_key(self._settings, name) for name in (*within, *without)]
+        pipeline.eval(_FOLLOW, len(keys), *keys, customer, len(within))
+
+    async def forget_gone(self, client: "redis.Redis") -> bool:
+        """Delete the sets of segments that are declared no more; False when Redis did not answer to
+        the end.
+        """
+        kept = {segment_key(self._settings, name).encode() for name in self._names}
+        cursor, pattern = 0, segment_key(self._settings, "*")
+        try:
+            while True:
+                found: Any = await client.scan(
+                    cursor, match=pattern, count=KEYS_PER_LOOK, _type="SET"
+                )
+                cursor, keys = found
+                if gone := [key for key in keys if key not in kept]:
+                    await client.unlink(*gone)
+                if not cursor:
+                    return True
+        except (RedisError, OSError):
+            return False

@@ -1,0 +1,261 @@
+"""Class and stage of a customer: what is true now, when it became so, and the funnel of all."""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import isnan
+
+import pytest
+from msgspec.structs import replace
+
+from models.customer.life_stages import LifecycleParameters
+from models.customer.lifecycle import LIFECYCLE
+from models.customer.part import KEYS_MAX
+from models.customer.row import Row
+from models.decisions.trigger import Trigger
+from models.engine import Effect
+from models.events.event import Event
+from models.learning.lessons import Tally
+from models.learning.population import Population
+from tests.models.lines import (
+    HOUR_MS,
+    PARAMETERS,
+    PRIOR,
+    at,
+    context,
+    happened,
+    lived,
+    lived_with_effects,
+    scene,
+    waited,
+)
+
+
+def bought(day: float) -> Event:
+    return happened("Order Completed", at(day), order_id=f"o-{day}", revenue=50.0)
+
+
+def refunded(day: float, after: float) -> Event:
+    return happened("Order Refunded", at(after), order_id=f"o-{day}")
+
+
+def steps(events: Iterable[Event], until: float) -> tuple[list[tuple[str, float]], list[Effect]]:
+    """(stage, the day since when) of each that was found, and all effects."""
+    row, effects, found = Row(), list[Effect](), list[tuple[str, float]]()
+    ends = [*events, None]
+    for event in ends:
+        if event is None:
+            row, more = waited(row, at(until))
+        else:
+            # What was due by then is found at its own time.
+            row, before = waited(row, event.occurred_at_ms - 1)
+            _note(found, row)
+            row, more = lived_with_effects([event], row=row)
+            effects += before
+        effects += more
+        _note(found, row)
+    return found, effects
+
+
+def _note(found: list[tuple[str, float]], row: Row) -> None:
+    state = row.read(LIFECYCLE)
+    day = round((state.stage_since_ms - at()) / at(1, ms=-at()), 3)
+    if state.stage and (state.stage, day) not in found[-1:]:
+        found.append((state.stage, day))
+
+
+HOUR = round(1 / 24, 3)
+ADA = [
+    happened("page", at(0)),
+    happened("Product Added", at(1), product_id="p-1", price=10.0),
+    *(bought(day) for day in (2, 30, 60)),
+    happened("Survey Responded", at(61), kind="nps", score=10),
+    refunded(60, 70),
+]
+
+
+def told(effects: Iterable[Effect]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for effect in effects:
+        if isinstance(effect, Tally) and effect.part == LIFECYCLE.name:
+            for key, _day, amount in effect.sums:
+                sums[key] += amount
+    return +sums
+
+
+def fired(effects: Iterable[Effect]) -> list[tuple[str, str]]:
+    mine = {"customer-lost", "interest-faded", "became-advocate"}
+    found = [one for one in effects if isinstance(one, Trigger) and one.kind in mine]
+    return [(one.kind, one.timestamp) for one in found]
+
+
+def test_each_stage_is_what_is_true_an_hour_after_it_came_true() -> None:
+    found, effects = steps(ADA, 71)
+
+    expected = [
+        ("awareness", 0),
+        ("consideration", 1),
+        ("purchase", 2),
+        ("loyalty", 60),
+        ("advocacy", 61),
+        # Two purchase days are left of three.
+        ("purchase", 70),
+    ]
+    assert [(stage, round(day + HOUR, 3)) for stage, day in expected] == found
+    assert [("became-advocate", "2026-03-03T01:00:00.000Z")] == fired(effects)
+
+
+def test_how_long_somebody_stayed_at_a_stage_is_told_when_they_leave_it() -> None:
+    sums = told(steps(ADA, 71)[1])
+
+    hours = {stage: sums[f"hours:{stage}"] for stage in ("awareness", "consideration", "purchase")}
+    assert {"awareness": 24, "consideration": 24, "purchase": 58 * 24} == hours
+    # What was reached once stays reached, for the funnel alone.
+    assert 1 == sums["reached:advocacy:other"]
+    assert 1 == sums["stage:purchase"]
+
+
+def test_one_sign_that_is_just_enough_is_consideration_until_half_of_it_is_left() -> None:
+    found, effects = steps([*ADA[:2], happened("page", at(5))], 60)
+
+    assert ["awareness", "consideration", "awareness"] == [stage for stage, _ in found]
+    # 3 points are 1.25 after 30 · log2(3 / 1.25) = 37.89 days, to the millisecond.
+    assert [("interest-faded", "2026-02-08T21:23:05.180Z")] == fired(effects)
+
+
+def test_three_looks_within_a_week_are_consideration_and_two_are_not() -> None:
+    looks = [happened("Product Viewed", at(2 * n), product_id=f"p-{n}") for n in range(3)]
+    stages = [waited(lived(looks[:n]), at(2 * n - 1))[0].read(LIFECYCLE).stage for n in range(1, 4)]
+
+    assert ["awareness", "awareness", "consideration"] == stages
+
+
+@pytest.mark.parametrize(
+    ("events", "day", "expected"),
+    [
+        ([happened("page", at(0))], 1, "potential"),
+        ([bought(0)], 89, "new"),
+        ([bought(0)], 90.1, "existing"),
+        ([bought(0), bought(10)], 11, "existing"),
+        # The usual gap of one who bought once is the shop's, of 30 days: lost after four of them.
+        ([bought(0)], 119.9, "existing"),
+        ([bought(0)], 120.1, "lost"),
+        # A weekly buyer: nobody is lost before 90 days.
+        ([bought(7 * n) for n in range(10)], 63 + 89.9, "existing"),
+        ([bought(7 * n) for n in range(10)], 63 + 90, "lost"),
+        ([bought(0), bought(10), bought(200)], 201, "returned"),
+        ([bought(0), bought(10), bought(200), bought(220)], 289, "returned"),
+        ([bought(0), bought(10), bought(200), bought(280)], 290.1, "existing"),
+        # By the year: a year and a half of silence is nothing yet.
+        ([bought(0), bought(365), bought(730)], 730 + 500, "existing"),
+        ([bought(0), bought(365), bought(730)], 730 + 731, "lost"),
+        # Given back, it was no purchase.
+        ([bought(0), refunded(0, 5)], 6, "potential"),
+    ],
+)
+def test_a_class_is_by_purchases_and_silence(
+    events: list[Event], day: float, expected: str
+) -> None:
+    row, _ = waited(lived(events), at(day))
+
+    assert expected == scene(row, at(day))["customer_class"]
+
+
+def test_somebody_is_lost_at_the_millisecond_without_an_event() -> None:
+    row, _ = waited(lived([bought(0), bought(10)]), at(50))
+    lost_ms = row.due("stage").due_ms
+    before, nothing = waited(row, lost_ms - 1)
+    after, effects = waited(before, lost_ms)
+
+    assert "existing" == before.read(LIFECYCLE).customer_class
+    assert [] == fired(nothing)
+    assert ("lost", "existing") == (
+        scene(after, lost_ms)["customer_class"],
+        scene(after, lost_ms)["class_before"],
+    )
+    assert ["customer-lost"] == [kind for kind, _ in fired(effects)]
+
+
+def test_what_others_buy_brings_nobody_back() -> None:
+    row, _ = waited(lived([bought(0)]), at(121))
+    slower = PRIOR.replace(replace(PRIOR.of(Population), gap_days=90.0), version=1)
+    within = context(snapshot=slower)
+    # A page later, the shop's usual gap is three times as long.
+    row = lived([happened("Product Shared", at(125))], row=row, within=within)
+    row, effects = waited(row, at(200), within=within)
+
+    assert "lost" == row.read(LIFECYCLE).customer_class
+    assert [] == fired(effects)
+
+
+def test_nothing_is_said_of_a_loyal_customer_who_is_back_before_their_gap_is_out() -> None:
+    monthly = [bought(30 * n) for n in range(6)]
+    row, effects = lived_with_effects(monthly)
+    back, more = lived_with_effects([bought(150 + 44)], row=row)
+    back, after = waited(back, at(200))
+
+    assert [] == fired([*effects, *more, *after])
+    assert "loyalty" == back.read(LIFECYCLE).stage
+    assert at(60, hours=1) == back.read(LIFECYCLE).stage_since_ms
+
+
+def test_a_refund_within_the_hour_moves_nobody() -> None:
+    found, effects = steps([happened("page", at(0)), bought(3), refunded(3, 3.02)], 10)
+
+    assert [("awareness", HOUR)] == found
+    assert 0 == told(effects)["reached:purchase:other"]
+
+
+def test_two_shares_make_an_advocate_and_one_does_not() -> None:
+    loyal = [bought(day) for day in (0, 20, 40)]
+    shares = [happened("Product Shared", at(41 + n), product_id="p") for n in range(2)]
+    stages = [waited(lived([*loyal, *shares[:n]]), at(45))[0].read(LIFECYCLE).stage for n in (1, 2)]
+
+    assert ["loyalty", "advocacy"] == stages
+
+
+def test_the_funnel_says_how_many_go_on_from_each_step() -> None:
+    """Four customers who reached five, one, two and three stages."""
+    assert LIFECYCLE.population is not None
+    reached = dict(
+        zip(
+            ("awareness", "consideration", "purchase", "loyalty", "advocacy"),
+            (4, 3, 2, 1, 1),
+            strict=True,
+        )
+    )
+    sums = {f"reached:{stage}:web": count for stage, count in reached.items()}
+    found = {
+        sample.labels: sample.value
+        for sample in LIFECYCLE.population.samples(sums, PARAMETERS)
+        if sample.measure.name == "keepstream_funnel_conversion_ratio"
+    }
+
+    assert {
+        ("consideration", "web"): 0.75,
+        ("purchase", "web"): pytest.approx(2 / 3),
+        ("loyalty", "web"): 0.5,
+        ("advocacy", "web"): 1.0,
+    } == found
+
+
+def test_a_buyer_who_was_never_seen_online_has_considered_too() -> None:
+    store = happened("Order Completed", at(), channel="store", order_id="o", revenue=5.0)
+    sums = told(waited(lived([store]), at(1))[1])
+
+    keys = ("reached:awareness:store", "reached:consideration:store", "reached:purchase:store")
+    assert [1, 1, 1] == [sums[key] for key in keys]
+
+
+def test_before_the_first_look_nothing_is_known() -> None:
+    row = lived([happened("page", at())])
+
+    assert ("", "") == (scene(row, at())["customer_class"], scene(row, at())["stage"])
+    assert isnan(float(scene(row, at())["stage_days"]))
+    assert 2.0 == scene(waited(row, at(3))[0], at(2) + HOUR_MS)["stage_days"]
+
+
+def test_there_are_few_enough_sums_for_metrics() -> None:
+    assert LIFECYCLE.population is not None
+    keys = LIFECYCLE.population.keys(PARAMETERS)
+    assert len(keys) == len(set(keys)) <= KEYS_MAX
+    assert PARAMETERS.of(LifecycleParameters).enabled

@@ -1,0 +1,194 @@
+"""Bands of churn risk; and who left without a word, once for each time and never by a score."""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import isnan
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from models.customer.risk import RISK, RiskParameters, band_of
+from models.decisions.trigger import Trigger
+from models.engine import Effect
+from models.events.event import Event
+from models.learning.bgnbd import BgNbd
+from models.learning.gamma_gamma import GammaGamma
+from models.learning.lessons import Tally
+from models.learning.population import Population
+from models.parameters import load_parameters
+from tests.models.lines import (
+    PARAMETERS,
+    PRIOR,
+    at,
+    context,
+    happened,
+    lived,
+    lived_with_effects,
+    scene,
+    waited,
+)
+
+SECTION = PARAMETERS.of(RiskParameters)
+#: A shop that knows how customers usually buy.
+TAUGHT = context(
+    snapshot=PRIOR.replace(
+        replace(
+            PRIOR.of(Population),
+            bgnbd=BgNbd(0.4, 2.0, 0.7, 2.5),
+            gamma_gamma=GammaGamma(2.0, 3.0, 50.0),
+        ),
+        version=1,
+    )
+)
+
+
+def bought(day: float) -> Event:
+    return happened("Order Completed", at(day), order_id=f"o-{day}", revenue=50.0)
+
+
+def told(effects: Iterable[Effect]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for effect in effects:
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            for key, _day, amount in effect.sums:
+                sums[key] += amount
+    return +sums
+
+
+def fired(effects: Iterable[Effect], kind: str) -> list[str]:
+    return [one.timestamp[:10] for one in effects if isinstance(one, Trigger) and one.kind == kind]
+
+
+@pytest.mark.parametrize(
+    ("before", "probabilities", "bands"),
+    [
+        ("", (0.3,), "low"),
+        ("", (0.5, 0.45, 0.4, 0.39), "medium medium medium low"),
+        ("", (0.69, 0.7, 0.62, 0.6, 0.59), "medium high high high medium"),
+        ("high", (0.39,), "low"),
+        ("low", (0.45, 0.5), "low medium"),
+        # A score that wavers about a limit moves somebody once.
+        ("", (0.72, 0.66, 0.71, 0.62, 0.74, 0.61), "high high high high high high"),
+    ],
+)
+def test_a_band_is_left_at_a_lower_limit_than_it_is_entered(
+    before: str, probabilities: tuple[float, ...], bands: str
+) -> None:
+    found = []
+    for probability in probabilities:
+        before = band_of(probability, before, SECTION)
+        found.append(str(before))
+
+    assert bands.split() == found
+
+
+def test_a_customer_is_moved_at_check_ins_and_back_at_the_end_of_a_purchase_day() -> None:
+    weekly = [bought(7 * n) for n in range(14)]
+    row, effects = lived_with_effects(weekly, within=TAUGHT)
+    bands = [(row.read(RISK).band, at(91))]
+    for day in range(92, 150):
+        row, more = waited(row, at(day), within=TAUGHT)
+        effects += more
+        if row.read(RISK).band != bands[-1][0]:
+            bands.append((row.read(RISK).band, row.read(RISK).since_ms))
+    row, more = lived_with_effects([bought(150)], row=row, within=TAUGHT)
+    row, more = waited(row, at(151), within=TAUGHT)
+
+    assert ["low", "medium", "high"] == [band for band, _ in bands]
+    # Each on the grid of check-ins, a second before midnight.
+    assert all((since_ms - at(1) + 1_000) % at(7, ms=-at()) == 0 for _, since_ms in bands[1:])
+    assert ("low", "high") == (row.read(RISK).band, row.read(RISK).before)
+    assert {"band:low": 1} == told([*effects, *more])
+
+
+@pytest.mark.parametrize(
+    ("complaint", "is_silent"),
+    [
+        (None, True),
+        (("Ticket Opened", 40 - 59, {"ticket_id": "t"}), False),
+        (("Ticket Opened", 40 - 61, {"ticket_id": "t"}), True),
+        # Whoever complains after the purchase has said why they do not come back.
+        (("Complaint Filed", 45, {"ticket_id": "t"}), False),
+        (("Survey Responded", 45, {"kind": "nps", "score": 3}), False),
+        (("Survey Responded", 45, {"kind": "nps", "score": 9}), True),
+        (("Product Reviewed", 45, {"rating": 1}), False),
+        (("Product Reviewed", 45, {"rating": 5}), True),
+        # What they ran into is not what they said.
+        (("Coupon Denied", 45, {}), True),
+    ],
+)
+def test_who_left_was_silent_if_nothing_bad_was_heard(
+    complaint: tuple[str, float, dict[str, Any]] | None, is_silent: bool
+) -> None:
+    events = [bought(-30), bought(40)]
+    if complaint is not None:
+        name, day, said = complaint
+        events.append(happened(name, at(day), **said))
+    events.sort(key=lambda event: event.occurred_at_ms)
+
+    effects = waited(lived(events), at(130))[1]
+
+    assert (1, int(is_silent)) == (told(effects)["episodes"], told(effects)["silent"])
+
+
+def test_somebody_leaves_once_however_often_they_were_looked_at() -> None:
+    row, effects = lived_with_effects([bought(0), bought(10)])
+    almost, nothing = waited(row, at(100, ms=-1))
+    gone, left = waited(almost, at(100))
+    _, later = waited(gone, at(330))
+    back, _ = lived_with_effects([bought(101)], row=gone)
+    _, again = waited(back, at(191))
+
+    assert 0 == told([*effects, *nothing])["episodes"]
+    assert 1 == told(left)["episodes"]
+    assert 0 == told(later)["episodes"]
+    assert 1 == told(again)["episodes"]
+
+
+def test_the_silent_share_is_of_those_who_left_and_comes_with_their_number() -> None:
+    assert RISK.population is not None
+    samples = {
+        (sample.measure.name, *sample.labels): sample.value
+        for sample in RISK.population.samples({"episodes": 50, "silent": 19}, PARAMETERS)
+    }
+
+    assert 0.38 == samples["keepstream_silent_churn_share",]
+    assert 50 == samples["keepstream_churn_episodes", "all"]
+    assert 19 == samples["keepstream_churn_episodes", "silent"]
+    nobody = [one.measure.name for one in RISK.population.samples({}, PARAMETERS)]
+    assert "keepstream_silent_churn_share" not in nobody
+
+
+def test_who_drifts_is_told_before_anybody_takes_them_for_lost() -> None:
+    """Fourteen purchases, one every third day, and then none."""
+    row = lived([bought(3 * n) for n in range(14)], within=TAUGHT)
+    _, effects = waited(row, at(39 + 60), within=TAUGHT)
+
+    assert ["2026-02-26"] == fired(effects, "drifting")
+    assert fired(effects, "drifting") < fired(effects, "churn-risk")
+
+
+def test_nothing_is_said_of_somebody_who_buys_as_seldom_as_ever() -> None:
+    """Every six weeks: fourteen days without a purchase are nothing unusual."""
+    row, effects = lived_with_effects([bought(42 * n) for n in range(9)], within=TAUGHT)
+    _, more = waited(row, at(42 * 8 + 41), within=TAUGHT)
+
+    assert [] == fired([*effects, *more], "drifting")
+
+
+def test_of_somebody_unknown_there_is_no_band() -> None:
+    row = lived([happened("page", at())])
+
+    assert "" == scene(row, at())["churn_band"]
+    assert isnan(float(scene(row, at())["complaint_days"]))
+    complained = lived([happened("Complaint Filed", at(), ticket_id="t")])
+    assert 3.0 == scene(complained, at(3))["complaint_days"]
+
+
+def test_limits_that_cross_are_refused() -> None:
+    crossed = replace(SECTION, high_until=0.8)
+    assert [] == list(SECTION.problems())
+    assert len(list(crossed.problems())) == 1
+    with pytest.raises(ValueError, match="must ascend"):
+        load_parameters(assignments=["risk.medium_until=0.9"])
