@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,7 +64,7 @@ class Deployment:
         programs: Sequence[Program] = (PRESENT,),
         **overrides: int | str,
     ) -> None:
-        """``programs``: what workers run, in turn."""
+        """``programs``: what workers run in turn that are not told what to run."""
         self.settings = load_settings(
             {},
             bootstrap_servers=bootstrap_servers,
@@ -73,7 +74,7 @@ class Deployment:
         )
         self.directory = directory
         self.workers: list[Worker] = []
-        self._programs = programs
+        self._programs = cycle(programs)
         create_topics(self.settings)
 
     @property
@@ -107,7 +108,7 @@ class Deployment:
         """Start a worker, for which all is aloud unless ``is_live`` is False."""
         if is_live:
             arguments = ("--live", *arguments)
-        program = program or self._programs[len(self.workers) % len(self._programs)]
+        program = program or next(self._programs)
         process = ServerProcess(f"worker-{len(self.workers)}", self.directory)
         worker = Worker(process, {**self.environment, **environment}, arguments, program)
         self.workers.append(worker)
