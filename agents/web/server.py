@@ -22,7 +22,7 @@ from agents.ration import WebTime
 from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
-from agents.web.operation import add_operations
+from agents.web.operation import Answering, add_operations
 from agents.web.operations import (
     CUSTOMER,
     CUSTOMERS,
@@ -191,9 +191,6 @@ def routes(
             return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
-    async def try_event(request: web.Request) -> web.Response:
-        return await _tried(customers, request)
-
     application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
     add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
@@ -205,8 +202,17 @@ def routes(
             (SEGMENT, customers.segments.members_of),
         )
     if customers.tried is not None:
-        add_operations(application, (DRY_RUN, try_event))
+        add_operations(application, (DRY_RUN, _trying(customers)))
     return application
+
+
+def _trying(customers: LiveCustomers) -> Answering:
+    """Answers what an event would do."""
+
+    async def try_event(request: web.Request) -> web.Response:
+        return await _tried(customers, request)
+
+    return try_event
 
 
 @web.middleware

@@ -3,7 +3,7 @@ would get.
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from time import time
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, decode_
 from streams.graves import Fingerprints
 from streams.webhooks.addresses import NOT_PUBLIC, is_inner_literal
 from streams.webhooks.destinations import Composer, Request
-from streams.webhooks.messages import SEGMENT, message_of, wants
+from streams.webhooks.messages import SEGMENT, SEGMENTS, message_of, wants
 from streams.webhooks.templates import TemplateError
 
 #: Headers that let whoever knows them in.
@@ -35,7 +35,7 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
             ("kind", endpoint.rule.kinds, kinds),
             ("channel", endpoint.rule.channels, channels),
             ("segment", endpoint.rule.segments, segments_of(parameters)),
-            ("fact", endpoint.rule.facts, set(FACTS)),
+            ("fact", endpoint.rule.facts, FACTS),
         ):
             for name in named:
                 if name not in known:
@@ -55,16 +55,21 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
             )
 
 
-def segments_of(parameters: Parameters) -> set[str]:
-    """The segments that a customer may be in."""
-    values = FACTS[SEGMENT].values
-    assert values is not None
-    return {str(name) for name in values(parameters)}
+def segments_of(parameters: Parameters) -> dict[str, str]:
+    """The segments that a customer may be in, each with the fact that tells it."""
+    named = FACTS[SEGMENT].values
+    assert named is not None
+    declared = [segment.name for segment in parameters.segments.segments]
+    return {
+        **dict.fromkeys(declared, SEGMENTS),
+        **{str(name): SEGMENT for name in named(parameters)},
+    }
 
 
 def _require_told(endpoint: Endpoint, parameters: Parameters) -> None:
     rule, told = endpoint.rule, parameters.rules.facts
-    wanted = (*rule.facts, *((SEGMENT,) if rule.segments else ()))
+    known = segments_of(parameters)
+    wanted = (*rule.facts, *dict.fromkeys(known[name] for name in rule.segments))
     for name in wanted:
         if name not in told:
             whole = ", ".join(f'"{one}"' for one in dict.fromkeys((*told, *wanted)))
@@ -75,7 +80,7 @@ def _require_told(endpoint: Endpoint, parameters: Parameters) -> None:
             )
 
 
-def _unknown(what: str, name: str, known: set[str]) -> str:
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     fix = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
     return f"there is no {what} {name!r}; {fix}"

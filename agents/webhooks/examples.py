@@ -18,7 +18,7 @@ from models.decisions.trigger import (
     Trigger,
     encode_decision,
 )
-from streams.webhooks.messages import SEGMENT
+from streams.webhooks.messages import SEGMENT, SEGMENTS
 
 _REASONS = (ReasonCode("cart_items", 1.0, "1 in the cart"),)
 _CAUSE = Cause(deadline="cart-idle:1772650800000")
@@ -89,7 +89,7 @@ def as_asked_for(decided: Decision, rule: EndpointRule) -> Decision:
         decided = replace(decided, kind=taken[0]) if taken else decided
     facts: FactsTold = {name: _EXAMPLE[FACTS[name].kind] for name in rule.facts}
     if rule.segments:
-        facts[SEGMENT] = rule.segments[0]
+        facts |= {SEGMENT: rule.segments[0], SEGMENTS: rule.segments[:1]}
     return replace(decided, facts=facts)
 
 

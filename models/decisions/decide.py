@@ -199,8 +199,12 @@ def _facts_told(scene: Scene) -> FactsTold | UnsetType:
     known: FactsTold = {}
     for name in names:
         value = scene[name]
-        is_known = value != "" if isinstance(value, str) else isfinite(value)
-        known[name] = value if is_known else None
+        if not isinstance(value, str):
+            known[name] = value if isfinite(value) else None
+        elif FACTS[name].is_list:
+            known[name] = tuple(value.split())
+        else:
+            known[name] = value or None
     return known
 
 

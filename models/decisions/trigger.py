@@ -52,8 +52,9 @@ class ChurnReceipt(Struct, frozen=True, rename="camel"):
     scores: dict[str, float] = {}
 
 
-#: Facts of a customer by their names; null for one that is not known.
-FactsTold = dict[str, float | str | None]
+#: Facts of a customer by their names; null for one that is not known, a list for one of several
+#: names.
+FactsTold = dict[str, float | str | tuple[str, ...] | None]
 
 
 class Receipts(NamedTuple):

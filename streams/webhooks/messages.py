@@ -32,8 +32,9 @@ BODY_BYTES_MAX = 20_000
 #: What is left out of a message that would be larger, first what is asked for least;
 #: `keepstream explain ID` has all of it.
 LEFT_OUT_FIRST: Final = ("suppressed", "outranked", "churnReason", "churn", "reasons", "gates")
-#: The fact by which endpoints choose customers.
-SEGMENT: Final = "segment"
+#: The facts by which endpoints choose customers: the segment of recency, frequency and money, and
+#: those that the shop declares, of which there may be several.
+SEGMENT, SEGMENTS = "segment", "segments"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,8 +171,10 @@ def _is_of_one(message: Message, segments: Collection[str]) -> bool:
     """Whether the customer was in one of these when it was decided. A withdrawal does not say, and
     must be heard by whoever got the action.
     """
-    is_withdrawal = isinstance(message.content, ActionWithdrawn)
-    return is_withdrawal or message.facts([SEGMENT]).get(SEGMENT) in segments
+    if isinstance(message.content, ActionWithdrawn):
+        return True
+    told = message.facts((SEGMENT, SEGMENTS))
+    return told.get(SEGMENT) in segments or not set(segments).isdisjoint(told.get(SEGMENTS, ()))
 
 
 def body_of(message: Message, facts: Collection[str] = ()) -> bytes:

@@ -49,13 +49,22 @@ def properties(message: Message, endpoint: Endpoint) -> dict[str, str | float]:
     own name, and stands back where a property has it.
     """
     data = message.fields(endpoint.rule.facts)["data"]
-    facts = {name: value for name, value in data.get("facts", {}).items() if value is not None}
+    facts = flat(data.get("facts", {}))
     told = {name: data[field] for field, name in _TOLD.items() if data.get(field) is not None}
     if churn := data.get("churn"):
         told["churn_probability"] = churn["probability"]
     if reasons := data.get("reasons"):
         told["reasons"] = "; ".join(reason["words"] for reason in reasons)
     return {**facts, **told}
+
+
+def flat(facts: Mapping[str, Any]) -> dict[str, str | float]:
+    """What is known of facts, as texts and numbers."""
+    return {
+        name: ", ".join(value) if isinstance(value, list | tuple) else value
+        for name, value in facts.items()
+        if value is not None
+    }
 
 
 def _number_of(message: Message) -> int:
@@ -161,12 +170,12 @@ def mautic(message: Message, endpoint: Endpoint) -> Any:
         # Mautic takes a tag with a minus before it away.
         what, sign = content.action, "-"
     decided_at = datetime.fromtimestamp(_seconds(message), UTC)
-    facts = message.facts(endpoint.rule.facts)
+    facts = flat(message.facts(endpoint.rule.facts))
     return {
         endpoint.rule.field: message.user_id,
         "tags": [f"{sign}keepstream {what}"],
         "keepstream_decision": message.kind if sign else what,
         "keepstream_decision_id": message.id,
         "keepstream_decided_at": f"{decided_at:%Y-%m-%d %H:%M:%S}",
-        **{f"keepstream_{name}": value for name, value in facts.items() if value is not None},
+        **{f"keepstream_{name}": value for name, value in facts.items()},
     }

@@ -73,6 +73,8 @@ def test_a_check_shows_the_facts_that_are_chosen(
         (CRM + "    kinds: [cart-abandond]\n", "did you mean cart-abandoned?"),
         (CRM + "    channels: [e-mail]\n", "did you mean email?"),
         (CRM + "    segments: [champion]\n", "did you mean champions?"),
+        (CRM + "    segments: [vip-sliping]\n", "did you mean vip-slipping?"),
+        (CRM + "    segments: [vip-slipping]\n", 'set `facts = ["segments"]`'),
         (CRM + "    facts: [net_365]\n", "did you mean net_365d?"),
         (CRM + "    facts: [clv]\n", 'set `facts = ["clv"]` in [rules] of the parameters'),
         (CRM + "    facts: [clv]\n    segments: [lost]\n", 'facts = ["clv", "segment"]'),

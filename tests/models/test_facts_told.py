@@ -37,7 +37,7 @@ def cart_left_alone(parameters: Parameters, *before: Event) -> tuple[Trigger, Ne
 
 
 def test_a_decision_tells_the_facts_that_are_asked_for() -> None:
-    told = telling("net_365d", "segment", "cart_value", "nps", "churn_probability")
+    told = telling("net_365d", "segment", "cart_value", "nps", "churn_probability", "segments")
 
     for decision in cart_left_alone(told):
         assert decision.churn is not None
@@ -47,6 +47,7 @@ def test_a_decision_tells_the_facts_that_are_asked_for() -> None:
         assert {
             "net_365d": 80.0,
             "cart_value": 60.0,
+            "segments": ("new-customers",),
             # There was no survey.
             "nps": None,
             "churn_probability": decision.churn.probability,

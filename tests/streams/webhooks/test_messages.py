@@ -80,6 +80,12 @@ def test_an_endpoint_gets_the_decisions_of_customers_in_its_segments() -> None:
             "in": TELLING,
             "another": others,
             "none": nobody,
+            "one of several": msgspec.structs.replace(
+                TRIGGER, facts={"segment": "lost", "segments": ("vip", "loyal")}
+            ),
+            "another that sounds so": msgspec.structs.replace(
+                TRIGGER, facts={"segments": ("loyal-once",)}
+            ),
             "not said": TRIGGER,
             "control": msgspec.structs.replace(TELLING, group="control"),
             # Who got the action must hear of it.
@@ -87,7 +93,9 @@ def test_an_endpoint_gets_the_decisions_of_customers_in_its_segments() -> None:
         }.items()
     }
 
-    assert {"in", "withdrawal"} == {name for name, is_taken in taken.items() if is_taken}
+    assert {"in", "one of several", "withdrawal"} == {
+        name for name, is_taken in taken.items() if is_taken
+    }
 
 
 def test_a_body_is_below_the_limit_whatever_is_in_the_decision() -> None:

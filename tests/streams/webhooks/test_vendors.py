@@ -13,7 +13,7 @@ import pytest
 
 from agents.webhooks.examples import ACTION, TRIGGER, WITHDRAWAL
 from config.endpoints import LOGINS, Endpoint, EndpointRule
-from models.decisions.trigger import ChurnReceipt, Decision
+from models.decisions.trigger import ChurnReceipt, Decision, FactsTold
 from streams.graves import Fingerprints
 from streams.webhooks.destinations import DESTINATIONS, GENERIC, Composer, Request
 from streams.webhooks.messages import message_of
@@ -110,7 +110,13 @@ WITH_SCORE = msgspec.structs.replace(
 )
 
 #: Chosen by all endpoints here; one has the name of a property.
-KNOWN = {"segment": "champions", "net_365d": 80.0, "nps": None, "value_at_stake": 1.0}
+KNOWN: FactsTold = {
+    "segment": "champions",
+    "segments": ("vip", "loyal"),
+    "net_365d": 80.0,
+    "nps": None,
+    "value_at_stake": 1.0,
+}
 TELLING = msgspec.structs.replace(TRIGGER, facts=KNOWN)
 
 
@@ -243,6 +249,7 @@ def test_the_facts_that_are_known_are_told_beside_the_decision(
     told = found(body(to, TELLING))
 
     assert ("champions", "80.0", None) == (told["segment"], str(told["net_365d"]), told.get("nps"))
+    assert "vip, loyal" == told["segments"]
     if to != "mautic":
         assert "24.0" == str(told["value_at_stake"])
 
