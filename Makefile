@@ -91,7 +91,7 @@ documents: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the
 	$(BIN)/keepstream schema asyncapi > docs/asyncapi.json
 
 .PHONY: reference
-reference: setup ## Write docs/reference anew from settings, parameters, commands, metrics and topics
+reference: setup-dev ## Write docs/reference anew from settings, parameters, commands, metrics and topics
 	$(BIN)/python -m agents.reference docs/reference
 
 .PHONY: docs

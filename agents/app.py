@@ -131,9 +131,10 @@ class Worker:
         """Connect to Kafka and Redis, start the background tasks; undo it all at the end."""
         settings, parameters, metrics = self.settings, self.parameters, self.metrics
         async with AsyncExitStack() as stack:
-            producer = await stack.enter_async_context(
-                running(new_outbox_producer(settings), settings)
-            )
+            producer, ingest_producer = [
+                await stack.enter_async_context(running(new_outbox_producer(settings), settings))
+                for _ in range(2)
+            ]
             redis = connect(settings)
             stack.push_async_callback(redis.aclose)
 
@@ -156,8 +157,10 @@ class Worker:
             trainer = TrainerAgent(self.snapshots, outbox(), settings, parameters, metrics)
             self.streams = streams = TriggerStreams(redis, settings, metrics)
             standings = partial(self.standings, trainer)
+            # By a producer of its own: one sends its next request to a broker when the one before
+            # is acknowledged, and neither hop is to wait for the other's.
             ingest = IngestAgent(
-                outbox(),
+                Outbox(ingest_producer, settings),
                 settings,
                 parameters,
                 metrics,

@@ -11,7 +11,7 @@ from models.customer.part import Fact
 from models.decisions.expression import hint
 
 #: Ways to count in one list, facts that one of them is by, and values that each of these may have.
-WAYS_MAX, FACTS_MAX, VALUES_MAX = 12, 2, 64
+WAYS_MAX, FACTS_MAX, VALUES_MAX = 24, 2, 64
 Value = float | str | None
 Way = tuple[str, ...]
 _TOGETHER: Final = "*"

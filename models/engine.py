@@ -208,10 +208,11 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
-    watch = plan.watch
-    taught = catch_up(row, customer, due_ms, context, watch) if watch.segments else []
+    watch, is_watched = plan.watch, False
     scene = Scene(row, customer, due_ms, context)
-    scene.lessons += taught
+    if watch.segments and watch.is_due(row, due_ms):
+        is_watched = True
+        scene.lessons += catch_up(row, customer, due_ms, context, watch)
     changed: list[str] = []
     times, is_looked_at = row.timers_by_code(), False
     for code, timer in plan.timers.items():
@@ -229,7 +230,7 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     looks = plan.looks if is_looked_at else NO_LOOKS
     for take_look in looks.values():
         take_look(scene)
-    if watch.segments and (segments := watch.after_timers(changed, looks)):
+    if is_watched and (segments := watch.after_timers(changed, looks)):
         look(scene, watch, segments)
     return scene
 

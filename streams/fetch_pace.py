@@ -18,8 +18,8 @@ from math import inf
 #: How long the broker holds a fetch for which there is nothing. Whatever else is asked on the same
 #: connection waits for as long: at each assignment once, for the fetch from before it.
 HELD_MS = 500
-#: Topics that are not paced are asked for this many times as often at most: other workers write to
-#: them as well, each at a time of its own.
+#: Other topics are asked for this many times as often at most: other workers write to them as well,
+#: each at a time of its own.
 TIMES_AS_OFTEN = 4
 
 
@@ -43,6 +43,9 @@ class FetchPace:
 
     def waits_s(self, topic: str, now_s: float) -> float:
         """For how long the topic is not asked for; 0 if it may be now."""
-        if topic in self._topics:
-            return max(self._paced_s + self._pace_s - now_s, 0.0)
-        return max(self._others_s + self._follow_s - now_s, 0.0)
+        turn_s = self._paced_s + self._pace_s
+        if topic not in self._topics:
+            # What followed from the last records is here: the rest may come with the next ones.
+            is_done = self._others_s > self._paced_s
+            turn_s = max(self._others_s + self._follow_s, turn_s if is_done else -inf)
+        return max(turn_s - now_s, 0.0)

@@ -8,7 +8,7 @@ from aiohttp import web
 from agents.console.console import Console
 from agents.console.knowledge import CustomersAsked
 from agents.console.ledger import look_in_ledger
-from agents.console.memory import Heard
+from agents.console.memory import HeardMoment
 from agents.console.pages.live import TONES, LiveEntry, entry_of
 from agents.console.pages.receipt import receipt_of
 from streams.decision_ledger import Found, Question
@@ -86,7 +86,7 @@ class _LivePages:
             await memory.wait(heard_of, min(left_s, PROBLEM_LOOK_S))
         return answer
 
-    def _event(self, heard: Heard, tone: str) -> bytes:
+    def _event(self, heard: HeardMoment, tone: str) -> bytes:
         place = f"id: {self._console.memory.run}-{heard.number}\n"
         entry = self._entry(heard.found, tone)
         if entry is None:

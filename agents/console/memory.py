@@ -22,7 +22,7 @@ NEWEST = 500
 RETRY_S = 2.0
 
 
-class Heard(NamedTuple):
+class HeardMoment(NamedTuple):
     """A moment, and its number in the order in which it was heard of."""
 
     number: int
@@ -40,7 +40,7 @@ class DecisionMemory:
         self.run = token_hex(4)
         self.problem: str | None = "the decision ledger is being read"
         self._number = 0
-        self._latest: OrderedDict[str, Heard] = OrderedDict()
+        self._latest: OrderedDict[str, HeardMoment] = OrderedDict()
         self._place: dict[str, str] = {}
         self._withdrawn: dict[str, ActionWithdrawn] = {}
         self._moments: dict[int, Moments] = {}
@@ -67,13 +67,13 @@ class DecisionMemory:
         self.problem = None
         self._wake()
 
-    def newest_first(self) -> Iterator[Heard]:
+    def newest_first(self) -> Iterator[HeardMoment]:
         """All that is remembered."""
         return reversed(self._latest.values())
 
-    def after(self, number: int) -> list[Heard]:
+    def after(self, number: int) -> list[HeardMoment]:
         """What was heard of after a number, in order."""
-        found: list[Heard] = []
+        found: list[HeardMoment] = []
         for heard in self.newest_first():
             if heard.number <= number:
                 break
@@ -107,7 +107,7 @@ class DecisionMemory:
         if any(name in self._place for name in ids):
             return
         self._number += 1
-        self._latest[ids[0]] = Heard(self._number, found)
+        self._latest[ids[0]] = HeardMoment(self._number, found)
         self._place |= dict.fromkeys(ids, ids[0])
         if found.withdrawal is not None:
             self._withdrawn[found.withdrawal.decision_id] = found.withdrawal

@@ -1,6 +1,7 @@
 """All customers counted by what is known of them: asked of the workers when somebody looks."""
 
 import asyncio
+from collections.abc import Iterable
 from time import monotonic
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from models.customer_list import CustomerList
 WORTH = "net_365d"
 #: Two facts that make a map.
 MAP = ("rfm_recency", "rfm_frequency")
+#: How facts end that say what was so before.
+_BEFORE = "_before"
 #: Counting looks at all rows, so it is done no more often than this.
 FRESH_S = 300.0
 #: The first count is worth waiting for.
@@ -51,7 +54,8 @@ class ShopCounts:
         return self._latest
 
     async def _count(self) -> None:
-        query = {"count": self._ways, "by": WORTH, "top": "1", "partial": "true"}
+        query = {"count": self._ways, "by": WORTH, "top": "1"}
+        query |= {"partial": "true", "by_segment": "true"}
         answer = await self._customers.customers(query)
         if answer.found is not None or self._latest is None or self._latest.found is None:
             self._latest = ShopCount(answer.found, answer.problem)
@@ -62,13 +66,29 @@ class ShopCounts:
 
 
 def ways_of(parameters: Parameters) -> str:
-    """The map, and each text of the facts that has few values, of parts that are switched on."""
-    on = [name for part in PARTS if part.is_on(parameters) for name in part.facts]
-    named = [
-        name
-        for name in on
-        if FACTS[name].kind is str
-        and FACTS[name].moment is None
-        and values_of(FACTS[name], parameters) is not None
-    ]
-    return ",".join(["*".join(MAP), *named[: WAYS_MAX - 1]])
+    """The map, and each text of the facts that has few values, of parts that are switched on; one
+    that says what was before, together with what it says that of.
+    """
+    singles, pairs = list[str](), list[str]()
+    for part in PARTS:
+        if part.is_on(parameters):
+            named = [name for name in part.facts if _has_few_texts(name, parameters)]
+            singles += [name for name in named if not name.endswith(_BEFORE)]
+            pairs += [f"{name}*{now}" for name in named if (now := now_of(name, named))]
+    return ",".join(["*".join(MAP), *singles, *pairs][:WAYS_MAX])
+
+
+def _has_few_texts(name: str, parameters: Parameters) -> bool:
+    fact = FACTS[name]
+    is_text = fact.kind is str and fact.moment is None
+    return is_text and values_of(fact, parameters) is not None
+
+
+def now_of(fact: str, facts: Iterable[str]) -> str:
+    """The one of a part's ``facts`` that says now what ``fact`` says of before; empty for one that
+    is of now.
+    """
+    if not fact.endswith(_BEFORE):
+        return ""
+    stem = fact.removesuffix(_BEFORE)
+    return next((name for name in facts if name == stem or name.endswith(f"_{stem}")), "")

@@ -95,7 +95,7 @@ _ATTRIBUTES: Final = {
     "ce_id": "The id, by which a repeat is known.",
     "ce_source": "Who says so.",
     "ce_type": "The kind, with its version.",
-    "ce_subject": "The customer's id, or of who was erased a fingerprint.",
+    "ce_subject": "The customer's id, or the fingerprint of one who was erased.",
     "ce_time": "When it was decided, in event time.",
     "content-type": "application/json.",
 }
@@ -104,8 +104,10 @@ _DECISION_HEADERS: Final = _headers_of(
         **_ATTRIBUTES,
         "ce_group": "treated or control.",
         "ce_causedat": "When the broker took the event that caused it, in ms since 1970.",
+        "ce_contaminated": "true for customers with decisions of both groups.",
+        "traceparent": "The trace of the event that caused it, if it is traced: W3C Trace Context.",
     },
-    ("ce_group", "ce_causedat"),
+    ("ce_group", "ce_causedat", "ce_contaminated", "traceparent"),
 )
 _NOTICE: Final = RecordKind(
     "ErasureNotice", "The fingerprint.", ErasureNotice, _headers_of(_ATTRIBUTES)

@@ -22,7 +22,7 @@ from agents.ration import WebTime
 from agents.web.connections import Connections, Handler, connections_max
 from agents.web.lists import RETRY
 from agents.web.metrics import DrawnMetrics
-from agents.web.operation import add_operations
+from agents.web.operation import Answering, add_operations
 from agents.web.operations import (
     CUSTOMER,
     CUSTOMERS,
@@ -191,9 +191,6 @@ def routes(
             return answer_in_json(WhyNot("a name is asked twice"), 400)
         return await customers.listed(dict(query))
 
-    async def try_event(request: web.Request) -> web.Response:
-        return await _tried(customers, request)
-
     application = process_site(metrics.exposition, readiness, time, refresh, EVENT_BYTES_MAX)
     add_operations(application, (CUSTOMER, show))
     if customers.listed is not None:
@@ -205,8 +202,17 @@ def routes(
             (SEGMENT, customers.segments.members_of),
         )
     if customers.tried is not None:
-        add_operations(application, (DRY_RUN, try_event))
+        add_operations(application, (DRY_RUN, _trying(customers)))
     return application
+
+
+def _trying(customers: LiveCustomers) -> Answering:
+    """Answers what an event would do."""
+
+    async def try_event(request: web.Request) -> web.Response:
+        return await _tried(customers, request)
+
+    return try_event
 
 
 @web.middleware
@@ -217,20 +223,6 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return answer_in_json(WhyNot(f"{request.method}: {error.reason}"), error.status, headers)
-
-
-async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response:
-    """What an event would do, or why that cannot be asked here."""
-    topic = request.query.get("topic")
-    if topic is not None and topic not in RAW_TOPICS:
-        return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
-    if not (event := await request.read()):
-        return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
-    assert customers.tried is not None
-    found = customers.tried(event, topic)
-    if isinstance(found, NotHere):
-        return _elsewhere(customers, found.customer, request.path_qs)
-    return answer_in_json(found)
 
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
@@ -244,6 +236,20 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     if view is not None:
         return web.Response(body=view, content_type="application/json")
     return _elsewhere(customers, customer, f"/customers/{quote(customer, safe='')}")
+
+
+async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response:
+    """What the event in the request would do, or where to ask."""
+    topic = request.query.get("topic")
+    if topic is not None and topic not in RAW_TOPICS:
+        return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
+    if not (event := await request.read()):
+        return answer_in_json(WhyNot("there is no event: send it as the request's body"), 400)
+    assert customers.tried is not None
+    found = customers.tried(event, topic)
+    if isinstance(found, NotHere):
+        return _elsewhere(customers, found.customer, request.path_qs)
+    return answer_in_json(found)
 
 
 def _elsewhere(customers: LiveCustomers, customer: str, path: str) -> web.Response:

@@ -25,7 +25,7 @@ def segments_in_words(parameters: Parameters) -> Iterator[str]:
     for trigger in parameters.triggers.triggers:
         if trigger.moment == TIME:
             yield f"  rule {trigger.name} ({trigger.file}, line {trigger.line})"
-            yield from _exactness(watched[watched_name(trigger.name)], parameters)
+            yield from exactness(watched[watched_name(trigger.name)], parameters)
 
 
 def _segment(rule: SegmentRule, segment: Watched, parameters: Parameters) -> Iterator[str]:
@@ -39,10 +39,11 @@ def _segment(rule: SegmentRule, segment: Watched, parameters: Parameters) -> Ite
         entered, left = (trigger_name(rule.name, m) for m in (SEGMENT_ENTERED, SEGMENT_LEFT))
         also = ", also for those who are in when it is new or has changed" if rule.backfill else ""
         yield f"    fires {entered}{also}, and {left}"
-    yield from _exactness(segment, parameters)
+    yield from exactness(segment, parameters)
 
 
-def _exactness(segment: Watched, parameters: Parameters) -> Iterator[str]:
+def exactness(segment: Watched, parameters: Parameters) -> Iterator[str]:
+    """When it is entered and left: to the millisecond, or what of its condition is seen later."""
     if not segment.timing.inexact:
         yield "    to the millisecond, also when nothing happens"
     days = parameters.churn.check_in_days

@@ -20,7 +20,15 @@ PAGES = {
         "going-live",
         "loyalty-and-surveys",
     ),
-    "Acting on decisions": ("decisions", "webhooks", "console", "scores", "learning"),
+    "Acting on decisions": (
+        "decisions",
+        "segments",
+        "value-and-lifecycle",
+        "webhooks",
+        "console",
+        "scores",
+        "learning",
+    ),
     "Running it": ("operating", "faults", "runbook", "security", "privacy"),
     "What it can do": ("limits", "promises", "performance"),
     "Reference": (

@@ -278,12 +278,14 @@ class _Fold:
         """The variant's item first. Who names a product means any variant of it, and who names a
         variant may have put it in as the product.
         """
-        key, product = change.key, change.product
+        key, product, items = change.key, change.product, self.items
+        keys = [key]
         if key != product:
-            keys = [key, product]
+            keys.append(product)
         else:
-            keys = [key, *sorted(k for k, i in self.items.items() if i.product == product != k)]
-        return [self.items[one] for one in keys if one in self.items]
+            variants = [one for one, item in items.items() if item.product == product]
+            keys += sorted([one for one in variants if one != product])
+        return [items[one] for one in keys if one in items]
 
 
 _APPLY: Final = (_Fold.put, _Fold.take, _Fold.clear, _Fold.state, _Fold.check, _Fold.order)

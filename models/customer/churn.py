@@ -82,7 +82,7 @@ from models.learning.value import ValueView, Worth, expect
 from models.money import digits
 
 T = TypeVar("T")
-_DECISION, _LABEL = "decision", "label"
+DECISION, _LABEL = "decision", "label"
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
@@ -91,9 +91,9 @@ def _record(_state: Labels, _event: Event, scene: Scene) -> None:
 
 
 def _set_next_decision(scene: Scene) -> None:
-    handled_ms = scene.row.due(_DECISION).handled_ms
+    handled_ms = scene.row.due(DECISION).handled_ms
     bought, check_in_ms = scene.of(purchases), scene.parameters.churn.check_in_ms
-    scene.row.set_due(_DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
+    scene.row.set_due(DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
 
 
 def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> int:
@@ -481,7 +481,7 @@ CHURN: Part[Labels] = Part(
     record=_record,
     timers=(
         Timer(_LABEL, _release, first=True, may_repeat=True, waits_for_clock=True),
-        Timer(_DECISION, _decide, last=True, brings_looks=True),
+        Timer(DECISION, _decide, last=True, brings_looks=True),
     ),
     moments={SCORE: "the churn score may have changed"},
     offers=(seen, churn, assessment, explanation, lapsed, value_at_stake, worth, thinning),
@@ -508,7 +508,7 @@ CHURN: Part[Labels] = Part(
             _churn_in_words,
             place=200,
             basis=Basis.MODEL,
-            edge=of_timer(_DECISION),
+            edge=of_timer(DECISION),
         ),
         ProfileSection(
             "explanations",
@@ -517,7 +517,7 @@ CHURN: Part[Labels] = Part(
             _explanations_in_words,
             place=220,
             basis=Basis.MODEL,
-            edge=of_timer(_DECISION),
+            edge=of_timer(DECISION),
         ),
         ProfileSection(
             "silent_churn",
@@ -526,7 +526,7 @@ CHURN: Part[Labels] = Part(
             _thinning_in_words,
             place=230,
             basis=Basis.MODEL,
-            edge=of_timer(_DECISION),
+            edge=of_timer(DECISION),
         ),
         ProfileSection(
             "value",
@@ -535,7 +535,7 @@ CHURN: Part[Labels] = Part(
             _worth_in_words,
             place=300,
             basis=Basis.MODEL,
-            edge=of_timer(_DECISION),
+            edge=of_timer(DECISION),
         ),
     ),
 )

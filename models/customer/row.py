@@ -170,14 +170,22 @@ class Row:
 
     def read(self, part: Kept[S]) -> S:
         """The part's state; read only. Raises ``RowError`` when it cannot be read."""
-        found: S | None = self._states.get(part.code)
-        return found if found is not None else self._unpacked(part)
+        # Asked twenty times an event, and nearly always there.
+        try:
+            found: S = self._states[part.code]
+        except KeyError:
+            return self._unpacked(part)
+        return found
 
     def edit(self, part: Kept[S]) -> S:
         """The part's state, to be changed in place."""
-        self._changed[part.code] = part
-        found: S | None = self._states.get(part.code)
-        return found if found is not None else self._unpacked(part)
+        code = part.code
+        self._changed[code] = part
+        try:
+            found: S = self._states[code]
+        except KeyError:
+            return self._unpacked(part)
+        return found
 
     def replace(self, part: Kept[S], state: S) -> None:
         """Have ``state`` instead of the part's state."""
@@ -213,14 +221,15 @@ class Row:
 
     def due(self, code: str) -> Due:
         """The timer's times."""
-        found = self.timers_by_code().get(code)
+        timers = self._timers if self._timers is not None else self.timers_by_code()
+        found = timers.get(code)
         return Due() if found is None else found
 
     def set_due(self, code: str, due_ms: int, *, may_repeat: bool = False) -> None:
         """Set a timer to ``due_ms``, or unset it with 0. A time that was already handled unsets it
         too, unless it may repeat.
         """
-        timers = self.timers_by_code()
+        timers = self._timers if self._timers is not None else self.timers_by_code()
         timer = timers.get(code)
         if timer is None:
             if not due_ms:
@@ -239,7 +248,8 @@ class Row:
 
     def finish(self, code: str, at_ms: int) -> None:
         """Note that a timer was handled up to ``at_ms``."""
-        timer = self.timers_by_code()[code]
+        timers = self._timers if self._timers is not None else self.timers_by_code()
+        timer = timers[code]
         timer.due_ms, timer.handled_ms = 0, at_ms
         self._find_next()
 
@@ -272,7 +282,8 @@ class Row:
 
     def _find_next(self) -> None:
         next_ms = 0
-        for timer in self.timers_by_code().values():
+        timers = self._timers if self._timers is not None else self.timers_by_code()
+        for timer in timers.values():
             due_ms = timer.due_ms
             if due_ms and (due_ms < next_ms or not next_ms):
                 next_ms = due_ms

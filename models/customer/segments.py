@@ -6,14 +6,12 @@ conditions are about, so nothing is recorded here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
 from typing import Final
 
 from msgspec import Struct, field
 
-from config.duration import DAY_MS
 from config.limits import PositiveMs
-from config.parameters import HORIZON_DAYS_MAX, Parameters, Section
+from config.parameters import Parameters, Section
 from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT
 from models.customer.edges import of_timer
 from models.customer.fingerprint import fingerprint
@@ -34,8 +32,6 @@ OF_SEGMENTS: Final = frozenset({SEGMENT_ENTERED, SEGMENT_LEFT, TIME})
 #: When something may change by time alone.
 LOOK: Final = "segments"
 _NAME: Final = "segments"
-#: After so much silence nobody is looked at any more for what cannot be timed.
-_CHECK_INS_MS: Final = HORIZON_DAYS_MAX * DAY_MS
 
 
 class SegmentParameters(Section, frozen=True):
@@ -69,17 +65,6 @@ class Memberships(State):
     def names(self) -> list[str]:
         """The segments that the customer is in."""
         return [name for name, standing in self.standings.items() if standing.since_ms]
-
-
-def next_check_in_ms(scene: Scene) -> float:
-    """When somebody is looked at next for what cannot be timed, at a time of their own in each
-    interval of check-ins; inf after a year of silence.
-    """
-    if scene.at_ms > scene.row.latest_ms + _CHECK_INS_MS:
-        return inf
-    every_ms = scene.parameters.churn.check_in_ms
-    own_ms = fingerprint(scene.customer) % every_ms
-    return ((scene.at_ms - own_ms) // every_ms + 1) * every_ms + own_ms
 
 
 def present_ms(scene: Scene) -> int:

@@ -35,7 +35,6 @@ from models.learning.tiers import (
     TierParameters,
     bin_of,
     key_of,
-    rank_by_fifths,
 )
 from models.learning.value import expect
 from models.measures import Measure, Sample
@@ -77,32 +76,27 @@ class Tiered(State):
     net_minor: int = 0
 
 
-class Sides(NamedTuple):
-    """A customer's value on each side, NaN where it is not known, and how they rank by it."""
+class Standing(NamedTuple):
+    """How a customer stands among all: the bin of each of their `Side`, and the rank, which is NaN
+    where it is not known; and the score of the ranks that count.
+    """
 
-    values: tuple[float, ...]
-    ranks: tuple[float, ...]
+    bins: list[int]
+    ranks: list[float]
+    score: float
     orders: int
     net_minor: int
 
     @property
-    def score(self) -> float:
-        """0 to 1, of the sides that count."""
-        score = 0.0
-        for side, weight in _WEIGHTS.items():
-            score += weight * self.ranks[_SIDES.index(side)]
-        return score
-
-    @property
     def expected(self) -> float:
-        """The rank by what is expected; NaN before there is a model."""
-        return self.ranks[_SIDES.index(Side.EXPECTED)]
+        """The rank by what is expected, the last of the sides; NaN before there is a model."""
+        return self.ranks[-1]
 
 
 def _look(scene: Scene) -> None:
     """Find the customer's tier as it is by now, and tell what changed."""
     state = scene.row.read(TIERS)
-    found = None if _is_gone(scene) else _sides(scene)
+    found = None if _is_gone(scene) else _standing(scene)
     if found is None and not state.tier and not state.bins:
         return
     state = scene.row.edit(TIERS)
@@ -113,11 +107,7 @@ def _look(scene: Scene) -> None:
     else:
         _move(state, _tier(state, found, scene), scene)
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
-        state.bins = [
-            _NO_BIN if isnan(value) else bin_of(side, value)
-            for side, value in zip(_SIDES, found.values, strict=True)
-        ]
-        state.net_minor = found.net_minor
+        state.bins, state.net_minor = found.bins, found.net_minor
     if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
 
@@ -131,40 +121,38 @@ def _is_gone(scene: Scene) -> bool:
     )
 
 
-def _sides(scene: Scene) -> Sides | None:
+def _standing(scene: Scene) -> Standing | None:
     past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
     if past is None or not orders:
         return None
-    unit = minor_per_unit(scene.parameters.money.currency)
-    typical_minor = scene.parameters.value.typical_order * unit
-    active = active_within(scene.of(engagement).active_days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)
+    typical = scene.parameters.value.typical_order
+    typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
+    days = scene.of(engagement).active_days
     # Of the horizon alone: that no shorter one expects more is for those who are told several.
     expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
     values = (
         float(orders),
         net_minor / orders / typical_minor,
-        float(active),
+        float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
         nan if expected is None else expected.spend_minor / typical_minor,
     )
-    ranks = [_rank(side, value, scene) for side, value in zip(_SIDES, values, strict=True)]
-    return Sides(values, tuple(ranks), orders, net_minor)
+    section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
+    bins: list[int] = []
+    ranks: list[float] = []
+    score = 0.0
+    for side, value in zip(_SIDES, values, strict=True):
+        place, rank = _NO_BIN, nan
+        if not isnan(value):
+            place = bin_of(side, value)
+            found = cuts.rank_in(side, place, value)
+            rank = section.rank(side, value, typical) if found is None else found
+        bins.append(place)
+        ranks.append(rank)
+        score += _WEIGHTS[side] * rank if side in _WEIGHTS else 0.0
+    return Standing(bins, ranks, score, orders, net_minor)
 
 
-def _rank(side: Side, value: float, scene: Scene) -> float:
-    if isnan(value):
-        return nan
-    found = scene.snapshot.of(TierCuts).rank(side, value)
-    if found is not None:
-        return found
-    section = scene.parameters.of(TierParameters)
-    cuts: tuple[float, ...] = getattr(section, side)
-    # Parameters say amounts in the shop's currency, and bins in typical orders.
-    is_amount = side in (Side.AVERAGE_ORDER, Side.EXPECTED)
-    unit = scene.parameters.value.typical_order if is_amount else 1.0
-    return rank_by_fifths(cuts, value * unit)
-
-
-def _tier(state: Tiered, found: Sides, scene: Scene) -> Tier:
+def _tier(state: Tiered, found: Standing, scene: Scene) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
     VIP's score this counts.
     """

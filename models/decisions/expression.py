@@ -20,6 +20,7 @@ from msgspec import Struct
 #: Longer or deeper expressions are refused: nobody could read them.
 LENGTH_MAX = 2_000
 DEPTH_MAX = 64
+_PARTS_MAX = 2 * LENGTH_MAX
 
 
 class ExpressionError(ValueError):
@@ -135,6 +136,7 @@ class _Compiler:
 
     def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
         self.names: set[str] = set()
+        self._built = 0
         self._text = text
         self._kinds = kinds
 
@@ -148,7 +150,9 @@ class _Compiler:
         return found.node
 
     def _any(self, node: ast.expr, depth: int) -> _Part:
-        if depth > DEPTH_MAX:
+        # The middle of ``a < b < c`` is built twice, and what is in the middle of that four times.
+        self._built += 1
+        if depth > DEPTH_MAX or self._built > _PARTS_MAX:
             raise ExpressionError(f"nested too deeply: {self._text[:40]!r}…")
         match node:
             case ast.Constant(value=value):

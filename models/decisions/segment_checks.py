@@ -12,6 +12,8 @@ from models.customer.segments import TIME
 from models.decisions.expression import ExpressionError, compile_condition
 from models.decisions.possible import Domain, asked_of_lists, misspelt, outlook, unlisted
 
+#: The names of its triggers are longer, and have a limit, too.
+_NAME_LENGTH_MAX = 48
 #: Versions are kept with memberships.
 _VERSION_MAX = 1_000_000
 
@@ -24,8 +26,10 @@ def check_segments(parameters: Parameters, domains: Mapping[str, Domain]) -> Ite
     segments = parameters.segments.segments
     for rule in segments:
         where = f"{rule.where}: {rule.name}"
-        if not re.fullmatch(NAME_PATTERN, rule.name):
-            raise RuleError(f"{where}: a name is lower case letters, digits and -, 64 at most")
+        if not re.fullmatch(NAME_PATTERN, rule.name) or len(rule.name) > _NAME_LENGTH_MAX:
+            raise RuleError(
+                f"{where}: a name is lower case letters, digits and -, {_NAME_LENGTH_MAX} at most"
+            )
         if (other := seen.setdefault(rule.name, rule)) is not rule:
             raise RuleError(f"{where} is there already, on line {other.line}")
         if not 1 <= rule.version <= _VERSION_MAX:

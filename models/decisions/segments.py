@@ -14,8 +14,11 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from config.parameters import Parameters
+from config.duration import DAY_MS
+from config.parameters import HORIZON_DAYS_MAX, Parameters
 from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT
+from models.customer.churn import DECISION
+from models.customer.fingerprint import fingerprint
 from models.customer.part import Part
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import Row
@@ -27,18 +30,21 @@ from models.customer.segments import (
     TIME,
     Memberships,
     SegmentStanding,
-    next_check_in_ms,
     present_ms,
     told_ms,
     watched_name,
 )
 from models.decisions.expression import compile_condition
 from models.decisions.possible import asked_of_lists
-from models.decisions.timing import Stands, Timing, timing_of
+from models.decisions.timing import Timing, timing_of
 from models.learning.lessons import Lesson
 
+#: After so much silence nobody is looked at any more for what cannot be timed.
+_CHECK_INS_MS: Final = HORIZON_DAYS_MAX * DAY_MS
 #: Whose timer it is, by its code.
 PART_OF_TIMER: Final = {timer.code: part.name for part in PARTS for timer in part.timers}
+#: Those after which parts look at a customer, and may change, too.
+_LOOKING: Final = [timer.code for part in PARTS for timer in part.timers if timer.brings_looks]
 
 
 class Watched(Struct, frozen=True):
@@ -66,18 +72,28 @@ _Several = tuple[Watched, ...]
 class SegmentWatch(Struct, frozen=True):
     """What is watched, those asked for before those that ask for them. ``declared``: the checksum
     of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_part``:
-    what another part's change does.
+    what another part's change does; ``timers``: those after which somebody is looked at.
     """
 
     segments: _Several
     declared: int
     by_kind: tuple[_Several, ...]
     by_part: Mapping[str, _Several]
+    timers: frozenset[str] = frozenset()
 
     def of_parts(self, names: Iterable[str]) -> _Several:
         """What may change when these parts do, in the order in which it is looked at."""
         found = {id(segment) for name in names for segment in self.by_part.get(name, ())}
         return tuple(segment for segment in self.segments if id(segment) in found)
+
+    def is_due(self, row: Row, at_ms: int) -> bool:
+        """Whether one of these timers is due at exactly this time."""
+        known = row.timers_by_code()
+        for code in self.timers:
+            due = known.get(code)
+            if due is not None and due.due_ms == at_ms:
+                return True
+        return False
 
     def after_timers(self, codes: Sequence[str], looked: Iterable[str]) -> _Several:
         """What may have changed when these timers ran, and these parts looked at the customer."""
@@ -91,7 +107,7 @@ class SegmentWatch(Struct, frozen=True):
         asked = Scene(scene.row, scene.customer, scene.at_ms, scene.context)
         asked.member_of = names
         for segment in self.segments:
-            if segment.timing.at(asked).holds:
+            if segment.timing.at(asked)[0]:
                 # At once, for the next may ask for it.
                 names.append(segment.name)  # noqa: PERF401
         return names
@@ -112,7 +128,9 @@ def watch_for(
     segments = [_compiled(rule) for rule in rules]
     ordered = tuple(_in_order(segments))
     by_part = {part.name: _touched(ordered, part.name) for part in parts}
-    watch = SegmentWatch(ordered, _checksum(rules), (), by_part)
+    # With each decision point, so that everybody who buys is looked at by another file in a week.
+    timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
+    watch = SegmentWatch(ordered, _checksum(rules), (), by_part, frozenset(timers))
     by_kind = tuple(watch.of_parts(part.name for part in route) for route in routes)
     return msgspec.structs.replace(watch, by_kind=by_kind)
 
@@ -187,6 +205,20 @@ def _checksum(rules: Sequence[_Declared]) -> int:
     return crc32(msgspec.json.encode(said)) or 1
 
 
+def next_check_in_ms(scene: Scene) -> float:
+    """When somebody is looked at next for what cannot be timed: with their next decision point, or
+    at a time of their own in each interval of check-ins; inf after a year of silence.
+    """
+    row, at_ms, every_ms = scene.row, scene.at_ms, scene.parameters.churn.check_in_ms
+    if at_ms > row.latest_ms + _CHECK_INS_MS:
+        return inf
+    decision_ms = row.due(DECISION).due_ms
+    if at_ms < decision_ms <= at_ms + every_ms:
+        return decision_ms
+    own_ms = fingerprint(scene.customer) % every_ms
+    return ((at_ms - own_ms) // every_ms + 1) * every_ms + own_ms
+
+
 def catch_up(
     row: Row, customer: str, before_ms: int, context: Context, watch: SegmentWatch
 ) -> list[Lesson]:
@@ -216,7 +248,10 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
     looking = _Looking(scene, state, now_ms, is_news)
     next_ms = inf
     for segment in segments:
-        next_ms = min(next_ms, looking.follow(segment, segment.timing.at(at)))
+        holds, until_ms = segment.timing.at(at)
+        if holds or segment.name in state.standings:
+            until_ms = looking.follow(segment, holds, until_ms)
+        next_ms = min(next_ms, until_ms)
     if segments is not watch.segments and (known_ms := row.due(LOOK).due_ms):
         # Of the others; one that has been put off since is looked at once in vain.
         next_ms = min(next_ms, known_ms)
@@ -243,22 +278,24 @@ class _Looking:
         self._now_ms = now_ms
         self._is_news = is_news
 
-    def follow(self, segment: Watched, stands: Stands) -> float:
-        """Have the membership follow the condition; return when it may next change."""
+    def follow(self, segment: Watched, holds: bool, until_ms: float) -> float:
+        """Have the membership follow the condition, which stands until then; return when it may
+        next change.
+        """
         standing = self._state.standings.get(segment.name)
         is_in = standing is not None and standing.since_ms > 0
-        if stands.holds is is_in:
+        if holds is is_in:
             if standing is not None:
-                return min(stands.until_ms, self._goes_on(segment, standing))
-            return stands.until_ms
+                return min(until_ms, self._goes_on(segment, standing))
+            return until_ms
         if segment.hold_ms and self._is_news:
             turns_ms = self._turning(segment, standing) + segment.hold_ms
             if self._now_ms < turns_ms:
-                return min(stands.until_ms, turns_ms)
-        self._turn(segment, stands.holds)
+                return min(until_ms, turns_ms)
+        self._turn(segment, holds)
         if (entered := self._state.standings.get(segment.name)) is not None:
-            return min(stands.until_ms, entered.announce_ms or inf)
-        return stands.until_ms
+            return min(until_ms, entered.announce_ms or inf)
+        return until_ms
 
     def _goes_on(self, segment: Watched, standing: SegmentStanding) -> float:
         """A membership that is as its condition says, or one that was about to begin and does not;

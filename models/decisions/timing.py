@@ -23,13 +23,9 @@ from models.decisions.expression import compile_condition, parsed
 _NEAR_MS: Final = 1e-3
 
 
-class Stands(NamedTuple):
-    """Whether a condition holds, and the earliest time at which that may be otherwise by time
-    alone; inf for never.
-    """
-
-    holds: bool
-    until_ms: float
+#: Whether a condition holds, and the earliest time at which that may be otherwise by time alone;
+#: inf for never.
+Stands = tuple[bool, float]
 
 
 class _Line(NamedTuple):
@@ -81,11 +77,15 @@ class _Compiler:
         self._check_in = check_in
 
     def condition(self, node: ast.expr) -> _At:
+        if self._is_still(node):
+            return _for_good(_read(node, self._kinds))
         match node:
             case ast.BoolOp(op=op, values=values):
-                # What time does not change is asked first: it may say that nothing will.
-                ordered = sorted(values, key=lambda value: not self._is_still(value))
-                return _joined(map(self.condition, ordered), is_all=isinstance(op, ast.And))
+                # What time does not change is asked first, at once: it may say that nothing will.
+                still = [value for value in values if self._is_still(value)]
+                moving = [value for value in values if not self._is_still(value)]
+                parts = [ast.BoolOp(op, still), *moving] if still else moving
+                return _joined(map(self.condition, parts), is_all=isinstance(op, ast.And))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return _negated(self.condition(operand))
             case ast.Compare(left=left, ops=ops, comparators=others):
@@ -107,6 +107,8 @@ class _Compiler:
 
     def _until_edges(self, node: ast.expr) -> _At:
         """What only changes at certain times."""
+        if self._is_still(node):
+            return _for_good(_read(node, self._kinds))
         return _until(_read(node, self._kinds), self._edge(node))
 
     def _edge(self, node: ast.expr) -> Callable[[Scene], float]:
@@ -178,14 +180,18 @@ def _end_of(moves: Moves) -> Callable[[Scene], float]:
     return lambda scene: moves.at(scene).until_ms
 
 
+def _for_good(read: Callable[[Scene], bool]) -> _At:
+    return lambda scene: (read(scene), inf)
+
+
 def _until(read: Callable[[Scene], bool], edge: Callable[[Scene], float]) -> _At:
-    return lambda scene: Stands(read(scene), edge(scene))
+    return lambda scene: (read(scene), edge(scene))
 
 
 def _negated(inner: _At) -> _At:
     def at(scene: Scene) -> Stands:
-        found = inner(scene)
-        return Stands(not found.holds, found.until_ms)
+        holds, until_ms = inner(scene)
+        return not holds, until_ms
 
     return at
 
@@ -204,10 +210,10 @@ def _joined(parts: Iterable[_At], *, is_all: bool) -> _At:
         until_ms = inf
         for part in known:
             found = part(scene)
-            if found.holds is not is_all:
+            if found[0] is not is_all:
                 return found
-            until_ms = min(until_ms, found.until_ms)
-        return Stands(is_all, until_ms)
+            until_ms = min(until_ms, found[1])
+        return is_all, until_ms
 
     return at
 
@@ -248,10 +254,10 @@ def _crossing(
         per_ms = one.per_ms - other.per_ms
         gap = one.value - other.value
         if not per_ms or isnan(per_ms) or isnan(gap):
-            return Stands(holds, until_ms)
+            return holds, until_ms
         meets_ms = now_ms - gap / per_ms
         if abs(meets_ms) == inf:
-            return Stands(holds, until_ms)
+            return holds, until_ms
         grows = per_ms > 0
         if at_once[grows]:
             changes_ms = ceil(meets_ms - _NEAR_MS)
@@ -260,7 +266,7 @@ def _crossing(
         if changes_ms <= now_ms and holds is not holds_after[grows] and meets_ms > now_ms - 1:
             # They are equal for this millisecond, or will be in less than the next.
             changes_ms = now_ms + 1
-        return Stands(holds, min(until_ms, changes_ms) if changes_ms > now_ms else until_ms)
+        return holds, min(until_ms, changes_ms) if changes_ms > now_ms else until_ms
 
     return at
 

@@ -169,7 +169,9 @@ class SpendLearner:
         if example.forecast is None:
             return
         horizon = name_of(example.horizon_days)
-        state = self._state.horizons.setdefault(horizon, SpendState())
+        state = self._state.horizons.get(horizon)
+        if state is None:
+            state = self._state.horizons[horizon] = SpendState()
         margin = self._parameters.value.challenger_margin
         learn_spend(state, example.forecast, example.spent_minor, example.timestamp_ms, margin)
 

@@ -53,10 +53,14 @@ class TallyLearner:
         """
         if tally.part == ACQUISITION_NAME:
             return
-        tallied = self._state.parts.setdefault(tally.part, Tallied())
+        tallied = self._state.parts.get(tally.part)
+        if tallied is None:
+            tallied = self._state.parts[tally.part] = Tallied()
         tallied.window_days = tally.window_days
         for key, day, amount in tally.sums:
-            days = tallied.sums.setdefault(key, {})
+            days = tallied.sums.get(key)
+            if days is None:
+                days = tallied.sums[key] = {}
             changed = days.get(day, 0) + amount
             if changed:
                 days[day] = changed

@@ -6,7 +6,7 @@ who did nothing.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -39,6 +39,15 @@ class TierParameters(Section, frozen=True):
     average_order: tuple[NotNegative, ...]
     active_days: tuple[NotNegative, ...]
     expected: tuple[NotNegative, ...]
+
+    def rank(self, side: "Side", value: float, typical_order: float) -> float:
+        """The share of customers at or below the value of a side, by these cut points, of which
+        those of amounts are not in typical orders.
+        """
+        cuts: tuple[float, ...] = getattr(self, side)
+        is_amount = side in (Side.AVERAGE_ORDER, Side.EXPECTED)
+        place = bisect_left(cuts, value * typical_order if is_amount else value)
+        return (1 + place) / (len(cuts) + 1)
 
 
 class Side(StrEnum):
@@ -77,10 +86,13 @@ class TierCuts(Struct, frozen=True, rename="camel"):
 
     def rank(self, side: Side, value: float) -> float | None:
         """The share of customers at or below the value; None before there are cut points."""
+        return self.rank_in(side, bin_of(side, value), value)
+
+    def rank_in(self, side: Side, place: int, value: float) -> float | None:
+        """The same of a value that is in the bin at this place."""
         counts = self.counts.get(side)
         if counts is None:
             return None
-        place = bin_of(side, value)
         all_of_them, below = 0, 0
         for other, count in enumerate(counts):
             all_of_them += count
@@ -100,11 +112,6 @@ def _part_of_bin(side: Side, place: int, value: float) -> float:
         return 1.0
     begin = ends[place - 1] if place else 0.0
     return (value - begin) / (ends[place] - begin)
-
-
-def rank_by_fifths(cuts: Sequence[float], value: float) -> float:
-    """The share of customers at or below a value, by the operator's cut points."""
-    return (1 + bisect_left(cuts, value)) / (len(cuts) + 1)
 
 
 def key_of(side: Side, place: int) -> str:

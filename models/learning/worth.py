@@ -65,7 +65,9 @@ class WorthTable(Struct, rename="camel"):
         else:
             self.cells.pop(key, None)
         place = bin_of(float(net_minor))
-        level = self.levels.setdefault(place, Level())
+        level = self.levels.get(place)
+        if level is None:
+            level = self.levels[place] = Level()
         level.customers += change
         level.net_minor += change * net_minor
         if not level.customers:

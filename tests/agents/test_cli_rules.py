@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from agents.cli import app
 from agents.documents import DOCUMENTS, document_text
 from agents.words.rules import duration
+from agents.words.segments import segments_in_words
 from config.rules import load_actions, load_triggers
 from models.customer.registry import FACTS
 from models.parameters import load_parameters
@@ -116,7 +117,13 @@ shipped, but not in your file, so they never fire:
     allowed if net_365d > 100
     works 20% of the time, worth net_365d / 12, costs 1.5, lever 2
     desk has 90 minutes; not again within 30 days
+
+{segments_as_shipped()}
 """ == (result.stdout)
+
+
+def segments_as_shipped() -> str:
+    return "\n".join(segments_in_words(load_parameters()))
 
 
 def shipped_in_words() -> str:

@@ -36,6 +36,7 @@ from models.customer.purchases import RfmView, RhythmView, Window
 from models.customer.rfm import Segment
 from models.customer.risk import RiskBand, RiskView
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
+from models.customer.segments import MembershipView
 from models.customer.support import AnswerView, SupportView
 from models.customer.tiers import Tier, TierView
 from models.customer.timeline import EventView
@@ -367,6 +368,16 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         [
             ("answer", "NPS 9 of 10, promoter, about delivery, 2 days before"),
             ("all customers", "NPS +12 ± 7 (250 answers)"),
+        ],
+    ),
+    "segments": (
+        (
+            MembershipView("loyal", "2026-01-05T10:00:00.000Z", 1),
+            MembershipView("vip-slipping", "2026-02-09T10:00:00.001Z", 2),
+        ),
+        [
+            ("in", "loyal, since 2026-01-05 10:00 UTC"),
+            ("in", "vip-slipping, since 2026-02-09 10:00 UTC"),
         ],
     ),
     "loyalty": (

@@ -77,7 +77,7 @@ def test_members_are_counted_over_all_workers() -> None:
 
     assert 200 == status
     members = {one["name"]: one["members"] for one in said["segments"]}
-    assert {NEW: 40, "loyal": 0, "vip-slipping": 0, "full-cart-left": 0, "lapsed": 0} == members
+    assert {NEW: 40, "loyal": 0, "vip-slipping": 0, "lapsed": 0} == members
     exact = {one["name"] for one in said["segments"] if one["isExact"]}
     assert members.keys() - {"vip-slipping"} == exact
     assert 4 == len(said["partitions"])
@@ -132,7 +132,7 @@ def test_a_list_says_in_which_segments_its_customers_are() -> None:
 def test_a_terminal_lists_segments_and_their_members() -> None:
     result = in_a_terminal("list")
     assert 0 == result.exit_code, result.output
-    assert f"{NEW}          40  orders == 1 and silent_days < 30" in result.output
+    assert [NEW, "40", "orders"] == result.output.split()[:3]
     assert "(up to 7 days late)" in result.output
 
     result = in_a_terminal("show", NEW, "--by", "net_365d", "--top", "2")

@@ -24,7 +24,7 @@ from tests.benchmarks.peers.programs import KEEPSTREAM_JOB
 from tests.benchmarks.peers.race import Differs, Run, cpu_s, difference, memory_mb
 from tests.kafka.deployment import PATIENT_MS, Deployment
 from tests.kafka.exactness import assert_exact
-from tests.kafka.worker import PRESENT, Worker
+from tests.kafka.worker import PRESENT, Program, Worker
 
 #: Of the events, so many are done before a worker is measured: what it loads once is not counted.
 WARM_UP = 500
@@ -65,10 +65,12 @@ class WholeEngine:
         ) as deployment:
             yield deployment
 
-    def drained(self, records: Sequence[ShopRecord], *, workers: int = 1) -> Run:
+    def drained(
+        self, records: Sequence[ShopRecord], *, workers: int = 1, program: Program = PRESENT
+    ) -> Run:
         """CPU of one or several workers for these events, all of them there when they begin."""
         with self.deployment() as deployment:
-            run = _spent(deployment, records, deployment.start_workers(workers))
+            run = _spent(deployment, records, deployment.start_workers(workers, program=program))
             assert_exact(deployment, published=len(records))
             return run._replace(broker_bytes=self._written(deployment))
 
@@ -93,17 +95,22 @@ class WholeEngine:
         names = f"{deployment.settings.topic_prefix}*/*.log"
         return sum(path.stat().st_size for path in node.data_dir.glob(names))
 
-    def steady(self, records: Sequence[ShopRecord], *, per_s: int, idle_s: float) -> Steady:
-        """Events of now, published as time passes."""
+    def steady(
+        self,
+        records: Sequence[ShopRecord],
+        *,
+        per_s: int,
+        idle_s: float,
+        program: Program = PRESENT,
+    ) -> Steady:
+        """Events of now, published as time passes; the first of them are not counted."""
         with self.deployment() as deployment:
-            (worker,) = deployment.start_workers(1)
-            start_s = time.time() + 1.0
-            due = [
-                record._replace(value=_at(record.value, start_s + number / per_s))
-                for number, record in enumerate(records)
-            ]
+            (worker,) = deployment.start_workers(1, program=program)
+            _publish_in_time(deployment, records[:WARM_UP], per_s)
+            _await_done(deployment)
+            time.sleep(SETTLED_S)
             before_s = _cpu_s([worker])
-            _publish_in_time(deployment, due, start_s, per_s)
+            _publish_in_time(deployment, records[WARM_UP:], per_s)
             _await_done(deployment)
             spent_s = _cpu_s([worker]) - before_s
             time.sleep(SETTLED_S)
@@ -118,7 +125,7 @@ class WholeEngine:
             # Its clock moves on, so that profiles change while they are compared.
             worker.stop()
             assert_exact(deployment, published=len(records), is_live=False)
-        return Steady(spent_s / len(records) * 1e6, sorted(latencies_ms), idle)
+        return Steady(spent_s / (len(records) - WARM_UP) * 1e6, sorted(latencies_ms), idle)
 
 
 def _spent(deployment: Deployment, records: Sequence[ShopRecord], workers: Sequence[Worker]) -> Run:
@@ -182,12 +189,15 @@ def _at(value: bytes, at_s: float) -> bytes:
     return orjson.dumps({**orjson.loads(value), "timestamp": iso(int(at_s * 1_000))})
 
 
-def _publish_in_time(
-    deployment: Deployment, records: Sequence[ShopRecord], start_s: float, per_s: int
-) -> None:
-    """Publish each record when it is due, some at once if it is late."""
+def _publish_in_time(deployment: Deployment, records: Sequence[ShopRecord], per_s: int) -> None:
+    """Publish each record when it is due, and some at once if it is late; they are of then."""
+    start_s = time.time() + 1.0
+    due = [
+        record._replace(value=_at(record.value, start_s + number / per_s))
+        for number, record in enumerate(records)
+    ]
     with EventPublisher(deployment.settings, topic_of) as publisher:
-        for number, record in enumerate(records):
+        for number, record in enumerate(due):
             ahead_s = start_s + number / per_s - time.time()
             if ahead_s > 0.001:
                 time.sleep(ahead_s)

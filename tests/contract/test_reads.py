@@ -59,7 +59,7 @@ def watched_timers(part: Part[Any], plan: Plan) -> Plan:
         return timer._replace(run=run)
 
     own = {timer.code: eyed(timer) for timer in part.timers}
-    looks = () if part.look is None else (eyed(Timer("look", part.look)).run,)
+    looks = {} if part.look is None else {part.name: eyed(Timer("look", part.look)).run}
     return plan._replace(timers={**plan.timers, **own}, looks=looks)
 
 

@@ -27,6 +27,7 @@ from models.parameters import load_parameters
 from models.plan import plan_for
 from streams.cloud_events import decision_headers, notice_headers
 from streams.metrics import Metrics
+from streams.trace_headers import TRACEPARENT
 from tests.documents.collectors import a_collector
 from tests.house.repository import ROOT
 
@@ -137,8 +138,13 @@ def headers_of(message: str) -> dict[str, Any]:
 
 def test_the_headers_of_decisions_and_erasures_are_those_that_are_written() -> None:
     notice = ErasureNotice(id="i", fingerprint="f", timestamp="t", mode="m", was_known=True)
+    everything = replace(TRIGGER, contaminated=True)
     for message, written in (
-        ("retention-triggers.trigger", decision_headers(TRIGGER, "a.type", 7)),
+        (
+            "retention-triggers.trigger",
+            # A profile adds the last one.
+            [*decision_headers(everything, "a.type", 7), (TRACEPARENT, b"")],
+        ),
         ("retention-triggers.erasurenotice", notice_headers(notice)),
     ):
         assert set(headers_of(message)["properties"]) == {name for name, _ in written}

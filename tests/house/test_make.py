@@ -19,7 +19,10 @@ INSTALLS = {
     "$(VENV)/installed-runtime": "runtime",
     "$(VENV)/installed-real": "real",
     "$(VENV)/installed-bench": "bench",
+    "$(VENV)/installed-compile": "compile",
 }
+#: Imported only where a setting asks for it, which is refused with the fix where it is missing.
+OPTIONAL = {"opentelemetry"}
 MAKEFILE = (ROOT / "Makefile").read_text()
 RULE = re.compile(r"^([a-z-]+): ([^#\n]*)##.*\n((?:(?:\t|ifdef|else|endif).*\n)+)", re.MULTILINE)
 RUN = re.compile(rf"-m ((?:{'|'.join(PACKAGES)}|tests)[.\w]*)")
@@ -39,7 +42,7 @@ def imports() -> grimp.ImportGraph:
 def others(imports: grimp.ImportGraph, module: str) -> set[str]:
     """The packages that are neither ours nor Python's, of `module` and all that it imports."""
     reached = {found.partition(".")[0] for found in imports.find_upstream_modules(module)}
-    return reached - {*PACKAGES, "tests"} - sys.stdlib_module_names
+    return reached - {*PACKAGES, "tests"} - OPTIONAL - sys.stdlib_module_names
 
 
 def missing(packages: set[str], lock: str) -> dict[str, list[str]]:

@@ -110,6 +110,9 @@ def _of_an_endpoint(text: str, folder: Path) -> None:
 
 
 def _rule(text: str, folder: Path) -> None:
+    if "moment:" not in text and "channel:" not in text:
+        _segments(f"segments:\n{text}", folder)
+        return
     kind = "triggers" if "moment:" in text else "actions"
     file = folder / f"{kind}.yaml"
     file.write_text((ROOT / f"config/{kind}.yaml").read_text() + "\n" + text)
@@ -119,6 +122,14 @@ def _rule(text: str, folder: Path) -> None:
     assert set(re.findall(r"name: ([a-z-]+)", text)) <= names
 
 
+def _segments(text: str, folder: Path) -> None:
+    file = folder / "segments.yaml"
+    file.write_text(text)
+    parameters = load_parameters(assignments=[f"rules.segments={file}"])
+    compile_policy(parameters)
+    assert re.findall(r"name: ([a-z-]+)", text) == [s.name for s in parameters.segments.segments]
+
+
 def _condition(text: str, folder: Path) -> None:
     rule = f"  - name: shown\n    version: 1\n    moment: score\n    {text.strip()}\n"
     _rule(f"{rule}    cooldown: 7d\n    because: [orders]\n", folder)
@@ -126,6 +137,7 @@ def _condition(text: str, folder: Path) -> None:
 
 YAML: dict[str, Callable[[str, Path], None]] = {
     r"endpoints:": _endpoints,
+    r"segments:": _segments,
     r" +(template|facts):": _of_an_endpoint,
     r"  - name:": _rule,
     r"when:": _condition,

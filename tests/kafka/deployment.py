@@ -113,9 +113,11 @@ class Deployment:
         self.workers.append(worker)
         return worker
 
-    def start_workers(self, number: int, *arguments: str) -> list[Worker]:
+    def start_workers(
+        self, number: int, *arguments: str, program: Program = PRESENT
+    ) -> list[Worker]:
         """Start this many, and return when all are ready."""
-        workers = [self.start_worker(*arguments) for _ in range(number)]
+        workers = [self.start_worker(*arguments, program=program) for _ in range(number)]
         self.wait("workers are ready", lambda: all(worker.is_ready() for worker in workers))
         return workers
 

@@ -4,12 +4,15 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Any
 
 import pytest
+import redis
 
 from config.topics import CUSTOMER_EVENTS
 from streams.kafka_clients import partition_for
+from streams.segment_sets import segment_key
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.worker import Worker
 
@@ -35,6 +38,22 @@ def first_answer(worker: Worker, path: str) -> tuple[int, str | None]:
 def listed(worker: Worker, query: str = "") -> tuple[int, dict[str, Any]]:
     status, body = worker.get(f"/customers?{query}")
     return status, json.loads(body or b"{}")
+
+
+def segments(worker: Worker) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(worker.get("/segments")[1])["segments"]
+    return found
+
+
+def sets(deployment: Deployment, name: str) -> set[str]:
+    """The members of a segment in the store."""
+    with redis.Redis.from_url(deployment.settings.redis_url) as store:
+        members: Any = store.smembers(segment_key(deployment.settings, name))
+        return {member.decode() for member in members}
+
+
+def _is_followed(deployment: Deployment, name: str, members: set[str]) -> bool:
+    return sets(deployment, name) == members
 
 
 def test_every_worker_answers_for_all_and_names_what_died(hard_times: Deployment) -> None:
@@ -65,6 +84,15 @@ def test_every_worker_answers_for_all_and_names_what_died(hard_times: Deployment
         "--url", f"http://127.0.0.1:{workers[1].port}",
     )  # fmt: skip
     assert customers[:3] == [line.split(",")[0] for line in page.splitlines()[1:]]
+
+    members = {one["name"]: one["members"] for one in segments(workers[1])}
+    for name, count in members.items():
+        listing = json.loads(workers[0].get(f"/segments/{name}?top=1000")[1])
+        found = {one["userId"] for one in listing["customers"]}
+        assert count == len(found)
+        followed = partial(_is_followed, deployment, name, found)
+        deployment.wait(f"the set of {name}", followed)
+    assert members["new-customers"] > 0
 
     # Until the others miss it, its partitions have no other owner.
     workers[0].stop(signal.SIGKILL)

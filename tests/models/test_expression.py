@@ -213,6 +213,7 @@ def test_what_is_compiled_reaches_its_facts_and_no_builtins() -> None:
         "+".join(["1"] * (DEPTH_MAX + 2)) + " > 2",
         "orders > 2 and " * LENGTH_MAX + "orders > 2",
         "[" * 950 + "]" * 950 + " == orders",
+        "True == (" * 50 + "orders > 2" + ") == True" * 50,
     ],
 )
 def test_a_text_that_is_a_maze_is_refused(text: str) -> None:

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from models.learning.acquisition import CONVERTED, NET, SEEN, WON
 from models.learning.bgnbd import cell_of
 from models.learning.feature_names import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
+from models.learning.improvements import IMPROVEMENTS_NAME
 from models.learning.lessons import (
     Cost,
     DayEnd,
@@ -31,7 +33,7 @@ from models.learning.snapshot import (
     prior_snapshot,
 )
 from models.learning.spend_models import NAMES as SPEND_NAMES
-from models.learning.tallies import NO_DAY
+from models.learning.tallies import ACQUISITION_NAME, NO_DAY
 from models.learning.tiers import TIERS_NAME, Side, key_of
 from models.learning.trainer import Trainer, TrainerState
 from models.population import MEASURES, samples_of
@@ -84,13 +86,31 @@ def example(rng: Random, at_ms: int) -> Example:
 
 
 def cost(rng: Random, at_ms: int) -> Cost:
-    return Cost(at_ms, rng.choice(["search", "letters"]), rng.randrange(1, 5_000))
+    channel, amount_minor = rng.choice(["search", "letters"]), rng.randrange(1, 5_000)
+    return Cost(at_ms, channel, amount_minor, is_retention=amount_minor % 5 == 0)
+
+
+def _of_tiers(rng: Random, at_ms: int) -> Tally:
+    sums = ((key_of(side, rng.randrange(4)), NO_DAY, 10) for side in Side)
+    return Tally(at_ms, TIERS_NAME, 0, tuple(sums))
+
+
+def _of_an_improvement(rng: Random, at_ms: int) -> Tally:
+    sums = ((rng.choice(("product", "service")), at_ms // DAY_MS, 1),)
+    return Tally(at_ms, IMPROVEMENTS_NAME, 365, sums)
+
+
+def _of_a_customer(rng: Random, at_ms: int) -> Tally:
+    """Somebody who came and bought at once."""
+    channel, day = rng.choice(("search", "letters")), at_ms // DAY_MS
+    amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (NET, 500))
+    sums = tuple((f"{what}:{channel}", day, amount) for what, amount in amounts)
+    return Tally(at_ms, ACQUISITION_NAME, 365, sums)
 
 
 def tally(rng: Random, at_ms: int) -> Tally:
     if rng.random() < 0.3:
-        sums = ((key_of(side, rng.randrange(4)), NO_DAY, 1) for side in Side)
-        return Tally(at_ms, TIERS_NAME, 0, tuple(sums))
+        return rng.choice((_of_tiers, _of_an_improvement, _of_a_customer))(rng, at_ms)
     day = at_ms // DAY_MS - rng.randrange(40)
     return Tally(at_ms, rng.choice("xy"), 28, ((rng.choice("ab"), day, rng.randint(-9, 9)),))
 

@@ -38,6 +38,7 @@ segments:
     ("wrong", "right", "words"),
     [
         ("regular", "Regular!", ":2: Regular!: a name is lower case letters, digits and -"),
+        ("regular", "r" * 49, "lower case letters, digits and -, 48 at most"),
         ("version: 1", "version: 0", ":2: regular: version is a whole number from 1 on"),
         ("version: 1", "version: one", ":2: regular: "),
         ("orders_90d >= 3", "ordres >= 3", "there is no fact 'ordres'; did you mean orders?"),

@@ -67,9 +67,13 @@ def calls_of(lines: list[bytes], replay: Replay | None = None) -> float:
     return calls / len(lines)
 
 
-@pytest.mark.parametrize(("log", "known"), [(spread, 500.0), (dense, 197.0)])
+@pytest.mark.parametrize(("log", "known"), [(spread, 718.0), (dense, 292.0)])
 def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  # type: ignore[no-untyped-def]
-    """If it takes more for a good reason, raise the number; if it takes fewer, lower it."""
+    """If it takes more for a good reason, raise the number; if it takes fewer, lower it.
+
+    A tenth of it is for the shipped segments, which are looked at after orders and when they change
+    by time alone.
+    """
     found = calls_of(log())
 
     assert found <= known * (1 + SLACK), f"{found:.1f} calls an event, {known} before"

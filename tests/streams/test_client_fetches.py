@@ -154,12 +154,23 @@ def test_a_raw_topic_is_asked_for_once_in_a_while_and_what_follows_from_it_at_on
     pace.took([RAW], asked.now_s)
     # Until its turn comes, and no longer.
     assert ([LATER], 40, 0.04) == asked.now()
-    asked.now_s += 0.004
+    asked.now_s += 0.005
     pace.took([LATER], asked.now_s)
-    assert ([], None, 0.04 / TIMES_AS_OFTEN) == asked.now()
-    asked.now_s += 0.011
-    assert ([LATER], 25, 0.025) == asked.now()
-    asked.now_s += 0.026
+    # The rest comes with the next raw records.
+    assert ([], None, 0.035) == asked.now()
+    asked.now_s += 0.036
+    assert ([RAW, LATER], HELD_MS, 0.2) == asked.now()
+
+
+def test_what_others_write_is_not_asked_for_with_each_of_their_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace = FetchPace([RAW], pace_ms=40)
+    asked = Asked(monkeypatch, pace)
+    pace.took([LATER], asked.now_s)
+    # A quiet raw topic waits for nothing meanwhile, and for no longer than the others want.
+    assert ([RAW], 10, 0.01) == asked.now()
+    asked.now_s += 0.04 / TIMES_AS_OFTEN + 0.001
     assert ([RAW, LATER], HELD_MS, 0.2) == asked.now()
 
 

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from agents.console.pages.charts import Chart, line_chart
 from agents.console.pages.figures import Bar, day, from_left, money, percent
+from agents.console.pages.rules import members_of
+from agents.console.shop_counts import now_of
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.part import Fact
 from models.customer_counts import Counted, Value, values_of
+from models.customer_list import PartitionAsOf
 from models.events.times import iso
 from models.measures import Measure, Sample
 from models.model_history import ModelPoint
@@ -18,6 +21,8 @@ _PREFIX = "keepstream_"
 #: What a measure is compared with: its value so long ago.
 EARLIER_MS = 28 * DAY_MS
 _SHARES = ("share", "ratio")
+#: Ways from one kind to another that are shown of each fact.
+MOVES_MAX = 8
 #: The side of a cell of the map.
 _CELL = 20.0
 
@@ -56,12 +61,22 @@ class KindView(NamedTuple):
     worth_bar: Bar
 
 
+class MoveView(NamedTuple):
+    """Customers who were of one kind before, and are of another now."""
+
+    before: str
+    now: str
+    customers: str
+    where: str
+
+
 class KindsView(NamedTuple):
-    """Customers by one fact."""
+    """Customers by one fact. ``moves``: from where they came, the most frequent first."""
 
     fact: str
     about: str
     kinds: tuple[KindView, ...]
+    moves: tuple[MoveView, ...]
 
 
 class Figure(NamedTuple):
@@ -113,14 +128,70 @@ def kinds_views(
     those of whom it is not known, and without facts that are known of nobody.
     """
     views = []
-    for way, of_way in groupby(counts, key=lambda one: one.by):
+    known = list(counts)
+    for way, of_way in groupby(known, key=lambda one: one.by):
         counted = [one for one in of_way if one.values != (None,)]
         if len(way) == 1 and counted:
             fact = facts[way[0]]
             order = list(values_of(fact, parameters) or ())
             kinds = tuple(_kinds(way[0], counted, order, parameters.money.currency))
-            views.append(KindsView(way[0].replace("_", " "), fact.about, kinds))
+            moves = tuple(_moves(way[0], known))
+            views.append(KindsView(way[0].replace("_", " "), fact.about, kinds, moves))
     return tuple(views)
+
+
+def _moves(fact: str, counts: Iterable[Counted]) -> Iterator[MoveView]:
+    """Of counts by what was before and what is now."""
+    moved = [
+        one
+        for one in counts
+        if len(one.by) > 1
+        and one.by[1] == fact
+        and now_of(one.by[0], [fact])
+        and None not in one.values
+    ]
+    for one in sorted(moved, key=lambda one: -one.customers)[:MOVES_MAX]:
+        before, now = map(str, one.values)
+        where = f'{one.by[0]} == "{before}" and {fact} == "{now}"'
+        yield MoveView(before, now, f"{one.customers:,}", where)
+
+
+class MembersView(NamedTuple):
+    """A segment of the operator's: how many are in it, of all. ``where``: a list of them."""
+
+    name: str
+    about: str
+    where: str
+    customers: str
+    share: str
+    bar: Bar
+
+
+def member_views(
+    partitions: Iterable[PartitionAsOf], parameters: Parameters
+) -> tuple[MembersView, ...]:
+    """Every segment that is declared, in the order of its file; none while nobody is counted."""
+    members: dict[str, int] = {}
+    customers = 0
+    for one in partitions:
+        customers += one.customers
+        for name, count in (one.by_segment or {}).items():
+            members[name] = members.get(name, 0) + count
+    if not customers:
+        return ()
+    rules = parameters.segments.segments
+    bars = from_left([("", float(members.get(rule.name, 0)), "chosen") for rule in rules])
+    return tuple(
+        MembersView(
+            rule.name,
+            rule.about,
+            members_of(rule.name),
+            f"{members.get(rule.name, 0):,}",
+            percent(members.get(rule.name, 0) / customers),
+            bar,
+        )
+        for rule, bar in zip(rules, bars, strict=True)
+    )
 
 
 def _kinds(

@@ -8,11 +8,17 @@ import pytest
 from agents.console.console import Console
 from agents.console.pages.charts import HEIGHT, MARGIN, WIDTH, line_chart
 from agents.console.pages.model_trends import drift_view, trend_views
-from agents.console.pages.shop import EARLIER_MS, kinds_views, map_view, measure_views
+from agents.console.pages.shop import (
+    EARLIER_MS,
+    kinds_views,
+    map_view,
+    measure_views,
+    member_views,
+)
 from agents.console.shop_counts import MAP, WORTH, ways_of
 from models.customer.registry import FACTS
 from models.customer_counts import Counted
-from models.customer_list import question
+from models.customer_list import PartitionAsOf, question
 from models.measures import Measure, Sample
 from models.model_history import FeatureShift, JudgedScores, ModelPoint
 from tests.agents.console.conftest import Client, visited
@@ -33,6 +39,7 @@ def test_everybody_is_counted_and_each_count_leads_to_a_list(console: Console) -
     page = beside(console, ROWS, shown)
 
     assert "RFM map" in page
+    assert ">your segments</h2>" in page
     assert ">segment</h2>" in page
     assert "/customers?where=segment" in page
     # Five bought, and one has only looked around.
@@ -72,6 +79,41 @@ def test_kinds_have_shares_of_all_that_are_known() -> None:
     assert () == kinds_views(counted("segment", (None, 9, 0.0)), FACTS, PARAMETERS)
     for one in view.kinds:
         assert question(PARAMETERS, where=one.where).where
+
+
+def test_where_customers_came_from_is_told_beside_what_they_are() -> None:
+    counts = [
+        *counted("customer_class", ("existing", 5, 0.0), ("lost", 2, 0.0)),
+        Counted(("class_before", "customer_class"), ("new", "existing"), 4, 0.0),
+        Counted(("class_before", "customer_class"), ("existing", "lost"), 2, 0.0),
+        Counted(("class_before", "customer_class"), (None, "existing"), 1, 0.0),
+        Counted(("stage_before", "stage"), ("purchase", "loyalty"), 9, 0.0),
+    ]
+    [view] = kinds_views(counts, FACTS, PARAMETERS)
+
+    assert [("new", "existing", "4"), ("existing", "lost", "2")] == [
+        move[:3] for move in view.moves
+    ]
+    for move in view.moves:
+        assert question(PARAMETERS, where=move.where).where
+    ways = ways_of(PARAMETERS).split(",")
+    assert {"class_before*customer_class", "tier_before*tier", "tier"} <= set(ways)
+    assert "tier_before" not in ways
+
+
+def test_members_are_of_the_segments_that_are_declared() -> None:
+    def partition(number: int, **members: int) -> PartitionAsOf:
+        return PartitionAsOf(number, "2026-01-01T00:00:00Z", 1, 10, 10, members)
+
+    views = member_views([partition(0, loyal=3), partition(1, loyal=2, lapsed=1)], PARAMETERS)
+    rules = PARAMETERS.segments.segments
+    assert [rule.name for rule in rules] == [view.name for view in views]
+    told = {view.name: (view.customers, view.share) for view in views}
+    assert (("5", "25%"), ("1", "5%")) == (told["loyal"], told["lapsed"])
+    assert ("0", "0%") == told["vip-slipping"]
+    for view in views:
+        assert question(PARAMETERS, where=view.where).where
+    assert () == member_views([], PARAMETERS)
 
 
 def test_the_best_are_at_the_upper_right_of_the_map() -> None:

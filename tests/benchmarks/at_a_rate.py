@@ -1,0 +1,77 @@
+"""A worker at a steady rate of events, side by side: of this tree and of another.
+
+    python -m tests.benchmarks.at_a_rate --source DIR [--per-s 400] [--seconds 15] [--rounds 2]
+    python -m tests.benchmarks.at_a_rate --source DIR --at-once
+
+Each round starts a worker of either tree, on topics of its own, and publishes the same events as
+time passes, or with ``--at-once`` before it goes on, so that it never waits. Told are µs of CPU an
+event, the latency from the broker's taking an event to its having the trigger, and what the worker
+uses afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
+backlog, and mean nothing.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.valkey import EmbeddedValkey
+from tests.benchmarks.figures import load_1min
+from tests.benchmarks.peers.shop_log import shop_records
+from tests.benchmarks.whole_engine import WARM_UP, Steady, WholeEngine
+from tests.kafka.worker import PRESENT, Program
+
+IDLE_S = 6.0
+#: Events of a customer, so that a shop of so many fewer customers gives enough.
+EVENTS_A_CUSTOMER = 55
+
+
+def told(found: Steady) -> str:
+    ranked = found.latencies_ms
+    if not ranked:
+        return f"{found.event_us:6.1f} µs an event, and no trigger: ask for more seconds"
+    return (
+        f"{found.event_us:6.1f} µs an event, p50 {ranked[len(ranked) // 2]} ms, "
+        f"p99 {ranked[int(len(ranked) * 0.99)]} ms of {len(ranked)}, "
+        f"then {found.idle * 100:.2f}% of a core, load {load_1min()}"
+    )
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--source", type=Path, required=True)
+    options.add_argument("--per-s", type=int, default=400)
+    options.add_argument("--seconds", type=int, default=15)
+    options.add_argument("--rounds", type=int, default=2)
+    options.add_argument("--at-once", action="store_true")
+    chosen = options.parse_args()
+    # That the leader of a new topic is a moment late is nothing to tell.
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    asked = chosen.per_s * chosen.seconds + WARM_UP
+    records = shop_records(asked // EVENTS_A_CUSTOMER + 1, dense=True)[:asked]
+    programs = {"there": Program(chosen.source.resolve(), Path(sys.executable)), "here": PRESENT}
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        EmbeddedKafka() as kafka,
+        EmbeddedValkey() as valkey,
+    ):
+        whole = WholeEngine(kafka, valkey, Path(directory))
+        for number in range(chosen.rounds):
+            # Neither always comes first.
+            for name in sorted(programs, reverse=bool(number % 2)):
+                program = programs[name]
+                if chosen.at_once:
+                    run = whole.drained(records, program=program)
+                    said = f"{run.cpu_s / len(records) * 1e6:6.1f} µs an event, load {load_1min()}"
+                else:
+                    said = told(
+                        whole.steady(records, per_s=chosen.per_s, idle_s=IDLE_S, program=program)
+                    )
+                print(f"{name:>5}: {said}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
