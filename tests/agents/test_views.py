@@ -69,7 +69,8 @@ class _Clocks:
         upkeep = StoreUpkeep(views, nothing, nothing)  # type: ignore[arg-type]
         begun_s = self.loop.time()
         self.loop.run_until_complete(upkeep._rest(0.05, lambda: is_idle))
-        return self.loop.time() - begun_s
+        ended_s = self.loop.time()
+        return ended_s - begun_s
 
 
 @pytest.mark.parametrize("had", [1.0, 0.1])
