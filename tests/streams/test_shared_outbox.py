@@ -36,7 +36,9 @@ class FakeKafka:
         self._added: list[bytes] = []
         yield self
 
-    def add(self, topic: str, partition: int, *, key: bytes | None, value: bytes) -> None:
+    def add(
+        self, topic: str, partition: int, *, key: bytes | None, value: bytes, headers: object = ()
+    ) -> None:
         self._added.append(value)
 
     async def flush(self) -> None:
