@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.customer.profile import profile
-from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
@@ -23,12 +22,13 @@ from models.events.rejection import Rejected
 from models.events.times import iso
 from models.events.wire import decode_log_line
 from models.graves import Grave
-from models.identity import OF_THE_PERSON, copy_of, is_mirror
+from models.identity import copy_of, is_mirror
 from models.learning.lessons import Lesson, Tally
 from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan, plan_for
 from streams.kafka_clients import partition_for
+from tests.models.events_alone import parts_of_events, timers_of_events
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.models.lines import PRIOR, TYPES
 from tests.models.test_partition import HotRows
@@ -225,17 +225,8 @@ class Deployment:
         return [one for one in self.effects if isinstance(one, Lesson)]
 
 
-_OF_EVENTS = tuple(part for part in PARTS if part not in OF_THE_PERSON)
-
-
 def made_of_events(row: Row) -> dict[str, Any]:
     """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
     row = copy_of(decode_row(encode_row(row)))
-    parts = {part.name: part.pack(row.read(part)) for part in _OF_EVENTS}
-    timers = {code: (due.due_ms, due.handled_ms) for code, due in row.timers()}
-    # Those of what was decided and of labels are the person's.
-    known = {code: due for code, due in timers.items() if any(due) and code not in _OF_THE_PERSON}
-    return {**parts, "timers": known, "messages": row.messages, "latest": row.latest_ms}
-
-
-_OF_THE_PERSON = ("cooldown", "label")
+    parts, timers = parts_of_events(row), timers_of_events(row)
+    return {**parts, "timers": timers, "messages": row.messages, "latest": row.latest_ms}

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS, HOUR_MS
 from models import engine, identity
-from models.customer.contacts import COOLDOWN
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, decode_row, encode_row
 from models.events.event import Event
@@ -17,13 +16,11 @@ from models.events.rejection import Rejected
 from models.learning.population import Population
 from tests.contract.lives import life
 from tests.contract.parts import present
+from tests.models.events_alone import parts_of_events, timers_of_events
 from tests.models.lines import START_MS
 
 PERSON, VISITORS = "ada", ("anon-1", "anon-2")
 IDS = (PERSON, *VISITORS)
-#: Timers of what was decided and of labels, which are the person's.
-OF_THE_PERSON = (COOLDOWN, "label")
-_OF_EVENTS = tuple(part for part in PARTS if part not in identity.OF_THE_PERSON)
 
 
 class Alone:
@@ -81,10 +78,8 @@ class Linked(Alone):
 
 def made_of_events(row: Row) -> dict[str, Any]:
     """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
-    parts = {part.name: part.pack(row.read(part)) for part in _OF_EVENTS}
-    timers = {code: (due.due_ms, due.handled_ms) for code, due in row.timers()}
-    known = {code: due for code, due in timers.items() if any(due) and code not in OF_THE_PERSON}
-    return {**parts, "timers": known, "messages": row.messages, "latest": row.latest_ms}
+    parts, timers = parts_of_events(row), timers_of_events(row)
+    return {**parts, "timers": timers, "messages": row.messages, "latest": row.latest_ms}
 
 
 def _events(rng: Random, size: int) -> list[Event]:
