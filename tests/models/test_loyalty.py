@@ -821,7 +821,7 @@ def test_the_shop_is_told_its_members_and_what_it_owes_them() -> None:
         "keepstream_loyalty_points_earned": 140 + 500,
         "keepstream_loyalty_points_redeemed": 80,
         "keepstream_loyalty_liability": pytest.approx(5.61),
-    } == {name: value for name, value in told.items() if "loyalty" in name}
+    } == {name: value for name, value in told.items() if "keepstream_loyalty" in name}
     assert 500 == points(other, at(days=90))
 
 

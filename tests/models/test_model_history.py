@@ -11,6 +11,7 @@ from models.learning.churn_models import CHAMPION
 from models.learning.feature_names import NAMES
 from models.learning.online import OnlineState
 from models.learning.reliability import Reliability
+from models.learning.score_table import ScoreTable
 from models.learning.snapshot import Snapshot, encode_snapshot
 from models.learning.trainer import TrainerState
 from models.model_history import POINTS_MAX, WINDOW_MS, ModelHistory
@@ -34,10 +35,10 @@ def scores(days: int, a_day: int = 20) -> list[Score]:
 
 
 def table(found: list[Score]) -> Reliability:
-    told = Reliability()
+    told = ScoreTable()
     for _, said, came_true in found:
         told.learn(said, came_true)
-    return told
+    return told.state()
 
 
 def snapshot(version: int, day: int, found: list[Score], mean: float = 0.0) -> bytes:

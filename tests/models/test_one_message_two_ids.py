@@ -13,7 +13,7 @@ EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "page": ({}, {"engagement", "timeline"}),
     "Product Added": (
         {"product_id": "p", "price": 5.0, "quantity": 1},
-        {"engagement", "timeline", "cart"},
+        {"engagement", "timeline", "cart", "lifecycle"},
     ),
     "Order Completed": ({"order_id": "o", "revenue": 9.0}, {"engagement", "timeline", "cart"}),
     "Ticket Opened": ({"ticket_id": "t"}, {"engagement", "timeline"}),

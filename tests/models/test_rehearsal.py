@@ -128,7 +128,7 @@ def test_going_live_brings_the_clock_to_its_time_and_rehearses_what_was_due_unti
     log.live()
 
     assert (NOW, NOW) == (log.state.clock_ms, log.state.live_at_ms)
-    assert ([], ["cart-abandoned"]) == (log.told, log.rehearsed)
+    assert ([], ["cart-abandoned", "interest-faded"]) == (log.told, log.rehearsed)
 
 
 def test_going_live_again_changes_nothing() -> None:

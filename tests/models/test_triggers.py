@@ -118,13 +118,13 @@ def test_a_silence_is_between_the_floor_and_a_century(gap_days: float, silence_d
 def test_a_cart_left_alone_is_told_once() -> None:
     row, effects = waited(lived([put(0)]), at(days=300))
 
-    assert [("cart-abandoned", 1 / 24)] == fired(effects)
+    assert [("cart-abandoned", 1 / 24), ("interest-faded", 37.9)] == fired(effects)
     assert 0 == row.next_due_ms
 
 
 def test_each_touch_of_the_cart_begins_the_wait_again() -> None:
     viewed = happened("Cart Viewed", at(hours=0.5))
-    _, effects = waited(lived([put(0), viewed]), at(days=300))
+    _, effects = waited(lived([put(0), viewed]), at(days=30))
 
     assert ["2026-01-01T01:30:00.000Z"] == [e.timestamp for e in effects if isinstance(e, Trigger)]
 
@@ -183,7 +183,7 @@ def test_a_purchase_is_overdue_once_by_ones_own_clock() -> None:
     row, effects = waited(lived([ordered(0), ordered(10), ordered(20)]), at(days=700))
     told = [e for e in effects if isinstance(e, Trigger)]
 
-    assert ["purchase-overdue"] == [e.kind for e in told]
+    assert ["purchase-overdue", "customer-lost"] == [e.kind for e in told]
     assert iso(at(days=20) + ceil(_OVERDUE_DAYS * DAY_MS)) == told[0].timestamp
     codes = ["silent_days", "typical_gap_days", "overdue_days", "orders"]
     assert codes == [reason.code for reason in told[0].reasons]
@@ -197,8 +197,8 @@ def test_a_new_purchase_begins_a_new_silence() -> None:
     row, _ = lived_with_effects([ordered(150)], row=row)
     _, second = waited(row, at(days=700))
 
-    assert 1 == len(fired(first))
-    assert ["purchase-overdue"] == [str(e.kind) for e in second if isinstance(e, Trigger)]
+    for effects in (first, second):
+        assert 1 == [kind for kind, _ in fired(effects)].count("purchase-overdue")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_who_has_nothing_left_bought_is_not_observed() -> None:
     row, more = waited(lived([ordered(30)], row=row), at(days=40))
 
     # But what was decided before it was cancelled is learnt from.
-    assert [Example] == [type(e) for e in effects]
+    assert [Example] == [type(e) for e in effects if not isinstance(e, Tally)]
     assert [5] == [int(e.recency_days) for e in more if isinstance(e, Observation)]
 
 
@@ -340,8 +340,7 @@ def test_a_triggers_id_does_not_depend_on_the_model(version: int) -> None:
 
 def test_what_a_trigger_says_on_the_wire() -> None:
     _, effects = waited(lived([put(0)]), at(days=1))
-    told = effects[0]
-    assert isinstance(told, Trigger)
+    told = next(effect for effect in effects if isinstance(effect, Trigger))
 
     assert (
         b'{"type":"retention-trigger","id":"' + told.id.encode() + b'",'

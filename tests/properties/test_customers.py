@@ -53,6 +53,7 @@ from tests.properties.histories import (
 END_MS = START_MS + SPAN_MINUTES * MINUTE_MS
 #: What is decided on the way may differ: a decision once made is not recalled.
 DECIDED = ("lastTriggers", "nextDeadlineAt", "decisions", "lastMoments", "suppressions")
+FOUND_AT_LOOKS = {"customerClass", "stage", "band", "tier"}
 COOLDOWNS_MS = {rule.name: rule.cooldown for rule in PARAMETERS.triggers.triggers}
 
 
@@ -62,7 +63,21 @@ def profiles(lines: list[bytes]) -> list[dict[str, Any]]:
     for number, content in enumerate([*lines, watermark(END_MS)], 1):
         replay.feed(content, number)
     views = [orjson.loads(encode_profile(view)) for view in replay.profiles()]
+    for view in views:
+        _forget_since_when(view)
     return [{k: v for k, v in view.items() if k not in DECIDED} for view in views]
+
+
+def _forget_since_when(view: dict[str, Any]) -> None:
+    """When a look found what somebody is hangs on what was known by then; what they are does not,
+    once all has come. An event that is later than `lifecycle.settle` comes after the look.
+    """
+    view["segments"] = [segment["name"] for segment in view["segments"]]
+    for name in ("lifecycle", "risk", "tier"):
+        if (found := view[name]) is not None:
+            view[name] = {k: v for k, v in found.items() if k in FOUND_AT_LOOKS}
+    for name in ("lifecycle", "risk", "segments", "tier"):
+        view["sections"].pop(name, None)
 
 
 def assert_alike(expected: object, found: object) -> None:

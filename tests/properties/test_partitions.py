@@ -139,8 +139,8 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
         {Observation, Example, Tally, DayEnd},
     )
     assert decided | taught == effects
-    # Thinning out takes a history of months, a word on points takes larger orders, and to depend on
-    # prices takes three orders with a discount.
+    # Thinning out takes a history of months, a word on points takes larger orders, to depend on
+    # prices takes three orders with a discount, and ranks take many customers.
     rare = {
         "silent-churn",
         "points-earned",
@@ -148,6 +148,10 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
         "level-near",
         "level-changed",
         "price-dependent",
+        "drifting",
+        "improved-for-them",
+        "became-vip",
+        "vip-slipping",
     }
     assert {rule.name for rule in PARAMETERS.triggers.triggers} - rare == kinds - rare
     assert kept(Row()).keys() == parts

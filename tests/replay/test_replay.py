@@ -55,9 +55,10 @@ def test_the_shop_has_something_of_everything(shop: list[bytes], whole: Outcome)
     for fate in ({*Fate} - {Fate.ERASED}) | {"deadLettered"}:
         assert summary.events[fate] > 0
     kinds = {rule.name for rule in PARAMETERS.triggers.triggers} | {NEXT_BEST_ACTION}
-    # Too few customers for too short a time for anybody to be at risk, for points to expire, or for
-    # three purchases of one who pays the full price of none.
-    rare = {"churn-risk", "silent-churn", "points-expiring", "price-dependent"}
+    # Too few customers for too short a time for anybody to be at risk or lost, points to expire,
+    # or for three purchases of one who pays the full price of none.
+    rare = {"churn-risk", "silent-churn", "points-expiring", "price-dependent", "customer-lost"}
+    rare |= {"drifting", "improved-for-them", "interest-faded", "risk-recovered", "vip-slipping"}
     assert kinds - rare <= summary.triggers.keys() <= kinds
     assert summary.model_version > 1
     assert summary.nothing > 0
