@@ -110,6 +110,8 @@ class TriggerStreams:
         self._metrics = metrics
         self._displaced = displaced_stream(settings)
         self._next_id = "-"
+        #: Of erasures that are under way, the streams that are done with.
+        self._swept: dict[tuple[str, frozenset[tuple[bytes, int]]], set[str]] = {}
         #: Keys that hold something else, as far as this worker has met them.
         self.foreign_keys: set[str] = set()
 
@@ -148,12 +150,15 @@ class TriggerStreams:
             }
             if not left:
                 return True
+            begun = topic, frozenset(left.items())
+            swept = self._swept.setdefault(begun, set())
             async for stream in self._streams_of(topic):
-                await self._erase_in(stream, left, topic)
-            await self._erase_in(self._displaced, left, topic)
+                await self._sweep(stream, left, topic, swept)
+            await self._sweep(self._displaced, left, topic, swept)
             for fingerprint, offset in left.items():
                 done = _done(self._marker(topic, fingerprint))
                 await self._client.eval(RAISE, 1, done, offset, MARKER_KEPT_MS)
+            del self._swept[begun]
         except (RedisError, OSError) as error:
             _tell(error)
             self._metrics.redis_up.set(0)
@@ -190,6 +195,16 @@ class TriggerStreams:
 
     def _marker(self, topic: str, fingerprint: bytes) -> str:
         return f"{self._settings.topic_prefix}keepstream:erased:{topic}:{fingerprint.hex()}"
+
+    async def _sweep(
+        self, stream: str, erased: Mapping[bytes, int], topic: str, swept: set[str]
+    ) -> None:
+        """Erase in a stream, unless that was done before Redis broke off: with many streams and a
+        poor connection, to begin with the first of them each time would never come to the last.
+        """
+        if stream not in swept:
+            await self._erase_in(stream, erased, topic)
+            swept.add(stream)
 
     async def _erase_in(self, stream: str, erased: Mapping[bytes, int], topic: str) -> None:
         if await self._client.type(stream) != b"stream":

@@ -7,21 +7,40 @@ import pytest
 
 from agents.web.connections import HEALTH_PATHS
 from agents.web.operations import OF_A_WORKER, OF_EVERY_PROCESS
+from agents.web.segments import SegmentAnswers
 from agents.web.server import LiveCustomers, Readiness, routes, serving
 from config.settings import SettingsError, load_settings
 from streams.metrics import Metrics
 
 TOKEN = "0123456789-abcdef"
 SETTINGS = load_settings({"KEEPSTREAM_WEB_TOKEN": TOKEN}, web_port=0)
-PATHS = [one.path.replace("{id}", "ada") for one in (*OF_EVERY_PROCESS, *OF_A_WORKER)]
+#: What is told of a customer or of all; an event is tried by another method.
+PATHS = [
+    one.path.replace("{id}", "ada").replace("{name}", "vip")
+    for one in (*OF_EVERY_PROCESS, *OF_A_WORKER)
+    if one.method == "GET"
+]
 
 
 async def listed(_: object) -> aiohttp.web.Response:
     return aiohttp.web.Response()
 
 
+class Segments(SegmentAnswers):
+    """Answers as if there were some."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def all_of_them(self, _: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response()
+
+    async def members_of(self, _: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response()
+
+
 def statuses(headers: dict[str, str], paths: list[str]) -> list[int]:
-    live = LiveCustomers(lambda _: b"{}", listed=listed)
+    live = LiveCustomers(lambda _: b"{}", listed=listed, segments=Segments())
     site = routes(Metrics(), Readiness(list), live, lambda: None)
 
     async def ask() -> list[int]:
