@@ -22,9 +22,9 @@ DELIVERY = (
         """\
         await self._outbox.flush()
         self._pulse.require()
-        changed = self._write_rows(owned)
+        changed, gone = self._write_rows(owned)
 """,
-        "        changed = self._write_rows(owned)\n",
+        "        changed, gone = self._write_rows(owned)\n",
         BACKLOG.format(0),
         is_quick=True,
     ),
@@ -59,8 +59,8 @@ DELIVERY = (
     Mutant(
         "a row knows what it has applied",
         "models/partition.py",
-        "            return row.applied >= offset\n        grave",
-        "            return False\n        grave",
+        "        return row.applied >= offset\n    return grave",
+        "        return False\n    return grave",
         "tests/properties/test_partitions.py"
         "::test_rows_ahead_of_their_partition_after_a_crash_change_nothing",
     ),
@@ -112,12 +112,14 @@ DELIVERY = (
         "agents/ingest.py",
         """\
                 await self._outbox.flush()
+                self._end_steps()
                 self._moved_s = monotonic()
                 self._commit(consumer, epoch)
 """,
         """\
                 self._commit(consumer, epoch)
                 await self._outbox.flush()
+                self._end_steps()
                 self._moved_s = monotonic()
 """,
         LIVE.format(0),

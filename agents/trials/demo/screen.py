@@ -1,8 +1,9 @@
 """What is seen while it happens: a live picture on a terminal, plain lines anywhere else."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from heapq import nlargest
 from itertools import chain, zip_longest
 from textwrap import wrap
 from time import monotonic
@@ -30,7 +31,7 @@ _GAP = 2
 #: What is always shown of a sentence in a line, however narrow the terminal is.
 _SENTENCE_MIN = 30
 #: How high the picture of the latest triggers is, and what stands above it besides the counts.
-_LATEST_LINES_MIN, _LATEST_LINES_MAX = 4, 10
+_LATEST_LINES_MIN, _LATEST_LINES_MAX = 6, 10
 _LINES_BESIDE = 8
 
 FATES = {
@@ -175,8 +176,8 @@ def _picture(view: View, now_s: float, width: int, height: int) -> RenderableTyp
         Text(),
         _counts("Customers", [customers]),
     )
-    kinds = [(words_of(kind), count) for kind, count in figures.triggers.items()]
-    half = (len(kinds) + 1) // 2
+    half = min((len(figures.triggers) + 1) // 2, height - _LINES_BESIDE - _LATEST_LINES_MIN)
+    kinds = _most_frequent(figures.triggers, 2 * half)
     triggers = _counts("Triggers", [dict(kinds[:half]), dict(kinds[half:])])
     columns = Table.grid(padding=(0, 6 if width >= _WIDE else _GAP, 0, 0))
     columns.add_row(beside, triggers)
@@ -184,6 +185,18 @@ def _picture(view: View, now_s: float, width: int, height: int) -> RenderableTyp
     heading = Text("Latest triggers, at the shop's time", style="bold")
     lines = min(max(height - half - _LINES_BESIDE, _LATEST_LINES_MIN), _LATEST_LINES_MAX)
     return Group(*head, heading, _latest(figures.recent, width, lines))
+
+
+def _most_frequent(counts: Mapping[str, int], most: int) -> list[tuple[str, int]]:
+    """Kinds in words with their counts, in their own order: all, or those that come most often and
+    the rest as one.
+    """
+    if len(counts) <= most:
+        return [(words_of(kind), count) for kind, count in counts.items()]
+    shown = set(nlargest(most - 1, counts, key=lambda kind: counts[kind]))
+    rest = Counter({kind: count for kind, count in counts.items() if kind not in shown})
+    named = [(words_of(kind), count) for kind, count in counts.items() if kind in shown]
+    return [*named, ("all others", rest.total())]
 
 
 def _bar(view: View, now_s: float, width: int) -> Table:

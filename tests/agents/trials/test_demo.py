@@ -271,7 +271,7 @@ def test_customers_and_sentences_are_whole_and_in_the_order_of_time(
     # Nor does a terminal of 24 lines cut anything off.
     assert "\u2026" not in text
     assert " ... " not in text
-    assert not is_terminal or "action withdrawn" in text
+    assert not is_terminal or "all others" in text
     # It is drawn on more than once.
     text = text.rpartition("Latest triggers")[2]
 
