@@ -46,6 +46,7 @@ def run(tree: Path, *arguments: str, flavour: str = "on") -> subprocess.Complete
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.nightly
 def test_both_flavours_give_the_same_bytes(tree: Path) -> None:
     found, expected = (run(tree, "-c", SMALL, flavour=flavour) for flavour in ("on", "off"))
 

@@ -31,6 +31,7 @@ def figures(text: str) -> list[tuple[str, list[float]]]:
     return [(line.split()[0], [float(n) for n in re.findall(r"\d+\.?\d*", line)]) for line in lines]
 
 
+@pytest.mark.nightly
 def test_the_commands_that_are_shown_print_the_figures_that_are_shown(tmp_path: Path) -> None:
     for name, program in PROGRAMS.items():
         (tmp_path / name).write_text(program)
