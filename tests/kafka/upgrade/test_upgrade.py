@@ -59,7 +59,7 @@ def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) ->
 
 
 def _of(program: Program, rules: tuple[str, ...]) -> tuple[str, ...]:
-    """What is set for a state of the program, which refuses names of parts that it does not know."""
+    """What is set for a state of the program, which refuses parts that it does not know."""
     off = tuple(f"{part}.enabled=false" for part in _NEW_PARTS)
     return (*rules, *off) if program == PRESENT else rules
 
