@@ -28,6 +28,7 @@ from models.inactivity import INACTIVITY_TIMER
 from models.learning.lessons import Taught
 from models.learning.snapshot import Snapshot
 from models.links import is_elsewhere, is_told, person_of
+from models.memory_rows import MemoryRows
 from models.partition import Applied, Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan
@@ -123,33 +124,13 @@ class Copied(NamedTuple):
         return cls(fold.number, encode_state(fold.state), row, grave, fold.snapshot)
 
 
-class _OneRow:
-    """The rows of a partition of one customer."""
-
-    def __init__(self, customer: str, row: Row | None) -> None:
-        self.rows = {customer: row} if row is not None else dict[str, Row]()
-
-    def get(self, customer: str) -> Row | None:
-        return self.rows.get(customer)
-
-    def put(self, customer: str, row: Row) -> None:
-        self.rows[customer] = row
-
-    def forget(self, customer: str) -> None:
-        self.rows.pop(customer, None)
-
-    def remove(self, customer: str, _offset: int) -> None:
-        self.rows.pop(customer, None)
-
-    def due(self) -> Iterator[tuple[int, str]]:
-        return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
-
-
 def dry_run(event: Event, topic: str, copied: Copied, plan: Plan) -> DryRun:
     """Fold ``event``, as published on ``topic``, on a copy of its customer."""
     state, customer = decode_state(copied.state), event.customer
     known = _row_of(copied)
-    rows = _OneRow(customer, _row_of(copied))
+    rows = MemoryRows()
+    if (row := _row_of(copied)) is not None:
+        rows.put(customer, row)
     fold = _fold_of(copied, rows, state, customer, plan)
     looks: list[RuleLook] = []
     fold.context.witness = _noting(looks)
@@ -183,7 +164,7 @@ def _row_of(copied: Copied) -> Row | None:
 
 
 def _fold_of(
-    copied: Copied, rows: _OneRow, state: PartitionState, customer: str, plan: Plan
+    copied: Copied, rows: MemoryRows, state: PartitionState, customer: str, plan: Plan
 ) -> Partition:
     snapshot, grave = copied.snapshot, copied.grave
     graves = {customer: grave} if grave is not None else dict[str, Grave]()

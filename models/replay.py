@@ -37,6 +37,7 @@ from models.learning.lessons import DayEnd, Tally, Taught
 from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
 from models.links import is_elsewhere, is_told, person_of
+from models.memory_rows import MemoryRows
 from models.partition import CONTROL_TYPES, ERASE_KIND, Applied, Partition, SnapshotSource
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
@@ -46,32 +47,9 @@ from models.replay_summary import ReplayCounts, Summary
 Output = Decision | Score | DeadLetter
 
 
-class _MemoryRows:
-    """Rows as live objects."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
-
-    def get(self, customer: str) -> Row | None:
-        return self.rows.get(customer)
-
-    def put(self, customer: str, row: Row) -> None:
-        self.rows[customer] = row
-
-    def forget(self, customer: str) -> None:
-        """Do nothing: a replay ends with the error that caused this."""
-        self.rows.pop(customer, None)
-
-    def remove(self, customer: str, _offset: int) -> None:
-        self.rows.pop(customer, None)
-
-    def due(self) -> Iterator[tuple[int, str]]:
-        return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
-
-
 class _Lane(NamedTuple):
     partition: Partition
-    rows: _MemoryRows
+    rows: MemoryRows
 
 
 def no_models(version: int, _sha256: str) -> Snapshot:
@@ -360,7 +338,7 @@ class Replay:
         number = line.position.partition if line.position is not None else 0
         lane = self._lanes.get(number)
         if lane is None:
-            rows = _MemoryRows()
+            rows = MemoryRows()
             state = rehearsing_state() if self._rehearses(line) else PartitionState()
             partition = Partition(
                 number, rows, self._prior, self._plan, self._models, state, self._graves()

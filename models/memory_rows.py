@@ -1,0 +1,28 @@
+"""Rows in memory, for folds whose state nobody keeps: a replay, and an event that is tried."""
+
+from collections.abc import Iterator
+
+from models.customer.row import Row
+
+
+class MemoryRows:
+    """The rows of a partition as live objects, of which nothing is stored."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def get(self, customer: str) -> Row | None:
+        return self.rows.get(customer)
+
+    def put(self, customer: str, row: Row) -> None:
+        self.rows[customer] = row
+
+    def forget(self, customer: str) -> None:
+        """Nothing is stored to go back to: who folds this ends with the error that caused it."""
+        self.rows.pop(customer, None)
+
+    def remove(self, customer: str, _offset: int) -> None:
+        self.rows.pop(customer, None)
+
+    def due(self) -> Iterator[tuple[int, str]]:
+        return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
