@@ -11,6 +11,7 @@ from msgspec.structs import fields
 
 from models.customer.acquisition import ACQUISITION
 from models.customer.cart import CART
+from models.customer.channels import CHANNELS
 from models.customer.churn import CHURN
 from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
@@ -51,6 +52,7 @@ PARTS: tuple[Part[Any], ...] = (
     IDENTITIES,
     LIFECYCLE,
     TIERS,
+    CHANNELS,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

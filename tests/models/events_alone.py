@@ -1,12 +1,13 @@
 """What of a row is made of its events alone: the same, whoever's the id was meanwhile.
 
-What was decided and labels are the person's. Class and stage, band and tier are found when somebody
-is looked at, at times that decision points set and as those scores say that there are then; an id
-that has left is looked at anew.
+What was decided and labels are the person's. Class and stage, band and tier and the preferred
+channel are found when somebody is looked at, at times that decision points set and as those scores
+say that there are then; an id that has left is looked at anew.
 """
 
 from msgspec.structs import asdict
 
+from models.customer.channels import CHANNELS
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
 from models.customer.risk import RISK, Risk
@@ -14,9 +15,10 @@ from models.customer.row import Row
 from models.customer.tiers import TIERS
 from models.identity import OF_THE_PERSON
 
-_LOOKS = {timer.code for part in (LIFECYCLE, RISK) for timer in part.timers}
+_LOOKS = {timer.code for part in (CHANNELS, LIFECYCLE, RISK) for timer in part.timers}
 _TIMERS_OF_OTHERS = {"cooldown", "label", *_LOOKS}
-_OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, LIFECYCLE, RISK, TIERS}]
+_FOUND_AT_LOOKS = {CHANNELS, LIFECYCLE, RISK, TIERS}
+_OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, *_FOUND_AT_LOOKS}]
 
 
 def parts_of_events(row: Row) -> dict[str, bytes]:
