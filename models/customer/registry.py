@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import fields
 
 from models.customer.acquisition import ACQUISITION
+from models.customer.calendar import CALENDAR
 from models.customer.cart import CART
 from models.customer.channels import CHANNELS
 from models.customer.churn import CHURN
@@ -53,6 +54,7 @@ PARTS: tuple[Part[Any], ...] = (
     LIFECYCLE,
     TIERS,
     CHANNELS,
+    CALENDAR,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,
