@@ -255,6 +255,14 @@ def sensitivity(scene: Scene) -> Sensitivity | None:
     return _sensitivity(scene.row.read(PRICES), scene)
 
 
+def price_sensitivity(scene: Scene) -> float | None:
+    """How much the price decides, 0 to 1; None without a purchase, and if the part is switched
+    off.
+    """
+    found = scene.of(sensitivity) if PRICES.is_on(scene.parameters) else None
+    return None if found is None else found.total
+
+
 def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
     section, at_ms = scene.parameters.of(PriceParameters), scene.at_ms
     bought = _bought_until(state, at_ms)
@@ -462,7 +470,7 @@ PRICES: Part[Prices] = Part(
     listens=frozenset({*_ORDER_EVENTS, FILTERED, ENTERED, DENIED}),
     record=_record,
     moments={PRICE_DEPENDENT: "the customer now buys for less only, and the price decides"},
-    offers=(sensitivity, is_price_dependent),
+    offers=(sensitivity, is_price_dependent, price_sensitivity),
     reads=(order_of_event,),
     facts=FACTS,
     sections=(

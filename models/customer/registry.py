@@ -20,6 +20,7 @@ from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
 from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
+from models.customer.key_customers import KEY_CUSTOMERS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.named_events import NAMED_EVENTS
@@ -55,6 +56,7 @@ PARTS: tuple[Part[Any], ...] = (
     TIERS,
     CHANNELS,
     CALENDAR,
+    KEY_CUSTOMERS,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

@@ -128,13 +128,12 @@ def _standing(scene: Scene) -> TierRanks | None:
     typical = scene.parameters.value.typical_order
     typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
     days = scene.of(engagement).active_days
-    # Of the horizon alone: that no shorter one expects more is for those who are told several.
-    expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    expected = scene.of(expected_minor)
     values = (
         float(orders),
         net_minor / orders / typical_minor,
         float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
-        nan if expected is None else expected.spend_minor / typical_minor,
+        nan if expected is None else expected / typical_minor,
     )
     section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
     bins: list[int] = []
@@ -150,6 +149,16 @@ def _standing(scene: Scene) -> TierRanks | None:
         ranks.append(rank)
         score += _WEIGHTS[side] * rank if side in _WEIGHTS else 0.0
     return TierRanks(bins, ranks, score, orders, net_minor)
+
+
+def expected_minor(scene: Scene) -> float | None:
+    """What they are expected to spend within 90 days; None without a purchase, or a model."""
+    past = scene.of(history)
+    if past is None:
+        return None
+    # Of the horizon alone: that no shorter one expects more is for those who are told several.
+    found = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    return None if found is None else found.spend_minor
 
 
 def _tier(state: Tiered, found: TierRanks, scene: Scene) -> Tier:
@@ -368,7 +377,7 @@ TIERS: Part[Tiered] = Part(
     parameters=TierParameters,
     has_own_file=True,
     look=_look,
-    offers=(value_tier,),
+    offers=(expected_minor, value_tier),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
     reads=(customer_class, engagement, history, purchases, window_365d),
     facts=FACTS,
