@@ -81,7 +81,7 @@ class Invoice(State):
         return not 0 < self.overdue_ms < self.paid_ms
 
 
-class Credit(State):
+class Solvency(State):
     """The latest invoices by their ids, and the latest assessment."""
 
     invoices: list[Invoice] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Credit(State):
     score: float = 0.0
 
 
-def note(state: Credit, event: Event, money: Money) -> None:
+def note(state: Solvency, event: Event, money: Money) -> None:
     """Take news in; arrival order doesn't matter."""
     at_ms = event.occurred_at_ms
     if event.name == ASSESSED:
@@ -112,9 +112,9 @@ def note(state: Credit, event: Event, money: Money) -> None:
     state.invoices = _kept([*state.invoices, one])
 
 
-def united_credit(states: Iterable[Credit]) -> Credit:
+def united_credit(states: Iterable[Solvency]) -> Solvency:
     """One person's: an invoice that several ids have news of is one."""
-    one = Credit()
+    one = Solvency()
     invoices: list[Invoice] = []
     for state in states:
         invoices += state.invoices
@@ -151,7 +151,7 @@ def _first(one_ms: int, other_ms: int) -> int:
 
 
 def credit_percent(
-    state: Credit, at_ms: int, half_life_ms: int, typical_order: float, money: Money
+    state: Solvency, at_ms: int, half_life_ms: int, typical_order: float, money: Money
 ) -> float | None:
     """0 to 100: the assessment, if it is of the last half-life, else the share of what was invoiced
     that was paid in time, by amounts that fade. None if nothing is known.

@@ -20,7 +20,7 @@ from models.customer.decay import decayed
 from models.customer.edges import of_timer
 from models.customer.invoices import (
     EVENTS,
-    Credit,
+    Solvency,
     credit_percent,
     note,
     united_credit,
@@ -82,7 +82,7 @@ class KeyCustomer(State):
     power in the sums of all customers.
     """
 
-    credit: Credit = field(default_factory=Credit)
+    credit: Solvency = field(default_factory=Solvency)
     percents: list[int] = field(default_factory=list)
     is_key: bool = False
     since_ms: int = 0

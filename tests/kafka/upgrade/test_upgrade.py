@@ -27,7 +27,17 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 #: Parts that the earlier state does not know. Of a customer whose row it began they know what has
 #: come since, and a fold of the whole log knows more: they are off here, as an operator has them
 #: until `keepstream rebuild`.
-_NEW_PARTS = (*("calendar", "channels", "improvements", "lifecycle", "risk", "segments", "tiers"),)
+_NEW_PARTS = (
+    "calendar",
+    "channels",
+    "improvements",
+    "key_customers",
+    "lifecycle",
+    "relationship",
+    "risk",
+    "segments",
+    "tiers",
+)
 
 
 @pytest.fixture(scope="module")
