@@ -40,6 +40,9 @@ from models.measures import Measure, Sample
 CONTACT_DUE, CALENDAR_DAY = "contact-due", "calendar-day"
 ANNIVERSARY: Final = "anniversary"
 _NEXT: Final = "day"
+#: The ordinal of 1970-01-01; the mean length of a year, and how far a date may be from it.
+_EPOCH: Final = 719_163
+_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
 #: What says that an action reached the customer. That it was decided, or failed, does not.
 _REACHED: Final = frozenset(
     name
@@ -107,7 +110,7 @@ class _Place:
     """The customer's clock, and the time of their day that is their own."""
 
     def __init__(self, scene: Scene) -> None:
-        section = scene.parameters.of(CalendarParameters)
+        section = _parameters(scene)
         own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
         if hour is not None:
             self._own_ms = hour * HOUR_MS + own % HOUR_MS
@@ -130,11 +133,41 @@ class _Place:
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
-    if not scene.of(purchases).last_at_ms:
+    if not (_is_near(scene) or scene.row.due(_NEXT).due_ms):
         return
     coming = [one.at_ms for one in _occasions(scene) if one.at_ms > scene.at_ms]
     if coming or scene.row.due(_NEXT).due_ms:
         scene.row.set_due(_NEXT, min(coming, default=0))
+
+
+def _is_near(scene: Scene) -> bool:
+    """Whether something may be to be said before the next look: told without the customer's clock,
+    within a day of what it shows. Mostly there is nothing.
+    """
+    first_ms, every_ms = scene.of(purchases).first_at_ms, scene.parameters.churn.check_in_ms
+    if not first_ms:
+        return False
+    first, last = scene.at_ms // DAY_MS - 1, (scene.at_ms + every_ms) // DAY_MS + 1
+    if (last - first_ms // DAY_MS) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS:
+        return True
+    if days_between(_parameters(scene).days, first + _EPOCH, last + _EPOCH):
+        return True
+    waits_ms = _waits_until_ms(scene)
+    return 0 < waits_ms // DAY_MS <= last
+
+
+def _waits_until_ms(scene: Scene) -> int:
+    """When the time that the customer's tier allows without a contact is over; 0 for never."""
+    tier, since_ms = scene.of(value_tier)
+    cadence_ms = _parameters(scene).cadence_ms(tier)
+    if not cadence_ms or scene.of(personalisation_refused) is not None:
+        return 0
+    state = scene.row.read(CALENDAR)
+    return max(state.contacted_ms or since_ms, state.asked_ms) + cadence_ms
+
+
+def _parameters(scene: Scene) -> CalendarParameters:
+    return scene.parameters.of(CalendarParameters)
 
 
 def _occasions(scene: Scene) -> list[_Occasion]:
@@ -151,9 +184,9 @@ def _occasions(scene: Scene) -> list[_Occasion]:
 
 def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Occasion]:
     """Named days and the anniversary, each day at the customer's own time; a minute apart."""
-    state, section = scene.row.read(CALENDAR), scene.parameters.of(CalendarParameters)
+    state, section = scene.row.read(CALENDAR), _parameters(scene)
     first, until = today.toordinal(), last.toordinal()
-    days = days_between(section.days, first, until)
+    days = list(days_between(section.days, first, until))
     bought = place.date_at(scene.of(purchases).first_at_ms)
     for year in {today.year, last.year}:
         again = yearly(bought.month, bought.day, year).toordinal()
@@ -180,13 +213,8 @@ def _contact_due(scene: Scene, place: _Place, today: date) -> _Occasion | None:
 
 def _due_day(scene: Scene, place: _Place) -> int:
     """The day on which they are to be contacted next, as an ordinal; 0 for never."""
-    tier, since_ms = scene.of(value_tier)
-    cadence_ms = scene.parameters.of(CalendarParameters).cadence_ms(tier)
-    if not cadence_ms or scene.of(personalisation_refused) is not None:
-        return 0
-    state = scene.row.read(CALENDAR)
-    latest_ms = max(state.contacted_ms or since_ms, state.asked_ms)
-    return place.date_at(latest_ms + cadence_ms).toordinal()
+    waits_ms = _waits_until_ms(scene)
+    return place.date_at(waits_ms).toordinal() if waits_ms else 0
 
 
 def _come(scene: Scene) -> None:

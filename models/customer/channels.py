@@ -7,8 +7,7 @@ move nobody, and a quarter of a year does. Of somebody who was never looked at, 
 worked out when they are asked for.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from typing import Final, NamedTuple
 
@@ -16,7 +15,6 @@ from msgspec import Struct
 
 from config.duration import DAY_MS, HOUR_MS
 from config.parameters import Parameters
-from config.zones import zone
 from models.customer.edges import of_timer
 from models.customer.engagement import customer_zone, touches
 from models.customer.motion import LEARNT, STILL, since
@@ -38,6 +36,8 @@ from models.measures import Measure, Sample
 CHANNEL_SHIFTED: Final = "channel-shifted"
 _LEAD: Final = "channel"
 _HOURS: Final = 24
+#: The keys of hours in the sums of all customers.
+_HOUR_KEYS: Final = tuple(f"hour:{hour:02}" for hour in range(_HOURS))
 #: No hour, in stored states.
 _NONE: Final = -1
 #: The channels that are counted by their names; all others are one.
@@ -123,36 +123,29 @@ def _found(scene: Scene) -> _Found:
 def _hour(scene: Scene) -> int:
     """The hour of their day in which they come most, of equal ones the first; -1 with too few."""
     section = scene.parameters.of(ChannelParameters)
-    levels, count = hour_levels(scene.of(touches), _shown(scene), section.hour_half_life)
+    levels, count = hour_levels(scene.of(touches), scene.of(customer_zone), section.hour_half_life)
     if count < section.hours_min:
         return _NONE
     usual = _usual_hours(scene)
-    weighed = [
-        level + section.usual_weight * share for level, share in zip(levels, usual, strict=True)
-    ]
-    return weighed.index(max(weighed))
+    if usual is not None:
+        levels = [
+            level + section.usual_weight * share for level, share in zip(levels, usual, strict=True)
+        ]
+    return levels.index(max(levels))
 
 
-def _shown(scene: Scene) -> Callable[[int], int]:
-    """From an hour since 1970 to the one that clocks show where the customer is; in its middle, for
-    some zones are half an hour off.
-    """
-    where = zone(scene.of(customer_zone))
-    return lambda hour: datetime.fromtimestamp(hour * 3_600 + 1_800, where).hour
-
-
-def _usual_hours(scene: Scene) -> list[float]:
-    """The share of customers who come most in each hour; the same for all while few are known."""
-    sums = scene.snapshot.of(Tallies).parts.get(CHANNELS.name, {})
-    counts = [max(sums.get(_hour_key(hour), 0), 0) for hour in range(_HOURS)]
-    known = sum(counts)
-    if known < scene.parameters.learning.minimum_examples:
-        return [1 / _HOURS] * _HOURS
+def _usual_hours(scene: Scene) -> list[float] | None:
+    """The share of customers who come most in each hour; None while few are known."""
+    sums = scene.snapshot.of(Tallies).parts.get(CHANNELS.name)
+    if sums is None:
+        return None
+    counts = [sums[key] if key in sums else 0 for key in _HOUR_KEYS]  # noqa: SIM401 (no call)
+    known = 0
+    for count in counts:
+        known += count
+    if known < max(scene.parameters.learning.minimum_examples, 1):
+        return None
     return [count / known for count in counts]
-
-
-def _hour_key(hour: int) -> str:
-    return f"hour:{hour:02}"
 
 
 def _sums(state: ChannelPreference) -> list[Sum]:
@@ -162,7 +155,7 @@ def _sums(state: ChannelPreference) -> list[Sum]:
         channel = state.preferred if state.preferred in _CHANNELS else _OTHER
         sums.append((f"channel:{channel}", NO_DAY, 1))
     if state.hour != _NONE:
-        sums.append((_hour_key(state.hour), NO_DAY, 1))
+        sums.append((_HOUR_KEYS[state.hour], NO_DAY, 1))
     return sums
 
 
@@ -336,14 +329,14 @@ _BY_HOUR = Measure(
 
 
 def _keys(_parameters: Parameters) -> list[str]:
-    return [*(f"channel:{name}" for name in _CHANNELS), *map(_hour_key, range(_HOURS))]
+    return [*(f"channel:{name}" for name in _CHANNELS), *_HOUR_KEYS]
 
 
 def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
     for name in _CHANNELS:
         yield Sample(_BY_CHANNEL, (name,), sums.get(f"channel:{name}", 0))
     for hour in range(_HOURS):
-        yield Sample(_BY_HOUR, (f"{hour:02}",), sums.get(_hour_key(hour), 0))
+        yield Sample(_BY_HOUR, (f"{hour:02}",), sums.get(_HOUR_KEYS[hour], 0))
 
 
 CHANNELS: Part[ChannelPreference] = Part(

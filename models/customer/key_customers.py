@@ -28,7 +28,7 @@ from models.customer.invoices import (
 from models.customer.life_stages import CustomerClass
 from models.customer.lifecycle import customer_class
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
-from models.customer.prices import price_sensitivity
+from models.customer.prices import full_price_share
 from models.customer.purchases import Purchases, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -45,10 +45,11 @@ KEY_CHANGED: Final = "key-customer-changed"
 _YEAR_DAYS: Final = 365
 #: So many purchase days of a year, and so many years, are as loyal as can be.
 _DAYS_MOST, _YEARS_MOST = 12, 3.0
-#: What loyalty is made of: purchase days, years, and that the price does not decide.
+#: What loyalty is made of: purchase days, years, and what was bought at full price.
 _LOYALTY_WEIGHTS: Final = (0.5, 0.3, 0.2)
 #: The upper ends of bins of purchasing power in typical orders; there is one more above them.
 _ENDS: Final = tuple(2.0 ** (step / 2) for step in range(-4, 17))
+_BIN_KEYS: Final = tuple(f"power:{place}" for place in range(len(_ENDS) + 1))
 _UNKNOWN: Final = -1
 
 
@@ -159,8 +160,8 @@ def _satisfaction(scene: Scene) -> float | None:
 
 
 def _loyalty(bought: Purchases, scene: Scene) -> float | None:
-    """How often and for how long they have bought, and that the price does not decide; None of
-    somebody who has not bought.
+    """How often and for how long they have bought, and how much at full price; None of somebody
+    who has not bought.
     """
     if not bought.last_at_ms:
         return None
@@ -169,10 +170,10 @@ def _loyalty(bought: Purchases, scene: Scene) -> float | None:
     years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
     total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
-    sensitivity = scene.of(price_sensitivity)
-    if sensitivity is None:
+    share = scene.of(full_price_share)
+    if share is None:
         return 100.0 * total / (of_days + of_years)
-    return 100.0 * (total + of_price * (1.0 - sensitivity))
+    return 100.0 * (total + of_price * share)
 
 
 class _Power(NamedTuple):
@@ -195,8 +196,8 @@ def _power(scene: Scene) -> _Power | None:
     place = bisect_left(_ENDS, amount / typical)
     sums = scene.snapshot.of(Tallies).parts.get(KEY_CUSTOMERS.name, {})
     below = all_of_them = 0
-    for other in range(len(_ENDS) + 1):
-        count = max(sums.get(_bin_key(other), 0), 0)
+    for other, key in enumerate(_BIN_KEYS):
+        count = sums[key] if key in sums else 0  # noqa: SIM401 (no call)
         all_of_them += count
         below += count if other <= place else 0
     if all_of_them and all_of_them >= parameters.learning.minimum_examples:
@@ -217,15 +218,11 @@ def _credit(scene: Scene) -> float | None:
     )
 
 
-def _bin_key(place: int) -> str:
-    return f"power:{place}"
-
-
 def _sums(state: KeyCustomer) -> list[Sum]:
     """What the sums of all customers hold of one."""
     sums: list[Sum] = [("key", NO_DAY, 1)] if state.is_key else []
     if state.bin != _UNKNOWN:
-        sums.append((_bin_key(state.bin), NO_DAY, 1))
+        sums.append((_BIN_KEYS[state.bin], NO_DAY, 1))
     return sums
 
 
@@ -300,7 +297,9 @@ FACTS = {
         0, "satisfaction {:.0f} of 100", "the last answers to surveys, which fade"
     ),
     "key_loyalty": _percent_fact(
-        1, "loyalty {:.0f} of 100", "purchase days of a year, years, and that the price is not all"
+        1,
+        "loyalty {:.0f} of 100",
+        "purchase days of a year, years, and what was bought at full price",
     ),
     "key_power": _percent_fact(
         2,
@@ -369,7 +368,7 @@ KEY_CUSTOMERS: Part[KeyCustomer] = Part(
     record=_record,
     look=_look,
     moments={KEY_CHANGED: "the customer has become a key customer, or is one no more"},
-    reads=(customer_class, expected_minor, price_sensitivity, purchases, support, window_365d),
+    reads=(customer_class, expected_minor, full_price_share, purchases, support, window_365d),
     facts=FACTS,
     sections=(
         ProfileSection(
@@ -377,7 +376,7 @@ KEY_CUSTOMERS: Part[KeyCustomer] = Part(
         ),
     ),
     population=Told(
-        keys=lambda _parameters: ["key", *map(_bin_key, range(len(_ENDS) + 1))],
+        keys=lambda _parameters: ["key", *_BIN_KEYS],
         window_days=lambda _parameters: 0,
         measures=(_KEYS,),
         samples=_samples,

@@ -64,33 +64,27 @@ def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
     return (written,) if isinstance(written, str) else written
 
 
-def days_between(written: Written, first: int, last: int) -> list[tuple[int, str]]:
+def days_between(written: Written, first: int, last: int) -> tuple[tuple[int, str], ...]:
     """The named days from one day to another (both are ordinals of dates, and both count), each
     with its name, in the order of days and names.
     """
-    if not written:
-        return []
-    texts = tuple((name, texts_of(texts)) for name, texts in sorted(written.items()))
-    years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
-    return [
-        (day, name) for year in years for day, name in _of_year(texts, year) if first <= day <= last
-    ]
+    return _between(tuple(written.items()), first, last)
 
 
-@lru_cache(maxsize=64)
-def _of_year(
-    texts: tuple[tuple[str, tuple[str, ...]], ...], year: int
+@lru_cache(maxsize=1_024)
+def _between(
+    written: tuple[tuple[str, str | tuple[str, ...]], ...], first: int, last: int
 ) -> tuple[tuple[int, str], ...]:
-    return tuple(
-        sorted(
-            {
-                (day.toordinal(), name)
-                for name, several in texts
-                for text in several
-                for day in dates_in(text, year)
-            }
-        )
-    )
+    # Asked of all customers who are looked at on a day.
+    years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+    days = {
+        (day.toordinal(), name)
+        for year in years
+        for name, texts in written
+        for text in texts_of(texts)
+        for day in dates_in(text, year)
+    }
+    return tuple(sorted(one for one in days if first <= one[0] <= last))
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:

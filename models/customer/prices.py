@@ -255,12 +255,19 @@ def sensitivity(scene: Scene) -> Sensitivity | None:
     return _sensitivity(scene.row.read(PRICES), scene)
 
 
-def price_sensitivity(scene: Scene) -> float | None:
-    """How much the price decides, 0 to 1; None without a purchase, and if the part is switched
-    off.
+def full_price_share(scene: Scene) -> float | None:
+    """The share of the purchases of the last 365 days that were made at full price; None without
+    one, and if the part is switched off.
     """
-    found = scene.of(sensitivity) if PRICES.is_on(scene.parameters) else None
-    return None if found is None else found.total
+    if not PRICES.is_on(scene.parameters):
+        return None
+    from_depth = scene.parameters.of(PriceParameters).discounted_from
+    bought = full = 0
+    for one in scene.row.read(PRICES).orders:
+        if one.is_purchase and scene.at_ms - _YEAR_MS < one.placed_at_ms <= scene.at_ms:
+            bought += 1
+            full += not one.has_coupon and one.depth < from_depth
+    return full / bought if bought else None
 
 
 def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
@@ -470,7 +477,7 @@ PRICES: Part[Prices] = Part(
     listens=frozenset({*_ORDER_EVENTS, FILTERED, ENTERED, DENIED}),
     record=_record,
     moments={PRICE_DEPENDENT: "the customer now buys for less only, and the price decides"},
-    offers=(sensitivity, is_price_dependent, price_sensitivity),
+    offers=(sensitivity, is_price_dependent, full_price_share),
     reads=(order_of_event,),
     facts=FACTS,
     sections=(

@@ -5,19 +5,21 @@ An hour counts once, however many pages were looked at in it, and a day once a c
 of browsing must not weigh as much as a year of visits to the store.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from config.duration import DAY_MS, HOUR_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Section
 from config.topics import CLICKSTREAM, FEEDBACK
-from models.customer.decay import decayed
+from config.zones import zone
 from models.customer.orders import COMPLETED
 from models.events.event import Event
 
 #: The latest hours of all channels together; older ones weigh little.
-TOUCHES_MAX: Final = 48
+TOUCHES_MAX: Final = 32
 _DAY_HOURS: Final = 24
 #: A touch is its hour since 1970, shifted, and these two bits.
 _SHIFT: Final = 2
@@ -137,26 +139,34 @@ _UNUSED: Final = ChannelUse({}, {})
 
 
 def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
-    """The use of each channel. Time alone does not change it: all days fade alike."""
+    """The use of each channel. Time alone does not change it: all days fade alike.
+
+    Written without calls where it counts: most check-ins come by here.
+    """
     levels: dict[str, float] = {}
-    before, first = -1, ""
+    before, first = 0, ""
     leader, lead, since_hour, first_hour = "", 0.0, 0, -1
-    for day, hours, came in _by_day(touches, section.purchase_weight):
-        if before >= 0:
-            lag_ms = (day - before) * DAY_MS
-            for channel, level in levels.items():
-                levels[channel] = decayed(level, lag_ms, section.half_life)
+    days = _by_day(touches, section.purchase_weight)
+    several = len(touches) - ("" in touches) > 1
+    for day in sorted(days):
+        left = 0.5 ** ((day - before) * DAY_MS / section.half_life)
         before = day
-        for channel, weight in came.items():
-            levels[channel] = levels.get(channel, 0.0) + weight
-        ahead, lead = _leader(levels)
+        for channel in levels:
+            levels[channel] *= left
+        for channel, _, weight in days[day]:
+            levels[channel] = levels[channel] + weight if channel in levels else weight
+        ahead, lead = _leader(levels) if several else (days[day][0][0], 1.0)
+        hour = day * _DAY_HOURS
+        for channel, came_hour, _ in days[day]:
+            hour = came_hour if channel == ahead else hour
+        if first_hour < 0:
+            first_hour = hour
         if not first and levels[ahead] >= section.least:
             first = ahead
-        first_hour = hours[ahead] if first_hour < 0 else first_hour
         if lead < section.lead:
             since_hour = 0
         elif ahead != leader or not since_hour:
-            since_hour = hours.get(ahead, day * _DAY_HOURS)
+            since_hour = hour
         leader = ahead
     if not leader:
         return _UNUSED
@@ -166,30 +176,44 @@ def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
     return ChannelUse(levels, shares, leader, lead, since_hour * HOUR_MS, is_cut, first)
 
 
-def _by_day(
-    touches: Touches, purchase_weight: float
-) -> list[tuple[int, dict[str, int], dict[str, float]]]:
-    """Each day on which they came by some channel: the first hour of each, and its weight."""
-    days: dict[int, tuple[dict[str, int], dict[str, float]]] = {}
+def _by_day(touches: Touches, purchase_weight: float) -> dict[int, list[tuple[str, int, float]]]:
+    """By day, the channels by which they came, each with its first hour and its weight."""
+    days: dict[int, list[tuple[str, int, float]]] = {}
     for channel, known in sorted(touches.items()):
-        if not channel:
-            continue
-        for each in known:
+        before, first_hour, heaviest = -1, 0, 0.0
+        for each in known if channel else ():
             hour = each >> _SHIFT
-            hours, came = days.setdefault(hour // _DAY_HOURS, ({}, {}))
-            hours.setdefault(channel, hour)
+            day = hour // _DAY_HOURS
             weight = purchase_weight if each & _BOUGHT else 1.0
-            came[channel] = max(weight, came.get(channel, 0.0))
-    return [(day, *days[day]) for day in sorted(days)]
+            if day != before:
+                before, first_hour, heaviest = day, hour, 0.0
+            elif weight <= heaviest:
+                continue
+            else:
+                # The same day once more, with a purchase.
+                days[day] = [one for one in days[day] if one[0] != channel]
+            heaviest = weight
+            days[day] = (
+                [*days[day], (channel, first_hour, weight)]
+                if day in days
+                else [(channel, first_hour, weight)]
+            )
+    return days
 
 
 def _leader(levels: dict[str, float]) -> tuple[str, float]:
     """The channel with the highest level, the first by name of equal ones, and how much larger its
     share is than the next.
     """
-    first, *others = sorted(levels, key=lambda channel: (-levels[channel], channel))
-    next_level = levels[others[0]] if others else 0.0
-    return first, (levels[first] - next_level) / _total(levels)
+    first, first_level, next_level, total = "", -1.0, 0.0, 0.0
+    for channel, level in levels.items():
+        total += level
+        if level > first_level or (level == first_level and channel < first):
+            next_level = max(next_level, first_level)
+            first, first_level = channel, level
+        elif level > next_level:
+            next_level = level
+    return first, (first_level - next_level) / total
 
 
 def _total(levels: dict[str, float]) -> float:
@@ -199,15 +223,20 @@ def _total(levels: dict[str, float]) -> float:
     return total
 
 
-def hour_levels(
-    touches: Touches, hour_shown: Callable[[int], int], half_life_ms: int
-) -> tuple[list[float], int]:
+def hour_levels(touches: Touches, zone_name: str, half_life_ms: int) -> tuple[list[float], int]:
     """How often they came in each hour of their day, decayed as of the latest, and how many hours
-    of whole days that is. ``hour_shown``: the hour that clocks show there, by that since 1970.
+    that is.
     """
     hours = sorted({each >> _SHIFT for known in touches.values() for each in known if each & TIMED})
-    levels = [0.0] * _DAY_HOURS
+    levels, half_life_hours = [0.0] * _DAY_HOURS, half_life_ms / HOUR_MS
     for hour in hours:
-        lag_ms = (hours[-1] - hour) * HOUR_MS
-        levels[hour_shown(hour)] += decayed(1.0, lag_ms, half_life_ms)
+        levels[_hour_shown(hour, zone_name)] += 0.5 ** ((hours[-1] - hour) / half_life_hours)
     return levels, len(hours)
+
+
+@lru_cache(maxsize=65_536)
+def _hour_shown(hour: int, zone_name: str) -> int:
+    """The hour that clocks there show in the middle of an hour since 1970: some zones are half an
+    hour off.
+    """
+    return datetime.fromtimestamp(hour * 3_600 + 1_800, zone(zone_name)).hour

@@ -295,8 +295,8 @@ def test_what_is_refused() -> None:
         compile_policy(asks(prefer=("email",)))
     with pytest.raises(RuleError, match="prefer is empty"):
         compile_policy(asks(prefer=(" ",)))
-    with pytest.raises(ValueError, match="hours_min is 48 at most"):
-        load_parameters(assignments=["channels.hours_min=49"])
+    with pytest.raises(ValueError, match="hours_min is 32 at most"):
+        load_parameters(assignments=["channels.hours_min=33"])
 
 
 def test_somebody_who_waits_for_the_evening_is_written_to_within_that_hour() -> None:
