@@ -68,23 +68,23 @@ def days_between(written: Written, first: int, last: int) -> tuple[tuple[int, st
     """The named days from one day to another (both are ordinals of dates, and both count), each
     with its name, in the order of days and names.
     """
-    return _between(tuple(written.items()), first, last)
+    years = {date.fromordinal(first).year, date.fromordinal(last).year}
+    known = tuple(written.items())
+    found = [one for year in sorted(years) for one in _of_year(known, year)]
+    return tuple(one for one in found if first <= one[0] <= last)
 
 
-@lru_cache(maxsize=1_024)
-def _between(
-    written: tuple[tuple[str, str | tuple[str, ...]], ...], first: int, last: int
+@lru_cache(maxsize=64)
+def _of_year(
+    written: tuple[tuple[str, str | tuple[str, ...]], ...], year: int
 ) -> tuple[tuple[int, str], ...]:
-    # Asked of all customers who are looked at on a day.
-    years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
     days = {
         (day.toordinal(), name)
-        for year in years
         for name, texts in written
         for text in texts_of(texts)
         for day in dates_in(text, year)
     }
-    return tuple(sorted(one for one in days if first <= one[0] <= last))
+    return tuple(sorted(days))
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:

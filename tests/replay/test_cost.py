@@ -67,12 +67,13 @@ def calls_of(lines: list[bytes], replay: Replay | None = None) -> float:
     return calls / len(lines)
 
 
-@pytest.mark.parametrize(("log", "known"), [(spread, 680.0), (dense, 230.0)])
+@pytest.mark.parametrize(("log", "known"), [(spread, 735.0), (dense, 230.0)])
 def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  # type: ignore[no-untyped-def]
     """If it takes more for a good reason, raise the number; if it takes fewer, lower it.
 
     A twelfth of it is for the shipped segments, which are looked at after orders and when they
-    change by time alone.
+    change by time alone; an eighth for looks at channels, days and key customers, and what these
+    tell of all customers.
     """
     found = calls_of(log())
 
