@@ -196,7 +196,16 @@ class Labels(State):
 
     def add(self, point: DecisionPoint) -> None:
         """Let the labels of a decision point wait."""
-        insort(self.points, point, key=_at_ms)
+        points = self.points
+        if not points or points[-1].at_ms <= point.at_ms:
+            points.append(point)
+        else:
+            insort(points, point, key=_at_ms)
+
+    def has_room(self, horizon_days: Days, pending: int) -> bool:
+        """Whether fewer than ``pending`` labels of this horizon wait."""
+        # Each point has one of them at most, and most customers have few points.
+        return len(self.points) < pending or self.count_by_horizon().get(horizon_days, 0) < pending
 
     def release(self, until_ms: int) -> list[Waiting]:
         """Take out the labels that are due by then, in the order in which they became due."""

@@ -253,10 +253,14 @@ class Row:
         timer.due_ms, timer.handled_ms = 0, at_ms
         self._find_next()
 
+    def due_at(self, at_ms: int) -> list[str]:
+        """The codes of the timers that are due at exactly this time."""
+        timers = self._timers if self._timers is not None else self.timers_by_code()
+        return [code for code, timer in timers.items() if timer.due_ms == at_ms]
+
     def pass_over(self, at_ms: int, known: Container[str]) -> None:
         """Finish due timers that are not ``known``: of parts that are off or unknown."""
-        passed = [code for code, timer in self.timers() if timer.due_ms == at_ms]
-        for code in passed:
+        for code in self.due_at(at_ms):
             if code not in known:
                 self.finish(code, at_ms)
 

@@ -23,7 +23,7 @@ from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.scores import net_so_far
+from models.customer.scores import expected_within
 from models.customer.words import how_long_before
 from models.events.times import iso
 from models.learning.tallies import NO_DAY
@@ -36,16 +36,15 @@ from models.learning.tiers import (
     bin_of,
     key_of,
 )
-from models.learning.value import expect
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
 TIER_CHANGED: Final = "tier-changed"
 _ACTIVE_DAYS: Final = 28
 _EXPECTED_DAYS: Final = 90.0
-#: What the score is made of; what is expected of somebody is not in it.
-_WEIGHTS: Final = {Side.FREQUENCY: 0.4, Side.AVERAGE_ORDER: 0.4, Side.ACTIVE_DAYS: 0.2}
 _SIDES = tuple(Side)
+#: What the score is made of, by `Side`; what is expected of somebody is not in it.
+_WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
 #: The keys of bins in the sums of all customers, by side.
 _BIN_KEYS = tuple(
     tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
@@ -108,8 +107,10 @@ def _look(scene: Scene) -> None:
         _move(state, _tier(state, found, scene), scene)
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
         state.bins, state.net_minor = found.bins, found.net_minor
-    if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
+    if tier != state.tier:
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
+    elif bins != state.bins or net_minor != state.net_minor:
+        TIERS.tell(scene, _moved(bins, state, state.net_minor - net_minor))
 
 
 def _is_gone(scene: Scene) -> bool:
@@ -128,8 +129,7 @@ def _standing(scene: Scene) -> TierRanks | None:
     typical = scene.parameters.value.typical_order
     typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
     days = scene.of(engagement).active_days
-    # Of the horizon alone: that no shorter one expects more is for those who are told several.
-    expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    expected = expected_within(scene, _EXPECTED_DAYS)
     values = (
         float(orders),
         net_minor / orders / typical_minor,
@@ -140,15 +140,15 @@ def _standing(scene: Scene) -> TierRanks | None:
     bins: list[int] = []
     ranks: list[float] = []
     score = 0.0
-    for side, value in zip(_SIDES, values, strict=True):
+    for side, weight, value in zip(_SIDES, _WEIGHTS, values, strict=True):
         place, rank = _NO_BIN, nan
         if not isnan(value):
             place = bin_of(side, value)
             found = cuts.rank_in(side, place, value)
             rank = section.rank(side, value, typical) if found is None else found
+            score += weight * rank
         bins.append(place)
         ranks.append(rank)
-        score += _WEIGHTS[side] * rank if side in _WEIGHTS else 0.0
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
@@ -194,6 +194,17 @@ def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
     return sums
 
 
+def _moved(before: Sequence[int], state: Tiered, more_minor: int) -> list[Sum]:
+    """What the sums change by when somebody stays in a tier, in the order of keys."""
+    sums: list[Sum] = [(f"net:{state.tier}", NO_DAY, more_minor)] if more_minor else []
+    for keys, was, place in zip(_BIN_KEYS, before, state.bins, strict=True):
+        if was != place:
+            sums += [(keys[was], NO_DAY, -1)] if was != _NO_BIN else ()
+            sums += [(keys[place], NO_DAY, 1)] if place != _NO_BIN else ()
+    sums.sort()
+    return sums
+
+
 def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:
     TIERS.tell_anew(scene, before, other, sign, _sums)
 
@@ -220,8 +231,8 @@ def _days(scene: Scene) -> float:
 
 def _score(state: Tiered) -> float:
     score = 0.0
-    for side, weight in _WEIGHTS.items():
-        score += weight * state.percents[_SIDES.index(side)] / 100
+    for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
+        score += weight * percent / 100 if weight else 0.0
     return score
 
 

@@ -19,7 +19,7 @@ from config.parameters import HORIZON_DAYS_MAX, Parameters
 from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT
 from models.customer.churn import DECISION
 from models.customer.fingerprint import fingerprint
-from models.customer.part import Part
+from models.customer.part import Part, Timer
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -72,13 +72,15 @@ _Several = tuple[Watched, ...]
 class SegmentWatch(Struct, frozen=True):
     """What is watched, those asked for before those that ask for them. ``declared``: the checksum
     of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_part``:
-    what another part's change does; ``timers``: those after which somebody is looked at.
+    what another part's change does, and ``by_timer`` a timer; ``timers``: those after which
+    somebody is looked at.
     """
 
     segments: _Several
     declared: int
     by_kind: tuple[_Several, ...]
     by_part: Mapping[str, _Several]
+    by_timer: Mapping[str, _Several] = {}
     timers: frozenset[str] = frozenset()
 
     def of_parts(self, names: Iterable[str]) -> _Several:
@@ -86,20 +88,15 @@ class SegmentWatch(Struct, frozen=True):
         found = {id(segment) for name in names for segment in self.by_part.get(name, ())}
         return tuple(segment for segment in self.segments if id(segment) in found)
 
-    def is_due(self, row: Row, at_ms: int) -> bool:
-        """Whether one of these timers is due at exactly this time."""
-        known = row.timers_by_code()
-        for code in self.timers:
-            due = known.get(code)
-            if due is not None and due.due_ms == at_ms:
-                return True
-        return False
-
-    def after_timers(self, codes: Sequence[str], looked: Iterable[str]) -> _Several:
-        """What may have changed when these timers ran, and these parts looked at the customer."""
-        if LOOK in codes:
+    def after_timers(self, timers: Sequence[Timer]) -> _Several:
+        """What may have changed when these timers ran."""
+        if len(timers) == 1:
+            return self.by_timer.get(timers[0].code, ())
+        found = [self.by_timer.get(timer.code, ()) for timer in timers]
+        if any(ones is self.segments for ones in found):
             return self.segments
-        return self.of_parts([*(PART_OF_TIMER.get(code, "") for code in codes), *looked])
+        several = {id(segment) for ones in found for segment in ones}
+        return tuple(segment for segment in self.segments if id(segment) in several)
 
     def names_at(self, scene: Scene) -> list[str]:
         """The segments that the customer is in by their conditions alone."""
@@ -130,9 +127,20 @@ def watch_for(
     by_part = {part.name: _touched(ordered, part.name) for part in parts}
     # With each decision point, so that everybody who buys is looked at by another file in a week.
     timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
-    watch = SegmentWatch(ordered, _checksum(rules), (), by_part, frozenset(timers))
+    watch = SegmentWatch(ordered, _checksum(rules), (), by_part, timers=frozenset(timers))
     by_kind = tuple(watch.of_parts(part.name for part in route) for route in routes)
-    return msgspec.structs.replace(watch, by_kind=by_kind)
+    by_timer = {**_by_timer(watch, parts), LOOK: ordered}
+    return msgspec.structs.replace(watch, by_kind=by_kind, by_timer=by_timer)
+
+
+def _by_timer(watch: SegmentWatch, parts: Sequence[Part[Any]]) -> dict[str, _Several]:
+    """What may change when a timer runs, and parts look at the customer after it."""
+    looking = [part.name for part in parts if part.look is not None]
+    return {
+        timer.code: watch.of_parts([part.name, *(looking if timer.brings_looks else ())])
+        for part in parts
+        for timer in part.timers
+    }
 
 
 class _Declared(NamedTuple):

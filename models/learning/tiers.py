@@ -8,6 +8,8 @@ who did nothing.
 from bisect import bisect_left
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 from msgspec import Struct
@@ -93,14 +95,18 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         counts = self.counts.get(side)
         if counts is None:
             return None
-        all_of_them, below = 0, 0
-        for other, count in enumerate(counts):
-            all_of_them += count
-            below += count if other < place else 0
+        below = _below(counts)
+        all_of_them = below[-1]
         if not all_of_them:
             # Of nobody is known what is expected of them, before there is a model.
             return None
-        return (below + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+        return (below[place] + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+
+
+@lru_cache(maxsize=64)
+def _below(counts: tuple[int, ...]) -> tuple[int, ...]:
+    """How many there are before each bin, and at last in all: cut points stand for weeks."""
+    return tuple(accumulate(counts, initial=0))
 
 
 def _part_of_bin(side: Side, place: int, value: float) -> float:
