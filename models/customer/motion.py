@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, NamedTuple
 
-from models.customer.edges import Edge
+from models.customer.edges import Edge, never
 from models.customer.scene import Scene
 
 
@@ -22,18 +22,31 @@ class Motion(NamedTuple):
 class Moves(NamedTuple):
     """``at``: the fact's motion from the scene's moment on. ``is_clock``: a number that may change
     all the time; ``is_learnt``: by what is known of all customers, which another model changes.
+    ``edge``: of what changes at certain times alone, the next of them; 0 for none.
     """
 
     at: Callable[[Scene], Motion]
     is_clock: bool = False
     is_learnt: bool = False
+    edge: Edge | None = None
+
+    @property
+    def is_still(self) -> bool:
+        """Whether time alone never changes it."""
+        return self.edge is never
 
 
 _AT_REST: Final = Motion()
+
+
+def _rests(_scene: Scene) -> Motion:
+    return _AT_REST
+
+
 #: Only what happens to the customer changes it.
-STILL: Final = Moves(lambda _scene: _AT_REST)
+STILL: Final = Moves(_rests, edge=never)
 #: Neither does time, but another model may.
-LEARNT: Final = Moves(lambda _scene: _AT_REST, is_learnt=True)
+LEARNT: Final = Moves(_rests, is_learnt=True, edge=never)
 
 
 def since(anchor_ms: Callable[[Scene], int], unit_ms: int) -> Moves:
@@ -57,4 +70,4 @@ def steps(edge: Edge) -> Moves:
         next_ms = edge(scene)
         return Motion(until_ms=next_ms) if next_ms else _AT_REST
 
-    return Moves(at)
+    return Moves(at, edge=edge)

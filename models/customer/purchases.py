@@ -620,16 +620,19 @@ def _of_window(days: int) -> Moves:
 def _window_edge(state: Purchases, at_ms: int, days: int) -> int:
     """When the next purchase leaves the window, or one that is dated ahead enters it."""
     size_ms = days * DAY_MS
-    after_ms, times_ms = at_ms - size_ms, list[int]()
+    after_ms, next_ms = at_ms - size_ms, _NEVER
     for order in state.orders:
-        if order.is_purchase and order.placed_at_ms > after_ms:
-            times_ms += (order.placed_at_ms, order.placed_at_ms + size_ms)
-            if order.placed_at_ms <= at_ms:
+        placed_at_ms = order.placed_at_ms
+        if placed_at_ms > after_ms and order.is_purchase:
+            next_ms = min(next_ms, placed_at_ms if placed_at_ms > at_ms else placed_at_ms + size_ms)
+            if placed_at_ms <= at_ms:
                 break
     if state.records and (first_ms := order_records.first_after(state.records, after_ms)):
-        times_ms.append(first_ms + size_ms)
-    times_ms += [sums[0] * DAY_MS + size_ms + 1 for sums in state.day_sums]
-    return first_after(at_ms, times_ms)
+        next_ms = min(next_ms, first_ms + size_ms)
+    if state.day_sums:
+        leaves_ms = [sums[0] * DAY_MS + size_ms + 1 for sums in state.day_sums]
+        next_ms = min(next_ms, first_after(at_ms, leaves_ms) or _NEVER)
+    return next_ms if next_ms < _NEVER else 0
 
 
 def _of_silence(per_day: Callable[[Scene], float]) -> Moves:

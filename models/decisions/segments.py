@@ -245,7 +245,10 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
 
     What a late event changes is seen as of the latest time that is known of the customer.
     """
-    row, now_ms = scene.row, present_ms(scene)
+    row = scene.row
+    known, now_ms = row.due(LOOK), scene.at_ms
+    if row.latest_ms > now_ms or known.handled_ms > now_ms:
+        now_ms = present_ms(scene)
     at = scene
     if now_ms != scene.at_ms:
         at = Scene(row, scene.customer, now_ms, scene.context)
@@ -253,16 +256,15 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
     if state.declared != watch.declared:
         _declare(row.edit(SEGMENTS), scene, watch)
     scene.member_of = at.member_of = state.names()
-    looking = _Looking(scene, state, now_ms, is_news)
-    next_ms = inf
+    looking, standings = _Looking(scene, state, now_ms, is_news), state.standings
+    # Of the others; one that has been put off since is looked at once in vain.
+    next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     for segment in segments:
         holds, until_ms = segment.timing.at(at)
-        if holds or segment.name in state.standings:
+        if holds or segment.name in standings:
             until_ms = looking.follow(segment, holds, until_ms)
-        next_ms = min(next_ms, until_ms)
-    if segments is not watch.segments and (known_ms := row.due(LOOK).due_ms):
-        # Of the others; one that has been put off since is looked at once in vain.
-        next_ms = min(next_ms, known_ms)
+        if until_ms < next_ms:
+            next_ms = until_ms
     row.set_due(LOOK, int(next_ms) if next_ms < inf else 0)
 
 
