@@ -17,6 +17,7 @@ from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
 from models.customer.engagement import engagement
 from models.customer.evidence import Review
+from models.customer.evidence_words import REVIEWED
 from models.customer.identities import is_visitor
 from models.customer.life_stages import (
     STAGES,
@@ -43,7 +44,7 @@ from models.customer.part import (
 from models.customer.purchases import overdue_at, purchases
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.surveys import Band, Survey
+from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
@@ -59,6 +60,8 @@ _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
+#: What may speak well of the shop.
+_PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
 #: Whom the funnel tells apart: by the channel of their first event, or visitors who are nobody yet.
 _VISITORS, _OTHER = "visitors", "other"
 _CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, _VISITORS)
@@ -108,7 +111,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     if name in _SHARES:
         state.shared_ms = sorted([*state.shared_ms, at_ms])[-section.shares :]
         _look_soon(scene, at_ms)
-    elif _is_praise(event, section):
+    elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
     elif not state.stage:
@@ -311,7 +314,8 @@ def _came(state: Lifecycle) -> tuple[int, str]:
 
 def customer_class(scene: Scene) -> str:
     """The class when last looked at; "" before that, and if the part is switched off."""
-    return scene.row.read(LIFECYCLE).customer_class if LIFECYCLE.is_on(scene.parameters) else ""
+    is_on = scene.parameters.of(LifecycleParameters).enabled
+    return scene.row.read(LIFECYCLE).customer_class if is_on else ""
 
 
 def _days_since(at_ms: int, since_ms: int) -> float:

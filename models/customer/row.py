@@ -222,19 +222,18 @@ class Row:
     def due(self, code: str) -> Due:
         """The timer's times."""
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        found = timers.get(code)
-        return Due() if found is None else found
+        return timers[code] if code in timers else Due()
 
     def set_due(self, code: str, due_ms: int, *, may_repeat: bool = False) -> None:
         """Set a timer to ``due_ms``, or unset it with 0. A time that was already handled unsets it
         too, unless it may repeat.
         """
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        timer = timers.get(code)
-        if timer is None:
+        if code not in timers:
             if not due_ms:
                 return
-            timer = timers[code] = Due()
+            timers[code] = Due()
+        timer = timers[code]
         if due_ms <= timer.handled_ms and not may_repeat:
             due_ms = 0
         before_ms, next_ms = timer.due_ms, self.next_due_ms

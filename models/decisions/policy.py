@@ -385,9 +385,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
     )
 
 
-def _compiled(
-    compile_text: Callable[[str, Mapping[str, type]], T], text: str, where: str
-) -> T:
+def _compiled(compile_text: Callable[[str, Mapping[str, type]], T], text: str, where: str) -> T:
     try:
         return compile_text(text, FACT_KINDS)
     except ExpressionError as error:

@@ -156,9 +156,12 @@ class AcquisitionLearner:
         )
 
     def _within(self, what: str, name: str, today: int, window_days: int) -> int:
-        total = 0
-        for day, amount in self._state.days.get(what, {}).get(name, {}).items():
-            total += amount if today - window_days < day <= today else 0
+        channels = self._state.days.get(what)
+        if channels is None or name not in channels:
+            return 0
+        total, days = 0, channels[name]
+        for day in days:
+            total += days[day] if today - window_days < day <= today else 0
         return total
 
     def _forget(self, until_day: int) -> None:

@@ -88,9 +88,13 @@ class TallyLearner:
             if tallied.window_days <= 0:
                 continue
             last_day = today - tallied.window_days
-            for days in tallied.sums.values():
-                for day in [day for day in days if NO_DAY != day <= last_day]:
-                    del days[day]
+            old = []
+            for key in tallied.sums:
+                for day in tallied.sums[key]:
+                    if NO_DAY != day <= last_day:
+                        old.append((key, day))
+            for key, day in old:
+                del tallied.sums[key][day]
 
 
 def _within(tallied: Tallied, today: int) -> dict[str, int]:
@@ -98,8 +102,8 @@ def _within(tallied: Tallied, today: int) -> dict[str, int]:
     sums: dict[str, int] = {}
     for key, days in tallied.sums.items():
         total = 0
-        for day, amount in days.items():
+        for day in days:
             if day == NO_DAY or last_day < day <= today:
-                total += amount
+                total += days[day]
         sums[key] = total
     return sums
