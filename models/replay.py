@@ -197,6 +197,8 @@ class Replay:
         if line.position is not None:
             return effects
         done: list[Effect] = []
+        if LinkRecord not in map(type, effects):
+            return effects
         waiting = deque(effects)
         while waiting:
             effect = waiting.popleft()
@@ -274,12 +276,12 @@ class Replay:
             return applied.effects
         self._counts.add_rehearsed(applied.rehearsed)
         for effect in applied.effects:
-            if isinstance(effect, Erased):
-                self._hindsight.forget(effect.customer)
-            elif isinstance(effect, Taught) and not self._models_are_given:
-                if self._trainer.learn(effect):
+            if isinstance(effect, Taught):
+                if not self._models_are_given and self._trainer.learn(effect):
                     # Neither a sum nor the end of a day alone makes a new snapshot.
-                    self._has_news |= not isinstance(effect, Tally | DayEnd)
+                    self._has_news |= not isinstance(effect, (Tally, DayEnd))
+            elif isinstance(effect, Erased):
+                self._hindsight.forget(effect.customer)
         while self._trainer.learn_next():
             self._alarms.extend(self._trainer.alarms)
         return applied.effects

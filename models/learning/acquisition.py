@@ -110,9 +110,12 @@ class AcquisitionLearner:
 
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
         channels = self._state.days.setdefault(what, {})
-        known = channel in channels or len(channels) < CHANNELS_MAX
-        days = channels.setdefault(channel if known else OTHER, {})
-        days[day] = days.get(day, 0) + amount
+        if channel not in channels:
+            known = len(channels) < CHANNELS_MAX
+            days = channels.setdefault(channel if known else OTHER, {})
+        else:
+            days = channels[channel]
+        days[day] = days[day] + amount if day in days else amount
 
     def state(self) -> AcquisitionState:
         """The whole state, enough to restore the learner."""

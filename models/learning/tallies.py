@@ -57,11 +57,12 @@ class TallyLearner:
         if tallied is None:
             tallied = self._state.parts[tally.part] = Tallied()
         tallied.window_days = tally.window_days
+        sums = tallied.sums
         for key, day, amount in tally.sums:
-            days = tallied.sums.get(key)
-            if days is None:
-                days = tallied.sums[key] = {}
-            changed = days.get(day, 0) + amount
+            if key not in sums:
+                sums[key] = {}
+            days = sums[key]
+            changed = days[day] + amount if day in days else amount
             if changed:
                 days[day] = changed
             else:
@@ -88,13 +89,14 @@ class TallyLearner:
             if tallied.window_days <= 0:
                 continue
             last_day = today - tallied.window_days
-            old = []
-            for key in tallied.sums:
-                for day in tallied.sums[key]:
-                    if NO_DAY != day <= last_day:
-                        old.append((key, day))
-            for key, day in old:
-                del tallied.sums[key][day]
+            old = [
+                (days, day)
+                for days in tallied.sums.values()
+                for day in days
+                if NO_DAY != day <= last_day
+            ]
+            for days, day in old:
+                del days[day]
 
 
 def _within(tallied: Tallied, today: int) -> dict[str, int]:

@@ -152,7 +152,7 @@ class TierCutsLearner:
         self._state.looks += 1
         for key, day, amount in tally.sums:
             if day == NO_DAY:
-                counts[key] = counts.get(key, 0) + amount
+                counts[key] = counts[key] + amount if key in counts else amount
 
     def state(self) -> TierCutsState:
         """The whole state, enough to restore the learner."""
