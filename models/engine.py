@@ -103,7 +103,7 @@ def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
         # Somebody new may be in any of them.
         segments = watch.segments
     elif event.consent:
-        segments = watch.of_parts([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
+        segments = watch.heard_by([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
     else:
         segments = watch.by_kind[event.kind.number]
     if not segments:

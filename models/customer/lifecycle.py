@@ -29,6 +29,7 @@ from models.customer.life_stages import (
     considers_until_ms,
     loyal_until_ms,
 )
+from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
     EVERYTHING,
@@ -329,6 +330,7 @@ FACTS = {
         "potential, new, existing, lost or returned",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_before": Fact(
         lambda s: s.row.read(LIFECYCLE).class_before,
@@ -336,12 +338,14 @@ FACTS = {
         "the class before that one",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).class_since_ms),
         "for {:.0f} days",
         "days since the class last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).class_since_ms, DAY_MS, found=()),
     ),
     "stage": Fact(
         lambda s: s.row.read(LIFECYCLE).stage,
@@ -349,6 +353,7 @@ FACTS = {
         "awareness, consideration, purchase, loyalty or advocacy: what is true now",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_before": Fact(
         lambda s: s.row.read(LIFECYCLE).stage_before,
@@ -356,12 +361,14 @@ FACTS = {
         "the stage before that one",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).stage_since_ms),
         "for {:.0f} days",
         "days since the stage last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).stage_since_ms, DAY_MS, found=()),
     ),
 }
 

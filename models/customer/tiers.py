@@ -19,6 +19,7 @@ from models.customer.edges import of_timer
 from models.customer.engagement import engagement
 from models.customer.life_stages import CustomerClass
 from models.customer.lifecycle import customer_class
+from models.customer.motion import FOUND, since
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
@@ -229,6 +230,10 @@ def _days(scene: Scene) -> float:
     return max(scene.at_ms - since_ms, 0) / DAY_MS if since_ms else nan
 
 
+def _since_ms(scene: Scene) -> int:
+    return scene.row.read(TIERS).since_ms
+
+
 def _score(state: Tiered) -> float:
     score = 0.0
     for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
@@ -257,6 +262,7 @@ def _rank_fact(side: Side, words: str, about: str) -> Fact:
         f"share of customers with as many {about} or fewer",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     )
 
 
@@ -267,6 +273,7 @@ FACTS = {
         "vip, potential or ordinary; empty for somebody who has not bought, or is lost",
         str,
         values=lambda _: tuple(Tier),
+        moves=FOUND,
     ),
     "tier_before": Fact(
         lambda s: s.row.read(TIERS).before,
@@ -274,14 +281,22 @@ FACTS = {
         "the tier before that one",
         str,
         values=lambda _: tuple(Tier),
+        moves=FOUND,
     ),
-    "tier_days": Fact(_days, "for {:.0f} days", "days since the tier last changed", least=0.0),
+    "tier_days": Fact(
+        _days,
+        "for {:.0f} days",
+        "days since the tier last changed",
+        least=0.0,
+        moves=since(_since_ms, DAY_MS, found=()),
+    ),
     "tier_score": Fact(
         _tier_score,
         "a value score of {:.2f}",
         "0 to 1: .4 by orders in a year, .4 by the average order, .2 by active days in four weeks",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
     "tier_rank_frequency": _rank_fact(
         Side.FREQUENCY, "orders: as many as {:.0%} of customers, or more", "orders in a year"
@@ -292,6 +307,7 @@ FACTS = {
         "share of customers who spend as much an order, or less",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
     "tier_rank_activity": _rank_fact(
         Side.ACTIVE_DAYS, "active days: as many as {:.0%} of customers, or more", "active days"
@@ -302,6 +318,7 @@ FACTS = {
         "share of customers of whom as much is expected in 90 days, or less",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
 }
 

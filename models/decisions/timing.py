@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from models.customer.motion import STILL, Moves
+from models.customer.motion import Moves
 from models.customer.part import Fact
 from models.customer.scene import Scene
 from models.decisions.expression import compile_condition, parsed
@@ -165,7 +165,8 @@ class _Compiler:
         return any(known is not None and known.is_clock for known in moves)
 
     def _is_still(self, node: ast.expr) -> bool:
-        return all(self._facts[name].moves is STILL for name in _names_in(node))
+        moves = (self._facts[name].moves for name in _names_in(node))
+        return all(one is not None and one.is_still and not one.is_learnt for one in moves)
 
 
 def _names_in(node: ast.expr) -> Iterator[str]:
