@@ -269,15 +269,18 @@ def _forget_late_messages(row: Row, context: Context) -> None:
 
 def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
-    decisions = decide(scene, plan.policy)
-    return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed), *scene.dropped]
+    decisions = decide(scene, plan.policy) if scene.moments else []
+    effects: list[Effect] = [*_lessons(scene), *decisions] if scene.lessons else [*decisions]
+    if scene.rehearsed or scene.dropped:
+        effects += [*map(Rehearsed, scene.rehearsed), *scene.dropped]
+    return effects
 
 
 def _lessons(scene: Scene) -> list[Lesson]:
     """What the parts teach; of somebody who may not be learnt from only that they said so, and
     what is nobody's.
     """
-    if not scene.lessons or scene.of(may_be_learnt_from):
+    if scene.of(may_be_learnt_from):
         return scene.lessons
     return [
         lesson

@@ -107,15 +107,15 @@ def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> in
     0 without a purchase, and once the last one is older than `WINDOW_MS_MAX`. When the customer
     buys again after that, the check-ins left out before that purchase are not made up for.
     """
-    last_at_ms = bought.last_at_ms
+    begun_ms, last_at_ms = bought.sitting
     if not last_at_ms:
         return 0
-    first_ms, begun_ms = day_end_ms(bought.first_at_ms), bought.last_occasion_ms
+    first_ms = day_end_ms(bought.first_at_ms)
     purchase_ms = day_end_ms(begun_ms)
     # A purchase in the last second of a day comes after that day's decision point.
     if handled_ms < purchase_ms and begun_ms <= purchase_ms:
         return purchase_ms
-    since_ms = max(handled_ms, purchase_ms)
+    since_ms = handled_ms if handled_ms > purchase_ms else purchase_ms
     due_ms = first_ms + ((since_ms - first_ms) // check_in_ms + 1) * check_in_ms
     return due_ms if due_ms <= last_at_ms + WINDOW_MS_MAX else 0
 

@@ -138,18 +138,17 @@ def _standing(scene: Scene) -> TierRanks | None:
         nan if expected is None else expected.spend_minor / typical_minor,
     )
     section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
-    bins: list[int] = []
-    ranks: list[float] = []
-    score = 0.0
-    for side, weight, value in zip(_SIDES, _WEIGHTS, values, strict=True):
-        place, rank = _NO_BIN, nan
-        if not isnan(value):
-            place = bin_of(side, value)
-            found = cuts.rank_in(side, place, value)
-            rank = section.rank(side, value, typical) if found is None else found
-            score += weight * rank
-        bins.append(place)
-        ranks.append(rank)
+    bins, ranks, score = [_NO_BIN] * len(_SIDES), [nan] * len(_SIDES), 0.0
+    for number, value in enumerate(values):
+        if isnan(value):
+            continue
+        side = _SIDES[number]
+        bins[number] = place = bin_of(side, value)
+        rank = cuts.rank_in(side, place, value)
+        if rank is None:
+            rank = section.rank(side, value, typical)
+        ranks[number] = rank
+        score += _WEIGHTS[number] * rank
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
