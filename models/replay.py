@@ -156,7 +156,8 @@ class Replay:
         stand_in = _stand_in_id(line, self._events_read)
         try:
             event = admit_line(line, self._parameters, message_id=stand_in)
-            self._refuse_later(event, line)
+            if self._allowed_ms is not None:
+                self._refuse_later(event, line, self._allowed_ms)
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
         if event.kind is MISSPELT:
@@ -210,10 +211,9 @@ class Replay:
                 done.append(effect)
         return done
 
-    def _refuse_later(self, event: Event, line: Line) -> None:
-        """Raise ``Rejected`` for an event later than is allowed."""
-        latest_ms, is_checked = self._allowed_ms, line.position is not None
-        if latest_ms is not None and not is_checked and event.occurred_at_ms > latest_ms:
+    def _refuse_later(self, event: Event, line: Line, latest_ms: int) -> None:
+        """Raise ``Rejected`` for an event later than is allowed, but of an export."""
+        if line.position is None and event.occurred_at_ms > latest_ms:
             raise Rejected(
                 Reason.OUT_OF_RANGE,
                 "$.timestamp",
@@ -271,7 +271,8 @@ class Replay:
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
-        self._counts.add_dropped(applied.dropped)
+        if applied.dropped:
+            self._counts.add_dropped(applied.dropped)
         if not applied.effects and not applied.rehearsed:
             return applied.effects
         self._counts.add_rehearsed(applied.rehearsed)

@@ -10,6 +10,7 @@ from math import nan
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -141,7 +142,7 @@ def _look_soon(scene: Scene, at_ms: int) -> None:
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
-    before, won_before = _sums(state), _won(state)
+    before = replace(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
@@ -160,8 +161,10 @@ def _move(scene: Scene) -> None:
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
     _note_purchases(state, scene)
-    LIFECYCLE.tell_changes(scene, before, [*_sums(state), *dwelt])
-    _tell_won(scene, ((won_before, -1), (_won(state), 1)))
+    if _standing(before) != _standing(state):
+        LIFECYCLE.tell_changes(scene, _sums(before), [*_sums(state), *dwelt])
+    if _brought(before) != _brought(state):
+        _tell_won(scene, ((_won(before), -1), (_won(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -224,6 +227,16 @@ def _cohort(scene: Scene) -> str:
 def _dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
     day, hours = at_ms // DAY_MS, round((at_ms - state.stage_since_ms) / 3_600_000)
     return [(f"left:{state.stage}", day, 1), (f"hours:{state.stage}", day, hours)]
+
+
+def _standing(state: Lifecycle) -> tuple[str, str, int, str]:
+    """What `_sums` are made of, besides the day they came, which comes with the cohort."""
+    return state.customer_class, state.stage, state.reached, state.cohort
+
+
+def _brought(state: Lifecycle) -> tuple[str, int, int]:
+    """What `_won` is made of, besides that day."""
+    return state.cohort, state.won_day, state.net_minor
 
 
 def _sums(state: Lifecycle) -> list[Sum]:
