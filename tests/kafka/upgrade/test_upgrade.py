@@ -24,11 +24,6 @@ from tests.kafka.worker import PRESENT, Program, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
-#: Parts that the earlier state does not know. Of a customer whose row it began they know what has
-#: come since, and a fold of the whole log knows more: they are off here, as an operator has them
-#: until `keepstream rebuild`.
-_NEW_PARTS = ("improvements", "lifecycle", "risk", "segments", "tiers")
-
 
 @pytest.fixture(scope="module")
 def earlier() -> Program:
@@ -50,18 +45,12 @@ def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) ->
     """A worker of one state, ready. Not the pace but the order of things is tried here: a machine
     that is busy must not end it.
     """
-    assigned = [word for rule in _of(program, rules) for word in ("--set", rule)]
+    assigned = [word for rule in rules for word in ("--set", rule)]
     worker = deployment.start_worker(
         *assigned, is_live=False, program=program, KEEPSTREAM_SESSION_TIMEOUT_MS="30000"
     )
     await_sound(deployment, "it is ready", worker.is_ready)
     return worker
-
-
-def _of(program: Program, rules: tuple[str, ...]) -> tuple[str, ...]:
-    """What is set for a state of the program, which refuses parts that it does not know."""
-    off = tuple(f"{part}.enabled=false" for part in _NEW_PARTS)
-    return (*rules, *off) if program == PRESENT else rules
 
 
 def await_sound(deployment: Deployment, what: str, condition: Callable[[], bool]) -> None:
@@ -127,10 +116,10 @@ def test_up_and_back_is_refused_and_up_again(
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
-        assignments=_of(PRESENT, rules),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, assignments=_of(PRESENT, rules), worded_by_several=True)
+    assert_replayed(deployment, assignments=rules, worded_by_several=True)
     assert sum(deployment.ends(RETENTION_TRIGGERS).values()) > sum(decided.values())
 
 
@@ -151,7 +140,7 @@ def test_both_side_by_side(
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
-        assignments=_of(PRESENT, rules),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, assignments=_of(PRESENT, rules), worded_by_several=True)
+    assert_replayed(deployment, assignments=rules, worded_by_several=True)
