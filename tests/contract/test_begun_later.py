@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 from msgspec.structs import replace
 
+from agents.words.profile import lines
 from config.duration import DAY_MS
 from models.customer.part import Part
 from models.customer.profile import profile
@@ -180,6 +181,9 @@ def test_a_section_says_since_when_it_is_complete(part: Part[Any]) -> None:
         since = {name: one.complete_since for name, one in shown.sections.items()}
         names = {"".join(_camel(section.name)) for section in part.sections}
         assert names == {name for name, one in since.items() if one is not None}
+        told = [line.words for line in lines(shown, "EUR") if line.name == "kept only since"]
+        assert len(told) == bool(names)
+        assert all(name in words for name in names for words in told)
 
 
 def _camel(name: str) -> list[str]:
