@@ -162,10 +162,13 @@ def split(
 
 
 def copy_of(row: Row) -> Row:
-    """What a customer has come to, without whose ids are whose."""
-    copied = decode_row(encode_row(row))
+    """What a customer has come to, without whose ids are whose; whether it is a visitor's id stays,
+    because parts ask for it.
+    """
+    copied, state = decode_row(encode_row(row)), row.read(IDENTITIES)
     copied.ids = NO_IDS
-    copied.replace(IDENTITIES, Identities())
+    kept = Identities(is_visitor=state.is_visitor, is_user=state.is_user)
+    copied.replace(IDENTITIES, kept)
     return copied
 
 

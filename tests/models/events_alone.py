@@ -1,8 +1,10 @@
 """What of a row is made of its events alone: the same, whoever's the id was meanwhile.
 
-What was decided, labels, and since when somebody is in a segment are the person's.
+What was decided, labels, and since when somebody is in a segment are the person's; whose ids are
+whose is noted only where they may be linked.
 """
 
+from models.customer.identities import IDENTITIES
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
 from models.customer.risk import RISK, Risk
@@ -11,7 +13,7 @@ from models.customer.tiers import TIERS, Tiered
 from models.identity import OF_THE_PERSON
 
 _TIMERS_OF_THE_PERSON = {"cooldown", "label", "segments"}
-_OF_EVENTS = [one for one in PARTS if one not in OF_THE_PERSON]
+_OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, IDENTITIES}]
 #: What of the parts that look at customers is not found at looks.
 _SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms")
 

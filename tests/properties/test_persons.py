@@ -19,7 +19,8 @@ from tests.models.events_alone import without_cohort, without_looks
 from tests.models.lines import START_MS
 from tests.models.persons import APART, LINKING, Deployment, said_by
 
-USERS, VISITORS = ("ada", "bob", "cleo"), ("anon-1", "anon-2", "tablet")
+#: One name is taken for both.
+USERS, VISITORS = ("ada", "bob", "cleo", "both"), ("anon-1", "anon-2", "tablet", "both")
 PARTITIONS = (1, 2, 4)
 
 
@@ -47,6 +48,13 @@ def _event(rng: Random, at_ms: int, *, merges: bool, erases: bool) -> bytes:
     if merges and chance < 0.18:
         user, other = rng.sample(USERS, 2)
         return said_by("Customer Merged", at_ms, user=user, from_user_id=other)
+    if chance > 0.94:
+        # Of our own messages, which may name a device.
+        device = {"visitor": rng.choice(VISITORS)} if rng.random() < 0.5 else {}
+        return said_by("Email Opened", at_ms, user=rng.choice(USERS), **device)
+    if chance > 0.88:
+        user, other = rng.sample((*USERS, *VISITORS[:-1]), 2)
+        return said_by("alias", at_ms, user=user, previous=other)
     who, name = _who(rng), rng.choice(("page", "identify", "Product Added", "Order Completed"))
     if name == "Product Added":
         return said_by(name, at_ms, **who, product_id=rng.choice("pq"), price=5.0, quantity=1)
