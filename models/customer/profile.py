@@ -16,13 +16,13 @@ from models.events.times import iso, iso_or_none
 SECTIONS = tuple(section for part in PARTS for section in part.sections)
 
 
-class SectionView(Struct, frozen=True, rename="camel"):
+class SectionView(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How far a section of the profile can be relied on.
 
     ``source``: parameters, population, or the model and its version. ``valid_until``: when a
     deadline, the end of a window or the next look at a score changes it although nothing happens;
     null if only events do. What grows or decays all the time is of ``as_of``. ``complete_since``:
-    what the customer did before that time is not in it, because it was not kept then; null if
+    what the customer did before that time is not in it, because it was not kept then; not said if
     nothing is missing.
     """
 
