@@ -11,7 +11,6 @@ from agents.cli.customer_list import Format, answer_of, decoded_list, print_list
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import settings_from
 from config.rules import RuleError
-from models.parameters import load_parameters
 
 if TYPE_CHECKING:
     from config.parameters import Parameters
@@ -108,6 +107,7 @@ def diff(
     """
     from agents.words.segments import changes_in_words  # noqa: PLC0415 - not for --help
     from models.decisions.policy import compile_policy  # noqa: PLC0415
+    from models.parameters import load_parameters  # noqa: PLC0415
 
     settings = settings_from(web_advertised_url=url)
     own = Path(settings.parameters) if settings.parameters else None
