@@ -143,8 +143,8 @@ def _tell_grave(customer: str, kept: "KeptOfId", grave: "Grave") -> None:
 
 
 def _tell_profile(settings: Settings, customer: str, *, is_new: bool) -> None:
-    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
     from streams.store_client import StoreUnreachable, store_client  # noqa: PLC0415 - as above
+    from streams.store_keys import customer_key  # noqa: PLC0415 - imported when needed
 
     try:
         with store_client(settings) as store:
