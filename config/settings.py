@@ -318,6 +318,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The consumer group as the broker knows it."""
         return self.topic_prefix + self.group
 
+    def endpoint_group(self, endpoint: str) -> str:
+        """The consumer group of an endpoint, as the broker knows it."""
+        return f"{self.group_id}-webhook-{endpoint}"
+
     @property
     def redis_url_redacted(self) -> str:
         """The Redis address without its password, for logs."""
