@@ -39,7 +39,8 @@ def _group() -> None:
 
 @app.command("list", epilog="Example: keepstream segments list")
 def list_segments(url: Url = None) -> None:
-    """List the segments that the workers go by, with how many customers are in each.
+    """List the segments that the workers go by, with how many customers are in each, and how many
+    of them came within a week.
 
     Exit code 2: no worker can be reached, or partitions did not answer.
     """
@@ -57,7 +58,8 @@ def list_segments(url: Url = None) -> None:
     width = max((len(one.name) for one in found.segments), default=0)
     for one in found.segments:
         exact = "" if one.is_exact else f"  (up to {found.check_in_days:g} days late)"
-        typer.echo(f"{one.name:{width}}  {one.members:>9,}  {one.when}{exact}")
+        came = f"+{one.entered_week:,} in 7 days"
+        typer.echo(f"{one.name:{width}}  {one.members:>9,}  {came:>17}  {one.when}{exact}")
 
 
 @app.command("show", epilog="Example: keepstream segments show vip-slipping --by net_365d")

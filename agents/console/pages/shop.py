@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 from agents.console.pages.charts import Chart, line_chart
 from agents.console.pages.figures import Bar, day, from_left, money, percent
-from agents.console.pages.rules import members_of
 from agents.console.shop_counts import now_of
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.part import Fact
 from models.customer_counts import Counted, Value, values_of
-from models.customer_list import PartitionAsOf
 from models.events.times import iso
 from models.measures import Measure, Sample
 from models.model_history import ModelPoint
@@ -154,44 +152,6 @@ def _moves(fact: str, counts: Iterable[Counted]) -> Iterator[MoveView]:
         before, now = map(str, one.values)
         where = f'{one.by[0]} == "{before}" and {fact} == "{now}"'
         yield MoveView(before, now, f"{one.customers:,}", where)
-
-
-class MembersView(NamedTuple):
-    """A segment of the operator's: how many are in it, of all. ``where``: a list of them."""
-
-    name: str
-    about: str
-    where: str
-    customers: str
-    share: str
-    bar: Bar
-
-
-def member_views(
-    partitions: Iterable[PartitionAsOf], parameters: Parameters
-) -> tuple[MembersView, ...]:
-    """Every segment that is declared, in the order of its file; none while nobody is counted."""
-    members: dict[str, int] = {}
-    customers = 0
-    for one in partitions:
-        customers += one.customers
-        for name, count in (one.by_segment or {}).items():
-            members[name] = members.get(name, 0) + count
-    if not customers:
-        return ()
-    rules = parameters.segments.segments
-    bars = from_left([("", float(members.get(rule.name, 0)), "chosen") for rule in rules])
-    return tuple(
-        MembersView(
-            rule.name,
-            rule.about,
-            members_of(rule.name),
-            f"{members.get(rule.name, 0):,}",
-            percent(members.get(rule.name, 0) / customers),
-            bar,
-        )
-        for rule, bar in zip(rules, bars, strict=True)
-    )
 
 
 def _kinds(

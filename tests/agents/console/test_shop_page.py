@@ -13,12 +13,11 @@ from agents.console.pages.shop import (
     kinds_views,
     map_view,
     measure_views,
-    member_views,
 )
 from agents.console.shop_counts import MAP, WORTH, ways_of
 from models.customer.registry import FACTS
 from models.customer_counts import Counted
-from models.customer_list import PartitionAsOf, question
+from models.customer_list import question
 from models.measures import Measure, Sample
 from models.model_history import FeatureShift, JudgedScores, ModelPoint
 from tests.agents.console.conftest import Client, visited
@@ -99,21 +98,6 @@ def test_where_customers_came_from_is_told_beside_what_they_are() -> None:
     ways = ways_of(PARAMETERS).split(",")
     assert {"class_before*customer_class", "tier_before*tier", "tier"} <= set(ways)
     assert "tier_before" not in ways
-
-
-def test_members_are_of_the_segments_that_are_declared() -> None:
-    def partition(number: int, **members: int) -> PartitionAsOf:
-        return PartitionAsOf(number, "2026-01-01T00:00:00Z", 1, 10, 10, members)
-
-    views = member_views([partition(0, loyal=3), partition(1, loyal=2, lapsed=1)], PARAMETERS)
-    rules = PARAMETERS.segments.segments
-    assert [rule.name for rule in rules] == [view.name for view in views]
-    told = {view.name: (view.customers, view.share) for view in views}
-    assert (("5", "25%"), ("1", "5%")) == (told["loyal"], told["lapsed"])
-    assert ("0", "0%") == told["vip-slipping"]
-    for view in views:
-        assert question(PARAMETERS, where=view.where).where
-    assert () == member_views([], PARAMETERS)
 
 
 def test_the_best_are_at_the_upper_right_of_the_map() -> None:
