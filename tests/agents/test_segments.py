@@ -79,8 +79,7 @@ def test_members_are_counted_over_all_workers() -> None:
     members = {one["name"]: one["members"] for one in said["segments"]}
     assert {NEW: 40, "loyal": 0, "vip-slipping": 0, "lapsed": 0} == members
     [new] = [one for one in said["segments"] if one["name"] == NEW]
-    # Nobody was looked at by this file, so since when they are in it is not known.
-    assert (0, 0, 0) == (new["enteredDay"], new["enteredWeek"], new["enteredFourWeeks"])
+    assert (0, 40, 40) == (new["enteredDay"], new["enteredWeek"], new["enteredFourWeeks"])
     exact = {one["name"] for one in said["segments"] if one["isExact"]}
     assert members.keys() - {"vip-slipping"} == exact
     assert 4 == len(said["partitions"])
@@ -135,7 +134,7 @@ def test_a_list_says_in_which_segments_its_customers_are() -> None:
 def test_a_terminal_lists_segments_and_their_members() -> None:
     result = in_a_terminal("list")
     assert 0 == result.exit_code, result.output
-    assert [NEW, "40", "orders"] == result.output.split()[:3]
+    assert [NEW, "40", "+40", "in", "7", "days", "orders"] == result.output.split()[:7]
     assert "(up to 7 days late)" in result.output
 
     result = in_a_terminal("show", NEW, "--by", "net_365d", "--top", "2")
