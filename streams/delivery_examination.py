@@ -21,7 +21,7 @@ from streams.topic_scan import Span, scan_together
 from streams.vitals import Deliveries
 
 #: Newest records of each partition that are looked at.
-DECISIONS_READ_MAX = 2_000
+DECISIONS_READ_MAX = 500
 
 
 class DeliveryCounts:

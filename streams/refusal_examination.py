@@ -22,7 +22,7 @@ from streams.recent_offsets import Offsets, RecentOffsets
 from streams.topic_scan import scan_together
 from streams.vitals import ForeignRecords, Letters, LoudCause
 
-LETTERS_READ_MAX = 50_000
+LETTERS_READ_MAX = 10_000
 #: Newest records of each partition of clickstream whose names are looked at.
 NAMES_READ_MAX = 2_000
 #: Newest records of each partition of an internal topic that are looked at.

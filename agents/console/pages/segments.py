@@ -150,6 +150,8 @@ def _left(count: SegmentCount, series: Sequence[Point], at_ms: int) -> str:
     if not near:
         return ""
     _, members = min(near, key=lambda point: abs(point[0] - then_ms))
+    if not members:
+        return ""
     stayed = count.members - count.entered_four_weeks
     return f"{max(round(members) - stayed, 0):,} of {members:,.0f}"
 
