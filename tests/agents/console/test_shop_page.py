@@ -1,6 +1,7 @@
 """The shop's page: everybody is counted by the workers, and measures come from the models."""
 
 import re
+from itertools import product
 from math import nan
 
 import pytest
@@ -10,6 +11,7 @@ from agents.console.pages.charts import HEIGHT, MARGIN, WIDTH, line_chart
 from agents.console.pages.model_trends import drift_view, trend_views
 from agents.console.pages.shop import (
     EARLIER_MS,
+    FIGURES_MAX,
     kinds_views,
     map_view,
     measure_views,
@@ -172,3 +174,23 @@ def test_lines_stay_within_their_drawing_and_the_highest_is_on_top(values: list[
     assert all(MARGIN <= y <= HEIGHT - MARGIN for _, y in places)
     assert min(y for _, y in places) == places[values.index(max(values))][1]
     assert line_chart((("served", [(1, nan)]),)) is None
+
+
+def test_many_values_of_two_labels_are_a_grid() -> None:
+    funnel = Measure("keepstream_funnel_customers", "By stage and channel", ("stage", "channel"))
+    stages, channels = ("awareness", "purchase"), ("web", "app", "store", "none")
+    samples = [
+        Sample(funnel, (stage, channel), float(number))
+        for number, (stage, channel) in enumerate(product(stages, channels), 1)
+        if (stage, channel) != ("purchase", "store")
+    ]
+    [view] = measure_views([ModelPoint(1, START_MS, {}, {}, tuple(samples))])
+
+    assert view.grid is not None
+    assert channels == view.grid.columns
+    assert (
+        ("awareness", ("1", "2", "3", "4")),
+        ("purchase", ("5", "6", "", "8")),
+    ) == view.grid.rows
+    [few] = measure_views([ModelPoint(1, START_MS, {}, {}, tuple(samples[:FIGURES_MAX]))])
+    assert few.grid is None
