@@ -17,7 +17,7 @@ from config.duration import DAY_MS, HOUR_MS
 from config.parameters import Parameters
 from models.customer.edges import of_timer
 from models.customer.engagement import customer_zone, touches
-from models.customer.motion import LEARNT, STILL, since
+from models.customer.motion import FOUND, LEARNT, STILL, since
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -236,14 +236,14 @@ FACTS = {
         "by {} before",
         "the channel that was preferred before that one",
         str,
-        moves=STILL,
+        moves=FOUND,
     ),
     "channel_days": Fact(
         _days,
         "for {:.0f} days",
         "days since another channel was preferred",
         least=0.0,
-        moves=since(lambda s: s.row.read(CHANNELS).since_ms, DAY_MS),
+        moves=since(lambda s: s.row.read(CHANNELS).since_ms, DAY_MS, found=()),
     ),
     "channel_share": Fact(
         _share,

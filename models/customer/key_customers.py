@@ -27,13 +27,14 @@ from models.customer.invoices import (
 )
 from models.customer.life_stages import CustomerClass
 from models.customer.lifecycle import customer_class
+from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.prices import full_price_share
-from models.customer.purchases import Purchases, purchases, window_365d
+from models.customer.purchases import Purchases, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
+from models.customer.scores import expected_within
 from models.customer.support import support
-from models.customer.tiers import expected_minor
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso_or_none
@@ -43,6 +44,7 @@ from models.money import minor_per_unit
 
 KEY_CHANGED: Final = "key-customer-changed"
 _YEAR_DAYS: Final = 365
+_EXPECTED_DAYS: Final = 90.0
 #: So many purchase days of a year, and so many years, are as loyal as can be.
 _DAYS_MOST, _YEARS_MOST = 12, 3.0
 #: What loyalty is made of: purchase days, years, and what was bought at full price.
@@ -190,9 +192,9 @@ def _power(scene: Scene) -> _Power | None:
         return None
     parameters = scene.parameters
     section, typical = parameters.of(KeyParameters), parameters.value.typical_order
-    amount = (net_minor + (scene.of(expected_minor) or 0.0)) / minor_per_unit(
-        parameters.money.currency
-    )
+    expected = expected_within(scene, _EXPECTED_DAYS)
+    amount_minor = net_minor + (expected.spend_minor if expected is not None else 0.0)
+    amount = amount_minor / minor_per_unit(parameters.money.currency)
     place = bisect_left(_ENDS, amount / typical)
     sums = scene.snapshot.of(Tallies).parts.get(KEY_CUSTOMERS.name, {})
     below = all_of_them = 0
@@ -254,7 +256,14 @@ def _percent_fact(place: int, words: str, about: str) -> Fact:
         known = percents[place] if percents else _UNKNOWN
         return float(known) if known != _UNKNOWN else nan
 
-    return Fact(percent, words, f"0 to 100, when last looked at: {about}", least=0.0, most=100.0)
+    return Fact(
+        percent,
+        words,
+        f"0 to 100, when last looked at: {about}",
+        least=0.0,
+        most=100.0,
+        moves=FOUND,
+    )
 
 
 def _score(scene: Scene) -> float:
@@ -277,6 +286,7 @@ FACTS = {
         most=1.0,
         answers=("no key customer", "a key customer"),
         whole=True,
+        moves=FOUND,
     ),
     "key_score": Fact(
         _score,
@@ -284,6 +294,7 @@ FACTS = {
         "0 to 100: the mean of satisfaction, loyalty, power and credit, of those that are known",
         least=0.0,
         most=100.0,
+        moves=FOUND,
     ),
     "key_known": Fact(
         lambda s: float(_known(s.row.read(KEY_CUSTOMERS).percents)),
@@ -292,6 +303,7 @@ FACTS = {
         least=0.0,
         most=4.0,
         whole=True,
+        moves=FOUND,
     ),
     "key_satisfaction": _percent_fact(
         0, "satisfaction {:.0f} of 100", "the last answers to surveys, which fade"
@@ -368,7 +380,14 @@ KEY_CUSTOMERS: Part[KeyCustomer] = Part(
     record=_record,
     look=_look,
     moments={KEY_CHANGED: "the customer has become a key customer, or is one no more"},
-    reads=(customer_class, expected_minor, full_price_share, purchases, support, window_365d),
+    reads=(
+        customer_class,
+        full_price_share,
+        history,
+        purchases,
+        support,
+        window_365d,
+    ),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -16,6 +16,7 @@ from models.decisions.gates import (
     ANSWERS,
     GATE_NAMES,
     PRIORITY,
+    UNANSWERED,
     Candidate,
     Shut,
     shut_gate,
@@ -51,8 +52,14 @@ def next_best_action(
     kinds = [trigger.kind for trigger in triggers]
     for compiled in actions:
         rule, weight = compiled.rule, 0.0
+        contexts = rule.contexts
         for kind in kinds:
-            weight = max(weight, rule.contexts.get(kind, 0.0))
+            if kind in contexts and contexts[kind] > weight:
+                weight = contexts[kind]
+        if not weight:
+            # Of most actions: they are for other triggers.
+            suppressed.append((compiled, UNANSWERED))
+            continue
         channel, shut = _channel(scene, compiled, weight)
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:
@@ -85,7 +92,7 @@ def _channel(scene: Scene, compiled: CompiledAction, weight: float) -> tuple[str
     customer prefers, if it may go out by that and nothing is shut there, else its own.
     """
     rule = compiled.rule
-    if rule.preferable and weight > 0 and scene.of(personalisation_refused) is None:
+    if rule.preferable and scene.of(personalisation_refused) is None:
         channel = scene.of(preferred_channel)
         if channel in rule.preferable:
             shut = shut_gate(scene, Candidate(compiled, weight, channel))

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from config.duration import DAY_MS, DurationMs
-from config.parameters import Parameters
 from config.rules import TriggerRule, Triggers
 from models.customer.calendar import CalendarParameters
 from models.customer.named_events import EVENT
@@ -21,17 +20,6 @@ from tests.contract.exceptions import AGED
 from tests.models.lines import PARAMETERS, Within, context
 
 every_part = pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
-
-
-def has_switch(part: Part[Any]) -> bool:
-    """Whether an operator can switch the part on and off."""
-    return part.parameters is not None and "enabled" in part.parameters.__struct_fields__
-
-
-def switched(parameters: Parameters, part: Part[Any], *, on: bool) -> Parameters:
-    assert part.parameters is not None
-    section = parameters.of(part.parameters)
-    return parameters.with_section(msgspec.structs.replace(section, enabled=on))
 
 
 #: A name that nothing is declared of.
@@ -57,8 +45,8 @@ _CALENDAR = msgspec.structs.replace(
 )
 #: A part that is shipped switched off keeps the contract too.
 ALL_ON = reduce(
-    lambda parameters, part: switched(parameters, part, on=True),
-    filter(has_switch, PARTS),
+    lambda parameters, part: part.switched(parameters, on=True),
+    (part for part in PARTS if part.has_switch),
     msgspec.structs.replace(
         PARAMETERS.with_section(_CALENDAR),
         money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES),
