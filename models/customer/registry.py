@@ -27,6 +27,7 @@ from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
+from models.customer.relationship import RELATIONSHIP
 from models.customer.risk import RISK
 from models.customer.satisfaction import SATISFACTION
 from models.customer.segments import SEGMENTS
@@ -57,6 +58,7 @@ PARTS: tuple[Part[Any], ...] = (
     CHANNELS,
     CALENDAR,
     KEY_CUSTOMERS,
+    RELATIONSHIP,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

@@ -10,6 +10,7 @@ from models.customer.identities import IDENTITIES
 from models.customer.key_customers import KEY_CUSTOMERS, KeyCustomer
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
+from models.customer.relationship import RELATIONSHIP, Related
 from models.customer.risk import RISK, Risk
 from models.customer.row import Row
 from models.customer.tiers import TIERS, Tiered
@@ -41,6 +42,8 @@ def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
     stage, risk = LIFECYCLE.unpack(parts[LIFECYCLE.name]), RISK.unpack(parts[RISK.name])
     contacted = CALENDAR.unpack(parts[CALENDAR.name])
     key = KEY_CUSTOMERS.unpack(parts[KEY_CUSTOMERS.name])
+    known = RELATIONSHIP.unpack(parts[RELATIONSHIP.name])
+    related = Related(known.answered_ms, known.accepted_ms, known.referred_ms, known.reviews_ms)
     signs = Lifecycle(**{name: getattr(stage, name) for name in _SIGNS})
     return {
         **parts,
@@ -49,6 +52,7 @@ def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
         TIERS.name: TIERS.pack(Tiered()),
         CHANNELS.name: CHANNELS.pack(ChannelPreference()),
         CALENDAR.name: CALENDAR.pack(Reminders(contacted.contacted_ms)),
+        RELATIONSHIP.name: RELATIONSHIP.pack(related),
         KEY_CUSTOMERS.name: KEY_CUSTOMERS.pack(KeyCustomer(key.credit)),
     }
 

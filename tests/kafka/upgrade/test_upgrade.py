@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 #: What the earlier state does not know at all.
 NEW_PARTS = frozenset(
     {
-        *("calendar", "channels", "improvements", "key_customers", "lifecycle", "risk"),
-        *("segments", "tiers", "timeline"),
+        *("calendar", "channels", "improvements", "key_customers", "lifecycle"),
+        *("relationship", "risk", "segments", "tiers", "timeline"),
     }
 )
 
