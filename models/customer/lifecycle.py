@@ -27,6 +27,7 @@ from models.customer.life_stages import (
     advocates_until_ms,
     considers_until_ms,
     loyal_until_ms,
+    next_look_ms,
 )
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
@@ -127,11 +128,8 @@ def _is_praise(event: Event, section: LifecycleParameters) -> bool:
 def _look_soon(scene: Scene, at_ms: int) -> None:
     """Look once this has settled, or earlier if something else is due before."""
     row = scene.row
-    known = row.due(_STAGE)
     settle_ms = scene.parameters.of(LifecycleParameters).settle
-    due_ms = max(at_ms + settle_ms, known.handled_ms + 1)
-    if not known.due_ms or due_ms < known.due_ms:
-        row.set_due(_STAGE, due_ms)
+    row.set_due(_STAGE, next_look_ms(row.due(_STAGE), at_ms, settle_ms))
 
 
 def _move(scene: Scene) -> None:

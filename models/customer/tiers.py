@@ -2,7 +2,8 @@
 
 A customer is ranked among all who are not lost: by how often they bought in a year, for how much
 an order, on how many of the last 28 days they came, and by what is expected of them. They are
-looked at when scores are made for good: at the end of a purchase day and at check-ins.
+looked at when scores are made for good, at the end of a purchase day and at check-ins, and
+`lifecycle.settle` after an order was given back or changed: what made a VIP and is gone makes none.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,21 +11,23 @@ from enum import StrEnum
 from math import isnan, nan
 from typing import Final, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.active_days import active_within
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.life_stages import CustomerClass
+from models.customer.life_stages import CustomerClass, LifecycleParameters, next_look_ms
 from models.customer.lifecycle import customer_class
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.orders import CANCELLED, REFUNDED, UPDATED
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import net_so_far
 from models.customer.words import how_long_before
+from models.events.event import Event
 from models.events.times import iso
 from models.learning.tallies import NO_DAY
 from models.learning.tiers import (
@@ -41,6 +44,7 @@ from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
 TIER_CHANGED: Final = "tier-changed"
+_TAKEN_BACK: Final = "taken-back"
 _ACTIVE_DAYS: Final = 28
 _EXPECTED_DAYS: Final = 90.0
 #: What the score is made of; what is expected of somebody is not in it.
@@ -60,11 +64,23 @@ class Tier(StrEnum):
     ORDINARY = "ordinary"
 
 
+class TierCause(StrEnum):
+    """What moved a customer to another tier. ``others``: they stand as they stood, and cut points
+    were drawn anew, or more is expected of everybody.
+    """
+
+    PURCHASE = "purchase"
+    REFUND = "refund"
+    SILENCE = "silence"
+    OTHERS = "others"
+
+
 class Tiered(State):
     """The ``tier`` when last looked at, since when, and the one ``before`` it; "" for none.
 
     ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
-    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one.
+    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one. ``cause`` is
+    the `TierCause` of the latest change; "" before there is one.
     """
 
     tier: str = ""
@@ -74,6 +90,7 @@ class Tiered(State):
     percents: list[int] = field(default_factory=list)
     bins: list[int] = field(default_factory=list)
     net_minor: int = 0
+    cause: str = ""
 
 
 class TierRanks(NamedTuple):
@@ -93,19 +110,41 @@ class TierRanks(NamedTuple):
         return self.ranks[-1]
 
 
+def _record(_state: Tiered, event: Event, scene: Scene) -> None:
+    """Look at who got something back once the news of the order have come."""
+    due = scene.row.due(_TAKEN_BACK)
+    settle_ms = scene.parameters.of(LifecycleParameters).settle
+    scene.row.set_due(_TAKEN_BACK, next_look_ms(due, event.occurred_at_ms, settle_ms))
+
+
 def _look(scene: Scene) -> None:
+    """Find the customer's tier at the end of a purchase day, or at a check-in."""
+    _find(scene, is_taken_back=False)
+
+
+def _take_back(scene: Scene) -> None:
+    """Find the customer's tier after something was given back."""
+    _find(scene, is_taken_back=True)
+
+
+def _find(scene: Scene, *, is_taken_back: bool) -> None:
     """Find the customer's tier as it is by now, and tell what changed."""
     state = scene.row.read(TIERS)
+    if is_taken_back and not state.tier:
+        # Their first look is at the end of the day.
+        return
     found = None if _is_gone(scene) else _standing(scene)
     if found is None and not state.tier and not state.bins:
         return
     state = scene.row.edit(TIERS)
     tier, bins, net_minor = state.tier, state.bins, state.net_minor
     if found is None:
-        _move(state, "", scene)
+        cause = TierCause.REFUND if is_taken_back else TierCause.SILENCE
+        _move(state, "", cause, scene)
         state.percents, state.bins, state.net_minor, state.below_ms = [], [], 0, 0
     else:
-        _move(state, _tier(state, found, scene), scene)
+        cause = _cause(state, found, scene, is_taken_back=is_taken_back)
+        _move(state, _tier(state, found, scene, has_grace=not is_taken_back), cause, scene)
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
         state.bins, state.net_minor = found.bins, found.net_minor
     if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
@@ -152,18 +191,33 @@ def _standing(scene: Scene) -> TierRanks | None:
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
-def _tier(state: Tiered, found: TierRanks, scene: Scene) -> Tier:
+def _cause(
+    state: Tiered, found: TierRanks, scene: Scene, *, is_taken_back: bool
+) -> TierCause:
+    """What moves the customer, if this look moves them."""
+    if is_taken_back:
+        return TierCause.REFUND
+    if scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS:
+        return TierCause.PURCHASE
+    grace_ms = scene.parameters.of(TierParameters).grace
+    is_out_of_grace = state.below_ms and scene.at_ms - state.below_ms >= grace_ms
+    stands_as_before = (state.bins, state.net_minor) == (found.bins, found.net_minor)
+    return TierCause.OTHERS if stands_as_before and not is_out_of_grace else TierCause.SILENCE
+
+
+def _tier(state: Tiered, found: TierRanks, scene: Scene, *, has_grace: bool) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
-    VIP's score this counts.
+    VIP's score this counts. ``has_grace``: a VIP whose score falls stays one for a while.
     """
     section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
     was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
-    if found.score >= (section.vip_until if was_vip else section.vip):
+    is_enough = found.score >= (section.vip_until if was_vip else section.vip)
+    if is_enough:
         state.below_ms = 0
-    elif was_vip and not state.below_ms:
+    elif was_vip and not state.below_ms and has_grace:
         state.below_ms = at_ms
-    has_grace = was_vip and (not state.below_ms or at_ms - state.below_ms < section.grace)
-    if is_frequent and (has_grace or found.score >= section.vip):
+    is_in_grace = was_vip and at_ms - section.grace < state.below_ms
+    if is_frequent and (is_enough or is_in_grace):
         return Tier.VIP
     state.below_ms = 0
     is_in = state.tier == Tier.POTENTIAL
@@ -171,11 +225,12 @@ def _tier(state: Tiered, found: TierRanks, scene: Scene) -> Tier:
     return Tier.POTENTIAL if found.expected >= limit or found.score >= limit else Tier.ORDINARY
 
 
-def _move(state: Tiered, tier: str, scene: Scene) -> None:
+def _move(state: Tiered, tier: str, cause: TierCause, scene: Scene) -> None:
     if tier == state.tier:
         return
     if state.tier:
         scene.raise_moment(TIER_CHANGED)
+    state.cause = str(cause)
     state.before, state.tier, state.since_ms = state.tier, str(tier), scene.at_ms
 
 
@@ -205,7 +260,7 @@ def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
     latest = max(states, key=_came, default=Tiered())
     one = Tiered(latest.tier, latest.since_ms, latest.before, latest.below_ms)
     one.percents, one.bins = list(latest.percents), list(latest.bins)
-    one.net_minor = latest.net_minor
+    one.net_minor, one.cause = latest.net_minor, latest.cause
     return one
 
 
@@ -263,6 +318,13 @@ FACTS = {
         "the tier before that one",
         str,
         values=lambda _: tuple(Tier),
+    ),
+    "tier_cause": Fact(
+        lambda s: s.row.read(TIERS).cause,
+        "moved by {}",
+        "what moved the customer to that tier: purchase, refund, silence, or others who buy more",
+        str,
+        values=lambda _: tuple(TierCause),
     ),
     "tier_days": Fact(_days, "for {:.0f} days", "days since the tier last changed", least=0.0),
     "tier_score": Fact(
@@ -355,10 +417,16 @@ TIERS: Part[Tiered] = Part(
     code="ti",
     about="Which value tier customers are in: VIP, potential or ordinary.",
     state=Tiered,
+    version=2,
+    # Without the cause at its end.
+    older={1: msgpack.Decoder(Tiered).decode},
     united=_united,
     reunited=_reunited,
     parameters=TierParameters,
     has_own_file=True,
+    listens=frozenset({REFUNDED, CANCELLED, UPDATED}),
+    record=_record,
+    timers=(Timer(_TAKEN_BACK, _take_back),),
     look=_look,
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
     reads=(customer_class, engagement, history, purchases, window_365d),

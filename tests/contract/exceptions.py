@@ -209,6 +209,10 @@ def _but_the_news_of_their_ends(events: list[Event], given_back: list[Event]) ->
     return [event for event in (*events, *given_back) if event.name not in {COMPLETED, UPDATED}]
 
 
+def _but_what_was_completed(events: list[Event], given_back: list[Event]) -> list[Event]:
+    return [event for event in (*events, *given_back) if event.name != COMPLETED]
+
+
 REFUNDS = {
     "engagement": Refunded(
         "ordering is something that the customer did, whatever became of the order",
@@ -221,6 +225,10 @@ REFUNDS = {
     "lifecycle": Refunded(
         "somebody is looked at soon after an order, whatever became of it",
         lambda events, _given_back: events,
+    ),
+    "tiers": Refunded(
+        "somebody is looked at soon after something was given back, whatever it was",
+        _but_what_was_completed,
     ),
     "evidence": Refunded(
         "that an order was refunded speaks for itself, whether or not it was ever heard of",
