@@ -5,14 +5,15 @@ the millisecond at which time alone does: a class by silence, a stage by signs t
 found then stands until the next look. The highest stage ever reached is for the funnel alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, msgpack
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer import winning
 from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
 from models.customer.engagement import engagement
@@ -29,6 +30,8 @@ from models.customer.life_stages import (
     loyal_until_ms,
     next_look_ms,
 )
+from models.customer.lifecycle_state import VISITORS, Lifecycle
+from models.customer.margins import margin_share
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
     EVERYTHING,
@@ -39,19 +42,17 @@ from models.customer.part import (
     Sum,
     Timer,
     Told,
-    changed_sums,
 )
 from models.customer.purchases import overdue_at, purchases
-from models.customer.row import State
 from models.customer.scene import Scene
+from models.customer.scores import worth
 from models.customer.surveys import Band, Survey
+from models.customer.winning import sums_of as won
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
-from models.learning.acquisition import CONVERTED, NET, RETURN_DAYS, SEEN, WON
-from models.learning.lessons import Tally
 from models.learning.population import Population
-from models.learning.tallies import ACQUISITION_NAME, NO_DAY
+from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
 CLASS_CHANGED: Final = "class-changed"
@@ -60,36 +61,9 @@ _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
-#: Whom the funnel tells apart: by the channel of their first event, or visitors who are nobody yet.
-_VISITORS, _OTHER = "visitors", "other"
-_CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, _VISITORS)
-
-
-class Lifecycle(State):
-    """``customer_class`` and ``stage`` when last looked at, "" before that; since when, and what
-    they were ``before``. ``reached`` has a bit for each stage ever reached, ``first_day`` and
-    ``cohort`` are when and by which channel they came, ``won_day`` when they first bought, and
-    ``net_minor`` what they brought: as it was told of all customers.
-
-    ``points`` are signs of interest as of ``points_at_ms``; ``praised_ms`` is the latest time they
-    spoke well of the shop, ``shared_ms`` the latest times they shared something.
-    """
-
-    customer_class: str = ""
-    class_since_ms: int = 0
-    class_before: str = ""
-    stage: str = ""
-    stage_since_ms: int = 0
-    stage_before: str = ""
-    reached: int = 0
-    first_day: int = 0
-    cohort: str = ""
-    points: float = 0.0
-    points_at_ms: int = 0
-    praised_ms: int = 0
-    shared_ms: list[int] = field(default_factory=list)
-    won_day: int = 0
-    net_minor: int = 0
+#: Whom the funnel tells apart: by the channel of their first event, or as nobody's visitors.
+_OTHER = "other"
+_CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, VISITORS)
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
@@ -100,6 +74,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
         return
     if event.kind.is_passive:
         return
+    winning.note_touch(state, event, scene)
     section = scene.parameters.of(LifecycleParameters)
     if points := section.points.get(name):
         state.points = added(state.points, state.points_at_ms, points, at_ms, section.half_life)
@@ -135,13 +110,15 @@ def _look_soon(scene: Scene, at_ms: int) -> None:
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
-    before, won_before = _sums(state), _won(state)
+    winning.forget_what_is_long_ago(state, scene)
+    before, won_before = _sums(state), won(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
         # What others buy meanwhile moves the limit, and brings nobody back.
         found = CustomerClass.LOST
-    if found != state.customer_class:
+    is_another = found != state.customer_class
+    if is_another:
         if state.customer_class:
             scene.raise_moment(CLASS_CHANGED)
         state.class_before, state.customer_class = state.customer_class, str(found)
@@ -153,9 +130,9 @@ def _move(scene: Scene) -> None:
             dwelt = _dwelt(state, at_ms)
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
-    _note_purchases(state, scene)
+    winning.note_purchases(state, scene, is_another=is_another)
     LIFECYCLE.tell_changes(scene, before, [*_sums(state), *dwelt])
-    _tell_won(scene, ((won_before, -1), (_won(state), 1)))
+    winning.tell(scene, ((won_before, -1), (won(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -211,7 +188,7 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
 
 def _cohort(scene: Scene) -> str:
     if scene.of(is_visitor):
-        return _VISITORS
+        return VISITORS
     return scene.of(engagement).first_channel or _OTHER
 
 
@@ -236,41 +213,14 @@ def _sums(state: Lifecycle) -> list[Sum]:
     ]
 
 
-def _note_purchases(state: Lifecycle, scene: Scene) -> None:
-    bought = scene.of(purchases)
-    state.net_minor = bought.net_minor
-    if not bought.count:
-        # All of it was given back: nobody was won.
-        state.won_day = 0
-    elif not state.won_day or not bought.earlier_days:
-        state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
-
-
-def _won(state: Lifecycle) -> list[Sum]:
-    """What is told of one beside the costs of winning customers; nothing of an unknown visitor."""
-    if not state.cohort or state.cohort == _VISITORS:
-        return []
-    sums: list[Sum] = [(f"{SEEN}:{state.cohort}", state.first_day, 1)]
-    if state.won_day:
-        sums.append((f"{CONVERTED}:{state.cohort}", state.first_day, 1))
-        sums.append((f"{WON}:{state.cohort}", state.won_day, 1))
-        sums.append((f"{NET}:{state.cohort}", state.won_day, state.net_minor))
-    return sums
-
-
-def _tell_won(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
-    if told := changed_sums(states):
-        scene.teach(Tally(scene.at_ms, ACQUISITION_NAME, RETURN_DAYS, told))
-
-
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
     """The person is looked at again: what they did under several ids may be another stage."""
-    if scene.row.read(LIFECYCLE).cohort == _VISITORS:
+    if scene.row.read(LIFECYCLE).cohort == VISITORS:
         # Of a visitor who turned out to be a customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
     LIFECYCLE.tell_anew(scene, before, other, sign, _sums)
     now = scene.row.read(LIFECYCLE)
-    _tell_won(scene, ((_won(before), -1), (_won(other), -sign), (_won(now), 1)))
+    winning.tell(scene, ((won(before), -1), (won(other), -sign), (won(now), 1)))
     if scene.row.has(LIFECYCLE):
         _look_soon(scene, scene.at_ms)
 
@@ -292,8 +242,7 @@ def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
         one.reached |= state.reached
         if state.cohort and (not one.cohort or _came(state) < _came(one)):
             one.first_day, one.cohort = state.first_day, state.cohort
-        one.won_day = min(filter(None, (one.won_day, state.won_day)), default=0)
-        one.net_minor += state.net_minor
+        winning.unite(one, state)
         one.points = added(
             one.points, one.points_at_ms, state.points, state.points_at_ms, section.half_life
         )
@@ -305,6 +254,13 @@ def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
 
 def _came(state: Lifecycle) -> tuple[int, str]:
     return state.first_day, state.cohort
+
+
+def _unpack_first(content: bytes) -> Lifecycle:
+    """Read version 1, which told of net revenue and not of a margin."""
+    state = msgpack.decode(content, type=Lifecycle)
+    state.margin_minor = 0
+    return state
 
 
 def customer_class(scene: Scene) -> str:
@@ -449,6 +405,8 @@ def _funnel(channel: str, reached: Sequence[int]) -> Iterator[Sample]:
 LIFECYCLE: Part[Lifecycle] = Part(
     name="lifecycle",
     code="lc",
+    version=2,
+    older={1: _unpack_first},
     about="What class customers are of, how far they have come, and the funnel of all of them.",
     state=Lifecycle,
     united=_united,
@@ -463,7 +421,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
         LIFECYCLE_CHANGED: "the customer is at another stage of the lifecycle than before",
     },
     offers=(customer_class,),
-    reads=(engagement, is_visitor, overdue_at, purchases),
+    reads=(engagement, is_visitor, margin_share, overdue_at, purchases, worth),
     facts=FACTS,
     sections=(
         ProfileSection(

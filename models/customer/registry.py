@@ -20,6 +20,7 @@ from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
+from models.customer.margins import MARGINS
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
@@ -41,6 +42,7 @@ PARTS: tuple[Part[Any], ...] = (
     CONTACTS,
     ACQUISITION,
     PRICES,
+    MARGINS,
     LOYALTY,
     SATISFACTION,
     NAMED_EVENTS,

@@ -191,9 +191,7 @@ def _standing(scene: Scene) -> TierRanks | None:
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
-def _cause(
-    state: Tiered, found: TierRanks, scene: Scene, *, is_taken_back: bool
-) -> TierCause:
+def _cause(state: Tiered, found: TierRanks, scene: Scene, *, is_taken_back: bool) -> TierCause:
     """What moves the customer, if this look moves them."""
     if is_taken_back:
         return TierCause.REFUND

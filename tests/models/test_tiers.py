@@ -196,7 +196,7 @@ def refunded(order: float, day: float, **said: Any) -> Event:
 def test_what_made_a_vip_and_is_given_back_makes_none_an_hour_later(
     given_back: Event, tier: str
 ) -> None:
-    """Without the grace of somebody who buys less: or a VIP for a month is the price of a refund."""
+    """Without the grace of who buys less: or a month as a VIP were the price of a refund."""
     row, _ = waited(lived([bought(0), bought(5, 5_000.0)], within=SHOP), at(8), within=SHOP)
     row, effects = lived_with_effects([given_back], row=row, within=SHOP)
     before, nothing = waited(row, at(9, hours=1, ms=-1), within=SHOP)
