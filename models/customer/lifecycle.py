@@ -5,7 +5,7 @@ the millisecond at which time alone does: a class by silence, a stage by signs t
 found then stands until the next look. The highest stage ever reached is for the funnel alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import nan
 from typing import Final
 
@@ -30,6 +30,8 @@ from models.customer.life_stages import (
     loyal_until_ms,
     next_look_ms,
 )
+from models.customer.lifecycle_measures import MEASURES, OTHER, dwelt, keys, samples
+from models.customer.lifecycle_measures import sums_of as told_of
 from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
@@ -52,8 +54,6 @@ from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
 from models.learning.population import Population
-from models.learning.tallies import NO_DAY
-from models.measures import Measure, Sample
 
 CLASS_CHANGED: Final = "class-changed"
 LIFECYCLE_CHANGED: Final = "lifecycle-changed"
@@ -61,9 +61,6 @@ _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
-#: Whom the funnel tells apart: by the channel of their first event, or as nobody's visitors.
-_OTHER = "other"
-_CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, VISITORS)
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
@@ -111,7 +108,7 @@ def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
     winning.forget_what_is_long_ago(state, scene)
-    before, won_before = _sums(state), won(state)
+    before, won_before = told_of(state), won(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
@@ -123,15 +120,15 @@ def _move(scene: Scene) -> None:
             scene.raise_moment(CLASS_CHANGED)
         state.class_before, state.customer_class = state.customer_class, str(found)
         state.class_since_ms = at_ms
-    dwelt: list[Sum] = []
+    left: list[Sum] = []
     if stage != state.stage:
         if state.stage:
             scene.raise_moment(LIFECYCLE_CHANGED)
-            dwelt = _dwelt(state, at_ms)
+            left = dwelt(state, at_ms)
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
     winning.note_purchases(state, scene, is_another=is_another)
-    LIFECYCLE.tell_changes(scene, before, [*_sums(state), *dwelt])
+    LIFECYCLE.tell_changes(scene, before, [*told_of(state), *left])
     winning.tell(scene, ((won_before, -1), (won(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
@@ -180,7 +177,7 @@ def _next_edge(state: Lifecycle, course: Course, scene: Scene) -> int:
 def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
     """All stages up to this one are reached: who bought in a store has considered, too."""
     state.reached |= (2 << STAGES.index(stage)) - 1
-    if not state.cohort:
+    if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
         seen = scene.of(engagement)
         state.first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
         state.cohort = _cohort(scene)
@@ -189,28 +186,7 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
 def _cohort(scene: Scene) -> str:
     if scene.of(is_visitor):
         return VISITORS
-    return scene.of(engagement).first_channel or _OTHER
-
-
-def _dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
-    day, hours = at_ms // DAY_MS, round((at_ms - state.stage_since_ms) / 3_600_000)
-    return [(f"left:{state.stage}", day, 1), (f"hours:{state.stage}", day, hours)]
-
-
-def _sums(state: Lifecycle) -> list[Sum]:
-    """What the sums of all customers hold of one; how long they stayed is told once and for all."""
-    if not state.stage:
-        return []
-    now: list[Sum] = [
-        (f"class:{state.customer_class}", NO_DAY, 1),
-        (f"stage:{state.stage}", NO_DAY, 1),
-    ]
-    channel = state.cohort if state.cohort in _CHANNELS else _OTHER
-    return now + [
-        (f"reached:{stage}:{channel}", state.first_day, 1)
-        for place, stage in enumerate(STAGES)
-        if state.reached >> place & 1
-    ]
+    return scene.of(engagement).first_channel or OTHER
 
 
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
@@ -218,7 +194,7 @@ def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> N
     if scene.row.read(LIFECYCLE).cohort == VISITORS:
         # Of a visitor who turned out to be a customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
-    LIFECYCLE.tell_anew(scene, before, other, sign, _sums)
+    LIFECYCLE.tell_anew(scene, before, other, sign, told_of)
     now = scene.row.read(LIFECYCLE)
     winning.tell(scene, ((won(before), -1), (won(other), -sign), (won(now), 1)))
     if scene.row.has(LIFECYCLE):
@@ -351,57 +327,6 @@ def _in_words(view: LifecycleView | None, as_of: str, _currency: str) -> Iterato
     yield Line("stage", f"{view.stage}, since {since}{before}")
 
 
-_BY_CLASS = Measure("keepstream_customers_by_class", "Customers by class", ("class",))
-_BY_STAGE = Measure(
-    "keepstream_customers_by_stage",
-    "Customers by the stage of the lifecycle they are at",
-    ("stage",),
-)
-_FUNNEL = Measure(
-    "keepstream_funnel_customers",
-    "Of those who came lately, how many reached a stage, by the channel they came through",
-    ("stage", "channel"),
-)
-_CONVERSION = Measure(
-    "keepstream_funnel_conversion_ratio",
-    "Of those who reached the stage before this one, how many reached this one",
-    ("stage", "channel"),
-)
-_DWELL = Measure(
-    "keepstream_stage_dwell_days", "Mean time at a stage, of those who left it lately", ("stage",)
-)
-
-
-def _keys(_parameters: Parameters) -> list[str]:
-    return [
-        *(f"class:{one}" for one in CustomerClass),
-        *(f"stage:{one}" for one in STAGES),
-        *(f"reached:{stage}:{channel}" for stage in STAGES for channel in _CHANNELS),
-        # Nobody knows how long the last one lasts.
-        *(f"{what}:{stage}" for what in ("left", "hours") for stage in STAGES[:-1]),
-    ]
-
-
-def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
-    for one in CustomerClass:
-        yield Sample(_BY_CLASS, (one,), sums.get(f"class:{one}", 0))
-    for stage in STAGES:
-        yield Sample(_BY_STAGE, (stage,), sums.get(f"stage:{stage}", 0))
-        if left := sums.get(f"left:{stage}", 0):
-            yield Sample(_DWELL, (stage,), sums.get(f"hours:{stage}", 0) / left / 24)
-    for channel in _CHANNELS:
-        reached = [sums.get(f"reached:{stage}:{channel}", 0) for stage in STAGES]
-        if reached[0]:
-            yield from _funnel(channel, reached)
-
-
-def _funnel(channel: str, reached: Sequence[int]) -> Iterator[Sample]:
-    for place, (stage, count) in enumerate(zip(STAGES, reached, strict=True)):
-        yield Sample(_FUNNEL, (stage, channel), count)
-        if place and reached[place - 1]:
-            yield Sample(_CONVERSION, (stage, channel), count / reached[place - 1])
-
-
 LIFECYCLE: Part[Lifecycle] = Part(
     name="lifecycle",
     code="lc",
@@ -434,9 +359,9 @@ LIFECYCLE: Part[Lifecycle] = Part(
         ),
     ),
     population=Told(
-        keys=_keys,
+        keys=keys,
         window_days=lambda parameters: parameters.of(LifecycleParameters).funnel_days,
-        measures=(_BY_CLASS, _BY_STAGE, _FUNNEL, _CONVERSION, _DWELL),
-        samples=_samples,
+        measures=MEASURES,
+        samples=samples,
     ),
 )

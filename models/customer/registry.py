@@ -16,6 +16,7 @@ from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
+from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.lifecycle import LIFECYCLE
@@ -52,6 +53,7 @@ PARTS: tuple[Part[Any], ...] = (
     RISK,
     IDENTITIES,
     LIFECYCLE,
+    FUNNEL,
     TIERS,
     TIMELINE,
     # After all that its conditions may be about.

@@ -141,9 +141,7 @@ def _but_whether_it_stands(state: Prices) -> Prices:
     return copied
 
 
-def _has_every_sold_order(
-    states: Sequence[Margins], one: Margins, _parameters: Parameters
-) -> bool:
+def _has_every_sold_order(states: Sequence[Margins], one: Margins, _parameters: Parameters) -> bool:
     """The orders of all ids."""
     return {o.id for o in one.orders} == {o.id for state in states for o in state.orders}
 
@@ -237,6 +235,10 @@ def _but_what_was_completed(events: list[Event], given_back: list[Event]) -> lis
 REFUNDS = {
     "engagement": Refunded(
         "ordering is something that the customer did, whatever became of the order",
+        lambda events, _given_back: events,
+    ),
+    "funnel": Refunded(
+        "a visit that came to an order did, whatever became of the order",
         lambda events, _given_back: events,
     ),
     "cart": Refunded(

@@ -17,13 +17,14 @@ from models.identity import OF_THE_PERSON
 _LOOKS = {timer.code for part in (LIFECYCLE, RISK) for timer in part.timers}
 _TIMERS_OF_OTHERS = {"cooldown", "label", *_LOOKS}
 _OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, LIFECYCLE, RISK, TIERS}]
+_SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms", "touches")
 
 
 def parts_of_events(row: Row) -> dict[str, bytes]:
     """The parts by name, as bytes."""
     parts = {part.name: part.pack(row.read(part)) for part in _OF_EVENTS}
     stage = asdict(row.read(LIFECYCLE))
-    signs = {name: stage[name] for name in ("points", "points_at_ms", "praised_ms", "shared_ms")}
+    signs = {name: stage[name] for name in _SIGNS}
     parts[LIFECYCLE.name] = LIFECYCLE.pack(Lifecycle(**signs))
     parts[RISK.name] = RISK.pack(Risk(complained_ms=row.read(RISK).complained_ms))
     return parts
