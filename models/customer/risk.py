@@ -8,9 +8,9 @@ Silence of `episode` after a purchase is an episode of churn: one for each time 
 however often they were scored meanwhile. It was silent if nothing bad was heard of the customer
 from `heard_within` before that purchase on.
 
-Whether those to whom the price matters leave more than others is asked of everybody in the same way:
-after a purchase, did they buy again within `episode`? The next question follows the next purchase
-after the answer, so that who buys often does not count for more.
+Whether those to whom the price matters leave more than others is asked of everybody alike: after a
+purchase, did they buy again within `episode`? The next question follows the next purchase after the
+answer, so that who buys often does not count for more.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -314,7 +314,7 @@ _SILENT_SHARE = Measure(
 
 _PRICE_CHURN = Measure(
     "keepstream_price_churn_ratio",
-    "Of those who bought, how many did not again within risk.episode, by how much the price decides",
+    "Of who bought, how many did not again within risk.episode, by how much the price decides",
     ("who", "when"),
 )
 _PRICE_ASKED = Measure(

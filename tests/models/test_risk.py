@@ -204,7 +204,7 @@ def test_whether_somebody_bought_again_is_asked_once_in_ninety_days(
 
 
 def test_who_is_price_sensitive_is_who_was_when_it_was_asked() -> None:
-    """The first order was at full price; by the day on which it is asked again none of eight was."""
+    """The first order was at full price, and none of the eight that came after it."""
     found = stays([bought(0), *(for_less(14 * n) for n in range(1, 9))], 300)
 
     assert {("stayed:others", 90): 1, ("stayed:price-sensitive", 98 + 90): 1} == {
