@@ -186,7 +186,7 @@ class Worker:
                 ).take
 
             readiness = Readiness(self.problems, self.delays)
-            time = WebTime(self._is_behind)
+            time = WebTime(self._is_behind, unhurried_s=lambda: views.spent_s)
             site = routes(metrics, readiness, self._live_customers(time), self.refresh, time)
             port = await stack.enter_async_context(serving(site, settings, time))
             # Before the group is joined, which tells it to the others.
