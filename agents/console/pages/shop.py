@@ -223,7 +223,9 @@ def _place(order: Sequence[Value], value: Value) -> int:
 
 
 def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
-    """Every measure of the latest version, with how it moved since the versions before."""
+    """Every measure of the latest version, with how it moved since the versions before; without
+    those that make a table (`agents.console.pages.measure_tables`).
+    """
     if not points:
         return ()
     series: dict[tuple[str, tuple[str, ...]], list[tuple[int, float]]] = {}
@@ -231,11 +233,14 @@ def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
         for sample in point.samples:
             key = (sample.measure.name, sample.labels)
             series.setdefault(key, []).append((point.at_ms, sample.value))
-    latest = sorted(points[-1].samples, key=lambda sample: sample.measure.name)
+    latest = sorted(
+        (one for one in points[-1].samples if len(one.measure.labels) < 2),
+        key=lambda sample: sample.measure.name,
+    )
     views = []
     for measure, samples in groupby(latest, key=lambda sample: sample.measure):
         figures = [_figure(one, series[one.measure.name, one.labels]) for one in samples]
-        views.append(MeasureView(_words(measure.name), measure.about, tuple(figures)))
+        views.append(MeasureView(words_of(measure.name), measure.about, tuple(figures)))
     return tuple(views)
 
 
@@ -244,10 +249,13 @@ def _figure(sample: Sample, series: Sequence[tuple[int, float]]) -> Figure:
     earlier = [one for at_ms, one in series if at_ms <= latest_ms - EARLIER_MS]
     moved = value - earlier[-1] if earlier else None
     chart = line_chart((("served", series),))
-    return Figure(", ".join(sample.labels), _value(measure, value), _moved(measure, moved), chart)
+    return Figure(
+        ", ".join(sample.labels), value_in_words(measure, value), _moved(measure, moved), chart
+    )
 
 
-def _value(measure: Measure, value: float) -> str:
+def value_in_words(measure: Measure, value: float) -> str:
+    """A measure's value, as a share where it is one."""
     if measure.name.endswith(_SHARES) or "_share" in measure.name:
         return percent(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
@@ -258,10 +266,11 @@ def _moved(measure: Measure, by: float | None) -> str:
         return ""
     if by == 0:
         return "as four weeks before"
-    return f"{'up' if by > 0 else 'down'} {_value(measure, abs(by))} in four weeks"
+    return f"{'up' if by > 0 else 'down'} {value_in_words(measure, abs(by))} in four weeks"
 
 
-def _words(name: str) -> str:
+def words_of(name: str) -> str:
+    """A measure's name as words."""
     return name.removeprefix(_PREFIX).replace("_", " ")
 
 

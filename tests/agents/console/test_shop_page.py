@@ -7,6 +7,7 @@ import pytest
 
 from agents.console.console import Console
 from agents.console.pages.charts import HEIGHT, MARGIN, WIDTH, line_chart
+from agents.console.pages.measure_tables import measure_tables
 from agents.console.pages.model_trends import drift_view, trend_views
 from agents.console.pages.shop import (
     EARLIER_MS,
@@ -152,6 +153,31 @@ def test_a_measure_is_told_with_how_it_moved() -> None:
     assert () == measure_views([])
     [alone] = measure_views([point(1, before[:1])])
     assert ("", None) == (alone.figures[0].moved, alone.figures[0].chart)
+
+
+def test_measures_by_several_things_are_a_table_for_each_subject() -> None:
+    by = ("channel", "cohort")
+    won = Measure("keepstream_cohort_customers", "Customers won in a month", by)
+    returns = Measure("keepstream_cohort_returns_ratio", "What came of them", by)
+    other = Measure("keepstream_survey_answers", "Answers", ("kind", "touchpoint"))
+    samples = (
+        Sample(won, ("search", "2026-01"), 24.0),
+        Sample(returns, ("search", "2026-01"), 0.25),
+        Sample(won, ("search", "2026-02"), 3.0),
+        Sample(other, ("nps", "all"), 7.0),
+        Sample(SHARE, ("email",), 0.5),
+    )
+    cohorts, answers = measure_tables(samples)
+
+    assert ("cohort", by) == (cohorts.name, cohorts.labels)
+    assert ["customers", "returns ratio"] == [column.name for column in cohorts.columns]
+    assert [
+        (("search", "2026-01"), ("24", "25%")),
+        (("search", "2026-02"), ("3", "")),
+    ] == [tuple(row) for row in cohorts.rows]
+    assert ("survey answers", ("7",)) == (answers.name, answers.rows[0].values)
+    # Those of one thing or none are told with how they moved.
+    assert ["email"] == [f.name for m in measure_views([point(1, samples)]) for f in m.figures]
 
 
 def test_trends_are_of_what_was_served_beside_the_formula() -> None:
