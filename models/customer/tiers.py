@@ -65,11 +65,11 @@ class Tier(StrEnum):
 
 
 class TierCause(StrEnum):
-    """What moved a customer to another tier. ``others``: they stand as they stood, and cut points
-    were drawn anew, or more is expected of everybody.
+    """What moved a customer to another tier. ``activity``: they bought or came; ``silence``: they
+    did less of it; ``others``: they stand as they stood, and cut points were drawn anew.
     """
 
-    PURCHASE = "purchase"
+    ACTIVITY = "activity"
     REFUND = "refund"
     SILENCE = "silence"
     OTHERS = "others"
@@ -79,8 +79,9 @@ class Tiered(State):
     """The ``tier`` when last looked at, since when, and the one ``before`` it; "" for none.
 
     ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
-    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one. ``cause`` is
-    the `TierCause` of the latest change; "" before there is one.
+    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one; ``orders`` those
+    of a year by then. ``cause`` is the `TierCause` of the latest change, ``below_cause`` that of a
+    score that is too low for a VIP; "" for none.
     """
 
     tier: str = ""
@@ -91,6 +92,8 @@ class Tiered(State):
     bins: list[int] = field(default_factory=list)
     net_minor: int = 0
     cause: str = ""
+    orders: int = 0
+    below_cause: str = ""
 
 
 class TierRanks(NamedTuple):
@@ -139,14 +142,17 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
     state = scene.row.edit(TIERS)
     tier, bins, net_minor = state.tier, state.bins, state.net_minor
     if found is None:
-        cause = TierCause.REFUND if is_taken_back else TierCause.SILENCE
-        _move(state, "", cause, scene)
-        state.percents, state.bins, state.net_minor, state.below_ms = [], [], 0, 0
+        _move(state, "", TierCause.REFUND if is_taken_back else TierCause.SILENCE, scene)
+        state.percents, state.bins, state.net_minor, state.orders = [], [], 0, 0
+        state.below_ms, state.below_cause = 0, ""
     else:
-        cause = _cause(state, found, scene, is_taken_back=is_taken_back)
-        _move(state, _tier(state, found, scene, has_grace=not is_taken_back), cause, scene)
+        cause = TierCause.REFUND if is_taken_back else _cause(state, found, scene)
+        now = _tier(state, found, cause, scene)
+        _move(state, now, TierCause(state.below_cause or cause), scene)
+        if now != Tier.VIP:
+            state.below_ms, state.below_cause = 0, ""
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
-        state.bins, state.net_minor = found.bins, found.net_minor
+        state.bins, state.net_minor, state.orders = found.bins, found.net_minor, found.orders
     if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
 
@@ -191,33 +197,38 @@ def _standing(scene: Scene) -> TierRanks | None:
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
-def _cause(state: Tiered, found: TierRanks, scene: Scene, *, is_taken_back: bool) -> TierCause:
-    """What moves the customer, if this look moves them."""
-    if is_taken_back:
-        return TierCause.REFUND
-    if scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS:
-        return TierCause.PURCHASE
-    grace_ms = scene.parameters.of(TierParameters).grace
-    is_out_of_grace = state.below_ms and scene.at_ms - state.below_ms >= grace_ms
-    stands_as_before = (state.bins, state.net_minor) == (found.bins, found.net_minor)
-    return TierCause.OTHERS if stands_as_before and not is_out_of_grace else TierCause.SILENCE
+def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
+    """What moves the customer, if this look moves them: up because they did more than at the last
+    one, down because they did less, or because of others.
+    """
+    if not state.bins:
+        return TierCause.ACTIVITY
+    before = (state.orders, state.net_minor / max(state.orders, 1), *state.bins[2:])
+    now = (found.orders, found.net_minor / found.orders, *found.bins[2:])
+    if found.score > _score(state):
+        does_more = any(one > other for one, other in zip(now, before, strict=True))
+        return TierCause.ACTIVITY if does_more else TierCause.OTHERS
+    if not any(one < other for one, other in zip(now, before, strict=True)):
+        return TierCause.OTHERS
+    bought_today = scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS
+    return TierCause.ACTIVITY if bought_today else TierCause.SILENCE
 
 
-def _tier(state: Tiered, found: TierRanks, scene: Scene, *, has_grace: bool) -> Tier:
+def _tier(state: Tiered, found: TierRanks, cause: TierCause, scene: Scene) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
-    VIP's score this counts. ``has_grace``: a VIP whose score falls stays one for a while.
+    VIP's score this counts: a VIP whose score falls stays one for a while, unless they were given
+    something back.
     """
     section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
     was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
     is_enough = found.score >= (section.vip_until if was_vip else section.vip)
     if is_enough:
-        state.below_ms = 0
-    elif was_vip and not state.below_ms and has_grace:
-        state.below_ms = at_ms
+        state.below_ms, state.below_cause = 0, ""
+    elif was_vip and not state.below_ms and cause is not TierCause.REFUND:
+        state.below_ms, state.below_cause = at_ms, str(cause)
     is_in_grace = was_vip and at_ms - section.grace < state.below_ms
     if is_frequent and (is_enough or is_in_grace):
         return Tier.VIP
-    state.below_ms = 0
     is_in = state.tier == Tier.POTENTIAL
     limit = section.potential_until if is_in else section.potential
     return Tier.POTENTIAL if found.expected >= limit or found.score >= limit else Tier.ORDINARY
@@ -258,7 +269,8 @@ def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
     latest = max(states, key=_came, default=Tiered())
     one = Tiered(latest.tier, latest.since_ms, latest.before, latest.below_ms)
     one.percents, one.bins = list(latest.percents), list(latest.bins)
-    one.net_minor, one.cause = latest.net_minor, latest.cause
+    one.net_minor, one.orders = latest.net_minor, latest.orders
+    one.cause, one.below_cause = latest.cause, latest.below_cause
     return one
 
 
@@ -320,7 +332,7 @@ FACTS = {
     "tier_cause": Fact(
         lambda s: s.row.read(TIERS).cause,
         "moved by {}",
-        "what moved the customer to that tier: purchase, refund, silence, or others who buy more",
+        "what moved the customer to that tier: activity, silence, a refund, or others",
         str,
         values=lambda _: tuple(TierCause),
     ),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from models.learning.acquisition import CONVERTED, NET, SEEN, WON
+from models.learning.acquisition import CONVERTED, MARGIN, SEEN, WON
 from models.learning.bgnbd import cell_of
 from models.learning.feature_names import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
@@ -103,7 +103,7 @@ def _of_an_improvement(rng: Random, at_ms: int) -> Tally:
 def _of_a_customer(rng: Random, at_ms: int) -> Tally:
     """Somebody who came and bought at once."""
     channel, day = rng.choice(("search", "letters")), at_ms // DAY_MS
-    amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (NET, 500))
+    amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (MARGIN, 500))
     sums = tuple((f"{what}:{channel}", day, amount) for what, amount in amounts)
     return Tally(at_ms, ACQUISITION_NAME, 365, sums)
 

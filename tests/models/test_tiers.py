@@ -207,7 +207,7 @@ def test_what_made_a_vip_and_is_given_back_makes_none_an_hour_later(
     told_of = [("vip-slipping", "2026-01-10")] if tier != "vip" else []
     assert told_of == changes(more)
     assert tier == waited(after, at(30), within=SHOP)[0].read(TIERS).tier
-    assert ("refund" if tier != "vip" else "purchase") == scene(after, at(10))["tier_cause"]
+    assert ("refund" if tier != "vip" else "activity") == scene(after, at(10))["tier_cause"]
 
 
 def test_a_vip_in_their_grace_keeps_it_whatever_is_given_back() -> None:
@@ -223,6 +223,21 @@ def test_a_vip_in_their_grace_keeps_it_whatever_is_given_back() -> None:
     assert ("vip", below_ms) == (row.read(TIERS).tier, row.read(TIERS).below_ms)
 
 
+def test_a_vip_who_goes_on_as_ever_and_is_overtaken_does_not_slip() -> None:
+    """Once a week as before, while others come to buy as often."""
+    row, effects = lived_with_effects([bought(7 * n) for n in range(8)], within=SHOP)
+    others = {**CUTS.counts, Side.FREQUENCY: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100)}
+    anew = context(snapshot=PRIOR.replace(TierCuts(2, others), version=2))
+    assert "vip" == row.read(TIERS).tier
+    for n in range(8, 16):
+        row, more = lived_with_effects([bought(7 * n)], row=row, within=anew)
+        effects += more
+    row, more = waited(row, at(7 * 15 + 1), within=anew)
+
+    assert ("ordinary", "others") == (row.read(TIERS).tier, row.read(TIERS).cause)
+    assert ["became-vip"] == [kind for kind, _ in changes([*effects, *more])]
+
+
 def test_whoever_is_moved_by_what_others_buy_is_told_so() -> None:
     row, _ = waited(lived([bought(0)], within=SHOP), at(1), within=SHOP)
     others = {**CUTS.counts, Side.FREQUENCY: (10, 0, 0, 0, 0, 90, 0, 0, 0, 0, 0)}
@@ -230,7 +245,7 @@ def test_whoever_is_moved_by_what_others_buy_is_told_so() -> None:
     moved, _ = waited(row, at(9), within=anew)
     silent, _ = waited(row, at(40), within=SHOP)
 
-    assert ("potential", "purchase") == (row.read(TIERS).tier, row.read(TIERS).cause)
+    assert ("potential", "activity") == (row.read(TIERS).tier, row.read(TIERS).cause)
     assert ("ordinary", "others") == (moved.read(TIERS).tier, moved.read(TIERS).cause)
     # Nothing but the day on which they came is no longer one of 28.
     assert ("ordinary", "silence") == (silent.read(TIERS).tier, silent.read(TIERS).cause)
