@@ -145,11 +145,11 @@ def who_wants_no_more() -> Iterator[Said]:
 
 def who_ran_into_something() -> Iterator[Said]:
     """Over the product, before it was improved and after."""
-    yield from _bought("ida", 200.1, 220.1, 240.1)
-    yield _did("ida", 245.1, "Product Reviewed", rating=1, scale_max=5)
-    yield Said(300.0, "Improvement Released", {"topic": "product"})
-    yield from _bought("ivan", 200.2, 220.2, 240.2)
-    yield _did("ivan", 303.2, "Product Reviewed", rating=1, scale_max=5)
+    yield from _bought("ida", 150.1, 170.1, 190.1)
+    yield _did("ida", 195.1, "Product Reviewed", rating=1, scale_max=5)
+    yield Said(215.0, "Improvement Released", {"topic": "product"})
+    yield from _bought("ivan", 150.2, 170.2, 190.2)
+    yield _did("ivan", 218.2, "Product Reviewed", rating=1, scale_max=5)
 
 
 def on_points() -> Iterator[Said]:

@@ -63,7 +63,7 @@ PARAMETERS = parameters_of_the_company()
 
 def log(shop: ShopConfig | None = SHOP) -> list[bytes]:
     """The company's events in the order in which they come, with a watermark a day."""
-    return [*_with_days(_lines(shop))]
+    return [*with_days(_lines(shop))]
 
 
 def _lines(shop: ShopConfig | None) -> Iterable[tuple[float, bytes]]:
@@ -73,7 +73,8 @@ def _lines(shop: ShopConfig | None) -> Iterable[tuple[float, bytes]]:
     return merge(mine, theirs, key=lambda one: one[0])
 
 
-def _with_days(lines: Iterable[tuple[float, bytes]]) -> Iterator[bytes]:
+def with_days(lines: Iterable[tuple[float, bytes]], days: int = DAYS) -> Iterator[bytes]:
+    """The lines, by the day on which they come, with a watermark a day."""
     # An hour after the end of a day all of it has come, but for what is a minute out of order.
     day = 1
     for arrives_day, line in lines:
@@ -81,7 +82,7 @@ def _with_days(lines: Iterable[tuple[float, bytes]]) -> Iterator[bytes]:
             yield watermark(START_MS + day * DAY_MS)
             day += 1
         yield line
-    for last in range(day, DAYS + 1):
+    for last in range(day, days + 1):
         yield watermark(START_MS + last * DAY_MS)
 
 
