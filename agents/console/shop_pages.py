@@ -4,12 +4,12 @@ from aiohttp import web
 
 from agents.console.console import Console
 from agents.console.pages.measure_tables import measure_tables
+from agents.console.pages.segments import segment_views
 from agents.console.pages.shop import (
     as_of,
     kinds_views,
     map_view,
     measure_views,
-    member_views,
 )
 from agents.console.shop_counts import MAP, WORTH
 from models.customer.registry import FACTS
@@ -30,7 +30,7 @@ def add_pages(application: web.Application, console: Console) -> None:
             found=found,
             worth=WORTH,
             map=map_view(counts, MAP),
-            members=member_views(found.partitions if found is not None else (), console.parameters),
+            segments=segment_views(console.parameters, found.partitions) if found else (),
             facts=kinds_views(counts, FACTS, console.parameters),
             measures=measure_views(points),
             tables=measure_tables(points[-1].samples if points else ()),

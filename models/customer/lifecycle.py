@@ -10,6 +10,7 @@ from math import nan
 from typing import Final
 
 from msgspec import Struct, msgpack
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -18,6 +19,7 @@ from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
 from models.customer.engagement import engagement
 from models.customer.evidence import Review
+from models.customer.evidence_words import REVIEWED
 from models.customer.identities import is_visitor
 from models.customer.life_stages import (
     STAGES,
@@ -30,10 +32,18 @@ from models.customer.life_stages import (
     loyal_until_ms,
     next_look_ms,
 )
-from models.customer.lifecycle_measures import MEASURES, OTHER, dwelt, keys, samples
-from models.customer.lifecycle_measures import sums_of as told_of
+from models.customer.lifecycle_measures import (
+    MEASURES,
+    OTHER,
+    dwelt,
+    keys,
+    samples,
+    standing,
+    sums_of,
+)
 from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
+from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
     EVERYTHING,
@@ -48,8 +58,7 @@ from models.customer.part import (
 from models.customer.purchases import overdue_at, purchases
 from models.customer.scene import Scene
 from models.customer.scores import worth
-from models.customer.surveys import Band, Survey
-from models.customer.winning import sums_of as won
+from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
@@ -61,6 +70,8 @@ _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
+#: What may speak well of the shop.
+_PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
@@ -81,7 +92,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     if name in _SHARES:
         state.shared_ms = sorted([*state.shared_ms, at_ms])[-section.shares :]
         _look_soon(scene, at_ms)
-    elif _is_praise(event, section):
+    elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
     elif not state.stage:
@@ -108,7 +119,7 @@ def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
     winning.forget_what_is_long_ago(state, scene)
-    before, won_before = told_of(state), won(state)
+    before = replace(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
@@ -128,8 +139,10 @@ def _move(scene: Scene) -> None:
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
     winning.note_purchases(state, scene, is_another=is_another)
-    LIFECYCLE.tell_changes(scene, before, [*told_of(state), *left])
-    winning.tell(scene, ((won_before, -1), (won(state), 1)))
+    if standing(before) != standing(state):
+        LIFECYCLE.tell_changes(scene, sums_of(before), [*sums_of(state), *left])
+    if winning.standing(before) != winning.standing(state):
+        winning.tell(scene, ((winning.sums_of(before), -1), (winning.sums_of(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -194,9 +207,10 @@ def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> N
     if scene.row.read(LIFECYCLE).cohort == VISITORS:
         # Of a visitor who turned out to be a customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
-    LIFECYCLE.tell_anew(scene, before, other, sign, told_of)
+    LIFECYCLE.tell_anew(scene, before, other, sign, sums_of)
     now = scene.row.read(LIFECYCLE)
-    winning.tell(scene, ((won(before), -1), (won(other), -sign), (won(now), 1)))
+    states = ((before, -1), (other, -sign), (now, 1))
+    winning.tell(scene, ((winning.sums_of(state), by) for state, by in states))
     if scene.row.has(LIFECYCLE):
         _look_soon(scene, scene.at_ms)
 
@@ -241,7 +255,8 @@ def _unpack_first(content: bytes) -> Lifecycle:
 
 def customer_class(scene: Scene) -> str:
     """The class when last looked at; "" before that, and if the part is switched off."""
-    return scene.row.read(LIFECYCLE).customer_class if LIFECYCLE.is_on(scene.parameters) else ""
+    is_on = scene.parameters.of(LifecycleParameters).enabled
+    return scene.row.read(LIFECYCLE).customer_class if is_on else ""
 
 
 def _days_since(at_ms: int, since_ms: int) -> float:
@@ -255,6 +270,7 @@ FACTS = {
         "potential, new, existing, lost or returned",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_before": Fact(
         lambda s: s.row.read(LIFECYCLE).class_before,
@@ -262,12 +278,14 @@ FACTS = {
         "the class before that one",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).class_since_ms),
         "for {:.0f} days",
         "days since the class last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).class_since_ms, DAY_MS, found=()),
     ),
     "stage": Fact(
         lambda s: s.row.read(LIFECYCLE).stage,
@@ -275,6 +293,7 @@ FACTS = {
         "awareness, consideration, purchase, loyalty or advocacy: what is true now",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_before": Fact(
         lambda s: s.row.read(LIFECYCLE).stage_before,
@@ -282,12 +301,14 @@ FACTS = {
         "the stage before that one",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).stage_since_ms),
         "for {:.0f} days",
         "days since the stage last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).stage_since_ms, DAY_MS, found=()),
     ),
 }
 

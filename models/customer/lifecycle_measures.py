@@ -38,6 +38,11 @@ def dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
     return [(f"left:{state.stage}:{place}", at_ms // DAY_MS, 1)]
 
 
+def standing(state: Lifecycle) -> tuple[str, str, int, str]:
+    """What `sums_of` are made of, besides the day they came, which comes with the cohort."""
+    return state.customer_class, state.stage, state.reached, state.cohort
+
+
 def sums_of(state: Lifecycle) -> list[Sum]:
     """What the sums of all customers hold of one; how long they stayed is told once and for all."""
     if not state.stage:

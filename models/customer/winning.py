@@ -102,6 +102,12 @@ def _worth_minor(state: Lifecycle, scene: Scene) -> int:
     return state.margin_minor + minor_units(expected, scene.parameters.money.currency)
 
 
+def standing(state: Lifecycle) -> tuple[object, ...]:
+    """What `sums_of` are made of, besides the day they came, which comes with the cohort."""
+    won = state.won_day, state.won_by, state.margin_minor, state.brought, state.worth_minor
+    return state.cohort, *won
+
+
 def sums_of(state: Lifecycle) -> list[Sum]:
     """What is told of one; nothing of an unknown visitor."""
     if not state.cohort or state.cohort == VISITORS:

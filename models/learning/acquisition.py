@@ -161,9 +161,12 @@ class AcquisitionLearner:
 
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
         channels = self._state.days.setdefault(what, {})
-        known = channel in channels or len(channels) < CHANNELS_MAX
-        days = channels.setdefault(channel if known else OTHER, {})
-        days[day] = days.get(day, 0) + amount
+        if channel not in channels:
+            known = len(channels) < CHANNELS_MAX
+            days = channels.setdefault(channel if known else OTHER, {})
+        else:
+            days = channels[channel]
+        days[day] = days[day] + amount if day in days else amount
 
     def state(self) -> AcquisitionState:
         """The whole state, enough to restore the learner."""
@@ -262,9 +265,9 @@ class AcquisitionLearner:
         return self._between(what, name, today - window_days + 1, today)
 
     def _between(self, what: str, name: str, begin: int, end: int) -> int:
-        total = 0
-        for day, amount in self._days(what, name).items():
-            total += amount if begin <= day <= end else 0
+        total, days = 0, self._days(what, name)
+        for day in days:
+            total += days[day] if begin <= day <= end else 0
         return total
 
     def _forget(self, until_day: int) -> None:

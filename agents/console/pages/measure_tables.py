@@ -1,10 +1,10 @@
-"""Measures that are told apart by several things, such as channel and month: a table each."""
+"""Measures that are told apart by three things or more, such as step, channel and who."""
 
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from agents.console.pages.shop import value_in_words, words_of
+from agents.console.pages.shop import LABELS_MAX, value_in_words, words_of
 from models.measures import Measure, Sample
 
 
@@ -30,10 +30,10 @@ class MeasureTable(NamedTuple):
 
 
 def measure_tables(samples: Iterable[Sample]) -> tuple[MeasureTable, ...]:
-    """A table for the measures whose names begin alike, in the order in which they are told."""
+    """A table for those whose names begin alike, in the order in which they are told."""
     groups: dict[tuple[str, tuple[str, ...]], list[Sample]] = {}
     for sample in samples:
-        if len(sample.measure.labels) > 1:
+        if len(sample.measure.labels) > LABELS_MAX:
             subject = words_of(sample.measure.name).split()[0]
             groups.setdefault((subject, sample.measure.labels), []).append(sample)
     return tuple(_table(group) for group in groups.values())
