@@ -27,7 +27,7 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers
-from models.learning.day_ends import last_day_end_ms
+from models.learning.day_ends import has_day_ended
 from models.learning.lessons import DayEnd, Taught
 from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition_state import GRAVES_FORMAT, PartitionState
@@ -178,7 +178,8 @@ class Partition:
 
     def skip(self, offset: int) -> None:
         """Skip the record at ``offset``, which was refused."""
-        self.state.applied = max(self.state.applied, offset)
+        if offset > self.state.applied:
+            self.state.applied = offset
 
     def advance_clock(self, offset: int, clock_ms: int) -> Applied:
         """Move the clock to ``clock_ms`` and run what is due, in (time, customer) order.
@@ -194,7 +195,7 @@ class Partition:
             return []
         self.state.clock_ms = self._context.clock_ms = clock_ms
         effects = self._run_due(offset, clock_ms)
-        if last_day_end_ms(clock_ms) > last_day_end_ms(earlier_ms):
+        if has_day_ended(earlier_ms, clock_ms):
             effects.append(DayEnd(clock_ms))
         return effects
 

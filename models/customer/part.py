@@ -241,4 +241,4 @@ def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]
     for sums, sign in states:
         for key, day, amount in sums:
             changes[key, day] = changes.get((key, day), 0) + sign * amount
-    return tuple((key, day, by) for (key, day), by in sorted(changes.items()) if by)
+    return tuple([(key, day, by) for (key, day), by in sorted(changes.items()) if by])

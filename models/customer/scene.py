@@ -15,7 +15,6 @@ from models.money import minor_per_unit
 T = TypeVar("T")
 #: Of a deployment whose parts were always in force.
 NOTHING_BEGUN: Mapping[str, int] = MappingProxyType({})
-_NOT_YET = object()
 
 
 class Segmented(Protocol):
@@ -142,11 +141,10 @@ class Scene:
     def of(self, reading: "Callable[[Scene], T]") -> T:
         """The value of a reading at this moment."""
         known = self._known
-        found: Any = known.get(reading, _NOT_YET)
-        if found is _NOT_YET:
-            found = known[reading] = reading(self)
-        told: T = found
-        return told
+        if reading not in known:
+            known[reading] = reading(self)
+        found: T = known[reading]
+        return found
 
     def raise_moment(self, name: str) -> None:
         """Have the rules of this moment evaluated after all parts recorded the event or timer."""

@@ -16,15 +16,14 @@ from models.decisions.trigger import encode_decision
 from streams.embedded.valkey import EmbeddedValkey
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
-from streams.redis_views import (
+from streams.store_keys import displaced_stream, trigger_stream
+from streams.store_writes import connect
+from streams.trigger_streams import (
     ENTRIES_PER_LOOK,
     REMOVE,
     WHOSE_ENTRIES,
     Deliverable,
     TriggerStreams,
-    connect,
-    displaced_stream,
-    trigger_stream,
 )
 from tests.streams.test_redis_views import trigger
 
