@@ -50,7 +50,9 @@ def ids(
         told |= {"idOf": state.person, "idSince": iso(state.since_ms)}
     if state.shared_ms:
         told |= {"sharedSince": iso(state.shared_ms)}
-    if named_by := [] if state.person else sorted(state.claims):
+    # Of one that did something it is decided whose it is.
+    is_waiting = not (state.person or row.latest_ms)
+    if named_by := sorted(state.claims) if is_waiting else []:
         told |= {"namedBy": named_by}
     if as_json:
         typer.echo(json.dumps(told))
