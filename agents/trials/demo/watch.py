@@ -75,6 +75,8 @@ class Figures:
         #: Told by whoever publishes.
         self.customers: set[str] = set()
         self.profiles = 0
+        #: When the workers were asked last, and how many raw records they were done with.
+        self.counted: tuple[float, int] = (0.0, 0)
 
     @property
     def accounted(self) -> int:
@@ -161,6 +163,7 @@ class Watch:
             await asyncio.sleep(max(interval_s - took_s, 4 * took_s))
 
     async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
+        asked_s = monotonic()
         for number, url in enumerate(self._urls):
             try:
                 shown = self._settings.web_headers
@@ -173,6 +176,7 @@ class Watch:
             self._fates[number], self._owned[number] = seen.fates, seen.owned
             self._unlearnt[number] = seen.unlearnt
         self.figures.fates = sum(self._fates, Counter())
+        self.figures.counted = asked_s, self.figures.accounted
 
     async def _count_profiles(self, store: "redis.Redis") -> None:
         known = tuple(self.figures.customers)
