@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Modules that are imported when they are first used, so that nobody else waits for them.
+NEEDED_TO_LEARN = ("models.learning.trainer", "scipy.optimize", "river.drift")
 #: Lessons learnt before heartbeats and the other agents get a turn.
 RECORDS_PER_TURN = 200
 
@@ -172,7 +174,7 @@ async def ready_to_learn() -> None:
     """Import what learning needs, which takes a second or two: only on the trainer, and in a
     thread, so that heartbeats and the other agents don't wait.
     """
-    for name in ("models.learning.trainer", "scipy.optimize"):
+    for name in NEEDED_TO_LEARN:
         await asyncio.to_thread(import_module, name)
 
 

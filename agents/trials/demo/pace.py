@@ -10,8 +10,9 @@ from streams.publisher import EventPublisher
 
 #: How often some records are sent. More seldom is cheaper, and a burst is late by this much.
 STEP_S = 0.02
-#: Where nothing is known of the machine yet, and the least that is ever sent.
-RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 100.0
+#: Where nothing is known of the machine yet, and the least on one that is busy with other things:
+#: workers that can't do that much are waited for.
+RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 500.0
 #: Workers that are behind by what is sent in so many seconds don't keep up ...
 BEHIND_S = 0.25
 #: ... and while they are behind by this much, nothing is sent.
