@@ -43,7 +43,8 @@ class WebTime:
     """What the loop's time goes to, and what of it the port may have: one of these a process.
 
     ``is_behind``: whether there is more work than can be done at once. The clocks say for how long
-    this thread had a core, and for how long the loop had nothing to do.
+    this thread had a core, for how long the loop had nothing to do, and for how long it did what
+    nobody waits for, such as filling a store: that time is as good as idle.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class WebTime:
         is_behind: Callable[[], bool] = lambda: False,
         cpu_s: Callable[[], float] = thread_time,
         waited_s: Callable[[], float] = waited_s,
+        unhurried_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._is_behind = is_behind
         self._cpu_s = cpu_s
         self._waited_s = waited_s
+        self._unhurried_s = unhurried_s
         self._looked_s = float("-inf")
         self._free_share = 1.0
         self._spent_s = 0.0
@@ -75,13 +78,13 @@ class WebTime:
 
     @property
     def others_s(self) -> float:
-        """What everything else used of it."""
-        return self._cpu_s() - self._spent_s
+        """What everything else used of it that somebody waits for."""
+        return self._cpu_s() - self._spent_s - self._unhurried_s()
 
     @property
     def waited_s(self) -> float:
-        """How long the loop had nothing to do, so far."""
-        return self._waited_s()
+        """How long the loop had nothing to do that somebody waits for, so far."""
+        return self._waited_s() + self._unhurried_s()
 
     def free_share(self, at_s: float) -> float:
         """What of the time in which the loop waits the port may have."""

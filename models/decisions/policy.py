@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -11,6 +12,7 @@ from config.parameters import Names, Parameters
 from config.rules import (
     NAME_PATTERN,
     SHIPPED,
+    SHIPPED_PARTS,
     ActionRule,
     Actions,
     Cap,
@@ -27,8 +29,9 @@ from models.customer.prices import PRICES
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.customer.segments import TIME, watched_name
 from models.decisions.expression import (
-    Expression,
+    Condition,
     ExpressionError,
+    Formula,
     compile_condition,
     compile_number,
     hint,
@@ -51,6 +54,7 @@ from models.decisions.possible import (
 from models.decisions.segment_checks import check_segments, check_time, unknown_segment
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
+T = TypeVar("T")
 _PERCENT = 100
 _ANSWER = (
     "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
@@ -66,7 +70,7 @@ class CompiledTrigger(Struct, frozen=True):
     """
 
     rule: TriggerRule
-    when: Expression
+    when: Condition
     on: tuple[NamedEvent, ...] = ()
     watched: str = ""
 
@@ -77,8 +81,8 @@ class CompiledTrigger(Struct, frozen=True):
 
 class CompiledAction(Struct, frozen=True):
     rule: ActionRule
-    when: Expression
-    value: Expression
+    when: Condition
+    value: Formula
 
 
 class Policy(Struct, frozen=True):
@@ -203,11 +207,17 @@ def _doubts(
 
 
 def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
-    """Each by itself that the operator wrote; the shipped ones are told in one line."""
+    """Each by itself that the operator wrote, and in one line the shipped ones that shipped actions
+    answer. Those that parts bring along are news, for whoever reads triggers.
+    """
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
     # Who announces a segment acts on the trigger itself as a rule.
     unanswered = [
-        rule for rule in triggers if rule.name not in answered and rule.moment not in NAME_AT
+        rule
+        for rule in triggers
+        if rule.name not in answered
+        and rule.moment not in NAME_AT
+        and not rule.file.startswith(SHIPPED_PARTS)
     ]
     shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
     if shipped:
@@ -382,9 +392,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
     )
 
 
-def _compiled(
-    compile_text: Callable[[str, Mapping[str, type]], Expression], text: str, where: str
-) -> Expression:
+def _compiled(compile_text: Callable[[str, Mapping[str, type]], T], text: str, where: str) -> T:
     try:
         return compile_text(text, FACT_KINDS)
     except ExpressionError as error:

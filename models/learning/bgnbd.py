@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 #: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
 #: bits above, so that a table stays small however many customers there are.
@@ -31,14 +30,15 @@ class BgNbd(Struct, frozen=True, cache_hash=True):
 
 def cell_of(repeats: int, last_days: float, life_days: float) -> Cell:
     """The cell of the count table a customer is in."""
-    silence = max(round(life_days - last_days), 0)
-    return binned(repeats), binned(min(silence, _DAYS_MAX)), min(round(life_days), _DAYS_MAX)
+    silence, life = round(life_days - last_days), round(life_days)
+    silence = _DAYS_MAX if silence > _DAYS_MAX else silence if silence > 0 else 0
+    return binned(repeats), binned(silence), life if life < _DAYS_MAX else _DAYS_MAX
 
 
 def binned(number: int) -> int:
     """The lower end of the bin of ``number``: all but its leading bits cleared."""
-    spare = max(number.bit_length() - _BITS, 0)
-    return number >> spare << spare
+    spare = number.bit_length() - _BITS
+    return number >> spare << spare if spare > 0 else number
 
 
 def middles(bins: "_Vector") -> "_Vector":
@@ -63,7 +63,7 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
-    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    # Only the trainer fits, and scipy takes as long to import as all that a command needs.
     from scipy.optimize import minimize  # noqa: PLC0415
 
     found = minimize(
@@ -87,6 +87,8 @@ def _cost(
     parameters: _Vector, repeats: _Vector, last: _Vector, life: _Vector, weight: _Vector
 ) -> float:
     """Minus the mean log-likelihood, with a weak prior that keeps small tables from diverging."""
+    from scipy.special import gammaln  # noqa: PLC0415 - as above
+
     r, alpha, a, b = np.exp(parameters)
     common = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha)
     beta = gammaln(a + b) + gammaln(b + repeats) - gammaln(b) - gammaln(a + b + repeats)

@@ -24,9 +24,14 @@ class Machine:
     """A loop's clocks: CPU that was used, and time that it waited."""
 
     def __init__(self, *, is_behind: bool) -> None:
-        self.cpu_s = self.waited_s = 0.0
+        self.cpu_s = self.waited_s = self.unhurried_s = 0.0
         self.is_behind = is_behind
-        self.time = WebTime(lambda: self.is_behind, lambda: self.cpu_s, lambda: self.waited_s)
+        self.time = WebTime(
+            lambda: self.is_behind,
+            lambda: self.cpu_s,
+            lambda: self.waited_s,
+            lambda: self.unhurried_s,
+        )
 
     def answer(self, seconds: float) -> None:
         """The port uses CPU, and is charged for it."""
@@ -63,6 +68,19 @@ def test_the_time_in_which_nothing_happens_is_theirs_unless_the_work_is_behind()
             machine.waited_s += 0.02
 
         spent_s = spent_by_hammering(machine, wait)
+        assert share * 40 == pytest.approx(spent_s - SAVED_MAX_S, rel=0.01)
+
+
+def test_work_that_nobody_waits_for_is_as_good_as_idle_time() -> None:
+    """A store that is filled takes all the time there is: lists would wait until it is full."""
+    for is_behind, share in ((False, 1.0), (True, SHARE_OF_WAITING)):
+        machine = Machine(is_behind=is_behind)
+
+        def fill(machine: Machine = machine) -> None:
+            machine.cpu_s += 0.02
+            machine.unhurried_s += 0.02
+
+        spent_s = spent_by_hammering(machine, fill)
         assert share * 40 == pytest.approx(spent_s - SAVED_MAX_S, rel=0.01)
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from math import fsum
 from pathlib import Path
+from statistics import median
 from time import monotonic, sleep
 from typing import NamedTuple
 
@@ -107,17 +108,23 @@ def compared(
 
 
 def ratio(windows: Sequence[Window]) -> tuple[float, float]:
-    """CPU an event, and events a second, of all hammered windows over those of the silent ones."""
+    """CPU an event, and events a second, of a hammered window over those of the silent ones before
+    and after it: the median of all, since the machine has other things to do in some of them.
 
-    def rates(chosen: Sequence[Window]) -> tuple[float, float]:
-        events = fsum(one.events for one in chosen)
-        cpu_s, wall_s = fsum(one.cpu_s for one in chosen), fsum(one.wall_s for one in chosen)
-        return cpu_s / events, events / wall_s
+    What an event costs changes while histories grow, so that sums of all windows would not do.
+    """
+    triples = list(zip(windows[::2], windows[1::2], windows[2::2], strict=False))
 
-    # What an event costs changes while histories grow: each hammered one is between two silent.
-    whole = windows[: len(windows) - (len(windows) + 1) % 2]
-    (quiet_cpu, quiet_pace), (cpu, pace) = rates(whole[::2]), rates(whole[1::2])
-    return cpu / quiet_cpu, pace / quiet_pace
+    def cpu(*chosen: Window) -> float:
+        return fsum(one.cpu_s for one in chosen) / fsum(one.events for one in chosen)
+
+    def pace(*chosen: Window) -> float:
+        return fsum(one.events for one in chosen) / fsum(one.wall_s for one in chosen)
+
+    return (
+        median(cpu(hammered) / cpu(before, after) for before, hammered, after in triples),
+        median(pace(hammered) / pace(before, after) for before, hammered, after in triples),
+    )
 
 
 def measure(

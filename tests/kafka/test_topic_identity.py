@@ -89,7 +89,8 @@ def test_an_archive_that_was_created_again_is_refused_until_it_is_filled(
         deployment.create_anew(topic)
         refused = deployment.start_worker()
         assert 1 == refused.wait()
-        assert "run `keepstream archive fill`" in refused.log_text().splitlines()[-1]
+        *_, last, _ = refused.log_text().splitlines()
+        assert "run `keepstream archive fill`" in last
         assert " records sealed" in deployment.run("archive", "fill")
         deployment.start_workers(1)
         published += deployment.publish(orders("b", 50, START_MS + 1_000_000))

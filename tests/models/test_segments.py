@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.parameters import Parameters
 from config.segments import announcing, load_segments
+from models.catalogue import kind_of
 from models.customer.row import Row
 from models.customer.segments import LOOK, SEGMENTS, told_ms
 from models.decisions.trigger import Trigger
@@ -14,6 +15,7 @@ from models.engine import Effect, run_due, step
 from models.events.event import Event
 from models.events.times import iso, milliseconds, moment_of
 from models.learning.lessons import Tally
+from models.segment_counts import SegmentCount, SegmentCounts
 from tests.models.lines import PARAMETERS, context, happened, scene, seen
 
 SLIPPING = """\
@@ -121,6 +123,23 @@ def test_somebody_slips_at_the_millisecond_and_is_back_with_the_order(tmp_path: 
         ("segment-slipping-left", "2026-02-12T09:00:00.000Z"),
     ] == life.told
     assert {"slipping": 0} == life.counted
+
+
+def test_who_has_come_lately_is_counted_to_the_millisecond(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path)).then(order(JANUARY_1, "A"), order(JANUARY_10, "B"))
+    life.until(FEBRUARY_9)
+
+    def counted(days: float, ms: int = 0) -> SegmentCount:
+        counts = SegmentCounts()
+        counts.look(scene(life.row, FEBRUARY_9 + round(days * DAY_MS) + ms, life.within))
+        return counts["slipping"]
+
+    assert SegmentCount(1, 1, 1, 1) == counted(0) == counted(1, -1)
+    assert SegmentCount(1, 0, 1, 1) == counted(1) == counted(7, -1)
+    assert SegmentCount(1, 0, 0, 1) == counted(7) == counted(28, -1)
+    assert SegmentCount(1) == counted(28)
+    total = SegmentCounts().add([{"slipping": counted(0)}, {}, {"slipping": counted(9)}])
+    assert {"slipping": SegmentCount(2, 1, 1, 2)} == total
 
 
 def test_a_worker_that_was_away_says_the_same(tmp_path: Path) -> None:
@@ -259,3 +278,44 @@ def test_a_segment_may_ask_for_another_listed_after_it(tmp_path: Path) -> None:
         ("segment-fan-left", iso(JANUARY_1 + 30 * DAY_MS)),
         ("segment-silent-fan-left", iso(JANUARY_1 + 30 * DAY_MS)),
     ] == life.told
+
+
+OF_LOOKS = """\
+segments:
+  - name: buys
+    version: 1
+    when: stage == "purchase"
+  - name: ranked
+    version: 1
+    when: tier in ("vip", "potential", "ordinary")
+  - name: banded
+    version: 1
+    when: churn_band != "" and churn_band_days < 400
+"""
+
+
+def test_what_looks_find_is_entered_with_the_look_and_no_event_asks_for_it(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path, OF_LOOKS)).then(order(JANUARY_1, "A"))
+    watch = life.within.plan.watch
+    heard = {
+        one.name
+        for name in ("page", "Product Viewed", "Order Completed", "Ticket Opened")
+        for one in watch.by_kind[kind_of(name).number]
+    }
+    day_end_ms = at("2026-01-01T23:59:59Z")
+
+    assert set() == heard
+    assert all(segment.timing.inexact == () for segment in watch.segments)
+    # Class and stage an hour after the order, tier and band at the end of the day.
+    assert [] == life.until(JANUARY_1 + HOUR_MS - 1).names
+    assert ["buys"] == life.until(JANUARY_1 + HOUR_MS).names
+    assert ["buys"] == life.until(day_end_ms - 1).names
+    assert ["banded", "buys", "ranked"] == sorted(life.until(day_end_ms).names)
+
+
+def test_whoever_wants_no_decisions_by_who_they_are_leaves_a_band_at_once(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path, OF_LOOKS)).then(order(JANUARY_1, "A")).until(JANUARY_10)
+
+    life.then(happened("Consent Revoked", JANUARY_10 + 1, purpose="personalisation"))
+
+    assert ["buys", "ranked"] == sorted(life.names)
