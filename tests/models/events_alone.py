@@ -6,6 +6,7 @@ whose is noted only where they may be linked.
 
 from models.customer.calendar import CALENDAR, Reminders
 from models.customer.channels import CHANNELS, ChannelPreference
+from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
 from models.customer.key_customers import KEY_CUSTOMERS, KeyCustomer
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
@@ -19,7 +20,7 @@ from models.identity import OF_THE_PERSON
 _TIMERS_OF_THE_PERSON = {"cooldown", "label", "segments"}
 _OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, IDENTITIES}]
 #: What of the parts that look at customers is not found at looks.
-_SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms")
+_SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms", "touches")
 
 
 def parts_of_events(row: Row) -> dict[str, bytes]:
@@ -36,8 +37,9 @@ def timers_of_events(row: Row) -> dict[str, tuple[int, int]]:
 
 
 def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The same without class and stage, band and tier, and what else looks find: where clocks
-    differ, a late event comes before a look in one place and after it in the other.
+    """The same without class and stage, band and tier, and what else looks find, and without the
+    visits that are still to be told of: where clocks differ, a late event comes before a look in
+    one place and after it in the other.
     """
     stage, risk = LIFECYCLE.unpack(parts[LIFECYCLE.name]), RISK.unpack(parts[RISK.name])
     contacted = CALENDAR.unpack(parts[CALENDAR.name])
@@ -54,6 +56,7 @@ def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
         CALENDAR.name: CALENDAR.pack(Reminders(contacted.contacted_ms)),
         RELATIONSHIP.name: RELATIONSHIP.pack(related),
         KEY_CUSTOMERS.name: KEY_CUSTOMERS.pack(KeyCustomer(key.credit)),
+        FUNNEL.name: FUNNEL.empty,
     }
 
 
