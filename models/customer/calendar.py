@@ -40,6 +40,8 @@ from models.measures import Measure, Sample
 CONTACT_DUE, CALENDAR_DAY = "contact-due", "calendar-day"
 ANNIVERSARY: Final = "anniversary"
 _NEXT: Final = "day"
+#: The key of contacts in the sums of all customers, which are of so many days.
+_REACHED_THEM, _CONTACT_DAYS = "reached", 28
 #: The ordinal of 1970-01-01; the mean length of a year, and how far a date may be from it.
 _EPOCH: Final = 719_163
 _YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
@@ -90,6 +92,7 @@ class Reminders(State):
 def _record(state: Reminders, event: Event, scene: Scene) -> None:
     if event.name in REPLIES and not is_answer(event):
         return
+    CALENDAR.tell(scene, [(_REACHED_THEM, event.occurred_at_ms // DAY_MS, 1)])
     state.contacted_ms = max(state.contacted_ms, event.occurred_at_ms)
     if state.tier and state.contacted_ms >= state.asked_ms:
         before, state.tier = _sums(state), ""
@@ -360,7 +363,13 @@ _DUE = Measure(
 )
 
 
+_CONTACTS = Measure(
+    "keepstream_contacts_reached", "Contacts that reached a customer in the last 28 days"
+)
+
+
 def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
+    yield Sample(_CONTACTS, (), sums.get(_REACHED_THEM, 0))
     for tier in Tier:
         yield Sample(_DUE, (tier,), sums.get(tier, 0))
 
@@ -395,9 +404,9 @@ CALENDAR: Part[Reminders] = Part(
         ),
     ),
     population=Told(
-        keys=lambda _parameters: [str(tier) for tier in Tier],
-        window_days=lambda _parameters: 0,
-        measures=(_DUE,),
+        keys=lambda _parameters: [_REACHED_THEM, *map(str, Tier)],
+        window_days=lambda _parameters: _CONTACT_DAYS,
+        measures=(_DUE, _CONTACTS),
         samples=_samples,
     ),
 )

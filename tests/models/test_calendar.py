@@ -72,7 +72,7 @@ def sums(effects: Iterable[Effect]) -> Counter[str]:
     for effect in effects:
         if isinstance(effect, Tally) and effect.part == CALENDAR.name:
             for key, _day, amount in effect.sums:
-                found[key] += amount
+                found[key] += amount if key != "reached" else 0
     return found
 
 
