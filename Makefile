@@ -142,6 +142,10 @@ evaluate: $(VENV)/installed-bench ## How good the scores are on real purchases, 
 bench: $(VENV)/installed-bench $(PEERS_VENV)/installed ## What an event costs, beside other engines on the same job (FULL=1: a million customers too; ARGS=peers runs some)
 	$(BIN)/python -m tests.benchmarks.bench $(if $(FULL),--full) $(ARGS)
 
+.PHONY: parts
+parts: setup-dev ## What each part costs that can be switched off: CPU and calls an event, bytes a customer (ARGS="--rounds 9 --part tiers")
+	$(BIN)/python -m tests.benchmarks.parts $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve again and rewrite requirements/*.txt (UPGRADE=1 takes newer versions); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it with '$(BIN)/python -m pip install uv' and run 'make lock UV=$(BIN)/uv'." >&2; exit 1; }

@@ -96,7 +96,7 @@ def event_of(
         channel=context.channel if context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
-        timezone=_timezone(line),
+        timezone=_timezone(context.timezone) if context is not None else None,
         historical=context is not None and context.historical is True,
         consent=stamps.granted,
         has_unread_consent=is_unread,
@@ -158,9 +158,8 @@ def _check_named(event: Event, identity: Identity) -> None:
             raise nobody(f"$.properties.{name}")
 
 
-def _timezone(line: Line) -> str | None:
+def _timezone(named: Any) -> str | None:
     """The sender's time zone, if there is one that is called so."""
-    named = line.context.timezone if line.context is not None else None
     return zone_called(named) if isinstance(named, str) else None
 
 

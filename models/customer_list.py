@@ -21,8 +21,9 @@ from models.customer.row import decode_row
 from models.customer.scene import Context, Scene
 from models.customer_counts import Counted, CountError, Counts, Way, known_value, ways_in
 from models.decisions.expression import (
-    Expression,
+    Condition,
     ExpressionError,
+    Formula,
     compile_condition,
     compile_number,
     hint,
@@ -100,8 +101,8 @@ class ListQuestion(Struct, frozen=True):
     """
 
     id: str
-    where: tuple[Expression, ...]
-    by: Expression | None
+    where: tuple[Condition, ...]
+    by: Formula | None
     shown: tuple[str, ...]
     top: int
     after: Place | None
@@ -159,7 +160,7 @@ def _ways(text: str, parameters: Parameters) -> tuple[Way, ...]:
         raise QuestionError(f"count: {error}") from None
 
 
-def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
+def _conjuncts(text: str, parameters: Parameters) -> tuple[Condition, ...]:
     try:
         whole = compile_condition(text, FACT_KINDS)
         domains = domains_of({name: FACTS[name] for name in whole.names}, parameters)
@@ -178,12 +179,12 @@ def _conjuncts(text: str, parameters: Parameters) -> tuple[Expression, ...]:
     return tuple(sorted(parts, key=_cost))
 
 
-def _cost(condition: Expression) -> int:
+def _cost(condition: Condition) -> int:
     """A part is listed after those that it reads, so the facts of a later one cost more."""
     return max((_PLACE_BY_FACT[name] for name in condition.names), default=0)
 
 
-def _number(text: str) -> Expression:
+def _number(text: str) -> Formula:
     try:
         return compile_number(text, FACT_KINDS)
     except ExpressionError as error:

@@ -12,6 +12,7 @@ from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
+from models.customer.part import Timer
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
@@ -21,7 +22,7 @@ from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
 from models.learning.lessons import Cost, Lesson, Tally
-from models.plan import NO_LOOKS, Plan
+from models.plan import Plan
 
 #: Sums of what is nobody's, and of who refuses what.
 _ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
@@ -102,7 +103,7 @@ def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
         # Somebody new may be in any of them.
         segments = watch.segments
     elif event.consent:
-        segments = watch.of_parts([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
+        segments = watch.heard_by([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
     else:
         segments = watch.by_kind[event.kind.number]
     if not segments:
@@ -208,31 +209,53 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
-    watch, is_watched = plan.watch, False
+    watch, codes = plan.watch, row.due_at(due_ms)
     scene = Scene(row, customer, due_ms, context)
-    if watch.segments and watch.is_due(row, due_ms):
-        is_watched = True
+    is_watched = not watch.timers.isdisjoint(codes)
+    if is_watched:
         scene.lessons += catch_up(row, customer, due_ms, context, watch)
-    changed: list[str] = []
-    times, is_looked_at = row.timers_by_code(), False
-    for code, timer in plan.timers.items():
-        # Looked up in its turn: a timer may set another one to this very time.
-        due = times.get(code)
-        if due is None or due.due_ms != due_ms:
-            continue
-        if timer.waits_for_clock and due_ms > context.clock_ms:
-            continue
-        row.finish(code, 0 if timer.may_repeat else due_ms)
-        timer.run(scene)
-        changed.append(code)
-        is_looked_at = is_looked_at or timer.brings_looks
-    row.pass_over(due_ms, plan.timers)
-    looks = plan.looks if is_looked_at else NO_LOOKS
-    for take_look in looks.values():
-        take_look(scene)
-    if is_watched and (segments := watch.after_timers(changed, looks)):
+    ran = _run_in_turn(codes, scene, plan)
+    if 0 < row.next_due_ms <= due_ms:
+        row.pass_over(due_ms, plan.timers)
+    for timer in ran:
+        if timer.brings_looks:
+            for take_look in plan.looks.values():
+                take_look(scene)
+            break
+    if is_watched and (segments := watch.after_timers(ran)):
         look(scene, watch, segments)
     return scene
+
+
+def _run_in_turn(codes: list[str], scene: Scene, plan: Plan) -> list[Timer]:
+    """Run the timers that are due at the scene's time, ``codes`` and what these set to that very
+    time, in the order of the plan; return those that ran.
+    """
+    row, timers = scene.row, plan.timers
+    if len(codes) > 1:
+        return [timer for code, timer in timers.items() if _has_run(code, timer, scene)]
+    ran: list[Timer] = []
+    # Nearly always there is one.
+    for code in codes:
+        timer = timers.get(code)
+        if timer is None or not _has_run(code, timer, scene):
+            continue
+        ran.append(timer)
+        if 0 < row.next_due_ms <= scene.at_ms:
+            turns = list(timers.items())
+            later = turns[turns.index((code, timer)) + 1 :]
+            ran += [timer for code, timer in later if _has_run(code, timer, scene)]
+    return ran
+
+
+def _has_run(code: str, timer: Timer, scene: Scene) -> bool:
+    """Run the timer if it is due at the scene's time; return whether it was."""
+    row, at_ms = scene.row, scene.at_ms
+    if row.due(code).due_ms != at_ms or (timer.waits_for_clock and at_ms > scene.context.clock_ms):
+        return False
+    row.finish(code, 0 if timer.may_repeat else at_ms)
+    timer.run(scene)
+    return True
 
 
 def _forget_late_messages(row: Row, context: Context) -> None:
@@ -246,15 +269,18 @@ def _forget_late_messages(row: Row, context: Context) -> None:
 
 def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
-    decisions = decide(scene, plan.policy)
-    return [*_lessons(scene), *decisions, *map(Rehearsed, scene.rehearsed), *scene.dropped]
+    decisions = decide(scene, plan.policy) if scene.moments else []
+    effects: list[Effect] = [*_lessons(scene), *decisions] if scene.lessons else [*decisions]
+    if scene.rehearsed or scene.dropped:
+        effects += [*map(Rehearsed, scene.rehearsed), *scene.dropped]
+    return effects
 
 
 def _lessons(scene: Scene) -> list[Lesson]:
     """What the parts teach; of somebody who may not be learnt from only that they said so, and
     what is nobody's.
     """
-    if not scene.lessons or scene.of(may_be_learnt_from):
+    if scene.of(may_be_learnt_from):
         return scene.lessons
     return [
         lesson
@@ -265,6 +291,8 @@ def _lessons(scene: Scene) -> list[Lesson]:
 
 def _next_ripe_ms(row: Row, clock_ms: int, plan: Plan) -> int:
     """The earliest timer, except those after ``clock_ms`` that wait for the clock; 0 for none."""
+    if row.next_due_ms <= clock_ms:
+        return row.next_due_ms
     next_ms = 0
     for code, due in row.timers():
         due_ms, timer = due.due_ms, plan.timers.get(code)

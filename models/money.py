@@ -1,5 +1,7 @@
 """Money as integers: amounts in the shop's currency, in its smallest unit."""
 
+from functools import lru_cache
+
 from config.duration import DAY_MS
 from config.parameters import Money
 
@@ -17,6 +19,8 @@ _MINOR_PER_UNIT = {
 #: ISO 4217 has it for what is in no currency; there is never a rate of it.
 NO_CURRENCY = "XXX"
 _CODE_LENGTH = 3
+#: Few currencies are named, again and again.
+_CODES_MAX = 256
 
 
 def minor_per_unit(currency: str) -> int:
@@ -26,7 +30,8 @@ def minor_per_unit(currency: str) -> int:
 
 def minor_units(amount: float, currency: str) -> int:
     """``amount`` in the currency's smallest unit, rounded, at most `AMOUNT_MINOR_MAX`."""
-    return min(round(amount * minor_per_unit(currency)), AMOUNT_MINOR_MAX)
+    minor = round(amount * minor_per_unit(currency))
+    return minor if minor < AMOUNT_MINOR_MAX else AMOUNT_MINOR_MAX
 
 
 def foreign(named: str | None, money: Money) -> str:
@@ -35,6 +40,7 @@ def foreign(named: str | None, money: Money) -> str:
     return "" if code == money.currency else code
 
 
+@lru_cache(_CODES_MAX)
 def code_of(named: str | None) -> str:
     """The code of a named currency, empty if none is; `NO_CURRENCY` for what is not a code."""
     text = (named or "").strip().upper()

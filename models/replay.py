@@ -156,7 +156,8 @@ class Replay:
         stand_in = _stand_in_id(line, self._events_read)
         try:
             event = admit_line(line, self._parameters, message_id=stand_in)
-            self._refuse_later(event, line)
+            if self._allowed_ms is not None:
+                self._refuse_later(event, line, self._allowed_ms)
         except Rejected as rejected:
             return [self._refused(rejected, raw, number)]
         if event.kind is MISSPELT:
@@ -197,6 +198,8 @@ class Replay:
         if line.position is not None:
             return effects
         done: list[Effect] = []
+        if LinkRecord not in map(type, effects):
+            return effects
         waiting = deque(effects)
         while waiting:
             effect = waiting.popleft()
@@ -208,10 +211,9 @@ class Replay:
                 done.append(effect)
         return done
 
-    def _refuse_later(self, event: Event, line: Line) -> None:
-        """Raise ``Rejected`` for an event later than is allowed."""
-        latest_ms, is_checked = self._allowed_ms, line.position is not None
-        if latest_ms is not None and not is_checked and event.occurred_at_ms > latest_ms:
+    def _refuse_later(self, event: Event, line: Line, latest_ms: int) -> None:
+        """Raise ``Rejected`` for an event later than is allowed, but of an export."""
+        if line.position is None and event.occurred_at_ms > latest_ms:
             raise Rejected(
                 Reason.OUT_OF_RANGE,
                 "$.timestamp",
@@ -269,17 +271,18 @@ class Replay:
 
     def _learnt(self, applied: Applied) -> list[Effect]:
         """Teach the trainer, unless the log has models; return the effects."""
-        self._counts.add_dropped(applied.dropped)
+        if applied.dropped:
+            self._counts.add_dropped(applied.dropped)
         if not applied.effects and not applied.rehearsed:
             return applied.effects
         self._counts.add_rehearsed(applied.rehearsed)
         for effect in applied.effects:
-            if isinstance(effect, Erased):
-                self._hindsight.forget(effect.customer)
-            elif isinstance(effect, Taught) and not self._models_are_given:
-                if self._trainer.learn(effect):
+            if isinstance(effect, Taught):
+                if not self._models_are_given and self._trainer.learn(effect):
                     # Neither a sum nor the end of a day alone makes a new snapshot.
-                    self._has_news |= not isinstance(effect, Tally | DayEnd)
+                    self._has_news |= not isinstance(effect, (Tally, DayEnd))
+            elif isinstance(effect, Erased):
+                self._hindsight.forget(effect.customer)
         while self._trainer.learn_next():
             self._alarms.extend(self._trainer.alarms)
         return applied.effects

@@ -74,8 +74,9 @@ class TriggerStreams:
         self._metrics = metrics
         self._displaced = displaced_stream(settings)
         self._next_id = "-"
-        #: Of erasures that are under way, the streams that are done with.
-        self._swept: dict[tuple[str, frozenset[tuple[bytes, int]]], set[str]] = {}
+        #: Of the erasure that is under way of each topic, the streams that are done with. One that
+        #: is given up, because its partition went, makes room for the next.
+        self._swept: dict[str, tuple[Mapping[bytes, int], set[str]]] = {}
         #: Keys that hold something else, as far as this worker has met them.
         self.foreign_keys: set[str] = set()
 
@@ -113,16 +114,19 @@ class TriggerStreams:
                 if not await self._is_done(self._marker(topic, fingerprint), offset)
             }
             if not left:
+                self._swept.pop(topic, None)
                 return True
-            begun = topic, frozenset(left.items())
-            swept = self._swept.setdefault(begun, set())
+            begun, swept = self._swept.get(topic, (left, set()))
+            if begun != left:
+                swept = set()
+            self._swept[topic] = left, swept
             async for stream in self._streams_of(topic):
                 await self._sweep(stream, left, topic, swept)
             await self._sweep(self._displaced, left, topic, swept)
             for fingerprint, offset in left.items():
                 done = _done(self._marker(topic, fingerprint))
                 await self._client.eval(RAISE, 1, done, offset, MARKER_KEPT_MS)
-            del self._swept[begun]
+            del self._swept[topic]
         except (RedisError, OSError) as error:
             tell_failure(error)
             self._metrics.redis_up.set(0)

@@ -181,17 +181,20 @@ class Cart(State):
         """Whether the last change is the first news of an order, and nothing is known of later."""
         if order.key and (
             order.key in self.orders
-            or any(one.key == order.key and one.what == ORDER for one in self.changes[:-1])
+            or [True for one in self.changes[:-1] if one.key == order.key and one.what == ORDER]
         ):
             return False
-        return all(item.at_ms <= order.at_ms for item in self.items)
+        return not [True for item in self.items if item.at_ms > order.at_ms]
 
     def settle(self, settled_ms: int, products_max: int) -> None:
         """Fold the changes that nothing can come before any more, and the oldest of too many."""
         changes, place = self.changes, 0
-        while place < len(changes) and changes[place].at_ms < settled_ms:
+        for change in changes:
+            if change.at_ms >= settled_ms:
+                break
             place += 1
-        place = max(place, len(changes) - CHANGES_MAX)
+        if place < len(changes) - CHANGES_MAX:
+            place = len(changes) - CHANGES_MAX
         if not place:
             return
         after = _folded(self, changes[:place])
@@ -317,7 +320,8 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
     parameters = scene.parameters
     at_ms = event.occurred_at_ms
     if event.name != _ORDER_COMPLETED:
-        state.touched_at_ms = max(state.touched_at_ms, at_ms)
+        if at_ms > state.touched_at_ms:
+            state.touched_at_ms = at_ms
     for change in _changes(event, parameters.money):
         insort(state.changes, change)
     settled_ms = scene.context.clock_ms - parameters.time.lateness

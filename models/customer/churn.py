@@ -8,6 +8,7 @@ at the end would leak nothing, but would bias the models towards "came back".
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, nan
+from operator import attrgetter
 from typing import TypeVar
 
 from msgspec import Struct
@@ -56,6 +57,7 @@ from models.customer.scores import (
     churn,
     churn_probability,
     churn_within,
+    expected_within,
     explanation,
     explanations,
     is_not_expected_yet,
@@ -78,11 +80,12 @@ from models.learning.history import History
 from models.learning.label_sampling import LabelSampling
 from models.learning.lessons import Example, Observation, packed_text
 from models.learning.scorers import pack_said
-from models.learning.value import ValueView, Worth, expect
+from models.learning.value import ValueView, Worth
 from models.money import digits
 
 T = TypeVar("T")
 DECISION, _LABEL = "decision", "label"
+_horizon_days = attrgetter("horizon_days")
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
@@ -91,9 +94,10 @@ def _record(_state: Labels, _event: Event, scene: Scene) -> None:
 
 
 def _set_next_decision(scene: Scene) -> None:
-    handled_ms = scene.row.due(DECISION).handled_ms
-    bought, check_in_ms = scene.of(purchases), scene.parameters.churn.check_in_ms
-    scene.row.set_due(DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
+    row = scene.row
+    handled_ms, bought = row.due(DECISION).handled_ms, scene.of(purchases)
+    check_in_ms = scene.parameters.churn.check_in_ms
+    row.set_due(DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
 
 
 def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> int:
@@ -103,15 +107,15 @@ def next_decision_ms(bought: Purchases, handled_ms: int, check_in_ms: int) -> in
     0 without a purchase, and once the last one is older than `WINDOW_MS_MAX`. When the customer
     buys again after that, the check-ins left out before that purchase are not made up for.
     """
-    last_at_ms = bought.last_at_ms
+    begun_ms, last_at_ms = bought.sitting
     if not last_at_ms:
         return 0
-    first_ms, begun_ms = day_end_ms(bought.first_at_ms), bought.last_occasion_ms
+    first_ms = day_end_ms(bought.first_at_ms)
     purchase_ms = day_end_ms(begun_ms)
     # A purchase in the last second of a day comes after that day's decision point.
     if handled_ms < purchase_ms and begun_ms <= purchase_ms:
         return purchase_ms
-    since_ms = max(handled_ms, purchase_ms)
+    since_ms = handled_ms if handled_ms > purchase_ms else purchase_ms
     due_ms = first_ms + ((since_ms - first_ms) // check_in_ms + 1) * check_in_ms
     return due_ms if due_ms <= last_at_ms + WINDOW_MS_MAX else 0
 
@@ -156,42 +160,44 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     """
     # As a plain number, which it need not be in parameters: it is packed.
     past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
-    pending_max, net_minor = scene.parameters.bounds.pending, scene.of(net_so_far)
+    parameters = scene.parameters
+    pending_max, check_in_ms = parameters.bounds.pending, parameters.churn.check_in_ms
     draw, one_in = fingerprint(f"{scene.customer}:{at_ms}"), scene.snapshot.of(LabelSampling).one_in
-    waiting = state.count_by_horizon()
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for horizon_days in scene.parameters.churn.horizon_days:
+    for horizon_days in parameters.churn.horizon_days:
         days = narrow(horizon_days)
         wait_ms = round(days * DAY_MS) + delay_ms
-        weight = one_in * _stride(past, at_ms, wait_ms, scene.parameters)
-        if draw % weight or waiting.get(days, 0) >= pending_max:
+        weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
+        if draw % weight or not state.has_room(days, pending_max):
             continue
         # Of a label that is not kept, nobody asks what was said.
         score = churn_within(scene, horizon_days)
         assert score is not None
         said = pack_said(score.said)
-        expected = expect(past, net_minor, horizon_days, scene.snapshot)
+        expected = expected_within(scene, horizon_days)
         if expected is None:
             labels.append(Label(days, weight, said))
             continue
         forecast = expected.forecast
-        inputs = inputs or inputs_of(forecast, past, at_ms, net_minor)
+        inputs = inputs or inputs_of(forecast, past, at_ms, scene.of(net_so_far))
         labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
     if labels:
-        labels.sort(key=lambda label: label.horizon_days)
+        labels.sort(key=_horizon_days)
         bought, packed = has_bought_today(past, at_ms), scene.of(packed_features)
-        state.add(DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs))
-        _set_next_label(state, scene.row)
+        point = DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs)
+        state.add(point)
+        first_ms, known_ms = point.due_ms(labels[0]), scene.row.due(_LABEL).due_ms
+        if not known_ms or first_ms < known_ms:
+            scene.row.set_due(_LABEL, first_ms, may_repeat=True)
 
 
-def _stride(past: History, at_ms: int, wait_ms: int, parameters: Parameters) -> int:
+def _stride(past: History, at_ms: int, wait_ms: int, check_in_ms: int, pending: int) -> int:
     """Keep one in this many decision points, by how many there were in the last ``wait_ms``; an
     eighth of the room is spare, because the hash keeps a random number of them.
     """
     days = len(past.days) - bisect_right(past.days, (at_ms - wait_ms) // DAY_MS)
-    lately = days + wait_ms / parameters.churn.check_in_ms
-    return ceil(lately / (0.875 * parameters.bounds.pending))
+    return ceil((days + wait_ms / check_in_ms) / (0.875 * pending))
 
 
 def _labels_thousandths(past: History, scene: Scene) -> int:
@@ -202,13 +208,14 @@ def _labels_thousandths(past: History, scene: Scene) -> int:
     if not parameters.learning.lessons_per_s:
         return 0
     at_ms, delay_ms = scene.at_ms, int(scene.context.label_delay_ms)
-    since_day = (at_ms - parameters.churn.check_in_ms) // DAY_MS
+    check_in_ms, pending = parameters.churn.check_in_ms, parameters.bounds.pending
+    since_day = (at_ms - check_in_ms) // DAY_MS
     bought_days = len(past.days) - bisect_right(past.days, since_day)
     points = bought_days + (not has_bought_today(past, at_ms))
     waits_ms = [round(days * DAY_MS) + delay_ms for days in parameters.churn.horizon_days]
     expected = 0
     for wait_ms in waits_ms:
-        expected += 1_000 * points // _stride(past, at_ms, wait_ms, parameters)
+        expected += 1_000 * points // _stride(past, at_ms, wait_ms, check_in_ms, pending)
     return expected
 
 

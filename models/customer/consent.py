@@ -319,7 +319,7 @@ def _by_default(parameters: ConsentParameters, purpose: str) -> Refusal | None:
     return Refusal(0, purpose) if is_denied else None
 
 
-def _expiry(scene: Scene) -> int:
+def next_expiry(scene: Scene) -> int:
     """When the next grant expires."""
     expires = scene.parameters.of(ConsentParameters).expires
     granted = [word.at_ms for word in scene.row.read(CONSENT).words if word.granted]
@@ -430,7 +430,7 @@ def _fact(purpose: str, channel: str, about: str) -> Fact:
         least=0.0,
         most=1.0,
         answers=("refused", "allowed"),
-        moves=steps(_expiry),
+        moves=steps(next_expiry),
     )
 
 
@@ -500,12 +500,13 @@ CONSENT: Part[Consent] = Part(
         email_unreachable_since_ms,
         learnt_from_since_ms,
         may_be_learnt_from,
+        next_expiry,
         personalisation_refused,
     ),
     moments={CONSENT_CHANGED: "the customer agreed to something, or wants no more of it"},
     facts=FACTS,
     sections=(
-        ProfileSection("consent", ConsentView | None, _view, in_words, place=150, edge=_expiry),
+        ProfileSection("consent", ConsentView | None, _view, in_words, place=150, edge=next_expiry),
     ),
     population=Told(
         keys=lambda _: [f"{share}:{word}" for share in _SHARES for word in ("granted", "revoked")],

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct, field, msgpack
@@ -32,6 +33,7 @@ _SUPPRESSIONS_TOLD_MAX = 5
 COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
 #: Older decisions are in the profile as JSON.
 _DECISIONS_TOLD_MAX = 5
+_when = attrgetter("at_ms")
 
 
 class Outcome(StrEnum):
@@ -158,7 +160,9 @@ class Contacts(State):
         moments = sorted(moments, key=_when)
         gone, self.moments = moments[:-MOMENTS_MAX], moments[-MOMENTS_MAX:]
         known = sorted([*earlier, *_suppressed(gone)], key=_when)
-        room = SUPPRESSIONS_MAX - len(_suppressed(self.moments))
+        room = SUPPRESSIONS_MAX
+        for decided in self.moments:
+            room -= len(decided.rejected)
         self.earlier = known[max(len(known) - room, 0) :]
 
     def suppressed(self) -> list[SuppressedAction]:
@@ -176,10 +180,6 @@ class Contacts(State):
             last = {contact.action: place for place, contact in enumerate(self.latest)}
             repeated = (p for p, contact in enumerate(self.latest) if last[contact.action] > p)
             del self.latest[next(repeated, 0)]
-
-
-def _when(decided: Contact | Decided | SuppressedAction) -> int:
-    return decided.at_ms
 
 
 def _suppressed(moments: Sequence[Decided]) -> list[SuppressedAction]:

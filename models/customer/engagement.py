@@ -83,7 +83,8 @@ def _record(state: Engagement, event: Event, scene: Scene) -> None:
     state.views += is_view
     if not state.first_at_ms or at_ms < state.first_at_ms:
         state.first_at_ms = at_ms
-    state.last_at_ms = max(state.last_at_ms, at_ms)
+    if at_ms > state.last_at_ms:
+        state.last_at_ms = at_ms
     channel = event.channel
     if channel:
         if at_ms > state.last_channel_at_ms and state.first_channel_at_ms:
@@ -217,10 +218,10 @@ def intensity(scene: Scene) -> tuple[float, float]:
     state = scene.row.read(ENGAGEMENT)
     half_life_ms = scene.parameters.of(EngagementParameters).half_life
     lag_ms = scene.at_ms - state.as_of_ms
-    return (
-        decayed(state.intensity, lag_ms, half_life_ms),
-        decayed(state.recent_views, lag_ms, half_life_ms),
-    )
+    if lag_ms <= 0:
+        return state.intensity, state.recent_views
+    left = exp2(-lag_ms / half_life_ms)
+    return state.intensity * left, state.recent_views * left
 
 
 def _seen_ms(scene: Scene) -> int:

@@ -12,7 +12,7 @@ from models.customer.purchases import levels, purchases
 from models.customer.rhythm import rhythm_of, typical_gap_days
 from models.customer.scene import Scene
 from models.customer.support import open_tickets, unhappiness
-from models.learning.feature_names import Features, pack, unpack
+from models.learning.feature_names import Features, rounded
 from models.learning.history import History, days_since
 from models.learning.log_odds import clipped, logit
 from models.learning.population import Population
@@ -79,7 +79,7 @@ def extract(scene: Scene, past: History) -> Features:
         float(open_tickets(scene)),
         unhappiness(scene),
     )
-    return unpack(pack(values))
+    return rounded(values)
 
 
 def _longer_gaps(gaps: Sequence[float], recency_days: float) -> float:

@@ -122,7 +122,10 @@ class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 
     def due_ms(self, label: Label) -> int:
         """When the label is released."""
-        return self.at_ms + label.horizon_ms + self.delay_ms
+        days = label.horizon_days
+        # Whole ones need no rounding, and this is asked of every label that waits.
+        horizon_ms = days * DAY_MS if days.__class__ is int else label.horizon_ms
+        return self.at_ms + horizon_ms + self.delay_ms
 
     def forecast(self, label: Label) -> Forecast | None:
         """The spend that was expected within the label's horizon; None without a model of it."""
@@ -189,22 +192,30 @@ class Labels(State):
         next_ms = 0
         for point in self.points:
             # The first label is the first that is due.
-            due_ms = point.at_ms + round(point.labels[0].horizon_days * DAY_MS) + point.delay_ms
+            due_ms = point.due_ms(point.labels[0])
             if due_ms < next_ms or not next_ms:
                 next_ms = due_ms
         return next_ms
 
     def add(self, point: DecisionPoint) -> None:
         """Let the labels of a decision point wait."""
-        insort(self.points, point, key=_at_ms)
+        points = self.points
+        if not points or points[-1].at_ms <= point.at_ms:
+            points.append(point)
+        else:
+            insort(points, point, key=_at_ms)
+
+    def has_room(self, horizon_days: Days, pending: int) -> bool:
+        """Whether fewer than ``pending`` labels of this horizon wait."""
+        # Each point has one of them at most, and most customers have few points.
+        return len(self.points) < pending or self.count_by_horizon().get(horizon_days, 0) < pending
 
     def release(self, until_ms: int) -> list[Waiting]:
         """Take out the labels that are due by then, in the order in which they became due."""
         ripe: list[Waiting] = []
         kept: list[DecisionPoint] = []
         for point in self.points:
-            due_ms = point.at_ms + round(point.labels[0].horizon_days * DAY_MS) + point.delay_ms
-            if due_ms > until_ms:
+            if point.due_ms(point.labels[0]) > until_ms:
                 kept.append(point)
                 continue
             later: list[Label] = []

@@ -10,6 +10,7 @@ from math import nan
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -17,6 +18,7 @@ from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
 from models.customer.engagement import engagement
 from models.customer.evidence import Review
+from models.customer.evidence_words import REVIEWED
 from models.customer.identities import is_visitor
 from models.customer.life_stages import (
     STAGES,
@@ -28,6 +30,7 @@ from models.customer.life_stages import (
     considers_until_ms,
     loyal_until_ms,
 )
+from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
     EVERYTHING,
@@ -43,7 +46,7 @@ from models.customer.part import (
 from models.customer.purchases import overdue_at, purchases
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.surveys import Band, Survey
+from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
@@ -59,6 +62,8 @@ _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
+#: What may speak well of the shop.
+_PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
 #: Whom the funnel tells apart: by the channel of their first event, or visitors who are nobody yet.
 _VISITORS, _OTHER = "visitors", "other"
 _CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, _VISITORS)
@@ -108,7 +113,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     if name in _SHARES:
         state.shared_ms = sorted([*state.shared_ms, at_ms])[-section.shares :]
         _look_soon(scene, at_ms)
-    elif _is_praise(event, section):
+    elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
     elif not state.stage:
@@ -137,7 +142,7 @@ def _look_soon(scene: Scene, at_ms: int) -> None:
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
-    before, won_before = _sums(state), _won(state)
+    before = replace(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
@@ -156,8 +161,10 @@ def _move(scene: Scene) -> None:
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
     _note_purchases(state, scene)
-    LIFECYCLE.tell_changes(scene, before, [*_sums(state), *dwelt])
-    _tell_won(scene, ((won_before, -1), (_won(state), 1)))
+    if _standing(before) != _standing(state):
+        LIFECYCLE.tell_changes(scene, _sums(before), [*_sums(state), *dwelt])
+    if _brought(before) != _brought(state):
+        _tell_won(scene, ((_won(before), -1), (_won(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -220,6 +227,16 @@ def _cohort(scene: Scene) -> str:
 def _dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
     day, hours = at_ms // DAY_MS, round((at_ms - state.stage_since_ms) / 3_600_000)
     return [(f"left:{state.stage}", day, 1), (f"hours:{state.stage}", day, hours)]
+
+
+def _standing(state: Lifecycle) -> tuple[str, str, int, str]:
+    """What `_sums` are made of, besides the day they came, which comes with the cohort."""
+    return state.customer_class, state.stage, state.reached, state.cohort
+
+
+def _brought(state: Lifecycle) -> tuple[str, int, int]:
+    """What `_won` is made of, besides that day."""
+    return state.cohort, state.won_day, state.net_minor
 
 
 def _sums(state: Lifecycle) -> list[Sum]:
@@ -311,7 +328,8 @@ def _came(state: Lifecycle) -> tuple[int, str]:
 
 def customer_class(scene: Scene) -> str:
     """The class when last looked at; "" before that, and if the part is switched off."""
-    return scene.row.read(LIFECYCLE).customer_class if LIFECYCLE.is_on(scene.parameters) else ""
+    is_on = scene.parameters.of(LifecycleParameters).enabled
+    return scene.row.read(LIFECYCLE).customer_class if is_on else ""
 
 
 def _days_since(at_ms: int, since_ms: int) -> float:
@@ -325,6 +343,7 @@ FACTS = {
         "potential, new, existing, lost or returned",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_before": Fact(
         lambda s: s.row.read(LIFECYCLE).class_before,
@@ -332,12 +351,14 @@ FACTS = {
         "the class before that one",
         str,
         values=lambda _: tuple(CustomerClass),
+        moves=FOUND,
     ),
     "class_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).class_since_ms),
         "for {:.0f} days",
         "days since the class last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).class_since_ms, DAY_MS, found=()),
     ),
     "stage": Fact(
         lambda s: s.row.read(LIFECYCLE).stage,
@@ -345,6 +366,7 @@ FACTS = {
         "awareness, consideration, purchase, loyalty or advocacy: what is true now",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_before": Fact(
         lambda s: s.row.read(LIFECYCLE).stage_before,
@@ -352,12 +374,14 @@ FACTS = {
         "the stage before that one",
         str,
         values=lambda _: tuple(LifeStage),
+        moves=FOUND,
     ),
     "stage_days": Fact(
         lambda s: _days_since(s.at_ms, s.row.read(LIFECYCLE).stage_since_ms),
         "for {:.0f} days",
         "days since the stage last changed",
         least=0.0,
+        moves=since(lambda s: s.row.read(LIFECYCLE).stage_since_ms, DAY_MS, found=()),
     ),
 }
 

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from config.parameters import Parameters, Section
 from models.customer.edges import Edge, never
@@ -201,6 +202,17 @@ class Part(Kept[S]):
             return True
         return bool(getattr(parameters.of(self.parameters), "enabled", True))
 
+    @property
+    def has_switch(self) -> bool:
+        """Whether an operator can switch the part on and off."""
+        return self.parameters is not None and "enabled" in self.parameters.__struct_fields__
+
+    def switched(self, parameters: Parameters, *, on: bool) -> Parameters:
+        """``parameters`` with the part, which `has_switch`, switched on or off."""
+        assert self.parameters is not None
+        section: Section = replace(parameters.of(self.parameters), enabled=on)
+        return parameters.with_section(section)
+
     def tell(self, scene: Scene, sums: Iterable[Sum]) -> None:
         """Add amounts to the part's sums of all customers."""
         assert self.population is not None
@@ -229,4 +241,4 @@ def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]
     for sums, sign in states:
         for key, day, amount in sums:
             changes[key, day] = changes.get((key, day), 0) + sign * amount
-    return tuple((key, day, by) for (key, day), by in sorted(changes.items()) if by)
+    return tuple([(key, day, by) for (key, day), by in sorted(changes.items()) if by])

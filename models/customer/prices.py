@@ -103,10 +103,6 @@ class PricedOrder(State):
     has_coupon: bool = False
     is_purchase: bool = False
 
-    @property
-    def sort_key(self) -> tuple[int, int]:
-        return self.placed_at_ms, self.id
-
 
 class Prices(State):
     """The latest orders by (time, id), and a decayed count of signs of hunting for a price."""
@@ -117,7 +113,7 @@ class Prices(State):
 
 
 def _sort_key(order: PricedOrder) -> tuple[int, int]:
-    return order.sort_key
+    return order.placed_at_ms, order.id
 
 
 def _record(state: Prices, event: Event, scene: Scene) -> None:
@@ -288,13 +284,17 @@ def _bought_until(state: Prices, at_ms: int) -> list[PricedOrder]:
 
 
 def _buys_for_less_only(
-    bought: Sequence[PricedOrder], at_ms: int, section: PriceParameters
+    orders: Sequence[PricedOrder], at_ms: int, section: PriceParameters
 ) -> bool:
     """Whether there are some purchases in the last 365 days, and none at full price."""
-    lately = [one for one in bought if at_ms - _YEAR_MS < one.placed_at_ms <= at_ms]
-    if len(lately) < _DEPENDENT_PURCHASES_MIN:
-        return False
-    return all(_is_discounted(one, section) for one in lately)
+    lately = 0
+    # The latest first: one at full price says enough, and most customers have one.
+    for one in reversed(orders):
+        if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
+            if not _is_discounted(one, section):
+                return False
+            lately += 1
+    return lately >= _DEPENDENT_PURCHASES_MIN
 
 
 def _edge(scene: Scene) -> int:
@@ -323,8 +323,7 @@ def is_price_dependent(scene: Scene) -> bool:
 
 def _is_dependent(state: Prices, scene: Scene) -> bool:
     section = scene.parameters.of(PriceParameters)
-    bought = [one for one in state.orders if one.is_purchase]
-    if not _buys_for_less_only(bought, scene.at_ms, section):
+    if not _buys_for_less_only(state.orders, scene.at_ms, section):
         return False
     found = _sensitivity(state, scene)
     return found is not None and found.total >= section.dependent_at

@@ -467,7 +467,7 @@ def history(scene: Scene) -> History | None:
     """The purchase days up to this moment; None for somebody who had not bought by then."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
     days, earlier = state.days, state.earlier_days
-    if state.last_at_ms > at_ms:
+    if state.sitting.last_ms > at_ms:
         sitting_ms = scene.parameters.of(PurchaseParameters).sitting
         days, earlier, _ = _days_until(state, at_ms, sitting_ms)
     bought = len(days) + earlier
@@ -490,7 +490,8 @@ def levels(scene: Scene) -> tuple[list[float], list[float]]:
     if lag_ms == 0:
         return state.decayed_orders, state.decayed_net_minor
     if lag_ms > 0:
-        short, middle, long = [exp2(-lag_ms / half_life_ms) for half_life_ms in half_lives]
+        first, second, third = half_lives
+        short, middle, long = exp2(-lag_ms / first), exp2(-lag_ms / second), exp2(-lag_ms / third)
         counts, nets = state.decayed_orders, state.decayed_net_minor
         return (
             [counts[0] * short, counts[1] * middle, counts[2] * long],
@@ -575,7 +576,7 @@ def window_365d(scene: Scene) -> tuple[int, int]:
 
 def net_until(state: Purchases, at_ms: int) -> int:
     """Net revenue of the orders placed by ``at_ms``, in minor units."""
-    if state.last_at_ms <= at_ms:
+    if state.sitting.last_ms <= at_ms:
         return state.net_minor
     return state.net_minor - bought_within(state, at_ms, _NEVER)[1]
 
@@ -604,12 +605,14 @@ def overdue_at(scene: Scene) -> int:
 
 def silent_days(scene: Scene) -> float:
     """Days since the last purchase; NaN without one."""
-    last_ms = scene.row.read(PURCHASES).last_at_ms
-    return max(scene.at_ms - last_ms, 0) / DAY_MS if last_ms else nan
+    last_ms = scene.row.read(PURCHASES).sitting.last_ms
+    if not last_ms:
+        return nan
+    return (scene.at_ms - last_ms) / DAY_MS if scene.at_ms > last_ms else 0.0
 
 
 def _last_ms(scene: Scene) -> int:
-    return scene.row.read(PURCHASES).last_at_ms
+    return scene.row.read(PURCHASES).sitting.last_ms
 
 
 def _of_window(days: int) -> Moves:
@@ -620,16 +623,19 @@ def _of_window(days: int) -> Moves:
 def _window_edge(state: Purchases, at_ms: int, days: int) -> int:
     """When the next purchase leaves the window, or one that is dated ahead enters it."""
     size_ms = days * DAY_MS
-    after_ms, times_ms = at_ms - size_ms, list[int]()
+    after_ms, next_ms = at_ms - size_ms, _NEVER
     for order in state.orders:
-        if order.is_purchase and order.placed_at_ms > after_ms:
-            times_ms += (order.placed_at_ms, order.placed_at_ms + size_ms)
-            if order.placed_at_ms <= at_ms:
+        placed_at_ms = order.placed_at_ms
+        if placed_at_ms > after_ms and order.is_purchase:
+            next_ms = min(next_ms, placed_at_ms if placed_at_ms > at_ms else placed_at_ms + size_ms)
+            if placed_at_ms <= at_ms:
                 break
     if state.records and (first_ms := order_records.first_after(state.records, after_ms)):
-        times_ms.append(first_ms + size_ms)
-    times_ms += [sums[0] * DAY_MS + size_ms + 1 for sums in state.day_sums]
-    return first_after(at_ms, times_ms)
+        next_ms = min(next_ms, first_ms + size_ms)
+    if state.day_sums:
+        leaves_ms = [sums[0] * DAY_MS + size_ms + 1 for sums in state.day_sums]
+        next_ms = min(next_ms, first_after(at_ms, leaves_ms) or _NEVER)
+    return next_ms if next_ms < _NEVER else 0
 
 
 def _of_silence(per_day: Callable[[Scene], float]) -> Moves:

@@ -19,10 +19,11 @@ from msgspec import Struct
 from config.duration import DAY_MS
 from config.limits import PositiveMs, Share
 from config.parameters import Parameters, Section
-from models.customer.consent import personalisation_refused
+from models.customer.consent import next_expiry, personalisation_refused
 from models.customer.edges import of_timer
 from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED, EvidenceParameters
+from models.customer.motion import ending, since, steps
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchases import purchases
@@ -202,6 +203,10 @@ def _complaint_days(scene: Scene) -> float:
     return max(scene.at_ms - complained_ms, 0) / DAY_MS if complained_ms else nan
 
 
+#: A band is found at looks; whether it is told hangs on consent.
+_BAND_MOVES = steps(next_expiry, found=(personalisation_refused,))
+_CLOCK = since(lambda s: _of(s).since_ms, DAY_MS, found=(personalisation_refused,))
+
 FACTS = {
     "churn_band": Fact(
         lambda s: _of(s).band,
@@ -209,6 +214,7 @@ FACTS = {
         "low, medium or high, by the score of the last check-in or purchase day",
         str,
         values=lambda _: tuple(RiskBand),
+        moves=_BAND_MOVES,
     ),
     "churn_band_before": Fact(
         lambda s: _of(s).before,
@@ -216,15 +222,21 @@ FACTS = {
         "the band before that one",
         str,
         values=lambda _: tuple(RiskBand),
+        moves=_BAND_MOVES,
     ),
     "churn_band_days": Fact(
-        _band_days, "for {:.0f} days", "days since the band last changed", least=0.0
+        _band_days,
+        "for {:.0f} days",
+        "days since the band last changed",
+        least=0.0,
+        moves=ending(_CLOCK, next_expiry),
     ),
     "complaint_days": Fact(
         _complaint_days,
         "complained {:.0f} days ago",
         "days since the last ticket, complaint, poor answer or poor rating",
         least=0.0,
+        moves=since(lambda s: s.row.read(RISK).complained_ms, DAY_MS),
     ),
 }
 
@@ -292,7 +304,7 @@ RISK: Part[Risk] = Part(
     timers=(Timer(_LAPSE, _leave),),
     look=_look,
     moments={BAND_CHANGED: "the customer is in another band of churn risk than before"},
-    reads=(purchases, churn, personalisation_refused),
+    reads=(purchases, churn, next_expiry, personalisation_refused),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -222,19 +222,18 @@ class Row:
     def due(self, code: str) -> Due:
         """The timer's times."""
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        found = timers.get(code)
-        return Due() if found is None else found
+        return timers[code] if code in timers else Due()
 
     def set_due(self, code: str, due_ms: int, *, may_repeat: bool = False) -> None:
         """Set a timer to ``due_ms``, or unset it with 0. A time that was already handled unsets it
         too, unless it may repeat.
         """
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        timer = timers.get(code)
-        if timer is None:
+        if code not in timers:
             if not due_ms:
                 return
-            timer = timers[code] = Due()
+            timers[code] = Due()
+        timer = timers[code]
         if due_ms <= timer.handled_ms and not may_repeat:
             due_ms = 0
         before_ms, next_ms = timer.due_ms, self.next_due_ms
@@ -253,10 +252,14 @@ class Row:
         timer.due_ms, timer.handled_ms = 0, at_ms
         self._find_next()
 
+    def due_at(self, at_ms: int) -> list[str]:
+        """The codes of the timers that are due at exactly this time."""
+        timers = self._timers if self._timers is not None else self.timers_by_code()
+        return [code for code, timer in timers.items() if timer.due_ms == at_ms]
+
     def pass_over(self, at_ms: int, known: Container[str]) -> None:
         """Finish due timers that are not ``known``: of parts that are off or unknown."""
-        passed = [code for code, timer in self.timers() if timer.due_ms == at_ms]
-        for code in passed:
+        for code in self.due_at(at_ms):
             if code not in known:
                 self.finish(code, at_ms)
 
@@ -279,6 +282,13 @@ class Row:
             timers = {code: Due(due_ms, handled) for code, due_ms, handled in self._stored_timers}
             self._timers = timers
         return timers
+
+    def take_timers(self, stored: "StoredTimers", but: Container[str]) -> None:
+        """Have the timers that were ``stored``, but for those of some codes."""
+        kept = {code: due for code, due in self.timers() if code in but}
+        taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
+        self._timers = {**kept, **taken}
+        self._find_next()
 
     def _find_next(self) -> None:
         next_ms = 0

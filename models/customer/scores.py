@@ -21,7 +21,7 @@ from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
 from models.learning.scoring import assessed, score
 from models.learning.silent import has_rhythm, silent_churn
-from models.learning.value import ValueView, value
+from models.learning.value import Expectation, ValueView, expect, value
 
 
 def seen(scene: Scene) -> Seen | None:
@@ -68,6 +68,24 @@ def churn_within(scene: Scene, horizon_days: float) -> Churn | None:
 def net_so_far(scene: Scene) -> int:
     """Net revenue up to this moment, in minor units."""
     return net_until(scene.of(purchases), scene.at_ms)
+
+
+def expected_within(scene: Scene, horizon_days: float) -> Expectation | None:
+    """Purchases and spend expected within a horizon, by that horizon alone: that no shorter one
+    expects more is for those who are told several. None before there is a model, and for customers
+    without a purchase.
+    """
+    past, known = scene.of(history), scene.of(_expected)
+    if past is None:
+        return None
+    if horizon_days not in known:
+        known[horizon_days] = expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
+    return known[horizon_days]
+
+
+def _expected(_scene: Scene) -> dict[float, Expectation | None]:
+    """What `expected_within` has worked out at this moment."""
+    return {}
 
 
 def worth(scene: Scene) -> ValueView | None:

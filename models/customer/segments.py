@@ -93,7 +93,7 @@ def member_of(scene: Scene) -> list[str]:
 
 def declared(names: Sequence[str]) -> list[str]:
     """Those of segments, without the conditions of rules."""
-    return sorted(name for name in names if not name.startswith(RULE_PREFIX))
+    return sorted([name for name in names if not name.startswith(RULE_PREFIX)])
 
 
 def watched_name(rule: str) -> str:

@@ -19,11 +19,12 @@ from models.customer.edges import of_timer
 from models.customer.engagement import engagement
 from models.customer.life_stages import CustomerClass
 from models.customer.lifecycle import customer_class
+from models.customer.motion import FOUND, since
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.scores import net_so_far
+from models.customer.scores import expected_within
 from models.customer.words import how_long_before
 from models.events.times import iso
 from models.learning.tallies import NO_DAY
@@ -36,16 +37,15 @@ from models.learning.tiers import (
     bin_of,
     key_of,
 )
-from models.learning.value import expect
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
 TIER_CHANGED: Final = "tier-changed"
 _ACTIVE_DAYS: Final = 28
 _EXPECTED_DAYS: Final = 90.0
-#: What the score is made of; what is expected of somebody is not in it.
-_WEIGHTS: Final = {Side.FREQUENCY: 0.4, Side.AVERAGE_ORDER: 0.4, Side.ACTIVE_DAYS: 0.2}
 _SIDES = tuple(Side)
+#: What the score is made of, by `Side`; what is expected of somebody is not in it.
+_WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
 #: The keys of bins in the sums of all customers, by side.
 _BIN_KEYS = tuple(
     tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
@@ -108,8 +108,10 @@ def _look(scene: Scene) -> None:
         _move(state, _tier(state, found, scene), scene)
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
         state.bins, state.net_minor = found.bins, found.net_minor
-    if (tier, bins, net_minor) != (state.tier, state.bins, state.net_minor):
+    if tier != state.tier:
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
+    elif bins != state.bins or net_minor != state.net_minor:
+        TIERS.tell(scene, _moved(bins, state, state.net_minor - net_minor))
 
 
 def _is_gone(scene: Scene) -> bool:
@@ -128,8 +130,7 @@ def _standing(scene: Scene) -> TierRanks | None:
     typical = scene.parameters.value.typical_order
     typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
     days = scene.of(engagement).active_days
-    # Of the horizon alone: that no shorter one expects more is for those who are told several.
-    expected = expect(past, scene.of(net_so_far), _EXPECTED_DAYS, scene.snapshot)
+    expected = expected_within(scene, _EXPECTED_DAYS)
     values = (
         float(orders),
         net_minor / orders / typical_minor,
@@ -137,18 +138,17 @@ def _standing(scene: Scene) -> TierRanks | None:
         nan if expected is None else expected.spend_minor / typical_minor,
     )
     section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
-    bins: list[int] = []
-    ranks: list[float] = []
-    score = 0.0
-    for side, value in zip(_SIDES, values, strict=True):
-        place, rank = _NO_BIN, nan
-        if not isnan(value):
-            place = bin_of(side, value)
-            found = cuts.rank_in(side, place, value)
-            rank = section.rank(side, value, typical) if found is None else found
-        bins.append(place)
-        ranks.append(rank)
-        score += _WEIGHTS[side] * rank if side in _WEIGHTS else 0.0
+    bins, ranks, score = [_NO_BIN] * len(_SIDES), [nan] * len(_SIDES), 0.0
+    for number, value in enumerate(values):
+        if isnan(value):
+            continue
+        side = _SIDES[number]
+        bins[number] = place = bin_of(side, value)
+        rank = cuts.rank_in(side, place, value)
+        if rank is None:
+            rank = section.rank(side, value, typical)
+        ranks[number] = rank
+        score += _WEIGHTS[number] * rank
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
@@ -194,6 +194,17 @@ def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
     return sums
 
 
+def _moved(before: Sequence[int], state: Tiered, more_minor: int) -> list[Sum]:
+    """What the sums change by when somebody stays in a tier, in the order of keys."""
+    sums: list[Sum] = [(f"net:{state.tier}", NO_DAY, more_minor)] if more_minor else []
+    for keys, was, place in zip(_BIN_KEYS, before, state.bins, strict=True):
+        if was != place:
+            sums += [(keys[was], NO_DAY, -1)] if was != _NO_BIN else ()
+            sums += [(keys[place], NO_DAY, 1)] if place != _NO_BIN else ()
+    sums.sort()
+    return sums
+
+
 def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:
     TIERS.tell_anew(scene, before, other, sign, _sums)
 
@@ -218,10 +229,14 @@ def _days(scene: Scene) -> float:
     return max(scene.at_ms - since_ms, 0) / DAY_MS if since_ms else nan
 
 
+def _since_ms(scene: Scene) -> int:
+    return scene.row.read(TIERS).since_ms
+
+
 def _score(state: Tiered) -> float:
     score = 0.0
-    for side, weight in _WEIGHTS.items():
-        score += weight * state.percents[_SIDES.index(side)] / 100
+    for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
+        score += weight * percent / 100 if weight else 0.0
     return score
 
 
@@ -246,6 +261,7 @@ def _rank_fact(side: Side, words: str, about: str) -> Fact:
         f"share of customers with as many {about} or fewer",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     )
 
 
@@ -256,6 +272,7 @@ FACTS = {
         "vip, potential or ordinary; empty for somebody who has not bought, or is lost",
         str,
         values=lambda _: tuple(Tier),
+        moves=FOUND,
     ),
     "tier_before": Fact(
         lambda s: s.row.read(TIERS).before,
@@ -263,14 +280,22 @@ FACTS = {
         "the tier before that one",
         str,
         values=lambda _: tuple(Tier),
+        moves=FOUND,
     ),
-    "tier_days": Fact(_days, "for {:.0f} days", "days since the tier last changed", least=0.0),
+    "tier_days": Fact(
+        _days,
+        "for {:.0f} days",
+        "days since the tier last changed",
+        least=0.0,
+        moves=since(_since_ms, DAY_MS, found=()),
+    ),
     "tier_score": Fact(
         _tier_score,
         "a value score of {:.2f}",
         "0 to 1: .4 by orders in a year, .4 by the average order, .2 by active days in four weeks",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
     "tier_rank_frequency": _rank_fact(
         Side.FREQUENCY, "orders: as many as {:.0%} of customers, or more", "orders in a year"
@@ -281,6 +306,7 @@ FACTS = {
         "share of customers who spend as much an order, or less",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
     "tier_rank_activity": _rank_fact(
         Side.ACTIVE_DAYS, "active days: as many as {:.0%} of customers, or more", "active days"
@@ -291,6 +317,7 @@ FACTS = {
         "share of customers of whom as much is expected in 90 days, or less",
         least=0.0,
         most=1.0,
+        moves=FOUND,
     ),
 }
 

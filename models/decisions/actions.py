@@ -14,6 +14,7 @@ from models.decisions.gates import (
     ANSWERS,
     GATE_NAMES,
     PRIORITY,
+    UNANSWERED,
     Candidate,
     Shut,
     shut_gate,
@@ -49,8 +50,14 @@ def next_best_action(
     kinds = [trigger.kind for trigger in triggers]
     for compiled in actions:
         rule, weight = compiled.rule, 0.0
+        contexts = rule.contexts
         for kind in kinds:
-            weight = max(weight, rule.contexts.get(kind, 0.0))
+            if kind in contexts and contexts[kind] > weight:
+                weight = contexts[kind]
+        if not weight:
+            # Of most actions: they are for other triggers.
+            suppressed.append((compiled, UNANSWERED))
+            continue
         shut = shut_gate(scene, Candidate(compiled, weight))
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:

@@ -36,16 +36,23 @@ class Facts(Protocol):
 _Read = Callable[[Facts], Any]
 
 
-class Expression(Struct, frozen=True):
-    """A compiled expression and the facts it names."""
+class Condition(Struct, frozen=True):
+    """A compiled condition and the facts it names.
+
+    ``holds``: whether it is true; a comparison with an unknown fact is false.
+    """
 
     text: str
     names: frozenset[str]
-    _read: _Read
+    holds: Callable[[Facts], bool]
 
-    def holds(self, facts: Facts) -> bool:
-        """Whether the condition is true. A comparison with an unknown fact is false."""
-        return bool(self._read(facts))
+
+class Formula(Struct, frozen=True):
+    """A compiled number and the facts it names."""
+
+    text: str
+    names: frozenset[str]
+    _read: Callable[[Facts], float]
 
     def value(self, facts: Facts) -> float:
         """The number; NaN when a fact that it needs is unknown, or the result is infinite."""
@@ -53,20 +60,20 @@ class Expression(Struct, frozen=True):
         return number if isfinite(number) else nan
 
 
-def compile_condition(text: str, kinds: Mapping[str, type]) -> Expression:
+def compile_condition(text: str, kinds: Mapping[str, type]) -> Condition:
     """Compile a condition over facts of these kinds. Raises `ExpressionError`."""
-    return _compiled(text, kinds, bool)
+    return Condition(text, *_compiled(text, kinds, bool))
 
 
-def compile_number(text: str, kinds: Mapping[str, type]) -> Expression:
+def compile_number(text: str, kinds: Mapping[str, type]) -> Formula:
     """Compile a numeric expression over facts of these kinds. Raises `ExpressionError`."""
-    return _compiled(text, kinds, float)
+    return Formula(text, *_compiled(text, kinds, float))
 
 
-def _compiled(text: str, kinds: Mapping[str, type], wanted: type) -> Expression:
+def _compiled(text: str, kinds: Mapping[str, type], wanted: type) -> tuple[frozenset[str], _Read]:
     compiler = _Compiler(text, kinds)
     read = _function(compiler.part(parsed(text), wanted))
-    return Expression(text, frozenset(compiler.names), read)
+    return frozenset(compiler.names), read
 
 
 def parsed(text: str) -> ast.expr:

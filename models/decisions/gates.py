@@ -1,6 +1,7 @@
 """The gates that an action must pass to be chosen, in their order; the first shut one is told."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from config.duration import DAY_MS
@@ -42,9 +43,17 @@ class Shut(NamedTuple):
 
     def suppressed(self, action: str) -> Suppressed:
         """How a receipt tells it."""
+        if self is UNANSWERED:
+            return _unanswered(action)
         return Suppressed(
             action, self.by, iso_or_none(self.since_ms), iso_or_none(self.until_ms), self.what
         )
+
+
+@lru_cache(maxsize=256)
+def _unanswered(action: str) -> Suppressed:
+    """What receipts tell of most actions of most moments."""
+    return Suppressed(action, ANSWERS)
 
 
 #: What an action offers that takes something off the price.
@@ -64,7 +73,7 @@ def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
 
 def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
     """It has an answer to one of the triggers."""
-    return None if candidate.weight > 0 else _UNANSWERED
+    return None if candidate.weight > 0 else UNANSWERED
 
 
 def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
@@ -211,6 +220,6 @@ GATES: Mapping[str, Gate] = {
 }
 _IN_ORDER: Final[tuple[Gate, ...]] = tuple(GATES.values())
 #: Most actions are for other triggers.
-_UNANSWERED: Final = Shut(ANSWERS)
+UNANSWERED: Final = Shut(ANSWERS)
 #: The names of all gates, for receipts.
 GATE_NAMES: tuple[str, ...] = (*GATES, PRIORITY)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -28,8 +29,9 @@ from models.customer.prices import PRICES
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.customer.segments import TIME, watched_name
 from models.decisions.expression import (
-    Expression,
+    Condition,
     ExpressionError,
+    Formula,
     compile_condition,
     compile_number,
     hint,
@@ -52,6 +54,7 @@ from models.decisions.possible import (
 from models.decisions.segment_checks import check_segments, check_time, unknown_segment
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 
+T = TypeVar("T")
 _PERCENT = 100
 _ANSWER = (
     "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
@@ -67,7 +70,7 @@ class CompiledTrigger(Struct, frozen=True):
     """
 
     rule: TriggerRule
-    when: Expression
+    when: Condition
     on: tuple[NamedEvent, ...] = ()
     watched: str = ""
 
@@ -78,8 +81,8 @@ class CompiledTrigger(Struct, frozen=True):
 
 class CompiledAction(Struct, frozen=True):
     rule: ActionRule
-    when: Expression
-    value: Expression
+    when: Condition
+    value: Formula
 
 
 class Policy(Struct, frozen=True):
@@ -389,9 +392,7 @@ def _action(rule: ActionRule, triggers: list[str]) -> CompiledAction:
     )
 
 
-def _compiled(
-    compile_text: Callable[[str, Mapping[str, type]], Expression], text: str, where: str
-) -> Expression:
+def _compiled(compile_text: Callable[[str, Mapping[str, type]], T], text: str, where: str) -> T:
     try:
         return compile_text(text, FACT_KINDS)
     except ExpressionError as error:

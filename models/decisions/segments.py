@@ -5,9 +5,10 @@ is about, and at the very time at which one of them changes by time alone. The c
 of the moment `time` are kept in the same way.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from math import inf
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -19,7 +20,7 @@ from config.parameters import HORIZON_DAYS_MAX, Parameters
 from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT
 from models.customer.churn import DECISION
 from models.customer.fingerprint import fingerprint
-from models.customer.part import Part
+from models.customer.part import Part, Timer
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -48,8 +49,8 @@ _LOOKING: Final = [timer.code for part in PARTS for timer in part.timers if time
 
 
 class Watched(Struct, frozen=True):
-    """A condition that is watched. ``parts``: the names of those whose change may change it;
-    ``within``: other segments that it asks for.
+    """A condition that is watched. ``parts``: the names of those whose change may change it, and
+    ``heard`` of those in which an event may change it; ``within``: other segments that it asks for.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Watched(Struct, frozen=True):
     hold_ms: int
     backfill: bool
     parts: frozenset[str]
+    heard: frozenset[str]
     within: frozenset[str]
 
     @property
@@ -71,35 +73,35 @@ _Several = tuple[Watched, ...]
 
 class SegmentWatch(Struct, frozen=True):
     """What is watched, those asked for before those that ask for them. ``declared``: the checksum
-    of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_part``:
-    what another part's change does; ``timers``: those after which somebody is looked at.
+    of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_hearer``:
+    what it may change by being heard by a part, and ``by_timer`` what a timer may; ``timers``:
+    those after which somebody is looked at.
     """
 
     segments: _Several
     declared: int
     by_kind: tuple[_Several, ...]
-    by_part: Mapping[str, _Several]
+    by_hearer: Mapping[str, _Several]
+    by_timer: Mapping[str, _Several] = {}
     timers: frozenset[str] = frozenset()
 
-    def of_parts(self, names: Iterable[str]) -> _Several:
-        """What may change when these parts do, in the order in which it is looked at."""
-        found = {id(segment) for name in names for segment in self.by_part.get(name, ())}
+    def heard_by(self, names: Iterable[str]) -> _Several:
+        """What may change when these parts hear an event, in the order in which it is looked at."""
+        return self.in_order(self.by_hearer.get(name, ()) for name in names)
+
+    def in_order(self, several: Iterable[_Several]) -> _Several:
+        """All of these, each once, in the order in which they are looked at."""
+        found = {id(segment) for segments in several for segment in segments}
         return tuple(segment for segment in self.segments if id(segment) in found)
 
-    def is_due(self, row: Row, at_ms: int) -> bool:
-        """Whether one of these timers is due at exactly this time."""
-        known = row.timers_by_code()
-        for code in self.timers:
-            due = known.get(code)
-            if due is not None and due.due_ms == at_ms:
-                return True
-        return False
-
-    def after_timers(self, codes: Sequence[str], looked: Iterable[str]) -> _Several:
-        """What may have changed when these timers ran, and these parts looked at the customer."""
-        if LOOK in codes:
+    def after_timers(self, timers: Sequence[Timer]) -> _Several:
+        """What may have changed when these timers ran."""
+        if len(timers) == 1:
+            return self.by_timer.get(timers[0].code, ())
+        found = [self.by_timer.get(timer.code, ()) for timer in timers]
+        if any(ones is self.segments for ones in found):
             return self.segments
-        return self.of_parts([*(PART_OF_TIMER.get(code, "") for code in codes), *looked])
+        return self.in_order(found)
 
     def names_at(self, scene: Scene) -> list[str]:
         """The segments that the customer is in by their conditions alone."""
@@ -127,12 +129,29 @@ def watch_for(
         return NOTHING_WATCHED
     segments = [_compiled(rule) for rule in rules]
     ordered = tuple(_in_order(segments))
-    by_part = {part.name: _touched(ordered, part.name) for part in parts}
+    by_part = {part.name: _touched(ordered, part.name, _parts_of) for part in parts}
+    by_hearer = {part.name: _touched(ordered, part.name, _heard_of) for part in parts}
     # With each decision point, so that everybody who buys is looked at by another file in a week.
     timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
-    watch = SegmentWatch(ordered, _checksum(rules), (), by_part, frozenset(timers))
-    by_kind = tuple(watch.of_parts(part.name for part in route) for route in routes)
-    return msgspec.structs.replace(watch, by_kind=by_kind)
+    watch = SegmentWatch(ordered, _checksum(rules), (), by_hearer, timers=frozenset(timers))
+    by_kind = tuple(watch.heard_by(part.name for part in route) for route in routes)
+    by_timer = {**_by_timer(watch, by_part, parts), LOOK: ordered}
+    return msgspec.structs.replace(watch, by_kind=by_kind, by_timer=by_timer)
+
+
+_parts_of, _heard_of = attrgetter("parts"), attrgetter("heard")
+
+
+def _by_timer(
+    watch: SegmentWatch, by_part: Mapping[str, _Several], parts: Sequence[Part[Any]]
+) -> dict[str, _Several]:
+    """What may change when a timer runs, and parts look at the customer after it."""
+    looking = [by_part[part.name] for part in parts if part.look is not None]
+    return {
+        timer.code: watch.in_order([by_part[part.name], *(looking if timer.brings_looks else ())])
+        for part in parts
+        for timer in part.timers
+    }
 
 
 class _Declared(NamedTuple):
@@ -167,21 +186,41 @@ def _compiled(rule: _Declared) -> Watched:
         rule.hold_ms,
         rule.backfill,
         parts=frozenset().union(*(_PARTS_BEHIND[name] for name in names)),
+        heard=frozenset().union(*(_PARTS_HEARD[name] for name in names)),
         within=frozenset(name for _, name in asked_of_lists(rule.when)),
     )
 
 
-def _parts_behind() -> dict[str, frozenset[str]]:
-    """By fact, the parts whose change may change it: its own, and those that this one reads."""
+_OWNERS: Final = {reading: part.name for part in PARTS for reading in part.offers}
+
+
+def _behind() -> dict[str, frozenset[str]]:
+    """By part, itself and those that it reads, and that these read."""
     behind: dict[str, frozenset[str]] = {}
-    owner = {reading: part.name for part in PARTS for reading in part.offers}
     for part in PARTS:
-        read = [behind[owner[reading]] for reading in part.reads]
+        read = [behind[_OWNERS[reading]] for reading in part.reads]
         behind[part.name] = frozenset({part.name}).union(*read)
-    return {name: behind[part.name] for part in PARTS for name in part.facts}
+    return behind
 
 
-_PARTS_BEHIND: Final = _parts_behind()
+_BEHIND: Final = _behind()
+#: By fact, the parts whose change may change it.
+_PARTS_BEHIND: Final = {name: _BEHIND[part.name] for part in PARTS for name in part.facts}
+
+
+def _heard() -> Iterator[tuple[str, frozenset[str]]]:
+    """By fact, the parts that may hear of an event which changes it: of what is found at looks,
+    those alone that it goes by besides.
+    """
+    for name, fact in FACTS.items():
+        found = fact.moves.found if fact.moves is not None else None
+        if found is None:
+            yield name, _PARTS_BEHIND[name]
+        else:
+            yield name, frozenset().union(*(_BEHIND[_OWNERS[reading]] for reading in found))
+
+
+_PARTS_HEARD: Final = dict(_heard())
 
 
 def _in_order(segments: Sequence[Watched]) -> list[Watched]:
@@ -190,11 +229,13 @@ def _in_order(segments: Sequence[Watched]) -> list[Watched]:
     return [by_name[name] for name in order.static_order()]
 
 
-def _touched(segments: _Several, part: str) -> _Several:
-    """Those that a change of this part may change, with those that ask for them."""
+def _touched(
+    segments: _Several, part: str, parts_of: Callable[[Watched], frozenset[str]]
+) -> _Several:
+    """Those that this part may change, with those that ask for them."""
     found: dict[str, Watched] = {}
     for segment in segments:
-        if part in segment.parts or segment.within & found.keys():
+        if part in parts_of(segment) or segment.within & found.keys():
             found[segment.name] = segment
     return tuple(found.values())
 
@@ -237,7 +278,10 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
 
     What a late event changes is seen as of the latest time that is known of the customer.
     """
-    row, now_ms = scene.row, present_ms(scene)
+    row = scene.row
+    known, now_ms = row.due(LOOK), scene.at_ms
+    if row.latest_ms > now_ms or known.handled_ms > now_ms:
+        now_ms = present_ms(scene)
     at = scene
     if now_ms != scene.at_ms:
         at = Scene(row, scene.customer, now_ms, scene.context)
@@ -245,16 +289,15 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
     if state.declared != watch.declared:
         _declare(row.edit(SEGMENTS), scene, watch)
     scene.member_of = at.member_of = state.names()
-    looking = _Looking(scene, state, now_ms, is_news)
-    next_ms = inf
+    looking, standings = _Looking(scene, state, now_ms, is_news), state.standings
+    # Of the others; one that has been put off since is looked at once in vain.
+    next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     for segment in segments:
         holds, until_ms = segment.timing.at(at)
-        if holds or segment.name in state.standings:
+        if holds or segment.name in standings:
             until_ms = looking.follow(segment, holds, until_ms)
-        next_ms = min(next_ms, until_ms)
-    if segments is not watch.segments and (known_ms := row.due(LOOK).due_ms):
-        # Of the others; one that has been put off since is looked at once in vain.
-        next_ms = min(next_ms, known_ms)
+        if until_ms < next_ms:
+            next_ms = until_ms
     row.set_due(LOOK, int(next_ms) if next_ms < inf else 0)
 
 

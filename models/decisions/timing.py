@@ -7,13 +7,14 @@ until the customer's next check-in.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import ceil, floor, inf, isnan
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import ceil, floor, inf, isnan, nan
+from operator import eq, ge, gt, le, lt
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from models.customer.motion import STILL, Moves
+from models.customer.motion import Moves
 from models.customer.part import Fact
 from models.customer.scene import Scene
 from models.decisions.expression import compile_condition, parsed
@@ -28,11 +29,10 @@ _NEAR_MS: Final = 1e-3
 Stands = tuple[bool, float]
 
 
-class _Line(NamedTuple):
-    """A number that changes by ``per_ms``."""
-
-    value: float
-    per_ms: float
+#: A number, by how much it changes a millisecond, and until when that stands; plain, for each look
+#: at a customer makes several.
+_Line = tuple[float, float, float]
+_LineAt = Callable[[Scene], _Line]
 
 
 class Inexact(NamedTuple):
@@ -98,39 +98,42 @@ class _Compiler:
         pair = ast.Compare(left, [op], [right])
         if not self._has_clock(pair):
             return self._until_edges(pair)
-        line = self._line(left), self._line(right)
-        if line[0] is None or line[1] is None or type(op) not in _MEETS_AT_ONCE:
+        one, other = self._line(left), self._line(right)
+        if one is None or other is None or type(op) not in _MEETS_AT_ONCE:
             self.inexact.append(Inexact(ast.unparse(pair), None))
             return _until(_read(pair, self._kinds), self._check_in)
-        edge = self._edge(pair)
-        return _crossing(_read(pair, self._kinds), (line[0], line[1]), type(op), edge)
+        is_quotient = any(isinstance(node, ast.Div) for node in ast.walk(pair))
+        read = _read(pair, self._kinds) if is_quotient else None
+        return _crossing((one, other), type(op), read, self._untimed(pair))
 
     def _until_edges(self, node: ast.expr) -> _At:
         """What only changes at certain times."""
         if self._is_still(node):
             return _for_good(_read(node, self._kinds))
-        return _until(_read(node, self._kinds), self._edge(node))
+        edges = [
+            _end_of(moves)
+            for name in _names_in(node)
+            if (moves := self._facts[name].moves) is not None and not moves.is_still
+        ]
+        if (check_in := self._untimed(node)) is not None:
+            edges.append(check_in)
+        return _until(_read(node, self._kinds), _earliest(edges))
 
-    def _edge(self, node: ast.expr) -> Callable[[Scene], float]:
-        """When one of the facts may be anything else."""
-        edges: list[Callable[[Scene], float]] = []
-        for name in _names_in(node):
-            moves = self._facts[name].moves
-            if moves is None or moves.is_learnt:
-                self.inexact.append(Inexact(ast.unparse(node), name))
-                edges.append(self._check_in)
-            if moves is not None and moves.at is not STILL.at:
-                edges.append(_end_of(moves))
-        if len(edges) == 1:
-            return edges[0]
-        return lambda scene: min([edge(scene) for edge in edges], default=inf)
+    def _untimed(self, node: ast.expr) -> _CheckIn | None:
+        """When somebody is looked at next for what cannot be timed, if there is any of that."""
+        names = [
+            name
+            for name in _names_in(node)
+            if (moves := self._facts[name].moves) is None or moves.is_learnt
+        ]
+        self.inexact += [Inexact(ast.unparse(node), name) for name in names]
+        return self._check_in if names else None
 
-    def _line(self, node: ast.expr) -> Callable[[Scene], _Line] | None:
+    def _line(self, node: ast.expr) -> _LineAt | None:
         """The number as a straight line in time; None if it is none."""
         match node:
             case ast.Constant(value=int() | float() as number):
-                constant = _Line(float(number), 0.0)
-                return lambda _scene: constant
+                return _constant_line(float(number))
             case ast.Name(id=name):
                 return _line_of(name, self._facts[name].moves)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -140,9 +143,7 @@ class _Compiler:
                 return self._combined(left, op, right)
         return None
 
-    def _combined(
-        self, left: ast.expr, op: ast.operator, right: ast.expr
-    ) -> Callable[[Scene], _Line] | None:
+    def _combined(self, left: ast.expr, op: ast.operator, right: ast.expr) -> _LineAt | None:
         one, other = self._line(left), self._line(right)
         if one is None or other is None:
             return None
@@ -164,7 +165,8 @@ class _Compiler:
         return any(known is not None and known.is_clock for known in moves)
 
     def _is_still(self, node: ast.expr) -> bool:
-        return all(self._facts[name].moves is STILL for name in _names_in(node))
+        moves = (self._facts[name].moves for name in _names_in(node))
+        return all(one is not None and one.is_still and not one.is_learnt for one in moves)
 
 
 def _names_in(node: ast.expr) -> Iterator[str]:
@@ -177,7 +179,16 @@ def _read(node: ast.expr, kinds: Mapping[str, type]) -> Callable[[Scene], bool]:
 
 
 def _end_of(moves: Moves) -> Callable[[Scene], float]:
+    edge = moves.edge
+    if edge is not None:
+        return lambda scene: edge(scene) or inf
     return lambda scene: moves.at(scene).until_ms
+
+
+def _earliest(edges: Sequence[Callable[[Scene], float]]) -> Callable[[Scene], float]:
+    if len(edges) == 1:
+        return edges[0]
+    return lambda scene: min([edge(scene) for edge in edges], default=inf)
 
 
 def _for_good(read: Callable[[Scene], bool]) -> _At:
@@ -239,22 +250,41 @@ _HOLDS_AFTER: Final[dict[type[ast.cmpop], tuple[bool, bool]]] = {
 }
 
 
+#: Whether it holds now; none of them does with what is not known.
+_COMPARED: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
+    ast.GtE: ge,
+    ast.Gt: gt,
+    ast.Lt: lt,
+    ast.LtE: le,
+    ast.Eq: eq,
+    ast.NotEq: lambda one, other: one < other or one > other,
+}
+
+
 def _crossing(
-    read: Callable[[Scene], bool],
-    lines: tuple[Callable[[Scene], _Line], Callable[[Scene], _Line]],
+    lines: tuple[_LineAt, _LineAt],
     op: type[ast.cmpop],
-    edge: Callable[[Scene], float],
+    read: Callable[[Scene], bool] | None,
+    check_in: _CheckIn | None,
 ) -> _At:
+    """A comparison of two lines. ``read``: whether it holds, if that does not follow from their
+    values to the last bit. ``check_in``: if there is anything in it that cannot be timed.
+    """
     left, right = lines
-    at_once, holds_after = _MEETS_AT_ONCE[op], _HOLDS_AFTER[op]
+    at_once, holds_after, compared = _MEETS_AT_ONCE[op], _HOLDS_AFTER[op], _COMPARED[op]
 
     def at(scene: Scene) -> Stands:
-        one, other, now_ms = left(scene), right(scene), scene.at_ms
-        holds, until_ms = read(scene), edge(scene)
-        per_ms = one.per_ms - other.per_ms
-        gap = one.value - other.value
+        one, one_per_ms, until_ms = left(scene)
+        other, other_per_ms, other_until_ms = right(scene)
+        holds = compared(one, other) if read is None else read(scene)
+        if other_until_ms < until_ms:
+            until_ms = other_until_ms
+        if check_in is not None and (looked_at_ms := check_in(scene)) < until_ms:
+            until_ms = looked_at_ms
+        per_ms, gap = one_per_ms - other_per_ms, one - other
         if not per_ms or isnan(per_ms) or isnan(gap):
             return holds, until_ms
+        now_ms = scene.at_ms
         meets_ms = now_ms - gap / per_ms
         if abs(meets_ms) == inf:
             return holds, until_ms
@@ -266,45 +296,48 @@ def _crossing(
         if changes_ms <= now_ms and holds is not holds_after[grows] and meets_ms > now_ms - 1:
             # They are equal for this millisecond, or will be in less than the next.
             changes_ms = now_ms + 1
-        return holds, min(until_ms, changes_ms) if changes_ms > now_ms else until_ms
+        return holds, changes_ms if now_ms < changes_ms < until_ms else until_ms
 
     return at
 
 
-def _constant_line(value: float) -> Callable[[Scene], _Line]:
-    line = _Line(value, 0.0)
+def _constant_line(value: float) -> _LineAt:
+    line = value, 0.0, inf
     return lambda _scene: line
 
 
-def _line_of(name: str, moves: Moves | None) -> Callable[[Scene], _Line]:
-    if moves is None or not moves.is_clock:
-        return lambda scene: _Line(float(scene[name]), 0.0)
-    return lambda scene: _Line(float(scene[name]), moves.at(scene).per_ms)
+def _line_of(name: str, moves: Moves | None) -> _LineAt:
+    if moves is None or moves.is_still:
+        return lambda scene: (float(scene[name]), 0.0, inf)
+    if moves.edge is not None:
+        until = _end_of(moves)
+        return lambda scene: (float(scene[name]), 0.0, until(scene))
+    at = moves.at
+    return lambda scene: (float(scene[name]), *at(scene))
 
 
-def _sum(
-    one: Callable[[Scene], _Line], other: Callable[[Scene], _Line], sign: float
-) -> Callable[[Scene], _Line]:
+def _sum(one: _LineAt, other: _LineAt, sign: float) -> _LineAt:
     def line(scene: Scene) -> _Line:
-        left, right = one(scene), other(scene)
-        return _Line(left.value + sign * right.value, left.per_ms + sign * right.per_ms)
+        left, left_per_ms, until_ms = one(scene)
+        right, right_per_ms, other_until_ms = other(scene)
+        earliest_ms = min(until_ms, other_until_ms)
+        return left + sign * right, left_per_ms + sign * right_per_ms, earliest_ms
 
     return line
 
 
-def _scaled(
-    one: Callable[[Scene], _Line], by: Callable[[Scene], _Line]
-) -> Callable[[Scene], _Line]:
+def _scaled(one: _LineAt, by: _LineAt) -> _LineAt:
     def line(scene: Scene) -> _Line:
-        number, factor = one(scene), by(scene).value
-        return _Line(number.value * factor, number.per_ms * factor)
+        number, per_ms, until_ms = one(scene)
+        factor, _, other_until_ms = by(scene)
+        return number * factor, per_ms * factor, min(until_ms, other_until_ms)
 
     return line
 
 
-def _inverse(one: Callable[[Scene], _Line]) -> Callable[[Scene], _Line]:
+def _inverse(one: _LineAt) -> _LineAt:
     def line(scene: Scene) -> _Line:
-        value = one(scene).value
-        return _Line(1 / value if value else float("nan"), 0.0)
+        value, _, until_ms = one(scene)
+        return 1 / value if value else nan, 0.0, until_ms
 
     return line

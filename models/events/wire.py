@@ -393,7 +393,7 @@ def _require_somebody(value: Any, is_blocked: Callable[[str], bool] | None) -> N
 
 def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:
     """The id of one customer; None if ``value`` is none or stands for nobody."""
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return None
     text = id_text(value, path)
     if text is None or is_nobody(text) or (is_blocked is not None and is_blocked(text)):

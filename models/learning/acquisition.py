@@ -110,9 +110,12 @@ class AcquisitionLearner:
 
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
         channels = self._state.days.setdefault(what, {})
-        known = channel in channels or len(channels) < CHANNELS_MAX
-        days = channels.setdefault(channel if known else OTHER, {})
-        days[day] = days.get(day, 0) + amount
+        if channel not in channels:
+            known = len(channels) < CHANNELS_MAX
+            days = channels.setdefault(channel if known else OTHER, {})
+        else:
+            days = channels[channel]
+        days[day] = days[day] + amount if day in days else amount
 
     def state(self) -> AcquisitionState:
         """The whole state, enough to restore the learner."""
@@ -156,9 +159,12 @@ class AcquisitionLearner:
         )
 
     def _within(self, what: str, name: str, today: int, window_days: int) -> int:
-        total = 0
-        for day, amount in self._state.days.get(what, {}).get(name, {}).items():
-            total += amount if today - window_days < day <= today else 0
+        channels = self._state.days.get(what)
+        if channels is None or name not in channels:
+            return 0
+        total, days = 0, channels[name]
+        for day in days:
+            total += days[day] if today - window_days < day <= today else 0
         return total
 
     def _forget(self, until_day: int) -> None:

@@ -30,14 +30,15 @@ class BgNbd(Struct, frozen=True, cache_hash=True):
 
 def cell_of(repeats: int, last_days: float, life_days: float) -> Cell:
     """The cell of the count table a customer is in."""
-    silence = max(round(life_days - last_days), 0)
-    return binned(repeats), binned(min(silence, _DAYS_MAX)), min(round(life_days), _DAYS_MAX)
+    silence, life = round(life_days - last_days), round(life_days)
+    silence = _DAYS_MAX if silence > _DAYS_MAX else silence if silence > 0 else 0
+    return binned(repeats), binned(silence), life if life < _DAYS_MAX else _DAYS_MAX
 
 
 def binned(number: int) -> int:
     """The lower end of the bin of ``number``: all but its leading bits cleared."""
-    spare = max(number.bit_length() - _BITS, 0)
-    return number >> spare << spare
+    spare = number.bit_length() - _BITS
+    return number >> spare << spare if spare > 0 else number
 
 
 def middles(bins: "_Vector") -> "_Vector":

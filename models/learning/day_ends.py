@@ -11,6 +11,11 @@ def day_end_ms(at_ms: int) -> int:
     return at_ms // DAY_MS * DAY_MS + _DAY_END_MS
 
 
+def has_day_ended(before_ms: int, at_ms: int) -> bool:
+    """Whether the end of a day is after the one moment, and not after the other."""
+    return (before_ms - _DAY_END_MS) // DAY_MS < (at_ms - _DAY_END_MS) // DAY_MS
+
+
 def last_day_end_ms(at_ms: int) -> int:
     """The latest end of a day that is not after ``at_ms``."""
     return (at_ms - _DAY_END_MS) // DAY_MS * DAY_MS + _DAY_END_MS

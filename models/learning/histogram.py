@@ -11,12 +11,12 @@ Histogram = dict[int, int]
 def observe(histogram: Histogram, value: float) -> None:
     """Count ``value`` (≥ 0) in its bin."""
     index = bin_of(value)
-    histogram[index] = histogram.get(index, 0) + 1
+    histogram[index] = histogram[index] + 1 if index in histogram else 1
 
 
 def bin_of(value: float) -> int:
     """The bin of ``value``; bin 0 begins at 0."""
-    return floor(log2(1.0 + max(value, 0.0)) * BINS_PER_DOUBLING)
+    return floor(log2(1.0 + (value if value > 0.0 else 0.0)) * BINS_PER_DOUBLING)
 
 
 def middle_of(index: int) -> float:

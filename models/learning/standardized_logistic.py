@@ -34,7 +34,7 @@ class StandardizedLogistic:
         """
         self.count = count = self.count + 1
         means, variances, weights = self.means, self.variances, self.weights
-        standardized: list[float] = []
+        standardized = [0.0] * len(features)
         total = 0.0
         for place, value in enumerate(features):
             before = means[place]
@@ -43,7 +43,7 @@ class StandardizedLogistic:
             variance += ((value - before) * (value - mean) - variance) / count
             means[place], variances[place] = mean, variance
             scaled = (value - mean) / variance**0.5 if variance else 0.0
-            standardized.append(scaled)
+            standardized[place] = scaled
             total += weights[place] * scaled
         gradient = _gradient(total + self.intercept, came_true)
         self.intercept -= INTERCEPT_RATE * gradient
@@ -55,10 +55,10 @@ class StandardizedLogistic:
     def standardized(self, features: tuple[float, ...]) -> list[float]:
         """The features as they are now standardized; 0 for one that never varied."""
         means, variances = self.means, self.variances
-        standardized: list[float] = []
+        standardized = [0.0] * len(features)
         for place, value in enumerate(features):
             variance = variances[place]
-            standardized.append((value - means[place]) / variance**0.5 if variance else 0.0)
+            standardized[place] = (value - means[place]) / variance**0.5 if variance else 0.0
         return standardized
 
     def log_odds(self, standardized: list[float]) -> float:

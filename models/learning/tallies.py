@@ -57,11 +57,12 @@ class TallyLearner:
         if tallied is None:
             tallied = self._state.parts[tally.part] = Tallied()
         tallied.window_days = tally.window_days
+        sums = tallied.sums
         for key, day, amount in tally.sums:
-            days = tallied.sums.get(key)
-            if days is None:
-                days = tallied.sums[key] = {}
-            changed = days.get(day, 0) + amount
+            if key not in sums:
+                sums[key] = {}
+            days = sums[key]
+            changed = days[day] + amount if day in days else amount
             if changed:
                 days[day] = changed
             else:
@@ -88,9 +89,14 @@ class TallyLearner:
             if tallied.window_days <= 0:
                 continue
             last_day = today - tallied.window_days
-            for days in tallied.sums.values():
-                for day in [day for day in days if NO_DAY != day <= last_day]:
-                    del days[day]
+            old = [
+                (days, day)
+                for days in tallied.sums.values()
+                for day in days
+                if NO_DAY != day <= last_day
+            ]
+            for days, day in old:
+                del days[day]
 
 
 def _within(tallied: Tallied, today: int) -> dict[str, int]:
@@ -98,8 +104,8 @@ def _within(tallied: Tallied, today: int) -> dict[str, int]:
     sums: dict[str, int] = {}
     for key, days in tallied.sums.items():
         total = 0
-        for day, amount in days.items():
+        for day in days:
             if day == NO_DAY or last_day < day <= today:
-                total += amount
+                total += days[day]
         sums[key] = total
     return sums

@@ -8,6 +8,8 @@ who did nothing.
 from bisect import bisect_left
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 from msgspec import Struct
@@ -93,14 +95,18 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         counts = self.counts.get(side)
         if counts is None:
             return None
-        all_of_them, below = 0, 0
-        for other, count in enumerate(counts):
-            all_of_them += count
-            below += count if other < place else 0
+        below = _below(counts)
+        all_of_them = below[-1]
         if not all_of_them:
             # Of nobody is known what is expected of them, before there is a model.
             return None
-        return (below + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+        return (below[place] + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+
+
+@lru_cache(maxsize=64)
+def _below(counts: tuple[int, ...]) -> tuple[int, ...]:
+    """How many there are before each bin, and at last in all: cut points stand for weeks."""
+    return tuple(accumulate(counts, initial=0))
 
 
 def _part_of_bin(side: Side, place: int, value: float) -> float:
@@ -146,7 +152,7 @@ class TierCutsLearner:
         self._state.looks += 1
         for key, day, amount in tally.sums:
             if day == NO_DAY:
-                counts[key] = counts.get(key, 0) + amount
+                counts[key] = counts[key] + amount if key in counts else amount
 
     def state(self) -> TierCutsState:
         """The whole state, enough to restore the learner."""

@@ -116,7 +116,7 @@ class Trainer:
         self._state.heard_ms = max(self._state.heard_ms, lesson.timestamp_ms)
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
-            if isinstance(alarms, list):
+            if alarms is not None and isinstance(alarms, list):
                 self.alarms += alarms
         # A sum teaches no model, so it does not bring the next snapshot closer.
         if not isinstance(lesson, Tally):

@@ -199,7 +199,7 @@ def test_what_is_compiled_reaches_its_facts_and_no_builtins() -> None:
 
     assert compiled.holds(Asked())
     assert ["spend", "orders", "segment", "orders"] == asked
-    code, reached = compiled._read.__code__, compiled._read.__globals__
+    code, reached = compiled.holds.__code__, compiled.holds.__globals__
     assert {} == reached["__builtins__"]
     assert {*code.co_names} <= {*reached} - {"__builtins__"}
 

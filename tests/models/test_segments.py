@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.parameters import Parameters
 from config.segments import announcing, load_segments
+from models.catalogue import kind_of
 from models.customer.row import Row
 from models.customer.segments import LOOK, SEGMENTS, told_ms
 from models.decisions.trigger import Trigger
@@ -277,3 +278,44 @@ def test_a_segment_may_ask_for_another_listed_after_it(tmp_path: Path) -> None:
         ("segment-fan-left", iso(JANUARY_1 + 30 * DAY_MS)),
         ("segment-silent-fan-left", iso(JANUARY_1 + 30 * DAY_MS)),
     ] == life.told
+
+
+OF_LOOKS = """\
+segments:
+  - name: buys
+    version: 1
+    when: stage == "purchase"
+  - name: ranked
+    version: 1
+    when: tier in ("vip", "potential", "ordinary")
+  - name: banded
+    version: 1
+    when: churn_band != "" and churn_band_days < 400
+"""
+
+
+def test_what_looks_find_is_entered_with_the_look_and_no_event_asks_for_it(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path, OF_LOOKS)).then(order(JANUARY_1, "A"))
+    watch = life.within.plan.watch
+    heard = {
+        one.name
+        for name in ("page", "Product Viewed", "Order Completed", "Ticket Opened")
+        for one in watch.by_kind[kind_of(name).number]
+    }
+    day_end_ms = at("2026-01-01T23:59:59Z")
+
+    assert set() == heard
+    assert all(segment.timing.inexact == () for segment in watch.segments)
+    # Class and stage an hour after the order, tier and band at the end of the day.
+    assert [] == life.until(JANUARY_1 + HOUR_MS - 1).names
+    assert ["buys"] == life.until(JANUARY_1 + HOUR_MS).names
+    assert ["buys"] == life.until(day_end_ms - 1).names
+    assert ["banded", "buys", "ranked"] == sorted(life.until(day_end_ms).names)
+
+
+def test_whoever_wants_no_decisions_by_who_they_are_leaves_a_band_at_once(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path, OF_LOOKS)).then(order(JANUARY_1, "A")).until(JANUARY_10)
+
+    life.then(happened("Consent Revoked", JANUARY_10 + 1, purpose="personalisation"))
+
+    assert ["buys", "ranked"] == sorted(life.names)

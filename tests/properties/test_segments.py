@@ -23,7 +23,18 @@ from tests.models.lines import PARAMETERS, START_MS, Within, context, happened
 _SPAN_DAYS = 120
 _END_MS = START_MS + 2 * _SPAN_DAYS * DAY_MS
 
-clocks = st.sampled_from(["silent_days", "unseen_days", "cart_idle_hours", "silent_days * 24"])
+clocks = st.sampled_from(
+    [
+        "silent_days",
+        "unseen_days",
+        "cart_idle_hours",
+        "silent_days * 24",
+        "class_days",
+        "stage_days",
+        "tier_days",
+        "churn_band_days",
+    ]
+)
 amounts = st.sampled_from(
     [
         "orders",
@@ -33,6 +44,7 @@ amounts = st.sampled_from(
         "average_order / 3",
         "3 * orders_90d - sessions",
         "silent_days - unseen_days",
+        "tier_score * 10",
     ]
 )
 constants = st.sampled_from(
@@ -53,6 +65,17 @@ leaves = (
     | pairs(clocks, clocks)
     | st.builds("{} < {} <= {}".format, constants, clocks, constants)
     | st.sampled_from(["last_channel == 'web'", "True", "nps_class in ('promoter', '')"])
+    | st.sampled_from(
+        [
+            "customer_class == 'new'",
+            "class_before in ('new', 'existing')",
+            "stage == 'loyalty'",
+            "stage_before == 'consideration'",
+            "tier != 'ordinary'",
+            "churn_band == 'low'",
+            "churn_band_before == ''",
+        ]
+    )
 )
 conditions = st.recursive(
     leaves,

@@ -5,25 +5,20 @@ take depends on the machine and on what else it does; how many there are does no
 which adds a tenth is seen on any machine. ``python -m tests.benchmarks.stages`` tells the time.
 """
 
-import sys
-from pathlib import Path
-from types import CodeType, FrameType
-
 import orjson
 import pytest
 
-import models
 from agents.trials.demo.shop import ShopConfig, simulate
 from models.events.times import iso
 from models.parameters import load_parameters
 from models.replay import Replay
+from tests.replay.calls import calls_of
 
 SHOP = ShopConfig(seed=5, customers=40, start_ms=1_700_000_000_000, days=120)
 #: So many ms of event time from one event to the next, where no days go by.
 STEP_MS = 20
 #: What there may be more of before it must be said here why.
 SLACK = 0.10
-ROOM = str(Path(models.__file__).parent)
 
 
 def spread() -> list[bytes]:
@@ -44,37 +39,14 @@ def dense() -> list[bytes]:
     return found
 
 
-def calls_of(lines: list[bytes], replay: Replay | None = None) -> float:
-    """The calls an event, to functions of `models` and from them."""
-    calls = 0
-    replay = replay or Replay(load_parameters())
-    is_ours: dict[CodeType, bool] = {}
-
-    def count(frame: FrameType, what: str, _: object) -> None:
-        nonlocal calls
-        if what in ("call", "c_call"):
-            code = frame.f_code
-            if code not in is_ours:
-                is_ours[code] = code.co_filename.startswith(ROOM)
-            calls += is_ours[code]
-
-    sys.setprofile(count)
-    try:
-        for number, content in enumerate(lines, 1):
-            replay.feed(content, number)
-    finally:
-        sys.setprofile(None)
-    return calls / len(lines)
-
-
-@pytest.mark.parametrize(("log", "known"), [(spread, 680.0), (dense, 230.0)])
+@pytest.mark.parametrize(("log", "known"), [(spread, 518.0), (dense, 187.0)])
 def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  # type: ignore[no-untyped-def]
     """If it takes more for a good reason, raise the number; if it takes fewer, lower it.
 
-    A twelfth of it is for the shipped segments, which are looked at after orders and when they
-    change by time alone.
+    A fifth of it is for value and lifecycle (`make parts`), most of that at the ends of purchase
+    days and at check-ins.
     """
-    found = calls_of(log())
+    found = calls_of(log(), Replay(load_parameters()))
 
     assert found <= known * (1 + SLACK), f"{found:.1f} calls an event, {known} before"
 
