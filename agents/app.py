@@ -55,17 +55,19 @@ from streams.metrics import Metrics
 from streams.outbox import Outbox, new_outbox_producer
 from streams.owned_partitions import OwnedPartitions
 from streams.pacing import PartitionStanding
+from streams.profile_views import NOBODY, ProfileViews
 from streams.progress import Progress
 from streams.pulse import Pulse, StoodStill
 from streams.quarantine import Quarantine
 from streams.record_batches import PositionError, RecordBatch
 from streams.recovery import RecoveryError
-from streams.redis_views import NOBODY, ProfileViews, TriggerStreams, connect
 from streams.row_file import RowFileError
 from streams.segment_sets import SegmentSets
 from streams.snapshot_store import SnapshotStore
+from streams.store_writes import connect
 from streams.topic_identity import TopicReplaced, TopicWatch
 from streams.topics import declared, require_topics
+from streams.trigger_streams import TriggerStreams
 
 if TYPE_CHECKING:
     from streams.tracing import Traces

@@ -185,7 +185,7 @@ async def _looked_at(
                     return _nothing([number], _TOOK_TOO_LONG)
                 slice_end_s = monotonic() + SLICE_S
         first = search.first(rows)
-        by_segment = search.by_segment if asked.by_segment else UNSET
+        by_segment = dict(search.by_segment) if asked.by_segment else UNSET
         looked = PartitionAsOf(number, as_of, version, search.customers, search.matched, by_segment)
     last = asked.cursor(first[-1]) if first and search.has_more else None
     return CustomerList(first, search.matched, last, (looked,), (), search.counted)

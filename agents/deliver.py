@@ -19,7 +19,7 @@ from streams.graves import Fingerprints
 from streams.metrics import Metrics
 from streams.quarantine import Quarantine
 from streams.record_batches import RecordBatch
-from streams.redis_views import Deliverable, TriggerStreams
+from streams.trigger_streams import Deliverable, TriggerStreams
 
 if TYPE_CHECKING:
     # OpenTelemetry is optional.

@@ -38,9 +38,9 @@ from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
 from streams.outputs import OUTPUTS, Output
 from streams.owned_partitions import OwnedPartition, OwnedPartitions
+from streams.profile_views import ProfileViews
 from streams.pulse import Pulse
 from streams.record_batches import PartitionSlice, Record, RecordBatch
-from streams.redis_views import ProfileViews
 from streams.set_aside import SetAside
 
 if TYPE_CHECKING:

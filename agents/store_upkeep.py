@@ -5,8 +5,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from streams.owned_partitions import OwnedPartitions
-from streams.redis_views import ProfileViews, TriggerStreams
+from streams.profile_views import ProfileViews
 from streams.timed_loop import had_s
+from streams.trigger_streams import TriggerStreams
 
 #: Seconds between looks at whether the store was emptied, or something in it moved.
 LOOK_S = 5.0

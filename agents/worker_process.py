@@ -1,4 +1,4 @@
-"""A worker, or a deliverer, in a process of its own, as anybody would start it."""
+"""A worker, or any other command, in a process of its own, as anybody would start it."""
 
 import os
 import sys
@@ -19,11 +19,6 @@ def start_worker(
     """
     arguments = ["worker", *(["--live"] if is_live else [])]
     start_command(process, arguments, {**environ, variable_of("web_port"): str(port)})
-
-
-def start_deliverer(process: ServerProcess, environ: Mapping[str, str], port: int) -> None:
-    """Start a deliverer to the endpoints that are set, whose health and metrics are at ``port``."""
-    start_command(process, ["deliver"], {**environ, variable_of("web_port"): str(port)})
 
 
 def start_command(

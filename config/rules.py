@@ -22,6 +22,7 @@ from config.refusal_words import in_words
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
+SHIPPED_PARTS = f"{SHIPPED}parts/"
 
 
 class RuleError(ValueError):

@@ -25,20 +25,9 @@ _REDIS_URL = r"^(redis|rediss|unix)://\S+\Z"
 _ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?\Z"
 _SECRET = Meta(extra={"secret": True})
 
-#: Secrets that may be in a file instead, named by the variable with _FILE.
-SECRETS_IN_FILES = (
-    "redis_url",
-    "sasl_password",
-    "ssl_key_password",
-    "erasure_salt",
-    "web_token",
-)
 SECRET_BYTES_MAX = 64 * 1024
 #: As long as raw topics are kept: an outage that they outlive must not cost the log anything.
 LOG_RETENTION_MS_MIN = 7 * DAY_MS
-
-# Variables that only the Makefile and the tests read: not settings, but setting one is no error.
-TOOLING_VARIABLES: Mapping[str, str] = {}
 
 
 def _doc(description: str, example: str | None = None, pattern: str | None = None) -> Meta:
@@ -318,6 +307,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The consumer group as the broker knows it."""
         return self.topic_prefix + self.group
 
+    def endpoint_group(self, endpoint: str) -> str:
+        """The consumer group of an endpoint, as the broker knows it."""
+        return f"{self.group_id}-webhook-{endpoint}"
+
     @property
     def redis_url_redacted(self) -> str:
         """The Redis address without its password, for logs."""
@@ -355,14 +348,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """The fields without passwords, which msgspec's own version would show."""
-        redacted = {
-            "redis_url": self.redis_url_redacted,
-            "sasl_password": "***" if self.sasl_password else "",
-            "ssl_key_password": "***" if self.ssl_key_password else "",
-            "erasure_salt": "***" if self.erasure_salt else "",
-            "web_token": "***" if self.web_token else "",
-        }
-        return [(n, redacted.get(n, getattr(self, n))) for n in self.__struct_fields__]
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        hidden = {name: "***" for name in SECRETS_IN_FILES if shown[name]}
+        return list({**shown, **hidden, "redis_url": self.redis_url_redacted}.items())
+
+
+def _is_secret(kind: Any) -> bool:
+    return _SECRET in kind.__metadata__
+
+
+#: Secrets, which may be in a file instead, named by the variable with _FILE.
+SECRETS_IN_FILES = tuple(
+    field.name for field in msgspec.structs.fields(Settings) if _is_secret(field.type)
+)
 
 
 def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
@@ -403,8 +401,7 @@ def describe() -> list[Variable]:
 
 def known_variables() -> frozenset[str]:
     """Every variable with our prefix that may be set."""
-    settings = {variable_of(name) for name in Settings.__struct_fields__}
-    return frozenset(settings | TOOLING_VARIABLES.keys())
+    return frozenset(map(variable_of, Settings.__struct_fields__))
 
 
 def variable_of(field: str) -> str:
@@ -456,10 +453,6 @@ def _fix(kind: Any, error: msgspec.ValidationError) -> str:
     if examples := schema.get("examples"):
         return f"set it as in {examples[0]!r}, or unset it to get the default"
     return str(error)
-
-
-def _is_secret(kind: Any) -> bool:
-    return _SECRET in kind.__metadata__
 
 
 def _checked(settings: Settings) -> Settings:

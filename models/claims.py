@@ -27,7 +27,7 @@ def told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     if event.name == SPLIT:
         said = LinkSaid(event.properties.id, customer, BY_SPLIT, until=at_ms)
         return [LinkRecord(UNLINK, event.properties.id, at_ms, said)]
-    if not event.identified or not plan.parameters.identity.enabled:
+    if not claims_ids(event, plan):
         return []
     if event.name == MERGED:
         return _claimed(row, event.properties.from_user_id, customer, at_ms, BY_MERGE, plan)
@@ -38,6 +38,13 @@ def told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     ]
 
 
+def claims_ids(event: Event, plan: Plan) -> bool:
+    """Whether a user's event says of other ids that they are theirs."""
+    if not event.identified or not plan.parameters.identity.enabled:
+        return False
+    return event.name == MERGED or any(event.named)
+
+
 def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str, plan: Plan) -> list[LinkRecord]:
     state = row.edit(IDENTITIES)
     is_news = note_claimed(state.claimed, id_, at_ms, by)
@@ -46,7 +53,10 @@ def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str, plan: Plan) -
         # It is no visitor any more of whom there may be too many.
         claim.is_sent_home = False
     said = LinkSaid(id_, person, by, owner=state.person, away=claim.is_sent_home)
-    records = [LinkRecord(CLAIM, id_, at_ms, said)] if is_news else []
+    # One that others have shared hears of its ids when it is its own again, and tells them then:
+    # until then its row is of what was done apart, and can have none.
+    is_told = is_news and not state.is_apart
+    records = [LinkRecord(CLAIM, id_, at_ms, said)] if is_told else []
     return [*records, *within_limits(row, person, at_ms, plan)]
 
 

@@ -10,14 +10,14 @@ from models.customer.contacts import CONTACTS, SUPPRESSIONS_MAX, Contacts
 from models.customer.identities import note_visitor
 from models.customer.registry import PARTS
 from models.customer.row import Row, RowError, decode_row, encode_row
-from models.customer.timeline import EVENTS_MAX, TIMELINE
 
 
 def has_content(written: bytes, expected: bytes) -> bool:
     """Whether a row is what this release would have written, but for how an earlier one packed its
     parts, for ids of messages that this one would have dropped by now, and for what earlier ones
-    did not note: that somebody is a visitor, or was in both groups of the holdout, what happened
-    last, and what was rejected before the latest moments. So of each of a person's ids.
+    did not note: that somebody is a visitor, or was in both groups of the holdout, and what was
+    rejected before the latest moments. So of each of a person's ids. Parts that an earlier release
+    did not know are compared as they are: see `models.parts_in_force`.
     """
     if written == expected:
         return True
@@ -43,9 +43,6 @@ def _overlook(row: Row, other: Row) -> None:
 
 
 def _overlook_what_was_not_kept(row: Row, other: Row) -> None:
-    happened = [list(one.read(TIMELINE).moments()) for one in (row, other)]
-    if _is_begun_later(*happened, is_full=len(happened[1]) == EVENTS_MAX):
-        row.replace(TIMELINE, other.read(TIMELINE))
     mine, theirs = row.read(CONTACTS), other.read(CONTACTS)
     is_full = len(theirs.suppressed()) == SUPPRESSIONS_MAX
     if _is_begun_later(_earlier(mine), _earlier(theirs), is_full=is_full):
@@ -71,7 +68,7 @@ def _is_begun_later(
 
 
 #: The sections of a profile that rows which an earlier release began have less of.
-_BEGUN_LATER = frozenset({"timeline", "suppressions"})
+_BEGUN_LATER = frozenset({"suppressions"})
 _SECTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 

@@ -19,7 +19,6 @@ from config.parameters import Parameters
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
 from models.customer.row import decode_row
 from models.customer.scene import Context, Scene
-from models.customer.segments import declared, member_of
 from models.customer_counts import Counted, CountError, Counts, Way, known_value, ways_in
 from models.decisions.expression import (
     Condition,
@@ -37,6 +36,7 @@ from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.events.times import iso
 from models.links import is_told
+from models.segment_counts import SegmentCount, SegmentCounts
 
 TOP_MAX, TOP = 1_000, 50
 #: Facts shown of each customer besides those that condition and number name.
@@ -219,7 +219,8 @@ def _place_in(cursor: str, identity: str) -> Place:
 
 class PartitionAsOf(Struct, frozen=True, rename="camel"):
     """How a partition was looked at: at which time of its clock, by which model, how many customers
-    it has, how many of them match, and if it was asked how many of those are in which segment.
+    it has, how many of them match, and if it was asked how many of those are in which segment and
+    have come to it lately.
     """
 
     partition: int
@@ -227,7 +228,12 @@ class PartitionAsOf(Struct, frozen=True, rename="camel"):
     model_version: int
     customers: int
     matched: int
-    by_segment: dict[str, int] | UnsetType = UNSET
+    by_segment: dict[str, SegmentCount] | UnsetType = UNSET
+
+
+def counts_by_segment(partitions: Iterable[PartitionAsOf]) -> SegmentCounts:
+    """How many are in each segment over all of these partitions."""
+    return SegmentCounts().add(one.by_segment or {} for one in partitions)
 
 
 class Unanswered(Struct, frozen=True, rename="camel"):
@@ -270,7 +276,7 @@ class Search:
         self.customers = 0
         self.matched = 0
         #: How many of these are in each segment that has any, if it was asked.
-        self.by_segment: dict[str, int] = {}
+        self.by_segment = SegmentCounts()
         self._asked = asked
         self._at_ms = at_ms
         self._context = context
@@ -289,8 +295,7 @@ class Search:
                 return
         self.matched += 1
         if self._asked.by_segment:
-            for name in declared(member_of(scene)):
-                self.by_segment[name] = self.by_segment.get(name, 0) + 1
+            self.by_segment.look(scene)
         by, after = self._asked.by, self._asked.after
         place = Place.of(by.value(scene) if by is not None else None, customer)
         if self._asked.ways:

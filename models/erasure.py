@@ -31,7 +31,7 @@ from models.events.link_record import (
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
 from models.headcount import Headcount
-from models.linked_id import freed, goes_with, owner_of
+from models.linked_id import freed, goes_with, is_users, owner_of
 from models.plan import Plan
 
 
@@ -188,7 +188,7 @@ def _told(row: Row, order: _Order, plan: Plan) -> list[LinkRecord]:
     if person in claimants:
         claimants.discard(person)
         records.append(_erase(order, person, person, customer, since_ms))
-    if not _stays_named(state, order):
+    if not _stays_named(row, order):
         until = LinkSaid(customer, "", until=order.at_ms, historical=order.historical)
         records += [
             LinkRecord(RELEASE, user, order.said_ms, replace(until, person=user))
@@ -205,15 +205,15 @@ def _erase(order: _Order, to: str, person: str, id_: str, since_ms: int = 0) -> 
     return LinkRecord(ERASE, to, order.said_ms, said)
 
 
-def _stays_named(state: Identities, order: _Order) -> bool:
-    """Whether others' claims stay: on an id that went because of a person who shared it."""
-    return bool(order.by) and not state.is_user
+def _stays_named(row: Row, order: _Order) -> bool:
+    """Whether others' claims stay: on a visitor's id that went with one who shared it."""
+    return bool(order.by) and not is_users(row)
 
 
 def _still_named(row: Row, order: _Order) -> Row | None:
     state = row.read(IDENTITIES)
     others = {user: claim for user, claim in state.claims.items() if user != order.by}
-    if not others or not _stays_named(state, order):
+    if not others or not _stays_named(row, order):
         return None
     named = Row()
     named.edit(IDENTITIES).claims = others

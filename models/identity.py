@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from config.parameters import Parameters
-from models.customer.churn import CHURN
+from models.customer.churn import CHURN, DECISION
 from models.customer.consent import CONSENT_CHANGED
 from models.customer.contacts import CONTACTS, Outcome
 from models.customer.holdout import are_apart
@@ -26,6 +26,7 @@ from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
 from models.events.event import Event
 from models.events.rejection import Rejected
+from models.inactivity import INACTIVE
 from models.learning.lessons import Tally
 from models.plan import Plan
 
@@ -34,6 +35,10 @@ from models.plan import Plan
 OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS)
 #: Those of them that go by what all other parts know.
 _ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS)
+#: Timers that go by what was decided, by labels, or by when the person last did anything.
+_TIMERS_OF_THE_PERSON: frozenset[str] = frozenset(
+    {INACTIVE, *(timer.code for part in OF_THE_PERSON for timer in part.timers)} - {DECISION}
+)
 _MESSAGE_BYTES = 8
 
 
@@ -150,15 +155,20 @@ def split(
         row, _Change(person, id_, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT
     )
     if len(row.ids) == 1:
+        # They ran for their own id all the while.
+        row.take_timers(row.ids[person].row.packed_timers(), _TIMERS_OF_THE_PERSON)
         row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
     return leaving, [*effects, *lost]
 
 
 def copy_of(row: Row) -> Row:
-    """What a customer has come to, without whose ids are whose."""
-    copied = decode_row(encode_row(row))
+    """What a customer has come to, without whose ids are whose; whether it is a visitor's id stays,
+    because parts ask for it.
+    """
+    copied, state = decode_row(encode_row(row)), row.read(IDENTITIES)
     copied.ids = NO_IDS
-    copied.replace(IDENTITIES, Identities())
+    kept = Identities(is_visitor=state.is_visitor, is_user=state.is_user)
+    copied.replace(IDENTITIES, kept)
     return copied
 
 
@@ -177,6 +187,7 @@ def returned(
     """
     with_labels_of(row, left)
     _hand_back_outcomes(left, row)
+    timers = row.packed_timers()
     # Nothing is news of this time but the labels: the rest was known when it happened.
     scene = Scene(row, id_, row.latest_ms, context)
     for part in PARTS:
@@ -184,6 +195,7 @@ def returned(
             part.reunited(scene, left.read(part), apart.read(part), 1)
     now = Scene(row, id_, max(at_ms, row.latest_ms), context)
     CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
+    row.take_timers(timers, _TIMERS_OF_THE_PERSON)
     if CONSENT_CHANGED in scene.moments:
         # What is refused holds from now on.
         now.raise_moment(CONSENT_CHANGED)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from config.parameters import Parameters
 from models import identity
-from models.claims import BY_LIMIT, owner_told
+from models.claims import BY_LIMIT, claims_ids, owner_told
 from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS, OUTCOMES
 from models.customer.engagement import ENGAGEMENT
@@ -36,8 +36,10 @@ def began(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     """Note as what the id does something; what waited for that follows from it."""
     state = row.read(IDENTITIES)
     if event.identified:
-        # What came of our own messages is told under whatever id these named.
-        if event.kind.is_passive or event.name in OUTCOMES:
+        # What came of our own messages is told under whatever id these named. But whoever has ids
+        # is a user and nobody's visitor: two who claim each other would tell each other for ever.
+        is_told_of = event.kind.is_passive or event.name in OUTCOMES
+        if is_told_of and not claims_ids(event, plan):
             return []
         if state.is_user or not (state.is_visitor or state.claims):
             return []
@@ -113,9 +115,17 @@ def _let_go(record: LinkRecord, person: str, until_ms: int) -> LinkRecord:
     return LinkRecord(RELEASE, person, record.at_ms, said)
 
 
+def is_users(row: Row) -> bool:
+    """Whether something was done with this id as a user's: of most users that is noted nowhere, but
+    what was not done by a visitor was.
+    """
+    state = row.read(IDENTITIES)
+    return state.is_user or (bool(row.latest_ms) and not state.is_visitor)
+
+
 def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
     """Who claims this id, the first before all. A user becomes another's by an act alone."""
-    is_user = state.is_user or (bool(row.latest_ms) and not state.is_visitor)
+    is_user = is_users(row)
     return sorted(
         (claim.first_ms, user)
         for user, claim in state.claims.items()

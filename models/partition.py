@@ -31,6 +31,7 @@ from models.learning.day_ends import has_day_ended
 from models.learning.lessons import DayEnd, Taught
 from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition_state import GRAVES_FORMAT, PartitionState
+from models.parts_in_force import begun_later, known, switched
 from models.plan import Plan
 from models.repeats import is_repeated
 
@@ -120,8 +121,7 @@ class Partition:
             self.state.format = GRAVES_FORMAT
         self._plan = plan
         self._snapshots = snapshots
-        self._context = plan.context(snapshot)
-        self._refresh()
+        self._switch_to(plan, self.state.applied + 1)
         # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
         # and a customer is pushed again only for an earlier timer than the one scheduled. Only
         # those before `_near_ms` are in the heap: few of a million are due within a day.
@@ -244,6 +244,19 @@ class Partition:
             return True
         inactivity.watch(row, clock_ms, inactive_ms)
         return False
+
+    def switch_parts(self, plan: Plan, since: int) -> None:
+        """Fold the record at ``since``, which is the next, and all after it with other parts."""
+        self._plan = plan
+        self._switch_to(plan, since)
+
+    def _switch_to(self, plan: Plan, since: int) -> None:
+        state = self.state
+        noted = known(state.in_force, state.applied)
+        state.in_force = switched(noted, since, self.as_of_ms, plan.parts)
+        self._context = plan.context(self.snapshot)
+        self._context.begun_ms = begun_later(state.in_force)
+        self._refresh()
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from models.customer.row import ROW_FORMAT, RowError, format_of, require_format
 from models.events.foreign import UNREADABLE
+from models.parts_in_force import InForce, Replaced
 
 #: The format of the state of a partition in which somebody was erased, so that a release that would
 #: bring them back refuses it. All others stay as they are.
@@ -21,7 +22,8 @@ class PartitionState(Struct, array_like=True):
     decides aloud, None while it rehearses; the default is that of states by releases that did not
     rehearse. ``rehearsed``: how many decisions were held back, for people: after a crash, those of
     the batch in hand may be missing. ``waits_since_ms``: when the broker took the first event that
-    did not move the clock, because history may still come.
+    did not move the clock, because history may still come. ``in_force``: the parts that its rows
+    are made of, and ``replaced``: those of rows before a rebuild; see `models.parts_in_force`.
     """
 
     format: int = ROW_FORMAT
@@ -36,6 +38,8 @@ class PartitionState(Struct, array_like=True):
     rehearsed: int = 0
     waits_since_ms: int = 0
     generations: dict[str, tuple[str, ...]] = {}
+    in_force: tuple[InForce, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
 
 
 def rehearsing_state() -> PartitionState:

@@ -1,6 +1,6 @@
 """The plan of a deployment, built from its parameters at start."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import nan
 from typing import Any, Final, NamedTuple
 
@@ -40,7 +40,8 @@ class Plan(NamedTuple):
     are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
-    ``watch``: segments and other conditions that are looked at as they change.
+    ``watch``: segments and other conditions that are looked at as they change. ``parts``: the codes
+    of those that are on.
     """
 
     parameters: Parameters
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     names: Mapping[bytes, str] = NAMES
     watch: SegmentWatch = NOTHING_WATCHED
     looks: Looks = NO_LOOKS
+    parts: tuple[str, ...] = ()
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -92,7 +94,19 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
         watch=watch_for(parameters, on, routes),
         looks={part.name: part.look for part in on if part.look is not None},
+        parts=tuple(sorted(part.code for part in on)),
     )
+
+
+def plan_with(plan: Plan, codes: Collection[str]) -> Plan:
+    """The plan of the same deployment while parts of these ``codes`` were in force, and no other
+    that has a switch.
+    """
+    parameters = plan.parameters
+    for part in PARTS:
+        if part.has_switch and part.is_on(parameters) != (part.code in codes):
+            parameters = part.switched(parameters, on=part.code in codes)
+    return plan if parameters is plan.parameters else plan_for(parameters)
 
 
 def _check_sums(parts: tuple[Part[Any], ...], parameters: Parameters) -> None:

@@ -24,7 +24,7 @@ from models.events.dead_letter import (
 )
 from models.events.foreign import UNREADABLE, Foreign
 from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, running
-from streams.topic_scan import Span, scan, spans_of
+from streams.topic_scan import Span, scan, scan_together, spans_of
 
 IN_FLIGHT_MAX = 1_000
 #: Letters that one record closes.
@@ -77,22 +77,41 @@ ReadWebhook = Callable[[DeadLetter], list[Parcel]]
 
 
 async def read_dead_letters(
-    settings: Settings, *, newest: int | None = None, with_closed: bool = False
+    settings: Settings, *, with_closed: bool = False
 ) -> AsyncGenerator[StoredLetter, None]:
-    """Every dead letter so far, or about the ``newest`` of each partition; those that were put back
-    only ``with_closed``.
-    """
+    """Every dead letter so far; those that were put back only ``with_closed``."""
     async with running(new_reader(settings), settings) as reader:
         for span in await spans_of(reader, DEAD_LETTERS, settings):
-            begin = span.begin if newest is None else max(span.begin, span.end - newest)
-            read = span._replace(begin=begin)
             # What closes a letter comes after it.
-            closed = set() if with_closed else await _closed(reader, read, settings)
-            async for records in scan(reader, read, settings):
+            closed = set() if with_closed else await _closed(reader, span, settings)
+            async for records in scan(reader, span, settings):
                 for record in records:
                     entry = decode_stored(record.value)
                     if not isinstance(entry, Closing) and record.offset not in closed:
                         yield StoredLetter(record.timestamp, record.partition, record.offset, entry)
+
+
+async def newest_letters(
+    settings: Settings, count: int, *, with_closed: bool = False
+) -> list[StoredLetter]:
+    """About the newest ``count`` of each partition, in its order; those that were put back only
+    ``with_closed``.
+    """
+    letters: dict[tuple[int, int], StoredLetter] = {}
+    closed: set[tuple[int, int]] = set()
+    async with running(new_reader(settings), settings) as reader:
+        spans = await spans_of(reader, DEAD_LETTERS, settings)
+        newest = [span._replace(begin=max(span.begin, span.end - count)) for span in spans]
+        async for (_, number), records in scan_together(reader, newest, settings):
+            for record in records:
+                entry = decode_stored(record.value)
+                if isinstance(entry, Closing):
+                    closed.update((number, offset) for offset in entry.offsets)
+                    continue
+                place = number, record.offset
+                letters[place] = StoredLetter(record.timestamp, *place, entry)
+    gone = set() if with_closed else closed
+    return [letter for place, letter in sorted(letters.items()) if place not in gone]
 
 
 async def _closed(reader: AIOKafkaConsumer, span: Span, settings: Settings) -> set[int]:

@@ -9,8 +9,8 @@ from streams.vitals import DeploymentFacts, in_partitions
 
 #: With fewer moments at which nothing was done, that is no news.
 MOMENTS_MANY = 20
-#: The gates that are told.
-_GATES_TOLD = 3
+#: The gates that are told, and the kinds of decisions.
+_GATES_TOLD, _KINDS_TOLD = 3, 5
 
 
 def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Finding]:
@@ -46,13 +46,13 @@ def delivery_findings(facts: DeploymentFacts) -> Iterator[Finding]:
         return
     of_newest = f", of the newest {found.read:,}" if found.read < found.count else ""
     when = f"in the last hour{of_newest}"
-    delivered = _by_count(found.delivered) or "none"
+    delivered = _kinds(found.delivered) or "none"
     if found.held_back:
         counts = found.held_back.values()
         yield notice(
             "deliveries",
             f"{when}, {counted(sum(counts), 'decision')} came too late for Redis: "
-            f"{_by_count(found.held_back)}; delivered: {delivered}",
+            f"{_kinds(found.held_back)}; delivered: {delivered}",
             f"nothing, if events are published long after; else see what waits, above. "
             f"{variable_of('deliver_max_age')} bounds the age of triggers (0: none), `due` in the "
             f"file of actions that of actions",
@@ -80,6 +80,15 @@ def _gates(facts: DeploymentFacts, when: str) -> Iterator[Finding]:
         yield notice(
             "gates", words, "`keepstream explain ID` says of a decision why nothing was done"
         )
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    """The most frequent kinds, and how many decisions are of others."""
+    told = _by_count(counts, most=_KINDS_TOLD)
+    others = sorted(counts.values(), reverse=True)[_KINDS_TOLD:]
+    if not others:
+        return told
+    return f"{told} and {sum(others):,} of {counted(len(others), 'other kind')}"
 
 
 def _by_count(counts: Mapping[str, int], most: int | None = None) -> str:

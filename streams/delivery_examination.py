@@ -17,11 +17,11 @@ from models.decisions.trigger import (
     is_too_old,
 )
 from models.events.foreign import Foreign
-from streams.topic_scan import Span, scan
+from streams.topic_scan import Span, scan_together
 from streams.vitals import Deliveries
 
 #: Newest records of each partition that are looked at.
-DECISIONS_READ_MAX = 2_000
+DECISIONS_READ_MAX = 500
 
 
 class DeliveryCounts:
@@ -72,17 +72,20 @@ async def examine_deliveries(
     When a decision was delivered is known by when it was made: Redis takes it right after, but for
     an outage. One that still waits is judged by now.
     """
-    counts, total = DeliveryCounts(settings.deliver_max_age_ms), 0
-    for span in spans:
-        total += span.end - span.begin
-        newest = span._replace(begin=max(span.begin, span.end - DECISIONS_READ_MAX))
-        done = committed.get(span.partition, 0)
-        async for records in scan(reader, newest, settings):
-            for record in records:
-                if (decision := _decision(record)) is not None:
-                    at_ms = record.timestamp if record.offset < done else now_ms
-                    counts.add(decision, at_ms)
-    return counts.counted(total)
+    counts, of_the_hour = DeliveryCounts(settings.deliver_max_age_ms), list(spans)
+    newest = [
+        span._replace(begin=max(span.begin, span.end - DECISIONS_READ_MAX)) for span in of_the_hour
+    ]
+    async for partition, records in scan_together(reader, newest, settings):
+        done = committed.get(partition, 0)
+        for record in records:
+            if (decision := _decision(record)) is not None:
+                counts.add(decision, record.timestamp if record.offset < done else now_ms)
+    return counts.counted(_length(of_the_hour))
+
+
+def _length(spans: Iterable[Span]) -> int:
+    return sum(span.end - span.begin for span in spans)
 
 
 def _decision(record: ConsumerRecord) -> Decision | None:

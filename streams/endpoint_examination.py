@@ -4,6 +4,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from aiokafka import AIOKafkaConsumer
 from kafka import KafkaAdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,8 +12,7 @@ from config import topics
 from config.settings import Settings
 from streams.recent_offsets import RecentOffsets
 from streams.vitals import EndpointFact
-from streams.webhooks.feed import group_of
-from streams.webhooks.undelivered import unsettled
+from streams.webhooks.undelivered import unsettled_within
 from streams.worker_group import committed_offsets, described
 
 #: How long a deliverer is waited for.
@@ -24,11 +24,13 @@ _TOLD = {
 }
 
 
-async def undelivered_counts(settings: Settings, log: RecentOffsets) -> Mapping[str, int]:
+async def undelivered_counts(
+    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
+) -> Mapping[str, int]:
     """How many messages of each endpoint were set aside and not settled; none without a topic."""
-    if not log.of(settings.topic(topics.UNDELIVERED)):
-        return {}
-    return Counter(refused.endpoint for refused in await unsettled(settings, None))
+    spans = [log.span(tp, 0) for tp in log.of(settings.topic(topics.UNDELIVERED))]
+    found = await unsettled_within(reader, spans, settings)
+    return Counter(refused.endpoint for refused in found)
 
 
 def examine_endpoints(
@@ -41,7 +43,7 @@ def examine_endpoints(
     """Every endpoint that has a group, or of which something was set aside; ``standing``: what a
     deliverer said.
     """
-    prefix = group_of(settings, "")
+    prefix = settings.endpoint_group("")
     groups = {str(found["group_id"]) for found in admin.list_groups()}
     grouped = {group.removeprefix(prefix) for group in groups if group.startswith(prefix)}
     return tuple(
@@ -60,7 +62,7 @@ def _endpoint(
     undelivered: int,
     standing: Mapping[str, bool],
 ) -> EndpointFact:
-    group = group_of(settings, name)
+    group = settings.endpoint_group(name)
     committed = committed_offsets(admin, group, tries=1)
     waiting = 0
     for topic in topics.DELIVERED_TOPICS:

@@ -31,7 +31,7 @@ from streams.recent_offsets import Offsets, RecentOffsets, all_partitions, recen
 from streams.refusal_examination import examine_foreign, examine_letters, examine_names
 from streams.state_examination import examine_partitions, examine_snapshot
 from streams.store_examination import examine_store
-from streams.topics import TopicsError, check_topics, declared, partition_counts
+from streams.topics import TopicsError, declared, partition_counts, topic_problems
 from streams.vitals import (
     Deliveries,
     DeploymentFacts,
@@ -40,6 +40,9 @@ from streams.vitals import (
     PartitionFact,
     Store,
 )
+
+#: How long the broker may keep a question of the next stretch behind one that finds nothing new.
+FETCH_WAIT_MS = 10
 
 OnStep = Callable[[str], object]
 
@@ -73,7 +76,7 @@ def _examine_broker(
     standing, deliverer_error = _asked(deliverer)
     with closing(new_admin(settings)) as admin:
         on_step("topics")
-        problems = tuple(str(problem) for problem in check_topics(settings))
+        problems = tuple(str(problem) for problem in topic_problems(admin, settings))
         names = [topic.name for topic in declared(settings)]
         partitions = all_partitions(partition_counts(admin, names))
         log = recent_offsets(
@@ -133,16 +136,18 @@ class _Read(NamedTuple):
 
 
 async def _read(settings: Settings, log: RecentOffsets, committed: Offsets) -> _Read:
-    undelivered = asyncio.create_task(undelivered_counts(settings, log))
-    async with running(new_reader(settings), settings) as reader:
-        partitions = await examine_partitions(reader, settings, log)
+    # What it asks for is there: no question waits for more to come.
+    async with running(new_reader(settings, fetch_max_wait_ms=FETCH_WAIT_MS), settings) as reader:
         snapshot, error = await examine_snapshot(reader, settings, log)
-        letters = await examine_letters(reader, settings, log)
-        deliveries = await _deliveries(reader, settings, log, committed)
-        misnamed = await examine_names(reader, settings, log)
-        foreign = await examine_foreign(reader, settings, log)
         return _Read(
-            partitions, snapshot, error, letters, deliveries, misnamed, foreign, await undelivered
+            partitions=await examine_partitions(reader, settings, log),
+            snapshot=snapshot,
+            snapshot_error=error,
+            letters=await examine_letters(reader, settings, log),
+            deliveries=await _deliveries(reader, settings, log, committed),
+            misnamed=await examine_names(reader, settings, log),
+            foreign=await examine_foreign(reader, settings, log),
+            undelivered=await undelivered_counts(reader, settings, log),
         )
 
 

@@ -17,7 +17,8 @@ from models.comparison import has_content
 from models.events.rejection import Rejected
 from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
-from models.partition_state import encode_state, rehearsing_state
+from models.partition_state import PartitionState, encode_state, rehearsing_state
+from models.parts_in_force import known, replaced
 from models.plan import Plan, plan_for
 from streams.archive.key_reading import Keys
 from streams.archive.unsealing import Unsealed
@@ -153,6 +154,7 @@ class Rebuilding:
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                     if not index % ROWS_PER_FLUSH:
                         await flush_or_explain(outbox, self._settings, AGAIN)
+                _note_what_was_replaced(fold.state, stored.state)
                 key, value, headers = state_record(
                     encode_state(fold.state), origin, 0, _secrets(stored, anew.keys)
                 )
@@ -166,6 +168,12 @@ class Rebuilding:
             different=len(different) + len(gone) + len(graves),
             gone=str(anew.gone) if anew.gone is not None and anew.gone.gone else "",
         )
+
+
+def _note_what_was_replaced(anew: PartitionState, before: PartitionState) -> None:
+    """What was decided and taught so far came of rows with the parts that were in force then."""
+    noted, until = known(before.in_force, before.applied), before.applied + 1
+    anew.replaced = replaced(before.replaced, noted, until, anew.in_force)
 
 
 def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:

@@ -40,6 +40,10 @@ class RecentOffsets(NamedTuple):
         begin = max(begin, self.begins[partition])
         return Span(ReaderPartition(*partition), begin, self.ends[partition])
 
+    def newest(self, topic: str, count: int) -> list[Span]:
+        """Of each partition of the topic with this full name so many of the last hour's records."""
+        return [self.span(tp, max(self.hour[tp], self.ends[tp] - count)) for tp in self.of(topic)]
+
     def of(self, topic: str) -> list[TopicPartition]:
         """The partitions of the topic with this full name."""
         return sorted(tp for tp in self.ends if tp.topic == topic)

@@ -19,10 +19,10 @@ from models.events.refusals import Misnamed, Refusals
 from streams.dead_letters import decode_stored
 from streams.quarantine import DECODERS, why_foreign
 from streams.recent_offsets import Offsets, RecentOffsets
-from streams.topic_scan import scan
+from streams.topic_scan import scan_together
 from streams.vitals import ForeignRecords, Letters, LoudCause
 
-LETTERS_READ_MAX = 50_000
+LETTERS_READ_MAX = 10_000
 #: Newest records of each partition of clickstream whose names are looked at.
 NAMES_READ_MAX = 2_000
 #: Newest records of each partition of an internal topic that are looked at.
@@ -36,28 +36,27 @@ async def examine_letters(
     partitions = log.of(settings.topic(topics.DEAD_LETTERS))
     if not partitions:
         return None
-    reasons: Counter[str] = Counter()
     windows = [Refusals() for _ in log.windows_ms]
-    closed = 0
-    for tp in partitions:
-        begin = max(log.hour[tp], log.ends[tp] - LETTERS_READ_MAX)
-        by_offset: dict[int, str] = {}
-        closings: list[Closing] = []
-        async for records in scan(reader, log.span(tp, begin), settings):
-            for record in records:
-                letter = decode_stored(record.value)
-                if isinstance(letter, Closing):
-                    closings.append(letter)
-                    continue
-                by_offset[record.offset] = str(letter.reason) if letter else "no dead letter"
-                if letter is not None:
-                    # By when the event came, so that it is compared with those that came with it.
-                    source = letter.source
-                    at_ms = source.received_at if source is not None else record.timestamp
-                    windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
-        put_back = {offset for closing in closings for offset in closing.offsets}
-        closed += len(closings) + len(put_back & by_offset.keys())
-        reasons.update(why for offset, why in by_offset.items() if offset not in put_back)
+    #: By partition and offset: why a letter is one, and which were put back.
+    why: dict[tuple[int, int], str] = {}
+    put_back: set[tuple[int, int]] = set()
+    closings = 0
+    spans = log.newest(settings.topic(topics.DEAD_LETTERS), LETTERS_READ_MAX)
+    async for (_, number), records in scan_together(reader, spans, settings):
+        for record in records:
+            letter = decode_stored(record.value)
+            if isinstance(letter, Closing):
+                closings += 1
+                put_back.update((number, offset) for offset in letter.offsets)
+                continue
+            why[number, record.offset] = str(letter.reason) if letter else "no dead letter"
+            if letter is not None:
+                # By when the event came, so that it is compared with those that came with it.
+                source = letter.source
+                at_ms = source.received_at if source is not None else record.timestamp
+                windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
+    closed = closings + len(put_back & why.keys())
+    reasons = Counter(reason for place, reason in why.items() if place not in put_back)
     raw = {settings.topic(name) for name in topics.RAW_TOPICS}
 
     def events(begins: Offsets, ends: Offsets) -> int:
@@ -101,13 +100,12 @@ async def examine_names(
 ) -> tuple[Misnamed, ...]:
     """Names among the newest events of the last hour that are nearly known ones."""
     found = Refusals()
-    for tp in log.of(settings.topic(topics.CLICKSTREAM)):
-        begin = max(log.hour[tp], log.ends[tp] - NAMES_READ_MAX)
-        async for records in scan(reader, log.span(tp, begin), settings):
-            for record in records:
-                name = _name(record.value)
-                if name and (meant := nearest_known_name(name)) is not None:
-                    found.add_name(name, meant)
+    spans = log.newest(settings.topic(topics.CLICKSTREAM), NAMES_READ_MAX)
+    async for _, records in scan_together(reader, spans, settings):
+        for record in records:
+            name = _name(record.value)
+            if name and (meant := nearest_known_name(name)) is not None:
+                found.add_name(name, meant)
     return found.misnamed()
 
 
@@ -123,17 +121,21 @@ async def examine_foreign(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> tuple[ForeignRecords, ...]:
     """What is not ours among the newest records of each internal topic, of the last hour."""
-    found = []
-    for name in DECODERS:
-        count = read = 0
-        last: tuple[int, int, str] | None = None
-        for tp in log.of(settings.topic(name)):
-            begin = max(log.hour[tp], log.ends[tp] - FOREIGN_READ_MAX)
-            async for records in scan(reader, log.span(tp, begin), settings):
-                read += len(records)
-                for record in records:
-                    if (why := why_foreign(name, record.value)) is not None:
-                        count, last = count + 1, (record.partition, record.offset, why)
-        if last is not None:
-            found.append(ForeignRecords(name, count, read, *last))
-    return tuple(found)
+    names = {settings.topic(name): name for name in DECODERS}
+    spans = [span for topic in names for span in log.newest(topic, FOREIGN_READ_MAX)]
+    read: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    last: dict[str, tuple[int, int, str]] = {}
+    async for (topic, number), records in scan_together(reader, spans, settings):
+        name = names[topic]
+        read[name] += len(records)
+        for record in records:
+            if (why := why_foreign(name, record.value)) is not None:
+                count[name] += 1
+                # Whichever partition was read last, the same one is told each time.
+                last[name] = max(last.get(name, (-1, -1, "")), (number, record.offset, why))
+    return tuple(
+        ForeignRecords(name, count[name], read[name], *last[name])
+        for name in DECODERS
+        if name in last
+    )

@@ -7,6 +7,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from streams.store_keys import segment_key
 
 #: Keys looked at in one go.
 KEYS_PER_LOOK = 2_000
@@ -18,11 +19,6 @@ for place, key in ipairs(KEYS) do
     redis.pcall(place <= within and "SADD" or "SREM", key, ARGV[1])
 end
 """
-
-
-def segment_key(settings: Settings, name: str) -> str:
-    """The key of a segment's members, a set of ids."""
-    return f"{settings.topic_prefix}keepstream:segment:{name}"
 
 
 class SegmentSets:

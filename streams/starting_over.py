@@ -14,7 +14,6 @@ from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from streams.kafka_clients import new_admin
 from streams.recent_offsets import all_partitions, recent_offsets
 from streams.topics import create_topics, declared, partition_counts
-from streams.webhooks.feed import group_of
 from streams.worker_group import described
 
 #: How long a broker may take to be rid of topics.
@@ -71,7 +70,7 @@ def decide_again(settings: Settings) -> int:
 
 def _groups(admin: KafkaAdminClient, settings: Settings) -> list[str]:
     """The workers' group, and those of endpoints, as far as there are any."""
-    prefix = group_of(settings, "")
+    prefix = settings.endpoint_group("")
     there = {str(found["group_id"]) for found in admin.list_groups()}
     return sorted(name for name in there if name == settings.group_id or name.startswith(prefix))
 

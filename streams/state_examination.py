@@ -15,7 +15,7 @@ from streams.changelog import STATE_KEY, Marks, marks_of
 from streams.kafka_clients import new_admin, new_reader, running
 from streams.recent_offsets import RecentOffsets, all_partitions, recent_offsets
 from streams.set_aside import SetAside
-from streams.topic_scan import scan
+from streams.topic_scan import scan_together
 from streams.topics import TopicsError, partition_counts
 from streams.vitals import PartitionFact
 
@@ -42,51 +42,61 @@ async def _states(
     settings: Settings, log: RecentOffsets, partitions: list[TopicPartition]
 ) -> dict[int, PartitionState | None]:
     async with running(new_reader(settings), settings) as reader:
-        return {tp.partition: (await _state(reader, settings, log, tp))[0] for tp in partitions}
+        found = await _last_states(reader, settings, log, partitions)
+        return {tp.partition: found[tp][0] for tp in partitions}
 
 
 async def examine_partitions(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> tuple[PartitionFact, ...]:
     """The partitions that have a state. Raises `NewerRow` and `OlderRow`."""
+    partitions = log.of(settings.topic(topics.CUSTOMERS))
+    found = await _last_states(reader, settings, log, partitions)
     return tuple(
-        [
-            PartitionFact(
-                tp.partition,
-                state.clock_ms,
-                state.latest_ms,
-                state.model_version,
-                live_at_ms=state.live_at_ms,
-                rehearsed=state.rehearsed,
-                damaged=marks.damaged,
-                has_archive=bool(marks.secrets) or not settings.has_archive,
-            )
-            for tp in log.of(settings.topic(topics.CUSTOMERS))
-            for state, marks in [await _state(reader, settings, log, tp)]
-            if state is not None
-        ]
+        PartitionFact(
+            tp.partition,
+            state.clock_ms,
+            state.latest_ms,
+            state.model_version,
+            live_at_ms=state.live_at_ms,
+            rehearsed=state.rehearsed,
+            damaged=marks.damaged,
+            has_archive=bool(marks.secrets) or not settings.has_archive,
+        )
+        for tp, (state, marks) in found.items()
+        if state is not None
     )
 
 
-async def _state(
-    reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets, tp: TopicPartition
-) -> tuple[PartitionState | None, Marks]:
-    """The last state in a partition's changelog, searched from the end, and what is said of it."""
-    back, end = STATE_LOOK_BACK, log.ends[tp]
-    set_aside = SetAside.of(settings)
-    while True:
-        state, marks = None, Marks()
-        span = log.span(tp, end - back)
-        async for records in scan(reader, span, settings):
+_NO_STATE: tuple[PartitionState | None, Marks] = None, Marks()
+
+
+async def _last_states(
+    reader: AIOKafkaConsumer,
+    settings: Settings,
+    log: RecentOffsets,
+    partitions: list[TopicPartition],
+) -> dict[TopicPartition, tuple[PartitionState | None, Marks]]:
+    """Each partition's last state, searched from the changelog's end, and what is said of it."""
+    back, set_aside = STATE_LOOK_BACK, SetAside.of(settings)
+    found = dict.fromkeys(partitions, _NO_STATE)
+    sought = partitions
+    while sought:
+        spans = [log.span(tp, log.ends[tp] - back) for tp in sought]
+        async for at, records in scan_together(reader, spans, settings):
             for record in records:
                 told = marks_of(record.key, record.value, record.headers)
                 if record.key != STATE_KEY or not told.is_intact:
                     continue
-                if (found := _decoded(record, set_aside)) is not None:
-                    state, marks = found, told
-        if state is not None or span.begin == log.begins[tp]:
-            return state, marks
+                if (state := _decoded(record, set_aside)) is not None:
+                    found[TopicPartition(*at)] = state, told
+        sought = [
+            tp
+            for tp, span in zip(sought, spans, strict=True)
+            if found[tp] is _NO_STATE and span.begin > log.begins[tp]
+        ]
         back *= 16
+    return found
 
 
 def _decoded(record: ConsumerRecord, set_aside: SetAside) -> PartitionState | None:
@@ -108,18 +118,18 @@ async def examine_snapshot(
     newest: Snapshot | None = None
     error: str | None = None
     set_aside = SetAside.of(settings)
-    for tp in log.of(settings.topic(topics.MODEL_SNAPSHOTS)):
-        span = log.span(tp, log.ends[tp] - SNAPSHOTS_LOOK_BACK)
-        async for records in scan(reader, span, settings):
-            for record in records:
-                if set_aside.has(topics.MODEL_SNAPSHOTS, record.partition, record.offset):
-                    continue
-                try:
-                    found = decode_snapshot(record.value or b"")
-                except SnapshotError as refused:
-                    error = f"the record at offset {record.offset} can't be used ({refused})"
-                    continue
-                error = None
-                if newest is None or found.version > newest.version:
-                    newest = found
+    partitions = log.of(settings.topic(topics.MODEL_SNAPSHOTS))
+    spans = [log.span(tp, log.ends[tp] - SNAPSHOTS_LOOK_BACK) for tp in partitions]
+    async for _, records in scan_together(reader, spans, settings):
+        for record in records:
+            if set_aside.has(topics.MODEL_SNAPSHOTS, record.partition, record.offset):
+                continue
+            try:
+                found = decode_snapshot(record.value or b"")
+            except SnapshotError as refused:
+                error = f"the record at offset {record.offset} can't be used ({refused})"
+                continue
+            error = None
+            if newest is None or found.version > newest.version:
+                newest = found
     return newest, error

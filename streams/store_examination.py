@@ -3,8 +3,8 @@
 from typing import Any
 
 from config.settings import Settings
-from streams.redis_views import customer_key, displaced_stream
 from streams.store_client import StoreUnreachable, store_client
+from streams.store_keys import customer_key, displaced_stream
 from streams.vitals import Store
 
 #: Keys scanned at most to find one profile, in a store that others may use as well.

@@ -41,6 +41,10 @@ class TopicRates:
         self.problem = None
         self._looks.append(look)
 
+    def records(self, topic: str) -> int | None:
+        """The records that were ever written to the topic by the latest look; None before one."""
+        return self._looks[-1].records[topic] if self._looks else None
+
     def per_second(self, topic: str) -> list[float]:
         """Records a second between each two looks, the oldest first."""
         looks = list(self._looks)

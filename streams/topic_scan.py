@@ -1,7 +1,7 @@
-"""Reads a topic from its beginning to its present end, partition by partition."""
+"""Reads stretches of topics that have an end, such as the whole of one up to now."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import closing
 from time import monotonic
 from typing import NamedTuple
@@ -49,29 +49,44 @@ async def scan(
 
     Raises `BrokerUnreachable` when no record arrives for half a minute.
     """
-    partition, begin, end = span
-    if begin >= end:
+    async for _, records in scan_together(reader, [span], settings):
+        yield records
+
+
+async def scan_together(
+    reader: AIOKafkaConsumer, spans: Iterable[Span], settings: Settings
+) -> AsyncIterator[tuple[TopicPartition, Sequence[ConsumerRecord]]]:
+    """Yield the records of spans of different partitions, in batches as they come: those of each
+    partition in order, with one question to the broker for all of them.
+
+    Raises `BrokerUnreachable` when no record arrives for half a minute.
+    """
+    left = {span.partition: span for span in spans if span.begin < span.end}
+    if not left:
         return
-    reader.assign([partition])
-    reader.seek(partition, begin)
+    reader.assign([*left])
+    for partition, span in left.items():
+        reader.seek(partition, span.begin)
     progress_s = monotonic()
-    while True:
+    while left:
+        some = next(iter(left))
         try:
-            found = await reader.getmany(partition, timeout_ms=POLL_MS)
-            # Otherwise it waits for as long as the broker does not say where the partition begins.
+            found = await reader.getmany(timeout_ms=POLL_MS)
+            # Otherwise it waits for as long as the broker does not say where a partition begins.
             async with asyncio.timeout(STALL_S):
-                position = await reader.position(partition)
+                done = [tp for tp, span in left.items() if await reader.position(tp) >= span.end]
         except (KafkaError, TimeoutError) as error:
-            raise _stopped(partition, settings, type(error).__name__) from None
-        records = found.get(partition, ())
-        if records:
+            raise _stopped(some, settings, type(error).__name__) from None
+        if found:
             progress_s = monotonic()
-            # Records written meanwhile are not part of the span.
-            yield [record for record in records if record.offset < end]
         elif monotonic() - progress_s > STALL_S:
-            raise _stopped(partition, settings, f"nothing for {STALL_S:.0f} s")
-        if position >= end:
-            return
+            raise _stopped(some, settings, f"nothing for {STALL_S:.0f} s")
+        for partition, records in found.items():
+            # Records written meanwhile are not part of the span.
+            yield partition, [one for one in records if one.offset < left[partition].end]
+        reader.pause(*done)
+        for partition in done:
+            del left[partition]
 
 
 def _partition_count(settings: Settings, topic: str) -> int:

@@ -80,9 +80,14 @@ def create_topics(settings: Settings) -> list[Created]:
 def check_topics(settings: Settings) -> list[Problem]:
     """Everything that keeps the topics on the broker from being used; empty when all is well."""
     with _admin(settings) as admin:
-        wanted = declared(settings)
-        counts = partition_counts(admin, [topic.name for topic in wanted])
-        configs = _configs(admin, [topic for topic in wanted if topic.name in counts])
+        return topic_problems(admin, settings)
+
+
+def topic_problems(admin: KafkaAdminClient, settings: Settings) -> list[Problem]:
+    """`check_topics`, asked by a client that is connected."""
+    wanted = declared(settings)
+    counts = partition_counts(admin, [topic.name for topic in wanted])
+    configs = _configs(admin, [topic for topic in wanted if topic.name in counts])
     missing = [
         Problem(topic.name, f"{topic.name} is missing: run `keepstream topics create`")
         for topic in wanted

@@ -1,6 +1,5 @@
 """`keepstream archive`: the log once more, sealed with a key for each customer."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import typer
@@ -62,6 +61,9 @@ def _archive_settings(program: str, bootstrap_servers: str | None) -> Settings:
 
 
 def _filled(settings: Settings, *, writes: bool) -> "list[Filled]":
+
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.archive.filling import Filling  # noqa: PLC0415 - Kafka, when needed
 
     with progress("archive", None) as tell:

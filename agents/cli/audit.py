@@ -72,6 +72,8 @@ def _print(outcome: "Audit") -> None:
         complain(f"can't be compared: {words}")
     for words in outcome.unchecked:
         typer.echo(f"not compared: {words}")
+    for found in outcome.incomplete:
+        typer.echo(str(found))
     typer.echo("nothing differs" if outcome.is_exact else _ADVICE)
 
 

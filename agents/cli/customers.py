@@ -121,8 +121,8 @@ def _print(view: "Profile", settings: Settings) -> None:
 
 
 def _read(settings: Settings, customer: str) -> bytes | None:
-    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
     from streams.store_client import store_client  # noqa: PLC0415 - as above
+    from streams.store_keys import customer_key  # noqa: PLC0415 - imported when needed
 
     with store_client(settings) as client:
         content: Any = client.get(customer_key(settings, customer))

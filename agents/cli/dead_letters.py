@@ -216,14 +216,15 @@ async def _newest(
     settings: Settings, reason: Reason | None, limit: int, *, with_closed: bool
 ) -> "list[StoredLetter]":
     """The newest dead letters, in the order in which they were written."""
-    from streams.dead_letters import read_dead_letters  # noqa: PLC0415 - Kafka
+    from streams.dead_letters import newest_letters, read_dead_letters  # noqa: PLC0415 - Kafka
 
+    if reason is None:
+        found = await newest_letters(settings, limit, with_closed=with_closed)
+        return sorted(found)[-limit:]
     heap: list[StoredLetter] = []
-    # With a reason, read all: the newest ones may be anywhere.
-    async for stored in read_dead_letters(
-        settings, newest=None if reason else limit, with_closed=with_closed
-    ):
-        if reason is not None and (stored.letter is None or stored.letter.reason != reason):
+    # The newest of one reason may be anywhere.
+    async for stored in read_dead_letters(settings, with_closed=with_closed):
+        if stored.letter is None or stored.letter.reason != reason:
             continue
         if len(heap) < limit:
             heappush(heap, stored)

@@ -1,6 +1,5 @@
 """`keepstream erase`: erase a person, and say what is gone, what expires when and what stays."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -70,6 +69,8 @@ def request(
     1: nothing is held of this id, and nothing was published. 2: Kafka can't be reached.
     """
     settings = kafka_settings("erase", bootstrap_servers=bootstrap_servers)
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.person_lookup import person_of  # noqa: PLC0415 - Kafka, when it is needed
 
     person = asyncio.run(person_of(settings, customer, parameters_from(settings, None)))
@@ -101,6 +102,8 @@ def status(
     settings = kafka_settings(
         "erase status", bootstrap_servers=bootstrap_servers, redis_url=redis_url
     )
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.person_lookup import kept_of  # noqa: PLC0415 - Kafka, when it is needed
 
     kept = asyncio.run(kept_of(settings, [customer]))[customer]
@@ -140,8 +143,8 @@ def _tell_grave(customer: str, kept: "KeptOfId", grave: "Grave") -> None:
 
 
 def _tell_profile(settings: Settings, customer: str, *, is_new: bool) -> None:
-    from streams.redis_views import customer_key  # noqa: PLC0415 - imported when needed
     from streams.store_client import StoreUnreachable, store_client  # noqa: PLC0415 - as above
+    from streams.store_keys import customer_key  # noqa: PLC0415 - imported when needed
 
     try:
         with store_client(settings) as store:

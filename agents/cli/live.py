@@ -1,6 +1,5 @@
 """`keepstream live`: end the rehearsal, once history has been taken in."""
 
-import asyncio
 from time import sleep, time
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +35,8 @@ def live(
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.findings import listed  # noqa: PLC0415
     from streams.going_live import write_live  # noqa: PLC0415
     from streams.state_examination import partition_states  # noqa: PLC0415 - Kafka, when it is needed

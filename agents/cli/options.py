@@ -9,7 +9,6 @@ import typer
 from agents.cli.errors import CommandError
 from config.parameters import Parameters
 from config.settings import Settings, load_settings, redact_url
-from models.parameters import load_parameters
 
 BootstrapServers = Annotated[
     str | None,
@@ -81,6 +80,7 @@ def parameters_from(settings: Settings, assignments: list[str] | None) -> Parame
     Raises `RuleError` for rules that can't be used, before anything is read or written.
     """
     from models.decisions.policy import compile_policy  # noqa: PLC0415 - not for --help
+    from models.parameters import load_parameters  # noqa: PLC0415
 
     file = Path(settings.parameters) if settings.parameters else None
     parameters = load_parameters(file, assignments or ())

@@ -1,6 +1,5 @@
 """`keepstream rebuild`: rows made anew from the log, after the changelog was damaged."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +43,8 @@ def rebuild(
         return
     settings = kafka_settings("rebuild", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
+    import asyncio  # noqa: PLC0415 - takes long to import, for help
+
     from streams.rebuilding import Rebuilding  # noqa: PLC0415 - Kafka, when needed
 
     rebuilding = Rebuilding(settings, parameters, writes=not looks_only)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from agents.cli.options import Assignments, settings_from
-from models.parameters import load_parameters
 
 app = typer.Typer(
     help="Check the rules of triggers and actions.", no_args_is_help=True, rich_markup_mode=None
@@ -45,6 +44,7 @@ def check(
     from agents.words.rules import policy_in_words  # noqa: PLC0415 - not for --help
     from agents.words.segments import segments_in_words  # noqa: PLC0415
     from models.decisions.policy import compile_policy  # noqa: PLC0415
+    from models.parameters import load_parameters  # noqa: PLC0415
 
     file = settings_from().parameters
     # The given files replace the ones in force, which may be broken.

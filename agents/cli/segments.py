@@ -11,7 +11,6 @@ from agents.cli.customer_list import Format, answer_of, decoded_list, print_list
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.options import settings_from
 from config.rules import RuleError
-from models.parameters import load_parameters
 
 if TYPE_CHECKING:
     from config.parameters import Parameters
@@ -40,7 +39,8 @@ def _group() -> None:
 
 @app.command("list", epilog="Example: keepstream segments list")
 def list_segments(url: Url = None) -> None:
-    """List the segments that the workers go by, with how many customers are in each.
+    """List the segments that the workers go by, with how many customers are in each, and how many
+    of them came within a week.
 
     Exit code 2: no worker can be reached, or partitions did not answer.
     """
@@ -58,7 +58,8 @@ def list_segments(url: Url = None) -> None:
     width = max((len(one.name) for one in found.segments), default=0)
     for one in found.segments:
         exact = "" if one.is_exact else f"  (up to {found.check_in_days:g} days late)"
-        typer.echo(f"{one.name:{width}}  {one.members:>9,}  {one.when}{exact}")
+        came = f"+{one.entered_week:,} in 7 days"
+        typer.echo(f"{one.name:{width}}  {one.members:>9,}  {came:>17}  {one.when}{exact}")
 
 
 @app.command("show", epilog="Example: keepstream segments show vip-slipping --by net_365d")
@@ -108,6 +109,7 @@ def diff(
     """
     from agents.words.segments import changes_in_words  # noqa: PLC0415 - not for --help
     from models.decisions.policy import compile_policy  # noqa: PLC0415
+    from models.parameters import load_parameters  # noqa: PLC0415
 
     settings = settings_from(web_advertised_url=url)
     own = Path(settings.parameters) if settings.parameters else None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from time import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,11 @@ from config.settings import Settings
 from config.sources import SourcesFile, sources_in
 from config.vendors import SHIPPED
 from models.collecting.requests import BODY_BYTES_MAX
-from models.collecting.vendor_mapping import VendorMapping, Webhook
 from models.events.refusals import refusal_in_words
 from models.events.rejection import Rejected
-from streams.collector.mappings import mapping_of
+
+if TYPE_CHECKING:
+    from models.collecting.vendor_mapping import VendorMapping
 
 app = typer.Typer(
     help="Look at vendors' webhooks, and at what becomes of them.",
@@ -30,6 +31,8 @@ def list_webhooks() -> None:
     """List the vendors that are known, with the types of webhooks that become events, and the
     addresses at which the collector takes those that the file of sources declares.
     """
+    from models.collecting.vendor_mapping import VendorMapping  # noqa: PLC0415 - not for --help
+
     settings = settings_from()
     file = _sources(settings)
     for name in (*SHIPPED, *file.vendors):
@@ -69,6 +72,8 @@ def check(
     Its signature is not looked at. Exit code 1: it would be a dead letter, or one of its events is
     refused.
     """
+    from models.collecting.vendor_mapping import Webhook  # noqa: PLC0415 - not for --help
+
     settings = settings_from()
     mapping = _mapping(_sources(settings), source)
     webhook = Webhook(source, _headers(header or []), _body(path))
@@ -110,10 +115,13 @@ def _sources(settings: Settings) -> SourcesFile:
     return sources_in(Path(path)) if path else SourcesFile()
 
 
-def _mapping(file: SourcesFile, source: str) -> VendorMapping:
+def _mapping(file: SourcesFile, source: str) -> "VendorMapping":
     """That of a source of webhooks, or of a vendor as it is. Raises `SettingsError` if there is
     neither, and `RuleError`.
     """
+    from models.collecting.vendor_mapping import VendorMapping  # noqa: PLC0415 - as above
+    from streams.collector.mappings import mapping_of  # noqa: PLC0415
+
     if source in file.webhooks:
         return mapping_of(file.webhook(source))
     return VendorMapping(*file.vendor(source))

@@ -7,6 +7,7 @@ from aiohttp import web
 from agents.console.checkup import Checkup
 from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory
+from agents.console.recent_letters import RecentLetters
 from agents.console.rendering import Rendering
 from agents.console.sessions import Session, Sessions
 from agents.console.shop_counts import ShopCounts
@@ -40,6 +41,7 @@ class Console(NamedTuple):
     rendering: Rendering
     memory: DecisionMemory
     rates: TopicRates
+    letters: RecentLetters
     checkup: Checkup
     trials: RuleTrials
     models: ModelHistory

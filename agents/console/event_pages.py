@@ -108,6 +108,7 @@ class _EventPages:
             return self._page(request, written, problem=str(error))
         what = f"dead letter {written.letter}, mended," if written.letter else "an event"
         log.info("%s has sent %s to %s", session.name, what, topic)
+        self._console.letters.expire()
         again = _Written(written.text, message_id=_new_id())
         news = "It is closed. " if written.letter else ""
         return self._page(request, again, news=f"Sent to {topic}. {news}".strip())

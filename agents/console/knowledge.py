@@ -13,8 +13,8 @@ from models.customer_list import ANSWER, CustomerList
 from models.dry_run import ANSWER as DRY_RUN
 from models.dry_run import DryRun
 from models.events.foreign import UNREADABLE
-from streams.redis_views import customer_key
 from streams.store_client import StoreUnreachable, store_client
+from streams.store_keys import customer_key
 
 PROFILE_TIMEOUT_S = 5.0
 #: A worker gives a list up after 30 s.

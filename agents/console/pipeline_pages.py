@@ -1,6 +1,5 @@
 """How the pipeline does, and dead letters put back by an operator."""
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -21,16 +20,12 @@ from models.events.rejection import Reason
 from models.events.times import iso
 from streams.collector.mappings import mappings_in
 from streams.collector.webhook_letters import WebhookReader
-from streams.dead_letters import StoredLetter, is_retried, read_dead_letters, retry_dead_letters
+from streams.dead_letters import is_retried, retry_dead_letters
 from streams.kafka_clients import BrokerUnreachable
 from streams.rights import RightsError, require_rights
 from streams.topics import TopicsError
 
 log = logging.getLogger(__name__)
-
-#: Read of each partition of dead letters.
-NEWEST = 200
-LETTERS_TIMEOUT_S = 12.0
 
 
 def add_pages(application: web.Application, console: Console) -> None:
@@ -64,6 +59,7 @@ class _PipelinePages:
             require_rights(self._console.settings, "dead-letters retry")
             reader = self._webhook_reader()
             counts = await retry_dead_letters(self._console.settings, is_wanted, reader)
+            self._console.letters.expire()
         except (BrokerUnreachable, TopicsError, RightsError, SettingsError) as error:
             return await self._shown(request, f"They could not be put back: {error}")
         log.info("%s has put back %d letters refused as %s", session.name, counts.total(), reason)
@@ -81,7 +77,7 @@ class _PipelinePages:
         console = self._console
         found = await console.checkup.found()
         waiting = waiting_by_topic(found.facts.positions) if found is not None else {}
-        letters, problem = await self._letters()
+        letters, problem = await console.letters.latest()
         rates = console.rates
         return console.page(
             request,
@@ -98,16 +94,3 @@ class _PipelinePages:
             reasons=reason_views(letters),
             letters_problem=problem,
         )
-
-    async def _letters(self) -> tuple[list[StoredLetter], str]:
-        if self._console.rates.problem is not None:
-            # What does not answer is not waited for by whoever opens the page.
-            return [], self._console.rates.problem
-        try:
-            async with asyncio.timeout(LETTERS_TIMEOUT_S):
-                letters = read_dead_letters(self._console.settings, newest=NEWEST)
-                return [one async for one in letters], ""
-        except TimeoutError:
-            return [], "They could not be read in time."
-        except (BrokerUnreachable, TopicsError) as error:
-            return [], str(error)

@@ -11,6 +11,7 @@ from agents.console.checkup import Checkup
 from agents.console.console import Console
 from agents.console.marks import CustomerMarks
 from agents.console.memory import DecisionMemory, remember_decisions
+from agents.console.recent_letters import RecentLetters
 from agents.console.rendering import Rendering
 from agents.console.sessions import Sessions, login_url, new_secret
 from agents.console.shop_counts import ShopCounts
@@ -92,6 +93,7 @@ def console_of(
 ) -> Console:
     """A console that has heard of nothing yet."""
     marks = CustomerMarks()
+    rates = TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS))
     return Console(
         settings,
         parameters,
@@ -100,7 +102,8 @@ def console_of(
         marks,
         Rendering(marks),
         DecisionMemory(),
-        TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS)),
+        rates,
+        RecentLetters(settings, rates),
         Checkup(settings, parameters),
         RuleTrials(settings, assignments),
         ModelHistory(parameters),

@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from agents.console.console import Console
+from agents.console.pages.segments import segment_views
 from agents.console.pages.shop import (
     as_of,
     kinds_views,
     map_view,
     measure_views,
-    member_views,
 )
 from agents.console.shop_counts import MAP, WORTH
 from models.customer.registry import FACTS
@@ -29,7 +29,7 @@ def add_pages(application: web.Application, console: Console) -> None:
             found=found,
             worth=WORTH,
             map=map_view(counts, MAP),
-            members=member_views(found.partitions if found is not None else (), console.parameters),
+            segments=segment_views(console.parameters, found.partitions) if found else (),
             facts=kinds_views(counts, FACTS, console.parameters),
             measures=measure_views(points),
             as_of=as_of(points),

@@ -16,6 +16,7 @@ from agents.console import (
     model_pages,
     pipeline_pages,
     rules_pages,
+    segment_pages,
     shop_pages,
 )
 from agents.console.console import SESSION, Console, cookie_name
@@ -43,6 +44,7 @@ _PAGES = (
     login_pages,
     live_pages,
     customer_pages,
+    segment_pages,
     rules_pages,
     model_pages,
     shop_pages,

@@ -137,7 +137,7 @@ def _deliverer(
     if not place.settings.endpoints:
         return None
     ports = last.deliverer_ports if last is not None else []
-    return StandingDeliverer(_own_environ(place), ServerProcess("deliverer", directory), ports)
+    return StandingDeliverer(directory, _own_environ(place), ports)
 
 
 def _addresses(

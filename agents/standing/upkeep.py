@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Self
 
@@ -10,7 +11,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from agents.standing.services import Say
-from agents.worker_process import start_deliverer, start_worker
+from agents.worker_process import start_command, start_worker
+from config.settings import variable_of
 from streams.embedded.ports import HOST, are_free, free_ports
 from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 from streams.embedded.server import EmbeddedServer
@@ -29,6 +31,10 @@ _DELIVERER_PORT = 8180
 
 class NotKeptUp(RuntimeError):
     """Something ends again and again, or refuses to start; the message has the end of its log."""
+
+
+#: What each command's process is called.
+_PROGRAMS = {"collector": "collector", "console": "console", "deliver": "deliverer"}
 
 
 class KeptUp:
@@ -109,30 +115,34 @@ class StandingWorkers:
         start_worker(process, self._environ, port, is_live=self._is_live)
 
 
-class StandingDeliverer:
-    """The deliverer to the endpoints that are declared; it does not outlive the `with` block."""
+class StandingProgram:
+    """One `keepstream` command in a process of its own, with its log beside the data; it does not
+    outlive the `with` block.
+    """
 
-    def __init__(
-        self, environ: Mapping[str, str], process: ServerProcess, ports: Sequence[int]
-    ) -> None:
-        self.ports = _ports(1, ports, _DELIVERER_PORT)
-        self.kept = KeptUp("deliverer", process, self._start)
-        self._environ = environ
-
-    @property
-    def url(self) -> str:
-        """Where it serves its health and metrics."""
-        return f"http://{HOST}:{self.ports[0]}"
+    def __init__(self, command: str, directory: Path, environ: Mapping[str, str]) -> None:
+        process = ServerProcess(_PROGRAMS[command], directory)
+        self._start = partial(start_command, process, [command], environ)
+        self.kept = KeptUp(_PROGRAMS[command], process, self._start)
 
     def __enter__(self) -> Self:
-        self._start()
+        with killed_on_failure([self.kept.process]):
+            self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
         stop_all([self.kept.process], STOP_TIMEOUT_S)
 
-    def _start(self) -> None:
-        start_deliverer(self.kept.process, self._environ, self.ports[0])
+
+class StandingDeliverer(StandingProgram):
+    """The deliverer to the endpoints that are declared."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str], before: Sequence[int]) -> None:
+        self.ports = _ports(1, before, _DELIVERER_PORT)
+        #: Where it serves its health and metrics.
+        self.url = f"http://{HOST}:{self.ports[0]}"
+        told = {variable_of("web_port"): str(self.ports[0])}
+        super().__init__("deliver", directory, {**environ, **told})
 
 
 def _ports(count: int, before: Sequence[int], first: int = _WEB_PORT) -> list[int]:

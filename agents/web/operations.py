@@ -37,8 +37,9 @@ class IncompleteList(CustomerList, frozen=True, kw_only=True, rename="camel"):
 
 
 class SegmentInfo(Struct, frozen=True, rename="camel"):
-    """A segment as it is declared, and how many customers are in it. ``is_exact``: it is entered
-    and left to the millisecond; else by ``check_in_days`` later at most.
+    """A segment as it is declared, how many customers are in it, and how many of these entered it
+    within the last 1, 7 and 28 days. ``is_exact``: it is entered and left to the millisecond; else
+    by ``check_in_days`` later at most.
     """
 
     name: str
@@ -48,6 +49,9 @@ class SegmentInfo(Struct, frozen=True, rename="camel"):
     announce: bool
     is_exact: bool
     members: int
+    entered_day: int
+    entered_week: int
+    entered_four_weeks: int
 
 
 class SegmentList(Struct, frozen=True, rename="camel"):
@@ -162,7 +166,7 @@ CUSTOMERS: Final = Operation(
         Parameter(
             "by_segment",
             "query",
-            "Whether to say how many of them are in each segment.",
+            "Whether to say how many of them are in each segment, and have come to it lately.",
             {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
         ),
         Parameter(

@@ -9,8 +9,9 @@ from agents.customer_lists import CustomerLists
 from agents.web import lists
 from agents.web.operations import SEGMENT, SegmentInfo, SegmentList, WhyNot
 from config.segments import SegmentRule
-from models.customer_list import question
+from models.customer_list import counts_by_segment, question
 from models.plan import Plan
+from models.segment_counts import SegmentCount, SegmentCounts
 
 _NAMES = {parameter.name for parameter in SEGMENT.parameters if parameter.place == "query"}
 
@@ -31,18 +32,16 @@ class SegmentAnswers:
         if found.unanswered:
             missing = ", ".join(str(one.partition) for one in found.unanswered)
             return _told(f"partition {missing} is missing: {found.unanswered[0].why}", 503)
-        members: dict[str, int] = {}
-        for partition in found.partitions:
-            for name, count in (partition.by_segment or {}).items():
-                members[name] = members.get(name, 0) + count
+        counts = counts_by_segment(found.partitions)
         told = SegmentList(
-            [self._told_of(one, members) for one in self._parameters.segments.segments],
+            [self._told_of(one, counts) for one in self._parameters.segments.segments],
             self._parameters.churn.check_in_days,
             found.partitions,
         )
         return web.Response(body=msgspec.json.encode(told), content_type="application/json")
 
-    def _told_of(self, rule: SegmentRule, members: dict[str, int]) -> SegmentInfo:
+    def _told_of(self, rule: SegmentRule, counts: SegmentCounts) -> SegmentInfo:
+        count = counts.get(rule.name, SegmentCount())
         return SegmentInfo(
             rule.name,
             rule.version,
@@ -50,7 +49,10 @@ class SegmentAnswers:
             rule.about,
             rule.announce,
             rule.name in self._exact,
-            members.get(rule.name, 0),
+            count.members,
+            count.entered_day,
+            count.entered_week,
+            count.entered_four_weeks,
         )
 
     async def members_of(self, request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.customer.part import Line
-from models.customer.profile import SECTIONS
+from models.customer.profile import SECTIONS, SectionView
 from models.customer.words import moment_in_words
 
 
@@ -29,9 +29,20 @@ def lines(view: Any, currency: str) -> Iterator[Line]:
         found = getattr(view, section.name)
         if found is not None and section.in_words is not None:
             yield from section.in_words(found, view.as_of, currency)
+    yield from _incomplete(view.sections)
     if view.next_deadline_at:
         yield Line("looked at again", moment_in_words(view.next_deadline_at))
     model = (
         f"version {view.model_version}" if view.model_version else "none yet: the shipped priors"
     )
     yield Line("shared model", model)
+
+
+def _incomplete(sections: dict[str, SectionView]) -> Iterator[Line]:
+    """Which sections do not know what came before an upgrade or a switch."""
+    names: dict[str, list[str]] = {}
+    for name, section in sections.items():
+        if section.complete_since is not None:
+            names.setdefault(section.complete_since, []).append(name)
+    for since, some in names.items():
+        yield Line("kept only since", f"{moment_in_words(since)}: {', '.join(some)}")

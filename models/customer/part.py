@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from config.parameters import Parameters, Section
 from models.customer.edges import Edge, never
@@ -200,6 +201,17 @@ class Part(Kept[S]):
         if self.parameters is None:
             return True
         return bool(getattr(parameters.of(self.parameters), "enabled", True))
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether an operator can switch the part on and off."""
+        return self.parameters is not None and "enabled" in self.parameters.__struct_fields__
+
+    def switched(self, parameters: Parameters, *, on: bool) -> Parameters:
+        """``parameters`` with the part, which `has_switch`, switched on or off."""
+        assert self.parameters is not None
+        section: Section = replace(parameters.of(self.parameters), enabled=on)
+        return parameters.with_section(section)
 
     def tell(self, scene: Scene, sums: Iterable[Sum]) -> None:
         """Add amounts to the part's sums of all customers."""

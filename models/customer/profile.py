@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from models.customer.part import Basis
+from models.customer.engagement import ENGAGEMENT
+from models.customer.part import Basis, Part
 from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
@@ -15,17 +16,20 @@ from models.events.times import iso, iso_or_none
 SECTIONS = tuple(section for part in PARTS for section in part.sections)
 
 
-class SectionView(Struct, frozen=True, rename="camel"):
+class SectionView(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How far a section of the profile can be relied on.
 
     ``source``: parameters, population, or the model and its version. ``valid_until``: when a
     deadline, the end of a window or the next look at a score changes it although nothing happens;
-    null if only events do. What grows or decays all the time is of ``as_of``.
+    null if only events do. What grows or decays all the time is of ``as_of``. ``complete_since``:
+    what the customer did before that time is not in it, because it was not kept then; not said if
+    nothing is missing.
     """
 
     as_of: str
     source: str
     valid_until: str | None
+    complete_since: str | None = None
 
 
 #: Profiles by earlier releases do not have it.
@@ -71,13 +75,14 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     told: dict[str, SectionView] = {}
     for part in PARTS:
         is_on = part.is_on(parameters)
+        since = iso_or_none(begun_after(row, part, context)) if is_on else None
         for section in part.sections:
             name = section.name
             read[name] = section.read(scene) if is_on else None
             if is_on:
                 until_ms = section.edge(scene)
                 until = iso(until_ms) if until_ms else None
-                told[_NAMES[name]] = SectionView(as_of, sources[section.basis], until)
+                told[_NAMES[name]] = SectionView(as_of, sources[section.basis], until, since)
     return Profile(
         user_id=customer,
         as_of=as_of,
@@ -86,6 +91,14 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
         **read,
         sections=told,
     )
+
+
+def begun_after(row: Row, part: Part[Any], context: Context) -> int:
+    """As of when the part began, if the customer was there before, and so has done what it does not
+    know; else 0.
+    """
+    begun_ms = context.begun_ms.get(part.code, 0)
+    return begun_ms if begun_ms and row.read(ENGAGEMENT).first_at_ms <= begun_ms else 0
 
 
 @lru_cache(1)

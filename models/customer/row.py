@@ -298,6 +298,13 @@ class Row:
             self._timers = timers
         return timers
 
+    def take_timers(self, stored: "StoredTimers", but: Container[str]) -> None:
+        """Have the timers that were ``stored``, but for those of some codes."""
+        kept = {code: due for code, due in self.timers() if code in but}
+        taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
+        self._timers = {**kept, **taken}
+        self._find_next()
+
     def _find_next(self) -> None:
         next_ms = 0
         timers = self._timers if self._timers is not None else self.timers_by_code()

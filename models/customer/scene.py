@@ -13,6 +13,8 @@ from models.learning.snapshot import Snapshot
 from models.money import minor_per_unit
 
 T = TypeVar("T")
+#: Of a deployment whose parts were always in force.
+NOTHING_BEGUN: Mapping[str, int] = MappingProxyType({})
 
 
 class Segmented(Protocol):
@@ -37,10 +39,12 @@ class Context:
     it is one of a person's ids that is folded by itself, and the person decides and teaches.
     ``is_passed_on``: whether the event is late was judged where it arrived. ``witness``: is told of
     the rules of each moment before they are looked at; None but in a dry run.
-    ``segments``: those that are declared, None without any.
+    ``segments``: those that are declared, None without any. ``begun_ms``: as of when parts that
+    were not always in force began, by their codes.
     """
 
     __slots__ = (
+        "begun_ms",
         "clock_ms",
         "facts",
         "is_passed_on",
@@ -75,6 +79,7 @@ class Context:
         self.segments = segments
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
+        self.begun_ms = NOTHING_BEGUN
         self.is_rehearsal = False
         self.is_quiet = False
         self.is_passed_on = False

@@ -12,6 +12,7 @@ from config.parameters import Names, Parameters
 from config.rules import (
     NAME_PATTERN,
     SHIPPED,
+    SHIPPED_PARTS,
     ActionRule,
     Actions,
     Cap,
@@ -206,11 +207,17 @@ def _doubts(
 
 
 def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
-    """Each by itself that the operator wrote; the shipped ones are told in one line."""
+    """Each by itself that the operator wrote, and in one line the shipped ones that shipped actions
+    answer. Those that parts bring along are news, for whoever reads triggers.
+    """
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
     # Who announces a segment acts on the trigger itself as a rule.
     unanswered = [
-        rule for rule in triggers if rule.name not in answered and rule.moment not in NAME_AT
+        rule
+        for rule in triggers
+        if rule.name not in answered
+        and rule.moment not in NAME_AT
+        and not rule.file.startswith(SHIPPED_PARTS)
     ]
     shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
     if shipped:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 #: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
 #: bits above, so that a table stays small however many customers there are.
@@ -64,7 +63,7 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
-    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    # Only the trainer fits, and scipy takes as long to import as all that a command needs.
     from scipy.optimize import minimize  # noqa: PLC0415
 
     found = minimize(
@@ -88,6 +87,8 @@ def _cost(
     parameters: _Vector, repeats: _Vector, last: _Vector, life: _Vector, weight: _Vector
 ) -> float:
     """Minus the mean log-likelihood, with a weak prior that keeps small tables from diverging."""
+    from scipy.special import gammaln  # noqa: PLC0415 - as above
+
     r, alpha, a, b = np.exp(parameters)
     common = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha)
     beta = gammaln(a + b) + gammaln(b + repeats) - gammaln(b) - gammaln(a + b + repeats)

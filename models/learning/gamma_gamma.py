@@ -12,7 +12,6 @@ from math import log2
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.special import gammaln, psi
 
 from models.learning.bgnbd import binned, middles
 
@@ -72,7 +71,7 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
     # Spend relative to its geometric mean, so that the search is the same in every currency.
     unit = float(np.exp((weight * np.log(spend)).sum() / weight.sum()))
     begin = start or GammaGamma(4.0, 3.0, 0.75 * unit)
-    # Only the trainer fits, and importing it is a fifth of what a command takes to begin.
+    # Only the trainer fits, and scipy takes as long to import as all that a command needs.
     from scipy.optimize import minimize  # noqa: PLC0415
 
     found = minimize(
@@ -96,6 +95,8 @@ def _cost(
     """Minus the mean log-likelihood and its gradient, with a weak prior that keeps small tables
     from diverging.
     """
+    from scipy.special import gammaln, psi  # noqa: PLC0415 - as above
+
     p, q, v = np.exp(parameters)
     shape, total = p * days + q, days * spend + v
     likelihood = (

@@ -8,8 +8,6 @@ purchase days do not overflow.
 from functools import lru_cache
 from math import exp, log, log1p
 
-from scipy.special import hyp2f1
-
 from config.duration import DAY_MS
 from models.learning.bgnbd import BgNbd
 from models.learning.history import History
@@ -58,11 +56,15 @@ def expected_purchases(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
 ) -> float:
     """The purchase days expected in (T, T + horizon], not assuming that the customer is alive."""
+    # It takes as long to import as all that a command needs, and many commands ask for no score.
+    # A `from … import` would look the name up by a call of Python's.
+    import scipy.special  # noqa: PLC0415
+
     r, alpha, b = model.r, model.alpha, model.b
     a = _off(model.a, 1.0)
     total = _off(a + b + repeats - 1.0, 0.0)
     left = horizon_weeks / (alpha + life_weeks + horizon_weeks)
-    series = float(hyp2f1(a + b - 1.0 - r, a - 1.0, total, left))
+    series = float(scipy.special.hyp2f1(a + b - 1.0 - r, a - 1.0, total, left))
     bought = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
     return max(float(bought), 0.0) * p_alive(model, repeats, last_weeks, life_weeks)
 

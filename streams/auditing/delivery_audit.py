@@ -22,7 +22,7 @@ from streams.auditing.report import Audit
 from streams.auditing.spools import scratch_tables
 from streams.auditing.store_contents import Entry, StoreContents, entry_digest
 from streams.graves import Fingerprints
-from streams.redis_views import trigger_stream
+from streams.store_keys import trigger_stream
 
 
 class DueDecision(NamedTuple):

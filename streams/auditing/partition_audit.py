@@ -18,8 +18,8 @@ from config.topics import (
 )
 from models.comparison import different_parts, has_content
 from models.customer.labels import LabelsDropped
-from models.customer.profile import encode_profile, profile
-from models.customer.registry import VERSIONS
+from models.customer.profile import begun_after, encode_profile, profile
+from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import check_row
 from models.customer.scene import Context
 from models.engine import Effect as FoldEffect
@@ -33,11 +33,12 @@ from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
-from models.partition import Partition
-from models.partition_state import GRAVES_FORMAT, PartitionState, rehearsing_state
+from models.partition import Applied, Partition
+from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_behind, is_repeated
 from streams.auditing.passed_on import PassedOn
+from streams.auditing.refold import parts_of_others, refolds
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
     DROPPED,
@@ -47,7 +48,6 @@ from streams.auditing.spools import (
     RawFates,
     digest_of,
 )
-from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
 from streams.log_records import log_line_of
 from streams.outputs import OUTPUTS
@@ -100,20 +100,18 @@ class PartitionAudit:
         self._passed_on = scope.passed_on
         self._plan = scope.plan
         self._set_aside = scope.set_aside
-        self._rows = CustomerRows()
-        self._graves = CustomerGraves(scope.salt)
         self._reader: Context | None = None
         #: The hash of each model that the partition decided by, by version.
         self.adopted: dict[int, str] = {}
-        self._fold: Partition | None = Partition(
-            number,
-            self._rows,
-            snapshots.prior,
-            scope.plan,
-            snapshots.get,
-            rehearsing_state(),
-            self._graves,
-        )
+        self._refolds = refolds(number, stored.state, scope.plan, snapshots, scope.salt)
+        self._fold: Partition | None = self._refolds[-1].fold
+        self._rows, self._graves = self._refolds[-1].rows, self._refolds[-1].graves
+        if others := parts_of_others(stored.state):
+            self._fold = None
+            self._audit.unchecked.append(
+                f"the customers of partition {number}: a release wrote them that knows parts "
+                f"which this one does not ({', '.join(others)}), so its audit is the right one"
+            )
         self._ahead = _rows_ahead(stored)
         self._expected: list[tuple[Effect, int, bool]] = []
         self._sources: dict[str, int] = {}
@@ -153,7 +151,10 @@ class PartitionAudit:
                 return None
             sha256 = self.adopted.get(version, "")
             await self._snapshots.fetch(version, sha256)
-            self._reader = self._plan.context(self._snapshots.get(version, sha256))
+            found = self._snapshots.get(version, sha256)
+            self._reader = self._plan.context(found)
+            if self._fold is not None:
+                self._reader.begun_ms = self._fold.context.begun_ms
         row = self._rows.peek(customer)
         return None if row is None else encode_profile(profile(customer, row, at_ms, self._reader))
 
@@ -171,7 +172,7 @@ class PartitionAudit:
         except Rejected:
             # A record that ingest did not write: it changes nothing.
             if self._fold is not None:
-                self._fold.skip(offset)
+                self._told_by(offset, None)
         else:
             if line.type == GONE:
                 self._find_gone(offset, line)
@@ -191,6 +192,8 @@ class PartitionAudit:
         self._pack()
         if self._fold is not None:
             self._passed_on.folded(self._number, self._fold.state.applied + 1)
+        if self._fold is not None:
+            self._note_what_is_incomplete(self._fold.context)
         if self._fold is not None and not self._is_compared:
             self._audit.differs(
                 "rows",
@@ -200,13 +203,24 @@ class PartitionAudit:
                 f"at {self._fold.state.applied}",
             )
 
+    def _note_what_is_incomplete(self, context: Context) -> None:
+        """Count the rows that lack what came before a part was in force."""
+        if not context.begun_ms:
+            return
+        for customer in self._rows.customers():
+            row = self._rows.peek(customer)
+            assert row is not None
+            begun = {p.name: since for p in PARTS if (since := begun_after(row, p, context))}
+            if begun:
+                self._audit.lacks(begun)
+
     async def _apply(self, fold: Partition, record: ConsumerRecord, line: Line) -> None:
         offset = record.offset
         try:
             if line.type == "model":
                 await self._snapshots.fetch(line.version or 0, line.sha256 or "")
             clock_ms = fold.state.clock_ms
-            applied = fold.apply(offset, line)
+            applied = self._told_by(offset, line)
             if self.gone and fold.state.clock_ms > clock_ms:
                 # Whoever was erased since may have been due.
                 self._loosen(offset)
@@ -218,9 +232,8 @@ class PartitionAudit:
             self._spool.forget()
             self._expected.clear()
             return
-        except Rejected as rejected:
-            self._expect_letter(line, rejected, offset)
-            fold.skip(offset)
+        if isinstance(applied, Rejected):
+            self._expect_letter(line, applied, offset)
             return
         if fold.state.model_version:
             self.adopted.setdefault(fold.state.model_version, fold.state.model_sha256)
@@ -232,6 +245,13 @@ class PartitionAudit:
             self._audit.checked[f"events:{applied.fate}"] += 1
         for effect in applied.effects:
             self._expect_all_of(effect, offset)
+
+    def _told_by(self, offset: int, line: Line | None) -> Applied | Rejected:
+        """Fold the record; what it did to the rows that there were then."""
+        while self._refolds[0].until <= offset:
+            del self._refolds[0]
+        outcomes = [refold.apply(offset, line) for refold in self._refolds]
+        return outcomes[0]
 
     def _expect_all_of(self, effect: FoldEffect, offset: int) -> None:
         if isinstance(effect, LinkRecord):
@@ -324,8 +344,8 @@ class PartitionAudit:
         self._expected.append((effect, offset, is_due))
 
     def _pack(self) -> None:
-        for _ in self._rows.drain():
-            pass
+        for refold in self._refolds:
+            refold.pack()
         self._spool.expect(self._expected)
         self._expected.clear()
 
@@ -437,9 +457,17 @@ def _as_known_to(
         if name in stored.generations or len(known) > 1
     }
     written = expected.format
+    noted = expected.in_force if stored.in_force else ()
     if len(graves):
         written = stored.format if graves.applied > stored.applied else GRAVES_FORMAT
-    return replace(expected, format=written, rehearsed=stored.rehearsed, generations=generations)
+    return replace(
+        expected,
+        format=written,
+        rehearsed=stored.rehearsed,
+        generations=generations,
+        in_force=noted,
+        replaced=stored.replaced,
+    )
 
 
 def _unequal(stored: PartitionState, expected: PartitionState) -> str:

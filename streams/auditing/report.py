@@ -1,8 +1,11 @@
 """What an audit found: what was compared, what differs, and what could not be compared."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct, field
+
+from models.events.times import iso
 
 #: Examples kept of each kind of difference: enough to look into, however many there are.
 EXAMPLES_MAX = 10
@@ -17,21 +20,52 @@ class Difference(Struct, rename="camel"):
     examples: list[str] = []
 
 
+class Incomplete(Struct, rename="camel"):
+    """``rows`` that know of these ``parts`` since ``since`` and later, in ISO 8601, and not from
+    the customer's beginning.
+    """
+
+    parts: list[str]
+    since: str
+    rows: int = 0
+
+    def __str__(self) -> str:
+        parts = " and ".join(filter(None, [", ".join(self.parts[:-1]), self.parts[-1]]))
+        return (
+            f"{self.rows:,} rows have {parts} since {self.since}, when the release or a switch "
+            f"brought them; `keepstream rebuild --all` completes them"
+        )
+
+
 class Audit(Struct, rename="camel"):
     """``checked``: how many of each kind were compared. ``differences``: what is not as the log
     says. ``broken``: what could not be compared although it is to be kept for ever, so that it
     counts as a fault. ``unchecked``: what could not be compared, and why that is no fault.
+    ``incomplete``: rows that lack what came before some parts were in force.
     """
 
     checked: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = []
     broken: list[str] = []
     unchecked: list[str] = []
+    incomplete: list[Incomplete] = []
 
     @property
     def is_exact(self) -> bool:
         """Whether all that must be there was compared, and nothing differs."""
         return not self.differences and not self.broken
+
+    def lacks(self, begun: Mapping[str, int]) -> None:
+        """Count a row that has parts since a time, in ms, and not from the beginning."""
+        names, since = sorted(begun), iso(min(begun.values()))
+        for known in self.incomplete:
+            if known.parts == names:
+                known.since = min(known.since, since)
+                break
+        else:
+            known = Incomplete(names, since)
+            self.incomplete.append(known)
+        known.rows += 1
 
     def differs(self, check: str, words: str, example: str, count: int = 1) -> None:
         """Count a difference of the kind that ``check`` and ``words`` name."""

@@ -15,7 +15,8 @@ from models.comparison import comparable
 from models.events.foreign import UNREADABLE
 from models.events.times import milliseconds, moment_of
 from streams.auditing.spools import digest_of, scratch_tables
-from streams.redis_views import connect, customer_key, displaced_stream, trigger_stream
+from streams.store_keys import customer_key, displaced_stream, trigger_stream
+from streams.store_writes import connect
 
 KEYS_PER_LOOK = 500
 ENTRIES_PER_LOOK = 1_000

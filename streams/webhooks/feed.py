@@ -43,11 +43,6 @@ class TopicsChanged(RuntimeError):
     """A topic was deleted and created again: to go on in it, positions are found anew."""
 
 
-def group_of(settings: Settings, endpoint: str) -> str:
-    """The consumer group of an endpoint."""
-    return f"{settings.group_id}-webhook-{endpoint}"
-
-
 class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
     """Feeds one endpoint's `EndpointDelivery`, and commits what it has done."""
 
@@ -81,7 +76,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings),
-            group_id=group_of(self._settings, self._rule.name),
+            group_id=self._settings.endpoint_group(self._rule.name),
             enable_auto_commit=False,
             # Where there is nothing any more of what was committed.
             auto_offset_reset="earliest",

@@ -6,11 +6,12 @@ from where it is; what was erased meanwhile is not sent, for the topic of decisi
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
+from contextlib import suppress
 from time import time
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from config.settings import Settings
 from config.topics import UNDELIVERED
 from models.events.times import iso
 from streams.kafka_clients import new_reader, running
-from streams.topic_scan import scan, spans_of
+from streams.topic_scan import Span, scan_together, spans_of
 from streams.webhooks.queue import Delivery, LogPlace
 
 log = logging.getLogger(__name__)
@@ -91,25 +92,24 @@ class UndeliveredMessages:
 
 async def unsettled(settings: Settings, endpoint: str | None) -> list[UndeliveredMessage]:
     """What was refused and is not settled, of one endpoint or of all, in the order of the log."""
-    found: dict[bytes, UndeliveredMessage] = {}
-    async for key, value in _records(settings):
-        if value is None:
-            found.pop(key, None)
-            continue
-        try:
-            refused = _DECODER.decode(value)
-        except msgspec.DecodeError:
-            continue
-        # The last word counts: what was refused again comes last.
-        found.pop(key, None)
-        if endpoint in (None, refused.endpoint):
-            found[key] = refused
-    return sorted(found.values(), key=lambda one: (one.endpoint, one.topic, one.place))
-
-
-async def _records(settings: Settings) -> AsyncIterator[tuple[bytes, bytes | None]]:
     async with running(new_reader(settings), settings) as reader:
-        for span in await spans_of(reader, UNDELIVERED, settings):
-            async for records in scan(reader, span, settings):
-                for record in records:
-                    yield record.key or b"", record.value
+        spans = await spans_of(reader, UNDELIVERED, settings)
+        found = await unsettled_within(reader, spans, settings)
+    return [refused for refused in found if endpoint in (None, refused.endpoint)]
+
+
+async def unsettled_within(
+    reader: AIOKafkaConsumer, spans: Iterable[Span], settings: Settings
+) -> list[UndeliveredMessage]:
+    """What was refused and is not settled within ``spans`` of the topic."""
+    found: dict[bytes, UndeliveredMessage] = {}
+    async for _, records in scan_together(reader, spans, settings):
+        for record in records:
+            key = record.key or b""
+            # The last word counts: what was refused again comes last.
+            found.pop(key, None)
+            if record.value is None:
+                continue
+            with suppress(msgspec.DecodeError):
+                found[key] = _DECODER.decode(record.value)
+    return sorted(found.values(), key=lambda one: (one.endpoint, one.topic, one.place))

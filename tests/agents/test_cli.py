@@ -1,14 +1,17 @@
 """The command line without a broker: replay, parameters, and errors in words."""
 
 import gzip
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
@@ -564,24 +567,58 @@ def test_an_unknown_setting_is_refused_by_every_command(
         assert "KEEPSTREAM_PARTITIONS" in result.stderr
 
 
-def test_help_and_replay_need_neither_faust_nor_kafka_nor_redis(tmp_path: Path) -> None:
-    """They start at once, and run where none of them can be imported."""
-    program = f"""
-import sys
+BROKERS = {"faust", "mode", "kafka", "aiokafka", "redis", "prometheus_client", "aiohttp"}
+NUMBERS = {"scipy", "river"}
+ENGINE = {"models.customer", "models.decisions", "models.learning", "numpy"}
+#: Runs each command in one process, and says which modules it should not have imported.
+IMPORTING = """
+import json, sys
 from agents.cli import app
-for arguments in (["--help"], ["replay", {str(tmp_path / "log")!r}, "--out", {str(tmp_path)!r}]):
+commands, unwanted = map(json.loads, sys.argv[1:])
+for arguments in commands:
     try:
         app(arguments)
     except SystemExit as done:
-        assert not done.code, done.code
-heavy = {{"faust", "mode", "kafka", "aiokafka", "redis", "prometheus_client", "aiohttp"}}
-sys.exit(", ".join(heavy & set(sys.modules)) or 0)
+        assert not done.code, (arguments, done.code)
+sys.exit(", ".join(sorted(set(unwanted) & set(sys.modules))) or 0)
 """
+
+
+def help_of_all(group: Any, *names: str) -> Iterator[list[str]]:
+    """The command line that explains each command there is."""
+    yield [*names, "--help"]
+    for name, command in getattr(group, "commands", {}).items():
+        yield from help_of_all(command, *names, name)
+
+
+@pytest.mark.parametrize(
+    ("commands", "unwanted"),
+    [
+        ([*help_of_all(typer.main.get_command(app))], {"asyncio", "rich"} | ENGINE | NUMBERS),
+        (
+            [["settings"], ["console", "token", "ann"], ["collector", "key", "web"]],
+            ENGINE | NUMBERS,
+        ),
+        ([["init", "mine"], ["rules", "check"], ["facts"], ["schema"]], NUMBERS),
+        ([["replay", "log", "--out", "out"]], set()),
+    ],
+    ids=["help", "settings-and-secrets", "rules", "replay"],
+)
+def test_a_command_imports_nothing_that_takes_long_and_it_does_not_need(
+    commands: list[list[str]], unwanted: set[str], tmp_path: Path
+) -> None:
+    """It begins at once, and runs where the others cannot be imported."""
     (tmp_path / "log").write_bytes(b"")
+    asked = json.dumps(commands), json.dumps(sorted(unwanted | BROKERS))
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", IMPORTING, *asked],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (0, "") == (done.returncode, done.stderr)
+    assert 0 == done.returncode, done.stderr
 
 
 def test_every_command_explains_itself_with_an_example() -> None:

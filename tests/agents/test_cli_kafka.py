@@ -45,7 +45,7 @@ from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import new_producer, new_reader, partition_for, running
 from streams.log_records import clock_record, live_record, model_record
-from streams.redis_views import customer_key
+from streams.store_keys import customer_key
 from streams.topics import create_topics
 
 pytestmark = pytest.mark.kafka

@@ -15,7 +15,7 @@ from models.events.times import iso
 from models.replay import Replay
 from streams.graves import Fingerprints
 from streams.record_batches import BatchLedger
-from streams.redis_views import Deliverable
+from streams.trigger_streams import Deliverable
 from tests.models.lines import PARAMETERS, at, line
 from tests.simulation.worker import NOBODY
 from tests.streams.test_record_batches import FakeRecord

@@ -78,6 +78,8 @@ def test_members_are_counted_over_all_workers() -> None:
     assert 200 == status
     members = {one["name"]: one["members"] for one in said["segments"]}
     assert {NEW: 40, "loyal": 0, "vip-slipping": 0, "lapsed": 0} == members
+    [new] = [one for one in said["segments"] if one["name"] == NEW]
+    assert (0, 40, 40) == (new["enteredDay"], new["enteredWeek"], new["enteredFourWeeks"])
     exact = {one["name"] for one in said["segments"] if one["isExact"]}
     assert members.keys() - {"vip-slipping"} == exact
     assert 4 == len(said["partitions"])
@@ -125,14 +127,14 @@ def test_what_cannot_be_asked_is_said(path: str, status: int, words: str) -> Non
 def test_a_list_says_in_which_segments_its_customers_are() -> None:
     [(_, said)] = asked("/customers?where=net_365d>=200 and 'lapsed' not in segments&by_segment=1")
 
-    counts = [one["bySegment"].get(NEW, 0) for one in said["partitions"]]
+    counts = [one["bySegment"].get(NEW, {"members": 0})["members"] for one in said["partitions"]]
     assert 20 == sum(counts) == said["matched"]
 
 
 def test_a_terminal_lists_segments_and_their_members() -> None:
     result = in_a_terminal("list")
     assert 0 == result.exit_code, result.output
-    assert [NEW, "40", "orders"] == result.output.split()[:3]
+    assert [NEW, "40", "+40", "in", "7", "days", "orders"] == result.output.split()[:7]
     assert "(up to 7 days late)" in result.output
 
     result = in_a_terminal("show", NEW, "--by", "net_365d", "--top", "2")

@@ -24,7 +24,16 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.kafka.console import TOKENS, ConsoleProcess, standing_shop
 
-PAGES = ("/", "/customers", "/rules", "/model", "/shop", "/pipeline", "/pipeline/event")
+PAGES = (
+    "/",
+    "/customers",
+    "/segments",
+    "/rules",
+    "/model",
+    "/shop",
+    "/pipeline",
+    "/pipeline/event",
+)
 #: A page is opened this often by each of those who look on.
 OPENED_EVERY_S = 10.0
 WINDOWS, LOADS = 3, 9

@@ -27,7 +27,9 @@ from models.plan import plan_for
 from streams.customers_table import CustomerRows
 from streams.embedded.valkey import EmbeddedValkey
 from streams.graves import CustomerGraves, Fingerprints
-from streams.redis_views import TriggerStreams, connect, customer_key, trigger_stream
+from streams.store_keys import customer_key, trigger_stream
+from streams.store_writes import connect
+from streams.trigger_streams import TriggerStreams
 from tests.models.lines import PARAMETERS, PRIOR, at, happened, line, lived
 
 _EVENTS = 5_000

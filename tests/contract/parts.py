@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from config.duration import DAY_MS, DurationMs
-from config.parameters import Parameters
 from config.rules import TriggerRule, Triggers
 from models.customer.named_events import EVENT
 from models.customer.part import Part
@@ -20,17 +19,6 @@ from tests.contract.exceptions import AGED
 from tests.models.lines import PARAMETERS, Within, context
 
 every_part = pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
-
-
-def has_switch(part: Part[Any]) -> bool:
-    """Whether an operator can switch the part on and off."""
-    return part.parameters is not None and "enabled" in part.parameters.__struct_fields__
-
-
-def switched(parameters: Parameters, part: Part[Any], *, on: bool) -> Parameters:
-    assert part.parameters is not None
-    section = parameters.of(part.parameters)
-    return parameters.with_section(msgspec.structs.replace(section, enabled=on))
 
 
 #: A name that nothing is declared of.
@@ -50,8 +38,8 @@ NAMING = TriggerRule(
 )
 #: A part that is shipped switched off keeps the contract too.
 ALL_ON = reduce(
-    lambda parameters, part: switched(parameters, part, on=True),
-    filter(has_switch, PARTS),
+    lambda parameters, part: part.switched(parameters, on=True),
+    (part for part in PARTS if part.has_switch),
     msgspec.structs.replace(
         PARAMETERS,
         money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES),

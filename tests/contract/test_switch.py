@@ -17,11 +17,11 @@ from models.engine import Effect
 from models.learning.lessons import Tally
 from models.plan import Plan, plan_for
 from tests.contract.lives import life, stepped
-from tests.contract.parts import ALL_ON, has_switch, present, switched
+from tests.contract.parts import ALL_ON, present
 from tests.contract.silence import at_once, silence
 from tests.models.lines import START_MS
 
-_SWITCHES = [part for part in PARTS if has_switch(part)]
+_SWITCHES = [part for part in PARTS if part.has_switch]
 every_switch = pytest.mark.parametrize("part", _SWITCHES, ids=[part.name for part in _SWITCHES])
 _MONTH_MS = 30 * DAY_MS
 
@@ -47,7 +47,7 @@ def own_triggers(effects: list[Effect], part: Part[Any]) -> list[str]:
 
 @every_switch
 def test_off_and_on_again_leaves_the_state_as_it_was(part: Part[Any]) -> None:
-    on, off = present().plan, plan_for(switched(ALL_ON, part, on=False))
+    on, off = present().plan, plan_for(part.switched(ALL_ON, on=False))
     row = Row()
 
     told = month(part, 0, row, on)
@@ -64,7 +64,7 @@ def test_off_and_on_again_leaves_the_state_as_it_was(part: Part[Any]) -> None:
 
 @every_switch
 def test_off_it_hears_nothing_wakes_for_nothing_and_knows_nothing(part: Part[Any]) -> None:
-    off = plan_for(switched(ALL_ON, part, on=False))
+    off = plan_for(part.switched(ALL_ON, on=False))
     row = Row()
     month(part, 0, row, present().plan)
     scene = Scene(row, "ada", row.latest_ms, off.context(present().snapshot))
@@ -78,7 +78,7 @@ def test_off_it_hears_nothing_wakes_for_nothing_and_knows_nothing(part: Part[Any
 
 @every_switch
 def test_off_it_has_no_section_in_the_profile(part: Part[Any]) -> None:
-    off, row = plan_for(switched(ALL_ON, part, on=False)), Row()
+    off, row = plan_for(part.switched(ALL_ON, on=False)), Row()
     month(part, 0, row, present().plan)
 
     shown = profile("ada", row, row.latest_ms, off.context(present().snapshot))

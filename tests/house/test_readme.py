@@ -37,7 +37,7 @@ from streams.cloud_events import decision_headers
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.outputs import OUTPUTS
-from streams.redis_views import trigger_stream
+from streams.store_keys import trigger_stream
 from streams.topics import create_topics
 from tests.house.documents import GUIDE, README, Block, blocks, commands
 from tests.house.repository import ROOT

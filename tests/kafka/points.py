@@ -58,10 +58,10 @@ METHODS = {
     "a model": Hooked("streams.snapshot_store", "SnapshotStore", "fetch"),
     "the trainer": Hooked("agents.trainer", "TrainerAgent", "_restored"),
     "the delivery": Hooked(
-        "streams.redis_views", "TriggerStreams", "append", lambda _, decisions: bool(decisions)
+        "streams.trigger_streams", "TriggerStreams", "append", lambda _, decisions: bool(decisions)
     ),
     "the profiles": Hooked(
-        "streams.redis_views", "ProfileViews", "write_some", lambda views: bool(views.waiting)
+        "streams.profile_views", "ProfileViews", "write_some", lambda views: bool(views.waiting)
     ),
 }
 #: What is written, each by one flush of an outbox.

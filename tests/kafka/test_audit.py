@@ -28,7 +28,7 @@ from models.events.wire import LOG_FORMAT
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from streams.kafka_clients import partition_for
 from streams.log_records import model_record
-from streams.redis_views import customer_key, trigger_stream
+from streams.store_keys import customer_key, trigger_stream
 from tests.kafka.deployment import START_MS, Deployment, orderly_shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.nightly, pytest.mark.timeout(300)]

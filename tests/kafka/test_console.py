@@ -37,6 +37,7 @@ PAGES = (
     "/",
     "/customers",
     "/customers?where=orders+%3E+0&by=net_365d",
+    "/segments",
     "/rules",
     "/model",
     "/shop",

@@ -23,8 +23,8 @@ PATIENCE_MS = 120_000
 #: What a console that has nothing to do but to try again may take of a core.
 IDLE_SHARE_MAX = 0.3
 WATCHED_S = 5.0
-PAGES = ("/", "/customers?where=orders+%3E+0", "/rules", "/model", "/shop", "/pipeline",
-         "/pipeline/event")  # fmt: skip
+PAGES = ("/", "/customers?where=orders+%3E+0", "/segments", "/rules", "/model", "/shop",
+         "/pipeline", "/pipeline/event")  # fmt: skip
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ from streams import group_examination
 from streams.changelog import STATE_KEY
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
-from streams.redis_views import displaced_stream
 from streams.state_examination import STATE_LOOK_BACK
+from streams.store_keys import displaced_stream
 from tests.kafka.deployment import Deployment
 from tests.models.schemas import faults
 

@@ -24,7 +24,7 @@ from config.topics import (
 )
 from models.customer.registry import PARTS
 from models.customer.row import decode_row
-from streams.redis_views import customer_key, trigger_stream
+from streams.store_keys import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment
 from tests.kafka.exactness import assert_exact, assert_replayed
 from tests.kafka.test_persons import event

@@ -12,7 +12,7 @@ import redis
 
 from config.topics import CUSTOMER_EVENTS
 from streams.kafka_clients import partition_for
-from streams.segment_sets import segment_key
+from streams.store_keys import segment_key
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.worker import Worker
 

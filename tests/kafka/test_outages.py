@@ -31,7 +31,7 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import HOST
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
-from streams.redis_views import customer_key, trigger_stream
+from streams.store_keys import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact, assert_replayed
 from tests.kafka.proxy import Proxy

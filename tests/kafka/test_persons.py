@@ -13,7 +13,7 @@ from agents.trials.demo.shop import ShopRecord
 from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, TRANSACTIONS
 from models.events.times import iso
 from streams.kafka_clients import partition_for
-from streams.redis_views import customer_key
+from streams.store_keys import customer_key
 from tests.kafka.deployment import START_MS, Deployment
 from tests.kafka.exactness import assert_exact
 

@@ -256,6 +256,17 @@ def test_who_shares_an_id_keeps_it_and_their_claim(shop: Deployment) -> None:
     assert {"bob": {"bob", "tablet"}} == shop.people()
 
 
+def test_of_a_user_who_goes_with_another_no_claim_is_left(shop: Deployment) -> None:
+    shop.tell(page(0, user="ada"), said_by("alias", minute(1), user="bob", previous="ada"))
+    shop.tell(page(2, user="both"), merged(3, "both", "ada"))
+    assert {"ada"} == identities(shop, "bob").claimed.keys()
+
+    shop.tell(erase(user="both"))
+
+    assert {"ada", "both"} == shop.erased().keys()
+    assert {} == identities(shop, "bob").claimed
+
+
 def test_an_id_that_others_use_first_only_loses_the_claim(shop: Deployment) -> None:
     shop.tell(
         page(0, visitor="tablet"), logged_in(5, "bob", "tablet"), logged_in(9, "ada", "tablet")

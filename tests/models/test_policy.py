@@ -13,6 +13,7 @@ from models.customer.named_events import EVENT
 from models.customer.registry import FACT_KINDS, FACTS, MOMENTS
 from models.customer.segments import SEGMENT_ENTERED, SEGMENT_LEFT, TIME
 from models.decisions.policy import compile_policy
+from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS
 
 RULE = """\
@@ -325,12 +326,20 @@ def test_an_action_that_is_never_chosen_is_told(
     assert any(words in warning and "actions.yaml:5: " in warning for warning in policy.warnings)
 
 
-def test_shipped_triggers_that_no_action_answers_are_told_in_one_line() -> None:
-    told = [warning for warning in compile_policy(PARAMETERS).warnings if "answers" in warning]
+def test_shipped_rules_are_as_they_are_meant() -> None:
+    assert () == compile_policy(PARAMETERS).warnings
 
-    [one] = told
-    assert one.startswith("config/parts/")
-    assert "no action answers" in one
-    assert {"points-earned", "level-changed", "nps-promoter"} <= set(
-        one.replace(",", "").replace(":", "").split()
-    )
+
+def test_shipped_triggers_that_own_actions_do_not_answer_are_told_in_one_line(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "actions.yaml"
+    own.write_text(ACTION.replace("{quiet: 1.0}", "{cart-abandoned: 1.0}"))
+    policy = compile_policy(load_parameters(None, [f'rules.actions="{own}"']))
+
+    [one] = policy.warnings
+    assert one.startswith("config/triggers.yaml: no action answers ")
+    assert {"churn-risk", "purchase-overdue"} <= set(one.replace(",", "").replace(":", "").split())
+    assert "cart-abandoned" not in one
+    # What parts tell besides is news for whoever reads triggers.
+    assert "points-earned" not in one

@@ -15,6 +15,7 @@ from models.engine import Effect, run_due, step
 from models.events.event import Event
 from models.events.times import iso, milliseconds, moment_of
 from models.learning.lessons import Tally
+from models.segment_counts import SegmentCount, SegmentCounts
 from tests.models.lines import PARAMETERS, context, happened, scene, seen
 
 SLIPPING = """\
@@ -122,6 +123,23 @@ def test_somebody_slips_at_the_millisecond_and_is_back_with_the_order(tmp_path: 
         ("segment-slipping-left", "2026-02-12T09:00:00.000Z"),
     ] == life.told
     assert {"slipping": 0} == life.counted
+
+
+def test_who_has_come_lately_is_counted_to_the_millisecond(tmp_path: Path) -> None:
+    life = Life(declared(tmp_path)).then(order(JANUARY_1, "A"), order(JANUARY_10, "B"))
+    life.until(FEBRUARY_9)
+
+    def counted(days: float, ms: int = 0) -> SegmentCount:
+        counts = SegmentCounts()
+        counts.look(scene(life.row, FEBRUARY_9 + round(days * DAY_MS) + ms, life.within))
+        return counts["slipping"]
+
+    assert SegmentCount(1, 1, 1, 1) == counted(0) == counted(1, -1)
+    assert SegmentCount(1, 0, 1, 1) == counted(1) == counted(7, -1)
+    assert SegmentCount(1, 0, 0, 1) == counted(7) == counted(28, -1)
+    assert SegmentCount(1) == counted(28)
+    total = SegmentCounts().add([{"slipping": counted(0)}, {}, {"slipping": counted(9)}])
+    assert {"slipping": SegmentCount(2, 1, 1, 2)} == total
 
 
 def test_a_worker_that_was_away_says_the_same(tmp_path: Path) -> None:

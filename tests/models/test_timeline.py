@@ -12,12 +12,11 @@ from config.parameters import Parameters
 from config.rules import TriggerRule, Triggers
 from models import identity
 from models.catalogue import KIND_BY_NAME, NAMES, _codes
-from models.comparison import comparable, different_parts, has_content
+from models.comparison import different_parts, has_content
 from models.customer.named_events import EVENT
-from models.customer.profile import encode_profile
 from models.customer.registry import RegistryError
 from models.customer.row import Row, encode_row
-from models.customer.timeline import EVENTS_MAX, TIMELINE, Timeline, code_of
+from models.customer.timeline import EVENTS_MAX, TIMELINE, code_of
 from models.events.event import Event
 from tests.models.lines import (
     PARAMETERS,
@@ -29,7 +28,6 @@ from tests.models.lines import (
     happened,
     lived,
     seen,
-    step,
 )
 
 DAY = "2026-01-01T{}:00.000Z"
@@ -183,21 +181,6 @@ def test_a_person_has_what_happened_under_all_of_their_ids() -> None:
     assert told(lived(other)) == told(left)
 
 
-def test_a_row_that_was_begun_before_events_were_kept_is_as_expected() -> None:
-    events = pages(12, channel="web")
-    whole, before = lived(events), lived(events[:10])
-    before.replace(TIMELINE, Timeline())
-    upgraded = lived(events[10:], row=before)
-    assert not has_content(encode_row(whole), encode_row(upgraded))
-    assert has_content(encode_row(upgraded), encode_row(whole))
-    # What came late after the upgrade may be older than all that is expected.
-    many = [happened("page", at(1, minutes=n), channel="web") for n in range(EVENTS_MAX)]
-    stale = lived(many)
-    stale.replace(TIMELINE, Timeline())
-    late = step(stale, happened("page", at(hours=1)), context())[0]
-    assert has_content(encode_row(late), encode_row(lived([*many, happened("page", at(hours=1))])))
-
-
 def test_what_nobody_expects_is_a_difference() -> None:
     row = lived(pages(3))
     other = copied(row)
@@ -205,21 +188,6 @@ def test_what_nobody_expects_is_a_difference() -> None:
 
     assert not has_content(encode_row(row), encode_row(other))
     assert ["timeline"] == list(different_parts(encode_row(row), encode_row(other)))
-
-
-def test_of_each_of_a_persons_ids_too() -> None:
-    within = context(at(1))
-    rows = []
-    for is_kept in (True, False):
-        row, joining = lived(pages(3)), lived([happened("screen", at(minutes=9))])
-        if not is_kept:
-            joining.replace(TIMELINE, Timeline())
-        identity.link(row, "ada", "anon", joining, at(1), within.present, within.plan)
-        rows.append(encode_row(row))
-
-    assert rows[0] != rows[1]
-    assert has_content(rows[1], rows[0])
-    assert not has_content(rows[0], rows[1])
 
 
 def test_every_known_name_has_a_code_of_its_own() -> None:
@@ -243,14 +211,3 @@ def test_switched_off_it_says_so() -> None:
         seen(row, START_MS, context(parameters=off)).timeline,
         row.has(TIMELINE),
     )
-
-
-def test_profiles_are_compared_without_what_an_earlier_release_did_not_keep() -> None:
-    row, less = lived(pages(3)), lived(pages(3))
-    less.replace(TIMELINE, Timeline())
-    one, other = (encode_profile(seen(which, at(1))) for which in (row, less))
-
-    assert one != other
-    assert comparable(one) == comparable(other)
-    assert comparable(one) != comparable(encode_profile(seen(lived(pages(4)), at(1))))
-    assert b"no JSON" == comparable(b"no JSON")

@@ -142,7 +142,7 @@ TRUST = (
     ),
     Mutant(
         "a decision whose key is taken waits apart",
-        "streams/redis_views.py",
+        "streams/trigger_streams.py",
         "        if foreign:\n",
         "        if False:\n",
         "tests/streams/test_redis_views.py"
@@ -150,7 +150,7 @@ TRUST = (
     ),
     Mutant(
         "only decisions that Redis did not take are tried again",
-        "streams/redis_views.py",
+        "streams/trigger_streams.py",
         "        return failed\n\n    async def erase",
         "        return [*decisions] if failed else []\n\n    async def erase",
         "tests/streams/test_redis_views.py::test_only_what_redis_did_not_take_is_tried_again",

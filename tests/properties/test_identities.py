@@ -145,11 +145,5 @@ def _forget_what_is_late(alone: Alone, linked: Alone) -> None:
 
 
 def _states(row: Row) -> dict[str, Any]:
-    """As `made_of_events`, of a person: when something was last told of all customers is theirs,
-    and their deadlines are set anew.
-    """
-    return {
-        name: state
-        for name, state in made_of_events(row).items()
-        if name not in {"loyalty", "timers"}
-    }
+    """As `made_of_events`, of a person: when something was last told of all customers is theirs."""
+    return {name: state for name, state in made_of_events(row).items() if name != "loyalty"}

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from config.duration import HOUR_MS, MINUTE_MS
+from config.parameters import Parameters
 from models.customer.loyalty import LOYALTY
 from models.events.erasure_record import ERASE_REQUESTED, MODES
 from tests.contract.parts import alike
+from tests.models.events_alone import without_cohort, without_looks
 from tests.models.lines import START_MS
-from tests.models.persons import APART, Deployment, said_by
+from tests.models.persons import APART, LINKING, Deployment, said_by
 
-USERS, VISITORS = ("ada", "bob", "cleo"), ("anon-1", "anon-2", "tablet")
+#: One name is taken for both.
+USERS, VISITORS = ("ada", "bob", "cleo", "both"), ("anon-1", "anon-2", "tablet", "both")
 PARTITIONS = (1, 2, 4)
 
 
@@ -45,6 +48,13 @@ def _event(rng: Random, at_ms: int, *, merges: bool, erases: bool) -> bytes:
     if merges and chance < 0.18:
         user, other = rng.sample(USERS, 2)
         return said_by("Customer Merged", at_ms, user=user, from_user_id=other)
+    if chance > 0.94:
+        # Of our own messages, which may name a device.
+        device = {"visitor": rng.choice(VISITORS)} if rng.random() < 0.5 else {}
+        return said_by("Email Opened", at_ms, user=rng.choice(USERS), **device)
+    if chance > 0.88:
+        user, other = rng.sample((*USERS, *VISITORS[:-1]), 2)
+        return said_by("alias", at_ms, user=user, previous=other)
     who, name = _who(rng), rng.choice(("page", "identify", "Product Added", "Order Completed"))
     if name == "Product Added":
         return said_by(name, at_ms, **who, product_id=rng.choice("pq"), price=5.0, quantity=1)
@@ -66,9 +76,9 @@ def stories(rng: Random, size: int, *, merges: bool = True, erases: bool = True)
             yield rng.choice(told)
 
 
-def _settled(story: list[bytes], partitions: int) -> Deployment:
+def _settled(story: list[bytes], partitions: int, parameters: Parameters = LINKING) -> Deployment:
     """Each event with all that it brings about, at the same clock everywhere."""
-    shop = Deployment(partitions)
+    shop = Deployment(partitions, parameters)
     for event in story:
         note(event.decode())
         # Deadlines before what partitions tell each other, wherever they are.
@@ -128,13 +138,28 @@ def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, 
 
 
 def _of_events(shop: Deployment, id_: str) -> dict[str, Any]:
-    """What does not hang on when the clock came to a time, which each partition has of its own,
-    nor on when something was last told of all customers.
-    """
-    whole = shop.whole(id_)
+    """What does not hang on when the clock came to a time, which each partition has of its own."""
+    return {**_parts(without_looks(shop.whole(id_))), "timers": None}
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 25))
+def test_by_the_same_clock_so_is_where_it_stood_when_it_was_looked_at(seed: int, size: int) -> None:
+    rng = Random(seed)
+    story = list(stories(rng, size, merges=False, erases=False))
+    shop, alone = _settled(story, rng.choice(PARTITIONS)), _settled(story, 1, APART)
+    for id_ in alone.rows[0].rows:
+        one, other = alone.whole(id_), shop.whole(id_)
+        assert one["timers"] == other["timers"]
+        messages = one.pop("messages"), other.pop("messages")
+        assert max(messages, key=len).endswith(min(messages, key=len))
+        assert without_cohort(_parts(one)) == without_cohort(_parts(other))
+
+
+def _parts(whole: dict[str, Any]) -> dict[str, Any]:
+    """Without when something was last told of all customers."""
     loyalty = LOYALTY.unpack(whole["loyalty"])
     loyalty.told_at_ms = 0
-    return {**whole, "loyalty": LOYALTY.pack(loyalty), "timers": None}
+    return {**whole, "loyalty": LOYALTY.pack(loyalty)}
 
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 25))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import orjson
 from redis.exceptions import ConnectionError as Broken
 
-from streams.redis_views import RAISE, REMOVE, WHOSE_ENTRIES
+from streams.trigger_streams import RAISE, REMOVE, WHOSE_ENTRIES
 
 #: A stream, the marker of an erasure, the decision's offset, and what is added.
 _Added = tuple[str, str, int, dict[Any, Any]]

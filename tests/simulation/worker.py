@@ -36,9 +36,9 @@ from streams.pacing import PartitionStanding
 from streams.pulse import StoodStill
 from streams.record_batches import BatchLedger, RecordBatch
 from streams.recovery import ChangelogFold, Recovered
-from streams.redis_views import TriggerStreams
 from streams.row_keys import RowsWithKeys
 from streams.snapshot_store import SnapshotStore
+from streams.trigger_streams import TriggerStreams
 from tests.simulation.broker import Broker, Producer
 from tests.simulation.reader import NEW_READER, Reader
 from tests.simulation.store import Client, Store

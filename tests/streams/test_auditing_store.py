@@ -16,14 +16,9 @@ from streams.auditing.report import Audit
 from streams.auditing.spools import digest_of
 from streams.auditing.store_contents import KeptProfile, StoreContents, read_store, still_missing
 from streams.metrics import Metrics
-from streams.redis_views import (
-    Deliverable,
-    TriggerStreams,
-    connect,
-    customer_key,
-    displaced_stream,
-    trigger_stream,
-)
+from streams.store_keys import customer_key, displaced_stream, trigger_stream
+from streams.store_writes import connect
+from streams.trigger_streams import Deliverable, TriggerStreams
 from tests.streams.test_record_batches import FakeRecord
 from tests.streams.test_redis_views import gone, settings, store, trigger
 

@@ -16,15 +16,14 @@ from models.decisions.trigger import encode_decision
 from streams.embedded.valkey import EmbeddedValkey
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
-from streams.redis_views import (
+from streams.store_keys import displaced_stream, trigger_stream
+from streams.store_writes import connect
+from streams.trigger_streams import (
     ENTRIES_PER_LOOK,
     REMOVE,
     WHOSE_ENTRIES,
     Deliverable,
     TriggerStreams,
-    connect,
-    displaced_stream,
-    trigger_stream,
 )
 from tests.streams.test_redis_views import trigger
 
@@ -222,3 +221,23 @@ def test_an_erasure_that_is_done_deletes_nothing_of_who_came_after_it(
 
     asyncio.run(deliver())
     assert [] == left(store, stream)
+
+
+def test_of_erasures_that_are_given_up_no_more_than_the_last_is_kept(
+    settings: Settings, store: redis.Redis
+) -> None:
+    """As when a partition goes to another worker while Redis does not answer to the end."""
+    rights = {"keys": ["*"], "categories": ["+@all"], "commands": ["-scan"]}
+    store.acl_setuser("no-scan", enabled=True, nopass=True, **rights)  # type: ignore[arg-type]
+    url = settings.redis_url.replace("://", "://no-scan:none@")
+
+    async def give_up() -> int:
+        async with connect(replace(settings, redis_url=url)) as client:
+            streams = TriggerStreams(client, settings, Metrics())
+            for number in range(10):
+                told = {FINGERPRINTS.of(f"c-{number}"): TOLD_AT}
+                assert not await streams.erase(told, RETENTION_TRIGGERS)
+            return len(streams._swept)
+
+    assert 1 == asyncio.run(give_up())
+    store.acl_deluser("no-scan")

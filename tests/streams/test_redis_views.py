@@ -14,18 +14,10 @@ from config.settings import Settings, load_settings
 from models.decisions.trigger import Cause, Trigger
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
-from streams.redis_views import (
-    NOBODY,
-    PROFILES_PER_WRITE,
-    REST_S,
-    Deliverable,
-    ProfileViews,
-    TriggerStreams,
-    connect,
-    customer_key,
-    displaced_stream,
-    trigger_stream,
-)
+from streams.profile_views import NOBODY, PROFILES_PER_WRITE, REST_S, ProfileViews
+from streams.store_keys import customer_key, displaced_stream, trigger_stream
+from streams.store_writes import connect
+from streams.trigger_streams import Deliverable, TriggerStreams
 
 
 @pytest.fixture

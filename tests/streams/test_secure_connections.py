@@ -21,7 +21,7 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import free_ports
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import BrokerUnreachable, client_options, new_admin, new_reader, running
-from streams.redis_views import connect
+from streams.store_writes import connect
 
 PASSWORD = "canary-5d1f"
 HOST = "127.0.0.1"

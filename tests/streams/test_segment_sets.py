@@ -10,8 +10,10 @@ import redis
 from config.settings import Settings, load_settings
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
-from streams.redis_views import NOBODY, ProfileViews, connect
-from streams.segment_sets import SegmentSets, segment_key
+from streams.profile_views import NOBODY, ProfileViews
+from streams.segment_sets import SegmentSets
+from streams.store_keys import segment_key
+from streams.store_writes import connect
 
 
 @pytest.fixture(scope="module")

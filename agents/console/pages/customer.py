@@ -66,13 +66,14 @@ class HeldBack(NamedTuple):
 
 
 class CustomerView(NamedTuple):
-    """Everything about one customer. ``entries``: their latest moments, the newest first;
-    ``words``: all else that the profile says.
+    """Everything about one customer. ``segment``: by RFM; ``segments``: those of the operator's;
+    ``entries``: their latest moments, the newest first; ``words``: all else that the profile says.
     """
 
     id: str
     as_of: str
     segment: str
+    segments: tuple[str, ...]
     leaving: tuple[str, tuple[str, ...]] | None
     tiles: tuple[Tile, ...]
     rhythm: RhythmDrawing | None
@@ -92,6 +93,7 @@ def customer_view(profile: Any, currency: str, moments: Sequence[Found]) -> Cust
         id=profile.user_id,
         as_of=profile.as_of,
         segment=profile.rfm.segment or "",
+        segments=tuple(one.name for one in profile.segments or ()),
         leaving=(str(reason.kind), tuple(reason.evidence)) if reason is not None else None,
         tiles=tuple(_tiles(profile, currency)),
         rhythm=rhythm_drawing(profile),

@@ -1,18 +1,14 @@
 """Triggers, actions and gates in words, as the workers understand them."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from agents.words.decision_lines import words_of
 from agents.words.decisions import GATES
 from agents.words.rules import duration, moment_of_trigger
-from agents.words.segments import exactness
 from config.parameters import Parameters
-from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT, trigger_name
 from models.customer.words import counted
 from models.decisions.gates import GATE_NAMES
 from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
-from models.plan import plan_for
 
 
 class TriggerView(NamedTuple):
@@ -49,29 +45,14 @@ class ActionCard(NamedTuple):
     more: str
 
 
-class SegmentCard(NamedTuple):
-    """A segment. ``exact``: when it is entered and left; ``members``: the condition of a list of
-    them.
-    """
-
-    name: str
-    place: str
-    about: str
-    when: str
-    hold: str
-    tells: str
-    exact: tuple[str, ...]
-    members: str
-
-
 class RulesView(NamedTuple):
-    """All rules. ``limits``: the holdout and the caps; ``gates``: in the order in which they are
-    asked, with what a shut one means.
+    """All rules. ``segments``: name and condition of each; ``limits``: the holdout and the caps;
+    ``gates``: in the order in which they are asked, with what a shut one means.
     """
 
     triggers: tuple[TriggerView, ...]
     actions: tuple[ActionCard, ...]
-    segments: tuple[SegmentCard, ...]
+    segments: tuple[tuple[str, str], ...]
     limits: tuple[str, ...]
     gates: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
@@ -90,35 +71,11 @@ def rules_view(policy: Policy, parameters: Parameters) -> RulesView:
     return RulesView(
         tuple(_trigger(one, policy) for one in compiled.values()),
         tuple(_action(one) for one in policy.actions),
-        tuple(_segments(parameters)),
+        tuple((one.name, one.when) for one in parameters.segments.segments),
         tuple(limits),
         tuple((words_of(name), GATES.get(name, "")) for name in GATE_NAMES),
         policy.warnings,
     )
-
-
-def _segments(parameters: Parameters) -> Iterator[SegmentCard]:
-    watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
-    for rule in parameters.segments.segments:
-        entered, left = (trigger_name(rule.name, m) for m in (SEGMENT_ENTERED, SEGMENT_LEFT))
-        segment = watched.get(rule.name)
-        yield SegmentCard(
-            rule.name,
-            f"{rule.file}, line {rule.line}, version {rule.version}",
-            rule.about,
-            rule.when,
-            duration(rule.hold) if rule.hold else "",
-            f"{words_of(entered)}, {words_of(left)}" if rule.announce else "nobody",
-            tuple(one.strip() for one in exactness(segment, parameters))
-            if segment is not None
-            else ("nobody is looked at: segments.enabled is false",),
-            members_of(rule.name),
-        )
-
-
-def members_of(segment: str) -> str:
-    """The condition of a list of a segment's members."""
-    return f'"{segment}" in segments'
 
 
 def _trigger(compiled: CompiledTrigger, policy: Policy) -> TriggerView:

@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 from agents.console.pages.charts import Chart, line_chart
 from agents.console.pages.figures import Bar, day, from_left, money, percent
-from agents.console.pages.rules import members_of
 from agents.console.shop_counts import now_of
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.part import Fact
 from models.customer_counts import Counted, Value, values_of
-from models.customer_list import PartitionAsOf
 from models.events.times import iso
 from models.measures import Measure, Sample
 from models.model_history import ModelPoint
@@ -23,6 +21,8 @@ EARLIER_MS = 28 * DAY_MS
 _SHARES = ("share", "ratio")
 #: Ways from one kind to another that are shown of each fact.
 MOVES_MAX = 8
+#: With more values, those of a measure with two labels are a grid.
+FIGURES_MAX = 6
 #: The side of a cell of the map.
 _CELL = 20.0
 
@@ -88,12 +88,22 @@ class Figure(NamedTuple):
     chart: Chart | None
 
 
+class Grid(NamedTuple):
+    """The values of a measure that has two labels: a row for each of the first, a column for each
+    of the second, and nothing where there is none.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class MeasureView(NamedTuple):
-    """A measure with all its values."""
+    """A measure with all its values, as a grid where they are many."""
 
     name: str
     about: str
     figures: tuple[Figure, ...]
+    grid: Grid | None
 
 
 def map_view(counts: Iterable[Counted], way: tuple[str, str]) -> MapView | None:
@@ -156,44 +166,6 @@ def _moves(fact: str, counts: Iterable[Counted]) -> Iterator[MoveView]:
         yield MoveView(before, now, f"{one.customers:,}", where)
 
 
-class MembersView(NamedTuple):
-    """A segment of the operator's: how many are in it, of all. ``where``: a list of them."""
-
-    name: str
-    about: str
-    where: str
-    customers: str
-    share: str
-    bar: Bar
-
-
-def member_views(
-    partitions: Iterable[PartitionAsOf], parameters: Parameters
-) -> tuple[MembersView, ...]:
-    """Every segment that is declared, in the order of its file; none while nobody is counted."""
-    members: dict[str, int] = {}
-    customers = 0
-    for one in partitions:
-        customers += one.customers
-        for name, count in (one.by_segment or {}).items():
-            members[name] = members.get(name, 0) + count
-    if not customers:
-        return ()
-    rules = parameters.segments.segments
-    bars = from_left([("", float(members.get(rule.name, 0)), "chosen") for rule in rules])
-    return tuple(
-        MembersView(
-            rule.name,
-            rule.about,
-            members_of(rule.name),
-            f"{members.get(rule.name, 0):,}",
-            percent(members.get(rule.name, 0) / customers),
-            bar,
-        )
-        for rule, bar in zip(rules, bars, strict=True)
-    )
-
-
 def _kinds(
     fact: str, counted: Sequence[Counted], order: Sequence[Value], currency: str
 ) -> Iterator[KindView]:
@@ -234,9 +206,21 @@ def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
     latest = sorted(points[-1].samples, key=lambda sample: sample.measure.name)
     views = []
     for measure, samples in groupby(latest, key=lambda sample: sample.measure):
-        figures = [_figure(one, series[one.measure.name, one.labels]) for one in samples]
-        views.append(MeasureView(_words(measure.name), measure.about, tuple(figures)))
+        told = list(samples)
+        figures = tuple(_figure(one, series[one.measure.name, one.labels]) for one in told)
+        grid = _grid(told) if len(measure.labels) == 2 and len(told) > FIGURES_MAX else None
+        views.append(MeasureView(_words(measure.name), measure.about, figures, grid))
     return tuple(views)
+
+
+def _grid(samples: Sequence[Sample]) -> Grid:
+    values = {one.labels: _value(one.measure, one.value) for one in samples}
+    columns = tuple(dict.fromkeys(column for _, column in values))
+    rows = dict.fromkeys(row for row, _ in values)
+    return Grid(
+        columns,
+        tuple((row, tuple(values.get((row, column), "") for column in columns)) for row in rows),
+    )
 
 
 def _figure(sample: Sample, series: Sequence[tuple[int, float]]) -> Figure:

@@ -13,8 +13,8 @@ from agents.words.profile import profile_in_words
 from config.settings import Settings
 from models.customer.profile import Profile
 from models.parameters import load_parameters
-from streams.redis_views import customer_key
 from streams.store_client import StoreUnreachable, store_client
+from streams.store_keys import customer_key
 
 
 def example_customer(settings: Settings, figures: Figures) -> Profile | None:

@@ -38,7 +38,8 @@ from models.events.rejection import Reason
 from models.learning.snapshot import Snapshot, decode_snapshot
 from models.parameters import load_parameters
 from streams.kafka_clients import new_reader, running
-from streams.redis_views import connect, customer_key
+from streams.store_keys import customer_key
+from streams.store_writes import connect
 
 METRICS_EVERY_S = 0.25
 PROFILES_EVERY_S = 1.0

@@ -1,6 +1,7 @@
 """The shop's page: everybody is counted by the workers, and measures come from the models."""
 
 import re
+from itertools import product
 from math import nan
 
 import pytest
@@ -10,15 +11,15 @@ from agents.console.pages.charts import HEIGHT, MARGIN, WIDTH, line_chart
 from agents.console.pages.model_trends import drift_view, trend_views
 from agents.console.pages.shop import (
     EARLIER_MS,
+    FIGURES_MAX,
     kinds_views,
     map_view,
     measure_views,
-    member_views,
 )
 from agents.console.shop_counts import MAP, WORTH, ways_of
 from models.customer.registry import FACTS
 from models.customer_counts import Counted
-from models.customer_list import PartitionAsOf, question
+from models.customer_list import question
 from models.measures import Measure, Sample
 from models.model_history import FeatureShift, JudgedScores, ModelPoint
 from tests.agents.console.conftest import Client, visited
@@ -101,21 +102,6 @@ def test_where_customers_came_from_is_told_beside_what_they_are() -> None:
     assert "tier_before" not in ways
 
 
-def test_members_are_of_the_segments_that_are_declared() -> None:
-    def partition(number: int, **members: int) -> PartitionAsOf:
-        return PartitionAsOf(number, "2026-01-01T00:00:00Z", 1, 10, 10, members)
-
-    views = member_views([partition(0, loyal=3), partition(1, loyal=2, lapsed=1)], PARAMETERS)
-    rules = PARAMETERS.segments.segments
-    assert [rule.name for rule in rules] == [view.name for view in views]
-    told = {view.name: (view.customers, view.share) for view in views}
-    assert (("5", "25%"), ("1", "5%")) == (told["loyal"], told["lapsed"])
-    assert ("0", "0%") == told["vip-slipping"]
-    for view in views:
-        assert question(PARAMETERS, where=view.where).where
-    assert () == member_views([], PARAMETERS)
-
-
 def test_the_best_are_at_the_upper_right_of_the_map() -> None:
     counts = [Counted(MAP, (5.0, 5.0), 4, 0.0), Counted(MAP, (1.0, 1.0), 1, 0.0)]
     view = map_view([*counts, Counted(MAP, (None, None), 9, 0.0)], MAP)
@@ -188,3 +174,23 @@ def test_lines_stay_within_their_drawing_and_the_highest_is_on_top(values: list[
     assert all(MARGIN <= y <= HEIGHT - MARGIN for _, y in places)
     assert min(y for _, y in places) == places[values.index(max(values))][1]
     assert line_chart((("served", [(1, nan)]),)) is None
+
+
+def test_many_values_of_two_labels_are_a_grid() -> None:
+    funnel = Measure("keepstream_funnel_customers", "By stage and channel", ("stage", "channel"))
+    stages, channels = ("awareness", "purchase"), ("web", "app", "store", "none")
+    samples = [
+        Sample(funnel, (stage, channel), float(number))
+        for number, (stage, channel) in enumerate(product(stages, channels), 1)
+        if (stage, channel) != ("purchase", "store")
+    ]
+    [view] = measure_views([ModelPoint(1, START_MS, {}, {}, tuple(samples))])
+
+    assert view.grid is not None
+    assert channels == view.grid.columns
+    assert (
+        ("awareness", ("1", "2", "3", "4")),
+        ("purchase", ("5", "6", "", "8")),
+    ) == view.grid.rows
+    [few] = measure_views([ModelPoint(1, START_MS, {}, {}, tuple(samples[:FIGURES_MAX]))])
+    assert few.grid is None

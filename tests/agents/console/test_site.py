@@ -28,8 +28,9 @@ from tests.agents.console.conftest import (
 )
 
 #: All of them: each is there without a broker, a store and a worker, too.
-PAGES = ("/", "/customers", "/customers?where=orders+%3E+0", "/rules", "/rules/try?rule=churn-risk",
-         "/model", "/shop", "/pipeline", "/pipeline/event", "/pipeline/letters/0-1")  # fmt: skip
+PAGES = ("/", "/customers", "/customers?where=orders+%3E+0", "/segments", "/rules",
+         "/rules/try?rule=churn-risk", "/model", "/shop", "/pipeline", "/pipeline/event",
+         "/pipeline/letters/0-1")  # fmt: skip
 
 
 def routes(console: Console, method: str) -> list[str]:

@@ -10,8 +10,10 @@ import pytest
 
 from agents.trials.demo.shop import ShopRecord
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS, RETENTION_TRIGGERS
+from models.customer.row import encode_row
+from models.parameters import load_parameters
 from tests.kafka.deployment import Deployment
-from tests.kafka.exactness import assert_exact, assert_replayed
+from tests.kafka.exactness import assert_exact, audited, replayed, stored_rows
 from tests.kafka.upgrade.recording import (
     Recording,
     read_recording,
@@ -24,10 +26,8 @@ from tests.kafka.worker import PRESENT, Program, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
-#: Parts that the earlier state does not know. Of a customer whose row it began they know what has
-#: come since, and a fold of the whole log knows more: they are off here, as an operator has them
-#: until `keepstream rebuild`.
-_NEW_PARTS = ("improvements", "lifecycle", "risk", "segments", "tiers")
+#: What the earlier state does not know at all.
+NEW_PARTS = frozenset({"improvements", "lifecycle", "risk", "segments", "tiers", "timeline"})
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +50,12 @@ def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) ->
     """A worker of one state, ready. Not the pace but the order of things is tried here: a machine
     that is busy must not end it.
     """
-    assigned = [word for rule in _of(program, rules) for word in ("--set", rule)]
+    assigned = [word for rule in rules for word in ("--set", rule)]
     worker = deployment.start_worker(
         *assigned, is_live=False, program=program, KEEPSTREAM_SESSION_TIMEOUT_MS="30000"
     )
     await_sound(deployment, "it is ready", worker.is_ready)
     return worker
-
-
-def _of(program: Program, rules: tuple[str, ...]) -> tuple[str, ...]:
-    """What is set for a state of the program, which refuses parts that it does not know."""
-    off = tuple(f"{part}.enabled=false" for part in _NEW_PARTS)
-    return (*rules, *off) if program == PRESENT else rules
 
 
 def await_sound(deployment: Deployment, what: str, condition: Callable[[], bool]) -> None:
@@ -127,11 +121,38 @@ def test_up_and_back_is_refused_and_up_again(
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
-        assignments=_of(PRESENT, rules),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, assignments=_of(PRESENT, rules), worded_by_several=True)
     assert sum(deployment.ends(RETENTION_TRIGGERS).values()) > sum(decided.values())
+    found = audited(deployment, load_parameters(assignments=rules))
+    (lacking,) = found.incomplete
+    assert NEW_PARTS <= {*lacking.parts}
+    assert 0 < lacking.rows < found.checked["customers"]
+
+
+@pytest.mark.nightly
+def test_a_rebuild_completes_what_an_upgrade_left_incomplete(
+    deployment: Deployment, recording: Recording, rules: tuple[str, ...]
+) -> None:
+    """What was decided until then stays as it was, and is no difference afterwards."""
+    restore(recording, deployment)
+    half = len(recording.rest) // 2
+    run(deployment, PRESENT, rules, recording.rest[:half])
+    end(deployment)
+    deployment.run("rebuild", "--all", *(word for rule in rules for word in ("--set", rule)))
+    run(deployment, PRESENT, rules, recording.rest[half:])
+    assert_exact(
+        deployment,
+        published=recording.published + len(recording.rest),
+        assignments=rules,
+        worded_by_several=True,
+    )
+    assert [] == audited(deployment, load_parameters(assignments=rules)).incomplete
+    log, models = deployment.directory / "log.jsonl", deployment.directory / "models"
+    deployment.run("export", "--out", str(log), "--models", str(models))
+    replay, _ = replayed(log, models, load_parameters(assignments=rules))
+    assert {c: encode_row(row) for c, row in replay.rows().items()} == stored_rows(deployment)
 
 
 @pytest.mark.nightly
@@ -151,7 +172,6 @@ def test_both_side_by_side(
     assert_exact(
         deployment,
         published=recording.published + len(recording.rest),
-        assignments=_of(PRESENT, rules),
+        assignments=rules,
         worded_by_several=True,
     )
-    assert_replayed(deployment, assignments=_of(PRESENT, rules), worded_by_several=True)

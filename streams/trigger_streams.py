@@ -1,20 +1,15 @@
-"""Views in Redis for fast reads: each customer's latest profile, and a stream for each trigger.
+"""A stream in Redis for each kind of trigger, to which decisions are delivered.
 
-Redis is never the source of truth. While it is down the worker goes on; when it is back, even
-empty, missing profiles are written again.
+Redis is never the source of truth: while it is down, decisions wait in their topics.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice, takewhile
-from secrets import token_hex
-from time import monotonic, thread_time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 import redis.asyncio as redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from config.duration import DAY_MS
 from config.settings import Settings
@@ -22,7 +17,8 @@ from config.topics import NEXT_BEST_ACTIONS, RETENTION_TRIGGERS
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Decision
 from streams.graves import Fingerprints
 from streams.metrics import Metrics
-from streams.segment_sets import SegmentSets
+from streams.store_keys import displaced_stream, trigger_stream
+from streams.store_writes import has_failed, is_foreign, results_of, tell_failure
 
 log = logging.getLogger(__name__)
 
@@ -36,38 +32,6 @@ DISPLACED_PER_LOOK = 200
 KEYS_PER_LOOK = 2_000
 ENTRIES_PER_LOOK = 500
 KINDS_OF_ACTIONS = (NEXT_BEST_ACTION, ACTION_WITHDRAWN)
-PROFILES_PER_WRITE = 200
-#: Profiles drawn up before heartbeats and the agents get a turn.
-PROFILES_PER_TURN = 10
-#: Seconds from one profile of a customer to the next: of somebody who does much, most of them would
-#: be drawn up for nobody.
-REST_S = 1.0
-TIMEOUT_S = 5.0
-#: Stands for the profile of an id that is another customer's, was only named, or was erased: there
-#: is none.
-NOBODY = b""
-
-
-def customer_key(settings: Settings, customer: str) -> str:
-    """The key of ``customer``'s profile, a JSON text."""
-    return f"{settings.topic_prefix}keepstream:customer:{customer}"
-
-
-def trigger_stream(settings: Settings, kind: str) -> str:
-    """The Redis stream of one kind of trigger."""
-    return f"{settings.topic_prefix}keepstream:triggers:{kind}"
-
-
-def displaced_stream(settings: Settings) -> str:
-    """The Redis stream of decisions whose own stream's key holds something else."""
-    return f"{settings.topic_prefix}keepstream:displaced"
-
-
-def connect(settings: Settings) -> "redis.Redis":
-    """A client that gives up on a silent server; it connects when it is first used."""
-    return redis.Redis.from_url(
-        settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    )
 
 
 class Deliverable(NamedTuple):
@@ -110,8 +74,9 @@ class TriggerStreams:
         self._metrics = metrics
         self._displaced = displaced_stream(settings)
         self._next_id = "-"
-        #: Of erasures that are under way, the streams that are done with.
-        self._swept: dict[tuple[str, frozenset[tuple[bytes, int]]], set[str]] = {}
+        #: Of the erasure that is under way of each topic, the streams that are done with. One that
+        #: is given up, because its partition went, makes room for the next.
+        self._swept: dict[str, tuple[Mapping[bytes, int], set[str]]] = {}
         #: Keys that hold something else, as far as this worker has met them.
         self.foreign_keys: set[str] = set()
 
@@ -123,14 +88,14 @@ class TriggerStreams:
         """
         entries = [self._entry(due) for due in decisions]
         results = await self._add(entries)
-        foreign = [n for n, result in enumerate(results) if _is_foreign(result)]
+        foreign = [n for n, result in enumerate(results) if is_foreign(result)]
         if foreign:
             self._tell_foreign({entries[number].stream for number in foreign})
             apart = [self._apart(entries[number]) for number in foreign]
             for number, result in zip(foreign, await self._add(apart), strict=True):
                 results[number] = result
-        failed = [one for one, result in zip(decisions, results, strict=True) if _failed(result)]
-        if any(map(_is_foreign, results)):
+        failed = [one for one, result in zip(decisions, results, strict=True) if has_failed(result)]
+        if any(map(is_foreign, results)):
             self._tell_foreign({self._displaced})
         self._metrics.redis_up.set(not failed)
         return failed
@@ -149,18 +114,21 @@ class TriggerStreams:
                 if not await self._is_done(self._marker(topic, fingerprint), offset)
             }
             if not left:
+                self._swept.pop(topic, None)
                 return True
-            begun = topic, frozenset(left.items())
-            swept = self._swept.setdefault(begun, set())
+            begun, swept = self._swept.get(topic, (left, set()))
+            if begun != left:
+                swept = set()
+            self._swept[topic] = left, swept
             async for stream in self._streams_of(topic):
                 await self._sweep(stream, left, topic, swept)
             await self._sweep(self._displaced, left, topic, swept)
             for fingerprint, offset in left.items():
                 done = _done(self._marker(topic, fingerprint))
                 await self._client.eval(RAISE, 1, done, offset, MARKER_KEPT_MS)
-            del self._swept[begun]
+            del self._swept[topic]
         except (RedisError, OSError) as error:
-            _tell(error)
+            tell_failure(error)
             self._metrics.redis_up.set(0)
             return False
         return True
@@ -251,7 +219,7 @@ class TriggerStreams:
         entry = {name: value for name, value in fields.items() if name not in _OF_DISPLACED}
         # An earlier release did not say when it was decided.
         erased, offset = fields.get(b"erased", b"").decode(), int(fields.get(b"offset", 0))
-        return not _failed((await self._add([_Entry(stream, entry, erased, offset)]))[0])
+        return not has_failed((await self._add([_Entry(stream, entry, erased, offset)]))[0])
 
     def _entry(self, due: Deliverable) -> _Entry:
         decided = due.decided
@@ -274,7 +242,7 @@ class TriggerStreams:
             for stream, fields, erased, offset in entries:
                 said = [part for field in fields.items() for part in field]
                 pipeline.eval(_ADD, 2, stream, erased, offset, TRIGGERS_KEPT, *said)
-            return await _results(pipeline, len(entries))
+            return await results_of(pipeline, len(entries))
 
     def _tell_foreign(self, keys: set[str]) -> None:
         for key in sorted(keys - self.foreign_keys):
@@ -356,204 +324,3 @@ def _text_in(content: bytes) -> str:
         return str(orjson.loads(content))
     except orjson.JSONDecodeError:
         return ""
-
-
-class ProfileViews:
-    """Keeps the profiles in Redis up to date, with a delay after rows change.
-
-    Only a customer's latest row is written, however often it changed meanwhile, and at most once
-    in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
-    up after it. Those who were erased come first, then customers who changed, and last those with
-    whom a store is filled.
-    """
-
-    def __init__(
-        self,
-        client: "redis.Redis",
-        settings: Settings,
-        metrics: Metrics,
-        render: Callable[[str], bytes | None],
-        now_s: Callable[[], float] = monotonic,
-        sets: SegmentSets | None = None,
-    ) -> None:
-        self._client = client
-        self._settings = settings
-        self._metrics = metrics
-        self._render = render
-        #: Those of segments, which go with the profiles.
-        self._sets = sets
-        self._may_have_gone_sets = sets is not None
-        self._now_s = now_s
-        self._changed: dict[str, None] = {}
-        self._gone: dict[str, None] = {}
-        #: Those who did not change, and of whom the store may have nothing.
-        self._unshown: dict[str, None] = {}
-        #: When profiles were last drawn up, the earliest first; and of those customers, the ones
-        #: whose rows have changed since.
-        self._drawn_s: dict[str, float] = {}
-        self._resting: set[str] = set()
-        # Every worker compares the marker's value with the one it saw last, so that a worker that
-        # sets a new one does not hide from the others that the old one is gone.
-        #: CPU that drawing up profiles took so far.
-        self.spent_s = 0.0
-        self._marker = f"{settings.topic_prefix}keepstream:filled"
-        self._mark: bytes | None = None
-
-    def offer(self, customers: Iterable[str]) -> None:
-        """Note that these customers' profiles must be written again."""
-        for customer in customers:
-            if customer in self._drawn_s:
-                self._resting.add(customer)
-            elif customer not in self._gone:
-                self._changed[customer] = None
-                self._unshown.pop(customer, None)
-
-    def remove(self, customers: Iterable[str]) -> None:
-        """Note that these customers were erased: their profiles are deleted before any is written,
-        whatever waits.
-        """
-        for customer in customers:
-            self._gone[customer] = None
-            self._changed.pop(customer, None)
-            self._unshown.pop(customer, None)
-
-    def fill(self, customers: Iterable[str]) -> None:
-        """Note that the store may have no profile of these customers."""
-        for customer in customers:
-            if customer in self._drawn_s:
-                self._resting.add(customer)
-            elif customer not in self._changed and customer not in self._gone:
-                self._unshown[customer] = None
-
-    @property
-    def waiting(self) -> int:
-        """The number of profiles still to be written."""
-        return self.due + len(self._resting)
-
-    @property
-    def due(self) -> int:
-        """The number of profiles that may be written at once."""
-        self._end_rests()
-        return len(self._gone) + len(self._changed) + len(self._unshown)
-
-    @property
-    def is_filling(self) -> bool:
-        """Whether there are customers of whom the store may have nothing."""
-        return bool(self._unshown)
-
-    def _end_rests(self) -> None:
-        """Let those be written again whose profiles were drawn up long enough ago."""
-        ended_s = self._now_s() - REST_S
-        ended = [c for c, _ in takewhile(lambda one: one[1] <= ended_s, self._drawn_s.items())]
-        for customer in ended:
-            del self._drawn_s[customer]
-            if customer in self._resting:
-                self._resting.discard(customer)
-                self._changed[customer] = None
-
-    async def write_some(self) -> bool:
-        """Write the profiles that waited longest; False when Redis did not take all of them."""
-        self._end_rests()
-        # Not a list of all: a million of them wait when a store is filled again.
-        waiting = chain(self._gone, self._changed, self._unshown)
-        customers = list(islice(waiting, PROFILES_PER_WRITE))
-        views: dict[str, bytes] = {}
-        for begin in range(0, len(customers), PROFILES_PER_TURN):
-            begun_s = thread_time()
-            self._draw(customers[begin : begin + PROFILES_PER_TURN], views)
-            self.spent_s += thread_time() - begun_s
-            # Heartbeats and batches come first, also while a whole store is filled.
-            await asyncio.sleep(0)
-        taken = await self._put(views)
-        if not taken:
-            for customer in views:
-                self._drawn_s.pop(customer, None)
-                self._resting.discard(customer)
-                self._changed[customer] = None
-        return taken
-
-    def _draw(self, customers: Iterable[str], views: dict[str, bytes]) -> None:
-        """Add the profiles of these customers to ``views``."""
-        for customer in customers:
-            # From here on an offer is of a later row than the one that is drawn up.
-            self._gone.pop(customer, None)
-            self._changed.pop(customer, None)
-            self._unshown.pop(customer, None)
-            # Last again, of those in order of time.
-            self._drawn_s.pop(customer, None)
-            self._drawn_s[customer] = self._now_s()
-            view = self._render(customer)
-            if view is not None:
-                views[customer] = view
-
-    async def _put(self, views: Mapping[str, bytes]) -> bool:
-        """Write profiles, all of them or, unless the connection broke, none; whether Redis took
-        them. As one command: a client spends more on a command than on a profile.
-        """
-        if not views:
-            return True
-        keys = {customer_key(self._settings, one): view for one, view in views.items()}
-        gone = [key for key, view in keys.items() if view is NOBODY]
-        shown = {key: view for key, view in keys.items() if view is not NOBODY}
-        async with self._client.pipeline(transaction=False) as pipeline:
-            if gone:
-                pipeline.delete(*gone)
-            if shown:
-                pipeline.mset(shown)
-            if self._sets is not None:
-                for customer in views:
-                    self._sets.follow(pipeline, customer)
-            results = await _results(pipeline, len(pipeline.command_stack))
-        taken = not any(map(_failed, results))
-        self._metrics.redis_up.set(taken)
-        return taken
-
-    async def was_emptied(self) -> bool:
-        """Whether Redis lost its data since the last call; False for the first call."""
-        try:
-            await self._client.set(self._marker, token_hex(8), nx=True)
-            try:
-                found: Any = await self._client.get(self._marker)
-            except ResponseError as error:
-                if not _is_foreign(error):
-                    raise
-                # Ours by its name, as the profiles' keys are: written over.
-                found = token_hex(8).encode()
-                await self._client.set(self._marker, found)
-        except (RedisError, OSError) as error:
-            _tell(error)
-            self._metrics.redis_up.set(0)
-            return False
-        self._metrics.redis_up.set(1)
-        if self._sets is not None and self._may_have_gone_sets:
-            self._may_have_gone_sets = not await self._sets.forget_gone(self._client)
-        before, self._mark = self._mark, found
-        return before is not None and before != self._mark
-
-
-async def _results(pipeline: Any, count: int) -> list[Any]:
-    """What became of each command: its answer or its error, or the connection's for all."""
-    if not count:
-        return []
-    try:
-        results: list[Any] = await pipeline.execute(raise_on_error=False)
-    except (RedisError, OSError) as error:
-        results = [error] * count
-    passing = [one for one in results if _failed(one) and not _is_foreign(one)]
-    if passing:
-        _tell(passing[0])
-    return results
-
-
-def _failed(result: object) -> bool:
-    return isinstance(result, RedisError | OSError)
-
-
-def _is_foreign(result: object) -> bool:
-    """Whether the key held another type than the command is for."""
-    return isinstance(result, ResponseError) and str(result).startswith("WRONGTYPE")
-
-
-def _tell(error: Exception) -> None:
-    # Its text may hold an address with a password; the kind of error says enough.
-    log.warning("Redis did not take a write (%s); trying again", type(error).__name__)

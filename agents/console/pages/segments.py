@@ -1,0 +1,160 @@
+"""Segments: what each is, who is in it, and how that has changed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from agents.console.pages.charts import Chart, Point, line_chart
+from agents.console.pages.figures import Bar, from_left, percent
+from agents.words.decision_lines import words_of
+from agents.words.rules import duration
+from agents.words.segments import exactness
+from config.duration import DAY_MS
+from config.parameters import Parameters
+from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT, SegmentRule, trigger_name
+from models.customer.segments import MEMBERS
+from models.customer_list import PartitionAsOf, counts_by_segment
+from models.model_history import ModelPoint
+from models.plan import plan_for
+from models.segment_counts import SegmentCount
+
+#: Members are compared with those of so long ago, if they were counted about then.
+EARLIER_MS = 28 * DAY_MS
+_ABOUT_THEN_MS = 3 * DAY_MS
+
+
+class SegmentDefinition(NamedTuple):
+    """A segment as it is declared. ``exact``: when it is entered and left; ``members``: the
+    condition of a list of them.
+    """
+
+    name: str
+    place: str
+    about: str
+    when: str
+    hold: str
+    tells: str
+    exact: tuple[str, ...]
+    members: str
+
+
+class MembersView(NamedTuple):
+    """Who is in a segment: how many, of all; how many of them came within 1, 7 and 28 days; and of
+    those who were in it four weeks ago how many are not any more, empty where that is not known.
+    """
+
+    customers: str
+    share: str
+    bar: Bar
+    came: tuple[tuple[str, str], ...]
+    left: str
+
+
+class SegmentView(NamedTuple):
+    """A segment. ``members``: None while nobody is counted; ``chart``: of how many there were."""
+
+    definition: SegmentDefinition
+    members: MembersView | None
+    chart: Chart | None
+
+
+def members_of(segment: str) -> str:
+    """The condition of a list of a segment's members."""
+    return f'"{segment}" in segments'
+
+
+def segment_views(
+    parameters: Parameters,
+    partitions: Sequence[PartitionAsOf] = (),
+    points: Sequence[ModelPoint] = (),
+) -> tuple[SegmentView, ...]:
+    """Every segment that is declared, in the order of its file. ``partitions``: how customers were
+    counted; ``points``: the versions of the models, which have members of before.
+    """
+    watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
+    rules = parameters.segments.segments
+    series = {rule.name: _series(rule.name, points) for rule in rules}
+    members = _members(rules, partitions, series)
+    return tuple(
+        SegmentView(
+            SegmentDefinition(
+                rule.name,
+                f"{rule.file}, line {rule.line}, version {rule.version}",
+                rule.about,
+                rule.when,
+                duration(rule.hold) if rule.hold else "",
+                _tells(rule),
+                tuple(one.strip() for one in exactness(watched[rule.name], parameters))
+                if rule.name in watched
+                else ("nobody is looked at: segments.enabled is false",),
+                members_of(rule.name),
+            ),
+            members.get(rule.name),
+            line_chart((("served", series[rule.name]),)),
+        )
+        for rule in rules
+    )
+
+
+def _tells(rule: SegmentRule) -> str:
+    if not rule.announce:
+        return "nobody"
+    told = [words_of(trigger_name(rule.name, at)) for at in (SEGMENT_ENTERED, SEGMENT_LEFT)]
+    return ", ".join(told)
+
+
+def _series(segment: str, points: Sequence[ModelPoint]) -> list[Point]:
+    """How many members there were, as of each version of the models."""
+    return [
+        (point.at_ms, sample.value)
+        for point in points
+        for sample in point.samples
+        if sample.measure.name == MEMBERS.name and sample.labels == (segment,)
+    ]
+
+
+def _members(
+    rules: Sequence[SegmentRule],
+    partitions: Sequence[PartitionAsOf],
+    series: dict[str, list[Point]],
+) -> dict[str, MembersView]:
+    everybody, at_ms = 0, 0
+    for one in partitions:
+        everybody += one.customers
+        at_ms = max(at_ms, _ms(one.as_of))
+    if not everybody:
+        return {}
+    found = counts_by_segment(partitions)
+    counts = [found.get(rule.name, SegmentCount()) for rule in rules]
+    bars = from_left([("", float(count.members), "chosen") for count in counts])
+    return {
+        rule.name: MembersView(
+            f"{count.members:,}",
+            percent(count.members / everybody),
+            bar,
+            (
+                ("a day", f"{count.entered_day:,}"),
+                ("7 days", f"{count.entered_week:,}"),
+                ("28 days", f"{count.entered_four_weeks:,}"),
+            ),
+            _left(count, series[rule.name], at_ms),
+        )
+        for rule, count, bar in zip(rules, counts, bars, strict=True)
+    }
+
+
+def _left(count: SegmentCount, series: Sequence[Point], at_ms: int) -> str:
+    """Those of four weeks ago less those who are in it since then at least."""
+    then_ms = at_ms - EARLIER_MS
+    near = [point for point in series if abs(point[0] - then_ms) <= _ABOUT_THEN_MS]
+    if not near:
+        return ""
+    _, members = min(near, key=lambda point: abs(point[0] - then_ms))
+    if not members:
+        return ""
+    stayed = count.members - count.entered_four_weeks
+    return f"{max(round(members) - stayed, 0):,} of {members:,.0f}"
+
+
+def _ms(iso: str) -> int:
+    return round(datetime.fromisoformat(iso).timestamp() * 1_000)

@@ -1,0 +1,25 @@
+"""The segments: what each is, who is in it, and how that has changed."""
+
+from aiohttp import web
+
+from agents.console.console import Console
+from agents.console.pages.segments import segment_views
+
+
+def add_pages(application: web.Application, console: Console) -> None:
+    async def show(request: web.Request) -> web.Response:
+        latest = await console.shop.latest()
+        found = latest.found if latest is not None else None
+        partitions = found.partitions if found is not None else ()
+        return console.page(
+            request,
+            "segments.html",
+            "segments",
+            is_known=latest is not None,
+            problem=latest.problem if latest is not None else "",
+            found=found,
+            segments=segment_views(console.parameters, partitions, console.models.points),
+            file=console.parameters.segments.file,
+        )
+
+    application.router.add_get("/segments", show)

@@ -1,0 +1,204 @@
+"""The latest profile of each customer in Redis, for fast reads.
+
+Redis is never the source of truth. While it is down the worker goes on; when it is back, even
+empty, missing profiles are written again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, islice, takewhile
+from secrets import token_hex
+from time import monotonic, thread_time
+from typing import Any
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError, ResponseError
+
+from config.settings import Settings
+from streams.metrics import Metrics
+from streams.segment_sets import SegmentSets
+from streams.store_keys import customer_key
+from streams.store_writes import has_failed, is_foreign, results_of, tell_failure
+
+PROFILES_PER_WRITE = 200
+#: Profiles drawn up before heartbeats and the agents get a turn.
+PROFILES_PER_TURN = 10
+#: Seconds from one profile of a customer to the next: of somebody who does much, most of them would
+#: be drawn up for nobody.
+REST_S = 1.0
+#: Stands for the profile of an id that is another customer's, was only named, or was erased: there
+#: is none.
+NOBODY = b""
+
+
+class ProfileViews:
+    """Keeps the profiles in Redis up to date, with a delay after rows change.
+
+    Only a customer's latest row is written, however often it changed meanwhile, and at most once
+    in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
+    up after it. Those who were erased come first, then customers who changed, and last those with
+    whom a store is filled.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        settings: Settings,
+        metrics: Metrics,
+        render: Callable[[str], bytes | None],
+        now_s: Callable[[], float] = monotonic,
+        sets: SegmentSets | None = None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._metrics = metrics
+        self._render = render
+        #: Those of segments, which go with the profiles.
+        self._sets = sets
+        self._may_have_gone_sets = sets is not None
+        self._now_s = now_s
+        self._changed: dict[str, None] = {}
+        self._gone: dict[str, None] = {}
+        #: Those who did not change, and of whom the store may have nothing.
+        self._unshown: dict[str, None] = {}
+        #: When profiles were last drawn up, the earliest first; and of those customers, the ones
+        #: whose rows have changed since.
+        self._drawn_s: dict[str, float] = {}
+        self._resting: set[str] = set()
+        # Every worker compares the marker's value with the one it saw last, so that a worker that
+        # sets a new one does not hide from the others that the old one is gone.
+        #: CPU that drawing up profiles took so far.
+        self.spent_s = 0.0
+        self._marker = f"{settings.topic_prefix}keepstream:filled"
+        self._mark: bytes | None = None
+
+    def offer(self, customers: Iterable[str]) -> None:
+        """Note that these customers' profiles must be written again."""
+        for customer in customers:
+            if customer in self._drawn_s:
+                self._resting.add(customer)
+            elif customer not in self._gone:
+                self._changed[customer] = None
+                self._unshown.pop(customer, None)
+
+    def remove(self, customers: Iterable[str]) -> None:
+        """Note that these customers were erased: their profiles are deleted before any is written,
+        whatever waits.
+        """
+        for customer in customers:
+            self._gone[customer] = None
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
+
+    def fill(self, customers: Iterable[str]) -> None:
+        """Note that the store may have no profile of these customers."""
+        for customer in customers:
+            if customer in self._drawn_s:
+                self._resting.add(customer)
+            elif customer not in self._changed and customer not in self._gone:
+                self._unshown[customer] = None
+
+    @property
+    def waiting(self) -> int:
+        """The number of profiles still to be written."""
+        return self.due + len(self._resting)
+
+    @property
+    def due(self) -> int:
+        """The number of profiles that may be written at once."""
+        self._end_rests()
+        return len(self._gone) + len(self._changed) + len(self._unshown)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether there are customers of whom the store may have nothing."""
+        return bool(self._unshown)
+
+    def _end_rests(self) -> None:
+        """Let those be written again whose profiles were drawn up long enough ago."""
+        ended_s = self._now_s() - REST_S
+        ended = [c for c, _ in takewhile(lambda one: one[1] <= ended_s, self._drawn_s.items())]
+        for customer in ended:
+            del self._drawn_s[customer]
+            if customer in self._resting:
+                self._resting.discard(customer)
+                self._changed[customer] = None
+
+    async def write_some(self) -> bool:
+        """Write the profiles that waited longest; False when Redis did not take all of them."""
+        self._end_rests()
+        # Not a list of all: a million of them wait when a store is filled again.
+        waiting = chain(self._gone, self._changed, self._unshown)
+        customers = list(islice(waiting, PROFILES_PER_WRITE))
+        views: dict[str, bytes] = {}
+        for begin in range(0, len(customers), PROFILES_PER_TURN):
+            begun_s = thread_time()
+            self._draw(customers[begin : begin + PROFILES_PER_TURN], views)
+            self.spent_s += thread_time() - begun_s
+            # Heartbeats and batches come first, also while a whole store is filled.
+            await asyncio.sleep(0)
+        taken = await self._put(views)
+        if not taken:
+            for customer in views:
+                self._drawn_s.pop(customer, None)
+                self._resting.discard(customer)
+                self._changed[customer] = None
+        return taken
+
+    def _draw(self, customers: Iterable[str], views: dict[str, bytes]) -> None:
+        """Add the profiles of these customers to ``views``."""
+        for customer in customers:
+            # From here on an offer is of a later row than the one that is drawn up.
+            self._gone.pop(customer, None)
+            self._changed.pop(customer, None)
+            self._unshown.pop(customer, None)
+            # Last again, of those in order of time.
+            self._drawn_s.pop(customer, None)
+            self._drawn_s[customer] = self._now_s()
+            view = self._render(customer)
+            if view is not None:
+                views[customer] = view
+
+    async def _put(self, views: Mapping[str, bytes]) -> bool:
+        """Write profiles, all of them or, unless the connection broke, none; whether Redis took
+        them. As one command: a client spends more on a command than on a profile.
+        """
+        if not views:
+            return True
+        keys = {customer_key(self._settings, one): view for one, view in views.items()}
+        gone = [key for key, view in keys.items() if view is NOBODY]
+        shown = {key: view for key, view in keys.items() if view is not NOBODY}
+        async with self._client.pipeline(transaction=False) as pipeline:
+            if gone:
+                pipeline.delete(*gone)
+            if shown:
+                pipeline.mset(shown)
+            if self._sets is not None:
+                for customer in views:
+                    self._sets.follow(pipeline, customer)
+            results = await results_of(pipeline, len(pipeline.command_stack))
+        taken = not any(map(has_failed, results))
+        self._metrics.redis_up.set(taken)
+        return taken
+
+    async def was_emptied(self) -> bool:
+        """Whether Redis lost its data since the last call; False for the first call."""
+        try:
+            await self._client.set(self._marker, token_hex(8), nx=True)
+            try:
+                found: Any = await self._client.get(self._marker)
+            except ResponseError as error:
+                if not is_foreign(error):
+                    raise
+                # Ours by its name, as the profiles' keys are: written over.
+                found = token_hex(8).encode()
+                await self._client.set(self._marker, found)
+        except (RedisError, OSError) as error:
+            tell_failure(error)
+            self._metrics.redis_up.set(0)
+            return False
+        self._metrics.redis_up.set(1)
+        if self._sets is not None and self._may_have_gone_sets:
+            self._may_have_gone_sets = not await self._sets.forget_gone(self._client)
+        before, self._mark = self._mark, found
+        return before is not None and before != self._mark
