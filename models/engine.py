@@ -3,7 +3,7 @@
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -219,7 +219,7 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     if len(codes) == 1:
         ran = _run_alone(codes[0], others_ms, scene, plan)
     else:
-        ran = [timer for timer in plan.timers.values() if _has_run(timer, scene)]
+        ran = _run_in_turn(plan.timers.values(), scene)
     if 0 < row.next_due_ms <= due_ms:
         row.pass_over(due_ms, plan.timers)
     for timer in ran:
@@ -244,20 +244,25 @@ def _run_alone(code: str, others_ms: int, scene: Scene, plan: Plan) -> list[Time
     if not 0 < row.next_due_ms <= at_ms:
         return [timer]
     turns = list(plan.timers.values())
-    later = turns[turns.index(timer) + 1 :]
-    return [timer, *(one for one in later if _has_run(one, scene))]
+    return [timer, *_run_in_turn(turns[turns.index(timer) + 1 :], scene)]
 
 
-def _has_run(timer: Timer, scene: Scene) -> bool:
-    """Run the timer if it is due at the scene's time; return whether it was."""
-    row, at_ms = scene.row, scene.at_ms
-    if row.due(timer.code).due_ms != at_ms:
-        return False
-    if timer.waits_for_clock and at_ms > scene.context.clock_ms:
-        return False
-    row.finish(timer.code, 0 if timer.may_repeat else at_ms)
-    timer.run(scene)
-    return True
+def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
+    """Run those of the timers that are due at the scene's time, and return them. Each is looked up
+    in its turn: one may set another to this very time.
+    """
+    row, at_ms, ran = scene.row, scene.at_ms, list[Timer]()
+    times = row.timers_by_code()
+    for timer in timers:
+        code = timer.code
+        if code not in times or times[code].due_ms != at_ms:
+            continue
+        if timer.waits_for_clock and at_ms > scene.context.clock_ms:
+            continue
+        row.finish(code, 0 if timer.may_repeat else at_ms)
+        timer.run(scene)
+        ran.append(timer)
+    return ran
 
 
 def _forget_late_messages(row: Row, context: Context) -> None:
