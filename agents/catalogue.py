@@ -92,7 +92,7 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
         yield f"Shows in the profile {', '.join(f'`{_camel(s.name)}`' for s in part.sections)}"
     typical = sizes.parts.get(part.name)
     if typical is None:
-        yield f"Keeps nothing of a customer (code `{part.code}`)"
+        yield f"Kept nothing of anybody in that shop at its end (code `{part.code}`)"
     else:
         kept = f"{len(part.empty)} while there is nothing, which is not stored"
         yield f"State: code `{part.code}`, version {part.version}; {typical} bytes, {kept}"

@@ -242,6 +242,7 @@ class Churn(Section, frozen=True):
 class Value(Section, frozen=True):
     gross_margin: Share
     lifetime_max: PositiveMs
+    discount: NotNegative
     acquisition_cost: NotNegative
     challenger_margin: NotNegative
     typical_order: Positive

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from agents.console.console import Console
+from agents.console.pages.measure_tables import measure_tables
 from agents.console.pages.segments import segment_views
 from agents.console.pages.shop import (
     as_of,
@@ -32,6 +33,7 @@ def add_pages(application: web.Application, console: Console) -> None:
             segments=segment_views(console.parameters, found.partitions) if found else (),
             facts=kinds_views(counts, FACTS, console.parameters),
             measures=measure_views(points),
+            tables=measure_tables(points[-1].samples if points else ()),
             as_of=as_of(points),
         )
 

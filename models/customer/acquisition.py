@@ -7,11 +7,13 @@ is told again must not count again.
 import re
 from bisect import insort
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from config.parameters import Parameters
+from config.limits import PositiveMs
+from config.parameters import Parameters, Section
 from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Part
@@ -24,6 +26,24 @@ from models.learning.lessons import Cost
 from models.money import foreign, shop_minor
 
 CAMPAIGN_COST = "Campaign Cost"
+
+
+class Touch(StrEnum):
+    """Which channel wins a customer: of their first event, or the latest before they bought."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
+class AcquisitionParameters(Section, frozen=True):
+    """``direct``: channels that are no touch, for whoever came by them came by themselves."""
+
+    section = "acquisition"
+    touch: Touch
+    touch_within: PositiveMs
+    direct: tuple[str, ...]
+
+
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
 
 
@@ -86,6 +106,8 @@ ACQUISITION: Part[Acquired] = Part(
     version=2,
     older={1: _unpack_first},
     united=_united,
+    parameters=AcquisitionParameters,
+    has_own_file=True,
     events={CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody)},
     listens=frozenset({CAMPAIGN_COST}),
     check=_check,

@@ -35,6 +35,7 @@ from models.customer.labels import (
     narrow,
     unpack_first,
 )
+from models.customer.margins import margin_share
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchases import (
@@ -499,6 +500,7 @@ CHURN: Part[Labels] = Part(
         engagement,
         history,
         learnt_from_since_ms,
+        margin_share,
         may_be_learnt_from,
         personalisation_refused,
         purchases,

@@ -10,6 +10,7 @@ from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
 from models.customer.purchases import Purchases
 from models.customer.rhythm import clock_of
+from models.customer.row import Due
 from models.learning.history import Days
 
 #: Who buys by the year is lost after so many of their years, and not after several times as many.
@@ -59,6 +60,14 @@ class LifeStage(StrEnum):
 
 
 STAGES: Final = tuple(LifeStage)
+
+
+def next_look_ms(known: Due, at_ms: int, settle_ms: int) -> int:
+    """When to look at what an event of ``at_ms`` may have changed, with a timer that is ``known``:
+    once it has settled, or earlier if something else is due before.
+    """
+    due_ms = max(at_ms + settle_ms, known.handled_ms + 1)
+    return min(due_ms, known.due_ms) if known.due_ms else due_ms
 
 
 def lost_after_ms(

@@ -5,15 +5,16 @@ the millisecond at which time alone does: a class by silence, a stage by signs t
 found then stands until the next look. The highest stage ever reached is for the funnel alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import nan
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.customer import winning
 from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
 from models.customer.engagement import engagement
@@ -29,7 +30,19 @@ from models.customer.life_stages import (
     advocates_until_ms,
     considers_until_ms,
     loyal_until_ms,
+    next_look_ms,
 )
+from models.customer.lifecycle_measures import (
+    MEASURES,
+    OTHER,
+    dwelt,
+    keys,
+    samples,
+    standing,
+    sums_of,
+)
+from models.customer.lifecycle_state import VISITORS, Lifecycle
+from models.customer.margins import margin_share
 from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
@@ -41,20 +54,15 @@ from models.customer.part import (
     Sum,
     Timer,
     Told,
-    changed_sums,
 )
 from models.customer.purchases import overdue_at, purchases
-from models.customer.row import State
 from models.customer.scene import Scene
+from models.customer.scores import worth
 from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
-from models.learning.acquisition import CONVERTED, NET, RETURN_DAYS, SEEN, WON
-from models.learning.lessons import Tally
 from models.learning.population import Population
-from models.learning.tallies import ACQUISITION_NAME, NO_DAY
-from models.measures import Measure, Sample
 
 CLASS_CHANGED: Final = "class-changed"
 LIFECYCLE_CHANGED: Final = "lifecycle-changed"
@@ -64,36 +72,6 @@ _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
 #: What may speak well of the shop.
 _PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
-#: Whom the funnel tells apart: by the channel of their first event, or visitors who are nobody yet.
-_VISITORS, _OTHER = "visitors", "other"
-_CHANNELS = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER, _VISITORS)
-
-
-class Lifecycle(State):
-    """``customer_class`` and ``stage`` when last looked at, "" before that; since when, and what
-    they were ``before``. ``reached`` has a bit for each stage ever reached, ``first_day`` and
-    ``cohort`` are when and by which channel they came, ``won_day`` when they first bought, and
-    ``net_minor`` what they brought: as it was told of all customers.
-
-    ``points`` are signs of interest as of ``points_at_ms``; ``praised_ms`` is the latest time they
-    spoke well of the shop, ``shared_ms`` the latest times they shared something.
-    """
-
-    customer_class: str = ""
-    class_since_ms: int = 0
-    class_before: str = ""
-    stage: str = ""
-    stage_since_ms: int = 0
-    stage_before: str = ""
-    reached: int = 0
-    first_day: int = 0
-    cohort: str = ""
-    points: float = 0.0
-    points_at_ms: int = 0
-    praised_ms: int = 0
-    shared_ms: list[int] = field(default_factory=list)
-    won_day: int = 0
-    net_minor: int = 0
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
@@ -104,6 +82,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
         return
     if event.kind.is_passive:
         return
+    winning.note_touch(state, event, scene)
     section = scene.parameters.of(LifecycleParameters)
     if points := section.points.get(name):
         state.points = added(state.points, state.points_at_ms, points, at_ms, section.half_life)
@@ -132,39 +111,38 @@ def _is_praise(event: Event, section: LifecycleParameters) -> bool:
 def _look_soon(scene: Scene, at_ms: int) -> None:
     """Look once this has settled, or earlier if something else is due before."""
     row = scene.row
-    known = row.due(_STAGE)
     settle_ms = scene.parameters.of(LifecycleParameters).settle
-    due_ms = max(at_ms + settle_ms, known.handled_ms + 1)
-    if not known.due_ms or due_ms < known.due_ms:
-        row.set_due(_STAGE, due_ms)
+    row.set_due(_STAGE, next_look_ms(row.due(_STAGE), at_ms, settle_ms))
 
 
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
+    winning.forget_what_is_long_ago(state, scene)
     before = replace(state)
     course, stage = _course(scene), _stage(state, scene)
     found = course.class_at(at_ms)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
         # What others buy meanwhile moves the limit, and brings nobody back.
         found = CustomerClass.LOST
-    if found != state.customer_class:
+    is_another = found != state.customer_class
+    if is_another:
         if state.customer_class:
             scene.raise_moment(CLASS_CHANGED)
         state.class_before, state.customer_class = state.customer_class, str(found)
         state.class_since_ms = at_ms
-    dwelt: list[Sum] = []
+    left: list[Sum] = []
     if stage != state.stage:
         if state.stage:
             scene.raise_moment(LIFECYCLE_CHANGED)
-            dwelt = _dwelt(state, at_ms)
+            left = dwelt(state, at_ms)
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
-    _note_purchases(state, scene)
-    if _standing(before) != _standing(state):
-        LIFECYCLE.tell_changes(scene, _sums(before), [*_sums(state), *dwelt])
-    if _brought(before) != _brought(state):
-        _tell_won(scene, ((_won(before), -1), (_won(state), 1)))
+    winning.note_purchases(state, scene, is_another=is_another)
+    if standing(before) != standing(state):
+        LIFECYCLE.tell_changes(scene, sums_of(before), [*sums_of(state), *left])
+    if winning.standing(before) != winning.standing(state):
+        winning.tell(scene, ((winning.sums_of(before), -1), (winning.sums_of(state), 1)))
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -212,7 +190,7 @@ def _next_edge(state: Lifecycle, course: Course, scene: Scene) -> int:
 def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
     """All stages up to this one are reached: who bought in a store has considered, too."""
     state.reached |= (2 << STAGES.index(stage)) - 1
-    if not state.cohort:
+    if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
         seen = scene.of(engagement)
         state.first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
         state.cohort = _cohort(scene)
@@ -220,76 +198,19 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
 
 def _cohort(scene: Scene) -> str:
     if scene.of(is_visitor):
-        return _VISITORS
-    return scene.of(engagement).first_channel or _OTHER
-
-
-def _dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
-    day, hours = at_ms // DAY_MS, round((at_ms - state.stage_since_ms) / 3_600_000)
-    return [(f"left:{state.stage}", day, 1), (f"hours:{state.stage}", day, hours)]
-
-
-def _standing(state: Lifecycle) -> tuple[str, str, int, str]:
-    """What `_sums` are made of, besides the day they came, which comes with the cohort."""
-    return state.customer_class, state.stage, state.reached, state.cohort
-
-
-def _brought(state: Lifecycle) -> tuple[str, int, int]:
-    """What `_won` is made of, besides that day."""
-    return state.cohort, state.won_day, state.net_minor
-
-
-def _sums(state: Lifecycle) -> list[Sum]:
-    """What the sums of all customers hold of one; how long they stayed is told once and for all."""
-    if not state.stage:
-        return []
-    now: list[Sum] = [
-        (f"class:{state.customer_class}", NO_DAY, 1),
-        (f"stage:{state.stage}", NO_DAY, 1),
-    ]
-    channel = state.cohort if state.cohort in _CHANNELS else _OTHER
-    return now + [
-        (f"reached:{stage}:{channel}", state.first_day, 1)
-        for place, stage in enumerate(STAGES)
-        if state.reached >> place & 1
-    ]
-
-
-def _note_purchases(state: Lifecycle, scene: Scene) -> None:
-    bought = scene.of(purchases)
-    state.net_minor = bought.net_minor
-    if not bought.count:
-        # All of it was given back: nobody was won.
-        state.won_day = 0
-    elif not state.won_day or not bought.earlier_days:
-        state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
-
-
-def _won(state: Lifecycle) -> list[Sum]:
-    """What is told of one beside the costs of winning customers; nothing of an unknown visitor."""
-    if not state.cohort or state.cohort == _VISITORS:
-        return []
-    sums: list[Sum] = [(f"{SEEN}:{state.cohort}", state.first_day, 1)]
-    if state.won_day:
-        sums.append((f"{CONVERTED}:{state.cohort}", state.first_day, 1))
-        sums.append((f"{WON}:{state.cohort}", state.won_day, 1))
-        sums.append((f"{NET}:{state.cohort}", state.won_day, state.net_minor))
-    return sums
-
-
-def _tell_won(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
-    if told := changed_sums(states):
-        scene.teach(Tally(scene.at_ms, ACQUISITION_NAME, RETURN_DAYS, told))
+        return VISITORS
+    return scene.of(engagement).first_channel or OTHER
 
 
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
     """The person is looked at again: what they did under several ids may be another stage."""
-    if scene.row.read(LIFECYCLE).cohort == _VISITORS:
+    if scene.row.read(LIFECYCLE).cohort == VISITORS:
         # Of a visitor who turned out to be a customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
-    LIFECYCLE.tell_anew(scene, before, other, sign, _sums)
+    LIFECYCLE.tell_anew(scene, before, other, sign, sums_of)
     now = scene.row.read(LIFECYCLE)
-    _tell_won(scene, ((_won(before), -1), (_won(other), -sign), (_won(now), 1)))
+    states = ((before, -1), (other, -sign), (now, 1))
+    winning.tell(scene, ((winning.sums_of(state), by) for state, by in states))
     if scene.row.has(LIFECYCLE):
         _look_soon(scene, scene.at_ms)
 
@@ -311,8 +232,7 @@ def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
         one.reached |= state.reached
         if state.cohort and (not one.cohort or _came(state) < _came(one)):
             one.first_day, one.cohort = state.first_day, state.cohort
-        one.won_day = min(filter(None, (one.won_day, state.won_day)), default=0)
-        one.net_minor += state.net_minor
+        winning.unite(one, state)
         one.points = added(
             one.points, one.points_at_ms, state.points, state.points_at_ms, section.half_life
         )
@@ -324,6 +244,13 @@ def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
 
 def _came(state: Lifecycle) -> tuple[int, str]:
     return state.first_day, state.cohort
+
+
+def _unpack_first(content: bytes) -> Lifecycle:
+    """Read version 1, which told of net revenue and not of a margin."""
+    state = msgpack.decode(content, type=Lifecycle)
+    state.margin_minor = 0
+    return state
 
 
 def customer_class(scene: Scene) -> str:
@@ -421,60 +348,11 @@ def _in_words(view: LifecycleView | None, as_of: str, _currency: str) -> Iterato
     yield Line("stage", f"{view.stage}, since {since}{before}")
 
 
-_BY_CLASS = Measure("keepstream_customers_by_class", "Customers by class", ("class",))
-_BY_STAGE = Measure(
-    "keepstream_customers_by_stage",
-    "Customers by the stage of the lifecycle they are at",
-    ("stage",),
-)
-_FUNNEL = Measure(
-    "keepstream_funnel_customers",
-    "Of those who came lately, how many reached a stage, by the channel they came through",
-    ("stage", "channel"),
-)
-_CONVERSION = Measure(
-    "keepstream_funnel_conversion_ratio",
-    "Of those who reached the stage before this one, how many reached this one",
-    ("stage", "channel"),
-)
-_DWELL = Measure(
-    "keepstream_stage_dwell_days", "Mean time at a stage, of those who left it lately", ("stage",)
-)
-
-
-def _keys(_parameters: Parameters) -> list[str]:
-    return [
-        *(f"class:{one}" for one in CustomerClass),
-        *(f"stage:{one}" for one in STAGES),
-        *(f"reached:{stage}:{channel}" for stage in STAGES for channel in _CHANNELS),
-        # Nobody knows how long the last one lasts.
-        *(f"{what}:{stage}" for what in ("left", "hours") for stage in STAGES[:-1]),
-    ]
-
-
-def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
-    for one in CustomerClass:
-        yield Sample(_BY_CLASS, (one,), sums.get(f"class:{one}", 0))
-    for stage in STAGES:
-        yield Sample(_BY_STAGE, (stage,), sums.get(f"stage:{stage}", 0))
-        if left := sums.get(f"left:{stage}", 0):
-            yield Sample(_DWELL, (stage,), sums.get(f"hours:{stage}", 0) / left / 24)
-    for channel in _CHANNELS:
-        reached = [sums.get(f"reached:{stage}:{channel}", 0) for stage in STAGES]
-        if reached[0]:
-            yield from _funnel(channel, reached)
-
-
-def _funnel(channel: str, reached: Sequence[int]) -> Iterator[Sample]:
-    for place, (stage, count) in enumerate(zip(STAGES, reached, strict=True)):
-        yield Sample(_FUNNEL, (stage, channel), count)
-        if place and reached[place - 1]:
-            yield Sample(_CONVERSION, (stage, channel), count / reached[place - 1])
-
-
 LIFECYCLE: Part[Lifecycle] = Part(
     name="lifecycle",
     code="lc",
+    version=2,
+    older={1: _unpack_first},
     about="What class customers are of, how far they have come, and the funnel of all of them.",
     state=Lifecycle,
     united=_united,
@@ -489,7 +367,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
         LIFECYCLE_CHANGED: "the customer is at another stage of the lifecycle than before",
     },
     offers=(customer_class,),
-    reads=(engagement, is_visitor, overdue_at, purchases),
+    reads=(engagement, is_visitor, margin_share, overdue_at, purchases, worth),
     facts=FACTS,
     sections=(
         ProfileSection(
@@ -502,9 +380,9 @@ LIFECYCLE: Part[Lifecycle] = Part(
         ),
     ),
     population=Told(
-        keys=_keys,
+        keys=keys,
         window_days=lambda parameters: parameters.of(LifecycleParameters).funnel_days,
-        measures=(_BY_CLASS, _BY_STAGE, _FUNNEL, _CONVERSION, _DWELL),
-        samples=_samples,
+        measures=MEASURES,
+        samples=samples,
     ),
 )

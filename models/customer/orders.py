@@ -42,7 +42,8 @@ _ITEM_BITS = 32
 
 class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     """A product of an order, or of what is given back of it. A price or a quantity that is not a
-    number is not known; a quantity that is not known is one.
+    number is not known; a quantity that is not known is one. ``category`` is looked at where one
+    has a margin of its own.
     """
 
     product_id: str | int | float | None = None
@@ -50,6 +51,7 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     variant: str | int | float | None = None
     price: float | str | None = None
     quantity: float | str | None = None
+    category: Any = None
 
     @property
     def key(self) -> int:

@@ -39,8 +39,9 @@ INTERACTIONS: Final[frozenset[str]] = frozenset({"*"})
 EVERYTHING: Final[frozenset[str]] = frozenset({"**"})
 #: Listens to the events that the operator's rules name in `on`.
 NAMED_BY_RULES: Final[frozenset[str]] = frozenset({"on"})
-#: No part has more sums of all customers than this.
-KEYS_MAX: Final = 64
+#: No part has more sums of all customers than this: enough for a funnel of five steps by eight
+#: channels, and little enough for /metrics.
+KEYS_MAX: Final = 128
 
 
 class Fact(NamedTuple):

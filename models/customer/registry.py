@@ -16,10 +16,12 @@ from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.evidence import EVIDENCE
+from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
+from models.customer.margins import MARGINS
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
@@ -41,6 +43,7 @@ PARTS: tuple[Part[Any], ...] = (
     CONTACTS,
     ACQUISITION,
     PRICES,
+    MARGINS,
     LOYALTY,
     SATISFACTION,
     NAMED_EVENTS,
@@ -50,6 +53,7 @@ PARTS: tuple[Part[Any], ...] = (
     RISK,
     IDENTITIES,
     LIFECYCLE,
+    FUNNEL,
     TIERS,
     TIMELINE,
     # After all that its conditions may be about.

@@ -7,6 +7,10 @@ scores are made for good: at the end of a purchase day and at check-ins.
 Silence of `episode` after a purchase is an episode of churn: one for each time a customer left,
 however often they were scored meanwhile. It was silent if nothing bad was heard of the customer
 from `heard_within` before that purchase on.
+
+Whether those to whom the price matters leave more than others is asked of everybody alike: after a
+purchase, did they buy again within `episode`? The next question follows the next purchase after the
+answer, so that who buys often does not count for more.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +18,7 @@ from enum import StrEnum
 from math import nan
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 from config.duration import DAY_MS
 from config.limits import PositiveMs, Share
@@ -26,7 +30,8 @@ from models.customer.evidence_words import REVIEWED, EvidenceParameters
 from models.customer.motion import ending, since, steps
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.purchases import purchases
+from models.customer.prices import sensitivity
+from models.customer.purchases import begun_within, purchases
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import churn
@@ -44,6 +49,9 @@ _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 #: What is a complaint whatever it says.
 _COMPLAINTS = frozenset({"Ticket Opened", "Ticket Reopened", "Ticket Escalated", "Complaint Filed"})
 _EPISODES, _SILENT = "episodes", "silent"
+#: Whose price decides and whose does not, and the same a year ago.
+_WHO: Final = ("price-sensitive", "others")
+_NOW, _YEAR_BEFORE = "now", "year-before"
 
 
 class RiskBand(StrEnum):
@@ -61,6 +69,7 @@ class RiskParameters(Section, frozen=True):
     medium_until: Share
     episode: PositiveMs
     heard_within: PositiveMs
+    price_sensitive: Share
 
     def problems(self) -> Iterator[str]:
         """Limits that do not follow each other."""
@@ -76,7 +85,8 @@ class Risk(State):
     """The ``band`` when last looked at, since when, and the one ``before`` it; "" for none.
 
     ``complained_ms``: the latest complaint; ``left_ms``: when the latest episode of churn was full,
-    and whether it ``was_silent``.
+    and whether it ``was_silent``. ``asked_ms``: when it was last asked whether they buy again, 0
+    while it is not, and whether they were ``price_sensitive`` then.
     """
 
     band: str = ""
@@ -85,6 +95,8 @@ class Risk(State):
     complained_ms: int = 0
     left_ms: int = 0
     was_silent: bool = False
+    asked_ms: int = 0
+    price_sensitive: bool = False
 
 
 def _record(state: Risk, event: Event, scene: Scene) -> None:
@@ -124,11 +136,14 @@ def _leave(scene: Scene) -> None:
 
 
 def _look(scene: Scene) -> None:
-    """Put the customer into the band of the score as it is by now."""
+    """Put the customer into the band of the score as it is by now, and see whether they stayed."""
     found = scene.of(churn)
     if found is None or scene.of(personalisation_refused) is not None:
         return
     state = scene.row.read(RISK)
+    last_ms = scene.of(purchases).last_at_ms
+    if state.asked_ms or last_ms // DAY_MS == scene.at_ms // DAY_MS:
+        _ask(state, last_ms, scene)
     band = band_of(found.probability, state.band, scene.parameters.of(RiskParameters))
     if band == state.band:
         return
@@ -139,6 +154,36 @@ def _look(scene: Scene) -> None:
         scene.raise_moment(BAND_CHANGED)
     state.before, state.band, state.since_ms = state.band, str(band), scene.at_ms
     RISK.tell(scene, sorted(moved))
+
+
+def _ask(state: Risk, last_ms: int, scene: Scene) -> None:
+    """Tell whether they bought again in time, and ask anew after a purchase of today."""
+    episode_ms = scene.parameters.of(RiskParameters).episode
+    if state.asked_ms:
+        if scene.at_ms < state.asked_ms + episode_ms:
+            return
+        _answer(scene.row.edit(RISK), state.asked_ms + episode_ms, scene)
+    if last_ms // DAY_MS == scene.at_ms // DAY_MS:
+        found, state = scene.of(sensitivity), scene.row.edit(RISK)
+        limit = scene.parameters.of(RiskParameters).price_sensitive
+        state.asked_ms = scene.at_ms
+        state.price_sensitive = found is not None and found.total >= limit
+
+
+def _answer(state: Risk, until_ms: int, scene: Scene) -> None:
+    asked_ms, state.asked_ms = state.asked_ms, 0
+    bought = scene.of(purchases)
+    if not bought.count:
+        # All of it was given back: there was nothing to come back after.
+        return
+    stayed = begun_within(bought, asked_ms, until_ms)
+    day, key = until_ms // DAY_MS, _stay_key(stayed=stayed, sensitive=state.price_sensitive)
+    # And once more as what was so a year before, which counts in a year.
+    RISK.tell(scene, [(key, day, 1), (f"{key}:{_YEAR_BEFORE}", day + 365, 1)])
+
+
+def _stay_key(*, stayed: bool, sensitive: bool) -> str:
+    return f"{'stayed' if stayed else 'left'}:{_WHO[not sensitive]}"
 
 
 def band_of(probability: float, before: str, section: RiskParameters) -> RiskBand:
@@ -183,6 +228,9 @@ def _united(states: Sequence[Risk], _parameters: Parameters) -> Risk:
         )
         one.left_ms, one.was_silent = max(
             (one.left_ms, one.was_silent), (state.left_ms, state.was_silent)
+        )
+        one.asked_ms, one.price_sensitive = max(
+            (one.asked_ms, one.price_sensitive), (state.asked_ms, state.price_sensitive)
         )
     return one
 
@@ -276,8 +324,26 @@ _SILENT_SHARE = Measure(
 )
 
 
+_PRICE_CHURN = Measure(
+    "keepstream_price_churn_ratio",
+    "Of who bought, how many did not again within risk.episode, by how much the price decides",
+    ("who", "when"),
+)
+_PRICE_ASKED = Measure(
+    "keepstream_price_churn_customers",
+    "Of how many it was asked lately whether they bought again, by how much the price decides",
+    ("who", "when"),
+)
+
+
 def _keys(_parameters: Parameters) -> list[str]:
-    return [*(_key(band) for band in RiskBand), _EPISODES, _SILENT]
+    stays = [
+        _stay_key(stayed=stayed, sensitive=sensitive)
+        for stayed in (True, False)
+        for sensitive in (True, False)
+    ]
+    before = [f"{key}:{_YEAR_BEFORE}" for key in stays]
+    return [*(_key(band) for band in RiskBand), _EPISODES, _SILENT, *stays, *before]
 
 
 def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
@@ -288,11 +354,20 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
     yield Sample(_LEFT, ("silent",), silent)
     if left:
         yield Sample(_SILENT_SHARE, (), silent / left)
+    for who in _WHO:
+        for when, suffix in ((_NOW, ""), (_YEAR_BEFORE, f":{_YEAR_BEFORE}")):
+            gone, stayed = sums.get(f"left:{who}{suffix}", 0), sums.get(f"stayed:{who}{suffix}", 0)
+            if gone + stayed:
+                yield Sample(_PRICE_ASKED, (who, when), gone + stayed)
+                yield Sample(_PRICE_CHURN, (who, when), gone / (gone + stayed))
 
 
 RISK: Part[Risk] = Part(
     name="risk",
     code="rk",
+    version=2,
+    # Without the question at its end.
+    older={1: msgpack.Decoder(Risk).decode},
     about="In which band of churn risk customers are, and who left without a word before.",
     state=Risk,
     united=_united,
@@ -304,7 +379,7 @@ RISK: Part[Risk] = Part(
     timers=(Timer(_LAPSE, _leave),),
     look=_look,
     moments={BAND_CHANGED: "the customer is in another band of churn risk than before"},
-    reads=(purchases, churn, next_expiry, personalisation_refused),
+    reads=(purchases, churn, next_expiry, personalisation_refused, sensitivity),
     facts=FACTS,
     sections=(
         ProfileSection(
@@ -319,7 +394,7 @@ RISK: Part[Risk] = Part(
     population=Told(
         keys=_keys,
         window_days=lambda parameters: round(parameters.of(RiskParameters).episode / DAY_MS),
-        measures=(_BANDS, _LEFT, _SILENT_SHARE),
+        measures=(_BANDS, _LEFT, _SILENT_SHARE, _PRICE_CHURN, _PRICE_ASKED),
         samples=_samples,
     ),
 )

@@ -34,7 +34,7 @@ REQUESTED = "Survey Requested"
 NPS_PASSIVE, NPS_PROMOTER = "nps-passive", "nps-promoter"
 #: A customer's answers by kind and touchpoint; of more, the oldest goes and no longer counts.
 OPINIONS_MAX = 16
-#: With three kinds of survey, this is as many as there is room for (`part.KEYS_MAX`).
+#: With three kinds of survey, that many are some sixty sums of all customers.
 TOUCHPOINTS_MAX = 5
 #: The touchpoint of answers that name one which is not listed, of those that name none, and of
 #: all answers together.

@@ -5,6 +5,7 @@ from math import nan
 from models.customer.churn_words import Words
 from models.customer.engagement import engagement
 from models.customer.features import extract
+from models.customer.margins import margin_share
 from models.customer.purchases import (
     clock,
     history,
@@ -95,8 +96,8 @@ def worth(scene: Scene) -> ValueView | None:
     past = scene.of(history)
     if past is None:
         return None
-    channel = scene.of(engagement).first_channel
-    return value(past, scene.of(net_so_far), channel, scene.snapshot, scene.parameters)
+    channel, margin = scene.of(engagement).first_channel, scene.of(margin_share)
+    return value(past, scene.of(net_so_far), channel, margin, scene.snapshot, scene.parameters)
 
 
 def thinning(scene: Scene) -> float | None:

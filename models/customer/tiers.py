@@ -2,7 +2,8 @@
 
 A customer is ranked among all who are not lost: by how often they bought in a year, for how much
 an order, on how many of the last 28 days they came, and by what is expected of them. They are
-looked at when scores are made for good: at the end of a purchase day and at check-ins.
+looked at when scores are made for good, at the end of a purchase day and at check-ins, and
+`lifecycle.settle` after an order was given back or changed: what made a VIP and is gone makes none.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,22 +11,24 @@ from enum import StrEnum
 from math import isnan, nan
 from typing import Final, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.active_days import active_within
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.life_stages import CustomerClass
+from models.customer.life_stages import CustomerClass, LifecycleParameters, next_look_ms
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.orders import CANCELLED, REFUNDED, UPDATED
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import expected_within
 from models.customer.words import how_long_before
+from models.events.event import Event
 from models.events.times import iso
 from models.learning.tallies import NO_DAY
 from models.learning.tiers import (
@@ -41,6 +44,7 @@ from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
 TIER_CHANGED: Final = "tier-changed"
+_TAKEN_BACK: Final = "taken-back"
 _ACTIVE_DAYS: Final = 28
 _EXPECTED_DAYS: Final = 90.0
 _SIDES = tuple(Side)
@@ -60,11 +64,24 @@ class Tier(StrEnum):
     ORDINARY = "ordinary"
 
 
+class TierCause(StrEnum):
+    """What moved a customer to another tier. ``activity``: they bought or came; ``silence``: they
+    did less of it; ``others``: they stand as they stood, and cut points were drawn anew.
+    """
+
+    ACTIVITY = "activity"
+    REFUND = "refund"
+    SILENCE = "silence"
+    OTHERS = "others"
+
+
 class Tiered(State):
     """The ``tier`` when last looked at, since when, and the one ``before`` it; "" for none.
 
     ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
-    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one.
+    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one; ``orders`` those
+    of a year by then. ``cause`` is the `TierCause` of the latest change, ``below_cause`` that of a
+    score that is too low for a VIP; "" for none.
     """
 
     tier: str = ""
@@ -74,6 +91,9 @@ class Tiered(State):
     percents: list[int] = field(default_factory=list)
     bins: list[int] = field(default_factory=list)
     net_minor: int = 0
+    cause: str = ""
+    orders: int = 0
+    below_cause: str = ""
 
 
 class TierRanks(NamedTuple):
@@ -93,21 +113,46 @@ class TierRanks(NamedTuple):
         return self.ranks[-1]
 
 
+def _record(_state: Tiered, event: Event, scene: Scene) -> None:
+    """Look at who got something back once the news of the order have come."""
+    due = scene.row.due(_TAKEN_BACK)
+    settle_ms = scene.parameters.of(LifecycleParameters).settle
+    scene.row.set_due(_TAKEN_BACK, next_look_ms(due, event.occurred_at_ms, settle_ms))
+
+
 def _look(scene: Scene) -> None:
+    """Find the customer's tier at the end of a purchase day, or at a check-in."""
+    _find(scene, is_taken_back=False)
+
+
+def _take_back(scene: Scene) -> None:
+    """Find the customer's tier after something was given back."""
+    _find(scene, is_taken_back=True)
+
+
+def _find(scene: Scene, *, is_taken_back: bool) -> None:
     """Find the customer's tier as it is by now, and tell what changed."""
     state = scene.row.read(TIERS)
+    if is_taken_back and not state.tier:
+        # Their first look is at the end of the day.
+        return
     found = None if _is_gone(scene) else _standing(scene)
     if found is None and not state.tier and not state.bins:
         return
     state = scene.row.edit(TIERS)
     tier, bins, net_minor = state.tier, state.bins, state.net_minor
     if found is None:
-        _move(state, "", scene)
-        state.percents, state.bins, state.net_minor, state.below_ms = [], [], 0, 0
+        _move(state, "", TierCause.REFUND if is_taken_back else TierCause.SILENCE, scene)
+        state.percents, state.bins, state.net_minor, state.orders = [], [], 0, 0
+        state.below_ms, state.below_cause = 0, ""
     else:
-        _move(state, _tier(state, found, scene), scene)
+        cause = TierCause.REFUND if is_taken_back else _cause(state, found, scene)
+        now = _tier(state, found, cause, scene)
+        _move(state, now, TierCause(state.below_cause or cause), scene)
+        if now != Tier.VIP:
+            state.below_ms, state.below_cause = 0, ""
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
-        state.bins, state.net_minor = found.bins, found.net_minor
+        state.bins, state.net_minor, state.orders = found.bins, found.net_minor, found.orders
     if tier != state.tier:
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
     elif bins != state.bins or net_minor != state.net_minor:
@@ -152,30 +197,49 @@ def _standing(scene: Scene) -> TierRanks | None:
     return TierRanks(bins, ranks, score, orders, net_minor)
 
 
-def _tier(state: Tiered, found: TierRanks, scene: Scene) -> Tier:
+def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
+    """What moves the customer, if this look moves them: up because they did more than at the last
+    one, down because they did less, or because of others.
+    """
+    if not state.bins:
+        return TierCause.ACTIVITY
+    before = (state.orders, state.net_minor / max(state.orders, 1), *state.bins[2:])
+    now = (found.orders, found.net_minor / found.orders, *found.bins[2:])
+    if found.score > _score(state):
+        does_more = any(one > other for one, other in zip(now, before, strict=True))
+        return TierCause.ACTIVITY if does_more else TierCause.OTHERS
+    if not any(one < other for one, other in zip(now, before, strict=True)):
+        return TierCause.OTHERS
+    bought_today = scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS
+    return TierCause.ACTIVITY if bought_today else TierCause.SILENCE
+
+
+def _tier(state: Tiered, found: TierRanks, cause: TierCause, scene: Scene) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
-    VIP's score this counts.
+    VIP's score this counts: a VIP whose score falls stays one for a while, unless they were given
+    something back.
     """
     section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
     was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
-    if found.score >= (section.vip_until if was_vip else section.vip):
-        state.below_ms = 0
-    elif was_vip and not state.below_ms:
-        state.below_ms = at_ms
-    has_grace = was_vip and (not state.below_ms or at_ms - state.below_ms < section.grace)
-    if is_frequent and (has_grace or found.score >= section.vip):
+    is_enough = found.score >= (section.vip_until if was_vip else section.vip)
+    if is_enough:
+        state.below_ms, state.below_cause = 0, ""
+    elif was_vip and not state.below_ms and cause is not TierCause.REFUND:
+        state.below_ms, state.below_cause = at_ms, str(cause)
+    is_in_grace = was_vip and at_ms - section.grace < state.below_ms
+    if is_frequent and (is_enough or is_in_grace):
         return Tier.VIP
-    state.below_ms = 0
     is_in = state.tier == Tier.POTENTIAL
     limit = section.potential_until if is_in else section.potential
     return Tier.POTENTIAL if found.expected >= limit or found.score >= limit else Tier.ORDINARY
 
 
-def _move(state: Tiered, tier: str, scene: Scene) -> None:
+def _move(state: Tiered, tier: str, cause: TierCause, scene: Scene) -> None:
     if tier == state.tier:
         return
     if state.tier:
         scene.raise_moment(TIER_CHANGED)
+    state.cause = str(cause)
     state.before, state.tier, state.since_ms = state.tier, str(tier), scene.at_ms
 
 
@@ -216,7 +280,8 @@ def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
     latest = max(states, key=_came, default=Tiered())
     one = Tiered(latest.tier, latest.since_ms, latest.before, latest.below_ms)
     one.percents, one.bins = list(latest.percents), list(latest.bins)
-    one.net_minor = latest.net_minor
+    one.net_minor, one.orders = latest.net_minor, latest.orders
+    one.cause, one.below_cause = latest.cause, latest.below_cause
     return one
 
 
@@ -288,6 +353,14 @@ FACTS = {
         "days since the tier last changed",
         least=0.0,
         moves=since(_since_ms, DAY_MS, found=()),
+    ),
+    "tier_cause": Fact(
+        lambda s: s.row.read(TIERS).cause,
+        "moved by {}",
+        "what moved the customer to that tier: activity, silence, a refund, or others",
+        str,
+        values=lambda _: tuple(TierCause),
+        moves=FOUND,
     ),
     "tier_score": Fact(
         _tier_score,
@@ -382,10 +455,16 @@ TIERS: Part[Tiered] = Part(
     code="ti",
     about="Which value tier customers are in: VIP, potential or ordinary.",
     state=Tiered,
+    version=2,
+    # Without the cause at its end.
+    older={1: msgpack.Decoder(Tiered).decode},
     united=_united,
     reunited=_reunited,
     parameters=TierParameters,
     has_own_file=True,
+    listens=frozenset({REFUNDED, CANCELLED, UPDATED}),
+    record=_record,
+    timers=(Timer(_TAKEN_BACK, _take_back),),
     look=_look,
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
     reads=(customer_class, engagement, history, purchases, window_365d),

@@ -1,6 +1,8 @@
 """What it costs to win a customer, and what comes of it, by the channel they came through."""
 
 from collections.abc import Iterator
+from datetime import date
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -20,19 +22,48 @@ OTHER = "other"
 COST_DAYS: Final = 28
 SEEN_DAYS: Final = 90
 RETURN_DAYS: Final = 365
-#: What is told of customers, by the channel of their first event: see `models.customer.lifecycle`.
-SEEN, CONVERTED, WON, NET = "seen", "converted", "won", "net"
+#: Whoever was won is followed for so many weeks after the one in which they were.
+BROUGHT_WEEKS_MAX: Final = 52
+#: What is told of customers, by channel: see `models.customer.winning`. Who was won, and their
+#: margin, are of the day on which they were; the rest is of the cohort's month.
+SEEN, CONVERTED, WON, MARGIN = "seen", "converted", "won", "margin"
+VALUED, WORTH = "valued", "worth"
 #: What is told of costs.
 _COST, _RETENTION = "cost", "retention"
 #: Sums by UTC day.
 _Days = dict[int, int]
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+def brought_in(weeks: int) -> str:
+    """What is told of the margin of so many weeks after customers were won."""
+    return f"brought{weeks}"
+
+
+@lru_cache(maxsize=4_096)
+def cohort_of(day: int) -> int:
+    """The first day of the calendar month of a UTC day since 1970: its customers are a cohort."""
+    return date.fromordinal(_EPOCH + day).replace(day=1).toordinal() - _EPOCH
+
+
+def cohort_name(first_day: int) -> str:
+    """A cohort by its month, such as 2026-01."""
+    return f"{date.fromordinal(_EPOCH + first_day):%Y-%m}"
 
 
 class Channel(Struct, array_like=True):
-    """What was ever spent on a channel, in minor units, and the customers won through it."""
+    """What was ever spent on a channel, in minor units, and the customers won through it:
+    ``acquired`` at their first check-in, and ``won`` less those who got everything back.
+    """
 
     cost_minor: int = 0
     acquired: int = 0
+    won: int = 0
+
+    @property
+    def customers(self) -> int:
+        """Customers won; those at check-ins where nothing else is told."""
+        return self.won or self.acquired
 
 
 class AcquisitionState(Struct, rename="camel"):
@@ -45,12 +76,29 @@ class AcquisitionState(Struct, rename="camel"):
     days: dict[str, dict[str, _Days]] = {}
 
 
+class CohortView(Struct, frozen=True, rename="camel"):
+    """The customers whom a channel won in a month, or in a year; null where nobody can say.
+
+    ``spent`` on it, in the shop's currency. ``payback_weeks``: how many weeks after they were won
+    their margin had come to what was spent, and stayed so. ``returns``: margin so far less what was
+    spent, over what was spent. ``lifetime_value`` of one of them, with what is expected of them;
+    ``value_to_cost``: that over the cost of one.
+    """
+
+    won: int
+    spent: float
+    payback_weeks: int | None
+    returns: float | None
+    lifetime_value: float | None
+    value_to_cost: float | None
+
+
 class ChannelView(Struct, frozen=True, rename="camel"):
     """A channel lately; null where there is nothing to divide by.
 
     ``cost`` of one of the ``won`` customers, with what was ``spent``, in the shop's currency;
-    ``conversion`` of those first ``seen``; ``returns``: margin of those won within a year less what
-    was spent on it, over what was spent.
+    ``conversion`` of those first ``seen``; ``year``: all who were won within a year as one, and
+    ``cohorts``: those of each month of it, such as 2026-01.
     """
 
     spent: float
@@ -58,7 +106,8 @@ class ChannelView(Struct, frozen=True, rename="camel"):
     seen: int
     cost: float | None
     conversion: float | None
-    returns: float | None
+    year: CohortView
+    cohorts: dict[str, CohortView] = {}
 
 
 class AcquisitionCosts(Struct, frozen=True, rename="camel"):
@@ -107,6 +156,8 @@ class AcquisitionLearner:
         for key, day, amount in tally.sums:
             what, _, channel = key.partition(":")
             self._add(what, channel, day, amount)
+            if what == WON:
+                self._of(channel).won += amount
 
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
         channels = self._state.days.setdefault(what, {})
@@ -132,48 +183,102 @@ class AcquisitionLearner:
             kept += self._within(_RETENTION, name, today, COST_DAYS)
         return AcquisitionCosts(
             {
-                name: channel.cost_minor / channel.acquired
+                name: channel.cost_minor / channel.customers
                 for name, channel in self._state.channels.items()
-                if channel.cost_minor and channel.acquired
+                if channel.cost_minor and channel.customers > 0
             },
             {name: self._lately(name, today) for name in sorted(names)},
             kept / spent if spent else None,
         )
 
     def _lately(self, name: str, today: int) -> ChannelView:
-        unit = minor_per_unit(self._parameters.money.currency)
-        spent = self._within(_COST, name, today, COST_DAYS) / unit
+        spent = self._money(self._within(_COST, name, today, COST_DAYS))
         won = self._within(WON, name, today, COST_DAYS)
         seen = self._within(SEEN, name, today, SEEN_DAYS)
         converted = self._within(CONVERTED, name, today, SEEN_DAYS)
-        spent_in_year = self._within(_COST, name, today, RETURN_DAYS) / unit
-        net = self._within(NET, name, today, RETURN_DAYS) / unit
-        margin = self._parameters.value.gross_margin * net
+        months = self._cohorts(name, today)
         return ChannelView(
             spent=spent,
             won=won,
             seen=seen,
-            cost=spent / won if spent and won else None,
-            conversion=converted / seen if seen else None,
-            returns=(margin - spent_in_year) / spent_in_year if spent_in_year else None,
+            cost=spent / won if spent and won > 0 else None,
+            conversion=converted / seen if seen > 0 else None,
+            year=self._cohort(name, min(months, default=today), today, list(months)),
+            cohorts={
+                cohort_name(month): self._cohort(name, month, next_month - 1, [month])
+                for month, next_month in months.items()
+            },
         )
 
+    def _cohorts(self, name: str, today: int) -> dict[int, int]:
+        """The months of a year back in which anything was spent or anybody won: the first day of
+        each, and of the month after.
+        """
+        days = {day for what in (_COST, WON) for day in self._days(what, name)}
+        firsts = sorted({cohort_of(day) for day in days if day <= today})
+        return {first: cohort_of(first + 31) for first in firsts if first > today - RETURN_DAYS}
+
+    def _cohort(self, name: str, begin: int, end: int, months: list[int]) -> CohortView:
+        """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
+        spent_minor = self._between(_COST, name, begin, end)
+        won, margin_minor = (self._between(what, name, begin, end) for what in (WON, MARGIN))
+        valued, worth_minor = (self._of_months(what, name, months) for what in (VALUED, WORTH))
+        value_minor = worth_minor / valued if valued > 0 else None
+        cost_minor = spent_minor / won if spent_minor and won > 0 else None
+        return CohortView(
+            won=won,
+            spent=self._money(spent_minor),
+            payback_weeks=self._payback_weeks(name, spent_minor, months),
+            returns=(margin_minor - spent_minor) / spent_minor if spent_minor else None,
+            lifetime_value=None if value_minor is None else self._money(value_minor),
+            value_to_cost=value_minor / cost_minor if value_minor and cost_minor else None,
+        )
+
+    def _payback_weeks(self, name: str, spent_minor: int, months: list[int]) -> int | None:
+        """The first week from which on their margin so far is what was spent, or more; None before
+        that, and where nothing was spent.
+        """
+        if spent_minor <= 0:
+            return None
+        total, paid_back = 0, None
+        for week in range(BROUGHT_WEEKS_MAX + 1):
+            total += self._of_months(brought_in(week), name, months)
+            if total < spent_minor:
+                paid_back = None
+            elif paid_back is None:
+                paid_back = week
+        return paid_back
+
+    def _money(self, minor: float) -> float:
+        return minor / minor_per_unit(self._parameters.money.currency)
+
+    def _days(self, what: str, name: str) -> _Days:
+        return self._state.days.get(what, {}).get(name, {})
+
+    def _of_months(self, what: str, name: str, months: list[int]) -> int:
+        days, total = self._days(what, name), 0
+        for month in months:
+            total += days.get(month, 0)
+        return total
+
     def _within(self, what: str, name: str, today: int, window_days: int) -> int:
-        channels = self._state.days.get(what)
-        if channels is None or name not in channels:
-            return 0
-        total, days = 0, channels[name]
+        return self._between(what, name, today - window_days + 1, today)
+
+    def _between(self, what: str, name: str, begin: int, end: int) -> int:
+        total, days = 0, self._days(what, name)
         for day in days:
-            total += days[day] if today - window_days < day <= today else 0
+            total += days[day] if begin <= day <= end else 0
         return total
 
     def _forget(self, until_day: int) -> None:
-        for channels in self._state.days.values():
+        for what, channels in list(self._state.days.items()):
             for name, days in list(channels.items()):
                 for day in [day for day, amount in days.items() if day <= until_day or not amount]:
                     del days[day]
                 if not days:
                     del channels[name]
+            if not channels:
+                del self._state.days[what]
 
     def _of(self, name: str) -> Channel:
         channels = self._state.channels
@@ -207,26 +312,79 @@ _RETURNS = Measure(
     "Margin of customers won in a year less what was spent on it, over what was spent",
     ("channel",),
 )
+_PAYBACK = Measure(
+    "keepstream_acquisition_payback_weeks",
+    "Weeks after customers of a year were won in which their margin came to what was spent",
+    ("channel",),
+)
+_VALUE = Measure(
+    "keepstream_acquisition_value_to_cost_ratio",
+    "Lifetime value of a customer won in a year, so far and expected, over the cost of one",
+    ("channel",),
+)
+_COHORT_WON = Measure(
+    "keepstream_cohort_customers",
+    "Customers won in a month, less those who got everything back",
+    ("channel", "cohort"),
+)
+_COHORT_PAYBACK = Measure(
+    "keepstream_cohort_payback_weeks",
+    "Weeks after customers of a month were won in which their margin came to what was spent",
+    ("channel", "cohort"),
+)
+_COHORT_RETURNS = Measure(
+    "keepstream_cohort_returns_ratio",
+    "Margin of customers won in a month less what was spent in it, over what was spent",
+    ("channel", "cohort"),
+)
+_COHORT_VALUE = Measure(
+    "keepstream_cohort_lifetime_value",
+    "Lifetime value of a customer won in a month, so far and expected, in the shop's currency",
+    ("channel", "cohort"),
+)
+_COHORT_VALUE_TO_COST = Measure(
+    "keepstream_cohort_value_to_cost_ratio",
+    "The same over the cost of one",
+    ("channel", "cohort"),
+)
 _KEEPING = Measure(
     "keepstream_retention_spend_ratio",
     "What was spent in 28 days to keep customers, over what was spent to win them",
 )
-MEASURES = (_SPENT, _NEW, _CAC, _SEEN, _CONVERSION, _RETURNS, _KEEPING)
+_OF_CHANNEL = (_SPENT, _NEW, _CAC, _SEEN, _CONVERSION, _RETURNS, _PAYBACK, _VALUE)
+_OF_COHORT = (
+    _COHORT_WON,
+    _COHORT_PAYBACK,
+    _COHORT_RETURNS,
+    _COHORT_VALUE,
+    _COHORT_VALUE_TO_COST,
+)
+MEASURES = (*_OF_CHANNEL, *_OF_COHORT, _KEEPING)
 
 
 def samples(drawn: AcquisitionCosts) -> Iterator[Sample]:
-    """Each channel as it did lately; nothing where there is nothing to divide by."""
+    """Each channel as it did lately, and its cohorts; nothing where nobody can say."""
     for name, view in drawn.lately.items():
-        values = (
-            (_SPENT, view.spent),
-            (_NEW, view.won),
-            (_CAC, view.cost),
-            (_SEEN, view.seen),
-            (_CONVERSION, view.conversion),
-            (_RETURNS, view.returns),
-        )
-        for measure, value in values:
-            if value is not None:
-                yield Sample(measure, (name,), value)
+        year = view.year
+        lately = (view.spent, view.won, view.cost, view.seen, view.conversion)
+        of_year = (year.returns, year.payback_weeks, year.value_to_cost)
+        yield from _told(_OF_CHANNEL, (name,), (*lately, *of_year))
+        for month, cohort in view.cohorts.items():
+            values = (
+                cohort.won,
+                cohort.payback_weeks,
+                cohort.returns,
+                cohort.lifetime_value,
+                cohort.value_to_cost,
+            )
+            yield from _told(_OF_COHORT, (name, month), values)
     if drawn.retention_ratio is not None:
         yield Sample(_KEEPING, (), drawn.retention_ratio)
+
+
+def _told(
+    measures: tuple[Measure, ...], labels: tuple[str, ...], values: tuple[float | None, ...]
+) -> Iterator[Sample]:
+    for measure, value in zip(measures, values, strict=True):
+        if value is not None:
+            yield Sample(measure, labels, value)

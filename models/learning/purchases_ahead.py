@@ -6,7 +6,7 @@ purchase days do not overflow.
 """
 
 from functools import lru_cache
-from math import exp, log, log1p
+from math import ceil, exp, log, log1p
 
 from config.duration import DAY_MS
 from models.learning.bgnbd import BgNbd
@@ -75,17 +75,36 @@ def yearly_purchases(model: BgNbd, repeats: int, life_weeks: float) -> float:
 
 
 def lifetime_years(
-    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, limit_ms: int
+    model: BgNbd,
+    repeats: int,
+    last_weeks: float,
+    life_weeks: float,
+    limit_ms: int,
+    discount: float = 0.0,
 ) -> float:
     """The expected years of buying within ``limit_ms``.
 
     Purchases expected within the limit divided by the yearly rate of a customer who stays, so that
     rate times lifetime gives those purchases. Without a limit the mean is infinite for a <= 1: too
-    many customers of the model never leave.
+    many customers of the model never leave. ``discount``: a purchase in a year counts
+    1 / (1 + discount), as of the middle of its quarter of a year.
     """
     weeks = limit_ms / (7 * DAY_MS)
-    bought = expected_purchases(model, repeats, last_weeks, life_weeks, weeks)
-    return bought / yearly_purchases(model, repeats, life_weeks)
+    ends = [weeks] if not discount else _quarters(weeks)
+    begin, before, counted = 0.0, 0.0, 0.0
+    for end in ends:
+        bought = expected_purchases(model, repeats, last_weeks, life_weeks, end)
+        years = (begin + end) / 2.0 / _WEEKS_A_YEAR
+        counted += (bought - before) * (1.0 + discount) ** -years
+        begin, before = end, bought
+    return counted / yearly_purchases(model, repeats, life_weeks)
+
+
+def _quarters(weeks: float) -> list[float]:
+    """The ends of the quarters of a year until then, the last of which may be shorter."""
+    quarter = _WEEKS_A_YEAR / 4.0
+    whole = [quarter * number for number in range(1, ceil(weeks / quarter))]
+    return [*whole, weeks]
 
 
 def _off(value: float, pole: float) -> float:

@@ -49,7 +49,8 @@ class ValueView(Struct, frozen=True, rename="camel"):
     """``clv`` = annual revenue * gross margin * lifetime in years - acquisition cost.
 
     Amounts are in the shop's currency. ``annual_revenue`` is net revenue a year while the customer
-    stays, ``lifetime_years`` the expected years of buying within `value.lifetime_max`.
+    stays, ``gross_margin`` that of what they buy, ``lifetime_years`` the expected years of buying
+    within `value.lifetime_max`, later ones counting less by `value.discount`.
     """
 
     annual_revenue: float
@@ -129,11 +130,17 @@ def expected_revenue(
 
 
 def value(
-    past: History, net_minor: int, channel: str, snapshot: Snapshot, parameters: Parameters
+    past: History,
+    net_minor: int,
+    channel: str,
+    margin: float,
+    snapshot: Snapshot,
+    parameters: Parameters,
 ) -> ValueView | None:
     """The customer's value with each of its terms; None before there is a model.
 
-    ``net_minor``: net spend so far, in minor units; ``channel``: that of the first event.
+    ``net_minor``: net spend so far, in minor units; ``channel``: that of the first event;
+    ``margin``: the part of what they buy that is left.
     """
     population = snapshot.of(Population)
     rhythm, money = population.bgnbd, population.gamma_gamma
@@ -143,14 +150,14 @@ def value(
     last, life, days = past.last / 7.0, past.life / 7.0, past.repeats + 1
     spend = expected_spend_minor(money, days, net_minor) / unit
     annual = yearly_purchases(rhythm, past.repeats, life) * spend
-    years = lifetime_years(rhythm, past.repeats, last, life, tuning.lifetime_max)
+    years = lifetime_years(rhythm, past.repeats, last, life, tuning.lifetime_max, tuning.discount)
     cost = acquisition_cost(channel, snapshot, parameters)
     return ValueView(
         annual_revenue=annual,
-        gross_margin=tuning.gross_margin,
+        gross_margin=margin,
         lifetime_years=years,
         acquisition_cost=cost,
-        clv=annual * tuning.gross_margin * years - cost,
+        clv=annual * margin * years - cost,
         horizons=tuple(_horizons(past, net_minor, snapshot, parameters)),
     )
 

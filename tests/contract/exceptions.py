@@ -15,6 +15,7 @@ from models.customer.contacts import (
 from models.customer.decay import decayed
 from models.customer.labels import Labels
 from models.customer.loyalty import LOYALTY, Loyalty
+from models.customer.margins import MARGINS, Margins
 from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
 from models.customer.purchases import PURCHASES, PurchaseParameters, Purchases
@@ -140,6 +141,18 @@ def _but_whether_it_stands(state: Prices) -> Prices:
     return copied
 
 
+def _has_every_sold_order(states: Sequence[Margins], one: Margins, _parameters: Parameters) -> bool:
+    """The orders of all ids."""
+    return {o.id for o in one.orders} == {o.id for state in states for o in state.orders}
+
+
+def _but_what_is_left_of_it(state: Margins) -> Margins:
+    copied = MARGINS.unpack(MARGINS.pack(state))
+    for order in copied.orders:
+        order.net_minor = 0
+    return copied
+
+
 NOT_ADDITIVE = {
     "loyalty": NotAdditive(
         (
@@ -148,6 +161,11 @@ NOT_ADDITIVE = {
         ),
         _untold,
         _was_told_all,
+    ),
+    "margins": NotAdditive(
+        ("what was given back under another id than the order's is not seen",),
+        _but_what_is_left_of_it,
+        _has_every_sold_order,
     ),
     "prices": NotAdditive(
         ("a refund that was heard under another id than its order is not seen",),
@@ -186,6 +204,7 @@ STATELESS = {"identities": "what events say of ids is told between rows (models.
 
 #: C7: what is known of somebody who did nothing.
 KNOWN_OF_NOBODY = {
+    "margin_share": "of somebody who has bought nothing the shop's margin is expected",
     "typical_gap_days": "a newcomer's usual gap is the population's until they have one",
     **dict.fromkeys(
         CONSENT_FACTS, "what nobody revoked is allowed, unless the shop says otherwise"
@@ -209,9 +228,17 @@ def _but_the_news_of_their_ends(events: list[Event], given_back: list[Event]) ->
     return [event for event in (*events, *given_back) if event.name not in {COMPLETED, UPDATED}]
 
 
+def _but_what_was_completed(events: list[Event], given_back: list[Event]) -> list[Event]:
+    return [event for event in (*events, *given_back) if event.name != COMPLETED]
+
+
 REFUNDS = {
     "engagement": Refunded(
         "ordering is something that the customer did, whatever became of the order",
+        lambda events, _given_back: events,
+    ),
+    "funnel": Refunded(
+        "a visit that came to an order did, whatever became of the order",
         lambda events, _given_back: events,
     ),
     "cart": Refunded(
@@ -221,6 +248,10 @@ REFUNDS = {
     "lifecycle": Refunded(
         "somebody is looked at soon after an order, whatever became of it",
         lambda events, _given_back: events,
+    ),
+    "tiers": Refunded(
+        "somebody is looked at soon after something was given back, whatever it was",
+        _but_what_was_completed,
     ),
     "evidence": Refunded(
         "that an order was refunded speaks for itself, whether or not it was ever heard of",

@@ -4,6 +4,7 @@ What was decided, labels, and since when somebody is in a segment are the person
 whose is noted only where they may be linked.
 """
 
+from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
@@ -15,7 +16,7 @@ from models.identity import OF_THE_PERSON
 _TIMERS_OF_THE_PERSON = {"cooldown", "label", "segments"}
 _OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, IDENTITIES}]
 #: What of the parts that look at customers is not found at looks.
-_SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms")
+_SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms", "touches")
 
 
 def parts_of_events(row: Row) -> dict[str, bytes]:
@@ -32,8 +33,9 @@ def timers_of_events(row: Row) -> dict[str, tuple[int, int]]:
 
 
 def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The same without class and stage, band and tier: where clocks differ, a late event comes
-    before a look in one place and after it in the other.
+    """The same without class and stage, band and tier, and without the visits that are still to be
+    told of: where clocks differ, a late event comes before a look in one place and after it in the
+    other.
     """
     stage, risk = LIFECYCLE.unpack(parts[LIFECYCLE.name]), RISK.unpack(parts[RISK.name])
     signs = Lifecycle(**{name: getattr(stage, name) for name in _SIGNS})
@@ -42,6 +44,7 @@ def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
         LIFECYCLE.name: LIFECYCLE.pack(signs),
         RISK.name: RISK.pack(Risk(complained_ms=risk.complained_ms)),
         TIERS.name: TIERS.pack(Tiered()),
+        FUNNEL.name: FUNNEL.empty,
     }
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from models.admission import admit, decode_event
+from models.customer.acquisition import AcquisitionParameters, Touch
 from models.customer.engagement import ENGAGEMENT
+from models.customer.lifecycle import LIFECYCLE
 from models.engine import Fate
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
@@ -220,8 +223,8 @@ def test_a_cost_of_a_period_is_spread_over_its_days_to_the_cent() -> None:
     assert [3.33, 33.30, 93.24] == pytest.approx(spent[:3], abs=0.1)
     # The last 28 of 30 days.
     assert pytest.approx(100.0 - 2 * 3.33) == spent[3]
-    everything = after(cost, came(("net", 0)), day=29).lately["search"]
-    assert -1.0 == everything.returns
+    everything = after(cost, came(("margin", 0)), day=29).lately["search"]
+    assert -1.0 == everything.year.returns
 
 
 def test_what_is_spent_to_keep_customers_wins_none() -> None:
@@ -232,10 +235,164 @@ def test_what_is_spent_to_keep_customers_wins_none() -> None:
 
 
 def test_what_customers_brought_is_compared_with_what_they_cost() -> None:
-    """2,000.00 net at a margin of 30 % for 500.00: a fifth more than was spent."""
-    found = after(Cost(at(1), "search", 50_000), came(("won", 10), ("net", 200_000)))
+    """600.00 left of 2,000.00 for 500.00: a fifth more than was spent."""
+    found = after(Cost(at(1), "search", 50_000), came(("won", 10), ("margin", 60_000)))
 
-    assert pytest.approx(0.2) == found.lately["search"].returns
+    assert pytest.approx(0.2) == found.lately["search"].year.returns
+
+
+#: The first days of January and of February 2026.
+JANUARY, FEBRUARY = 0, 31
+SPENT = Cost(at(JANUARY + 4), "search", 50_000)
+
+
+def brought(*by_week: tuple[int, int]) -> Tally:
+    """The margin of January's customers, by the week after they were won."""
+    return came(*((f"brought{week}", amount) for week, amount in by_week), day=JANUARY)
+
+
+@pytest.mark.parametrize(
+    ("by_week", "weeks"),
+    [
+        ([(0, 20_000), (2, 20_000)], None),
+        ([(0, 20_000), (2, 20_000), (5, 15_000)], 5),
+        ([(0, 50_000)], 0),
+        # What was given back in the week after: it has not come back yet.
+        ([(0, 50_000), (1, -1_000)], None),
+        ([(0, 50_000), (1, -1_000), (9, 2_000)], 9),
+        # The last week in which they are followed.
+        ([(52, 50_000)], 52),
+    ],
+)
+def test_a_cohort_has_paid_back_in_the_first_week_from_which_its_margin_is_what_it_cost(
+    by_week: list[tuple[int, int]], weeks: int | None
+) -> None:
+    found = after(SPENT, came(("won", 10), day=JANUARY + 9), brought(*by_week), day=90)
+    cohort = found.lately["search"].cohorts["2026-01"]
+    told_of = {sample.measure.name: sample.value for sample in samples(found)}
+
+    assert (10, 500.0, weeks) == (cohort.won, cohort.spent, cohort.payback_weeks)
+    assert weeks == told_of.get("keepstream_cohort_payback_weeks")
+    assert weeks == told_of.get("keepstream_acquisition_payback_weeks")
+
+
+def test_each_cohort_pays_back_what_was_spent_in_its_own_month() -> None:
+    february = Cost(at(FEBRUARY + 2), "search", 30_000)
+    theirs = came(("brought0", 31_000), day=FEBRUARY)
+    found = after(SPENT, february, brought((0, 20_000)), theirs, day=60).lately["search"]
+
+    weeks = {name: cohort.payback_weeks for name, cohort in found.cohorts.items()}
+    assert {"2026-01": None, "2026-02": 0} == weeks
+    # The year's 800.00 are not back.
+    assert (800.0, None) == (found.year.spent, found.year.payback_weeks)
+
+
+def test_without_a_cost_nothing_is_paid_back_and_without_customers_nothing_is_known() -> None:
+    nothing_spent = after(came(("won", 10)), brought((0, 20_000))).lately["search"].year
+    nobody_won = after(SPENT).lately["search"].year
+
+    assert (None, None, None) == (
+        nothing_spent.payback_weeks,
+        nothing_spent.returns,
+        nothing_spent.value_to_cost,
+    )
+    assert (None, None, None, -1.0) == (
+        nobody_won.payback_weeks,
+        nobody_won.lifetime_value,
+        nobody_won.value_to_cost,
+        nobody_won.returns,
+    )
+
+
+def test_a_lifetime_value_is_compared_with_the_cost_of_one_of_those_of_whom_it_is_known() -> None:
+    """Of ten customers who cost 50.00 each, eight have a value, of 150.00 on average: 3 to 1."""
+    values = came(("valued", 8), ("worth", 120_000), day=JANUARY)
+    found = after(SPENT, came(("won", 10), day=JANUARY + 9), values)
+    cohort = found.lately["search"].cohorts["2026-01"]
+
+    assert (150.0, 3.0) == (cohort.lifetime_value, cohort.value_to_cost)
+    told_of = {sample.measure.name: sample.value for sample in samples(found)}
+    assert 150.0 == told_of["keepstream_cohort_lifetime_value"]
+    assert 3.0 == told_of["keepstream_acquisition_value_to_cost_ratio"]
+
+
+def test_a_cohort_is_followed_for_a_year() -> None:
+    won = came(("won", 10), day=JANUARY + 9)
+    kept = after(SPENT, won, brought((0, 60_000)), day=364).lately["search"]
+    gone = after(SPENT, won, brought((0, 60_000)), day=366)
+
+    assert 0 == kept.cohorts["2026-01"].payback_weeks
+    assert all("2026-01" not in view.cohorts for view in gone.lately.values())
+
+
+def a_buyer(*days: float) -> list[Event]:
+    return [
+        happened("Order Completed", at(day), channel="search", order_id=f"o-{day}", revenue=100.0)
+        for day in days
+    ]
+
+
+def test_what_a_customer_brings_is_told_by_the_week_after_they_were_won() -> None:
+    """30.00 of each order of 100.00: two in the first week, one in the fourth, one given back."""
+    row, effects = lived_with_effects(a_buyer(4, 5, 27))
+    row, more = waited(row, at(28))
+    row, back = lived_with_effects([happened("Order Refunded", at(29), order_id="o-5")], row=row)
+    _, later = waited(row, at(30))
+    spent, won = Cost(at(1), "search", 8_000), told([*effects, *more])
+
+    before = after(spent, *won, day=28).lately["search"].year
+    returned = after(spent, *won, *told([*back, *later]), day=30).lately["search"].year
+    assert (1, 0.125, 3) == (before.won, before.returns, before.payback_weeks)
+    # 60.00 are left.
+    assert (1, -0.25, None) == (returned.won, returned.returns, returned.payback_weeks)
+
+
+LAST = PARAMETERS.with_section(replace(PARAMETERS.of(AcquisitionParameters), touch=Touch.LAST))
+
+
+@pytest.mark.parametrize(
+    ("touches", "won_by"),
+    [
+        ([(0, "social"), (10, "search")], "search"),
+        # By themselves: that is no touch.
+        ([(0, "social"), (10, "search"), (12, "web")], "search"),
+        # Longer ago than thirty days: by that of their first event.
+        ([(-40, "social"), (-20, "search")], "social"),
+        ([(0, "web")], "web"),
+        # After they bought.
+        ([(0, "social"), (14.01, "search")], "social"),
+    ],
+)
+def test_the_last_touch_before_the_first_purchase_wins_the_customer_if_it_is_asked_for(
+    touches: list[tuple[float, str]], won_by: str
+) -> None:
+    within = context(parameters=LAST)
+    events = [happened("page", at(day), channel=name) for day, name in touches]
+    events.append(happened("Order Completed", at(14), channel="web", order_id="o", revenue=9.0))
+    for order in (events, events[::-1]):
+        row, effects = lived_with_effects(order, within=within)
+        _, more = waited(row, at(15), within=within)
+        found = after(*told([*effects, *more]), day=15)
+        assert [won_by] == [name for name, view in found.lately.items() if view.won]
+        # Who was seen is by the first one in any case.
+        assert [touches[0][1]] == [name for name, view in found.lately.items() if view.seen]
+
+
+def test_the_first_touch_wins_unless_the_last_one_is_asked_for() -> None:
+    events = [happened("page", at(0), channel="social"), happened("page", at(1), channel="search")]
+    row, effects = lived_with_effects([*events, *a_buyer(2)])
+    found = after(*told([*effects, *waited(row, at(3))[1]]), day=3)
+
+    assert ["social"] == [name for name, view in found.lately.items() if view.won]
+    assert [] == row.read(LIFECYCLE).touches
+
+
+def test_a_customer_s_cost_is_of_those_who_were_won_and_not_of_those_who_gave_all_back() -> None:
+    learner = taught([spent("search", 3_000), won("search"), won("search")])
+    assert {"search": 1_500.0} == costs_minor(learner)
+    learner.learn(came(("won", 2)))
+    learner.learn(came(("won", -1)))
+    assert {"search": 3_000.0} == costs_minor(learner)
 
 
 def test_a_customer_is_won_by_the_channel_of_their_first_event_until_all_is_given_back() -> None:

@@ -8,7 +8,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from models.learning.acquisition import CONVERTED, NET, SEEN, WON
+from models.learning.acquisition import (
+    CONVERTED,
+    MARGIN,
+    SEEN,
+    VALUED,
+    WON,
+    WORTH,
+    brought_in,
+    cohort_of,
+)
 from models.learning.bgnbd import cell_of
 from models.learning.feature_names import NAMES, pack
 from models.learning.gamma_gamma import cell_of as spend_cell_of
@@ -103,8 +112,13 @@ def _of_an_improvement(rng: Random, at_ms: int) -> Tally:
 def _of_a_customer(rng: Random, at_ms: int) -> Tally:
     """Somebody who came and bought at once."""
     channel, day = rng.choice(("search", "letters")), at_ms // DAY_MS
-    amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (NET, 500))
-    sums = tuple((f"{what}:{channel}", day, amount) for what, amount in amounts)
+    amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (MARGIN, 500))
+    month, of_month = cohort_of(day), ((brought_in(0), 900_000), (VALUED, 1), (WORTH, 900))
+    sums = tuple(
+        (f"{what}:{channel}", when, amount)
+        for when, told in ((day, amounts), (month, of_month))
+        for what, amount in told
+    )
     return Tally(at_ms, ACQUISITION_NAME, 365, sums)
 
 

@@ -7,7 +7,7 @@ from math import isnan
 import pytest
 from msgspec.structs import replace
 
-from models.customer.life_stages import LifecycleParameters
+from models.customer.life_stages import STAGES, LifecycleParameters
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.part import KEYS_MAX
 from models.customer.row import Row
@@ -28,6 +28,7 @@ from tests.models.lines import (
     scene,
     waited,
 )
+from tests.models.persons import Deployment, said_by
 
 
 def bought(day: float) -> Event:
@@ -107,11 +108,76 @@ def test_each_stage_is_what_is_true_an_hour_after_it_came_true() -> None:
 def test_how_long_somebody_stayed_at_a_stage_is_told_when_they_leave_it() -> None:
     sums = told(steps(ADA, 71)[1])
 
-    hours = {stage: sums[f"hours:{stage}"] for stage in ("awareness", "consideration", "purchase")}
-    assert {"awareness": 24, "consideration": 24, "purchase": 58 * 24} == hours
+    left = {key: count for key, count in sums.items() if key.startswith("left:")}
+    # A day, a day, and 58 of them: by the bins of up to a day and up to sixty.
+    assert {"left:awareness:2": 1, "left:consideration:2": 1, "left:purchase:10": 1} == {
+        key: count for key, count in left.items() if key.split(":")[1] in STAGES[:3]
+    }
     # What was reached once stays reached, for the funnel alone.
     assert 1 == sums["reached:advocacy:other"]
     assert 1 == sums["stage:purchase"]
+
+
+def dwell(left: dict[str, int]) -> dict[tuple[str, str], float]:
+    assert LIFECYCLE.population is not None
+    return {
+        (sample.measure.name.removeprefix("keepstream_stage_"), sample.labels[0]): sample.value
+        for sample in LIFECYCLE.population.samples(left, PARAMETERS)
+        if sample.measure.name.startswith("keepstream_stage_")
+    }
+
+
+@pytest.mark.parametrize(
+    ("left", "days", "count"),
+    [
+        # Three of four left within a day, and one after 58: half of them after two thirds of that.
+        ({2: 3, 10: 1}, 0.25 + 0.75 * 2 / 3, 4),
+        ({10: 1}, 52.5, 1),
+        ({0: 1, 13: 1}, 1 / 24, 2),
+        # Of a bin without an end its beginning is all that is known.
+        ({14: 5}, 365.0, 5),
+    ],
+)
+def test_the_median_time_at_a_stage_comes_with_the_number_of_those_who_left(
+    left: dict[int, int], days: float, count: int
+) -> None:
+    found = dwell({f"left:purchase:{place}": number for place, number in left.items()})
+
+    assert {
+        ("dwell_days", "purchase"): pytest.approx(days),
+        ("left_customers", "purchase"): count,
+    } == found
+    assert {} == dwell({})
+
+
+def test_a_visitor_whom_nobody_knows_is_counted_in_a_row_of_their_own() -> None:
+    """And as one person with the customer they turn out to be, by the channel they came through."""
+    shop = Deployment()
+    shop.tell(said_by("page", at(0), visitor="anon-1", channel="web"))
+    shop.tick(at(1))
+    before = counted_by(shop)
+    shop.tell(said_by("Order Completed", at(2), user="ada", order_id="o", revenue=5.0))
+    shop.tick(at(3))
+    apart = counted_by(shop)
+    shop.tell(said_by("identify", at(4), user="ada", visitor="anon-1"))
+    shop.tick(at(5))
+
+    assert {"class:visitors", "stage:visitors", "reached:awareness:visitors"} == set(before)
+    assert (1, 1) == (apart["class:visitors"], apart["class:new"])
+    found = counted_by(shop)
+    assert {"class:new": 1, "stage:purchase": 1} == {
+        key: count for key, count in found.items() if not key.startswith("reached")
+    }
+    assert 1 == found["reached:purchase:web"]
+    assert 0 == found["reached:awareness:visitors"]
+
+
+def counted_by(shop: Deployment) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for (part, key, _day), amount in shop.sums().items():
+        if part == LIFECYCLE.name and not key.startswith("left"):
+            sums[key] += amount
+    return +sums
 
 
 def test_one_sign_that_is_just_enough_is_consideration_until_half_of_it_is_left() -> None:

@@ -1,6 +1,7 @@
 """Expected purchases and lifetime: published numbers, the model's own definition, its limits."""
 
 from itertools import pairwise
+from math import log1p
 
 import pytest
 from scipy.integrate import quad
@@ -76,3 +77,21 @@ def test_rate_times_lifetime_is_what_is_expected_within_the_limit() -> None:
     assert 0 < years < limit_weeks * 7 / 365.25
     # Who has been silent for much longer than usual has less of a future.
     assert lifetime_years(CDNOW, 5, 5.0, 30.0, 1826 * DAY_MS) < years / 10
+
+
+@pytest.mark.parametrize("discount", [0.05, 0.1, 0.5])
+def test_a_discounted_lifetime_is_what_discounting_each_moment_integrates_to(
+    discount: float,
+) -> None:
+    """By parts: the purchases of each moment, each at what it is worth by then."""
+    limit_weeks, years_a_week = 260.0, 7.0 / 365.25
+
+    def worth(weeks: float) -> float:
+        bought = expected_purchases(CDNOW, 5, 28.0, 30.0, weeks)
+        return float(bought * (1.0 + discount) ** -(weeks * years_a_week))
+
+    later = quad(worth, 1e-9, limit_weeks, limit=200)[0] * log1p(discount) * years_a_week
+    expected = (worth(limit_weeks) + later) / yearly_purchases(CDNOW, 5, 30.0)
+
+    found = lifetime_years(CDNOW, 5, 28.0, 30.0, round(limit_weeks * 7 * DAY_MS), discount)
+    assert expected == pytest.approx(found, rel=5e-3)

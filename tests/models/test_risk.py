@@ -18,6 +18,7 @@ from models.learning.lessons import Tally
 from models.learning.population import Population
 from models.parameters import load_parameters
 from tests.models.lines import (
+    DAY_MS,
     PARAMETERS,
     PRIOR,
     at,
@@ -99,7 +100,9 @@ def test_a_customer_is_moved_at_check_ins_and_back_at_the_end_of_a_purchase_day(
     # Each on the grid of check-ins, a second before midnight.
     assert all((since_ms - at(1) + 1_000) % at(7, ms=-at()) == 0 for _, since_ms in bands[1:])
     assert ("low", "high") == (row.read(RISK).band, row.read(RISK).before)
-    assert {"band:low": 1} == told([*effects, *more])
+    assert {"band:low": 1} == {
+        key: n for key, n in told([*effects, *more]).items() if key.startswith("band")
+    }
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,75 @@ def test_the_silent_share_is_of_those_who_left_and_comes_with_their_number() -> 
     assert 19 == samples["keepstream_churn_episodes", "silent"]
     nobody = [one.measure.name for one in RISK.population.samples({}, PARAMETERS)]
     assert "keepstream_silent_churn_share" not in nobody
+
+
+def stays(events: list[Event], until: float) -> dict[tuple[str, int], int]:
+    """What is told of whether they bought again: by the key and the day of the story."""
+    row, effects = lived_with_effects(events, within=TAUGHT)
+    _, more = waited(row, at(until), within=TAUGHT)
+    return {
+        (key, day - at() // DAY_MS): amount
+        for effect in [*effects, *more]
+        if isinstance(effect, Tally) and effect.part == RISK.name
+        for key, day, amount in effect.sums
+        if key.startswith(("left", "stayed"))
+    }
+
+
+def for_less(day: float) -> Event:
+    said = {"order_id": f"o-{day}", "revenue": 60.0, "discount": 20.0}
+    return happened("Order Completed", at(day), **said)
+
+
+@pytest.mark.parametrize(
+    ("events", "key"),
+    [
+        ([bought(0)], "left:others"),
+        ([bought(0), bought(89)], "stayed:others"),
+        # A day too late.
+        ([bought(0), bought(92)], "left:others"),
+        # Three quarters of the price once: a sensitivity of .53.
+        ([for_less(0)], "left:price-sensitive"),
+        ([for_less(0), for_less(50)], "stayed:price-sensitive"),
+        ([bought(0), happened("Order Refunded", at(3), order_id="o-0")], None),
+    ],
+)
+def test_whether_somebody_bought_again_is_asked_once_in_ninety_days(
+    events: list[Event], key: str | None
+) -> None:
+    found = stays(events, 99)
+    expected = {(key, 90): 1, (f"{key}:year-before", 90 + 365): 1} if key else {}
+
+    assert expected == found
+
+
+def test_who_is_price_sensitive_is_who_was_when_it_was_asked() -> None:
+    """The first order was at full price, and none of the eight that came after it."""
+    found = stays([bought(0), *(for_less(14 * n) for n in range(1, 9))], 300)
+
+    assert {("stayed:others", 90): 1, ("stayed:price-sensitive", 98 + 90): 1} == {
+        (key, day): count for (key, day), count in found.items() if not key.endswith("before")
+    }
+
+
+def test_price_churn_is_told_with_its_numbers_and_beside_that_of_a_year_before() -> None:
+    assert RISK.population is not None
+    sums = {"left:price-sensitive": 30, "stayed:price-sensitive": 70, "left:others": 10}
+    sums |= {"stayed:others": 90, "left:others:year-before": 2, "stayed:others:year-before": 8}
+    found = {
+        (sample.measure.name.removeprefix("keepstream_price_churn_"), *sample.labels): sample.value
+        for sample in RISK.population.samples(sums, PARAMETERS)
+        if "price_churn" in sample.measure.name
+    }
+
+    assert {
+        ("ratio", "price-sensitive", "now"): 0.3,
+        ("customers", "price-sensitive", "now"): 100,
+        ("ratio", "others", "now"): 0.1,
+        ("customers", "others", "now"): 100,
+        ("ratio", "others", "year-before"): 0.2,
+        ("customers", "others", "year-before"): 10,
+    } == found
 
 
 def test_who_drifts_is_told_before_anybody_takes_them_for_lost() -> None:

@@ -126,10 +126,10 @@ def test_a_tier_is_by_how_often_for_how_much_and_how_present() -> None:
         # One huge order is no VIP: two orders at least.
         ([bought(0, 5_000.0)], 1, "potential"),
         ([bought(0), bought(5, 5_000.0)], 6, "vip"),
-        # What was given back is no order, at the next check-in.
+        # What was given back is no order, an hour after.
         (
             [bought(0), bought(5, 5_000.0), happened("Order Refunded", at(6), order_id="o-0")],
-            8,
+            6.05,
             "potential",
         ),
         ([bought(0, 5.0)], 1, "ordinary"),
@@ -174,6 +174,81 @@ def test_nothing_is_said_of_a_vip_whose_score_wavers() -> None:
     assert 2 == was_below
     assert [("became-vip", "2026-01-11")] == changes([*effects, *more])
     assert ("vip", 0) == (row.read(TIERS).tier, row.read(TIERS).below_ms)
+
+
+def refunded(order: float, day: float, **said: Any) -> Event:
+    return happened("Order Refunded", at(day), order_id=f"o-{order}", **said)
+
+
+@pytest.mark.parametrize(
+    ("given_back", "tier"),
+    [
+        # The average order falls to 37.50, which was never enough of a score.
+        (refunded(5, 9, total=4_975.0), "potential"),
+        # One order of two is left.
+        (refunded(5, 9), "potential"),
+        (happened("Order Cancelled", at(9), order_id="o-5"), "potential"),
+        (happened("Order Updated", at(9), order_id="o-5", revenue=10.0), "ordinary"),
+        # What is given back changes nothing of why they are one.
+        (refunded(5, 9, total=10.0), "vip"),
+    ],
+)
+def test_what_made_a_vip_and_is_given_back_makes_none_an_hour_later(
+    given_back: Event, tier: str
+) -> None:
+    """Without the grace of who buys less: or a month as a VIP were the price of a refund."""
+    row, _ = waited(lived([bought(0), bought(5, 5_000.0)], within=SHOP), at(8), within=SHOP)
+    row, effects = lived_with_effects([given_back], row=row, within=SHOP)
+    before, nothing = waited(row, at(9, hours=1, ms=-1), within=SHOP)
+    after, more = waited(before, at(9, hours=1), within=SHOP)
+
+    assert ("vip", tier) == (before.read(TIERS).tier, after.read(TIERS).tier)
+    assert [] == changes([*effects, *nothing])
+    told_of = [("vip-slipping", "2026-01-10")] if tier != "vip" else []
+    assert told_of == changes(more)
+    assert tier == waited(after, at(30), within=SHOP)[0].read(TIERS).tier
+    assert ("refund" if tier != "vip" else "activity") == scene(after, at(10))["tier_cause"]
+
+
+def test_a_vip_in_their_grace_keeps_it_whatever_is_given_back() -> None:
+    four = [bought(day, MIDDLE) for day in (0, 5, 10, 15)]
+    row, day = lived(four, within=SHOP), 16
+    while not row.read(TIERS).below_ms:
+        day += 1
+        row, _ = waited(row, at(day), within=SHOP)
+    below_ms = row.read(TIERS).below_ms
+    row = lived([refunded(15, day + 1)], row=row, within=SHOP)
+    row, _ = waited(row, at(day + 2), within=SHOP)
+
+    assert ("vip", below_ms) == (row.read(TIERS).tier, row.read(TIERS).below_ms)
+
+
+def test_a_vip_who_goes_on_as_ever_and_is_overtaken_does_not_slip() -> None:
+    """Once a week as before, while others come to buy as often."""
+    row, effects = lived_with_effects([bought(7 * n) for n in range(8)], within=SHOP)
+    others = {**CUTS.counts, Side.FREQUENCY: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100)}
+    anew = context(snapshot=PRIOR.replace(TierCuts(2, others), version=2))
+    assert "vip" == row.read(TIERS).tier
+    for n in range(8, 16):
+        row, more = lived_with_effects([bought(7 * n)], row=row, within=anew)
+        effects += more
+    row, more = waited(row, at(7 * 15 + 1), within=anew)
+
+    assert ("ordinary", "others") == (row.read(TIERS).tier, row.read(TIERS).cause)
+    assert ["became-vip"] == [kind for kind, _ in changes([*effects, *more])]
+
+
+def test_whoever_is_moved_by_what_others_buy_is_told_so() -> None:
+    row, _ = waited(lived([bought(0)], within=SHOP), at(1), within=SHOP)
+    others = {**CUTS.counts, Side.FREQUENCY: (10, 0, 0, 0, 0, 90, 0, 0, 0, 0, 0)}
+    anew = context(snapshot=PRIOR.replace(TierCuts(2, others), version=2))
+    moved, _ = waited(row, at(9), within=anew)
+    silent, _ = waited(row, at(40), within=SHOP)
+
+    assert ("potential", "activity") == (row.read(TIERS).tier, row.read(TIERS).cause)
+    assert ("ordinary", "others") == (moved.read(TIERS).tier, moved.read(TIERS).cause)
+    # Nothing but the day on which they came is no longer one of 28.
+    assert ("ordinary", "silence") == (silent.read(TIERS).tier, silent.read(TIERS).cause)
 
 
 def test_until_enough_customers_are_known_the_operator_s_cut_points_count() -> None:

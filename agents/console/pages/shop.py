@@ -19,6 +19,8 @@ _PREFIX = "keepstream_"
 #: What a measure is compared with: its value so long ago.
 EARLIER_MS = 28 * DAY_MS
 _SHARES = ("share", "ratio")
+#: Measures that are told apart by more than so many things are a table of their own.
+LABELS_MAX = 2
 #: Ways from one kind to another that are shown of each fact.
 MOVES_MAX = 8
 #: With more values, those of a measure with two labels are a grid.
@@ -195,7 +197,9 @@ def _place(order: Sequence[Value], value: Value) -> int:
 
 
 def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
-    """Every measure of the latest version, with how it moved since the versions before."""
+    """Every measure of the latest version, with how it moved since the versions before; without
+    those that make a table (`agents.console.pages.measure_tables`).
+    """
     if not points:
         return ()
     series: dict[tuple[str, tuple[str, ...]], list[tuple[int, float]]] = {}
@@ -203,18 +207,21 @@ def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
         for sample in point.samples:
             key = (sample.measure.name, sample.labels)
             series.setdefault(key, []).append((point.at_ms, sample.value))
-    latest = sorted(points[-1].samples, key=lambda sample: sample.measure.name)
+    latest = sorted(
+        (one for one in points[-1].samples if len(one.measure.labels) <= LABELS_MAX),
+        key=lambda sample: sample.measure.name,
+    )
     views = []
     for measure, samples in groupby(latest, key=lambda sample: sample.measure):
         told = list(samples)
         figures = tuple(_figure(one, series[one.measure.name, one.labels]) for one in told)
         grid = _grid(told) if len(measure.labels) == 2 and len(told) > FIGURES_MAX else None
-        views.append(MeasureView(_words(measure.name), measure.about, figures, grid))
+        views.append(MeasureView(words_of(measure.name), measure.about, figures, grid))
     return tuple(views)
 
 
 def _grid(samples: Sequence[Sample]) -> Grid:
-    values = {one.labels: _value(one.measure, one.value) for one in samples}
+    values = {one.labels: value_in_words(one.measure, one.value) for one in samples}
     columns = tuple(dict.fromkeys(column for _, column in values))
     rows = dict.fromkeys(row for row, _ in values)
     return Grid(
@@ -228,10 +235,13 @@ def _figure(sample: Sample, series: Sequence[tuple[int, float]]) -> Figure:
     earlier = [one for at_ms, one in series if at_ms <= latest_ms - EARLIER_MS]
     moved = value - earlier[-1] if earlier else None
     chart = line_chart((("served", series),))
-    return Figure(", ".join(sample.labels), _value(measure, value), _moved(measure, moved), chart)
+    return Figure(
+        ", ".join(sample.labels), value_in_words(measure, value), _moved(measure, moved), chart
+    )
 
 
-def _value(measure: Measure, value: float) -> str:
+def value_in_words(measure: Measure, value: float) -> str:
+    """A measure's value, as a share where it is one."""
     if measure.name.endswith(_SHARES) or "_share" in measure.name:
         return percent(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
@@ -242,10 +252,11 @@ def _moved(measure: Measure, by: float | None) -> str:
         return ""
     if by == 0:
         return "as four weeks before"
-    return f"{'up' if by > 0 else 'down'} {_value(measure, abs(by))} in four weeks"
+    return f"{'up' if by > 0 else 'down'} {value_in_words(measure, abs(by))} in four weeks"
 
 
-def _words(name: str) -> str:
+def words_of(name: str) -> str:
+    """A measure's name as words."""
     return name.removeprefix(_PREFIX).replace("_", " ")
 
 

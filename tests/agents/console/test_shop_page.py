@@ -8,6 +8,7 @@ import pytest
 
 from agents.console.console import Console
 from agents.console.pages.charts import HEIGHT, MARGIN, WIDTH, line_chart
+from agents.console.pages.measure_tables import measure_tables
 from agents.console.pages.model_trends import drift_view, trend_views
 from agents.console.pages.shop import (
     EARLIER_MS,
@@ -138,6 +139,31 @@ def test_a_measure_is_told_with_how_it_moved() -> None:
     assert () == measure_views([])
     [alone] = measure_views([point(1, before[:1])])
     assert ("", None) == (alone.figures[0].moved, alone.figures[0].chart)
+
+
+def test_measures_by_three_things_are_a_table_for_each_subject() -> None:
+    by = ("step", "channel", "who")
+    came = Measure("keepstream_session_funnel_sessions", "Sessions that came so far", by)
+    ratio = Measure("keepstream_session_funnel_conversion_ratio", "Of the step before", by)
+    other = Measure("keepstream_answers", "Answers", ("kind", "touchpoint", "who"))
+    samples = (
+        Sample(came, ("viewed", "web", "customer"), 24.0),
+        Sample(came, ("added", "web", "customer"), 6.0),
+        Sample(ratio, ("added", "web", "customer"), 0.25),
+        Sample(other, ("nps", "all", "customer"), 7.0),
+        Sample(SHARE, ("email",), 0.5),
+    )
+    funnel, answers = measure_tables(samples)
+
+    assert ("session funnel", by) == (funnel.name, funnel.labels)
+    assert ["sessions", "conversion ratio"] == [column.name for column in funnel.columns]
+    assert [
+        (("viewed", "web", "customer"), ("24", "")),
+        (("added", "web", "customer"), ("6", "25%")),
+    ] == [tuple(row) for row in funnel.rows]
+    assert ("answers", ("7",)) == (answers.name, answers.rows[0].values)
+    # Those of less are told with how they moved.
+    assert ["email"] == [f.name for m in measure_views([point(1, samples)]) for f in m.figures]
 
 
 def test_trends_are_of_what_was_served_beside_the_formula() -> None:

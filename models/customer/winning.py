@@ -1,0 +1,145 @@
+"""How a customer was won, and what they have brought since: told of all beside the costs.
+
+All of it is told of the day on which they were won, so that what was spent on a channel in a month
+is compared with what came of those who were won then.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+from typing import Final
+
+from config.duration import DAY_MS
+from models.customer.acquisition import AcquisitionParameters, Touch
+from models.customer.engagement import CHANNEL_LENGTH_MAX
+from models.customer.lifecycle_state import VISITORS, Lifecycle
+from models.customer.margins import margin_share
+from models.customer.part import Sum, changed_sums
+from models.customer.purchases import Purchases, purchases
+from models.customer.scene import Scene
+from models.customer.scores import worth
+from models.events.event import Event
+from models.learning.acquisition import (
+    BROUGHT_WEEKS_MAX,
+    CONVERTED,
+    MARGIN,
+    RETURN_DAYS,
+    SEEN,
+    VALUED,
+    WON,
+    WORTH,
+    brought_in,
+    cohort_of,
+)
+from models.learning.lessons import Tally
+from models.learning.tallies import ACQUISITION_NAME
+from models.money import minor_units
+
+#: Of so many touches the latest before the first purchase is found, also if events come late.
+TOUCHES_MAX: Final = 8
+_WEEK_DAYS: Final = 7
+
+
+def note_touch(state: Lifecycle, event: Event, scene: Scene) -> None:
+    """Keep the channel of an event of somebody who has not bought, if the last one counts."""
+    section = scene.parameters.of(AcquisitionParameters)
+    channel = event.channel
+    if section.touch is not Touch.LAST or not channel or state.won_day:
+        return
+    if channel not in section.direct:
+        insort(state.touches, (event.occurred_at_ms, channel[:CHANNEL_LENGTH_MAX]))
+        del state.touches[:-TOUCHES_MAX]
+
+
+def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
+    """Follow what was bought and given back; ``is_another``: they are of another class now."""
+    bought, today = scene.of(purchases), scene.at_ms // DAY_MS
+    if not bought.count:
+        # All of it was given back: nobody was won.
+        state.won_day = 0
+    elif not state.won_day or not bought.earlier_days:
+        state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
+        state.won_by = _last_touch(state, bought, scene)
+    margin_minor = round(scene.of(margin_share) * bought.net_minor)
+    gained = margin_minor - state.margin_minor
+    state.margin_minor = margin_minor
+    if gained and today - state.won_day <= RETURN_DAYS:
+        state.brought = _by_week([*state.brought, (today // _WEEK_DAYS, gained)])
+    if gained or is_another:
+        state.worth_minor = _worth_minor(state, scene)
+
+
+def forget_what_is_long_ago(state: Lifecycle, scene: Scene) -> None:
+    """Let go of what is no longer asked of somebody who was won more than a year ago."""
+    if state.brought and scene.at_ms // DAY_MS - state.won_day > RETURN_DAYS + 31:
+        state.brought = []
+
+
+def _by_week(brought: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The weeks in their order, each once; without those of which nothing is left."""
+    weeks: dict[int, int] = {}
+    for week, gained in brought:
+        weeks[week] = weeks.get(week, 0) + gained
+    return sorted((week, gained) for week, gained in weeks.items() if gained)
+
+
+def _last_touch(state: Lifecycle, bought: Purchases, scene: Scene) -> str:
+    within_ms = scene.parameters.of(AcquisitionParameters).touch_within
+    first_ms = bought.first_at_ms
+    lately = [
+        channel for at_ms, channel in state.touches if first_ms - within_ms < at_ms <= first_ms
+    ]
+    return lately[-1] if lately else state.won_by
+
+
+def _worth_minor(state: Lifecycle, scene: Scene) -> int:
+    """What they brought and are expected to, before what it cost to win them; 0 before there is a
+    model, and of somebody who has not bought.
+    """
+    found = scene.of(worth)
+    if found is None or not state.won_day:
+        return 0
+    expected = found.clv + found.acquisition_cost
+    return state.margin_minor + minor_units(expected, scene.parameters.money.currency)
+
+
+def standing(state: Lifecycle) -> tuple[object, ...]:
+    """What `sums_of` are made of, besides the day they came, which comes with the cohort."""
+    won = state.won_day, state.won_by, state.margin_minor, state.brought, state.worth_minor
+    return state.cohort, *won
+
+
+def sums_of(state: Lifecycle) -> list[Sum]:
+    """What is told of one; nothing of an unknown visitor."""
+    if not state.cohort or state.cohort == VISITORS:
+        return []
+    sums: list[Sum] = [(f"{SEEN}:{state.cohort}", state.first_day, 1)]
+    day = state.won_day
+    if not day:
+        return sums
+    channel, month = state.won_by or state.cohort, cohort_of(day)
+    sums.append((f"{CONVERTED}:{state.cohort}", state.first_day, 1))
+    sums.append((f"{WON}:{channel}", day, 1))
+    sums.append((f"{MARGIN}:{channel}", day, state.margin_minor))
+    for week, gained in state.brought:
+        age = min(max(week - day // _WEEK_DAYS, 0), BROUGHT_WEEKS_MAX)
+        sums.append((f"{brought_in(age)}:{channel}", month, gained))
+    if state.worth_minor:
+        sums.append((f"{VALUED}:{channel}", month, 1))
+        sums.append((f"{WORTH}:{channel}", month, state.worth_minor))
+    return sums
+
+
+def tell(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
+    """Correct the sums of all customers by those of states times their signs."""
+    if told := changed_sums(states):
+        scene.teach(Tally(scene.at_ms, ACQUISITION_NAME, RETURN_DAYS, told))
+
+
+def unite(one: Lifecycle, state: Lifecycle) -> None:
+    """Add what another id of the same person brought; they were won by the first that bought."""
+    known = [(s.won_day, s.won_by) for s in (one, state) if s.won_day]
+    one.won_day, one.won_by = min(known, default=(0, ""))
+    one.margin_minor += state.margin_minor
+    one.worth_minor += state.worth_minor
+    one.brought = _by_week([*one.brought, *state.brought])
+    one.touches = sorted([*one.touches, *state.touches])[-TOUCHES_MAX:]
