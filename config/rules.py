@@ -86,6 +86,20 @@ class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
     offer: str | None = None
     #: The reasons to leave that it answers; empty for any.
     plays: str | tuple[str, ...] = ()
+    #: Channels that it goes out by instead, to those who prefer one of them.
+    prefer: str | tuple[str, ...] = ()
+    #: Whether it waits for the hour of their day at which the customer comes most.
+    best_hour: bool = False
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Every channel that it may go out by, its own first."""
+        return (self.channel, *self.preferable)
+
+    @property
+    def preferable(self) -> tuple[str, ...]:
+        """``prefer`` as a list."""
+        return (self.prefer,) if isinstance(self.prefer, str) else self.prefer
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -276,7 +276,8 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
             f"no more contacts of a customer are remembered"
         )
     contacts = [rule for rule in actions if not rule.service]
-    channels, names = {rule.channel for rule in contacts}, {rule.name for rule in contacts}
+    channels = {channel for rule in contacts for channel in rule.channels}
+    names = {rule.name for rule in contacts}
     for what, named, known in (
         ("channel", cap.channel, channels),
         ("action", cap.action, names),
@@ -290,7 +291,7 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
 
 def _check_quiet_hours(catalogue: Actions) -> None:
     """Each channel has one rule at most, so that which one counts is no question."""
-    channels = {rule.channel for rule in catalogue.actions}
+    channels = {channel for rule in catalogue.actions for channel in rule.channels}
     taken: set[str] = set()
     for hours in catalogue.quiet_hours:
         if hours.begin == hours.end:
@@ -322,7 +323,13 @@ def _check_offer(rule: ActionRule, where: str) -> None:
                 f"{where}: plays names {reason!r}, which is no reason to leave"
                 f"{_nearest(reason, known)}"
             )
-    for name, text in (("list", rule.list), ("offer", rule.offer)):
+    if len(set(rule.channels)) < len(rule.channels):
+        raise RuleError(
+            f"{where}: prefer names channels that take the place of `channel`, each once, and not "
+            f"{rule.channel} itself"
+        )
+    texts = [("list", rule.list), ("offer", rule.offer), *(("prefer", c) for c in rule.preferable)]
+    for name, text in texts:
         if text is not None and not text.strip():
             raise RuleError(f"{where}: {name} is empty: name one, or take the line away")
 
