@@ -253,7 +253,8 @@ class AcquisitionLearner:
         return minor / minor_per_unit(self._parameters.money.currency)
 
     def _days(self, what: str, name: str) -> _Days:
-        return self._state.days.get(what, {}).get(name, {})
+        channels = self._state.days.get(what)
+        return channels[name] if channels is not None and name in channels else {}
 
     def _of_months(self, what: str, name: str, months: list[int]) -> int:
         days, total = self._days(what, name), 0
@@ -272,11 +273,16 @@ class AcquisitionLearner:
 
     def _forget(self, until_day: int) -> None:
         for what, channels in list(self._state.days.items()):
-            for name, days in list(channels.items()):
-                for day in [day for day, amount in days.items() if day <= until_day or not amount]:
-                    del days[day]
-                if not days:
-                    del channels[name]
+            old = [
+                (days, day)
+                for days in channels.values()
+                for day in days
+                if day <= until_day or not days[day]
+            ]
+            for days, day in old:
+                del days[day]
+            for name in [name for name in channels if not channels[name]]:
+                del channels[name]
             if not channels:
                 del self._state.days[what]
 
