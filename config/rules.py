@@ -22,7 +22,6 @@ from config.refusal_words import in_words
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
-SHIPPED_PARTS = f"{SHIPPED}parts/"
 
 
 class RuleError(ValueError):
@@ -133,8 +132,11 @@ class QuietHours(FileEntry, frozen=True, rename={"begin": "from", "end": "to"}):
 
 
 class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``of_parts``: the names of those that parts bring along, whosever file they stand in."""
+
     triggers: tuple[TriggerRule, ...]
     file: str = ""
+    of_parts: frozenset[str] = frozenset()
 
 
 class PartFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -355,10 +357,18 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
         raise RuleError(f"{file}:{line}: {whose}: {in_words(error)}") from None
 
 
+#: Fields that are not an operator's to write.
+_NOT_IN_FILES = {"file", "line", "of_parts"}
+
+
 def _check_names(
     values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
 ) -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"file", "line"}
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {
+        "file",
+        "line",
+        "of_parts",
+    }
     for key in values:
         if key in known or key == "line":
             continue

@@ -51,6 +51,15 @@ def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  #
     assert found <= known * (1 + SLACK), f"{found:.1f} calls an event, {known} before"
 
 
+@pytest.mark.parametrize("log", [spread, dense])
+def test_that_ids_could_be_linked_costs_who_has_one_next_to_nothing(log) -> None:  # type: ignore[no-untyped-def]
+    events = log()[:600]
+    off = load_parameters(assignments=["identity.enabled=false"])
+    linking, apart = (calls_of(events, Replay(one)) for one in (load_parameters(), off))
+
+    assert apart <= linking <= 1.02 * apart, f"{linking:.1f} calls an event, {apart:.1f} without"
+
+
 def test_an_order_takes_no_more_calls_after_a_thousand_others() -> None:
     """State has bounds. What is beyond them goes in portions, so that what this takes is shared."""
     orders = [order(number) for number in range(1_400)]
