@@ -8,6 +8,7 @@ from models.catalogue import SHAPES
 
 #: What an event of each name needs.
 LEAST: dict[str, dict[str, Any]] = {
+    "Credit Assessed": {"score": 50},
     "Improvement Released": {"topic": "service"},
     "Order Completed": {"revenue": 20},
     "Order Updated": {"total": 20},

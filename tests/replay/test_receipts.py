@@ -80,8 +80,11 @@ def test_the_shop_fires_all_kinds_and_takes_most_actions(shop: Shop) -> None:
     fired = Counter(trigger.kind for trigger in shop.triggers)
 
     # Points last for a year, to depend on prices takes three purchases for less, and to be less
-    # active than usual takes a usual; the shop lasts for months, and improves nothing in them.
+    # active than usual takes a usual; the shop lasts for months, improves nothing in them, and has
+    # few customers who are that good, or that move.
     rare = {"points-expiring", "price-dependent", "drifting", "improved-for-them", "interest-faded"}
+    rare |= {"anniversary", "channel-shift", "contact-due", "relationship-fell"}
+    rare |= {"became-key-customer", "key-customer-slipping"}
     assert TRIGGERS.keys() - rare == fired.keys() - rare
     assert {"churn-risk", "purchase-overdue"} < {k for k, count in fired.items() if count > 10}
     assert len({action.action for action in shop.actions}) >= 5

@@ -30,6 +30,10 @@ EXAMPLES = (
             "cart_items"),
     ListExample("Waiting for help", "open_tickets > 0", "value_at_stake", "segment"),
     ListExample("The most valuable", "orders >= 2", "clv", "segment,orders"),
+    ListExample("VIPs whom nobody called", 'tier == "vip" and not uncontacted_days < 30',
+            "net_365d", "uncontacted_days,channel_preferred,best_hour"),
+    ListExample("Key customers", "key_customer == 1", "key_score",
+            "key_known,credit,relationship"),
 )  # fmt: skip
 
 
