@@ -209,6 +209,7 @@ class Worker:
             for task in (
                 self.pulse.beat(),
                 self.broker.watch(),
+                self.snapshots.stay_connected(),
                 ingest.pass_on(self.app.batch_consumer),
                 idle_clocks.drive(outbox(), self.refresh),
                 upkeep.run(

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
 
 #: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
-#: Records folded before heartbeats and health answers get a turn.
-RECORDS_PER_TURN = 500
+#: Records folded before everything else gets a turn: heartbeats, health, and what ingest wrote and
+#: fetched meanwhile. Where days pass, some of them take milliseconds each.
+RECORDS_PER_TURN = 50
 
 
 class ProfileAgent:

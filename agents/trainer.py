@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Lessons learnt before heartbeats and the other agents get a turn.
-RECORDS_PER_TURN = 200
+#: Modules that are imported when they are first used, so that nobody else waits for them.
+NEEDED_TO_LEARN = ("models.learning.trainer", "scipy.optimize", "river.drift")
+#: Lessons learnt before everything else gets a turn. Few, so that events go before: the fold takes
+#: turns with it that are some times as long.
+RECORDS_PER_TURN = 25
 
 
 class TrainerAgent:
@@ -172,7 +175,7 @@ async def ready_to_learn() -> None:
     """Import what learning needs, which takes a second or two: only on the trainer, and in a
     thread, so that heartbeats and the other agents don't wait.
     """
-    for name in ("models.learning.trainer", "scipy.optimize"):
+    for name in NEEDED_TO_LEARN:
         await asyncio.to_thread(import_module, name)
 
 

@@ -47,13 +47,16 @@ class NotLinked(ValueError):
 
 
 class _Change(NamedTuple):
-    """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``."""
+    """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``; one that
+    comes may be the first besides their own.
+    """
 
     person: str
     id: str
     other: Row
     sign: int
     at_ms: int
+    is_first: bool = False
 
 
 def advance(
@@ -121,15 +124,15 @@ def link(
         raise NotLinked(f"{person} is this person: nobody is linked to themselves")
     if id_ in row.ids:
         raise NotLinked(f"{id_} is linked to {person} already")
+    is_first = not row.ids
     ids = row.ids or {person: SubRow(0, copy_of(row))}
     was_counted = _copy_of_cell(row.read(CHURN))
     # In the order in which a stored row has them: what is made of all ids must not hang on when
     # the row was last read.
     row.ids = dict(sorted({**ids, id_: SubRow(at_ms, joining)}.items()))
     _take_over_timers(row, joining)
-    effects = _reunited(
-        row, _Change(person, id_, joining, 1, at_ms), context, plan, IDENTITY_LINKED
-    )
+    change = _Change(person, id_, joining, 1, at_ms, is_first)
+    effects = _reunited(row, change, context, plan, IDENTITY_LINKED)
     _take_over_cell(row, was_counted, ids, person)
     return effects
 
@@ -290,13 +293,19 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
     parameters, rows = plan.parameters, [sub.row for sub in row.ids.values()]
     # Of what the id knows nothing, nothing changes; one id that is left is exactly what it was.
     touched = [part for part in PARTS if _changes(part, change.other, len(rows))]
-    before = {part.code: row.read(part) for part in touched}
+    # Of who had one id alone that id's row knows it, and has to be read anyway.
+    known = row.ids[change.person].row if change.is_first else row
+    before = {part.code: known.read(part) for part in touched}
     beyond: list[LabelsDropped] = []
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
     for part in touched:
         if part not in OF_THE_PERSON:
-            row.replace(part, _one_of(part, rows, plan))
+            if len(rows) == 1:
+                # Exactly its own.
+                row.take(part, rows[0])
+            else:
+                row.replace(part, part.united([one.read(part) for one in rows], parameters))
         elif change.sign > 0:
             states = [row.read(part), change.other.read(part)]
             row.replace(part, part.united(states, parameters))
@@ -326,13 +335,6 @@ def _changes(part: Part[Any], other: Row, ids: int) -> bool:
     which so many are there then.
     """
     return part is not IDENTITIES and (part in _ALWAYS or ids == 1 or other.has(part))
-
-
-def _one_of(part: Part[Any], rows: list[Row], plan: Plan) -> Any:
-    """The state of somebody with these ids; of one id alone exactly its own."""
-    if len(rows) == 1:
-        return part.unpack(part.pack(rows[0].read(part)))
-    return part.united([row.read(part) for row in rows], plan.parameters)
 
 
 def _take_over_timers(row: Row, joining: Row) -> None:

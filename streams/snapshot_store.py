@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from hashlib import sha256 as sha256_of
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from time import monotonic, time
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings
@@ -35,6 +37,19 @@ IMPATIENT_S = 60.0
 #: Between tries while no broker answers.
 AGAIN_S = 1.0
 KEPT_MAX = 512
+#: A connection that nobody read by for this long is closed: snapshots are days apart, but where a
+#: history is folded there are several a second.
+UNUSED_S = 10.0
+
+
+@dataclass(slots=True)
+class _Connection:
+    """A client that reads `model-snapshots`; ``at`` is the offset that it gives next."""
+
+    reader: AIOKafkaConsumer
+    closing: AsyncExitStack
+    at: int = -1
+    used_s: float = 0.0
 
 
 class SnapshotStore:
@@ -52,12 +67,16 @@ class SnapshotStore:
         self.prior = prior
         # By hash as well: a trainer that was replaced may publish a version again.
         self._contents: dict[tuple[int, str], bytes] = {}
+        #: The one that was asked for last: each partition asks for the same.
+        self._decoded: tuple[tuple[int, str], Snapshot] | None = None
         self._newest = self.prior
         self._lineage = Lineage()
         self._unknown: set[tuple[int, str]] = set()
         self._impatient_until_s = 0.0
         self._next_offset = 0
         self._lock = asyncio.Lock()
+        self._connection: _Connection | None = None
+        self._stays_connected = False
 
     def get(self, version: int, sha256: str) -> Snapshot:
         """A version that `fetch` has found. Raises `UnknownSnapshot` if it did not."""
@@ -71,7 +90,23 @@ class SnapshotStore:
                 f"long as {CUSTOMER_EVENTS}. Put its records back from a backup, or start over: "
                 f"set another KEEPSTREAM_TOPIC_PREFIX, and publish the events again"
             )
-        return decode_snapshot(content, sha256)
+        if self._decoded is None or self._decoded[0] != (version, sha256):
+            self._decoded = (version, sha256), decode_snapshot(content, sha256)
+        return self._decoded[1]
+
+    async def stay_connected(self) -> None:
+        """Until cancelled, let a read go on by the connection of the one before: to connect takes
+        several times as long as to read, and partitions wait for it.
+        """
+        self._stays_connected = True
+        try:
+            while True:
+                await asyncio.sleep(UNUSED_S)
+                async with self._lock:
+                    await self._disconnect(unused_s=UNUSED_S)
+        finally:
+            self._stays_connected = False
+            await self._disconnect()
 
     def remember(self, snapshot: Snapshot) -> None:
         """Keep a snapshot that was published by this process, so that it need not be read back."""
@@ -128,22 +163,75 @@ class SnapshotStore:
         All at once, because a worker that is behind needs the next versions soon, but not so far
         that ``wanted`` would be dropped for lack of room.
         """
-        async with running(new_reader(self._settings), self._settings) as reader:
-            topic = TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
-            reader.assign([topic])
+        async with self._connected() as connection:
+            if wanted is not None and await self._has_fetched(connection, wanted):
+                return
+            reader, topic = connection.reader, self._topic
             end = (await reader.end_offsets([topic]))[topic]
             # Records before the beginning were deleted.
             begin = (await reader.beginning_offsets([topic]))[topic]
             self._next_offset = max(self._next_offset, begin)
-            reader.seek(topic, self._next_offset)
+            if connection.at != self._next_offset:
+                # Not if it is there already: what was fetched ahead would be dropped.
+                reader.seek(topic, self._next_offset)
             while self._next_offset < end or (
                 wanted is not None and wanted not in self._contents and monotonic() < deadline_s
             ):
-                found = await reader.getmany(topic, timeout_ms=200)
-                for record in found.get(topic, ()):
-                    if wanted in self._contents and len(self._contents) >= KEPT_MAX:
-                        return
-                    self._keep(record, is_cut=begin > 0)
+                records = await _next(connection, topic, timeout_ms=200)
+                if not self._keep_all(records, wanted, is_cut=begin > 0):
+                    return
+
+    async def _has_fetched(self, connection: _Connection, wanted: tuple[int, str]) -> bool:
+        """Keep what the client has fetched ahead; whether ``wanted`` was among it, as nearly always
+        where there are snapshots all the time.
+        """
+        if connection.at != self._next_offset or self._next_offset == 0:
+            return False
+        records = await _next(connection, self._topic, timeout_ms=0)
+        is_cut = bool(records) and records[0].offset > self._next_offset
+        self._keep_all(records, wanted, is_cut=is_cut)
+        return wanted in self._contents
+
+    def _keep_all(
+        self, records: list[ConsumerRecord], wanted: tuple[int, str] | None, *, is_cut: bool
+    ) -> bool:
+        """Keep snapshots; False if there is no room for more beside ``wanted``."""
+        for record in records:
+            if wanted in self._contents and len(self._contents) >= KEPT_MAX:
+                return False
+            self._keep(record, is_cut=is_cut)
+        return True
+
+    @property
+    def _topic(self) -> TopicPartition:
+        return TopicPartition(self._settings.topic(MODEL_SNAPSHOTS), 0)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connection]:
+        """A connection for one read. One that failed is closed."""
+        connection = self._connection or await self._connect()
+        self._connection = None
+        async with AsyncExitStack() as after:
+            after.push_async_callback(connection.closing.aclose)
+            yield connection
+            if self._stays_connected:
+                after.pop_all()
+                connection.used_s, self._connection = monotonic(), connection
+
+    async def _connect(self) -> _Connection:
+        async with AsyncExitStack() as opened:
+            reader = await opened.enter_async_context(
+                running(new_reader(self._settings), self._settings)
+            )
+            reader.assign([self._topic])
+            return _Connection(reader, opened.pop_all())
+
+    async def _disconnect(self, *, unused_s: float = 0.0) -> None:
+        """Close the connection if it was not used for so long."""
+        connection = self._connection
+        if connection is not None and monotonic() - connection.used_s >= unused_s:
+            self._connection = None
+            await connection.closing.aclose()
 
     def _keep(self, record: ConsumerRecord, *, is_cut: bool) -> None:
         """Keep a snapshot; skip a record that is not one, or that no trainer of ours drew.
@@ -167,12 +255,21 @@ class SnapshotStore:
             return
         if snapshot.version > self._newest.version:
             self._newest = snapshot
-        self._contents[snapshot.version, sha256_of(content).hexdigest()] = content
+        self._contents[snapshot.version, snapshot.sha256] = content
         self._trim()
 
     def _trim(self) -> None:
         if len(self._contents) > KEPT_MAX:
             del self._contents[min(self._contents)]
+
+
+async def _next(
+    connection: _Connection, topic: TopicPartition, *, timeout_ms: int
+) -> list[ConsumerRecord]:
+    found = (await connection.reader.getmany(topic, timeout_ms=timeout_ms)).get(topic, [])
+    if found:
+        connection.at = found[-1].offset + 1
+    return list(found)
 
 
 async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from agents.cli.errors import EXIT_FOUND, CommandError, complain
 from agents.cli.export import written_file
 from agents.cli.options import (
     BootstrapServers,
+    Customer,
     RedisUrl,
     kafka_settings,
     parameters_from,
@@ -35,7 +36,7 @@ def _group() -> None:
 
 @app.command("show", epilog="Example: keepstream customers show c-00042")
 def show(
-    customer: Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")],
+    customer: Customer,
     as_json: Annotated[bool, typer.Option("--json", help="Print the profile as it is.")] = False,
     redis_url: RedisUrl = None,
 ) -> None:
@@ -61,7 +62,7 @@ def show(
 
 @app.command("export", epilog="Example: keepstream customers export c-00042 --out c-00042.jsonl")
 def export(
-    customer: Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")],
+    customer: Customer,
     out: Annotated[
         Path,
         typer.Option(

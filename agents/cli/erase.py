@@ -11,7 +11,13 @@ from typer.core import TyperGroup
 
 from agents.cli.errors import EXIT_FOUND, complain
 from agents.cli.identities import publish_event
-from agents.cli.options import BootstrapServers, RedisUrl, kafka_settings, parameters_from
+from agents.cli.options import (
+    BootstrapServers,
+    RedisUrl,
+    as_in_events,
+    kafka_settings,
+    parameters_from,
+)
 from config.settings import Settings
 from models.events.erasure_record import DELETE_ONLY, ERASE_REQUESTED, SUPPRESS, UNSUPPRESS
 from models.events.times import iso
@@ -48,7 +54,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _Id = Annotated[
-    str, typer.Argument(metavar="ID", help="A userId or an anonymousId; all ids of the person go.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="A userId or an anonymousId; all ids of the person go.",
+        callback=as_in_events,
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from agents.cli.errors import EXIT_FOUND, CommandError, complain
-from agents.cli.options import BootstrapServers, kafka_settings
+from agents.cli.options import BootstrapServers, as_in_events, kafka_settings
 from agents.cli.progress import progress
 from config.settings import Settings
 from models.events.foreign import Foreign
@@ -28,7 +28,12 @@ def explain(
     ] = None,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", metavar="ID", help="The latest decisions for a customer."),
+        typer.Option(
+            "--customer",
+            metavar="ID",
+            help="The latest decisions for a customer.",
+            callback=as_in_events,
+        ),
     ] = None,
     file: Annotated[
         Path | None,

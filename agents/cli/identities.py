@@ -8,7 +8,13 @@ from uuid import uuid4
 import typer
 
 from agents.cli.errors import EXIT_FOUND, complain
-from agents.cli.options import BootstrapServers, kafka_settings, parameters_from
+from agents.cli.options import (
+    BootstrapServers,
+    Customer,
+    as_in_events,
+    kafka_settings,
+    parameters_from,
+)
 from config.settings import Settings
 from models.events.times import iso
 
@@ -16,14 +22,13 @@ if TYPE_CHECKING:
     from models.customer.identities import Identities
     from models.customer.row import Row
 
-_Id = Annotated[str, typer.Argument(metavar="ID", help="A userId or an anonymousId.")]
 _Because = Annotated[
     str | None, typer.Option("--because", help="Why, in a few words; it is kept in the log.")
 ]
 
 
 def ids(
-    customer: _Id,
+    customer: Customer,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
@@ -45,7 +50,9 @@ def ids(
         told |= {"idOf": state.person, "idSince": iso(state.since_ms)}
     if state.shared_ms:
         told |= {"sharedSince": iso(state.shared_ms)}
-    if named_by := [] if state.person else sorted(state.claims):
+    # Of one that did something it is decided whose it is.
+    is_waiting = not (state.person or row.latest_ms)
+    if named_by := sorted(state.claims) if is_waiting else []:
         told |= {"namedBy": named_by}
     if as_json:
         typer.echo(json.dumps(told))
@@ -63,9 +70,17 @@ def ids(
 
 
 def merge(
-    customer: Annotated[str, typer.Argument(metavar="USER", help="The userId that stays.")],
+    customer: Annotated[
+        str,
+        typer.Argument(metavar="USER", help="The userId that stays.", callback=as_in_events),
+    ],
     other: Annotated[
-        str, typer.Argument(metavar="OTHER", help="The userId of the same person, which goes.")
+        str,
+        typer.Argument(
+            metavar="OTHER",
+            help="The userId of the same person, which goes.",
+            callback=as_in_events,
+        ),
     ],
     because: _Because = None,
     bootstrap_servers: BootstrapServers = None,
@@ -95,7 +110,9 @@ def merge(
     typer.echo(f"told the workers that {other} is {customer}")
 
 
-def split(id_: _Id, because: _Because = None, bootstrap_servers: BootstrapServers = None) -> None:
+def split(
+    id_: Customer, because: _Because = None, bootstrap_servers: BootstrapServers = None
+) -> None:
     """Let an id leave the person it is linked to, as if it had never been linked.
 
     Publishes a Customer Split. Exit code 1: it is linked to nobody. 2: Kafka can't be reached.

@@ -20,6 +20,28 @@ BootstrapServers = Annotated[
 ]
 
 
+def as_in_events(customer: str | None) -> str | None:
+    """A customer's id as events have it, without the blanks that come along when it is copied: who
+    asks for one that there is must not be told that nothing is held of it. Raises ``CommandError``
+    for what is no id.
+    """
+    if customer is None:
+        return None
+    from models.events.ids import is_id  # noqa: PLC0415 - not for --help
+
+    customer = customer.strip()
+    if not is_id(customer):
+        raise CommandError("not a customer's id: give a userId or an anonymousId as events have it")
+    return customer
+
+
+#: What is said of a customer as an argument.
+Customer = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="A userId or an anonymousId.", callback=as_in_events),
+]
+
+
 def _without_password(url: str | None) -> str | None:
     """Refuse a password among the options: everybody on the machine sees a command line."""
     if url is not None and redact_url(url) != url:

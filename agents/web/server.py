@@ -227,6 +227,8 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
     """The customer's profile, where to ask for it, or why there is none."""
+    # As in events.
+    customer = customer.strip(" ")
     if not is_id(customer):
         return answer_in_json(WhyNot("not a customer's id"), 400)
     if (person := customers.person(customer)) is not None:

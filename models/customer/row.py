@@ -192,6 +192,24 @@ class Row:
         self._changed[part.code] = part
         self._states[part.code] = state
 
+    def take(self, part: Kept[Any], source: "Row") -> None:
+        """Have the part of ``source``, a row that nobody uses any more, as it is there."""
+        code, packed = part.code, source._packed.get(part.code)
+        for of_mine, of_theirs in (
+            (self._states, source._states),
+            (self._changed, source._changed),
+        ):
+            of_mine.pop(code, None)
+            if code in of_theirs:
+                of_mine[code] = of_theirs[code]
+        if packed is None:
+            self._packed.pop(code, None)
+            return
+        is_ordered = code in self._packed
+        self._packed[code] = packed
+        if not is_ordered:
+            self._packed = dict(sorted(self._packed.items()))
+
     def has(self, part: Kept[Any]) -> bool:
         """Whether the part's state is another than the empty one, packed yet or not."""
         if part.code in self._changed:

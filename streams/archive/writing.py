@@ -119,9 +119,10 @@ class ArchiveWriter:
         """Whether a record is read again that was taken already, which must move nothing on: what
         a worker applied may be further than what its group has committed.
         """
-        is_taken = offset <= self._applied
-        self._applied = max(self._applied, offset)
-        return is_taken
+        if offset <= self._applied:
+            return True
+        self._applied = offset
+        return False
 
     def write_to(self, outbox: Outbox) -> None:
         """Write what was taken since the last call, and the keys that are new."""
@@ -194,7 +195,8 @@ class ArchiveWriter:
         """Whether a record is of the past of somebody who was erased: it changed nothing, and is
         not kept with what is known of whoever came later.
         """
-        if not len(self._graves) or (grave := self._graves.get(customer)) is None:
+        grave = self._graves.get(customer)
+        if grave is None:
             return False
         grave = grave.before(offset)
         if line.type in LINK_TYPES:

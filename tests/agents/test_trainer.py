@@ -1,6 +1,8 @@
 """What the trainer's agent asks before it learns."""
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -89,3 +91,29 @@ def test_a_trainer_without_lessons_to_read_goes_on_once_a_rebalance() -> None:
     consumer.ledger.seek({place: 0})
     asyncio.run(agent.go_on_idle(asked))
     assert 2 == snapshots.asked
+
+
+LEARN_SOMETHING = """
+import asyncio, sys
+from agents.trainer import ready_to_learn
+asyncio.run(ready_to_learn())
+before = set(sys.modules)
+from models.learning.trainer import Trainer
+from tests.models.test_learners import FEW, lessons
+before |= {name for name in sys.modules if name.startswith("tests")}
+trainer = Trainer(FEW)
+for lesson in lessons(400):
+    trainer.learn(lesson)
+trainer.learn_all()
+trainer.draw()
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+def test_whoever_is_ready_to_learn_imports_nothing_more_on_the_way() -> None:
+    """An import takes seconds on a busy machine, in which a worker would stand still."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEARN_SOMETHING], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & {"river", "scipy", "sklearn", "numpy", "pandas"}

@@ -1,12 +1,13 @@
-"""A worker at a steady rate of events, side by side: of this tree and of another.
+"""A worker at a steady rate of events; with ``--source`` side by side: of this tree and of another.
 
-    python -m tests.benchmarks.at_a_rate --source DIR [--per-s 400] [--seconds 15] [--rounds 2]
-    python -m tests.benchmarks.at_a_rate --source DIR --at-once
+    python -m tests.benchmarks.at_a_rate [--source DIR] [--per-s 400] [--seconds 15] [--rounds 2]
+    python -m tests.benchmarks.at_a_rate [--source DIR] --at-once
 
 Each round starts a worker of either tree, on topics of its own, and publishes the same events as
 time passes, or with ``--at-once`` before it goes on, so that it never waits. Told are µs of CPU an
-event, the latency from the broker's taking an event to its having the trigger, and what the worker
-uses afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
+event, of the worker and of the broker; the latency from the broker's taking an event to its having
+the trigger, and how much of it went by until ingest passed the event on; and what the worker uses
+afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
 backlog, and mean nothing.
 """
 
@@ -33,15 +34,19 @@ def told(found: Steady) -> str:
     if not ranked:
         return f"{found.event_us:6.1f} µs an event, and no trigger: ask for more seconds"
     return (
-        f"{found.event_us:6.1f} µs an event, p50 {ranked[len(ranked) // 2]} ms, "
-        f"p99 {ranked[int(len(ranked) * 0.99)]} ms of {len(ranked)}, "
+        f"{found.event_us:6.1f} µs an event and {found.broker_us:.1f} of the broker's, "
+        f"{_ranks(ranked)} of {len(ranked)} triggers, {_ranks(found.ingest_ms)} to ingest, "
         f"then {found.idle * 100:.2f}% of a core, load {load_1min()}"
     )
 
 
+def _ranks(ranked: list[int]) -> str:
+    return f"p50 {ranked[len(ranked) // 2]} ms, p99 {ranked[int(len(ranked) * 0.99)]} ms"
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--source", type=Path, required=True)
+    options.add_argument("--source", type=Path)
     options.add_argument("--per-s", type=int, default=400)
     options.add_argument("--seconds", type=int, default=15)
     options.add_argument("--rounds", type=int, default=2)
@@ -51,7 +56,9 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     asked = chosen.per_s * chosen.seconds + WARM_UP
     records = shop_records(asked // EVENTS_A_CUSTOMER + 1, dense=True)[:asked]
-    programs = {"there": Program(chosen.source.resolve(), Path(sys.executable)), "here": PRESENT}
+    programs = {"here": PRESENT}
+    if chosen.source is not None:
+        programs["there"] = Program(chosen.source.resolve(), Path(sys.executable))
     with (
         tempfile.TemporaryDirectory() as directory,
         EmbeddedKafka() as kafka,

@@ -115,6 +115,7 @@ class SimulatedWorker:
             app, self._partitions, self._trainer, settings, parameters, lambda: False
         )
         self._start(partial(clocks.drive, self._outbox(), lambda: None))
+        self._start(snapshots.stay_connected)
         for topic in TOPICS:
             self._queues[topic] = asyncio.Queue()
             self._start(partial(self._agent, topic))

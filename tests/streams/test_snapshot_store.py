@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 from kafka import TopicPartition
 from msgspec.structs import replace
 
@@ -264,6 +265,94 @@ def test_old_versions_are_read_again_when_they_were_let_go(
         assert written(versions[-1]) == written(await store.latest())
 
     asyncio.run(read())
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
+    """The clients that stores have made."""
+    made: list[AIOKafkaConsumer] = []
+
+    def noted(settings: Settings) -> AIOKafkaConsumer:
+        made.append(new_reader(settings))
+        return made[-1]
+
+    monkeypatch.setattr(snapshot_store, "new_reader", noted)
+    return made
+
+
+async def connected(store: SnapshotStore) -> "asyncio.Task[None]":
+    task = asyncio.create_task(store.stay_connected())
+    await asyncio.sleep(0)
+    return task
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def test_a_worker_reads_on_by_the_connection_it_has(
+    settings: Settings, connections: list[AIOKafkaConsumer]
+) -> None:
+    """And what comes meanwhile is there before it is asked for."""
+    versions = [snapshot(number) for number in range(1, 6)]
+
+    async def read() -> None:
+        store = await store_of(settings, written(versions[0]))
+        staying = await connected(store)
+        for wanted in versions[1:]:
+            assert written(versions[0]) == await found(store, versions[0])
+            await store_of(settings, written(wanted))
+            assert written(wanted) == await found(store, wanted)
+        assert not await store.fetch(9, "0" * 64)
+        assert written(versions[-1]) == written(await store.latest())
+        await ended(staying)
+
+    asyncio.run(read())
+    assert 1 == len(connections)
+    assert connections[0]._closed
+
+
+def test_a_connection_that_nobody_reads_by_is_closed(
+    settings: Settings, connections: list[AIOKafkaConsumer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_store, "UNUSED_S", 0.1)
+    one, two = snapshot(1), snapshot(2)
+
+    async def read() -> None:
+        store = await store_of(settings, written(one))
+        staying = await connected(store)
+        assert written(one) == await found(store, one)
+        while not connections[0]._closed:  # noqa: ASYNC110 - the client has no event for it
+            await asyncio.sleep(0.05)
+        await store_of(settings, written(two))
+        assert written(two) == await found(store, two)
+        await ended(staying)
+
+    asyncio.run(read())
+    assert [True, True] == [client._closed for client in connections]
+
+
+def test_a_connection_that_failed_is_not_used_again(
+    settings: Settings, connections: list[AIOKafkaConsumer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_store, "AGAIN_S", 0.05)
+    one, two = snapshot(1), snapshot(2)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise KafkaConnectionError
+
+    async def read() -> None:
+        store = await store_of(settings, written(one))
+        staying = await connected(store)
+        assert written(one) == await found(store, one)
+        connections[0].getmany = broken
+        await store_of(settings, written(two))
+        assert written(two) == await found(store, two)
+        await ended(staying)
+
+    asyncio.run(read())
+    assert [True, True] == [client._closed for client in connections]
 
 
 class Noting(Outbox):

@@ -1,5 +1,6 @@
-"""Publishing at a pace the workers can follow."""
+"""Publishing at a pace the workers can follow, so that events wait for nothing but their turn."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 
@@ -9,12 +10,42 @@ from streams.publisher import EventPublisher
 
 #: How often some records are sent. More seldom is cheaper, and a burst is late by this much.
 STEP_S = 0.02
-#: Publishing waits while the workers are this many records behind.
-AHEAD_MAX = 4_000
+#: Where nothing is known of the machine yet, and the least on one that is busy with other things:
+#: workers that can't do that much are waited for.
+RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 500.0
+#: Workers that are behind by what is sent in so many seconds don't keep up ...
+BEHIND_S = 0.25
+#: ... and while they are behind by this much, nothing is sent.
+BEHIND_MAX_S = 1.0
+SLOWER, FASTER, FASTER_AT_FIRST = 0.8, 1.04, 1.4
+
+
+class FollowedRate:
+    """Events a second that the workers follow, found as a sender finds what a network carries: more
+    and more while they keep up, and less at once when they don't. Never above ``most_per_s``.
+    """
+
+    def __init__(self, most_per_s: float) -> None:
+        self._most_per_s = most_per_s
+        self.per_s = min(RATE_AT_FIRST_PER_S, most_per_s)
+        self._is_first = True
+
+    def seen(self, behind: int) -> None:
+        """Take note of how many records are sent and not done."""
+        if behind > self.per_s * BEHIND_S:
+            self._is_first = False
+            self.per_s = max(self.per_s * SLOWER, min(RATE_LEAST_PER_S, self._most_per_s))
+        else:
+            faster = FASTER_AT_FIRST if self._is_first else FASTER
+            self.per_s = min(self.per_s * faster, self._most_per_s)
+
+    def is_outrun(self, behind: int) -> bool:
+        """Whether so many are behind that nothing is sent for now."""
+        return behind > self.per_s * BEHIND_MAX_S
 
 
 class PublishingPace:
-    """Sends records at ``rate_per_s``, and slower while the workers don't keep up.
+    """Sends records, as many a second as the workers follow.
 
     ``tick`` is called all the time, also while waiting.
     """
@@ -30,15 +61,19 @@ class PublishingPace:
         self._publisher = publisher
         self._figures = figures
         self._tick = tick
+        #: When how many were sent, since the workers' counts were last seen.
+        self._course: deque[tuple[float, int]] = deque()
+        self._seen_s = 0.0
+        self._sent_by_then = self._behind = 0
 
     def send(
-        self, records: Iterable[ShopRecord], rate_per_s: float, *, records_max: int = 0
+        self, records: Iterable[ShopRecord], most_per_s: float, *, records_max: int = 0
     ) -> None:
-        """Send all of ``records``, or ``records_max`` of them."""
-        a_step = max(1, round(rate_per_s * STEP_S))
+        """Send all of ``records``, or ``records_max`` of them, ``most_per_s`` at most."""
+        rate = FollowedRate(most_per_s)
         due_s = monotonic()
         self.started_s = self.started_s or due_s
-        waiting = a_step
+        waiting = self._a_step(rate)
         for count, record in enumerate(records, 1):
             self._publisher.forward(record.topic, record.key, record.value)
             self.sent += 1
@@ -46,17 +81,23 @@ class PublishingPace:
                 self._figures.customers.add(record.key.decode())
             waiting -= 1
             if not waiting:
-                waiting = a_step
-                due_s = self._wait(due_s + a_step / rate_per_s)
+                waiting = self._a_step(rate)
+                due_s = self._wait(rate, due_s + waiting / rate.per_s)
             if count == records_max:
                 return
 
-    def _wait(self, due_s: float) -> float:
+    @staticmethod
+    def _a_step(rate: FollowedRate) -> int:
+        return max(1, round(rate.per_s * STEP_S))
+
+    def _wait(self, rate: FollowedRate, due_s: float) -> float:
         """Return when the next step may go; when that was due."""
         self._tick()
-        while self.sent - self._figures.accounted > AHEAD_MAX:
+        self._look(rate)
+        while rate.is_outrun(self._behind):
             sleep(STEP_S)
             self._tick()
+            self._look(rate)
             due_s = monotonic()
         left_s = due_s - monotonic()
         while left_s > 0:
@@ -66,3 +107,15 @@ class PublishingPace:
                 self._tick()
         # What was missed by more than a moment is not caught up in a burst.
         return due_s if left_s > -5 * STEP_S else monotonic()
+
+    def _look(self, rate: FollowedRate) -> None:
+        """How far behind the workers were when they were last asked, of what was sent by then."""
+        self._course.append((monotonic(), self.sent))
+        counted_s, accounted = self._figures.counted
+        if counted_s <= self._seen_s:
+            return
+        self._seen_s = counted_s
+        while self._course and self._course[0][0] <= counted_s:
+            self._sent_by_then = self._course.popleft()[1]
+        self._behind = max(self._sent_by_then - accounted, 0)
+        rate.seen(self._behind)

@@ -48,6 +48,7 @@ TIMEOUT_S = 5.0
 
 _EVENTS = "keepstream_events_total"
 _LAG = "keepstream_consumer_lag_records"
+_READY = "keepstream_ready"
 
 #: What is read while it is written; where it ends is where a demonstration ends.
 WATCHED_TOPICS = (*DELIVERED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
@@ -76,6 +77,8 @@ class Figures:
         #: Told by whoever publishes.
         self.customers: set[str] = set()
         self.profiles = 0
+        #: When the workers were asked last, and how many raw records they were done with.
+        self.counted: tuple[float, int] = (0.0, 0)
 
     @property
     def accounted(self) -> int:
@@ -93,6 +96,7 @@ class Watch:
         self._owned: list[set[tuple[str, int]]] = [set() for _ in urls]
         self._fates: list[Counter[str]] = [Counter() for _ in urls]
         self._unlearnt: list[int] = [0 for _ in urls]
+        self._ready: list[bool] = [False for _ in urls]
         self._read: Positions = {}
         self._seen: set[str] = set()
         self._stop = threading.Event()
@@ -114,14 +118,17 @@ class Watch:
 
     @property
     def is_everything_owned(self) -> bool:
-        """Whether every partition of the flow has one owner, and every worker has some."""
+        """Whether every partition of the flow has one owner, and every worker has some, and is
+        ready: what comes before waits until the rows of its partition are read.
+        """
         flow = {
             (topic, partition)
             for topic in (*RAW_TOPICS, CUSTOMER_EVENTS)
             for partition in range(self._settings.partitions)
         }
         owned = [mine & flow for mine in self._owned]
-        return all(owned) and set().union(*owned) == flow and sum(map(len, owned)) == len(flow)
+        is_ready = all(owned) and all(self._ready)
+        return is_ready and set().union(*owned) == flow and sum(map(len, owned)) == len(flow)
 
     @property
     def is_all_learnt(self) -> bool:
@@ -162,6 +169,7 @@ class Watch:
             await asyncio.sleep(max(interval_s - took_s, 4 * took_s))
 
     async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
+        asked_s = monotonic()
         for number, url in enumerate(self._urls):
             try:
                 shown = self._settings.web_headers
@@ -172,8 +180,9 @@ class Watch:
                 continue
             seen = parse_metrics(text)
             self._fates[number], self._owned[number] = seen.fates, seen.owned
-            self._unlearnt[number] = seen.unlearnt
+            self._unlearnt[number], self._ready[number] = seen.unlearnt, seen.is_ready
         self.figures.fates = sum(self._fates, Counter())
+        self.figures.counted = asked_s, self.figures.accounted
 
     async def _count_profiles(self, store: "redis.Redis") -> None:
         known = tuple(self.figures.customers)
@@ -236,27 +245,32 @@ class Watch:
 
 
 class WorkerCounts(NamedTuple):
-    """What a worker counted by fate, the (topic, partition) it owns, and its trainer's lag."""
+    """What a worker counted by fate, the (topic, partition) it owns, its trainer's lag, and whether
+    it is ready.
+    """
 
     fates: Counter[str]
     owned: set[tuple[str, int]]
     unlearnt: int
+    is_ready: bool
 
 
 def parse_metrics(text: str) -> WorkerCounts:
     """What a worker's metrics say that a demonstration looks at."""
     # Few of the lines: reading all of them takes longer than the worker needs to write them.
-    lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG))]
+    lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG, _READY))]
     fates: Counter[str] = Counter()
     owned: set[tuple[str, int]] = set()
-    unlearnt = 0
+    unlearnt, is_ready = 0, False
     for name, labels, value in _samples(lines):
         if name == _EVENTS:
             fates[labels["fate"]] += int(value)
+        elif name == _READY:
+            is_ready = bool(value)
         else:
             owned.add((labels["topic"], int(labels["partition"])))
             unlearnt += int(value) if labels["topic"] == LABELLED_EXAMPLES else 0
-    return WorkerCounts(fates, owned, unlearnt)
+    return WorkerCounts(fates, owned, unlearnt, is_ready)
 
 
 def _samples(lines: Iterable[str]) -> Iterable[tuple[str, dict[str, str], float]]:

@@ -179,6 +179,9 @@ def test_what_a_worker_counted_and_owns_is_read_from_its_metrics() -> None:
     assert Counter(applied=9, late=1) == seen.fates
     assert {("customer-events", 3), ("labelled-examples", 0)} == seen.owned
     assert 5 == seen.unlearnt
+    assert not seen.is_ready
+    metrics.ready.set(1)
+    assert parse_metrics(metrics.exposition().decode()).is_ready
 
 
 def test_positions_are_reached_when_no_partition_is_behind() -> None:
