@@ -21,8 +21,10 @@ from tests.properties.histories import CUSTOMERS, histories
 
 PARAMETERS = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=True))
 SEVEN_WEEKS_MS = 49 * DAY_MS
-#: So long after the beginning nothing is due any more but check-ins.
-END_MS = START_MS + 420 * DAY_MS
+#: So long after the beginning little is due any more but check-ins.
+END_MS = START_MS + 300 * DAY_MS
+#: Comes at a time of the day that follows from the customer's name.
+SPREAD = {"contact-due"}
 
 Lines = list[dict[str, Any]]
 #: What was said: when, of whom, what, and what is to be done about it.
@@ -35,10 +37,15 @@ def said(lines: Lines, end_ms: int = END_MS) -> Said:
     found: Said = []
     for number, raw in enumerate(raws, 1):
         for one in replay.feed(raw, number):
-            if isinstance(one, Trigger | NextBestAction):
+            if isinstance(one, Trigger | NextBestAction) and not SPREAD.issuperset(kinds_of(one)):
                 action = one.action if isinstance(one, NextBestAction) else None
                 found.append((_ms(one.timestamp), one.user_id, one.kind, action))
     return sorted(found, key=str)
+
+
+def kinds_of(decided: Trigger | NextBestAction) -> tuple[str, ...]:
+    """The triggers that it is, or answers."""
+    return decided.triggers if isinstance(decided, NextBestAction) else (decided.kind,)
 
 
 def _ms(text: str) -> int:
