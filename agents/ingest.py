@@ -19,7 +19,7 @@ from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
 from streams import pacing
-from streams.alignment import Alignment, Backlog, Passed, Queued
+from streams.alignment import Alignment, Backlog, Doubt, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.log_records import clock_record
 from streams.metrics import Metrics
@@ -215,9 +215,11 @@ class IngestAgent:
         passed: Passed[Outgoing] | None = None
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         # So far ahead of the others, a record makes none of them late.
-        leeway_ms = 0 if is_patient else self._parameters.time.lateness
+        lateness_ms = self._parameters.time.lateness
+        leeway_ms = 0 if is_patient else lateness_ms
         add, reached = self._outbox.add, {}
-        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms):
+        doubt = self._doubt(consumer, lateness_ms // 2)
+        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt):
             outgoing = passed.item
             add(
                 outgoing.topic,
@@ -232,6 +234,19 @@ class IngestAgent:
         for (topic, partition), offset in reached.items():
             self._passed[TP(self._settings.topic(topic), partition)] = offset
         return passed is not None or bool(turn.partitions)
+
+    def _doubt(self, consumer: BatchConsumer, leeway_ms: int) -> Doubt:
+        """Of which topics it is unsure whether they have more: those of which something was taken
+        slowly are not asked for meanwhile. So far ahead of them no record makes theirs late.
+        """
+        names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
+        answered_ms = {
+            (names[tp.topic], tp.partition): at_ms
+            for tp, at_ms in consumer.answered_ms().items()
+            if tp.topic in names
+        }
+        unsure = self._alignment.unsure(answered_ms)
+        return Doubt(_backlog(unsure), leeway_ms, time() * 1_000 - leeway_ms)
 
     def _turn(self, to_come: set[tuple[str, int]]) -> Turn:
         """How far to go now; puts the clock records that go first into the outbox."""

@@ -366,7 +366,11 @@ def load(
     return Parameters(
         **{name: typed[name] for name in _SHARED},
         parts={type(typed[name]): typed[name] for name in parts},
-        triggers=msgspec.structs.replace(triggers, triggers=(*triggers.triggers, *announced)),
+        triggers=msgspec.structs.replace(
+            triggers,
+            triggers=(*triggers.triggers, *announced),
+            of_parts=frozenset(rule.name for rule in added),
+        ),
         actions=actions,
         segments=segments,
     )

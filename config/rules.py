@@ -22,7 +22,6 @@ from config.refusal_words import in_words
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 #: How the names of shipped files begin, in messages.
 SHIPPED = "config/"
-SHIPPED_PARTS = f"{SHIPPED}parts/"
 
 
 class RuleError(ValueError):
@@ -87,6 +86,20 @@ class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
     offer: str | None = None
     #: The reasons to leave that it answers; empty for any.
     plays: str | tuple[str, ...] = ()
+    #: Channels that it goes out by instead, to those who prefer one of them.
+    prefer: str | tuple[str, ...] = ()
+    #: Whether it waits for the hour of their day at which the customer comes most.
+    best_hour: bool = False
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Every channel that it may go out by, its own first."""
+        return (self.channel, *self.preferable)
+
+    @property
+    def preferable(self) -> tuple[str, ...]:
+        """``prefer`` as a list."""
+        return (self.prefer,) if isinstance(self.prefer, str) else self.prefer
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -119,8 +132,11 @@ class QuietHours(FileEntry, frozen=True, rename={"begin": "from", "end": "to"}):
 
 
 class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``of_parts``: the names of those that parts bring along, whosever file they stand in."""
+
     triggers: tuple[TriggerRule, ...]
     file: str = ""
+    of_parts: frozenset[str] = frozenset()
 
 
 class PartFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -341,10 +357,18 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
         raise RuleError(f"{file}:{line}: {whose}: {in_words(error)}") from None
 
 
+#: Fields that are not an operator's to write.
+_NOT_IN_FILES = {"file", "line", "of_parts"}
+
+
 def _check_names(
     values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
 ) -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"file", "line"}
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {
+        "file",
+        "line",
+        "of_parts",
+    }
     for key in values:
         if key in known or key == "line":
             continue

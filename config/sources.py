@@ -26,8 +26,8 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SECRETS_MAX: Final = 2
 
 _FORM: Final = (
-    "a source is a table [sources.NAME] with keys, and if need be events_per_second, burst and "
-    "is_trusted; webhooks are a table [webhooks.NAME] with vendor and secret_file"
+    "a source is a table [sources.NAME] with keys, and if need be events_per_second, burst, "
+    "is_trusted and is_batched; webhooks are a table [webhooks.NAME] with vendor and secret_file"
 )
 _KINDS: Final = ("sources", "webhooks", "vendors")
 
@@ -43,11 +43,13 @@ _Hash = Annotated[
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one source may do. ``is_trusted``: whether it may ask for a person to be erased, or say
     that customers are one or are not, which a key that is in every visitor's browser must not.
+    ``is_batched``: it tells many events at once, as tills do at night: the hour says nothing.
     """
 
     events_per_second: Annotated[float, Meta(gt=0, le=1_000_000)] = 5_000.0
     burst: Annotated[float, Meta(ge=1, le=10_000_000)] = 25_000.0
     is_trusted: bool = False
+    is_batched: bool = False
 
 
 class SenderLimits(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True):

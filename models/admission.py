@@ -102,6 +102,7 @@ def event_of(
         has_unread_consent=is_unread,
         visitor=visitor,
         previous=previous,
+        batched=context is not None and context.batched is True,
     )
 
 

@@ -53,9 +53,9 @@ def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str, plan: Plan) -
         # It is no visitor any more of whom there may be too many.
         claim.is_sent_home = False
     said = LinkSaid(id_, person, by, owner=state.person, away=claim.is_sent_home)
-    # One that others have shared hears of its ids when it is its own again, and tells them then:
-    # until then its row is of what was done apart, and can have none.
-    is_told = is_news and not state.is_apart
+    # Who is leaving somebody tells its ids once it is its own again: until then its row may be of
+    # what was done apart, and can have none.
+    is_told = is_news and not (state.is_apart or state.is_leaving)
     records = [LinkRecord(CLAIM, id_, at_ms, said)] if is_told else []
     return [*records, *within_limits(row, person, at_ms, plan)]
 

@@ -50,7 +50,8 @@ _ABOUT = {
     "anonymousId": "Whose event it is while there is no userId yet; with one, whose they were.",
     "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
     "context": (
-        "How it came about; of it, `channel`, `timezone`, `historical` and `consent` are read."
+        "How it came about; of it, `channel`, `timezone`, `historical`, `consent` and `batched` "
+        "are read."
     ),
 }
 #: The names of these fields.
@@ -179,6 +180,7 @@ def _envelope() -> tuple[Schema, Schema]:
                     "description": "Of the customer, such as Europe/Paris, or +02:00 at worst."
                 },
                 "historical": {"description": "True: what it brings about is told to nobody."},
+                "batched": {"description": "True: the hour of its time says nothing."},
                 "consent": {
                     "description": "Purposes (analytics, personalisation, marketing) with true or "
                     "false, at once or under categoryPreferences; what is not named stays as it is."

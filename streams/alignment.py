@@ -6,11 +6,15 @@ clock days ahead, and the rest would be late. So a partition's records wait whil
 still have older ones. Topics with the same keys have the same customers in the same partition,
 which is why partitions are aligned and not whole topics.
 
+Where a topic ends is known as of the broker's latest answer about it. What another topic gave since
+may be of a later time than records that the first has got meanwhile, so of such a topic it is
+unsure whether it has more.
+
 No I/O and no clock: the caller says which topics have more records to come.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -21,8 +25,25 @@ FAR_MS = 3 * 86_400_000
 #: ... and it takes this many old ones in a row to be history.
 FEW = 8
 
+#: A topic about which the broker has said nothing for so long is not waited for.
+UNSURE_MS = 10_000
+
 #: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
+
+
+class Doubt(NamedTuple):
+    """Topics of which it is unsure whether they have more. They hold others back at ``leeway_ms``
+    beyond the time that they have reached, but nothing from ``present_ms`` on: there it is sooner
+    known than it could make anything late.
+    """
+
+    is_unsure: Backlog
+    leeway_ms: int
+    present_ms: float
+
+
+NO_DOUBT = Doubt(lambda _topic, _partition: False, 0, inf)
 
 
 class Queued(NamedTuple, Generic[Item]):
@@ -92,6 +113,21 @@ class Alignment(Generic[Item]):
         """Those of ``to_come`` of which no record is here."""
         return {one for one in to_come if not self._is_here(*one)}
 
+    def unsure(self, answered_ms: Mapping[tuple[str, int], int]) -> set[tuple[str, int]]:
+        """The (topic, partition) about which the broker's latest answer is older than that about
+        another topic of the partition of which records are here. ``answered_ms``: when it was.
+        """
+        found = set()
+        for partition, queues in self._queues.items():
+            asked = {topic: answered_ms.get((topic, partition), 0) for topic in self._topics}
+            latest_ms = max((asked[topic] for topic, queue in queues.items() if queue), default=0)
+            found |= {
+                (topic, partition)
+                for topic, at_ms in asked.items()
+                if latest_ms - UNSURE_MS < at_ms < latest_ms
+            }
+        return found
+
     def next_ms(self, to_come: Iterable[tuple[str, int]]) -> float:
         """The event time before which no record will leave any more; infinite without any."""
         here = (queue[0].at_ms for qs in self._queues.values() for queue in qs.values() if queue)
@@ -107,15 +143,19 @@ class Alignment(Generic[Item]):
         return self._reached_ms.get(partition, {}).get(topic, 0)
 
     def release(
-        self, backlog: Backlog, until_ms: float = inf, leeway_ms: int = 0
+        self,
+        backlog: Backlog,
+        until_ms: float = inf,
+        leeway_ms: int = 0,
+        doubt: Doubt = NO_DOUBT,
     ) -> Iterator[Passed[Item]]:
         """The records up to ``until_ms`` to pass on now, oldest first in each partition.
 
         A topic with nothing here but more to come holds the others back at the time it has
-        reached, and ``leeway_ms`` later.
+        reached, and ``leeway_ms`` later; one of ``doubt`` as that says.
         """
         for partition, queues in self._queues.items():
-            yield from self._released(partition, queues, backlog, until_ms, leeway_ms)
+            yield from self._released(partition, queues, backlog, until_ms, leeway_ms, doubt)
 
     def _released(
         self,
@@ -124,14 +164,23 @@ class Alignment(Generic[Item]):
         backlog: Backlog,
         until_ms: float,
         leeway_ms: int,
+        doubt: Doubt,
     ) -> Iterator[Passed[Item]]:
         reached_ms = self._reached_ms[partition]
-        limits = [
-            reached_ms[topic] + leeway_ms
-            for topic, queue in queues.items()
-            if not queue and backlog(topic, partition)
-        ]
-        limit_ms = min([*limits, until_ms])
+        #: What none passes, and what none of the past does.
+        limit_ms, past_ms = until_ms, inf
+
+        def lower(topic: str) -> None:
+            """A topic has nothing here any more."""
+            nonlocal limit_ms, past_ms
+            if backlog(topic, partition):
+                limit_ms = min(limit_ms, reached_ms[topic] + leeway_ms)
+            elif doubt.is_unsure(topic, partition):
+                past_ms = min(past_ms, reached_ms[topic] + doubt.leeway_ms)
+
+        for topic, queue in queues.items():
+            if not queue:
+                lower(topic)
         filled = {topic: queue for topic, queue in queues.items() if queue}
         while filled:
             topic = min(filled, key=lambda name: filled[name][0].at_ms)
@@ -140,7 +189,9 @@ class Alignment(Generic[Item]):
             others_ms = min(
                 (other[0].at_ms for name, other in filled.items() if name != topic), default=inf
             )
-            while queue[0].at_ms <= limit_ms:
+            is_past = queue[0].at_ms < doubt.present_ms
+            here_ms = min(limit_ms, past_ms) if is_past else limit_ms
+            while queue[0].at_ms <= here_ms:
                 record = queue.popleft()
                 self._held[topic] -= 1
                 reached_ms[topic] = max(reached_ms[topic], record.at_ms)
@@ -151,8 +202,7 @@ class Alignment(Generic[Item]):
                 return
             if not queue:
                 del filled[topic]
-                if backlog(topic, partition):
-                    limit_ms = min(limit_ms, reached_ms[topic] + leeway_ms)
+                lower(topic)
 
 
 def _hurry(queue: deque[Queued[Item]]) -> None:

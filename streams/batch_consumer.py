@@ -327,6 +327,14 @@ class BatchConsumer(driver.Consumer):
         delivered = self.ledger.delivered
         return {tp for tp, end in self._ends().items() if end is None or end > delivered[tp]}
 
+    def answered_ms(self) -> dict[TP, int]:
+        """When the broker last said where each assigned partition ends; 0 if it has not yet."""
+        delivered = self.ledger.delivered
+        client = self._thread.client if delivered else None
+        if client is None:
+            return {}
+        return {tp: client.last_poll_timestamp(TopicPartition(*tp)) or 0 for tp in delivered}
+
     def _ends(self) -> dict[TP, int | None]:
         """Where the logs end, as far as the broker has said; nothing before the first seek."""
         delivered = self.ledger.delivered

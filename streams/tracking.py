@@ -32,7 +32,7 @@ class Envelope(TypedDict, total=False):
     ``timestamp``: an aware datetime, or ISO 8601 with an offset; now if none is given.
     ``message_id``: a new UUID if none is given. Whoever repeats a call after an error gives the
     first one's, so that the event counts once. ``context``: as in Segment's spec, with ours:
-    ``channel``, ``timezone``, ``historical``, ``consent``.
+    ``channel``, ``timezone``, ``historical``, ``consent``, ``batched``.
     """
 
     user_id: str | int

@@ -21,7 +21,7 @@ def explain(
     decision_id: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID]",
+            metavar="ID",
             help="The id of a trigger, an action or a withdrawal.",
             show_default=False,
         ),

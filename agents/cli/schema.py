@@ -20,7 +20,7 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             help="An event such as 'Order Completed', an output such as retention-trigger, openapi "
             "or asyncapi.",
             show_default=False,
@@ -69,7 +69,7 @@ def _found(name: str) -> "Document":
     by_slug = {slug(document.name): document for document in _documents()}
     document = by_slug.get(slug(name))
     if document is None:
-        close = difflib.get_close_matches(slug(name), by_slug, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(slug(name), by_slug, n=1, cutoff=0.7)
         fix = f"did you mean {by_slug[close[0]].name!r}?" if close else "`keepstream schema` lists"
         raise CommandError(f"there is no schema {name!r}; {fix}{'' if close else ' all'}")
     return document

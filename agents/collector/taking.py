@@ -153,7 +153,14 @@ class Collector:
         known = self._known
         asked.source = source = _source_of(asked.request, body, known)
         _admit(known.throttles[source], len(body.events))
-        arrival = Arrival(int(time() * 1_000), route.form, body.sent_at, route.type, body.context)
+        arrival = Arrival(
+            int(time() * 1_000),
+            route.form,
+            body.sent_at,
+            route.type,
+            body.context,
+            known.limits[source].is_batched,
+        )
         intake = self._intake(known, source, arrival)
         for number, raw in enumerate(body.events):
             intake.take(number, raw)
@@ -181,7 +188,9 @@ class Collector:
         if not is_signed(rule, webhook.secrets, headers, content, now_ms):
             raise Refused(401, "bad_signature", _UNSIGNED.format(header=rule.header))
         _admit(known.throttles[name], 1)
-        intake = self._intake(known, name, Arrival(now_ms))
+        intake = self._intake(
+            known, name, Arrival(now_ms, is_batched=known.limits[name].is_batched)
+        )
         kind = intake.take_webhook(Webhook(name, headers, content), known.mappings[name])
         answer = await self._publish(asked, name, intake)
         if not intake.records:

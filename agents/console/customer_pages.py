@@ -48,16 +48,17 @@ class _CustomerPages:
         if asked.is_asked:
             answer = await self._customers.customers(asked.query(TOP, cursor))
             problem = answer.problem
-            listed = list_view(answer.found) if answer.found is not None else None
+            listed = list_view(answer.found, asked.by) if answer.found is not None else None
         return self._searched(request, asked, listed=listed, problem=problem)
 
     async def download(self, request: web.Request) -> web.Response:
-        answer = await self._customers.customers(_asked(dict(request.query)).query(TOP_MAX))
+        asked = _asked(dict(request.query))
+        answer = await self._customers.customers(asked.query(TOP_MAX))
         if answer.found is None:
             raise web.HTTPNotFound
         name = f"customers-{datetime.now(UTC):%Y-%m-%d}.csv"
         return web.Response(
-            text=list_as_csv(list_view(answer.found)),
+            text=list_as_csv(list_view(answer.found, asked.by)),
             content_type="text/csv",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

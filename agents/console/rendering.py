@@ -8,7 +8,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agents.console.marks import CustomerMarks
-from agents.console.pages import figures
+from agents.console.pages import customer_lists, figures
 from agents.words.decision_lines import words_of
 from config import VERSION
 
@@ -42,6 +42,7 @@ class Rendering:
             "day_and_time": figures.day_and_time,
             "short_time": figures.short_time,
             "day": figures.day,
+            "cell": customer_lists.shown,
             "words": words_of,
         }
         self._environment.globals |= {

@@ -3,10 +3,12 @@
 from aiohttp import web
 
 from agents.console.console import Console
-from agents.console.pages.segments import segment_views
+from agents.console.pages.segments import definitions_of, segment_views
 
 
 def add_pages(application: web.Application, console: Console) -> None:
+    definitions = definitions_of(console.parameters)
+
     async def show(request: web.Request) -> web.Response:
         latest = await console.shop.latest()
         found = latest.found if latest is not None else None
@@ -18,7 +20,7 @@ def add_pages(application: web.Application, console: Console) -> None:
             is_known=latest is not None,
             problem=latest.problem if latest is not None else "",
             found=found,
-            segments=segment_views(console.parameters, partitions, console.models.points),
+            segments=segment_views(definitions, partitions, console.models.points),
             file=console.parameters.segments.file,
         )
 

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from agents.console.console import Console
 from agents.console.pages.measure_tables import measure_tables
-from agents.console.pages.segments import segment_views
+from agents.console.pages.segments import definitions_of, segment_views
 from agents.console.pages.shop import (
     as_of,
     kinds_views,
@@ -16,6 +16,8 @@ from models.customer.registry import FACTS
 
 
 def add_pages(application: web.Application, console: Console) -> None:
+    definitions = definitions_of(console.parameters)
+
     async def show(request: web.Request) -> web.Response:
         latest = await console.shop.latest()
         found = latest.found if latest is not None else None
@@ -30,7 +32,7 @@ def add_pages(application: web.Application, console: Console) -> None:
             found=found,
             worth=WORTH,
             map=map_view(counts, MAP),
-            segments=segment_views(console.parameters, found.partitions) if found else (),
+            segments=segment_views(definitions, found.partitions) if found else (),
             facts=kinds_views(counts, FACTS, console.parameters),
             measures=measure_views(points),
             tables=measure_tables(points[-1].samples if points else ()),

@@ -30,6 +30,10 @@ def why(trigger: Decision) -> str:
     return ", ".join(facts + moved[:_PARTS_SHOWN])
 
 
+#: What people do not write in small letters.
+_SPELT = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "vip": "VIP"}
+
+
 def words_of(kind: str) -> str:
     """A name of the rules, such as ``cart-abandoned``, as words."""
-    return kind.replace("-", " ")
+    return " ".join(_SPELT.get(word, word) for word in kind.split("-"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from config.parameters import Parameters
+from config.rules import ActionRule
 from models.customer.part import Fact
 from models.customer.registry import MOMENTS
 from models.customer.words import counted
@@ -92,10 +93,16 @@ def moment_of_trigger(compiled: CompiledTrigger) -> str:
     return f"{' or '.join(event.name for event in compiled.on)} happens"
 
 
+def channels_of(rule: ActionRule) -> str:
+    """By which channel an action goes out, and at what time of the day."""
+    others = f", or {' or '.join(rule.preferable)} if preferred" if rule.preferable else ""
+    return f"{rule.channel}{others}{', at their best hour' if rule.best_hour else ''}"
+
+
 def _action(compiled: CompiledAction) -> Iterator[str]:
     rule = compiled.rule
     service = ", a service message: exempt from the caps" if rule.service else ""
-    yield f"  {rule.name} (line {rule.line}): {rule.channel}{service}"
+    yield f"  {rule.name} (line {rule.line}): {channels_of(rule)}{service}"
     answers = ", ".join(f"{name} (weight {weight:g})" for name, weight in rule.contexts.items())
     yield f"    answers {answers}"
     yield f"    allowed if {rule.when}"

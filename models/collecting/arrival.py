@@ -28,7 +28,8 @@ _IDENTIFY = Raw(b'"identify"')
 
 class Arrival(Struct, frozen=True):
     """What a request says of all its events: when it came (Unix ms), when its sender says that it
-    was sent, the events' type by its address, and a context for events without one.
+    was sent, the events' type by its address, and a context for events without one; and of its
+    source whether it tells many events at once.
     """
 
     received_at_ms: int
@@ -36,6 +37,7 @@ class Arrival(Struct, frozen=True):
     sent_at: Raw = NULL
     type: str | None = None
     context: Raw = NULL
+    is_batched: bool = False
 
     @property
     def skew_ms(self) -> int | None:
@@ -73,6 +75,9 @@ def _complete(fields: dict[str, Raw], arrival: Arrival) -> None:
         fields["sentAt"] = arrival.sent_at
     if is_missing(fields, "context") and arrival.context != NULL:
         fields["context"] = arrival.context
+    if arrival.is_batched:
+        context = {**object_in(fields, "context"), "batched": Raw(b"true")}
+        fields["context"] = Raw(msgspec.json.encode(context))
     if fields.get("type") == _IDENTIFY and is_missing(fields, "traits"):
         # RudderStack's libraries have them there.
         traits = object_in(fields, "context").get("traits")

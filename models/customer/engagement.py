@@ -18,6 +18,7 @@ from models.customer.motion import STILL, since
 from models.customer.part import INTERACTIONS, SCORE, Fact, Line, Part, ProfileSection
 from models.customer.row import State
 from models.customer.scene import Scene
+from models.customer.touches import ChannelParameters, Touches, is_known, touch, united_touches
 from models.customer.words import counted, how_long_before
 from models.events.event import Event
 from models.events.times import iso_or_none
@@ -46,7 +47,7 @@ class Engagement(State):
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
     late event could still change, as (start, end) in ms, in order; ``settled_sessions`` counts
     earlier ones. ``active_days`` are the days of interactions; ``zone``: the time zone that the
-    latest one to name one named.
+    latest one to name one named; ``touches``: the latest hours in which they came, by channel.
     """
 
     intensity: float = 0.0
@@ -65,6 +66,7 @@ class Engagement(State):
     active_days: ActiveDays = NO_DAYS
     zone: str = ""
     zone_at_ms: int = 0
+    touches: Touches = field(default_factory=dict)
 
     @property
     def session_count(self) -> int:
@@ -92,6 +94,10 @@ def _record(state: Engagement, event: Event, scene: Scene) -> None:
             state.last_channel, state.last_channel_at_ms = channel[:CHANNEL_LENGTH_MAX], at_ms
         else:
             _note_channel(state, channel, at_ms)
+    hours = state.touches.get(channel or "")
+    if hours is None or event.kind.topic != CLICKSTREAM or not is_known(hours, at_ms):
+        # Nearly every event is of an hour that is known.
+        _note_hour(state, event, scene)
     if event.timezone is not None:
         _note_zone(state, event.timezone, at_ms)
     if at_ms // DAY_MS != state.active_days.latest_day:
@@ -128,6 +134,11 @@ def _note_channel(state: Engagement, name: str, at_ms: int) -> None:
     first = state.first_channel_at_ms, state.first_channel
     if not first[0] or (at_ms, channel) < first:
         state.first_channel_at_ms, state.first_channel = at_ms, channel
+
+
+def _note_hour(state: Engagement, event: Event, scene: Scene) -> None:
+    if scene.parameters.of(ChannelParameters).enabled:
+        touch(state.touches, (event.channel or "")[:CHANNEL_LENGTH_MAX], event)
 
 
 def _note_zone(state: Engagement, zone: str, at_ms: int) -> None:
@@ -200,6 +211,7 @@ def _united(states: Sequence[Engagement], parameters: Parameters) -> Engagement:
         _note_zone(one, state.zone, state.zone_at_ms)
         one.active_days = united_days(one.active_days, state.active_days)
     one.sessions = _bridged(sessions, gap_ms)
+    one.touches = united_touches(state.touches for state in states)
     return one
 
 
@@ -208,9 +220,14 @@ def engagement(scene: Scene) -> Engagement:
     return scene.row.read(ENGAGEMENT)
 
 
-def zone_name(scene: Scene) -> str:
-    """The time zone that the customer's latest event named; "" for none."""
-    return scene.row.read(ENGAGEMENT).zone
+def customer_zone(scene: Scene) -> str:
+    """The time zone that the customer's latest event named, else the shop's."""
+    return scene.row.read(ENGAGEMENT).zone or scene.parameters.time.zone
+
+
+def touches(scene: Scene) -> Touches:
+    """The latest hours in which the customer came, by channel; read only."""
+    return scene.row.read(ENGAGEMENT).touches
 
 
 def intensity(scene: Scene) -> tuple[float, float]:
@@ -338,10 +355,10 @@ ENGAGEMENT: Part[Engagement] = Part(
     parameters=EngagementParameters,
     listens=INTERACTIONS,
     record=_record,
-    # Without the time zone at its end.
-    version=2,
-    older={1: msgpack.Decoder(Engagement).decode},
-    offers=(engagement, intensity, zone_name),
+    # Of versions that each had fewer of the fields at the end.
+    version=3,
+    older=dict.fromkeys((1, 2), msgpack.Decoder(Engagement).decode),
+    offers=(customer_zone, engagement, intensity, touches),
     facts=FACTS,
     sections=(
         ProfileSection("engagement", EngagementView, _view, _in_words, place=400),

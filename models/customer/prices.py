@@ -251,6 +251,21 @@ def sensitivity(scene: Scene) -> Sensitivity | None:
     return _sensitivity(scene.row.read(PRICES), scene)
 
 
+def full_price_share(scene: Scene) -> float | None:
+    """The share of the purchases of the last 365 days that were made at full price; None without
+    one, and if the part is switched off.
+    """
+    if not PRICES.is_on(scene.parameters):
+        return None
+    from_depth = scene.parameters.of(PriceParameters).discounted_from
+    bought = full = 0
+    for one in scene.row.read(PRICES).orders:
+        if one.is_purchase and scene.at_ms - _YEAR_MS < one.placed_at_ms <= scene.at_ms:
+            bought += 1
+            full += not one.has_coupon and one.depth < from_depth
+    return full / bought if bought else None
+
+
 def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
     section, at_ms = scene.parameters.of(PriceParameters), scene.at_ms
     bought = _bought_until(state, at_ms)
@@ -461,7 +476,7 @@ PRICES: Part[Prices] = Part(
     listens=frozenset({*_ORDER_EVENTS, FILTERED, ENTERED, DENIED}),
     record=_record,
     moments={PRICE_DEPENDENT: "the customer now buys for less only, and the price decides"},
-    offers=(sensitivity, is_price_dependent),
+    offers=(sensitivity, is_price_dependent, full_price_share),
     reads=(order_of_event,),
     facts=FACTS,
     sections=(

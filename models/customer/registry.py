@@ -10,7 +10,9 @@ from typing import Any
 from msgspec.structs import fields
 
 from models.customer.acquisition import ACQUISITION
+from models.customer.calendar import CALENDAR
 from models.customer.cart import CART
+from models.customer.channels import CHANNELS
 from models.customer.churn import CHURN
 from models.customer.consent import CONSENT
 from models.customer.contacts import CONTACTS
@@ -19,6 +21,7 @@ from models.customer.evidence import EVIDENCE
 from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
+from models.customer.key_customers import KEY_CUSTOMERS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
 from models.customer.margins import MARGINS
@@ -26,6 +29,7 @@ from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import EVERYTHING, INTERACTIONS, NAMED_BY_RULES, Fact, Part
 from models.customer.prices import PRICES
 from models.customer.purchases import PURCHASES
+from models.customer.relationship import RELATIONSHIP
 from models.customer.risk import RISK
 from models.customer.satisfaction import SATISFACTION
 from models.customer.segments import SEGMENTS
@@ -55,6 +59,10 @@ PARTS: tuple[Part[Any], ...] = (
     LIFECYCLE,
     FUNNEL,
     TIERS,
+    CHANNELS,
+    CALENDAR,
+    KEY_CUSTOMERS,
+    RELATIONSHIP,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

@@ -303,6 +303,8 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
 _WITH_STATUS = frozenset({REPLIED, UPDATED, STATUS_CHANGED, ESCALATED, _BY_CUSTOMER})
 _ELSEWHERE = (OPENED, COMPLAINT, REPLIED, ESCALATED, "Ticket Reopened", "Ticket Solved")
 
+#: The events by which somebody writes to the other.
+REPLIES: Final = frozenset({REPLIED, _BY_AGENT})
 #: The events about tickets. Names that are not in `models.events.names` are declared here whole.
 EVENTS: Mapping[str, EventType] = {
     **dict.fromkeys(_ELSEWHERE, _KNOWN),
@@ -311,15 +313,21 @@ EVENTS: Mapping[str, EventType] = {
 }
 
 
+def is_answer(event: Event) -> bool:
+    """Whether somebody of the staff wrote to the customer."""
+    if event.name not in REPLIES or event.properties.author in (MACHINE, NOTE):
+        return False
+    # A bot may reply in the name of an agent; who else replies as one is an agent.
+    return event.name == _BY_AGENT or event.properties.author != CUSTOMER
+
+
 def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
     """What an event says has happened to its ticket."""
     news, at_ms = event.properties, event.occurred_at_ms
     for what in _HAPPENED.get(event.name, ()):
         yield Mark(at_ms, what)
-    if event.name in (REPLIED, _BY_AGENT) and news.author not in (MACHINE, NOTE):
-        # A bot may reply in the name of an agent; who else replies as one is an agent.
-        is_customer = news.author == CUSTOMER and event.name == REPLIED
-        yield Mark(at_ms, ticket.ASKED if is_customer else ticket.ANSWERED)
+    if event.name in REPLIES and news.author not in (MACHINE, NOTE):
+        yield Mark(at_ms, ticket.ANSWERED if is_answer(event) else ticket.ASKED)
     if is_complaint:
         yield Mark(at_ms, ticket.COMPLAINT)
     if news.priority:

@@ -291,6 +291,14 @@ def _came(state: Tiered) -> tuple[int, str, int, list[int]]:
     return state.since_ms, state.tier, state.net_minor, state.bins
 
 
+def value_tier(scene: Scene) -> tuple[str, int]:
+    """The tier when last looked at, and since when; "" and 0 for none, and if the part is switched
+    off.
+    """
+    state = scene.row.read(TIERS)
+    return (state.tier, state.since_ms) if state.tier and TIERS.is_on(scene.parameters) else ("", 0)
+
+
 def _days(scene: Scene) -> float:
     since_ms = scene.row.read(TIERS).since_ms
     return max(scene.at_ms - since_ms, 0) / DAY_MS if since_ms else nan
@@ -468,6 +476,7 @@ TIERS: Part[Tiered] = Part(
     record=_record,
     timers=(Timer(_TAKEN_BACK, _take_back),),
     look=_look,
+    offers=(value_tier,),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
     reads=(customer_class, engagement, history, purchases, window_365d),
     facts=FACTS,

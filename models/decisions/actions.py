@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from math import isnan
+from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
+from models.customer.channels import preferred_channel
 from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, Contact, Decided, RejectedAction
 from models.customer.fingerprint import fingerprint
@@ -20,7 +22,7 @@ from models.decisions.gates import (
     shut_gate,
 )
 from models.decisions.policy import CompiledAction
-from models.decisions.quiet_hours import not_before_ms
+from models.decisions.quiet_hours import at_best_hour_ms, not_before_ms
 from models.decisions.trigger import (
     NEXT_BEST_ACTION,
     NextBestAction,
@@ -45,7 +47,7 @@ def next_best_action(
     Records an action in the customer's contacts, for caps, cooldowns and outcomes. A decision
     that nothing is done counts in none of them.
     """
-    ranked: list[tuple[Ranked, CompiledAction]] = []
+    ranked: list[_Open] = []
     suppressed: list[tuple[CompiledAction, Shut]] = []
     kinds = [trigger.kind for trigger in triggers]
     for compiled in actions:
@@ -58,29 +60,51 @@ def next_best_action(
             # Of most actions: they are for other triggers.
             suppressed.append((compiled, UNANSWERED))
             continue
-        shut = shut_gate(scene, Candidate(compiled, weight))
+        channel, shut = _channel(scene, compiled, weight)
         priority = _priority(scene, compiled, weight) if shut is None else None
         if priority is not None and priority.priority > 0:
-            ranked.append((Ranked(rule.name, priority), compiled))
+            ranked.append(_Open(Ranked(rule.name, priority), compiled, channel))
         else:
             suppressed.append((compiled, shut or Shut(PRIORITY)))
-    best: tuple[Ranked, CompiledAction] | None
+    best: _Open | None
     if scene.of(personalisation_refused) is not None:
         # Whose priority is higher would be decided by who the customer is.
         best = next(iter(ranked), None)
     else:
         # Ties go to the first in the file.
-        best = max(ranked, key=lambda found: found[0].priority.priority, default=None)
-    outranked = tuple(found[0] for found in ranked if found is not best)
+        best = max(ranked, key=lambda found: found.ranked.priority.priority, default=None)
+    outranked = tuple(found.ranked for found in ranked if found is not best)
     _remember(scene, triggers, best, outranked, suppressed)
     told = tuple(shut.suppressed(compiled.rule.name) for compiled, shut in suppressed)
     return _decided(scene, triggers, receipts, best, outranked, told)
 
 
+class _Open(NamedTuple):
+    """An action that no gate rejects, and the channel that it would go out by."""
+
+    ranked: Ranked
+    compiled: CompiledAction
+    channel: str
+
+
+def _channel(scene: Scene, compiled: CompiledAction, weight: float) -> tuple[str, Shut | None]:
+    """The channel that the action would go out by, and the gate that rejects it: the one that the
+    customer prefers, if it may go out by that and nothing is shut there, else its own.
+    """
+    rule = compiled.rule
+    if rule.preferable and scene.of(personalisation_refused) is None:
+        channel = scene.of(preferred_channel)
+        if channel in rule.preferable:
+            shut = shut_gate(scene, Candidate(compiled, weight, channel))
+            if shut is None:
+                return channel, None
+    return rule.channel, shut_gate(scene, Candidate(compiled, weight, rule.channel))
+
+
 def _remember(
     scene: Scene,
     triggers: Sequence[Trigger],
-    best: tuple[Ranked, CompiledAction] | None,
+    best: _Open | None,
     outranked: Sequence[Ranked],
     suppressed: Sequence[tuple[CompiledAction, Shut]],
 ) -> None:
@@ -94,7 +118,7 @@ def _remember(
         Decided(
             scene.at_ms,
             [trigger.kind for trigger in triggers],
-            best[1].rule.name if best is not None else "",
+            best.compiled.rule.name if best is not None else "",
             [ranked.action for ranked in outranked],
             rejected,
         )
@@ -118,21 +142,21 @@ def _decided(
     scene: Scene,
     triggers: Sequence[Trigger],
     receipts: Receipts,
-    best: tuple[Ranked, CompiledAction] | None,
+    best: _Open | None,
     outranked: tuple[Ranked, ...],
     suppressed: tuple[Suppressed, ...],
 ) -> NextBestAction:
     version, cause, whose = scene.parameters.actions.version, triggers[0].cause, scene.of(group)
     name = decision_id(NEXT_BEST_ACTION, version, scene.customer, cause)
-    rule = best[1].rule if best is not None else None
-    not_before = 0
-    if rule is not None:
-        not_before = not_before_ms(scene, rule.channel)
+    rule, not_before = None, 0
+    if best is not None:
+        rule = best.compiled.rule
+        not_before = _not_before_ms(scene, best)
         scene.row.edit(CONTACTS).remember(
             Contact(
                 fingerprint(name),
                 rule.name,
-                rule.channel,
+                best.channel,
                 scene.at_ms,
                 whose == TREATED,
                 decision=bytes.fromhex(name),
@@ -149,10 +173,10 @@ def _decided(
         triggers=tuple(decided.kind for decided in triggers),
         group=whose,
         action=rule.name if rule is not None else None,
-        channel=rule.channel if rule is not None else None,
+        channel=best.channel if best is not None else None,
         owner=rule.owner if rule is not None else None,
         due_at=iso(scene.at_ms + rule.due) if rule is not None else None,
-        priority=best[0].priority if best is not None else None,
+        priority=best.ranked.priority if best is not None else None,
         # The highest priority wins, never at random as long as outcomes are not learnt from.
         chosen_probability=1.0,
         gates=GATE_NAMES,
@@ -167,3 +191,12 @@ def _decided(
         contaminated=contamination(scene),
         facts=receipts.facts,
     )
+
+
+def _not_before_ms(scene: Scene, chosen: _Open) -> int:
+    """When it may begin: after quiet hours, and in the customer's hour if it waits for that."""
+    rule, channel = chosen.compiled.rule, chosen.channel
+    earliest_ms = not_before_ms(scene, channel)
+    if not rule.best_hour:
+        return earliest_ms
+    return at_best_hour_ms(scene, channel, earliest_ms, scene.at_ms + rule.due)

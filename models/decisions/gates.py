@@ -14,21 +14,25 @@ from models.customer.consent import (
 from models.customer.consent_events import EMAIL, channel_code
 from models.customer.consent_purposes import Purpose
 from models.customer.contacts import CONTACTS, Contact
+from models.customer.engagement import customer_zone
 from models.customer.evidence import reason_at_last_signal
 from models.customer.prices import is_price_dependent
 from models.customer.scene import Scene
 from models.customer.support import truce
 from models.decisions.policy import CompiledAction
-from models.decisions.quiet_hours import customer_zone, not_before_ms
+from models.decisions.quiet_hours import not_before_ms
 from models.decisions.trigger import Suppressed
 from models.events.times import iso_or_none
 
 
 class Candidate(NamedTuple):
-    """An action, and the greatest weight of the triggers of this moment that it answers."""
+    """An action, the channel that it would go out by, and the greatest weight of the triggers of
+    this moment that it answers.
+    """
 
     compiled: CompiledAction
     weight: float
+    channel: str
 
 
 class Shut(NamedTuple):
@@ -86,7 +90,7 @@ def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
     rule = candidate.compiled.rule
     if rule.service:
         return None
-    refused = refusal(scene, Purpose.MARKETING, channel_code(rule.channel), rule.list)
+    refused = refusal(scene, Purpose.MARKETING, channel_code(candidate.channel), rule.list)
     return Shut(CONSENT, refused.since_ms, what=refused.what) if refused is not None else None
 
 
@@ -94,7 +98,7 @@ def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
     """The customer can be reached by its channel; nobody is, by an address that mail comes back
     from, not even about what they bought.
     """
-    if channel_code(candidate.compiled.rule.channel) != EMAIL:
+    if channel_code(candidate.channel) != EMAIL:
         return None
     since_ms = scene.of(email_unreachable_since_ms)
     return Shut(CHANNEL_OPT_OUT, since_ms, what=f"{EMAIL}:unreachable") if since_ms else None
@@ -135,10 +139,10 @@ def _price_dependence(scene: Scene, candidate: Candidate) -> Shut | None:
 def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
     """There is time left for it after the quiet hours of its channel."""
     rule = candidate.compiled.rule
-    until_ms = not_before_ms(scene, rule.channel)
+    until_ms = not_before_ms(scene, candidate.channel)
     if until_ms <= scene.at_ms + rule.due:
         return None
-    return Shut(QUIET_HOURS, until_ms=until_ms, what=customer_zone(scene))
+    return Shut(QUIET_HOURS, until_ms=until_ms, what=scene.of(customer_zone))
 
 
 def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
@@ -160,7 +164,7 @@ def _contact_cap(scene: Scene, candidate: Candidate) -> Shut | None:
     if rule.service:
         return None
     for cap in scene.parameters.actions.caps:
-        if cap.covers(rule.channel, rule.name):
+        if cap.covers(candidate.channel, rule.name):
             shut = _full(cap, scene)
             if shut is not None:
                 return shut

@@ -12,13 +12,13 @@ from config.parameters import Names, Parameters
 from config.rules import (
     NAME_PATTERN,
     SHIPPED,
-    SHIPPED_PARTS,
     ActionRule,
     Actions,
     Cap,
     Rise,
     RuleError,
     TriggerRule,
+    Triggers,
 )
 from config.segments import NAME_AT
 from models.customer.churn_reason import ReasonKind
@@ -122,7 +122,7 @@ def compile_policy(parameters: Parameters) -> Policy:
         *doubts,
         *(found for compiled in triggers for found in _doubts_of_trigger(compiled, domains)),
         *(found for compiled in actions for found in _doubts(compiled.rule, domains)),
-        *_unanswered(parameters.triggers.triggers, catalogue.actions),
+        *_unanswered(parameters.triggers, catalogue.actions),
         *_never_chosen(catalogue.actions),
         *_priced_by_the_customer(actions),
     ]
@@ -206,7 +206,7 @@ def _doubts(
         yield f"{where}: {never}, so that part of the condition does nothing"
 
 
-def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) -> Iterator[str]:
+def _unanswered(triggers: Triggers, actions: Sequence[ActionRule]) -> Iterator[str]:
     """Each by itself that the operator wrote, and in one line the shipped ones that shipped actions
     answer. Those that parts bring along are news, for whoever reads triggers.
     """
@@ -214,10 +214,10 @@ def _unanswered(triggers: Sequence[TriggerRule], actions: Sequence[ActionRule]) 
     # Who announces a segment acts on the trigger itself as a rule.
     unanswered = [
         rule
-        for rule in triggers
+        for rule in triggers.triggers
         if rule.name not in answered
         and rule.moment not in NAME_AT
-        and not rule.file.startswith(SHIPPED_PARTS)
+        and rule.name not in triggers.of_parts
     ]
     shipped = [rule for rule in unanswered if rule.file.startswith(SHIPPED)]
     if shipped:
@@ -276,7 +276,8 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
             f"no more contacts of a customer are remembered"
         )
     contacts = [rule for rule in actions if not rule.service]
-    channels, names = {rule.channel for rule in contacts}, {rule.name for rule in contacts}
+    channels = {channel for rule in contacts for channel in rule.channels}
+    names = {rule.name for rule in contacts}
     for what, named, known in (
         ("channel", cap.channel, channels),
         ("action", cap.action, names),
@@ -290,7 +291,7 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
 
 def _check_quiet_hours(catalogue: Actions) -> None:
     """Each channel has one rule at most, so that which one counts is no question."""
-    channels = {rule.channel for rule in catalogue.actions}
+    channels = {channel for rule in catalogue.actions for channel in rule.channels}
     taken: set[str] = set()
     for hours in catalogue.quiet_hours:
         if hours.begin == hours.end:
@@ -322,7 +323,13 @@ def _check_offer(rule: ActionRule, where: str) -> None:
                 f"{where}: plays names {reason!r}, which is no reason to leave"
                 f"{_nearest(reason, known)}"
             )
-    for name, text in (("list", rule.list), ("offer", rule.offer)):
+    if len(set(rule.channels)) < len(rule.channels):
+        raise RuleError(
+            f"{where}: prefer names channels that take the place of `channel`, each once, and not "
+            f"{rule.channel} itself"
+        )
+    texts = [("list", rule.list), ("offer", rule.offer), *(("prefer", c) for c in rule.preferable)]
+    for name, text in texts:
         if text is not None and not text.strip():
             raise RuleError(f"{where}: {name} is empty: name one, or take the line away")
 

@@ -1,12 +1,18 @@
-"""Hours of the customer's day in which nobody is contacted."""
+"""When in their day a customer is contacted: not in quiet hours, and if an action asks for it at
+the hour at which they come themselves.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from config.duration import HOUR_MS
 from config.rules import QuietHours
 from config.zones import zone
-from models.customer.engagement import zone_name
+from models.customer.channels import preferred_hour
+from models.customer.consent import personalisation_refused
+from models.customer.engagement import customer_zone
+from models.customer.fingerprint import fingerprint
 from models.customer.scene import Scene
 
 _DAY_MINUTES: Final = 24 * 60
@@ -19,16 +25,38 @@ def not_before_ms(scene: Scene, channel: str) -> int:
     hours = scene.parameters.actions.quiet_for(channel)
     if hours is None:
         return scene.at_ms
-    where = zone(customer_zone(scene))
-    now = _EPOCH + timedelta(milliseconds=scene.at_ms)
-    if not _is_quiet(now, hours, where):
-        return scene.at_ms
-    return (_end(now, hours, where) - _EPOCH) // timedelta(milliseconds=1)
+    where = zone(scene.of(customer_zone))
+    now = _moment(scene.at_ms)
+    return _ms(_end(now, hours, where)) if _is_quiet(now, hours, where) else scene.at_ms
 
 
-def customer_zone(scene: Scene) -> str:
-    """The zone that the customer's latest event named, else the shop's."""
-    return scene.of(zone_name) or scene.parameters.time.zone
+def at_best_hour_ms(scene: Scene, channel: str, earliest_ms: int, due_ms: int) -> int:
+    """``earliest_ms``, or a moment of the customer's own in the next hour in which they use to
+    come, if one is known that is before ``due_ms`` and not quiet.
+    """
+    hour = scene.of(preferred_hour)
+    if hour is None or scene.of(personalisation_refused) is not None:
+        return earliest_ms
+    where = zone(scene.of(customer_zone))
+    earliest = _moment(earliest_ms)
+    if earliest.astimezone(where).hour == hour:
+        return earliest_ms
+    begin = earliest.astimezone(where).replace(hour=hour, minute=0, second=0, microsecond=0)
+    if begin <= earliest:
+        begin += timedelta(days=1)
+    # Not all of them in the first second of it.
+    at_ms = _ms(begin.astimezone(UTC)) + fingerprint(scene.customer) % HOUR_MS
+    hours = scene.parameters.actions.quiet_for(channel)
+    is_quiet = hours is not None and _is_quiet(_moment(at_ms), hours, where)
+    return earliest_ms if is_quiet or at_ms >= due_ms else at_ms
+
+
+def _moment(at_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _shown(moment: datetime, where: ZoneInfo) -> int:

@@ -29,7 +29,7 @@ def withdrawn(scene: Scene, actions: Sequence[CompiledAction]) -> list[ActionWit
         compiled = by_name.get(contact.action)
         if compiled is None or not _is_open(contact, scene):
             continue
-        shut = _shut(scene, compiled)
+        shut = _shut(scene, compiled, contact.channel)
         if shut is not None:
             scene.row.edit(CONTACTS).latest[place].outcome = Outcome.WITHDRAWN
             told.append(_withdrawal(scene, contact, shut))
@@ -42,8 +42,8 @@ def _is_open(contact: Contact, scene: Scene) -> bool:
     return contact.treated and contact.outcome == Outcome.NONE and now_ms < contact.due_ms
 
 
-def _shut(scene: Scene, compiled: CompiledAction) -> Shut | None:
-    candidate = Candidate(compiled, 1.0)
+def _shut(scene: Scene, compiled: CompiledAction, channel: str) -> Shut | None:
+    candidate = Candidate(compiled, 1.0, channel)
     for name in _THEIR_OWN:
         shut = GATES[name](scene, candidate)
         if shut is not None:

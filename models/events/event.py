@@ -87,7 +87,8 @@ class Event(Struct, frozen=True):
     ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
     it says more of that, or its properties do, which is not understood. ``visitor``: the id
     that it names besides the user's, anonymous or from before an alias; ``previous``: the latter,
-    of an alias that names both.
+    of an alias that names both. ``batched``: its sender tells many at once, so that the hour of
+    its time says nothing.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Event(Struct, frozen=True):
     has_unread_consent: bool = False
     visitor: str | None = None
     previous: str | None = None
+    batched: bool = False
 
     @property
     def named(self) -> Iterator[str]:

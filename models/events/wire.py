@@ -50,13 +50,15 @@ LINK_BYTES_MAX = 768 * 1024
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
-    purpose, in the words of whoever asked for it.
+    purpose, in the words of whoever asked for it. ``batched``: the hour of the event's time is that
+    of its sender's batch.
     """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
     timezone: Any = None
     historical: Any = None
     consent: Any = None
+    batched: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -475,9 +477,10 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     """The event in wire format with only the fields that state needs."""
     name, customer, context = event.name, event.customer, None
     is_track = name not in EVENT_TYPES
-    if event.channel is not None or event.timezone is not None or event.historical or event.consent:
+    stamps, historical, batched = event.consent, event.historical, event.batched
+    if event.channel is not None or event.timezone is not None or historical or stamps or batched:
         context = Context(
-            event.channel, event.timezone, event.historical or None, dict(event.consent) or None
+            event.channel, event.timezone, historical or None, dict(stamps) or None, batched or None
         )
     return _ENCODE(
         _Record(

@@ -43,6 +43,7 @@ class Shop:
         self.loop = loop
         self.ledger = BatchLedger(on_end=lambda _: None)
         self.unserved: set[TP] = set()
+        self.answered: dict[TP, int] = {}
         self.passed_s: list[float] = []
         self.clocks = 0
         self.carried: list[Headers] = []
@@ -57,6 +58,9 @@ class Shop:
 
     def to_come(self) -> set[TP]:
         return self.unserved
+
+    def answered_ms(self) -> dict[TP, int]:
+        return self.answered
 
     def add(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from config.parameters import Parameters
+from models.customer.channels import ChannelPreference
 from models.customer.consent import FACTS as CONSENT_FACTS
 from models.customer.contacts import (
     COOLDOWN,
@@ -85,7 +86,20 @@ def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Paramete
     return TIERS.pack(one) in (packed or [TIERS.empty]) and one.since_ms == latest_ms
 
 
+def _is_the_latest(
+    states: Sequence[ChannelPreference], one: ChannelPreference, _parameters: Parameters
+) -> bool:
+    """The latest preference of any id, and the hour of one."""
+    known = [(state.since_ms, state.preferred, state.before) for state in states]
+    hours = {state.hour for state in states}
+    latest = max(known, default=(0, "", ""))
+    return (one.since_ms, one.preferred, one.before) == latest and one.hour in (hours or {-1})
+
+
 NOT_OF_EVENTS = {
+    "channels": NotOfEvents(
+        "One person's preference is that of the id that came to its own last", _is_the_latest
+    ),
     "contacts": NotOfEvents(
         "what became of an action is only known if it was heard under the id that the action was "
         "decided for",
@@ -192,7 +206,10 @@ def _aged(state: Purchases) -> Purchases:
 AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 
 #: C4: timers that no event sets, by their code.
-SET_BY_DECISIONS = {COOLDOWN: "a rule that fired is looked at again when its cooldown ends"}
+SET_BY_DECISIONS = {
+    COOLDOWN: "a rule that fired is looked at again when its cooldown ends",
+    "channel": "a look sets it, while another channel is ahead of the preferred one",
+}
 
 #: C8: timers of other parts that a part sets, through a reading of theirs.
 TIMERS_OF_OTHERS = {

@@ -9,6 +9,7 @@ import pytest
 
 from config.duration import DAY_MS, DurationMs
 from config.rules import TriggerRule, Triggers
+from models.customer.calendar import CalendarParameters
 from models.customer.named_events import EVENT
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -36,12 +37,18 @@ NAMING = TriggerRule(
     cooldown=DurationMs(DAY_MS),
     because=("event_name", "event_value", "event_code", "event_channel", "event_count_24h"),
 )
+#: A calendar by which something is due within weeks, to everybody.
+_CALENDAR = msgspec.structs.replace(
+    PARAMETERS.of(CalendarParameters),
+    **dict.fromkeys(("vip", "potential", "ordinary"), DurationMs(6 * DAY_MS)),
+    days={"pay-day": ("01-28", "last friday of march + 2"), "new-year": "01-01"},
+)
 #: A part that is shipped switched off keeps the contract too.
 ALL_ON = reduce(
     lambda parameters, part: part.switched(parameters, on=True),
     (part for part in PARTS if part.has_switch),
     msgspec.structs.replace(
-        PARAMETERS,
+        PARAMETERS.with_section(_CALENDAR),
         money=msgspec.structs.replace(PARAMETERS.money, rates=_RATES),
         identity=msgspec.structs.replace(PARAMETERS.identity, enabled=True),
         triggers=Triggers((*PARAMETERS.triggers.triggers, NAMING)),

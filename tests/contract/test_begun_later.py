@@ -111,9 +111,12 @@ def folded(log: Sequence[bytes], state: PartitionState, plan: Plan) -> tuple[Ref
 
 
 def earlier(part: Part[Any]) -> Plan:
-    """The plan of a release that does not know the part; its rules do not name facts of it."""
-    plan = plan_for(ALL_ON, tuple(one for one in PARTS if one is not part))
-    return plan._replace(facts=plan_for(part.switched(ALL_ON, on=False)).facts)
+    """The plan of a release that does not know the part; neither its rules nor its parts ask for
+    what it knows.
+    """
+    without = part.switched(ALL_ON, on=False)
+    plan = plan_for(without, tuple(one for one in PARTS if one is not part))
+    return plan._replace(facts=plan_for(without).facts)
 
 
 def test_a_part_that_is_new_can_be_folded_without() -> None:

@@ -64,8 +64,8 @@ def test_a_recipe_tells_what_a_replay_of_its_file_tells(command: list[str]) -> N
     assert [] == [line for line in shown_after(command[2]) if line not in found]
 
 
-def test_there_are_three_recipes() -> None:
-    assert 3 == len(STORIES)
+def test_there_are_four_recipes() -> None:
+    assert 4 == len(STORIES)
 
 
 def added(rules: str, name: str, tmp_path: Path) -> Path:
@@ -103,3 +103,19 @@ def test_the_answer_that_is_shown_is_chosen(tmp_path: Path) -> None:
     ]
 
     assert ["guide-to-choosing"] == chosen
+
+
+def test_a_vip_hears_from_the_shop_by_the_channel_and_at_the_hour_that_they_prefer(
+    tmp_path: Path,
+) -> None:
+    actions: Actions = load_actions(added("actions.yaml", "vip-hello", tmp_path))
+    [command] = [command for command in COMMANDS if "contact-due" in command[2]]
+    _, outputs = replayed(command, replace(load_parameters(), actions=actions))
+    chosen = [
+        (out.user_id, out.action, out.channel, out.timestamp[:13], out.not_before)
+        for out in outputs
+        if isinstance(out, NextBestAction) and "contact-due" in out.triggers
+    ]
+
+    # Seven in the evening in Berlin: it is her hour.
+    assert [("vera", "vip-hello", "app", "2026-02-25T18", None)] == chosen

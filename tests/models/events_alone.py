@@ -4,10 +4,14 @@ What was decided, labels, and since when somebody is in a segment are the person
 whose is noted only where they may be linked.
 """
 
+from models.customer.calendar import CALENDAR, Reminders
+from models.customer.channels import CHANNELS, ChannelPreference
 from models.customer.funnel import FUNNEL
 from models.customer.identities import IDENTITIES
+from models.customer.key_customers import KEY_CUSTOMERS, KeyCustomer
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
+from models.customer.relationship import RELATIONSHIP, Related
 from models.customer.risk import RISK, Risk
 from models.customer.row import Row
 from models.customer.tiers import TIERS, Tiered
@@ -33,17 +37,25 @@ def timers_of_events(row: Row) -> dict[str, tuple[int, int]]:
 
 
 def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The same without class and stage, band and tier, and without the visits that are still to be
-    told of: where clocks differ, a late event comes before a look in one place and after it in the
-    other.
+    """The same without class and stage, band and tier, and what else looks find, and without the
+    visits that are still to be told of: where clocks differ, a late event comes before a look in
+    one place and after it in the other.
     """
     stage, risk = LIFECYCLE.unpack(parts[LIFECYCLE.name]), RISK.unpack(parts[RISK.name])
+    contacted = CALENDAR.unpack(parts[CALENDAR.name])
+    key = KEY_CUSTOMERS.unpack(parts[KEY_CUSTOMERS.name])
+    known = RELATIONSHIP.unpack(parts[RELATIONSHIP.name])
+    related = Related(known.answered_ms, known.accepted_ms, known.referred_ms, known.reviews_ms)
     signs = Lifecycle(**{name: getattr(stage, name) for name in _SIGNS})
     return {
         **parts,
         LIFECYCLE.name: LIFECYCLE.pack(signs),
         RISK.name: RISK.pack(Risk(complained_ms=risk.complained_ms)),
         TIERS.name: TIERS.pack(Tiered()),
+        CHANNELS.name: CHANNELS.pack(ChannelPreference()),
+        CALENDAR.name: CALENDAR.pack(Reminders(contacted.contacted_ms)),
+        RELATIONSHIP.name: RELATIONSHIP.pack(related),
+        KEY_CUSTOMERS.name: KEY_CUSTOMERS.pack(KeyCustomer(key.credit)),
         FUNNEL.name: FUNNEL.empty,
     }
 

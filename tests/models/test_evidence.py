@@ -294,7 +294,7 @@ def test_rules_may_ask_for_the_reason() -> None:
 
 def test_no_discount_is_offered_for_what_a_discount_does_not_mend() -> None:
     actions = {action.rule.name: action for action in compile_policy(PARAMETERS).actions}
-    win_back = Candidate(actions["win-back-offer"], 1.0)
+    win_back = Candidate(actions["win-back-offer"], 1.0, "email")
     sure = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.9))
     offered = {}
     for name, ids in {"Coupon Denied": {}, "Order Refunded": {"order_id": "another"}}.items():

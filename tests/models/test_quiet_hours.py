@@ -14,8 +14,9 @@ from config.parameters import Parameters
 from config.rules import QuietHours
 from config.zones import zone, zone_names
 from models.admission import decode_event
+from models.customer.engagement import customer_zone
 from models.customer.row import Row
-from models.decisions.quiet_hours import customer_zone, not_before_ms
+from models.decisions.quiet_hours import not_before_ms
 from models.events.event import Event
 from models.events.times import iso
 from models.events.wire import encode_event

@@ -111,9 +111,10 @@ def test_a_row_is_read_as_it_was_written() -> None:
     )
     for part in PARTS:
         assert part.pack(row.read(part)) == part.pack(again.read(part))
-    # Costs are a channel's, no rule of theirs names an event, they have one id, and were told of no
-    # improvement.
-    assert {part.code for part in PARTS} - {"aq", "ne", "id", "im"} == set(parts_of(LIVELY))
+    # Costs are a channel's, all products have one margin, no rule of theirs names an event, they
+    # have one id, were told of no improvement, and no visit is still to be told of.
+    kept_of_others = {"aq", "mg", "ne", "id", "im", "fu"}
+    assert {part.code for part in PARTS} - kept_of_others == set(parts_of(LIVELY))
     empty = decode_row(encode_row(Row()))
     assert (-1, 0, b"", 0, []) == (
         empty.applied,

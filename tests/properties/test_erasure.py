@@ -47,7 +47,8 @@ def _remains(shop: Deployment) -> dict[str, list[str]]:
             if id_ in erased and (row.latest_ms or row.ids or state.claimed or state.person):
                 found.setdefault(id_, []).append("its own row")
             for named in (*row.ids, *state.claimed, *state.claims, state.person):
-                if named in erased and named in USERS and named != id_:
+                # Of a visitor's id others' claims stay.
+                if named in erased and named in {*USERS} - {*VISITORS} and named != id_:
                     found.setdefault(named, []).append(f"named by {id_}")
     return found
 

@@ -104,6 +104,8 @@ class SimulatedWorker:
         self._working: set[str] = set()
         self._fetched: dict[TP, list[Any]] = {}
         self._highwater: dict[TP, int] = {}
+        self._answered_ms: dict[TP, int] = {}
+        self._at_the_end: set[TP] = set()
         self._wake = asyncio.Event()
         self._committing = asyncio.Lock()
         snapshots = SnapshotStore(settings, prior_snapshot(parameters))
@@ -252,6 +254,8 @@ class SimulatedWorker:
     def _forget(self) -> int:
         self._fetched.clear()
         self._highwater.clear()
+        self._answered_ms.clear()
+        self._at_the_end.clear()
         for queue in self._queues.values():
             # What no agent has begun with is dropped from its queue.
             while not queue.empty():
@@ -293,6 +297,7 @@ class SimulatedWorker:
             if epoch != self.ledger.epoch:
                 return
             self._highwater[tp] = self.broker.end(tp)
+            self._answered_ms[tp] = self._now_ms()
             if not self._fetched[tp]:
                 count = self.broker.chance.randint(1, 12)
                 self._fetched[tp] = self.broker.logs[tp][position : position + count]
@@ -301,7 +306,9 @@ class SimulatedWorker:
             if self._fetched[tp]:
                 await asyncio.sleep(0.3)
             else:
+                self._at_the_end.add(tp)
                 await self.broker.grows(tp, position)
+                self._at_the_end.discard(tp)
 
     async def _deliver(self) -> None:
         while True:
@@ -344,6 +351,14 @@ class SimulatedWorker:
         delivered = self.ledger.delivered
         ends = {tp: self._highwater.get(tp) for tp in delivered}
         return {tp for tp, end in ends.items() if end is None or end > delivered[tp]}
+
+    def answered_ms(self) -> dict[TP, int]:
+        """As `BatchConsumer.answered_ms`; a partition that is watched is told of as it grows."""
+        now = dict.fromkeys(self._at_the_end, self._now_ms())
+        return {tp: now.get(tp, self._answered_ms.get(tp, 0)) for tp in self.ledger.delivered}
+
+    def _now_ms(self) -> int:
+        return round(asyncio.get_running_loop().time() * 1_000)
 
     async def log_ends(self, topic: str, partitions: int) -> dict[int, int]:
         """As `BatchConsumer.log_ends`."""

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from streams.alignment import FAR_MS, FEW, Alignment, Passed, Queued
+from streams.alignment import FAR_MS, FEW, UNSURE_MS, Alignment, Doubt, Passed, Queued
 
 CLICKS, ORDERS = "clicks", "orders"
 
@@ -67,6 +67,46 @@ def test_who_has_more_to_come_holds_the_others_back(alignment: Alignment[str]) -
 def test_who_has_nothing_to_come_holds_nobody_back(alignment: Alignment[str]) -> None:
     alignment.offer(ORDERS, 0, waiting(1, 8))
     assert 2 == len(list(alignment.release(nothing_to_come)))
+
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def doubt(alignment: Alignment[str], clicks_ms: int, orders_ms: int, present_ms: float) -> Doubt:
+    """When the broker last said where the two topics end, with a leeway of a day."""
+    unsure = alignment.unsure({(CLICKS, 0): clicks_ms, (ORDERS, 0): orders_ms})
+    return Doubt(lambda *place: place in unsure, DAY_MS, present_ms)
+
+
+def test_whose_end_is_older_news_than_what_is_here_holds_the_past_back(
+    alignment: Alignment[str],
+) -> None:
+    """Clicks were taken slowly, and meanwhile orders of days later were asked for."""
+    alignment.offer(CLICKS, 0, waiting(0, HOUR_MS))
+    alignment.offer(ORDERS, 0, waiting(2 * HOUR_MS, 9 * DAY_MS))
+
+    def released(clicks_ms: int, orders_ms: int, present_ms: float = inf) -> list[tuple[str, int]]:
+        told = doubt(alignment, clicks_ms, orders_ms, present_ms)
+        return times(list(alignment.release(nothing_to_come, doubt=told)))
+
+    assert [(CLICKS, 0), (CLICKS, HOUR_MS), (ORDERS, 2 * HOUR_MS)] == released(1_000, 1_001)
+    # Not before the broker has said that there are no more clicks.
+    assert [] == released(1_000, 1_001)
+    assert [(ORDERS, 9 * DAY_MS)] == released(1_001, 1_001)
+    alignment.offer(ORDERS, 0, waiting(19 * DAY_MS, 20 * DAY_MS, first_offset=2))
+    # What is of now need not wait for it.
+    assert [] == released(1_001, 1_002, 19 * DAY_MS + 1)
+    assert [(ORDERS, 19 * DAY_MS), (ORDERS, 20 * DAY_MS)] == released(1_001, 1_002, 19 * DAY_MS)
+
+
+def test_who_never_gets_an_answer_is_not_waited_for(alignment: Alignment[str]) -> None:
+    alignment.offer(ORDERS, 0, waiting(9 * DAY_MS))
+
+    assert {(CLICKS, 0)} == alignment.unsure({(CLICKS, 0): 1, (ORDERS, 0): UNSURE_MS})
+    assert set() == alignment.unsure({(CLICKS, 0): 1, (ORDERS, 0): UNSURE_MS + 1})
+    # Whose own end is the older news waits for nobody.
+    assert set() == alignment.unsure({(CLICKS, 0): 9, (ORDERS, 0): 8})
 
 
 def test_a_partition_waits_for_no_other(alignment: Alignment[str]) -> None:

@@ -50,32 +50,43 @@ class Asked(NamedTuple):
         return {name: value for name, value in wanted.items() if value}
 
 
+Cell = float | str | None
+
+
 class ListView(NamedTuple):
     """A list as a table: a customer, and a cell for each column. ``missing``: partitions that did
     not answer, and why.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     words: str
     next: str
     missing: tuple[str, ...]
 
 
-def list_view(found: CustomerList) -> ListView:
-    """The table."""
+def list_view(found: CustomerList, by: str = "") -> ListView:
+    """The table; ``by``: what it is ordered by, in a column of its own that comes first."""
     has_number = any(one.by is not None for one in found.customers)
-    facts = list(found.customers[0].facts) if found.customers else []
-    columns = (*(["by"] if has_number else []), *facts)
-    rows = []
-    for one in found.customers:
-        cells = [_text(one.by)] if has_number else []
-        cells += [_text(value) for value in one.facts.values()]
-        rows.append((one.user_id, tuple(cells)))
+    facts = [name for name in (found.customers[0].facts if found.customers else ()) if name != by]
+    columns = (*([by or "by"] if has_number else []), *facts)
+    rows = tuple(
+        (one.user_id, (*([one.by] if has_number else []), *(one.facts[name] for name in facts)))
+        for one in found.customers
+    )
     customers = sum(one.customers for one in found.partitions)
     missing = tuple(f"partition {one.partition}: {one.why}" for one in found.unanswered)
     words = f"{found.matched:,} of {customers:,} customers"
-    return ListView(columns, tuple(rows), words, found.next or "", missing)
+    return ListView(columns, rows, words, found.next or "", missing)
+
+
+def shown(cell: Cell) -> str:
+    """A cell as a page shows it: amounts to the cent, and what is less than one to three places."""
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    if cell == round(cell):
+        return f"{cell:,.0f}"
+    return f"{cell:.3f}" if abs(cell) < 1 else f"{cell:,.2f}"
 
 
 def list_as_csv(view: ListView) -> str:
@@ -87,15 +98,17 @@ def list_as_csv(view: ListView) -> str:
     return text.getvalue()
 
 
-def _harmless(cell: str) -> str:
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}" if cell.startswith(_FORMULA_SIGNS) else cell
-    return cell
-
-
-def _text(value: float | str | None) -> str:
-    if value is None:
+def _harmless(cell: Cell) -> str:
+    if cell is None:
         return ""
-    return value if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(cell, str):
+        return f"'{cell}" if cell.startswith(_FORMULA_SIGNS) and not _is_number(cell) else cell
+    return f"{cell:.0f}" if cell == round(cell) else str(cell)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from agents.words.decision_lines import words_of
 from agents.words.decisions import GATES
-from agents.words.rules import duration, moment_of_trigger
+from agents.words.rules import channels_of, duration, moment_of_trigger
 from config.parameters import Parameters
 from models.customer.words import counted
 from models.decisions.gates import GATE_NAMES
@@ -110,7 +110,7 @@ def _action(compiled: CompiledAction) -> ActionCard:
     return ActionCard(
         words_of(rule.name),
         f"{rule.file}, line {rule.line}",
-        rule.channel,
+        channels_of(rule),
         rule.owner,
         rule.service,
         tuple(f"{words_of(name)} ({weight:g})" for name, weight in rule.contexts.items()),

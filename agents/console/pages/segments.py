@@ -1,6 +1,6 @@
 """Segments: what each is, who is in it, and how that has changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -63,36 +63,39 @@ def members_of(segment: str) -> str:
     return f'"{segment}" in segments'
 
 
+def definitions_of(parameters: Parameters) -> tuple[SegmentDefinition, ...]:
+    """Every segment that is declared, in the order of its file."""
+    watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
+    return tuple(
+        SegmentDefinition(
+            rule.name,
+            f"{rule.file}, line {rule.line}, version {rule.version}",
+            rule.about,
+            rule.when,
+            duration(rule.hold) if rule.hold else "",
+            _tells(rule),
+            tuple(one.strip() for one in exactness(watched[rule.name], parameters))
+            if rule.name in watched
+            else ("nobody is looked at: segments.enabled is false",),
+            members_of(rule.name),
+        )
+        for rule in parameters.segments.segments
+    )
+
+
 def segment_views(
-    parameters: Parameters,
+    definitions: Sequence[SegmentDefinition],
     partitions: Sequence[PartitionAsOf] = (),
     points: Sequence[ModelPoint] = (),
 ) -> tuple[SegmentView, ...]:
-    """Every segment that is declared, in the order of its file. ``partitions``: how customers were
-    counted; ``points``: the versions of the models, which have members of before.
+    """Each segment. ``partitions``: how customers were counted; ``points``: the versions of the
+    models, which have members of before.
     """
-    watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
-    rules = parameters.segments.segments
-    series = {rule.name: _series(rule.name, points) for rule in rules}
-    members = _members(rules, partitions, series)
+    series = _series(points)
+    members = _members([one.name for one in definitions], partitions, series)
     return tuple(
-        SegmentView(
-            SegmentDefinition(
-                rule.name,
-                f"{rule.file}, line {rule.line}, version {rule.version}",
-                rule.about,
-                rule.when,
-                duration(rule.hold) if rule.hold else "",
-                _tells(rule),
-                tuple(one.strip() for one in exactness(watched[rule.name], parameters))
-                if rule.name in watched
-                else ("nobody is looked at: segments.enabled is false",),
-                members_of(rule.name),
-            ),
-            members.get(rule.name),
-            line_chart((("served", series[rule.name]),)),
-        )
-        for rule in rules
+        SegmentView(one, members.get(one.name), line_chart((("served", series.get(one.name, ())),)))
+        for one in definitions
     )
 
 
@@ -103,20 +106,20 @@ def _tells(rule: SegmentRule) -> str:
     return ", ".join(told)
 
 
-def _series(segment: str, points: Sequence[ModelPoint]) -> list[Point]:
-    """How many members there were, as of each version of the models."""
-    return [
-        (point.at_ms, sample.value)
-        for point in points
-        for sample in point.samples
-        if sample.measure.name == MEMBERS.name and sample.labels == (segment,)
-    ]
+def _series(points: Sequence[ModelPoint]) -> dict[str, list[Point]]:
+    """How many members each segment had, as of each version of the models."""
+    series: dict[str, list[Point]] = {}
+    for point in points:
+        for sample in point.samples:
+            if sample.measure.name == MEMBERS.name:
+                series.setdefault(sample.labels[0], []).append((point.at_ms, sample.value))
+    return series
 
 
 def _members(
-    rules: Sequence[SegmentRule],
+    names: Sequence[str],
     partitions: Sequence[PartitionAsOf],
-    series: dict[str, list[Point]],
+    series: Mapping[str, Sequence[Point]],
 ) -> dict[str, MembersView]:
     everybody, at_ms = 0, 0
     for one in partitions:
@@ -125,10 +128,10 @@ def _members(
     if not everybody:
         return {}
     found = counts_by_segment(partitions)
-    counts = [found.get(rule.name, SegmentCount()) for rule in rules]
+    counts = [found.get(name, SegmentCount()) for name in names]
     bars = from_left([("", float(count.members), "chosen") for count in counts])
     return {
-        rule.name: MembersView(
+        name: MembersView(
             f"{count.members:,}",
             percent(count.members / everybody),
             bar,
@@ -137,9 +140,9 @@ def _members(
                 ("7 days", f"{count.entered_week:,}"),
                 ("28 days", f"{count.entered_four_weeks:,}"),
             ),
-            _left(count, series[rule.name], at_ms),
+            _left(count, series.get(name, ()), at_ms),
         )
-        for rule, count, bar in zip(rules, counts, bars, strict=True)
+        for name, count, bar in zip(names, counts, bars, strict=True)
     }
 
 

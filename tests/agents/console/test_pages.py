@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agents.console.memory import MOMENTS_MAX, DecisionMemory
 from agents.console.pages.customer import customer_view
-from agents.console.pages.customer_lists import EXAMPLES, ListView, list_as_csv, list_view
+from agents.console.pages.customer_lists import EXAMPLES, ListView, list_as_csv, list_view, shown
 from agents.console.pages.figures import (
     WIDTH,
     day_and_time,
@@ -211,12 +211,34 @@ def test_a_list_is_a_table_that_says_what_is_missing() -> None:
 
     view = list_view(found)
     assert ("by", "segment", "orders") == view.columns
-    assert (("ada", ("12.5", "loyal", "3")), ("bob", ("", "", "1"))) == view.rows
+    assert (("ada", (12.5, "loyal", 3.0)), ("bob", (None, None, 1.0))) == view.rows
     assert ("2 of 9 customers", "more", ("partition 1: away",)) == (
         view.words,
         view.next,
         view.missing,
     )
+    # What it is ordered by is one column, though the condition names it, too.
+    assert ("orders", "segment") == list_view(found, "orders").columns
+    assert ["customer,orders,segment", "ada,12.5,loyal"] == list_as_csv(
+        list_view(found, "orders")
+    ).splitlines()[:2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (None, ""),
+        ("loyal", "loyal"),
+        (3.0, "3"),
+        (5520.39, "5,520.39"),
+        (1561.1, "1,561.10"),
+        (0.903713, "0.904"),
+        (-0.25, "-0.250"),
+        (1_204.0, "1,204"),
+    ],
+)
+def test_a_page_shows_what_a_reader_needs_of_a_number(cell: float | str | None, told: str) -> None:
+    assert told == shown(cell)
 
 
 def test_a_spreadsheet_runs_nothing_of_a_list() -> None:
@@ -225,6 +247,8 @@ def test_a_spreadsheet_runs_nothing_of_a_list() -> None:
 
     _, row = csv.reader(io.StringIO(list_as_csv(view)))
     assert ["'=cmd()", "'=1+1", "+49", "-5.2", "'@x", "loyal"] == row
+    amounts = ListView(("a", "b"), (("ada", (123_456.78, 3.0)),), "", "", ())
+    assert "ada,123456.78,3" == list_as_csv(amounts).splitlines()[1]
 
 
 def test_a_model_is_told_with_every_scorer_and_its_curve() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.console.console import Console
-from agents.console.pages.segments import EARLIER_MS, members_of, segment_views
+from agents.console.pages.segments import EARLIER_MS, definitions_of, members_of, segment_views
 from config.duration import DAY_MS
 from models.customer.segments import MEMBERS
 from models.customer_list import PartitionAsOf, question
@@ -16,6 +16,7 @@ from tests.agents.console.workers import beside
 from tests.models.lines import PARAMETERS, START_MS
 from tests.models.test_customer_list import ROWS
 
+DEFINITIONS = definitions_of(PARAMETERS)
 NOW_MS = START_MS + 90 * DAY_MS
 
 
@@ -28,7 +29,7 @@ def point(at_ms: int, loyal: float) -> ModelPoint:
 
 
 def test_every_segment_that_is_declared_is_told_with_its_condition() -> None:
-    views = segment_views(PARAMETERS)
+    views = segment_views(DEFINITIONS)
 
     rules = PARAMETERS.segments.segments
     assert [(rule.name, rule.when) for rule in rules] == [
@@ -45,7 +46,7 @@ def test_members_are_counted_over_all_partitions() -> None:
         partition(0, loyal=SegmentCount(3, 1, 1, 2)),
         partition(1, loyal=SegmentCount(2, 0, 1, 1), lapsed=SegmentCount(1)),
     ]
-    told = {view.definition.name: view.members for view in segment_views(PARAMETERS, found)}
+    told = {view.definition.name: view.members for view in segment_views(DEFINITIONS, found)}
 
     loyal, lapsed, slipping = told["loyal"], told["lapsed"], told["vip-slipping"]
     assert loyal is not None
@@ -73,7 +74,7 @@ def test_members_are_counted_over_all_partitions() -> None:
 def test_who_has_left_is_told_if_members_were_counted_four_weeks_ago(
     points: list[ModelPoint], left: str
 ) -> None:
-    views = segment_views(PARAMETERS, [partition(0, loyal=SegmentCount(5, 1, 2, 3))], points)
+    views = segment_views(DEFINITIONS, [partition(0, loyal=SegmentCount(5, 1, 2, 3))], points)
     [loyal] = [view for view in views if view.definition.name == "loyal"]
 
     assert loyal.members is not None

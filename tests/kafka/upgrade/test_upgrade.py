@@ -27,7 +27,12 @@ from tests.kafka.worker import PRESENT, Program, Worker
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: What the earlier state does not know at all.
-NEW_PARTS = frozenset({"improvements", "lifecycle", "risk", "segments", "tiers", "timeline"})
+NEW_PARTS = frozenset(
+    {
+        *("calendar", "channels", "improvements", "key_customers", "lifecycle"),
+        *("relationship", "risk", "segments", "tiers", "timeline"),
+    }
+)
 
 
 @pytest.fixture(scope="module")

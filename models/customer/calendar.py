@@ -1,0 +1,412 @@
+"""When a customer should hear from the shop: after too long without a contact for their value tier,
+on the anniversaries of their first purchase, and on days that have a name.
+
+Looked at with each decision point: a timer is set for what comes before the next one, and for
+nothing else, so that a calendar of many days costs a customer no more than one of few. Each is due
+at the customer's own hour, which spreads all customers over the day.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta, tzinfo
+from math import nan
+from typing import Annotated, Final, NamedTuple
+
+from msgspec import Struct
+
+from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs, MinuteOfDay
+from config.limits import NOT_NEGATIVE
+from config.parameters import Parameters, Section
+from config.zones import zone
+from models.customer.channels import preferred_hour
+from models.customer.consent import personalisation_refused
+from models.customer.contacts import OUTCOMES, Outcome
+from models.customer.edges import of_timer
+from models.customer.engagement import customer_zone
+from models.customer.fingerprint import fingerprint
+from models.customer.motion import since
+from models.customer.named_days import Written, days_between, problems_in_days, yearly
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.purchases import purchases
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.ticket_news import REPLIES, is_answer
+from models.customer.tiers import Tier, value_tier
+from models.customer.words import how_long_before, moment_in_words
+from models.events.event import Event
+from models.events.times import iso, iso_or_none
+from models.learning.tallies import NO_DAY
+from models.measures import Measure, Sample
+
+CONTACT_DUE, CALENDAR_DAY = "contact-due", "calendar-day"
+ANNIVERSARY: Final = "anniversary"
+_NEXT: Final = "day"
+#: The key of contacts in the sums of all customers, which are of so many days.
+_REACHED_THEM, _CONTACT_DAYS = "reached", 28
+#: The ordinal of 1970-01-01; the mean length of a year, and how far a date may be from it.
+_EPOCH: Final = 719_163
+_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
+#: What says that an action reached the customer. That it was decided, or failed, does not.
+_REACHED: Final = frozenset(
+    name
+    for name, outcome in OUTCOMES.items()
+    if outcome not in (Outcome.NONE, Outcome.WITHDRAWN, Outcome.FAILED)
+)
+
+
+class CalendarParameters(Section, frozen=True):
+    section = "calendar"
+    open_tables = ("days",)
+    enabled: bool
+    vip: Annotated[DurationMs, NOT_NEGATIVE]
+    potential: Annotated[DurationMs, NOT_NEGATIVE]
+    ordinary: Annotated[DurationMs, NOT_NEGATIVE]
+    begin: MinuteOfDay
+    end: MinuteOfDay
+    days: Written
+
+    def cadence_ms(self, tier: str) -> int:
+        """How long after a contact another one is due; 0 for never."""
+        found: int = getattr(self, tier) if tier else 0
+        return found
+
+    def problems(self) -> Iterator[str]:
+        """A day that ends before it begins, and days that are none."""
+        if self.begin >= self.end:
+            yield "calendar.end must be after calendar.begin, as in 09:00 and 18:00"
+        yield from problems_in_days(self.days, (ANNIVERSARY,), "calendar.days")
+
+
+class Reminders(State):
+    """``contacted_ms``: the latest contact that reached the customer. ``asked_ms``: when it was
+    last told that one is due, by which ``tier`` until it comes; ``day`` and ``name``: the latest
+    named day that was told.
+    """
+
+    contacted_ms: int = 0
+    asked_ms: int = 0
+    tier: str = ""
+    day: int = 0
+    name: str = ""
+
+
+def _record(state: Reminders, event: Event, scene: Scene) -> None:
+    if event.name in REPLIES and not is_answer(event):
+        return
+    CALENDAR.tell(scene, [(_REACHED_THEM, event.occurred_at_ms // DAY_MS, 1)])
+    state.contacted_ms = max(state.contacted_ms, event.occurred_at_ms)
+    if state.tier and state.contacted_ms >= state.asked_ms:
+        before, state.tier = _sums(state), ""
+        CALENDAR.tell_changes(scene, before, [])
+
+
+class _Occasion(NamedTuple):
+    """Something to say, and when. ``day``: the ordinal of its date where the customer is; ``name``:
+    of the day, "" for a contact that is due.
+    """
+
+    at_ms: int
+    day: int
+    name: str = ""
+
+
+class _Place:
+    """The customer's clock, and the time of their day that is their own."""
+
+    def __init__(self, scene: Scene) -> None:
+        section = _parameters(scene)
+        own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
+        if hour is not None:
+            self._own_ms = hour * HOUR_MS + own % HOUR_MS
+        else:
+            self._own_ms = section.begin * MINUTE_MS + own % (
+                (section.end - section.begin) * MINUTE_MS
+            )
+        self._where: tzinfo = zone(scene.of(customer_zone))
+
+    def date_at(self, at_ms: int) -> date:
+        """The date that the calendar shows there."""
+        return datetime.fromtimestamp(at_ms / 1_000, self._where).date()
+
+    def own_ms(self, day: int) -> int:
+        """Their own time of a day, which is an ordinal."""
+        midnight = datetime.combine(date.fromordinal(day), datetime.min.time(), self._where)
+        own = midnight + timedelta(milliseconds=self._own_ms)
+        return round(own.timestamp() * 1_000)
+
+
+def _look(scene: Scene) -> None:
+    """Wait for what comes before the next look."""
+    if not (_is_near(scene) or scene.row.due(_NEXT).due_ms):
+        return
+    coming = [one.at_ms for one in _occasions(scene) if one.at_ms > scene.at_ms]
+    if coming or scene.row.due(_NEXT).due_ms:
+        scene.row.set_due(_NEXT, min(coming, default=0))
+
+
+def _is_near(scene: Scene) -> bool:
+    """Whether something may be to be said before the next look: told without the customer's clock,
+    within a day of what it shows. Mostly there is nothing.
+    """
+    first_ms, every_ms = scene.of(purchases).first_at_ms, scene.parameters.churn.check_in_ms
+    if not first_ms:
+        return False
+    first, last = scene.at_ms // DAY_MS - 1, (scene.at_ms + every_ms) // DAY_MS + 1
+    if (last - first_ms // DAY_MS) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS:
+        return True
+    if days_between(_parameters(scene).days, first + _EPOCH, last + _EPOCH):
+        return True
+    waits_ms = _waits_until_ms(scene)
+    return 0 < waits_ms // DAY_MS <= last
+
+
+def _waits_until_ms(scene: Scene) -> int:
+    """When the time that the customer's tier allows without a contact is over; 0 for never."""
+    tier, since_ms = scene.of(value_tier)
+    cadence_ms = _parameters(scene).cadence_ms(tier)
+    if not cadence_ms or scene.of(personalisation_refused) is not None:
+        return 0
+    state = scene.row.read(CALENDAR)
+    return max(state.contacted_ms or since_ms, state.asked_ms) + cadence_ms
+
+
+def _parameters(scene: Scene) -> CalendarParameters:
+    return scene.parameters.of(CalendarParameters)
+
+
+def _occasions(scene: Scene) -> list[_Occasion]:
+    """What is to be said from today to the next look, and was not said yet."""
+    place, at_ms = _Place(scene), scene.at_ms
+    today = place.date_at(at_ms)
+    last = place.date_at(at_ms + scene.parameters.churn.check_in_ms)
+    found = list(_named(scene, place, today, last))
+    due = _contact_due(scene, place, today)
+    if due is not None and due.day <= last.toordinal():
+        found.append(due)
+    return found
+
+
+def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Occasion]:
+    """Named days and the anniversary, each day at the customer's own time; a minute apart."""
+    state, section = scene.row.read(CALENDAR), _parameters(scene)
+    first, until = today.toordinal(), last.toordinal()
+    days = list(days_between(section.days, first, until))
+    bought = place.date_at(scene.of(purchases).first_at_ms)
+    for year in {today.year, last.year}:
+        again = yearly(bought.month, bought.day, year).toordinal()
+        if year > bought.year and first <= again <= until:
+            days.append((again, ANNIVERSARY))
+    number = before = 0
+    for day, name in sorted(days):
+        number, before = number + 1 if day == before else 0, day
+        if (day, name) > (state.day, state.name):
+            yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
+
+
+def _contact_due(scene: Scene, place: _Place, today: date) -> _Occasion | None:
+    """When the customer is to be contacted next, by their tier."""
+    due, now = _due_day(scene, place), today.toordinal()
+    if not due:
+        return None
+    if due < now and place.own_ms(now) <= scene.at_ms:
+        # It has been due for long, and their time of today is over.
+        now += 1
+    day = max(due, now)
+    return _Occasion(place.own_ms(day), day)
+
+
+def _due_day(scene: Scene, place: _Place) -> int:
+    """The day on which they are to be contacted next, as an ordinal; 0 for never."""
+    waits_ms = _waits_until_ms(scene)
+    return place.date_at(waits_ms).toordinal() if waits_ms else 0
+
+
+def _come(scene: Scene) -> None:
+    """It is the time of one of them, or of none any more: somebody was faster, or the customer is
+    in another zone by now.
+    """
+    due = sorted(one for one in _occasions(scene) if one.at_ms <= scene.at_ms)
+    for one in due:
+        if not one.name:
+            _ask(scene)
+            continue
+        state = scene.row.edit(CALENDAR)
+        if (one.day, one.name) > (state.day, state.name):
+            state.day, state.name = one.day, one.name
+            scene.raise_moment(CALENDAR_DAY)
+    _look(scene)
+
+
+def _ask(scene: Scene) -> None:
+    state = scene.row.edit(CALENDAR)
+    before = _sums(state)
+    state.asked_ms, state.tier = scene.at_ms, scene.of(value_tier)[0]
+    scene.raise_moment(CONTACT_DUE)
+    CALENDAR.tell_changes(scene, before, _sums(state))
+
+
+def _sums(state: Reminders) -> list[Sum]:
+    """What the sums of all customers hold of one."""
+    return [(state.tier, NO_DAY, 1)] if state.tier else []
+
+
+def _reunited(scene: Scene, before: Reminders, other: Reminders, sign: int) -> None:
+    CALENDAR.tell_anew(scene, before, other, sign, _sums)
+    _look(scene)
+
+
+def _united(states: Sequence[Reminders], _parameters: Parameters) -> Reminders:
+    """One person was contacted when any of their ids was, and told of what any was told of."""
+    one = Reminders()
+    for state in states:
+        one.contacted_ms = max(one.contacted_ms, state.contacted_ms)
+        one.asked_ms, one.tier = max((one.asked_ms, one.tier), (state.asked_ms, state.tier))
+        one.day, one.name = max((one.day, one.name), (state.day, state.name))
+    if one.contacted_ms >= one.asked_ms:
+        one.tier = ""
+    return one
+
+
+def _contacted_ms(scene: Scene) -> int:
+    return scene.row.read(CALENDAR).contacted_ms
+
+
+def _uncontacted_days(scene: Scene) -> float:
+    contacted_ms = _contacted_ms(scene)
+    return max(scene.at_ms - contacted_ms, 0) / DAY_MS if contacted_ms else nan
+
+
+def _named_day(scene: Scene) -> str:
+    """The day that is told at this very moment."""
+    return scene.row.read(CALENDAR).name if CALENDAR_DAY in scene.moments else ""
+
+
+def _years(scene: Scene) -> float:
+    first_ms = scene.of(purchases).first_at_ms
+    if not first_ms or first_ms > scene.at_ms:
+        return nan
+    where = zone(scene.of(customer_zone))
+    first, now = (
+        datetime.fromtimestamp(ms / 1_000, where).date() for ms in (first_ms, scene.at_ms)
+    )
+    again = yearly(first.month, first.day, now.year)
+    return float(now.year - first.year - (now < again))
+
+
+def _names(parameters: Parameters) -> list[str]:
+    return [ANNIVERSARY, *parameters.of(CalendarParameters).days]
+
+
+FACTS = {
+    "uncontacted_days": Fact(
+        _uncontacted_days,
+        "not contacted for {:.0f} days",
+        "days since an action reached them, or somebody of the staff answered them",
+        least=0.0,
+        moves=since(_contacted_ms, DAY_MS),
+    ),
+    "calendar_day": Fact(
+        _named_day,
+        "today is {}",
+        "the day that today is: anniversary (of the first purchase), or one of calendar.days",
+        str,
+        moment=CALENDAR_DAY,
+        values=_names,
+    ),
+    "customer_years": Fact(
+        _years,
+        "a customer for {:.0f} years",
+        "whole years since the first purchase, by the customer's own calendar",
+        least=0.0,
+        whole=True,
+    ),
+}
+
+
+class CalendarView(Struct, frozen=True, rename="camel"):
+    """``contacted_at``: the latest contact that reached the customer; ``due_at``: when the next one
+    is due by their tier; ``due_since``: since when it has been, if nobody came yet.
+    """
+
+    contacted_at: str | None
+    due_at: str | None
+    due_since: str | None
+
+
+def _view(scene: Scene) -> CalendarView | None:
+    """None of somebody who has not bought and was never contacted, and if the part is off."""
+    state, has_bought = scene.row.read(CALENDAR), scene.of(purchases).last_at_ms > 0
+    if not CALENDAR.is_on(scene.parameters) or not (has_bought or state.contacted_ms):
+        return None
+    place = _Place(scene)
+    day = _due_day(scene, place)
+    return CalendarView(
+        iso_or_none(state.contacted_ms),
+        iso(place.own_ms(day)) if day else None,
+        iso_or_none(state.asked_ms) if state.tier else None,
+    )
+
+
+def _in_words(view: CalendarView | None, as_of: str, _currency: str) -> Iterator[Line]:
+    if view is None:
+        return
+    last = how_long_before(view.contacted_at, as_of) if view.contacted_at else "never"
+    due = f", due from {moment_in_words(view.due_at)}" if view.due_at else ""
+    if view.due_since:
+        due = f", due since {moment_in_words(view.due_since)}"
+    yield Line("last contact", f"{last}{due}")
+
+
+_DUE = Measure(
+    "keepstream_contacts_due",
+    "Customers whom somebody should contact by now, by value tier",
+    ("tier",),
+)
+
+
+_CONTACTS = Measure(
+    "keepstream_contacts_reached", "Contacts that reached a customer in the last 28 days"
+)
+
+
+def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
+    yield Sample(_CONTACTS, (), sums.get(_REACHED_THEM, 0))
+    for tier in Tier:
+        yield Sample(_DUE, (tier,), sums.get(tier, 0))
+
+
+CALENDAR: Part[Reminders] = Part(
+    name="calendar",
+    code="cd",
+    about="When customers should hear from the shop: by tier, on anniversaries and on named days.",
+    state=Reminders,
+    united=_united,
+    reunited=_reunited,
+    parameters=CalendarParameters,
+    has_own_file=True,
+    listens=_REACHED | REPLIES,
+    record=_record,
+    timers=(Timer(_NEXT, _come),),
+    look=_look,
+    moments={
+        CONTACT_DUE: "nobody has reached the customer for as long as their value tier allows",
+        CALENDAR_DAY: "today is the anniversary of their first purchase, or a day of calendar.days",
+    },
+    reads=(customer_zone, personalisation_refused, preferred_hour, purchases, value_tier),
+    facts=FACTS,
+    sections=(
+        ProfileSection(
+            "calendar",
+            CalendarView | None,
+            _view,
+            _in_words,
+            place=608,
+            edge=of_timer(_NEXT),
+        ),
+    ),
+    population=Told(
+        keys=lambda _parameters: [_REACHED_THEM, *map(str, Tier)],
+        window_days=lambda _parameters: _CONTACT_DAYS,
+        measures=(_DUE, _CONTACTS),
+        samples=_samples,
+    ),
+)

@@ -1,0 +1,111 @@
+"""Days of the calendar that have a name: Christmas, the Friday after Thanksgiving, New Year by the
+moon. How they are written, and on which dates they are.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Final
+
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_PLACES: Final = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
+_WEEK_DAYS: Final = len(_WEEKDAYS)
+_YEARLY: Final = re.compile(r"(\d\d)-(\d\d)")
+_ONCE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_BY_WEEKDAY: Final = re.compile(
+    rf"({'|'.join(_PLACES)}) ({'|'.join(_WEEKDAYS)}) of ({'|'.join(_MONTHS)})(?: \+ (\d{{1,2}}))?"
+)
+#: What each name is written as.
+Written = Mapping[str, str | tuple[str, ...]]
+
+
+def dates_in(text: str, year: int) -> list[date]:
+    """The dates of a year that a text stands for: ``12-24`` (of 29 February, the last day of the
+    month in other years), ``2027-02-06``, or ``4th thursday of november + 1``. Raises
+    ``ValueError`` for any other text.
+    """
+    said = " ".join(text.lower().split())
+    if _ONCE.fullmatch(said):
+        once = date.fromisoformat(said)
+        return [once] if once.year == year else []
+    if (found := _YEARLY.fullmatch(said)) is not None:
+        # Of a leap year, so that all dates that there ever are can be said.
+        date(2000, int(found[1]), int(found[2]))
+        return [yearly(int(found[1]), int(found[2]), year)]
+    if (found := _BY_WEEKDAY.fullmatch(said)) is not None:
+        first = date(year, _MONTHS.index(found[3]) + 1, 1)
+        days = [first + timedelta(days=n) for n in range(31)]
+        same = [
+            day
+            for day in days
+            if day.month == first.month and day.weekday() == _WEEKDAYS.index(found[2])
+        ]
+        place = _PLACES[found[1]]
+        chosen = same[place - 1 if place > 0 else place : place if place > 0 else None]
+        return [day + timedelta(days=int(found[4] or 0)) for day in chosen]
+    raise ValueError(text)
+
+
+def yearly(month: int, day: int, year: int) -> date:
+    """The day of a year; 28 February for the 29th where there is none."""
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return date(year, month, day - 1)
+
+
+def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
+    """One text or several as several."""
+    return (written,) if isinstance(written, str) else written
+
+
+def days_between(written: Written, first: int, last: int) -> tuple[tuple[int, str], ...]:
+    """The named days from one day to another (both are ordinals of dates, and both count), each
+    with its name, in the order of days and names.
+    """
+    years = {date.fromordinal(first).year, date.fromordinal(last).year}
+    known = tuple(written.items())
+    found = [one for year in sorted(years) for one in _of_year(known, year)]
+    return tuple(one for one in found if first <= one[0] <= last)
+
+
+@lru_cache(maxsize=64)
+def _of_year(
+    written: tuple[tuple[str, str | tuple[str, ...]], ...], year: int
+) -> tuple[tuple[int, str], ...]:
+    days = {
+        (day.toordinal(), name)
+        for name, texts in written
+        for text in texts_of(texts)
+        for day in dates_in(text, year)
+    }
+    return tuple(sorted(days))
+
+
+def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:
+    """What is wrong with the names and dates; ``taken`` are names of days that there are already,
+    and ``named`` where these are written.
+    """
+    found = []
+    for name, texts in written.items():
+        where = f"{named}.{name}"
+        if not re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", name):
+            found.append(f"{where}: a name is lower case letters, digits and -, 32 at most")
+        if name in taken:
+            found.append(f"{where}: this day is known already; name yours otherwise")
+        if not texts_of(texts):
+            found.append(f"{where} has no date: take it away, or say one")
+        for text in texts_of(texts):
+            try:
+                dates_in(text, 2000)
+            except ValueError:
+                found.append(
+                    f"{where}: {text!r} is no day: write 12-24, 2027-02-06, or 4th thursday of "
+                    f"november + 1"
+                )
+    return found
