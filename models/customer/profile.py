@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from models.customer.engagement import ENGAGEMENT
+from models.customer.engagement import engagement
 from models.customer.part import Basis, Part
 from models.customer.registry import PARTS
 from models.customer.row import Row
@@ -75,7 +75,7 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     told: dict[str, SectionView] = {}
     for part in PARTS:
         is_on = part.is_on(parameters)
-        since = iso_or_none(begun_after(row, part, context)) if is_on else None
+        since = iso_or_none(begun_after(scene, part)) if is_on else None
         for section in part.sections:
             name = section.name
             read[name] = section.read(scene) if is_on else None
@@ -93,12 +93,12 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     )
 
 
-def begun_after(row: Row, part: Part[Any], context: Context) -> int:
+def begun_after(scene: Scene, part: Part[Any]) -> int:
     """As of when the part began, if the customer was there before, and so has done what it does not
     know; else 0.
     """
-    begun_ms = context.begun_ms.get(part.code, 0)
-    return begun_ms if begun_ms and row.read(ENGAGEMENT).first_at_ms <= begun_ms else 0
+    begun_ms = scene.context.begun_ms.get(part.code, 0)
+    return begun_ms if begun_ms and scene.of(engagement).first_at_ms <= begun_ms else 0
 
 
 @lru_cache(1)

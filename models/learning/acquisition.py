@@ -241,11 +241,16 @@ class AcquisitionLearner:
 
     def _forget(self, until_day: int) -> None:
         for what, channels in list(self._state.days.items()):
-            for name, days in list(channels.items()):
-                for day in [day for day, amount in days.items() if day <= until_day or not amount]:
-                    del days[day]
-                if not days:
-                    del channels[name]
+            old = [
+                (days, day)
+                for days in channels.values()
+                for day in days
+                if day <= until_day or not days[day]
+            ]
+            for days, day in old:
+                del days[day]
+            for name in [name for name in channels if not channels[name]]:
+                del channels[name]
             if not channels:
                 del self._state.days[what]
 

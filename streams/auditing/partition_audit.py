@@ -21,7 +21,7 @@ from models.customer.labels import LabelsDropped
 from models.customer.profile import begun_after, encode_profile, profile
 from models.customer.registry import PARTS, VERSIONS
 from models.customer.row import check_row
-from models.customer.scene import Context
+from models.customer.scene import Context, Scene
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.erasure_record import Erased, encode_notice, notice_of
@@ -210,7 +210,8 @@ class PartitionAudit:
         for customer in self._rows.customers():
             row = self._rows.peek(customer)
             assert row is not None
-            begun = {p.name: since for p in PARTS if (since := begun_after(row, p, context))}
+            scene = Scene(row, customer, self.as_of_ms, context)
+            begun = {p.name: since for p in PARTS if (since := begun_after(scene, p))}
             if begun:
                 self._audit.lacks(begun)
 
