@@ -210,7 +210,7 @@ class PartitionAudit:
         for customer in self._rows.customers():
             row = self._rows.peek(customer)
             assert row is not None
-            scene = Scene(row, customer, context.clock_ms, context)
+            scene = Scene(row, customer, self.as_of_ms, context)
             begun = {p.name: since for p in PARTS if (since := begun_after(scene, p))}
             if begun:
                 self._audit.lacks(begun)
