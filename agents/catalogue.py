@@ -5,12 +5,15 @@ python -m agents.catalogue > docs/catalogue.md
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from agents.documents.tables import comments, table, values
 from agents.trials.typical import SHOP, Sizes, typical_sizes
+from config.rules import TriggerRule
 from models.customer.part import EVERYTHING, INTERACTIONS, Part, Timer
 from models.customer.registry import PARTS
 from models.events.event import Nothing
@@ -19,6 +22,7 @@ from models.measures import Measure
 from models.parameters import load_parameters
 from streams.outputs import OUTPUTS
 
+_TESTS = Path(__file__).parents[1] / "tests"
 _HEAD = """# Catalogue
 
 What there is in Keepstream, part by part: what each hears, what can be set, what it knows of a
@@ -32,7 +36,8 @@ customer, and when rules are looked at because of it. Made from the registries b
 - **Timers** are what a part waits for in silence.
 - **State** is what it keeps of each customer, in bytes: the median in a simulated shop of
   {customers} customers after {days} days, among those of whom there is anything to keep. All
-  together, such a row takes {row:,} bytes.
+  together, such a row takes {row:,} bytes. What a part that can be switched off costs an event
+  is told by `make parts`, as in [Performance](performance.md#what-each-part-costs).
 """
 
 
@@ -90,12 +95,35 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
         yield "Looks at the customer at the end of each purchase day and at check-ins"
     if part.sections:
         yield f"Shows in the profile {', '.join(f'`{_camel(s.name)}`' for s in part.sections)}"
+    tried = [_link(path) for path in sorted(_TESTS.glob(f"models/test_{part.name}*.py"))]
+    tried += [f"the story {_link(path)}" for path in _stories(part)]
+    if tried:
+        yield f"Is tried by {', '.join(tried)}"
     typical = sizes.parts.get(part.name)
     if typical is None:
         yield f"Kept nothing of anybody in that shop at its end (code `{part.code}`)"
     else:
         kept = f"{len(part.empty)} while there is nothing, which is not stored"
         yield f"State: code `{part.code}`, version {part.version}; {typical} bytes, {kept}"
+
+
+def _stories(part: Part[Any]) -> Iterator[Path]:
+    """Those in which a trigger fires that is shipped for one of its moments."""
+    rules = [rule for rule in _shipped_rules() if rule.moment in part.moments]
+    fired = [f'"kind":"{rule.name}"'.encode() for rule in rules]
+    for path in sorted(_TESTS.glob("replay/*.expected.jsonl")):
+        content = path.read_bytes()
+        if any(kind in content for kind in fired):
+            yield path.with_name(path.name.replace(".expected", ""))
+
+
+@cache
+def _shipped_rules() -> tuple[TriggerRule, ...]:
+    return load_parameters().triggers.triggers
+
+
+def _link(path: Path) -> str:
+    return f"[{path.name}](../{path.relative_to(_TESTS.parent)})"
 
 
 def _timer(timer: Timer) -> str:
@@ -113,9 +141,8 @@ def _names(readings: Iterable[Any]) -> str:
 
 
 def _moments(part: Part[Any]) -> Iterator[tuple[str, ...]]:
-    rules = load_parameters().triggers.triggers
     for name, words in part.moments.items():
-        shipped = [f"`{rule.name}`" for rule in rules if rule.moment == name]
+        shipped = [f"`{rule.name}`" for rule in _shipped_rules() if rule.moment == name]
         yield f"`{name}`", words, ", ".join(shipped)
 
 

@@ -3,7 +3,7 @@
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -128,7 +128,8 @@ def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effe
 def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     """Let each part that listens record the event; nothing is decided here."""
     scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
-    row.latest_ms = max(row.latest_ms, event.occurred_at_ms)
+    if event.occurred_at_ms > row.latest_ms:
+        row.latest_ms = event.occurred_at_ms
     if event.consent:
         # Whatever the event is of; and first, since it holds for what the event brings about.
         record_stamps(row.edit(CONSENT), event, scene)
@@ -209,12 +210,16 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
-    watch, codes = plan.watch, row.due_at(due_ms)
+    watch = plan.watch
+    codes, others_ms = row.due_at(due_ms)
     scene = Scene(row, customer, due_ms, context)
     is_watched = not watch.timers.isdisjoint(codes)
     if is_watched:
         scene.lessons += catch_up(row, customer, due_ms, context, watch)
-    ran = _run_in_turn(codes, scene, plan)
+    if len(codes) == 1:
+        ran = _run_alone(codes[0], others_ms, scene, plan)
+    else:
+        ran = _run_in_turn(plan.timers.values(), scene)
     if 0 < row.next_due_ms <= due_ms:
         row.pass_over(due_ms, plan.timers)
     for timer in ran:
@@ -227,35 +232,37 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     return scene
 
 
-def _run_in_turn(codes: list[str], scene: Scene, plan: Plan) -> list[Timer]:
-    """Run the timers that are due at the scene's time, ``codes`` and what these set to that very
-    time, in the order of the plan; return those that ran.
+def _run_alone(code: str, others_ms: int, scene: Scene, plan: Plan) -> list[Timer]:
+    """Run the only timer that is due at the scene's time, as nearly always, and what it sets to
+    that very time; return those that ran. ``others_ms``: when the first of all others is due.
     """
-    row, timers = scene.row, plan.timers
-    if len(codes) > 1:
-        return [timer for code, timer in timers.items() if _has_run(code, timer, scene)]
-    ran: list[Timer] = []
-    # Nearly always there is one.
-    for code in codes:
-        timer = timers.get(code)
-        if timer is None or not _has_run(code, timer, scene):
-            continue
-        ran.append(timer)
-        if 0 < row.next_due_ms <= scene.at_ms:
-            turns = list(timers.items())
-            later = turns[turns.index((code, timer)) + 1 :]
-            ran += [timer for code, timer in later if _has_run(code, timer, scene)]
-    return ran
-
-
-def _has_run(code: str, timer: Timer, scene: Scene) -> bool:
-    """Run the timer if it is due at the scene's time; return whether it was."""
-    row, at_ms = scene.row, scene.at_ms
-    if row.due(code).due_ms != at_ms or (timer.waits_for_clock and at_ms > scene.context.clock_ms):
-        return False
-    row.finish(code, 0 if timer.may_repeat else at_ms)
+    row, at_ms, timer = scene.row, scene.at_ms, plan.timers.get(code)
+    if timer is None or (timer.waits_for_clock and at_ms > scene.context.clock_ms):
+        return []
+    row.finish(code, 0 if timer.may_repeat else at_ms, others_ms)
     timer.run(scene)
-    return True
+    if not 0 < row.next_due_ms <= at_ms:
+        return [timer]
+    turns = list(plan.timers.values())
+    return [timer, *_run_in_turn(turns[turns.index(timer) + 1 :], scene)]
+
+
+def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
+    """Run those of the timers that are due at the scene's time, and return them. Each is looked up
+    in its turn: one may set another to this very time.
+    """
+    row, at_ms, ran = scene.row, scene.at_ms, list[Timer]()
+    times = row.timers_by_code()
+    for timer in timers:
+        code = timer.code
+        if code not in times or times[code].due_ms != at_ms:
+            continue
+        if timer.waits_for_clock and at_ms > scene.context.clock_ms:
+            continue
+        row.finish(code, 0 if timer.may_repeat else at_ms)
+        timer.run(scene)
+        ran.append(timer)
+    return ran
 
 
 def _forget_late_messages(row: Row, context: Context) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic, time
 
@@ -40,6 +40,8 @@ KEPT_MAX = 512
 #: A connection that nobody read by for this long is closed: snapshots are days apart, but where a
 #: history is folded there are several a second.
 UNUSED_S = 10.0
+#: How long the last one may take to close.
+LAST_CLOSE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -106,7 +108,10 @@ class SnapshotStore:
                     await self._disconnect(unused_s=UNUSED_S)
         finally:
             self._stays_connected = False
-            await self._disconnect()
+            # Whoever ends does not wait for a broker that is away.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_CLOSE_S):
+                    await self._disconnect()
 
     def remember(self, snapshot: Snapshot) -> None:
         """Keep a snapshot that was published by this process, so that it need not be read back."""

@@ -31,6 +31,7 @@ VISITS_MAX: Final = 32
 _OTHER: Final = "other"
 _CHANNELS: Final = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER)
 _CUSTOMER, _VISITOR = "customer", "visitor"
+_GROUPS: Final = tuple((channel, who) for channel in _CHANNELS for who in (_CUSTOMER, _VISITOR))
 
 
 class FunnelStep(StrEnum):
@@ -44,6 +45,10 @@ class FunnelStep(StrEnum):
 
 
 _STEPS: Final = tuple(FunnelStep)
+#: The keys of the sums of all customers, in the order of steps.
+_KEYS: Final = {
+    (channel, who): tuple(f"{step}:{channel}:{who}" for step in _STEPS) for channel, who in _GROUPS
+}
 #: How far each event is on the way.
 _PLACES: Final[Mapping[str, int]] = {
     "Product Viewed": 0,
@@ -176,12 +181,8 @@ def _by_session(visits: Sequence[Visit], scene: Scene) -> list[Visit]:
 
 def _sums(visit: Visit, scene: Scene) -> list[Sum]:
     who = _VISITOR if scene.of(is_visitor) else _CUSTOMER
-    day, channel = visit.first_ms // DAY_MS, visit.channel or _OTHER
-    return [(_key(step, channel, who), day, 1) for step in _STEPS[: visit.place + 1]]
-
-
-def _key(step: FunnelStep, channel: str, who: str) -> str:
-    return f"{step}:{channel}:{who}"
+    day, keys = visit.first_ms // DAY_MS, _KEYS[visit.channel or _OTHER, who]
+    return [(key, day, 1) for key in keys[: visit.place + 1]]
 
 
 def _reunited(scene: Scene, _before: Visits, _other: Visits, _sign: int) -> None:
@@ -208,25 +209,19 @@ _CONVERSION = Measure(
 
 
 def _keys(_parameters: Parameters) -> list[str]:
-    return [
-        _key(step, channel, who)
-        for step in _STEPS
-        for channel in _CHANNELS
-        for who in (_CUSTOMER, _VISITOR)
-    ]
+    return [key for keys in _KEYS.values() for key in keys]
 
 
 def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
-    for channel in _CHANNELS:
-        for who in (_CUSTOMER, _VISITOR):
-            counts = [(step, sums.get(_key(step, channel, who), 0)) for step in _STEPS]
-            if not counts[0][1]:
-                continue
-            for step, count in counts:
-                yield Sample(_SESSIONS, (step, channel, who), count)
-            for (_, before), (step, count) in pairwise(counts):
-                if before:
-                    yield Sample(_CONVERSION, (step, channel, who), count / before)
+    for group in _GROUPS:
+        counts = [(step, sums.get(key, 0)) for step, key in zip(_STEPS, _KEYS[group], strict=True)]
+        if not counts[0][1]:
+            continue
+        for step, count in counts:
+            yield Sample(_SESSIONS, (step, *group), count)
+        for (_, before), (step, count) in pairwise(counts):
+            if before:
+                yield Sample(_CONVERSION, (step, *group), count / before)
 
 
 FUNNEL: Part[Visits] = Part(

@@ -177,16 +177,6 @@ class Labels(State):
         found.sort(key=_by_release)
         return found
 
-    def count_by_horizon(self) -> dict[Days, int]:
-        """How many labels wait, by the days of their horizon; those of which none waits are not
-        there.
-        """
-        counts: dict[Days, int] = {}
-        for point in self.points:
-            for label in point.labels:
-                counts[label.horizon_days] = counts.get(label.horizon_days, 0) + 1
-        return counts
-
     def next_due_ms(self) -> int:
         """When the next label is due; 0 if none waits."""
         next_ms = 0
@@ -208,7 +198,14 @@ class Labels(State):
     def has_room(self, horizon_days: Days, pending: int) -> bool:
         """Whether fewer than ``pending`` labels of this horizon wait."""
         # Each point has one of them at most, and most customers have few points.
-        return len(self.points) < pending or self.count_by_horizon().get(horizon_days, 0) < pending
+        if len(self.points) < pending:
+            return True
+        count = 0
+        for point in self.points:
+            for label in point.labels:
+                if label.horizon_days == horizon_days:
+                    count += 1
+        return count < pending
 
     def release(self, until_ms: int) -> list[Waiting]:
         """Take out the labels that are due by then, in the order in which they became due."""

@@ -82,7 +82,8 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
         return
     if event.kind.is_passive:
         return
-    winning.note_touch(state, event, scene)
+    if not state.won_day and event.channel:
+        winning.note_touch(state, event.channel, at_ms, scene)
     section = scene.parameters.of(LifecycleParameters)
     if points := section.points.get(name):
         state.points = added(state.points, state.points_at_ms, points, at_ms, section.half_life)

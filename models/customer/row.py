@@ -263,21 +263,36 @@ class Row:
         elif due_ms and (due_ms < next_ms or not next_ms):
             self.next_due_ms = due_ms
 
-    def finish(self, code: str, at_ms: int) -> None:
-        """Note that a timer was handled up to ``at_ms``."""
+    def finish(self, code: str, at_ms: int, others_ms: int | None = None) -> None:
+        """Note that a timer was handled up to ``at_ms``. ``others_ms``: the earliest of all others,
+        if it is known; 0 for none.
+        """
         timers = self._timers if self._timers is not None else self.timers_by_code()
         timer = timers[code]
         timer.due_ms, timer.handled_ms = 0, at_ms
-        self._find_next()
+        if others_ms is None:
+            self._find_next()
+        else:
+            self.next_due_ms = others_ms
 
-    def due_at(self, at_ms: int) -> list[str]:
-        """The codes of the timers that are due at exactly this time."""
+    def due_at(self, at_ms: int) -> tuple[list[str], int]:
+        """The codes of the timers that are due at exactly this time, and when the first of all
+        others is; 0 for none.
+        """
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        return [code for code, timer in timers.items() if timer.due_ms == at_ms]
+        codes: list[str] = []
+        others_ms = 0
+        for code, timer in timers.items():
+            due_ms = timer.due_ms
+            if due_ms == at_ms:
+                codes.append(code)
+            elif due_ms and (due_ms < others_ms or not others_ms):
+                others_ms = due_ms
+        return codes, others_ms
 
     def pass_over(self, at_ms: int, known: Container[str]) -> None:
         """Finish due timers that are not ``known``: of parts that are off or unknown."""
-        for code in self.due_at(at_ms):
+        for code in self.due_at(at_ms)[0]:
             if code not in known:
                 self.finish(code, at_ms)
 

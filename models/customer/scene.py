@@ -143,8 +143,7 @@ class Scene:
         known = self._known
         if reading not in known:
             known[reading] = reading(self)
-        found: T = known[reading]
-        return found
+        return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
 
     def raise_moment(self, name: str) -> None:
         """Have the rules of this moment evaluated after all parts recorded the event or timer."""

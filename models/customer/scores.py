@@ -76,11 +76,14 @@ def expected_within(scene: Scene, horizon_days: float) -> Expectation | None:
     expects more is for those who are told several. None before there is a model, and for customers
     without a purchase.
     """
-    past, known = scene.of(history), scene.of(_expected)
-    if past is None:
-        return None
+    known = scene.of(_expected)
     if horizon_days not in known:
-        known[horizon_days] = expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
+        past = scene.of(history)
+        known[horizon_days] = (
+            expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
+            if past is not None
+            else None
+        )
     return known[horizon_days]
 
 

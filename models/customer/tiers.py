@@ -146,10 +146,13 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
         state.percents, state.bins, state.net_minor, state.orders = [], [], 0, 0
         state.below_ms, state.below_cause = 0, ""
     else:
-        cause = TierCause.REFUND if is_taken_back else _cause(state, found, scene)
-        now = _tier(state, found, cause, scene)
-        _move(state, now, TierCause(state.below_cause or cause), scene)
-        if now != Tier.VIP:
+        now = _tier(state, found, scene, has_grace=not is_taken_back)
+        if state.below_ms and not state.below_cause:
+            state.below_cause = str(_cause(state, found, scene))
+        if now != state.tier:
+            cause = TierCause.REFUND if is_taken_back else _cause(state, found, scene)
+            _move(state, now, TierCause(state.below_cause or cause), scene)
+        if now != Tier.VIP and state.below_ms:
             state.below_ms, state.below_cause = 0, ""
         state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
         state.bins, state.net_minor, state.orders = found.bins, found.net_minor, found.orders
@@ -214,18 +217,17 @@ def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
     return TierCause.ACTIVITY if bought_today else TierCause.SILENCE
 
 
-def _tier(state: Tiered, found: TierRanks, cause: TierCause, scene: Scene) -> Tier:
+def _tier(state: Tiered, found: TierRanks, scene: Scene, *, has_grace: bool) -> Tier:
     """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
-    VIP's score this counts: a VIP whose score falls stays one for a while, unless they were given
-    something back.
+    VIP's score this counts. ``has_grace``: a VIP whose score falls stays one for a while.
     """
     section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
     was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
     is_enough = found.score >= (section.vip_until if was_vip else section.vip)
     if is_enough:
         state.below_ms, state.below_cause = 0, ""
-    elif was_vip and not state.below_ms and cause is not TierCause.REFUND:
-        state.below_ms, state.below_cause = at_ms, str(cause)
+    elif was_vip and not state.below_ms and has_grace:
+        state.below_ms = at_ms
     is_in_grace = was_vip and at_ms - section.grace < state.below_ms
     if is_frequent and (is_enough or is_in_grace):
         return Tier.VIP

@@ -17,7 +17,6 @@ from models.customer.part import Sum, changed_sums
 from models.customer.purchases import Purchases, purchases
 from models.customer.scene import Scene
 from models.customer.scores import worth
-from models.events.event import Event
 from models.learning.acquisition import (
     BROUGHT_WEEKS_MAX,
     CONVERTED,
@@ -39,14 +38,11 @@ TOUCHES_MAX: Final = 8
 _WEEK_DAYS: Final = 7
 
 
-def note_touch(state: Lifecycle, event: Event, scene: Scene) -> None:
-    """Keep the channel of an event of somebody who has not bought, if the last one counts."""
+def note_touch(state: Lifecycle, channel: str, at_ms: int, scene: Scene) -> None:
+    """Keep by which channel somebody came who has not bought, if the last one counts."""
     section = scene.parameters.of(AcquisitionParameters)
-    channel = event.channel
-    if section.touch is not Touch.LAST or not channel or state.won_day:
-        return
-    if channel not in section.direct:
-        insort(state.touches, (event.occurred_at_ms, channel[:CHANNEL_LENGTH_MAX]))
+    if section.touch is Touch.LAST and channel not in section.direct:
+        insort(state.touches, (at_ms, channel[:CHANNEL_LENGTH_MAX]))
         del state.touches[:-TOUCHES_MAX]
 
 

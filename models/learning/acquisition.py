@@ -32,6 +32,9 @@ VALUED, WORTH = "valued", "worth"
 _COST, _RETENTION = "cost", "retention"
 #: Sums by UTC day.
 _Days = dict[int, int]
+#: Those of one channel, by what.
+_Known = dict[str, _Days]
+_NO_DAYS: Final[_Days] = {}
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -177,106 +180,77 @@ class AcquisitionLearner:
         today = now_ms // DAY_MS
         self._forget(today - RETURN_DAYS)
         names = {channel for channels in self._state.days.values() for channel in channels}
+        known = {name: self._known(name) for name in sorted(names)}
         spent = kept = 0
-        for name in names:
-            spent += self._within(_COST, name, today, COST_DAYS)
-            kept += self._within(_RETENTION, name, today, COST_DAYS)
+        for days in known.values():
+            spent += _between(days, _COST, today - COST_DAYS + 1, today)
+            kept += _between(days, _RETENTION, today - COST_DAYS + 1, today)
         return AcquisitionCosts(
             {
                 name: channel.cost_minor / channel.customers
                 for name, channel in self._state.channels.items()
                 if channel.cost_minor and channel.customers > 0
             },
-            {name: self._lately(name, today) for name in sorted(names)},
+            {name: self._lately(days, today) for name, days in known.items()},
             kept / spent if spent else None,
         )
 
-    def _lately(self, name: str, today: int) -> ChannelView:
-        spent = self._money(self._within(_COST, name, today, COST_DAYS))
-        won = self._within(WON, name, today, COST_DAYS)
-        seen = self._within(SEEN, name, today, SEEN_DAYS)
-        converted = self._within(CONVERTED, name, today, SEEN_DAYS)
-        months = self._cohorts(name, today)
+    def _known(self, name: str) -> _Known:
+        return {what: days[name] for what, days in self._state.days.items() if name in days}
+
+    def _lately(self, known: _Known, today: int) -> ChannelView:
+        spent = self._money(_between(known, _COST, today - COST_DAYS + 1, today))
+        won = _between(known, WON, today - COST_DAYS + 1, today)
+        seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
+        converted = _between(known, CONVERTED, today - SEEN_DAYS + 1, today)
+        months = _months(known, today)
         return ChannelView(
             spent=spent,
             won=won,
             seen=seen,
             cost=spent / won if spent and won > 0 else None,
             conversion=converted / seen if seen > 0 else None,
-            year=self._cohort(name, min(months, default=today), today, list(months)),
+            year=self._cohort(known, min(months, default=today), today, months),
             cohorts={
-                cohort_name(month): self._cohort(name, month, next_month - 1, [month])
-                for month, next_month in months.items()
+                cohort_name(month): self._cohort(known, month, cohort_of(month + 31) - 1, [month])
+                for month in months
             },
         )
 
-    def _cohorts(self, name: str, today: int) -> dict[int, int]:
-        """The months of a year back in which anything was spent or anybody won: the first day of
-        each, and of the month after.
-        """
-        days = {day for what in (_COST, WON) for day in self._days(what, name)}
-        firsts = sorted({cohort_of(day) for day in days if day <= today})
-        return {first: cohort_of(first + 31) for first in firsts if first > today - RETURN_DAYS}
-
-    def _cohort(self, name: str, begin: int, end: int, months: list[int]) -> CohortView:
+    def _cohort(self, known: _Known, begin: int, end: int, months: list[int]) -> CohortView:
         """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
-        spent_minor = self._between(_COST, name, begin, end)
-        won, margin_minor = (self._between(what, name, begin, end) for what in (WON, MARGIN))
-        valued, worth_minor = (self._of_months(what, name, months) for what in (VALUED, WORTH))
+        spent_minor = _between(known, _COST, begin, end)
+        won = _between(known, WON, begin, end)
+        valued, worth_minor = _of_months(known, VALUED, months), _of_months(known, WORTH, months)
         value_minor = worth_minor / valued if valued > 0 else None
         cost_minor = spent_minor / won if spent_minor and won > 0 else None
+        returns = None
+        if spent_minor:
+            returns = (_between(known, MARGIN, begin, end) - spent_minor) / spent_minor
         return CohortView(
             won=won,
             spent=self._money(spent_minor),
-            payback_weeks=self._payback_weeks(name, spent_minor, months),
-            returns=(margin_minor - spent_minor) / spent_minor if spent_minor else None,
+            payback_weeks=_payback_weeks(known, spent_minor, months) if spent_minor > 0 else None,
+            returns=returns,
             lifetime_value=None if value_minor is None else self._money(value_minor),
             value_to_cost=value_minor / cost_minor if value_minor and cost_minor else None,
         )
 
-    def _payback_weeks(self, name: str, spent_minor: int, months: list[int]) -> int | None:
-        """The first week from which on their margin so far is what was spent, or more; None before
-        that, and where nothing was spent.
-        """
-        if spent_minor <= 0:
-            return None
-        total, paid_back = 0, None
-        for week in range(BROUGHT_WEEKS_MAX + 1):
-            total += self._of_months(brought_in(week), name, months)
-            if total < spent_minor:
-                paid_back = None
-            elif paid_back is None:
-                paid_back = week
-        return paid_back
-
     def _money(self, minor: float) -> float:
         return minor / minor_per_unit(self._parameters.money.currency)
 
-    def _days(self, what: str, name: str) -> _Days:
-        return self._state.days.get(what, {}).get(name, {})
-
-    def _of_months(self, what: str, name: str, months: list[int]) -> int:
-        days, total = self._days(what, name), 0
-        for month in months:
-            total += days.get(month, 0)
-        return total
-
-    def _within(self, what: str, name: str, today: int, window_days: int) -> int:
-        return self._between(what, name, today - window_days + 1, today)
-
-    def _between(self, what: str, name: str, begin: int, end: int) -> int:
-        total, days = 0, self._days(what, name)
-        for day in days:
-            total += days[day] if begin <= day <= end else 0
-        return total
-
     def _forget(self, until_day: int) -> None:
         for what, channels in list(self._state.days.items()):
-            for name, days in list(channels.items()):
-                for day in [day for day, amount in days.items() if day <= until_day or not amount]:
-                    del days[day]
-                if not days:
-                    del channels[name]
+            old = [
+                (days, day)
+                for days in channels.values()
+                for day in days
+                if day <= until_day or not days[day]
+            ]
+            for days, day in old:
+                del days[day]
+            for name in [name for name in channels if not channels[name]]:
+                del channels[name]
             if not channels:
                 del self._state.days[what]
 
@@ -284,6 +258,40 @@ class AcquisitionLearner:
         channels = self._state.channels
         known = name in channels or len(channels) < CHANNELS_MAX
         return channels.setdefault(name if known else OTHER, Channel())
+
+
+def _between(known: _Known, what: str, begin: int, end: int) -> int:
+    total, days = 0, known.get(what, _NO_DAYS)
+    for day in days:
+        total += days[day] if begin <= day <= end else 0
+    return total
+
+
+def _of_months(known: _Known, what: str, months: list[int]) -> int:
+    total, days = 0, known.get(what, _NO_DAYS)
+    for month in months:
+        if month in days:
+            total += days[month]
+    return total
+
+
+def _months(known: _Known, today: int) -> list[int]:
+    """The first days of the months of a year back in which anything was spent or anybody won."""
+    days = {*known.get(_COST, _NO_DAYS), *known.get(WON, _NO_DAYS)}
+    firsts = {cohort_of(day) for day in days if day <= today}
+    return sorted(first for first in firsts if first > today - RETURN_DAYS)
+
+
+def _payback_weeks(known: _Known, spent_minor: int, months: list[int]) -> int | None:
+    """The first week from which on the margin so far is what was spent, or more; None before."""
+    total, paid_back = 0, None
+    for week in range(BROUGHT_WEEKS_MAX + 1):
+        total += _of_months(known, brought_in(week), months)
+        if total < spent_minor:
+            paid_back = None
+        elif paid_back is None:
+            paid_back = week
+    return paid_back
 
 
 _SPENT = Measure(

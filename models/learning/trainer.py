@@ -86,7 +86,8 @@ class Trainer:
         """
         if not self._days.hear(lesson, place):
             return False
-        self._heard_ms = max(self._heard_ms, lesson.timestamp_ms)
+        if lesson.timestamp_ms > self._heard_ms:
+            self._heard_ms = lesson.timestamp_ms
         if isinstance(lesson, Tally):
             self._heard_sums.learn(lesson)
         if not self._waits:
@@ -113,7 +114,8 @@ class Trainer:
         if not day.lessons:
             self._end_day(day)
         self._state.lessons += 1
-        self._state.heard_ms = max(self._state.heard_ms, lesson.timestamp_ms)
+        if lesson.timestamp_ms > self._state.heard_ms:
+            self._state.heard_ms = lesson.timestamp_ms
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
             if alarms is not None and isinstance(alarms, list):

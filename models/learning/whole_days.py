@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
-from models.learning.lessons import DayEnd, Lesson, decode_lesson, encode_lesson
+from models.learning.lessons import DayEnd, Lesson, encode_lesson, own_lesson
 
 #: A partition more days than this behind the one that is ahead is not waited for.
 BEHIND_MAX_MS = 2 * DAY_MS
@@ -188,4 +188,4 @@ def _in_order(lesson: Lesson) -> bytes:
 
 def lesson_of(in_order: bytes) -> Lesson:
     """The lesson of a day's entry."""
-    return decode_lesson(in_order[_TIME_SIZE + _HASH_SIZE :])
+    return own_lesson(in_order[_TIME_SIZE + _HASH_SIZE :])

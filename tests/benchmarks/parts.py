@@ -57,8 +57,8 @@ class Cost(NamedTuple):
 
 def switched() -> list[str]:
     """The parts that an operator can switch off, by their section of the parameters."""
-    sections = [part.parameters for part in PARTS if part.parameters is not None]
-    return [one.section for one in sections if "enabled" in one.__struct_fields__]
+    sections = [part.parameters for part in PARTS if part.has_switch]
+    return [section.section for section in sections if section is not None]
 
 
 def sides(only: Sequence[str]) -> list[Side]:

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.stages [--customers 300] [--rounds 5] [--dense]
 
 Folds a simulated shop's log and tells microseconds of CPU: an event (without what silence owed
-before it), a decision point, a decision, a lesson; a stored row's way through one page view
-(unpacked, stepped, packed); and an event nobody listens to, with and without thirty parts more.
+before it), a decision point, a decision, a lesson, a snapshot; a stored row's way through one page
+view (unpacked, stepped, packed); and an event nobody listens to, with and without thirty parts
+more.
 ``--dense``: the same log at fifty events a second of event time, so that no days go by.
 
 Every round measures every stage, so that all of them have the same weather. The median of the
@@ -37,7 +38,12 @@ from models.events.event import Event
 from models.events.rejection import Rejected
 from models.events.times import iso
 from models.learning.lessons import Lesson
-from models.learning.snapshot import Snapshot, prior_snapshot
+from models.learning.snapshot import (
+    Snapshot,
+    decode_snapshot,
+    encode_snapshot,
+    prior_snapshot,
+)
 from models.learning.trainer import Trainer
 from models.parameters import load_parameters
 from models.plan import Plan, plan_for
@@ -134,6 +140,9 @@ def fold(events: list[Event], parameters: Parameters) -> tuple[Stopwatch, Custom
         0, rows, prior_snapshot(parameters), plan_for(parameters), _no_models
     )
     learn = stopwatch.timed("lesson", trainer.learn_next, only=lambda _, result: bool(result))
+    draw = stopwatch.timed("snapshot, drawn", trainer.draw)
+    encode = stopwatch.timed("snapshot, encoded", encode_snapshot)
+    decode = stopwatch.timed("snapshot, decoded", decode_snapshot)
 
     def teach(effects: list[Any]) -> None:
         for effect in effects:
@@ -141,7 +150,7 @@ def fold(events: list[Event], parameters: Parameters) -> tuple[Stopwatch, Custom
                 trainer.learn(effect)
                 while learn():
                     if trainer.is_due:
-                        part.adopt(trainer.draw())
+                        part.adopt(decode(*encode(draw())))
 
     latest_ms = offset = 0
     with watched(stopwatch):

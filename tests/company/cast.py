@@ -177,6 +177,26 @@ def people() -> Iterator[Said]:
     yield _did("mia", 140.5, "Customer Split", id="max")
 
 
+def dear() -> Iterator[Said]:
+    """Who is worth a call: by what they spend and owe, by the way they come, by what they did."""
+    yield from _bought("kate", *_every(6.0, 30.6, DAYS), paid=200.0)
+    yield _answered("kate", 60.5, 10)
+    yield _did("kate", 61.5, "Credit Assessed", score=90)
+    yield _did("kate", 300.5, "Credit Assessed", score=10)
+    # From the web to a social network; and now and then there.
+    yield from (*_bought("shana", 101.6), *_bought("sid", 101.7))
+    for day in _every(2.0, 100.5, 130):
+        yield Said(day, "page", {}, user="shana", channel="web")
+        yield Said(day, "page", {}, user="sid", channel="web")
+    for day in _every(1.0, 135.5, 200):
+        yield Said(day, "page", {}, user="shana", channel="social")
+        yield Said(day, "page", {}, user="sid", channel="social" if day < 139 else "web")
+    # Came to an event, and to none in the year after it.
+    yield from _bought("remy", *_every(30.0, 10.9, DAYS))
+    yield _did("remy", 25.5, "Event Attended", event_type="salon")
+    yield _answered("remy", 26.5, 8)
+
+
 ERASED = {"eli": "DELETE_ONLY", "eva": "SUPPRESS_WITH_DELETE", "emil": "DELETE_ONLY"}
 
 
@@ -215,6 +235,7 @@ def cast() -> list[Said]:
         *who_ran_into_something(),
         *on_points(),
         *people(),
+        *dear(),
         *erased(),
         *others(),
     )

@@ -47,6 +47,11 @@ OF_MOMENTS = {
     "class-changed": Example("olga", "cora", "has never bought"),
     "lifecycle-changed": Example("cora", "wim", "looked once"),
     "tier-changed": Example("vera", "cora", "has never bought"),
+    "channel-shifted": Example("shana", "sid", "was there for some days"),
+    "contact-due": Example("walt", "leo", "is not that dear"),
+    "calendar-day": Example("rita", "cora", "has never bought"),
+    "key-customer-changed": Example("kate", "rita", "spends little"),
+    "relationship-changed": Example("remy", "walt", "buys, and that is all"),
     "segment-entered": Example("rita", "cora", "is in none"),
     "segment-left": Example("rita", "cora", "is in none"),
     "time": Example("olga", "rita", "is never silent for so long"),
@@ -74,17 +79,25 @@ OF_TRIGGERS = {
     "interest-faded": Example("cora", "wim", "never had that much of it"),
     "became-advocate": Example("adam", "abel", "is loyal, and gave an 8"),
     "vip-slipping": Example("vera", "walt", "goes on as ever"),
+    "channel-shift": Example("shana", "sid", "was there for some days"),
+    "contact-due": Example("walt", "leo", "is not that dear"),
+    "anniversary": Example("rita", "olga", "is lost by then"),
+    "became-key-customer": Example("kate", "rita", "spends little"),
+    "key-customer-slipping": Example("kate", "remy", "goes on as ever"),
+    "relationship-fell": Example("remy", "walt", "buys, and that is all"),
     "became-vip": Example("walt", "hugo", "bought once, for a lot"),
 }
+
+RULES = [rule.name for rule in SHIPPED.triggers.triggers]
 
 
 def test_every_moment_and_every_trigger_has_its_example() -> None:
     """Whoever adds one says who shows it: see `tests.company.cast`."""
-    assert set(MOMENTS) == set(OF_MOMENTS)
-    assert {rule.name for rule in SHIPPED.triggers.triggers} == set(OF_TRIGGERS)
+    assert set() == set(MOMENTS) - set(OF_MOMENTS)
+    assert set() == set(RULES) - set(OF_TRIGGERS)
 
 
-@pytest.mark.parametrize("moment", OF_MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_moment_comes_for_one_and_not_for_another(moment: str) -> None:
     heard, example = told().heard, OF_MOMENTS[moment]
 
@@ -92,7 +105,7 @@ def test_a_moment_comes_for_one_and_not_for_another(moment: str) -> None:
     assert (moment, example.silent) not in heard, f"{example.silent} {example.because}"
 
 
-@pytest.mark.parametrize("trigger", OF_TRIGGERS)
+@pytest.mark.parametrize("trigger", RULES)
 def test_a_trigger_fires_for_one_and_not_for_another(trigger: str) -> None:
     fired, example = told().fired, OF_TRIGGERS[trigger]
 
@@ -155,15 +168,14 @@ def test_what_a_silent_till_sends_too_late_is_said_to_be_late() -> None:
 
 
 @pytest.mark.nightly
-def test_three_thousand_customers_change_nothing_of_what_is_said_of_the_cast() -> None:
+def test_three_hundred_customers_more_change_nothing_of_what_is_said_of_the_cast() -> None:
     from msgspec.structs import replace  # noqa: PLC0415
 
     from tests.company.company import SHOP  # noqa: PLC0415
 
-    whole: Told = replayed(log(replace(SHOP, customers=3_000, days=200)))
+    whole: Told = replayed(log(replace(SHOP, customers=300, days=200)))
 
-    for moment, example in OF_MOMENTS.items():
-        assert (moment, example.silent) not in whole.heard
-    for trigger, example in OF_TRIGGERS.items():
-        assert (trigger, example.silent) not in whole.fired
-    assert {kind for kind, _ in whole.fired} == set(OF_TRIGGERS)
+    heard = [one for one in MOMENTS if (one, OF_MOMENTS[one].silent) in whole.heard]
+    fired = [one for one in RULES if (one, OF_TRIGGERS[one].silent) in whole.fired]
+    assert ([], []) == (heard, fired)
+    assert {kind for kind, _ in whole.fired} == set(RULES)

@@ -30,7 +30,7 @@ from tests.contract.lives import heard_by, some_event
 from tests.contract.parts import ALL_ON, NAMING, every_part, present
 from tests.models.lines import START_MS, happened
 
-_UNHEARD = "Invoice Issued"
+_UNHEARD = "Lead Lost"
 
 
 def first(_scene: Scene) -> float:

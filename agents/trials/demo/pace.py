@@ -17,7 +17,7 @@ RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 500.0
 BEHIND_S = 0.25
 #: ... and while they are behind by this much, nothing is sent.
 BEHIND_MAX_S = 1.0
-SLOWER, FASTER, FASTER_AT_FIRST = 0.8, 1.04, 1.4
+SLOWER, FASTER, FASTER_AT_FIRST = 0.8, 1.04, 1.2
 
 
 class FollowedRate:
@@ -64,7 +64,7 @@ class PublishingPace:
         #: When how many were sent, since the workers' counts were last seen.
         self._course: deque[tuple[float, int]] = deque()
         self._seen_s = 0.0
-        self._sent_by_then = self._behind = 0
+        self._sent_by_then = 0
 
     def send(
         self, records: Iterable[ShopRecord], most_per_s: float, *, records_max: int = 0
@@ -94,7 +94,8 @@ class PublishingPace:
         """Return when the next step may go; when that was due."""
         self._tick()
         self._look(rate)
-        while rate.is_outrun(self._behind):
+        # Of what is sent by now: workers that are too busy to be asked are waited for, too.
+        while rate.is_outrun(self.sent - self._figures.accounted):
             sleep(STEP_S)
             self._tick()
             self._look(rate)
@@ -117,5 +118,4 @@ class PublishingPace:
         self._seen_s = counted_s
         while self._course and self._course[0][0] <= counted_s:
             self._sent_by_then = self._course.popleft()[1]
-        self._behind = max(self._sent_by_then - accounted, 0)
-        rate.seen(self._behind)
+        rate.seen(max(self._sent_by_then - accounted, 0))
