@@ -85,10 +85,10 @@ def _gates(facts: DeploymentFacts, when: str) -> Iterator[Finding]:
 def _kinds(counts: Mapping[str, int]) -> str:
     """The most frequent kinds, and how many decisions are of others."""
     told = _by_count(counts, most=_KINDS_TOLD)
-    others = sorted(counts.values(), reverse=True)[_KINDS_TOLD:]
-    if not others:
+    other_counts = sorted(counts.values(), reverse=True)[_KINDS_TOLD:]
+    if not other_counts:
         return told
-    return f"{told} and {sum(others):,} of {counted(len(others), 'other kind')}"
+    return f"{told} and {sum(other_counts):,} of {counted(len(other_counts), 'other kind')}"
 
 
 def _by_count(counts: Mapping[str, int], most: int | None = None) -> str:

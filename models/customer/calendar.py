@@ -9,12 +9,11 @@ at the customer's own hour, which spreads all customers over the day.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from math import nan
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs, MinuteOfDay
-from config.limits import NOT_NEGATIVE
 from config.parameters import Parameters, Section
 from config.zones import zone
 from models.customer.channels import preferred_hour
@@ -57,9 +56,9 @@ class CalendarParameters(Section, frozen=True):
     section = "calendar"
     open_tables = ("days",)
     enabled: bool
-    vip: Annotated[DurationMs, NOT_NEGATIVE]
-    potential: Annotated[DurationMs, NOT_NEGATIVE]
-    ordinary: Annotated[DurationMs, NOT_NEGATIVE]
+    vip: DurationMs
+    potential: DurationMs
+    ordinary: DurationMs
     begin: MinuteOfDay
     end: MinuteOfDay
     days: Written

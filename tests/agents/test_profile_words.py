@@ -11,7 +11,9 @@ from rich.console import Console
 
 from agents.words.profile import profile_in_words
 from models.customer.anomaly import Anomaly
+from models.customer.calendar import CalendarView
 from models.customer.cart import CartView
+from models.customer.channels import ChannelsView
 from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.consent_words import ConsentView, WordView
@@ -26,6 +28,7 @@ from models.customer.contacts import (
 from models.customer.engagement import EngagementView
 from models.customer.holdout import CONTROL, TREATED, HoldoutView
 from models.customer.identities import IdentityView, IdView
+from models.customer.key_customers import KeyView
 from models.customer.life_stages import CustomerClass, LifeStage
 from models.customer.lifecycle import LifecycleView
 from models.customer.loyalty import LoyaltyView
@@ -33,6 +36,7 @@ from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
 from models.customer.purchases import RfmView, RhythmView, Window
+from models.customer.relationship import Relationship, RelationshipView
 from models.customer.rfm import Segment
 from models.customer.risk import RiskBand, RiskView
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
@@ -486,6 +490,30 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "tier": (
         TierView(Tier.VIP, BEFORE, None, 0.81, {"frequency": 0.95}),
         [("value tier", "vip (score 0.81), since 2 days before")],
+    ),
+    "channels": (
+        ChannelsView("app", BEFORE, "web", {"web": 0.3, "app": 0.7}, 18, "Europe/Berlin"),
+        [
+            ("prefers", "app, since 2 days before, web before (app 70%, web 30%)"),
+            ("comes at", "18:00 to 19:00, Europe/Berlin"),
+        ],
+    ),
+    "calendar": (
+        CalendarView(BEFORE, None, None),
+        [("last contact", "2 days before")],
+    ),
+    "key_customer": (
+        KeyView(True, BEFORE, 83.5, 80, 70, 95, None),
+        [
+            (
+                "key customer",
+                "yes, since 2 days before: 84 (satisfaction 80, loyalty 70, power 95)",
+            )
+        ],
+    ),
+    "relationship": (
+        RelationshipView(3, Relationship.RESPONSIBLE, BEFORE, 2),
+        [("relationship", "responsible (level 3 of 5), since 2 days before, level 2 before")],
     ),
     "decisions": (
         (DecisionView("call", "phone", AS_OF, TREATED, str(Outcome.CLICKED)),),

@@ -151,7 +151,7 @@ def test_every_limit_of_a_parameter_is_kept_where_parameters_are_loaded(
 ) -> None:
     is_list = isinstance(shipped, tuple)
     if isinstance(shipped, dict):
-        name = f"{name}.{next(iter(shipped))}"
+        name = f"{name}.{next(iter(shipped), 'anything')}"
     for value in VALUES:
         of_all = limit in (ASCENDING, NOT_EMPTY)
         if isinstance(value, tuple) != of_all or limit.holds(value):

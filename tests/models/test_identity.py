@@ -140,7 +140,7 @@ def test_what_was_decided_for_the_person_stays_with_them() -> None:
     assert {"cart-abandoned": TEN + 65 * MINUTE_MS} == ada.read(CONTACTS).fired_ms
     assert {} == left.read(CONTACTS).fired_ms
     # It fell due while it was ada's.
-    assert [] == engine.run_due(left, "anon-1", TEN + 300 * MINUTE_MS, clock(300), _PLAN)
+    assert [] == fired(engine.run_due(left, "anon-1", TEN + 300 * MINUTE_MS, clock(300), _PLAN))
 
 
 def test_a_repeat_under_the_other_id_counts_once_for_the_person() -> None:
