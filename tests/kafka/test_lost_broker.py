@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -89,16 +88,12 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
         # In the middle of its work: with batches in hand, and more to come.
         deployment.wait("some is folded", lambda: deployment.folded() > len(records) / 20)
         broker.go_away()
-        gone_s = monotonic()
         everybody = (staying, leaving, deliverer)
         deployment.wait("all say so", lambda: all(map(_says_so, everybody)))
-        seen_s = monotonic() - gone_s
         lines, silence_s = _lines(staying), _silence_s(staying)
 
         # Whether it could finish what it had in hand depends on when it was told.
-        told_s = monotonic()
         assert leaving.stop() in (0, 1)
-        ended_s = monotonic() - told_s
         deployment.wait("the deliverer tells it, too", lambda: 0 < _silence_s(deliverer))
         before = _ages(staying)
         deployment.wait("ages grow", lambda: _ages(staying) > before)
@@ -109,9 +104,7 @@ def test_a_lost_broker_is_seen_and_what_waited_is_done_when_it_is_back(
         # The worker's own clock says for how long; no more than a line a second.
         assert _lines(staying) - lines <= _silence_s(staying) - silence_s + 1
         print(  # noqa: T201 - shown by pytest -s
-            f"\n{way}: all said 503 after {seen_s:.1f} s, a worker ended {ended_s:.1f} s after "
-            f"SIGTERM, another wrote {_lines(staying) - lines} lines in "
-            f"{_silence_s(staying) - silence_s:.0f} s"
+            f"\n{way}: {_lines(staying) - lines} lines in {_silence_s(staying) - silence_s:.0f} s"
         )
 
         broker.come_back()

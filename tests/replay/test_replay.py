@@ -55,10 +55,12 @@ def test_the_shop_has_something_of_everything(shop: list[bytes], whole: Outcome)
     for fate in ({*Fate} - {Fate.ERASED}) | {"deadLettered"}:
         assert summary.events[fate] > 0
     kinds = {rule.name for rule in PARAMETERS.triggers.triggers} | {NEXT_BEST_ACTION}
-    # Too few customers for too short a time for anybody to be at risk or lost, points to expire,
-    # or for three purchases of one who pays the full price of none.
+    # Too few customers for too short a time for anybody to be at risk or lost, for a year to pass,
+    # points to expire, or three purchases of one who pays the full price of none. Of all of these
+    # somebody tells in `tests.company`.
     rare = {"churn-risk", "silent-churn", "points-expiring", "price-dependent", "customer-lost"}
     rare |= {"drifting", "improved-for-them", "interest-faded", "risk-recovered", "vip-slipping"}
+    rare |= {"anniversary", "key-customer-slipping"}
     assert kinds - rare <= summary.triggers.keys() <= kinds
     assert summary.model_version > 1
     assert summary.nothing > 0
@@ -345,4 +347,4 @@ def test_what_a_day_has_taught_by_a_watermark_is_learnt_then() -> None:
 
     state = msgspec.json.decode(trainer.snapshot.trainer, type=TrainerState)
     assert 2 == trainer.snapshot.version
-    assert b'"search":[700,0]' in bytes(state.learners["acquisition"])
+    assert b'"search":[700,0,0]' in bytes(state.learners["acquisition"])
