@@ -64,7 +64,7 @@ CONSOLE = (
     Mutant(
         "a spreadsheet runs nothing of a list",
         "agents/console/pages/customer_lists.py",
-        'return f"\'{cell}" if cell.startswith(_FORMULA_SIGNS) else cell',
+        'return f"\'{cell}" if cell.startswith(_FORMULA_SIGNS) and not _is_number(cell) else cell',
         "return cell",
         "tests/agents/console/test_pages.py::test_a_spreadsheet_runs_nothing_of_a_list",
     ),
