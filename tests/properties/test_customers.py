@@ -53,7 +53,17 @@ from tests.properties.histories import (
 END_MS = START_MS + SPAN_MINUTES * MINUTE_MS
 #: What is decided on the way may differ: a decision once made is not recalled.
 DECIDED = ("lastTriggers", "nextDeadlineAt", "decisions", "lastMoments", "suppressions")
-FOUND_AT_LOOKS = {"customerClass", "stage", "band", "tier"}
+#: Of sections of what looks find, what is the same whenever they look. Hours, ranks and who is a
+#: key customer go by what others do by then, too.
+FOUND_AT_LOOKS = {
+    "lifecycle": {"customerClass", "stage"},
+    "risk": {"band"},
+    "tier": {"tier"},
+    "channels": {"shares", "zone"},
+    "calendar": {"contactedAt"},
+    "keyCustomer": {"credit"},
+    "relationship": {"level", "name"},
+}
 COOLDOWNS_MS = {rule.name: rule.cooldown for rule in PARAMETERS.triggers.triggers}
 
 
@@ -73,10 +83,10 @@ def _forget_since_when(view: dict[str, Any]) -> None:
     once all has come. An event that is later than `lifecycle.settle` comes after the look.
     """
     view["segments"] = [segment["name"] for segment in view["segments"]]
-    for name in ("lifecycle", "risk", "tier"):
+    for name, kept in FOUND_AT_LOOKS.items():
         if (found := view[name]) is not None:
-            view[name] = {k: v for k, v in found.items() if k in FOUND_AT_LOOKS}
-    for name in ("lifecycle", "risk", "segments", "tier"):
+            view[name] = {k: v for k, v in found.items() if k in kept}
+    for name in ("segments", *FOUND_AT_LOOKS):
         view["sections"].pop(name, None)
 
 

@@ -140,7 +140,8 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
     )
     assert decided | taught == effects
     # Thinning out takes a history of months, a word on points takes larger orders, to depend on
-    # prices takes three orders with a discount, and ranks take many customers.
+    # prices takes three orders with a discount, ranks take many customers, and years, contacts and
+    # channels take long.
     rare = {
         "silent-churn",
         "points-earned",
@@ -152,6 +153,12 @@ def test_the_logs_bring_about_everything_that_can_be() -> None:
         "improved-for-them",
         "became-vip",
         "vip-slipping",
+        "became-key-customer",
+        "key-customer-slipping",
+        "relationship-fell",
+        "anniversary",
+        "contact-due",
+        "channel-shift",
     }
     assert {rule.name for rule in PARAMETERS.triggers.triggers} - rare == kinds - rare
     assert kept(Row()).keys() == parts

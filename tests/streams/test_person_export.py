@@ -6,8 +6,11 @@ import msgspec
 import pytest
 
 from models.customer.acquisition import ACQUISITION
+from models.customer.calendar import CALENDAR
+from models.customer.channels import CHANNELS
 from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
+from models.customer.margins import MARGINS, SoldOrder
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -30,11 +33,15 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
             happened("Product Added", at(4), product_id="p", price=4.0, quantity=1),
         ]
     )
-    # What takes another id, a rule that names an event, or a cost that is nobody's.
+    # What takes another id, a rule that names an event, margins that differ, long habits, a contact
+    # that reached them, or a cost that is nobody's.
     row.edit(IDENTITIES).is_user = True
     row.edit(ACQUISITION).counted.append((at(5), 1))
     row.edit(NAMED_EVENTS).by_key["download"] = [at(6)]
     row.edit(IMPROVEMENTS).told_ms = at(7)
+    row.edit(MARGINS).orders.append(SoldOrder(at(), 1))
+    row.edit(CHANNELS).preferred = "app"
+    row.edit(CALENDAR).contacted_ms = at(8)
     told, *_ = of_row("ada", row)
 
     assert isinstance(told["parts"][part.name], dict)
