@@ -26,6 +26,9 @@ SHARE_OF_LISTS: Final = 0.03
 #: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
 #: nothing else uses CPU, and health has to be told.
 SHARE_OF_WAITING: Final = 0.005
+#: For each second in which the loop has nothing to do, a list of customers may have four, and then
+#: waits for one: it goes on in slices, and events that come end the idleness.
+LISTS_FOR_IDLE: Final = 4.0
 #: What can be saved up: who asks now and then never waits.
 SAVED_MAX_S: Final = 0.1
 #: What cannot be measured where it happens: aiohttp's own work on a request, the loop's on a
@@ -59,13 +62,13 @@ class WebTime:
         self._waited_s = waited_s
         self._unhurried_s = unhurried_s
         self._looked_s = float("-inf")
-        self._free_share = 1.0
+        self._was_behind = False
         self._spent_s = 0.0
         #: For connections and what comes by them, before anything is known of it.
         self.connections = Ration(self, SHARE_OF_CONNECTIONS)
         self.health = Ration(self, SHARE_OF_HEALTH)
         self.answers = Ration(self, SHARE_OF_ANSWERS)
-        self.lists = Ration(self, SHARE_OF_LISTS)
+        self.lists = Ration(self, SHARE_OF_LISTS, LISTS_FOR_IDLE)
 
     def cpu_s(self) -> float:
         """The CPU of this thread so far."""
@@ -86,23 +89,26 @@ class WebTime:
         """How long the loop had nothing to do that somebody waits for, so far."""
         return self._waited_s() + self._unhurried_s()
 
-    def free_share(self, at_s: float) -> float:
-        """What of the time in which the loop waits the port may have."""
+    def is_behind(self, at_s: float) -> bool:
+        """Whether the work is behind, as of the latest look at it; looks cost something."""
         if at_s - self._looked_s >= BEHIND_S:
             self._looked_s = at_s
-            self._free_share = SHARE_OF_WAITING if self._is_behind() else 1.0
-        return self._free_share
+            self._was_behind = self._is_behind()
+        return self._was_behind
 
     def spend(self, seconds: float) -> None:
         self._spent_s += seconds
 
 
 class Ration:
-    """A share of the loop's time, for one kind of answers."""
+    """A share of the loop's time, for one kind of answers. ``for_idle``: what they may have for
+    each second in which it has nothing to do, while the work is not behind.
+    """
 
-    def __init__(self, time: WebTime, share: float) -> None:
+    def __init__(self, time: WebTime, share: float, for_idle: float = 1.0) -> None:
         self._time = time
         self._share = share
+        self._for_idle = for_idle
         self._saved_s = SAVED_MAX_S
         self._others_s, self._waited_s = time.others_s, time.waited_s
         self._line = asyncio.Lock()
@@ -152,9 +158,10 @@ class Ration:
     def _earned_s(self) -> float:
         """What is left, with what was earned since the last look; below 0 is a debt."""
         others_s, waited_s = self._time.others_s, self._time.waited_s
-        free_share = self._time.free_share(others_s + waited_s)
+        is_behind = self._time.is_behind(others_s + waited_s)
+        of_waiting = SHARE_OF_WAITING if is_behind else self._for_idle
         self._saved_s += self._share * (others_s - self._others_s)
-        self._saved_s += free_share * (waited_s - self._waited_s)
+        self._saved_s += of_waiting * (waited_s - self._waited_s)
         self._saved_s = min(self._saved_s, SAVED_MAX_S)
         self._others_s, self._waited_s = others_s, waited_s
         return self._saved_s

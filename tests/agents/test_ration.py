@@ -7,6 +7,7 @@ import pytest
 
 from agents.ration import (
     BEHIND_S,
+    LISTS_FOR_IDLE,
     SAVED_MAX_S,
     SHARE_OF_ANSWERS,
     SHARE_OF_CONNECTIONS,
@@ -69,6 +70,17 @@ def test_the_time_in_which_nothing_happens_is_theirs_unless_the_work_is_behind()
 
         spent_s = spent_by_hammering(machine, wait)
         assert share * 40 == pytest.approx(spent_s - SAVED_MAX_S, rel=0.01)
+
+
+def test_a_list_may_have_more_of_an_idle_worker_and_no_more_of_one_that_is_behind() -> None:
+    for is_behind, share in ((False, LISTS_FOR_IDLE), (True, SHARE_OF_WAITING)):
+        machine = Machine(is_behind=is_behind)
+        for _ in range(2_000):
+            machine.waited_s += 0.02
+            while not machine.time.lists.is_owing:
+                machine.cpu_s += 0.001
+                machine.time.lists.charge(0.001)
+        assert share * 40 == pytest.approx(machine.time.spent_s - SAVED_MAX_S, rel=0.01)
 
 
 def test_work_that_nobody_waits_for_is_as_good_as_idle_time() -> None:

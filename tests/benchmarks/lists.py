@@ -19,6 +19,7 @@ from statistics import median
 from time import monotonic
 from urllib.parse import urlencode
 
+import orjson
 import redis
 
 from models.customer_list import ANSWER
@@ -68,7 +69,7 @@ def measure(deployment: Deployment, rounds: int) -> None:
                 status, body = workers[0].get(f"/customers?{urlencode(query)}", timeout_s=60.0)
                 spent_s = monotonic() - begun_s
             if status != 200:
-                raise RuntimeError(body.decode())
+                raise RuntimeError(orjson.loads(body)["message"])
             matched = ANSWER.decode(body).matched
             took.append((spent_s, sum(map(cpu_s, workers)) - before_s, max(waited_s)))
         seconds, cpu, wait = (median(column) for column in zip(*took, strict=True))
