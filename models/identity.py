@@ -48,7 +48,8 @@ class NotLinked(ValueError):
 
 class _Change(NamedTuple):
     """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``; one that
-    comes may be the first besides their own.
+    comes may be the first besides their own. ``is_counted``: by itself, before it comes or once it
+    is gone; one that goes so that another row of its id can come is not.
     """
 
     person: str
@@ -57,6 +58,7 @@ class _Change(NamedTuple):
     sign: int
     at_ms: int
     is_first: bool = False
+    is_counted: bool = True
 
 
 def advance(
@@ -114,9 +116,18 @@ def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan)
 
 
 def link(
-    row: Row, person: str, id_: str, joining: Row, at_ms: int, context: Context, plan: Plan
+    row: Row,
+    person: str,
+    id_: str,
+    joining: Row,
+    at_ms: int,
+    context: Context,
+    plan: Plan,
+    *,
+    is_counted: bool = True,
 ) -> list[Effect]:
     """Link ``id_`` to the person at ``at_ms``: ``joining``, its row, becomes one of theirs.
+    ``is_counted``: among all customers, by itself, up to now.
 
     Raises ``NotLinked`` for the person's own id, and for one that is linked to them already.
     """
@@ -131,17 +142,25 @@ def link(
     # the row was last read.
     row.ids = dict(sorted({**ids, id_: SubRow(at_ms, joining)}.items()))
     _take_over_timers(row, joining)
-    change = _Change(person, id_, joining, 1, at_ms, is_first)
+    change = _Change(person, id_, joining, 1, at_ms, is_first, is_counted)
     effects = _reunited(row, change, context, plan, IDENTITY_LINKED)
     _take_over_cell(row, was_counted, ids, person)
     return effects
 
 
 def split(
-    row: Row, person: str, id_: str, at_ms: int, context: Context, plan: Plan
+    row: Row,
+    person: str,
+    id_: str,
+    at_ms: int,
+    context: Context,
+    plan: Plan,
+    *,
+    is_counted: bool = True,
 ) -> tuple[Row, list[Effect]]:
     """Let ``id_`` leave the person at ``at_ms``; return its row, which is as if it had never been
-    linked, but that what was decided and taught meanwhile was the person's.
+    linked, but that what was decided and taught meanwhile was the person's. ``is_counted``: among
+    all customers, by itself, from now on.
 
     Raises ``NotLinked`` for the person's own id, and for one that is not linked to them.
     """
@@ -154,14 +173,29 @@ def split(
     row.ids = {other: sub for other, sub in row.ids.items() if other != id_}
     lost = _forget_labels(row, leaving, since_ms)
     _hand_back_outcomes(row, leaving)
-    effects = _reunited(
-        row, _Change(person, id_, leaving, -1, at_ms), context, plan, IDENTITY_SPLIT
-    )
+    change = _Change(person, id_, leaving, -1, at_ms, is_counted=is_counted)
+    effects = _reunited(row, change, context, plan, IDENTITY_SPLIT)
     if len(row.ids) == 1:
         # They ran for their own id all the while.
         row.take_timers(row.ids[person].row.packed_timers(), _TIMERS_OF_THE_PERSON)
         row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
     return leaving, [*effects, *lost]
+
+
+def relink(
+    row: Row, person: str, id_: str, anew: Row, said: tuple[int, int], context: Context, plan: Plan
+) -> list[Effect]:
+    """Have ``anew`` as the row of ``id_``, which is linked already: ``said`` are the time at which
+    it became another row, and since when it is linked.
+
+    Neither row is counted by itself among all customers: what the old one came to, by the clock of
+    this partition, need not be what the new one did, by that of its own.
+    """
+    at_ms, since_ms = said
+    left, effects = split(row, person, id_, at_ms, context, plan, is_counted=False)
+    with_labels_of(anew, left)
+    linked = link(row, person, id_, anew, since_ms, context, plan, is_counted=False)
+    return [*effects, *linked]
 
 
 def copy_of(row: Row) -> Row:
@@ -314,9 +348,10 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
                 beyond = dropped(Dropped.BOUND, waited, row.read(CHURN).points)
     _note_contamination(row, change, parameters)
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
+    counted = change.sign if change.is_counted else 0
     for part in touched:
         if part.is_on(parameters):
-            part.reunited(scene, before[part.code], change.other.read(part), change.sign)
+            part.reunited(scene, before[part.code], change.other.read(part), counted)
     scene.raise_moment(moment)
     return [*outcome(scene, plan), *beyond]
 

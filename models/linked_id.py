@@ -9,15 +9,19 @@ from config.parameters import Parameters
 from models import identity
 from models.claims import BY_LIMIT, claims_ids, owner_told
 from models.customer.consent import CONSENT
+from models.customer.consent import sums_of as sums_of_consent
 from models.customer.contacts import CONTACTS, OUTCOMES
 from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import BY_MERGE, IDENTITIES, Identities, keep_first, note_claim
+from models.customer.part import changed_sums
 from models.customer.row import NO_IDS, Row, SubRow, encode_row
 from models.customer.scene import Context
+from models.engine import Effect
 from models.events.event import Event
 from models.events.link_record import GRAFT, RELEASE, LinkRecord, LinkSaid, row_text
 from models.events.rejection import Reason, Rejected
 from models.events.times import LATEST_MS
+from models.learning.lessons import Tally
 from models.link_step import Stepped, passed_over, row_in
 from models.plan import Plan
 
@@ -32,7 +36,7 @@ def was_user(row: Row, event: Event, plan: Plan) -> bool:
     return bool(row.read(ENGAGEMENT).interactions or state.claimed)
 
 
-def began(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
+def began(row: Row, event: Event, plan: Plan) -> list[Effect]:
     """Note as what the id does something; what waited for that follows from it."""
     state = row.read(IDENTITIES)
     if event.identified:
@@ -69,7 +73,7 @@ def take_claim(row: Row, record: LinkRecord, plan: Plan) -> Stepped:
     note_claim(state.claims, said.person, record.at_ms, said.by, owner=said.owner)
     state.claims[said.person].is_sent_home = said.away
     keep_first(state.claims)
-    return Stepped(row, [*_settled(row, record.customer, record.at_ms, plan)])
+    return Stepped(row, _settled(row, record.customer, record.at_ms, plan))
 
 
 def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
@@ -87,7 +91,7 @@ def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
     return None
 
 
-def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
+def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[Effect]:
     """This id was nobody's but its own at a time; claims from before it are void. Who made them
     knows since when they claim it anew.
     """
@@ -104,7 +108,7 @@ def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
     return [*records, *_settled(row, record.customer, record.at_ms, plan)]
 
 
-def _forgotten(row: Row, record: LinkRecord, plan: Plan) -> list[LinkRecord]:
+def _forgotten(row: Row, record: LinkRecord, plan: Plan) -> list[Effect]:
     """A user has let go of this id: they claim too many."""
     row.edit(IDENTITIES).claims.pop(record.said.person, None)
     return _settled(row, record.customer, record.at_ms, plan)
@@ -139,9 +143,7 @@ def _owner(state: Identities, valid: Sequence[tuple[int, str]]) -> str:
     return "" if not first or state.claims[first].is_sent_home else first
 
 
-def _settled(
-    row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
-) -> list[LinkRecord]:
+def _settled(row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False) -> list[Effect]:
     """Whose this id is by now, and what has to be told of it. An id that has done nothing yet
     (``begins``: it is about to) waits: most never do, and cost nothing.
     """
@@ -155,8 +157,7 @@ def _settled(
         records = [grafted(row, id_, state, at_ms), *owner_told(state, id_)]
         if row.ids is NO_IDS:
             row.ids = {}
-        _share(row, id_, valid, plan)
-        return records
+        return [*records, *_share(row, id_, valid, at_ms, plan)]
     if state.is_leaving:
         return []
     if owner != state.person:
@@ -169,8 +170,7 @@ def _settled(
         state.is_leaving = True
         said = LinkSaid(id_, state.person, until=state.split_ms)
         return [LinkRecord(RELEASE, state.person, at_ms, said)]
-    _share(row, id_, valid, plan)
-    return []
+    return [*_share(row, id_, valid, at_ms, plan)]
 
 
 def grafted(
@@ -183,22 +183,26 @@ def grafted(
     return LinkRecord(GRAFT, state.person, at_ms, said)
 
 
-def _share(row: Row, id_: str, valid: Sequence[tuple[int, str]], plan: Plan) -> None:
+def _share(
+    row: Row, id_: str, valid: Sequence[tuple[int, str]], at_ms: int, plan: Plan
+) -> list[Tally]:
     """From when a second user claims a visitor's id on, what is done with it is its own."""
     state = row.edit(IDENTITIES)
     shared = _rivals(state, valid)
     if not shared or plan.parameters.identity.shared == "keep":
-        return
+        return []
     state.shared_ms = min(shared[0], state.shared_ms or shared[0])
-    if not state.is_apart:
-        whole, contacts = identity.copy_of(row), row.read(CONTACTS)
-        row.clear()
-        row.replace(IDENTITIES, state)
-        # Caps hold and a refusal stands, whoever uses it by now.
-        row.replace(CONTACTS, contacts)
-        keep_word(row, whole, plan)
-        row.ids = {id_: SubRow(state.since_ms, whole)}
-        state.is_apart = True
+    if state.is_apart:
+        return []
+    whole, contacts = identity.copy_of(row), row.read(CONTACTS)
+    row.clear()
+    row.replace(IDENTITIES, state)
+    # Caps hold and a refusal stands, whoever uses it by now.
+    row.replace(CONTACTS, contacts)
+    told = keep_word(row, whole, at_ms, plan)
+    row.ids = {id_: SubRow(state.since_ms, whole)}
+    state.is_apart = True
+    return told
 
 
 def _rivals(state: Identities, valid: Sequence[tuple[int, str]]) -> list[int]:
@@ -214,10 +218,15 @@ def _rivals(state: Identities, valid: Sequence[tuple[int, str]]) -> list[int]:
     ]
 
 
-def keep_word(row: Row, whole: Row, plan: Plan) -> None:
-    """Have what was agreed to or refused under this id, whenever that was."""
-    words = row.read(CONSENT), whole.read(CONSENT)
-    row.replace(CONSENT, CONSENT.united(words, plan.parameters))
+def keep_word(row: Row, whole: Row, at_ms: int, plan: Plan) -> list[Tally]:
+    """Have what was agreed to or refused under this id, whenever that was. Return what that changes
+    of the sums of all customers: an id that is shared is counted by itself.
+    """
+    before = row.read(CONSENT)
+    kept = CONSENT.united((before, whole.read(CONSENT)), plan.parameters)
+    row.replace(CONSENT, kept)
+    sums = changed_sums(((sums_of_consent(before), -1), (sums_of_consent(kept), 1)))
+    return [Tally(at_ms, CONSENT.name, 0, sums)] if sums else []
 
 
 def owner_of(row: Row) -> str:

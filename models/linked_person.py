@@ -12,7 +12,6 @@ from models.customer.scene import Context
 from models.engine import Effect, Fate
 from models.events.link_record import LEFT, LinkRecord, LinkSaid, row_text
 from models.events.rejection import Rejected
-from models.learning.lessons import Tally
 from models.link_step import Stepped, event_in, passed_on, passed_over, row_in
 from models.linked_id import grafted
 from models.plan import Plan
@@ -25,14 +24,16 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     said, person, joining = record.said, record.customer, row_in(record)
     if said.again and said.id not in row.ids:
         return []
-    state, came = row.read(IDENTITIES), _Came(person, record.at_ms, context, plan)
-    effects: list[Effect] = []
+    state = row.read(IDENTITIES)
     if said.id in row.ids:
-        left, effects = identity.split(row, person, said.id, record.at_ms, context, plan)
-        effects = came.as_it_decides(state, effects, left, -1)
-        joining = identity.with_labels_of(joining, left)
-    linked = identity.link(row, person, said.id, joining, said.since, context, plan)
-    effects += came.as_it_decides(state, linked, joining, 1)
+        times = record.at_ms, said.since
+        effects = identity.relink(row, person, said.id, joining, times, context, plan)
+        # It is counted with whom they are counted with, before and after.
+        effects = [] if state.is_mirror else effects
+    else:
+        came = _Came(person, record.at_ms, context, plan)
+        linked = identity.link(row, person, said.id, joining, said.since, context, plan)
+        effects = came.as_it_decides(state, linked, joining, 1)
     effects += passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
     claim = state.claimed.get(said.id)
@@ -124,14 +125,12 @@ class _Came(NamedTuple):
     def as_it_decides(
         self, state: Identities, effects: list[Effect], other: Row, sign: int
     ) -> list[Effect]:
-        """Of somebody who is another's id only what corrects the sums of all customers. Once they
-        leave, that one knows no more of it, and all is told when they are their own again: until
-        then only that the ``other`` id is counted no more by itself, or is again.
+        """Of somebody who is another's id only that the ``other`` id is counted no more by itself
+        among all customers, or is again. What it makes of them is told by that one, who has them
+        as they were, by another clock; or by themselves, once they are their own again.
         """
         if not state.is_mirror:
             return effects
-        if not state.is_leaving:
-            return [effect for effect in effects if isinstance(effect, Tally)]
         return [*identity.uncounted(other, self.person, sign, self.at_ms, self.context, self.plan)]
 
 

@@ -55,7 +55,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     """`engine.step` for anybody: of a person with several ids, or an id of another's, too."""
     if was_user(row, event, plan):
         row.edit(IDENTITIES).is_user = True
-    state, begun, effects = row.read(IDENTITIES), list[LinkRecord](), list[Effect]()
+    state, begun, effects = row.read(IDENTITIES), list[Effect](), list[Effect]()
     whose = state.is_apart, state.is_mirror
     if state.claims:
         # They may have waited for it to begin.
@@ -67,7 +67,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
             # From before it was shared, so it is the first user's.
             whole = row.ids[event.customer].row
             fate = identity.mirror(whole, event.customer, event, context, plan)
-            keep_word(row, whole, plan)
+            effects += keep_word(row, whole, event.occurred_at_ms, plan)
         elif row.ids is not NO_IDS:
             fate, effects = identity.advance(row, event.customer, event, context, plan)
         else:
@@ -75,7 +75,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     except Rejected as refused:
         counted = recounted(row, *whose, event.occurred_at_ms)
         return Stepped(row, [*_because_of(event, begun), *counted], refused=refused)
-    records = list[LinkRecord]()
+    records = list[Effect]()
     if fate is Fate.APPLIED:
         records = [*began(row, event, plan), *passed_on(state, event), *told(row, event, plan)]
     begun, records = _because_of(event, begun), _because_of(event, records)
@@ -83,15 +83,15 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
     return Stepped(row, [*begun, *effects, *records, *counted], fate)
 
 
-def _because_of(cause: Event | LinkSaid, records: list[LinkRecord]) -> list[LinkRecord]:
+def _because_of(cause: Event | LinkSaid, effects: list[Effect]) -> list[Effect]:
     """What history says of whose an id is stays history, however far it is told; an event that is
     passed on says so itself.
     """
     if cause.historical:
-        for record in records:
-            if record.kind != FORWARDED:
-                record.said = msgspec.structs.replace(record.said, historical=True)
-    return records
+        for effect in effects:
+            if isinstance(effect, LinkRecord) and effect.kind != FORWARDED:
+                effect.said = msgspec.structs.replace(effect.said, historical=True)
+    return effects
 
 
 def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
@@ -104,7 +104,7 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
         stepped = _taken(row, record, context, plan)
     finally:
         context.is_rehearsal = was_rehearsal
-    _because_of(record.said, [one for one in stepped.effects if isinstance(one, LinkRecord)])
+    _because_of(record.said, stepped.effects)
     # A row that was copied on the way, to be sent, takes itself for packed.
     stepped.row.edit(IDENTITIES)
     stepped.effects.extend(before.changed_to(Headcount.of(stepped.row), record.at_ms))
@@ -116,7 +116,7 @@ def _taken(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Steppe
         case "link":
             return take_claim(row, record, plan)
         case "unlink":
-            return Stepped(row, [*take_unlink(row, record, plan)])
+            return Stepped(row, take_unlink(row, record, plan))
         case "graft":
             return Stepped(row, take_graft(row, record, context, plan))
         case "forwarded":

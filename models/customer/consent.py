@@ -381,7 +381,7 @@ def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -
         CONSENT.tell(scene, sums)
 
 
-def _sums(state: Consent) -> list[Sum]:
+def sums_of(state: Consent) -> list[Sum]:
     """What all customers' sums hold of one."""
     shares = _standing(state).shares.items()
     return [(f"{share}:{'granted' if word else 'revoked'}", NO_DAY, 1) for share, word in shares]
@@ -391,7 +391,7 @@ def _reunited(scene: Scene, before: Consent, other: Consent, sign: int) -> None:
     if _standing(scene.row.read(CONSENT)) != _standing(before):
         # What was decided for one id may be refused under another.
         scene.raise_moment(CONSENT_CHANGED)
-    CONSENT.tell_anew(scene, before, other, sign, _sums)
+    CONSENT.tell_anew(scene, before, other, sign, sums_of)
 
 
 def _moves(before: bool | None, after: bool | None) -> Iterator[tuple[str, int]]:

@@ -172,7 +172,8 @@ class Part(Kept[S]):
     registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
     called when the row's state was made anew in this way, because ``other``, an id's state, came
     (sign 1) or went (-1), with the state ``before``: it sets the timers that follow from the
-    state, and tells of all customers what that changed.
+    state, and tells of all customers what that changed. The sign is 0 for an id that is counted
+    with this customer all the while, and only has another row by now.
     """
 
     about: str
