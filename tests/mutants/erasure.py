@@ -63,11 +63,11 @@ ERASURE = (
         "tests/streams/test_auditing_erased.py::test_whatever_else_is_not_theirs_differs",
     ),
     Mutant(
-        "what an id adds is told once, also while its person leaves another",
+        "who is another's id tells nothing of what an id of theirs makes of them",
         "models/linked_person.py",
-        "        if not state.is_leaving:",
-        "        if True:",
-        "tests/models/test_holdout_of_persons.py"
-        "::test_what_is_told_of_all_customers_is_what_each_has_told",
+        "        if not state.is_mirror:\n            return effects\n        return [*identity",
+        "        if True:\n            return effects\n        return [*identity",
+        "tests/models/test_segments_of_persons.py"
+        "::test_the_sums_of_every_part_are_those_of_the_rows",
     ),
 )
