@@ -33,7 +33,7 @@ from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
 from streams.store_keys import customer_key, trigger_stream
 from tests.kafka.deployment import Deployment, orderly_shop
-from tests.kafka.exactness import assert_exact, assert_replayed
+from tests.kafka.exactness import assert_exact, assert_replayed, stored_rows
 from tests.kafka.proxy import Proxy
 from tests.kafka.worker import Worker
 
@@ -97,6 +97,10 @@ def test_folding_goes_on_without_redis_and_redis_gets_everything_later(
 
         store.start()
         deployment.wait("all is read", deployment.is_drained)
+        # They come after decisions, in the time that folding leaves.
+        with redis.Redis.from_url(store.url) as client:
+            keys = [customer_key(deployment.settings, one) for one in stored_rows(deployment)]
+            deployment.wait("profiles are back", lambda: client.exists(*keys) == len(keys))
         assert_exact(deployment, published=len(records))
         missed = set(_triggers(deployment)) - delivered
         assert missed
