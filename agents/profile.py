@@ -49,9 +49,10 @@ if TYPE_CHECKING:
 
 #: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
-#: Records folded before everything else gets a turn: heartbeats, health, and what ingest wrote and
-#: fetched meanwhile. Where days pass, some of them take milliseconds each.
-RECORDS_PER_TURN = 50
+#: Records folded before heartbeats, health answers and ingest get a turn. Not fewer: of a history
+#: that is published while it is read, ingest would see a topic's next records before those of
+#: another that are older, and these would be late.
+RECORDS_PER_TURN = 500
 #: Effects wait for the end of their batch no longer than this: where days pass, or the worker is
 #: behind, to fold one takes several times as long.
 EFFECTS_WAIT_S = 0.1
