@@ -11,6 +11,7 @@ import pytest
 
 import agents.customer_lists
 from agents.customer_lists import CustomerLists
+from agents.ration import LOOK_S, Ration, WebTime
 from agents.web.lists import answer
 from agents.web.segments import SegmentAnswers
 from agents.web.server import LiveCustomers, Readiness, routes, serving
@@ -57,7 +58,7 @@ def opened(number: int, clock_ms: int = CLOCK_MS) -> OwnedPartition:
 class Worker:
     """A worker's side of lists: the partitions it has, and where it is asked."""
 
-    def __init__(self, *numbers: int) -> None:
+    def __init__(self, *numbers: int, ration: Ration | None = None) -> None:
         snapshots = SnapshotStore(SETTINGS, PRIOR)
         self.partitions = OwnedPartitions(snapshots, SETTINGS, PLAN, Metrics())
         self.partitions._owned = {number: opened(number) for number in numbers}
@@ -69,6 +70,7 @@ class Worker:
             self.owners,
             PARTITIONS,
             away=lambda: self.away,
+            ration=ration,
             headers=SETTINGS.web_headers,
         )
 
@@ -366,6 +368,25 @@ def test_a_list_leaves_the_event_loop_its_turns() -> None:
 
     asyncio.run(run())
     assert turns >= len(CUSTOMERS)
+
+
+def test_a_list_of_few_customers_waits_for_its_share_of_time_as_well() -> None:
+    """Whoever asks for short lists without a pause would have all of a worker's time."""
+    idle_s = 0.0
+    time = WebTime(cpu_s=lambda: 0.0, waited_s=lambda: idle_s)
+    worker = Worker(0, 1, 2, 3, ration=time.lists)
+    told(worker)
+
+    async def run() -> int:
+        nonlocal idle_s
+        time.lists.charge(1.0)
+        making = asyncio.create_task(worker.lists.over_all(question(PARAMETERS), None, {}))
+        _, is_waiting = await asyncio.wait([making], timeout=5 * LOOK_S)
+        idle_s += 1.0
+        await making
+        return len(is_waiting)
+
+    assert 1 == asyncio.run(run())
 
 
 def test_a_list_that_takes_too_long_names_what_it_did_not_look_at(
