@@ -68,6 +68,10 @@ def event_of(
     if nobody is None:
         customer, identified = identity(line, is_blocked)
         properties = _properties(kind, line.properties)
+        instead = kind.declared.instead
+        if instead is not None and (other := instead(properties)) is not None:
+            name, kind = other[0], KIND_BY_NAME[other[0]]
+            properties = kind.declared.shape(**other[1])
     else:
         properties = _properties(kind, line.properties)
         customer, identified = _identity_or(line, is_blocked, nobody(properties))

@@ -5,13 +5,14 @@ after all is an order, and one that is cancelled after it was paid is none. What
 stays given back until the order is paid anew.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from config.duration import DAY_MS
+from config.names import folded
 from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.row import State
@@ -40,6 +41,10 @@ _NUMBER_MAX = 1e12
 _ITEM_BITS = 32
 
 
+def _named(field: str, *aliases: str) -> dict[str, str]:
+    return dict.fromkeys(aliases, field)
+
+
 class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     """A product of an order, or of what is given back of it. A price or a quantity that is not a
     number is not known; a quantity that is not known is one. ``category`` is looked at where one
@@ -52,6 +57,11 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     price: float | str | None = None
     quantity: float | str | None = None
     category: Any = None
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("product_id", "item_id"),
+        **_named("variant", "item_variant", "variant_id"),
+        **_named("category", "item_category"),
+    }
 
     @property
     def key(self) -> int:
@@ -95,8 +105,40 @@ def number_or_none(value: float | str | None) -> float | None:
     return number if 0.0 <= number <= _NUMBER_MAX else None
 
 
+#: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
+_IDS: Final = ("transaction_id", "order_number", "increment_id")
+_LISTS: Final = ("items", "line_items")
+_CURRENCIES: Final = ("currency_code", "order_currency", "presentment_currency")
+_TOTALS: Final = (
+    *("total_price", "grand_total", "order_total", "total_amount", "order_value", "order_amount"),
+    *("amount", "value", "$value"),
+)
+_REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal")
+_PARTIAL: Final = ("is_partial", "partial_refund", "refund_type", "type")
+#: What only a part of an order has, and what may be a sum of several refunds.
+_PARTS: Final = (
+    *("amount_refunded", "total_refunded", "refunds", "product_id", "sku", "price", "quantity"),
+)
+_HOLDERS: Final = ("properties", "ecommerce", "order")
+#: What a system says of an order that is none, or is none any more.
+_ENDED: Final = {
+    **dict.fromkeys(
+        (
+            *("cancelled", "canceled", "voided", "void", "failed", "declined", "rejected"),
+            *("expired", "abandoned", "draft", "checkoutdraft", "trash", "deleted"),
+        ),
+        CANCELLED,
+    ),
+    **dict.fromkeys(("refunded", "fullyrefunded"), REFUNDED),
+}
+_STATUSES: Final = ("status", "order_status", "financial_status", "payment_status")
+
+
 class OrderNews(Struct, frozen=True, omit_defaults=True):
-    """An order placed or changed; at least one of the amounts must be there."""
+    """An order placed or changed; at least one of the amounts must be there.
+
+    With a status such as ``cancelled``, ``failed`` or ``refunded`` it is news of that.
+    """
 
     order_id: Text | None = None
     revenue: Amount | None = None
@@ -105,11 +147,32 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     currency: str | None = None
     coupon: str | None = None
     products: tuple[Product, ...] | None = None
+    status: str | None = None
+    order_status: str | None = None
+    financial_status: str | None = None
+    payment_status: str | None = None
+    test: Any = None
     #: They only say what a part of the order is worth, should it be given back.
     dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("order_id", *_IDS, "id"),
+        **_named("subtotal", "subtotal_price"),
+        **_named("total", *_TOTALS),
+        **_named("currency", *_CURRENCIES),
+        **_named("products", *_LISTS),
+        **_named("coupon", "coupon_code", "discount_code", "promo_code"),
+        **_named("test", "is_test", "test_order"),
+    }
+    holders: ClassVar[tuple[str, ...]] = _HOLDERS
 
     def __post_init__(self) -> None:
         _limit(self)
+        said = [folded(getattr(self, name) or "") for name in _STATUSES]
+        ended = next((one for one in said if one in _ENDED), None)
+        for name in _STATUSES:
+            force_setattr(self, name, None)
+        force_setattr(self, "status", ended)
+        force_setattr(self, "test", True if _is_said(self.test) else None)
 
     @property
     def amount(self) -> float | None:
@@ -137,16 +200,33 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     products: tuple[Product, ...] | None = None
     #: A code such as ``damaged``; anything else may be personal.
     reason: str | None = None
+    # What says that it is a part, though not how much.
+    partial: Any = None
+    part: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+    in_any_case: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = True
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("order_id", *_IDS),
+        **_named("total", *_REFUND_TOTALS),
+        **_named("currency", *_CURRENCIES),
+        **_named("products", *_LISTS, "refund_line_items", "refunded_items", "refunded_products"),
+        **_named("partial", *_PARTIAL),
+        **_named("part", *_PARTS),
+    }
+    holders: ClassVar[tuple[str, ...]] = (*_HOLDERS, "refund")
 
     def __post_init__(self) -> None:
         _limit(self)
+        is_part = not self.products and (self.part is not None or _is_partial(self.partial))
+        force_setattr(self, "part", None)
         force_setattr(self, "reason", code(self.reason))
         # Under whichever name, for a part that is taken for the whole is a purchase lost.
         said = (self.total, self.refund_amount, self.amount, self.value)
         force_setattr(self, "total", next((one for one in said if one is not None), None))
         for name in ("refund_amount", "amount", "value"):
             force_setattr(self, name, None)
+        force_setattr(self, "partial", True if is_part and self.stated is None else None)
 
     @property
     def stated(self) -> float | None:
@@ -173,13 +253,43 @@ class OrderCancellation(Struct, frozen=True, omit_defaults=True):
         force_setattr(self, "reason", code(self.reason))
 
 
+def _is_said(said: Any) -> bool:
+    """Whether it is a yes, as such or as a text."""
+    return str(said).strip().lower() in ("true", "1", "yes")
+
+
+def _is_partial(said: Any) -> bool:
+    """Whether it says partial: by a yes, or by a word with that in it."""
+    return _is_said(said) or (isinstance(said, str) and "partial" in folded(said))
+
+
 def _limit(news: OrderNews | OrderRefund) -> None:
     products = news.products
     if products is not None and len(products) > PRODUCTS_MAX:
         force_setattr(news, "products", products[:PRODUCTS_MAX])
 
 
+def _check_refund(news: OrderRefund) -> None:
+    if news.partial:
+        raise Rejected(
+            Reason.REQUIRED_MISSING,
+            "$.properties.total",
+            "a part of an order is given back, and it is not said how much",
+            "give the amount in total, or what was given back in products",
+        )
+
+
 def _check_amount(news: OrderNews) -> None:
+    if news.test:
+        raise Rejected(
+            Reason.OUT_OF_RANGE, "$.properties.test", "a test is no purchase", "leave out tests"
+        )
+    if news.status is not None:
+        if news.order_id is None:
+            raise Rejected(
+                Reason.REQUIRED_MISSING, "$.properties.order_id", "which order has ended"
+            )
+        return
     if news.amount is None:
         raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
 
@@ -188,9 +298,15 @@ def _stated(name: str) -> dict[str, Any]:
     return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
 
 
+def _ended(news: OrderNews) -> tuple[str, dict[str, Any]] | None:
+    """The event that it is if the order has ended by it."""
+    return None if news.status is None else (_ENDED[news.status], {"order_id": news.order_id})
+
+
 _NEWS = EventType(
     shape=OrderNews,
     check=_check_amount,
+    instead=_ended,
     rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
     value=lambda news: news.amount,
 )
@@ -198,7 +314,10 @@ EVENTS = {
     COMPLETED: _NEWS,
     UPDATED: _NEWS,
     REFUNDED: EventType(
-        shape=OrderRefund, value=lambda refund: refund.stated, code=lambda refund: refund.reason
+        shape=OrderRefund,
+        check=_check_refund,
+        value=lambda refund: refund.stated,
+        code=lambda refund: refund.reason,
     ),
     CANCELLED: EventType(shape=OrderCancellation, code=lambda cancelled: cancelled.reason),
 }

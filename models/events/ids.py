@@ -62,6 +62,11 @@ def is_no_thing(text: str) -> bool:
     return _is_one_of(_NOTHINGS, text)
 
 
+def is_word_for_nothing(text: str) -> bool:
+    """Whether ``text`` is a word that stands where there is no value; 0 is a value."""
+    return text.strip().lower() in _NOTHINGS
+
+
 def _is_one_of(words: frozenset[str], text: str) -> bool:
     if text[:1] in QUOTES:
         # An empty text, too.

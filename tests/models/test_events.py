@@ -162,8 +162,8 @@ REFUSALS = {
         Reason.WRONG_TYPE,
         "$.properties.revenue",
     ),
-    "revenue with its currency": (
-        said("Order Completed", revenue="€25"),
+    "revenue with the sign of several currencies": (
+        said("Order Completed", revenue="¥25"),
         Reason.WRONG_TYPE,
         "$.properties.revenue",
     ),

@@ -205,7 +205,7 @@ OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("Order Completed", {"revenue": "25,00"}, True),
     ("Order Completed", {"revenue": "1.234,50"}, True),
     ("Order Completed", {"revenue": "25,000"}, False),
-    ("Order Completed", {"revenue": "€25"}, False),
+    ("Order Completed", {"revenue": "¥25"}, False),
     ("Order Completed", {"revenue": "-5"}, False),
     ("Order Completed", {"revenue": "9" * 13}, False),
     ("Order Completed", {"revenue": 5, "currency": ""}, True),
