@@ -5,7 +5,6 @@ from typing import Final
 
 from config.duration import DAY_MS
 from config.parameters import Money
-from models.events.ids import is_word_for_nothing
 
 #: The largest single amount, in minor units: sums of amounts must fit in 64 bits.
 AMOUNT_MINOR_MAX = 10**15
@@ -50,7 +49,7 @@ def code_of(named: str | None) -> str:
     `NO_CURRENCY` for what is none.
     """
     text = (named or "").strip().upper()
-    text = "" if is_word_for_nothing(text) else SIGNS.get(text, text)
+    text = SIGNS.get(text, text)
     return text if not text or (len(text) == _CODE_LENGTH and text.isalpha()) else NO_CURRENCY
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from models.events.ids import is_word_for_nothing
 from models.events.leniency import is_nothing, plain
 from models.events.numbers import DECIMAL, number_in
 from models.events.rejection import Reason, Rejected
@@ -50,7 +51,7 @@ def currency_text(value: Any) -> str | None:
     """What is said of a currency, as text; None for nothing. What is no text is no currency, and
     not the shop's.
     """
-    if is_nothing(value):
+    if is_nothing(value) or (isinstance(value, str) and is_word_for_nothing(value)):
         return None
     return plain(value) if isinstance(value, str) else NO_CURRENCY
 

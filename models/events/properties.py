@@ -37,6 +37,7 @@ from config.names import folded
 from models.events.foreign import UNREADABLE
 from models.events.ids import (
     SURELY_SHORT,
+    USUAL_NOTHINGS,
     customer_id_text,
     is_no_thing,
     is_nobody,
@@ -199,7 +200,7 @@ class _Object:
                 return False
         for value in self._texts(properties):
             # Less than "!": empty, or it begins with a blank.
-            if value is not None and value < "!":
+            if value is not None and (value < "!" or value in USUAL_NOTHINGS):
                 return False
         # One look for all of them: most events have none.
         if self._is_spelt_otherwise(raw) and self._lacks_what_is_there(properties, raw):
@@ -325,6 +326,8 @@ def _reader(field: msgspec.inspect.Field, *, is_exact: bool) -> Callable[[Any, s
 def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if not is_needed and isinstance(value, str) and is_word_for_nothing(value):
+        return None
     fits = isinstance(value, str) and (length_max is None or len(value) <= length_max)
     if fits or (is_needed and isinstance(value, str)):
         return plain(value)

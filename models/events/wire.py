@@ -81,6 +81,8 @@ class Line(Struct, rename="camel"):
     previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
+    # Of an identify; only looked through for a no.
+    traits: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
     source: Source | None = None
     position: Position | None = None
@@ -251,7 +253,7 @@ def _lenient_line(raw: bytes) -> Line:
         previous_id=fields.get("previousId"),
         timestamp=_moment(fields, tree),
     )
-    for name in ("properties", "logFormat", "receivedAt"):
+    for name in ("properties", "traits", "logFormat", "receivedAt"):
         if name in fields:
             setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
     line.context = _context(fields.get("context"))

@@ -271,6 +271,11 @@ def test_how_many_of_what_is_never_a_guess(said: dict[str, Any]) -> None:
     assert refusal("Product Added", said).reason in (Reason.WRONG_TYPE, Reason.OUT_OF_RANGE)
 
 
+@pytest.mark.parametrize("word", ["N/A", "null", "undefined", "NONE", "Not Set"])
+def test_a_coupon_that_was_never_filled_in_is_none(word: str) -> None:
+    assert admitted(COMPLETED, order_id="o", revenue=5, coupon=word).properties.coupon is None
+
+
 def test_truth_values_may_be_texts() -> None:
     said = {"kind": "ces", "score": 6, "higher_is_better": "true"}
 
