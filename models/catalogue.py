@@ -190,7 +190,8 @@ _SOUNDS_LIKE: Mapping[str, Callable[[str], object]] = {
         r"|^returned (order|item|product)s?$",
         "Order Cancelled": r"^order (was |has been )?"
         r"(void|fail|delet|reject|declin|expir|trash)\w*$",
-        "Ticket Updated": r"^(ticket|case|conversation)s? ((auto|automatically|was|sla|comment|reply|agent) )*"
+        "Ticket Updated": r"^(ticket|case|conversation)s? "
+        r"((auto|automatically|was|sla|comment|reply|agent) )*"
         r"(clos|solv|resolv|merg|delet|spam|escalat|reopen|repl|assign|answer|updat|status|priorit"
         r"|sla|breach|creat|open)\w*",
         "Survey Responded": r"\b(nps|csat|ces|survey|satisfaction)( (?!question)\w+)* "

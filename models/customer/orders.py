@@ -6,6 +6,7 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Final, NamedTuple
 
 from msgspec import Struct, field
@@ -164,15 +165,17 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
         **_named("test", "is_test", "test_order"),
     }
     holders: ClassVar[tuple[str, ...]] = _HOLDERS
+    as_is: ClassVar[frozenset[str]] = frozenset(_STATUSES)
 
     def __post_init__(self) -> None:
         _limit(self)
-        said = [folded(getattr(self, name) or "") for name in _STATUSES]
-        ended = next((one for one in said if one in _ENDED), None)
-        for name in _STATUSES:
-            force_setattr(self, name, None)
-        force_setattr(self, "status", ended)
-        force_setattr(self, "test", True if _is_said(self.test) else None)
+        said = _statuses_of(self)
+        if said != _NO_STATUSES:
+            force_setattr(self, "status", _ended_by(said))
+            for name in _STATUSES[1:]:
+                force_setattr(self, name, None)
+        if self.test is not None:
+            force_setattr(self, "test", True if _is_said(self.test) else None)
 
     @property
     def amount(self) -> float | None:
@@ -253,6 +256,16 @@ class OrderCancellation(Struct, frozen=True, omit_defaults=True):
         force_setattr(self, "reason", code(self.reason))
 
 
+_statuses_of: Final = attrgetter(*_STATUSES)
+_NO_STATUSES: Final = (None,) * len(_STATUSES)
+
+
+def _ended_by(said: Sequence[str | None]) -> str | None:
+    """The first status by which an order has ended."""
+    words = (folded(one or "") for one in said)
+    return next((word for word in words if word in _ENDED), None)
+
+
 def _is_said(said: Any) -> bool:
     """Whether it is a yes, as such or as a text."""
     return str(said).strip().lower() in ("true", "1", "yes")
@@ -303,11 +316,33 @@ def _ended(news: OrderNews) -> tuple[str, dict[str, Any]] | None:
     return None if news.status is None else (_ENDED[news.status], {"order_id": news.order_id})
 
 
+#: Stricter than what is understood: any status is that of an order with a digit in its id.
+_WHICH_HAS_ENDED: Final = {
+    "if": {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"type": "string"}}} for name in _STATUSES
+        ]
+    },
+    "then": {
+        "required": ["order_id"],
+        "properties": {
+            "order_id": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 1},
+                    {"type": "string", "pattern": "[1-9]"},
+                ]
+            }
+        },
+    },
+}
 _NEWS = EventType(
     shape=OrderNews,
     check=_check_amount,
     instead=_ended,
-    rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
+    rules={
+        "anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")],
+        "allOf": [{"properties": {"test": {"enum": [False, None]}}}, _WHICH_HAS_ENDED],
+    },
     value=lambda news: news.amount,
 )
 EVENTS = {
@@ -316,6 +351,11 @@ EVENTS = {
     REFUNDED: EventType(
         shape=OrderRefund,
         check=_check_refund,
+        rules={
+            "allOf": [
+                {"properties": {"partial": {"enum": [False, None]}, "part": {"type": "null"}}}
+            ]
+        },
         value=lambda refund: refund.stated,
         code=lambda refund: refund.reason,
     ),
