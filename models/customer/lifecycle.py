@@ -57,7 +57,7 @@ from models.customer.part import (
 )
 from models.customer.purchases import overdue_at, purchases
 from models.customer.scene import Scene
-from models.customer.scores import worth
+from models.customer.scores import lifetime_worth
 from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
@@ -368,7 +368,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
         LIFECYCLE_CHANGED: "the customer is at another stage of the lifecycle than before",
     },
     offers=(customer_class,),
-    reads=(engagement, is_visitor, margin_share, overdue_at, purchases, worth),
+    reads=(engagement, is_visitor, lifetime_worth, margin_share, overdue_at, purchases),
     facts=FACTS,
     sections=(
         ProfileSection(

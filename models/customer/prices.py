@@ -258,9 +258,9 @@ def full_price_share(scene: Scene) -> float | None:
     if not PRICES.is_on(scene.parameters):
         return None
     from_depth = scene.parameters.of(PriceParameters).discounted_from
-    bought = full = 0
+    at_ms, bought, full = scene.at_ms, 0, 0
     for one in scene.row.read(PRICES).orders:
-        if one.is_purchase and scene.at_ms - _YEAR_MS < one.placed_at_ms <= scene.at_ms:
+        if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
             bought += 1
             full += not one.has_coupon and one.depth < from_depth
     return full / bought if bought else None

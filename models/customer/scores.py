@@ -22,7 +22,15 @@ from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
 from models.learning.scoring import assessed, score
 from models.learning.silent import has_rhythm, silent_churn
-from models.learning.value import Expectation, ValueView, expect, value
+from models.learning.value import (
+    Expectation,
+    Lifetime,
+    ValueView,
+    expect,
+    expected_spend,
+    lifetime,
+    value,
+)
 
 
 def seen(scene: Scene) -> Seen | None:
@@ -92,6 +100,16 @@ def _expected(_scene: Scene) -> dict[float, Expectation | None]:
     return {}
 
 
+def expected_spend_90d(scene: Scene) -> float | None:
+    """The spend expected within 90 days, in minor units; None before there is a model, and for
+    customers without a purchase.
+    """
+    past = scene.of(history)
+    if past is None:
+        return None
+    return expected_spend(past, scene.of(net_so_far), 90.0, scene.snapshot)
+
+
 def worth(scene: Scene) -> ValueView | None:
     """The customer's expected value; None before there is a model, and for customers without a
     purchase.
@@ -101,6 +119,17 @@ def worth(scene: Scene) -> ValueView | None:
         return None
     channel, margin = scene.of(engagement).first_channel, scene.of(margin_share)
     return value(past, scene.of(net_so_far), channel, margin, scene.snapshot, scene.parameters)
+
+
+def lifetime_worth(scene: Scene) -> Lifetime | None:
+    """The lifetime value in `worth`, without what is expected within each horizon, which costs
+    many times as much.
+    """
+    past = scene.of(history)
+    if past is None:
+        return None
+    channel, margin = scene.of(engagement).first_channel, scene.of(margin_share)
+    return lifetime(past, scene.of(net_so_far), channel, margin, scene.snapshot, scene.parameters)
 
 
 def thinning(scene: Scene) -> float | None:

@@ -26,7 +26,7 @@ from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, T
 from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.scores import expected_within
+from models.customer.scores import expected_spend_90d
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
@@ -46,7 +46,6 @@ from models.money import minor_per_unit
 TIER_CHANGED: Final = "tier-changed"
 _TAKEN_BACK: Final = "taken-back"
 _ACTIVE_DAYS: Final = 28
-_EXPECTED_DAYS: Final = 90.0
 _SIDES = tuple(Side)
 #: What the score is made of, by `Side`; what is expected of somebody is not in it.
 _WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
@@ -177,19 +176,17 @@ def _standing(scene: Scene) -> TierRanks | None:
         return None
     typical = scene.parameters.value.typical_order
     typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
-    days = scene.of(engagement).active_days
-    expected = expected_within(scene, _EXPECTED_DAYS)
-    values = (
+    days, expected_minor = scene.of(engagement).active_days, scene.of(expected_spend_90d)
+    values = [
         float(orders),
         net_minor / orders / typical_minor,
         float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
-        nan if expected is None else expected.spend_minor / typical_minor,
-    )
+    ]
+    if expected_minor is not None:
+        values.append(expected_minor / typical_minor)
     section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
     bins, ranks, score = [_NO_BIN] * len(_SIDES), [nan] * len(_SIDES), 0.0
     for number, value in enumerate(values):
-        if isnan(value):
-            continue
         side = _SIDES[number]
         bins[number] = place = bin_of(side, value)
         rank = cuts.rank_in(side, place, value)
@@ -478,7 +475,7 @@ TIERS: Part[Tiered] = Part(
     look=_look,
     offers=(value_tier,),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
-    reads=(customer_class, engagement, history, purchases, window_365d),
+    reads=(customer_class, engagement, expected_spend_90d, history, purchases, window_365d),
     facts=FACTS,
     sections=(
         ProfileSection(

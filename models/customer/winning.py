@@ -16,7 +16,7 @@ from models.customer.margins import margin_share
 from models.customer.part import Sum, changed_sums
 from models.customer.purchases import Purchases, purchases
 from models.customer.scene import Scene
-from models.customer.scores import worth
+from models.customer.scores import lifetime_worth
 from models.learning.acquisition import (
     BROUGHT_WEEKS_MAX,
     CONVERTED,
@@ -91,7 +91,7 @@ def _worth_minor(state: Lifecycle, scene: Scene) -> int:
     """What they brought and are expected to, before what it cost to win them; 0 before there is a
     model, and of somebody who has not bought.
     """
-    found = scene.of(worth)
+    found = scene.of(lifetime_worth)
     if found is None or not state.won_day:
         return 0
     expected = found.clv + found.acquisition_cost

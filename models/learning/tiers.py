@@ -71,6 +71,8 @@ ENDS: Final[Mapping[Side, tuple[float, ...]]] = {
     Side.ACTIVE_DAYS: (0, 1, 2, 3, 4, 6, 9, 14, 20),
     Side.EXPECTED: _AMOUNTS,
 }
+#: Sides whose bins are counted whole, as the last bin of the others is.
+_WHOLE: Final = frozenset({Side.FREQUENCY, Side.ACTIVE_DAYS})
 
 
 def bin_of(side: Side, value: float) -> int:
@@ -100,24 +102,19 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         if not all_of_them:
             # Of nobody is known what is expected of them, before there is a model.
             return None
-        return (below[place] + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+        if side in _WHOLE or place == len(counts) - 1:
+            return (below[place] + counts[place]) / all_of_them
+        # As if its customers were spread evenly.
+        ends = ENDS[side]
+        begin = ends[place - 1] if place else 0.0
+        part = (value - begin) / (ends[place] - begin)
+        return (below[place] + part * counts[place]) / all_of_them
 
 
 @lru_cache(maxsize=64)
 def _below(counts: tuple[int, ...]) -> tuple[int, ...]:
     """How many there are before each bin, and at last in all: cut points stand for weeks."""
     return tuple(accumulate(counts, initial=0))
-
-
-def _part_of_bin(side: Side, place: int, value: float) -> float:
-    """The part of a bin's customers who are at or below the value, as if they were spread evenly.
-    Bins of days and orders, and the last one, are counted whole.
-    """
-    ends = ENDS[side]
-    if side in (Side.FREQUENCY, Side.ACTIVE_DAYS) or place == len(ends):
-        return 1.0
-    begin = ends[place - 1] if place else 0.0
-    return (value - begin) / (ends[place] - begin)
 
 
 def key_of(side: Side, place: int) -> str:
