@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs, MinuteOfDay
 from config.parameters import Parameters, Section
-from config.zones import zone
+from config.zones import UTC, zone
 from models.customer.channels import preferred_hour
 from models.customer.consent import personalisation_refused
 from models.customer.contacts import OUTCOMES, Outcome
@@ -23,11 +23,18 @@ from models.customer.edges import of_timer
 from models.customer.engagement import customer_zone
 from models.customer.fingerprint import fingerprint
 from models.customer.motion import since
-from models.customer.named_days import Written, days_between, problems_in_days, yearly
+from models.customer.named_days import (
+    NamedDays,
+    Written,
+    anniversaries,
+    may_be_anniversary,
+    problems_in_days,
+    yearly,
+)
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchases import purchases
 from models.customer.row import State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.ticket_news import REPLIES, is_answer
 from models.customer.tiers import Tier, value_tier
 from models.customer.words import how_long_before, moment_in_words
@@ -41,9 +48,8 @@ ANNIVERSARY: Final = "anniversary"
 _NEXT: Final = "day"
 #: The key of contacts in the sums of all customers, which are of so many days.
 _REACHED_THEM, _CONTACT_DAYS = "reached", 28
-#: The ordinal of 1970-01-01; the mean length of a year, and how far a date may be from it.
+#: The ordinal of 1970-01-01.
 _EPOCH: Final = 719_163
-_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
 #: What says that an action reached the customer. That it was decided, or failed, does not.
 _REACHED: Final = frozenset(
     name
@@ -120,14 +126,20 @@ class _Place:
             self._own_ms = section.begin * MINUTE_MS + own % (
                 (section.end - section.begin) * MINUTE_MS
             )
-        self._where: tzinfo = zone(scene.of(customer_zone))
+        name = scene.of(customer_zone)
+        # Days of UTC are as long as each other: of most customers nothing is looked up.
+        self._where: tzinfo | None = None if name == UTC else zone(name)
 
-    def date_at(self, at_ms: int) -> date:
-        """The date that the calendar shows there."""
-        return datetime.fromtimestamp(at_ms / 1_000, self._where).date()
+    def day_at(self, at_ms: int) -> int:
+        """The day that the calendar shows there, as an ordinal."""
+        if self._where is None:
+            return at_ms // DAY_MS + _EPOCH
+        return datetime.fromtimestamp(at_ms / 1_000, self._where).toordinal()
 
     def own_ms(self, day: int) -> int:
         """Their own time of a day, which is an ordinal."""
+        if self._where is None:
+            return (day - _EPOCH) * DAY_MS + self._own_ms
         midnight = datetime.combine(date.fromordinal(day), datetime.min.time(), self._where)
         own = midnight + timedelta(milliseconds=self._own_ms)
         return round(own.timestamp() * 1_000)
@@ -135,27 +147,12 @@ class _Place:
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
-    if not (_is_near(scene) or scene.row.due(_NEXT).due_ms):
+    is_waiting = scene.row.due(_NEXT).due_ms > 0
+    if not is_waiting and not scene.of(purchases).first_at_ms:
         return
     coming = [one.at_ms for one in _occasions(scene) if one.at_ms > scene.at_ms]
-    if coming or scene.row.due(_NEXT).due_ms:
+    if coming or is_waiting:
         scene.row.set_due(_NEXT, min(coming, default=0))
-
-
-def _is_near(scene: Scene) -> bool:
-    """Whether something may be to be said before the next look: told without the customer's clock,
-    within a day of what it shows. Mostly there is nothing.
-    """
-    first_ms, every_ms = scene.of(purchases).first_at_ms, scene.parameters.churn.check_in_ms
-    if not first_ms:
-        return False
-    first, last = scene.at_ms // DAY_MS - 1, (scene.at_ms + every_ms) // DAY_MS + 1
-    if (last - first_ms // DAY_MS) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS:
-        return True
-    if days_between(_parameters(scene).days, first + _EPOCH, last + _EPOCH):
-        return True
-    waits_ms = _waits_until_ms(scene)
-    return 0 < waits_ms // DAY_MS <= last
 
 
 def _waits_until_ms(scene: Scene) -> int:
@@ -174,26 +171,33 @@ def _parameters(scene: Scene) -> CalendarParameters:
 
 def _occasions(scene: Scene) -> list[_Occasion]:
     """What is to be said from today to the next look, and was not said yet."""
-    place, at_ms = _Place(scene), scene.at_ms
-    today = place.date_at(at_ms)
-    last = place.date_at(at_ms + scene.parameters.churn.check_in_ms)
-    found = list(_named(scene, place, today, last))
-    due = _contact_due(scene, place, today)
-    if due is not None and due.day <= last.toordinal():
-        found.append(due)
+    at_ms, until_ms = scene.at_ms, scene.at_ms + scene.parameters.churn.check_in_ms
+    # By the days of UTC, within a day of what the customer's clock shows: mostly there is nothing.
+    first, last = at_ms // DAY_MS - 1, until_ms // DAY_MS + 1
+    days = scene.context.of(_named_days).between(first + _EPOCH, last + _EPOCH)
+    is_again = may_be_anniversary(scene.of(purchases).first_at_ms // DAY_MS, first, last)
+    is_due = 0 < _waits_until_ms(scene) // DAY_MS <= last
+    if not (days or is_again or is_due):
+        return []
+    place = _Place(scene)
+    today, until = place.day_at(at_ms), place.day_at(until_ms)
+    if is_again:
+        began = place.day_at(scene.of(purchases).first_at_ms)
+        days += [(day, ANNIVERSARY) for day in anniversaries(began, today, until)]
+    found = list(_named(scene, place, [one for one in days if today <= one[0] <= until]))
+    if is_due and (contact := _contact_due(scene, place, today)).day <= until:
+        found.append(contact)
     return found
 
 
-def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Occasion]:
-    """Named days and the anniversary, each day at the customer's own time; a minute apart."""
-    state, section = scene.row.read(CALENDAR), _parameters(scene)
-    first, until = today.toordinal(), last.toordinal()
-    days = list(days_between(section.days, first, until))
-    bought = place.date_at(scene.of(purchases).first_at_ms)
-    for year in {today.year, last.year}:
-        again = yearly(bought.month, bought.day, year).toordinal()
-        if year > bought.year and first <= again <= until:
-            days.append((again, ANNIVERSARY))
+def _named_days(context: Context) -> NamedDays:
+    """The days that the operator named."""
+    return NamedDays(context.parameters.of(CalendarParameters).days)
+
+
+def _named(scene: Scene, place: _Place, days: list[tuple[int, str]]) -> Iterator[_Occasion]:
+    """Those of the days that were not told yet, each at the customer's own time; a minute apart."""
+    state = scene.row.read(CALENDAR)
     number = before = 0
     for day, name in sorted(days):
         number, before = number + 1 if day == before else 0, day
@@ -201,22 +205,20 @@ def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Oc
             yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
 
 
-def _contact_due(scene: Scene, place: _Place, today: date) -> _Occasion | None:
-    """When the customer is to be contacted next, by their tier."""
-    due, now = _due_day(scene, place), today.toordinal()
-    if not due:
-        return None
-    if due < now and place.own_ms(now) <= scene.at_ms:
+def _contact_due(scene: Scene, place: _Place, today: int) -> _Occasion:
+    """When the customer, whose tier has such a time, is to be contacted next."""
+    due = _due_day(scene, place)
+    if due < today and place.own_ms(today) <= scene.at_ms:
         # It has been due for long, and their time of today is over.
-        now += 1
-    day = max(due, now)
+        today += 1
+    day = max(due, today)
     return _Occasion(place.own_ms(day), day)
 
 
 def _due_day(scene: Scene, place: _Place) -> int:
     """The day on which they are to be contacted next, as an ordinal; 0 for never."""
     waits_ms = _waits_until_ms(scene)
-    return place.date_at(waits_ms).toordinal() if waits_ms else 0
+    return place.day_at(waits_ms) if waits_ms else 0
 
 
 def _come(scene: Scene) -> None:

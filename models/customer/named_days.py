@@ -5,7 +5,6 @@ moon. How they are written, and on which dates they are.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from functools import lru_cache
 from typing import Final
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -15,6 +14,8 @@ _MONTHS: Final = (
 )
 _PLACES: Final = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _WEEK_DAYS: Final = len(_WEEKDAYS)
+#: The mean length of a year, and how far a date may be from it.
+_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
 _YEARLY: Final = re.compile(r"(\d\d)-(\d\d)")
 _ONCE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _BY_WEEKDAY: Final = re.compile(
@@ -59,32 +60,49 @@ def yearly(month: int, day: int, year: int) -> date:
         return date(year, month, day - 1)
 
 
+def may_be_anniversary(began: int, first: int, last: int) -> bool:
+    """Whether an anniversary of a day may be in these days: told without a calendar."""
+    return (last - began) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS
+
+
+def anniversaries(began: int, first: int, last: int) -> list[int]:
+    """Those of a day in the years of these days; all are ordinals of dates."""
+    begin = date.fromordinal(began)
+    years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+    return [yearly(begin.month, begin.day, year).toordinal() for year in years if year > begin.year]
+
+
 def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
     """One text or several as several."""
     return (written,) if isinstance(written, str) else written
 
 
-def days_between(written: Written, first: int, last: int) -> tuple[tuple[int, str], ...]:
-    """The named days from one day to another (both are ordinals of dates, and both count), each
-    with its name, in the order of days and names.
-    """
-    years = {date.fromordinal(first).year, date.fromordinal(last).year}
-    known = tuple(written.items())
-    found = [one for year in sorted(years) for one in _of_year(known, year)]
-    return tuple(one for one in found if first <= one[0] <= last)
+class NamedDays:
+    """The named days of all years, each year's worked out once."""
 
+    def __init__(self, written: Written) -> None:
+        self._written = written
+        self._years: dict[int, list[tuple[int, str]]] = {}
 
-@lru_cache(maxsize=64)
-def _of_year(
-    written: tuple[tuple[str, str | tuple[str, ...]], ...], year: int
-) -> tuple[tuple[int, str], ...]:
-    days = {
-        (day.toordinal(), name)
-        for name, texts in written
-        for text in texts_of(texts)
-        for day in dates_in(text, year)
-    }
-    return tuple(sorted(days))
+    def between(self, first: int, last: int) -> list[tuple[int, str]]:
+        """Those from one day to another (both are ordinals of dates, and both count), each with its
+        name, in the order of days and names.
+        """
+        found: list[tuple[int, str]] = []
+        for year in range(date.fromordinal(first).year, date.fromordinal(last).year + 1):
+            days = self._years[year] if year in self._years else self._of_year(year)
+            found += [one for one in days if first <= one[0] <= last]
+        return found
+
+    def _of_year(self, year: int) -> list[tuple[int, str]]:
+        days = {
+            (day.toordinal(), name)
+            for name, texts in self._written.items()
+            for text in texts_of(texts)
+            for day in dates_in(text, year)
+        }
+        self._years[year] = sorted(days)
+        return self._years[year]
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:

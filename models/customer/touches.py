@@ -201,9 +201,7 @@ def leading_channel(touches: Touches, section: ChannelParameters) -> str:
     return _leader(levels)[0] if levels else ""
 
 
-def _days_they_came(
-    touches: Touches, purchase_weight: float
-) -> list[tuple[int, str, int, float]]:
+def _days_they_came(touches: Touches, purchase_weight: float) -> list[tuple[int, str, int, float]]:
     """The days on which they came by each channel, each with its first hour and its weight, in the
     order of days and channels.
     """
