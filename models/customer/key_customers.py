@@ -131,9 +131,11 @@ def _is_key(percents: Sequence[int], section: KeyParameters, *, was_key: bool) -
     if 0 <= percents[-1] < section.credit:
         # Who does not pay is no key customer, whatever they order.
         return False
+    if _known(percents) < section.least_known:
+        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
+        return False
     score = mean_of(percents, section)
-    least = section.key_until if was_key else section.key
-    return score is not None and _known(percents) >= section.least_known and score >= least
+    return score is not None and score >= (section.key_until if was_key else section.key)
 
 
 def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
@@ -147,7 +149,7 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
 
 
 def _known(percents: Sequence[int]) -> int:
-    return len([percent for percent in percents if percent != _UNKNOWN])
+    return len(percents) - percents.count(_UNKNOWN)
 
 
 def _satisfaction(scene: Scene) -> float | None:

@@ -14,7 +14,7 @@ from config.duration import DAY_MS, HOUR_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Section
 from config.topics import CLICKSTREAM, FEEDBACK
-from config.zones import zone
+from config.zones import UTC, zone
 from models.customer.orders import COMPLETED
 from models.events.event import Event
 
@@ -255,9 +255,10 @@ def timed_hours(touches: Touches) -> list[int]:
 def hour_levels(hours: list[int], zone_name: str, half_life_ms: int) -> list[float]:
     """How often they came in each hour of their day, decayed as of the latest of these."""
     levels, half_life_hours = [0.0] * _DAY_HOURS, half_life_ms / HOUR_MS
-    latest = hours[-1]
+    latest, is_utc = hours[-1], zone_name == UTC
     for hour in hours:
-        levels[_hour_shown(hour, zone_name)] += 0.5 ** ((latest - hour) / half_life_hours)
+        shown = hour % _DAY_HOURS if is_utc else _hour_shown(hour, zone_name)
+        levels[shown] += 0.5 ** ((latest - hour) / half_life_hours)
     return levels
 
 
