@@ -117,15 +117,10 @@ class _Occasion(NamedTuple):
 class _Place:
     """The customer's clock, and the time of their day that is their own."""
 
+    __slots__ = ("_scene", "_where")
+
     def __init__(self, scene: Scene) -> None:
-        section = _parameters(scene)
-        own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
-        if hour is not None:
-            self._own_ms = hour * HOUR_MS + own % HOUR_MS
-        else:
-            self._own_ms = section.begin * MINUTE_MS + own % (
-                (section.end - section.begin) * MINUTE_MS
-            )
+        self._scene = scene
         name = scene.of(customer_zone)
         # Days of UTC are as long as each other: of most customers nothing is looked up.
         self._where: tzinfo | None = None if name == UTC else zone(name)
@@ -138,11 +133,21 @@ class _Place:
 
     def own_ms(self, day: int) -> int:
         """Their own time of a day, which is an ordinal."""
+        own_ms = self._scene.of(_own_ms)
         if self._where is None:
-            return (day - _EPOCH) * DAY_MS + self._own_ms
+            return (day - _EPOCH) * DAY_MS + own_ms
         midnight = datetime.combine(date.fromordinal(day), datetime.min.time(), self._where)
-        own = midnight + timedelta(milliseconds=self._own_ms)
+        own = midnight + timedelta(milliseconds=own_ms)
         return round(own.timestamp() * 1_000)
+
+
+def _own_ms(scene: Scene) -> int:
+    """How long after midnight the customer's own time of the day is, by their clock."""
+    section = _parameters(scene)
+    own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
+    if hour is not None:
+        return hour * HOUR_MS + own % HOUR_MS
+    return section.begin * MINUTE_MS + own % ((section.end - section.begin) * MINUTE_MS)
 
 
 def _look(scene: Scene) -> None:
@@ -170,23 +175,25 @@ def _parameters(scene: Scene) -> CalendarParameters:
 
 
 def _occasions(scene: Scene) -> list[_Occasion]:
-    """What is to be said from today to the next look, and was not said yet."""
-    at_ms, until_ms = scene.at_ms, scene.at_ms + scene.parameters.churn.check_in_ms
-    # By the days of UTC, within a day of what the customer's clock shows: mostly there is nothing.
-    first, last = at_ms // DAY_MS - 1, until_ms // DAY_MS + 1
-    days = scene.context.of(_named_days).between(first + _EPOCH, last + _EPOCH)
-    is_again = may_be_anniversary(scene.of(purchases).first_at_ms // DAY_MS, first, last)
-    is_due = 0 < _waits_until_ms(scene) // DAY_MS <= last
-    if not (days or is_again or is_due):
-        return []
-    place = _Place(scene)
-    today, until = place.day_at(at_ms), place.day_at(until_ms)
-    if is_again:
-        began = place.day_at(scene.of(purchases).first_at_ms)
-        days += [(day, ANNIVERSARY) for day in anniversaries(began, today, until)]
-    found = list(_named(scene, place, [one for one in days if today <= one[0] <= until]))
-    if is_due and (contact := _contact_due(scene, place, today)).day <= until:
-        found.append(contact)
+    """What is to be said from today to the next look, and was not said yet. Mostly that is nothing,
+    which is found by comparing numbers.
+    """
+    place, at_ms, bought_ms = _Place(scene), scene.at_ms, scene.of(purchases).first_at_ms
+    today = place.day_at(at_ms)
+    until = place.day_at(at_ms + scene.parameters.churn.check_in_ms)
+    days = scene.context.of(_named_days).between(today, until)
+    if may_be_anniversary(bought_ms // DAY_MS + _EPOCH, today, until):
+        again = anniversaries(place.day_at(bought_ms), today, until)
+        days += tuple((day, ANNIVERSARY) for day in again)
+    found = list(_named(scene, place, days)) if days else []
+    due = _due_day(scene, place)
+    if 0 < due <= until:
+        if due < today and place.own_ms(today) <= at_ms:
+            # It has been due for long, and their time of today is over.
+            today += 1
+        day = max(due, today)
+        if day <= until:
+            found.append(_Occasion(place.own_ms(day), day))
     return found
 
 
@@ -195,7 +202,7 @@ def _named_days(context: Context) -> NamedDays:
     return NamedDays(context.parameters.of(CalendarParameters).days)
 
 
-def _named(scene: Scene, place: _Place, days: list[tuple[int, str]]) -> Iterator[_Occasion]:
+def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iterator[_Occasion]:
     """Those of the days that were not told yet, each at the customer's own time; a minute apart."""
     state = scene.row.read(CALENDAR)
     number = before = 0
@@ -203,16 +210,6 @@ def _named(scene: Scene, place: _Place, days: list[tuple[int, str]]) -> Iterator
         number, before = number + 1 if day == before else 0, day
         if (day, name) > (state.day, state.name):
             yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
-
-
-def _contact_due(scene: Scene, place: _Place, today: int) -> _Occasion:
-    """When the customer, whose tier has such a time, is to be contacted next."""
-    due = _due_day(scene, place)
-    if due < today and place.own_ms(today) <= scene.at_ms:
-        # It has been due for long, and their time of today is over.
-        today += 1
-    day = max(due, today)
-    return _Occasion(place.own_ms(day), day)
 
 
 def _due_day(scene: Scene, place: _Place) -> int:

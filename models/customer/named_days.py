@@ -5,6 +5,7 @@ moon. How they are written, and on which dates they are.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -66,10 +67,11 @@ def may_be_anniversary(began: int, first: int, last: int) -> bool:
 
 
 def anniversaries(began: int, first: int, last: int) -> list[int]:
-    """Those of a day in the years of these days; all are ordinals of dates."""
+    """Those of a day from one day to another; all are ordinals of dates."""
     begin = date.fromordinal(began)
     years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
-    return [yearly(begin.month, begin.day, year).toordinal() for year in years if year > begin.year]
+    found = [yearly(begin.month, begin.day, year).toordinal() for year in years]
+    return [day for day in found if began < day and first <= day <= last]
 
 
 def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -78,31 +80,35 @@ def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 class NamedDays:
-    """The named days of all years, each year's worked out once."""
+    """The named days of all years. What is worked out is remembered: on one day everybody is looked
+    at for the same days to come.
+    """
 
     def __init__(self, written: Written) -> None:
         self._written = written
-        self._years: dict[int, list[tuple[int, str]]] = {}
+        self._of_year = lru_cache(maxsize=64)(self._dates_of)
+        self._between = lru_cache(maxsize=64)(self._found_between)
 
-    def between(self, first: int, last: int) -> list[tuple[int, str]]:
+    def between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
         """Those from one day to another (both are ordinals of dates, and both count), each with its
         name, in the order of days and names.
         """
-        found: list[tuple[int, str]] = []
-        for year in range(date.fromordinal(first).year, date.fromordinal(last).year + 1):
-            days = self._years[year] if year in self._years else self._of_year(year)
-            found += [one for one in days if first <= one[0] <= last]
-        return found
+        return self._between(first, last)
 
-    def _of_year(self, year: int) -> list[tuple[int, str]]:
+    def _found_between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
+        years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+        return tuple(
+            one for year in years for one in self._of_year(year) if first <= one[0] <= last
+        )
+
+    def _dates_of(self, year: int) -> list[tuple[int, str]]:
         days = {
             (day.toordinal(), name)
             for name, texts in self._written.items()
             for text in texts_of(texts)
             for day in dates_in(text, year)
         }
-        self._years[year] = sorted(days)
-        return self._years[year]
+        return sorted(days)
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:

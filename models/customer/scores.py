@@ -1,6 +1,7 @@
 """Scores of a customer at one moment: churn probability, explanations and expected value."""
 
 from math import nan
+from typing import Final
 
 from models.customer.churn_words import Words
 from models.customer.engagement import engagement
@@ -31,6 +32,9 @@ from models.learning.value import (
     lifetime,
     value,
 )
+
+#: Within so many days somebody is expected to bring what makes a tier or a key customer.
+_VALUE_DAYS: Final = 90.0
 
 
 def seen(scene: Scene) -> Seen | None:
@@ -104,10 +108,14 @@ def expected_spend_90d(scene: Scene) -> float | None:
     """The spend expected within 90 days, in minor units; None before there is a model, and for
     customers without a purchase.
     """
-    past = scene.of(history)
+    past, known = scene.of(history), scene.of(_expected)
     if past is None:
         return None
-    return expected_spend(past, scene.of(net_so_far), 90.0, scene.snapshot)
+    if _VALUE_DAYS in known:
+        # A label waits for it.
+        found = known[_VALUE_DAYS]
+        return None if found is None else found.spend_minor
+    return expected_spend(past, scene.of(net_so_far), _VALUE_DAYS, scene.snapshot)
 
 
 def worth(scene: Scene) -> ValueView | None:
