@@ -241,18 +241,18 @@ class AcquisitionLearner:
         return minor / minor_per_unit(self._parameters.money.currency)
 
     def _forget(self, until_day: int) -> None:
-        for what, channels in list(self._state.days.items()):
-            old = [
-                (days, day)
-                for days in channels.values()
-                # Nearly always there is none, and this says so many times as fast.
-                if days and (min(days) <= until_day or 0 in days.values())
-                for day in days
-                if day <= until_day or not days[day]
-            ]
-            for days, day in old:
-                del days[day]
-            for name in [name for name in channels if not channels[name]]:
+        old = [
+            (what, name)
+            for what, channels in self._state.days.items()
+            for name, days in channels.items()
+            if not days or min(days) <= until_day or 0 in days.values()
+        ]
+        for what, name in old:
+            channels = self._state.days[what]
+            kept = {day: sum_ for day, sum_ in channels[name].items() if day > until_day and sum_}
+            if kept:
+                channels[name] = kept
+            else:
                 del channels[name]
             if not channels:
                 del self._state.days[what]
