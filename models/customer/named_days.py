@@ -26,7 +26,8 @@ _BY_WEEKDAY: Final = re.compile(
 Written = Mapping[str, str | tuple[str, ...]]
 
 
-def dates_in(text: str, year: int) -> list[date]:
+@lru_cache(maxsize=4_096)
+def dates_in(text: str, year: int) -> tuple[date, ...]:
     """The dates of a year that a text stands for: ``12-24`` (of 29 February, the last day of the
     month in other years), ``2027-02-06``, or ``4th thursday of november + 1``. Raises
     ``ValueError`` for any other text.
@@ -34,11 +35,11 @@ def dates_in(text: str, year: int) -> list[date]:
     said = " ".join(text.lower().split())
     if _ONCE.fullmatch(said):
         once = date.fromisoformat(said)
-        return [once] if once.year == year else []
+        return (once,) if once.year == year else ()
     if (found := _YEARLY.fullmatch(said)) is not None:
         # Of a leap year, so that all dates that there ever are can be said.
         date(2000, int(found[1]), int(found[2]))
-        return [yearly(int(found[1]), int(found[2]), year)]
+        return (yearly(int(found[1]), int(found[2]), year),)
     if (found := _BY_WEEKDAY.fullmatch(said)) is not None:
         first = date(year, _MONTHS.index(found[3]) + 1, 1)
         days = [first + timedelta(days=n) for n in range(31)]
@@ -49,7 +50,7 @@ def dates_in(text: str, year: int) -> list[date]:
         ]
         place = _PLACES[found[1]]
         chosen = same[place - 1 if place > 0 else place : place if place > 0 else None]
-        return [day + timedelta(days=int(found[4] or 0)) for day in chosen]
+        return tuple(day + timedelta(days=int(found[4] or 0)) for day in chosen)
     raise ValueError(text)
 
 
