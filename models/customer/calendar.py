@@ -152,12 +152,13 @@ def _own_ms(scene: Scene) -> int:
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
-    is_waiting = scene.row.due(_NEXT).due_ms > 0
-    if not is_waiting and not scene.of(purchases).first_at_ms:
-        return
-    coming = [one.at_ms for one in _occasions(scene) if one.at_ms > scene.at_ms]
-    if coming or is_waiting:
-        scene.row.set_due(_NEXT, min(coming, default=0))
+    _wait(scene, _occasions(scene))
+
+
+def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
+    row, at_ms = scene.row, scene.at_ms
+    if row.due(_NEXT).due_ms or scene.of(purchases).first_at_ms:
+        row.set_due(_NEXT, min([one.at_ms for one in occasions if one.at_ms > at_ms], default=0))
 
 
 def _waits_until_ms(scene: Scene) -> int:
@@ -222,8 +223,12 @@ def _come(scene: Scene) -> None:
     """It is the time of one of them, or of none any more: somebody was faster, or the customer is
     in another zone by now.
     """
-    due = sorted(one for one in _occasions(scene) if one.at_ms <= scene.at_ms)
-    for one in due:
+    occasions = _occasions(scene)
+    due = [one for one in occasions if one.at_ms <= scene.at_ms]
+    if not due:
+        _wait(scene, occasions)
+        return
+    for one in sorted(due):
         if not one.name:
             _ask(scene)
             continue

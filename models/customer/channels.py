@@ -191,7 +191,7 @@ def _united(states: Sequence[ChannelPreference], _parameters: Parameters) -> Cha
 
 def preferred_channel(scene: Scene) -> str:
     """The channel that the customer prefers, "" for none; if the part is switched off, too."""
-    if not CHANNELS.is_on(scene.parameters):
+    if not scene.parameters.of(ChannelParameters).enabled:
         return ""
     return scene.of(_now).preferred
 
@@ -200,7 +200,7 @@ def preferred_hour(scene: Scene) -> int | None:
     """The hour of the customer's day at which they come most; None if it is not known, or the part
     is switched off.
     """
-    if not CHANNELS.is_on(scene.parameters):
+    if not scene.parameters.of(ChannelParameters).enabled:
         return None
     hour = scene.of(_now).hour
     return hour if hour != _NONE else None

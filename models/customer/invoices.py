@@ -158,8 +158,6 @@ def credit_percent(
     """
     if state.assessed_ms and state.assessed_ms <= at_ms < state.assessed_ms + half_life_ms:
         return state.score
-    if not state.invoices:
-        return None
     typical_minor = round(typical_order * minor_per_unit(money.currency))
     all_of_it = in_time = 0.0
     for one in state.invoices:

@@ -103,22 +103,18 @@ def _look(scene: Scene) -> None:
     state = scene.row.read(KEY_CUSTOMERS)
     if not bought.last_at_ms and not state.percents:
         return
-    section = scene.parameters.of(KeyParameters)
-    power = _power(scene)
+    section, power = scene.parameters.of(KeyParameters), _power(scene)
     percents = [
-        _UNKNOWN if percent is None else round(percent)
-        for percent in (
-            _satisfaction(scene),
-            _loyalty(bought, scene),
-            None if power is None else power.percent,
-            _credit(scene),
-        )
+        _rounded(_satisfaction(scene)),
+        _rounded(_loyalty(bought, scene)),
+        _UNKNOWN if power is None else round(power.percent),
+        _rounded(_credit(state.credit, section, scene)),
     ]
     # Whom they have lost they cannot keep: that is for `customer-lost`.
     is_lost = scene.of(customer_class) == CustomerClass.LOST
     is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
     found = _UNKNOWN if power is None else power.bin
-    if (percents, is_key, found) == (state.percents, state.is_key, state.bin):
+    if percents == state.percents and is_key is state.is_key and found == state.bin:
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
     if is_key != state.is_key:
@@ -147,6 +143,10 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
             weights += weight
             total += weight * percent
     return total / weights if weights else None
+
+
+def _rounded(percent: float | None) -> int:
+    return _UNKNOWN if percent is None else round(percent)
 
 
 def _known(percents: Sequence[int]) -> int:
@@ -214,15 +214,11 @@ def _customers_up_to(context: Context) -> list[int]:
     return [*accumulate(sums.get(key, 0) for key in _BIN_KEYS)]
 
 
-def _credit(scene: Scene) -> float | None:
-    parameters = scene.parameters
-    return credit_percent(
-        scene.row.read(KEY_CUSTOMERS).credit,
-        scene.at_ms,
-        parameters.of(KeyParameters).credit_half_life,
-        parameters.value.typical_order,
-        parameters.money,
-    )
+def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> float | None:
+    if not known.invoices and not known.assessed_ms:
+        return None
+    typical, money = scene.parameters.value.typical_order, scene.parameters.money
+    return credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
 
 
 def _sums(state: KeyCustomer) -> list[Sum]:

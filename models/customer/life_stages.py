@@ -1,6 +1,6 @@
 """Which class a customer is of, and which stage of the lifecycle they are at, at one moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil, log2
 from typing import Final
@@ -121,9 +121,10 @@ class Course:
             return CustomerClass.RETURNED
         return CustomerClass.NEW if at_ms < self.new_until_ms else CustomerClass.EXISTING
 
-    def edges_ms(self) -> Iterator[int]:
+    @property
+    def edges_ms(self) -> tuple[int, int, int]:
         """When time alone may change the class."""
-        yield from (self.lost_ms, self.new_until_ms, self.returned_until_ms)
+        return self.lost_ms, self.new_until_ms, self.returned_until_ms
 
 
 def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParameters) -> int:
@@ -138,8 +139,11 @@ def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParamet
 
 def advocates_until_ms(praised_ms: int, shared_ms: list[int], section: LifecycleParameters) -> int:
     """Until when what they said or shared makes an advocate of somebody loyal; 0 for nothing."""
-    since = [praised_ms, shared_ms[-section.shares] if len(shared_ms) >= section.shares else 0]
-    latest_ms = max(since)
+    if not praised_ms and not shared_ms:
+        return 0
+    latest_ms = max(
+        praised_ms, shared_ms[-section.shares] if len(shared_ms) >= section.shares else 0
+    )
     return latest_ms + section.advocates_for if latest_ms else 0
 
 

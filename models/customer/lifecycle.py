@@ -142,8 +142,7 @@ def _move(scene: Scene) -> None:
     winning.note_purchases(state, scene, is_another=is_another)
     if standing(before) != standing(state):
         LIFECYCLE.tell_changes(scene, sums_of(before), [*sums_of(state), *left])
-    if winning.standing(before) != winning.standing(state):
-        winning.tell(scene, ((winning.sums_of(before), -1), (winning.sums_of(state), 1)))
+    winning.tell_changes(scene, before, state)
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -179,7 +178,7 @@ def _next_edge(state: Lifecycle, course: Course, scene: Scene) -> int:
     section = scene.parameters.of(LifecycleParameters)
     bought = scene.of(purchases)
     times = [
-        *course.edges_ms(),
+        *course.edges_ms,
         loyal_until_ms(bought, scene.of(overdue_at), section),
         advocates_until_ms(state.praised_ms, state.shared_ms, section),
     ]
