@@ -39,6 +39,8 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     price: float | str | None = None
     quantity: float | str | None = None
     category: Any = None
+    #: What it was costs no order.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"product_id", "sku", "variant"})
     aliases: ClassVar[Mapping[str, str]] = {
         **_named("product_id", "item_id"),
         **_named("variant", "item_variant", "variant_id"),

@@ -8,7 +8,7 @@ without what state can do without. What a shape may say about that, as class var
 - ``in_any_case``: its fields of one word are looked for in other capitals, too
 - ``aliases``: other names of its fields, and ``holders``: objects that senders wrap its fields in;
   of several the first stands
-- ``as_is``: fields that are not looked for in other spellings unless the event is read again
+- ``as_is``: fields that are mostly missing, so that a hint is looked for before the spelling is
 - ``is_exact``: silence says something here, so that a word for nothing is no number
 """
 
@@ -37,6 +37,7 @@ from msgspec.inspect import (
 from config.names import folded
 from models.events.foreign import UNREADABLE
 from models.events.ids import (
+    EXACT_MAX,
     SURELY_SHORT,
     USUAL_NOTHINGS,
     customer_id_text,
@@ -64,9 +65,13 @@ _HINTS: Final[Mapping[str, bytes]] = {
     _CURRENCY: b"currency",
     "products": b"items",
     "test": b"test",
+    "order_status": b"orderstatus",
+    "financial_status": b"financialstatus",
+    "payment_status": b"paymentstatus",
 }
 #: What tells an object that is a product from one that holds others.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
+_NAMES_IN_OBJECTS: Final = ("name", "label", "value")
 _TRUTHS: Final = {
     **dict.fromkeys(("true", "yes", "1"), True),
     **dict.fromkeys(("false", "no", "0"), False),
@@ -153,7 +158,7 @@ class _Object:
         assert isinstance(shape, StructType)
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
         is_exact = getattr(shape.cls, "is_exact", False)
-        is_in_any_case = getattr(shape.cls, "in_any_case", False)
+        self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
         as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
             _Field(
@@ -177,12 +182,13 @@ class _Object:
         self._texts = _values_of(
             [one.name for one in texts if one not in ids and one.encode_name not in as_is]
         )
+        hinted = {_CURRENCY, *as_is, *aliases.values()}
         looked_for = [
             one
             for one in shape.fields
-            if is_in_any_case
+            if self._is_in_any_case
             or ("_" in one.encode_name and one.encode_name not in as_is)
-            or (one.encode_name in _HINTS and one.encode_name in (_CURRENCY, *aliases.values()))
+            or (one.encode_name in _HINTS and one.encode_name in hinted)
         ]
         spellings = {
             one.encode_name: (attrgetter(one.name), self._spelling(one.encode_name))
@@ -297,7 +303,7 @@ class _Object:
         others = [alias for alias, meant in self._aliases.items() if meant == name]
         if name == _PRODUCT_ID:
             others.append(_OLD_PRODUCT_ID)
-        if name in (_PRODUCT_ID, "order_id", _CURRENCY):
+        if name in (_PRODUCT_ID, "order_id", _CURRENCY) or self._is_in_any_case:
             others += self._holders
         ways = "|".join(["[ _-]*".join(name.split("_")), *map(_with_gaps, others)])
         pattern = f'"(?!(?-i:{name})")(?:{ways})"'
@@ -342,6 +348,7 @@ def _reader(field: msgspec.inspect.Field, *, is_exact: bool) -> Callable[[Any, s
 
 
 def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
+    value = _name_in(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not is_needed and isinstance(value, str) and is_word_for_nothing(value):
@@ -410,9 +417,20 @@ def _code(value: Any, _path: str) -> Any:
 
 def _either(value: Any, _path: str) -> Any:
     """A number or a text; what is too large for a number is neither."""
+    value = _name_in(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_MAX:
+        return int(value)
     if isinstance(value, int | float):
         return value if abs(value) < _HUGE else None
-    return plain(value) if isinstance(value, str) else None
+    return plain(value) if isinstance(value, str) else value
+
+
+def _name_in(value: Any) -> Any:
+    """The name in an object that has one: many systems send ``{"id": 3, "name": "solved"}``."""
+    if not isinstance(value, dict):
+        return value
+    names = (value.get(field) for field in _NAMES_IN_OBJECTS)
+    return next((name for name in names if isinstance(name, str)), value)
 
 
 def _as_it_is(value: Any, path: str) -> Any:
