@@ -151,19 +151,29 @@ class _Field(NamedTuple):
     read: Callable[[Any, str], Any]
 
 
+class _Amounts(NamedTuple):
+    """How amounts are read: whether a word for nothing is none, and whether a currency beside one
+    has a field to go to.
+    """
+
+    is_exact: bool
+    has_currency: bool
+
+
 class _Object:
     """The fields of a shape, or of the objects in one of its lists."""
 
-    def __init__(self, shape: Type) -> None:
+    def __init__(self, shape: Type, *, has_currency: bool = False) -> None:
         assert isinstance(shape, StructType)
+        has_currency = has_currency or any(one.encode_name == _CURRENCY for one in shape.fields)
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
-        is_exact = getattr(shape.cls, "is_exact", False)
+        amounts = _Amounts(getattr(shape.cls, "is_exact", False), has_currency)
         self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
         as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
             _Field(
                 one.encode_name,
-                customer_id_text if one.name in whose else _reader(one, is_exact=is_exact),
+                customer_id_text if one.name in whose else _reader(one, amounts),
             )
             for one in shape.fields
         )
@@ -199,7 +209,7 @@ class _Object:
         )
         self._spellings = tuple(spellings[name] for name in spellings if name not in _HINTS)
         self._lists = tuple(
-            (attrgetter(one.name), _Object(item))
+            (attrgetter(one.name), _Object(item, has_currency=has_currency))
             for one in shape.fields
             if (item := items_of(one.type)) is not None
         )
@@ -325,7 +335,7 @@ def _with_gaps(alias: str) -> str:
     return "[ _-]*".join(map(re.escape, alias))
 
 
-def _reader(field: msgspec.inspect.Field, *, is_exact: bool) -> Callable[[Any, str], Any]:
+def _reader(field: msgspec.inspect.Field, amounts: _Amounts) -> Callable[[Any, str], Any]:
     """Reads a field's value as its type wants it; None leaves it out. Raises ``Rejected``."""
     text, item = text_of(field.type), items_of(field.type)
     if field.encode_name == _CURRENCY:
@@ -335,11 +345,11 @@ def _reader(field: msgspec.inspect.Field, *, is_exact: bool) -> Callable[[Any, s
     if text is not None:
         return partial(_text, length_max=text.max_length, is_needed=field.required)
     if item is not None:
-        return partial(_items, _Object(item))
+        return partial(_items, _Object(item, has_currency=amounts.has_currency))
     if is_amount(field.type):
-        return partial(_number, is_signed=False, is_exact=is_exact, such_as="25.00")
+        return partial(_number, is_signed=False, amounts=amounts, such_as="25.00")
     if is_number(field.type):
-        return partial(_number, is_signed=True, is_exact=is_exact, such_as="4 or 6.5")
+        return partial(_number, is_signed=True, amounts=amounts, such_as="4 or 6.5")
     if isinstance(_sole(field.type), BoolType):
         return _truth
     if isinstance(_sole(field.type), UnionType):
@@ -398,15 +408,15 @@ def _truth(value: Any, _path: str) -> Any:
     return _TRUTHS.get(str(value).strip().lower(), value)
 
 
-def _number(value: Any, path: str, *, is_signed: bool, is_exact: bool, such_as: str) -> Any:
+def _number(value: Any, path: str, *, is_signed: bool, amounts: _Amounts, such_as: str) -> Any:
     if not isinstance(value, str):
         return _as_it_is(value, path)
-    if is_word_for_nothing(value) and not is_exact:
+    if is_word_for_nothing(value) and not amounts.is_exact:
         return None
     number = number_in(value)
     if number is not None and ("-" not in value or is_signed):
         return number
-    if not is_signed and (priced := priced_in(value, path)) is not None:
+    if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
         return priced
     raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
 

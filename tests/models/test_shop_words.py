@@ -124,6 +124,13 @@ def test_an_amount_is_in_no_currency_by_guess(
     assert (reason, f"$.properties.{field}") == (refused.reason, refused.path)
 
 
+@pytest.mark.parametrize("amount", ["50 PTS", "12 USD", "€12"])
+def test_a_currency_that_nothing_would_keep_is_refused(amount: str) -> None:
+    said = {"points": amount, "redemption_id": "r"}
+
+    assert "$.properties.points" == refusal("Points Redeemed", said).path
+
+
 @pytest.mark.parametrize(
     "said",
     [
