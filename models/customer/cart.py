@@ -78,6 +78,7 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
         **dict.fromkeys(("item_id",), "product_id"),
         **dict.fromkeys(("item_variant", "variant_id"), "variant"),
         **dict.fromkeys(("item_name", "product_name"), "name"),
+        **dict.fromkeys(("item_price",), "price"),
     }
 
     @property
@@ -110,7 +111,9 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
     currency: str | None = None
     aliases: ClassVar[Mapping[str, str]] = {
         **CartProduct.aliases,
-        **dict.fromkeys(("items", "line_items", "cart_items"), "products"),
+        **dict.fromkeys(
+            ("items", "line_items", "cart_items", "contents", "content_ids"), "products"
+        ),
         **dict.fromkeys(("currency_code", "presentment_currency"), "currency"),
     }
     holders: ClassVar[tuple[str, ...]] = ("properties", "ecommerce", "product", "item")

@@ -44,6 +44,7 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     aliases: ClassVar[Mapping[str, str]] = {
         **_named("product_id", "item_id"),
         **_named("variant", "item_variant", "variant_id"),
+        **_named("price", "item_price"),
         **_named("category", "item_category"),
     }
 
@@ -91,13 +92,13 @@ def number_or_none(value: float | str | None) -> float | None:
 
 #: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
 _IDS: Final = ("transaction_id", "order_number", "increment_id")
-_LISTS: Final = ("items", "line_items")
+_LISTS: Final = ("items", "line_items", "contents")
 _CURRENCIES: Final = ("currency_code", "order_currency", "presentment_currency")
 _TOTALS: Final = (
     *("total_price", "grand_total", "order_total", "total_amount", "order_value", "order_amount"),
     *("amount", "value", "$value"),
 )
-_REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal")
+_REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal", "$value")
 _PARTIAL: Final = ("is_partial", "partial_refund", "refund_type", "type")
 #: What only a part of an order has, and what may be a sum of several refunds.
 _PARTS: Final = (

@@ -60,14 +60,14 @@ _CURRENCY: Final = "currency"
 _PRODUCT_ID: Final = "product_id"
 #: Fields that most events do without, and what is in JSON, in small letters, if they may be there
 #: in another spelling: it is found many times faster than the spelling is.
-_HINTS: Final[Mapping[str, bytes]] = {
+_HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
     # In another one than the shop's, an amount is another amount.
-    _CURRENCY: b"currency",
-    "products": b"items",
-    "test": b"test",
-    "order_status": b"orderstatus",
-    "financial_status": b"financialstatus",
-    "payment_status": b"paymentstatus",
+    _CURRENCY: (b"currency",),
+    "products": (b"items", b"content"),
+    "test": (b"test",),
+    "order_status": (b"orderstatus",),
+    "financial_status": (b"financialstatus",),
+    "payment_status": (b"paymentstatus",),
 }
 #: What tells an object that is a product from one that holds others.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
@@ -205,7 +205,7 @@ class _Object:
             for one in looked_for
         }
         self._hinted = tuple(
-            (_HINTS[name], *spellings[name]) for name in spellings if name in _HINTS
+            (hint, *spellings[name]) for name in spellings for hint in _HINTS.get(name, ())
         )
         self._spellings = tuple(spellings[name] for name in spellings if name not in _HINTS)
         self._lists = tuple(

@@ -135,7 +135,7 @@ def test_a_currency_that_nothing_would_keep_is_refused(amount: str) -> None:
     "said",
     [
         *({name: 40} for name in ("total", "Total", "AMOUNT", "refundAmount", "refunded_amount")),
-        *({name: "40,00 €"} for name in ("value", "refund_total", "subtotal")),
+        *({name: "40,00 €"} for name in ("value", "$value", "refund_total", "subtotal")),
         {"refund": {"amount": 40}},
         {"ecommerce": {"value": 40}},
         {"items": [{"item_id": "p", "price": 40}]},
@@ -238,6 +238,9 @@ def test_a_test_is_no_purchase(said: dict[str, Any]) -> None:
         ("Product Added", {"properties": {"product_id": "p", "price": 5}}, (1, 1.0, 500)),
         ("Cart Viewed", {"line_items": [{"product_id": "p", "price": 5}]}, (1, 1.0, 500)),
         ("Cart Viewed", {"products": ["p", 7]}, (2, 2.0, 0)),
+        ("Product Added", {"content_ids": ["p"], "value": 20}, (1, 1.0, 0)),
+        ("Product Added", {"contents": [{"id": "p", "item_price": 5}]}, (1, 1.0, 500)),
+        ("Product Added", {"Items": [{"ProductID": "p", "ItemPrice": 5}]}, (1, 1.0, 500)),
         ("Cart Viewed", {"products": [None, {"product_id": "p"}]}, (1, 1.0, 0)),
         ("Cart Viewed", {"products": {"k": {"sku": "s"}, "m": {"sku": "t"}}}, (2, 2.0, 0)),
         ("Cart Viewed", {"products": json.dumps(ITEMS)}, (1, 2.0, 2500)),
