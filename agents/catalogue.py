@@ -163,7 +163,8 @@ def _shapes(part: Part[Any]) -> Iterator[str]:
     events: dict[tuple[type, str], list[str]] = {}
     for name, kind in part.events.items():
         if kind.shape is not Nothing:
-            events.setdefault((kind.shape, ""), []).append(name)
+            added = ", made of its traits" if kind.has_traits else ""
+            events.setdefault((kind.shape, added), []).append(name)
     for name, shape in part.adds.items():
         events.setdefault((shape, ", added to those it has"), []).append(name)
     yield from table(

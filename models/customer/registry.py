@@ -36,6 +36,7 @@ from models.customer.segments import SEGMENTS
 from models.customer.support import SUPPORT
 from models.customer.tiers import TIERS
 from models.customer.timeline import TIMELINE
+from models.customer.traits import TRAITS_PART
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
 PARTS: tuple[Part[Any], ...] = (
@@ -63,6 +64,7 @@ PARTS: tuple[Part[Any], ...] = (
     CALENDAR,
     KEY_CUSTOMERS,
     RELATIONSHIP,
+    TRAITS_PART,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

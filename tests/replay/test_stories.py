@@ -247,3 +247,25 @@ def test_a_vip_who_stops_coming_slips_after_the_grace_and_one_who_comes_is_left_
     assert ["personal-call"] == answers
     # One huge order makes no VIP.
     assert {"hugo": "ordinary", "otto": "vip", "vera": "ordinary"} == tiers
+
+
+def test_who_they_are_is_what_was_said_last_and_grows_older_without_an_event() -> None:
+    replay, _ = replayed("who-they-are")
+    found = {
+        view.user_id: {name: trait.value for name, trait in (view.traits or {}).items()}
+        for view in replay.profiles()
+    }
+
+    assert {
+        # 34 when she said so, and 35 in the year after.
+        "ada": {"age": "35-44"},
+        # The larger firm came later, and was said before.
+        "bo": {"industry": "retail", "company_size": "50-249"},
+        # What was said of somebody grown up was not of this child.
+        "kim": {},
+        "mute": {},
+        # Of the visitor who turned out to be vic, too.
+        "vic": {"age": "14-24", "industry": "other", "company_size": "1-9"},
+    } == found
+    content = b"".join(encode_profile(view) for view in replay.profiles())
+    assert not [word for word in (b"Ada", b"Bo &", b"Falconry", b"1992") if word in content]
