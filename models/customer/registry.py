@@ -23,6 +23,7 @@ from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.key_customers import KEY_CUSTOMERS
 from models.customer.lifecycle import LIFECYCLE
+from models.customer.lift import LIFT
 from models.customer.loyalty import LOYALTY
 from models.customer.margins import MARGINS
 from models.customer.named_events import NAMED_EVENTS
@@ -65,6 +66,7 @@ PARTS: tuple[Part[Any], ...] = (
     KEY_CUSTOMERS,
     RELATIONSHIP,
     TRAITS_PART,
+    LIFT,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,
