@@ -38,13 +38,10 @@ from models.customer.labels import (
 from models.customer.margins import margin_share
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
+from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
+from models.customer.purchase_windows import begun_within, bought_within, gaps_days
 from models.customer.purchases import (
-    WINDOW_MS_MAX,
-    Purchases,
-    begun_within,
-    bought_within,
     clock,
-    gaps_days,
     history,
     purchases,
     renew_deadline,

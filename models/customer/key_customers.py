@@ -30,7 +30,8 @@ from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.prices import full_price_share
-from models.customer.purchases import Purchases, history, purchases, window_365d
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import expected_within

@@ -8,7 +8,7 @@ from typing import Final
 from config.duration import DAY_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
-from models.customer.purchases import Purchases
+from models.customer.purchase_state import Purchases
 from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days

@@ -6,14 +6,8 @@ from models.customer.churn_words import Words
 from models.customer.engagement import engagement
 from models.customer.features import extract
 from models.customer.margins import margin_share
-from models.customer.purchases import (
-    clock,
-    history,
-    net_until,
-    purchases,
-    silent_days,
-    window_365d,
-)
+from models.customer.purchase_windows import net_until
+from models.customer.purchases import clock, history, purchases, silent_days, window_365d
 from models.customer.scene import Scene
 from models.learning.churn import Assessment, Churn, Seen
 from models.learning.explanation import Explanation, explained, parts_of

@@ -23,7 +23,8 @@ from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
+from models.customer.purchase_state import WINDOW_MS_MAX
+from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import expected_within

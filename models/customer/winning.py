@@ -14,7 +14,8 @@ from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
 from models.customer.part import Sum, changed_sums
-from models.customer.purchases import Purchases, purchases
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import purchases
 from models.customer.scene import Scene
 from models.customer.scores import worth
 from models.learning.acquisition import (
