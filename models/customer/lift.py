@@ -35,7 +35,8 @@ from models.customer.lift_measures import (
     squared,
 )
 from models.customer.part import Part, Sum, Timer, Told
-from models.customer.purchases import bought_within, purchases
+from models.customer.purchase_windows import bought_within
+from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Event
