@@ -68,7 +68,7 @@ FOUND_AT_LOOKS = {
 #: in which a look stays that came before a late event: ``preferred`` is the first channel to come
 #: to enough days, and stands until another was ahead for two weeks; ``isKey`` has two limits, one
 #: to come in and one to go out; ``since`` and ``before`` say when that was found. In histories of
-#: three days nobody comes into a tier by which a contact is due, so ``dueAt`` would compare nothing.
+#: three days nobody comes into a tier by which a contact is due: ``dueAt`` would compare nothing.
 FOUND_BY_THE_NEXT_LOOK = FOUND_AT_LOOKS | {
     "channels": {"shares", "zone", "bestHour"},
     "keyCustomer": {"score", "satisfaction", "loyalty", "power", "credit"},
