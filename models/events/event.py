@@ -29,6 +29,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     identity is kept. ``value``: the amount of money that the event is about, in the currency of
     its properties, else in the shop's; ``code``: the one of its properties that is a code.
     ``instead``: by what its properties say, the name and the properties of the event that it is.
+    ``has_traits``: what it says is called traits, and costs the event nothing if it can't be read.
     """
 
     shape: type[Struct] = Nothing
@@ -40,6 +41,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     instead: Callable[[Any], tuple[str, dict[str, Any]] | None] | None = None
     value: Callable[[Any], float | None] | None = None
     code: Callable[[Any], str | None] | None = None
+    has_traits: bool = False
 
 
 class Kind(Struct, frozen=True, kw_only=True, eq=False):
