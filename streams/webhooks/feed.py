@@ -128,12 +128,15 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _look(self) -> None:
         """Raise ``TopicsChanged`` unless the topics are those whose positions were found: the
-        client would go on in a new one at an offset of the old, and hear of one that was away for a
-        moment minutes later.
+        client would go on in a new one at an offset of the old.
         """
+        client = self._consumer._client
+        if self._names.keys() - client.cluster.topics():
+            # One was away when the client looked last, and by itself it looks after minutes.
+            await client.force_metadata_update()
         present = await topic_ids(self._consumer, self._names)
         for name, topic_id in present.items():
-            if self.has_joined and self._ids.get(self._names[name]) != topic_id:
+            if self._ids.get(self._names[name], topic_id) != topic_id:
                 raise TopicsChanged(f"{name} was deleted and created again: reading all of it")
 
     def _hold(self) -> None:
