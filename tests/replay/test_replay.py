@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from agents.trials.demo.shop import simulate
 from models.answer import Score
 from models.customer.row import encode_row
-from models.decisions.trigger import ACTION_WITHDRAWN,
-    NEXT_BEST_ACTION, Trigger
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Trigger
 from models.engine import Fate
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
