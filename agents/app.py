@@ -483,7 +483,7 @@ def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[N
 
 
 def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) -> int:
-    """Run a worker until SIGTERM, SIGINT or a failure; returns the exit code.
+    """Run a worker until a signal or a failure; returns the exit code.
 
     ``is_live``: partitions that are still empty decide aloud from their first event on.
 

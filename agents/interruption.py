@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from streams.stop_signals import stop_signals
+
 
 class Stopped(BaseException):
     """Somebody asked for the end: Ctrl-C, or a signal. No ``Exception``, so nothing swallows it."""
@@ -21,13 +23,11 @@ class Stopped(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Let signals raise ``Stopped`` until the given function is called: cleaning up is left alone.
-
-    What was ignored before, as Ctrl-C is by a job in the background, stays ignored.
+    """Let signals raise ``Stopped`` until the given function is called, for nothing is to cut
+    cleaning up short.
     """
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in wanted}
-    listening = [number for number in wanted if before[number] is not signal.SIG_IGN]
+    listening = stop_signals()
+    before = {number: signal.getsignal(number) for number in listening}
 
     def finish() -> None:
         for number in listening:

@@ -26,9 +26,9 @@ SHARE_OF_LISTS: Final = 0.03
 #: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
 #: nothing else uses CPU, and health has to be told.
 SHARE_OF_WAITING: Final = 0.005
-#: For each second in which the loop has nothing to do, a list of customers may have four, and then
-#: waits for one: it goes on in slices, and events that come end the idleness.
-LISTS_FOR_IDLE: Final = 4.0
+#: For each second in which the loop has nothing to do, a list of customers may have so many: it
+#: goes on in slices, and events that come end the idleness.
+LISTS_FOR_IDLE: Final = 19.0
 #: What can be saved up: who asks now and then never waits.
 SAVED_MAX_S: Final = 0.1
 #: What cannot be measured where it happens: aiohttp's own work on a request, the loop's on a
@@ -36,8 +36,10 @@ SAVED_MAX_S: Final = 0.1
 REQUEST_S: Final = 0.000_3
 CONNECTION_S: Final = 0.000_3
 READ_S: Final = 0.000_05
-#: Between looks at what was earned, by the one who is first in line.
+#: Between looks at what was earned, by the one who is first in line: the longest pause, and while
+#: the loop has time the shortest.
 LOOK_S: Final = 0.01
+SHORT_LOOK_S: Final = 0.001
 #: Between looks at whether the work is behind, which cost something themselves.
 BEHIND_S: Final = 0.05
 
@@ -127,7 +129,7 @@ class Ration:
         """Wait until what was spent is earned; who came first goes first."""
         async with self._line:
             while self.is_owing:  # noqa: ASYNC110 - what is earned is seen by looking
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(self._pause_s())
 
     def charge(self, seconds: float) -> None:
         """Note what was used and is not measured by `metered`."""
@@ -154,6 +156,12 @@ class Ration:
                 resume = partial(work.throw, error)
             else:
                 resume = partial(work.send, None)
+
+    def _pause_s(self) -> float:
+        """How long to wait for what is owed, if the loop has nothing to do meanwhile."""
+        if self._time.is_behind(self._others_s + self._waited_s):
+            return LOOK_S
+        return min(max(-self._saved_s / self._for_idle, SHORT_LOOK_S), LOOK_S)
 
     def _earned_s(self) -> float:
         """What is left, with what was earned since the last look; below 0 is a debt."""

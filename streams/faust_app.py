@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import threading
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -20,6 +19,7 @@ from mode.supervisors import CrashingSupervisor
 
 from streams.batch_consumer import BatchConsumer, Batching, BatchTransport
 from streams.partition_owners import PartitionOwners
+from streams.stop_signals import on_stop_signal
 from streams.timed_loop import run_timed
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def run_worker(
     around: AbstractAsyncContextManager[None] | None = None,
     stop_grace_s: float = STOP_GRACE_S,
 ) -> int:
-    """Run ``app`` until SIGTERM, SIGINT or a failure, and return the process's exit code.
+    """Run ``app`` until a signal or a failure, and return the process's exit code.
 
     ``around`` is entered before anything is read and left after the last batch has ended; what it
     raises on entry is raised here.
@@ -215,10 +215,8 @@ async def _serve_within(
 
 
 async def _serve(app: KeepstreamApp, stop_grace_s: float, limit: threading.Timer) -> int:
-    loop = asyncio.get_running_loop()
     signalled = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
+    on_stop_signal(signalled.set)
     app.in_worker = True
     running = asyncio.create_task(_run(app))
     signalled_wait = asyncio.create_task(signalled.wait())

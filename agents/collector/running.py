@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import signal
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ from config.topics import DEAD_LETTERS, RAW_TOPICS
 from streams.collector.mappings import mapping_of
 from streams.collector.metrics import CollectorMetrics
 from streams.collector.shared_outbox import WAIT_S, shared_outbox
+from streams.stop_signals import on_stop_signal
 from streams.timed_loop import run_timed
 from streams.topics import partitions_there
 
@@ -39,7 +39,7 @@ LINGER_S = 1.0
 
 
 def run_collector(settings: Settings, parameters: Parameters) -> None:
-    """Take events until SIGTERM or SIGINT, then answer what was taken.
+    """Take events until a signal, then answer what was taken.
 
     Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
     it cannot start.
@@ -69,8 +69,7 @@ async def _collect(
     traces: "Traces | None",
 ) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    on_stop_signal(stopping.set)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(shared_outbox(settings))
         metrics = CollectorMetrics(senders.limits)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,6 +25,7 @@ from config.sources import hash_of
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS, RAW_TOPICS
 from models.model_history import ModelHistory
 from streams.model_feed import follow_models
+from streams.stop_signals import on_stop_signal
 from streams.topic_rates import TopicRates, look_at_rates
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 def run_console(
     settings: Settings, parameters: Parameters, assignments: Sequence[str], say: Say
 ) -> None:
-    """Serve the pages until SIGTERM or SIGINT. ``assignments``: those that are in the parameters,
+    """Serve the pages until a signal. ``assignments``: those that are in the parameters,
     for the commands that try a rule.
 
     Raises `SettingsError` or `AddressRefused` when it cannot start. A broker, a store or a worker
@@ -65,8 +65,7 @@ def run_console(
 async def _serve(console: Console, own_token: str, say: Say) -> None:
     settings = console.settings
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    on_stop_signal(stopping.set)
     async with listening(console_site(console), _place(settings)) as port:
         following = asyncio.gather(
             remember_decisions(settings, console.memory),

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -26,6 +25,7 @@ from config.settings import Settings, SettingsError
 from streams.broker_watch import BrokerWatch
 from streams.graves import Fingerprints
 from streams.kafka_clients import BrokerUnreachable, new_producer, running
+from streams.stop_signals import on_stop_signal
 from streams.timed_loop import run_timed
 from streams.topics import require_topics
 from streams.webhooks.delivery import EndpointDelivery, Surroundings
@@ -48,7 +48,7 @@ Load = Callable[[], Sequence[Endpoint]]
 
 
 def run(settings: Settings, file: Path, load: Load) -> int:
-    """Deliver until SIGTERM or SIGINT; the process's exit code. ``load`` reads ``file``, now and
+    """Deliver until a signal; the process's exit code. ``load`` reads ``file``, now and
     when it changes.
 
     Raises `RuleError`, `BrokerUnreachable` or `TopicsError` before anything is read when it cannot
@@ -90,9 +90,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until a signal."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._leave)
+        on_stop_signal(self._leave)
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(
                 running(new_producer(self._settings), self._settings)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS, DurationMs, MinuteOfDay
 from config.parameters import Parameters, Section
-from config.zones import zone
+from config.zones import UTC, zone
 from models.customer.channels import preferred_hour
 from models.customer.consent import personalisation_refused
 from models.customer.contacts import OUTCOMES, Outcome
@@ -23,11 +23,18 @@ from models.customer.edges import of_timer
 from models.customer.engagement import customer_zone
 from models.customer.fingerprint import fingerprint
 from models.customer.motion import since
-from models.customer.named_days import Written, days_between, problems_in_days, yearly
+from models.customer.named_days import (
+    NamedDays,
+    Written,
+    anniversaries,
+    may_be_anniversary,
+    problems_in_days,
+    yearly,
+)
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchases import purchases
 from models.customer.row import State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.ticket_news import REPLIES, is_answer
 from models.customer.tiers import Tier, value_tier
 from models.customer.words import how_long_before, moment_in_words
@@ -41,9 +48,8 @@ ANNIVERSARY: Final = "anniversary"
 _NEXT: Final = "day"
 #: The key of contacts in the sums of all customers, which are of so many days.
 _REACHED_THEM, _CONTACT_DAYS = "reached", 28
-#: The ordinal of 1970-01-01; the mean length of a year, and how far a date may be from it.
+#: The ordinal of 1970-01-01.
 _EPOCH: Final = 719_163
-_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
 #: What says that an action reached the customer. That it was decided, or failed, does not.
 _REACHED: Final = frozenset(
     name
@@ -111,51 +117,48 @@ class _Occasion(NamedTuple):
 class _Place:
     """The customer's clock, and the time of their day that is their own."""
 
-    def __init__(self, scene: Scene) -> None:
-        section = _parameters(scene)
-        own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
-        if hour is not None:
-            self._own_ms = hour * HOUR_MS + own % HOUR_MS
-        else:
-            self._own_ms = section.begin * MINUTE_MS + own % (
-                (section.end - section.begin) * MINUTE_MS
-            )
-        self._where: tzinfo = zone(scene.of(customer_zone))
+    __slots__ = ("_scene", "_where")
 
-    def date_at(self, at_ms: int) -> date:
-        """The date that the calendar shows there."""
-        return datetime.fromtimestamp(at_ms / 1_000, self._where).date()
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        name = scene.of(customer_zone)
+        # Days of UTC are as long as each other: of most customers nothing is looked up.
+        self._where: tzinfo | None = None if name == UTC else zone(name)
+
+    def day_at(self, at_ms: int) -> int:
+        """The day that the calendar shows there, as an ordinal."""
+        if self._where is None:
+            return at_ms // DAY_MS + _EPOCH
+        return datetime.fromtimestamp(at_ms / 1_000, self._where).toordinal()
 
     def own_ms(self, day: int) -> int:
         """Their own time of a day, which is an ordinal."""
+        own_ms = self._scene.of(_own_ms)
+        if self._where is None:
+            return (day - _EPOCH) * DAY_MS + own_ms
         midnight = datetime.combine(date.fromordinal(day), datetime.min.time(), self._where)
-        own = midnight + timedelta(milliseconds=self._own_ms)
+        own = midnight + timedelta(milliseconds=own_ms)
         return round(own.timestamp() * 1_000)
+
+
+def _own_ms(scene: Scene) -> int:
+    """How long after midnight the customer's own time of the day is, by their clock."""
+    section = _parameters(scene)
+    own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
+    if hour is not None:
+        return hour * HOUR_MS + own % HOUR_MS
+    return section.begin * MINUTE_MS + own % ((section.end - section.begin) * MINUTE_MS)
 
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
-    if not (_is_near(scene) or scene.row.due(_NEXT).due_ms):
-        return
-    coming = [one.at_ms for one in _occasions(scene) if one.at_ms > scene.at_ms]
-    if coming or scene.row.due(_NEXT).due_ms:
-        scene.row.set_due(_NEXT, min(coming, default=0))
+    _wait(scene, _occasions(scene))
 
 
-def _is_near(scene: Scene) -> bool:
-    """Whether something may be to be said before the next look: told without the customer's clock,
-    within a day of what it shows. Mostly there is nothing.
-    """
-    first_ms, every_ms = scene.of(purchases).first_at_ms, scene.parameters.churn.check_in_ms
-    if not first_ms:
-        return False
-    first, last = scene.at_ms // DAY_MS - 1, (scene.at_ms + every_ms) // DAY_MS + 1
-    if (last - first_ms // DAY_MS) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS:
-        return True
-    if days_between(_parameters(scene).days, first + _EPOCH, last + _EPOCH):
-        return True
-    waits_ms = _waits_until_ms(scene)
-    return 0 < waits_ms // DAY_MS <= last
+def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
+    row, at_ms = scene.row, scene.at_ms
+    if row.due(_NEXT).due_ms or scene.of(purchases).first_at_ms:
+        row.set_due(_NEXT, min([one.at_ms for one in occasions if one.at_ms > at_ms], default=0))
 
 
 def _waits_until_ms(scene: Scene) -> int:
@@ -173,27 +176,36 @@ def _parameters(scene: Scene) -> CalendarParameters:
 
 
 def _occasions(scene: Scene) -> list[_Occasion]:
-    """What is to be said from today to the next look, and was not said yet."""
-    place, at_ms = _Place(scene), scene.at_ms
-    today = place.date_at(at_ms)
-    last = place.date_at(at_ms + scene.parameters.churn.check_in_ms)
-    found = list(_named(scene, place, today, last))
-    due = _contact_due(scene, place, today)
-    if due is not None and due.day <= last.toordinal():
-        found.append(due)
+    """What is to be said from today to the next look, and was not said yet. Mostly that is nothing,
+    which is found by comparing numbers.
+    """
+    place, at_ms, bought_ms = _Place(scene), scene.at_ms, scene.of(purchases).first_at_ms
+    today = place.day_at(at_ms)
+    until = place.day_at(at_ms + scene.parameters.churn.check_in_ms)
+    days = scene.context.of(_named_days).between(today, until)
+    if may_be_anniversary(bought_ms // DAY_MS + _EPOCH, today, until):
+        again = anniversaries(place.day_at(bought_ms), today, until)
+        days += tuple((day, ANNIVERSARY) for day in again)
+    found = list(_named(scene, place, days)) if days else []
+    due = _due_day(scene, place)
+    if 0 < due <= until:
+        if due < today and place.own_ms(today) <= at_ms:
+            # It has been due for long, and their time of today is over.
+            today += 1
+        day = max(due, today)
+        if day <= until:
+            found.append(_Occasion(place.own_ms(day), day))
     return found
 
 
-def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Occasion]:
-    """Named days and the anniversary, each day at the customer's own time; a minute apart."""
-    state, section = scene.row.read(CALENDAR), _parameters(scene)
-    first, until = today.toordinal(), last.toordinal()
-    days = list(days_between(section.days, first, until))
-    bought = place.date_at(scene.of(purchases).first_at_ms)
-    for year in {today.year, last.year}:
-        again = yearly(bought.month, bought.day, year).toordinal()
-        if year > bought.year and first <= again <= until:
-            days.append((again, ANNIVERSARY))
+def _named_days(context: Context) -> NamedDays:
+    """The days that the operator named."""
+    return NamedDays(context.parameters.of(CalendarParameters).days)
+
+
+def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iterator[_Occasion]:
+    """Those of the days that were not told yet, each at the customer's own time; a minute apart."""
+    state = scene.row.read(CALENDAR)
     number = before = 0
     for day, name in sorted(days):
         number, before = number + 1 if day == before else 0, day
@@ -201,30 +213,22 @@ def _named(scene: Scene, place: _Place, today: date, last: date) -> Iterator[_Oc
             yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
 
 
-def _contact_due(scene: Scene, place: _Place, today: date) -> _Occasion | None:
-    """When the customer is to be contacted next, by their tier."""
-    due, now = _due_day(scene, place), today.toordinal()
-    if not due:
-        return None
-    if due < now and place.own_ms(now) <= scene.at_ms:
-        # It has been due for long, and their time of today is over.
-        now += 1
-    day = max(due, now)
-    return _Occasion(place.own_ms(day), day)
-
-
 def _due_day(scene: Scene, place: _Place) -> int:
     """The day on which they are to be contacted next, as an ordinal; 0 for never."""
     waits_ms = _waits_until_ms(scene)
-    return place.date_at(waits_ms).toordinal() if waits_ms else 0
+    return place.day_at(waits_ms) if waits_ms else 0
 
 
 def _come(scene: Scene) -> None:
     """It is the time of one of them, or of none any more: somebody was faster, or the customer is
     in another zone by now.
     """
-    due = sorted(one for one in _occasions(scene) if one.at_ms <= scene.at_ms)
-    for one in due:
+    occasions = _occasions(scene)
+    due = [one for one in occasions if one.at_ms <= scene.at_ms]
+    if not due:
+        _wait(scene, occasions)
+        return
+    for one in sorted(due):
         if not one.name:
             _ask(scene)
             continue

@@ -20,13 +20,15 @@ from models.customer.engagement import customer_zone, touches
 from models.customer.motion import FOUND, LEARNT, STILL, since
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.row import State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.touches import (
     ChannelParameters,
     ChannelUse,
     channel_use,
     hour_levels,
     latest_touch_ms,
+    leading_channel,
+    timed_hours,
 )
 from models.customer.words import how_long_before
 from models.events.times import iso_or_none
@@ -106,8 +108,13 @@ def _held(state: ChannelPreference) -> _Found:
 
 
 def _found(scene: Scene) -> _Found:
-    state, use, hour = scene.row.read(CHANNELS), scene.of(_use), _hour(scene)
-    section, leader = scene.parameters.of(ChannelParameters), use.leader
+    state, hour = scene.row.read(CHANNELS), _hour(scene)
+    section = scene.parameters.of(ChannelParameters)
+    if state.preferred and state.preferred == leading_channel(scene.of(touches), section):
+        # Nearly always.
+        return _Found(state.preferred, "", 0, hour)
+    use = scene.of(_use)
+    leader = use.leader
     preferred = state.preferred or use.first
     if not preferred or leader == preferred or not use.since_ms:
         return _Found(preferred, "", 0, hour)
@@ -122,30 +129,31 @@ def _found(scene: Scene) -> _Found:
 
 def _hour(scene: Scene) -> int:
     """The hour of their day in which they come most, of equal ones the first; -1 with too few."""
-    section = scene.parameters.of(ChannelParameters)
-    levels, count = hour_levels(scene.of(touches), scene.of(customer_zone), section.hour_half_life)
-    if count < section.hours_min:
+    section, hours = scene.parameters.of(ChannelParameters), timed_hours(scene.of(touches))
+    if len(hours) < section.hours_min:
         return _NONE
-    usual = _usual_hours(scene)
+    levels = hour_levels(hours, scene.of(customer_zone), section.hour_half_life)
+    usual = scene.context.of(_usual_hours)
     if usual is not None:
-        levels = [
-            level + section.usual_weight * share for level, share in zip(levels, usual, strict=True)
-        ]
+        levels = [level + more for level, more in zip(levels, usual, strict=True)]
     return levels.index(max(levels))
 
 
-def _usual_hours(scene: Scene) -> list[float] | None:
-    """The share of customers who come most in each hour; None while few are known."""
-    sums = scene.snapshot.of(Tallies).parts.get(CHANNELS.name)
+def _usual_hours(context: Context) -> list[float] | None:
+    """What is added to each hour: the share of customers who come most in it, with its weight; None
+    while few are known.
+    """
+    sums = context.snapshot.of(Tallies).parts.get(CHANNELS.name)
     if sums is None:
         return None
-    counts = [sums[key] if key in sums else 0 for key in _HOUR_KEYS]  # noqa: SIM401 (no call)
+    counts = [sums.get(key, 0) for key in _HOUR_KEYS]
     known = 0
     for count in counts:
         known += count
-    if known < max(scene.parameters.learning.minimum_examples, 1):
+    if known < max(context.parameters.learning.minimum_examples, 1):
         return None
-    return [count / known for count in counts]
+    weight = context.parameters.of(ChannelParameters).usual_weight
+    return [weight * (count / known) for count in counts]
 
 
 def _sums(state: ChannelPreference) -> list[Sum]:
@@ -183,7 +191,7 @@ def _united(states: Sequence[ChannelPreference], _parameters: Parameters) -> Cha
 
 def preferred_channel(scene: Scene) -> str:
     """The channel that the customer prefers, "" for none; if the part is switched off, too."""
-    if not CHANNELS.is_on(scene.parameters):
+    if not scene.parameters.of(ChannelParameters).enabled:
         return ""
     return scene.of(_now).preferred
 
@@ -192,7 +200,7 @@ def preferred_hour(scene: Scene) -> int | None:
     """The hour of the customer's day at which they come most; None if it is not known, or the part
     is switched off.
     """
-    if not CHANNELS.is_on(scene.parameters):
+    if not scene.parameters.of(ChannelParameters).enabled:
         return None
     hour = scene.of(_now).hour
     return hour if hour != _NONE else None

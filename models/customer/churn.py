@@ -38,13 +38,10 @@ from models.customer.labels import (
 from models.customer.margins import margin_share
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
+from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
+from models.customer.purchase_windows import begun_within, bought_within, gaps_days
 from models.customer.purchases import (
-    WINDOW_MS_MAX,
-    Purchases,
-    begun_within,
-    bought_within,
     clock,
-    gaps_days,
     history,
     purchases,
     renew_deadline,
@@ -58,11 +55,13 @@ from models.customer.scores import (
     churn,
     churn_probability,
     churn_within,
+    expected_spend_90d,
     expected_within,
     explanation,
     explanations,
     is_not_expected_yet,
     lapsed,
+    lifetime_worth,
     net_so_far,
     packed_features,
     seen,
@@ -332,7 +331,7 @@ def _lapse_probability(scene: Scene) -> float:
 
 
 def _clv(scene: Scene) -> float:
-    found = scene.of(worth)
+    found = scene.of(lifetime_worth)
     return found.clv if found is not None else nan
 
 
@@ -492,7 +491,18 @@ CHURN: Part[Labels] = Part(
         Timer(DECISION, _decide, last=True, brings_looks=True),
     ),
     moments={SCORE: "the churn score may have changed"},
-    offers=(seen, churn, assessment, explanation, lapsed, value_at_stake, worth, thinning),
+    offers=(
+        seen,
+        churn,
+        assessment,
+        expected_spend_90d,
+        explanation,
+        lapsed,
+        lifetime_worth,
+        value_at_stake,
+        worth,
+        thinning,
+    ),
     reads=(
         *features.READS,
         *churn_words.READS,

@@ -2,7 +2,8 @@
 
 from config.duration import DAY_MS
 from models.customer.engagement import engagement
-from models.customer.purchases import history, last_until, purchases, window
+from models.customer.purchase_windows import last_until, window
+from models.customer.purchases import history, purchases
 from models.customer.rhythm import clock_of
 from models.customer.scene import Scene
 from models.customer.support import late_tickets, support

@@ -35,7 +35,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.motion import STILL, steps
 from models.customer.part import Fact, Part, ProfileSection, Sum, Told
 from models.customer.row import State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.events.codes import code
 from models.events.event import Event
 from models.events.times import iso, iso_or_none
@@ -295,9 +295,11 @@ def refusal(
 
     Where nobody said anything, or every grant has expired, the shop's default stands.
     """
-    state, parameters = scene.row.read(CONSENT), scene.parameters.of(ConsentParameters)
+    state = scene.row.read(CONSENT)
     if not state.words:
-        return _by_default(parameters, purpose)
+        # Nearly everybody, and asked with every lesson.
+        return scene.context.of(_by_default)[purpose]
+    parameters = scene.parameters.of(ConsentParameters)
     list_ = _list(list_name)
     holding = [
         word
@@ -308,15 +310,19 @@ def refusal(
         return Refusal(0, f"{purpose}:{channel}:{list_name}")
     word = _latest(holding, purpose, channel, list_)
     if word is None:
-        return _by_default(parameters, purpose)
+        return scene.context.of(_by_default)[purpose]
     if word.granted:
         return None
     return Refusal(word.at_ms, f"{word.text}:{list_name}" if word.list else word.text)
 
 
-def _by_default(parameters: ConsentParameters, purpose: str) -> Refusal | None:
-    is_denied = getattr(parameters.default, purpose) == "denied"
-    return Refusal(0, purpose) if is_denied else None
+def _by_default(context: Context) -> dict[str, Refusal | None]:
+    """What is refused of each purpose by those who said nothing."""
+    default = context.parameters.of(ConsentParameters).default
+    return {
+        str(purpose): Refusal(0, purpose) if getattr(default, purpose) == "denied" else None
+        for purpose in Purpose
+    }
 
 
 def next_expiry(scene: Scene) -> int:

@@ -164,11 +164,12 @@ def _end(scene: Scene) -> None:
 
 
 def _by_session(visits: Sequence[Visit], scene: Scene) -> list[Visit]:
-    """The visits as sessions have them: whoever reads for an hour in between is not away."""
+    """The visits as sessions have them, which changes them: whoever reads for an hour in between is
+    not away.
+    """
     found: list[Visit] = []
     sessions = scene.of(engagement).sessions
-    for visit in visits:
-        one = _copy(visit)
+    for one in visits:
         for begin_ms, end_ms in reversed(sessions):
             if begin_ms <= one.first_ms <= end_ms:
                 one.last_ms = max(one.last_ms, end_ms)

@@ -6,8 +6,9 @@ known, and told with how much that is. Found where scores are made for good: at 
 purchase day and at check-ins.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import nan
 from typing import Annotated, Final, NamedTuple
 
@@ -30,10 +31,11 @@ from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.prices import full_price_share
-from models.customer.purchases import Purchases, history, purchases, window_365d
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
-from models.customer.scene import Scene
-from models.customer.scores import expected_within
+from models.customer.scene import Context, Scene
+from models.customer.scores import expected_spend_90d
 from models.customer.support import support
 from models.customer.words import how_long_before
 from models.events.event import Event
@@ -44,7 +46,6 @@ from models.money import minor_per_unit
 
 KEY_CHANGED: Final = "key-customer-changed"
 _YEAR_DAYS: Final = 365
-_EXPECTED_DAYS: Final = 90.0
 #: So many purchase days of a year, and so many years, are as loyal as can be.
 _DAYS_MOST, _YEARS_MOST = 12, 3.0
 #: What loyalty is made of: purchase days, years, and what was bought at full price.
@@ -102,22 +103,18 @@ def _look(scene: Scene) -> None:
     state = scene.row.read(KEY_CUSTOMERS)
     if not bought.last_at_ms and not state.percents:
         return
-    section = scene.parameters.of(KeyParameters)
-    power = _power(scene)
+    section, power = scene.parameters.of(KeyParameters), _power(scene)
     percents = [
-        _UNKNOWN if percent is None else round(percent)
-        for percent in (
-            _satisfaction(scene),
-            _loyalty(bought, scene),
-            None if power is None else power.percent,
-            _credit(scene),
-        )
+        _rounded(_satisfaction(scene)),
+        _rounded(_loyalty(bought, scene)),
+        _UNKNOWN if power is None else round(power.percent),
+        _rounded(_credit(state.credit, section, scene)),
     ]
     # Whom they have lost they cannot keep: that is for `customer-lost`.
     is_lost = scene.of(customer_class) == CustomerClass.LOST
     is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
     found = _UNKNOWN if power is None else power.bin
-    if (percents, is_key, found) == (state.percents, state.is_key, state.bin):
+    if percents == state.percents and is_key is state.is_key and found == state.bin:
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
     if is_key != state.is_key:
@@ -131,9 +128,11 @@ def _is_key(percents: Sequence[int], section: KeyParameters, *, was_key: bool) -
     if 0 <= percents[-1] < section.credit:
         # Who does not pay is no key customer, whatever they order.
         return False
+    if _known(percents) < section.least_known:
+        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
+        return False
     score = mean_of(percents, section)
-    least = section.key_until if was_key else section.key
-    return score is not None and _known(percents) >= section.least_known and score >= least
+    return score is not None and score >= (section.key_until if was_key else section.key)
 
 
 def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
@@ -146,15 +145,22 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
     return total / weights if weights else None
 
 
+def _rounded(percent: float | None) -> int:
+    return _UNKNOWN if percent is None else round(percent)
+
+
 def _known(percents: Sequence[int]) -> int:
-    return len([percent for percent in percents if percent != _UNKNOWN])
+    return len(percents) - percents.count(_UNKNOWN)
 
 
 def _satisfaction(scene: Scene) -> float | None:
     """The mean of the last answers of each kind, which fade."""
+    answers = scene.of(support).answers
+    if not answers:
+        return None
     half_life_ms = scene.parameters.of(KeyParameters).half_life
     weights = total = 0.0
-    for _, answer in sorted(scene.of(support).answers.items()):
+    for _, answer in sorted(answers.items()):
         weight = decayed(1.0, scene.at_ms - answer.at_ms, half_life_ms)
         weights += weight
         total += weight * answer.share
@@ -167,8 +173,7 @@ def _loyalty(bought: Purchases, scene: Scene) -> float | None:
     """
     if not bought.last_at_ms:
         return None
-    today = scene.at_ms // DAY_MS
-    days = len([day for day in bought.days if day > today - _YEAR_DAYS])
+    days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
     years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
     total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
@@ -192,32 +197,28 @@ def _power(scene: Scene) -> _Power | None:
         return None
     parameters = scene.parameters
     section, typical = parameters.of(KeyParameters), parameters.value.typical_order
-    expected = expected_within(scene, _EXPECTED_DAYS)
-    amount_minor = net_minor + (expected.spend_minor if expected is not None else 0.0)
+    amount_minor = net_minor + (scene.of(expected_spend_90d) or 0.0)
     amount = amount_minor / minor_per_unit(parameters.money.currency)
-    place = bisect_left(_ENDS, amount / typical)
-    sums = scene.snapshot.of(Tallies).parts.get(KEY_CUSTOMERS.name, {})
-    below = all_of_them = 0
-    for other, key in enumerate(_BIN_KEYS):
-        count = sums[key] if key in sums else 0  # noqa: SIM401 (no call)
-        all_of_them += count
-        below += count if other <= place else 0
+    place, up_to = bisect_left(_ENDS, amount / typical), scene.context.of(_customers_up_to)
+    all_of_them = up_to[-1]
     if all_of_them and all_of_them >= parameters.learning.minimum_examples:
-        return _Power(place, 100.0 * below / all_of_them)
+        return _Power(place, 100.0 * up_to[place] / all_of_them)
     return _Power(
         place, 100.0 * (1 + bisect_left(section.power, amount)) / (len(section.power) + 1)
     )
 
 
-def _credit(scene: Scene) -> float | None:
-    parameters = scene.parameters
-    return credit_percent(
-        scene.row.read(KEY_CUSTOMERS).credit,
-        scene.at_ms,
-        parameters.of(KeyParameters).credit_half_life,
-        parameters.value.typical_order,
-        parameters.money,
-    )
+def _customers_up_to(context: Context) -> list[int]:
+    """How many customers there are up to the end of each bin."""
+    sums = context.snapshot.of(Tallies).parts.get(KEY_CUSTOMERS.name, {})
+    return [*accumulate(sums.get(key, 0) for key in _BIN_KEYS)]
+
+
+def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> float | None:
+    if not known.invoices and not known.assessed_ms:
+        return None
+    typical, money = scene.parameters.value.typical_order, scene.parameters.money
+    return credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
 
 
 def _sums(state: KeyCustomer) -> list[Sum]:
@@ -382,6 +383,7 @@ KEY_CUSTOMERS: Part[KeyCustomer] = Part(
     moments={KEY_CHANGED: "the customer has become a key customer, or is one no more"},
     reads=(
         customer_class,
+        expected_spend_90d,
         full_price_share,
         history,
         purchases,

@@ -1,6 +1,6 @@
 """Which class a customer is of, and which stage of the lifecycle they are at, at one moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil, log2
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from config.duration import DAY_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
-from models.customer.purchases import Purchases
+from models.customer.purchase_state import Purchases
 from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days
@@ -85,29 +85,22 @@ class Course:
     def __init__(
         self, bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
     ) -> None:
+        """``lost_ms``: when the present silence makes them lost, 0 without a purchase;
+        ``new_until_ms``: until when somebody with one purchase day is new, 0 for all others;
+        ``returned_until_ms``: until when they count as returned, 0 for those who never were lost.
+        """
         self._bought = bought
         self._section = section
         self._usual = gap_days, overdue, section
+        self.lost_ms = self.new_until_ms = 0
+        last_ms, days = bought.last_at_ms, bought.days
+        if last_ms:
+            self.lost_ms = last_ms + lost_after_ms(days, *self._usual)
+            if len(days) + bought.earlier_days <= 1:
+                self.new_until_ms = bought.last_occasion_ms + section.new_for
+        self.returned_until_ms = self._returned_until_ms()
 
-    @property
-    def lost_ms(self) -> int:
-        """When the present silence makes them lost; 0 without a purchase."""
-        bought = self._bought
-        if not bought.last_at_ms:
-            return 0
-        return bought.last_at_ms + lost_after_ms(bought.days, *self._usual)
-
-    @property
-    def new_until_ms(self) -> int:
-        """Until when somebody with one purchase day is new; 0 for all others."""
-        bought = self._bought
-        if not bought.last_at_ms or len(bought.days) + bought.earlier_days > 1:
-            return 0
-        return bought.last_occasion_ms + self._section.new_for
-
-    @property
-    def returned_until_ms(self) -> int:
-        """Until when they count as returned; 0 for those who never were lost."""
+    def _returned_until_ms(self) -> int:
         days = self._bought.days
         for place in range(len(days) - 1, 0, -1):
             silent_ms = (days[place] - days[place - 1]) * DAY_MS
@@ -128,9 +121,10 @@ class Course:
             return CustomerClass.RETURNED
         return CustomerClass.NEW if at_ms < self.new_until_ms else CustomerClass.EXISTING
 
-    def edges_ms(self) -> Iterator[int]:
+    @property
+    def edges_ms(self) -> tuple[int, int, int]:
         """When time alone may change the class."""
-        yield from (self.lost_ms, self.new_until_ms, self.returned_until_ms)
+        return self.lost_ms, self.new_until_ms, self.returned_until_ms
 
 
 def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParameters) -> int:
@@ -145,8 +139,11 @@ def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParamet
 
 def advocates_until_ms(praised_ms: int, shared_ms: list[int], section: LifecycleParameters) -> int:
     """Until when what they said or shared makes an advocate of somebody loyal; 0 for nothing."""
-    since = [praised_ms, shared_ms[-section.shares] if len(shared_ms) >= section.shares else 0]
-    latest_ms = max(since)
+    if not praised_ms and not shared_ms:
+        return 0
+    latest_ms = max(
+        praised_ms, shared_ms[-section.shares] if len(shared_ms) >= section.shares else 0
+    )
     return latest_ms + section.advocates_for if latest_ms else 0
 
 

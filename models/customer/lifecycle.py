@@ -57,7 +57,7 @@ from models.customer.part import (
 )
 from models.customer.purchases import overdue_at, purchases
 from models.customer.scene import Scene
-from models.customer.scores import worth
+from models.customer.scores import lifetime_worth
 from models.customer.surveys import RESPONDED, Band, Survey
 from models.customer.words import how_long_before
 from models.events.event import Event
@@ -142,8 +142,7 @@ def _move(scene: Scene) -> None:
     winning.note_purchases(state, scene, is_another=is_another)
     if standing(before) != standing(state):
         LIFECYCLE.tell_changes(scene, sums_of(before), [*sums_of(state), *left])
-    if winning.standing(before) != winning.standing(state):
-        winning.tell(scene, ((winning.sums_of(before), -1), (winning.sums_of(state), 1)))
+    winning.tell_changes(scene, before, state)
     scene.row.set_due(_STAGE, _next_edge(state, course, scene))
 
 
@@ -179,7 +178,7 @@ def _next_edge(state: Lifecycle, course: Course, scene: Scene) -> int:
     section = scene.parameters.of(LifecycleParameters)
     bought = scene.of(purchases)
     times = [
-        *course.edges_ms(),
+        *course.edges_ms,
         loyal_until_ms(bought, scene.of(overdue_at), section),
         advocates_until_ms(state.praised_ms, state.shared_ms, section),
     ]
@@ -368,7 +367,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
         LIFECYCLE_CHANGED: "the customer is at another stage of the lifecycle than before",
     },
     offers=(customer_class,),
-    reads=(engagement, is_visitor, margin_share, overdue_at, purchases, worth),
+    reads=(engagement, is_visitor, lifetime_worth, margin_share, overdue_at, purchases),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -14,7 +14,8 @@ from models.customer.loyalty_account import GIVEN, OPEN, ORDER, Account, Debit, 
 from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.orders import EVENTS as ORDER_EVENTS
 from models.customer.orders import Order
-from models.customer.purchases import WINDOW_MS_MAX, order_of_event
+from models.customer.purchase_state import WINDOW_MS_MAX
+from models.customer.purchases import order_of_event
 from models.customer.scene import Scene
 from models.events.codes import code
 from models.events.event import Event, EventType, Text

@@ -15,6 +15,8 @@ _MONTHS: Final = (
 )
 _PLACES: Final = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _WEEK_DAYS: Final = len(_WEEKDAYS)
+#: The mean length of a year, and how far a date may be from it.
+_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
 _YEARLY: Final = re.compile(r"(\d\d)-(\d\d)")
 _ONCE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _BY_WEEKDAY: Final = re.compile(
@@ -24,7 +26,8 @@ _BY_WEEKDAY: Final = re.compile(
 Written = Mapping[str, str | tuple[str, ...]]
 
 
-def dates_in(text: str, year: int) -> list[date]:
+@lru_cache(maxsize=4_096)
+def dates_in(text: str, year: int) -> tuple[date, ...]:
     """The dates of a year that a text stands for: ``12-24`` (of 29 February, the last day of the
     month in other years), ``2027-02-06``, or ``4th thursday of november + 1``. Raises
     ``ValueError`` for any other text.
@@ -32,11 +35,11 @@ def dates_in(text: str, year: int) -> list[date]:
     said = " ".join(text.lower().split())
     if _ONCE.fullmatch(said):
         once = date.fromisoformat(said)
-        return [once] if once.year == year else []
+        return (once,) if once.year == year else ()
     if (found := _YEARLY.fullmatch(said)) is not None:
         # Of a leap year, so that all dates that there ever are can be said.
         date(2000, int(found[1]), int(found[2]))
-        return [yearly(int(found[1]), int(found[2]), year)]
+        return (yearly(int(found[1]), int(found[2]), year),)
     if (found := _BY_WEEKDAY.fullmatch(said)) is not None:
         first = date(year, _MONTHS.index(found[3]) + 1, 1)
         days = [first + timedelta(days=n) for n in range(31)]
@@ -47,7 +50,7 @@ def dates_in(text: str, year: int) -> list[date]:
         ]
         place = _PLACES[found[1]]
         chosen = same[place - 1 if place > 0 else place : place if place > 0 else None]
-        return [day + timedelta(days=int(found[4] or 0)) for day in chosen]
+        return tuple(day + timedelta(days=int(found[4] or 0)) for day in chosen)
     raise ValueError(text)
 
 
@@ -59,32 +62,54 @@ def yearly(month: int, day: int, year: int) -> date:
         return date(year, month, day - 1)
 
 
+def may_be_anniversary(began: int, first: int, last: int) -> bool:
+    """Whether an anniversary of a day may be in these days: told without a calendar."""
+    return (last - began) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS
+
+
+def anniversaries(began: int, first: int, last: int) -> list[int]:
+    """Those of a day from one day to another; all are ordinals of dates."""
+    begin = date.fromordinal(began)
+    years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+    found = [yearly(begin.month, begin.day, year).toordinal() for year in years]
+    return [day for day in found if began < day and first <= day <= last]
+
+
 def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
     """One text or several as several."""
     return (written,) if isinstance(written, str) else written
 
 
-def days_between(written: Written, first: int, last: int) -> tuple[tuple[int, str], ...]:
-    """The named days from one day to another (both are ordinals of dates, and both count), each
-    with its name, in the order of days and names.
+class NamedDays:
+    """The named days of all years. What is worked out is remembered: on one day everybody is looked
+    at for the same days to come.
     """
-    years = {date.fromordinal(first).year, date.fromordinal(last).year}
-    known = tuple(written.items())
-    found = [one for year in sorted(years) for one in _of_year(known, year)]
-    return tuple(one for one in found if first <= one[0] <= last)
 
+    def __init__(self, written: Written) -> None:
+        self._written = written
+        self._of_year = lru_cache(maxsize=64)(self._dates_of)
+        self._between = lru_cache(maxsize=64)(self._found_between)
 
-@lru_cache(maxsize=64)
-def _of_year(
-    written: tuple[tuple[str, str | tuple[str, ...]], ...], year: int
-) -> tuple[tuple[int, str], ...]:
-    days = {
-        (day.toordinal(), name)
-        for name, texts in written
-        for text in texts_of(texts)
-        for day in dates_in(text, year)
-    }
-    return tuple(sorted(days))
+    def between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
+        """Those from one day to another (both are ordinals of dates, and both count), each with its
+        name, in the order of days and names.
+        """
+        return self._between(first, last)
+
+    def _found_between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
+        years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+        return tuple(
+            one for year in years for one in self._of_year(year) if first <= one[0] <= last
+        )
+
+    def _dates_of(self, year: int) -> list[tuple[int, str]]:
+        days = {
+            (day.toordinal(), name)
+            for name, texts in self._written.items()
+            for text in texts_of(texts)
+            for day in dates_in(text, year)
+        }
+        return sorted(days)
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:

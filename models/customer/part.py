@@ -233,7 +233,7 @@ class Part(Kept[S]):
 
     def tell_changes(self, scene: Scene, before: Iterable[Sum], after: Iterable[Sum]) -> None:
         """When a state changed: correct the part's sums of all customers by what changed of it."""
-        if told := changed_sums(((before, -1), (after, 1))):
+        if before != after and (told := changed_sums(((before, -1), (after, 1)))):
             self.tell(scene, told)
 
 

@@ -255,12 +255,13 @@ def full_price_share(scene: Scene) -> float | None:
     """The share of the purchases of the last 365 days that were made at full price; None without
     one, and if the part is switched off.
     """
-    if not PRICES.is_on(scene.parameters):
+    section = scene.parameters.of(PriceParameters)
+    if not section.enabled:
         return None
-    from_depth = scene.parameters.of(PriceParameters).discounted_from
-    bought = full = 0
+    from_depth = section.discounted_from
+    at_ms, bought, full = scene.at_ms, 0, 0
     for one in scene.row.read(PRICES).orders:
-        if one.is_purchase and scene.at_ms - _YEAR_MS < one.placed_at_ms <= scene.at_ms:
+        if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
             bought += 1
             full += not one.has_coupon and one.depth < from_depth
     return full / bought if bought else None

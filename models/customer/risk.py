@@ -31,7 +31,8 @@ from models.customer.motion import ending, since, steps
 from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.prices import sensitivity
-from models.customer.purchases import begun_within, purchases
+from models.customer.purchase_windows import begun_within
+from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.scores import churn

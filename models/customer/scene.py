@@ -44,6 +44,8 @@ class Context:
     """
 
     __slots__ = (
+        "_known",
+        "_known_by",
         "begun_ms",
         "clock_ms",
         "facts",
@@ -84,6 +86,19 @@ class Context:
         self.is_quiet = False
         self.is_passed_on = False
         self.witness: Callable[[Scene, str, Sequence[Any]], None] | None = None
+        self._known: dict[Callable[[Context], Any], Any] = {}
+        self._known_by = snapshot
+
+    def of(self, reading: "Callable[[Context], T]") -> T:
+        """The value of a reading of parameters and snapshot alone: of all customers, and so worked
+        out once until there is another snapshot.
+        """
+        if self._known_by is not self.snapshot:
+            self._known_by, self._known = self.snapshot, {}
+        known = self._known
+        if reading not in known:
+            known[reading] = reading(self)
+        return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
 
 
 class Scene:

@@ -1,19 +1,14 @@
 """Scores of a customer at one moment: churn probability, explanations and expected value."""
 
 from math import nan
+from typing import Final
 
 from models.customer.churn_words import Words
 from models.customer.engagement import engagement
 from models.customer.features import extract
 from models.customer.margins import margin_share
-from models.customer.purchases import (
-    clock,
-    history,
-    net_until,
-    purchases,
-    silent_days,
-    window_365d,
-)
+from models.customer.purchase_windows import net_until
+from models.customer.purchases import clock, history, purchases, silent_days, window_365d
 from models.customer.scene import Scene
 from models.learning.churn import Assessment, Churn, Seen
 from models.learning.explanation import Explanation, explained, parts_of
@@ -22,7 +17,18 @@ from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
 from models.learning.scoring import assessed, score
 from models.learning.silent import has_rhythm, silent_churn
-from models.learning.value import Expectation, ValueView, expect, value
+from models.learning.value import (
+    Expectation,
+    Lifetime,
+    ValueView,
+    expect,
+    expected_spend,
+    lifetime,
+    value,
+)
+
+#: Within so many days somebody is expected to bring what makes a tier or a key customer.
+_VALUE_DAYS: Final = 90.0
 
 
 def seen(scene: Scene) -> Seen | None:
@@ -92,6 +98,20 @@ def _expected(_scene: Scene) -> dict[float, Expectation | None]:
     return {}
 
 
+def expected_spend_90d(scene: Scene) -> float | None:
+    """The spend expected within 90 days, in minor units; None before there is a model, and for
+    customers without a purchase.
+    """
+    past, known = scene.of(history), scene.of(_expected)
+    if past is None:
+        return None
+    if _VALUE_DAYS in known:
+        # A label waits for it.
+        found = known[_VALUE_DAYS]
+        return None if found is None else found.spend_minor
+    return expected_spend(past, scene.of(net_so_far), _VALUE_DAYS, scene.snapshot)
+
+
 def worth(scene: Scene) -> ValueView | None:
     """The customer's expected value; None before there is a model, and for customers without a
     purchase.
@@ -101,6 +121,17 @@ def worth(scene: Scene) -> ValueView | None:
         return None
     channel, margin = scene.of(engagement).first_channel, scene.of(margin_share)
     return value(past, scene.of(net_so_far), channel, margin, scene.snapshot, scene.parameters)
+
+
+def lifetime_worth(scene: Scene) -> Lifetime | None:
+    """The lifetime value in `worth`, without what is expected within each horizon, which costs
+    many times as much.
+    """
+    past = scene.of(history)
+    if past is None:
+        return None
+    channel, margin = scene.of(engagement).first_channel, scene.of(margin_share)
+    return lifetime(past, scene.of(net_so_far), channel, margin, scene.snapshot, scene.parameters)
 
 
 def thinning(scene: Scene) -> float | None:

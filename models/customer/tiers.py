@@ -6,9 +6,10 @@ looked at when scores are made for good, at the end of a purchase day and at che
 `lifecycle.settle` after an order was given back or changed: what made a VIP and is gone makes none.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from math import isnan, nan
+from math import nan
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field, msgpack
@@ -23,10 +24,11 @@ from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.orders import CANCELLED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.purchases import WINDOW_MS_MAX, history, purchases, window_365d
+from models.customer.purchase_state import WINDOW_MS_MAX
+from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
-from models.customer.scene import Scene
-from models.customer.scores import expected_within
+from models.customer.scene import Context, Scene
+from models.customer.scores import expected_spend_90d
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
@@ -35,9 +37,9 @@ from models.learning.tiers import (
     ENDS,
     TIERS_NAME,
     Side,
+    Spread,
     TierCuts,
     TierParameters,
-    bin_of,
     key_of,
 )
 from models.measures import Measure, Sample
@@ -46,7 +48,6 @@ from models.money import minor_per_unit
 TIER_CHANGED: Final = "tier-changed"
 _TAKEN_BACK: Final = "taken-back"
 _ACTIVE_DAYS: Final = 28
-_EXPECTED_DAYS: Final = 90.0
 _SIDES = tuple(Side)
 #: What the score is made of, by `Side`; what is expected of somebody is not in it.
 _WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
@@ -54,8 +55,10 @@ _WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
 _BIN_KEYS = tuple(
     tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
 )
-#: What is not known yet has no bin.
+#: The upper ends of the bins of each side. What is not known yet has no bin, and no rank.
+_ENDS: Final = tuple(ENDS.values())
 _NO_BIN: Final = -1
+_UNKNOWN: Final = -1
 
 
 class Tier(StrEnum):
@@ -97,20 +100,17 @@ class Tiered(State):
 
 
 class TierRanks(NamedTuple):
-    """How a customer stands among all: the bin of each of their `Side`, and the rank, which is NaN
-    where it is not known; and the score of the ranks that count.
+    """How a customer stands among all: the bin of each of their `Side`, and the rank in percent, -1
+    where it is not known; the score of the ranks that count, and the rank by what is ``expected``,
+    NaN before there is a model.
     """
 
     bins: list[int]
-    ranks: list[float]
+    percents: list[int]
     score: float
+    expected: float
     orders: int
     net_minor: int
-
-    @property
-    def expected(self) -> float:
-        """The rank by what is expected, the last of the sides; NaN before there is a model."""
-        return self.ranks[-1]
 
 
 def _record(_state: Tiered, event: Event, scene: Scene) -> None:
@@ -154,7 +154,7 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
             _move(state, now, TierCause(state.below_cause or cause), scene)
         if now != Tier.VIP and state.below_ms:
             state.below_ms, state.below_cause = 0, ""
-        state.percents = [-1 if isnan(rank) else round(100 * rank) for rank in found.ranks]
+        state.percents = found.percents
         state.bins, state.net_minor, state.orders = found.bins, found.net_minor, found.orders
     if tier != state.tier:
         TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
@@ -177,27 +177,34 @@ def _standing(scene: Scene) -> TierRanks | None:
         return None
     typical = scene.parameters.value.typical_order
     typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
-    days = scene.of(engagement).active_days
-    expected = expected_within(scene, _EXPECTED_DAYS)
-    values = (
+    days, expected_minor = scene.of(engagement).active_days, scene.of(expected_spend_90d)
+    values = [
         float(orders),
         net_minor / orders / typical_minor,
         float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
-        nan if expected is None else expected.spend_minor / typical_minor,
-    )
-    section, cuts = scene.parameters.of(TierParameters), scene.snapshot.of(TierCuts)
-    bins, ranks, score = [_NO_BIN] * len(_SIDES), [nan] * len(_SIDES), 0.0
+    ]
+    if expected_minor is not None:
+        values.append(expected_minor / typical_minor)
+    spreads, section = scene.context.of(_spreads), scene.parameters.of(TierParameters)
+    bins, percents, score, rank = [_NO_BIN] * len(_SIDES), [_UNKNOWN] * len(_SIDES), 0.0, nan
     for number, value in enumerate(values):
-        if isnan(value):
-            continue
-        side = _SIDES[number]
-        bins[number] = place = bin_of(side, value)
-        rank = cuts.rank_in(side, place, value)
-        if rank is None:
-            rank = section.rank(side, value, typical)
-        ranks[number] = rank
+        bins[number] = place = bisect_left(_ENDS[number], value)
+        spread = spreads[number]
+        if spread is not None:
+            rank = spread.rank(place, value)
+        else:
+            rank = section.rank(_SIDES[number], value, typical)
+        percents[number] = round(100 * rank)
         score += _WEIGHTS[number] * rank
-    return TierRanks(bins, ranks, score, orders, net_minor)
+    # What is expected is the last of the sides, and not known before there is a model.
+    expected = nan if expected_minor is None else rank
+    return TierRanks(bins, percents, score, expected, orders, net_minor)
+
+
+def _spreads(context: Context) -> list[Spread | None]:
+    """How all customers are spread on each side."""
+    cuts = context.snapshot.of(TierCuts)
+    return [cuts.spread(side) for side in _SIDES]
 
 
 def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
@@ -296,7 +303,8 @@ def value_tier(scene: Scene) -> tuple[str, int]:
     off.
     """
     state = scene.row.read(TIERS)
-    return (state.tier, state.since_ms) if state.tier and TIERS.is_on(scene.parameters) else ("", 0)
+    is_known = state.tier and scene.parameters.of(TierParameters).enabled
+    return (state.tier, state.since_ms) if is_known else ("", 0)
 
 
 def _days(scene: Scene) -> float:
@@ -478,7 +486,7 @@ TIERS: Part[Tiered] = Part(
     look=_look,
     offers=(value_tier,),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
-    reads=(customer_class, engagement, history, purchases, window_365d),
+    reads=(customer_class, engagement, expected_spend_90d, history, purchases, window_365d),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -8,15 +8,18 @@ from bisect import insort
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from config.duration import DAY_MS
 from models.customer.acquisition import AcquisitionParameters, Touch
 from models.customer.engagement import CHANNEL_LENGTH_MAX
 from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
 from models.customer.part import Sum, changed_sums
-from models.customer.purchases import Purchases, purchases
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import purchases
 from models.customer.scene import Scene
-from models.customer.scores import worth
+from models.customer.scores import lifetime_worth
 from models.learning.acquisition import (
     BROUGHT_WEEKS_MAX,
     CONVERTED,
@@ -91,7 +94,7 @@ def _worth_minor(state: Lifecycle, scene: Scene) -> int:
     """What they brought and are expected to, before what it cost to win them; 0 before there is a
     model, and of somebody who has not bought.
     """
-    found = scene.of(worth)
+    found = scene.of(lifetime_worth)
     if found is None or not state.won_day:
         return 0
     expected = found.clv + found.acquisition_cost
@@ -123,6 +126,21 @@ def sums_of(state: Lifecycle) -> list[Sum]:
         sums.append((f"{VALUED}:{channel}", month, 1))
         sums.append((f"{WORTH}:{channel}", month, state.worth_minor))
     return sums
+
+
+def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
+    """Correct the sums of all customers when somebody brought more, or gave something back."""
+    if standing(before) == standing(state):
+        return
+    if standing(before)[:3] == standing(state)[:3]:
+        # Won as ever: what they brought in other weeks is told of the same channel and day.
+        kept = {*before.brought}.intersection(state.brought)
+        before, state = _without(before, kept), _without(state, kept)
+    tell(scene, ((sums_of(before), -1), (sums_of(state), 1)))
+
+
+def _without(state: Lifecycle, weeks: set[tuple[int, int]]) -> Lifecycle:
+    return replace(state, brought=[one for one in state.brought if one not in weeks])
 
 
 def tell(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:

@@ -49,6 +49,7 @@ def cohort_of(day: int) -> int:
     return date.fromordinal(_EPOCH + day).replace(day=1).toordinal() - _EPOCH
 
 
+@lru_cache(maxsize=4_096)
 def cohort_name(first_day: int) -> str:
     """A cohort by its month, such as 2026-01."""
     return f"{date.fromordinal(_EPOCH + first_day):%Y-%m}"
@@ -240,16 +241,18 @@ class AcquisitionLearner:
         return minor / minor_per_unit(self._parameters.money.currency)
 
     def _forget(self, until_day: int) -> None:
-        for what, channels in list(self._state.days.items()):
-            old = [
-                (days, day)
-                for days in channels.values()
-                for day in days
-                if day <= until_day or not days[day]
-            ]
-            for days, day in old:
-                del days[day]
-            for name in [name for name in channels if not channels[name]]:
+        old = [
+            (what, name)
+            for what, channels in self._state.days.items()
+            for name, days in channels.items()
+            if not days or min(days) <= until_day or 0 in days.values()
+        ]
+        for what, name in old:
+            channels = self._state.days[what]
+            kept = {day: sum_ for day, sum_ in channels[name].items() if day > until_day and sum_}
+            if kept:
+                channels[name] = kept
+            else:
                 del channels[name]
             if not channels:
                 del self._state.days[what]

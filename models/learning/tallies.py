@@ -39,6 +39,36 @@ class Tallies(Struct, frozen=True, rename="camel"):
     parts: dict[str, dict[str, int]] = {}
 
 
+class _Known:
+    """What follows from one part's sums and is asked with every snapshot: the ``totals`` of each
+    key over all days, and the keys that there are of a day.
+    """
+
+    __slots__ = ("keys_of", "totals")
+
+    def __init__(self, tallied: Tallied) -> None:
+        self.totals: dict[str, int] = {}
+        self.keys_of: dict[int, set[str]] = {}
+        for key, days in tallied.sums.items():
+            self.totals[key] = 0
+            for day, amount in days.items():
+                self.add(key, day, amount)
+
+    def add(self, key: str, day: int, amount: int) -> None:
+        """Count an amount of a key that is known."""
+        self.totals[key] += amount
+        if day != NO_DAY:
+            if day in self.keys_of:
+                self.keys_of[day].add(key)
+            else:
+                self.keys_of[day] = {key}
+
+    def is_within(self, first_day: int, today: int) -> bool:
+        """Whether all days are within these two."""
+        keys_of = self.keys_of
+        return not keys_of or (min(keys_of) >= first_day and max(keys_of) <= today)
+
+
 class TallyLearner:
     """Adds up tallies, and drops days outside the window."""
 
@@ -46,6 +76,7 @@ class TallyLearner:
 
     def __init__(self, state: Any, _parameters: Parameters) -> None:
         self._state: TallyState = state or TallyState()
+        self._known = {name: _Known(found) for name, found in self._state.parts.items()}
 
     def learn(self, tally: Tally) -> None:
         """Add a tally's amounts to the sums of their keys and days; channels have any names, and
@@ -56,17 +87,19 @@ class TallyLearner:
         tallied = self._state.parts.get(tally.part)
         if tallied is None:
             tallied = self._state.parts[tally.part] = Tallied()
+            self._known[tally.part] = _Known(tallied)
         tallied.window_days = tally.window_days
-        sums = tallied.sums
+        sums, known = tallied.sums, self._known[tally.part]
         for key, day, amount in tally.sums:
             if key not in sums:
-                sums[key] = {}
+                sums[key], known.totals[key] = {}, 0
             days = sums[key]
             changed = days[day] + amount if day in days else amount
             if changed:
                 days[day] = changed
             else:
                 days.pop(day, None)
+            known.add(key, day, amount)
 
     def state(self) -> TallyState:
         """The whole state, enough to restore the learner."""
@@ -75,7 +108,7 @@ class TallyLearner:
     def so_far(self, now_ms: int) -> Tallies:
         """The sums over (now - window, now] by event day; later days do not count yet."""
         today = now_ms // DAY_MS
-        return Tallies({name: _within(found, today) for name, found in self._state.parts.items()})
+        return Tallies({name: self._within(name, today) for name in self._state.parts})
 
     def draw(self, now_ms: int) -> Tallies:
         """Return `so_far`, and drop days outside the window."""
@@ -85,27 +118,24 @@ class TallyLearner:
     def forget(self, now_ms: int) -> None:
         """Drop days outside the window."""
         today = now_ms // DAY_MS
-        for tallied in self._state.parts.values():
+        for name, tallied in self._state.parts.items():
             if tallied.window_days <= 0:
                 continue
-            last_day = today - tallied.window_days
-            old = [
-                (days, day)
-                for days in tallied.sums.values()
-                for day in days
-                if NO_DAY != day <= last_day
-            ]
-            for days, day in old:
-                del days[day]
+            known, last_day = self._known[name], today - tallied.window_days
+            for day in [day for day in known.keys_of if day <= last_day]:
+                for key in known.keys_of.pop(day):
+                    known.totals[key] -= tallied.sums[key].pop(day, 0)
 
-
-def _within(tallied: Tallied, today: int) -> dict[str, int]:
-    last_day = today - tallied.window_days if tallied.window_days > 0 else _LONG_AGO
-    sums: dict[str, int] = {}
-    for key, days in tallied.sums.items():
-        total = 0
-        for day in days:
-            if day == NO_DAY or last_day < day <= today:
-                total += days[day]
-        sums[key] = total
-    return sums
+    def _within(self, name: str, today: int) -> dict[str, int]:
+        tallied, known = self._state.parts[name], self._known[name]
+        last_day = today - tallied.window_days if tallied.window_days > 0 else _LONG_AGO
+        if known.is_within(last_day + 1, today):
+            return dict(known.totals)
+        sums: dict[str, int] = {}
+        for key, days in tallied.sums.items():
+            total = 0
+            for day in days:
+                if day == NO_DAY or last_day < day <= today:
+                    total += days[day]
+            sums[key] = total
+        return sums

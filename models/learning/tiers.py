@@ -6,9 +6,8 @@ who did nothing.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -71,6 +70,8 @@ ENDS: Final[Mapping[Side, tuple[float, ...]]] = {
     Side.ACTIVE_DAYS: (0, 1, 2, 3, 4, 6, 9, 14, 20),
     Side.EXPECTED: _AMOUNTS,
 }
+#: Sides of whose bins no part is counted.
+_WHOLE: Final = frozenset({Side.FREQUENCY, Side.ACTIVE_DAYS})
 
 
 def bin_of(side: Side, value: float) -> int:
@@ -88,36 +89,40 @@ class TierCuts(Struct, frozen=True, rename="camel"):
 
     def rank(self, side: Side, value: float) -> float | None:
         """The share of customers at or below the value; None before there are cut points."""
-        return self.rank_in(side, bin_of(side, value), value)
+        spread = self.spread(side)
+        return None if spread is None else spread.rank(bin_of(side, value), value)
 
-    def rank_in(self, side: Side, place: int, value: float) -> float | None:
-        """The same of a value that is in the bin at this place."""
+    def spread(self, side: Side) -> "Spread | None":
+        """How customers are spread on a side; None before there are cut points. Of nobody is known
+        what is expected of them, before there is a model.
+        """
         counts = self.counts.get(side)
-        if counts is None:
-            return None
-        below = _below(counts)
-        all_of_them = below[-1]
-        if not all_of_them:
-            # Of nobody is known what is expected of them, before there is a model.
-            return None
-        return (below[place] + _part_of_bin(side, place, value) * counts[place]) / all_of_them
+        return Spread(side, counts) if counts is not None and any(counts) else None
 
 
-@lru_cache(maxsize=64)
-def _below(counts: tuple[int, ...]) -> tuple[int, ...]:
-    """How many there are before each bin, and at last in all: cut points stand for weeks."""
-    return tuple(accumulate(counts, initial=0))
+class Spread:
+    """How customers are spread over the bins of one side."""
 
+    __slots__ = ("_below", "_counts", "_ends", "_whole_from")
 
-def _part_of_bin(side: Side, place: int, value: float) -> float:
-    """The part of a bin's customers who are at or below the value, as if they were spread evenly.
-    Bins of days and orders, and the last one, are counted whole.
-    """
-    ends = ENDS[side]
-    if side in (Side.FREQUENCY, Side.ACTIVE_DAYS) or place == len(ends):
-        return 1.0
-    begin = ends[place - 1] if place else 0.0
-    return (value - begin) / (ends[place] - begin)
+    def __init__(self, side: Side, counts: Sequence[int]) -> None:
+        self._ends = ENDS[side]
+        self._counts = counts
+        # How many there are before each bin, and at last in all.
+        self._below = tuple(accumulate(counts, initial=0))
+        # Bins of days and orders, and the last one, are counted whole.
+        self._whole_from = 0 if side in _WHOLE else len(self._ends)
+
+    def rank(self, place: int, value: float) -> float:
+        """The share of customers at or below a value that is in the bin at this place, of whose
+        customers as many are as if they were spread evenly.
+        """
+        below, in_bin = self._below, self._counts[place]
+        if place >= self._whole_from:
+            return (below[place] + in_bin) / below[-1]
+        begin = self._ends[place - 1] if place else 0.0
+        part = (value - begin) / (self._ends[place] - begin)
+        return (below[place] + part * in_bin) / below[-1]
 
 
 def key_of(side: Side, place: int) -> str:

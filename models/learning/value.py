@@ -45,6 +45,15 @@ class HorizonView(Struct, frozen=True, rename="camel"):
     source: Worth
 
 
+class Lifetime(NamedTuple):
+    """The terms of a lifetime value, in the shop's currency and years; see `ValueView`."""
+
+    annual_revenue: float
+    years: float
+    acquisition_cost: float
+    clv: float
+
+
 class ValueView(Struct, frozen=True, rename="camel"):
     """``clv`` = annual revenue * gross margin * lifetime in years - acquisition cost.
 
@@ -69,12 +78,10 @@ def expect(
     The formula works for any horizon, the challenger only for those it learnt.
     """
     population = snapshot.of(Population)
-    rhythm, money = population.bgnbd, population.gamma_gamma
-    if rhythm is None or money is None:
+    formula = _by_formula(past, net_minor, horizon_days, population)
+    if formula is None:
         return None
-    last, life = past.last / 7.0, past.life / 7.0
-    purchases = expected_purchases(rhythm, past.repeats, last, life, horizon_days / 7.0)
-    spend_minor = purchases * expected_spend_minor(money, past.repeats + 1, net_minor)
+    purchases, spend_minor = formula
     order_minor = population.order_minor
     seen = features(past, net_minor, spend_minor / order_minor, order_minor)
     model = snapshot.of(SpendScoring).models.get(name_of(horizon_days))
@@ -83,6 +90,32 @@ def expect(
     if model is not None and corrected is not None and model.serves:
         return Expectation(purchases, corrected, Worth.CHALLENGER, forecast)
     return Expectation(purchases, spend_minor, Worth.FORMULA, forecast)
+
+
+def expected_spend(
+    past: History, net_minor: int, horizon_days: float, snapshot: Snapshot
+) -> float | None:
+    """The spend that `expect` gives, in minor units, without the forecast that is learnt from."""
+    population = snapshot.of(Population)
+    formula = _by_formula(past, net_minor, horizon_days, population)
+    model = snapshot.of(SpendScoring).models.get(name_of(horizon_days))
+    if formula is None or model is None or not model.serves:
+        return None if formula is None else formula[1]
+    order_minor = population.order_minor
+    seen = features(past, net_minor, formula[1] / order_minor, order_minor)
+    return expected_orders(model.weights, seen) * order_minor
+
+
+def _by_formula(
+    past: History, net_minor: int, horizon_days: float, population: Population
+) -> tuple[float, float] | None:
+    """Purchase days and spend by BG/NBD and gamma-gamma; None before they are fitted."""
+    rhythm, money = population.bgnbd, population.gamma_gamma
+    if rhythm is None or money is None:
+        return None
+    last, life = past.last / 7.0, past.life / 7.0
+    purchases = expected_purchases(rhythm, past.repeats, last, life, horizon_days / 7.0)
+    return purchases, purchases * expected_spend_minor(money, past.repeats + 1, net_minor)
 
 
 def expect_in_order(
@@ -137,7 +170,31 @@ def value(
     snapshot: Snapshot,
     parameters: Parameters,
 ) -> ValueView | None:
-    """The customer's value with each of its terms; None before there is a model.
+    """The customer's value with each of its terms, as in `lifetime`, and what is expected within
+    each horizon; None before there is a model.
+    """
+    found = lifetime(past, net_minor, channel, margin, snapshot, parameters)
+    if found is None:
+        return None
+    return ValueView(
+        annual_revenue=found.annual_revenue,
+        gross_margin=margin,
+        lifetime_years=found.years,
+        acquisition_cost=found.acquisition_cost,
+        clv=found.clv,
+        horizons=tuple(_horizons(past, net_minor, snapshot, parameters)),
+    )
+
+
+def lifetime(
+    past: History,
+    net_minor: int,
+    channel: str,
+    margin: float,
+    snapshot: Snapshot,
+    parameters: Parameters,
+) -> Lifetime | None:
+    """The customer's lifetime value; None before there is a model.
 
     ``net_minor``: net spend so far, in minor units; ``channel``: that of the first event;
     ``margin``: the part of what they buy that is left.
@@ -152,14 +209,7 @@ def value(
     annual = yearly_purchases(rhythm, past.repeats, life) * spend
     years = lifetime_years(rhythm, past.repeats, last, life, tuning.lifetime_max, tuning.discount)
     cost = acquisition_cost(channel, snapshot, parameters)
-    return ValueView(
-        annual_revenue=annual,
-        gross_margin=margin,
-        lifetime_years=years,
-        acquisition_cost=cost,
-        clv=annual * margin * years - cost,
-        horizons=tuple(_horizons(past, net_minor, snapshot, parameters)),
-    )
+    return Lifetime(annual, years, cost, annual * margin * years - cost)
 
 
 def _horizons(

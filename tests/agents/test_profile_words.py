@@ -35,7 +35,7 @@ from models.customer.loyalty import LoyaltyView
 from models.customer.part import ProfileSection
 from models.customer.prices import PricesView
 from models.customer.profile import SECTIONS, Profile
-from models.customer.purchases import RfmView, RhythmView, Window
+from models.customer.purchase_words import RfmView, RhythmView, Window
 from models.customer.relationship import Relationship, RelationshipView
 from models.customer.rfm import Segment
 from models.customer.risk import RiskBand, RiskView

@@ -75,8 +75,8 @@ def test_the_time_in_which_nothing_happens_is_theirs_unless_the_work_is_behind()
 def test_a_list_may_have_more_of_an_idle_worker_and_no_more_of_one_that_is_behind() -> None:
     for is_behind, share in ((False, LISTS_FOR_IDLE), (True, SHARE_OF_WAITING)):
         machine = Machine(is_behind=is_behind)
-        for _ in range(2_000):
-            machine.waited_s += 0.02
+        for _ in range(20_000):
+            machine.waited_s += 0.002
             while not machine.time.lists.is_owing:
                 machine.cpu_s += 0.001
                 machine.time.lists.charge(0.001)

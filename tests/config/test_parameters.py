@@ -12,7 +12,7 @@ from config.duration import DAY_MS, SECOND_MS, DurationMs
 from config.parameters import ParameterError, Parameters, without_answers_to
 from models.customer.cart import CartParameters
 from models.customer.engagement import EngagementParameters
-from models.customer.purchases import PurchaseParameters
+from models.customer.purchase_state import PurchaseParameters
 from models.parameters import load_parameters
 from tests.config.sections import sections_of
 

@@ -19,7 +19,8 @@ from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.margins import MARGINS, Margins
 from models.customer.orders import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
-from models.customer.purchases import PURCHASES, PurchaseParameters, Purchases
+from models.customer.purchase_state import PurchaseParameters, Purchases
+from models.customer.purchases import PURCHASES
 from models.customer.segments import Memberships
 from models.customer.tiers import TIERS, Tiered
 from models.events.event import Event

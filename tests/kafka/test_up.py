@@ -28,7 +28,9 @@ STANDS = "Decisions, as they are made:"
 
 
 class Up:
-    """`keepstream up` in a directory of its own, as somebody would run it in a terminal."""
+    """`keepstream up` in a directory of its own, as a script would run it in the background: the
+    shell has it ignore SIGINT.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.directory = folder / "up"
@@ -38,7 +40,8 @@ class Up:
 
     def start(self, *options: str) -> Addresses:
         command = [*KEEPSTREAM, "up", "--dir", str(self.directory), *options]
-        self.process.start(command, self.environ)
+        in_background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+        self.process.start(in_background, self.environ)
         wait_until(self._stands, "it stands", LIVENESS_S, [self.process])
         addresses = read_addresses(self.directory)
         assert addresses is not None

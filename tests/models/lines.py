@@ -22,7 +22,8 @@ from models.customer.engagement import ENGAGEMENT, Engagement
 from models.customer.evidence import EVIDENCE, Evidence
 from models.customer.labels import Labels
 from models.customer.profile import profile
-from models.customer.purchases import PURCHASES, Purchases
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import PURCHASES
 from models.customer.row import Row, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.customer.support import SUPPORT, Support

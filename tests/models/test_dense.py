@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from models.comparison import has_content
 from models.customer.dense import Dense, dictionary_of
 from models.customer.part import Part
-from models.customer.purchases import PURCHASES, Purchases
+from models.customer.purchase_state import Purchases
+from models.customer.purchases import PURCHASES
 from models.customer.registry import PARTS
 from models.customer.row import Row, RowError, decode_row, encode_row
 from tests.contract.lives import past_of

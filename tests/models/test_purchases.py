@@ -11,15 +11,10 @@ from config.duration import DAY_MS, HOUR_MS
 from models import engine
 from models.customer.decay import added, decayed
 from models.customer.order_records import times
-from models.customer.purchases import (
-    PURCHASES,
-    WINDOW_DAYS,
-    PurchaseParameters,
-    RfmView,
-    bought_within,
-    gaps_days,
-    window,
-)
+from models.customer.purchase_state import WINDOW_DAYS, PurchaseParameters
+from models.customer.purchase_windows import bought_within, gaps_days, window
+from models.customer.purchase_words import RfmView
+from models.customer.purchases import PURCHASES
 from models.customer.row import Row, encode_row
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected

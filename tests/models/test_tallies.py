@@ -255,3 +255,30 @@ def test_a_restored_state_goes_on_as_if_it_had_never_stopped() -> None:
 
     assert steady.draw(at(1)) == restored.draw(at(1))
     assert msgspec.json.encode(steady.state()) == msgspec.json.encode(restored.state())
+
+
+@pytest.mark.parametrize("window_days", [0, 14])
+def test_sums_are_those_of_the_days_within_the_window_however_often_they_are_drawn(
+    window_days: int,
+) -> None:
+    """Totals go on from one snapshot to the next, through a restart, and with days to come."""
+    rng, learner = Random(window_days), TallyLearner(None, PARAMETERS)
+    known: list[tuple[str, int, int]] = []
+    for today in range(60):
+        for _ in range(rng.randrange(4)):
+            day = today + rng.choice((0, 0, -1, -20, 3))
+            one = rng.choice("abc"), day, rng.choice((1, 2, -1))
+            known.append(one)
+            learner.learn(tally(one, window_days=window_days))
+        if rng.random() < 0.1:
+            learner = TallyLearner(learner.state(), PARAMETERS)
+        drawn = learner.draw(at(today)).parts.get("returns", {})
+        within = [
+            (key, amount)
+            for key, day, amount in known
+            if day <= today and (not window_days or day > today - window_days)
+        ]
+
+        assert drawn == {
+            key: sum(amount for name, amount in within if name == key) for key, _, _ in known
+        }

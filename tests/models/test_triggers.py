@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
-from models.customer.purchases import Purchases
+from models.customer.purchase_state import Purchases
 from models.customer.rhythm import overdue_at_ms, rhythm_of, typical_gap_days
 from models.customer.row import Row
 from models.decisions.decide import reasons

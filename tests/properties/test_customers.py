@@ -17,7 +17,7 @@ from models import engine
 from models.admission import decode_event
 from models.customer.contacts import DECISIONS_MAX
 from models.customer.profile import encode_profile
-from models.customer.purchases import PurchaseParameters
+from models.customer.purchase_state import PurchaseParameters
 from models.customer.row import Row, encode_row
 from models.decisions.trigger import Trigger
 from models.engine import Fate

@@ -71,13 +71,46 @@ def test_a_worker_that_is_told_to_stop_ends(way: str, code: int, told: str) -> N
     assert (code, True) == ended(process, told)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_in_the_background_of_a_script_ends_by_any_signal(number: signal.Signals) -> None:
+    process = started("ends", ignored="INT")
+    assert process.stdout is not None
+    assert b"runs\n" == process.stdout.readline()
+    process.send_signal(number)
+    assert (0, True) == ended(process, "")
+
+
+def test_a_hangup_does_not_end_what_nohup_started() -> None:
+    process = started("ends", ignored="HUP")
+    assert process.stdout is not None
+    assert b"runs\n" == process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGTERM)
+    assert (0, True) == ended(process, "")
+
+
+def test_no_program_has_signals_of_its_own() -> None:
+    """Programs that stay up are told to end in one way."""
+    found = {
+        str(path.relative_to(ROOT))
+        for package in ("agents", "streams")
+        for path in (ROOT / package).rglob("*.py")
+        if "add_signal_handler(" in path.read_text()
+    }
+    assert {"streams/stop_signals.py"} == found
+
+
 def test_a_worker_that_fails_ends_even_if_it_cannot_stop() -> None:
     assert (1, True) == ended(started("fails at once"), "worker failed: RuntimeError: no broker")
 
 
-def started(way: str) -> "subprocess.Popen[bytes]":
+def started(way: str, *, ignored: str = "USR1") -> "subprocess.Popen[bytes]":
+    """A process that has a signal ignored from its start."""
+    command = [sys.executable, "-m", __name__, way]
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, way],
+        ["sh", "-c", 'trap "" "$0"; exec "$@"', ignored, *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
