@@ -34,9 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Modules that are imported when they are first used, so that nobody else waits for them.
 NEEDED_TO_LEARN = ("models.learning.trainer", "scipy.optimize", "river.drift")
-#: Lessons learnt before everything else gets a turn. Few, so that events go before: the fold takes
-#: turns with it that are some times as long.
-RECORDS_PER_TURN = 25
+#: Lessons learnt before heartbeats and the other agents get a turn.
+RECORDS_PER_TURN = 200
 
 
 class TrainerAgent:

@@ -1,15 +1,11 @@
-"""What a batch writes, and when: one whose partitions were taken away meanwhile is nobody's."""
+"""A batch whose partitions were taken away while it was being folded is nobody's."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-import pytest
 from faust.types import TP
 
-from agents import profile
 from agents.profile import ProfileAgent
-from config.duration import DAY_MS
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS
 from models.learning.snapshot import prior_snapshot
@@ -32,13 +28,10 @@ SETTINGS = load_settings({})
 
 
 class Producer:
-    """Takes everything at once, and keeps the names of the topics. Something ``happens`` after so
-    many writes, or never.
-    """
+    """Takes everything at once, and keeps the names of the topics."""
 
-    def __init__(self, happens_after: int, happens: Callable[[], object]) -> None:
+    def __init__(self) -> None:
         self.topics: list[str] = []
-        self._happens_after, self._happens = happens_after, happens
 
     def create_batch(self) -> Buffer:
         return Buffer()
@@ -48,22 +41,16 @@ class Producer:
     ) -> "asyncio.Future[None]":
         assert 0 == partition
         self.topics.append(topic)
-        if len(self.topics) == self._happens_after:
-            self._happens()
         durable = asyncio.get_running_loop().create_future()
         durable.set_result(None)
         return durable
 
 
-def folded(
-    *, is_taken_away: bool, days: int = 1, taken_away_after: int = 0
-) -> tuple[list[str], int | None, dict[TP, int]]:
+def folded(*, is_taken_away: bool) -> tuple[list[str], int | None, dict[TP, int]]:
     """The topics written to, the time that rows are settled at if the partition is still held, and
-    what may be committed, after a batch of a record for each day that a rebalance may have met, at
-    once or after it has written so often.
+    what may be committed, after a batch of one record that a rebalance may have met.
     """
-    ledger = BatchLedger(on_end=lambda _: None)
-    producer = Producer(taken_away_after, ledger.begin_epoch)
+    ledger, producer = BatchLedger(on_end=lambda _: None), Producer()
     ledger.seek({TP(CUSTOMER_EVENTS, 0): 0})
 
     async def read_changelog(_settings: Settings, _number: int) -> Recovered:
@@ -86,12 +73,9 @@ def folded(
             PARAMETERS,
             NOBODY,
         )
-        values = [clock_record(START_MS + day * DAY_MS) for day in range(days)]
-        records = [
-            FakeRecord(offset, 0, CUSTOMER_EVENTS, START_MS, 0, None, value, [])
-            for offset, value in enumerate(values)
-        ]
-        await agent.take(ledger.admit(CUSTOMER_EVENTS, {0: records}))
+        value = clock_record(START_MS)
+        record = FakeRecord(0, 0, CUSTOMER_EVENTS, START_MS, 0, None, value, [])
+        await agent.take(ledger.admit(CUSTOMER_EVENTS, {0: [record]}))
         owned = partitions.get(0)
         return None if owned is None else owned.settled_ms
 
@@ -110,26 +94,3 @@ def test_a_batch_of_ours_is_written_and_may_be_committed() -> None:
 def test_a_batch_that_is_no_longer_ours_leaves_nothing() -> None:
     """Neither in a topic, nor in memory: what was folded there has no effects anywhere."""
     assert ([], None, {}) == folded(is_taken_away=True)
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every record takes as long as effects wait for."""
-    monkeypatch.setattr(profile, "RECORDS_PER_TURN", 1)
-    monkeypatch.setattr(profile, "EFFECTS_WAIT_S", 0.0)
-
-
-@pytest.mark.usefixtures("patience")
-def test_effects_of_a_long_batch_do_not_wait_for_its_end() -> None:
-    """Its rows do."""
-    topics, settled_ms, due = folded(is_taken_away=False, days=3)
-    assert ["labelled-examples"] * 3 + ["customers"] == topics
-    assert START_MS + 2 * DAY_MS == settled_ms
-    assert {TP(CUSTOMER_EVENTS, 0): 3} == due
-
-
-@pytest.mark.usefixtures("patience")
-def test_a_long_batch_that_is_taken_away_leaves_nothing_more() -> None:
-    """What it has brought about by then is brought about once more, under the same ids."""
-    found = folded(is_taken_away=False, days=3, taken_away_after=1)
-    assert (["labelled-examples"], None, {}) == found

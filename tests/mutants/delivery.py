@@ -20,7 +20,7 @@ DELIVERY = (
         "effects are durable before rows",
         "agents/profile.py",
         """\
-        await self._flush_effects(counts)
+        await self._outbox.flush()
         self._pulse.require()
         changed, gone = self._write_rows(owned)
 """,
@@ -217,14 +217,6 @@ DELIVERY = (
         "        if not batch.is_current:\n",
         "        if False:\n",
         "tests/agents/test_profile.py::test_a_batch_that_is_no_longer_ours_leaves_nothing",
-        is_quick=True,
-    ),
-    Mutant(
-        "effects of a batch that was taken away go out no more",
-        "agents/profile.py",
-        " >= EFFECTS_WAIT_S and batch.is_current:\n",
-        " >= EFFECTS_WAIT_S:\n",
-        "tests/agents/test_profile.py::test_a_long_batch_that_is_taken_away_leaves_nothing_more",
         is_quick=True,
     ),
     Mutant(

@@ -437,8 +437,6 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
         patch.object(agents.profile, "monotonic", loop.time),
         # So few, that others have their turn in the middle of a batch.
         patch.object(agents.profile, "RECORDS_PER_TURN", 2),
-        # And effects go out before the batch has ended.
-        patch.object(agents.profile, "EFFECTS_WAIT_S", 0.0),
         patch.object(streams.owned_partitions, "monotonic", loop.time),
         patch.object(agents.trainer, "monotonic", loop.time),
         # Imported already, and there are no threads.
