@@ -132,7 +132,8 @@ class AcquisitionLearner:
 
     def __init__(self, state: Any, parameters: Parameters) -> None:
         self._state: AcquisitionState = state or AcquisitionState()
-        self._parameters = parameters
+        # Of the shop's currency.
+        self._unit = minor_per_unit(parameters.money.currency)
 
     def learn(self, lesson: Observation | Cost | Tally) -> None:
         """Add a cost, or count somebody under the channel of their first event."""
@@ -200,7 +201,7 @@ class AcquisitionLearner:
         return {what: days[name] for what, days in self._state.days.items() if name in days}
 
     def _lately(self, known: _Known, today: int) -> ChannelView:
-        spent = self._money(_between(known, _COST, today - COST_DAYS + 1, today))
+        spent = _between(known, _COST, today - COST_DAYS + 1, today) / self._unit
         won = _between(known, WON, today - COST_DAYS + 1, today)
         seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
         converted = _between(known, CONVERTED, today - SEEN_DAYS + 1, today)
@@ -220,7 +221,7 @@ class AcquisitionLearner:
 
     def _cohort(self, known: _Known, begin: int, end: int, months: list[int]) -> CohortView:
         """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
-        spent_minor = _between(known, _COST, begin, end)
+        spent_minor = _between(known, _COST, begin, end) if _COST in known else 0
         won = _between(known, WON, begin, end)
         valued, worth_minor = _of_months(known, VALUED, months), _of_months(known, WORTH, months)
         value_minor = worth_minor / valued if valued > 0 else None
@@ -230,15 +231,12 @@ class AcquisitionLearner:
             returns = (_between(known, MARGIN, begin, end) - spent_minor) / spent_minor
         return CohortView(
             won=won,
-            spent=self._money(spent_minor),
+            spent=spent_minor / self._unit,
             payback_weeks=_payback_weeks(known, spent_minor, months) if spent_minor > 0 else None,
             returns=returns,
-            lifetime_value=None if value_minor is None else self._money(value_minor),
+            lifetime_value=None if value_minor is None else value_minor / self._unit,
             value_to_cost=value_minor / cost_minor if value_minor and cost_minor else None,
         )
-
-    def _money(self, minor: float) -> float:
-        return minor / minor_per_unit(self._parameters.money.currency)
 
     def _forget(self, until_day: int) -> None:
         old = [
