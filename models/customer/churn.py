@@ -23,8 +23,9 @@ from models.customer.consent import (
 )
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.fingerprint import fingerprint
+from models.customer.fingerprint import fingerprint_once
 from models.customer.labels import (
+    Days,
     DecisionPoint,
     Dropped,
     Inputs,
@@ -49,7 +50,7 @@ from models.customer.purchases import (
     window_365d,
 )
 from models.customer.row import Row
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.scores import (
     assessment,
     churn,
@@ -162,12 +163,12 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
     parameters = scene.parameters
     pending_max, check_in_ms = parameters.bounds.pending, parameters.churn.check_in_ms
-    draw, one_in = fingerprint(f"{scene.customer}:{at_ms}"), scene.snapshot.of(LabelSampling).one_in
+    draw = fingerprint_once(f"{scene.customer}:{at_ms}")
+    one_in = scene.snapshot.of(LabelSampling).one_in
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for horizon_days in parameters.churn.horizon_days:
-        days = narrow(horizon_days)
-        wait_ms = round(days * DAY_MS) + delay_ms
+    for horizon_days, days, horizon_ms in scene.context.of(_horizons):
+        wait_ms = horizon_ms + delay_ms
         weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
         if draw % weight or not state.has_room(days, pending_max):
             continue
@@ -190,6 +191,12 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
         first_ms, known_ms = point.due_ms(labels[0]), scene.row.due(_LABEL).due_ms
         if not known_ms or first_ms < known_ms:
             scene.row.set_due(_LABEL, first_ms, may_repeat=True)
+
+
+def _horizons(context: Context) -> list[tuple[float, Days, int]]:
+    """Each horizon in days, as it is packed, and in ms."""
+    horizons = context.parameters.churn.horizon_days
+    return [(days, narrow(days), round(narrow(days) * DAY_MS)) for days in horizons]
 
 
 def _stride(past: History, at_ms: int, wait_ms: int, check_in_ms: int, pending: int) -> int:
