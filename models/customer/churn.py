@@ -219,10 +219,10 @@ def _labels_thousandths(past: History, scene: Scene) -> int:
     since_day = (at_ms - check_in_ms) // DAY_MS
     bought_days = len(past.days) - bisect_right(past.days, since_day)
     points = bought_days + (not has_bought_today(past, at_ms))
-    waits_ms = [round(days * DAY_MS) + delay_ms for days in parameters.churn.horizon_days]
     expected = 0
-    for wait_ms in waits_ms:
-        expected += 1_000 * points // _stride(past, at_ms, wait_ms, check_in_ms, pending)
+    for _, _, horizon_ms in scene.context.of(_horizons):
+        stride = _stride(past, at_ms, horizon_ms + delay_ms, check_in_ms, pending)
+        expected += 1_000 * points // stride
     return expected
 
 

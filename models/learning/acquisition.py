@@ -137,10 +137,10 @@ class AcquisitionLearner:
 
     def learn(self, lesson: Observation | Cost | Tally) -> None:
         """Add a cost, or count somebody under the channel of their first event."""
-        if isinstance(lesson, Cost):
-            self._spend(lesson)
-        elif isinstance(lesson, Tally):
+        if isinstance(lesson, Tally):
             self._count(lesson)
+        elif isinstance(lesson, Cost):
+            self._spend(lesson)
         elif lesson.acquired:
             self._of(lesson.acquired).acquired += 1
 
