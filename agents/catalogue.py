@@ -4,7 +4,8 @@ python -m agents.catalogue > docs/catalogue.md
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ customer, and when rules are looked at because of it. Made from the registries b
 
 - **Facts** are what rules may name in `when`, `because` and `value`; the last column is how a
   receipt tells them. **Moments** are when rules are looked at, with the triggers that are shipped
-  for them.
+  for them. The last column is somebody in [the test company](../tests/company/examples.toml) for
+  whom a moment must not come, although it nearly does; triggers and stages have theirs
+  [at the end](#silent-customers).
 - **Readings** are what a part tells other parts; no part looks into the state of another.
 - **Timers** are what a part waits for in silence.
 - **State** is what it keeps of each customer, in bytes: the median in a simulated shop of
@@ -45,7 +48,8 @@ def catalogue() -> str:
     """The whole page."""
     sizes = typical_sizes()
     head = _HEAD.format(customers=SHOP.customers, days=SHOP.days, row=sizes.row)
-    return "\n".join([head, *_parts(sizes), *_learners(), *_effects()]).rstrip() + "\n"
+    pages = [head, *_parts(sizes), *_learners(), *_effects(), *_silent()]
+    return "\n".join(pages).rstrip() + "\n"
 
 
 def _parts(sizes: Sizes) -> Iterator[str]:
@@ -64,7 +68,8 @@ def _part(part: Part[Any], sizes: Sizes) -> Iterator[str]:
     yield ""
     yield from _shapes(part)
     yield from table(("parameter", "shipped value", "what it is"), _parameters(part))
-    yield from table(("moment", "when", "shipped triggers"), _moments(part))
+    heads = ("moment", "when", "shipped triggers", "and not for")
+    yield from table(heads, _moments(part))
     yield from table(("fact", "what it says", "in a receipt"), _facts(part))
     if part.population is not None:
         measures = _measures(part.population.measures)
@@ -95,16 +100,25 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
         yield "Looks at the customer at the end of each purchase day and at check-ins"
     if part.sections:
         yield f"Shows in the profile {', '.join(f'`{_camel(s.name)}`' for s in part.sections)}"
-    tried = [_link(path) for path in sorted(_TESTS.glob(f"models/test_{part.name}*.py"))]
-    tried += [f"the story {_link(path)}" for path in _stories(part)]
-    if tried:
-        yield f"Is tried by {', '.join(tried)}"
+    yield from _tried(part)
     typical = sizes.parts.get(part.name)
     if typical is None:
         yield f"Kept nothing of anybody in that shop at its end (code `{part.code}`)"
     else:
         kept = f"{len(part.empty)} while there is nothing, which is not stored"
         yield f"State: code `{part.code}`, version {part.version}; {typical} bytes, {kept}"
+
+
+def _tried(part: Part[Any]) -> Iterator[str]:
+    """By what it is tried, and the test of whom it must say nothing."""
+    tried = [_link(path) for path in sorted(_TESTS.glob(f"models/test_{part.name}*.py"))]
+    tried += [f"the story {_link(path)}" for path in _stories(part)]
+    if tried:
+        yield f"Is tried by {', '.join(tried)}"
+    if part.name in _examples()["parts"]:
+        file, _, name = str(_examples()["parts"][part.name]).partition("::")
+        words = name.removeprefix("test_").replace("_", " ")
+        yield f"Says nothing where it must not: [{words}](../tests/models/{file})"
 
 
 def _stories(part: Part[Any]) -> Iterator[Path]:
@@ -143,7 +157,8 @@ def _names(readings: Iterable[Any]) -> str:
 def _moments(part: Part[Any]) -> Iterator[tuple[str, ...]]:
     for name, words in part.moments.items():
         shipped = [f"`{rule.name}`" for rule in _shipped_rules() if rule.moment == name]
-        yield f"`{name}`", words, ", ".join(shipped)
+        silent = _examples()["moments"].get(name)
+        yield f"`{name}`", words, ", ".join(shipped), _who(silent) if silent else ""
 
 
 def _facts(part: Part[Any]) -> Iterator[tuple[str, ...]]:
@@ -163,7 +178,8 @@ def _shapes(part: Part[Any]) -> Iterator[str]:
     events: dict[tuple[type, str], list[str]] = {}
     for name, kind in part.events.items():
         if kind.shape is not Nothing:
-            events.setdefault((kind.shape, ""), []).append(name)
+            added = ", made of its traits" if kind.has_traits else ""
+            events.setdefault((kind.shape, added), []).append(name)
     for name, shape in part.adds.items():
         events.setdefault((shape, ", added to those it has"), []).append(name)
     yield from table(
@@ -225,6 +241,28 @@ def _effects() -> Iterator[str]:
             for kind, output in OUTPUTS.items()
         ),
     )
+
+
+def _silent() -> Iterator[str]:
+    """Of whom triggers and stages speak, and of whom they must not."""
+    yield "## Silent customers\n"
+    yield "Of each trigger and stage, somebody in the test company of whom it is said, and somebody"
+    yield "of whom it must not be, although it nearly is."
+    yield "[test_company.py](../tests/company/test_company.py) tries both.\n"
+    for head, one in (("trigger", "triggers"), ("stage", "stages")):
+        yield from table(
+            (head, "is said of", "and not of"),
+            ((f"`{n}`", f"`{e['said_of']}`", _who(e)) for n, e in _examples()[one].items()),
+        )
+
+
+@cache
+def _examples() -> dict[str, Any]:
+    return tomllib.loads((_TESTS / "company/examples.toml").read_text())
+
+
+def _who(example: Mapping[str, str]) -> str:
+    return f"`{example['silent']}`: {example['because']}"
 
 
 def _first(kind: type) -> str:

@@ -152,6 +152,7 @@ RIGHTS: Mapping[str, Rights] = {
         cluster="Describe",
     ),
     "explain": Rights(reads=(DECISION_LEDGER,)),
+    "lift": Rights(reads=(MODEL_SNAPSHOTS,)),
     "customers ids": Rights(reads=(CUSTOMERS,)),
     "customers merge": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),
     "customers split": Rights(reads=(CUSTOMERS,), writes=RAW_TOPICS),

@@ -20,13 +20,16 @@ from models.catalogue import (
 )
 from models.customer.consent_choices import says_no
 from models.customer.consent_purposes import NO_STAMPS, stamps_in
+from models.customer.trait_classes import NOTHING_SAID, TraitParameters, classified
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.ids import nobody
 from models.events.names import EVENT_TYPES
+from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     MESSAGE_ID_LENGTH_MAX,
+    NO_TRAITS,
     Line,
     decode_line,
     identity,
@@ -67,9 +70,9 @@ def event_of(
     nobody = kind.declared.nobody
     if nobody is None:
         customer, identified = identity(line, is_blocked)
-        properties = _properties(kind, line.properties)
+        properties = _properties(kind, line)
     else:
-        properties = _properties(kind, line.properties)
+        properties = _properties(kind, line)
         customer, identified = _identity_or(line, is_blocked, nobody(properties))
     visitor = previous = None
     if identified and names_others(line):
@@ -145,11 +148,27 @@ def admit_line(
     )
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
+    elif event.kind.declared.has_traits:
+        event = _with_classes(event, line, parameters)
     if parameters.identity.blocked:
         _check_named(event, parameters.identity)
     _check_arrival(event, line, parameters.time.future)
     check_currency(event.properties, event.occurred_at_ms, parameters.money)
     return event
+
+
+def _with_classes(event: Event, line: Line, parameters: Parameters) -> Event:
+    """The event with the classes of its traits in their place."""
+    if line.traits == NO_TRAITS:
+        return event
+    classes = classified(
+        bytes(line.traits),
+        event.occurred_at_ms,
+        parameters.of(TraitParameters),
+        is_of_firm=event.name == "group",
+    )
+    said = NOTHING if classes == NOTHING_SAID else classes
+    return msgspec.structs.replace(event, properties=said)
 
 
 def _check_named(event: Event, identity: Identity) -> None:
@@ -246,10 +265,12 @@ def _identity_or(
         return nobody, False
 
 
-def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
+def _properties(kind: Kind, line: Line) -> Any:
     if kind.reader is None:
         return NOTHING
-    content = bytes(raw)
+    if kind.declared.has_traits:
+        return _traits(kind.reader, bytes(line.traits))
+    content = bytes(line.properties)
     properties, check = kind.reader.read(content), kind.declared.check
     if check is None:
         return properties
@@ -260,3 +281,14 @@ def _properties(kind: Kind, raw: msgspec.Raw) -> Any:
         properties = kind.reader.read_again(content)
         check(properties)
     return properties
+
+
+def _traits(reader: PropertyReader, content: bytes) -> Any:
+    """The classes that ingest made of traits; nothing of what is none, for nobody's identity must
+    be lost over them.
+    """
+    try:
+        classes = reader.read(content)
+    except Rejected:
+        return NOTHING
+    return NOTHING if classes == NOTHING_SAID else classes

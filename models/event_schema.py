@@ -15,6 +15,7 @@ from msgspec.inspect import StructType, Type, type_info
 from config.names import ALIASES
 from config.topics import CLICKSTREAM
 from models.catalogue import TOPICS, kind_of
+from models.customer.trait_classes import NAMES_READ
 from models.events.event import EventType, Nothing
 from models.events.ids import (
     EXACT_MAX,
@@ -53,6 +54,13 @@ _ABOUT = {
         "How it came about; of it, `channel`, `timezone`, `historical`, `consent` and `batched` "
         "are read."
     ),
+}
+#: Of an identify or a group. Anything may be there; what is understood becomes a class.
+_TRAITS: Final[dict[str, Any]] = {
+    "description": (
+        "Who somebody is. Of it, where traits are kept, ingest makes classes, by "
+        f"{', '.join(sorted(NAMES_READ))}; all else is left out, and costs the event nothing."
+    )
 }
 #: The names of these fields.
 EVERY_EVENT_HAS: Final = tuple(_ABOUT)
@@ -132,6 +140,9 @@ def event_schema(name: str) -> Schema:
     declared = kind_of(name).declared
     shape = declared.shape
     properties, parts = _properties(declared)
+    if declared.has_traits:
+        fields["traits"], properties, parts = _TRAITS, {"description": "Not looked at."}, {}
+        shape = Nothing
     if shape is not Nothing and "null" not in str(properties.get("anyOf", "")):
         required.append("properties")
     lines, line_parts = _envelope()

@@ -16,6 +16,7 @@ from models.customer.contacts import CONTACTS, Outcome
 from models.customer.holdout import are_apart
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
 from models.customer.labels import Dropped, Labels, LabelsDropped, dropped
+from models.customer.lift import LIFT
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
@@ -30,9 +31,9 @@ from models.inactivity import INACTIVE
 from models.learning.lessons import Tally
 from models.plan import Plan
 
-#: Parts that are not made of events alone: what was decided, the labels of decision points, and
+#: Parts that are not made of events alone: what was decided and what came of it, labels, and
 #: since when somebody is in a segment.
-OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS)
+OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS, LIFT)
 #: Those of them that go by what all other parts know.
 _ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS)
 #: Timers that go by what was decided, by labels, or by when the person last did anything.

@@ -9,7 +9,6 @@ from models.catalogue import KINDS, MISSPELT, NAMES
 from models.customer.part import (
     EVERYTHING,
     INTERACTIONS,
-    KEYS_MAX,
     NAMED_BY_RULES,
     Fact,
     Part,
@@ -111,9 +110,11 @@ def plan_with(plan: Plan, codes: Collection[str]) -> Plan:
 
 def _check_sums(parts: tuple[Part[Any], ...], parameters: Parameters) -> None:
     for part in parts:
-        count = len(part.population.keys(parameters)) if part.population is not None else 0
-        if count > KEYS_MAX:
-            raise RegistryError(f"{part.name} tells {count} sums, {KEYS_MAX} at most: set fewer")
+        if (told := part.population) is None:
+            continue
+        if (count := len(told.keys(parameters))) > told.keys_max:
+            most = told.keys_max
+            raise RegistryError(f"{part.name} tells {count} sums, {most} at most: set fewer")
 
 
 def _hears(part: Part[Any], kind: Kind, policy: Policy) -> bool:

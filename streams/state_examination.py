@@ -38,6 +38,24 @@ def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
     return asyncio.run(_states(settings, log, partitions))
 
 
+def newest_snapshot(settings: Settings) -> Snapshot | None:
+    """The latest snapshot that can be used; None before there is one. Raises `TopicsError` when
+    there is no topic of them.
+    """
+    name = settings.topic(topics.MODEL_SNAPSHOTS)
+    with closing(new_admin(settings)) as admin:
+        partitions = all_partitions(partition_counts(admin, [name]))
+        if not partitions:
+            raise TopicsError(f"{name} is missing: run `keepstream topics create`")
+        log = recent_offsets(admin, partitions, set())
+    return asyncio.run(_newest(settings, log))
+
+
+async def _newest(settings: Settings, log: RecentOffsets) -> Snapshot | None:
+    async with running(new_reader(settings), settings) as reader:
+        return (await examine_snapshot(reader, settings, log))[0]
+
+
 async def _states(
     settings: Settings, log: RecentOffsets, partitions: list[TopicPartition]
 ) -> dict[int, PartitionState | None]:

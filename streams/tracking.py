@@ -87,8 +87,18 @@ class Tracker:
         return self._tell({"type": "screen", "properties": properties or {}}, envelope)
 
     def identify(self, traits: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """Who somebody is; with both ids, ``anonymous_id`` is theirs from then on."""
+        """Who somebody is; with both ids, ``anonymous_id`` is theirs from then on. ``traits`` such
+        as ``birthday`` and ``region`` become classes.
+        """
         return self._tell({"type": "identify", "traits": traits or {}}, envelope)
+
+    def group(
+        self, group_id: str | int, traits: Told | None = None, **envelope: Unpack[Envelope]
+    ) -> str:
+        """The firm that somebody is of; ``traits`` such as ``industry`` and ``employees`` become
+        classes.
+        """
+        return self._tell({"type": "group", "groupId": group_id, "traits": traits or {}}, envelope)
 
     def alias(self, previous_id: str | int, **envelope: Unpack[Envelope]) -> str:
         """``previous_id``, a visitor's, and ``user_id`` are one person."""

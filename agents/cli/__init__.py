@@ -24,6 +24,7 @@ from agents.cli import (
     explain,
     export,
     init,
+    lift,
     live,
     publish,
     real,
@@ -117,6 +118,7 @@ app.command("audit", epilog="Example: keepstream audit --bootstrap-servers kafka
 app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cda7c23212f4a")(
     explain.explain
 )
+app.command("lift", epilog="Example: keepstream lift --file out/summary.json")(lift.lift)
 app.command("schema", epilog="Example: keepstream schema 'Order Completed'")(schema.schema)
 app.command("facts", epilog="Example: keepstream facts")(rules.facts)
 app.add_typer(rules.app, name="rules")

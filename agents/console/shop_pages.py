@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from agents.console.console import Console
+from agents.console.pages.lift import lift_views, without_lift
 from agents.console.pages.measure_tables import measure_tables
 from agents.console.pages.segments import definitions_of, segment_views
 from agents.console.pages.shop import (
@@ -35,7 +36,8 @@ def add_pages(application: web.Application, console: Console) -> None:
             segments=segment_views(definitions, found.partitions) if found else (),
             facts=kinds_views(counts, FACTS, console.parameters),
             measures=measure_views(points),
-            tables=measure_tables(points[-1].samples if points else ()),
+            tables=measure_tables(without_lift(points[-1].samples) if points else ()),
+            lift=lift_views(points[-1].samples if points else (), console.parameters),
             as_of=as_of(points),
         )
 

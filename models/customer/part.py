@@ -39,8 +39,8 @@ INTERACTIONS: Final[frozenset[str]] = frozenset({"*"})
 EVERYTHING: Final[frozenset[str]] = frozenset({"**"})
 #: Listens to the events that the operator's rules name in `on`.
 NAMED_BY_RULES: Final[frozenset[str]] = frozenset({"on"})
-#: No part has more sums of all customers than this: enough for a funnel of five steps by eight
-#: channels, and little enough for /metrics.
+#: No part has more sums of all customers than this, unless it says how many: enough for a funnel
+#: of five steps by eight channels, and little enough for /metrics.
 KEYS_MAX: Final = 128
 
 
@@ -138,7 +138,7 @@ class ProfileSection(NamedTuple):
 class Told(NamedTuple):
     """What a part tells of all customers together, as sums of whole numbers by key and day.
 
-    ``keys``: every key there may be, at most `KEYS_MAX`; ``window_days``: how many days back, by
+    ``keys``: every key there may be, at most ``keys_max``; ``window_days``: how many days back, by
     event time, sums count, 0 for ever. Both may depend on what the operator set. ``samples``: the
     measures made of the sums within the window.
     """
@@ -147,6 +147,7 @@ class Told(NamedTuple):
     window_days: Callable[[Parameters], int]
     measures: tuple[Measure, ...]
     samples: Callable[[Mapping[str, int], Parameters], Iterable[Sample]]
+    keys_max: int = KEYS_MAX
 
 
 def _follows_from_nothing(_scene: Scene, _before: Any, _other: Any, _sign: int) -> None:

@@ -23,6 +23,7 @@ from models.customer.identities import IDENTITIES
 from models.customer.improvements import IMPROVEMENTS
 from models.customer.key_customers import KEY_CUSTOMERS
 from models.customer.lifecycle import LIFECYCLE
+from models.customer.lift import LIFT
 from models.customer.loyalty import LOYALTY
 from models.customer.margins import MARGINS
 from models.customer.named_events import NAMED_EVENTS
@@ -36,6 +37,7 @@ from models.customer.segments import SEGMENTS
 from models.customer.support import SUPPORT
 from models.customer.tiers import TIERS
 from models.customer.timeline import TIMELINE
+from models.customer.traits import TRAITS_PART
 from models.events.names import EVENT_TYPES, TOPIC_BY_NAME
 
 PARTS: tuple[Part[Any], ...] = (
@@ -63,6 +65,8 @@ PARTS: tuple[Part[Any], ...] = (
     CALENDAR,
     KEY_CUSTOMERS,
     RELATIONSHIP,
+    TRAITS_PART,
+    LIFT,
     TIMELINE,
     # After all that its conditions may be about.
     SEGMENTS,

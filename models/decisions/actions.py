@@ -9,8 +9,10 @@ from msgspec import UNSET, UnsetType
 from models.customer.channels import preferred_channel
 from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, Contact, Decided, RejectedAction
+from models.customer.evidence import reason_at_last_signal
 from models.customer.fingerprint import fingerprint
 from models.customer.holdout import TREATED, group
+from models.customer.lift import follow_action
 from models.customer.scene import Scene
 from models.decisions.gates import (
     ANSWERS,
@@ -163,6 +165,8 @@ def _decided(
                 due_ms=scene.at_ms + rule.due,
             )
         )
+        reason = str(scene.of(reason_at_last_signal)) if rule.reasons else ""
+        follow_action(scene, rule.name, reason, is_treated=whose == TREATED)
     return NextBestAction(
         id=name,
         kind=NEXT_BEST_ACTION,

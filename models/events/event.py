@@ -28,6 +28,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     Schema, merged into the shape's. ``nobody`` gives the id under which an event without an
     identity is kept. ``value``: the amount of money that the event is about, in the currency of
     its properties, else in the shop's; ``code``: the one of its properties that is a code.
+    ``has_traits``: what it says is called traits, and costs the event nothing if it can't be read.
     """
 
     shape: type[Struct] = Nothing
@@ -38,6 +39,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     nobody: Callable[[Any], str] | None = None
     value: Callable[[Any], float | None] | None = None
     code: Callable[[Any], str | None] | None = None
+    has_traits: bool = False
 
 
 class Kind(Struct, frozen=True, kw_only=True, eq=False):

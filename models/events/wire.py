@@ -81,6 +81,8 @@ class Line(Struct, rename="camel"):
     previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
+    # Of an identify or a group.
+    traits: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
     source: Source | None = None
     position: Position | None = None
@@ -118,6 +120,8 @@ class Line(Struct, rename="camel"):
 
 _LINE = msgspec.json.Decoder(Line)
 _NULL = msgspec.Raw(b"null")
+#: Of an event that says none.
+NO_TRAITS: Final = _NULL
 
 
 class LogFormatError(ValueError):
@@ -251,7 +255,7 @@ def _lenient_line(raw: bytes) -> Line:
         previous_id=fields.get("previousId"),
         timestamp=_moment(fields, tree),
     )
-    for name in ("properties", "logFormat", "receivedAt"):
+    for name in ("properties", "traits", "logFormat", "receivedAt"):
         if name in fields:
             setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
     line.context = _context(fields.get("context"))
@@ -464,6 +468,7 @@ class _Record(Struct, rename="camel", omit_defaults=True, kw_only=True, gc=False
     previous_id: str | None = None
     timestamp: str
     properties: Any = None
+    traits: Any = None
     context: Context | None = None
     source: Source | None = None
     log_format: int
@@ -477,6 +482,7 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
     """The event in wire format with only the fields that state needs."""
     name, customer, context = event.name, event.customer, None
     is_track = name not in EVENT_TYPES
+    said = None if event.properties is NOTHING else event.properties
     stamps, historical, batched = event.consent, event.historical, event.batched
     if event.channel is not None or event.timezone is not None or historical or stamps or batched:
         context = Context(
@@ -491,7 +497,8 @@ def encode_event(event: Event, position: Position | None = None) -> bytes:
             anonymous_id=event.visitor if event.identified else customer,
             previous_id=event.previous,
             timestamp=iso(event.occurred_at_ms),
-            properties=None if event.properties is NOTHING else event.properties,
+            properties=said if is_track else None,
+            traits=None if is_track else said,
             context=context,
             source=event.source,
             log_format=ERASE_FORMAT if name == ERASE_REQUESTED else LOG_FORMAT,

@@ -16,6 +16,7 @@ from config.topics import (
     DELIVERED_TOPICS,
     LABELLED_EXAMPLES,
 )
+from models.admission import event_of
 from models.comparison import different_parts, has_content
 from models.customer.labels import LabelsDropped
 from models.customer.profile import begun_after, encode_profile, profile
@@ -28,7 +29,7 @@ from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import GONE, LINK_TYPES, Line
+from models.events.wire import GONE, LINK_TYPES, NO_TRAITS, Line
 from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError
@@ -38,6 +39,7 @@ from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_behind, is_repeated
 from streams.auditing.passed_on import PassedOn
+from streams.auditing.raw_audit import digest_without_traits
 from streams.auditing.refold import parts_of_others, refolds
 from streams.auditing.report import Audit
 from streams.auditing.spools import (
@@ -309,6 +311,10 @@ class PartitionAudit:
         found = digest_of(record.value or b"", self._number)
         if expected == found or fates.is_of_earlier(source.offset, found):
             return
+        if line.traits != NO_TRAITS:
+            rest = digest_without_traits(event_of(line, message_id=""), self._number)
+            if fates.is_of_earlier(source.offset, rest):
+                return
         if source.generation != fates.generation:
             self.of_older_release += 1
         else:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.events.dead_letter import DeadLetter
-from models.events.event import Event
+from models.events.event import NOTHING, Event
 from models.events.rejection import Rejected
 from models.events.wire import encode_log_event
 from streams.auditing.positions import Places
@@ -24,15 +24,23 @@ Scan = Callable[[str, Span], AsyncIterator[Sequence[ConsumerRecord]]]
 
 def digests_of(outgoing: Outgoing, found: Event | Rejected) -> tuple[bytes, bytes]:
     """What ingest makes of a raw record, and what a release made of it that did not write who a
-    visitor became.
+    visitor became. Of what has traits the latter is the record without them: which classes are made
+    of traits was for that day's parameters to say.
     """
     if isinstance(found, Rejected):
         return REFUSED, REFUSED
     digest, earlier = digest_of(outgoing.value, outgoing.partition), REFUSED
-    if found.visitor is not None:
+    if found.kind.declared.has_traits:
+        earlier = digest_without_traits(found, outgoing.partition)
+    elif found.visitor is not None:
         content = encode_log_event(replace(found, visitor=None, previous=None))
         earlier = digest_of(content, outgoing.partition)
     return digest, earlier
+
+
+def digest_without_traits(event: Event, partition: int) -> bytes:
+    """That of the record that an event makes without its traits."""
+    return digest_of(encode_log_event(replace(event, properties=NOTHING)), partition)
 
 
 class RawAudit:

@@ -1,15 +1,20 @@
 """Of somebody in the company everything is said that can be, and nothing of whom it must not be.
 
-The tables here name every moment and every trigger that there is: a new one has to say who shows
-it, and who nearly does.
+The tables in examples.toml name every moment and every trigger that there is: a new one has to say
+who shows it, and who nearly does.
 """
 
+import ast
+import tomllib
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from models.customer.life_stages import LifeStage
+from models.customer.lifecycle import LIFECYCLE
 from models.customer.loyalty import LOYALTY
-from models.customer.registry import MOMENTS
+from models.customer.registry import MOMENTS, PARTS
 from models.customer.tiers import TIERS
 from models.identity import is_mirror
 from tests.company.cast import ERASED
@@ -24,77 +29,47 @@ class Example(NamedTuple):
     because: str
 
 
-#: By the name of the moment.
-OF_MOMENTS = {
-    "cart-idle": Example("cora", "carl", "ordered half an hour after it"),
-    "silence": Example("olga", "rita", "buys every week"),
-    "ticket-waiting": Example("tom", "tina", "was answered in time"),
-    "survey": Example("sue", "stan", "closed the survey without an answer"),
-    "consent-changed": Example("cleo", "bo", "one mail came back for a while"),
-    "price-dependent": Example("pia", "jan", "buys for less when everybody does"),
-    "points-earned": Example("lena", "fred", "gave it back before the points were theirs"),
-    "points-expiring": Example("lena", "leo", "has spent them"),
-    "level-near": Example("rita", "leo", "is far from it"),
-    "level-changed": Example("rita", "leo", "has not enough for any"),
-    "nps-passive": Example("nina", "pete", "is a promoter"),
-    "nps-promoter": Example("pete", "nina", "gave a 7"),
-    "event": Example("dana", "wim", "looked at a product"),
-    "score": Example("cora", "mute", "did nothing but get a mail"),
-    "improved": Example("ida", "ivan", "complained after it was improved"),
-    "band-changed": Example("wes", "cora", "has not bought"),
-    "identity-linked": Example("lou", "anon-2", "never logs in"),
-    "identity-split": Example("mia", "lou", "is who the visitor was"),
-    "class-changed": Example("olga", "cora", "has never bought"),
-    "lifecycle-changed": Example("cora", "wim", "looked once"),
-    "tier-changed": Example("vera", "cora", "has never bought"),
-    "channel-shifted": Example("shana", "sid", "was there for some days"),
-    "contact-due": Example("walt", "leo", "is not that dear"),
-    "calendar-day": Example("rita", "cora", "has never bought"),
-    "key-customer-changed": Example("kate", "rita", "spends little"),
-    "relationship-changed": Example("remy", "walt", "buys, and that is all"),
-    "segment-entered": Example("rita", "cora", "is in none"),
-    "segment-left": Example("rita", "cora", "is in none"),
-    "time": Example("olga", "rita", "is never silent for so long"),
-}
-#: By the name of the trigger.
-OF_TRIGGERS = {
-    "cart-abandoned": Example("cora", "carl", "ordered half an hour after it"),
-    "purchase-overdue": Example("olga", "rita", "buys every week"),
-    "ticket-overdue": Example("tom", "tina", "was answered in time"),
-    "low-satisfaction": Example("sue", "nina", "is not enthusiastic, and that is all"),
-    "churn-risk": Example("olga", "rita", "buys every week"),
-    "silent-churn": Example("wes", "yves", "buys once a year"),
-    "drifting": Example("wes", "rita", "buys every week"),
-    "consent-revoked": Example("cleo", "greta", "agreed"),
-    "price-dependent": Example("pia", "paul", "bought once at full price"),
-    "points-earned": Example("lena", "fred", "gave it back before the points were theirs"),
-    "points-expiring": Example("lena", "leo", "has spent them"),
-    "level-near": Example("rita", "leo", "is far from it"),
-    "level-changed": Example("rita", "leo", "has not enough for any"),
-    "nps-passive": Example("nina", "pete", "is a promoter"),
-    "nps-promoter": Example("pete", "nina", "gave a 7"),
-    "improved-for-them": Example("ida", "ivan", "complained after it was improved"),
-    "risk-recovered": Example("wes", "olga", "did not come back"),
-    "customer-lost": Example("olga", "rita", "buys every week"),
-    "interest-faded": Example("cora", "wim", "never had that much of it"),
-    "became-advocate": Example("adam", "abel", "is loyal, and gave an 8"),
-    "vip-slipping": Example("vera", "walt", "goes on as ever"),
-    "channel-shift": Example("shana", "sid", "was there for some days"),
-    "contact-due": Example("walt", "leo", "is not that dear"),
-    "anniversary": Example("rita", "olga", "is lost by then"),
-    "became-key-customer": Example("kate", "rita", "spends little"),
-    "key-customer-slipping": Example("kate", "remy", "goes on as ever"),
-    "relationship-fell": Example("remy", "walt", "buys, and that is all"),
-    "became-vip": Example("walt", "hugo", "bought once, for a lot"),
-}
+def _examples(kind: str) -> dict[str, Example]:
+    return {name: Example(**said) for name, said in _EXAMPLES[kind].items()}
+
+
+_FOLDER = Path(__file__).parent
+_EXAMPLES = tomllib.loads((_FOLDER / "examples.toml").read_text())
+#: By the name of the moment, of the trigger, and of the stage.
+OF_MOMENTS, OF_TRIGGERS = _examples("moments"), _examples("triggers")
+OF_STAGES = _examples("stages")
+#: The test of whom a part must say nothing.
+OF_PARTS: dict[str, str] = _EXAMPLES["parts"]
 
 RULES = [rule.name for rule in SHIPPED.triggers.triggers]
 
 
 def test_every_moment_and_every_trigger_has_its_example() -> None:
     """Whoever adds one says who shows it: see `tests.company.cast`."""
-    assert set() == set(MOMENTS) - set(OF_MOMENTS)
-    assert set() == set(RULES) - set(OF_TRIGGERS)
+    assert set(MOMENTS) == set(OF_MOMENTS)
+    assert set(RULES) == set(OF_TRIGGERS)
+    assert [str(stage) for stage in LifeStage] == list(OF_STAGES)
+
+
+def test_every_part_has_a_test_of_whom_it_must_say_nothing() -> None:
+    """Whoever adds one names it in examples.toml, and the catalogue shows it."""
+    assert [part.name for part in PARTS] == list(OF_PARTS)
+    missing = []
+    for place in OF_PARTS.values():
+        file, _, name = place.partition("::")
+        tree = ast.parse((_FOLDER.parent / "models" / file).read_text())
+        known = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        missing += [place] if name not in known else []
+    assert [] == missing
+
+
+@pytest.mark.parametrize("stage", OF_STAGES)
+def test_a_stage_is_reached_by_one_and_not_by_another(stage: str) -> None:
+    rows, example = told().replay.rows(), OF_STAGES[stage]
+    place = list(OF_STAGES).index(stage)
+    reached = {who: rows[who].read(LIFECYCLE).reached >> place & 1 for who in example[:2]}
+
+    assert {example.said_of: 1, example.silent: 0} == reached, example.because
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -115,7 +90,9 @@ def test_a_trigger_fires_for_one_and_not_for_another(trigger: str) -> None:
 
 def test_whoever_must_not_be_spoken_of_is_there() -> None:
     rows = told().replay.rows()
-    silent = {one.silent for one in (*OF_MOMENTS.values(), *OF_TRIGGERS.values())}
+    silent = {
+        one.silent for one in (*OF_MOMENTS.values(), *OF_TRIGGERS.values(), *OF_STAGES.values())
+    }
 
     assert set() == silent - set(rows)
     assert all(rows[who].latest_ms for who in silent)

@@ -15,6 +15,7 @@ from models.customer.contacts import (
 )
 from models.customer.decay import decayed
 from models.customer.labels import Labels
+from models.customer.lift import FOLLOWED_MAX, FollowedActions
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.margins import MARGINS, Margins
 from models.customer.orders import COMPLETED, UPDATED
@@ -97,6 +98,19 @@ def _is_the_latest(
     return (one.since_ms, one.preferred, one.before) == latest and one.hour in (hours or {-1})
 
 
+def _follows_each_action_once(
+    states: Sequence[FollowedActions], one: FollowedActions, _parameters: Parameters
+) -> bool:
+    """As many as there is room for, none that no id has, and nobody's who is left out."""
+    known = {(a.at_ms, a.action) for state in states for a in state.latest}
+    return (
+        {(a.at_ms, a.action) for a in one.latest} <= known
+        and bool(one.latest) == bool(known)
+        and len(one.latest) <= FOLLOWED_MAX
+        and one.is_left_out == any(state.is_left_out for state in states)
+    )
+
+
 NOT_OF_EVENTS = {
     "channels": NotOfEvents(
         "One person's preference is that of the id that came to its own last", _is_the_latest
@@ -110,6 +124,7 @@ NOT_OF_EVENTS = {
         "the cells are those of the id that was counted last",
         _has_the_earliest_labels,
     ),
+    "lift": NotOfEvents("decisions make them", _follows_each_action_once),
     "segments": NotOfEvents(
         "what is true of an id need not be of the person, nor the other way round", _is_in_all
     ),
@@ -210,6 +225,7 @@ AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 SET_BY_DECISIONS = {
     COOLDOWN: "a rule that fired is looked at again when its cooldown ends",
     "channel": "a look sets it, while another channel is ahead of the preferred one",
+    "lift": "a decision sets it, for when it is known whether the customer bought",
 }
 
 #: C8: timers of other parts that a part sets, through a reading of theirs.

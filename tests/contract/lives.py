@@ -42,6 +42,8 @@ WORDS_OF = {
     "author": ("agent", "customer", "Answer Bot", "I am Ada"),
     "category": ("billing", "other"),
     "scale": ("1-5", "0 to 10"),
+    "company_size": ("1-9", "50-249", "unknown"),
+    "plan": ("pro", "I am Ada", "unknown"),
 }
 #: What is said in fields that take anything, and are refused if nobody understands it.
 ANY_OF: Mapping[str, Sequence[Any]] = {
@@ -50,7 +52,7 @@ ANY_OF: Mapping[str, Sequence[Any]] = {
     **dict.fromkeys(CHOICE_FIELDS, (True, False, 1, "yes", "Opted In", "denied", "pending", "")),
 }
 CURRENCIES = (ALL_ON.money.currency, *ALL_ON.money.rates, " usd")
-NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01)
+NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01, 1985.0)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
 #: One that is nearly a known one.
 MISWRITTEN = "Order Complete"

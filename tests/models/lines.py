@@ -66,7 +66,7 @@ def line(
     if channel is not None:
         said["context"] = {"channel": channel}
     if properties:
-        said["properties"] = properties
+        said["traits" if name in ("identify", "group") else "properties"] = properties
     words = orjson.dumps(properties or {}, option=orjson.OPT_SORT_KEYS).decode()
     said["messageId"] = message or f"{name} {at_ms} {customer} {words}"[:256]
     return orjson.dumps(said)

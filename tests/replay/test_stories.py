@@ -247,3 +247,63 @@ def test_a_vip_who_stops_coming_slips_after_the_grace_and_one_who_comes_is_left_
     assert ["personal-call"] == answers
     # One huge order makes no VIP.
     assert {"hugo": "ordinary", "otto": "vip", "vera": "ordinary"} == tiers
+
+
+def test_who_they_are_is_what_was_said_last_and_grows_older_without_an_event() -> None:
+    replay, _ = replayed("who-they-are")
+    found = {
+        view.user_id: {name: trait.value for name, trait in (view.traits or {}).items()}
+        for view in replay.profiles()
+    }
+
+    assert {
+        # 34 when she said so, and 35 in the year after.
+        "ada": {"age": "35-44"},
+        # The larger firm came later, and was said before.
+        "bo": {"industry": "retail", "company_size": "50-249"},
+        # What was said of somebody grown up was not of this child.
+        "kim": {},
+        "mute": {},
+        # Of the visitor who turned out to be vic, too.
+        "vic": {"age": "14-24", "industry": "other", "company_size": "1-9"},
+    } == found
+    content = b"".join(encode_profile(view) for view in replay.profiles())
+    assert not [word for word in (b"Ada", b"Bo &", b"Falconry", b"1992") if word in content]
+
+
+def test_a_key_customer_is_dear_in_several_ways_and_pays() -> None:
+    told = [
+        (moment[:10], customer, kind)
+        for moment, customer, kind in fired("key-customers")
+        if kind in ("became-key-customer", "key-customer-slipping")
+    ]
+
+    assert [
+        ("2026-02-02", "kate", "became-key-customer"),
+        ("2026-02-03", "ivo", "became-key-customer"),
+        # Her credit was assessed anew three days before.
+        ("2026-06-02", "kate", "key-customer-slipping"),
+    ] == told
+    views = {view.user_id: view.key_customer for view in replayed("key-customers")[0].profiles()}
+    # Nobody buys more than max, who pays badly; of rita too little is known.
+    assert {"ivo": True, "kate": False, "max": False, "rita": False} == {
+        who: view.is_key for who, view in views.items()
+    }
+    assert 80.2 == views["max"].score
+
+
+def test_a_relationship_is_of_the_level_that_is_held_with_all_below_it() -> None:
+    fell = [
+        (moment[:10], customer)
+        for moment, customer, kind in fired("relationship")
+        if kind == "relationship-fell"
+    ]
+    levels = {
+        view.user_id: (view.relationship.level, view.relationship.before)
+        for view in replayed("relationship")[0].profiles()
+    }
+
+    # A year after the answer to a survey, and after the customer that cleo had brought.
+    assert [("2027-01-21", "remy"), ("2027-02-26", "cleo")] == fell
+    # Sam buys and that is all; what wait complained about was mended too late.
+    assert {"cleo": (4, 5), "remy": (1, 4), "sam": (1, None), "wait": (1, 2)} == levels

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from msgspec.structs import replace
 
 from config.topics import CLICKSTREAM, DEAD_LETTERS
+from models.admission import event_of
 from models.events.dead_letter import DeadLetter
 from models.events.event import Source
 from models.events.rejection import Reason
-from streams.auditing.raw_audit import RawAudit
+from models.events.wire import decode_log_line
+from models.parameters import load_parameters
+from streams.auditing.raw_audit import RawAudit, digest_without_traits, digests_of
 from streams.auditing.report import Audit
 from streams.auditing.spools import DROPPED, IN_LOG
+from streams.raw_records import outgoing_of
 from streams.topic_scan import Span
 from tests.models.lines import SHIPPED, at, line
 from tests.streams.test_record_batches import FakeRecord
@@ -121,3 +126,21 @@ def test_a_refused_record_whose_letter_retention_deleted_is_no_difference(found:
     assert [] == report.differences
     (unchecked,) = report.unchecked
     assert unchecked.startswith("1 raw records that must be refused")
+
+
+def test_which_classes_were_made_of_traits_was_for_that_day_to_say() -> None:
+    raw = line("identify", at(), properties={"age": 40, "plan": "pro"})
+    then = load_parameters(assignments=["traits.plan.pro=x"])
+    outgoing, event = outgoing_of(
+        CLICKSTREAM, FakeRecord(1, 0, CLICKSTREAM, at(), value=raw), None, SHIPPED, 1
+    )
+    written, _ = outgoing_of(
+        CLICKSTREAM, FakeRecord(1, 0, CLICKSTREAM, at(), value=raw), None, then, 1
+    )
+    in_log = event_of(decode_log_line(written.value), message_id="")
+
+    assert written.value != outgoing.value
+    assert digest_without_traits(in_log, 0) in digests_of(outgoing, event)
+    # Of another customer it is another.
+    other = replace(in_log, customer="bo")
+    assert digest_without_traits(other, 0) not in digests_of(outgoing, event)

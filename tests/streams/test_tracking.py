@@ -46,6 +46,7 @@ def test_each_call_is_one_record_in_its_topic_keyed_by_customer(
         shop.screen(user_id=7),
         shop.identify({"email": "ada@example.com"}, user_id="ada"),
         shop.alias("v-1", user_id="ada"),
+        shop.group("acme", {"employees": 40}, user_id="ada"),
         shop.track("Ticket Opened", {"ticket_id": "t-1"}, user_id="ada"),
         shop.track("Email Opened", user_id="ada", context={"channel": "email"}),
     ]
@@ -57,11 +58,11 @@ def test_each_call_is_one_record_in_its_topic_keyed_by_customer(
     assert len(set(ids)) == len(ids)
     assert [lines[one].topic for one in ids] == [
         TRANSACTIONS,
-        *[CLICKSTREAM] * 4,
+        *[CLICKSTREAM] * 5,
         SUPPORT,
         FEEDBACK,
     ]
-    assert [lines[one].key for one in ids] == [b"ada", b"v-1", b"7", *[b"ada"] * 4]
+    assert [lines[one].key for one in ids] == [b"ada", b"v-1", b"7", *[b"ada"] * 5]
     assert lines["m-1"].value.startswith(b'{"type":"track","event":"Order Completed",')
     assert b'"2026-03-01T10:00:00+00:00"' in lines["m-1"].value
 

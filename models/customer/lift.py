@@ -1,0 +1,262 @@
+"""What actions bring: the customers for whom one was decided are followed, those of the control
+group too, until it is known whether they bought.
+
+A customer counts once for an action while they are followed, by its first decision: later ones
+would follow from what the first brought. What is told is told once late events have come.
+"""
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Final
+
+from msgspec import field
+
+from config.duration import DAY_MS
+from config.limits import PositiveMs
+from config.parameters import Parameters, Section
+from models.customer.contacts import OUTCOMES, Outcome, contacts, decided_contact
+from models.customer.holdout import CONTROL, TREATED
+from models.customer.lift_measures import (
+    ANY,
+    CELLS_MAX,
+    CONVERTED,
+    FOLLOWED,
+    KEPT,
+    MEASURES,
+    NET,
+    NET_MAX_MINOR,
+    SEEN,
+    SQUARES,
+    SUMS,
+    LiftCell,
+    cells,
+    keys,
+    samples,
+    squared,
+)
+from models.customer.part import Part, Sum, Timer, Told
+from models.customer.purchase_windows import bought_within
+from models.customer.purchases import purchases
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.events.event import Event
+from models.learning.acquisition import cohort_of
+
+#: As many decisions as are followed at once, or remembered as told.
+FOLLOWED_MAX: Final = 24
+#: Comparisons are of what was decided in this month and the twelve before.
+_WINDOW_DAYS: Final = 365
+_DUE: Final = "lift"
+#: How much of a followed action is known.
+_OPEN, _CONVERSION_KNOWN, _ALL_KNOWN = 0, 1, 2
+_when = attrgetter("at_ms")
+
+
+class LiftParameters(Section, frozen=True):
+    section = "lift"
+    enabled: bool
+    converted_within: PositiveMs
+    kept_within: PositiveMs
+
+    def problems(self) -> Iterator[str]:
+        """Whoever converts is kept, and orders are known for a year."""
+        if not self.converted_within <= self.kept_within <= _WINDOW_DAYS * DAY_MS:
+            yield "lift.kept_within is between lift.converted_within and 365d"
+
+
+class FollowedAction(State):
+    """A customer whom an action was decided for, "*" for any; ``reason``: the one it was for, "*"
+    if it is for any. ``known``: how much of what follows is.
+    """
+
+    at_ms: int
+    action: str
+    reason: str
+    is_treated: bool
+    known: int = _OPEN
+    has_converted: bool = False
+    was_kept: bool = False
+    net_minor: int = 0
+
+
+class FollowedActions(State):
+    """The latest, in the order of time; ``is_left_out``: of both groups, and in no comparison."""
+
+    latest: list[FollowedAction] = field(default_factory=list)
+    is_left_out: bool = False
+
+
+def follow_action(scene: Scene, action: str, reason: str, *, is_treated: bool) -> None:
+    """Begin to follow the customer for an action that was decided just now; ``reason``: "" for an
+    action that is for any.
+    """
+    if not LIFT.is_on(scene.parameters) or scene.of(contacts).contaminated_ms:
+        return
+    told_of = cells(scene.parameters)
+    state = scene.row.edit(LIFT)
+    if state.is_left_out:
+        return
+    for name, why in ((ANY, ANY), (action, reason or ANY)):
+        if LiftCell(name) in told_of and not _is_followed(state, name, scene):
+            new = FollowedAction(scene.at_ms, name, why, is_treated)
+            state.latest = _kept(sorted([*state.latest, new], key=_when))
+    _wait(scene)
+
+
+def _is_followed(state: FollowedActions, action: str, scene: Scene) -> bool:
+    kept_ms = scene.parameters.of(LiftParameters).kept_within
+    return any(
+        one.action == action and abs(scene.at_ms - one.at_ms) < kept_ms for one in state.latest
+    )
+
+
+def _kept(actions: list[FollowedAction]) -> list[FollowedAction]:
+    """As many as there is room for: of those of which all is told the oldest go first."""
+    while len(actions) > FOLLOWED_MAX:
+        place = next((n for n, one in enumerate(actions) if one.known == _ALL_KNOWN), 0)
+        actions = [*actions[:place], *actions[place + 1 :]]
+    return actions
+
+
+def _due_ms(followed: FollowedAction, section: LiftParameters, delay_ms: int) -> int:
+    """When more is known of one, late events included; 0 for never."""
+    if followed.known == _ALL_KNOWN:
+        return 0
+    within_ms = section.converted_within if followed.known == _OPEN else section.kept_within
+    return followed.at_ms + within_ms + delay_ms
+
+
+def _wait(scene: Scene) -> None:
+    section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
+    due = (_due_ms(one, section, delay_ms) for one in scene.row.read(LIFT).latest)
+    scene.row.set_due(_DUE, min(filter(None, due), default=0), may_repeat=True)
+
+
+def _run(scene: Scene) -> None:
+    """Note what came of those whose time is over, and tell it."""
+    section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
+    before, state = _sums(scene.row.read(LIFT)), scene.row.edit(LIFT)
+    for followed in state.latest:
+        while 0 < _due_ms(followed, section, delay_ms) <= scene.at_ms:
+            _note(followed, section, scene)
+    LIFT.tell_changes(scene, before, _sums(state))
+    _wait(scene)
+
+
+def _note(followed: FollowedAction, section: LiftParameters, scene: Scene) -> None:
+    bought = scene.of(purchases)
+    if followed.known == _OPEN:
+        until_ms = followed.at_ms + section.converted_within
+        followed.has_converted = bought_within(bought, followed.at_ms, until_ms)[0] > 0
+        followed.known = _CONVERSION_KNOWN
+    else:
+        count, net_minor = bought_within(
+            bought, followed.at_ms, followed.at_ms + section.kept_within
+        )
+        followed.was_kept = count > 0
+        followed.net_minor = min(net_minor, NET_MAX_MINOR)
+        followed.known = _ALL_KNOWN
+
+
+def _record(state: FollowedActions, event: Event, scene: Scene) -> None:
+    """Leave out whom somebody treated although they are in the control group."""
+    contact = decided_contact(scene.of(contacts), event)
+    if contact is None or contact.treated or OUTCOMES[event.name] is Outcome.FAILED:
+        return
+    before = _sums(state)
+    state.is_left_out = True
+    LIFT.tell_changes(scene, before, _sums(state))
+
+
+def _sums(state: FollowedActions) -> list[Sum]:
+    """What the sums of all customers hold of one."""
+    if state.is_left_out:
+        return []
+    return [one for followed in state.latest for one in _sums_of(followed)]
+
+
+def _sums_of(followed: FollowedAction) -> Iterator[Sum]:
+    """Of the action, and of it for its reason; by the month of the decision."""
+    if followed.known == _OPEN:
+        return
+    month = cohort_of(followed.at_ms // DAY_MS)
+    group = TREATED if followed.is_treated else CONTROL
+    told = {SEEN: 1, CONVERTED: int(followed.has_converted)}
+    if followed.known == _ALL_KNOWN:
+        net_minor = followed.net_minor
+        told |= {FOLLOWED: 1, KEPT: int(followed.was_kept), NET: net_minor}
+        told[SQUARES] = squared(net_minor)
+    for cell in dict.fromkeys(
+        (LiftCell(followed.action), LiftCell(followed.action, followed.reason))
+    ):
+        yield from ((cell.key(group, what), month, amount) for what, amount in told.items())
+
+
+def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sign: int) -> None:
+    """Whoever turned out to be of both groups is left out; what was decided for an id that leaves
+    leaves with it.
+    """
+    state = scene.row.read(LIFT)
+    if sign < 0 and other.latest:
+        theirs = {(one.at_ms, one.action) for one in other.latest}
+        state = scene.row.edit(LIFT)
+        state.latest = [one for one in state.latest if (one.at_ms, one.action) not in theirs]
+    if state.latest and not state.is_left_out and scene.of(contacts).contaminated_ms:
+        scene.row.edit(LIFT).is_left_out = True
+    LIFT.tell_anew(scene, before, other, sign, _sums)
+    _wait(scene)
+
+
+def _united(states: Sequence[FollowedActions], parameters: Parameters) -> FollowedActions:
+    """One person's are those of all ids, each action's first while it is followed: decisions
+    make them, and what came of those that are told stays as it was told.
+    """
+    kept_ms = parameters.of(LiftParameters).kept_within
+    first: dict[str, int] = {}
+    found: list[FollowedAction] = []
+    for followed in sorted((one for state in states for one in state.latest), key=_order):
+        begun_ms = first.get(followed.action)
+        if begun_ms is None or followed.at_ms - begun_ms >= kept_ms:
+            first[followed.action] = followed.at_ms
+            found.append(_copied(followed))
+    return FollowedActions(_kept(found), any(state.is_left_out for state in states))
+
+
+def _order(followed: FollowedAction) -> tuple[int, str, str, bool, int]:
+    return followed.at_ms, followed.action, followed.reason, followed.is_treated, -followed.known
+
+
+def _copied(followed: FollowedAction) -> FollowedAction:
+    return FollowedAction(
+        followed.at_ms,
+        followed.action,
+        followed.reason,
+        followed.is_treated,
+        followed.known,
+        followed.has_converted,
+        followed.was_kept,
+        followed.net_minor,
+    )
+
+
+LIFT: Part[FollowedActions] = Part(
+    name="lift",
+    code="li",
+    about="What actions bring: those they were carried out for, against the control group.",
+    state=FollowedActions,
+    united=_united,
+    reunited=_reunited,
+    parameters=LiftParameters,
+    has_own_file=True,
+    listens=frozenset(OUTCOMES),
+    record=_record,
+    timers=(Timer(_DUE, _run, may_repeat=True, waits_for_clock=True),),
+    reads=(contacts, purchases),
+    population=Told(
+        keys=keys,
+        window_days=lambda _parameters: _WINDOW_DAYS,
+        measures=MEASURES,
+        samples=samples,
+        keys_max=CELLS_MAX * len(SUMS) * 2,
+    ),
+)

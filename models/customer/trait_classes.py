@@ -1,0 +1,334 @@
+"""From what is said of a customer to classes: of a number by cut points, of a word by a list.
+
+What cannot be read says nothing, and never costs the event. A class means itself, so that what
+ingest wrote is read in the same way once more.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from config.limits import ASCENDING, PositiveInt
+from config.names import folded
+from config.parameters import Section
+from models.events.leniency import plain, read_json
+from models.events.numbers import number_in
+from models.events.rejection import Rejected
+from models.events.times import moment_of
+
+#: The class of a word that means none, and what is said where nothing is known any more.
+OTHER, UNKNOWN_NOW = "other", "unknown"
+#: Of somebody younger nothing personal is kept: it is sensitive wherever there is a law about it.
+AGE_MIN: Final = 14
+_AGE_MAX, _BORN_MIN = 120, 1900
+#: What is said once it is known that a year of birth is not to be kept.
+UNBORN: Final = 0
+#: As many classes as the sums of all customers take, `other` of each trait among them.
+_CLASSES_MAX: Final = 120
+_CLASS_LENGTH_MAX: Final = 32
+
+AGE, GENDER, REGION, INCOME, EDUCATION = "age", "gender", "region", "income", "education"
+INDUSTRY, COMPANY_SIZE, PLAN = "industry", "company_size", "plan"
+#: Of persons, and of firms: the latter may be said by `group`, too.
+PERSONAL: Final = (AGE, GENDER, REGION, INCOME, EDUCATION)
+OF_FIRMS: Final = (INDUSTRY, COMPANY_SIZE, PLAN)
+TRAITS: Final = (*PERSONAL, *OF_FIRMS)
+BY_CUTS: Final = frozenset({AGE, INCOME, COMPANY_SIZE})
+#: The year of birth as ingest writes it; no sender calls it so.
+BORN: Final = "born"
+#: Under which names senders have them, the most telling first; a dot is a name within another.
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    GENDER: ("gender", "sex"),
+    REGION: ("region", "state", "country", "address.region", "address.state", "address.country"),
+    INCOME: ("income", "annual_income", "yearly_income"),
+    EDUCATION: ("education", "education_level"),
+    INDUSTRY: ("industry", "company.industry"),
+    COMPANY_SIZE: (
+        "company_size",
+        "employees",
+        "employee_count",
+        "number_of_employees",
+        "company.employees",
+        "company.employee_count",
+        "company.size",
+    ),
+    PLAN: ("plan", "plan_name", "company.plan"),
+}
+_BIRTHDAYS: Final = ("birthday", "birthdate", "date_of_birth", "dob")
+_YEARS: Final = ("birth_year", "year_of_birth")
+#: All of these names.
+NAMES_READ: Final = frozenset(
+    {*_BIRTHDAYS, *_YEARS, AGE, *(name for names in _NAMES.values() for name in names)}
+)
+_Cuts = Annotated[tuple[int, ...], ASCENDING]
+_Words = dict[str, str | tuple[str, ...]]
+
+
+class TraitParameters(Section, frozen=True):
+    section = "traits"
+    open_tables = ("names", GENDER, REGION, EDUCATION, INDUSTRY, PLAN)
+    enabled: bool
+    kept: str | tuple[str, ...]
+    names: _Words
+    shown_from: PositiveInt
+    age: _Cuts
+    income: _Cuts
+    company_size: _Cuts
+    gender: _Words
+    region: _Words
+    education: _Words
+    industry: _Words
+    plan: _Words
+
+    def problems(self) -> Iterator[str]:
+        """Traits that there are not, classes that nothing or two things mean, and too many."""
+        for path, names in (("kept", listed(self.kept)), ("names", self.names)):
+            for name in names:
+                if name not in TRAITS:
+                    yield f"traits.{path}: there is no trait {name!r}; known: {', '.join(TRAITS)}"
+        if self.age and self.age[0] < AGE_MIN:
+            yield f"traits.age begins at {AGE_MIN} or later: of children nothing is kept"
+        for trait in TRAITS:
+            yield from self._problems_of(trait)
+        count = 0
+        for trait in TRAITS:
+            count += len(classes_of(self, trait))
+        if count > _CLASSES_MAX:
+            yield f"traits has {count} classes, and {_CLASSES_MAX} at most: put some together"
+
+    def _problems_of(self, trait: str) -> Iterator[str]:
+        if trait in BY_CUTS:
+            cuts: tuple[int, ...] = getattr(self, trait)
+            if len(set(cuts)) < len(cuts) or any(cut < 0 for cut in cuts):
+                yield f"traits.{trait} must ascend from 0 or more, as in 1, 10, 50"
+            return
+        meant: dict[str, str] = {}
+        for name, words in getattr(self, trait).items():
+            if name in (OTHER, UNKNOWN_NOW) or not is_class(name):
+                yield (
+                    f"traits.{trait}.{name}: a class is {_CLASS_LENGTH_MAX} small letters, digits, "
+                    f"_, + and - at most, and neither {OTHER} nor {UNKNOWN_NOW}"
+                )
+            for word in (name, *listed(words)):
+                if meant.setdefault(folded(word), name) != name:
+                    yield f"traits.{trait}: {word!r} means {meant[folded(word)]} and {name}"
+
+
+def listed(words: str | Iterable[str]) -> tuple[str, ...]:
+    """Words that may be written as a single one."""
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
+def is_class(text: str) -> bool:
+    """Whether ``text`` may be the name of a class, and is nothing that a person wrote."""
+    letters = text.replace("_", "").replace("-", "").replace("+", "")
+    is_short = 0 < len(text) <= _CLASS_LENGTH_MAX
+    return is_short and letters.isascii() and letters.isalnum() and letters == letters.lower()
+
+
+def classes_of(section: TraitParameters, trait: str) -> tuple[str, ...]:
+    """The classes of a trait that is kept, ``other`` last where words are; none of any other."""
+    declared = getattr(section, trait)
+    if trait not in listed(section.kept) or not declared:
+        return ()
+    return _bands(declared) if trait in BY_CUTS else (*declared, OTHER)
+
+
+def _bands(cuts: tuple[int, ...]) -> tuple[str, ...]:
+    between = (f"{begin}-{end - 1}" for begin, end in pairwise(cuts))
+    return (*between, f"{cuts[-1]}+")
+
+
+def band_of(cuts: tuple[int, ...], number: float) -> str:
+    """The class of a number; "" below the first."""
+    place = bisect_right(cuts, number)
+    return _bands(cuts)[place - 1] if place else ""
+
+
+class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Who a customer is, as classes; ``unknown`` where that is not known any more, nothing where
+    nothing is said. ``born``: the year, from which the class of an age follows; 0 for unknown.
+    """
+
+    born: Annotated[int, Meta(ge=0, le=2999)] | None = None
+    gender: str | None = None
+    region: str | None = None
+    income: str | None = None
+    education: str | None = None
+    industry: str | None = None
+    company_size: str | None = None
+    plan: str | None = None
+
+    def __post_init__(self) -> None:
+        for trait in TRAITS[1:]:
+            value = getattr(self, trait)
+            if value is not None and not is_class(value):
+                # Nobody but ingest writes classes; free text may be personal.
+                force_setattr(self, trait, None)
+
+    def said(self) -> Iterator[tuple[str, str]]:
+        """Each trait of which something is said, and its class, of an age the year of birth; ""
+        for unknown.
+        """
+        if self.born is not None:
+            yield AGE, str(self.born) if self.born else ""
+        for trait in TRAITS[1:]:
+            value = getattr(self, trait)
+            if value is not None:
+                yield trait, "" if value == UNKNOWN_NOW else value
+
+
+NOTHING_SAID: Final = TraitClasses()
+
+
+def classified(
+    raw: bytes, at_ms: int, section: TraitParameters, *, is_of_firm: bool
+) -> TraitClasses:
+    """The classes of the traits in ``raw``, a JSON value, as of ``at_ms``; nothing of what is not
+    kept, nor, ``is_of_firm``, of persons.
+    """
+    try:
+        tree = read_json(raw)
+    except Rejected:
+        return NOTHING_SAID
+    if not section.enabled or not isinstance(tree, dict):
+        return NOTHING_SAID
+    given = _flat(tree)
+    traits = OF_FIRMS if is_of_firm else TRAITS
+    found: dict[str, Any] = {}
+    for trait in traits:
+        if trait != AGE and classes_of(section, trait):
+            value = _class_in(given, trait, section)
+            if value is not None:
+                found[trait] = value
+    if not is_of_firm:
+        _add_age(found, given, at_ms, section)
+    return TraitClasses(**found)
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by their folded names, those of inner objects by both names."""
+    given: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            for inner, one in value.items():
+                given.setdefault(f"{folded(name)}.{folded(inner)}", one)
+        else:
+            given[folded(name)] = value
+    return given
+
+
+def _class_in(given: Mapping[str, Any], trait: str, section: TraitParameters) -> str | None:
+    """What is said of a trait under the first name that says anything."""
+    names = (*listed(section.names.get(trait, ())), *_NAMES[trait])
+    found: str | None = None
+    for name in names:
+        key = folded(name)
+        if key not in given:
+            continue
+        value = given[key]
+        if value is None:
+            found = found or UNKNOWN_NOW
+            continue
+        one = _band(value, section, trait) if trait in BY_CUTS else _word(value, section, trait)
+        if one is not None and one != OTHER:
+            return one
+        if one is not None:
+            found = OTHER
+    return found
+
+
+def _word(value: Any, section: TraitParameters, trait: str) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return None
+    said = folded(plain(value))
+    if said == UNKNOWN_NOW:
+        return UNKNOWN_NOW
+    for name, words in getattr(section, trait).items():
+        if said == folded(name) or any(said == folded(word) for word in listed(words)):
+            return str(name)
+    return OTHER
+
+
+def _band(value: Any, section: TraitParameters, trait: str) -> str | None:
+    cuts: tuple[int, ...] = getattr(section, trait)
+    if isinstance(value, str) and value.strip() in (*_bands(cuts), UNKNOWN_NOW):
+        return value.strip()
+    number = _number(value)
+    return None if number is None else band_of(cuts, number) or None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return number_in(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e15 else None
+
+
+def _add_age(
+    found: dict[str, Any], given: Mapping[str, Any], at_ms: int, section: TraitParameters
+) -> None:
+    """The year of birth; of a child nothing personal, and what was known of them is unknown."""
+    said = _born(given, datetime.fromtimestamp(at_ms / 1_000, UTC).date())
+    if said is None:
+        return
+    year, age = said
+    if year != UNBORN and age < AGE_MIN:
+        found.update(dict.fromkeys(_kept_words(section), UNKNOWN_NOW))
+        year = UNBORN
+    if classes_of(section, AGE):
+        found[BORN] = year
+
+
+def _kept_words(section: TraitParameters) -> Iterator[str]:
+    return (trait for trait in PERSONAL if trait != AGE and classes_of(section, trait))
+
+
+def _born(given: Mapping[str, Any], today: date) -> tuple[int, int] | None:
+    """The year of birth, and the age today; `UNBORN` for unknown, None if nothing is said."""
+    is_unknown = False
+    for name in (BORN, *_BIRTHDAYS, *_YEARS, AGE):
+        if folded(name) not in given:
+            continue
+        value = given[folded(name)]
+        is_unknown = is_unknown or value is None
+        found = _born_by(name, value, today)
+        if found is not None:
+            return found
+    return (UNBORN, 0) if is_unknown else None
+
+
+def _born_by(name: str, value: Any, today: date) -> tuple[int, int] | None:
+    if name in _BIRTHDAYS:
+        day = _date(value)
+        if day is None or not _BORN_MIN <= day.year <= today.year:
+            return None
+        had_birthday = (today.month, today.day) >= (day.month, day.day)
+        return day.year, today.year - day.year - (not had_birthday)
+    number = _number(value)
+    if number is None:
+        return None
+    year = int(number)
+    if name == BORN and year == UNBORN:
+        return UNBORN, 0
+    if name == BORN or name in _YEARS:
+        # Whoever says the year alone may not have had their birthday; ingest knew the day.
+        age = today.year - year - (name != BORN)
+        return (year, age) if _BORN_MIN <= year <= today.year else None
+    return (today.year - year, year) if 0 <= number <= _AGE_MAX else None
+
+
+def _date(value: Any) -> date | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return date.fromisoformat(value.strip())
+    except ValueError:
+        moment = moment_of(value)
+    return None if moment is None else moment.date()

@@ -1,0 +1,259 @@
+"""Who a customer is outside the shop: the classes of their traits and of their firm's.
+
+What was said last stands, whatever came first. Of an age the year of birth is kept, so that its
+class moves with the years: an age is the one that is reached in a year, by UTC.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from msgspec import Struct, field
+
+from config.parameters import Parameters
+from models.customer.identities import is_visitor
+from models.customer.motion import STILL, steps
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.row import State
+from models.customer.scene import Scene
+from models.customer.trait_classes import (
+    AGE,
+    COMPANY_SIZE,
+    EDUCATION,
+    GENDER,
+    INCOME,
+    INDUSTRY,
+    OTHER,
+    PLAN,
+    REGION,
+    TRAITS,
+    TraitClasses,
+    TraitParameters,
+    band_of,
+    classes_of,
+)
+from models.events.event import Event, EventType
+from models.events.times import iso
+from models.learning.tallies import NO_DAY
+from models.measures import Measure, Sample
+
+_SAID_BY: Final = frozenset({"identify", "group"})
+
+
+class Trait(State):
+    """What was said last, "" for that it is not known any more, and when: a class, of an age the
+    year of birth.
+    """
+
+    at_ms: int = 0
+    value: str = ""
+
+
+class Traits(State):
+    """``known``: by name. ``age``: the class that was counted last; ``is_counted``: the customer is
+    no visitor, and counts among all customers.
+    """
+
+    known: dict[str, Trait] = field(default_factory=dict)
+    age: str = ""
+    is_counted: bool = False
+
+    def take(self, name: str, at_ms: int, value: str) -> bool:
+        """Whether this is the last that was said of a trait, which it then is; of two at once, the
+        greater.
+        """
+        known = self.known.get(name)
+        if known is not None and (at_ms, value) <= (known.at_ms, known.value):
+            return False
+        self.known[name] = Trait(at_ms, value)
+        return True
+
+
+def _record(state: Traits, event: Event, scene: Scene) -> None:
+    if not isinstance(event.properties, TraitClasses):
+        return
+    before = _sums(state)
+    for name, value in event.properties.said():
+        if state.take(name, event.occurred_at_ms, value) and name == AGE:
+            state.age = _age_class(value, event.occurred_at_ms, scene.parameters)
+    # That somebody is a visitor is noted after their first event.
+    state.is_counted |= event.identified or bool(scene.row.ids)
+    TRAITS_PART.tell_changes(scene, before, _sums(state))
+
+
+def _look(scene: Scene) -> None:
+    """Count the class of an age anew when the year has moved it."""
+    state = scene.row.read(TRAITS_PART)
+    if AGE not in state.known:
+        return
+    age = _class(AGE, scene)
+    if age != state.age:
+        before, state = _sums(state), scene.row.edit(TRAITS_PART)
+        state.age = age
+        TRAITS_PART.tell_changes(scene, before, _sums(state))
+
+
+def _sums(state: Traits) -> list[Sum]:
+    """What the sums of all customers hold of one."""
+    if not state.is_counted:
+        return []
+    classes = {name: one.value for name, one in state.known.items()} | {AGE: state.age}
+    return [(f"{name}:{value}", NO_DAY, 1) for name, value in classes.items() if value]
+
+
+def _reunited(scene: Scene, before: Traits, other: Traits, sign: int) -> None:
+    """A visitor may have turned out to be a customer."""
+    now = scene.row.read(TRAITS_PART)
+    if now.known and now.is_counted == scene.of(is_visitor):
+        scene.row.edit(TRAITS_PART).is_counted = not scene.of(is_visitor)
+    TRAITS_PART.tell_anew(scene, before, other, sign, _sums)
+
+
+def _united(states: Sequence[Traits], _parameters: Parameters) -> Traits:
+    """One person: of each trait what was said last of any of their ids."""
+    one = Traits()
+    for state in states:
+        for name, trait in state.known.items():
+            if one.take(name, trait.at_ms, trait.value) and name == AGE:
+                one.age = state.age
+        one.is_counted |= state.is_counted
+    return one
+
+
+def _age_class(born: str, at_ms: int, parameters: Parameters) -> str:
+    cuts = parameters.of(TraitParameters).age
+    return band_of(cuts, _year(at_ms) - int(born)) if born and cuts else ""
+
+
+def _year(at_ms: int) -> int:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).year
+
+
+def _class(name: str, scene: Scene) -> str:
+    """The customer's class by now; "" where it is not known, or not kept any more. A class that is
+    not declared any more is ``other``, as any that never was.
+    """
+    known = scene.row.read(TRAITS_PART).known
+    trait = known.get(name)
+    declared = classes_of(scene.parameters.of(TraitParameters), name)
+    if trait is None or not trait.value or not declared:
+        return ""
+    if name == AGE:
+        return _age_class(trait.value, scene.at_ms, scene.parameters)
+    return trait.value if trait.value in declared else _undeclared(declared)
+
+
+def _undeclared(declared: Sequence[str]) -> str:
+    return OTHER if OTHER in declared else ""
+
+
+def _next_age_ms(scene: Scene) -> int:
+    """When the customer comes into the next class of ages: a first of January, 0 for never."""
+    trait = scene.row.read(TRAITS_PART).known.get(AGE)
+    if trait is None or not trait.value:
+        return 0
+    born = int(trait.value)
+    age = _year(scene.at_ms) - born
+    for begin in scene.parameters.of(TraitParameters).age:
+        if begin > age:
+            return round(datetime(born + begin, 1, 1, tzinfo=UTC).timestamp()) * 1_000
+    return 0
+
+
+def _fact(name: str, words: str, about: str) -> Fact:
+    return Fact(
+        partial(_class, name),
+        words,
+        f"{about}; a class of traits.{name}",
+        str,
+        values=lambda parameters: classes_of(parameters.of(TraitParameters), name),
+        moves=steps(_next_age_ms) if name == AGE else STILL,
+    )
+
+
+FACTS: Final = {
+    "age_class": _fact(AGE, "aged {}", "how old they get this year"),
+    GENDER: _fact(GENDER, "gender {}", "the gender they gave"),
+    REGION: _fact(REGION, "from {}", "where they live"),
+    "income_class": _fact(INCOME, "income of {}", "what they earn in a year"),
+    EDUCATION: _fact(EDUCATION, "education: {}", "their highest education"),
+    INDUSTRY: _fact(INDUSTRY, "industry: {}", "the industry of their firm"),
+    COMPANY_SIZE: _fact(COMPANY_SIZE, "firm of {} employees", "the size of their firm"),
+    PLAN: _fact(PLAN, "plan {}", "the plan they or their firm are on"),
+}
+
+
+class TraitView(Struct, frozen=True, rename="camel"):
+    """A class, and when what it was made of was said last."""
+
+    value: str
+    told: str
+
+
+def _view(scene: Scene) -> dict[str, TraitView] | None:
+    """None while nothing is known, and if the part is switched off."""
+    if not TRAITS_PART.is_on(scene.parameters):
+        return None
+    known = scene.row.read(TRAITS_PART).known
+    found = {
+        name: TraitView(value, iso(known[name].at_ms))
+        for name in TRAITS
+        if (value := _class(name, scene))
+    }
+    return found or None
+
+
+def _in_words(view: dict[str, TraitView] | None, _as_of: str, _currency: str) -> Iterator[Line]:
+    if view:
+        said = (f"{name.replace('_', ' ')} {trait.value}" for name, trait in view.items())
+        yield Line("traits", ", ".join(said))
+
+
+_CUSTOMERS: Final = Measure(
+    "keepstream_customers_by_trait",
+    "Customers by the class of a trait; a class of few is left out",
+    ("trait", "class"),
+)
+
+
+def _keys(parameters: Parameters) -> list[str]:
+    section = parameters.of(TraitParameters)
+    return [f"{name}:{one}" for name in TRAITS for one in classes_of(section, name)]
+
+
+def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample]:
+    least = parameters.of(TraitParameters).shown_from
+    for key in _keys(parameters):
+        name, _, value = key.partition(":")
+        if sums.get(key, 0) >= least:
+            yield Sample(_CUSTOMERS, (name, value), sums[key])
+
+
+TRAITS_PART: Part[Traits] = Part(
+    name="traits",
+    code="tr",
+    about="Who the customer is outside the shop, by classes of age, region, industry and others.",
+    state=Traits,
+    united=_united,
+    reunited=_reunited,
+    parameters=TraitParameters,
+    has_own_file=True,
+    events={name: EventType(shape=TraitClasses, has_traits=True) for name in sorted(_SAID_BY)},
+    listens=_SAID_BY,
+    record=_record,
+    look=_look,
+    reads=(is_visitor,),
+    facts=FACTS,
+    sections=(
+        ProfileSection(
+            "traits", dict[str, TraitView] | None, _view, _in_words, place=16, edge=_next_age_ms
+        ),
+    ),
+    population=Told(
+        keys=_keys,
+        window_days=lambda _parameters: 0,
+        measures=(_CUSTOMERS,),
+        samples=_samples,
+    ),
+)
