@@ -19,7 +19,7 @@ from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
 from streams import pacing
-from streams.alignment import Alignment, Backlog, Doubt, Passed, Queued
+from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Passed, Queued
 from streams.batch_consumer import BatchConsumer
 from streams.log_records import clock_record
 from streams.metrics import Metrics
@@ -85,6 +85,8 @@ class IngestAgent:
         self._metrics = metrics
         self._is_leaving = is_leaving
         self._alignment: Alignment[Outgoing] = Alignment(RAW_TOPICS)
+        #: The raw topics by their full names.
+        self._raw = {settings.topic(topic): topic for topic in RAW_TOPICS}
         self._epoch = self._left_epoch = -1
         self._full: dict[str, RecordBatch] = {}
         self._passed: dict[TP, int] = {}
@@ -101,9 +103,14 @@ class IngestAgent:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
         counts, generation = _Counts(), generation_of(batch.topic_id)
+        # The broker's clock may be ahead.
+        taken_ms = int(time() * 1_000)
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         for piece in batch.slices:
-            waiting = [self._checked(topic, record, generation, counts) for record in piece.records]
+            waiting = [
+                self._checked(topic, record, generation, counts, taken_ms)
+                for record in piece.records
+            ]
             checked.append((piece.partition, waiting))
             await asyncio.sleep(0)
         self._line_up(topic, batch, checked, counts.steps)
@@ -182,7 +189,7 @@ class IngestAgent:
         """The raw (topic, partition) with records that were not lined up yet: those of a batch that
         is being checked, and those still in the log, unless they keep the others waiting too long.
         """
-        names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
+        names = self._raw
         to_come = {
             (names[batch.topic], piece.partition)
             for batch in consumer.ledger.in_flight
@@ -211,14 +218,13 @@ class IngestAgent:
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
         to_come = self._to_come(consumer)
-        turn = self._turn(to_come)
-        passed: Passed[Outgoing] | None = None
         is_patient = monotonic() - self._moved_s < PATIENCE_S
+        doubt = self._doubt(consumer) if is_patient else NO_DOUBT
+        turn = self._turn(to_come, doubt)
+        passed: Passed[Outgoing] | None = None
         # So far ahead of the others, a record makes none of them late.
-        lateness_ms = self._parameters.time.lateness
-        leeway_ms = 0 if is_patient else lateness_ms
+        leeway_ms = 0 if is_patient else self._parameters.time.lateness
         add, reached = self._outbox.add, {}
-        doubt = self._doubt(consumer, lateness_ms // 2)
         for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt):
             outgoing = passed.item
             add(
@@ -235,22 +241,23 @@ class IngestAgent:
             self._passed[TP(self._settings.topic(topic), partition)] = offset
         return passed is not None or bool(turn.partitions)
 
-    def _doubt(self, consumer: BatchConsumer, leeway_ms: int) -> Doubt:
-        """Of which topics it is unsure whether they have more: those of which something was taken
-        slowly are not asked for meanwhile. So far ahead of them no record makes theirs late.
+    def _doubt(self, consumer: BatchConsumer) -> Doubt:
+        """What is unsure of topics that seem to have no more: those of which something was taken
+        slowly are not asked for meanwhile, and what is published now may not be in all yet. So far
+        ahead of them no record makes theirs late.
         """
-        names = {self._settings.topic(topic): topic for topic in RAW_TOPICS}
         answered_ms = {
-            (names[tp.topic], tp.partition): at_ms
+            (self._raw[tp.topic], tp.partition): at_ms
             for tp, at_ms in consumer.answered_ms().items()
-            if tp.topic in names
+            if tp.topic in self._raw
         }
-        unsure = self._alignment.unsure(answered_ms)
-        return Doubt(_backlog(unsure), leeway_ms, time() * 1_000 - leeway_ms)
+        leeway_ms = self._parameters.time.lateness // 2
+        known_ms = self._alignment.known_ms(answered_ms)
+        return Doubt(known_ms, leeway_ms, time() * 1_000 - leeway_ms)
 
-    def _turn(self, to_come: set[tuple[str, int]]) -> Turn:
+    def _turn(self, to_come: set[tuple[str, int]], doubt: Doubt) -> Turn:
         """How far to go now; puts the clock records that go first into the outbox."""
-        next_ms = self._alignment.next_ms(to_come)
+        next_ms = self._alignment.next_ms(to_come, doubt)
         turn = self._pace.turn(next_ms, int(time() * 1_000), monotonic())
         if turn.until_ms < 0:
             # It is lessons that are waited for: no topic keeps the others waiting.
@@ -292,7 +299,12 @@ class IngestAgent:
                 del self._full[topic]
 
     def _checked(
-        self, topic: str, record: Record, generation: str | None, counts: "_Counts"
+        self,
+        topic: str,
+        record: Record,
+        generation: str | None,
+        counts: "_Counts",
+        taken_ms: int,
     ) -> Queued[Outgoing]:
         outgoing, found = outgoing_of(
             topic, record, generation, self._parameters, self._settings.partitions
@@ -306,7 +318,8 @@ class IngestAgent:
         if found.kind is MISSPELT:
             counts.misnamed[nearest_known_name(found.name) or ""] += 1
         counts.unread_consents += found.has_unread_consent
-        return Queued(found.occurred_at_ms, record.offset, outgoing)
+        published_ms = min(record.timestamp, taken_ms)
+        return Queued(found.occurred_at_ms, record.offset, outgoing, published_ms)
 
     def _end_steps(self) -> None:
         for step in self._passed_steps:

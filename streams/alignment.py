@@ -7,8 +7,9 @@ still have older ones. Topics with the same keys have the same customers in the 
 which is why partitions are aligned and not whole topics.
 
 Where a topic ends is known as of the broker's latest answer about it. What another topic gave since
-may be of a later time than records that the first has got meanwhile, so of such a topic it is
-unsure whether it has more.
+may be of a later time than records that the first has got meanwhile. And in one answer the topics
+are looked at one after the other, while a publisher writes to them one after the other. So a topic
+is known to have no more only of records that were published a moment before it was asked.
 
 No I/O and no clock: the caller says which topics have more records to come.
 """
@@ -16,7 +17,7 @@ No I/O and no clock: the caller says which topics have more records to come.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
@@ -27,31 +28,46 @@ FEW = 8
 
 #: A topic about which the broker has said nothing for so long is not waited for.
 UNSURE_MS = 10_000
+#: What is published in order reaches all topics within this: it is gathered for some milliseconds,
+#: and written to one partition after the other.
+SETTLED_MS = 250
 
 #: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
 
 
+#: Up to which time of publication a (topic, partition) is known to have no more records.
+Known = Mapping[tuple[str, int], float]
+
+
 class Doubt(NamedTuple):
-    """Topics of which it is unsure whether they have more. They hold others back at ``leeway_ms``
-    beyond the time that they have reached, but nothing from ``present_ms`` on: there it is sooner
-    known than it could make anything late.
+    """Whether topics have no more than what is here: of what was published after ``known_ms`` it is
+    unsure. They hold that back at ``leeway_ms`` beyond the time that they have reached, and others
+    have reached of which it is sure; but nothing from ``present_ms`` on: there it is sooner known
+    than it could make anything late.
     """
 
-    is_unsure: Backlog
+    known_ms: Known
     leeway_ms: int
     present_ms: float
 
+    def is_about(self, record: "Queued[Any]", known_ms: float) -> bool:
+        """Whether there may be older records than this one of topics that are known so far."""
+        return record.published_ms > known_ms and record.at_ms < self.present_ms
 
-NO_DOUBT = Doubt(lambda _topic, _partition: False, 0, inf)
+
+NO_DOUBT = Doubt({}, 0, inf)
 
 
 class Queued(NamedTuple, Generic[Item]):
-    """A record's event time, its offset and what is to be passed on."""
+    """A record's event time, its offset and what is to be passed on; and when it was published, as
+    far as that may be a moment ago.
+    """
 
     at_ms: int
     offset: int
     item: Item
+    published_ms: int = 0
 
 
 class Passed(NamedTuple, Generic[Item]):
@@ -75,6 +91,8 @@ class Alignment(Generic[Item]):
         self._topics = tuple(topics)
         self._queues: dict[int, dict[str, deque[Queued[Item]]]] = {}
         self._reached_ms: dict[int, dict[str, int]] = {}
+        #: Up to which time each partition gave records of which it was known that none is missing.
+        self._settled_ms: dict[int, int] = {}
         self._held: dict[str, int] = dict.fromkeys(topics, 0)
 
     def offer(self, topic: str, partition: int, records: Sequence[Queued[Item]]) -> None:
@@ -99,6 +117,7 @@ class Alignment(Generic[Item]):
         """Forget everything: the records will be read again."""
         self._queues.clear()
         self._reached_ms.clear()
+        self._settled_ms.clear()
         self._held = dict.fromkeys(self._topics, 0)
 
     def awaited(self, to_come: Iterable[tuple[str, int]]) -> set[str]:
@@ -113,28 +132,41 @@ class Alignment(Generic[Item]):
         """Those of ``to_come`` of which no record is here."""
         return {one for one in to_come if not self._is_here(*one)}
 
-    def unsure(self, answered_ms: Mapping[tuple[str, int], int]) -> set[tuple[str, int]]:
-        """The (topic, partition) about which the broker's latest answer is older than that about
-        another topic of the partition of which records are here. ``answered_ms``: when it was.
+    def known_ms(self, answered_ms: Mapping[tuple[str, int], int]) -> Known:
+        """Up to which time of publication each (topic, partition) is known to have no more than was
+        offered. ``answered_ms``: when the broker last answered about it. If that is older than
+        about another topic of the partition of which records are here, nothing is known; one of
+        which it has long said nothing is not waited for.
         """
-        found = set()
-        for partition, queues in self._queues.items():
-            asked = {topic: answered_ms.get((topic, partition), 0) for topic in self._topics}
-            latest_ms = max((asked[topic] for topic, queue in queues.items() if queue), default=0)
-            found |= {
-                (topic, partition)
-                for topic, at_ms in asked.items()
-                if latest_ms - UNSURE_MS < at_ms < latest_ms
-            }
-        return found
+        latest_ms = max(answered_ms.values(), default=0)
+        here_ms: dict[int, int] = {}
+        for (topic, partition), at_ms in answered_ms.items():
+            if self._is_here(topic, partition):
+                here_ms[partition] = max(here_ms.get(partition, 0), at_ms)
+        known_ms: dict[tuple[str, int], float] = {}
+        for place, at_ms in answered_ms.items():
+            if at_ms <= latest_ms - UNSURE_MS:
+                known_ms[place] = inf
+            else:
+                is_older_news = at_ms < here_ms.get(place[1], 0)
+                known_ms[place] = -inf if is_older_news else at_ms - SETTLED_MS
+        return known_ms
 
-    def next_ms(self, to_come: Iterable[tuple[str, int]]) -> float:
-        """The event time before which no record will leave any more; infinite without any."""
-        here = (queue[0].at_ms for qs in self._queues.values() for queue in qs.values() if queue)
-        return min(
-            min(here, default=inf),
-            min((self._reached(*one) for one in to_come if not self._is_here(*one)), default=inf),
+    def next_ms(self, to_come: Iterable[tuple[str, int]], doubt: Doubt = NO_DOUBT) -> float:
+        """The event time before which no record will leave any more, in any partition; infinite
+        without any.
+        """
+        here = (queue[0] for qs in self._queues.values() for queue in qs.values() if queue)
+        first = min(here, key=lambda record: record.at_ms, default=None)
+        missing_ms = (self._reached(*one) for one in to_come if not self._is_here(*one))
+        if first is None:
+            return min(missing_ms, default=inf)
+        unsure_ms = (
+            max(self._reached(*one), self._settled_ms.get(one[1], 0)) + doubt.leeway_ms
+            for one, known_ms in doubt.known_ms.items()
+            if doubt.is_about(first, known_ms) and not self._is_here(*one)
         )
+        return min(first.at_ms, min(missing_ms, default=inf), min(unsure_ms, default=inf))
 
     def _is_here(self, topic: str, partition: int) -> bool:
         return partition in self._queues and bool(self._queues[partition][topic])
@@ -155,32 +187,18 @@ class Alignment(Generic[Item]):
         reached, and ``leeway_ms`` later; one of ``doubt`` as that says.
         """
         for partition, queues in self._queues.items():
-            yield from self._released(partition, queues, backlog, until_ms, leeway_ms, doubt)
+            limits = _Limits(backlog, until_ms, leeway_ms, doubt)
+            settled_ms = self._settled_ms.get(partition, 0)
+            frontier = _Frontier(partition, self._reached_ms[partition], settled_ms, limits)
+            yield from self._released(partition, queues, frontier)
+            self._settled_ms[partition] = frontier.settled_ms
 
     def _released(
-        self,
-        partition: int,
-        queues: dict[str, deque[Queued[Item]]],
-        backlog: Backlog,
-        until_ms: float,
-        leeway_ms: int,
-        doubt: Doubt,
+        self, partition: int, queues: dict[str, deque[Queued[Item]]], frontier: "_Frontier"
     ) -> Iterator[Passed[Item]]:
-        reached_ms = self._reached_ms[partition]
-        #: What none passes, and what none of the past does.
-        limit_ms, past_ms = until_ms, inf
-
-        def lower(topic: str) -> None:
-            """A topic has nothing here any more."""
-            nonlocal limit_ms, past_ms
-            if backlog(topic, partition):
-                limit_ms = min(limit_ms, reached_ms[topic] + leeway_ms)
-            elif doubt.is_unsure(topic, partition):
-                past_ms = min(past_ms, reached_ms[topic] + doubt.leeway_ms)
-
         for topic, queue in queues.items():
             if not queue:
-                lower(topic)
+                frontier.lower(topic)
         filled = {topic: queue for topic, queue in queues.items() if queue}
         while filled:
             topic = min(filled, key=lambda name: filled[name][0].at_ms)
@@ -189,12 +207,9 @@ class Alignment(Generic[Item]):
             others_ms = min(
                 (other[0].at_ms for name, other in filled.items() if name != topic), default=inf
             )
-            is_past = queue[0].at_ms < doubt.present_ms
-            here_ms = min(limit_ms, past_ms) if is_past else limit_ms
-            while queue[0].at_ms <= here_ms:
+            while frontier.lets_pass(topic, queue[0]):
                 record = queue.popleft()
                 self._held[topic] -= 1
-                reached_ms[topic] = max(reached_ms[topic], record.at_ms)
                 yield Passed(topic, partition, record.offset, record.item, record.at_ms)
                 if not queue or queue[0].at_ms >= others_ms:
                     break
@@ -202,7 +217,60 @@ class Alignment(Generic[Item]):
                 return
             if not queue:
                 del filled[topic]
-                lower(topic)
+                frontier.lower(topic)
+
+
+class _Limits(NamedTuple):
+    """What `Alignment.release` is asked for."""
+
+    backlog: Backlog
+    until_ms: float
+    leeway_ms: int
+    doubt: Doubt
+
+
+class _Frontier:
+    """How far the records of a partition may go now."""
+
+    def __init__(
+        self, partition: int, reached_ms: dict[str, int], settled_ms: int, limits: _Limits
+    ) -> None:
+        self._partition = partition
+        self._reached_ms = reached_ms
+        self._limits = limits
+        self._doubt = limits.doubt
+        self._passed_ms = max(reached_ms.values())
+        #: The latest of which it was known that nothing before it is missing.
+        self.settled_ms = settled_ms
+        #: What no record passes ...
+        self._limit_ms = limits.until_ms
+        #: ... and what none does that was published after what is known.
+        self._sure_ms, self._known_ms = inf, inf
+
+    def lower(self, topic: str) -> None:
+        """A topic has nothing here any more, and holds back what may be later than its next."""
+        limits, reached_ms, place = self._limits, self._reached_ms[topic], (topic, self._partition)
+        if limits.backlog(*place):
+            self._limit_ms = min(self._limit_ms, reached_ms + limits.leeway_ms)
+        elif (known_ms := self._doubt.known_ms.get(place, inf)) < inf:
+            self._sure_ms = min(self._sure_ms, reached_ms + self._doubt.leeway_ms)
+            self._known_ms = min(self._known_ms, known_ms)
+
+    def lets_pass(self, topic: str, record: Queued[Item]) -> bool:
+        """Whether this one of ``topic`` goes now; all go that are asked for until one does not."""
+        at_ms = record.at_ms
+        if at_ms > self._limit_ms:
+            return False
+        if record.published_ms <= self._known_ms:
+            self.settled_ms = max(self.settled_ms, at_ms)
+        elif self._doubt.is_about(record, self._known_ms) and at_ms > max(
+            # What is no later than what went before makes nothing late.
+            self._sure_ms, self.settled_ms + self._doubt.leeway_ms, self._passed_ms
+        ):  # fmt: skip
+            return False
+        self._passed_ms = max(self._passed_ms, at_ms)
+        self._reached_ms[topic] = max(self._reached_ms[topic], at_ms)
+        return True
 
 
 def _hurry(queue: deque[Queued[Item]]) -> None:

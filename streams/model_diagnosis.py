@@ -80,7 +80,7 @@ def quality_findings(facts: DeploymentFacts) -> Iterator[Finding]:
 
 def _quality_in_words(champion: Quality | None, baseline: Quality | None) -> str:
     if champion is None or champion.log_loss is None or champion.auc is None:
-        return "no decision has matured yet"
+        return "no decision that learnt models scored has matured yet"
     words = f"{champion.examples:,} matured, AUC {champion.auc:.3f}"
     if baseline is not None and baseline.log_loss is not None:
         words += f", log loss {champion.log_loss:.3f} against {baseline.log_loss:.3f}"

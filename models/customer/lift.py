@@ -197,12 +197,14 @@ def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sig
     leaves with it.
     """
     state = scene.row.read(LIFT)
-    if sign < 0 and other.latest:
+    latest, is_left_out = state.latest, state.is_left_out
+    if sign < 0:
         theirs = {(one.at_ms, one.action) for one in other.latest}
-        state = scene.row.edit(LIFT)
-        state.latest = [one for one in state.latest if (one.at_ms, one.action) not in theirs]
-    if state.latest and not state.is_left_out and scene.of(contacts).contaminated_ms:
-        scene.row.edit(LIFT).is_left_out = True
+        latest = [one for one in latest if (one.at_ms, one.action) not in theirs]
+    is_left_out = is_left_out or (bool(latest) and scene.of(contacts).contaminated_ms > 0)
+    if (latest, is_left_out) != (state.latest, state.is_left_out):
+        # Another state, for this may be the one ``before``.
+        scene.row.replace(LIFT, FollowedActions(latest, is_left_out))
     LIFT.tell_anew(scene, before, other, sign, _sums)
     _wait(scene)
 

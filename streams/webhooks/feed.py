@@ -130,6 +130,10 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         """Raise ``TopicsChanged`` unless the topics are those whose positions were found: the
         client would go on in a new one at an offset of the old.
         """
+        client = self._consumer._client
+        if self._names.keys() - client.cluster.topics():
+            # One was away when the client looked last, and by itself it looks after minutes.
+            await client.force_metadata_update()
         present = await topic_ids(self._consumer, self._names)
         for name, topic_id in present.items():
             if self._ids.get(self._names[name], topic_id) != topic_id:
@@ -212,20 +216,31 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _take_on(self, assigned: list[TopicPartition]) -> None:
         found = await topic_ids(self._consumer, self._names)
+        if found and (absent := {tp.topic for tp in assigned} - found.keys()):
+            raise TopicsChanged(f"{', '.join(sorted(absent))} was deleted")
         self._ids = {self._names[name]: topic_id for name, topic_id in found.items()}
-        committed = await self._consumer._coordinator.fetch_committed_offsets(assigned)
+        committed = {
+            tp: kept
+            for tp, kept in (
+                await self._consumer._coordinator.fetch_committed_offsets(assigned)
+            ).items()
+            if kept.offset >= 0
+        }
+        # Both topics' positions of a number are committed at once, by whoever has them both. The
+        # broker forgets those of a topic that is deleted: one alone is no new endpoint's.
+        begun = {tp.partition for tp in committed}
         begins = await self._consumer.beginning_offsets(assigned)
         is_from_now = self._rule.begin == "latest"
         starts = await self._consumer.end_offsets(assigned) if is_from_now else begins
         for tp in assigned:
             partition = self._names[tp.topic], tp.partition
-            position = OpenPosition(starts[tp])
             known: OpenPosition | None = None
-            if (kept := committed.get(tp)) is not None and kept.offset >= 0:
+            if (kept := committed.get(tp)) is not None:
                 topic_id = self._ids.get(partition[0], "")
                 known = decode_position(kept.offset, kept.metadata or "", topic_id)
-                # Of another topic that had this name: all of this one is new.
-                position = known or OpenPosition(begins[tp])
+            # Of a topic that was created anew, all is new.
+            start = begins[tp] if tp.partition in begun else starts[tp]
+            position = known or OpenPosition(start)
             self._consumer.seek(tp, position.offset)
             self._delivery.begin(partition, position)
             self._committed[partition] = known

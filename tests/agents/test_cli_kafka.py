@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from agents.cli import app
 from agents.trials.demo.shop import ShopConfig, simulate
+from agents.words.lift import lift_in_words
 from config.parameters import Parameters
 from config.settings import Settings, load_settings
 from config.topics import (
@@ -35,6 +36,7 @@ from models.events.rejection import Reason, Rejected
 from models.events.wire import decode_line, encode_event
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, encode_snapshot, prior_snapshot
+from models.learning.tallies import Tallies
 from models.parameters import load_parameters
 from models.partition import Partition
 from models.partition_state import rehearsing_state
@@ -47,6 +49,7 @@ from streams.kafka_clients import new_producer, new_reader, partition_for, runni
 from streams.log_records import clock_record, live_record, model_record
 from streams.store_keys import customer_key
 from streams.topics import create_topics
+from tests.agents.test_lift import BY_HAND, TOLD
 
 pytestmark = pytest.mark.kafka
 
@@ -226,6 +229,19 @@ def test_an_export_takes_what_is_there_when_it_starts_and_says_what_is_missing(
     assert "does not have (version 7 first) and were left out" in with_models.stderr
     assert (tmp_path / "log.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert [tmp_path / "models" / "1.json"] == list((tmp_path / "models").iterdir())
+
+
+def test_what_actions_bring_is_told_by_the_newest_model(settings: Settings) -> None:
+    nothing = invoke("lift")
+    assert (1, "no action has been followed for long enough\n") == (
+        nothing.exit_code, nothing.stdout
+    )  # fmt: skip
+    told = prior_snapshot(load_parameters()).replace(Tallies({"lift": BY_HAND}), version=2)
+    send(settings, [(MODEL_SNAPSHOTS, 0, b"2", encode_snapshot(told)[0])])
+    found = invoke("lift")
+
+    assert 0 == found.exit_code, found.output
+    assert list(lift_in_words(TOLD, load_parameters())) == found.stdout.splitlines()
 
 
 def test_publish_accounts_for_every_line(settings: Settings, tmp_path: Path) -> None:

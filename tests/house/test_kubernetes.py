@@ -122,6 +122,14 @@ def test_a_worker_comes_back_under_its_own_name() -> None:
     assert worker["spec"]["template"]["metadata"]["labels"] == service["spec"]["selector"]
 
 
+def test_a_job_that_has_ended_is_not_in_the_way_of_new_settings() -> None:
+    """A Job can't be changed, and the name of its settings has a hash of them."""
+    jobs = [found for found in OBJECTS if found["kind"] == "Job"]
+
+    assert jobs
+    assert [] == [job for job in jobs if "ttlSecondsAfterFinished" not in job["spec"]]
+
+
 def test_a_worker_has_time_to_end_in_order_and_no_more_copies_than_partitions() -> None:
     [worker] = [found for found in OBJECTS if found["kind"] == "StatefulSet"]
     grace_s = PODS["keepstream-worker"]["terminationGracePeriodSeconds"]

@@ -49,6 +49,12 @@ PICTURES_BYTES_MAX = 400_000
 PAGE_BYTES_MAX = 150_000
 _WEIGHT = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((bytes, entry) => bytes + entry.decodedBodySize, 0)"""
+#: Numbers and links of the menu that stand on more than one line.
+_BROKEN = """[...document.querySelectorAll("nav a, td.right")].filter((one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1;
+}).map((one) => one.textContent)"""
 _RUN_AXE = """async () => (await axe.run()).violations.map(
     (one) => `${one.id}: ${one.nodes.map((node) => node.html).join("; ")}`)"""
 
@@ -197,6 +203,11 @@ class Reader:
         # Straight into the page: its own policy lets no foreign script in.
         self.page.evaluate(axe)
         found: list[str] = self.page.evaluate(_RUN_AXE)
+        return found
+
+    def broken(self) -> list[str]:
+        """Words and numbers that should be read at a glance, and are broken into lines."""
+        found: list[str] = self.page.evaluate(_BROKEN)
         return found
 
     def is_wider_than_the_screen(self) -> bool:

@@ -162,7 +162,7 @@ def mended() -> str:
 
 def opened(reader: Reader, url: str, axe: str) -> list[str]:
     reader.page.goto(url)
-    found = reader.barriers(axe)
+    found = [*reader.barriers(axe), *reader.broken()]
     return [*found, *(["it is wider than a phone"] if reader.is_wider_than_the_screen() else [])]
 
 

@@ -43,7 +43,6 @@ from tests.models.schemas import faults
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 DAYS = 60
-PART_MS = 2 * 86_400_000
 #: A model early, so that a short log has one.
 LEARNING = tuple(
     part
@@ -95,10 +94,9 @@ def test_a_deployment_that_comes_to_life_and_loses_its_worker(
 
     records = shop_until_now()
     [worker] = deployment.start_workers(1, *LEARNING)
-    # In parts: what a model says of the next can only be judged once it is there. None is longer
-    # than what may come late, so that topics which are written one after the other are in time.
-    for _, part in itertools.groupby(records, lambda record: record.occurred_at_ms // PART_MS):
-        deployment.publish(list(part))
+    # In parts: what a model says of the next can only be judged once it is there.
+    for begin, end in itertools.pairwise((0, 0.6, 0.7, 0.8, 0.9, 1)):
+        deployment.publish(records[int(begin * len(records)) : int(end * len(records))])
         deployment.wait("all is read", deployment.is_drained)
     deployment.wait("it learnt", lambda: deployment.metric("keepstream_model_version") >= 2)
     deployment.wait("profiles are shown", lambda: _are_profiles_shown(deployment))

@@ -323,15 +323,22 @@ def test_each_once_and_none_lost_through_many_deaths(place: Deployment) -> None:
 
 
 @pytest.mark.nightly
-def test_a_topic_that_was_created_anew_is_read_from_its_beginning(place: Deployment) -> None:
+@pytest.mark.parametrize("is_delivering", [True, False], ids=["delivering", "away"])
+def test_a_topic_that_was_created_anew_is_read_from_its_beginning(
+    place: Deployment, is_delivering: bool
+) -> None:
     crm = receiver(place, "crm")
     declare(place, crm={"url": crm.url})
     deliver = deliverer(place)
     decide(place, triggers(20, 20))
     place.wait("all were taken", lambda: len(crm.taken()) >= 20)
+    if not is_delivering:
+        assert 0 == deliver.stop()
 
     place.create_anew(RETENTION_TRIGGERS)
     decide(place, triggers(5, 5, since=100))
+    if not is_delivering:
+        deliver.start()
     place.wait("those of the new one were taken", lambda: len(crm.taken()) >= 25)
     assert 0 == deliver.stop()
 

@@ -17,7 +17,7 @@ from models.customer.row import Row
 from models.customer.tiers import TIERS, Tiered
 from models.identity import OF_THE_PERSON
 
-_TIMERS_OF_THE_PERSON = {"cooldown", "label", "segments"}
+_TIMERS_OF_THE_PERSON = {"cooldown", "label", "lift", "segments"}
 _OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, IDENTITIES}]
 #: What of the parts that look at customers is not found at looks.
 _SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms", "touches")

@@ -1,8 +1,10 @@
 """What actions bring: a comparison by hand, who counts when, and who is in none."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from config.parameters import ParameterError
@@ -24,9 +26,11 @@ from models.customer.lift_measures import (
 from models.customer.row import Row
 from models.decisions.trigger import NextBestAction
 from models.events.event import Event
+from models.identity import is_mirror
 from models.learning.lessons import Tally
 from models.parameters import load_parameters
 from models.population import name_of
+from models.replay import Replay
 from tests.models.lines import (
     DAY_MS,
     PARAMETERS,
@@ -34,10 +38,12 @@ from tests.models.lines import (
     context,
     copied,
     happened,
+    line,
     lived_with_effects,
     scene,
     step,
     waited,
+    watermark,
 )
 
 
@@ -313,3 +319,58 @@ def test_there_is_a_cell_for_each_action_and_for_the_reasons_it_plays_to() -> No
 def test_times_that_cannot_be_are_refused(assignment: str) -> None:
     with pytest.raises(ParameterError, match=r"lift.kept_within is between"):
         load_parameters(assignments=[assignment])
+
+
+def cart(who: str, day: float, number: int) -> bytes:
+    said = {"product_id": "p", "price": 60}
+    raw = orjson.loads(line("Product Added", at(day), message=f"c-{number}", properties=said))
+    return orjson.dumps(raw | {"userId": None, "anonymousId": who})
+
+
+def login(who: str, visitor: str, day: float, number: int) -> bytes:
+    raw = orjson.loads(line("page", at(day), customer=who, message=f"l-{number}"))
+    return orjson.dumps(raw | {"anonymousId": visitor})
+
+
+def story() -> Iterator[bytes]:
+    """Forty visitors leave a cart; most of them log in, half of these buy, and some are split."""
+    numbers = range(40)
+    yield from (cart(f"v-{n}", 0, n) for n in numbers)
+    yield watermark(at(1))
+    yield from (login(f"u-{n}", f"v-{n}", 2, n) for n in numbers[:30])
+    for n in numbers[:30:2]:
+        said = {"order_id": f"o-{n}", "revenue": 50.0}
+        yield line("Order Completed", at(5), customer=f"u-{n}", properties=said)
+    yield watermark(at(30))
+    for n in numbers[:30:5]:
+        yield line("Customer Split", at(31), customer=f"u-{n}", properties={"id": f"v-{n}"})
+    yield watermark(at(120))
+
+
+def test_the_sums_are_those_of_all_customers_whatever_ids_come_and_go() -> None:
+    replay = Replay(PARAMETERS)
+    for number, content in enumerate(story(), 1):
+        replay.feed(content, number)
+    expected: Counter[tuple[str, str]] = Counter()
+    bought = 0
+    for row in replay.rows().values():
+        state = row.read(LIFT)
+        if is_mirror(row) or state.is_left_out:
+            continue
+        for one in state.latest:
+            assert one.known == 2
+            expected[one.action, TREATED if one.is_treated else CONTROL] += 1
+            bought += one.action == ANY and one.has_converted
+    measures = replay.summary().measures
+    found = {
+        (action, group): measures.get(
+            f'keepstream_lift_customers{{action="{action}",reason="*",group="{group}"}}', 0
+        )
+        for action, group in expected
+    }
+
+    assert expected == found
+    left_out = [row for row in replay.rows().values() if row.read(LIFT).is_left_out]
+    assert left_out
+    assert 5 < bought
+    assert 20 < expected[ANY, TREATED] < 40

@@ -139,6 +139,23 @@ DELIVERY = (
         BACKLOG.format(0),
     ),
     Mutant(
+        "what was published a moment ago may not be in all topics yet",
+        "streams/alignment.py",
+        "at_ms - SETTLED_MS",
+        "at_ms",
+        "tests/streams/test_alignment.py"
+        "::test_what_is_published_in_order_leaves_in_time_however_it_is_read",
+        is_quick=True,
+    ),
+    Mutant(
+        "no clock goes beyond what is known of any partition",
+        "streams/alignment.py",
+        "            if doubt.is_about(first, known_ms) and not self._is_here(*one)\n",
+        "            if False\n",
+        "tests/streams/test_alignment.py::test_no_clock_goes_beyond_what_is_known_of_any_partition",
+        is_quick=True,
+    ),
+    Mutant(
         "nothing is fetched between a seek and the end of its rebalance",
         "streams/batch_consumer.py",
         "            self._open_epoch == self.ledger.epoch\n            and self.flow_active",

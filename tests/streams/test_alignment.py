@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from streams.alignment import FAR_MS, FEW, UNSURE_MS, Alignment, Doubt, Passed, Queued
+from streams.alignment import FAR_MS, FEW, SETTLED_MS, UNSURE_MS, Alignment, Doubt, Passed, Queued
 
 CLICKS, ORDERS = "clicks", "orders"
 
@@ -24,8 +24,8 @@ def alignment() -> Alignment[str]:
     return Alignment([CLICKS, ORDERS])
 
 
-def waiting(*times_ms: int, first_offset: int = 0) -> list[Queued[str]]:
-    return [Queued(at, first_offset + n, f"at {at}") for n, at in enumerate(times_ms)]
+def waiting(*times_ms: int, first_offset: int = 0, published_ms: int = 0) -> list[Queued[str]]:
+    return [Queued(at, first_offset + n, f"at {at}", published_ms) for n, at in enumerate(times_ms)]
 
 
 def times(passed: list[Passed[str]]) -> list[tuple[str, int]]:
@@ -75,8 +75,8 @@ DAY_MS = 24 * HOUR_MS
 
 def doubt(alignment: Alignment[str], clicks_ms: int, orders_ms: int, present_ms: float) -> Doubt:
     """When the broker last said where the two topics end, with a leeway of a day."""
-    unsure = alignment.unsure({(CLICKS, 0): clicks_ms, (ORDERS, 0): orders_ms})
-    return Doubt(lambda *place: place in unsure, DAY_MS, present_ms)
+    known_ms = alignment.known_ms({(CLICKS, 0): clicks_ms, (ORDERS, 0): orders_ms})
+    return Doubt(known_ms, DAY_MS, present_ms)
 
 
 def test_whose_end_is_older_news_than_what_is_here_holds_the_past_back(
@@ -100,13 +100,110 @@ def test_whose_end_is_older_news_than_what_is_here_holds_the_past_back(
     assert [(ORDERS, 19 * DAY_MS), (ORDERS, 20 * DAY_MS)] == released(1_001, 1_002, 19 * DAY_MS)
 
 
+def test_what_was_published_a_moment_ago_holds_the_past_back_until_all_are_asked_once_more(
+    alignment: Alignment[str],
+) -> None:
+    """One answer found orders, and clicks that were written just before them not yet."""
+    answered_ms, published_ms = 10_000, 9_999
+    alignment.offer(ORDERS, 0, waiting(2 * DAY_MS, 3 * DAY_MS, published_ms=published_ms))
+
+    def released(clicks_ms: int, present_ms: float = inf) -> list[tuple[str, int]]:
+        told = doubt(alignment, clicks_ms, clicks_ms, present_ms)
+        assert told.known_ms == dict.fromkeys(told.known_ms, clicks_ms - SETTLED_MS)
+        return times(list(alignment.release(nothing_to_come, doubt=told)))
+
+    assert [] == released(answered_ms)
+    assert [] == released(published_ms + SETTLED_MS - 1)
+    alignment.offer(CLICKS, 0, waiting(DAY_MS, published_ms=published_ms))
+    assert [(CLICKS, DAY_MS), (ORDERS, 2 * DAY_MS)] == released(published_ms + SETTLED_MS - 1)
+    assert [(ORDERS, 3 * DAY_MS)] == released(published_ms + SETTLED_MS)
+    # From there on it is a leeway as well, though there are no clicks.
+    waits = waiting(4 * DAY_MS, 9 * DAY_MS, first_offset=2, published_ms=published_ms + SETTLED_MS)
+    alignment.offer(ORDERS, 0, waits)
+    assert [(ORDERS, 4 * DAY_MS)] == released(published_ms + SETTLED_MS)
+    assert [(ORDERS, 9 * DAY_MS)] == released(published_ms + SETTLED_MS, present_ms=9 * DAY_MS)
+    # What is no later than that makes nothing late.
+    alignment.offer(ORDERS, 0, waiting(8 * DAY_MS, first_offset=4, published_ms=published_ms * 2))
+    assert [(ORDERS, 8 * DAY_MS)] == released(answered_ms)
+
+
+def test_who_gave_something_of_late_holds_nothing_back(alignment: Alignment[str]) -> None:
+    """Or a shop whose days pass in moments would wait at each event."""
+    known_ms = dict.fromkeys([(CLICKS, 0), (ORDERS, 0)], 9_999)
+    told = Doubt(known_ms, DAY_MS, inf)
+    for topic, at_ms in ((CLICKS, 20), (ORDERS, 40), (CLICKS, 60), (ORDERS, 85)):
+        alignment.offer(topic, 0, waiting(at_ms * HOUR_MS, published_ms=10_000))
+        passed = times(list(alignment.release(nothing_to_come, doubt=told)))
+        assert passed == ([(topic, at_ms * HOUR_MS)] if at_ms < 85 else [])
+
+
+def test_no_clock_goes_beyond_what_is_known_of_any_partition(alignment: Alignment[str]) -> None:
+    """One of the other partition was written just after the last answer about it."""
+    alignment.offer(CLICKS, 1, waiting(DAY_MS))
+    assert [(CLICKS, DAY_MS)] == times(list(alignment.release(nothing_to_come)))
+    alignment.offer(CLICKS, 0, waiting(9 * DAY_MS, published_ms=10_000))
+    alignment.offer(ORDERS, 0, waiting(9 * DAY_MS, published_ms=10_000))
+
+    def next_ms(answered_ms: int, present_ms: float = inf) -> float:
+        places = [(topic, partition) for topic in (CLICKS, ORDERS) for partition in (0, 1)]
+        known_ms = alignment.known_ms(dict.fromkeys(places, answered_ms))
+        return alignment.next_ms([], Doubt(known_ms, HOUR_MS, present_ms))
+
+    assert DAY_MS + HOUR_MS == next_ms(10_001)
+    assert 9 * DAY_MS == next_ms(10_001, present_ms=9 * DAY_MS)
+    assert 9 * DAY_MS == next_ms(10_000 + SETTLED_MS)
+
+
 def test_who_never_gets_an_answer_is_not_waited_for(alignment: Alignment[str]) -> None:
     alignment.offer(ORDERS, 0, waiting(9 * DAY_MS))
 
-    assert {(CLICKS, 0)} == alignment.unsure({(CLICKS, 0): 1, (ORDERS, 0): UNSURE_MS})
-    assert set() == alignment.unsure({(CLICKS, 0): 1, (ORDERS, 0): UNSURE_MS + 1})
+    def known_ms(clicks_ms: int, orders_ms: int) -> float:
+        return alignment.known_ms({(CLICKS, 0): clicks_ms, (ORDERS, 0): orders_ms})[CLICKS, 0]
+
+    assert -inf == known_ms(1, UNSURE_MS)
+    assert inf == known_ms(1, UNSURE_MS + 1)
     # Whose own end is the older news waits for nobody.
-    assert set() == alignment.unsure({(CLICKS, 0): 9, (ORDERS, 0): 8})
+    assert 9 - SETTLED_MS == known_ms(9, 8)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_published_in_order_leaves_in_time_however_it_is_read(seed: int) -> None:
+    """A publisher writes a history to several topics at a pace, all of a day within a moment but
+    not in one go; they are asked each at its own time, as the broker likes.
+    """
+    chance = random.Random(seed)
+    topics, partitions, lateness_ms = [CLICKS, ORDERS, "calls"], range(2), 3 * DAY_MS
+    places = [(topic, partition) for topic in topics for partition in partitions]
+    rates = dict(zip(places, chance.choices((0, 1, 5, 20), k=len(places)), strict=True))
+    logs: dict[tuple[str, int], list[Queued[str]]] = {place: [] for place in places}
+    for at_ms in range(0, 60 * DAY_MS, DAY_MS // 20):
+        for place, rate in rates.items():
+            if chance.random() * 20 < rate:
+                logs[place].append(Queued(at_ms, len(logs[place]), f"at {at_ms}"))
+    # A hundred days a second, and a record is in its topic as much later as all is within.
+    for records in logs.values():
+        last_ms = 0
+        for number, record in enumerate(records):
+            published_ms = 1_000_000 + record.at_ms // (DAY_MS // 10)
+            last_ms = max(last_ms, published_ms + chance.randrange(SETTLED_MS))
+            records[number] = record._replace(published_ms=last_ms)
+    alignment: Alignment[str] = Alignment(topics)
+    read, answered_ms = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
+    clock_ms = dict.fromkeys(partitions, 0)
+    passed, now_ms = 0, 1_000_000
+    while passed < sum(map(len, logs.values())):
+        now_ms += chance.randrange(1, 60)
+        for place in chance.sample(places, chance.randint(1, len(places))):
+            answered_ms[place] = now_ms
+            there = [one for one in logs[place][read[place] :] if one.published_ms <= now_ms]
+            alignment.offer(*place, there)
+            read[place] += len(there)
+        known = Doubt(alignment.known_ms(answered_ms), lateness_ms // 2, inf)
+        for one in alignment.release(nothing_to_come, doubt=known):
+            assert one.at_ms > clock_ms[one.partition] - lateness_ms
+            clock_ms[one.partition] = max(clock_ms[one.partition], one.at_ms)
+            passed += 1
+        assert now_ms < 1_000_000 + 60 * 10 + UNSURE_MS
 
 
 def test_a_partition_waits_for_no_other(alignment: Alignment[str]) -> None:

@@ -271,7 +271,7 @@ def test_a_snapshot_that_can_not_be_read_is_a_problem() -> None:
             Severity.OK,
             "the blend model serves; 28 days: 20 matured",
         ),
-        (snapshot(examples=0), Severity.OK, "no decision has matured yet"),
+        (snapshot(examples=0), Severity.OK, "no decision that learnt models scored has matured"),
     ],
 )
 def test_who_serves_and_how_well_is_told(changed: Snapshot, level: Severity, words: str) -> None:
