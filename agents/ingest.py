@@ -7,7 +7,7 @@ crash, and the fold drops events that were passed on twice, by their source.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
 from streams import pacing
 from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Passed, Queued
-from streams.batch_consumer import BatchConsumer
+from streams.batch_consumer import BatchConsumer, LogEnd
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
@@ -185,7 +185,7 @@ class IngestAgent:
         self._steps.clear()
         self._left_epoch = self._epoch
 
-    def _to_come(self, consumer: BatchConsumer) -> set[tuple[str, int]]:
+    def _to_come(self, consumer: BatchConsumer, ends: Mapping[TP, LogEnd]) -> set[tuple[str, int]]:
         """The raw (topic, partition) with records that were not lined up yet: those of a batch that
         is being checked, and those still in the log, unless they keep the others waiting too long.
         """
@@ -196,7 +196,7 @@ class IngestAgent:
             if batch.topic in names and batch is not self._full.get(names[batch.topic])
             for piece in batch.slices
         }
-        in_log = {(names[tp.topic], tp.partition) for tp in consumer.to_come() if tp.topic in names}
+        in_log = {(names[tp.topic], tp.partition) for tp, end in ends.items() if end.has_more}
         # Who has nothing more was served, and is waited for again.
         self._given_up &= in_log
         if len(self._alignment) and monotonic() - self._moved_s >= GIVE_UP_S:
@@ -217,9 +217,12 @@ class IngestAgent:
 
     def _send_ready(self, consumer: BatchConsumer) -> bool:
         """Put the records whose turn has come into the outbox; return whether there were any."""
-        to_come = self._to_come(consumer)
+        if not len(self._alignment):
+            return False
+        ends = consumer.ends(self._raw)
+        to_come = self._to_come(consumer, ends)
         is_patient = monotonic() - self._moved_s < PATIENCE_S
-        doubt = self._doubt(consumer) if is_patient else NO_DOUBT
+        doubt = self._doubt(ends) if is_patient else NO_DOUBT
         turn = self._turn(to_come, doubt)
         passed: Passed[Outgoing] | None = None
         # So far ahead of the others, a record makes none of them late.
@@ -241,16 +244,13 @@ class IngestAgent:
             self._passed[TP(self._settings.topic(topic), partition)] = offset
         return passed is not None or bool(turn.partitions)
 
-    def _doubt(self, consumer: BatchConsumer) -> Doubt:
+    def _doubt(self, ends: Mapping[TP, LogEnd]) -> Doubt:
         """What is unsure of topics that seem to have no more: those of which something was taken
         slowly are not asked for meanwhile, and what is published now may not be in all yet. So far
         ahead of them no record makes theirs late.
         """
-        answered_ms = {
-            (self._raw[tp.topic], tp.partition): at_ms
-            for tp, at_ms in consumer.answered_ms().items()
-            if tp.topic in self._raw
-        }
+        names = self._raw
+        answered_ms = {(names[tp.topic], tp.partition): end.answered_ms for tp, end in ends.items()}
         leeway_ms = self._parameters.time.lateness // 2
         known_ms = self._alignment.known_ms(answered_ms)
         return Doubt(known_ms, leeway_ms, time() * 1_000 - leeway_ms)
@@ -292,7 +292,7 @@ class IngestAgent:
         """
         if not self._full:
             return
-        awaited = self._alignment.awaited(self._to_come(consumer))
+        awaited = self._alignment.awaited(self._to_come(consumer, consumer.ends(self._raw)))
         for topic, batch in list(self._full.items()):
             if topic in awaited or self._alignment.held(topic) <= self._settings.max_batch_records:
                 batch.release()

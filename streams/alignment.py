@@ -268,6 +268,7 @@ class _Frontier:
             self._sure_ms, self.settled_ms + self._doubt.leeway_ms, self._passed_ms
         ):  # fmt: skip
             return False
+        # An event pays for each call: no `max` here.
         self._passed_ms = max(self._passed_ms, at_ms)
         self._reached_ms[topic] = max(self._reached_ms[topic], at_ms)
         return True

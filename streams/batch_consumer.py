@@ -8,11 +8,11 @@ changes one of them.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError
@@ -65,6 +65,15 @@ class Batching:
     drain_timeout_s: float = 15.0
     stall_warning_s: float = 60.0
     bound_topics: frozenset[str] = frozenset()
+
+
+class LogEnd(NamedTuple):
+    """Whether a partition has records that were not delivered, or may have some, because the broker
+    hasn't said where it ends; and when it last said so, 0 if it has not yet.
+    """
+
+    has_more: bool
+    answered_ms: int
 
 
 @dataclass(slots=True)
@@ -327,13 +336,19 @@ class BatchConsumer(driver.Consumer):
         delivered = self.ledger.delivered
         return {tp for tp, end in self._ends().items() if end is None or end > delivered[tp]}
 
-    def answered_ms(self) -> dict[TP, int]:
-        """When the broker last said where each assigned partition ends; 0 if it has not yet."""
-        delivered = self.ledger.delivered
+    def ends(self, topics: Container[str]) -> dict[TP, LogEnd]:
+        """What is known of the ends of the assigned partitions of ``topics``."""
+        delivered = self.ledger.delivered_of(topics)
         client = self._thread.client if delivered else None
         if client is None:
             return {}
-        return {tp: client.last_poll_timestamp(TopicPartition(*tp)) or 0 for tp in delivered}
+        ends = {}
+        for tp, read in delivered.items():
+            # As good as the client's own pair, and there at once.
+            place = cast(TopicPartition, tp)
+            end, answered_ms = client.highwater(place), client.last_poll_timestamp(place)
+            ends[tp] = LogEnd(end is None or end > read, answered_ms or 0)
+        return ends
 
     def _ends(self) -> dict[TP, int | None]:
         """Where the logs end, as far as the broker has said; nothing before the first seek."""

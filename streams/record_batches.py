@@ -19,7 +19,7 @@ An agent ends every batch in one of two ways::
 This module does no I/O and knows no clock.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -220,6 +220,11 @@ class BatchLedger:
     def delivered(self) -> dict[TP, int]:
         """The next offset to read, by partition: with the log's end, the lag."""
         return {tp: position.delivered for tp, position in self._positions.items()}
+
+    def delivered_of(self, topics: Container[str]) -> dict[TP, int]:
+        """The same of these topics alone."""
+        positions = self._positions.items()
+        return {tp: position.delivered for tp, position in positions if tp.topic in topics}
 
     @property
     def ended(self) -> dict[TP, int]:

@@ -16,6 +16,7 @@ from agents.ingest import GIVE_UP_S, LOOK_S, PATIENCE_S, IngestAgent
 from config.duration import DAY_MS, MINUTE_MS
 from config.settings import load_settings
 from config.topics import CLICKSTREAM, CUSTOMER_EVENTS, TRANSACTIONS
+from streams.batch_consumer import LogEnd
 from streams.outbox import Headers
 from streams.pacing import PATIENCE_S as PACE_PATIENCE_S
 from streams.pacing import PartitionStanding
@@ -29,6 +30,8 @@ from tests.streams.test_record_batches import FakeRecord
 
 SETTINGS = load_settings({}, partitions=1)
 CLICKS, ORDERS = TP(CLICKSTREAM, 0), TP(TRANSACTIONS, 0)
+#: The broker tells all the time where its logs end.
+ANSWERED_MS = at() + 1_000 * DAY_MS
 
 
 class Shop:
@@ -43,7 +46,6 @@ class Shop:
         self.loop = loop
         self.ledger = BatchLedger(on_end=lambda _: None)
         self.unserved: set[TP] = set()
-        self.answered: dict[TP, int] = {}
         self.passed_s: list[float] = []
         self.clocks = 0
         self.carried: list[Headers] = []
@@ -56,11 +58,8 @@ class Shop:
         self.ledger.seek(self._offsets)
         self._task = loop.create_task(self._agent.pass_on(self))  # type: ignore[arg-type]
 
-    def to_come(self) -> set[TP]:
-        return self.unserved
-
-    def answered_ms(self) -> dict[TP, int]:
-        return self.answered
+    def ends(self, _topics: object) -> dict[TP, LogEnd]:
+        return {tp: LogEnd(tp in self.unserved, ANSWERED_MS) for tp in (CLICKS, ORDERS)}
 
     def add(
         self,

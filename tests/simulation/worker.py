@@ -4,7 +4,7 @@ What is Faust's in reality is played here: membership, fetching, the timing of c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +27,7 @@ from config.topics import (
 )
 from models.learning.snapshot import prior_snapshot
 from models.plan import Plan
+from streams.batch_consumer import LogEnd
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.graves import Fingerprints
@@ -352,10 +353,13 @@ class SimulatedWorker:
         ends = {tp: self._highwater.get(tp) for tp in delivered}
         return {tp for tp, end in ends.items() if end is None or end > delivered[tp]}
 
-    def answered_ms(self) -> dict[TP, int]:
-        """As `BatchConsumer.answered_ms`; a partition that is watched is told of as it grows."""
-        now = dict.fromkeys(self._at_the_end, self._now_ms())
-        return {tp: now.get(tp, self._answered_ms.get(tp, 0)) for tp in self.ledger.delivered}
+    def ends(self, topics: Container[str]) -> dict[TP, LogEnd]:
+        """As `BatchConsumer.ends`; a partition that is watched is told of as it grows."""
+        now, to_come = dict.fromkeys(self._at_the_end, self._now_ms()), self.to_come()
+        return {
+            tp: LogEnd(tp in to_come, now.get(tp, self._answered_ms.get(tp, 0)))
+            for tp in self.ledger.delivered_of(topics)
+        }
 
     def _now_ms(self) -> int:
         return round(asyncio.get_running_loop().time() * 1_000)

@@ -227,7 +227,7 @@ OWN = {
     "_begin_epoch",
     "_on_batch_end",
     "_topics_being_worked_on",
-    "answered_ms",
+    "ends",
 }
 
 
