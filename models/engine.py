@@ -203,7 +203,11 @@ def pass_over(
 
 def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """Run everything of this customer's that is due at exactly ``due_ms``, and decide once."""
-    return outcome(_fire_timers(row, customer, due_ms, context, plan), plan)
+    scene = _fire_timers(row, customer, due_ms, context, plan)
+    if not (scene.moments or scene.lessons or scene.dropped):
+        # As of half the timers: a visit goes on, a tier is looked at in vain.
+        return []
+    return outcome(scene, plan)
 
 
 def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> Scene:

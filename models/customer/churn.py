@@ -23,8 +23,9 @@ from models.customer.consent import (
 )
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.fingerprint import fingerprint
+from models.customer.fingerprint import fingerprint_once
 from models.customer.labels import (
+    Days,
     DecisionPoint,
     Dropped,
     Inputs,
@@ -49,7 +50,7 @@ from models.customer.purchases import (
     window_365d,
 )
 from models.customer.row import Row
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.scores import (
     assessment,
     churn,
@@ -162,12 +163,12 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
     parameters = scene.parameters
     pending_max, check_in_ms = parameters.bounds.pending, parameters.churn.check_in_ms
-    draw, one_in = fingerprint(f"{scene.customer}:{at_ms}"), scene.snapshot.of(LabelSampling).one_in
+    draw = fingerprint_once(f"{scene.customer}:{at_ms}")
+    one_in = scene.snapshot.of(LabelSampling).one_in
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for horizon_days in parameters.churn.horizon_days:
-        days = narrow(horizon_days)
-        wait_ms = round(days * DAY_MS) + delay_ms
+    for horizon_days, days, horizon_ms in scene.context.of(_horizons):
+        wait_ms = horizon_ms + delay_ms
         weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
         if draw % weight or not state.has_room(days, pending_max):
             continue
@@ -192,6 +193,12 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
             scene.row.set_due(_LABEL, first_ms, may_repeat=True)
 
 
+def _horizons(context: Context) -> list[tuple[float, Days, int]]:
+    """Each horizon in days, as it is packed, and in ms."""
+    horizons = context.parameters.churn.horizon_days
+    return [(days, narrow(days), round(narrow(days) * DAY_MS)) for days in horizons]
+
+
 def _stride(past: History, at_ms: int, wait_ms: int, check_in_ms: int, pending: int) -> int:
     """Keep one in this many decision points, by how many there were in the last ``wait_ms``; an
     eighth of the room is spare, because the hash keeps a random number of them.
@@ -212,10 +219,10 @@ def _labels_thousandths(past: History, scene: Scene) -> int:
     since_day = (at_ms - check_in_ms) // DAY_MS
     bought_days = len(past.days) - bisect_right(past.days, since_day)
     points = bought_days + (not has_bought_today(past, at_ms))
-    waits_ms = [round(days * DAY_MS) + delay_ms for days in parameters.churn.horizon_days]
     expected = 0
-    for wait_ms in waits_ms:
-        expected += 1_000 * points // _stride(past, at_ms, wait_ms, check_in_ms, pending)
+    for _, _, horizon_ms in scene.context.of(_horizons):
+        stride = _stride(past, at_ms, horizon_ms + delay_ms, check_in_ms, pending)
+        expected += 1_000 * points // stride
     return expected
 
 

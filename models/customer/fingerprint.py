@@ -11,10 +11,15 @@ _EMPTY = blake2b(digest_size=8)
 _LATEST = 4_096
 
 
-@lru_cache(_LATEST)
-def fingerprint(text: str) -> int:
+def fingerprint_once(text: str) -> int:
     """63 bits of ``text``'s BLAKE2b; a customer's few thousand ids practically never collide."""
     return int.from_bytes(fingerprint_bytes(text), "big") >> 1
+
+
+@lru_cache(_LATEST)
+def fingerprint(text: str) -> int:
+    """The same, remembered for a while: of a text that is asked for again."""
+    return fingerprint_once(text)
 
 
 def fingerprint_bytes(text: str) -> bytes:

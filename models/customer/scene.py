@@ -96,9 +96,10 @@ class Context:
         if self._known_by is not self.snapshot:
             self._known_by, self._known = self.snapshot, {}
         known = self._known
-        if reading not in known:
-            known[reading] = reading(self)
-        return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        if reading in known:
+            return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        found = known[reading] = reading(self)
+        return found
 
 
 class Scene:
@@ -156,9 +157,10 @@ class Scene:
     def of(self, reading: "Callable[[Scene], T]") -> T:
         """The value of a reading at this moment."""
         known = self._known
-        if reading not in known:
-            known[reading] = reading(self)
-        return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        if reading in known:
+            return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        found = known[reading] = reading(self)
+        return found
 
     def raise_moment(self, name: str) -> None:
         """Have the rules of this moment evaluated after all parts recorded the event or timer."""

@@ -143,10 +143,7 @@ _UNUSED: Final = ChannelUse({}, {})
 
 
 def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
-    """The use of each channel. Time alone does not change it: all days fade alike.
-
-    Written without calls where it counts: most check-ins come by here.
-    """
+    """The use of each channel. Time alone does not change it: all days fade alike."""
     levels: dict[str, float] = {}
     before, first = 0, ""
     leader, lead, since_hour, first_hour = "", 0.0, 0, -1
@@ -186,7 +183,10 @@ def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
 
 
 def leading_channel(touches: Touches, section: ChannelParameters) -> str:
-    """The ``leader`` of the `channel_use`, for half of what it takes to work out all of that."""
+    """The ``leader`` of the `channel_use`, for half of what it takes to work out all of that.
+
+    Written without calls where it counts: most check-ins come by here.
+    """
     if len(touches) - ("" in touches) == 1:
         return max(touches)
     levels: dict[str, float] = {}

@@ -99,8 +99,12 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[
     """
     fired: list[Trigger] = []
     for compiled in rules:
-        gates = _gates_passed(scene, compiled)
-        if gates is None:
+        # At once, since nearly every look ends here.
+        if compiled.rule.rises is None:
+            is_met = compiled.when.holds(scene)
+        else:
+            is_met = climbs.may_fire(scene, compiled)
+        if not is_met or (gates := _gates_passed(scene, compiled)) is None:
             continue
         if scene.context.is_rehearsal:
             # Neither told nor remembered: a rehearsed decision must not hold back a real one.
@@ -113,13 +117,8 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[
 
 
 def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | None:
-    """The gates that the rule passed, or None if one rejected it."""
+    """The gates that a rule passed whose condition is met, or None if another rejected it."""
     rule = compiled.rule
-    if rule.rises is None:
-        if not compiled.when.holds(scene):
-            return None
-    elif not climbs.may_fire(scene, compiled):
-        return None
     last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
     # Without a cooldown nothing is held back, not even what a late event brings.
     if last_ms is not None and rule.cooldown > 0 and scene.at_ms < last_ms + rule.cooldown:

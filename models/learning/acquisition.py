@@ -132,14 +132,17 @@ class AcquisitionLearner:
 
     def __init__(self, state: Any, parameters: Parameters) -> None:
         self._state: AcquisitionState = state or AcquisitionState()
-        self._parameters = parameters
+        # Of the shop's currency.
+        self._unit = minor_per_unit(parameters.money.currency)
+        # By channel and month, until more is heard of the channel.
+        self._cohorts: dict[str, dict[int, CohortView]] = {}
 
     def learn(self, lesson: Observation | Cost | Tally) -> None:
         """Add a cost, or count somebody under the channel of their first event."""
-        if isinstance(lesson, Cost):
-            self._spend(lesson)
-        elif isinstance(lesson, Tally):
+        if isinstance(lesson, Tally):
             self._count(lesson)
+        elif isinstance(lesson, Cost):
+            self._spend(lesson)
         elif lesson.acquired:
             self._of(lesson.acquired).acquired += 1
 
@@ -166,10 +169,11 @@ class AcquisitionLearner:
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
         channels = self._state.days.setdefault(what, {})
         if channel not in channels:
-            known = len(channels) < CHANNELS_MAX
-            days = channels.setdefault(channel if known else OTHER, {})
+            channel = channel if len(channels) < CHANNELS_MAX else OTHER
+            days = channels.setdefault(channel, {})
         else:
             days = channels[channel]
+        self._cohorts.pop(channel, None)
         days[day] = days[day] + amount if day in days else amount
 
     def state(self) -> AcquisitionState:
@@ -180,8 +184,10 @@ class AcquisitionLearner:
         """Costs divided by customers won, and each channel as it did lately."""
         today = now_ms // DAY_MS
         self._forget(today - RETURN_DAYS)
-        names = {channel for channels in self._state.days.values() for channel in channels}
-        known = {name: self._known(name) for name in sorted(names)}
+        known: dict[str, _Known] = {}
+        for what, channels in self._state.days.items():
+            for name, sums in channels.items():
+                known.setdefault(name, {})[what] = sums
         spent = kept = 0
         for days in known.values():
             spent += _between(days, _COST, today - COST_DAYS + 1, today)
@@ -192,19 +198,19 @@ class AcquisitionLearner:
                 for name, channel in self._state.channels.items()
                 if channel.cost_minor and channel.customers > 0
             },
-            {name: self._lately(days, today) for name, days in known.items()},
+            {name: self._lately(name, known[name], today) for name in sorted(known)},
             kept / spent if spent else None,
         )
 
-    def _known(self, name: str) -> _Known:
-        return {what: days[name] for what, days in self._state.days.items() if name in days}
-
-    def _lately(self, known: _Known, today: int) -> ChannelView:
-        spent = self._money(_between(known, _COST, today - COST_DAYS + 1, today))
+    def _lately(self, name: str, known: _Known, today: int) -> ChannelView:
+        spent = _between(known, _COST, today - COST_DAYS + 1, today) / self._unit
         won = _between(known, WON, today - COST_DAYS + 1, today)
         seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
         converted = _between(known, CONVERTED, today - SEEN_DAYS + 1, today)
-        months = _months(known, today)
+        months, cohorts = _months(known, today), self._cohorts.setdefault(name, {})
+        for month in months:
+            if month not in cohorts:
+                cohorts[month] = self._cohort(known, month, cohort_of(month + 31) - 1, [month])
         return ChannelView(
             spent=spent,
             won=won,
@@ -212,15 +218,12 @@ class AcquisitionLearner:
             cost=spent / won if spent and won > 0 else None,
             conversion=converted / seen if seen > 0 else None,
             year=self._cohort(known, min(months, default=today), today, months),
-            cohorts={
-                cohort_name(month): self._cohort(known, month, cohort_of(month + 31) - 1, [month])
-                for month in months
-            },
+            cohorts={cohort_name(month): cohorts[month] for month in months},
         )
 
     def _cohort(self, known: _Known, begin: int, end: int, months: list[int]) -> CohortView:
         """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
-        spent_minor = _between(known, _COST, begin, end)
+        spent_minor = _between(known, _COST, begin, end) if _COST in known else 0
         won = _between(known, WON, begin, end)
         valued, worth_minor = _of_months(known, VALUED, months), _of_months(known, WORTH, months)
         value_minor = worth_minor / valued if valued > 0 else None
@@ -230,15 +233,12 @@ class AcquisitionLearner:
             returns = (_between(known, MARGIN, begin, end) - spent_minor) / spent_minor
         return CohortView(
             won=won,
-            spent=self._money(spent_minor),
+            spent=spent_minor / self._unit,
             payback_weeks=_payback_weeks(known, spent_minor, months) if spent_minor > 0 else None,
             returns=returns,
-            lifetime_value=None if value_minor is None else self._money(value_minor),
+            lifetime_value=None if value_minor is None else value_minor / self._unit,
             value_to_cost=value_minor / cost_minor if value_minor and cost_minor else None,
         )
-
-    def _money(self, minor: float) -> float:
-        return minor / minor_per_unit(self._parameters.money.currency)
 
     def _forget(self, until_day: int) -> None:
         old = [

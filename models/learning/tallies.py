@@ -52,16 +52,16 @@ class _Known:
         for key, days in tallied.sums.items():
             self.totals[key] = 0
             for day, amount in days.items():
-                self.add(key, day, amount)
+                self.totals[key] += amount
+                if day != NO_DAY:
+                    self.note(key, day)
 
-    def add(self, key: str, day: int, amount: int) -> None:
-        """Count an amount of a key that is known."""
-        self.totals[key] += amount
-        if day != NO_DAY:
-            if day in self.keys_of:
-                self.keys_of[day].add(key)
-            else:
-                self.keys_of[day] = {key}
+    def note(self, key: str, day: int) -> None:
+        """Note that the key has a sum of this day."""
+        if day in self.keys_of:
+            self.keys_of[day].add(key)
+        else:
+            self.keys_of[day] = {key}
 
     def is_within(self, first_day: int, today: int) -> bool:
         """Whether all days are within these two."""
@@ -90,16 +90,19 @@ class TallyLearner:
             self._known[tally.part] = _Known(tallied)
         tallied.window_days = tally.window_days
         sums, known = tallied.sums, self._known[tally.part]
+        totals = known.totals
         for key, day, amount in tally.sums:
             if key not in sums:
-                sums[key], known.totals[key] = {}, 0
+                sums[key], totals[key] = {}, 0
             days = sums[key]
             changed = days[day] + amount if day in days else amount
             if changed:
                 days[day] = changed
             else:
                 days.pop(day, None)
-            known.add(key, day, amount)
+            totals[key] += amount
+            if day != NO_DAY:
+                known.note(key, day)
 
     def state(self) -> TallyState:
         """The whole state, enough to restore the learner."""

@@ -1,6 +1,7 @@
 """What customers cost: costs on their way from the log to a snapshot, and whose cost is whose."""
 
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 import orjson
@@ -427,3 +428,18 @@ def test_channels_beyond_the_bound_are_counted_together_lately_too() -> None:
         learner.learn(Cost(at(1), f"c-{number}", 100))
     assert CHANNELS_MAX + 1 >= len(learner.draw(at(2)).lately)
     assert 5.0 == learner.draw(at(2)).lately[OTHER].spent
+
+
+def test_what_is_drawn_is_the_same_however_often_it_was_drawn_before() -> None:
+    """Months of channels of which nothing was heard since are remembered, and change no view."""
+    rng, often = Random(1), AcquisitionLearner(None, PARAMETERS)
+    for day in range(0, 500, 4):
+        today = at(day) // DAY_MS
+        channel, what = rng.choice("abc"), rng.choice(("won", "margin", "seen", "brought3"))
+        sums = ((f"{what}:{channel}", today - rng.randrange(40), rng.choice((1, 2, -1))),)
+        often.learn(Tally(at(day), ACQUISITION_NAME, 365, sums))
+        if rng.random() < 0.2:
+            often.learn(Cost(at(day), rng.choice("abc"), 900, period_days=30))
+        drawn = often.draw(at(day))
+
+        assert drawn == AcquisitionLearner(often.state(), PARAMETERS).draw(at(day))

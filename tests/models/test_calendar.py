@@ -285,3 +285,20 @@ def test_who_is_in_another_zone_by_then_is_told_at_their_hour_there() -> None:
 
     assert [] == fired([*before, *effects], "greeting")
     assert (int(there[11:13]), there[13:]) == (int(here[11:13]) + 5, here[13:])
+
+
+def test_days_of_utc_are_those_of_a_zone_that_is_looked_up() -> None:
+    """Of most customers no calendar is asked; who has one that shows the same hears the same."""
+    within = with_day("feast", "02-14")
+    told = []
+    for zone in ("UTC", "Etc/UTC"):
+        parameters = replace(within.parameters, time=replace(within.parameters.time, zone=zone))
+        of_zone = within._replace(parameters=parameters)
+        row, before = lived_with_effects(
+            [bought(0), bought(9), delivered(20), bought(340)], within=of_zone
+        )
+        row, effects = waited(row, at(400), within=of_zone)
+        told.append([one for one in [*before, *effects] if isinstance(one, Trigger)])
+
+    assert told[0] == told[1]
+    assert {"greeting", "anniversary", "contact-due"} <= {one.kind for one in told[0]}

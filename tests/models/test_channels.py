@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from math import isnan
+from random import Random
 from typing import Any
 
 import orjson
@@ -16,7 +17,14 @@ from models.admission import decode_event
 from models.customer.channels import CHANNELS
 from models.customer.engagement import ENGAGEMENT
 from models.customer.row import Row, encode_row
-from models.customer.touches import TOUCHES_MAX
+from models.customer.touches import (
+    TOUCHES_MAX,
+    ChannelParameters,
+    Touches,
+    channel_use,
+    leading_channel,
+    touch,
+)
 from models.decisions.policy import compile_policy
 from models.decisions.quiet_hours import at_best_hour_ms
 from models.decisions.trigger import NextBestAction, Trigger
@@ -313,3 +321,17 @@ def test_rules_of_actions_say_their_channels() -> None:
     rule: ActionRule = asks(prefer=("app", "phone")).actions.actions[0]
 
     assert ("email", "app", "phone") == rule.channels
+
+
+def test_who_leads_is_who_leads_in_all_of_the_use() -> None:
+    """A look asks for no more, as long as it is who led before."""
+    rng, section = Random(1), PARAMETERS.of(ChannelParameters)
+    for _ in range(300):
+        touches: Touches = {}
+        channels = rng.sample(["web", "app", "store", None], rng.randint(1, 4))
+        for _ in range(rng.randint(1, TOUCHES_MAX)):
+            happens = rng.choice((came, bought))
+            event = happens(rng.randrange(90), rng.choice(channels), hour=rng.randrange(24))
+            touch(touches, event.channel or "", event)
+
+        assert channel_use(touches, section).leader == leading_channel(touches, section)
