@@ -134,7 +134,7 @@ DELIVERY = (
     Mutant(
         "a slow topic is passed only as far as makes nothing late",
         "agents/ingest.py",
-        "leeway_ms = 0 if is_patient else lateness_ms",
+        "leeway_ms = 0 if is_patient else self._parameters.time.lateness",
         "leeway_ms = 0 if is_patient else 10**15",
         BACKLOG.format(0),
     ),
